@@ -35,6 +35,7 @@ Advice: TypeAlias = Literal[
     "other-data",
     "convert",
     "without-labels",
+    "give-data",
 ]
 
 # How the line ends. In braces: an argument, or what the error gave with the advice.
@@ -62,6 +63,7 @@ ADVICE: dict[Advice, str] = {
     "convert": "; convert it with {convert}",
     "without-labels": "; give other {data-set}, or another {network-file}, or run the images without their labels: "
     "{run-data} {files}",
+    "give-data": "; give {data}, which its samples are made of",
 }
 _PYTHON = {
     **{switch: f"{switch}=True" for switch in ("overwrite", "resume", "download")},

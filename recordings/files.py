@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
+import io
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
@@ -45,6 +48,26 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
             raise InputError(f"{path}: is a link that leads out of {folder}; put there what it leads to")
 
 
+def open_file(path: Path) -> IO[bytes]:
+    """An ordinary file, open for reading; neither opening nor reading it waits for anybody.
+
+    A pipe waits for a writer. Files that the kernel makes up as they are read, such as /proc/kmsg, pass for ordinary
+    ones and may wait for ever; but they declare no bytes, and of such a file none are read.
+
+    Raises
+    ------
+    OSError : if it is no ordinary file, or cannot be opened
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    about = os.fstat(handle)
+    if stat.S_ISREG(about.st_mode) and about.st_size:
+        return open(handle, "rb")
+    os.close(handle)
+    if stat.S_ISREG(about.st_mode):
+        return io.BytesIO()
+    raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+
+
 def read_file(path: Path, most: int) -> bytes:
     """The content of an ordinary file.
 
@@ -55,7 +78,7 @@ def read_file(path: Path, most: int) -> bytes:
     """
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: {'a folder' if path.is_dir() else 'not an ordinary file'}, expected a file")
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return read_at_most(file, path.stat().st_size, most, str(path))
 
 
@@ -70,7 +93,7 @@ def file_digest(path: Path) -> str:
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: not an ordinary file, expected a file")
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while block := file.read(BLOCK):
                 digest.update(block)
     except OSError as error:

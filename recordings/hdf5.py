@@ -58,6 +58,8 @@ class CheckedFile:
             raise RasterError(f"{self.where}: {found}, expected {what}{similar_file(self.path)}")
         try:
             self.size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
+            if not self.size:  # nor does the kernel declare a size of what it makes up as it is read, perhaps for ever
+                raise RasterError(f"{self.where}: cannot be read as HDF5 (0 bytes), expected {what}; is it truncated?")
             if opener is not None:
                 inspect(content if isinstance(content, bytes) else Path(content), opener, self.where)
             self.file = h5py.File(io.BytesIO(content) if isinstance(content, bytes) else content, "r")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .disk import reason, remove_leftovers
 from .errors import Advice, InputError
+from .files import open_file
 from .text import printable
 
 LOCK_NAME = ".lock"
@@ -221,7 +222,7 @@ def _says(content: bytes) -> str:
 def _out_refusal(directory: Path, error: Exception) -> InputError:
     if isinstance(error, BlockingIOError):
         holder = "another process"
-        with suppress(OSError), (directory / LOCK_NAME).open("rb") as file:
+        with suppress(OSError), open_file(directory / LOCK_NAME) as file:
             holder = _says(file.read(LONGEST))
         return InputError(
             f"{directory}: another run is writing here, expected one run per directory ({holder})", "wait"

@@ -1,7 +1,7 @@
 """Make the examples of a page in docs/ anew: python scripts/report_example.py (needs Chromium).
 
-report-example.html and report.png show the synthetic cluttered digits, own_network.png the page at which the tutorial
-of one's own snnTorch network ends: nobody's photographs.
+report-example.html, report.png and what_if.gif show the synthetic cluttered digits, own_network.png the page at which
+the tutorial of one's own snnTorch network ends: nobody's photographs.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ FILM, COLOURS, FRAME = (800, 708), 64, 900  # pixels; of each frame; millisecond
 
 def main() -> None:
     """Run, make the pages, and take their pictures."""
+    example()
+    own_network()
+
+
+def example() -> None:
+    """Run the embedded default, and take the picture of its page, and a film of a 9 that is silenced there."""
     page = DOCS / "report-example.html"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "cluttered digits"
@@ -36,7 +42,12 @@ def main() -> None:
         report(out, page, overwrite=True)
     shown = {"sample": 1, "count": False, "cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
     take_picture(page, shown, DOCS / "report.png")
-    own_network()
+    rows, columns = range(6, 15), range(1, 7)  # of conv2's 20 by 20 places, where the digit is
+    states: list[dict[str, Any]] = [{"sample": 2, "relevance": False, "count": False, "cam": False}]
+    for last in (*rows[1::2], rows[-1]):
+        cells = [20 * row + column for row in range(rows[0], last + 1) for column in columns]
+        states.append({"silenced": {"layer": "conv2", "cells": cells, "channels": []}})
+    take_film(page, states, DOCS / "what_if.gif")
 
 
 def own_network() -> None:
@@ -50,16 +61,20 @@ def own_network() -> None:
         page = report("runs/mine")
         shown = {"sample": 2, "pixel": {"layer": "leaky_2", "x": 0.5, "y": 0.5}}
         take_picture(page, shown, DOCS / "own_network.png")
-        take_film(page, DOCS / "own_network.gif")
+        take_film(page, walk(), DOCS / "own_network.gif")
         os.chdir(DOCS)
 
 
-def take_film(page: Path, target: Path) -> None:
-    """Film what people do on a page: other samples, single steps, another γ, a pixel under the pointer."""
+def walk() -> list[dict[str, Any]]:
+    """What people do on a page: other samples, single steps, another γ, a pixel under the pointer."""
     states: list[dict[str, Any]] = [{"sample": sample} for sample in range(4)]
     states += [{"view": "step", "step": step} for step in range(2, 10, 2)] + [{"view": "sum"}]
     states += [{"gamma": gamma} for gamma in (0.0, 1.0, 2.0, 0.5)]
-    states += [{"pixel": {"layer": "leaky_2", "x": x, "y": 0.5}} for x in (0.3, 0.4, 0.5, 0.6)]
+    return states + [{"pixel": {"layer": "leaky_2", "x": x, "y": 0.5}} for x in (0.3, 0.4, 0.5, 0.6)]
+
+
+def take_film(page: Path, states: list[dict[str, Any]], target: Path) -> None:
+    """Film a page after each of some changes of its state."""
     first, *others = [picture.resize(FILM) for picture in _screens(page, states, scale=1)]
     first = first.quantize(COLOURS)
     frames = [picture.quantize(COLOURS, palette=first, dither=Image.Dither.NONE) for picture in others]

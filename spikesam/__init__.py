@@ -13,9 +13,11 @@
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
 :func:`measure`           how well maps find objects whose masks are known: a table
+:func:`energy`            what a recording costs: operations, and joules by :class:`Prices`; an :class:`Energy`
+:func:`edit`              what if these spikes were silent? the answer then, simulated from there: an :class:`Edit`
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
-:class:`Monitor`          the same of a fixed batch, every few epochs of a training; :class:`MonitorCallback` in Lightning
+:class:`Monitor`          the same of a fixed batch, every few epochs of a training; :class:`MonitorCallback`
 :func:`open_raster`       read a raster file, whatever wrote it
 :func:`open_maps`         read a file of maps
 :func:`write_raster`      a raster file from arrays, or from :class:`SpikeEvents`, whatever fired the spikes
@@ -50,8 +52,14 @@ if TYPE_CHECKING:
     from backends.network.planes import integer_planes, ternary_planes
     from backends.network.quantise import quantise
     from pipeline.comparison.compare import compare
+    from pipeline.comparison.diff import diff
+    from pipeline.comparison.difference import Diff
     from pipeline.comparison.result import Comparison
+    from pipeline.cost.energy import Energy, energy
+    from pipeline.cost.prices import Prices
     from pipeline.drawing.network import draw_network
+    from pipeline.edits.edit import edit
+    from pipeline.edits.result import Edit
     from pipeline.engine.simulate import simulate
     from pipeline.images.events.binning import EventBinning
     from pipeline.images.events.events import Events
@@ -87,6 +95,11 @@ _WHERE = {
     "simulate": "pipeline.engine.simulate:simulate",
     "explain": "pipeline.maps.explain:explain",
     "measure": "pipeline.maps.measure:measure",
+    "energy": "pipeline.cost.energy:energy",
+    "Energy": "pipeline.cost.energy:Energy",
+    "Prices": "pipeline.cost.prices:Prices",
+    "edit": "pipeline.edits.edit:edit",
+    "Edit": "pipeline.edits.result:Edit",
     "record": "pipeline.record.record:record",
     "Monitor": "pipeline.monitor.monitor:Monitor",
     "MonitorCallback": "pipeline.monitor.callback:MonitorCallback",
@@ -98,6 +111,8 @@ _WHERE = {
     "sam": "pipeline.maps.methods.sam:sam",
     "from_torch": "pipeline.networks.imports.from_torch:from_torch",
     "compare": "pipeline.comparison.compare:compare",
+    "diff": "pipeline.comparison.diff:diff",
+    "Diff": "pipeline.comparison.difference:Diff",
     "Comparison": "pipeline.comparison.result:Comparison",
     "Network": "backends.network:Network",
     "Layer": "backends.network:Layer",
@@ -133,6 +148,9 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "Conversion",
+    "Diff",
+    "Edit",
+    "Energy",
     "EventBinning",
     "Events",
     "Input",
@@ -144,6 +162,7 @@ __all__ = [
     "Network",
     "NetworkError",
     "Preprocessing",
+    "Prices",
     "RasterError",
     "RasterReader",
     "Readout",
@@ -152,7 +171,10 @@ __all__ = [
     "compact",
     "compare",
     "convert",
+    "diff",
     "draw_network",
+    "edit",
+    "energy",
     "explain",
     "from_netx",
     "from_nir",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,22 @@ def reference_network(shared: Path) -> tuple[Network, Any]:
     return Network((6, 12, 8), 16, tuple(layers), Readout(arrays["w_out"])), arrays
 
 
-def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
+def simulate_reference(
+    network: Network, inputs: NDArray[Any], forced: Mapping[str, NDArray[np.bool_]] | None = None
+) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
     """Run the equations as they are written, slowly: int64 in fixed point, float64 otherwise.
 
     Parameters
     ----------
     inputs : (T, B, C, H, W) bool spikes, or int8 numbers of a current, (B, C, H, W) of a constant one
+    forced : layer -> (T, B, C, H, W), the spikes that it fires whatever its membranes
 
     Returns
     -------
     rasters : (T, B, C, H, W) bool of the input, unless its current is constant, and of each layer
     readout : (B, classes) int64 or float64
     """
+    forced = forced or {}
     if network.encoder == "constant-current":
         inputs = np.broadcast_to(inputs, (network.timesteps, *inputs.shape))
     rasters = [inputs, *(np.zeros((*inputs.shape[:2], *shape), np.bool_) for shape in network.shapes[1:])]
@@ -60,7 +65,8 @@ def simulate_reference(network: Network, inputs: NDArray[Any]) -> tuple[list[NDA
                             read[each] = read[each] * (network.input_range / 2) / 127
                     currents[number] = _driven(layer, currents[number], read, t)
                     membranes[number] = _membrane(layer, membranes[number], currents[number], before)
-                rasters[number + 1][t, sample] = _fires(layer.neuron, membranes[number])
+                spikes = _fires(layer.neuron, membranes[number])
+                rasters[number + 1][t, sample] = forced[layer.name][t, sample] if layer.name in forced else spikes
             readout[sample] = _readout(network, readout[sample], rasters[-1][t, sample], t)
     return rasters[network.first_raster :], readout
 

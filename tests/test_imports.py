@@ -20,6 +20,8 @@ COMMANDS = (
     "pipeline.export",
     "pipeline.explain",
     "pipeline.gradcam",
+    "pipeline.energy",
+    "pipeline.diff",
     "pipeline.report",
 )
 

@@ -91,7 +91,7 @@ def test_your_own_network(tmp_path, monkeypatch):
 def test_the_ways_in(tmp_path, monkeypatch, capsys):
     """Record, import, build, write down, as printed; files of other programs, which are not there, are left out."""
     monkeypatch.chdir(tmp_path)
-    elsewhere = ("theirs.nir", "network.net", "save(Checkpoint(")  # or tried by another test
+    elsewhere = ("theirs.nir", "network.net", "save(Checkpoint(", "SummaryWriter")  # or tried by another test
     tried = [code for code in blocks(GUIDE) if not any(each in code for each in elsewhere)]
     names: dict[str, Any] = {}
     for code in [each for each in tried for _ in range(2)]:  # as cells of a notebook that are run again

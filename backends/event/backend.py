@@ -11,7 +11,7 @@ Where a layer reads a later one, one thread goes step by step.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -23,13 +23,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch
+from backends.base import BackendError, InputBatch
 from backends.input_currents import by_input, drive
 from backends.network import Network
 from backends.readout import ReadoutIntegrator
 from recordings.parallel import cores, in_order
 from recordings.raster.batch import RasterBatch, joined
 
+from .kernels.events import unpack_spikes
 from .kernels.layer import LayerKernel, State, compile_kernels
 from .progress import Progress
 from .spikes import ChainSpikes, GraphSpikes, unpacked
@@ -68,6 +69,28 @@ class EventBackend:
         finished = in_order(simulate, _samples(network, inputs), self.threads)
         while batch := list(islice(finished, self.threads)):
             yield joined(batch)  # as many at a time as there are cores, so that recording them can use all, too
+
+    def rerun(
+        self, network: Network, samples: Iterable[Mapping[str, NDArray[np.uint8]]], n_samples: int
+    ) -> Iterator[RasterBatch]:
+        """Simulate only the layers whose spikes are not given; the others fire what is given, whatever drives them.
+
+        Parameters
+        ----------
+        samples : of each sample, name of a layer or "input" -> (T, bytes), packed; equal names in all samples
+        n_samples : how many there are
+
+        Yields
+        ------
+        RasterBatch of one sample, as of :meth:`run`. Without "input" among the names, it lacks the input
+
+        Raises
+        ------
+        BackendError : if a layer that is simulated reads an input that is not given
+        """
+        self.prepare(network)
+        simulate = partial(self._prepared[network].rerun, threads=max(1, self.threads // max(1, n_samples)))
+        yield from in_order(simulate, samples, self.threads)
 
 
 def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
@@ -111,7 +134,7 @@ class _PreparedNetwork:
     """A network laid out for the kernels, for any number of samples and threads."""
 
     def __init__(self, network: Network) -> None:
-        self.timesteps = network.timesteps
+        self.network, self.timesteps = network, network.timesteps
         self.spiking_input = network.spiking_input
         self.raster_names = network.raster_names
         self.raster_bytes = network.raster_bytes
@@ -134,39 +157,97 @@ class _PreparedNetwork:
 
     def run(self, sample: NDArray[Any], threads: int) -> RasterBatch:
         """All steps of one sample: packed spikes (T, bytes), or currents (S, N), once if it is constant."""
+        room = self._unused_room()
+        packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
+        if self.spiking_input:
+            packed[0] = sample
+        for (place, number), current in room.spikes.begin(sample):
+            room.states[place].current[number] = current
+        self._simulate(room, packed[-len(self.layers) :], {}, threads)
+        return self._result(room, self.raster_names, packed)
+
+    def rerun(self, given: Mapping[str, NDArray[np.uint8]], threads: int) -> RasterBatch:
+        """One sample, of which some layers are given; see :meth:`EventBackend.rerun`."""
+        numbers = {self.network.place(name) - 1: bits for name, bits in given.items()}
+        for number, (layer, inputs) in enumerate(zip(self.network.layers, self.network.inputs, strict=True)):
+            reads = {source.layer for each in inputs for source in each.sources}
+            if "input" in reads and number not in numbers and -1 not in numbers:
+                raise BackendError(f"event: layer {layer.name!r} reads the input, which is not given")
+        room = self._unused_room()
+        if -1 in numbers:
+            room.spikes.begin(numbers[-1])
+        packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes[-len(self.layers) :]]
+        self._simulate(room, packed, numbers, threads)
+        rasters = [numbers[-1], *packed] if -1 in numbers else packed
+        return self._result(room, self.raster_names[-len(rasters) :], rasters)
+
+    def _unused_room(self) -> _Room:
         try:
             room = self._unused.get_nowait()
         except Empty:
             states = [layer.rest() for layer in self.layers]
             room = _Room(states, self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
         room.integrator.rest()
-        packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
-        if self.spiking_input:
-            packed[0] = sample
-        for (place, number), current in room.spikes.begin(sample):
-            room.states[place].current[number] = current
-        if self.has_loops:
-            self._run_steps(room, packed[-len(self.layers) :])
-        else:
-            self._run_chunks(room, packed[-len(self.layers) :], threads)
-        self._unused.put(room)
-        rasters = {name: bits[None] for name, bits in zip(self.raster_names, packed, strict=True)}
-        return RasterBatch(rasters, room.integrator.result()[None])
+        return room
 
-    def _run_steps(self, room: _Room, packed: list[NDArray[np.uint8]]) -> None:
-        """Fill the packed spikes (T, bytes) of every layer, step by step."""
+    def _result(self, room: _Room, names: Iterable[str], packed: Iterable[NDArray[np.uint8]]) -> RasterBatch:
+        """What one sample fired; its room is free again."""
+        result = RasterBatch(
+            {name: bits[None] for name, bits in zip(names, packed, strict=True)}, room.integrator.result()[None]
+        )
+        self._unused.put(room)
+        return result
+
+    def _simulate(
+        self,
+        room: _Room,
+        packed: list[NDArray[np.uint8]],
+        given: Mapping[int, NDArray[np.uint8]],
+        threads: int,
+    ) -> None:
+        """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are not simulated."""
+        read = {len(self.layers) - 1}.union(*(reads for number, reads in enumerate(self.reads) if number not in given))
+        for number in given.keys() - {-1}:
+            packed[number][:] = given[number]
+        fired = {number: bits if number in read else None for number, bits in given.items()}
+        if self.has_loops:
+            self._run_steps(room, packed, fired)
+        else:
+            self._run_chunks(room, packed, fired, threads)
+
+    def _run_steps(
+        self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8] | None]
+    ) -> None:
+        """Simulate step by step; see :meth:`_run_chunks`."""
         for t in range(self.timesteps):
             now = slice(t, t + 1)
             for number, (layer, state) in enumerate(zip(self.layers, room.states, strict=True)):
                 fired = room.spikes.room(number + 1, now)
-                layer.advance(t, state, fired[0], packed[number][t])
+                if number not in given:
+                    layer.advance(t, state, fired[0], packed[number][t])
+                elif (bits := given[number]) is not None:
+                    unpack_spikes(bits[now], fired)
             room.integrator.add(fired.reshape(1, -1))
             for number, (layer, state) in enumerate(zip(self.layers, room.states, strict=True)):
+                if number in given:
+                    continue
                 arrived = room.spikes.arrived(number, now)
                 layer.add([None if each is None else each[0] for each in arrived], state)
 
-    def _run_chunks(self, room: _Room, packed: list[NDArray[np.uint8]], threads: int) -> None:
-        """Fill the packed spikes (T, bytes) of every layer, some steps of a layer at a time."""
+    def _run_chunks(
+        self,
+        room: _Room,
+        packed: list[NDArray[np.uint8]],
+        given: Mapping[int, NDArray[np.uint8] | None],
+        threads: int,
+    ) -> None:
+        """Simulate some steps of a layer at a time.
+
+        Parameters
+        ----------
+        packed : (T, bytes) of each layer, written
+        given : number of a layer that is not simulated -> its packed spikes; None where nobody reads them
+        """
         size = self.chunk if threads == 1 else min(PARALLEL_CHUNK, -(-self.timesteps // (2 * threads)))
         starts = range(0, self.timesteps, size)
         progress = Progress(len(starts), self.reads, parallel=threads > 1)
@@ -177,8 +258,12 @@ class _PreparedNetwork:
                 while (task := progress.begin()) is not None:
                     chunk, number = task
                     steps = slice(starts[chunk], min(starts[chunk] + size, self.timesteps))
-                    arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
-                    self.layers[number].run(steps.start, arrived, room.states[number], fired, packed[number][steps])
+                    if number not in given:
+                        arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
+                        self.layers[number].run(steps.start, arrived, room.states[number], fired, packed[number][steps])
+                    elif (bits := given[number]) is not None:
+                        fired = room.spikes.room(number + 1, steps)
+                        unpack_spikes(bits[steps], fired)
                     if number + 1 == len(self.layers):  # chunk by chunk, as every layer
                         room.integrator.add(fired.reshape(len(fired), -1))
                     progress.end(number)

@@ -48,7 +48,7 @@ from .consistency import check_neurons, check_range, check_sources, check_sums
 from .inputs import Input, Shape
 from .layers import Layer, Readout
 from .table import by_sides, table_of
-from .wiring import named_inputs, shapes_of, steps_to_readout, with_plain_sources
+from .wiring import dependents, named_inputs, shapes_of, steps_to_readout, with_plain_sources
 
 Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "image"]
 Kind = Literal["snn", "ann"]
@@ -242,6 +242,10 @@ class Network:
     def to_readout(self) -> dict[str, int]:
         """Name of a layer, or "input" -> the steps that its spikes need at least to the readout: 0 of the last."""
         return steps_to_readout(self.layers, self.inputs)
+
+    def dependents(self, name: str) -> tuple[str, ...]:
+        """The layers that a way leads to from a layer or from "input", in order; itself only where it is in a loop."""
+        return dependents(self.layers, self.inputs, name)
 
     def place(self, name: str) -> int:
         """Number of a layer among :attr:`shapes`: 0 of "input"."""

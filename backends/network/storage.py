@@ -20,6 +20,7 @@ from safetensors.numpy import save
 
 from recordings.disk import write_file
 from recordings.errors import InputError
+from recordings.files import open_file
 from recordings.parsing import parse_json
 from recordings.text import LONGEST_NAME, printable
 
@@ -114,7 +115,7 @@ def _check_size(path: Path) -> None:
         if not path.is_file():
             found = "a directory" if path.is_dir() else "not a file" if path.exists() else "no such file"
             raise NetworkError(f"{path}: {found}, expected a network in safetensors")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size, header = path.stat().st_size, int.from_bytes(file.read(8), "little")
     except OSError as error:
         raise NetworkError(f"{path}: cannot be read ({error.strerror})") from None

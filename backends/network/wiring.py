@@ -106,6 +106,20 @@ def steps_to_readout(layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]
     return steps
 
 
+def dependents(layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]], name: str) -> tuple[str, ...]:
+    """The layers that a way leads to from a layer or from "input", in order; itself only where it lies in a loop."""
+    found: set[str] = set()
+    changed = {name}
+    while changed:
+        changed = {
+            layer.name
+            for layer, of_layer in zip(layers, inputs, strict=True)
+            if any(source.layer in changed for each in of_layer for source in each.sources)
+        } - found
+        found |= changed
+    return tuple(layer.name for layer in layers if layer.name in found)
+
+
 def _where(layer: Layer, number: int) -> str:
     return f"layer {layer.name!r}, input {number + 1}" if layer.more else f"layer {layer.name!r}"
 

@@ -22,6 +22,8 @@ COMMANDS = {
     "export": ("pipeline.export", "a checkpoint in float32 and fixed point, or a raster as NWB, Zarr or NIR"),
     "explain": ("pipeline.explain", "map a raster file, or a network and images, by any method"),
     "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
+    "energy": ("pipeline.energy", "count what a recording costs: operations and joules, by layer, class and pixel"),
+    "diff": ("pipeline.diff", "find the first spike that differs between two rasters, and why"),
     "report": ("pipeline.report", "write a page to explore a run in, or two side by side"),
     "validate": ("pipeline.validate", "check rasters and files of maps completely"),
 }

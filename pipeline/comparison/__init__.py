@@ -1,1 +1,1 @@
-"""What a network fires and answers beside the model that it was imported from, in float32 and in fixed point."""
+"""How well a network agrees with the model that it was imported from; and the first bit in which two rasters differ."""

@@ -170,7 +170,7 @@ def answers(logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images
     labels : (N,) classes, -1 where unknown
     images : names for people
     """
-    shares = _softmax(logits)
+    shares = softmax(logits)
     ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
     return [
         Answer(
@@ -194,6 +194,7 @@ def spike_rates(header: RasterHeader, spikes: Mapping[str, int], n_samples: int)
     return {name: count / (n_samples * header.timesteps * neurons[name]) for name, count in spikes.items()}
 
 
-def _softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Shares of the classes, (N, K) float64, of logits (N, K)."""
     shares: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
     return shares / shares.sum(axis=1, keepdims=True)

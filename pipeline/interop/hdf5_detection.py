@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recordings.files import open_file
+
 SUFFIXES = (".h5", ".hdf5")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -16,7 +18,7 @@ def has_hdf5_name(path: Path) -> bool:
 def has_hdf5_signature(path: Path) -> bool:
     """Whether a file begins as HDF5 does; False if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(len(SIGNATURE)) == SIGNATURE
     except (OSError, ValueError):
         return False

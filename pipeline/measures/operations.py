@@ -1,99 +1,173 @@
 """Synaptic operations: how often a spike is added to a neuron, beside the products (MACs) of an ANN of the same layers.
 
-A spike costs one addition at every synapse it reaches; how many those are is its fan-out. In a convolution a spike at
-the border reaches fewer neurons than one in the middle. A synapse counts whatever its weight; pooling and neurons count
-nothing.
+A spike costs one addition at every synapse that it reaches; how many those are is its fan-out. In a convolution a spike
+at the border reaches fewer neurons than one in the middle. A synapse whose weight is 0 is none, as in NeuroBench. An
+input without weights, the identity, adds each spike to one neuron. Pooling and neurons count nothing.
+
+A spike counts at the step at which it fires, however long it travels, and for every input that reads it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Input, Layer, Network, Readout, pair
+from backends.network import Input, Network, Readout, Shape, pair
 
-Shape = tuple[int, int, int]
+Counts = NDArray[np.int64]
 
 
-def fan_out(layer: Input | Layer | Readout, shape: Shape) -> NDArray[np.int64]:
-    """How many synapses one value of the pooled map reaches; channels do not differ in it.
+def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> Counts:
+    """How many synapses one value of the pooled map reaches.
 
-        fan-out[h, w] = C_out · rows(h) · columns(w)         of a convolution; C_out of a dense layer and of the readout
+        fan-out[c, h, w] = Σ_{y, x}  n[c, y, x] · rows[h, y] · columns[w, x]          of a convolution
 
-    where rows(h) counts the places of the kernel that cover row h.
+    where n counts the outputs whose weight is not 0 at place (y, x) of the kernel, and rows[h, y] is 1 if some place of
+    the kernel has its row y on row h, else 0. Of a dense layer it is n[c, h, w].
 
     Parameters
     ----------
-    layer : the synapses
-    shape : (C, H, W) of the layer before
+    synapses : an input of a layer, or the readout
+    shape : (C, H, W) of the layer that it reads
+    dense : count weights of 0, too, but where weights only pass values on
 
     Returns
     -------
-    (H // y, W // x) int64, with pool = (y, x)
+    (C, H // y, W // x) int64, with pool = (y, x)
     """
-    y, x = _pool(layer)
-    height, width = shape[1] // y, shape[2] // x
-    if layer.weight is None:  # of the identity
-        return np.ones((height, width), np.int64)
-    if isinstance(layer, Readout) or layer.kind == "dense":
-        return np.full((height, width), len(layer.weight), np.int64)
-    rows, columns = map(_covering, (height, width), layer.weight.shape[2:], pair(layer.stride), pair(layer.padding))
-    return len(layer.weight) * rows[:, None] * columns[None, :]
+    y, x = pool_of(synapses)
+    pooled = shape[0], shape[1] // y, shape[2] // x
+    weight = synapses.weight
+    if weight is None:
+        return np.ones(pooled, np.int64)
+    reached = np.ones(weight.shape, np.bool_) if dense and not passes_on(weight) else weight != 0
+    if isinstance(synapses, Readout) or weight.ndim == 2:
+        return reached.sum(axis=0, dtype=np.int64).reshape(pooled)
+    rows, columns = (
+        _covering(*sides)
+        for sides in zip(pooled[1:], weight.shape[2:], pair(synapses.stride), pair(synapses.padding), strict=True)
+    )
+    return np.einsum("cyx,hy,wx->chw", reached.sum(axis=0, dtype=np.int64), rows, columns, optimize=True)
 
 
-def synaptic_operations(layer: Input | Layer | Readout, packed: NDArray[np.uint8], shape: Shape) -> int:
-    """Additions that the spikes of one layer cause in the next: the sum of their fan-outs.
-
-    Average pooling passes every spike on; maximum pooling passes on one per channel, pool and step.
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """The way of one layer's spikes through one input of another layer, or into the readout.
 
     Parameters
     ----------
-    layer : the synapses behind the spikes
-    packed : (T, ⌈C·H·W/8⌉) uint8 — packed spikes of one sample
-    shape : (C, H, W) of the layer that fired
+    source, target : names of layers, or "input"; that of the readout, see :func:`readout_name`
+    synapses : what is between them
+    shape : (C, H, W) of the source
     """
-    channels, height, width = shape
-    y, x = _pool(layer)
-    bits = np.unpackbits(packed, axis=1, count=channels * height * width)
-    if getattr(layer, "pooling", "average") == "max":
-        bits = bits.reshape(-1, height // y, y, width // x, x).max(axis=(2, 4))
-        height, width, y, x = height // y, width // x, 1, 1
-    counts = bits.reshape(len(packed) * channels, -1).sum(axis=0, dtype=np.int64)  # whole maps at a time, which is fast
-    passed = counts.reshape(height // y, y, width // x, x).sum(axis=(1, 3))
-    return int((passed * fan_out(layer, shape)).sum())
+
+    source: str
+    target: str
+    synapses: Input | Readout
+    shape: Shape
+
+    @cached_property
+    def fan_out(self) -> Counts:
+        """See :func:`fan_out`."""
+        return fan_out(self.synapses, self.shape)
+
+    @property
+    def dense(self) -> int:
+        """Operations of one step at which every neuron of the source fires, weights of 0 included."""
+        y, x = pool_of(self.synapses)
+        passed = 1 if _maximum(self.synapses) else y * x
+        return passed * int(fan_out(self.synapses, self.shape, dense=True).sum())
+
+    def operations(self, spikes: NDArray[np.bool_]) -> tuple[Counts, Counts]:
+        """Additions that spikes cause: by the step at which they fire, and by their place.
+
+        Average pooling passes every spike on; maximum pooling passes on one per channel, pool and step.
+
+        Parameters
+        ----------
+        spikes : (T, C, H, W) of one sample
+
+        Returns
+        -------
+        (T,) and (h, w) int64, whose sums are equal; h and w are those of the pooled map
+        """
+        (y, x), (channels, height, width) = pool_of(self.synapses), self.shape
+        reached = self.fan_out
+        if _maximum(self.synapses):
+            spikes = spikes.reshape(len(spikes), channels, height // y, y, width // x, x).any(axis=(3, 5))
+            y = x = 1
+        else:
+            reached = reached.repeat(y, axis=1).repeat(x, axis=2)
+        rows, columns = spikes.shape[2:]
+        by_step, by_cell = np.zeros(len(spikes), np.int64), np.zeros(rows * columns)
+        for step, fired in enumerate(spikes.reshape(len(spikes), -1)):
+            neurons = np.flatnonzero(fired)
+            added = reached.ravel()[neurons]
+            by_step[step] = added.sum()
+            by_cell += np.bincount(neurons % by_cell.size, added, by_cell.size)
+        by_place = by_cell.astype(np.int64).reshape(rows // y, y, columns // x, x).sum(axis=(1, 3))
+        return by_step, by_place
+
+
+def connections(network: Network) -> list[Connection]:
+    """All of a network, in order of their targets; one for each source of each input."""
+    found = [
+        Connection(source.layer, layer.name, each, network.shapes[network.place(source.layer)])
+        for layer, inputs in zip(network.layers, network.inputs, strict=True)
+        for each in inputs
+        for source in each.sources
+    ]
+    return [*found, Connection(network.layers[-1].name, readout_name(network), network.readout, network.shapes[-1])]
 
 
 def products(network: Network) -> dict[str, int]:
-    """MACs of an ANN with these layers for one image: what the values of each layer, and of "input", cause.
+    """MACs of one pass of an ANN with these layers, by layer, the readout the last: each value at each synapse.
 
-    Every pooled value is multiplied once at each of its synapses; the zeros around the image are not counted. The ON
-    and OFF planes of Poisson spikes are one image to an ANN.
+    The zeros around the image are not counted, weights of 0 are. What an input sums or averages becomes one value
+    before it is multiplied. The identity multiplies nothing, nor do weights that only pass values on. The ON and OFF
+    planes of Poisson spikes are one image to an ANN.
     """
-    shapes = dict(zip(("input", *(layer.name for layer in network.layers)), network.shapes, strict=True))
-    found = {
-        name: sum(int(fan_out(each, shapes[name]).sum()) * shapes[name][0] for each in synapses)
-        for name, synapses in synapses_behind(network).items()
-    }
-    return found | {"input": found["input"] // (2 if network.encoder == "poisson" else 1)}
+    found = {layer.name: 0 for layer in network.layers}
+    for layer, inputs in zip(network.layers, network.inputs, strict=True):
+        for each in inputs:
+            source = each.sources[0].layer
+            if each.weight is not None and not passes_on(each.weight):
+                macs = int(fan_out(each, network.shapes[network.place(source)], dense=True).sum())
+                found[layer.name] += macs // (2 if source == "input" and network.encoder == "poisson" else 1)
+    readout = network.readout.weight
+    return found | {readout_name(network): 0 if passes_on(readout) else int(readout.size)}
 
 
-def synapses_behind(network: Network) -> dict[str, list[Input | Readout]]:
-    """Name of each layer, and "input" -> all the synapses that its spikes reach, each as often as they do."""
-    found: dict[str, list[Input | Readout]] = {"input": [], **{layer.name: [] for layer in network.layers}}
-    for each in (each for inputs in network.inputs for each in inputs):
-        for source in each.sources:
-            found[source.layer].append(each)
-    found[network.layers[-1].name].append(network.readout)
-    return found
+def readout_name(network: Network) -> str:
+    """What the readout is called: "readout", with "_" behind it where a layer has that name."""
+    name = "readout"
+    while any(layer.name == name for layer in network.layers):
+        name += "_"
+    return name
 
 
-def _pool(layer: Input | Layer | Readout) -> tuple[int, int]:
-    return (1, 1) if isinstance(layer, Readout) else pair(layer.pool)
+def passes_on(weight: NDArray[Any]) -> bool:
+    """Whether weights only pass values on: each output takes one of several values, all by the same factor."""
+    taken = weight.reshape(len(weight), -1)
+    used = weight[weight != 0]
+    return taken.shape[1] > 1 and bool((np.count_nonzero(taken, axis=1) <= 1).all() and (used == used[:1]).all())
 
 
-def _covering(side: int, kernel: int, stride: int, padding: int) -> NDArray[np.int64]:
-    """How many places of a kernel cover each of `side` cells: (side,) int64."""
-    covering = np.zeros(side + 2 * padding, np.int64)
-    for place in range(0, len(covering) - kernel + 1, stride):
-        covering[place : place + kernel] += 1
-    return covering[padding : padding + side]
+def pool_of(synapses: Input | Readout) -> tuple[int, int]:
+    """Rows and columns of the pooling in front; the readout has none."""
+    return (1, 1) if isinstance(synapses, Readout) else pair(synapses.pool)
+
+
+def _maximum(synapses: Input | Readout) -> bool:
+    return isinstance(synapses, Input) and synapses.pooling == "max"
+
+
+def _covering(side: int, kernel: int, stride: int, padding: int) -> Counts:
+    """Which places of a kernel lie on which cell, at some step of the kernel: (side, kernel) int64 of 0 and 1."""
+    first = np.arange(side)[:, None] + padding - np.arange(kernel)[None]  # where the kernel begins
+    places = (side + 2 * padding - kernel) // stride + 1
+    return ((first % stride == 0) & (first >= 0) & (first < places * stride)).astype(np.int64)

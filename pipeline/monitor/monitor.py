@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from os import PathLike
@@ -16,6 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
+from backends.network import Network
+from pipeline.cost.energy import energy
 from pipeline.maps.explain import explain
 from pipeline.record.record import record
 from recordings.errors import InputError
@@ -23,6 +26,7 @@ from recordings.raster.reader import RasterReader, RecordedLayer
 
 from .pictures import beside, draw_strip
 
+NUMBERS = ("rate", "spikes", "dead", "saturated")
 Maps = dict[str, NDArray[np.float32]]
 
 
@@ -39,9 +43,9 @@ class Logger(Protocol):
 class Monitor:
     """Records one fixed batch every few epochs: how often layers fire, which neurons are dead or saturated, and maps.
 
-    Call it after each epoch. The batch is run in evaluation mode, without gradients, always with the same random numbers; the
-    weights, the modes of all modules and the random numbers of the training stay as they are. Neurons keep the state that
-    the batch left, as after any other batch: reset them before the next.
+    Call it after each epoch. The batch is run in evaluation mode, without gradients, always with the same random
+    numbers; the weights, the modes of all modules and the random numbers of the training stay as they are. Neurons keep
+    the state that the batch left, as after any other batch: reset them before the next.
 
     Parameters
     ----------
@@ -50,6 +54,8 @@ class Monitor:
     logger : takes numbers and pictures, such as TensorBoard's `SummaryWriter`; several in a list
     every : epochs from one recording to the next
     run : called with model and batch, runs all steps from rest; `model(batch)` if not given
+    network : makes of the model a network, by which its energy is counted: `lambda model: spikesam.from_torch(model,
+        batch, timesteps=10)`. In an epoch in which it cannot, no energy is logged
     layers : see :func:`spikesam.record`
     out : folder in which the recordings stay, `epoch-0010/raster.h5` and so on; they are not kept if not given
     options : of the maps, see :func:`spikesam.explain`: `gamma`, `variant`
@@ -63,6 +69,7 @@ class Monitor:
         - spikes: of a sample
         - dead: share of the neurons that fire in no sample
         - saturated: share of the neurons that fire at every step of every sample
+        - operations, joules: of a sample, see :func:`spikesam.energy`; with `network` alone
     maps : of every recorded epoch, by name of the layer: (N, H, W), sums over the steps
 
     Raises
@@ -94,6 +101,7 @@ class Monitor:
         *,
         every: int = 1,
         run: Callable[[Any, Any], Any] | None = None,
+        network: Callable[[Any], Network] | None = None,
         layers: Sequence[str] | None = None,
         out: str | PathLike[str] | None = None,
         **options: Any,
@@ -101,10 +109,11 @@ class Monitor:
         if not isinstance(every, int) or isinstance(every, bool) or every < 1:
             raise InputError(f"monitor: every is {every!r}, expected a number of epochs ≥ 1")
         self.model, self.batch, self.every = model, batch, every
-        self.loggers = [logger] if hasattr(logger, "add_scalar") else list(logger or ())  # type: ignore[arg-type]
-        self.history = pd.DataFrame({name: [] for name in ("epoch", "layer", "rate", "spikes", "dead", "saturated")})
+        several: Any = () if logger is None else [logger] if hasattr(logger, "add_scalar") else logger
+        self.loggers: list[Logger] = list(several)
+        self.history = pd.DataFrame({name: [] for name in ("epoch", "layer", *NUMBERS)})
         self.maps: dict[int, Maps] = {}
-        self._run = run or (lambda model, batch: model(batch))
+        self._run, self._network = run or (lambda model, batch: model(batch)), network
         self._layers, self._out, self._options = layers, out, options
 
     def __call__(self, epoch: int) -> pd.DataFrame | None:
@@ -122,7 +131,8 @@ class Monitor:
             return None
         folder = nullcontext(Path(self._out, f"epoch-{epoch:04d}")) if self._out else TemporaryDirectory()
         with folder as place, self._recorded(Path(place)) as raster:
-            rows = pd.DataFrame([{"epoch": epoch, **row} for row in map(_row, raster.values())])
+            rows = pd.DataFrame([{"epoch": epoch, **_row(raster[name])} for name in raster])
+            rows = rows.join(self._energy(raster), on="layer")
             drawn = [layer.name for layer in raster.layers if layer.kind != "dense"]
             maps = {}
             if drawn:
@@ -132,11 +142,23 @@ class Monitor:
         self.maps[epoch] = maps
         for logger in self.loggers:
             for row in rows.to_dict("records"):
-                for name in ("rate", "dead", "saturated", "spikes"):
-                    logger.add_scalar(f"spikesam/{name}/{row['layer']}", row[name], epoch)
+                for name in row.keys() - {"epoch", "layer"}:
+                    if not np.isnan(row[name]):
+                        logger.add_scalar(f"spikesam/{name}/{row['layer']}", row[name], epoch)
             for name, sums in maps.items():
                 logger.add_image(f"spikesam/maps/{name}", beside(sums), epoch)
         return rows
+
+    def _energy(self, raster: RasterReader) -> pd.DataFrame:
+        """Operations and joules by layer; without columns where no network is asked for, or none can be made."""
+        if self._network is not None:
+            try:
+                with evaluating(self.model):
+                    found = energy(raster, self._network(self.model))
+                return found.layers.set_index("layer")[["operations", "joules"]]
+            except InputError as error:  # a layer that never fires cannot be imported, for instance; training goes on
+                warnings.warn(f"monitor: no energy in this epoch: {error}", stacklevel=3)
+        return pd.DataFrame(index=pd.Index([], name="layer"))
 
     def strip(self, layer: str, samples: int = 4) -> Figure:
         """A picture: the maps of a layer, a row for each of the first samples, a column for each recorded epoch.
@@ -156,19 +178,27 @@ class Monitor:
     @contextmanager
     def _recorded(self, folder: Path) -> Iterator[RasterReader]:
         """The raster of the batch, while the block runs."""
-        modes = {module: module.training for module in self.model.modules()}
-        devices = sorted({each.device.index or 0 for each in self.model.parameters() if each.device.type == "cuda"})
-        self.model.eval()
-        try:
-            with torch.random.fork_rng(devices), torch.no_grad():
-                torch.manual_seed(0)
-                with record(self.model, folder, self._layers, overwrite=True) as recording:
-                    recording.finish(self._run(self.model, self.batch))
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+        with evaluating(self.model), torch.no_grad():
+            torch.manual_seed(0)
+            with record(self.model, folder, self._layers, overwrite=True) as recording:
+                self._run(self.model, self.batch)
+                recording.finish()
         with recording.raster as raster:
             yield raster
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """While the block runs, the model is in evaluation mode; afterwards modes and random numbers are as before."""
+    modes = {module: module.training for module in model.modules()}
+    devices = sorted({each.device.index or 0 for each in model.parameters() if each.device.type == "cuda"})
+    model.eval()
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _row(layer: RecordedLayer) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def draw_strip(maps: Mapping[int, NDArray[np.float32]], layer: str) -> Figure:
             for row, pixels in enumerate(maps[epoch]):
                 left, bottom = MARGIN + column * step, height - above - row * step - CELL
                 axes = figure.add_axes((left / width, bottom / height, CELL / width, CELL / height))
-                axes.imshow(pixels, cmap=HEAT, vmin=0, vmax=largest or 1, interpolation="bilinear")
+                axes.imshow(pixels, cmap=HEAT, vmin=0, vmax=float(largest) or 1.0, interpolation="bilinear")
                 axes.set_axis_off()
                 if not row:
                     axes.set_title(f"epoch {epoch}", pad=3)

@@ -9,7 +9,7 @@ from backends.network.storage import read_network
 from pipeline.config.bundled import bundled
 from pipeline.images.datasets.base import did_you_mean
 from recordings.errors import InputError
-from recordings.files import similar_file
+from recordings.files import open_file, similar_file
 
 BUNDLED = bundled("checkpoints")
 PYTORCH = "a PyTorch file: build the model and use spikesam.record, or spikesam.from_torch"
@@ -47,7 +47,7 @@ def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
 def _is_safetensors(path: Path) -> bool:
     """Whether a file, whatever it is called, begins as our checkpoints do: the length of the header, then JSON."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(9)[8:] == b"{"
     except OSError:
         return False

@@ -7,14 +7,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cost.ledger import Ledger
 from pipeline.drawing.padding import outside
 from pipeline.drawing.subject import is_right
-from pipeline.measures.operations import products, synapses_behind, synaptic_operations
 from recordings.maps.reader import MapReader
 from recordings.raster.schema import LayerSpec
 
 from .blob import blob
+from .energy import energy_of_run, energy_of_sample, ledger_of
 from .excerpt import Content, excerpt
+from .integers import integers_of, unsimulated
 from .network import graph_of
 from .relevance import explained_samples, relevance_of, unexplained
 from .shown_run import CAM_TITLES, ShownRun
@@ -26,7 +28,9 @@ def run_content(run: ShownRun, limit: int) -> Content:
     """Everything of one run, in at most `limit` bytes of samples."""
     raster, header = run.raster, run.raster.header
     scores = _scores(run)
-    shown = excerpt(partial(_sample, run, scores, explained_samples(run)), raster.n_samples, raster.timesteps, limit)
+    ledger = ledger_of(run)
+    content = partial(_sample, run, scores, ledger, explained_samples(run))
+    shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
     known = np.minimum(raster.labels, raster.predictions) >= 0
     network = run.network_name or header.network_sha256[:12]
     right = int((raster.labels == raster.predictions)[known].sum())
@@ -47,14 +51,24 @@ def run_content(run: ShownRun, limit: int) -> Content:
             ["spikes' digest", raster.raster_digest[:12]],
         ],
         "graph": graph_of(run),
-        "notes": [note for note in (shown.note, unexplained(run, len(shown.samples)), *run.notes) if note],
-        "layers": [_layer(run, scores, layer, shown.samples) for layer in raster.layers],
+        "energy": energy_of_run(ledger, shown.samples),
+        "integers": integers_of(run, shown.steps),
+        "notes": [
+            note
+            for note in (
+                shown.note,
+                unexplained(run, len(shown.samples)),
+                unsimulated(run, shown.steps),
+                *run.notes,
+            )
+            if note
+        ],
+        "layers": [_layer(run, scores, layer) for layer in raster.layers],
         "samples": shown.samples,
     }
 
 
-def _layer(run: ShownRun, scores: Scores, layer: LayerSpec, samples: list[Content]) -> Content:
-    operations = [sample["operations"][layer.name] for sample in samples if layer.name in sample["operations"]]
+def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
     rates = run.raster.counts(layer).mean(axis=0) / layer.neurons
     return {
         "name": layer.name,
@@ -64,8 +78,6 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec, samples: list[Conten
         "padded": _padded(run, layer),
         "rates": [round(float(rate), 5) for rate in rates],
         "rate": float(rates.mean()),
-        "operations": float(np.mean(operations)) if operations else None,
-        "products": _products(run).get(layer.name),
         "scores": scores.get((layer.name, None), {}),
     }
 
@@ -78,7 +90,7 @@ def _padded(run: ShownRun, layer: LayerSpec) -> dict[str, list[int]] | None:
     return {"rows": cells.all(axis=1).nonzero()[0].tolist(), "columns": cells.all(axis=0).nonzero()[0].tolist()}
 
 
-def _sample(run: ShownRun, scores: Scores, explained: int, sample: int, steps: int) -> Content:
+def _sample(run: ShownRun, scores: Scores, ledger: Ledger | None, explained: int, sample: int, steps: int) -> Content:
     raster, answer = run.raster, run.summary.answers[sample] if run.summary else None
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
     index = int(raster.samples.index[sample])
@@ -95,7 +107,7 @@ def _sample(run: ShownRun, scores: Scores, explained: int, sample: int, steps: i
         "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
         "gradCam": {layer.name: _grad_cam(maps, layer.name, sample) for maps in run.grad_cams for layer in maps.layers},
         "relevance": relevance_of(run, sample) if sample < explained else {},
-        "operations": _operations(run, sample),
+        "energy": energy_of_sample(run, ledger, sample),
         "scores": {layer: scores.get((layer, sample), {}) for layer in raster},
     }
 
@@ -120,24 +132,6 @@ def _grad_cam(maps: MapReader, layer: str, sample: int) -> Content:
     most = float(heat.max())
     levels = np.rint(heat * (255 / most if most > 0 else 0)).astype(np.uint8)
     return {"title": CAM_TITLES[maps.header.method], "shape": heat.shape, "most": most, "levels": blob(levels)}
-
-
-def _operations(run: ShownRun, sample: int) -> dict[str, int]:
-    """Layer -> operations that its spikes cause in those that read it, at all steps; empty without the network."""
-    if run.network is None:
-        return {}
-    behind = synapses_behind(run.network)
-    return {
-        layer.name: sum(
-            synaptic_operations(each, run.raster.packed(layer, sample), layer.shape) for each in behind[layer.name]
-        )
-        for layer in run.raster.layers
-    }
-
-
-def _products(run: ShownRun) -> dict[str, int]:
-    """Layer -> MACs that an ANN's layer of that name causes in those that read it; empty without the network."""
-    return {} if run.network is None else products(run.network)
 
 
 def _scores(run: ShownRun) -> Scores:

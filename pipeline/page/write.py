@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recordings.disk import write_file
 from recordings.errors import InputError
+from recordings.files import open_file
 
 from .content import run_content
 from .render import render
@@ -73,7 +74,7 @@ def _is_page(path: Path) -> bool:
     """Whether a file was written by :func:`write_page`: it can be made again, so it may be replaced."""
     if not path.is_file():
         return False
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return GENERATOR in file.read(HEAD)
 
 

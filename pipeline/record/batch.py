@@ -4,30 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 
 from torch import Tensor
 
 from recordings.errors import InputError
 
 from .layouts import Layout
-from .packing import LayerBits
+from .packing import Counts, LayerBits
 
 Key = tuple[str, str]  # where the spikes of a layer come from, and its name there
 
 
 class Batch:
-    """Layers in the order in which they first fired; `fired` as of :class:`pipeline.record.packing.LayerBits`."""
+    """Layers in the order in which they first fired; `counts` as of :class:`pipeline.record.packing.LayerBits`."""
 
-    def __init__(self, fired: bool) -> None:
+    def __init__(self, counts: Counts) -> None:
         self.layers: dict[Key, LayerBits] = {}
-        self._fired = fired
+        self._counts = counts
 
-    def add(self, key: Key, name: str, spikes: Tensor, layout: Layout) -> None:
-        """Take what a call of a layer gave."""
+    def add(self, key: Key, name: str, spikes: Tensor, layout: Layout) -> int:
+        """Take what a call of a layer gave; how many steps that were."""
         if key not in self.layers:
-            self.layers[key] = LayerBits(name, self._fired)
+            self.layers[key] = LayerBits(name, self._counts)
         with about(name):
-            self.layers[key].add(spikes, layout)
+            return self.layers[key].add(spikes, layout)
+
+    def shapes_before(self, key: Key) -> list[tuple[int, int, int]]:
+        """(C, H, W) of the layers that fired before a layer first did."""
+        return [layer.shape for layer in self._before(key)]
+
+    def sizes(self, key: Key) -> dict[str, int]:
+        """T and B, as far as layers before say them."""
+        first = next(self._before(key), None)
+        return {"T": first.steps, "B": first.samples} if first else {}
+
+    def _before(self, key: Key) -> Iterator[LayerBits]:
+        """The layers that fired before; of those that none put spikes out yet, nothing is known."""
+        return (layer for _, layer in takewhile(lambda each: each[0] != key, self.layers.items()) if layer.steps)
 
     @property
     def steps(self) -> int:

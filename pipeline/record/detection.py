@@ -20,17 +20,23 @@ TOLERANCE = 1e-3  # of a unit
 
 
 class Grid:
-    """Whether all values seen so far lie on one grid {0, u, 2u, …}."""
+    """Whether all values seen so far lie on one grid {0, u, 2u, …}; `signed`: or on {…, -u, 0, u, …}."""
 
-    def __init__(self) -> None:
-        self.fits = True
+    def __init__(self, signed: bool = False) -> None:
+        self.fits, self._signed = True, signed
         self.unit: float | None = None  # u, the smallest value above 0
 
     def see(self, values: Tensor) -> None:
         """Take more values."""
         if not self.fits or not values.numel():
             return
-        values = values.detach().float()
+        try:
+            self._see(values.detach().float())
+        except RuntimeError:  # quantised or sparse, on no device, or otherwise not to be looked at
+            self.fits = False
+
+    def _see(self, values: Tensor) -> None:
+        values = values.abs() if self._signed else values
         smallest = float(torch.where(values > 0, values, math.inf).min())
         self.fits = bool((values >= 0).all())
         if not self.fits or math.isinf(smallest):  # nothing above 0
@@ -44,8 +50,8 @@ class Grid:
 class Probe:
     """What was seen of a module that may fire: the values that went in, and those that came out."""
 
-    def __init__(self) -> None:
-        self.entered, self.left = Grid(), Grid()
+    def __init__(self, signed: bool = False) -> None:
+        self.entered, self.left = Grid(signed), Grid(signed)
 
     def enter(self, inputs: Iterable[object]) -> None:
         """Take what goes in."""
@@ -65,11 +71,7 @@ def find_firing(probes: Mapping[str, Probe]) -> list[str]:
     ------
     InputError : if a module put out nothing but zeros, though it may be a neuron
     """
-    makers = {
-        name: probe
-        for name, probe in probes.items()
-        if probe.left.fits and not (probe.entered.fits and all(probes[part].left.fits for part in _parts(name, probes)))
-    }
+    makers = _makers(probes)
     firing = [name for name, probe in makers.items() if probe.left.unit]
     silent = [name for name in makers if name not in firing]
     lonely = [name for name in silent if not (_parts(name, makers) or any(name in _parts(o, makers) for o in firing))]
@@ -79,6 +81,28 @@ def find_firing(probes: Mapping[str, Probe]) -> list[str]:
             "silent neurons does, but others do, too; name the layers to record with layers="
         )
     return [name for name in firing if not set(_parts(name, probes)) & set(firing)]
+
+
+def find_firing_beside(probes: Mapping[str, Probe], known: Iterable[str]) -> list[str]:
+    """The names of the modules that fire though they are not among the known ones, hold none, and lie in none."""
+    firing = [name for name, probe in _makers(probes).items() if probe.left.unit]
+    related = {name for name in probes for each in known if f"{name}.".startswith(f"{each}.") or name in _above(each)}
+    return [name for name in firing if name not in related and not set(_parts(name, probes)) & set(firing)]
+
+
+def _makers(probes: Mapping[str, Probe]) -> dict[str, Probe]:
+    """The modules that put out what lies on a grid, though what they are given, or their parts put out, does not."""
+    return {
+        name: probe
+        for name, probe in probes.items()
+        if probe.left.fits and not (probe.entered.fits and all(probes[part].left.fits for part in _parts(name, probes)))
+    }
+
+
+def _above(name: str) -> set[str]:
+    """The modules that hold a module."""
+    parts = name.split(".")
+    return {".".join(parts[:count]) for count in range(1, len(parts))}
 
 
 def _parts(name: str, among: Mapping[str, Probe]) -> list[str]:

@@ -36,7 +36,7 @@ def likely_one_step(spikes: Tensor) -> Tensor:
     if spikes.ndim not in (2, 4):
         raise InputError(
             f"got shape {tuple(spikes.shape)}, expected one step, (B, K) or (B, C, H, W); say which axis is time with "
-            f"layout=, one of {', '.join(LAYOUTS)}"
+            f"layout=, one of {', '.join(LAYOUTS)}, or name all axes, as in 'T B heads N d'"
         )
     return spikes[None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from recordings.errors import InputError
 
-from .layouts import Layout, time_first
+from .layouts import Layout, batch_first, named_layout, time_first
 
 
 def first_tensor(output: Any, where: str) -> Any:
@@ -25,40 +26,99 @@ def first_tensor(output: Any, where: str) -> Any:
     return found
 
 
-def class_scores(output: Any, timesteps: int, samples: int, layout: Layout) -> NDArray[np.float32]:
-    """Scores of every class, the highest of which is the prediction.
+class OutputLayout:
+    """How a network lays out its output, from one batch to the next.
 
-    Parameters
+    Attributes
     ----------
-    output : (B, K) scores; or spikes or scores of every step, which are added up: (T, B, K), or as the network lays out
-        its layers. A tuple, such as (spikes, membrane), counts as its first member
-    timesteps, samples : T and B
-    layout : of the last layer
-
-    Returns
-    -------
-    (B, K) float32
-
-    Raises
-    ------
-    InputError : if it has other axes or sizes, or is not finite
+    name : the layout, "" of the last layer; None until a batch has shown it
     """
-    scores = torch.as_tensor(first_tensor(output, "output")).detach().cpu().to(torch.float32)
-    if scores.ndim != 2 or len(scores) != samples:
-        scores = _every_step(scores, timesteps, samples, layout).sum(0)
-    if not scores.shape[1] or not scores.isfinite().all():
-        raise InputError(f"output: got {'no class' if not scores.shape[1] else 'NaN or infinity'}, expected scores")
-    return scores.numpy()
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+
+    def scores(
+        self, output: Any, timesteps: int, samples: int, layer: Layout, given: str | None = None
+    ) -> NDArray[np.float32]:
+        """Scores of every class, the highest of which is the prediction.
+
+        Parameters
+        ----------
+        output : (B, K) scores; or spikes or scores of every step, which are added up: (T, B, K), (B, T, K), or as
+            the network lays out its layers. A tuple, such as (spikes, membrane), counts as its first member; of a
+            dictionary or an object with `logits`, these count
+        timesteps, samples : T and B
+        layer : layout of the last layer
+        given : what the caller says, one of `LAYOUTS`; None if nothing
+
+        Returns
+        -------
+        (B, K) float32
+
+        Raises
+        ------
+        InputError : if it has other axes or sizes, may be read in two ways, or is not finite
+        """
+        found = torch.as_tensor(first_tensor(_logits(output), "output")).detach().cpu().to(torch.float32)
+        scores = self._read(found, timesteps, samples, layer, given)
+        if not scores.shape[1] or not scores.isfinite().all():
+            raise InputError(f"output: got {'no class' if not scores.shape[1] else 'NaN or infinity'}, expected scores")
+        return scores.numpy()
+
+    def _read(self, scores: Tensor, timesteps: int, samples: int, layer: Layout, given: str | None) -> Tensor:
+        """(B, K), summed over the steps."""
+        if given is not None:
+            steps = _fitting(scores, named_layout(given), 1 if given == "B..." else timesteps, samples)
+            if steps is None:
+                raise InputError(
+                    f"output: got shape {tuple(scores.shape)}, expected {timesteps} steps and {samples} samples, laid "
+                    f"out as layout={given!r} says"
+                )
+            return steps.sum(0)
+        if scores.ndim == 2 and len(scores) == samples:
+            return scores
+        readings = {
+            name: steps.sum(0)
+            for name, arrange in (("", layer), ("TB...", time_first), ("BT...", batch_first))
+            if (steps := _fitting(scores, arrange, timesteps, samples)) is not None
+        }
+        if not readings:
+            raise InputError(
+                f"output: got shape {tuple(scores.shape)}, expected class scores of ({samples}, K), or of every step, "
+                f"({timesteps}, {samples}, K)"
+            )
+        if scores.ndim < 3:  # steps and samples in one axis, which only the layers tell apart
+            return next(iter(readings.values()))
+        if self.name in readings:
+            return readings[self.name]
+        first, *others = readings.values()
+        if any(not torch.equal(first, other) for other in others):
+            raise InputError(
+                f"output: got shape {tuple(scores.shape)} of {timesteps} steps and {samples} samples, which may be "
+                "(T, B, K), (B, T, K) or (B, K, T); say which with layout='TB...', 'BT...' or 'B...T', or give class "
+                "scores (B, K)"
+            )
+        names = [name for name in readings if name] or [""]
+        self.name = names[0] if len(names) == 1 else None
+        return first
 
 
-def _every_step(scores: Tensor, timesteps: int, samples: int, layout: Layout) -> Tensor:
-    """(T, B, K), whether scores are laid out so, or as the layers are."""
-    for arrange in (layout, time_first):
-        with suppress(InputError, RuntimeError, IndexError):  # laid out otherwise
-            steps = arrange(scores)
-            if steps.ndim == 3 and tuple(steps.shape[:2]) == (timesteps, samples):
-                return steps
-    raise InputError(
-        f"output: got shape {tuple(scores.shape)}, expected class scores of ({samples}, K), or of every step, "
-        f"({timesteps}, {samples}, K)"
-    )
+def _fitting(scores: Tensor, arrange: Layout, timesteps: int, samples: int) -> Tensor | None:
+    """(T, B, K) if a layout gives that."""
+    with suppress(InputError, RuntimeError, IndexError):  # laid out otherwise
+        steps = arrange(scores)
+        if steps.ndim == 3 and tuple(steps.shape[:2]) == (timesteps, samples):
+            return steps
+    return None
+
+
+def _logits(output: Any) -> Any:
+    """The class scores of an output that names them."""
+    if isinstance(output, Mapping):
+        if "logits" not in output:
+            raise InputError(
+                f"output: got {type(output).__name__} of {', '.join(map(repr, list(output)[:8])) or 'nothing'}, "
+                "expected 'logits' in it, or a tensor: hand over the class scores alone"
+            )
+        return output["logits"]
+    return getattr(output, "logits", output)

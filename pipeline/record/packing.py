@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -15,8 +16,16 @@ from recordings.raster.bits import FIRED_ADVICE
 
 from .layouts import Layout, one_step, shape_of_step
 
+Counts: TypeAlias = Literal["fired", "ternary"] | None  # what a bit says of other values than 0 and 1
+TERNARY_ADVICE = "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, positive spikes first"
 SMALL = 1 << 18  # neurons times samples that are packed at a time, if a step is not larger
 Range = tuple[Tensor, Tensor]  # the least and the greatest of some values, each a scalar on its device
+
+
+def check_counts(counts: object) -> None:
+    """Refuse what is no :data:`Counts`."""
+    if counts not in (None, "fired", "ternary"):
+        raise InputError(f"record: counts: got {counts!r}, expected None, 'fired' or 'ternary'")
 
 
 class LayerBits:
@@ -25,35 +34,38 @@ class LayerBits:
     Parameters
     ----------
     name : of the layer
-    fired : whether to record of counts of spikes that there were any
+    counts : "fired" to record of counts of spikes that there were any; "ternary" to record -1, 0 and 1 as two planes,
+        where a neuron fired 1, then where it fired -1; None to take 0 and 1 alone
 
     Attributes
     ----------
-    shape : (C, H, W), known after the first call
+    shape : (C, H, W), known after the first call; of ternary spikes 2C channels
     samples : B, known after the first call
     steps : how many were recorded
     layout : how the spikes of the first call were laid out
     device : where they were
     """
 
-    def __init__(self, name: str, fired: bool) -> None:
-        self.name, self.fired = name, fired
+    def __init__(self, name: str, counts: Counts) -> None:
+        self.name, self.counts = name, counts
         self.shape = (0, 0, 0)
         self.samples = self.steps = 0
         self.layout: Layout = one_step
         self.device = ""
         self._packed: list[Tensor] = []  # (S, B, bytes) uint8 of S steps each
         self._values: list[Range] = []  # of spikes x
-        self._excess: list[Range] = []  # of x - x², which is 0 for 0 and 1 alone
+        self._excess: list[Range] = []  # of x - x², which is 0 for 0 and 1 alone; of ternary spikes for their amounts
 
-    def add(self, spikes: Tensor, layout: Layout) -> None:
-        """Take what a call gave; refuses no steps, no samples, and other sizes than those of earlier calls."""
+    def add(self, spikes: Tensor, layout: Layout) -> int:
+        """Take what a call gave; returns how many steps; refuses none, no samples, and other sizes than before."""
         steps = layout(spikes.detach())
         if not len(steps):
             raise InputError(f"got shape {tuple(spikes.shape)}, in which T = 0, expected at least one step")
         shape, samples = shape_of_step(steps[0]), steps.shape[1]
         if not (samples and all(shape)):
             raise InputError(f"got a step of shape {tuple(steps.shape[1:])}, expected no side of 0")
+        if self.counts == "ternary":
+            shape = (2 * shape[0], *shape[1:])
         if not self.steps:
             self.shape, self.samples, self.layout, self.device = shape, samples, layout, str(spikes.device)
         elif (shape, samples) != (self.shape, self.samples):
@@ -64,27 +76,34 @@ class LayerBits:
         self.steps += len(steps)
         for some in steps.split(max(1, SMALL // steps[0].numel())):
             maps = some.flatten(0, 1)
-            packed = pack_maps(maps > 0 if self.fired else maps.to(torch.bool))
+            packed = pack_maps(self._bits(maps))
             self._packed.append(packed.unflatten(0, (-1, samples)))
             if maps.dtype != torch.bool:
                 self._look_at(maps)
+        return len(steps)
+
+    def _bits(self, maps: Tensor) -> Tensor:
+        if self.counts == "ternary":
+            return torch.cat([maps > 0, maps < 0], dim=1)
+        return maps > 0 if self.counts else maps.to(torch.bool)
 
     def _look_at(self, maps: Tensor) -> None:
         if _channels_last(maps):
             maps = maps.permute(0, 2, 3, 1)  # as it lies in memory, without which torch is ten times slower
         self._values.append(maps.aminmax())
-        if not self.fired:
-            self._excess.append(torch.addcmul(maps, maps, maps, value=-1).aminmax())
+        if self.counts != "fired":
+            amounts = maps.abs() if self.counts else maps
+            self._excess.append(torch.addcmul(amounts, maps, maps, value=-1).aminmax())
 
     def packed(self) -> NDArray[np.uint8]:
-        """(B, T, bytes) uint8, on the CPU; refuses other values than 0 and 1, or below 0 if `fired`."""
+        """(B, T, bytes) uint8, on the CPU; refuses values that `counts` does not stand for."""
         low, high = _overall(self._values)
-        if self.fired and not low >= 0:
-            raise InputError(f"got values in {low:.4g} … {high:.4g}, expected counts of 0 or more")
+        if self.counts == "fired" and not low >= 0:
+            raise InputError(f"got values in {low:.4g} … {high:.4g}, expected counts of 0 or more{TERNARY_ADVICE}")
         if _overall(self._excess) != (0, 0):
-            raise InputError(
-                f"got values in {low:.4g} … {high:.4g} that are neither 0 nor 1, expected spikes{FIRED_ADVICE}"
-            )
+            wanted = "-1, 0 and 1" if self.counts else f"spikes{TERNARY_ADVICE if low < 0 else FIRED_ADVICE}"
+            neither = "" if self.counts else " that are neither 0 nor 1"
+            raise InputError(f"got values in {low:.4g} … {high:.4g}{neither}, expected {wanted}")
         return torch.cat(self._packed).cpu().numpy().swapaxes(0, 1)
 
 

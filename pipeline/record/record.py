@@ -13,11 +13,12 @@ from torch import nn
 from pipeline.images.pictures import Normalisation
 from recordings.errors import InputError
 from recordings.lock import file_lock, out_lock
-from recordings.raster.bits import check_counts
 from recordings.raster.growing import refuse_existing
 
+from .arrangement import Arrangement
 from .layouts import named_layout
 from .names import check_names, layer_names, named_modules
+from .packing import Counts, check_counts
 from .recording import Recording
 from .seen_images import SeenImages
 from .spiking_layers import find_known
@@ -31,7 +32,9 @@ def record(
     layers: Iterable[str] | Mapping[str, str] | None = None,
     *,
     layout: str | None = None,
-    counts: str | None = None,
+    axes: Mapping[str, str] | None = None,
+    grid: tuple[int, int] | Mapping[str, tuple[int, int]] | None = None,
+    counts: Counts = None,
     layer_delay: int = 0,
     dataset: str = "",
     class_names: Sequence[str] = (),
@@ -56,7 +59,16 @@ def record(
         Layers are numbered in the order in which they fire
     layout : how modules of none of these libraries lay out what they return: "B..." for one step a call, "TB...",
         "BT..." or "B...T" for all steps at once; if not given, one step of (B, K) or (B, C, H, W)
-    counts : None to refuse other values than 0 and 1; "fired" to record of counts and graded spikes that there were any
+    axes : names of modules, or patterns of them -> a name for each axis of what one call returns, where that is no map
+        of channels, rows and columns: {"block.*.attn_lif": "T B heads N d"}. T are steps, B samples, N tokens, which
+        are laid out as a map, H and W rows and columns; others are channels: several become one, the first of them
+        changing slowest. "(T B)" is one axis that holds both. Known without a word: Spikformer, QKFormer and
+        Spike-driven Transformer, of SpikingJelly and of their authors. Steps of three or four axes that no convolution
+        made are refused
+    grid : rows and columns of the tokens, or pattern of names of modules -> theirs; if not given, those of the last
+        recorded map with as many places as there are tokens
+    counts : None to refuse other values than 0 and 1; "fired" to record of counts and graded spikes that there were
+        any; "ternary" to record -1, 0 and 1 as two planes, 2C channels: where a neuron fired 1, then where it fired -1
     layer_delay : 1 if each layer passes its spikes on one step later, as lava-dl's blocks do, 0 if in the same step;
         decides which steps matter
     dataset : what the samples are, such as "CIFAR-10"
@@ -90,7 +102,8 @@ def record(
     <mine/raster.h5: 4 samples, 10 steps, layers leaky_1, leaky_4>
     """
     _check_model(model)
-    fired, arranged = check_counts(counts, "record"), named_layout(layout)
+    check_counts(counts)
+    arrangement = Arrangement(model, named_layout(layout), axes, grid)
     if layers is not None:
         names: Mapping[str, str] | None = named_modules(model, layers)
     else:
@@ -100,7 +113,7 @@ def record(
     path = folder / "raster.h5"
     with out_lock(folder), file_lock(path):
         refuse_existing(path, overwrite)
-        watch = Watch(model, names, arranged, fired)
+        watch = Watch(model, names, arrangement, counts, by_library=layers is None and names is not None)
         seen = SeenImages(class_names, input_normalisation)
         recording = Recording(path, watch, dataset, layer_delay, seen, overwrite)
         try:

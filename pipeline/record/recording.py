@@ -23,8 +23,7 @@ from recordings.raster.schema import RasterHeader
 from recordings.schema import SampleTable
 
 from .batch import about
-from .layouts import named_layout
-from .outputs import class_scores
+from .outputs import OutputLayout
 from .packing import LayerBits
 from .seen_images import SeenImages
 from .watch import Watch
@@ -46,7 +45,7 @@ class Recording:
     ) -> None:
         self.path = path
         self._watch, self._dataset, self._layer_delay, self._overwrite = watch, dataset, layer_delay, overwrite
-        self._seen = seen
+        self._seen, self._output = seen, OutputLayout()
         self._writer: GrowingWriter | None = None
         self._open, self._whole = True, False
 
@@ -63,7 +62,7 @@ class Recording:
         name : of the layer
         spikes : tensor or array of 0 and 1
         layout : "B..." for one step, "TB...", "BT..." or "B...T" for all steps at once; if not given, one step of
-            (B, K) or (B, C, H, W)
+            (B, K) or (B, C, H, W). Or a name for each axis, such as "T B heads N d", see :func:`spikesam.record`
 
         Raises
         ------
@@ -71,20 +70,30 @@ class Recording:
         """
         self._expect_open("tap")
         check_name(name)
-        self._watch.tap(name, torch.as_tensor(spikes), named_layout(layout))
+        self._watch.tap(name, torch.as_tensor(spikes), layout)
 
-    def finish(self, output: Any = None, *, labels: Any = None, index: Any = None, images: Any = None) -> None:
+    def finish(
+        self,
+        output: Any = None,
+        *,
+        labels: Any = None,
+        index: Any = None,
+        images: Any = None,
+        layout: str | None = None,
+    ) -> None:
         """End a batch: check it, and write it down.
 
         Parameters
         ----------
         output : what the network returned, from which predictions are made: class scores (B, K), or spikes or scores of
-            every step, which are added up: (T, B, K), or laid out as the layers are. A tuple, such as (spikes,
-            membrane), counts as its first member
+            every step, which are added up: (T, B, K), (B, T, K), or laid out as the layers are. A tuple, such as
+            (spikes, membrane), counts as its first member; of a dictionary or an object with `logits`, these count
         labels : (B,) int — classes, -1 where unknown
         index : (B,) int — positions in the data set; if not given, samples are counted
         images : what the network saw, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and figures; the first ones are
             kept beside the raster
+        layout : of `output`: "B..." for class scores, "TB...", "BT..." or "B...T" for every step; needed only where as
+            many steps as samples leave it open, unless an earlier batch has shown it
 
         Raises
         ------
@@ -101,7 +110,7 @@ class Recording:
         )
         scores = np.empty((samples, 0), np.float32)
         if output is not None:
-            scores = class_scores(output, layers[0].steps, samples, layers[-1].layout)
+            scores = self._output.scores(output, layers[0].steps, samples, layers[-1].layout, layout)
         self._seen.add(table, images, max(scores.shape[1], int(table.label.max()) + 1))
         spikes: dict[str, NDArray[np.uint8]] = {}
         for layer in layers:
@@ -158,7 +167,7 @@ class Recording:
             seed=0,
             network_sha256="",
             dataset=self._dataset,
-            config=json.dumps({"modules": modules}),
+            config=json.dumps({"modules": modules, **({"axes": axes} if (axes := self._watch.axes) else {})}),
             layers=layer_specs({layer.name: layer.shape for layer in layers}),
             classes=classes,
             readout_scale=1.0,

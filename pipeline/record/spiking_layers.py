@@ -5,6 +5,7 @@ library       releases          what a call of a spiking module gives
 ============  ================  ===============================================================
 snnTorch      1.0               one step, `spikes` or `(spikes, membrane, …)`; a few (T, B, K)
 SpikingJelly  2.0, 0.0.0.0.14   one step or (T, B, …), as its `step_mode` says
+              up to 0.0.0.0.12  `MultiStep…Node` (T, B, …), others one step
 Norse         1.1               `(spikes, state)`: cells one step, others (T, B, …)
 sinabs        3.1               (B, T, …); `IAFSqueeze` and the like (B·T, …)
 lava-dl       0.6               (B, …, T)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -13,12 +13,13 @@ from torch.utils.hooks import RemovableHandle
 
 from recordings.errors import InputError
 
-from .batch import Batch
-from .detection import Probe, find_firing
-from .layouts import Layout
+from .arrangement import Arrangement
+from .batch import Batch, Key
+from .convolutions import is_convolution
+from .detection import Probe, find_firing, find_firing_beside
 from .names import check_names, layer_names
 from .outputs import first_tensor
-from .packing import LayerBits
+from .packing import Counts, LayerBits
 from .spiking_layers import keeps_state, known_layout
 
 MODULE, TAP = "module", "tap"  # where the spikes of a layer come from
@@ -31,17 +32,27 @@ class Watch:
     ----------
     model : in which modules are watched
     names : names of the modules -> names of their layers; None to find them by their values in the first batch
-    layout : of modules that belong to no known library
-    fired : see :class:`pipeline.record.packing.LayerBits`
+    by_library : whether they were found by the classes of libraries, so that more may fire than these
+    arrangement : how they lay out their spikes
+    counts : see :class:`pipeline.record.packing.LayerBits`
 
     Attributes
     ----------
-    names : as above, None until they are found
+    names : as above, None until they are found; without modules that the first batch did not call
     """
 
-    def __init__(self, model: nn.Module, names: Mapping[str, str] | None, layout: Layout, fired: bool) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        names: Mapping[str, str] | None,
+        arrangement: Arrangement,
+        counts: Counts = None,
+        *,
+        by_library: bool = False,
+    ) -> None:
         self.names = names
-        self._model, self._layout, self._fired = model, layout, fired
+        self._model, self._arrangement, self._counts = model, arrangement, counts
+        self._looking = by_library or names is None  # for what else fires, until the first batch has ended
         self._handles: list[RemovableHandle] = []
         self._probes: dict[str, Probe] = {}
         self._unfit: dict[str, InputError] = {}
@@ -49,8 +60,10 @@ class Watch:
 
     def begin_batch(self) -> None:
         """Forget what was collected."""
-        self._batch = Batch(self._fired)
+        self._batch = Batch(self._counts)
         self._passes = 0  # calls of the model
+        self._called: set[Key] = set()  # in the pass at hand
+        self._arrangement.convolutions.forget()
 
     @property
     def pending(self) -> bool:
@@ -66,14 +79,21 @@ class Watch:
         finally:
             self._detach()
 
-    def tap(self, name: str, spikes: Tensor, layout: Layout) -> None:
+    @property
+    def axes(self) -> dict[str, str]:
+        """Names of layers -> the axes by which they were read, of those that are not as they come."""
+        return {layer: self._arrangement.used[of] for of, layer in self._sources() if of in self._arrangement.used}
+
+    def tap(self, name: str, spikes: Tensor, layout: str | None) -> None:
         """Take spikes that no module put out."""
-        self._batch.add((TAP, name), name, spikes, layout)
+        key = (TAP, name)
+        self._batch.add(key, name, spikes, self._arrangement.layout_named(name, layout, self._batch, key))
 
     def layers(self) -> list[LayerBits]:
         """What was collected, in order of depth; all layers have one number of steps and samples."""
-        if self.names is None and self.pending:
-            self.names = self._found()
+        if self._looking and self.pending:
+            self.names = self._found() if self.names is None else self._called_of(self.names)
+            self._looking = False
             self._detach()
             self._attach()
         if not (self._batch.layers or (self.names and self._passes)):
@@ -93,17 +113,17 @@ class Watch:
     def _attach(self) -> None:
         hold = self._handles.append
         hold(self._model.register_forward_pre_hook(self._pass_begins))
-        if self.names is None:
-            for name, module in self._model.named_modules():
-                if module is not self._model:
-                    hold(module.register_forward_pre_hook(partial(self._probe_input, name), with_kwargs=True))
-                    hold(module.register_forward_hook(partial(self._probe_output, name)))
-            return
-        for name, layer in self.names.items():
+        for name, module in self._model.named_modules():
+            if is_convolution(module):
+                hold(module.register_forward_hook(self._see_convolution))
+            if self._looking and module is not self._model:
+                hold(module.register_forward_pre_hook(partial(self._probe_input, name), with_kwargs=True))
+                hold(module.register_forward_hook(partial(self._probe_output, name)))
+        for name, layer in (self.names or {}).items():
             module = self._model.get_submodule(name)
-            if layout := known_layout(module):
+            if known_layout(module):
                 hold(module.register_forward_pre_hook(partial(self._warn_of_state, name, layer)))
-            hold(module.register_forward_hook(partial(self._take, name, layer, layout or self._layout)))
+            hold(module.register_forward_hook(partial(self._take, name, layer)))
 
     def _detach(self) -> None:
         for handle in self._handles:
@@ -117,6 +137,11 @@ class Watch:
                 "now one more; call recording.finish(...) after each batch, and give each layer a module of its own"
             )
         self._passes += 1
+        self._called.clear()
+        self._arrangement.convolutions.forget()
+
+    def _see_convolution(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._arrangement.convolutions.see(module, output)
 
     def _warn_of_state(self, name: str, layer: str, module: nn.Module, inputs: Any) -> None:
         if (MODULE, name) not in self._batch.layers and keeps_state(module):
@@ -126,25 +151,54 @@ class Watch:
                 stacklevel=2,
             )
 
-    def _take(self, name: str, layer: str, layout: Layout, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._batch.add((MODULE, name), layer, first_tensor(output, f"layer {layer!r}"), layout)
+    def _take(self, name: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._collect(name, layer, module, first_tensor(output, f"layer {layer!r}"))
+
+    def _collect(self, name: str, layer: str, module: nn.Module, spikes: Tensor) -> None:
+        """Take what a call of a module gave, all steps at once at most once in a call of the model."""
+        key = (MODULE, name)
+        steps = self._batch.add(key, layer, spikes, self._arrangement.layout_of(name, module, self._batch, key))
+        if steps > 1 and key in self._called and self._passes:
+            raise InputError(
+                f"layer {layer!r}: called twice in one call of the model, each time with {steps} steps, so these would "
+                "be two layers; give each use a module of its own, or hand the spikes of each over with recording.tap()"
+            )
+        self._called.add(key)
 
     def _probe_input(self, name: str, module: nn.Module, inputs: Any, keywords: Mapping[str, Any]) -> None:
-        self._probes.setdefault(name, Probe()).enter([*inputs, *keywords.values()])
+        self._probes.setdefault(name, Probe(self._counts == "ternary")).enter([*inputs, *keywords.values()])
 
     def _probe_output(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        grid, key = self._probes[name].left, (MODULE, name)
+        grid, key = self._probes.setdefault(name, Probe(self._counts == "ternary")).left, (MODULE, name)
         try:
             grid.see(first_tensor(output, name))
         except InputError:  # not a tensor
             grid.fits = False
+        if self.names is not None:  # only looking for what else fires
+            return
         if not grid.fits:
             self._batch.layers.pop(key, None)
             return
         try:
-            self._batch.add(key, name, first_tensor(output, name), self._layout)
+            self._collect(name, name, module, first_tensor(output, name))
         except InputError as error:  # of interest only if the module turns out to fire
             self._unfit.setdefault(name, error)
+
+    def _called_of(self, names: Mapping[str, str]) -> dict[str, str]:
+        """The modules that the first batch called; says which were not, and what else fired."""
+        called = {name: layer for name, layer in names.items() if (MODULE, name) in self._batch.layers}
+        idle = [name for name in names if name not in called]
+        if idle and self._passes and called:
+            _say(f"{_listed(idle)} not called by the model, and left out")
+        beside = find_firing_beside(self._probes, names)
+        if beside:
+            _say(f"{_listed(beside)} not recorded, but seem to fire, too; to record them, name all layers with layers=")
+        return called if self._passes and called else dict(names)
+
+    def _sources(self) -> list[tuple[str, str]]:
+        """Names of modules, or of taps, beside those of their layers."""
+        taps = [(layer, layer) for place, layer in self._batch.layers if place == TAP]
+        return [*(self.names or {}).items(), *taps]
 
     def _found(self) -> dict[str, str]:
         """The modules that fire, of which alone the spikes are kept."""
@@ -166,3 +220,14 @@ class Watch:
         for key, layer in self._batch.layers.items():
             layer.name = names[key[1]] if key[0] == MODULE else layer.name
         return names
+
+
+def _listed(modules: Sequence[str]) -> str:
+    """Names of modules, the first of many."""
+    first = ", ".join(map(repr, modules[:8])) + (f" and {len(modules) - 8} more" if len(modules) > 8 else "")
+    return f"module {first} is" if len(modules) == 1 else f"modules {first} are"
+
+
+def _say(text: str) -> None:
+    """Warn of something that does not end the recording."""
+    warnings.warn(f"record: {text}", stacklevel=5)  # where finish() is called

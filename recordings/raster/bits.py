@@ -47,6 +47,8 @@ def as_bits(
     others = np.asarray(~(ones | (spikes == 0)))
     if others.any():
         place = tuple(np.argwhere(others)[0].tolist())
+        if advice and spikes[place] < 0:  # which counts= does not take
+            advice = "; give -1, 0 and 1 as two planes of channels, spikes > 0 and spikes < 0"
         wanted = "counts of 0 or more" if fired else f"spikes of 0 and 1 only{advice}"
         raise InputError(f"{where(place)}: got the value {spikes[place].item()}, expected {wanted}")
     return np.asarray(ones)

@@ -56,6 +56,7 @@ ENTRIES = {
     "explain": Entry(("explain", "raster.h5", "--out", "out.h5"), ("raster.h5",)),
     "relevance": Entry(("explain", "run/raster.h5", "--method", "relevance", "--out", "out.h5"), ("run",)),
     "gradcam": Entry(("gradcam", SNN, "--samples", "6", "--data", "images", "--out", "out.h5"), (SNN, IMAGE)),
+    "energy": Entry(("energy", "run", "--out", "out"), ("run",)),
     "report": Entry(("report", "run", "--out", "page.html"), ("run",)),
     "merge": Entry(("merge", "parts"), ("parts",), _same("parts"), follows=True),
     "run --resume": Entry((*RUN, "stopped", *BACKEND, "--resume"), ("stopped", SNN), _same("stopped")),

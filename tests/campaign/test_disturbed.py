@@ -175,7 +175,9 @@ def full(base: Path, work: Path, name: str, alone: bool, part: float, mounted: b
 
 
 @only_long
-@pytest.mark.parametrize("name", ["event", "torch", "train", "convert", "paper", "explain", "gradcam", "export"])
+@pytest.mark.parametrize(
+    "name", ["event", "torch", "train", "convert", "paper", "explain", "gradcam", "energy", "export"]
+)
 @cases(short=0, long=8)
 @example(part=0.0, mounted=True)
 @given(part=fractions, mounted=st.booleans())

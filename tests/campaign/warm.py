@@ -26,6 +26,7 @@ MODULES = (
         "pipeline.maps.localisation",
     ),
     *("pipeline.drawing.subject", "pipeline.cli.run_report", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
+    *("pipeline.energy", "pipeline.cost.energy", "pipeline.cost.pictures", "pipeline.cli.energy_report"),
     *("paper.fig3", "pipeline.networks.convert.algorithm", "pipeline.networks.nir.write", "spikesam"),
     *("tests.campaign.isolated", "tests.campaign.formats"),
 )

@@ -82,9 +82,15 @@ RECIPES = {
         ("paper", "fig3", "--config", "paper.toml", "--out", "out"), (), ("out/fig3.csv", "out/fig3.claims.csv")
     ),
     "explain": Recipe(("explain", "raster.h5", "--out", "out.h5"), ("--overwrite",), ("out.h5",)),
+    "energy": Recipe(
+        ("energy", "raster.h5", "--network", "snn.safetensors", "--out", "out"),
+        ("--overwrite",),
+        ("out/layers.csv", "out/steps.csv", "out/classes.csv", "out/energy*.png"),
+    ),
     "gradcam": Recipe(
         ("gradcam", "snn.safetensors", "--samples", "6", *IMAGES, "out.h5"), ("--overwrite",), ("out.h5",)
     ),
+    "diff": Recipe(("diff", "raster.h5", "raster.h5", "--out", "out.png"), ("--overwrite",), ("out.png",)),
     "export": Recipe(
         ("export", "snn.safetensors", "--samples", "9", "--seeds", "2", *IMAGES, "out"),
         ("--overwrite",),

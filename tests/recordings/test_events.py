@@ -80,6 +80,8 @@ def test_counts_in_arrays_can_be_recorded_as_fired(tmp_path: Path) -> None:
         write_raster(tmp_path / "c.h5", {"a": counts})
     with RasterReader(write_raster(tmp_path / "c.h5", {"a": counts}, counts="fired")) as raster:
         assert np.array_equal(raster["a"][:], CONV.swapaxes(0, 1))
+    with pytest.raises(InputError, match=r"got the value -1.*; give -1, 0 and 1 as two planes of channels"):
+        write_raster(tmp_path / "d.h5", {"a": np.array([[[0.0], [-1.0]]])})
     for wrong in (-1, np.nan):
         with pytest.raises(InputError, match=f"got the value {wrong}.*, expected counts of 0 or more"):
             write_raster(tmp_path / "d.h5", {"a": np.full((1, 1, 1), wrong, float)}, counts="fired")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
+from recordings.files import open_file
 
 HEADER_LINE = 1 << 12  # bytes of a line that begins with %, at most
 DAT_BYTES, EVT2_BYTES, EVT3_BYTES = 8, 4, 2  # of a word
@@ -34,7 +35,7 @@ def check_words(path: Path, kind: str) -> None:
     kind : what the format is called
     """
     header = b""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while (begin := file.read(2)) == b"% ":
             header += begin + file.readline(HEADER_LINE)
     if not header:
@@ -55,7 +56,7 @@ def check_end(path: Path, t: NDArray[Any]) -> None:
     ----------
     t : µs, the times of the events as faery found them
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         whole = _event_stream(file, path, t) if path.suffix.lower() == ".es" else _aedat(file, path)
     if not whole:
         raise InputError(f"{path}: {TRUNCATED}")

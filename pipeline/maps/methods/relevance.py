@@ -7,21 +7,16 @@ which relevance is divided: :mod:`pipeline.maps.relevance`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os import PathLike
 from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
-from backends.network.quantise import quantise
-from backends.network.storage import read_network
 from pipeline.maps.layers import map_layers
 from pipeline.maps.method import Explained, Explainer, Option
 from pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
 from pipeline.maps.relevance import Rule, relevance
-from recordings.errors import InputError
-from recordings.files import refuse_links
+from pipeline.networks.recorded import recorded_network
 from recordings.maps.schema import MapHeader
 from recordings.raster.batch import unpack
 from recordings.raster.reader import RasterReader
@@ -71,46 +66,6 @@ class Relevance(RasterMethod):
             )
 
         return raster_explainer(raster, header, explain)
-
-
-def recorded_network(raster: RasterReader, name: str | PathLike[str] | None = None) -> Network:
-    """The network that a raster was recorded from, in the raster's precision.
-
-    Parameters
-    ----------
-    name : a bundled network, a checkpoint or network file; `network.safetensors` beside the raster if not given
-
-    Raises
-    ------
-    InputError : if there is none, it is another network, or the raster does not hold all of its layers
-    """
-    from pipeline.networks.checkpoint_files import find_checkpoint  # here, because pydantic takes a while
-
-    recorded = raster.header.network_sha256
-    if not recorded:
-        raise InputError(
-            f"{raster.where}: does not say which network it was recorded from, expected a raster of a run; "
-            "relevance needs the network"
-        )
-    if name is None and raster.path is not None:
-        refuse_links(raster.path.parent, ["network.safetensors"])
-        name = str(raster.path.with_name("network.safetensors"))
-    path = find_checkpoint(str(name))
-    network, _ = read_network(path)
-    if raster.header.precision == "fixed":
-        network = quantise(network)
-    if network.sha256 != recorded:
-        raise InputError(
-            f"{path}: network {network.sha256[:12]}, but {raster.where} was recorded from {recorded[:12]}; "
-            "give the network.safetensors of that run as network"
-        )
-    names = tuple(raster)
-    if names != network.raster_names:
-        raise InputError(
-            f"{raster.where}: holds layers {', '.join(names)}, expected all of the network: "
-            f"{', '.join(network.raster_names)}"
-        )
-    return network
 
 
 def _positive(values: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -7,12 +7,16 @@
     v[t] = h[t] (1 - s[t])                     v_reset = 0
     v[t] = h[t] - v_threshold · s[t]           v_reset = None: at once, so before the next leak
 
+Releases up to 0.0.0.0.12 have a class for each mode, such as `clock_driven.neuron.MultiStepLIFNode`; the first of them
+have no decay_input, and divide i[t].
+
 Another v_reset is where membranes begin, where they leak to and what they are reset to: the same neuron, whose membrane
 is counted from there.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +62,7 @@ def silent(module: Any, where: str) -> SpikingModule:
 
 
 def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
-    return _node(module, where, 1 - rate, rate if module.decay_input else 1.0)
+    return _node(module, where, 1 - rate, rate if getattr(module, "decay_input", True) else 1.0)
 
 
 def _node(module: Any, where: str, leak: Any, gain: Any) -> SpikingModule:
@@ -70,8 +74,8 @@ def _node(module: Any, where: str, leak: Any, gain: Any) -> SpikingModule:
 
 
 def axes(module: Any) -> Takes:
-    """One step a call, or all of them, as `step_mode` says; some neurons have no other mode."""
-    multi_step = any(kind.__name__ == "MultiStepModule" for kind in type(module).__mro__)
+    """One step a call, or all of them, as `step_mode` says; some neurons have no other mode, old ones no mode."""
+    multi_step = any(re.fullmatch("MultiStep(Module|.*Node)", kind.__name__) for kind in type(module).__mro__)
     return "TB..." if multi_step or getattr(module, "step_mode", "s") == "m" else "B..."
 
 
@@ -100,7 +104,7 @@ LIBRARY = Library(
     EQUATIONS,
     axes,
     silent=".*NonSpiking.*",
-    others=r"spikingjelly\.activation_based\.neuron.*",
+    others=r"spikingjelly\.(activation_based|clock_driven)\.neuron.*",
     membrane="v",
     rest=("MemoryModule", "reset"),
 )

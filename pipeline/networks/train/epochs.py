@@ -16,6 +16,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from recordings.disk import write_file
 from recordings.errors import InputError
+from recordings.files import open_file
 
 from .relu_network import ReluNetwork
 from .spiking_network import SpikingNetwork
@@ -127,7 +128,7 @@ def read_epoch(path: Path) -> dict[str, Any]:
     ------
     InputError : if the file is damaged, or holds something else
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(max(0, path.stat().st_size - SEAL))
         sealed, content = file.read(SEAL), b""
         if re.fullmatch(rb"[0-9a-f]{64}", sealed):  # or else no more of it is read: it may be terabytes of zeros

@@ -3,7 +3,7 @@ import { mapOfStep, sumOfMaps } from "./sam.js";
 import { cellAt } from "./state.js";
 import { isSpatial } from "./words.js";
 
-export const KINDS = { sam: "SAM", relevance: "relevance", count: "spike count", cam: "Grad-CAM" };
+export const KINDS = { sam: "SAM", relevance: "relevance", count: "spike count", cam: "Grad-CAM", energy: "energy" };
 
 // { map, most, shape: [H, W], title }, and of relevance { of: class }; { late: true } where spikes of this step come too late to change the answer;
 // { missing: true } where there is no such map.
@@ -12,6 +12,9 @@ export function heatOf(run, loaded, at, kind, state) {
   if (kind === "cam") {
     const cam = loaded.gradCam[layer.name];
     return cam ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.cam };
+  }
+  if (kind === "energy") {
+    return loaded.energy[layer.name] ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.energy };
   }
   if (kind === "relevance") {
     const relevance = loaded.relevance[state.target]?.[layer.name];

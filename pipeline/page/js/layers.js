@@ -10,6 +10,7 @@ import {
   paintObject,
   paintPadding,
   paintRaster,
+  paintSilenced,
   paintStripes,
   pictureCanvas,
   spikesCanvas,
@@ -17,7 +18,7 @@ import {
 import { largest } from "./sam.js";
 import { spikesPerStep } from "./spikes.js";
 import { cellAt } from "./state.js";
-import { answerOf, isSpatial, number, percent, shapeOf } from "./words.js";
+import { answerOf, isSpatial, joules, number, percent, shapeOf, sharesOfSample } from "./words.js";
 
 const CARD_WIDTH = 280; // pixels, at most
 const CARD_LEAST = 140; // with the gap beside it
@@ -37,7 +38,7 @@ export function makeLayers(run, about, change) {
       const back = backOf(run, loaded, state);
       seen.show(state, loaded, back);
       const still = state.behind === "nothing" ? null : dimmed(loaded); // for maps that no step changes
-      const backs = { sam: back, count: back, relevance: still, cam: still };
+      const backs = { sam: back, count: back, relevance: still, cam: still, energy: still };
       for (const card of cards) card.show(state, loaded, most, backs);
     },
   };
@@ -122,16 +123,16 @@ function sampleCard(run) {
       }
       canvas.setAttribute("aria-label", picture ? `${sample.name} as the network saw it` : "spikes of the input");
       say(name, sample.name);
-      say(answer, answerOf(sample));
+      say(answer, answerOf(sample, loaded.whatIf));
       say(crowded, crowdedOf(run, loaded));
       shares.replaceChildren(
-        ...sample.shares.map(([of, share]) =>
+        ...sharesOfSample(loaded).map(([of, share, before]) =>
           element(
             "li",
-            {},
+            { class: before === undefined ? null : "changed" },
             element("bdi", {}, of),
             element("meter", { value: share, "aria-label": `share of ${of}` }),
-            percent(share),
+            before === undefined ? percent(share) : `${percent(before)} → ${percent(share)}`,
           ),
         ),
       );
@@ -140,7 +141,9 @@ function sampleCard(run) {
 }
 
 function mapCard(run, layer, at, about, change) {
-  const maps = about.kinds.map((kind) => mapFigure(run, layer, at, kind, change));
+  const costs = run.samples.some((sample) => sample.energy?.map[layer.name]);
+  const kinds = about.kinds.filter((kind) => kind !== "energy" || costs);
+  const maps = kinds.map((kind) => mapFigure(run, layer, at, kind, change));
   const late = layer.matter < run.steps ? `steps 0 … ${layer.matter - 1} matter` : "every step can still matter";
   return {
     node: element(
@@ -161,7 +164,7 @@ function mapFigure(run, layer, at, kind, change) {
   const caption = element("figcaption");
   const node = element("figure", {}, caption, canvas);
   const changed = changes();
-  followPointer(canvas, layer, change);
+  followPointer(canvas, layer, change, run.integers !== null);
   return {
     node,
     show: (state, loaded, most, { [kind]: back }) => {
@@ -174,8 +177,9 @@ function mapFigure(run, layer, at, kind, change) {
       canvas.dataset.column = cell.column;
       const theme = getComputedStyle(node).color; // what stripes and zero look like
       const { opacity, object } = state;
-      if (!changed(heat.map, heat.late, brightest, cell.row, cell.column, cell.shown, back, opacity, object, theme))
-        return;
+      const silent = run.integers && state.silenced?.layer === layer.name ? state.silenced.cells : null;
+      const place = [cell.row, cell.column, cell.shown, silent];
+      if (!changed(heat.map, heat.late, brightest, ...place, back, opacity, object, theme)) return;
       if (!heat.map) {
         paintStripes(canvas, heat.shape);
         say(caption, `${heat.title}: ${heat.late ? "too late to matter" : "none"}`);
@@ -185,15 +189,20 @@ function mapFigure(run, layer, at, kind, change) {
       paintHeat(canvas, heat, brightest, opacity, back);
       if (layer.padded) paintPadding(canvas, heat, layer.padded);
       paintObject(canvas, loaded, object);
+      if (silent) paintSilenced(canvas, silent, heat.shape);
       if (cell.shown) paintMarker(canvas, cell.column, cell.row, heat.shape);
       say(caption, captionOf(heat, kind, brightest));
       const about = `${heat.title} of ${layer.name}, ${heat.shape.join(" by ")}, largest ${number(heat.most)}`;
-      canvas.setAttribute("aria-label", `${about}; arrow keys choose a pixel`);
+      canvas.setAttribute(
+        "aria-label",
+        `${about}; arrow keys choose a pixel${run.integers ? ", Enter silences it" : ""}`,
+      );
     },
   };
 }
 
 function captionOf(heat, kind, brightest) {
+  if (kind === "energy") return `${heat.title} ≤ ${joules(brightest)} a pixel`;
   return heat.of
     ? `relevance ±${number(brightest)} for ${heat.of}, all steps`
     : `${KINDS[kind]} ≤ ${number(brightest)}`;
@@ -202,8 +211,9 @@ function captionOf(heat, kind, brightest) {
 // Where the pointer was last: a browser also tells of a move when the page has moved under a pointer that rests.
 let rested = null;
 
-// The pointer, a finger or the arrow keys choose the pixel to look at.
-function followPointer(canvas, layer, change) {
+// The pointer, a finger or the arrow keys choose the pixel to look at. Where the page can simulate what becomes of the answer,
+// a click silences it, and so does a tap or Enter; a mouse that is drawn over the map silences all on its way.
+function followPointer(canvas, layer, change, silences) {
   const [, height, width] = layer.shape;
   const choose = (x, y) => {
     canvas.dataset.row = cellAt(y, height); // at once: the next key may come before the next frame
@@ -217,15 +227,34 @@ function followPointer(canvas, layer, change) {
     const area = canvas.getBoundingClientRect();
     choose((event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height);
   };
-  canvas.addEventListener("pointermove", look);
-  canvas.addEventListener("pointerdown", look);
+  const chosen = () => Number(canvas.dataset.row) * width + Number(canvas.dataset.column);
+  const silence = (silent) => {
+    const cell = chosen();
+    const { silenced } = change({ silence: { layer: layer.name, cell, silent } });
+    return silenced?.layer === layer.name && silenced.cells.includes(cell);
+  };
+  let drawn = null; // whether the mouse that is down silences, or lets fire again
+  canvas.addEventListener("pointermove", (event) => {
+    look(event);
+    if (silences && event.pointerType === "mouse" && event.buttons === 1 && drawn !== null) silence(drawn);
+  });
+  canvas.addEventListener("pointerdown", (event) => {
+    look(event);
+    drawn = silences && event.pointerType === "mouse" && event.button === 0 ? silence() : null;
+  });
+  canvas.addEventListener("click", () => {
+    if (silences && drawn === null) silence(); // of a finger, which also scrolls
+  });
   canvas.addEventListener("keydown", (event) => {
+    const enters = silences && event.key === "Enter";
     const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!by) return;
+    if (!by && !enters) return;
     event.preventDefault();
-    const column = cellAt((Number(canvas.dataset.column) + by[0] + 0.5) / width, width);
-    const row = cellAt((Number(canvas.dataset.row) + by[1] + 0.5) / height, height);
+    const [right, down] = by ?? [0, 0];
+    const column = cellAt((Number(canvas.dataset.column) + right + 0.5) / width, width);
+    const row = cellAt((Number(canvas.dataset.row) + down + 0.5) / height, height);
     choose((column + 0.5) / width, (row + 0.5) / height);
+    if (enters) silence();
   });
 }
 

@@ -8,6 +8,7 @@ import { aboutRuns, partner, sampleLoader } from "./model.js";
 import { makePixel } from "./pixel.js";
 import { changeOfKey, initialState, nextState } from "./state.js";
 import { makeTables } from "./tables.js";
+import { makeWhatIf } from "./whatif.js";
 
 const PLAY_MILLISECONDS = 10_000; // for all steps, but
 const STEP_MILLISECONDS = [40, 250]; // at least and at most so many for one
@@ -18,7 +19,7 @@ const controls = makeControls(about, change);
 const gallery = makeGallery(runs, change);
 const views = runs.map((run) => {
   const when = element("small");
-  const parts = { layers: makeLayers(run, about, change), pixel: makePixel(run), tables: makeTables(run) };
+  const parts = { layers: makeLayers(run, about, change), pixel: makePixel(run, change), tables: makeTables(run) };
   const missing = element("p", { class: "quiet", hidden: true }, "This page holds no such sample of this run.");
   const body = element("div", {}, parts.layers.node, parts.pixel.node, parts.tables.node);
   const facts = run.facts.flatMap(([term, fact]) => [
@@ -37,7 +38,7 @@ const views = runs.map((run) => {
     missing,
     body,
   );
-  return { run, ...parts, when, missing, body, node, load: sampleLoader(run) };
+  return { run, ...parts, when, missing, body, node, load: sampleLoader(run), whatIf: makeWhatIf(run) };
 });
 
 let state = initialState(about);
@@ -52,14 +53,19 @@ function change(wanted) {
     if (state.playing) timer = setInterval(() => change({ tick: true }), stepMilliseconds());
   }
   if (!asked) asked = requestAnimationFrame(show);
+  return state;
 }
 
 async function show() {
   asked = 0;
   const shown = state;
   const places = views.map(({ run }) => partner(runs, run, shown.sample));
-  const samples = await Promise.all(views.map(({ load }, at) => (places[at] === null ? null : load(places[at]))));
-  if (shown.sample !== state.sample) return; // another one was chosen while this one was unpacked
+  const samples = await Promise.all(
+    views.map(async ({ load, whatIf }, at) =>
+      places[at] === null ? null : whatIf(await load(places[at]), shown.silenced),
+    ),
+  );
+  if (shown.sample !== state.sample || shown.silenced !== state.silenced) return; // others were chosen meanwhile
   const begun = performance.now();
   document.documentElement.dataset.theme = state.theme;
   controls.show(state);
@@ -121,6 +127,9 @@ window.report = {
   runs,
   state: () => state,
   change,
+  // What the readout of run 0 sums up for sample 2 without channel 3 of conv1, and what fires:
+  // report.whatIf(0, 2, { layer: "conv1", cells: [], channels: [3] }).
+  whatIf: async (run, sample, silenced) => views[run].whatIf(await views[run].load(sample), silenced),
   map: async (run, layer, sample, fields = {}, kind = "sam") => {
     const loaded = await views[run].load(sample);
     const at = runs[run].layers.findIndex((each) => each.name === layer);

@@ -33,7 +33,7 @@ function livelyStep(run) {
 }
 
 function has(sample, kind) {
-  const packed = { cam: sample.gradCam, relevance: sample.relevance }[kind];
+  const packed = { cam: sample.gradCam, relevance: sample.relevance, energy: sample.energy?.map ?? {} }[kind];
   return !packed || Object.keys(packed).length > 0; // other maps are computed here
 }
 
@@ -65,10 +65,6 @@ async function unpack(run, sample) {
   const spikes = run.layers.map(async (layer, at) =>
     decodeSpikes(await inflate(sample.spikes[at]), layer.shape, run.steps),
   );
-  const cams = Object.entries(sample.gradCam).map(async ([layer, cam]) => {
-    const levels = await inflate(cam.levels);
-    return [layer, { ...cam, map: Float64Array.from(levels, (level) => (level * cam.most) / 255) }];
-  });
   const relevance = Object.entries(sample.relevance).map(async ([target, found]) => [
     target,
     await relevanceOf(run, found),
@@ -77,11 +73,21 @@ async function unpack(run, sample) {
     sample,
     heats: new Map(), // maps as they were last computed, see heat.js
     spikes: await Promise.all(spikes),
-    gradCam: Object.fromEntries(await Promise.all(cams)),
+    gradCam: await mapsOf(sample.gradCam),
+    energy: await mapsOf(sample.energy?.map ?? {}),
     relevance: Object.fromEntries(await Promise.all(relevance)), // "predicted" or "other" -> layer -> map
     picture: sample.picture && { shape: sample.picture.shape, pixels: await inflate(sample.picture.pixels) },
     mask: sample.mask && { shape: sample.mask.shape, pixels: await inflate(sample.mask.pixels) },
   };
+}
+
+// Layer -> map, of levels from 0 to 255.
+async function mapsOf(packed) {
+  const maps = Object.entries(packed).map(async ([layer, each]) => {
+    const levels = await inflate(each.levels);
+    return [layer, { ...each, map: Float64Array.from(levels, (level) => (level * each.most) / 255) }];
+  });
+  return Object.fromEntries(await Promise.all(maps));
 }
 
 async function relevanceOf(run, found) {

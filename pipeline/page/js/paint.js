@@ -131,6 +131,21 @@ export function paintObject(canvas, loaded, object) {
   twoTone(context, path, canvas.width / 160);
 }
 
+// The cells that are silent are dark, with an outline.
+export function paintSilenced(canvas, cells, [height, width]) {
+  const pixels = new Uint8Array(height * width);
+  for (const cell of cells) pixels[cell] = 1;
+  const path = new Path2D();
+  outline(path, { shape: [height, width], pixels }, canvas);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "rgb(0 0 0 / 0.6)";
+  const side = [canvas.width / width, canvas.height / height];
+  for (const cell of cells) {
+    context.fillRect((cell % width) * side[0], Math.floor(cell / width) * side[1], side[0], side[1]);
+  }
+  twoTone(context, path, canvas.width / 160);
+}
+
 // The cell that is looked at.
 export function paintMarker(canvas, column, row, [height, width]) {
   const path = new Path2D();

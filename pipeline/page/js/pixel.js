@@ -3,22 +3,25 @@ import { changes, element, say } from "./dom.js";
 import { pixelOf, stepOf } from "./heat.js";
 import { paintLines, paintRaster } from "./paint.js";
 import { largest, scoreOverTime } from "./sam.js";
+import { makeSilence } from "./silence.js";
 import { number } from "./words.js";
 
 const WIDTH = 640; // canvas pixels
 
 // Returns { node, show(state, loaded) }.
-export function makePixel(run) {
+export function makePixel(run, change) {
   const title = element("h3");
   const raster = element("canvas", { role: "img" });
   const line = element("canvas", { role: "img", class: "line", width: WIDTH, height: 200 });
   const channels = element("p", { class: "quiet" });
   const score = element("p", { class: "quiet" });
+  const silence = makeSilence(run, change);
   const changed = changes();
   const node = element(
     "section",
     { class: "pixel" },
     title,
+    ...(silence ? [silence.node] : []),
     element("div", {}, channels, raster),
     element("div", {}, score, line),
   );
@@ -33,7 +36,8 @@ export function makePixel(run) {
       const step = state.view === "step" ? stepOf(run, state) : null;
       const marks = { until: Math.min(layer.matter, run.steps), step };
       const theme = getComputedStyle(title).color;
-      if (!changed(loaded, pixel.at, pixel.row, pixel.column, state.gamma, step, theme)) return;
+      if (!changed(loaded, pixel.at, pixel.row, pixel.column, state.gamma, step, theme, state.silenced)) return;
+      silence?.show(state, loaded, pixel);
       const spikes = loaded.spikes[pixel.at];
       const place = pixel.row * layer.shape[2] + pixel.column;
       const neurons = Array.from({ length: layer.shape[0] }, (_, channel) => channel * spikes.pixels + place);

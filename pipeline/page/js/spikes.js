@@ -28,6 +28,20 @@ export function decodeSpikes(trains, shape, steps) {
   return { trains, shape, steps, neurons, pixels, bytes, first, neuron, pixel, gap };
 }
 
+// The neurons that fire at each step, as arrays.
+export function spikesOfSteps({ first, neuron, steps }) {
+  return Array.from({ length: steps }, (_, step) => [...neuron.subarray(first[step], first[step + 1])]);
+}
+
+// Trains of a layer from the neurons that fire at each step; undone by decodeSpikes and spikesOfSteps.
+export function encodeSpikes(fired, { neurons, bytes }) {
+  const trains = new Uint8Array(neurons * bytes);
+  fired.forEach((firing, step) => {
+    for (const neuron of firing) trains[neuron * bytes + (step >> 3)] |= 128 >> (step & 7);
+  });
+  return trains;
+}
+
 // Whether a neuron fires at a step.
 export function fires(spikes, neuron, step) {
   return (spikes.trains[neuron * spikes.bytes + (step >> 3)] >> (7 - (step & 7))) & 1;

@@ -3,56 +3,36 @@ import { changes, element, say } from "./dom.js";
 import { stepOf } from "./heat.js";
 import { paintLines } from "./paint.js";
 import { spikesPerStep } from "./spikes.js";
-import { number, percent } from "./words.js";
+import { joules, number, percent } from "./words.js";
 
 // Returns { node, show(state, loaded) }.
 export function makeTables(run) {
-  const parts = [activity(run), localisation(run)].filter((part) => part !== null);
+  const parts = [activity(run), energy(run), localisation(run)].filter((part) => part !== null);
   return {
     node: element("div", { class: "tables" }, ...parts.map((part) => part.node)),
     show: (state, loaded) => {
-      for (const part of parts) part.show(state, loaded);
+      for (const part of parts) part.show(state, loaded.recorded ?? loaded);
     },
   };
 }
 
 function activity(run) {
-  const known = run.layers.some((layer) => layer.operations !== null);
-  const heads = [
-    "layer",
-    "spikes per neuron and step",
-    "over time",
-    ...(known ? ["synaptic operations", "MACs of an ANN"] : []),
-  ];
+  const heads = ["layer", "spikes per neuron and step", "over time"];
   const rows = run.layers.map((layer, at) => {
     const canvas = element("canvas", { width: 240, height: 56, class: "spark", "aria-hidden": true });
     const rate = element("td");
-    const operations = element("td");
-    const cells = [
-      rate,
-      element("td", {}, canvas),
-      ...(known ? [operations, element("td", {}, layer.products === null ? "" : number(layer.products))] : []),
-    ];
-    return {
-      layer,
-      at,
-      canvas,
-      rate,
-      operations,
-      node: element("tr", {}, element("th", { scope: "row" }, layer.name), ...cells),
-    };
+    const node = element("tr", {}, element("th", { scope: "row" }, layer.name), rate, element("td", {}, canvas));
+    return { layer, at, canvas, rate, node };
   });
   const most = Math.max(...run.layers.flatMap((layer) => layer.rates));
-  const note = known
-    ? "A synaptic operation is a spike that is added to one neuron behind it: spikes × fan-out, at all steps; means are of the samples of this page. The MACs are those of an ANN of these layers for one image."
-    : "The network is not at hand: synaptic operations are not counted.";
+  const note = run.energy ? "" : " The network is not at hand: synaptic operations are not counted.";
   const changed = changes();
   return {
     node: table(
-      "How often neurons fire, and what it costs",
+      "How often neurons fire",
       heads,
       rows.map((row) => row.node),
-      `Lines: this sample; dashed: all samples. All layers on one scale, to ${percent(most)}. ${note}`,
+      `Lines: this sample; dashed: all samples. All layers on one scale, to ${percent(most)}.${note}`,
     ),
     show: (state, loaded) => {
       const step = state.view === "step" ? stepOf(run, state) : null;
@@ -62,17 +42,55 @@ function activity(run) {
         return spikesPerStep(loaded.spikes[at]).map((spikes) => spikes / neurons);
       });
       const top = Math.max(most, ...rates.flat());
-      rows.forEach(({ layer, canvas, rate, operations }, at) => {
+      rows.forEach(({ layer, canvas, rate }, at) => {
         const mean = rates[at].reduce((sum, value) => sum + value, 0) / rates[at].length;
         say(rate, `${percent(mean)} (mean ${percent(layer.rate)})`);
-        if (known)
-          say(operations, `${number(loaded.sample.operations[layer.name])} (mean ${number(layer.operations)})`);
         const lines = [
           { values: layer.rates.slice(0, run.steps), dashed: true },
           { values: rates[at], dashed: false },
         ];
         paintLines(canvas, lines, top, { until: Math.min(layer.matter, run.steps), step });
       });
+    },
+  };
+}
+
+function energy(run) {
+  if (!run.energy) return null;
+  const sum = (of) => run.energy.rows.reduce((total, row) => total + row[of], 0);
+  const total = {
+    layer: "all",
+    operations: sum("operations"),
+    joules: sum("joules"),
+    macs: sum("macs"),
+    annJoules: sum("annJoules"),
+  };
+  const rows = [...run.energy.rows, total].map((row) => {
+    const operations = element("td");
+    const spent = element("td");
+    const ann = [element("td", {}, number(row.macs)), element("td", {}, joules(row.annJoules))];
+    const node = element("tr", {}, element("th", { scope: "row" }, row.layer), operations, spent, ...ann);
+    return { row, operations, spent, node };
+  });
+  const heads = ["layer", "synaptic operations", "energy", "MACs of an ANN", "their energy"];
+  const about = `A synaptic operation is a spike that is added at one synapse of the layer; in brackets, the mean of the samples of this page. The ANN has these layers, and sees one image. An input that is a current costs MACs. Energy is operations × prices, not measured. ${run.energy.source}.`;
+  const changed = changes();
+  return {
+    node: table(
+      "What it costs",
+      heads,
+      rows.map((row) => row.node),
+      about,
+    ),
+    show: (_, loaded) => {
+      if (!changed(loaded)) return;
+      const layers = loaded.sample.energy.layers;
+      const all = (of) => Object.values(layers).reduce((total, layer) => total + layer[of], 0);
+      for (const { row, operations, spent } of rows) {
+        const own = row === total ? { operations: all("operations"), joules: all("joules") } : layers[row.layer];
+        say(operations, `${number(own.operations)} (${number(row.operations)})`);
+        say(spent, `${joules(own.joules)} (${joules(row.joules)})`);
+      }
     },
   };
 }

@@ -124,3 +124,20 @@ def test_auto_is_torch_where_there_is_cuda(monkeypatch: pytest.MonkeyPatch) -> N
     make_backend("auto", "cuda:1")
     assert asked == ["auto", "cuda:1"]
     assert make_backend("auto", "cpu").name == "event"
+
+
+def test_layers_that_are_given_fire_what_is_given_and_others_need_theirs() -> None:
+    """The second of two relays, a step late; the first, whatever it reads, fires what is given."""
+    one = np.ones((1, 1), np.float32)
+    layers = (Layer("first", one, LIF(0.0, 0.5)), Layer("second", one, LIF(0.0, 0.5)))
+    network = Network((1, 1, 1), 4, layers, Readout(one), "spikes")
+    given = np.array([[0], [128], [0], [128]], np.uint8)
+    for threads in (1, 2):
+        (batch,) = EventBackend(threads).rerun(network, [{"first": given}], 1)
+        assert {name: bits.ravel().tolist() for name, bits in batch.spikes.items()} == {
+            "first": [0, 128, 0, 128],
+            "second": [0, 0, 128, 0],
+        }
+        assert batch.readout.tolist() == [[1.0]]
+    with pytest.raises(BackendError, match="layer 'first' reads the input, which is not given"):
+        list(EventBackend(1).rerun(network, [{"second": given}], 1))

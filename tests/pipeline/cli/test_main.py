@@ -43,7 +43,7 @@ def test_version(capsys):
         ("rnu", "; did you mean run? See spikesam --help"),
         (
             "--samples",
-            ", expected one of run, plan, merge, train, convert, export, explain, gradcam, report, validate; "
+            ", expected one of run, plan, merge, train, convert, export, explain, gradcam, diff, report, validate; "
             "see spikesam --help",
         ),
     ],

@@ -1,45 +1,62 @@
-"""Synaptic operations, counted by hand: a spike at a border or in a corner reaches fewer neurons."""
+"""Synaptic operations, counted by hand, and one by one in networks of every kind."""
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from backends.network import LIF, Layer, Network, Readout
-from pipeline.measures.operations import fan_out, products, synaptic_operations
+from backends.network import LIF, Input, Layer, Network, Readout, Source, pair
+from pipeline.measures.operations import Connection, connections, fan_out, products
+from tests.backends.graphs import FLOAT, graphs
 
 
 def conv(out: int, channels: int, side: int = 3, **more: object) -> Layer:
     return Layer("conv1", np.ones((out, channels, side, side), np.float32), LIF(leak=0.9), **more)
 
 
-def packed(spikes: np.ndarray) -> np.ndarray:
-    return np.packbits(spikes.reshape(len(spikes), -1), axis=1)
+def way(layer: Layer, shape: tuple[int, int, int]) -> Connection:
+    return Connection("input", layer.name, layer.first, shape)
 
 
 def test_fan_out_of_a_convolution_is_smaller_at_borders() -> None:
     # 3 × 3 kernels with padding 1 on 3 × 4 pixels: a corner lies under 2 × 2 places, the middle under 3 × 3.
     expected = np.outer([2, 3, 2], [2, 3, 3, 2])
-    assert np.array_equal(fan_out(conv(1, 2, padding=1), (2, 3, 4)), expected)
-    assert np.array_equal(fan_out(conv(5, 2, padding=1), (2, 3, 4)), 5 * expected)
+    assert np.array_equal(fan_out(conv(1, 2, padding=1).first, (2, 3, 4)), [expected, expected])
+    assert np.array_equal(fan_out(conv(5, 1, padding=1).first, (1, 3, 4)), [5 * expected])
 
 
 def test_fan_out_without_padding_and_with_a_stride() -> None:
     # 2 places, at 0 and 2, on 5 cells: cells 0, 1, 3, 4 lie under one, cell 2 under both.
-    assert fan_out(conv(1, 1, stride=2), (1, 5, 5))[0].tolist() == [1, 1, 2, 1, 1]
-    assert fan_out(conv(1, 1, side=2, stride=2), (1, 5, 4)).tolist() == [[1, 1, 1, 1]] * 4 + [[0, 0, 0, 0]]  # cut off
+    assert fan_out(conv(1, 1, stride=2).first, (1, 5, 5))[0, 0].tolist() == [1, 1, 2, 1, 1]
+    cut_off = fan_out(conv(1, 1, side=2, stride=2).first, (1, 5, 4))
+    assert cut_off[0].tolist() == [[1, 1, 1, 1]] * 4 + [[0, 0, 0, 0]]
 
 
 def test_fan_out_of_dense_layers_and_of_the_readout_is_their_size() -> None:
     dense = Layer("fc1", np.ones((7, 4), np.float32), LIF(leak=0.9), pool=2)
-    assert fan_out(dense, (1, 4, 4)).tolist() == [[7, 7], [7, 7]]
-    assert fan_out(Readout(np.ones((10, 7), np.float32)), (7, 1, 1)).tolist() == [[10]]
+    assert fan_out(dense.first, (1, 4, 4)).tolist() == [[[7, 7], [7, 7]]]
+    assert fan_out(Readout(np.ones((10, 7), np.float32)), (7, 1, 1)).ravel().tolist() == [10] * 7
+
+
+def test_a_weight_of_0_is_no_synapse() -> None:
+    weight = np.ones((2, 2, 1, 1), np.float32)
+    weight[0, 1] = 0
+    synapses = Layer("conv1", weight, LIF(leak=0.9)).first
+    assert fan_out(synapses, (2, 1, 1)).ravel().tolist() == [2, 1]
+    assert fan_out(synapses, (2, 1, 1), dense=True).ravel().tolist() == [2, 2]
+    assert fan_out(Readout(np.float32([[0, 1, 0], [0, 1, 1]])), (3, 1, 1)).ravel().tolist() == [0, 2, 1]
 
 
 def test_operations_of_three_spikes() -> None:
     spikes = np.zeros((2, 1, 3, 3), bool)
     spikes[0, 0, 0, 0] = spikes[1, 0, 0, 0] = spikes[1, 0, 1, 1] = True  # a corner twice, the middle once
-    assert synaptic_operations(conv(2, 1, padding=1), packed(spikes), (1, 3, 3)) == 2 * (4 + 4 + 9)
+    by_step, by_place = way(conv(2, 1, padding=1), (1, 3, 3)).operations(spikes)
+    assert by_step.tolist() == [2 * 4, 2 * (4 + 9)]
+    assert by_place.tolist() == [[16, 0, 0], [0, 18, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(("pooling", "passed"), [("average", 3), ("max", 2)])
@@ -47,7 +64,8 @@ def test_maximum_pooling_passes_on_one_spike_per_pool_and_step(pooling: str, pas
     spikes = np.zeros((2, 1, 2, 2), bool)
     spikes[0, 0, 0] = spikes[1, 0, 1, 1] = True  # two at one step, one at the next
     layer = Layer("fc1", np.ones((5, 1), np.float32), LIF(leak=0.9), pool=2, pooling=pooling)
-    assert synaptic_operations(layer, packed(spikes), (1, 2, 2)) == 5 * passed
+    by_step, by_place = way(layer, (1, 2, 2)).operations(spikes)
+    assert (by_step.sum(), by_place.tolist()) == (5 * passed, [[5 * passed]])
 
 
 def test_products_of_an_ann() -> None:
@@ -58,4 +76,75 @@ def test_products_of_an_ann() -> None:
         readout=Readout(np.ones((2, 5), np.float32)),
     )
     # One image, not its two planes: 3 channels × (2 + 3 + 3 + 2)²; 12 pooled values × 5; 5 × 2.
-    assert list(products(network).values()) == [3 * 100, 60, 10]
+    assert products(network) == {"conv1": 300, "fc1": 60, "readout": 10}
+
+
+def test_sums_are_multiplied_once_and_the_identity_not_at_all() -> None:
+    weight, neuron = np.ones((2, 2, 1, 1), np.float32), LIF(leak=0.9)
+    first = Layer("conv1", weight, neuron)
+    second = Layer("conv2", weight, neuron, source=("conv1", Source("input", 2)), more=(Input(None, "input"),))
+    network = Network((2, 3, 3), 4, (first, second), Readout(np.ones((1, 18), np.float32)), "spikes")
+    assert products(network) == {"conv1": 36, "conv2": 36, "readout": 18}
+    ways = [(each.source, each.target, int(each.fan_out.sum())) for each in connections(network)]
+    assert ways == [
+        *[("input", "conv1", 36), ("conv1", "conv2", 36), ("input", "conv2", 36)],
+        *[("input", "conv2", 18), ("conv2", "readout", 18)],
+    ]
+
+
+def test_weights_that_pass_spikes_on_multiply_nothing() -> None:
+    """As those of layers that join others, or of a readout that counts spikes."""
+    join = np.zeros((4, 2, 1, 1), np.float32)
+    join[[2, 3], [0, 1]] = 1
+    neuron = LIF(leak=0.9)
+    layers = Layer("conv1", np.ones((2, 1, 1, 1), np.float32), neuron), Layer("joined", join, neuron)
+    network = Network((1, 1, 1), 2, layers, Readout(np.eye(4, dtype=np.float32)), "spikes")
+    assert products(network) == {"conv1": 2, "joined": 0, "readout": 0}
+    assert [each.dense for each in connections(network)] == [2, 2, 4]
+
+
+def reached(synapses: Input | Readout, channel: int, row: int, column: int, shape: tuple[int, int, int]) -> int:
+    """Synapses whose weight is not 0 that one value of a pooled map of this shape reaches, found one by one."""
+    weight = synapses.weight
+    if weight is None:
+        return 1
+    if weight.ndim == 2:
+        return int(np.count_nonzero(weight[:, (channel * shape[1] + row) * shape[2] + column]))
+    (up, left), (down, right) = pair(synapses.padding), pair(synapses.stride)
+    _, _, rows, columns = weight.shape
+    found = 0
+    for y in range((shape[1] + 2 * up - rows) // down + 1):
+        for x in range((shape[2] + 2 * left - columns) // right + 1):
+            for i, j in product(range(rows), range(columns)):
+                if (y * down + i - up, x * right + j - left) == (row, column):
+                    found += int(np.count_nonzero(weight[:, channel, i, j]))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(graphs(FLOAT), st.integers(0, 2**32), st.sampled_from((0.05, 0.5, 1.0)))
+def test_every_spike_counts_at_every_synapse_that_it_reaches(network: Network, seed: int, density: float) -> None:
+    """Strides, paddings, pooling of both kinds, several sources and inputs, delays, loops, weights of 0."""
+    random, seen = np.random.default_rng(seed), set()
+    for each in connections(network):
+        seen.add((each.source, each.target))
+        spikes = random.random((2, *each.shape)) < density
+        y, x = (1, 1) if isinstance(each.synapses, Readout) else pair(each.synapses.pool)
+        maximum = isinstance(each.synapses, Input) and each.synapses.pooling == "max"
+        pooled = (each.shape[0], each.shape[1] // y, each.shape[2] // x)
+        known = {place: reached(each.synapses, *place, pooled) for place in product(*map(range, pooled))}
+        by_step, by_place = each.operations(spikes)
+        expected = np.zeros((2, *pooled[1:]), int)
+        for step in range(2):
+            places = [(c, h // y, w // x) for c, h, w in np.argwhere(spikes[step]).tolist()]
+            for place in set(places) if maximum else places:
+                expected[(step, *place[1:])] += known[place]
+        assert by_step.tolist() == expected.sum(axis=(1, 2)).tolist()
+        assert by_place.tolist() == expected.sum(axis=0).tolist()
+    read = {
+        (source.layer, layer.name)
+        for layer, inputs in zip(network.layers, network.inputs, strict=True)
+        for each in inputs
+        for source in each.sources
+    }
+    assert seen == read | {(network.layers[-1].name, "readout")}

@@ -46,9 +46,9 @@ def three_neurons() -> Any:
 
 
 def test_rates_dead_and_saturated_neurons_by_hand() -> None:
-    """Of a pixel of 1: 2 > 1 at all 6 steps; 0 never; 0.6, 1.2 (fires), 0.6, 1.2 … at 3. Of 18 neuron steps, 9 spikes."""
+    """Of a pixel of 1: 2 > 1 at all 6 steps; 0 never; 0.6, 1.2 (fires), 0.6 … at 3: 9 spikes in 18 neuron steps."""
     logger = Logger()
-    monitor = spikesam.Monitor(three_neurons(), torch.ones(2, 1, 1, 1), logger, every=2, run=run)
+    monitor = spikesam.Monitor(three_neurons(), torch.ones(2, 1, 1, 2), logger, every=2, run=run)
     rows = monitor(0)
     assert rows is not None and monitor(1) is None
     [row] = rows.to_dict("records")
@@ -56,12 +56,12 @@ def test_rates_dead_and_saturated_neurons_by_hand() -> None:
         "epoch": 0,
         "layer": "leaky_1",
         "rate": pytest.approx(9 / 18),
-        "spikes": 9,
+        "spikes": 2 * 9,
         "dead": pytest.approx(1 / 3),
         "saturated": pytest.approx(1 / 3),
     }
     assert logger.scalars["spikesam/dead/leaky_1", 0] == pytest.approx(1 / 3)
-    assert logger.images["spikesam/maps/leaky_1", 0].shape == (3, 64, 2 * 64 + 2)
+    assert logger.images["spikesam/maps/leaky_1", 0].shape == (3, 32, 2 * 64 + 2)
 
 
 def test_nothing_of_the_training_changes(tmp_path: Path) -> None:
@@ -82,6 +82,26 @@ def test_nothing_of_the_training_changes(tmp_path: Path) -> None:
             assert torch.equal(value, before[name]), name
     with spikesam.open_raster(tmp_path / "epoch-0001" / "raster.h5") as raster:
         np.testing.assert_array_equal(monitor.maps[1]["leaky_3"], spikesam.explain(raster)["leaky_3"].sum[:])
+
+
+def test_energy_by_a_network_of_the_model() -> None:
+    """A model that cannot be imported is watched all the same, and a warning says why there is no energy."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3), snn.Leaky(0.9, init_hidden=True), torch.nn.Flatten(), torch.nn.Linear(8, 2)
+    )
+    images, logger = (3 * torch.rand(2, 1, 4, 4)).round(), Logger()
+    about: Any = {"run": run, "network": lambda model: spikesam.from_torch(model, images, timesteps=STEPS)}
+    monitor = spikesam.Monitor(model, images, logger, **about)
+    rows = monitor(0)
+    assert rows is not None
+    [row] = rows.to_dict("records")
+    assert row["spikes"] > 0 and row["joules"] > 0
+    assert logger.scalars["spikesam/joules/leaky_1", 0] == row["joules"]
+    about["network"] = lambda model: spikesam.from_torch(model, 0 * images, timesteps=STEPS)
+    with pytest.warns(UserWarning, match="^monitor: no energy in this epoch: .*none of its neurons fires"):
+        silent = spikesam.Monitor(model, images, **about)(0)
+    assert silent is not None and "joules" not in silent
 
 
 def test_the_random_numbers_of_the_training_go_on() -> None:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import spikesam
 from backends.network.storage import read_network
 from pipeline.images.pictures import Pictures, write_pictures
 from pipeline.maps.relevance import relevance
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
+from pipeline.page.content import spike_trains
 from pipeline.page.write import report
 from recordings.maps.reader import MapReader
 from recordings.raster.arrays import write_raster
@@ -237,6 +239,77 @@ def test_relevance_for_one_class_and_another(finished: Path, page_of_run: Path, 
     assert f"for {HOSTILE[predicted]}," not in caption.inner_text()
     page.get_by_role("checkbox", name="relevance").uncheck()
     page.locator("select[name=target]").wait_for(state="hidden")
+
+
+def test_silenced_spikes_change_the_answer_to_the_bit(finished: Path, page_of_run: Path, open_page: Any) -> None:
+    """What the page's own simulation fires and sums up is what the event backend does."""
+    page = open_page(page_of_run)
+    script = """async ([sample, silenced]) => {
+        const { spikes, whatIf } = await report.whatIf(0, sample, silenced);
+        return [spikes.map(({ trains }) => [...trains]), [...whatIf.sums], whatIf.after];
+    }"""
+    network = read_network(finished / "network.safetensors")[0]
+    edits = [(0, "input", [5, 100, 101], [0]), (3, "conv1", [*range(200)], []), (1, "conv2", [], [1, 4])]
+    with RasterReader(finished / "raster.h5") as raster:
+        for sample, name, cells, channels in edits:
+            silenced = {"layer": name, "cells": cells, "channels": channels}
+            fired, sums, shares = page.evaluate(script, [sample, silenced])
+            mask = np.zeros(raster[name].shape, np.bool_)
+            mask.reshape(len(mask), -1)[:, cells] = True
+            mask[channels] = True
+            expected = spikesam.edit(raster, network, name, mask, samples=sample)
+            assert expected.layers["differ"].iloc[-1] > 0
+            assert sums == expected.after.readout[0].tolist()
+            assert np.allclose(shares, expected.after.shares[0])
+            for layer, trains in zip(raster.layers, fired, strict=True):
+                assert trains == spike_trains(expected.raster.packed(layer, 0), layer.neurons).ravel().tolist()
+
+
+def test_a_click_silences_a_place_and_the_maps_behind_show_it(page_of_run: Path, open_page: Any) -> None:
+    page = open_page(page_of_run)
+    before, behind, said = picture(page, "input"), picture(page, "conv2"), page.locator(".silence [role=status]")
+    assert said.inner_text() == ""
+    canvas = page.locator("canvas[data-layer=conv1][data-kind=sam]")
+    area = canvas.bounding_box()
+    page.mouse.move(area["x"] + 1, area["y"] + 1)
+    page.mouse.down()
+    page.mouse.move(area["x"] + area["width"] - 1, area["y"] + 1, steps=60)
+    page.mouse.up()
+    said.get_by_text("conv1 without ").wait_for()
+    cells = page.evaluate("report.state().silenced.cells")
+    assert sorted(cells) == [*range(24)]  # the first row, all of which the mouse passed
+    change(page, pixel=None)  # whose marker lies on every map
+    assert picture(page, "input") == before and picture(page, "conv2") != behind
+    assert " → " in page.locator(".strip .card .shares").first.inner_text()
+    canvas.focus()
+    canvas.press("Enter")  # the middle, where no place was chosen
+    assert page.evaluate("report.state().silenced.cells.at(-1)") == 8 * 24 + 12
+    canvas.press("Enter")
+    assert page.evaluate("report.state().silenced.cells.length") == 24
+    page.select_option("select[name=channel]", "2")
+    said.get_by_text("places and channel 2: ").wait_for()
+    page.get_by_role("button", name="undo all").click()
+    page.wait_for_selector(".silence [role=status]:empty", state="attached")
+    change(page, pixel=None)
+    assert picture(page, "conv2") == behind
+    page.get_by_role("button", name="silence this place").click()
+    said.get_by_text("conv2 without 1 place: ").wait_for()  # the deepest layer, where no place was chosen
+
+
+def test_another_layer_or_the_same_click_again_undoes(page_of_run: Path, open_page: Any) -> None:
+    page = open_page(page_of_run)
+    change(page, silence={"layer": "conv1", "cell": 7})
+    change(page, silence={"layer": "conv2", "channel": 1})
+    assert page.evaluate("report.state().silenced") == {"layer": "conv2", "cells": [], "channels": [1]}
+    change(page, silence={"layer": "conv2", "channel": 1})
+    assert page.evaluate("report.state().silenced") is None
+
+
+def test_nothing_is_silenced_without_the_network(page_of_spikes: Path, open_page: Any) -> None:
+    page = open_page(page_of_spikes)
+    page.locator("canvas[data-layer=a][data-kind=sam]").click()
+    assert page.evaluate("report.state().silenced") is None
+    assert page.locator(".silence").count() == 0
 
 
 def test_a_recorded_network_has_images_and_names(page_of_recorded: Path, open_page: Any) -> None:

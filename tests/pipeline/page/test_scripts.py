@@ -9,10 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import spikesam
+from backends.network import Network
 from pipeline.maps.methods.sam import sam
 from pipeline.page.content import spike_trains
+from pipeline.page.integers import laid_out
 from pipeline.page.render import HERE
+from tests.backends.graphs import graphs
+from tests.backends.test_graphs import limits
+from tests.backends.test_random_networks import random_network
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="needs node: it runs the page's scripts")
@@ -48,3 +56,60 @@ def test_sam_is_that_of_python(timesteps: int, gamma: float) -> None:
     expected = sam(spikes, gamma)[:, 0]
     assert np.allclose(np.reshape(each, expected.shape), expected, rtol=1e-6, atol=1e-6)
     assert np.allclose(np.reshape(total, (4, 5)), expected.sum(axis=0), rtol=1e-6, atol=1e-5)
+
+
+def check_what_if(network: Network, seed: int) -> None:
+    """Some places and channels of a layer fall silent: what fires then, and the sums of the readout, as in Python."""
+    rng = np.random.default_rng(seed)
+    shape = (network.timesteps, 1, *network.input_shape)
+    raster = spikesam.simulate(network, rng.random(shape) < rng.choice((0.2, 0.6)), backend="event")
+    name = str(rng.choice(network.raster_names))
+    channels, height, width = raster[name].shape
+    mask = np.zeros((channels, height, width), np.bool_)
+    cells = rng.choice(height * width, rng.integers(1, height * width + 1), replace=False)
+    silent = rng.choice(channels, rng.integers(0, channels + 1), replace=False)
+    mask.reshape(channels, -1)[:, cells] = True
+    mask[silent] = True
+    script = f"""
+        import {{ readFileSync }} from "node:fs";
+        import {{ decodeSpikes }} from "{(HERE / "js" / "spikes.js").as_uri()}";
+        import {{ makeWhatIf }} from "{(HERE / "js" / "whatif.js").as_uri()}";
+        const {{ run, trains, silenced }} = JSON.parse(readFileSync(0, "utf8"));
+        const spikes = run.layers.map(({{ shape }}, at) => decodeSpikes(Uint8Array.from(trains[at]), shape, run.steps));
+        const {{ spikes: fired, whatIf }} = await makeWhatIf(run)({{ spikes }}, silenced);
+        const {{ sums, before, after }} = whatIf;
+        console.log(JSON.stringify([fired.map((each) => [...each.trains]), [...sums], before, after]));
+    """
+    layers = [{"name": layer.name, "shape": layer.shape} for layer in raster.layers]
+    run = {
+        "integers": laid_out(network, ["a", "b", "c"][: network.classes]),
+        "layers": layers,
+        "steps": raster.timesteps,
+    }
+    trains = [spike_trains(raster.packed(layer, 0), layer.neurons).ravel().tolist() for layer in raster.layers]
+    silenced = {"layer": name, "cells": cells.tolist(), "channels": silent.tolist()}
+    given = json.dumps({"run": run, "trains": trains, "silenced": silenced})
+    fired, sums, before, after = json.loads(node("--input-type=module", "--eval", script, given=given))
+    expected = spikesam.edit(raster, network, name, mask)
+    for layer, found in zip(raster.layers, fired, strict=True):
+        packed = expected.raster.packed(layer, 0)
+        assert found == spike_trains(packed, layer.neurons).ravel().tolist(), layer.name
+    assert sums == expected.after.readout[0].tolist()
+    assert np.allclose([before, after], [expected.before.shares[0], expected.after.shares[0]])
+
+
+@given(network=graphs(), seed=st.integers(0, 2**32))
+@settings(max_examples=5)
+def test_what_if_in_any_graph(network: Network, seed: int) -> None:
+    check_what_if(network, seed)
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=5)
+def test_what_if_in_any_chain(seed: int) -> None:
+    check_what_if(random_network(np.random.default_rng(seed)), seed)
+
+
+def test_what_if_of_the_largest_sums() -> None:
+    """Sums of 2²³, gains of 32767 and membranes that saturate: products beyond 32 bits."""
+    check_what_if(limits(), 1)

@@ -16,6 +16,8 @@ import h5py
 import numpy as np
 import pytest
 
+import spikesam
+from backends.network import LIF, Layer, Network, Readout
 from backends.network.storage import read_network
 from pipeline.drawing.padding import outside
 from pipeline.explain import main as explain_raster
@@ -36,6 +38,7 @@ from pipeline.report import main
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.reader import RasterReader
+from tests.backends.test_graphs import constant_current
 
 from .conftest import HOSTILE
 
@@ -121,6 +124,54 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
         assert [bool(sample["relevance"]) for sample in content["samples"]] == [at < count for at in range(4)]
 
 
+def test_the_numbers_of_the_network_are_held(finished: Path) -> None:
+    (content,) = runs_of(finished / "report.html")
+    network = read_network(finished / "network.safetensors")[0]
+    held = content["integers"]
+    assert held["classes"] == list(HOSTILE)
+    kernel = np.frombuffer(bytes_of(held["layers"][1]["inputs"][0]["weights"]), np.int8)
+    assert np.array_equal(kernel.reshape(4, 3, 3, 6).transpose(3, 0, 1, 2), network.layers[1].weight)
+    gain = np.frombuffer(bytes_of(held["layers"][0]["inputs"][0]["gain"]), "<i4")
+    assert np.array_equal(gain.reshape(8, 4), network.layers[0].neuron.gain)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("most", "the network has 360 weights, and a page holds at most 359"),
+        ("operations", ""),
+        ("float32", "the run is in float32, and the page computes in integers"),
+        ("loop", "currents of the input drive conv1 beside spikes, and the run does not hold them"),
+        ("steps", "the page does not hold all steps"),
+    ],
+)
+def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = constant_current() if change == "loop" else small_network()
+    precision = "float32" if change == "float32" else "fixed"
+    images = np.random.default_rng(0).random((1, 1, *network.input_shape[1:]), np.float32)
+    spikesam.simulate(network, images, out=tmp_path, backend="event", precision=precision)
+    if change == "most":
+        monkeypatch.setattr("pipeline.page.integers.MOST", 359)
+    if change == "operations":
+        monkeypatch.setattr("pipeline.page.integers.MOST_OPERATIONS", 1000)
+        with spikesam.open_raster(tmp_path / "raster.h5") as raster:
+            fired = {name: int(raster[name].counts.sum()) for name in raster}
+        # A spike of the input reaches 4·(6·3-2)²/36 neurons in the mean, one of conv1 the 2 of the readout.
+        cost = round(fired["input"] * 4 * 16**2 / 36 + 2 * fired["conv1"])
+        said = f"a sample costs {cost:,} synaptic operations, and a page computes at most 1,000"
+    (content,) = runs_of(report(tmp_path, limit=1500 if change == "steps" else 10**6))
+    assert content["integers"] is None
+    notes = [note for note in content["notes"] if note.startswith("No spikes can be silenced here: ")]
+    assert notes == [f"No spikes can be silenced here: {said}. spikesam.edit silences them from Python."]
+
+
+def small_network() -> Network:
+    """One convolution, of 4·2·3·3 weights, and a readout of 2·144."""
+    weight = np.random.default_rng(1).normal(size=(4, 2, 3, 3)).astype(np.float32)
+    layer = Layer("conv1", weight, LIF(0.9), padding=1)
+    return Network((2, 6, 6), 40, (layer,), Readout(np.ones((2, 144), np.float32)))
+
+
 def test_the_page_that_a_run_writes_does_not_take_long(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.page.relevance.BRIEF", 0)
     with ExitStack() as files:
@@ -168,7 +219,7 @@ def test_a_network_of_another_run_counts_nothing(copy: Path, tmp_path: Path) -> 
     shutil.copy(BUNDLED / "cluttered-digits.safetensors", copy / "network.safetensors")
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     assert "network.safetensors is not shown. It is not the network that fired the spikes" in content["notes"]
-    assert content["layers"][0]["operations"] is None
+    assert content["energy"] is None
     assert content["samples"][0]["relevance"] == {}
 
 
@@ -176,7 +227,7 @@ def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
     (content,) = runs_of(report(spikes_alone, tmp_path / "page.html"))
     sample = content["samples"][0]
     assert (sample["picture"], sample["label"], sample["predicted"], sample["right"]) == (None, "class 1", None, None)
-    assert content["layers"][0]["operations"] is None
+    assert content["energy"] is None
 
 
 @pytest.mark.parametrize("missing", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5", "gradcam.h5"])
@@ -304,3 +355,22 @@ def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path
         report(copy)
     assert page.read_text() == "mine"
     assert report(spikes_alone) == spikes_alone.with_suffix(".html")
+
+
+def test_what_it_costs(finished: Path, tmp_path: Path) -> None:
+    """The page holds what `spikesam.energy` counts, and one map, on the grid of the input."""
+    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+    found = spikesam.energy(finished)
+    layers = found.layers.set_index("layer")
+    for row in content["energy"]["rows"]:
+        assert row["operations"] == pytest.approx(layers["operations"][row["layer"]])
+        assert row["joules"] == pytest.approx(layers["joules"][row["layer"]])
+        assert row["macs"] == layers["ann_macs"][row["layer"]]
+    assert [row["layer"] for row in content["energy"]["rows"]] == ["conv1", "conv2", "fc1", "readout"]
+    assert found.maps is not None
+    for sample, expected in zip(content["samples"], found.maps, strict=True):
+        ((layer, packed),) = sample["energy"]["map"].items()
+        levels = np.frombuffer(bytes_of(packed["levels"]), np.uint8).reshape(packed["shape"])
+        assert layer == "input"
+        assert packed["most"] == pytest.approx(expected.max())
+        np.testing.assert_allclose(levels / 255 * packed["most"], expected, atol=packed["most"] / 500)

@@ -37,7 +37,7 @@ def test_large_maps_are_packed_as_small_ones(steps: int) -> None:
     spikes = (torch.rand(steps, 2, 3, 150, 300) < 0.3).float()  # 270,000 a step
     maps = spikes.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (steps, 2))
     for laid_out in (spikes, maps):
-        layer = LayerBits("a", fired=False)
+        layer = LayerBits("a", counts=None)
         layer.add(laid_out, time_first)
         layer.add(laid_out[0], one_step)
         assert (layer.steps, layer.samples, layer.shape) == (steps + 1, 2, (3, 150, 300))
@@ -51,11 +51,12 @@ def test_large_maps_are_packed_as_small_ones(steps: int) -> None:
 def test_a_value_that_is_no_bit_is_found_wherever_it_is(wrong: float, last: bool) -> None:
     spikes = (torch.rand(6, 2, 3, 4, 5) < 0.3).float()
     spikes[(-1,) * 5 if last else (0,) * 5] = wrong
-    layer = LayerBits("a", fired=False)
+    layer = LayerBits("a", counts=None)
     layer.add(spikes, time_first)
-    with pytest.raises(InputError, match="that are neither 0 nor 1, expected spikes; pass counts='fired'"):
+    advised = "ternary" if wrong == -1 else "fired"
+    with pytest.raises(InputError, match=f"that are neither 0 nor 1, expected spikes; pass counts='{advised}'"):
         layer.packed()
-    layer = LayerBits("a", fired=True)
+    layer = LayerBits("a", counts="fired")
     layer.add(spikes, time_first)
     if wrong > 0:
         assert np.array_equal(layer.packed()[1, 5], np.packbits(spikes[5, 1].numpy() > 0))

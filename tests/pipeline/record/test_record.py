@@ -265,7 +265,7 @@ FAULTS: list[tuple[Callable[[Any, Any], None], str]] = [
     (finished_with({"output": torch.zeros(6, 3, 4)}), r"output: .* or of every step, \(5, 3, K\)"),
     (finished_with({"output": torch.full((3, 4), torch.nan)}), "output: got NaN or infinity, expected scores"),
     (finished_with({"output": torch.zeros(3, 0)}), "output: got no class, expected scores"),
-    (finished_with({"output": {}}), "output: got dict, expected a tensor, or a tuple that begins with one"),
+    (finished_with({"output": {}}), "output: got dict of nothing, expected 'logits' in it, or a tensor"),
     (finished_with({"output": torch.zeros(3, 4)}, {}), "finish: got no output, expected 4 classes as in the"),
     (finished_with({}, {"output": torch.zeros(3, 4)}), "finish: got 4 classes, expected no output as in the"),
     (exception, "of the user's own"),
@@ -359,7 +359,7 @@ def after(change: Callable[[Any], object]) -> Callable[[], nn.Module]:
         (SnnTorch, {"layers": {"lif1": "a b"}}, "layer 'a b': expected a name such as 'conv1'"),
         (SnnTorch, {"layers": {"lif1": "a", "lif2": "a"}}, "layer 'a': got two of this name"),
         (SnnTorch, {"layout": "TBC"}, "layout: got 'TBC', expected one of B"),
-        (SnnTorch, {"counts": "all"}, "record: counts: got 'all', expected None or 'fired'"),
+        (SnnTorch, {"counts": "all"}, "record: counts: got 'all', expected None, 'fired' or 'ternary'"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused_at_once(

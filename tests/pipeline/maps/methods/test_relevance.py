@@ -20,8 +20,8 @@ from backends.network.storage import read_network, write_network
 from pipeline.engine.simulate import simulate
 from pipeline.explain import main
 from pipeline.maps.explain import explain
-from pipeline.maps.methods.relevance import recorded_network
 from pipeline.maps.relevance import relevance
+from pipeline.networks.recorded import recorded_network
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.raster.arrays import write_raster

@@ -5,6 +5,7 @@ import { cover, VIRIDIS } from "../../../../pipeline/page/js/colours.js";
 import { mapOfStep, scoreOverTime, sumOfMaps } from "../../../../pipeline/page/js/sam.js";
 import { decodeSpikes, fires, spikesPerStep } from "../../../../pipeline/page/js/spikes.js";
 import { cellAt, changeOfKey, initialState, nextState } from "../../../../pipeline/page/js/state.js";
+import { joules } from "../../../../pipeline/page/js/words.js";
 
 // Two channels of one row with two pixels, 3 steps. Neurons: channel 0 left fires at 0 and 1, channel 1 right at 1.
 const SPIKES = decodeSpikes(Uint8Array.of(0b11000000, 0, 0, 0b01000000), [2, 1, 2], 3);
@@ -89,4 +90,15 @@ test("colours grow brighter, and opacity covers", () => {
   assert.equal(cover(0, 1), 1);
   assert.equal(cover(1, 0), 0);
   assert.equal(cover(0.25, 0.5), 0.25);
+});
+
+test("joules are told with the unit that fits", () => {
+  assert.deepEqual([0, 3e-13, 4.19e-9, 59.2e-6, 0.481e-3, 1.2].map(joules), [
+    "0",
+    "0.30 pJ",
+    "4.19 nJ",
+    "59.2 µJ",
+    "481 µJ",
+    "1.20 J",
+  ]);
 });

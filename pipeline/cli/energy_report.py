@@ -1,0 +1,75 @@
+"""What `energy` prints: a table by layer, and what it says in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from pipeline.cost.energy import Energy
+from pipeline.cost.words import in_joules, in_short
+from recordings.disk import readable
+from recordings.text import LONGEST_NAME, printable
+
+SHOWN_CLASSES = 8
+
+
+def layer_table(energy: Energy) -> Table:
+    """A row for each layer, and one for all; only the columns that are known."""
+    known = not np.isnan(energy.operations)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    heads = ["layer", "spikes", "sparsity"]
+    heads += ["SynOps", "of dense", "energy", "ANN MACs", "energy"] if known else ["updates"]
+    for head in heads:
+        table.add_column(head, justify="left" if head == "layer" else "right")
+    for row in [*energy.layers.itertuples(), _all_layers(energy)]:
+        if row.layer == "all":
+            table.add_section()
+        cells = [row.layer, in_short(row.spikes), "" if np.isnan(row.sparsity) else f"{row.sparsity:.1%}"]
+        if not known:
+            cells.append(in_short(row.updates))
+        elif row.layer != "input":
+            cells += [in_short(row.operations), f"{row.operations / row.dense:.1%}" if row.dense else ""]
+            cells += [in_joules(row.joules), in_short(row.ann_macs), in_joules(row.ann_joules)]
+        table.add_row(*cells)
+    return table
+
+
+def _all_layers(energy: Energy) -> Any:
+    """The last row: sums."""
+    row = energy.layers.drop(columns="layer").sum(skipna=False)
+    row["spikes"] = energy.layers["spikes"].sum()
+    row["sparsity"] = energy.sparsity
+    return SimpleNamespace(layer="all", **row)
+
+
+def sentences(energy: Energy, samples: int, class_names: Sequence[str]) -> list[str]:
+    """What is said below the table."""
+    layers, mean = energy.layers, f"Mean of {samples} sample{'s' * (samples > 1)}"
+    silent = [f"Never fires: {', '.join(names)}." for names in [layers["layer"][layers["spikes"] == 0]] if len(names)]
+    if np.isnan(energy.operations):
+        return [f"{mean}. Synaptic operations and energy are not known: {energy.note}.", *silent]
+    updates, moved = in_short(layers["updates"].sum()), readable(layers["bytes"].sum())
+    said = [
+        f"{mean}, which also takes {updates} updates of neurons and moves {moved}.",
+        "SynOps are additions at synapses; dense: if all neurons fired. ANN: one pass through these layers.",
+        *([f"The current of the input takes {in_short(macs)} MACs."] if (macs := layers["macs"].sum()) else []),
+        *silent,
+        *([f"Beware: {energy.note}."] if energy.note else []),
+    ]
+    if len(energy.classes) > 1:
+        shown = energy.classes.sort_values("joules", ascending=False)[:SHOWN_CLASSES]
+        listed = [f"{_class(row[1], class_names)}: {in_joules(row.joules)}" for row in shown.itertuples()]
+        more = f", and {len(energy.classes) - len(listed)} more classes" * (len(energy.classes) > len(listed))
+        said.append(f"By class: {', '.join(listed)}{more}.")
+    return [*said, f"Prices {energy.prices.name}: {energy.prices.source}."]
+
+
+def _class(number: int, names: Sequence[str]) -> str:
+    if number < 0:
+        return "unknown"
+    return printable(names[number], LONGEST_NAME) if number < len(names) else f"class {number}"

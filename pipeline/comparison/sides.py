@@ -1,0 +1,149 @@
+"""What `diff` compares: a raster, or a model that is simulated on what the raster was recorded from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from backends.base import unpacked
+from backends.network import Network
+from backends.network.storage import read_network
+from backends.network.table import by_sides
+from recordings.errors import InputError
+from recordings.files import refuse_links
+from recordings.raster.reader import RasterReader
+
+if TYPE_CHECKING:
+    from pipeline.images.sources import SampleSource
+    from pipeline.networks.checkpoint import Checkpoint
+
+    Model = Network | Checkpoint
+
+RASTER = "raster.h5"
+HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
+Driven = Callable[[int, Network], NDArray[Any]]  # sample, network -> its input: (T, C, H, W) or (C, H, W)
+
+
+def opened(given: Any, resources: ExitStack) -> RasterReader | Model:
+    """A raster, which `resources` close where it was opened here; or a model.
+
+    Raises
+    ------
+    InputError : if it is neither
+    """
+    if isinstance(given, RasterReader):
+        return given
+    if not isinstance(given, (str, PathLike)):
+        return loaded_network(given)
+    path = Path(given)
+    if path.is_dir():
+        if not (path / RASTER).is_file():
+            raise InputError(f"{path}: has no {RASTER}, expected the folder of a finished run, a raster or a network")
+        refuse_links(path, [RASTER])
+        path /= RASTER
+    return resources.enter_context(RasterReader(path)) if _is_raster(path) else loaded_network(given)
+
+
+def _is_raster(path: Path) -> bool:
+    """Whether it is called as rasters are, or begins as they do and is not a network of another program."""
+    from pipeline.networks.checkpoint_files import FOREIGN
+
+    if path.suffix in (".h5", ".hdf5"):
+        return True
+    if path.suffix in FOREIGN or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(HDF5)) == HDF5
+
+
+def loaded_network(given: Any) -> Model:
+    """A checkpoint, or a network that is none; by its name or file, or as it is.
+
+    Raises
+    ------
+    InputError : if it is none, or does not spike
+    """
+    from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+    from pipeline.networks.checkpoint_files import find_checkpoint
+
+    if isinstance(given, (Network, Checkpoint)):
+        return given
+    if not isinstance(given, (str, PathLike)):
+        raise InputError(
+            f"diff: got {type(given).__name__}, expected a raster or a network, or the name or file of one"
+        )
+    path = find_checkpoint(str(given), "snn")
+    network, metadata = read_network(path)
+    network.check_spiking(str(path))
+    return load_checkpoint(path) if "checkpoint" in metadata else network
+
+
+def plain_network(model: Model) -> Network:
+    """The network of a checkpoint, or itself."""
+    return model if isinstance(model, Network) else model.network
+
+
+def describe(raster: RasterReader, *, named: bool = True) -> str:
+    """A raster in a few words: which, what simulated it, in which precision."""
+    header = raster.header
+    by = f"{header.backend or 'unknown'}, {'fixed point' if header.precision == 'fixed' else header.precision}"
+    return f"{raster.where} ({by})" if named else by
+
+
+def samples_of(data: Any, model: Model | None, raster: RasterReader) -> SampleSource:
+    """The samples of a raster, of the data that they were made of.
+
+    Raises
+    ------
+    InputError : if there is no network that says how they become its input, or data do not fit it
+    """
+    from pipeline.images.sources import open_source
+
+    if model is None:
+        raise InputError("data: got some without a network, expected the network that takes them")
+    return open_source(data, model, samples=raster.n_samples, seed=raster.header.seed)
+
+
+def simulated(
+    model: Model, raster: RasterReader, source: SampleSource | None, backend: str, precision: str
+) -> RasterReader:
+    """What a model fires on the samples of a raster.
+
+    Raises
+    ------
+    InputError : if what drives it is not known
+    """
+    from pipeline.engine.simulate import simulate
+
+    if source is not None:
+        return simulate(model, source, backend=backend, precision=precision, seed=raster.header.seed)
+    network = plain_network(model)
+    if not network.spiking_input:
+        raise InputError(f"{raster.where}: holds spikes, and a current drives the model", "give-data")
+    if "input" not in raster:
+        raise InputError(f"{raster.where}: does not hold the spikes of its input, which the model needs", "give-data")
+    spec = raster.layer("input")
+    if spec.shape != network.input_shape:
+        raise InputError(
+            f"{raster.where}: its input is {by_sides(spec.shape)}, that of the model {by_sides(network.input_shape)}; "
+            "expected a raster of that model"
+        )
+    return simulate(network, raster["input"][:], labels=raster.labels, backend=backend, precision=precision)
+
+
+def what_drives(source: SampleSource | None, seed: int) -> Driven | None:
+    """What a network is given of a sample; None if that is not known."""
+    if source is None:
+        return None
+
+    def of_sample(sample: int, network: Network) -> NDArray[Any]:
+        (batch,) = source.encoded([sample], network, seed, 1)
+        found: NDArray[Any] = unpacked(batch)[..., 0, :, :, :]
+        return found
+
+    return of_sample

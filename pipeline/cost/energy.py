@@ -1,0 +1,231 @@
+"""The energy of a recording: operations, updates and joules, as tables and as a map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from recordings.errors import InputError
+from recordings.raster.reader import RasterReader
+
+from .grid import Floats
+from .ledger import Ledger, Spent
+from .prices import Prices, prices_of
+from .recorded import network_of
+from .words import in_joules
+
+if TYPE_CHECKING:
+    from backends.network import Network
+    from pipeline.networks.checkpoint import Checkpoint
+
+PICTURED = 8  # samples with a map of their own
+SUMMED = ("operations", "macs", "bytes", "joules")
+
+
+@dataclass(frozen=True, eq=False)
+class Energy:
+    """What a recording costs; every number is the mean of its samples. NaN stands where a number is not known.
+
+    Parameters
+    ----------
+    layers : a row for the input, each layer and the readout, in order of depth, with the columns
+
+        - layer, neurons
+        - spikes: that the layer fires
+        - sparsity: share of its neurons' steps without a spike
+        - updates: neurons × steps; none of the input
+        - operations: synaptic operations at the synapses of the layer
+        - dense: the same if every neuron fired at every step, weights of 0 included
+        - macs: products of a graded input
+        - ann_macs: products of one pass of an ANN of these layers
+        - bytes: read and written
+        - joules, ann_joules: of all that, and of an ANN's products
+
+    steps : step, layer, spikes, operations, joules; an operation counts when its spike fires
+    classes : class, samples, spikes, operations, joules; class -1 where the label is unknown
+    map : (H, W) J on the grid of the input, mean of all samples; None where it has no extent, or is not known
+    maps : (P, H, W) J of the first samples
+    prices : what operations cost
+    note : why some numbers are not known, or what has no price; empty where all are known
+    """
+
+    layers: pd.DataFrame
+    steps: pd.DataFrame
+    classes: pd.DataFrame
+    map: Floats | None
+    maps: Floats | None
+    prices: Prices
+    note: str = ""
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros of all neurons at all steps, NeuroBench's ActivationSparsity; the input has no neurons."""
+        neurons = self.layers[self.layers["updates"].gt(0) & self.layers["spikes"].notna()]
+        return float(1 - neurons["spikes"].sum() / neurons["updates"].sum())
+
+    @property
+    def operations(self) -> float:
+        """Synaptic operations of a sample."""
+        return self._total("operations")
+
+    @property
+    def joules(self) -> float:
+        """J of a sample."""
+        return self._total("joules")
+
+    @property
+    def ann_joules(self) -> float:
+        """J of the products of one pass of an ANN of these layers."""
+        return self._total("ann_joules")
+
+    def _total(self, column: str) -> float:
+        return float(self.layers[column].sum(skipna=False))
+
+    def __repr__(self) -> str:
+        """One line: what a sample costs."""
+        if np.isnan(self.operations):
+            return f"<Energy: sparsity {self.sparsity:.4f}; {self.note}>"
+        cost = f"{self.operations:,.0f} synaptic operations, {in_joules(self.joules)} ({self.prices.name})"
+        return f"<Energy of a sample: {cost}, sparsity {self.sparsity:.4f}{'; ' * bool(self.note)}{self.note}>"
+
+
+def energy(
+    raster: RasterReader | str | PathLike[str],
+    network: Network | Checkpoint | str | PathLike[str] | None = None,
+    *,
+    prices: str | Prices = "45nm",
+    pictured: int = PICTURED,
+) -> Energy:
+    """Count what a recording costs: synaptic operations, updates, bytes and joules, by layer, step, class and pixel.
+
+    Definitions and equations: :mod:`pipeline.cost.ledger`. Without the network, spikes, sparsity and updates are known.
+
+    Parameters
+    ----------
+    raster : an open raster, or the path of a raster file or of a run's folder
+    network : what fired the spikes: a network, a checkpoint, a bundled name or a file; if not given, the
+        `network.safetensors` beside the raster, if it is there
+    prices : "45nm", "45nm-memory", "loihi", or :class:`Prices` of your own
+    pictured : of how many first samples maps are kept
+
+    Returns
+    -------
+    Energy
+
+    Raises
+    ------
+    InputError : if there is no such raster, the network is not the raster's, or there are no such prices
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> raster = spikesam.simulate("cluttered-digits", samples=2)
+    >>> found = spikesam.energy(raster, "cluttered-digits")
+    >>> found.map.shape
+    (80, 80)
+    >>> found.layers[["layer", "ann_macs"]].values[1].tolist()
+    ['conv1', 1002528]
+    """
+    chosen = prices_of(prices)
+    if not (isinstance(pictured, int) and pictured >= 0):
+        raise InputError(f"got {pictured!r}, expected a number of samples ≥ 0", argument="pictured")
+    with opened(raster) as reader:
+        known, note = network_of(reader, network)
+        if known is None:
+            return _tables(reader, None, (), chosen, note)
+        ledger = Ledger(reader, known, chosen)
+        samples = (ledger.sample(number) for number in range(reader.n_samples))
+        return _tables(reader, ledger, samples, chosen, ledger.note, pictured)
+
+
+def opened(raster: Any) -> Any:
+    """A context with a reader, which is closed if it was not open before."""
+    if isinstance(raster, RasterReader):
+        return nullcontext(raster)
+    if not isinstance(raster, (str, PathLike)):
+        raise InputError(f"energy: got {type(raster).__name__}, expected a raster, its file, or the folder of a run")
+    path = Path(raster)
+    if path.is_dir():
+        if not (path / "raster.h5").is_file():
+            raise InputError(
+                f"{path}: has no raster.h5, expected the folder of a run that keeps spikes, or a raster file"
+            )
+        path = path / "raster.h5"
+    return RasterReader(path)
+
+
+def _tables(
+    raster: RasterReader,
+    ledger: Ledger | None,
+    samples: Iterable[Spent],
+    prices: Prices,
+    note: str,
+    pictured: int = 0,
+) -> Energy:
+    """Gather samples, of which one is held at a time, into tables; without a ledger there are none."""
+    names = [*raster, *([name for name in ledger.updates if name not in raster] if ledger else [])]
+    unknown = np.nan if ledger is None else 0.0
+    by_step = {column: {name: np.full(raster.timesteps, unknown) for name in names} for column in SUMMED}
+    by_sample = {column: np.full(raster.n_samples, np.nan) for column in ("operations", "joules")}
+    heat, heats = None, []
+    for number, spent in enumerate(samples):
+        for column, table in by_step.items():
+            for name, values in getattr(spent, column).items():
+                table[name] += values
+        for column, totals in by_sample.items():
+            totals[number] = sum(values.sum() for values in getattr(spent, column).values())
+        if spent.map is not None:
+            heat = spent.map if heat is None else heat + spent.map
+            heats += [spent.map] * (number < pictured)
+    by_step = {column: {name: each / raster.n_samples for name, each in by_step[column].items()} for column in SUMMED}
+    spikes = {layer.name: raster.counts(layer) for layer in raster.layers}
+    layers = [_row(name, raster, ledger, spikes, by_step) for name in names]
+    steps = [
+        {"step": step, "layer": name, "spikes": spikes[name][:, step].mean() if name in spikes else np.nan}
+        | {column: by_step[column][name][step] for column in ("operations", "joules")}
+        for step in range(raster.timesteps)
+        for name in names
+    ]
+    fired = sum(counts.sum(axis=1, dtype=np.int64) for counts in spikes.values())
+    totals = pd.DataFrame({"class": raster.labels, "spikes": fired, **by_sample})
+    grouped = totals.groupby("class")
+    classes = grouped.size().rename("samples").to_frame().join(grouped.mean()).reset_index()
+    maps = np.stack(heats) if heats else None
+    mean = None if heat is None else heat / raster.n_samples
+    return Energy(pd.DataFrame(layers), pd.DataFrame(steps), classes, mean, maps, prices, note)
+
+
+def _row(
+    name: str, raster: RasterReader, ledger: Ledger | None, spikes: dict[str, Any], by_step: dict[str, Any]
+) -> dict[str, Any]:
+    """The row of a layer in :attr:`Energy.layers`."""
+    recorded = raster.layer(name) if name in spikes else None
+    neurons = recorded.neurons if recorded else ledger.updates[name] if ledger else 0
+    fired = float(spikes[name].sum(axis=1, dtype=np.int64).mean()) if recorded else np.nan
+    row = {
+        "layer": name,
+        "neurons": neurons,
+        "spikes": fired,
+        "sparsity": 1 - fired / (neurons * raster.timesteps),
+        "updates": 0 if recorded and recorded.kind == "input" else neurons * raster.timesteps,
+        "operations": by_step["operations"][name].sum(),
+        "dense": np.nan,
+        "macs": by_step["macs"][name].sum(),
+        "ann_macs": np.nan,
+        "bytes": by_step["bytes"][name].sum(),
+        "joules": by_step["joules"][name].sum(),
+        "ann_joules": np.nan,
+    }
+    if ledger is None:
+        return row
+    if name not in ledger.updates:  # the input, which has no synapses
+        return row | dict.fromkeys(("dense", "ann_macs", "ann_joules"), 0)
+    dense = ledger.dense[name] * raster.timesteps
+    return row | {"dense": dense, "ann_macs": ledger.ann_macs[name], "ann_joules": ledger.ann_joules(name)}

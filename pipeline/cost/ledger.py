@@ -1,0 +1,145 @@
+"""What one sample of a recording costs, by layer, step and pixel.
+
+    operations   O_l[t] = Σ over inputs of l, their sources j, and spikes of j at step t:  fan-out at the spike's place
+    updates      U_l[t] = C·H·W                                                            every neuron at every step
+    bytes        B_l[t] = (O_l[t] + M_l[t]) · (b_w + 8) + U_l[t] · 8 · n_l
+    energy       E_l[t] = e_op O_l[t] + e_mac M_l[t] + e_up (U_l[t] - S_l[t]) + e_fire S_l[t] + e_byte B_l[t]
+
+S are spikes. M are the products of a graded input, which is multiplied: once of an image that stays a current, every
+step of a changing one. A synaptic operation reads a weight of b_w bytes (4 of float32, 1 of int8, none of the
+identity), and reads and writes a sum of 4 bytes; so does a product. An update reads and writes n state variables of 4
+bytes: the membrane, and the current where it outlasts a step.
+
+In space, an operation or a product lies where the spike or number came from, and an update where its neuron is. What
+dense layers and the readout spend has no place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import Input, Network, Readout, Shape
+from pipeline.measures.operations import Counts, connections, fan_out, products, readout_name
+from recordings.raster.reader import RasterReader
+
+from .grid import Floats, spread
+from .prices import Prices
+
+PICO = 1e-12
+WORD = 4  # bytes of a state variable, or of a sum
+
+
+@dataclass(frozen=True, eq=False)
+class Spent:
+    """What one sample costs; each by the name of a layer, or of the readout.
+
+    Parameters
+    ----------
+    operations, macs, bytes : (T,) int64
+    joules : (T,) float64
+    map : (H, W) float64 J on the grid of the input, over all steps; None where the input has no extent
+    """
+
+    operations: dict[str, Counts]
+    macs: dict[str, Counts]
+    bytes: dict[str, Counts]
+    joules: dict[str, Floats]
+    map: Floats | None
+
+
+class Ledger:
+    """Counts the samples of a raster whose network is known.
+
+    Parameters
+    ----------
+    raster : open, with all layers of the network
+    network : what fired the spikes, see :func:`pipeline.cost.recorded.network_of`
+    prices : what operations cost
+
+    Attributes
+    ----------
+    readout : str — what it is called
+    updates : dict — layer, or readout -> updates per step
+    dense : dict — layer, or readout -> operations of a step at which all neurons fire, weights of 0 included
+    ann_macs : dict — layer, or readout -> products of one pass of an ANN of these layers
+    note : str — what has no price; empty if all has
+    """
+
+    def __init__(self, raster: RasterReader, network: Network, prices: Prices) -> None:
+        self.raster, self.network, self.prices = raster, network, prices
+        self.shapes = {layer.name: network.shapes[network.place(layer.name)] for layer in network.layers}
+        self.updates = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
+        self.readout = readout_name(network)
+        self.updates[self.readout] = network.classes
+        self.ann_macs = products(network)
+        self._states = {layer.name: 1 + bool(np.any(layer.spiking_neuron.synaptic_leak)) for layer in network.layers}
+        self._states[self.readout] = 1
+        self._ways = [way for way in connections(network) if way.source in raster]
+        self.dense = dict.fromkeys(self.updates, 0)
+        for way in self._ways:
+            self.dense[way.target] += way.dense
+        self._graded = [way for way in connections(network) if way.source not in raster]
+        unpriced = self._graded and prices.mac is None
+        self.note = (
+            "the input's current is multiplied, which has no price and is not among the joules" if unpriced else ""
+        )
+
+    def sample(self, number: int) -> Spent:
+        """Count one sample."""
+        steps, prices = self.raster.timesteps, self.prices
+        names = list(self.updates)
+        operations, macs, moved = ({name: np.zeros(steps, np.int64) for name in names} for _ in range(3))
+        size = self.network.input_shape[1:]
+        heat = None if size == (1, 1) else np.zeros(size)
+        joules = {name: np.full(steps, self._update_cost(name) * self.updates[name]) for name in names}
+        for source in self.raster:
+            spikes = self.raster[source][number]
+            for way in (way for way in self._ways if way.source == source):
+                by_step, by_place = way.operations(spikes)
+                operations[way.target] += by_step
+                moved[way.target] += by_step * _bytes(way.synapses)
+                cost = prices.operation + prices.byte * _bytes(way.synapses)
+                joules[way.target] += cost * by_step
+                _add(heat, cost * by_place, way.shape)
+            if source in self.shapes:
+                more = prices.firing - prices.update
+                joules[source] += more * spikes.sum(axis=(1, 2, 3))
+                spent = self._update_cost(source) * steps + more * spikes.sum(axis=0)
+                _add(heat, spent.sum(axis=0), self.shapes[source])
+        for name in names:
+            moved[name] += 2 * WORD * self._states[name] * self.updates[name]
+        for way in self._graded:
+            at = slice(0, 1) if self.network.encoder == "constant-current" else slice(None)
+            by_place = fan_out(way.synapses, way.shape, dense=True).sum(axis=0)
+            cost = (prices.mac or 0) + prices.byte * _bytes(way.synapses)
+            macs[way.target][at] += by_place.sum()
+            moved[way.target][at] += by_place.sum() * _bytes(way.synapses)
+            joules[way.target][at] += cost * by_place.sum()
+            _add(heat, cost * by_place * (1 if at.stop else steps), way.shape)
+        in_joules = {name: PICO * spent for name, spent in joules.items()}
+        return Spent(operations, macs, moved, in_joules, None if heat is None else PICO * heat)
+
+    def _update_cost(self, name: str) -> float:
+        """PJ of a neuron's step without a spike."""
+        return self.prices.update + self.prices.byte * 2 * WORD * self._states[name]
+
+    def ann_joules(self, name: str) -> float:
+        """J of the products of an ANN, each with a weight and a value read; NaN where products have no price."""
+        if self.prices.mac is None:
+            return float("nan")
+        return PICO * self.ann_macs[name] * (self.prices.mac + self.prices.byte * 2 * WORD)
+
+
+def _bytes(synapses: Input | Readout) -> int:
+    """Bytes that move for one operation: a weight, and a sum that is read and written."""
+    return (0 if synapses.weight is None else synapses.weight.itemsize) + 2 * WORD
+
+
+def _add(heat: Floats | None, spent: NDArray[Any], shape: Shape) -> None:
+    """Add what lies at the places of a layer with an extent, of this shape, to the map."""
+    if heat is not None and shape[1:] != (1, 1):
+        heat += spread(spent, (heat.shape[0], heat.shape[1]))

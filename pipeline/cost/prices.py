@@ -1,0 +1,89 @@
+"""What an operation costs, in picojoules: published numbers, each table with its source."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from recordings.errors import InputError
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What operations cost; all in pJ = 10⁻¹² J, and at least 0.
+
+    Parameters
+    ----------
+    name : of the table
+    source : where the numbers stand
+    operation : a spike is added at a synapse
+    mac : a number is multiplied with a weight and added; None where a chip does no such thing
+    update : a neuron takes a step and does not fire
+    firing : a neuron takes a step and fires
+    byte : a byte is read or written
+
+    Raises
+    ------
+    InputError : if a price is no number, or below 0
+    """
+
+    name: str
+    source: str
+    operation: float
+    mac: float | None = None
+    update: float = 0.0
+    firing: float = 0.0
+    byte: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self)[2:]:
+            price = getattr(self, field.name)
+            number = isinstance(price, (int, float)) and not isinstance(price, bool)
+            if not (number and math.isfinite(price) and price >= 0) and (field.name, price) != ("mac", None):
+                raise InputError(f"prices {self.name!r}: {field.name} is {price!r}, expected pJ, at least 0")
+
+
+HOROWITZ = "Horowitz 2014, ISSCC, doi:10.1109/ISSCC.2014.6757323, Fig. 1.1.9: 45 nm, 0.9 V"
+PRICES = {
+    prices.name: prices
+    for prices in (
+        Prices(
+            "45nm",
+            f"{HOROWITZ}; float32: an addition 0.9 pJ, a multiplication 3.7 pJ. Neurons and memory cost nothing here",
+            operation=0.9,
+            mac=4.6,
+        ),
+        Prices(
+            "45nm-memory",
+            f"{HOROWITZ}; float32 as in 45nm, and 10 pJ for 8 bytes from an 8 kB memory. A neuron's step is a MAC",
+            operation=0.9,
+            mac=4.6,
+            update=4.6,
+            firing=4.6,
+            byte=1.25,
+        ),
+        Prices(
+            "loihi",
+            "Davies et al. 2018, IEEE Micro 38(1), doi:10.1109/MM.2018.112130359, Table 2: 14 nm, 0.75 V, simulated "
+            "before the chip was made; a synaptic operation at least 23.6 pJ, a neuron's update 52 pJ inactive and "
+            "81 pJ active, taken here for neurons that fire. The ways between cores are not counted",
+            operation=23.6,
+            update=52.0,
+            firing=81.0,
+        ),
+    )
+}
+
+
+def prices_of(given: str | Prices) -> Prices:
+    """A table by its name, or one's own.
+
+    Raises
+    ------
+    InputError : if there is none of that name
+    """
+    if isinstance(given, Prices):
+        return given
+    if not isinstance(given, str) or given not in PRICES:
+        raise InputError(f"got {given!r}, expected one of {', '.join(PRICES)}", argument="prices")
+    return PRICES[given]

@@ -1,0 +1,91 @@
+"""python -m pipeline.diff: the first spike that differs between two rasters, or a raster and a model, and why."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backends.available import BackendName
+from pipeline.cli.command_line import Positional, parse_command
+from pipeline.cli.errors import exit_codes
+from pipeline.cli.options import Overwrite
+from recordings.console import PlainConsole
+from recordings.errors import InputError
+from recordings.progress import Tracker
+
+PROG = "python -m pipeline.diff"
+DIFFERENT = 1  # exit code, as that of diff(1)
+DESCRIPTION = """\
+Find the first spike that differs between two rasters, or between a raster and a model, and say why.
+
+Said are how many spikes of each layer differ, the first bit that differs, what reaches its neuron, both membranes step
+by step, and the bits before it that it rests on. Membranes need the network: the one beside a run's raster, or a model.
+A model is simulated on the input spikes that the raster holds. A raster of a library or a chip that passes spikes on
+in the same step is lined up with one of a network in which every layer takes a step.
+
+examples:
+  python -m pipeline.diff runs/event runs/lava
+  python -m pipeline.diff runs/float32 cluttered-digits --precision fixed --out diff.png
+  python -m pipeline.diff chip.h5 network.safetensors --layer conv3 --sample 2
+
+exit code: 0 if no bit differs, 1 if one does, 2 if they cannot be compared"""
+
+
+class DiffCommand(BaseModel):
+    """Options of the command."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first: Positional[str] = Field(description="a raster file, the folder of a run, or a network by name or file")
+    second: Positional[str] = Field(description="another one; one of both must be a raster")
+    network: str | None = Field(
+        None, description="what fired the spikes, by name or file, where no file beside says it"
+    )
+    layer: str | None = Field(None, description="where to look for the bit; in all layers if not given")
+    sample: Annotated[int | None, Field(None, ge=0, description="position of the sample to look in; all if not given")]
+    backend: BackendName = Field("auto", description="what simulates a model")
+    precision: Literal["fixed", "float32"] = Field("fixed", description="of a model")
+    data: tuple[str, ...] | None = Field(
+        None, description="what the samples are, as of run, where a raster does not hold its input"
+    )
+    out: Path | None = Field(None, description="file for a picture (PNG): bits by layer and step, both membranes")
+    overwrite: Overwrite = False
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, compare, print; the exit code says whether a bit differs."""
+    options = parse_command(DiffCommand, argv, prog=PROG, description=DESCRIPTION)
+    from .comparison.diff import diff  # reading networks takes a second to import, --help need not wait
+
+    if options.out is not None:
+        _refuse_existing(options.out, options.overwrite, options.first, options.second, options.network)
+    chosen = options.model_dump(exclude={"first", "second", "out", "overwrite"})
+    with Tracker().show("comparing"):
+        found = diff(options.first, options.second, **chosen)
+    console = PlainConsole(soft_wrap=True)
+    console.print(str(found))
+    if options.out is not None:
+        console.print(str(found.draw(options.out)))
+    if found:
+        sys.stdout.flush()
+        sys.exit(DIFFERENT)
+
+
+def _refuse_existing(out: Path, overwrite: bool, *read: str | None) -> None:
+    """Refuse a picture in the place of something not given up, above all of what is compared."""
+    if not os.path.lexists(out):
+        return
+    if any(name is not None and os.path.exists(name) and os.path.samefile(name, out) for name in read):
+        raise InputError(f"{out}: is what is compared", "other-out")
+    if not (overwrite and out.is_file()):
+        raise InputError(f"{out}: already exists", "overwrite")
+
+
+if __name__ == "__main__":
+    main()

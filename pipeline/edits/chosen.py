@@ -1,0 +1,123 @@
+"""Which spikes of a layer an edit changes: a mask, channels and steps, checked."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from recordings.errors import InputError
+from recordings.raster.batch import pack, unpack
+from recordings.raster.bits import on_cpu
+from recordings.raster.schema import LayerSpec
+
+Indices = int | slice | Iterable[int]
+
+AXES = "(H, W), (C, H, W), (T, C, H, W) or (T, B, C, H, W)"
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The neurons and steps of a layer that are chosen: where `mask`, `channels` and `steps` all are true.
+
+    Parameters
+    ----------
+    mask : (T, B, C, H, W) bool
+    channels : (C,) bool
+    steps : (T,) bool
+    """
+
+    mask: NDArray[np.bool_]
+    channels: NDArray[np.bool_]
+    steps: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        layer: LayerSpec,
+        timesteps: int,
+        samples: int,
+        mask: ArrayLike | None,
+        channels: Indices | None,
+        steps: Indices | None,
+    ) -> Chosen:
+        """Those that are asked for, see :func:`pipeline.edits.edit.edit`.
+
+        Raises
+        ------
+        InputError : if one is not there, or a mask has another shape or dtype
+        """
+        where = f"edit: layer {layer.name!r}"
+        return cls(
+            _mask(mask, (timesteps, samples, *layer.shape), where),
+            _among(channels, layer.shape[0], "channel", where),
+            _among(steps, timesteps, "step", where),
+        )
+
+    def edited(self, packed: NDArray[np.uint8], row: int, *, fires: bool) -> NDArray[np.uint8]:
+        """The packed spikes (T, bytes) of one of the samples, B = `row`, with the chosen ones as `fires` says."""
+        here = self.mask[:, row] & self.channels[:, None, None] & self.steps[:, None, None, None]
+        spikes = unpack(packed[None], here.shape[1:])
+        spikes[:, 0][here] = fires
+        return pack(spikes)[0]
+
+
+def positions(asked: Indices | None, count: int, what: str, where: str) -> list[int]:
+    """Whole numbers or a slice as positions among `count`, all if not given; negative ones count from the end.
+
+    Raises
+    ------
+    InputError : if there is no such position, naming `what`
+    """
+    if asked is None:
+        return list(range(count))
+    if isinstance(asked, slice):
+        if not (found := list(range(count)[asked])):
+            raise InputError(f"{where}: no {what} in {asked}, expected some of 0 to {count - 1}")
+        return found
+    several: Any = asked if isinstance(asked, Iterable) and not isinstance(asked, str) else (asked,)
+    found = []
+    for each in several:
+        try:
+            at = operator.index(each)
+        except TypeError:
+            at = None
+        if at is None or isinstance(each, (bool, np.bool_)):
+            raise InputError(f"{where}: got the {what} {each!r}, expected whole numbers or a slice")
+        if not -count <= at < count:
+            raise InputError(f"{where}: no {what} {at}, expected 0 to {count - 1}")
+        found.append(at % count)
+    return found
+
+
+def _among(asked: Indices | None, count: int, what: str, where: str) -> NDArray[np.bool_]:
+    found = np.zeros(count, np.bool_)
+    found[positions(asked, count, what, where)] = True
+    return found
+
+
+def _mask(given: ArrayLike | None, full: tuple[int, ...], where: str) -> NDArray[np.bool_]:
+    """A mask as (T, B, C, H, W), without copying it."""
+    timesteps, samples, *shape = full
+    if given is None:
+        return np.broadcast_to(np.True_, full)
+    try:
+        mask = np.asarray(on_cpu(given))
+    except ValueError:
+        raise InputError(f"{where}: the mask is no array; its rows have other lengths") from None
+    if mask.dtype != np.bool_:
+        raise InputError(f"{where}: got a mask of {mask.dtype}, expected bool")
+    seen = mask.shape
+    if mask.ndim == 1 and shape[1:] == [1, 1]:
+        mask = mask[:, None, None]
+    if mask.ndim == 4:
+        mask = mask[:, None]
+    sides = full[-mask.ndim :]
+    if mask.ndim not in (2, 3, 5) or any(side not in (1, goal) for side, goal in zip(mask.shape, sides, strict=True)):
+        sizes = f"T, B, C, H, W = {timesteps}, {samples}, {', '.join(map(str, shape))}"
+        raise InputError(f"{where}: got a mask of {seen}, expected {AXES}, with {sizes}, or sides of 1")
+    return np.broadcast_to(mask, full)

@@ -1,0 +1,165 @@
+"""Change recorded spikes of one layer, simulate what depends on them, and compare the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from backends.network import Network
+from pipeline.networks.recorded import recorded_network
+from recordings.errors import InputError
+from recordings.parsing import parse_json
+from recordings.raster.batch import joined
+from recordings.raster.reader import RasterReader
+from recordings.schema import SampleTable
+
+from .chosen import Chosen, Indices, positions
+from .result import Answers, Edit, layer_table
+
+if TYPE_CHECKING:
+    from backends.event.backend import EventBackend
+    from pipeline.networks.checkpoint import Checkpoint
+
+WHERE = "edit"
+EDITED = "edited"  # in the configuration of a raster: the layers that do not fire what the network says
+
+
+def edit(
+    raster: RasterReader | str | PathLike[str],
+    network: Network | Checkpoint | str | PathLike[str],
+    layer: str | int,
+    mask: ArrayLike | None = None,
+    *,
+    channels: Indices | None = None,
+    steps: Indices | None = None,
+    samples: Indices | None = None,
+    fires: bool = False,
+) -> Edit:
+    """What would the answer be, had some neurons been silent, or had they fired?
+
+    The recorded spikes of one layer are changed, and every layer that depends on it is simulated again, exactly. With s
+    the recorded spikes and s' those of the edited run, l the layer, m the chosen neurons and steps, and f = 1 if
+    `fires`, else 0:
+
+        s'_l[t] = f  where m[t],  s_l[t] elsewhere
+        s'_k[t] = what layer k fires, driven by s'     for every k ≠ l to which a way leads from l
+        s'_k[t] = s_k[t]                               for every other k
+
+    So the edit holds for the whole run, also where the layer lies in a loop: what comes back to it changes nothing
+    there. A layer that reads others beside l goes on reading what they fire. The readout is that of s'.
+
+    Parameters
+    ----------
+    raster : a raster, or its file, which holds every layer of the network
+    network : what fired its spikes: a network, a checkpoint, its name or its file; a network in float32 is rounded as
+        for the run where the raster is in fixed point
+    layer : the layer to edit by its name or number, "input" for the input spikes
+    mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W) with steps, or with
+        samples, too; (C,) of a dense layer. A side of 1 stands for all. Everywhere if not given
+    channels, steps, samples : which of them to edit, as whole numbers or a slice: all if not given. An edit is where
+        the mask, the channels and the steps all say so; the result holds the chosen samples alone
+    fires : whether the chosen neurons fire at every chosen step, or at none
+
+    Returns
+    -------
+    the answers before and after, spikes per layer, and the raster of the edited run
+
+    Raises
+    ------
+    InputError : if the network is not the raster's, there is no such layer, channel, step or sample, or a mask has
+        another shape or dtype
+
+    Notes
+    -----
+    In fixed point an edit that changes no spike gives the same raster, whichever backend wrote it. In float32 this is
+    sure for rasters of the event backend alone, which simulates here.
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> raster = spikesam.simulate("cluttered-digits", samples=2)
+    >>> edited = spikesam.edit(raster, "cluttered-digits", "conv1", channels=range(12))
+    >>> int(edited.raster["conv1"][0][:, :12].sum()), edited.after.shares.shape
+    (0, (2, 10))
+    >>> spikesam.edit(raster, "cluttered-digits", "conv2", steps=[]).raster.raster_digest == raster.raster_digest
+    True
+    """
+    opened = raster if isinstance(raster, RasterReader) else RasterReader(_path(raster))
+    try:
+        graph = recorded_network(opened, network)
+        if not opened.header.classes:
+            raise InputError(f"{WHERE}: {opened.where} holds no answers, expected a raster of a run")
+        spec = opened.layer(layer)
+        again = tuple(name for name in graph.dependents(spec.name) if name != spec.name)
+        _refuse_unknown_currents(graph, again, spec.name)
+        forced = _edited_before(opened)
+        if lost := [name for name in forced if name in again]:
+            raise InputError(
+                f"{WHERE}: {opened.where}: {lost[0]!r} was edited before, and would be simulated again; edit "
+                f"{spec.name!r} first, then {lost[0]!r}"
+            )
+        rows = positions(samples, opened.n_samples, "sample", WHERE)
+        if not rows:
+            raise InputError(f"{WHERE}: got no samples, expected at least one of 0 to {opened.n_samples - 1}")
+        chosen = Chosen.of(spec, opened.timesteps, len(rows), mask, channels, steps)
+
+        def given() -> Iterator[dict[str, NDArray[np.uint8]]]:
+            for row, sample in enumerate(rows):
+                spikes = {each.name: opened.packed(each, sample) for each in opened.layers if each.name not in again}
+                spikes[spec.name] = chosen.edited(spikes[spec.name], row, fires=fires)
+                yield spikes
+
+        config = {**_config(opened), EDITED: sorted({*forced, spec.name})}
+        header = replace(opened.header, backend="event", device="cpu", config=json.dumps(config))
+        table = SampleTable(opened.samples.index[rows], opened.samples.label[rows])
+        batch = joined(list(_simulator().rerun(graph, given(), len(rows))))
+        scale = graph.readout.scale / graph.timesteps
+        before, after = (Answers.of(readout, scale) for readout in (opened.readout[rows], batch.readout))
+        layers = layer_table(opened, rows, batch, (spec.name, *again))
+        return Edit(spec.name, rows, before, after, layers, header, table, batch)
+    finally:
+        if opened is not raster:
+            opened.close()
+
+
+@lru_cache(maxsize=1)
+def _simulator() -> EventBackend:
+    """The event backend, which keeps the weights laid out of networks that are edited again."""
+    from backends.event.backend import EventBackend  # here, because numba takes half a second to import
+
+    return EventBackend()
+
+
+def _path(raster: Any) -> Path:
+    if isinstance(raster, (str, PathLike)):
+        return Path(raster)
+    raise InputError(f"{WHERE}: got {type(raster).__name__}, expected a raster or its file")
+
+
+def _refuse_unknown_currents(network: Network, again: tuple[str, ...], edited: str) -> None:
+    """Refuse to simulate a layer again that currents drive: a raster does not hold them."""
+    for driven in (network.layers[place].name for place, _ in network.driven):
+        if driven in again:
+            raise InputError(
+                f"{WHERE}: {edited!r} leads to {driven!r}, which currents of the input drive that a raster does not "
+                "hold; expected an edit behind it"
+            )
+
+
+def _config(raster: RasterReader) -> dict[str, Any]:
+    config = parse_json(raster.header.config, "config")
+    return config if isinstance(config, dict) else {}
+
+
+def _edited_before(raster: RasterReader) -> list[str]:
+    """The layers of a raster that an edit forced."""
+    names = _config(raster).get(EDITED)
+    return [name for name in raster if name in names] if isinstance(names, list) else []

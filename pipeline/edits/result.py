@@ -1,0 +1,148 @@
+"""The result of an edit: the answers before and after, what fires differently, and the raster of the edited run."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.engine.summary import softmax
+from recordings.digests import spike_counts
+from recordings.disk import write_file, writing
+from recordings.lock import file_lock
+from recordings.raster.batch import RasterBatch
+from recordings.raster.growing import refuse_existing
+from recordings.raster.reader import RasterReader
+from recordings.raster.records import encode_samples, raster_image
+from recordings.raster.schema import RasterHeader
+from recordings.schema import SampleTable
+from recordings.text import brief
+
+SHOWN = 10  # samples whose answers are printed
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the readout says of B samples.
+
+    Parameters
+    ----------
+    readout : (B, K) int32 raw sums in fixed point, float32 otherwise
+    shares : (B, K) float64 — softmax of the logits
+    predictions : (B,) int32 — argmax of the readout, ties to the lowest class
+    """
+
+    readout: NDArray[Any]
+    shares: NDArray[np.float64]
+    predictions: NDArray[np.int32]
+
+    __repr__ = brief
+
+    @classmethod
+    def of(cls, readout: NDArray[Any], scale: float) -> Answers:
+        """Those of raw sums; `scale` · readout are the logits."""
+        return cls(readout, softmax(readout * scale), readout.argmax(axis=1).astype(np.int32))
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A run with some spikes changed, beside the recorded one; `print` shows a report.
+
+    Parameters
+    ----------
+    layer : whose spikes were changed
+    samples : (B,) positions in the recorded raster
+    before, after : the answers of the recorded and of the edited run
+    layers : a row per layer — layer, before, after (spikes of all these samples), differ (bits that differ)
+    """
+
+    layer: str
+    samples: list[int]
+    before: Answers
+    after: Answers
+    layers: pd.DataFrame
+    _header: RasterHeader
+    _table: SampleTable
+    _batch: RasterBatch
+
+    def __repr__(self) -> str:
+        """One line: how many answers changed."""
+        return f"<Edit of {self.layer}: {self.changed.sum()} of {len(self.samples)} answers changed>"
+
+    @property
+    def changed(self) -> NDArray[np.bool_]:
+        """(B,) whether the answer is another class."""
+        return self.before.predictions != self.after.predictions
+
+    @cached_property
+    def raster(self) -> RasterReader:
+        """The edited run, in memory: of the same network, but that `layer` fires what the edit says."""
+        return RasterReader(self._image, trusted=True)
+
+    @cached_property
+    def _image(self) -> bytes:
+        records = list(encode_samples(self._header, self._batch, range(len(self._batch))))
+        return raster_image(self._header, self._table, str(uuid.uuid4()), records)
+
+    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the raster of the edited run, which appears whole or not at all.
+
+        Returns
+        -------
+        the path
+
+        Raises
+        ------
+        InputError : if the file exists or cannot be written
+        """
+        target = Path(path)
+        refuse_existing(target, overwrite)
+        with file_lock(target), writing(target):
+            write_file(target, self._image, overwrite=overwrite)
+        return target
+
+    def __str__(self) -> str:
+        """How many answers changed, those of the first samples, and the layers."""
+        return "\n".join((*self._answers(), "", self.layers.to_string(index=False)))
+
+    def _answers(self) -> Iterator[str]:
+        differ = int(self.layers.set_index("layer")["differ"][self.layer])
+        changed = f"{self.changed.sum()} of {len(self.samples)} answers changed"
+        yield f"{self.layer}: {differ:,} spike{'s' * (differ != 1)} changed; {changed}"
+        for row, sample in enumerate(self.samples[:SHOWN]):
+            was, now = self.before.predictions[row], self.after.predictions[row]
+            shares = f"{self.before.shares[row, was]:.1%} -> {self.after.shares[row, was]:.1%}"
+            other = f", class {now} {self.after.shares[row, now]:.1%}" if now != was else ""
+            yield f"sample {sample}: class {was} {shares}{other}"
+        if len(self.samples) > SHOWN:
+            yield f"… and {len(self.samples) - SHOWN} more"
+
+
+def layer_table(
+    before: RasterReader, rows: Sequence[int], after: RasterBatch, changed: Collection[str]
+) -> pd.DataFrame:
+    """Spikes of the samples at `rows` of a raster, those of the edited run, and the bits that differ.
+
+    Parameters
+    ----------
+    changed : the layers in which bits may differ
+    """
+    table = []
+    for layer in before.layers:
+        fired = int(before.counts(layer)[rows].sum(dtype=np.int64))
+        fires, differ = fired, 0
+        if layer.name in changed:
+            edited = after.spikes[layer.name]
+            fires = int(spike_counts(edited).sum(dtype=np.int64))
+            others = (before.packed(layer, sample) ^ bits for sample, bits in zip(rows, edited, strict=True))
+            differ = sum(int(spike_counts(other).sum(dtype=np.int64)) for other in others)
+        table.append((layer.name, fired, fires, differ))
+    return pd.DataFrame(table, columns=["layer", "before", "after", "differ"])

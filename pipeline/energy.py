@@ -1,0 +1,81 @@
+"""python -m pipeline.energy: what a recording costs, in operations and joules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.cli.command_line import Positional, parse_command
+from pipeline.cli.errors import exit_codes
+from pipeline.cli.options import Overwrite
+from pipeline.cost.prices import PRICES
+from recordings.console import PlainConsole
+from recordings.disk import write_file
+from recordings.lock import out_lock
+from recordings.progress import Tracker
+
+PROG = "python -m pipeline.energy"
+DESCRIPTION = """\
+Count what a recording costs: synaptic operations, neuron updates, bytes and joules, by layer, step, class and pixel.
+
+A synaptic operation is a spike that is added at one synapse: spikes at borders reach fewer neurons, weights of 0 are no
+synapses. Beside them stand the MACs of an ANN of the same layers. Joules are operations times published prices; they
+are no measurement of a chip. The network is needed for all but spikes, sparsity and updates; a run leaves it beside its
+raster.
+
+examples:
+  python -m pipeline.energy runs/digits
+  python -m pipeline.energy runs/digits --prices loihi --out runs/digits/energy
+  python -m pipeline.energy raster.h5 --network cluttered-digits
+
+--out receives layers.csv, steps.csv, classes.csv, energy.png, and energy_map.png: where the energy goes."""
+
+
+class EnergyCommand(BaseModel):
+    """Options of the command."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    raster: Positional[Path] = Field(description="folder of a run, or a raster file")
+    network: str | None = Field(
+        None, description="what fired the spikes: a bundled name, or a file; network.safetensors beside it if not given"
+    )
+    prices: Literal[tuple(PRICES)] = Field("45nm", description="what operations cost")  # type: ignore[valid-type]
+    out: Path | None = Field(None, description="new folder for tables and pictures")
+    overwrite: Overwrite = False
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Count, print, and write what is asked for."""
+    command = parse_command(EnergyCommand, argv, prog=PROG, description=DESCRIPTION)
+    from pipeline.cli.energy_report import layer_table, sentences  # pandas takes a second to import
+    from pipeline.cost.energy import energy, opened
+    from pipeline.images.pictures import pictures_beside
+
+    holding = (
+        nullcontext() if command.out is None else out_lock(command.out, None if command.overwrite else "overwrite")
+    )
+    console = PlainConsole(soft_wrap=True)
+    with holding, opened(command.raster) as raster:
+        with Tracker().show("counting"):
+            found = energy(raster, command.network, prices=command.prices)
+        pictures = pictures_beside(raster, 0)
+        names = () if pictures is None else pictures.class_names  # with no picture it counts as false
+        console.print(layer_table(found), *sentences(found, raster.n_samples, names), sep="\n")
+        if command.out is not None:
+            from pipeline.cost.pictures import save_pictures  # matplotlib takes another second
+
+            written = []
+            for name in ("layers", "steps", "classes"):
+                written.append(command.out / f"{name}.csv")
+                write_file(written[-1], getattr(found, name).to_csv(index=False).encode())
+            console.print(*map(str, [*written, *save_pictures(found, raster, command.out)]), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

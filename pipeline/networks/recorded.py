@@ -1,0 +1,86 @@
+"""The network that a raster was recorded from."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from backends.network import Network
+from backends.network.quantise import quantise
+from backends.network.storage import read_network
+from recordings.errors import InputError
+from recordings.files import refuse_links
+from recordings.raster.reader import RasterReader
+
+BESIDE = "network.safetensors"
+
+
+def recorded_network(raster: RasterReader, given: Any = None) -> Network:
+    """The network that a raster was recorded from, in the raster's precision; the raster holds all of its layers.
+
+    Parameters
+    ----------
+    given : a network, a checkpoint, a bundled name or a file; `network.safetensors` beside the raster if not given
+
+    Raises
+    ------
+    InputError : if there is none, it is another network, or the raster does not hold all of its layers
+    """
+    if not raster.header.network_sha256:
+        raise InputError(f"{raster.where}: does not say which network it was recorded from, expected a raster of a run")
+    network = fired_by(raster, given)
+    header, reason = raster.header, unlike(raster, network)
+    for what, found, says in (
+        ("steps", header.timesteps, network.timesteps),
+        ("outputs", header.classes or network.classes, network.classes),  # none were recorded, perhaps
+    ):
+        reason = reason or (f"has {found} {what}, {says} in the network" if found != says else "")
+    if reason:
+        raise InputError(f"{raster.where}: {reason}")
+    return network
+
+
+def fired_by(raster: RasterReader, given: Any = None) -> Network:
+    """The network that fired a raster, in the raster's precision; the raster need not hold all of its layers.
+
+    Parameters
+    ----------
+    given : see :func:`recorded_network`; for a raster that does not say what fired it, any spiking network
+
+    Raises
+    ------
+    InputError : if there is none, it is an ANN, damaged, or another network than the raster says
+    """
+    if given is None and raster.path is not None:
+        refuse_links(raster.path.parent, [BESIDE])
+        given = raster.path.with_name(BESIDE)
+    if isinstance(given, (str, PathLike)):
+        from .checkpoint_files import find_checkpoint  # here, because pydantic takes a while
+
+        path = find_checkpoint(str(given))
+        where, network = str(path), read_network(path)[0]
+    else:
+        where, network = "network", getattr(given, "network", given)  # of a checkpoint
+    if not isinstance(network, Network):
+        raise InputError(f"network: got {type(given).__name__}, expected a Network, a checkpoint, its name or its file")
+    network.check_spiking(where)
+    network = quantise(network) if raster.header.precision == "fixed" else network
+    recorded = raster.header.network_sha256
+    if recorded and network.sha256 != recorded:
+        raise InputError(
+            f"{where}: network {network.sha256[:12]}, but {raster.where} was recorded from {recorded[:12]}; "
+            f"give the {BESIDE} of that run as network"
+        )
+    return network
+
+
+def unlike(raster: RasterReader, network: Network) -> str:
+    """How a raster is unlike what the network fires; "" if it holds all layers."""
+    held = {layer.name: layer.shape for layer in raster.layers}
+    expected = dict(zip(network.raster_names, network.raster_shapes, strict=True))
+    for name, shape in held.items():
+        if expected.get(name, shape) != shape:
+            return f"layer {name!r} is {shape}, {expected[name]} in the network"
+    if tuple(held) != network.raster_names:
+        return f"holds layers {', '.join(held)}, expected all of the network: {', '.join(expected)}"
+    return ""

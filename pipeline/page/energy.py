@@ -1,0 +1,70 @@
+"""What the samples of a page cost: a table by layer, and one map of all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.cost.grid import spread
+from pipeline.cost.ledger import Ledger, Spent
+from pipeline.cost.prices import PRICES
+
+from .blob import blob
+from .excerpt import Content
+from .shown_run import ShownRun
+
+LEVELS = 255
+
+
+def ledger_of(run: ShownRun) -> Ledger | None:
+    """What counts the samples of a run; None without the network or some of its layers."""
+    if run.network is None or tuple(run.raster) != run.network.raster_names:
+        return None
+    return Ledger(run.raster, run.network, PRICES["45nm"])
+
+
+def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int) -> Content | None:
+    """Operations and joules of each layer, and the map, on the grid of the first layer that has maps."""
+    if ledger is None:
+        return None
+    spent = ledger.sample(sample)
+    layers = {
+        name: {"operations": int(spent.operations[name].sum()), "joules": float(spent.joules[name].sum())}
+        for name in ledger.updates
+    }
+    return {"layers": layers, "map": _map(run, spent)}
+
+
+def _map(run: ShownRun, spent: Spent) -> Content:
+    """In 256 levels: enough for a picture."""
+    shown = next((layer for layer in run.raster.layers if layer.kind != "dense" and layer.shape[1:] != (1, 1)), None)
+    if shown is None or spent.map is None:
+        return {}
+    heat = spread(spent.map, shown.shape[1:])
+    most = float(heat.max())
+    levels = np.rint(heat * (LEVELS / most if most > 0 else 0)).astype(np.uint8)
+    about = {"title": "energy of all layers, all steps,", "shape": heat.shape, "most": most}
+    return {shown.name: {**about, "levels": blob(levels)}}
+
+
+def energy_of_run(ledger: Ledger | None, samples: Sequence[Content]) -> Content | None:
+    """A row for each layer and the readout: means of the samples that the page holds, and what an ANN's layer costs."""
+    if ledger is None:
+        return None
+
+    def mean(name: str, what: str) -> Any:
+        return float(np.mean([sample["energy"]["layers"][name][what] for sample in samples]))
+
+    rows = [
+        {
+            "layer": name,
+            "operations": mean(name, "operations"),
+            "joules": mean(name, "joules"),
+            "macs": ledger.ann_macs[name],
+            "annJoules": ledger.ann_joules(name),
+        }
+        for name in ledger.updates
+    ]
+    return {"prices": ledger.prices.name, "source": ledger.prices.source, "rows": rows}

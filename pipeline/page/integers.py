@@ -1,0 +1,126 @@
+"""The numbers of a network with which the page itself simulates what depends on silenced spikes; see js/simulate.js."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import THETA, FixedLIF, Input, Layer, Network, Shape, pair
+from pipeline.measures.operations import connections
+
+from .blob import blob
+from .shown_run import ShownRun
+
+MOST = 1_000_000  # bytes of weights, one each
+MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page stands still
+
+
+def unsimulated(run: ShownRun, steps: int) -> str | None:
+    """Why the page cannot simulate a run of which it holds `steps` steps; None if it can, or has no network."""
+    network = run.network
+    if network is None or tuple(run.raster) != network.raster_names:
+        return None  # the page says so already where it explains relevance
+    weights = _weights(network)
+    driven = [network.layers[place].name for place, _ in network.driven]
+    again = {name for layer in network.layers for name in network.dependents(layer.name)}
+    if network.precision != "fixed":
+        reason = "the run is in float32, and the page computes in integers"
+    elif steps < network.timesteps:
+        reason = "the page does not hold all steps"
+    elif weights > MOST:
+        reason = f"the network has {weights:,} weights, and a page holds at most {MOST:,}"
+    elif (operations := _operations(run, network)) > MOST_OPERATIONS:
+        reason = f"a sample costs {operations:,} synaptic operations, and a page computes at most {MOST_OPERATIONS:,}"
+    elif lost := [name for name in driven if name in again]:
+        reason = f"currents of the input drive {lost[0]} beside spikes, and the run does not hold them"
+    else:
+        return None
+    return f"No spikes can be silenced here: {reason}. spikesam.edit silences them from Python."
+
+
+def integers_of(run: ShownRun, steps: int) -> dict[str, Any] | None:
+    """The network as the page's script reads it, and the names of the classes; None if the page cannot simulate it."""
+    network = run.network
+    if network is None or tuple(run.raster) != network.raster_names or unsimulated(run, steps):
+        return None
+    return laid_out(network, [run.class_name(number) or str(number) for number in range(network.classes)])
+
+
+def laid_out(network: Network, classes: list[str]) -> dict[str, Any]:
+    """The numbers of a network in fixed point."""
+    readout = network.readout
+    return {
+        "classes": classes,
+        "first": network.first_raster,
+        "shapes": network.shapes,
+        "timesteps": network.timesteps,
+        "layers": [
+            _layer(layer, inputs, network) for layer, inputs in zip(network.layers, network.inputs, strict=True)
+        ],
+        "readout": {
+            "weights": blob(readout.weight.T),
+            "kept": round(THETA * readout.leak),
+            "bias": _rows(readout.bias),
+            "scale": readout.scale / network.timesteps,
+        },
+    }
+
+
+def _layer(layer: Layer, inputs: tuple[Input, ...], network: Network) -> dict[str, Any]:
+    neuron = layer.neuron
+    assert isinstance(neuron, FixedLIF)
+    channels = len(layer.weight)
+
+    def every(constant: Any) -> list[int]:
+        return [int(each) for each in np.broadcast_to(constant, channels)]
+
+    return {
+        "inputs": [_input(each, network) for each in inputs],
+        "bias": _rows(neuron.bias),
+        "kept": every(THETA - neuron.decay),
+        "keptCurrent": every(THETA - neuron.synaptic_decay),
+        "toZero": neuron.reset == "zero",
+        "subtracted": every(0 if neuron.reset == "zero" else neuron.subtracted),
+        "firesAbove": every(neuron.fires_above),
+        "lowest": None if neuron.min_v_mem is None else every(neuron.min_v_mem),
+    }
+
+
+def _input(given: Input, network: Network) -> dict[str, Any]:
+    """One input: its kernel, (C, y, x, outputs), is as large as the pooled map where the layer is dense."""
+    places = [network.place(source.layer) for source in given.sources]
+    pooled: Shape = network.shapes[places[0]]
+    pool, weight = pair(given.pool), given.weight
+    if weight is not None and given.kind == "dense":
+        channels, height, width = pooled
+        weight = weight.reshape(-1, channels, height // pool[0], width // pool[1])
+    return {
+        "sources": [[place, each.delay, each.sign] for place, each in zip(places, given.sources, strict=True)],
+        "kernel": None if weight is None else [*weight.shape[2:]],
+        "weights": None if weight is None else blob(weight.transpose(1, 2, 3, 0)),
+        "pool": pool,
+        "largest": given.pooling == "max",
+        "stride": pair(given.stride),
+        "padding": pair(given.padding),
+        "currentPool": pair(given.current_pool),
+        "gain": _rows(given.gain),
+        "shift": given.shift,
+    }
+
+
+def _rows(numbers: NDArray[Any]) -> str:
+    """(1 or T, C) numbers as int32, little-endian."""
+    return blob(numbers.astype("<i4"))
+
+
+def _operations(run: ShownRun, network: Network) -> int:
+    """Additions of weights in a sample, of the mean spikes and the mean fan-out of each layer."""
+    spikes = {layer.name: run.raster.counts(layer).sum(axis=1, dtype=np.int64).mean() for layer in run.raster.layers}
+    return round(sum(spikes.get(each.source, 0) * each.fan_out.mean() for each in connections(network)))
+
+
+def _weights(network: Network) -> int:
+    every = (each.weight for inputs in network.inputs for each in inputs if each.weight is not None)
+    return sum(weight.size for weight in every) + network.readout.weight.size

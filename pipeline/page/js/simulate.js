@@ -1,0 +1,192 @@
+// What the layers behind silenced spikes fire then: the equations of backends/network/inputs.py and neurons.py in integers.
+// Every number stays below 2^53, so products are exact, and the bits are those of every backend.
+
+const MEMBRANE_MOST = 2 ** 23 - 1; // membranes and currents that last saturate here
+const UNIT = 4096; // leaks are multiples of its inverse
+
+// network: numbers of integers.py, unpacked; fired: place -> step -> the neurons that fire, in the order of (C, H, W);
+// undefined where a place is to be simulated, which fills it. A place is 0 for the input, 1 for the first layer.
+export function simulateFrom(network, fired) {
+  const { timesteps, shapes, layers } = network;
+  const again = layers
+    .map((layer, number) => ({ layer, place: number + 1 }))
+    .filter(({ place }) => fired[place] === undefined)
+    .map(({ layer, place }) => {
+      fired[place] = Array.from({ length: timesteps }, () => []);
+      return { place, state: atRest(layer, shapes, place) };
+    });
+  for (let step = 1; step < timesteps; step++) {
+    for (const { place, state } of again) fired[place][step] = advance(state, fired, step);
+  }
+}
+
+// The sums of the readout, from the neurons of the last layer that fire at every step.
+export function sumsOf({ readout, classes }, fired) {
+  const { weights, kept, bias } = readout;
+  const count = classes.length;
+  const sums = new Float64Array(count);
+  fired.forEach((neurons, step) => {
+    const row = step % (bias.length / count);
+    for (let at = 0; at < count; at++) sums[at] = Math.trunc((sums[at] * kept) / UNIT) + bias[row * count + at];
+    for (const neuron of neurons) {
+      for (let at = 0; at < count; at++) sums[at] += weights[neuron * count + at];
+    }
+  });
+  return sums;
+}
+
+// The shares of the classes: softmax of the logits.
+export function sharesOf(network, sums) {
+  const logits = Array.from(sums, (sum) => sum * network.readout.scale);
+  const most = Math.max(...logits);
+  const powers = logits.map((logit) => Math.exp(logit - most));
+  const total = powers.reduce((sum, power) => sum + power, 0);
+  return powers.map((power) => power / total);
+}
+
+// The places that a way leads to from one of them, itself left out: its spikes are given.
+export function placesBehind(network, place) {
+  const found = new Set();
+  const waiting = [place];
+  while (waiting.length > 0) {
+    const before = waiting.pop();
+    network.layers.forEach(({ inputs }, number) => {
+      const reads = inputs.some(({ sources }) => sources.some(([source]) => source === before));
+      if (!reads || found.has(number + 1) || number + 1 === place) return;
+      found.add(number + 1);
+      waiting.push(number + 1);
+    });
+  }
+  return found;
+}
+
+// Memory of one layer; maps are channels last.
+function atRest(layer, shapes, place) {
+  const [channels, height, width] = shapes[place];
+  const neurons = channels * height * width;
+  return {
+    layer,
+    channels,
+    pixels: height * width,
+    membrane: new Int32Array(neurons),
+    lasting: new Int32Array(neurons),
+    driven: new Float64Array(neurons),
+    apart: layer.inputs.length > 1 || layer.keptCurrent.some((share) => share > 0), // then currents saturate, too
+    before: new Uint8Array(neurons), // who fired at the step before
+    inputs: layer.inputs.map((input) => {
+      const [depth, rows, columns] = shapes[input.sources[0][0]];
+      const pooled = [Math.floor(rows / input.pool[0]), Math.floor(columns / input.pool[1])];
+      const unpooled = [height * input.currentPool[0], width * input.currentPool[1]];
+      const current = new Int32Array(channels * unpooled[0] * unpooled[1]);
+      const arrived = new Int32Array(depth * pooled[0] * pooled[1]);
+      const scaled = Float64Array.from(input.gain, (gain) => gain / 2 ** input.shift); // exact
+      return { ...input, rows, columns, pooled, unpooled, current, arrived, scaled };
+    }),
+  };
+}
+
+// The neurons of a layer that fire at a step ≥ 1.
+function advance(state, fired, step) {
+  const { layer, channels, pixels, membrane, lasting, driven, before, inputs, apart } = state;
+  const { kept, keptCurrent, toZero, subtracted, firesAbove, lowest } = layer;
+  driven.fill(0);
+  for (const input of inputs) {
+    const current = arrive(input, fired, step, channels, pixels);
+    const gain = rowAt(input.scaled, step, channels);
+    for (let at = 0; at < driven.length; at += channels) {
+      for (let channel = 0; channel < channels; channel++) {
+        driven[at + channel] += Math.trunc(current[at + channel] * gain[channel]);
+      }
+    }
+  }
+  const bias = rowAt(layer.bias, step, channels);
+  const firing = [];
+  for (let pixel = 0, at = 0; pixel < pixels; pixel++) {
+    for (let channel = 0; channel < channels; channel++, at++) {
+      let current = driven[at] + bias[channel];
+      if (apart) {
+        current = saturated(Math.trunc((lasting[at] * keptCurrent[channel]) / UNIT) + current);
+        lasting[at] = current;
+      }
+      const left = toZero && before[at] ? 0 : Math.trunc((membrane[at] * kept[channel]) / UNIT);
+      let value = saturated(left + current - (before[at] ? subtracted[channel] : 0));
+      before[at] = value > firesAbove[channel] ? 1 : 0;
+      if (before[at]) firing.push(channel * pixels + pixel);
+      if (lowest !== null && value < lowest[channel]) value = lowest[channel];
+      membrane[at] = value;
+    }
+  }
+  return firing;
+}
+
+// The currents of one input, channels last.
+function arrive(input, fired, step, channels, pixels) {
+  const { sources, rows, columns, pooled, pool, largest: strongest, arrived, current, weights } = input;
+  const touched = [];
+  for (const [place, delay, sign] of sources) {
+    if (step < delay) continue;
+    for (const neuron of fired[place][step - delay]) {
+      const column = neuron % columns;
+      const line = Math.floor(neuron / columns);
+      const row = line % rows;
+      const channel = (line - row) / rows;
+      const at = (channel * pooled[0] + Math.floor(row / pool[0])) * pooled[1] + Math.floor(column / pool[1]);
+      if (arrived[at] === 0) touched.push(at);
+      arrived[at] = strongest ? 1 : arrived[at] + sign;
+    }
+  }
+  current.fill(0);
+  for (const at of touched) {
+    const value = arrived[at];
+    arrived[at] = 0;
+    if (value === 0) continue; // it cancelled out, or was counted already
+    if (weights === null) current[(at % pixels) * channels + Math.floor(at / pixels)] += value;
+    else spread(input, at, value, channels);
+  }
+  return input.currentPool[0] * input.currentPool[1] === 1 ? current : poolCurrents(input, channels);
+}
+
+// Adds a value's kernel to the currents.
+function spread({ pooled, unpooled, kernel, stride, padding, weights, current }, at, value, channels) {
+  const column = at % pooled[1];
+  const line = Math.floor(at / pooled[1]);
+  const row = line % pooled[0];
+  const depth = (line - row) / pooled[0];
+  for (let y = 0; y < kernel[0]; y++) {
+    const down = (row + padding[0] - y) / stride[0];
+    if (!Number.isInteger(down) || down < 0 || down >= unpooled[0]) continue;
+    for (let x = 0; x < kernel[1]; x++) {
+      const across = (column + padding[1] - x) / stride[1];
+      if (!Number.isInteger(across) || across < 0 || across >= unpooled[1]) continue;
+      const from = ((depth * kernel[0] + y) * kernel[1] + x) * channels;
+      const to = (down * unpooled[1] + across) * channels;
+      for (let channel = 0; channel < channels; channel++) current[to + channel] += value * weights[from + channel];
+    }
+  }
+}
+
+// The largest current of each window.
+function poolCurrents({ unpooled, currentPool, current }, channels) {
+  const [rows, columns] = [unpooled[0] / currentPool[0], unpooled[1] / currentPool[1]];
+  const pooled = new Int32Array(rows * columns * channels).fill(-(2 ** 31));
+  for (let row = 0; row < unpooled[0]; row++) {
+    for (let column = 0; column < unpooled[1]; column++) {
+      const to = (Math.floor(row / currentPool[0]) * columns + Math.floor(column / currentPool[1])) * channels;
+      const from = (row * unpooled[1] + column) * channels;
+      for (let channel = 0; channel < channels; channel++) {
+        pooled[to + channel] = Math.max(pooled[to + channel], current[from + channel]);
+      }
+    }
+  }
+  return pooled;
+}
+
+// The row of step - 1 of (1 or T, C) numbers.
+function rowAt(numbers, step, channels) {
+  const row = (step - 1) % (numbers.length / channels);
+  return numbers.subarray(row * channels, (row + 1) * channels);
+}
+
+function saturated(value) {
+  return Math.min(MEMBRANE_MOST, Math.max(-MEMBRANE_MOST, value));
+}

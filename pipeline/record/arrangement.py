@@ -1,0 +1,157 @@
+"""How each layer of a model lays out its spikes, and on which grid its tokens lie."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from recordings.errors import InputError
+
+from .axes import Axes, parse
+from .batch import Batch, Key
+from .convolutions import Convolutions
+from .layouts import Layout, named_layout
+from .spiking_layers import known_layout
+from .token_layers import known_axes
+
+Sides = tuple[int, int]
+Value = TypeVar("Value")
+
+
+class Arrangement:
+    """What is known of the axes of a model's layers.
+
+    Parameters
+    ----------
+    model : in which the layers are modules
+    layout : of modules that belong to no known library
+    axes : patterns of names of modules -> their axes, see :mod:`pipeline.record.axes`
+    grid : rows and columns of tokens, of all layers, or of those that a pattern names; None to take those of the last
+        map with as many places
+
+    Attributes
+    ----------
+    convolutions : those that were called
+    used : name of a module -> axes by which it was read
+
+    Raises
+    ------
+    InputError : if axes or grid are none, or belong to no module
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layout: Layout,
+        axes: Mapping[str, str] | None = None,
+        grid: Sides | Mapping[str, Sides] | None = None,
+    ) -> None:
+        self.convolutions = Convolutions()
+        self.used: dict[str, str] = {}
+        self._model, self._layout = model, layout
+        self._layouts: dict[str, Layout] = {}  # name of a module -> its library's, or the caller's
+        self._found: dict[tuple[str, int], Axes | None] = {}
+        self._axes = {pattern: parse(text) for pattern, text in _table({} if axes is None else axes).items()}
+        grids: object = {} if grid is None else grid if isinstance(grid, Mapping) else {"*": grid}
+        self._grids = {pattern: _sides(sides) for pattern, sides in _table(grids).items()}
+        modules = [name for name, _ in model.named_modules() if name]
+        for where, pattern in (*(("axes", each) for each in self._axes), *(("grid", each) for each in self._grids)):
+            if pattern != "*" and not any(fnmatchcase(name, pattern) for name in modules):
+                near = difflib.get_close_matches(pattern, modules, 3) or modules[:8]
+                raise InputError(
+                    f"{where}: no module {pattern!r} in {type(model).__name__}; did you mean {' or '.join(near)}?"
+                )
+
+    def layout_of(self, name: str, module: nn.Module, batch: Batch, key: Key) -> Layout:
+        """What brings a tensor that a module put out to (S, B, …)."""
+        if name not in self._layouts:
+            self._layouts[name] = known_layout(module) or self._layout
+        library = self._layouts[name]
+
+        def arranged(spikes: Tensor) -> Tensor:
+            axes = self._axes_of(name, spikes.ndim)
+            if axes is None:
+                steps = library(spikes)
+                self._expect_convolution(name, steps, batch, key)
+                return steps
+            return self._arrange(name, axes, batch, key, spikes)
+
+        return arranged
+
+    def _axes_of(self, name: str, ndim: int) -> Axes | None:
+        """The caller's axes, or those that are known; found once, as there are as many calls as steps."""
+        if (name, ndim) not in self._found:
+            self._found[name, ndim] = _first(self._axes, name) or known_axes(self._model, name, ndim)
+        return self._found[name, ndim]
+
+    def _arrange(self, name: str, axes: Axes, batch: Batch, key: Key, spikes: Tensor) -> Tensor:
+        arranged = axes.arrange(spikes, batch.sizes(key), lambda tokens: self._grid(name, tokens, batch, key))
+        self.used[name] = axes.pattern
+        return arranged
+
+    def layout_named(self, name: str, layout: str | None, batch: Batch, key: Key) -> Layout:
+        """The layout that a caller names for spikes that no module put out, which may be axes."""
+        if not isinstance(layout, str) or " " not in layout:
+            return named_layout(layout)
+        return partial(self._arrange, name, parse(layout), batch, key)
+
+    def _grid(self, name: str, tokens: int | None, batch: Batch, key: Key) -> Sides:
+        """Rows and columns of so many tokens; of any number if it is None."""
+        given = _first(self._grids, name)
+        if tokens == 1:  # one place for all tokens
+            return 1, 1
+        maps = [shape[1:] for shape in batch.shapes_before(key) if shape[1:] != (1, 1)]
+        fitting = [sides for sides in ([given] if given else maps) if tokens in (None, math.prod(sides))]
+        if not fitting:
+            found = "tokens of an unknown number" if tokens is None else f"{tokens} tokens"
+            known = f"{given[0]} × {given[1]} = {math.prod(given)} of grid=" if given else ""
+            raise InputError(
+                f"got {found}, expected {known or 'as many as places in a map before'}; say how many rows and columns "
+                f"they have with grid=(rows, columns), or for some layers with grid={{{name!r}: (rows, columns)}}"
+            )
+        return fitting[-1]
+
+    def _expect_convolution(self, name: str, steps: Tensor, batch: Batch, key: Key) -> None:
+        """Refuse steps of several axes of which nobody knows what they are."""
+        sides = tuple(steps.shape[2:])
+        if len(sides) not in (2, 3):
+            return
+        made = self.convolutions.made(sides)
+        maps = [shape for shape in batch.shapes_before(key) if shape[1] > 1 and shape[1] * shape[2] == sides[-1]]
+        if made and not (len(sides) == 2 and maps):
+            return
+        why = f"which may be {maps[-1][1]} × {maps[-1][2]} tokens" if made else "which no convolution made"
+        likely = "T B C N" if made else "T B N C" if len(sides) == 2 else "T B heads N d"
+        raise InputError(
+            f"got a step of shape {tuple(steps.shape[1:])}, {why}; name its axes, such as axes="
+            f"{{{name!r}: {likely!r}}}: T steps, if a call gives several, B samples, N tokens of a grid, H W rows and "
+            "columns, others channels"
+        )
+
+
+def _first(table: Mapping[str, Value], name: str) -> Value | None:
+    """What the first pattern that a name fits stands for."""
+    return next((value for pattern, value in table.items() if fnmatchcase(name, pattern)), None)
+
+
+def _table(given: object) -> Mapping[str, object]:
+    """A mapping from names of modules."""
+    if not isinstance(given, Mapping) or not all(isinstance(pattern, str) for pattern in given):
+        raise InputError(
+            f"axes: got {given!r}, expected names of modules, or patterns, and theirs: {{name: 'T B N C'}}"
+        )
+    return given
+
+
+def _sides(given: object) -> Sides:
+    """Rows and columns."""
+    sides = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
+        raise InputError(f"grid: got {given!r}, expected rows and columns, such as (8, 8)")
+    return sides[0], sides[1]

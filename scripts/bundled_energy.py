@@ -1,0 +1,79 @@
+"""Print the table of docs/energy.md, bundled networks beside their ANN twins: python scripts/bundled_energy.py [ZIP].
+
+ZIP has images of Tiny-ImageNet, for the networks that need them. An ANN's effective MACs leave out values of 0, as
+NeuroBench does: what ReLU made 0, and windows of zeros where a layer pools.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import torch
+
+import spikesam
+from backends.base import unpacked
+from backends.network import Input, Network
+from pipeline.cost.prices import PRICES
+from pipeline.cost.words import in_joules, in_short
+from pipeline.images.samples import choose_samples
+from pipeline.measures.operations import Connection, connections, passes_on
+from pipeline.networks.differentiable import DifferentiableNetwork
+
+TWINS = {
+    "cluttered-digits": "cluttered-digits-ann",
+    "contrast-digits": "contrast-digits-ann",
+    "residual-digits": None,
+    "saccade-digits": None,
+    "tiny-imagenet-10": "tiny-imagenet-10-ann",
+    "tiny-imagenet-10-vgg11": "tiny-imagenet-10-vgg11-ann",
+}
+SAMPLES = 50
+MAC = PRICES["45nm"].mac or 0
+
+
+def main() -> None:
+    """Simulate, count and print."""
+    print("| network | steps | sparsity | SynOps | energy | ANN: MACs, dense | energy | effective | energy |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, twin in TWINS.items():
+        data = sys.argv[1] if name.startswith("tiny") and len(sys.argv) > 1 else None
+        if name.startswith("tiny") and data is None:
+            continue
+        with spikesam.simulate(name, data, samples=SAMPLES) as raster:
+            found = spikesam.energy(raster, name)
+            dense = found.layers["ann_macs"].sum()
+            cells = [f"`{name}`", f"{raster.timesteps}", f"{found.sparsity:.1%}", in_short(found.operations)]
+        cells += [in_joules(found.joules), in_short(dense), in_joules(found.ann_joules)]
+        macs = effective_macs(twin, data) if twin else float("nan")
+        print("|", " | ".join([*cells, in_short(macs), in_joules(macs * MAC * 1e-12)]), "|", flush=True)
+
+
+def effective_macs(name: str, data: str | None) -> float:
+    """Mean over samples of the MACs of values that are not 0."""
+    checkpoint = spikesam.load(name)
+    network = checkpoint.network
+    model, images = DifferentiableNetwork(network), choose_samples(data, checkpoint, SAMPLES, 0, False)
+    total = 0
+    for sample in range(len(images)):
+        (inputs,) = images.encoded([sample], network, 0, 1)
+        encoded = torch.from_numpy(unpacked(inputs)).float()
+        with torch.no_grad():
+            _, outputs = model(encoded)
+        values = [encoded.numpy(), *(each.numpy() for each in outputs)]
+        for way, of_layer in zip(ways(network), values, strict=True):
+            total += int(way.operations(of_layer.reshape(1, *way.shape) != 0)[0].sum())
+    return total / len(images)
+
+
+def ways(network: Network) -> list[Connection]:
+    """Of an ANN, in which a window of average pooling is one value."""
+    found = [way for way in connections(network) if way.synapses.weight is None or not passes_on(way.synapses.weight)]
+    return [
+        replace(way, synapses=replace(way.synapses, pooling="max")) if isinstance(way.synapses, Input) else way
+        for way in found
+    ]
+
+
+if __name__ == "__main__":
+    main()

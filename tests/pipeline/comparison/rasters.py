@@ -1,0 +1,50 @@
+"""Rasters whose bits are known, and edited copies of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.available import make_backend
+from backends.network import Network
+from pipeline.engine.header import raster_header
+from recordings.raster.batch import RasterBatch, pack
+from recordings.raster.growing import GrowingWriter
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import RasterHeader
+from recordings.schema import SampleTable
+
+BIT = tuple[str, int, int, tuple[int, int, int]]  # layer, sample, step, neuron
+
+
+def write(
+    path: Path, header: RasterHeader, spikes: Mapping[str, NDArray[np.bool_]], table: SampleTable
+) -> RasterReader:
+    """A raster of (T, B, C, H, W) by name, whose readouts are 0."""
+    writer = GrowingWriter(path, header)
+    packed = {name: pack(bits) for name, bits in spikes.items()}
+    writer.append(RasterBatch(packed, np.zeros((len(table), header.classes), _dtype(header))), table)
+    return RasterReader(writer.finalize(), trusted=True)
+
+
+def of_network(path: Path, network: Network, spikes: Mapping[str, NDArray[np.bool_]]) -> RasterReader:
+    """A raster that says it was recorded from a network."""
+    header = raster_header(network, make_backend("event"), "made-up", 0)
+    samples = next(iter(spikes.values())).shape[1]
+    return write(path, header, spikes, SampleTable(np.arange(samples), np.full(samples, -1)))
+
+
+def edited(path: Path, raster: RasterReader, *bits: BIT) -> RasterReader:
+    """A copy in which some bits are others, and everything else fits."""
+    spikes = {name: raster[name][:] for name in raster}
+    for layer, sample, step, neuron in bits:
+        spikes[layer][(step, sample, *neuron)] ^= True
+    return write(path, raster.header, spikes, raster.samples)
+
+
+def _dtype(header: RasterHeader) -> Any:
+    return np.int32 if header.precision == "fixed" else np.float32

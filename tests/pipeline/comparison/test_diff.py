@@ -1,0 +1,379 @@
+"""Diff: the first bit that differs, and why: in networks whose first wrong bit is known, and in those of others."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import spikesam
+from backends.network import LIF, Input, Layer, Network, Readout, Source
+from backends.network.storage import write_network
+from pipeline.comparison.counting import Differences
+from pipeline.comparison.membranes import Rule, Traced
+from pipeline.comparison.pair import Bit, line_up
+from pipeline.comparison.why import explain_bit
+from pipeline.diff import main
+from recordings.errors import InputError
+from tests.backends.graphs import graphs
+from tests.backends.test_graphs import some_spikes
+from tests.pipeline.networks.netx.test_published import NAMES, pilotnet, pixels, recorded
+from tests.pipeline.small_networks import constant_current_checkpoint
+from tests.reference import simulate_reference
+
+from .rasters import edited, of_network, write
+
+Spikes = NDArray[np.bool_]
+
+
+def fired(network: Network, inputs: Spikes) -> dict[str, Spikes]:
+    return dict(zip(network.raster_names, simulate_reference(network, inputs)[0], strict=True))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rasters")
+
+
+number = iter(range(10**6))
+
+
+@given(network=graphs(), seed=st.integers(0, 2**32))
+@settings(max_examples=6)
+def test_every_difference_goes_back_to_the_layer_that_was_changed(network: Network, seed: int, place: Path) -> None:
+    """Graphs of any shape, with delays, loops and pooling: the first ancestor is a bit of the one changed layer."""
+    rng, inputs = np.random.default_rng(seed), some_spikes(network)
+    which = int(rng.integers(len(network.layers)))
+    layer = network.layers[which]
+    bias = layer.spiking_neuron.bias + rng.integers(-2000, 4000, layer.spiking_neuron.bias.shape).astype(np.int32)
+    layers = list(network.layers)
+    layers[which] = replace(layer, neuron=replace(layer.neuron, bias=bias))
+    other = replace(network, layers=tuple(layers))
+    rasters = (of_network(place / f"{next(number)}.h5", each, fired(each, inputs)) for each in (network, other))
+    with next(rasters) as a, next(rasters) as b:
+        pair = line_up(a, b)
+        traced = Traced(pair, (Rule(network, True), Rule(other, True)))
+        firsts = [*Differences(pair).firsts()]
+        assume(firsts)
+        for bit in firsts:
+            why = explain_bit(bit, traced)
+            steps = [each.step for each in (bit, *why.ancestors)]
+            assert why.root.layer == layer.name
+            assert steps == sorted(set(steps), reverse=True)
+            assert why.cause[-1].endswith("the networks differ: their numbers differ")
+        assert firsts[0].layer == layer.name
+
+
+@given(network=graphs(), seed=st.integers(0, 2**32))
+@settings(max_examples=4)
+def test_a_bit_that_somebody_changed_is_found(network: Network, seed: int, place: Path) -> None:
+    rng = np.random.default_rng(seed)
+    with of_network(place / f"{next(number)}.h5", network, fired(network, some_spikes(network))) as raster:
+        layer = raster.layers[int(rng.integers(len(raster.layers)))]
+        neuron = tuple(int(rng.integers(side)) for side in layer.shape)
+        sample, step = int(rng.integers(3)), int(rng.integers(network.timesteps))
+        changed = edited(place / f"{next(number)}.h5", raster, (layer.name, sample, step, neuron))  # type: ignore[arg-type]
+        found = spikesam.diff(raster, changed, network)
+    assert (found.bits, found.first) == (1, Bit(layer.name, sample, step, neuron, found.first.fired))  # type: ignore[union-attr, arg-type]
+    assert found.why is not None
+    assert not found.why.ancestors
+    if layer.name == "input":
+        assert found.why.cause == ("the input itself differs: other data, or another encoding",)
+    else:
+        a, b, so = found.why.cause
+        assert a.startswith("A: its network, in fixed point, has a membrane of ")
+        assert a.endswith(", as A has it")
+        assert re.search(r"but B has (a|no) spike$", b)
+        assert so == "so B was changed after it was recorded, or what simulated it has an error"
+
+
+def chain() -> Network:
+    """relay repeats the input's first pixel, sum adds relay and what it fired itself two steps ago."""
+    relay = Layer("relay", np.array([[1.0, 0.0]], np.float32), LIF(0.0, 0.5, reset="zero"))
+    own = (Input(np.array([[0.5]], np.float32), Source("sum", delay=2)),)
+    return Network(
+        (2, 1, 1),
+        8,
+        (relay, Layer("sum", np.array([[0.75]], np.float32), LIF(0.5, 1.0, reset="zero"), more=own)),
+        Readout(np.ones((1, 1), np.float32)),
+        encoder="spikes",
+    )
+
+
+@pytest.fixture
+def shown() -> tuple[Network, dict[str, Spikes]]:
+    """That network, of input spikes at 0, 1, 3 and 4, and what it fires: sum fires at 3 and at 5."""
+    network, inputs = chain(), np.zeros((8, 1, 2, 1, 1), np.bool_)
+    inputs[[0, 1, 3, 4], 0, 0] = True
+    spikes = fired(network, inputs)
+    assert {name: sorted({int(t) for t, *_ in np.argwhere(bits)}) for name, bits in spikes.items()} == {
+        "input": [0, 1, 3, 4],
+        "relay": [1, 2, 4, 5],
+        "sum": [3, 5],
+    }
+    return network, spikes
+
+
+ORIGIN = (0, 0, 0)
+
+
+def test_membranes_and_ancestors_by_hand(shown: tuple[Network, dict[str, Spikes]], tmp_path: Path) -> None:
+    """In B relay does not fire at 2, and sum fires of the rest what it should: at 6.
+
+    sum, t    0  1  2     3      4       5        6         7
+    v in A    0  0  0.75  1.125  0       1.25     0.75      0.875      at 5: 0.75, and half of its own spike at 3
+    v in B    0  0  0.75  0.375  0.1875  0.84375  1.171875  0
+    """
+    network, spikes = shown
+    a = of_network(tmp_path / "a.h5", network, spikes)
+    b = edited(tmp_path / "b.h5", a, ("relay", 0, 2, ORIGIN), *(("sum", 0, step, ORIGIN) for step in (3, 5, 6)))
+    found = spikesam.diff(a, b, network, layer="sum")
+    assert found.first == Bit("sum", 0, 3, ORIGIN, True)
+    why = found.why
+    assert why is not None
+    assert why.ancestors == (Bit("relay", 0, 2, ORIGIN, True),)
+    assert why.thresholds == (1, 1)
+    assert why.steps["membrane_first"].tolist() == [0, 0, 0.75, 1.125, 0, 1.25, 0.75, 0.875]
+    assert why.steps["membrane_second"].tolist() == [0, 0, 0.75, 0.375, 0.1875, 0.84375, 1.171875, 0]
+    assert why.steps["arrive_first"].tolist() == [0, 0, 1, 1, 0, 2, 1, 1]
+    assert why.steps["arrive_differ"].tolist() == [0, 0, 0, 1, 0, 1, 0, 1]
+    assert np.flatnonzero(why.steps["fired_second"]).tolist() == [6]
+    assert why.cause == (
+        "A: its network, in float32, has a membrane of 1 there, 200.00% of the threshold 0.5: it fires, as A has it",
+        "B: its network, in float32, has a membrane of 1 there, 200.00% of the threshold 0.5: it fires, but B has no "
+        "spike",
+        "so B was changed after it was recorded, or what simulated it has an error",
+    )
+    lines = str(found).splitlines()
+    assert lines[2] == "4 of 32 bits differ: 1 sample, 8 steps"
+    assert "first that differs: sum, step 3, sample 0, neuron (0, 0, 0): A fires, B does not" in lines
+    assert "  that rests on: relay, step 2, sample 0, neuron (0, 0, 0): A fires, B does not" in lines
+    assert "nothing in front of relay at step 2 differs" in lines
+    first = spikesam.diff(b, a, network).first
+    assert first == Bit("relay", 0, 2, ORIGIN, False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"dataset": "cats"}, "A is of made-up, B of cats"),
+        ({"dataset": ""}, "A is of made-up, B of unknown data"),
+        ({"seed": 7}, "A was made with seed 0, B with seed 7"),
+    ],
+)
+def test_other_inputs(
+    changed: dict[str, Any], said: str, shown: tuple[Network, dict[str, Spikes]], tmp_path: Path
+) -> None:
+    network, spikes = shown
+    a = of_network(tmp_path / "a.h5", network, spikes)
+    other = spikes | {"input": ~spikes["input"]}
+    found = spikesam.diff(a, write(tmp_path / "b.h5", replace(a.header, **changed), other, a.samples), network)
+    assert found.first is not None and found.why is not None
+    assert found.first.layer == "input"
+    assert found.why.cause == (f"the input itself differs: {said}",)
+    assert said in str(found)
+    assert found.draw(tmp_path / "d.png").is_file()
+
+
+def test_what_a_reset_erased_is_no_ancestor(shown: tuple[Network, dict[str, Spikes]], tmp_path: Path) -> None:
+    network, spikes = shown
+    a = of_network(tmp_path / "a.h5", network, spikes)
+    b = edited(tmp_path / "b.h5", a, ("relay", 0, 1, ORIGIN), ("sum", 0, 5, ORIGIN))
+    why = spikesam.diff(a, b, network, layer="sum").why
+    assert why is not None
+    assert not why.ancestors  # both fired at 3, and were reset to 0
+    assert why.steps["arrive_differ"].tolist() == [0, 0, 1, 0, 0, 0, 0, 1]
+
+
+def test_a_chip_whose_rule_differs(shown: tuple[Network, dict[str, Spikes]], tmp_path: Path) -> None:
+    """It subtracts where the network resets to zero; its raster says nothing of a network, and has no delays."""
+    network, spikes = shown
+    weight = np.array([[0.7]], np.float32)  # reset to zero, v is 1.05 at 3 and 6; by subtraction it is 0.93 at 6
+    layers = (network.layers[0], replace(network.layers[1], weight=weight, neuron=LIF(0.5, 1.0), more=()))
+    ours = replace(network, layers=(layers[0], replace(layers[1], neuron=LIF(0.5, 1.0, reset="zero"))))
+    theirs = fired(replace(network, layers=layers), spikes["input"])
+    trace = {name: bits.swapaxes(0, 1)[:, late:][:, :6] for late, (name, bits) in enumerate(theirs.items())}
+    chip = spikesam.write_raster(tmp_path / "chip.h5", trace)
+    found = spikesam.diff(chip, ours, precision="float32", backend="event")
+    assert found.lag == {"input": 0, "relay": 1, "sum": 2}
+    assert found.first is not None and found.why is not None
+    text = str(found)
+    assert "so A has another rule: with a reset by subtraction, this neuron fires at all steps what A has" in text
+    assert "A does not say which network fired it: it is taken to be B's" in text
+    assert f"step {found.first.step} (of B: step {found.first.step + 2})" in text
+    assert not spikesam.diff(chip, replace(network, layers=layers), precision="float32", backend="event")
+    backwards = spikesam.diff(ours, chip, precision="float32", backend="event")
+    assert f"step {found.first.step} (of A: step {found.first.step + 2})" in str(backwards)
+
+
+def test_pilotnet_and_its_membranes(shared: Path, tmp_path: Path) -> None:
+    """What Loihi's simulator fired, without the delays of layers: no bit differs, and membranes are its files'."""
+    folder = shared / "data/networks"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}, which is not here")
+    network, image = pilotnet(folder), pixels(np.load(folder / "pilotnet_lif/image.npy"))
+    names = [layer.name for layer in network.layers]
+    trace = {
+        name: recorded(folder, file)[at:][:16][None] for at, (name, file) in enumerate(zip(names, NAMES, strict=True))
+    }
+    chip = spikesam.write_raster(tmp_path / "chip.h5", trace)
+    same = spikesam.diff(chip, network, data=image, backend="event")
+    assert (bool(same), same.bits, same.first) == (False, 0, None)
+    bits = 16 * sum(int(np.prod(shape)) for shape in network.shapes[1:])
+    assert str(same).endswith(f"0 of {bits:,} bits differ: 1 sample, 16 steps")
+    conv3 = network.layers[3]
+    layers = tuple(
+        replace(each, neuron=replace(each.neuron, reset="subtract")) if each is conv3 else each
+        for each in network.layers
+    )
+    found = spikesam.diff(chip, replace(network, layers=layers), data=image, backend="event", layer="fc1")
+    assert found.why is not None and found.why.root.layer == "conv3"
+    assert found.layers["step"].isna().tolist() == 3 * [True] + 6 * [False]
+    assert "with a reset to zero, this neuron fires at all steps what A has" in str(found)
+    assert found.first is not None
+    channel, row, column = found.first.neuron
+    theirs = np.load(folder / "pilotnet_lif/fc-0-v.npy")[channel, 6:22]  # after the reset: 0 and bias where it fired
+    ours = found.why.steps["membrane_first"].to_numpy()
+    quiet = ~found.why.steps["fired_first"].to_numpy()
+    assert (row, column) == (0, 0)
+    assert np.array_equal(ours[quiet], theirs[quiet])
+    assert quiet.sum() > 8
+
+
+def test_float32_against_fixed_point_of_bundled_digits(tmp_path: Path) -> None:
+    raster = spikesam.simulate("cluttered-digits", samples=1, precision="float32", backend="event")
+    found = spikesam.diff(raster, "cluttered-digits", backend="event")
+    assert found.first is not None and found.why is not None
+    assert (found.first.layer, found.first.step, found.answers) == ("conv1", 1, 0)
+    assert found.why.cause[-1] == (
+        "so A and B each fire what their network makes of the same inputs; the networks differ: one is in fixed point, "
+        "whose numbers are rounded"
+    )
+    assert found.layers["only_first"][0] == 0 < found.layers["only_first"][1:].min()
+    path = found.draw(tmp_path / "diff.png")
+    assert path.stat().st_size > 20_000
+    same = spikesam.diff(raster, "cluttered-digits", precision="float32", backend="torch")
+    assert not same
+    assert same.draw(tmp_path / "same.png").is_file()
+
+
+def test_a_library_against_the_network_it_became(tmp_path: Path) -> None:
+    snn, torch = pytest.importorskip("snntorch"), pytest.importorskip("torch")
+    from snntorch import utils
+
+    torch.manual_seed(0)
+    about = {"beta": 0.9, "threshold": 0.4, "init_hidden": True}
+    nn = torch.nn
+    model = nn.Sequential(nn.Linear(20, 30), snn.Leaky(**about), nn.Linear(30, 5), snn.Leaky(**about)).eval()
+    inputs = (torch.rand(12, 8, 20) < 0.3).float()
+    network = spikesam.from_torch(model, inputs)
+    with torch.no_grad(), spikesam.record(model, tmp_path / "recorded.h5") as recording:
+        utils.reset(model)
+        recording.finish(torch.stack([model(step) for step in inputs]))
+    spikes = inputs.numpy()[..., None, None]
+    assert not spikesam.diff(recording.path, network, data=spikes, precision="float32", backend="event")
+    found = spikesam.diff(recording.path, network, data=spikes, backend="event")
+    assert found
+    assert found.why is not None
+    assert any(
+        line.startswith("leaky_1 reads input, which is not in both rasters: only B holds it")
+        for line in found.why.cause
+    )
+    assert [*found.layers["layer"]] == ["leaky_1", "leaky_3"]
+
+
+def test_a_current_is_known_from_its_data(tmp_path: Path) -> None:
+    checkpoint = spikesam.load(constant_current_checkpoint(tmp_path / "current.safetensors"))
+    images = np.random.default_rng(0).normal(0, 1, (2, 3, 16, 24)).clip(-2, 2).astype(np.float32)
+    raster = spikesam.simulate(checkpoint, images, out=tmp_path / "run", precision="float32", backend="event")
+    raster.close()
+    found = spikesam.diff(tmp_path / "run", checkpoint, data=images, backend="event")
+    assert found.first is not None and found.why is not None
+    assert found.why.cause[-1].startswith("so A and B each fire what their network makes of the same inputs")
+    fixed = spikesam.simulate(checkpoint, images, backend="event")
+    unknown = spikesam.diff(tmp_path / "run", fixed, checkpoint)
+    assert (unknown.first, unknown.why) == (found.first, None)
+    assert unknown.notes == (
+        "why it differs is not known: conv1: a current drives it, which neither raster holds; give the data that it is "
+        "made of",
+    )
+    with pytest.raises(
+        InputError, match="run/raster.h5: holds spikes, and a current drives the model; give data, which"
+    ):
+        spikesam.diff(tmp_path / "run", checkpoint)
+
+
+def test_a_network_that_is_not_the_rasters(shown: tuple[Network, dict[str, Spikes]], tmp_path: Path) -> None:
+    """What differs is said; why, of the raster whose network is known."""
+    network, spikes = shown
+    a = of_network(tmp_path / "a.h5", network, spikes)
+    b = edited(tmp_path / "b.h5", a, ("sum", 0, 3, ORIGIN))
+    other = replace(network, readout=Readout(np.zeros((1, 1), np.float32)))
+    found = spikesam.diff(a, b, other)
+    assert (found.bits, found.why) == (1, None)
+    assert found.notes[0].startswith(
+        f"A's membranes are not known: network: network {other.sha256[:12]}, but {a.path} was recorded from "
+        f"{network.sha256[:12]}"
+    )
+    assert len(found.notes) == 2
+    write_network(network, tmp_path / "network.safetensors")  # beside the rasters: now it is known
+    known = spikesam.diff(a, b, other)
+    assert known.why is not None
+    assert [note.split(";")[0] for note in known.notes] == [
+        f"the network that was given is not {name}'s" for name in "AB"
+    ]
+    assert not spikesam.diff(a, b).notes
+
+
+def test_the_command(
+    shown: tuple[Network, dict[str, Spikes]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit codes are those of diff(1): 0 where nothing differs, 1 where something does, 2 where it cannot be said."""
+    network, spikes = shown
+    a = of_network(tmp_path / "a.h5", network, spikes)
+    edited(tmp_path / "b.h5", a, ("sum", 0, 3, ORIGIN))
+    write_network(network, tmp_path / "mine.safetensors")
+
+    def ending(*words: object) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main([str(word) for word in words])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    first, second, model = (tmp_path / name for name in ("a.h5", "b.h5", "mine.safetensors"))
+    code, out, _ = ending(first, model, "--precision", "float32", "--backend", "event")
+    assert (code, out.splitlines()[-1]) == (0, "0 of 32 bits differ: 1 sample, 8 steps")
+    code, out, _ = ending(first, second, "--network", model, "--out", tmp_path / "d.png")
+    assert code == 1
+    assert "so B was changed after it was recorded" in out
+    assert out.splitlines()[-1] == str(tmp_path / "d.png")
+    for words, message in (
+        ((first, second, "--out", tmp_path / "d.png"), r"d\.png: already exists; choose another --out, or replace it"),
+        ((first, second, "--out", second, "--overwrite"), r"b\.h5: is what is compared; choose another --out"),
+        ((first, second, "--layer", "summ"), r"layer: no layer 'summ'; did you mean sum\?"),
+        ((first, second, "--sample", 1), r"sample: no sample 1, expected 0 to 0"),
+        ((first, tmp_path), r"has no raster\.h5, expected the folder of a finished run, a raster or a network"),
+        ((first, tmp_path / "none.h5"), r"none\.h5"),
+        ((first, "cluttered-digitz"), "did you mean 'cluttered-digits'"),
+        (
+            (first, "cluttered-digits"),
+            r"a\.h5: its input is 2×1×1, that of the model 6×80×80; expected a raster of that",
+        ),
+        ((first, "cluttered-digits-ann"), "got an ANN, which does not spike, expected a spiking network; convert it"),
+        ((model, model), "diff: got two models, expected a raster among them"),
+        ((first, second, "--data", "cluttered-digits"), "data: got some without a network, expected the network that"),
+    ):
+        code, _, err = ending(*words)
+        assert code == 2, words
+        assert re.search(message, err), err
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1

@@ -1,0 +1,32 @@
+"""Other rules of a neuron: none is the neuron's own, and each is another one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backends.network import LIF, FixedLIF
+from pipeline.comparison.variants import variants_of
+
+ABOVE, AT = "firing above the threshold alone", "firing at the threshold, too"
+ZERO, SUBTRACT = "a reset to zero", "a reset by subtraction"
+FRONT, BEHIND = "a reset by subtraction in front of the leak", "a reset by subtraction behind the leak"
+GAIN, BIAS = np.ones((1, 1), np.int32), np.zeros((1, 1), np.int32)
+
+
+@pytest.mark.parametrize(
+    ("neuron", "names"),
+    [
+        (LIF(0.5, 1.0), [AT, ZERO, FRONT]),
+        (LIF(0.5, 1.0, reset_by=0.5), [AT, ZERO, BEHIND]),
+        (LIF(1.0, 1.0), [AT, ZERO]),  # without a leak, in front of it and behind it are the same
+        (LIF(0.5, 1.0, reset="zero", fires_at_threshold=True), [ABOVE, SUBTRACT, FRONT]),
+        (FixedLIF(1024, 0, GAIN, BIAS, "zero", threshold=1600), [AT, SUBTRACT, FRONT]),
+    ],
+)
+def test_variants(neuron: LIF | FixedLIF, names: list[str]) -> None:
+    assert [*variants_of(neuron)] == names
+
+
+def test_what_is_subtracted_in_front_of_the_leak() -> None:
+    assert variants_of(FixedLIF(1024, 0, GAIN, BIAS, threshold=1600))[FRONT].subtracted == 1200  # 3/4 of it is left

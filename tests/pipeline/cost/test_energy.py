@@ -1,0 +1,254 @@
+"""Energy of recordings: worked by hand, laws of random graphs, real runs, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import spikesam
+from backends.network import LIF, Input, Layer, Network, Readout
+from pipeline.cost.energy import Energy
+from pipeline.cost.prices import PRICES, Prices
+from recordings.errors import InputError
+from tests.backends.graphs import FLOAT, graphs
+
+ALL = Prices("all", "here", operation=1, mac=10, update=100, firing=1000, byte=0.5)
+PICO = 1e-12
+
+
+def small(encoder: Any = "spikes", **first: Any) -> Network:
+    """A convolution of 1×1 on 1×2×2 neurons to 2×2×2, a dense layer of 3, a readout of 2."""
+    conv = Layer("conv1", np.ones((2, 1, 1, 1), np.float32), LIF(leak=0.5, **first))
+    return Network(
+        (1, 2, 2),
+        2,
+        (conv, Layer("fc1", np.ones((3, 8), np.float32), LIF(leak=0.5))),
+        Readout(np.float32([[1, 0, 1], [1, 1, 1]])),
+        encoder,
+    )
+
+
+def recorded(folder: Path, **layers: Any) -> Path:
+    """One sample of two steps of :func:`small`; places of spikes by layer, (t, c, h, w)."""
+    shapes = {"input": (1, 2, 2), "conv1": (2, 2, 2), "fc1": (3, 1, 1)}
+    spikes = {name: np.zeros((1, 2, *shape), bool) for name, shape in shapes.items() if name in layers}
+    for name, places in layers.items():
+        for place in places:
+            spikes[name][(0, *place)] = True
+    return spikesam.write_raster(folder / "raster.h5", spikes, labels=[4], overwrite=True)
+
+
+THREE: Any = {"input": [(0, 0, 0, 0), (1, 0, 0, 0), (1, 0, 1, 1)], "conv1": [(1, 0, 0, 1)], "fc1": [(1, 1, 0, 0)]}
+
+
+def test_counted_by_hand(tmp_path: Path) -> None:
+    found = spikesam.energy(recorded(tmp_path, **THREE), small(), prices=ALL)
+    table = found.layers.set_index("layer")
+    assert table["spikes"].tolist()[:3] == [3, 1, 1]
+    assert table["operations"].to_dict() == {"input": 0, "conv1": 6, "fc1": 3, "readout": 1}  # the middle one has a 0
+    assert table["dense"].to_dict() == {"input": 0, "conv1": 16, "fc1": 48, "readout": 12}
+    assert table["updates"].to_dict() == {"input": 0, "conv1": 16, "fc1": 6, "readout": 4}
+    assert table["ann_macs"].to_dict() == {"input": 0, "conv1": 8, "fc1": 24, "readout": 6}
+    # An operation moves a weight and a sum twice, 12 bytes; an update its membrane twice, 8 bytes.
+    assert table["bytes"].to_dict() == {"input": 0, "conv1": 200, "fc1": 84, "readout": 44}
+    expected = {"conv1": 6 + 1500 + 1000 + 100, "fc1": 3 + 500 + 1000 + 42, "readout": 1 + 400 + 22}
+    assert table["joules"].div(PICO)[1:].to_dict() == pytest.approx(expected)
+    assert table["ann_joules"].div(PICO)[1:].to_dict() == pytest.approx({"conv1": 112, "fc1": 336, "readout": 84})
+    assert found.sparsity == 1 - 2 / 22
+    by_step = found.steps.groupby("step")["operations"].sum()
+    assert by_step.tolist() == [2, 4 + 3 + 1]
+    assert found.classes.values.tolist() == [[4, 1, 5, 10, pytest.approx(found.joules)]]
+
+
+def test_where_the_energy_goes(tmp_path: Path) -> None:
+    """Operations lie where the spike was, updates at the neuron; what dense layers spend has no place."""
+    found = spikesam.energy(recorded(tmp_path, **THREE), small(), prices=replace(ALL, byte=0))
+    updates = np.full((2, 2), 2 * 2 * 100)
+    spikes = [[2 * 2, 3 + 900], [0, 2]]  # a spike costs 900 more than a step without one
+    assert found.map is not None and found.maps is not None
+    np.testing.assert_allclose(found.map / PICO, updates + spikes)
+    np.testing.assert_array_equal(found.maps, found.map[None])
+    elsewhere = 5 * 100 + 1000 + 4 * 100 + 1  # updates of fc1 and of the readout, and the spike of fc1
+    assert found.joules - found.map.sum() == pytest.approx(PICO * elsewhere)
+
+
+def test_a_current_that_outlasts_its_step_is_moved_too(tmp_path: Path) -> None:
+    raster = recorded(tmp_path, **THREE)
+    lasting = spikesam.energy(raster, small(synaptic_leak=0.5)).layers["bytes"]
+    assert lasting[1] == 6 * 12 + 16 * 16
+    assert lasting[2:].tolist() == [84, 44]
+
+
+@pytest.mark.parametrize(("encoder", "times"), [("constant-current", 1), ("changing-current", 2)])
+def test_a_current_is_multiplied(encoder: str, times: int, tmp_path: Path) -> None:
+    """An image that stays a current once, a changing one at every step; 8 products each, 2 at each pixel."""
+    raster = recorded(tmp_path, conv1=THREE["conv1"], fc1=THREE["fc1"])
+    found = spikesam.energy(raster, small(encoder), prices=Prices("mine", "here", operation=0, mac=10))
+    assert found.layers["macs"].tolist() == [8 * times, 0, 0]
+    assert found.layers["bytes"][0] == 8 * times * 12 + 16 * 8
+    np.testing.assert_allclose(found.map / PICO, np.full((2, 2), 20 * times))
+    assert found.joules == pytest.approx(PICO * 80 * times)
+    chip = spikesam.energy(raster, small(encoder), prices="loihi")  # where a MAC has no price
+    assert chip.note == "the input's current is multiplied, which has no price and is not among the joules"
+    assert chip.joules == pytest.approx(PICO * (23.6 * (3 + 1) + 52 * (26 - 2) + 81 * 2))
+
+
+def test_without_the_network_what_can_be_known(tmp_path: Path) -> None:
+    found = spikesam.energy(recorded(tmp_path, **THREE))
+    assert found.note == "the recording does not say which network fired"
+    assert found.layers["updates"].tolist() == [0, 16, 6]
+    assert found.sparsity == 1 - 2 / 22
+    assert found.map is None
+    assert np.isnan([found.operations, found.joules, found.ann_joules]).all()
+    assert repr(found) == "<Energy: sparsity 0.9091; the recording does not say which network fired>"
+
+
+def test_silence_costs_its_updates_alone(tmp_path: Path) -> None:
+    raster = recorded(tmp_path, input=[], conv1=[], fc1=[])
+    found = spikesam.energy(raster, small())
+    assert (found.operations, found.joules, found.sparsity) == (0, 0, 1)
+    assert spikesam.energy(raster, small(), prices="loihi").joules == pytest.approx(PICO * 52 * 26)
+    assert repr(found) == "<Energy of a sample: 0 synaptic operations, 0 (45nm), sparsity 1.0000>"
+
+
+@settings(max_examples=8, deadline=None)
+@given(graphs(FLOAT), st.integers(0, 2**32), st.sampled_from(list(PRICES)))
+def test_the_same_sum_whichever_way_it_is_taken(
+    tmp_path_factory: pytest.TempPathFactory, network: Network, seed: int, prices: str
+) -> None:
+    """Sources with delays, sums, shortcuts, recurrence and loops."""
+    random = np.random.default_rng(seed)
+    names = ["input", *(layer.name for layer in network.layers)]
+    spikes = {
+        name: random.random((3, network.timesteps, *shape)) < random.choice((0, 0.2, 1))
+        for name, shape in zip(names, network.shapes, strict=True)
+    }
+    path = tmp_path_factory.mktemp("graph") / "raster.h5"
+    raster = spikesam.write_raster(path, spikes, labels=[1, -1, 1])
+    found = spikesam.energy(raster, network, prices=prices, pictured=2)
+    for column in ("operations", "joules"):
+        total = found.layers[column].sum()
+        assert found.steps[column].sum() == pytest.approx(total)
+        assert (found.classes[column] * found.classes["samples"]).sum() / 3 == pytest.approx(total)
+    assert (found.layers["operations"] <= found.layers["dense"]).all()
+    if network.input_shape[1:] == (1, 1):
+        assert found.map is None
+    else:
+        assert found.map is not None and found.maps is not None
+        assert len(found.maps) == 2
+        assert 0 <= found.map.sum() <= found.joules * (1 + 1e-9)
+    every = {name: np.ones_like(each) for name, each in spikes.items()}
+    full = spikesam.energy(spikesam.write_raster(path, every, overwrite=True), replace_zeros(network), prices=prices)
+    assert full.layers["operations"].tolist() == full.layers["dense"].tolist()
+
+
+def replace_zeros(network: Network) -> Network:
+    """The same connections, all weights 1."""
+
+    def ones(weight: Any) -> Any:
+        return np.ones_like(weight)
+
+    layers = tuple(
+        replace(
+            layer,
+            weight=ones(layer.weight),
+            more=tuple(each if each.weight is None else replace(each, weight=ones(each.weight)) for each in layer.more),
+        )
+        for layer in network.layers
+    )
+    return replace(network, layers=layers, readout=replace(network.readout, weight=ones(network.readout.weight)))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundled network, two samples."""
+    folder = tmp_path_factory.mktemp("run")
+    spikesam.simulate("residual-digits", samples=2, out=folder / "run").close()
+    return folder / "run"
+
+
+def test_a_run_knows_its_network(run: Path) -> None:
+    """A residual network, in fixed point: its folder, its file and an open raster say the same."""
+    found: list[Energy] = [spikesam.energy(run), spikesam.energy(run / "raster.h5", "residual-digits")]
+    with spikesam.open_raster(run / "raster.h5") as raster:
+        found.append(spikesam.energy(raster, spikesam.load("residual-digits")))
+        assert raster.n_samples == 2  # it is still open
+    assert len({each.joules for each in found}) == 1
+    assert found[0].note == ""
+    assert found[0].map is not None and found[0].map.shape == (40, 40)
+    assert 0.5 < found[0].sparsity < 1
+
+
+def test_of_a_raster_in_memory() -> None:
+    raster = spikesam.simulate("residual-digits", samples=1)
+    assert spikesam.energy(raster).note == "the network is not at hand"
+    assert spikesam.energy(raster, "residual-digits").operations > 1e5
+
+
+def wrong(given: Any, *more: Any, **options: Any) -> str:
+    with pytest.raises(InputError) as refused:
+        spikesam.energy(given, *more, **options)
+    (line,) = str(refused.value).splitlines()
+    return line
+
+
+def test_what_is_refused(run: Path, tmp_path: Path) -> None:
+    raster = run / "raster.h5"
+    assert "but" in wrong(run, "cluttered-digits") and "was recorded from" in wrong(run, "cluttered-digits")
+    assert "got an ANN, which does not spike" in wrong(run, "cluttered-digits-ann")
+    assert "neither a bundled one" in wrong(run, "no-such-network")
+    assert wrong(tmp_path) == (
+        f"{tmp_path}: has no raster.h5, expected the folder of a run that keeps spikes, or a raster file"
+    )
+    assert "none.h5" in wrong(tmp_path / "none.h5")
+    assert wrong(3) == "energy: got int, expected a raster, its file, or the folder of a run"
+    assert wrong(raster, 3) == "network: got int, expected a Network, a checkpoint, its name or its file"
+    assert wrong(raster, prices="nm") == "prices: got 'nm', expected one of 45nm, 45nm-memory, loihi"
+    assert wrong(raster, pictured=-1) == "pictured: got -1, expected a number of samples ≥ 0"
+
+
+def test_layers_that_are_missing_or_others(tmp_path: Path) -> None:
+    half = recorded(tmp_path, conv1=THREE["conv1"], fc1=THREE["fc1"])
+    assert (
+        "holds layers conv1, fc1, expected all of the network: input, conv1, fc1; operations are counted where all"
+        in wrong(half, small())
+    )
+    other = replace(
+        small(), input_shape=(1, 4, 2), layers=(small().layers[0],), readout=Readout(np.ones((2, 16), np.float32))
+    )
+    assert "layer 'input' is (1, 2, 2), (1, 4, 2) in the network" in wrong(recorded(tmp_path, **THREE), other)
+
+
+def test_another_network_in_the_folder_of_a_run(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "raster.h5").write_bytes((run / "raster.h5").read_bytes())
+    assert spikesam.energy(tmp_path).note == "the network is not at hand"
+    spikesam.save(spikesam.load("cluttered-digits"), tmp_path / "network.safetensors")
+    assert "was recorded from" in wrong(tmp_path)
+    (tmp_path / "network.safetensors").write_bytes(b"no network")
+    assert "network.safetensors" in wrong(tmp_path)
+
+
+def test_a_shortcut_without_weights_adds_once(tmp_path: Path) -> None:
+    layer = Layer("conv1", np.ones((1, 1, 1, 1), np.float32), LIF(leak=0.5), more=(Input(None, "input"),))
+    network = Network((1, 2, 2), 2, (layer,), Readout(np.ones((1, 4), np.float32)), "spikes")
+    spikes = {"input": np.ones((1, 2, 1, 2, 2)), "conv1": np.zeros((1, 2, 1, 2, 2))}
+    found = spikesam.energy(spikesam.write_raster(tmp_path / "c.h5", spikes), network)
+    assert found.layers["operations"].tolist() == [0, 8 + 8, 0]
+    assert found.layers["ann_macs"].tolist() == [0, 4, 4]
+    assert found.layers["bytes"][1] == 8 * 12 + 8 * 8 + 8 * 8  # the shortcut reads no weight
+
+
+def test_a_layer_called_readout_keeps_its_name(tmp_path: Path) -> None:
+    layer = Layer("readout", np.ones((2, 1, 1, 1), np.float32), LIF(leak=0.5))
+    network = Network((1, 2, 2), 2, (layer,), Readout(np.ones((3, 8), np.float32)), "spikes")
+    spikes = {"input": np.ones((1, 2, 1, 2, 2)), "readout": np.zeros((1, 2, 2, 2, 2))}
+    found = spikesam.energy(spikesam.write_raster(tmp_path / "c.h5", spikes), network)
+    assert found.layers["layer"].tolist() == ["input", "readout", "readout_"]
+    assert found.layers["operations"].tolist() == [0, 16, 0]
+    assert found.layers["updates"].tolist() == [0, 16, 6]

@@ -1,0 +1,236 @@
+"""Layers of tokens become maps of the picture's places; what nobody knows is refused, with the words that help."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import spikesam
+
+from .hand_written import Fire
+from .transformers import SSA, Model, MS_SSA_Conv, Spiking_Self_Attention, Token_QK_Attention
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of torch.jit, which it uses
+    functional = pytest.importorskip("spikingjelly.activation_based.functional")
+
+T, B = 3, 2
+PLACES = (2, 3)
+
+
+def record(model: nn.Module, out: Path, inputs: Tensor, **options: Any) -> spikesam.RasterReader:
+    """One batch, from rest."""
+    functional.reset_net(model)
+    with spikesam.record(model, out, overwrite=True, **options) as recording:
+        model(inputs)
+        recording.finish()
+    return recording.raster
+
+
+@pytest.mark.parametrize("attention", [SSA, Spiking_Self_Attention, Token_QK_Attention, MS_SSA_Conv])
+def test_known_attention_is_recorded_as_the_code_after_it_reads_it(tmp_path: Path, attention: type[nn.Module]) -> None:
+    model = Model(attention)
+    raster = record(model, tmp_path, torch.rand(T, B, 1, 4, 6))
+    assert raster["lif"].spec.shape == (8, *PLACES)
+    for neurons, spikes in model.attn.expected.items():
+        recorded = raster[f"attn_{neurons}"][:]  # (T, B, C, H, W)
+        assert 0 < recorded.mean() < 1, neurons
+        assert recorded.shape[3:] == (PLACES if spikes.shape[3] > 1 else (1, 1))
+        assert np.array_equal(recorded.reshape(spikes.shape), spikes.bool().numpy()), neurons
+    axes = json.loads(raster.header.config)["axes"]
+    assert set(axes) == {f"attn_{neurons}" for neurons in model.attn.expected}
+
+
+MODELS = {
+    "Spikformer": ("spikformer", {"img_size_h": 16, "img_size_w": 32, "patch_size": 4, "embed_dims": 16, "depths": 1}),
+    "QKFormer": ("qkformer", {"embed_dims": 32, "num_heads": (2, 2, 2), "depths": (1, 1, 1)}),
+    "MaxFormer": ("maxformer", {"embed_dims": 64, "depths": (1, 1, 1), "cifar": True}),
+    "SpikeDrivenTransformer": ("spike_driven_transformer", {"embed_dims": 32, "num_heads": 4, "depths": 1}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_spikingjellys_transformers_have_maps_of_the_picture(tmp_path: Path, name: str) -> None:
+    file, options = MODELS[name]
+    module = pytest.importorskip(f"spikingjelly.activation_based.model.{file}")
+    if name == "Spikformer":
+        options = {"num_heads": 4, **options}
+    model = getattr(module, name)(T=2, in_channels=1, num_classes=4, **options).eval()
+    sides = (16, 32) if name == "Spikformer" else (32, 64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        raster = record(model, tmp_path, torch.rand(1, 1, *sides))
+    maps = {layer.name: layer.shape for layer in raster.layers if layer.shape[1:] != (1, 1)}
+    assert all(2 * rows == columns for _, rows, columns in maps.values()), maps  # as the picture
+    assert len(raster.layers) - len(maps) <= 2, "only sums over all places have none"
+
+
+class Bright(nn.Module):
+    """Fires where a map of 4 × 6 is bright; each layer brings its tokens in another order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fire = nn.Conv2d(1, 4, 1, bias=False), Fire()
+        self.linear, self.tokens, self.heads = nn.Linear(4, 4, bias=False), Fire(), Fire()
+        self.eval().requires_grad_(False)
+        self.conv.weight.fill_(1)
+        self.linear.weight.copy_(torch.eye(4))
+
+    def forward(self, image: Tensor) -> Tensor:
+        first = self.fire(self.conv(image) * 0.9)
+        tokens = self.tokens(self.linear(first.flatten(2).transpose(1, 2)) * 0.9)
+        return self.heads(tokens.unflatten(2, (2, 2)).transpose(1, 2) * 0.9).flatten(1)
+
+
+LAYERS = ["fire", "tokens", "heads"]
+AXES = {"tokens": "B N C", "heads": "B heads N d"}
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 5), (3, 0), (2, 4)])
+def test_the_place_of_an_object_is_its_place_in_every_layer(tmp_path: Path, place: tuple[int, int]) -> None:
+    image = torch.zeros(1, 1, 4, 6)
+    image[0, 0, place[0], place[1]] = 1
+    model = Bright()
+    with spikesam.record(model, tmp_path, LAYERS, axes=AXES) as recording:
+        model(image)
+        recording.finish()
+    with recording.raster as raster, spikesam.explain(raster, tmp_path / "maps.h5") as maps:
+        for layer in raster:
+            assert raster[layer][0].nonzero()[2].tolist() == [place[0]] * 4
+            assert np.unravel_index(maps[layer].sum[0].argmax(), (4, 6)) == place
+
+
+@pytest.mark.parametrize("axes", [{"*s": "B N C", "h*": "B heads N d"}, {"heads": "B heads N d", "*": "B N C"}])
+def test_patterns_name_several_modules_and_the_first_counts(tmp_path: Path, axes: dict[str, str]) -> None:
+    model, image = Bright(), torch.rand(1, 1, 4, 6)
+    if "*s" in axes:  # which "heads" fits, too
+        with pytest.raises(spikesam.InputError, match=r"layer 'heads': got shape \(1, 2, 24, 2\), expected 3 axes"):
+            record(model, tmp_path, image, layers=["tokens", "heads"], axes=axes, grid=(4, 6))
+        return
+    raster = record(model, tmp_path, image, layers=["tokens", "heads"], axes=axes, grid=(4, 6))
+    assert [layer.shape for layer in raster.layers] == [(4, 4, 6), (4, 4, 6)]
+
+
+def test_grids_by_layer_and_taps(tmp_path: Path) -> None:
+    model, image = Bright(), torch.rand(1, 1, 4, 6)
+    grids = {"tokens": (6, 4), "heads": (3, 8)}
+    with spikesam.record(model, tmp_path, LAYERS, axes=AXES, grid=grids) as recording:
+        model(image)
+        recording.tap("values", torch.ones(1, 2, 24), layout="B d N")
+        recording.finish()
+    shapes = {layer.name: layer.shape for layer in recording.raster.layers}
+    assert shapes == {"fire": (4, 4, 6), "tokens": (4, 6, 4), "heads": (4, 3, 8), "values": (2, 3, 8)}  # the last map's
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, r"layer 'tokens': got a step of shape \(1, 24, 4\), which no convolution made; name its axes, such as "
+             r"axes=\{'tokens': 'T B N C'\}: T steps, .*, N tokens of a grid"),
+        ({"axes": {"tokens": "B N C"}}, r"layer 'heads': got a step of shape \(1, 2, 24, 2\), .*'heads': 'T B heads N"),
+        ({"axes": AXES, "grid": (5, 5)}, "layer 'tokens': got 24 tokens, expected 5 × 5 = 25 of grid=; say how many"),
+        ({"axes": {**AXES, "tokens": "B C N"}}, "layer 'tokens': got 4 tokens, expected as many as places in a map"),
+        ({"axes": {**AXES, "tokens": "T B N C"}}, r"layer 'tokens': got shape \(1, 24, 4\), expected 4 axes, 'T B N"),
+        ({"axes": {"tokn": "B N C"}}, "axes: no module 'tokn' in Bright; did you mean tokens"),
+        ({"grid": {"blocks.*": (2, 2)}}, r"grid: no module 'blocks\.\*' in Bright; did you mean conv or"),
+        ({"axes": {"tokens": "N C"}}, "axes: got 'N C', expected a name for each axis"),
+        ({"axes": ["B N C"]}, r"axes: got \['B N C'\], expected names of modules, or patterns"),
+        ({"grid": (4, 0)}, r"grid: got \(4, 0\), expected rows and columns, such as \(8, 8\)"),
+        ({"grid": 8}, "grid: got 8, expected rows and columns"),
+        ({"grid": {"tokens": "44"}}, "grid: got '44', expected rows and columns"),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_or_does_not_fit_is_one_line(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(spikesam.InputError, match=f"^{message}") as caught:
+        record(Bright(), tmp_path / "new", torch.rand(1, 1, 4, 6), layers=LAYERS, layout="B...", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
+class Rows(nn.Module):
+    """A map of 2 × 3 whose places become a row for a convolution of 1; or a row from the beginning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fire1 = nn.Conv2d(1, 4, 1), Fire()
+        self.row, self.fire2 = nn.Conv1d(4, 4, 1), Fire()
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.fire2(self.row(self.fire1(self.conv(image)).flatten(2) if image.ndim == 4 else image))
+
+
+def test_a_row_that_may_be_tokens_of_a_map_is_asked_for(tmp_path: Path) -> None:
+    message = r"layer 'fire2': got a step of shape \(1, 4, 6\), which may be 2 × 3 tokens; .*'fire2': 'T B C N'"
+    layers, image = ["fire1", "fire2"], torch.rand(1, 1, 2, 3)
+    with pytest.raises(spikesam.InputError, match=message):
+        record(Rows(), tmp_path, image, layers=layers, layout="B...")
+    raster = record(Rows(), tmp_path, image, layers=layers, axes={"fire2": "B C N"})
+    assert raster["fire2"].spec.shape == (4, 2, 3)
+    raster = record(Rows(), tmp_path, torch.rand(1, 4, 6), layers=["fire2"], layout="B...")
+    assert raster["fire2"].spec.shape == (4, 1, 6)
+
+
+class Made(nn.Module):
+    """A convolution, something between, and neurons."""
+
+    def __init__(self, between: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.between, self.fire = nn.Conv2d(1, 6, 3, padding=1), between, Fire()
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.fire(self.between(self.conv(image)))
+
+
+class Concatenated(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.cat([maps, maps[:, :2]], 1)
+
+
+@pytest.mark.parametrize(
+    ("between", "shape"),
+    [
+        (nn.MaxPool2d(2), (6, 3, 4)),  # 7 × 9 loses a row and a column
+        (nn.AdaptiveAvgPool2d(1), (6, 1, 1)),
+        (nn.Upsample(scale_factor=2), (6, 14, 18)),
+        (Concatenated(), (8, 7, 9)),
+    ],
+)
+def test_maps_of_convolutions_need_no_word(tmp_path: Path, between: nn.Module, shape: tuple[int, int, int]) -> None:
+    raster = record(Made(between), tmp_path, torch.rand(2, 1, 7, 9), layers=["fire"])
+    assert raster["fire"].spec.shape == shape
+
+
+def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
+    """Of 12 × 16 tokens, two rows down and five columns to the right."""
+    module = pytest.importorskip("spikingjelly.activation_based.model.spikformer")
+    torch.manual_seed(2)
+    model = module.Spikformer(2, 1, 48, 64, patch_size=4, num_classes=4, embed_dims=16, num_heads=2, depths=1).eval()
+    for weight in model.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=3 / weight[0].numel() ** 0.5)
+    for part in model.modules():
+        if hasattr(part, "v_threshold"):
+            part.v_threshold = 0.2  # so that all layers fire
+    pictures = torch.zeros(2, 1, 48, 64)
+    pictures[0, :, 16:24, 20:28] = pictures[1, :, 24:32, 40:48] = torch.rand(8, 8)
+    with record(model, tmp_path, pictures) as raster, spikesam.explain(raster, tmp_path / "maps.h5") as maps:
+        assert sum(layer.shape[1:] == (12, 16) for layer in raster.layers) == 7  # two of convolutions, five of tokens
+        for layer in raster:
+            first, moved = raster[layer][:].swapaxes(0, 1)
+            assert first.any(), layer
+            scale = 48 // first.shape[-2]  # pixels a place
+            shift = (8 // scale, 20 // scale)
+            assert (np.roll(first, shift, (-2, -1)) == moved).mean() > 0.999, layer
+            before, after = maps[layer].sum[0], maps[layer].sum[1]
+            assert np.corrcoef(np.roll(before, shift, (0, 1)).ravel(), after.ravel())[0, 1] > 0.999, layer
+            centre = scale * (np.argwhere(before >= 0) + 0.5).T @ before.ravel() / before.sum()  # in pixels
+            assert np.abs(centre - (20, 24)).max() < 4, layer  # of the object

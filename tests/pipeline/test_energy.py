@@ -1,0 +1,90 @@
+"""The command `energy`: what it prints and writes, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import spikesam
+from pipeline.energy import main
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("energy") / "run"
+    spikesam.simulate("residual-digits", samples=3, out=out).close()
+    return out
+
+
+def run(*arguments: object, code: int = 0) -> None:
+    """The command in this process; it must end with exit code `code`."""
+    with pytest.raises(SystemExit) if code else nullcontext() as stop:
+        main([str(argument) for argument in arguments])
+    assert stop is None or stop.value.code == code
+
+
+def test_a_table_in_eighty_columns(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(finished)
+    printed = capsys.readouterr()
+    table = printed.out.split("Mean of 3 samples")[0].splitlines()
+    assert max(map(len, table)) <= 80
+    rows = [line.split()[0] for line in table if line.strip() and "─" not in line]
+    with spikesam.open_raster(finished / "raster.h5") as raster:
+        assert rows == ["layer", *(f"{name[:13]}…" if len(name) > 14 else name for name in raster), "readout", "all"]
+    found = spikesam.energy(finished)
+    (last,) = (line for line in table if line.startswith(" all"))
+    assert f"{found.sparsity:.1%}" in last
+    assert f"{found.layers['ann_macs'].sum() / 1e6:.2f} M" in last
+    assert "By class: " in printed.out
+    assert "Horowitz 2014" in printed.out
+    assert printed.err == ""
+
+
+def test_tables_and_pictures(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    run(finished, "--prices", "loihi", "--out", out)
+    names = ["layers.csv", "steps.csv", "classes.csv", "energy.png", "energy_map.png"]
+    assert capsys.readouterr().out.splitlines()[-5:] == [f"{out}/{name}" for name in names]
+    found = spikesam.energy(finished, prices="loihi")
+    for name in ("layers", "steps", "classes"):
+        pd.testing.assert_frame_equal(pd.read_csv(out / f"{name}.csv"), getattr(found, name), check_dtype=False)
+    assert min((out / name).stat().st_size for name in names) > 100
+    run(finished, "--out", out, code=2)
+    assert capsys.readouterr().err == (
+        f"error: {out}: holds files already; choose another --out, or replace it with --overwrite\n"
+    )
+    run(finished, "--out", out, "--overwrite")
+
+
+def test_spikes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spikes = np.zeros((1, 4, 1, 2, 2), bool)
+    raster = spikesam.write_raster(tmp_path / "c.h5", {"conv1": spikes})
+    run(raster, "--out", tmp_path / "out")
+    printed = capsys.readouterr().out
+    assert "Synaptic operations and energy are not known: the recording does not say which network fired." in printed
+    assert "Never fires: conv1." in printed
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["classes.csv", "layers.csv", "steps.csv"]
+
+
+def test_what_is_refused(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def error(*arguments: object) -> str:
+        run(*arguments, code=2)
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        (line,) = printed.err.splitlines()
+        return line
+
+    assert "but" in error(finished, "--network", "cluttered-digits")
+    assert error(tmp_path).startswith(f"error: {tmp_path}: has no raster.h5, expected the folder of a run")
+    assert "--prices" in error(finished, "--prices", "7nm")
+    shutil.copy(finished / "raster.h5", tmp_path / "raster.h5")
+    (tmp_path / "network.safetensors").symlink_to(finished / "network.safetensors")
+    assert "link" in error(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert "file" in error(finished, "--out", tmp_path / "file")
+    assert list(tmp_path.glob("**/*.csv")) == []
