@@ -23,6 +23,7 @@
 :func:`write_raster`      a raster file from arrays, or from :class:`SpikeEvents`, whatever fired the spikes
 :func:`sam`               Spike Activation Maps of an array
 :func:`from_torch`        a spiking network of snnTorch, SpikingJelly, Norse, sinabs, lava-dl: proven equal
+:func:`to_torch`          a network as a torch module from images to class scores, with gradients
 :func:`compare`           bits that differ between a model and its network, per layer, and answers
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
 :class:`Input`            what a layer reads beside the layer before: of a :class:`Source`, by other weights
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from pipeline.networks.netx.read import from_netx
     from pipeline.networks.nir.read import from_nir
     from pipeline.networks.nir.write import to_nir
+    from pipeline.networks.to_torch import to_torch
     from pipeline.networks.train.train import train
     from pipeline.page.write import report
     from pipeline.record.record import record
@@ -110,6 +112,7 @@ _WHERE = {
     "SpikeEvents": "recordings.raster.events:SpikeEvents",
     "sam": "pipeline.maps.methods.sam:sam",
     "from_torch": "pipeline.networks.imports.from_torch:from_torch",
+    "to_torch": "pipeline.networks.to_torch:to_torch",
     "compare": "pipeline.comparison.compare:compare",
     "diff": "pipeline.comparison.diff:diff",
     "Diff": "pipeline.comparison.difference:Diff",
@@ -193,6 +196,7 @@ __all__ = [
     "simulate",
     "ternary_planes",
     "to_nir",
+    "to_torch",
     "train",
     "write_raster",
 ]

@@ -33,11 +33,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from backends.base import unpacked
-from backends.network import PIXEL_LIMIT, Network
-from pipeline.images.encoding import encode
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
+from pipeline.networks.to_torch import encode_straight_through
 from recordings.errors import InputError
 
 Images = NDArray[np.float32]
@@ -132,25 +130,6 @@ def random_signs(
     return (
         clip(torch.from_numpy(images) + epsilon * torch.from_numpy(signs) * unit).numpy() if epsilon else images.copy()
     )
-
-
-def encode_straight_through(
-    network: Network, images: Tensor, seed: int, indices: Sequence[int] | NDArray[np.int64]
-) -> Tensor:
-    """The input of a network, exactly as it is simulated, with the gradient of its expectation.
-
-    Images are (B, C, H, W) float32, preprocessed, on the CPU. The input is float32, (T, B, 2C, H, W) of 0 and 1; or
-    (B, C, H, W), for a constant current in -127 … 127, of an ANN in -1 … 1.
-    """
-    if network.encoder == "image":
-        expected = images.clamp(-2, 2) / 2
-    elif network.encoder == "constant-current":
-        largest = network.input_range
-        expected = images.clamp(-largest, largest) * (PIXEL_LIMIT / largest)
-    else:
-        expected = torch.cat([images.clamp(0, 2), (-images).clamp(0, 2)], dim=1) / 2
-    encoded = torch.from_numpy(unpacked(encode(network, images.detach().numpy(), seed, indices)))
-    return encoded.to(torch.float32) + (expected - expected.detach())
 
 
 def _batches(network: DifferentiableNetwork, images: int, draws: int = 1) -> Iterator[slice]:

@@ -86,8 +86,7 @@ class Monitor:
     ...     snntorch.utils.reset(model)
     ...     return torch.stack([model(images) for step in range(10)])
     >>> monitor = spikesam.Monitor(model, torch.rand(2, 1, 8, 8), every=5, run=run)
-    >>> for epoch in range(10):
-    ...     ...  # train
+    >>> for epoch in range(10):  # after each epoch of a training
     ...     _ = monitor(epoch)
     >>> monitor.history["epoch"].tolist(), monitor.maps[5]["leaky_1"].shape
     ([0, 5], (2, 6, 6))

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from backends.network import LIF, Layer, Network, Readout, ReLU
-from paper.common.attacks import _mean_loss, encode_straight_through, fgsm, pgd, random_signs
+from paper.common.attacks import _mean_loss, fgsm, pgd, random_signs
 from pipeline.images.datasets import open_dataset
 from pipeline.images.encoding import mean_spikes, poisson_batch
 from pipeline.images.preprocessing import Preprocessing
 from pipeline.networks.checkpoint import load_checkpoint
 from pipeline.networks.differentiable import DifferentiableNetwork
+from pipeline.networks.to_torch import encode_straight_through
 from recordings.errors import InputError
 
 Images = NDArray[np.float32]
