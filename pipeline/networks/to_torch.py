@@ -54,7 +54,7 @@ def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
         raise NetworkError(f"to_torch: got {type(network).__name__}, expected a Network, a checkpoint or its name")
     if not graph.takes_images:
         raise NetworkError(f"to_torch: the network takes {graph.encoder}, expected one that takes images")
-    return _ImageModule(graph, seed)
+    return _ImageModule(graph, seed).eval()
 
 
 class _ImageModule(nn.Module):
