@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recordings.files import open_file
-
 SUFFIXES = (".h5", ".hdf5")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -18,7 +16,9 @@ def has_hdf5_name(path: Path) -> bool:
 def has_hdf5_signature(path: Path) -> bool:
     """Whether a file begins as HDF5 does; False if it cannot be read."""
     try:
-        with open_file(path) as file:
+        if not path.is_file() or not path.stat().st_size:  # reading a pipe, or what the kernel makes up, may not end
+            return False
+        with path.open("rb") as file:
             return file.read(len(SIGNATURE)) == SIGNATURE
     except (OSError, ValueError):
         return False

@@ -43,8 +43,8 @@ def test_version(capsys):
         ("rnu", "; did you mean run? See spikesam --help"),
         (
             "--samples",
-            ", expected one of run, plan, merge, train, convert, export, explain, gradcam, diff, report, validate; "
-            "see spikesam --help",
+            ", expected one of run, plan, merge, train, convert, export, explain, gradcam, energy, diff, report, "
+            "validate; see spikesam --help",
         ),
     ],
 )
