@@ -21,9 +21,9 @@ class Why:
     Parameters
     ----------
     bit : the bit
-    steps : a row per step of its neuron — step, arrive_… (spikes that reach it;
-        arrive_differ counts those in one raster alone), membrane_… (v, where that raster's
-        network is known), fired_…; of the first and of the second raster
+    steps : a row per step of its neuron — step, `arrive_…` (spikes that reach it;
+        `arrive_differ` counts those in one raster alone), `membrane_…` (v, where that raster's
+        network is known), `fired_…`; of the first and of the second raster
     thresholds : of its neuron in each raster; None where the network is not known
     ancestors : bits that differ, from one that drives this bit to the first, before which all is the same
     cause : the reason, in sentences, of the last of the ancestors, or of the bit if it has none
