@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.drawing.energy import draw_energy
 from pipeline.drawing.grid import Cell, Row, draw_maps
-from pipeline.drawing.subject import recorded_subjects
+from pipeline.drawing.subject import Subject, recorded_subjects
 from pipeline.images.pictures import pictures_beside
 from pipeline.maps.sam import spike_activation_sum
 from recordings.raster.reader import RasterReader
@@ -48,20 +50,26 @@ def _draw_places(path: Path, energy: Energy, raster: RasterReader) -> None:
     assert energy.maps is not None
     count = len(energy.maps)
     subjects = recorded_subjects(raster, raster.predictions[:count], pictures_beside(raster, count))
-    deepest = [layer for layer in raster.layers if layer.kind != "dense" and layer.shape[1:] != (1, 1)][-1]
+    spatial = [layer for layer in raster.layers if layer.kind != "dense" and layer.shape[1:] != (1, 1)]
+    deepest = spatial[-1] if spatial else None  # none where an image drives dense layers
     spent: list[Cell] = []
     attends: list[Cell] = []
     for sample, (heat, subject) in enumerate(zip(energy.maps, subjects, strict=True)):
-        steps = raster.steps_that_matter(deepest)
-        sam = spike_activation_sum(raster.packed(deepest, sample), deepest.shape, GAMMA, steps)
-        for cells, each in ((spent, heat), (attends, sam)):
-            cells.append(Cell(each / max(float(each.max()), np.finfo(float).tiny), subject.image))
+        spent.append(_cell(heat, subject))
+        if deepest:
+            packed, steps = raster.packed(deepest, sample), raster.steps_that_matter(deepest)
+            attends.append(_cell(spike_activation_sum(packed, deepest.shape, GAMMA, steps), subject))
     images = [Cell(image=subject.image, box=subject.box) for subject in subjects]
     with_images = any(subject.image is not None for subject in subjects)
     rows = [Row("", images)] if with_images else []
-    rows += [Row("energy\nall layers", spent), Row(f"SAM\n{deepest.name}", attends)]
+    rows += [Row("energy\nall layers", spent), *([Row(f"SAM\n{deepest.name}", attends)] if deepest else [])]
     captions = [subject.caption if with_images else "\n".join(subject.facts) for subject in subjects]
-    about = f"Energy of spikes and neurons, all layers on the grid of the input ({energy.prices.name}); below: SAM."
-    about += " Each map is relative to its largest value."
+    about = f"Energy of spikes and neurons, all layers on the grid of the input ({energy.prices.name})"
+    about += f"{'; below: SAM' if deepest else ''}. Each map is relative to its largest value."
     colours = [subject.colour for subject in subjects]
     draw_maps(path, "Where the energy goes", about, captions, rows, colours=colours)
+
+
+def _cell(heat: NDArray[np.floating[Any]], subject: Subject) -> Cell:
+    """A map, relative to its largest value, over the image."""
+    return Cell(heat / max(float(heat.max()), np.finfo(float).tiny), subject.image)

@@ -18,7 +18,7 @@ LEVELS = 127  # above and below 0, which is level 128
 
 def explained_samples(run: ShownRun) -> int:
     """Of how many of the first samples there is time for relevance; 0 without the network or some of its layers."""
-    if run.network is None or tuple(run.raster) != run.network.raster_names:
+    if run.network is None or tuple(run.raster) != run.network.raster_names or _driven_late(run):
         return 0
     return (BRIEF if run.brief else MOST) // (2 * run.raster.timesteps * _neurons(run))
 
@@ -30,11 +30,20 @@ def unexplained(run: ShownRun, shown: int) -> str | None:
         return None
     if tuple(run.raster) != run.network.raster_names:
         return "Relevance is not shown: the raster does not hold all layers of the network."
+    if late := _driven_late(run):
+        return (
+            f"Relevance is not shown: numbers of the input drive layer {late[0]}, too, and a raster does not hold them."
+        )
     held = f"shown for the first {explained} of {shown} samples" if explained else "not shown"
     if run.brief:
         return f"Relevance is {held}, since it takes long; spikesam report {run.name} shows it for more."
     size = f"{_neurons(run):,} neurons and {run.raster.timesteps} steps"
     return f"Relevance is {held}: for a network of {size} it takes long."
+
+
+def _driven_late(run: ShownRun) -> list[str]:
+    """The layers behind the first that numbers of the input drive, so that their membranes are not known."""
+    return [run.network.layers[place].name for place, _ in run.network.driven if place] if run.network else []
 
 
 def relevance_of(run: ShownRun, sample: int) -> dict[str, Any]:

@@ -133,8 +133,13 @@ def _with_summary(run: ShownRun, path: Path) -> ShownRun:
 
 def _with_network(run: ShownRun, path: Path) -> ShownRun:
     network = read_network(path)[0]
+    network.check_spiking("It")
     if network.sha256 != run.raster.header.network_sha256:
         raise InputError("It is not the network that fired the spikes")
+    shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
+    unlike = [each.name for each in run.raster.layers if shapes.get(each.name, each.shape) != each.shape]
+    if unlike or network.timesteps != run.raster.timesteps:
+        raise InputError(f"It fires other {f'maps of layer {unlike[0]}' if unlike else 'steps'} than the raster holds")
     return replace(run, network=network)
 
 

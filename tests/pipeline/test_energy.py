@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import spikesam
+from backends.network import LIF, Layer, Network, Readout
 from pipeline.energy import main
 
 
@@ -88,3 +89,12 @@ def test_what_is_refused(finished: Path, tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "file").write_text("")
     assert "file" in error(finished, "--out", tmp_path / "file")
     assert list(tmp_path.glob("**/*.csv")) == []
+
+
+def test_an_image_that_drives_dense_layers_has_a_map_of_energy_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    layer = Layer("fc1", rng.normal(size=(5, 36)), LIF(0.9))
+    network = Network((1, 6, 6), 8, (layer,), Readout(rng.normal(size=(2, 5))), "constant-current")
+    spikesam.simulate(network, rng.normal(size=(2, 1, 6, 6)).astype(np.float32), out=tmp_path / "run", backend="event")
+    run(tmp_path / "run", "--out", tmp_path / "energy")
+    assert {"energy.png", "energy_map.png"} <= {path.name for path in (tmp_path / "energy").iterdir()}

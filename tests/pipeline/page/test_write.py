@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import spikesam
-from backends.network import LIF, Layer, Network, Readout
+from backends.network import LIF, Input, Layer, Network, Readout
 from backends.network.storage import read_network
 from pipeline.drawing.padding import outside
 from pipeline.explain import main as explain_raster
@@ -379,3 +379,38 @@ def test_what_it_costs(finished: Path, tmp_path: Path) -> None:
         assert layer == "input"
         assert packed["most"] == pytest.approx(expected.max())
         np.testing.assert_allclose(levels / 255 * packed["most"], expected, atol=packed["most"] / 500)
+
+
+def test_a_network_whose_image_drives_several_layers_has_a_page(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = Input(rng.normal(size=(3, 1, 1, 1)), "input")
+    layers = (
+        Layer("conv1", rng.normal(size=(3, 1, 3, 3)), LIF(0.9), padding=1),
+        Layer("conv2", rng.normal(size=(3, 3, 3, 3)), LIF(0.9), padding=1, more=(image,)),
+    )
+    network = Network((1, 6, 6), 8, layers, Readout(rng.normal(size=(2, 108))), "constant-current")
+    spikesam.simulate(network, rng.normal(size=(2, 1, 6, 6)).astype(np.float32), out=tmp_path, backend="event")
+    (content,) = runs_of(report(tmp_path))
+    assert all(sample["relevance"] == {} for sample in content["samples"])
+    said = "Relevance is not shown: numbers of the input drive layer conv2, too, and a raster does not hold them."
+    assert said in content["notes"]
+
+
+@pytest.mark.parametrize(
+    ("sides", "timesteps", "said"), [((9, 9), 8, "other maps of layer input"), ((6, 6), 9, "other steps")]
+)
+def test_a_raster_that_only_says_that_it_is_of_the_network_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sides: tuple[int, int], timesteps: int, said: str
+) -> None:
+    """Whoever writes a raster writes what he likes into its header; here, the hash of another network."""
+    known = small_network()
+    spikesam.simulate(known, np.zeros((1, 1, 6, 6), np.float32), out=tmp_path, backend="event")
+    readout = Readout(np.ones((2, 4 * sides[0] * sides[1])))
+    other = replace(known, input_shape=(2, *sides), timesteps=timesteps, readout=readout)
+    with spikesam.open_raster(tmp_path / "raster.h5") as raster:
+        vars(other)["sha256"] = raster.header.network_sha256
+    monkeypatch.setattr("pipeline.page.shown_run.read_network", lambda path: (other, {}))
+    with ExitStack() as resources:
+        run = open_run(tmp_path, resources)
+    assert run.network is None
+    assert any(f"It fires {said} than the raster holds" in note for note in run.notes)
