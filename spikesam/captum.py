@@ -67,6 +67,8 @@ class SAM(LayerAttribution):
         additional_forward_args: Any = None,
         *,
         layout: str | None = None,
+        axes: str | None = None,
+        grid: tuple[int, int] | None = None,
         **options: Any,
     ) -> Tensor:
         """One map for each sample, summed over the steps.
@@ -75,7 +77,8 @@ class SAM(LayerAttribution):
         ----------
         inputs : of the network; several in a tuple
         additional_forward_args : what it takes beside them; several in a tuple
-        layout : of what the layer puts out, if it is of no library, see :func:`spikesam.record`
+        layout, axes, grid : of what the layer puts out, if it is of no library, or tokens: "T B heads N d" and (8, 8);
+            see :func:`spikesam.record`
         options : `gamma`, `variant`, `include_current` of :func:`spikesam.explain`
 
         Returns
@@ -90,7 +93,9 @@ class SAM(LayerAttribution):
         more = () if additional_forward_args is None else additional_forward_args
         more = more if isinstance(more, tuple) else (more,)
         with TemporaryDirectory(prefix="spikesam-") as folder:
-            with torch.no_grad(), record(self.forward_func, folder, {self._name: "layer"}, layout=layout) as recording:
+            named = {self._name: axes} if axes else None
+            arranged: dict[str, Any] = {"layout": layout, "axes": named, "grid": grid}
+            with torch.no_grad(), record(self.forward_func, folder, {self._name: "layer"}, **arranged) as recording:
                 self.forward_func(*given, *more)
                 recording.finish()
             with recording.raster as raster, explain(raster, Path(folder, "sam.h5"), steps="none", **options) as maps:

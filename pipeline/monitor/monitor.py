@@ -26,6 +26,7 @@ from recordings.raster.reader import RasterReader, RecordedLayer
 
 from .pictures import beside, draw_strip
 
+ARRANGED = ("layout", "axes", "grid", "counts")  # options of record
 NUMBERS = ("rate", "spikes", "dead", "saturated")
 Maps = dict[str, NDArray[np.float32]]
 
@@ -55,10 +56,12 @@ class Monitor:
     every : epochs from one recording to the next
     run : called with model and batch, runs all steps from rest; `model(batch)` if not given
     network : makes of the model a network, by which its energy is counted: `lambda model: spikesam.from_torch(model,
-        batch, timesteps=10)`. In an epoch in which it cannot, no energy is logged
-    layers : see :func:`spikesam.record`
+        batch, timesteps=10)`. In an epoch in which it cannot, no energy is logged, nor where the model takes spikes,
+        since its input is not recorded
+    layers : see :func:`spikesam.record`; name them where neurons are written by hand, which are found by what they fire
     out : folder in which the recordings stay, `epoch-0010/raster.h5` and so on; they are not kept if not given
-    options : of the maps, see :func:`spikesam.explain`: `gamma`, `variant`
+    options : of the recording, see :func:`spikesam.record`: `layout`, `axes`, `grid`, `counts`; and of the maps, see
+        :func:`spikesam.explain`: `gamma`, `variant`
 
     Attributes
     ----------
@@ -113,7 +116,9 @@ class Monitor:
         self.history = pd.DataFrame({name: [] for name in ("epoch", "layer", *NUMBERS)})
         self.maps: dict[int, Maps] = {}
         self._run, self._network = run or (lambda model, batch: model(batch)), network
-        self._layers, self._out, self._options = layers, out, options
+        self._layers, self._out = layers, out
+        self._recording = {name: options.pop(name) for name in ARRANGED if name in options}
+        self._options = options
 
     def __call__(self, epoch: int) -> pd.DataFrame | None:
         """Record, if it is the turn of this epoch; the new rows of the history, or None.
@@ -179,7 +184,7 @@ class Monitor:
         """The raster of the batch, while the block runs."""
         with evaluating(self.model), torch.no_grad():
             torch.manual_seed(0)
-            with record(self.model, folder, self._layers, overwrite=True) as recording:
+            with record(self.model, folder, self._layers, overwrite=True, **self._recording) as recording:
                 self._run(self.model, self.batch)
                 recording.finish()
         with recording.raster as raster:

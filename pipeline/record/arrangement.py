@@ -78,7 +78,7 @@ class Arrangement:
             axes = self._axes_of(name, spikes.ndim)
             if axes is None:
                 steps = library(spikes)
-                self._expect_convolution(name, steps, batch, key)
+                self._expect_convolution(name, steps, batch, key, each_step=spikes.ndim < steps.ndim)
                 return steps
             return self._arrange(name, axes, batch, key, spikes)
 
@@ -117,7 +117,7 @@ class Arrangement:
             )
         return fitting[-1]
 
-    def _expect_convolution(self, name: str, steps: Tensor, batch: Batch, key: Key) -> None:
+    def _expect_convolution(self, name: str, steps: Tensor, batch: Batch, key: Key, *, each_step: bool) -> None:
         """Refuse steps of several axes of which nobody knows what they are."""
         sides = tuple(steps.shape[2:])
         if len(sides) not in (2, 3):
@@ -127,11 +127,13 @@ class Arrangement:
         if made and not (len(sides) == 2 and maps):
             return
         why = f"which may be {maps[-1][1]} × {maps[-1][2]} tokens" if made else "which no convolution made"
-        likely = "T B C N" if made else "T B N C" if len(sides) == 2 else "T B heads N d"
+        likely = "B C N" if made else "B N C" if len(sides) == 2 else "B heads N d"
+        likely, channels = (f"{'' if each_step else 'T '}{axes}" for axes in (likely, "B C H W"))
+        instead = f", or {channels!r} if it is a map" if len(sides) == 3 else ""
         raise InputError(
             f"got a step of shape {tuple(steps.shape[1:])}, {why}; name its axes, such as axes="
-            f"{{{name!r}: {likely!r}}}: T steps, if a call gives several, B samples, N tokens of a grid, H W rows and "
-            "columns, others channels"
+            f"{{{name!r}: {likely!r}}}{instead}: T steps, if a call gives several, B samples, N tokens of a grid, H W "
+            "rows and columns, others channels"
         )
 
 

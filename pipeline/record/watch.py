@@ -63,7 +63,7 @@ class Watch:
         self._batch = Batch(self._counts)
         self._passes = 0  # calls of the model
         self._called: set[Key] = set()  # in the pass at hand
-        self._arrangement.convolutions.forget()
+        self._arrangement.convolutions.begin(())
 
     @property
     def pending(self) -> bool:
@@ -138,7 +138,7 @@ class Watch:
             )
         self._passes += 1
         self._called.clear()
-        self._arrangement.convolutions.forget()
+        self._arrangement.convolutions.begin(inputs)
 
     def _see_convolution(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self._arrangement.convolutions.see(module, output)

@@ -98,3 +98,21 @@ def test_what_is_no_spiking_map_is_refused(model: Any, images: Any) -> None:
             SAM(model, model.lif1).attribute(images)
     finally:
         model.eval()
+
+
+def test_a_layer_of_tokens() -> None:
+    class Tokens(torch.nn.Module):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.fire = Fire()
+
+        def forward(self, x: Any) -> Any:
+            return self.fire(x)
+
+    class Fire(torch.nn.Module):  # type: ignore[name-defined, misc]
+        def forward(self, x: Any) -> Any:
+            return (x > 0).float()
+
+    model = Tokens().eval()
+    found = SAM(model, model.fire).attribute(torch.ones(3, 2, 6, 4), axes="T B N C", grid=(2, 3))
+    assert found.shape == (2, 1, 2, 3) and found.min() > 0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recordings.errors import InputError
-from recordings.text import brief
+from recordings.text import LONGEST_NAME, brief, printable
 
 LATEST = 1 << 48  # µs: times a number of bins, it still fits 64 bits
 MOST = 1 << 23  # events of a file: at about 100 bytes each while they are read, they take less than a gigabyte
@@ -99,7 +99,7 @@ class Events:
         Parameters
         ----------
         events : structured array with the fields t (µs), x, y and p
-        sensor_size : (W, H, polarities), as every data set of tonic has it
+        sensor_size : (W, H, polarities), as data sets of tonic have it; where it is None there, that of this recording
 
         Raises
         ------
@@ -116,10 +116,13 @@ class Events:
         names = getattr(getattr(events, "dtype", None), "names", None) or ()
         if lacks := [name for name in "txyp" if name not in names]:
             raise InputError(f"from_tonic: got no field {lacks[0]!r}, expected a structured array with t, x, y and p")
-        if len(sensor_size) != 3:
-            raise InputError(f"from_tonic: sensor_size is {sensor_size}, expected (width, height, polarities)")
-        width, height, _ = map(int, sensor_size)
-        return cls(events["t"], events["x"], events["y"], events["p"], (height, width))
+        sides = tuple(sensor_size) if isinstance(sensor_size, (tuple, list)) else ()
+        if len(sides) != 3 or not all(isinstance(side, (int, np.integer)) and side >= 1 for side in sides):
+            raise InputError(
+                f"from_tonic: sensor_size is {printable(repr(sensor_size), LONGEST_NAME)}, expected (width, height, "
+                "polarities) of this recording"
+            )
+        return cls(events["t"], events["x"], events["y"], events["p"], (int(sides[1]), int(sides[0])))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -178,3 +178,19 @@ def test_lightning_writes_to_tensorboard(tmp_path: Path) -> None:
     written = EventAccumulator(str(tmp_path / "run")).Reload()
     assert [each.step for each in written.Scalars("spikesam/rate/net_1")] == [0, 2]
     assert [each.step for each in written.Images("spikesam/maps/net_1")] == [0, 2]
+
+
+def test_tokens_are_watched_by_their_axes() -> None:
+    """Three tokens of a row, each two features, at each of four steps; the second feature never fires."""
+
+    class Fire(torch.nn.Module):  # type: ignore[name-defined, misc]
+        def forward(self, x: Any) -> Any:
+            return (x > 0).float()
+
+    model = torch.nn.Sequential(torch.nn.Identity(), Fire())
+    tokens = torch.tensor([1.0, -1.0]).expand(4, 1, 3, 2)
+    monitor = spikesam.Monitor(model, tokens, layers=["1"], axes={"1": "T B N C"}, grid=(1, 3))
+    rows = monitor(0)
+    assert rows is not None
+    assert (rows["rate"].item(), rows["dead"].item()) == (0.5, 0.5)
+    assert monitor.maps[0][rows["layer"].item()].shape == (1, 1, 3)

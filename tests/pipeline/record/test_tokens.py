@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
+from pipeline.record.convolutions import Convolutions
 
 from .hand_written import Fire
 from .transformers import SSA, Model, MS_SSA_Conv, Spiking_Self_Attention, Token_QK_Attention
@@ -133,8 +134,8 @@ def test_grids_by_layer_and_taps(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({}, r"layer 'tokens': got a step of shape \(1, 24, 4\), which no convolution made; name its axes, such as "
-             r"axes=\{'tokens': 'T B N C'\}: T steps, .*, N tokens of a grid"),
-        ({"axes": {"tokens": "B N C"}}, r"layer 'heads': got a step of shape \(1, 2, 24, 2\), .*'heads': 'T B heads N"),
+             r"axes=\{'tokens': 'B N C'\}: T steps, .*, N tokens of a grid"),
+        ({"axes": {"tokens": "B N C"}}, r"layer 'heads': got a step of shape \(1, 2, 24, 2\), .*'heads': 'B heads N d'\}, or 'B C H W'"),
         ({"axes": AXES, "grid": (5, 5)}, "layer 'tokens': got 24 tokens, expected 5 × 5 = 25 of grid=; say how many"),
         ({"axes": {**AXES, "tokens": "B C N"}}, "layer 'tokens': got 4 tokens, expected as many as places in a map"),
         ({"axes": {**AXES, "tokens": "T B N C"}}, r"layer 'tokens': got shape \(1, 24, 4\), expected 4 axes, 'T B N"),
@@ -168,7 +169,7 @@ class Rows(nn.Module):
 
 
 def test_a_row_that_may_be_tokens_of_a_map_is_asked_for(tmp_path: Path) -> None:
-    message = r"layer 'fire2': got a step of shape \(1, 4, 6\), which may be 2 × 3 tokens; .*'fire2': 'T B C N'"
+    message = r"layer 'fire2': got a step of shape \(1, 4, 6\), which may be 2 × 3 tokens; .*'fire2': 'B C N'"
     layers, image = ["fire1", "fire2"], torch.rand(1, 1, 2, 3)
     with pytest.raises(spikesam.InputError, match=message):
         record(Rows(), tmp_path, image, layers=layers, layout="B...")
@@ -234,3 +235,37 @@ def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
             assert np.corrcoef(np.roll(before, shift, (0, 1)).ravel(), after.ravel())[0, 1] > 0.999, layer
             centre = scale * (np.argwhere(before >= 0) + 0.5).T @ before.ravel() / before.sum()  # in pixels
             assert np.abs(centre - (20, 24)).max() < 4, layer  # of the object
+
+
+def leaky() -> nn.Module:
+    return pytest.importorskip("snntorch").Leaky(0.9, init_hidden=True)
+
+
+@pytest.mark.parametrize(
+    ("layers", "sides"),
+    [
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), leaky(), nn.AdaptiveAvgPool2d(1), leaky()], (16, 8)),
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), leaky()], (3, 4)),
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(3, 2), leaky()], (32, 16)),
+        (lambda: [leaky(), nn.Conv2d(1, 4, 3, padding=1), leaky()], (6, 8)),
+        (lambda: [nn.Conv2d(1, 16, 3, padding=1), nn.PixelShuffle(2), leaky()], (6, 8)),
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.Upsample(scale_factor=2), leaky()], (6, 8)),
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.ConvTranspose2d(4, 2, 2, 2), leaky()], (6, 8)),
+    ],
+    ids=["to a pixel", "odd sides", "overlapping", "an encoder in front", "shuffled", "enlarged", "transposed"],
+)
+def test_maps_that_layers_without_kernels_make_are_maps(tmp_path: Path, layers: Any, sides: tuple[int, int]) -> None:
+    model = nn.Sequential(*layers()).eval()
+    with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
+        for _ in range(3):
+            model(torch.rand(2, 1, *sides))
+        recording.finish()
+    assert recording.raster.timesteps == 3
+
+
+def test_shapes_of_convolutions_are_kept_once() -> None:
+    """However often they are called: a model may loop over its steps in one call."""
+    seen, conv = Convolutions(), nn.Conv2d(1, 2, 3)
+    for side in (4, 5, 4):
+        seen.see(conv, torch.zeros(1, 2, side, side))
+    assert list(seen._maps) == [(2, 5, 5), (2, 4, 4)]
