@@ -11,6 +11,7 @@ Where a layer reads a later one, one thread goes step by step.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +19,6 @@ from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from .spikes import ChainSpikes, GraphSpikes, unpacked
 
 CHUNK = 16  # steps of one layer at a time: its weights stay in the cache, its spikes are few
 FEW = 1 << 14  # neurons of every layer that take twice as many steps at a time, since a call takes some 50 µs
+KEPT = 4  # networks that are kept laid out
 PARALLEL_CHUNK = 8  # steps of one layer at a time where several threads simulate a sample; with fewer, they wait less
 
 
@@ -53,19 +54,28 @@ class EventBackend:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or cores()
-        self._prepared: WeakKeyDictionary[Network, _PreparedNetwork] = WeakKeyDictionary()
+        self._prepared: OrderedDict[str, _PreparedNetwork] = OrderedDict()  # by SHA-256, the last one used at the end
 
     def prepare(self, network: Network) -> None:
         """Compile the kernels, or load them from numba's cache, and lay out the weights."""
-        if network not in self._prepared:
+        self._laid_out(network)
+
+    def _laid_out(self, network: Network) -> _PreparedNetwork:
+        """The network for the kernels; that of an equal one that was read again is the same, and few are kept."""
+        prepared = self._prepared.get(network.sha256)
+        if prepared is None:
             network.check_spiking(self.name)
             compile_kernels(network.precision)
-            self._prepared[network] = _PreparedNetwork(network)
+            prepared = _PreparedNetwork(network)
+        self._prepared[network.sha256] = prepared
+        self._prepared.move_to_end(network.sha256)
+        while len(self._prepared) > KEPT:
+            self._prepared.popitem(last=False)
+        return prepared
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`. In float32, sums are formed in another order."""
-        self.prepare(network)
-        simulate = partial(self._prepared[network].run, threads=max(1, self.threads // max(1, n_samples)))
+        simulate = partial(self._laid_out(network).run, threads=max(1, self.threads // max(1, n_samples)))
         finished = in_order(simulate, _samples(network, inputs), self.threads)
         while batch := list(islice(finished, self.threads)):
             yield joined(batch)  # as many at a time as there are cores, so that recording them can use all, too
@@ -88,8 +98,7 @@ class EventBackend:
         ------
         BackendError : if a layer that is simulated reads an input that is not given
         """
-        self.prepare(network)
-        simulate = partial(self._prepared[network].rerun, threads=max(1, self.threads // max(1, n_samples)))
+        simulate = partial(self._laid_out(network).rerun, threads=max(1, self.threads // max(1, n_samples)))
         yield from in_order(simulate, samples, self.threads)
 
 

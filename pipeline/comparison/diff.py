@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from backends.network import Network
-from pipeline.networks.recorded import recorded_network
+from pipeline.networks.recorded import fired_by, recorded_network
 from recordings.errors import InputError, finding
 from recordings.layer_view import position
 from recordings.raster.reader import RasterReader
@@ -129,7 +129,10 @@ def _rules(
         if taken is None:
             notes.append(f"{name} does not say which network fired it; give the network, to know why they differ")
         else:
-            rules[which] = Rule(taken, proven=False)
             whose = f"{other}'s" if named is None else "the one that was given"
-            notes.append(f"{name} does not say which network fired it: it is taken to be {whose}")
+            try:
+                rules[which] = Rule(fired_by(raster, taken), proven=False)
+                notes.append(f"{name} does not say which network fired it: it is taken to be {whose}")
+            except InputError as error:
+                notes.append(f"{name}'s membranes are not known: {finding(error)}")
     return (rules[0], rules[1]), notes

@@ -159,7 +159,8 @@ class Traced:
         if self.driven is None:
             what = "a current drives it" if self.network.current_input else "it reads the input"
             raise InputError(f"{bit.layer}: {what}, which neither raster holds; give the data that it is made of")
-        return self.driven(bit.sample, self.network)
+        rule = self.rules[which] or self.rules[1 - which]
+        return self.driven(bit.sample, rule.network if rule else self.network)
 
     def _spikes(self, which: int, layer: str, sample: int) -> NDArray[np.bool_]:
         """(T, C, H, W) of one sample in the network's time; none outside of the steps that both rasters have."""
@@ -196,4 +197,10 @@ def _starts(pair: Pair, network: Network) -> dict[str, int]:
     if late != (ways["input"] if quick else 0):
         steps = network.timesteps - (ways["input"] if quick else 0)
         raise InputError(f"the rasters have {pair.steps} steps, the network takes {steps}")
-    return {name: late - ways.get(name, late) if quick else 0 for name in ("input", *network.raster_names)}
+    starts = {name: late - ways.get(name, late) if quick else 0 for name in ("input", *network.raster_names)}
+    if early := [name for name, start in starts.items() if start < 0]:
+        raise InputError(
+            f"layer {early[0]!r} is further from the answer than the input is by a shorter way, so that the steps of "
+            "rasters without delay between layers cannot be found in those of the network"
+        )
+    return starts

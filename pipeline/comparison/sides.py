@@ -106,6 +106,8 @@ def samples_of(data: Any, model: Model | None, raster: RasterReader) -> SampleSo
 
     if model is None:
         raise InputError("data: got some without a network, expected the network that takes them")
+    if hasattr(data, "encoded"):  # samples that are prepared already
+        return open_source(data, model, seed=raster.header.seed)
     return open_source(data, model, samples=raster.n_samples, seed=raster.header.seed)
 
 

@@ -68,7 +68,8 @@ class Energy:
     def sparsity(self) -> float:
         """Share of zeros of all neurons at all steps, NeuroBench's ActivationSparsity; the input has no neurons."""
         neurons = self.layers[self.layers["updates"].gt(0) & self.layers["spikes"].notna()]
-        return float(1 - neurons["spikes"].sum() / neurons["updates"].sum())
+        updates = neurons["updates"].sum()
+        return float(1 - neurons["spikes"].sum() / updates) if updates else float("nan")
 
     @property
     def operations(self) -> float:

@@ -31,5 +31,5 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
     if not (reason := unlike(raster, network)):
         return network, ""
     if given is None:
-        return None, "the recording does not hold all layers of the network"
+        return None, f"the recording {reason}"
     raise InputError(f"{raster.where}: {reason}; operations are counted where all layers of the network are recorded")

@@ -14,6 +14,7 @@ from recordings.errors import InputError
 from recordings.raster.batch import pack, unpack
 from recordings.raster.bits import on_cpu
 from recordings.raster.schema import LayerSpec
+from recordings.text import LONGEST_NAME, printable
 
 Indices = int | slice | Iterable[int]
 
@@ -76,8 +77,13 @@ def positions(asked: Indices | None, count: int, what: str, where: str) -> list[
     if asked is None:
         return list(range(count))
     if isinstance(asked, slice):
-        if not (found := list(range(count)[asked])):
-            raise InputError(f"{where}: no {what} in {asked}, expected some of 0 to {count - 1}")
+        try:
+            found = list(range(count)[asked])
+        except (TypeError, ValueError):
+            found = []
+        if not found:
+            shown = printable(str(asked), LONGEST_NAME)
+            raise InputError(f"{where}: no {what} in {shown}, expected some of 0 to {count - 1}")
         return found
     several: Any = asked if isinstance(asked, Iterable) and not isinstance(asked, str) else (asked,)
     found = []
@@ -87,7 +93,9 @@ def positions(asked: Indices | None, count: int, what: str, where: str) -> list[
         except TypeError:
             at = None
         if at is None or isinstance(each, (bool, np.bool_)):
-            raise InputError(f"{where}: got the {what} {each!r}, expected whole numbers or a slice")
+            raise InputError(
+                f"{where}: got the {what} {printable(repr(each), LONGEST_NAME)}, expected whole numbers or a slice"
+            )
         if not -count <= at < count:
             raise InputError(f"{where}: no {what} {at}, expected 0 to {count - 1}")
         found.append(at % count)

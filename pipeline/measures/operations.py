@@ -154,7 +154,9 @@ def passes_on(weight: NDArray[Any]) -> bool:
     """Whether weights only pass values on: each output takes one of several values, all by the same factor."""
     taken = weight.reshape(len(weight), -1)
     used = weight[weight != 0]
-    return taken.shape[1] > 1 and bool((np.count_nonzero(taken, axis=1) <= 1).all() and (used == used[:1]).all())
+    if taken.shape[1] == 1 or not used.size:
+        return False
+    return bool((np.count_nonzero(taken, axis=1) <= 1).all() and (used == used[0]).all())
 
 
 def pool_of(synapses: Input | Readout) -> tuple[int, int]:

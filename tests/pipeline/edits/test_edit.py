@@ -304,3 +304,18 @@ def test_a_raster_of_some_layers_is_refused(tmp_path: Path) -> None:
     run.main([*about, "--layers", "conv1", "--out", str(tmp_path / "run")])
     with pytest.raises(InputError, match=r"holds layers conv1, fc1, expected all of the network: input,"):
         spikesam.edit(tmp_path / "run" / "raster.h5", "contrast-digits", "conv1")
+
+
+@pytest.mark.parametrize("channels", [slice("a", None), slice(0, 4, 0)])
+def test_a_slice_that_is_none_is_one_line(channels: slice, digits: RasterReader) -> None:
+    with pytest.raises(InputError, match=r"^edit: layer 'conv1': no channel in slice\(.*\), expected some of 0 to 23$"):
+        spikesam.edit(digits, "cluttered-digits", "conv1", channels=channels)
+
+
+def test_a_network_that_is_read_again_is_laid_out_once(digits: RasterReader) -> None:
+    from pipeline.edits.edit import _simulator
+
+    for _ in range(3):
+        spikesam.edit(digits, "cluttered-digits", "fc1", channels=[0])
+    kept = _simulator()._prepared
+    assert digits.header.network_sha256 in kept and len(kept) <= 4

@@ -148,3 +148,9 @@ def test_every_spike_counts_at_every_synapse_that_it_reaches(network: Network, s
         for source in each.sources
     }
     assert seen == read | {(network.layers[-1].name, "readout")}
+
+
+def test_weights_that_are_all_0_multiply_all_the_same() -> None:
+    layer = Layer("fc1", np.zeros((8, 16), np.float32), LIF(leak=0.9))
+    network = Network((1, 4, 4), 3, (layer,), Readout(np.ones((2, 8), np.float32)), "spikes")
+    assert products(network)["fc1"] == 128

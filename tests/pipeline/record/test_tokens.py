@@ -135,7 +135,8 @@ def test_grids_by_layer_and_taps(tmp_path: Path) -> None:
     [
         ({}, r"layer 'tokens': got a step of shape \(1, 24, 4\), which no convolution made; name its axes, such as "
              r"axes=\{'tokens': 'B N C'\}: T steps, .*, N tokens of a grid"),
-        ({"axes": {"tokens": "B N C"}}, r"layer 'heads': got a step of shape \(1, 2, 24, 2\), .*'heads': 'B heads N d'\}, or 'B C H W'"),
+        ({"axes": {"tokens": "B N C"}}, r"layer 'heads': got a step of shape \(1, 2, 24, 2\), .*, such as axes="
+             r"\{'heads': 'B heads N d'\}, or 'B C H W' if it is a map"),
         ({"axes": AXES, "grid": (5, 5)}, "layer 'tokens': got 24 tokens, expected 5 × 5 = 25 of grid=; say how many"),
         ({"axes": {**AXES, "tokens": "B C N"}}, "layer 'tokens': got 4 tokens, expected as many as places in a map"),
         ({"axes": {**AXES, "tokens": "T B N C"}}, r"layer 'tokens': got shape \(1, 24, 4\), expected 4 axes, 'T B N"),
