@@ -14,6 +14,7 @@ from backends.available import BackendName
 from pipeline.cli.command_line import Positional, parse_command
 from pipeline.cli.errors import exit_codes
 from pipeline.cli.options import Overwrite
+from pipeline.networks.recorded import BESIDE
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.progress import Tracker
@@ -81,7 +82,10 @@ def _refuse_existing(out: Path, overwrite: bool, *read: str | None) -> None:
     """Refuse a picture in the place of something not given up, above all of what is compared."""
     if not os.path.lexists(out):
         return
-    if any(name is not None and os.path.exists(name) and os.path.samefile(name, out) for name in read):
+    given = [Path(name) for name in read if name is not None]
+    folders = [path if path.is_dir() else path.parent for path in given]
+    files = given + [folder / name for folder in folders for name in ("raster.h5", BESIDE)]
+    if any(path.exists() and path.samefile(out) for path in files):
         raise InputError(f"{out}: is what is compared", "other-out")
     if not (overwrite and out.is_file()):
         raise InputError(f"{out}: already exists", "overwrite")

@@ -356,7 +356,12 @@ def test_the_command(
     assert code == 1
     assert "so B was changed after it was recorded" in out
     assert out.splitlines()[-1] == str(tmp_path / "d.png")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    kept = first.rename(folder / "raster.h5").read_bytes()
+    first.write_bytes(kept)
     for words, message in (
+        ((folder, second, "--out", folder / "raster.h5", "--overwrite"), r"raster\.h5: is what is compared"),
         ((first, second, "--out", tmp_path / "d.png"), r"d\.png: already exists; choose another --out, or replace it"),
         ((first, second, "--out", second, "--overwrite"), r"b\.h5: is what is compared; choose another --out"),
         ((first, second, "--layer", "summ"), r"layer: no layer 'summ'; did you mean sum\?"),
@@ -377,3 +382,23 @@ def test_the_command(
         assert re.search(message, err), err
         assert err.startswith("error: ")
         assert err.count("\n") == 1
+    assert (folder / "raster.h5").read_bytes() == kept
+
+
+def test_steps_that_cannot_be_found_in_the_networks_are_said(tmp_path: Path) -> None:
+    """fc3 reads the input, too, by a way of one step; that of fc1 takes two, which rasters of 6 steps do not hold."""
+    one = np.ones((1, 1), np.float32)
+    layers = (
+        Layer("fc1", one, LIF(0.5, 0.5)),
+        Layer("fc2", one, LIF(0.5, 0.5)),
+        Layer("fc3", one, LIF(0.5, 0.5), more=(Input(one, "input"),)),
+    )
+    network = Network((1, 1, 1), 7, layers, Readout(one), "spikes")
+    bits = np.random.default_rng(0).random((1, 6, 1, 1, 1)) < 0.5
+    for name, edit in (("a.h5", False), ("b.h5", True)):
+        spikes = {each: bits.copy() for each in network.raster_names}
+        spikes["fc3"][0, 2] ^= edit
+        spikesam.write_raster(tmp_path / name, spikes, layer_delay=0)
+    found = spikesam.diff(tmp_path / "a.h5", tmp_path / "b.h5", network)
+    assert found
+    assert any(note.startswith("why it differs is not known: layer 'fc1' is further from") for note in found.notes)
