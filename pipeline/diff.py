@@ -17,6 +17,7 @@ from pipeline.cli.options import Overwrite
 from pipeline.networks.recorded import BESIDE
 from recordings.console import PlainConsole
 from recordings.errors import InputError
+from recordings.files import RASTER
 from recordings.progress import Tracker
 
 PROG = "python -m pipeline.diff"
@@ -34,7 +35,8 @@ examples:
   python -m pipeline.diff runs/float32 cluttered-digits --precision fixed --out diff.png
   python -m pipeline.diff chip.h5 network.safetensors --layer conv3 --sample 2
 
-exit code: 0 if no bit differs, 1 if one does, 2 if they cannot be compared"""
+exit code: 0 if no bit differs, 1 if one does (or after an "internal failure", on standard error), 2 if they cannot be
+compared"""
 
 
 class DiffCommand(BaseModel):
@@ -84,7 +86,7 @@ def _refuse_existing(out: Path, overwrite: bool, *read: str | None) -> None:
         return
     given = [Path(name) for name in read if name is not None]
     folders = [path if path.is_dir() else path.parent for path in given]
-    files = given + [folder / name for folder in folders for name in ("raster.h5", BESIDE)]
+    files = given + [folder / name for folder in folders for name in (RASTER, BESIDE)]
     if any(path.exists() and path.samefile(out) for path in files):
         raise InputError(f"{out}: is what is compared", "other-out")
     if not (overwrite and out.is_file()):

@@ -18,6 +18,7 @@ from .disk import readable
 from .errors import InputError
 
 BLOCK = 1 << 20  # bytes
+RASTER = "raster.h5"  # in the folder of a run
 LISTED = 1000  # names of a folder that are compared with a misspelt one
 
 
@@ -46,6 +47,21 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
     for path in (folder / name for name in names):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(inside):
             raise InputError(f"{path}: is a link that leads out of {folder}; put there what it leads to")
+
+
+def raster_file(path: Path, expected: str) -> Path:
+    """The raster's file: the path itself, or `raster.h5` in the folder of a run, which nothing may lead out of.
+
+    Raises
+    ------
+    InputError : if a folder has none, saying what was `expected`
+    """
+    if not path.is_dir():
+        return path
+    refuse_links(path, [RASTER])
+    if not (path / RASTER).is_file():
+        raise InputError(f"{path}: has no {RASTER}, expected {expected}")
+    return path / RASTER
 
 
 def open_file(path: Path) -> IO[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from backends.network import Network
 from backends.network.storage import read_network
 from backends.network.table import by_sides
 from recordings.errors import InputError
-from recordings.files import refuse_links
+from recordings.files import open_file, raster_file
 from recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     Model = Network | Checkpoint
 
-RASTER = "raster.h5"
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 Driven = Callable[[int, Network], NDArray[Any]]  # sample, network -> its input: (T, C, H, W) or (C, H, W)
 
@@ -40,12 +39,7 @@ def opened(given: Any, resources: ExitStack) -> RasterReader | Model:
         return given
     if not isinstance(given, (str, PathLike)):
         return loaded_network(given)
-    path = Path(given)
-    if path.is_dir():
-        if not (path / RASTER).is_file():
-            raise InputError(f"{path}: has no {RASTER}, expected the folder of a finished run, a raster or a network")
-        refuse_links(path, [RASTER])
-        path /= RASTER
+    path = raster_file(Path(given), "the folder of a finished run, a raster or a network")
     return resources.enter_context(RasterReader(path)) if _is_raster(path) else loaded_network(given)
 
 
@@ -55,10 +49,10 @@ def _is_raster(path: Path) -> bool:
 
     if path.suffix in (".h5", ".hdf5"):
         return True
-    if path.suffix in FOREIGN or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(HDF5)) == HDF5
+    if path.suffix not in FOREIGN:
+        with suppress(OSError), open_file(path) as file:
+            return file.read(len(HDF5)) == HDF5
+    return False
 
 
 def loaded_network(given: Any) -> Model:

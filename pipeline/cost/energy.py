@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from recordings.errors import InputError
+from recordings.files import raster_file
 from recordings.raster.reader import RasterReader
 
 from .grid import Floats
@@ -152,14 +153,7 @@ def opened(raster: Any) -> Any:
         return nullcontext(raster)
     if not isinstance(raster, (str, PathLike)):
         raise InputError(f"energy: got {type(raster).__name__}, expected a raster, its file, or the folder of a run")
-    path = Path(raster)
-    if path.is_dir():
-        if not (path / "raster.h5").is_file():
-            raise InputError(
-                f"{path}: has no raster.h5, expected the folder of a run that keeps spikes, or a raster file"
-            )
-        path = path / "raster.h5"
-    return RasterReader(path)
+    return RasterReader(raster_file(Path(raster), "the folder of a run that keeps spikes, or a raster file"))
 
 
 def _tables(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,13 +25,15 @@ def spread(amounts: NDArray[Any], size: tuple[int, int]) -> Floats:
     -------
     (H, W) float64
     """
-    rows, columns = (_shares(*sides) for sides in zip(amounts.shape, size, strict=True))
-    spread_out: Floats = rows @ amounts @ columns.T
-    return spread_out
+    return _along(_along(amounts, size[0]).T, size[1]).T
 
 
-@lru_cache(maxsize=64)
-def _shares(cells: int, pixels: int) -> Floats:
-    """Share of each cell of a row in each pixel: (pixels, cells), every column adds up to 1."""
-    edges = np.arange(pixels + 1)[:, None] * cells / pixels - np.arange(cells)  # pixels' edges, from each cell's begin
-    return np.diff(np.clip(edges, 0, 1), axis=0)
+def _along(amounts: NDArray[Any], pixels: int) -> Floats:
+    """The same for rows alone: (h, w) -> (pixels, w)."""
+    cells = len(amounts)
+    edges = np.arange(pixels + 1) * cells / pixels
+    cell = np.minimum(edges.astype(np.int64), cells - 1)  # in which an edge of a pixel lies
+    before = np.zeros((cells, *amounts.shape[1:]))  # what the cells above have
+    np.cumsum(amounts[:-1], axis=0, out=before[1:])
+    found: Floats = np.diff(before[cell] + (edges - cell)[:, None] * amounts[cell], axis=0)
+    return found

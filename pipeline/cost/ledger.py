@@ -78,11 +78,12 @@ class Ledger:
         self.ann_macs = products(network)
         self._states = {layer.name: 1 + bool(np.any(layer.spiking_neuron.synaptic_leak)) for layer in network.layers}
         self._states[self.readout] = 1
-        self._ways = [way for way in connections(network) if way.source in raster]
+        ways = connections(network)
+        self._ways = [way for way in ways if way.source in raster]
         self.dense = dict.fromkeys(self.updates, 0)
         for way in self._ways:
             self.dense[way.target] += way.dense
-        self._graded = [way for way in connections(network) if way.source not in raster]
+        self._graded = [way for way in ways if way.source not in raster]
         unpriced = self._graded and prices.mac is None
         self.note = (
             "the input's current is multiplied, which has no price and is not among the joules" if unpriced else ""

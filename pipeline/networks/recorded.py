@@ -11,6 +11,7 @@ from backends.network.storage import read_network
 from recordings.errors import InputError
 from recordings.files import refuse_links
 from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec
 
 BESIDE = "network.safetensors"
 
@@ -76,11 +77,14 @@ def fired_by(raster: RasterReader, given: Any = None) -> Network:
 
 def unlike(raster: RasterReader, network: Network) -> str:
     """How a raster is unlike what the network fires; "" if it holds all layers."""
-    held = {layer.name: layer.shape for layer in raster.layers}
-    expected = dict(zip(network.raster_names, network.raster_shapes, strict=True))
-    for name, shape in held.items():
-        if expected.get(name, shape) != shape:
-            return f"layer {name!r} is {shape}, {expected[name]} in the network"
-    if tuple(held) != network.raster_names:
-        return f"holds layers {', '.join(held)}, expected all of the network: {', '.join(expected)}"
+    if layer := unlike_layer(raster, network):
+        return f"layer {layer.name!r} is {layer.shape}, {network.raster_shape(layer.name)} in the network"
+    if tuple(raster) != network.raster_names:
+        return f"holds layers {', '.join(raster)}, expected all of the network: {', '.join(network.raster_names)}"
     return ""
+
+
+def unlike_layer(raster: RasterReader, network: Network) -> LayerSpec | None:
+    """The first layer of a raster whose maps are of another size in the network, if there is one."""
+    shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
+    return next((layer for layer in raster.layers if shapes.get(layer.name, layer.shape) != layer.shape), None)

@@ -31,6 +31,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
     ledger = ledger_of(run)
     content = partial(_sample, run, scores, ledger, explained_samples(run))
     shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
+    without_edits = unsimulated(run, shown.steps)
     known = np.minimum(raster.labels, raster.predictions) >= 0
     network = run.network_name or header.network_sha256[:12]
     right = int((raster.labels == raster.predictions)[known].sum())
@@ -52,13 +53,13 @@ def run_content(run: ShownRun, limit: int) -> Content:
         ],
         "graph": graph_of(run),
         "energy": energy_of_run(ledger, shown.samples),
-        "integers": integers_of(run, shown.steps),
+        "integers": None if without_edits else integers_of(run),
         "notes": [
             note
             for note in (
                 shown.note,
                 unexplained(run, len(shown.samples)),
-                unsimulated(run, shown.steps),
+                without_edits,
                 *run.notes,
             )
             if note

@@ -20,9 +20,7 @@ LEVELS = 255
 
 def ledger_of(run: ShownRun) -> Ledger | None:
     """What counts the samples of a run; None without the network or some of its layers."""
-    if run.network is None or tuple(run.raster) != run.network.raster_names:
-        return None
-    return Ledger(run.raster, run.network, PRICES["45nm"])
+    return Ledger(run.raster, run.whole_network, PRICES["45nm"]) if run.whole_network else None
 
 
 def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int) -> Content | None:

@@ -19,8 +19,7 @@ MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page
 
 def unsimulated(run: ShownRun, steps: int) -> str | None:
     """Why the page cannot simulate a run of which it holds `steps` steps; None if it can, or has no network."""
-    network = run.network
-    if network is None or tuple(run.raster) != network.raster_names:
+    if (network := run.whole_network) is None:
         return None  # the page says so already where it explains relevance
     weights = _weights(network)
     driven = [network.layers[place].name for place, _ in network.driven]
@@ -40,10 +39,9 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     return f"No spikes can be silenced here: {reason}. spikesam.edit silences them from Python."
 
 
-def integers_of(run: ShownRun, steps: int) -> dict[str, Any] | None:
-    """The network as the page's script reads it, and the names of the classes; None if the page cannot simulate it."""
-    network = run.network
-    if network is None or tuple(run.raster) != network.raster_names or unsimulated(run, steps):
+def integers_of(run: ShownRun) -> dict[str, Any] | None:
+    """The network as the page's script reads it, and the names of the classes; None if it is not at hand."""
+    if (network := run.whole_network) is None:
         return None
     return laid_out(network, [run.class_name(number) or str(number) for number in range(network.classes)])
 

@@ -18,7 +18,7 @@ LEVELS = 127  # above and below 0, which is level 128
 
 def explained_samples(run: ShownRun) -> int:
     """Of how many of the first samples there is time for relevance; 0 without the network or some of its layers."""
-    if run.network is None or tuple(run.raster) != run.network.raster_names or _driven_late(run):
+    if run.whole_network is None or _driven_late(run):
         return 0
     return (BRIEF if run.brief else MOST) // (2 * run.raster.timesteps * _neurons(run))
 
@@ -28,7 +28,7 @@ def unexplained(run: ShownRun, shown: int) -> str | None:
     explained = explained_samples(run)
     if run.network is None or explained >= shown:
         return None
-    if tuple(run.raster) != run.network.raster_names:
+    if run.whole_network is None:
         return "Relevance is not shown: the raster does not hold all layers of the network."
     if late := _driven_late(run):
         return (

@@ -17,6 +17,7 @@ from pipeline.engine.summary import LARGEST_SUMMARY, Summary
 from pipeline.images.pictures import NAME, Pictures, read_pictures
 from pipeline.maps.localisation import Score, localisation_scores
 from pipeline.maps.method import method_of
+from pipeline.networks.recorded import unlike_layer
 from recordings.errors import InputError
 from recordings.files import read_file, refuse_links
 from recordings.maps.reader import MapReader
@@ -55,6 +56,11 @@ class ShownRun:
     grad_cams: tuple[MapReader, ...] = ()
     notes: tuple[str, ...] = ()
     brief: bool = False
+
+    @property
+    def whole_network(self) -> Network | None:
+        """The network, if the raster holds all of its layers."""
+        return self.network if self.network and tuple(self.raster) == self.network.raster_names else None
 
     @property
     def network_name(self) -> str:
@@ -136,10 +142,10 @@ def _with_network(run: ShownRun, path: Path) -> ShownRun:
     network.check_spiking("It")
     if network.sha256 != run.raster.header.network_sha256:
         raise InputError("It is not the network that fired the spikes")
-    shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
-    unlike = [each.name for each in run.raster.layers if shapes.get(each.name, each.shape) != each.shape]
-    if unlike or network.timesteps != run.raster.timesteps:
-        raise InputError(f"It fires other {f'maps of layer {unlike[0]}' if unlike else 'steps'} than the raster holds")
+    if layer := unlike_layer(run.raster, network):
+        raise InputError(f"It fires other maps of layer {layer.name} than the raster holds")
+    if network.timesteps != run.raster.timesteps:
+        raise InputError("It fires other steps than the raster holds")
     return replace(run, network=network)
 
 

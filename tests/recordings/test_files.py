@@ -56,6 +56,7 @@ def test_files_that_lead_to_the_kernel(tmp_path: Path) -> None:
         "a.h5": spikesam.open_raster,
         "a.sam.h5": spikesam.open_maps,
         "a.bin": spikesam.read_events,
+        "a.model": lambda path: spikesam.diff(path, path),
         "a.png": lambda path: spikesam.simulate("cluttered-digits", path),
     }
     for name, reader in readers.items():

@@ -21,6 +21,7 @@ from pipeline.comparison.membranes import Rule, Traced
 from pipeline.comparison.pair import Bit, line_up
 from pipeline.comparison.why import explain_bit
 from pipeline.diff import main
+from pipeline.images.sources import open_source
 from recordings.errors import InputError
 from tests.backends.graphs import graphs
 from tests.backends.test_graphs import some_spikes
@@ -402,3 +403,41 @@ def test_steps_that_cannot_be_found_in_the_networks_are_said(tmp_path: Path) -> 
     found = spikesam.diff(tmp_path / "a.h5", tmp_path / "b.h5", network)
     assert found
     assert any(note.startswith("why it differs is not known: layer 'fc1' is further from") for note in found.notes)
+
+
+def driven_by(input_range: float) -> Network:
+    """One neuron that sums a current and fires above 1; the wider the range, the fewer of 127 an image has."""
+    layer = Layer("fc1", np.full((1, 1), 0.4 * 2 / input_range, np.float32), LIF(1.0))
+    return Network((1, 1, 1), 9, (layer,), Readout(np.ones((1, 1))), "constant-current", input_range=input_range)
+
+
+def test_each_membrane_is_that_of_the_input_as_its_own_network_has_it(tmp_path: Path) -> None:
+    """An image of 2 is 127 in the first network and 42 in the second: with 127, that one would fire thrice as often."""
+    first, second = driven_by(2.0), driven_by(6.0)
+    image = np.full((1, 1, 1, 1), 2.0, np.float32)
+    about: Any = {"precision": "float32", "backend": "event"}
+    raster = spikesam.simulate(first, image, out=tmp_path / "a", **about)
+    found = spikesam.diff(raster, second, first, data=image, **about)
+    assert found.why is not None
+    for name, network in (("first", first), ("second", second)):
+        membrane = found.why.steps[f"membrane_{name}"].to_numpy()
+        fired = found.why.steps[f"fired_{name}"].to_numpy()
+        assert np.array_equal(membrane > 1, fired), network
+
+
+def test_data_may_be_samples_that_are_prepared_already() -> None:
+    network, image = driven_by(2.0), np.full((1, 1, 1, 1), 2.0, np.float32)
+    raster = spikesam.simulate(network, image, backend="event")
+    assert not spikesam.diff(raster, network, data=open_source(image, network), backend="event")
+
+
+def test_a_raster_in_fixed_point_that_names_no_network_has_the_integers_of_the_one_given(
+    shown: tuple[Network, dict[str, Spikes]], tmp_path: Path
+) -> None:
+    network, spikes = shown
+    named = of_network(tmp_path / "named.h5", network, spikes)
+    a = write(tmp_path / "a.h5", replace(named.header, network_sha256="", precision="fixed"), spikes, named.samples)
+    b = edited(tmp_path / "b.h5", a, ("sum", 0, 3, ORIGIN))
+    found = spikesam.diff(a, b, network)
+    assert found.why is not None
+    assert found.why.steps["membrane_first"].dtype == np.int64

@@ -252,3 +252,12 @@ def test_a_layer_called_readout_keeps_its_name(tmp_path: Path) -> None:
     assert found.layers["layer"].tolist() == ["input", "readout", "readout_"]
     assert found.layers["operations"].tolist() == [0, 16, 0]
     assert found.layers["updates"].tolist() == [0, 16, 6]
+
+
+def test_a_recording_of_its_input_alone_has_no_sparsity(tmp_path: Path) -> None:
+    assert np.isnan(spikesam.energy(recorded(tmp_path, input=THREE["input"])).sparsity)
+
+
+def test_a_raster_outside_of_its_folder_is_not_read(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "raster.h5").symlink_to(run / "raster.h5")
+    assert "raster.h5: is a link that leads out of" in wrong(tmp_path)
