@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from threading import Event
+from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 MEMORY = 1 << 30  # bytes that the items worked on at once, and their results, may take
@@ -41,11 +44,11 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(_submitted(pool, function, item))
                 if len(waiting) > workers:
-                    yield waiting.popleft().result()
+                    yield _result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
@@ -58,7 +61,7 @@ def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int)
     its error is raised in its turn, and no later item is.
     """
     waiting: deque[Future[Result]] = deque()
-    failed = Event()
+    failed = threading.Event()
 
     def call(item: Item) -> Result:
         if failed.is_set():
@@ -71,8 +74,44 @@ def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int)
 
     with ThreadPoolExecutor(1) as pool:
         for item in items:
-            waiting.append(pool.submit(call, item))
-            while len(waiting) > most or (waiting and waiting[0].done()):
-                yield waiting.popleft().result()
+            waiting.append(_submitted(pool, call, item))
+            while len(waiting) > most or (waiting and _is_done(waiting[0])):
+                yield _result(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
+
+
+def _submitted(pool: ThreadPoolExecutor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    with _interrupted_later():
+        return pool.submit(function, item)
+
+
+def _result(future: Future[Result]) -> Result:
+    with _interrupted_later():
+        return future.result()
+
+
+def _is_done(future: Future[Result]) -> bool:
+    with _interrupted_later():
+        return future.done()
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Let Ctrl-C wait until the block has ended.
+
+    Python raises it between any two steps of its own library, too: between those that take a lock of a future and those
+    that let go of it, for instance. Threads would wait for that lock for ever.
+    """
+    given = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(given):
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, given)
+        if came:
+            given(*came[0])

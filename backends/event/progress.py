@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from threading import Condition
+from threading import Condition, RLock
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,8 @@ class Progress:
     def __init__(self, chunks: int, reads: Sequence[AbstractSet[int]], *, parallel: bool) -> None:
         self._chunks, self._reads, self._parallel = chunks, reads, parallel
         self._done, self._taken = len(reads) * [0], len(reads) * [0]  # chunks of each layer
-        self._changed = Condition()
+        self._lock = RLock()  # entered itself: Ctrl-C in the middle of Condition.__enter__ would leave it locked
+        self._changed = Condition(self._lock)
         self._failed = False
 
     def __enter__(self) -> Self:
@@ -36,13 +37,13 @@ class Progress:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is not None:  # so that no thread waits for it
-            with self._changed:
+            with self._lock:
                 self._failed = True
                 self._changed.notify_all()
 
     def begin(self) -> tuple[int, int] | None:
         """Take a chunk and the number of a layer; None if nothing is left to take."""
-        with self._changed:
+        with self._lock:
             while not self._failed and self._taken[-1] < self._chunks:
                 ready = [
                     (chunk + number if self._parallel else chunk, number)
@@ -58,7 +59,7 @@ class Progress:
 
     def end(self, number: int) -> None:
         """Say that a layer has done its chunk."""
-        with self._changed:
+        with self._lock:
             self._done[number] += 1
             self._changed.notify_all()
 

@@ -140,14 +140,16 @@ def distribute(
                 failed[number] = printable(error)
             else:
                 outcome = future.result()
-                for text in outcome.said if number not in told or outcome.samples else ():
+                finished = outcome.samples is not None
+                # That a range is held is said once, and not at first: a stopped worker of a local cluster is ended soon.
+                for text in outcome.said if finished or (number in held and number not in told) else ():
                     told.add(number)
                     say(text)
-                if outcome.samples is None:
+                if outcome.samples is not None:
+                    advance(outcome.samples)
+                else:
                     held.add(number)
                     waiting.append(number)
-                else:
-                    advance(outcome.samples)
         except CancelledError:  # all workers that had the task died with it
             lost[number] += 1
             if lost[number] == ATTEMPTS:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from recordings.parallel import behind, in_order
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -99,3 +104,41 @@ def test_nothing_is_worked_on_behind_an_error() -> None:
     with pytest.raises(ValueError, match="two"):
         list(behind(fail_at_two, range(100), 8))
     assert begun == [0, 1, 2]
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from contextlib import closing
+from recordings.parallel import behind, in_order
+
+entered, main, count, at = threading.Condition.__enter__, threading.get_ident(), 0, int(sys.argv[2])
+
+def enter(self):  # Ctrl-C comes when the main thread has just taken a lock of Python's library
+    global count
+    result = entered(self)
+    if threading.get_ident() == main and working:
+        count += 1
+        if count == at:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)
+    return result
+
+threading.Condition.__enter__ = enter
+working = True
+results = in_order(abs, range(1000), 2) if sys.argv[1] == "in_order" else behind(abs, range(1000), 2)
+try:
+    with closing(results):
+        for _ in results:
+            time.sleep(0.001)
+except KeyboardInterrupt:
+    working = False
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("function", ["in_order", "behind"])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6, 12, 13])
+def test_ctrl_c_within_a_lock_of_pythons_library_ends_the_work(function: str, at: int) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, function, str(at)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    assert said.stdout == "interrupted\n"

@@ -143,7 +143,8 @@ def test_a_stopped_worker_is_given_up_and_replaced(
     with connected("local:2", tmp_path, said.append) as client:
         distribute(client, troubled(whole, 32, tmp_path / "happened", 1, signal.SIGSTOP), done.append, said.append)
         client.wait_for_workers(2, timeout=30)
-    assert set(said) == {"a worker was killed (is the machine out of memory?) or stopped; another takes its place"}
+    lost = [text for text in said if not text.startswith("range 2 is held by another process")]  # for a moment
+    assert set(lost) == {"a worker was killed (is the machine out of memory?) or stopped; another takes its place"}
     assert sum(done) == N
     assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
 
