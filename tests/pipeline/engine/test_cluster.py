@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -337,13 +338,14 @@ def test_ctrl_c_is_one_line_and_keeps_what_is_finished(tmp_path: Path, until: st
 
 
 @pytest.mark.skipif(not LINUX, reason="takes memory from another process as Linux lets it")
-def test_a_worker_without_memory_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_worker_without_memory_is_told_in_a_line(tmp_path: Path) -> None:
     options, cluster = command(out := tmp_path / "cluster")
     process = begun([*options, *cluster], lambda: any(out.glob("raster.parts/.*.range.lock")))
     worker = next(pid for pid in members(process.pid) if pid != process.pid)
     resource.prlimit(worker, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
     said = process.communicate(timeout=300)[1].splitlines()
-    assert len(said) <= 1, said[:20]
+    assert all(re.fullmatch(r"a worker .*; another takes its place", line) for line in said), said[:20]
+    assert len(said) <= 3, said  # where the machine is busy, the other worker can be lost with it
     assert process.returncode == 0, said
 
 
