@@ -95,6 +95,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     """Compute all of it, and print what was found; `out` is locked."""
     from pipeline.engine.cluster import connected  # numba is slow to import, --help need not wait
     from pipeline.engine.compute_folder import compute_all, compute_on_cluster
+    from pipeline.engine.first_run import on_torch_at_first
     from pipeline.engine.folder import begin, undone_if_refused
     from pipeline.engine.prepare import prepare, read_all, with_contents
     from pipeline.engine.range_file import PARTS
@@ -115,7 +116,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
         else:
             samples, job = read_all(prepared, tracker)
             tracker.notes += samples.notes(settings.samples)
-            job, read = begin(out, job, config), samples.part
+            job, read = begin(out, on_torch_at_first(job, tracker.say), config), samples.part
             refuse_changed(samples, job.spec.contents)
             totals = compute_all(out, job, tracker)
     summary, figures = write_results(out, totals, job.network, settings, read, tracker)

@@ -141,7 +141,7 @@ def distribute(
             else:
                 outcome = future.result()
                 finished = outcome.samples is not None
-                # That a range is held is said once, and not at first: a stopped worker of a local cluster is ended soon.
+                # Said once, and not at first: a stopped worker of a local cluster, which holds it, is ended soon.
                 for text in outcome.said if finished or (number in held and number not in told) else ():
                     told.add(number)
                     say(text)

@@ -36,6 +36,19 @@ def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return compile_cached
 
 
+def cache_folder(dispatcher: Any) -> Path | None:
+    """Where the code of a function is kept; None where no private folder is found."""
+    cache = dispatcher._cache
+    return Path(cache._cache_path) if isinstance(cache, _PrivateCache) else None
+
+
+def is_cached(dispatcher: Any, kind: str) -> bool:
+    """Whether code for this processor is kept, of arguments that have numbers of that kind, such as "int8"."""
+    processor = dispatcher.targetctx.codegen().magic_tuple()
+    kept = dispatcher._cache._cache_file._load_index()
+    return any(made_for == processor and kind in str(arguments) for arguments, made_for, _ in kept)
+
+
 @lru_cache(maxsize=1)
 def _warn() -> None:
     warnings.warn(

@@ -1,0 +1,61 @@
+"""The first run on a machine: torch simulates it if it is small, while the event backend's kernels are compiled.
+
+Compiling takes half a minute, once. In fixed point every backend fires the same bits, so nobody need wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from importlib.util import find_spec
+
+from backends.available import make_backend
+from backends.event.backend import EventBackend
+from backends.event.kernels.cache import cache_folder, is_cached
+from backends.event.kernels.layer import compile_kernels, run_steps
+from pipeline.measures.operations import products
+from recordings.child import python
+from recordings.errors import InputError
+from recordings.lock import file_lock
+
+from .job import Job
+
+SMALL = 5e9  # products of weights and spikes that torch computes sooner than the kernels are compiled: 4 s on two cores
+CODE = "from pipeline.engine.first_run import compile_behind; compile_behind()"
+
+
+def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
+    """The job; on torch if it was left open on what, is small, and the event backend's kernels are not compiled yet.
+
+    They are then compiled by a process of low priority that goes on when this one ends.
+
+    Parameters
+    ----------
+    say : called with a line for the user
+    """
+    network, spec = job.network, job.spec
+    work = len(spec.samples) * network.timesteps * sum(products(network).values())
+    small = network.precision == "fixed" and spec.keep.maps != "backend" and work <= SMALL
+    if not (small and job.choice and job.choice[0] == "auto" and isinstance(job.backend, EventBackend)):
+        return job
+    if find_spec("torch") is None or cache_folder(run_steps) is None or is_cached(run_steps, "int8"):
+        return job
+    choice = ("torch", "cpu", *job.choice[2:])
+    backend, none = make_backend(*choice), subprocess.DEVNULL
+    process = subprocess.Popen(python(CODE), cwd=os.sep, stdin=none, stdout=none, stderr=none, start_new_session=True)
+    say(f"this first run is on torch; process {process.pid} compiles the faster kernels for later ones meanwhile")
+    header = replace(spec.header, backend=backend.name, device=backend.device)
+    return replace(job, backend=backend, choice=choice, spec=replace(spec, header=header))
+
+
+def compile_behind() -> None:
+    """What that process does, unless another one does it already."""
+    folder = cache_folder(run_steps)
+    assert folder is not None
+    if hasattr(os, "nice"):
+        os.nice(10)
+    with suppress(InputError), file_lock(folder / "kernels"):
+        compile_kernels("fixed")

@@ -1,0 +1,87 @@
+"""The first run on a machine does not wait for kernels to be compiled, and has the bits of every other run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline import run
+from pipeline.config import read_config
+from pipeline.engine import first_run
+from pipeline.engine.first_run import on_torch_at_first
+from pipeline.engine.job import Job
+from pipeline.engine.prepare import prepare
+from recordings.raster.reader import RasterReader
+from tests.pipeline.small_networks import class_folders, small_checkpoint
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> list[str]:
+    small_checkpoint(tmp_path / "small.safetensors")
+    class_folders(tmp_path / "images", per_class=2)
+    named = ("--checkpoint", str(tmp_path / "small.safetensors"), "--data", str(tmp_path / "images"))
+    return [*named, "--samples", "4", "--figures", "0", "--no-report"]
+
+
+def test_a_first_run_is_on_torch_and_has_the_same_bits(options: list[str], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    command = [sys.executable, "-m", "pipeline.run", *options, "--out", str(tmp_path / "first")]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    found = re.fullmatch(r"this first run is on torch; process (\d+) compiles the faster kernels .*\n", done.stderr)
+    assert found, done.stderr
+    with suppress(ProcessLookupError):
+        os.kill(int(found[1]), signal.SIGKILL)
+    run.main([*options, "--out", str(tmp_path / "second"), "--backend", "event"])
+    with RasterReader(tmp_path / "first/raster.h5") as first, RasterReader(tmp_path / "second/raster.h5") as second:
+        assert (first.header.backend, second.header.backend) == ("torch", "event")
+        assert first.raster_digest == second.raster_digest
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Makes this machine one without compiled kernels; gets what is said where they are to be compiled."""
+    monkeypatch.setattr(first_run, "is_cached", lambda *_: False)
+    monkeypatch.setattr(first_run, "CODE", "")
+    return []
+
+
+def job_of(options: list[str]) -> Job:
+    words = dict(zip(options[::2], options[1::2], strict=False))
+    config = read_config({"run": {"checkpoint": words["--checkpoint"], "data": [words["--data"]], "samples": 4}})
+    return prepare(config).job
+
+
+def test_a_small_run_that_is_open_on_what_is_on_torch(options: list[str], started: list[str]) -> None:
+    job = on_torch_at_first(job_of(options), started.append)
+    assert (job.backend.name, job.spec.header.backend) == ("torch", "torch")
+    assert job.choice == ("torch", "cpu", "event", None)
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize("which", ["large", "chosen", "compiled", "without torch"])
+def test_any_other_run_is_as_it_was(
+    options: list[str], started: list[str], monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    job = job_of(options)
+    if which == "large":
+        monkeypatch.setattr(first_run, "SMALL", 1.0)
+    elif which == "chosen":
+        job = replace(job, choice=("event", "auto", "event", None))
+    elif which == "compiled":
+        monkeypatch.setattr(first_run, "is_cached", lambda *_: True)
+    else:
+        monkeypatch.setattr(first_run, "find_spec", lambda _: None)
+    assert on_torch_at_first(job, started.append) is job
+    assert not started
