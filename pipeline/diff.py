@@ -35,8 +35,7 @@ examples:
   python -m pipeline.diff runs/float32 cluttered-digits --precision fixed --out diff.png
   python -m pipeline.diff chip.h5 network.safetensors --layer conv3 --sample 2
 
-exit code: 0 if no bit differs, 1 if one does (or after an "internal failure", on standard error), 2 if they cannot be
-compared"""
+exit code: 0 if no bit differs, 1 if one does, 2 if they cannot be compared"""
 
 
 class DiffCommand(BaseModel):

@@ -79,7 +79,7 @@ class InputError(ValueError):
     """Something given by the user is missing, malformed or does not fit.
 
     The message is a single line: where, what was found, what would be right. Commands print it and exit with code 2;
-    anything else that escapes a command is an internal failure (exit code 1). Names and values in a message come from
+    anything else that escapes a command is an internal failure (exit code 70). Names and values in a message come from
     files and command lines: whatever they are, the line can be printed and is not long.
 
     Parameters

@@ -13,7 +13,7 @@ from recordings.errors import InputError, finding
 from recordings.extras import missing
 from recordings.text import printable
 
-DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 70, 2, 130, 141  # 70: sysexits.h; 1 is diff's answer
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
 
 # How an argument is typed on the command line, where it is not simply --NAME.
@@ -41,7 +41,7 @@ def exit_codes(main: Main) -> Callable[..., None]:
     ImportError of an extra's package       2     ``error: needs torch, …``
     KeyboardInterrupt                       130   ``interrupted; …``
     BrokenPipeError (``… | head``)          141   nothing
-    anything else                           1     ``internal failure: Type: …``
+    anything else                           70    ``internal failure: Type: …``
     ======================================  ====  =============================================
 
     With SPIKESAM_DEBUG=1 in the environment the exception propagates as it is, traceback included. Characters that

@@ -102,7 +102,7 @@ def everything(folder: Path) -> dict[str, bytes | None]:
         (Ended(2, "error: a.h5: no such file\n"), None),
         (Ended(2, "warning\nerror: a.h5: no such file\n"), "exit code 2"),
         (Ended(2, "error: \x1b[2J\n"), "not one clean line"),
-        (Ended(1, "internal failure: ValueError: x\n"), "exit code 1"),
+        (Ended(70, "internal failure: ValueError: x\n"), "exit code 70"),
         (Ended(-11, ""), "crash: SIGSEGV"),
     ],
 )
