@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import unpacked
@@ -115,6 +116,7 @@ def simulated(
     InputError : if what drives it is not known
     """
     from pipeline.engine.simulate import simulate
+    from pipeline.images.sources import InputSteps
 
     if source is not None:
         return simulate(model, source, backend=backend, precision=precision, seed=raster.header.seed)
@@ -129,7 +131,25 @@ def simulated(
             f"{raster.where}: its input is {by_sides(spec.shape)}, that of the model {by_sides(network.input_shape)}; "
             "expected a raster of that model"
         )
-    return simulate(network, raster["input"][:], labels=raster.labels, backend=backend, precision=precision)
+    values: Any = RecordedInput(raster)
+    steps = InputSteps(raster.header.dataset, raster.samples, values)
+    return simulate(network, steps, backend=backend, precision=precision)
+
+
+class RecordedInput:
+    """The input spikes of a raster as an array (T, N, C, H, W) bool, of which some samples are read at a time."""
+
+    dtype = np.dtype(np.bool_)
+
+    def __init__(self, raster: RasterReader) -> None:
+        self._layer = raster["input"]
+        self.shape = (raster.timesteps, raster.n_samples, *self._layer.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, chosen: tuple[slice, Sequence[int]]) -> NDArray[np.bool_]:
+        return np.stack([self._layer[sample] for sample in chosen[1]], axis=1)[chosen[0]]
 
 
 def what_drives(source: SampleSource | None, seed: int) -> Driven | None:
