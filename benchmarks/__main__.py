@@ -28,6 +28,7 @@ from .running import measure
 
 PROG = "python -m benchmarks"
 BENCHMARKS = {
+    "quick": "for a change: ratios to the peers in less than ten minutes; refuses a machine that is busy",
     "lava": "a step of VGG11 on Lava: this project's models, Lava's own, and processes that do nothing",
     "simulate": "images per second beside snnTorch and SpikingJelly; cost against density, width, T, images",
     "graphs": "a residual network, SEW-ResNet-18, beside SpikingJelly's own",
@@ -43,13 +44,14 @@ DESCRIPTION = """Time this project and its peers side by side: a table, JSON, an
 {names}
 
 examples:
+  python -m benchmarks quick
   python -m benchmarks simulate --repeats 9 --out runs/benchmarks
   python -m benchmarks road distributed --repeats 1
-  python -m benchmarks all --quick
+  python -m benchmarks all --tiny
 
 Medians of repeats, on a machine that should be idle otherwise; how busy it was is noted. Weights and inputs are random,
 and layers fire as often as is said. Compiling is timed by itself.""".format(
-    names=listing({**BENCHMARKS, "all": "every one of them"})
+    names=listing({**BENCHMARKS, "all": "every one of them but quick"})
 )
 
 
@@ -65,7 +67,8 @@ class BenchmarkCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure, report."""
     command = parse_command(BenchmarkCommand, argv, prog=PROG, description=DESCRIPTION)
-    names = some_or_all(command.name, BENCHMARKS)
+    asked = some_or_all(command.name, BENCHMARKS)
+    names = [name for name in asked if name != "quick" or name in command.name]  # "all" measures more of the same
     console, begun = PlainConsole(), time.perf_counter()
     left_out = sorted({reason for name in names if (reason := missing(name))})
     for reason in left_out:

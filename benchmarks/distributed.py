@@ -68,14 +68,14 @@ class Sizes:
     bandwidth: tuple[float, ...] = (1e9, 1e8)
 
 
-QUICK = Sizes(TINY, 4, 4, None, images=10_000, machines=3)
+TINY_SIZES = Sizes(TINY, 4, 4, None, images=10_000, machines=3)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """What to measure; `scratch` is a folder for files."""
     if missing_dask():
         return
-    sizes = QUICK if options.quick else Sizes()
+    sizes = TINY_SIZES if options.tiny else Sizes()
     yield Case("overheads", partial(overheads, sizes, options, scratch))
     yield Case("two workers", partial(workers, sizes, options, scratch))
 

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from recordings.parallel import cores
 
 VECTORS = ("avx2", "avx512f", "avx512_vnni", "amx_tile", "asimd")  # instructions that speeds depend on, as Linux says
@@ -31,6 +33,11 @@ def machine() -> dict[str, Any]:
         "load": os.getloadavg()[0],
         "system": platform.platform(),
     }
+
+
+def busy(seconds: float = 2.0) -> float:
+    """The share of all cores that other processes use meanwhile."""
+    return float(psutil.cpu_percent(seconds)) / 100
 
 
 def versions() -> dict[str, str]:

@@ -36,12 +36,12 @@ CLASSES = 10
 STAGES = (64, 128, 256, 512)  # channels
 PLANES = 3
 SIZES = (64, 224)
-QUICK = (32,)
+TINY_SIZES = (32,)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """What to measure; `scratch` is a folder for files."""
-    sizes = QUICK if options.quick else SIZES
+    sizes = TINY_SIZES if options.tiny else SIZES
     for size in sizes:
         yield Case(f"SEW-ResNet-18, {size}×{size}", partial(compare, size, options), KEEP_FREED_MEMORY)
     if not missing_lava():
@@ -73,7 +73,7 @@ def compare(size: int, options: Options) -> Iterator[Row]:
         yield Row(case, way, "ms/image", scaled(found.seconds, 1000), note=notes.get(way, ""))
     if "SpikingJelly" in timed:
         ratios = quotients(timed["SpikingJelly"].seconds, timed["event"].seconds)
-        yield Row(case, "SpikingJelly ÷ event", "×", ratios, at_least=None if options.quick else 1.0)
+        yield Row(case, "SpikingJelly ÷ event", "×", ratios, at_least=None if options.tiny else 1.0)
 
 
 def on_lava(size: int, options: Options, scratch: Path) -> Iterator[Row]:
@@ -82,7 +82,7 @@ def on_lava(size: int, options: Options, scratch: Path) -> Iterator[Row]:
     timed = simulate(network, "event", RATE, options.repeats + 1, options.seed, scratch)
     case = f"SEW-ResNet-18, {size}×{size}"
     about = f"{len(network.layers)} layers, input at {RATE:.0%} at each of {network.timesteps} steps; {cores()} cores"
-    at_most = None if options.quick else 50.0
+    at_most = None if options.tiny else 50.0
     yield Row(case, "Lava", "ms/step", scaled(timed.steps, 1000), at_most=at_most, note=about)
 
 

@@ -44,14 +44,14 @@ class Sizes:
     of_maps: tuple[float, ...] = (0.05, 0.2)
 
 
-QUICK = Sizes(TINY, (0.1, 0.2), {}, (0.2,))
+TINY_SIZES = Sizes(TINY, (0.1, 0.2), {}, (0.2,))
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """What to measure; `scratch` is a folder for files. Nothing where Lava cannot run."""
     if missing_lava():
         return
-    sizes = QUICK if options.quick else Sizes()
+    sizes = TINY_SIZES if options.tiny else Sizes()
     for rate in sizes.rates:
         yield Case(f"{rate:.0%} firing", partial(event_models, sizes, rate, options, scratch))
     for rate in sizes.of_maps:

@@ -25,7 +25,7 @@ class Options(Section):
 
     repeats: int = Field(5, ge=1, description="how often everything is timed, after a first time that does not count")
     seed: int = Field(0, ge=0, description="seed of the weights and inputs")
-    quick: bool = Field(False, description="small sizes, to try the command: its figures say nothing")
+    tiny: bool = Field(False, description="small sizes, to try the command: its figures say nothing")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def first_calls(
     The second begins the process of the cases that follow it in `environment`; what else these compile, they do in
     their first turn, which is not counted. `first` measures, and is told how: "compiling", …
     """
-    if not options.quick:
+    if not options.tiny:
         yield Case("first call, compiling", partial(first, "compiling"), {"NUMBA_CACHE_DIR": str(scratch / "numba")})
     yield Case("first call", partial(first, "numba's cache, or compiling if it is cold"), environment)
 

@@ -16,7 +16,7 @@ def missing(benchmark: str) -> str:
         return missing_lava()
     if benchmark == "distributed":
         return missing_dask()
-    return missing_spikingjelly() if benchmark in ("simulate", "graphs", "train", "record") else ""
+    return missing_spikingjelly() if benchmark in ("quick", "simulate", "graphs", "train", "record") else ""
 
 
 def missing_lava() -> str:

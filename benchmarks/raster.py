@@ -57,7 +57,7 @@ class Sizes:
     small_recorded: int = 256
 
 
-QUICK = Sizes(TINY, (0.2,), 2, 4, {}, TINY, 20)
+TINY_SIZES = Sizes(TINY, (0.2,), 2, 4, {}, TINY, 20)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Store:
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """What to measure; `scratch` is a folder for files."""
-    sizes = QUICK if options.quick else Sizes()
+    sizes = TINY_SIZES if options.tiny else Sizes()
     for rate in sizes.rates:
         yield Case(f"files, {rate:.0%} firing", partial(files, sizes, rate, options, scratch))
         yield Case(f"recording, {rate:.0%} firing", partial(recording, sizes, rate, options, scratch))

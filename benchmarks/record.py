@@ -40,12 +40,12 @@ class Sizes:
     flat: float | None = 1.1
 
 
-QUICK = Sizes(TINY, TINY, 2, 2, (1, 2), None, None)
+TINY_SIZES = Sizes(TINY, TINY, 2, 2, (1, 2), None, None)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """What to measure; `scratch` is a folder for files."""
-    sizes = QUICK if options.quick else Sizes()
+    sizes = TINY_SIZES if options.tiny else Sizes()
     libraries = ["snnTorch"] + ([] if missing_spikingjelly() else ["SpikingJelly"])
     for library in libraries:
         yield Case(f"{library}, time", partial(speed, sizes, library, options, scratch), KEEP_FREED_MEMORY)

@@ -48,7 +48,7 @@ class Sizes:
     first: tuple[float | None, float | None, float | None] = (0.1, 0.5, 4.0)
 
 
-QUICK = Sizes(
+TINY_SIZES = Sizes(
     ("--samples", "1", "--conversion.timesteps", "64", "--conversion.calibration", "2"),
     2,
     (2, 6),
@@ -62,7 +62,7 @@ QUICK = Sizes(
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """What to measure; `scratch` is a folder for files."""
-    sizes = QUICK if options.quick else Sizes()
+    sizes = TINY_SIZES if options.tiny else Sizes()
     yield Case("first commands", partial(first_commands, sizes, options, scratch))
     yield Case("a converted network", partial(converted, sizes, options, scratch))
     yield Case("image files", partial(image_files, sizes, options, scratch))

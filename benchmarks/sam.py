@@ -57,12 +57,12 @@ class Sizes:
 
 
 TINY: Shape = (8, 4, 4)
-QUICK = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4), None, None, None)
+TINY_SIZES = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4), None, None, None)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """What to measure; `scratch` is a folder for files."""
-    sizes = QUICK if options.quick else Sizes()
+    sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, {})
     yield Case("images", partial(flat, sizes, options))
     for shape, timesteps in sizes.layers:

@@ -64,7 +64,7 @@ class Sizes:
     flat: float | None = 1.1  # the most that the end of a sweep may cost relative to its beginning
 
 
-QUICK = Sizes(
+TINY_SIZES = Sizes(
     design=TINY,
     small=TINY,
     batches=((2, 1),),
@@ -81,7 +81,7 @@ QUICK = Sizes(
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """What to measure; `scratch` is a folder for files."""
-    sizes = QUICK if options.quick else Sizes()
+    sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
     for rate in (0.1, 0.2):
         for images, batch in sizes.batches:
@@ -160,7 +160,12 @@ def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path)
 
 
 def against_peers(
-    case: str, way: str, speeds: Mapping[str, tuple[float, ...]], peers: Iterable[str], target: float | None
+    case: str,
+    way: str,
+    speeds: Mapping[str, tuple[float, ...]],
+    peers: Iterable[str],
+    target: float | None,
+    loop_target: float | None = None,
 ) -> Iterator[Row]:
     """How many times the speed of the best library, and of the loop in PyTorch alone."""
     best = max(set(peers) - {LOOP}, key=lambda peer: median(speeds[peer]))
@@ -168,7 +173,9 @@ def against_peers(
         case, f"{way} ÷ {best}", "×", quotients(speeds[way], speeds[best]), at_least=target, note="the best library"
     )
     if LOOP in peers:
-        yield Row(case, f"{way} ÷ {LOOP}", "×", quotients(speeds[way], speeds[LOOP]), note="written by hand")
+        ratios = quotients(speeds[way], speeds[LOOP])
+        note = f"written by hand, {precision(LOOP)}"
+        yield Row(case, f"{way} ÷ {LOOP}", "×", ratios, at_least=loop_target, note=note)
 
 
 def precision(peer: str) -> str:

@@ -46,12 +46,12 @@ class Sizes:
     target: float | None = 75.0
 
 
-QUICK = Sizes(NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=6), 16, 4, None)
+TINY_SIZES = Sizes(NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=6), 16, 4, None)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """What to measure; `scratch` is a folder for files."""
-    sizes = QUICK if options.quick else Sizes()
+    sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
     yield Case(
         "freed memory kept", partial(compare, sizes, "freed memory kept", sizes.target, options), KEEP_FREED_MEMORY
@@ -61,7 +61,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
 
 def first(how: str) -> Iterator[Row]:
     """The first training step with the fused operation."""
-    yield first_call("fused", how, Step(spiking_network(QUICK, fused=True), QUICK, seed=0))
+    yield first_call("fused", how, Step(spiking_network(TINY_SIZES, fused=True), TINY_SIZES, seed=0))
 
 
 def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""The command from end to end, with --quick."""
+"""The command from end to end, with --tiny."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks.measurement import KEEP_FREED_MEMORY, Options, Row
 from benchmarks.optional import missing
+from recordings.errors import InputError
 
-QUICK = ("--quick", "--repeats", "1")
+TINY = ("--tiny", "--repeats", "1")
 
 
 def rows_by_way(path: Path, name: str) -> dict[str, list[dict]]:
@@ -25,11 +26,11 @@ def rows_by_way(path: Path, name: str) -> dict[str, list[dict]]:
 
 
 def test_sam_writes_json_and_a_plot(tmp_path, capsys):
-    command.main(["sam", *QUICK, "--out", str(tmp_path)])
+    command.main(["sam", *TINY, "--out", str(tmp_path)])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmarks.json", "sam.png"]
     result = json.loads((tmp_path / "benchmarks.json").read_text())
-    assert result["command"] == f"python -m benchmarks sam --quick --repeats 1 --out {tmp_path}"
-    assert result["options"] == {"repeats": 1, "seed": 0, "quick": True}
+    assert result["command"] == f"python -m benchmarks sam --tiny --repeats 1 --out {tmp_path}"
+    assert result["options"] == {"repeats": 1, "seed": 0, "tiny": True}
     assert {"cpu", "vectors", "cores", "memory", "load", "system"} == set(result["machine"])
     assert {"python", "numpy", "numba", "torch", "snntorch"} <= set(result["versions"])
     assert result["commit"]
@@ -45,7 +46,7 @@ def test_sam_writes_json_and_a_plot(tmp_path, capsys):
 
 
 def test_raster_leaves_no_files_behind(tmp_path):
-    command.main(["raster", *QUICK, "--out", str(tmp_path)])
+    command.main(["raster", *TINY, "--out", str(tmp_path)])
     assert [path.name for path in tmp_path.iterdir()] == ["benchmarks.json"]
     rows = rows_by_way(tmp_path / "benchmarks.json", "raster")
     assert {"spikesam", "bits, gzip 1", "bool, gzip 4", "events, shuffle, gzip 1"} <= set(rows)
@@ -57,7 +58,7 @@ def test_lava_measures_both_kinds_of_models_and_none(tmp_path):
     """In this process: each case, of which the command would send every one to a process of its own."""
     rows = [
         row
-        for case in importlib.import_module("benchmarks.lava").cases(Options(repeats=1, quick=True), tmp_path)
+        for case in importlib.import_module("benchmarks.lava").cases(Options(repeats=1, tiny=True), tmp_path)
         if case.name != "20% firing"  # measured as at 10 %
         for row in case.rows()
     ]
@@ -78,7 +79,7 @@ def test_lava_measures_both_kinds_of_models_and_none(tmp_path):
 def test_peers_stand_beside_this_project(name, tmp_path):
     """In this process, which is faster to start: one case of those that the command would send to others."""
     module = importlib.import_module(f"benchmarks.{name}")
-    cases = [case for case in module.cases(Options(repeats=1, quick=True), tmp_path) if case.name != "first call"]
+    cases = [case for case in module.cases(Options(repeats=1, tiny=True), tmp_path) if case.name != "first call"]
     ways = {row.way: row.median for row in cases[0].rows()}
     assert {"simulate": {"event", "torch"}, "train": {"fused", "not fused"}}[name] | {"snnTorch"} <= set(ways)
     assert ("SpikingJelly" in ways) == (not missing(name))
@@ -86,9 +87,26 @@ def test_peers_stand_beside_this_project(name, tmp_path):
     assert cases[0].environment == KEEP_FREED_MEMORY  # peers get the settings that training has
 
 
+def test_a_change_is_seen_beside_the_peers(tmp_path: Path) -> None:
+    cases = importlib.import_module("benchmarks.quick").cases(Options(repeats=1, tiny=True), tmp_path)
+    rows = [row for case in cases if case.name.startswith("small network") for row in case.rows()]
+    assert [row.median > 0 for row in rows] == len(rows) * [True]
+    ratios = [row for row in rows if row.way == "event ÷ PyTorch loop"]
+    assert [row.case for row in ratios] == [f"small network × {factor}, batch 8" for factor in (1, 2, 4)]
+    for case, way, number in ((row.case, row.way, row.median) for row in ratios):
+        each = {row.way: row.median for row in rows if row.case == case}
+        assert number == pytest.approx(each["event"] / each["PyTorch loop"]), way
+
+
+def test_a_busy_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.quick.busy", lambda: 0.5)
+    with pytest.raises(InputError, match=r"^the machine is busy \(50% of its cores, at most 15%\); end what else"):
+        next(importlib.import_module("benchmarks.quick").cases(Options(), tmp_path))
+
+
 @pytest.mark.parametrize("measured", ["time", "memory", "many images"])
 def test_recording_stands_beside_monitors_of_the_libraries(measured, tmp_path):
-    cases = list(importlib.import_module("benchmarks.record").cases(Options(repeats=1, quick=True), tmp_path))
+    cases = list(importlib.import_module("benchmarks.record").cases(Options(repeats=1, tiny=True), tmp_path))
     chosen = [case for case in cases if case.name.startswith("snnTorch") and case.name.endswith(measured)]
     assert [case.alone for case in chosen] == ([False] if measured == "time" else [True] * 3)
     rows = [row for case in chosen for row in case.rows()]
@@ -123,11 +141,11 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     [
         (
             ["simlate"],
-            "NAME: got 'simlate', expected one of lava, simulate, graphs, sam, train, record, road, distributed, "
-            "raster or all; did you mean 'simulate'?",
+            "NAME: got 'simlate', expected one of quick, lava, simulate, graphs, sam, train, record, road, "
+            "distributed, raster or all; did you mean 'simulate'?",
         ),
         (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),
-        (["sam", "--quik"], "unknown option --quik; did you mean --quick?"),
+        (["sam", "--tinny"], "unknown option --tinny; did you mean --tiny?"),
     ],
 )
 def test_bad_options_are_one_line(arguments, reason, capsys):

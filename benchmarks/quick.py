@@ -1,0 +1,63 @@
+"""What a change does to speed, in less than ten minutes: ratios to the peers, on a machine that does nothing else.
+
+The best library and a loop in PyTorch alone simulate the same spikes; the loop computes in the type that the processor
+convolves fastest, bfloat16 or float32, this project in exact fixed point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from backends.event.backend import EventBackend
+from backends.network.quantise import quantise
+from recordings.errors import InputError
+
+from . import train
+from .environment import busy, machine
+from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_calls, per, race
+from .networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
+from .simulate import BATCH, RATE, against_peers, first, run, theirs
+
+BUSY = 0.15  # share of all cores that others may use
+WANTED = {"amx_tile": 2.0, "avx512_vnni": 4.0}  # times the speed of the loop, VGG11; by instructions, the best first
+WANTED_ELSE, WANTED_ALONE, WANTED_SMALL = 3.5, 2.5, 2.0
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """What to measure; `scratch` is a folder for files.
+
+    Raises
+    ------
+    InputError : if the machine is busy
+    """
+    if not options.tiny and (share := busy()) > BUSY:
+        raise InputError(f"the machine is busy ({share:.0%} of its cores, at most {BUSY:.0%}); end what else runs")
+    vectors = machine()["vectors"]
+    wide = next((wanted for name, wanted in WANTED.items() if name in vectors), WANTED_ELSE)
+    measured = [
+        ("VGG11, batch 8", VGG11, BATCH, wide),
+        ("VGG11, one image alone", VGG11, 1, WANTED_ALONE),
+        *((f"small network × {factor}, batch 8", SMALL.widened(factor), BATCH, WANTED_SMALL) for factor in (1, 2, 4)),
+    ]
+    yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
+    for name, design, images, wanted in measured:
+        measure = partial(simulated, name, TINY if options.tiny else design, images)
+        yield Case(name, partial(measure, None if options.tiny else wanted, options), KEEP_FREED_MEMORY)
+    sizes = train.TINY_SIZES if options.tiny else train.Sizes()
+    yield Case("training", partial(train.compare, sizes, "training", sizes.target, options), KEEP_FREED_MEMORY)
+
+
+def simulated(case: str, design: Design, images: int, wanted: float | None, options: Options) -> Iterator[Row]:
+    """The event backend beside the peers, and how many times their speed it has."""
+    network = random_network(design, RATE, options.seed)
+    spikes = random_spikes(network.input_shape, network.timesteps, images, RATE, options.seed)
+    peers = theirs(network, spikes)
+    ways = {"event": partial(run, EventBackend(), quantise(network), spikes)} | peers
+    speeds = {way: per(images, timed.seconds) for way, timed in race(ways, options.repeats).items()}
+    best = max(median(speed) for speed in speeds.values())
+    for way, speed in speeds.items():
+        yield Row(case, way, "images/s", speed, note="the fastest" if median(speed) == best else "")
+    yield from against_peers(case, "event", speeds, peers, None, wanted)
