@@ -86,7 +86,8 @@ def simulate(
     labels : (N,) int, the classes of an array's samples; -1 where unknown
     out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in memory. The same call
         again returns the finished raster that is there; a raster of other arguments is refused
-    backend : "event", "torch", "lava", or "auto" for torch where there is a CUDA device and event otherwise
+    backend : "event", "torch", "lava", or "auto" for torch where there is a CUDA device and event otherwise;
+        before event was ever compiled here, little work is done by torch too, whose bits in fixed point are the same
     precision : "fixed" for integers, "float32" for the network's own numbers
     seed : of the order of samples and of the Poisson spikes
     **options : `device`, `batch_size`, `resume`, `client`, `tracker`; see
@@ -135,6 +136,10 @@ def simulate(
     contents = getattr(source, "contents", ())
     spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=contents)
     job = Job(spec, graph, Parts(source), simulator, choice, batch_size)
+    if backend == "auto" and client is None:
+        from .first_run import on_torch_at_first  # imports numba, which other backends need not
+
+        job = on_torch_at_first(job, tracker.say)
     if out is None:
         return _in_memory(job, tracker)
     folder = Path(out)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import spikesam
 from pipeline import run
 from pipeline.config import read_config
 from pipeline.engine import first_run
@@ -68,6 +69,17 @@ def test_a_small_run_that_is_open_on_what_is_on_torch(options: list[str], starte
     assert (job.backend.name, job.spec.header.backend) == ("torch", "torch")
     assert job.choice == ("torch", "cpu", "event", None)
     assert len(started) == 1
+
+
+def test_simulate_is_on_torch_at_first(
+    options: list[str], started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, images = options[1], options[3]
+    with spikesam.simulate(checkpoint, images, samples=2) as first:
+        assert first.header.backend == "torch"
+        assert capsys.readouterr().err.startswith("this first run is on torch; process ")
+        with spikesam.simulate(checkpoint, images, samples=2, backend="event") as second:
+            assert first.raster_digest == second.raster_digest
 
 
 @pytest.mark.parametrize("which", ["large", "chosen", "compiled", "without torch"])
