@@ -29,8 +29,9 @@ examples:
 Every sample gets its maps summed over the steps that can still change the answer. Maps step by step take T times the
 room; the raster holds all that is needed to make them again.
 
-SAM shows where a layer is busy, whatever the answer. Relevance shows which spikes the predicted class rests on; it
-needs the network that was recorded, which a run leaves beside its raster. The other methods need a network and images.
+SAM shows where a layer is busy, whatever the answer. Relevance shows which spikes the predicted class rests on,
+variance-relevance which spikes set the classes apart, whichever wins; they need the network that was recorded, which a
+run leaves beside its raster. The other methods need a network and images.
 """
 
 
@@ -42,7 +43,7 @@ class Common(BaseModel):
     source: Positional[str] = Field(description="folder of a run, or a raster file; or a network, by name or file")
     out: Annotated[Path | None, Field(description="file for the maps (HDF5); beside the raster if not given")] = None
     method: Literal[tuple(offline_methods())] = Field(  # type: ignore[valid-type]
-        DEFAULT, description="sam and relevance map a raster, the others a network and images"
+        DEFAULT, description="sam, relevance and variance-relevance map a raster, the others a network and images"
     )
     layers: tuple[str, ...] = Field((), description="layers by name or number; all with a spatial extent if not given")
     steps: KeptSteps = "pictured"

@@ -45,6 +45,8 @@ def explain(
                                                                               `include_current`
     "relevance"               which spikes the predicted class rests on, see  a raster; `network`, `rule`
                               :mod:`pipeline.maps.relevance`
+    "variance-relevance"      which spikes set the logits apart, whichever    a raster; `network`
+                              class wins
     "grad-cam"                what speaks for the class in a layer, by        a network; `data`, `samples`, `seed`,
                               gradients: Grad-CAM of an ANN,                  `download`
                               "snn-grad-cam" of a spiking network

@@ -39,8 +39,9 @@ Bach et al. 2015, PLoS ONE 10, e0130140: layer-wise relevance propagation.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,19 +51,22 @@ from backends.network import Input, Layer, Network, NetworkError, Source, Spikin
 from .correlation import Floats, correlate, pooled, spread, to_winners, unpooled, winners, won
 
 Rule = Literal["signed", "positive"]
+Target = int | NDArray[np.float64]
 Spikes = NDArray[np.bool_]
 Part = tuple[Floats, Floats]  # weights, and the gain of every step: (1, C, 1, 1) or (T, C, 1, 1)
 
 
-def relevance(network: Network, spikes: Sequence[Spikes], target: int, rule: Rule = "signed") -> list[Floats]:
-    """Relevance of the spikes of one sample for one class, in the last layers of a network.
+def relevance(
+    network: Network, spikes: Sequence[Spikes], target: Target, rule: Rule | type[RelevanceLayer] = "signed"
+) -> list[Floats]:
+    """Relevance of the spikes of one sample for one class, or for a weighted sum of logits, in a network's last layers.
 
     Parameters
     ----------
     network : spiking, as it was recorded
     spikes : (T, C, H, W) bool of some last layers in order of depth, the input the first of all; at least one
-    target : the class
-    rule : how relevance is divided
+    target : the class; or (classes,), what each logit counts
+    rule : how relevance is divided; a class divides it in another way
 
     Returns
     -------
@@ -83,9 +87,10 @@ def relevance(network: Network, spikes: Sequence[Spikes], target: int, rule: Rul
     names = network.raster_names[-len(spikes) :]
     fired = dict(zip(names, spikes, strict=True))
     found = {name: np.zeros(each.shape) for name, each in fired.items()}
-    found[names[-1]] += readout_relevance(network, spikes[-1], target, rule)
+    of_rule = RULES[rule] if isinstance(rule, str) else rule
+    found[names[-1]] += readout_relevance(network, spikes[-1], target, exciting=of_rule.exciting)
     layers = [
-        _Layer(layer, inputs, fired, rule)
+        of_rule(layer, inputs, fired)
         for layer, inputs in zip(network.layers, network.inputs, strict=True)
         if layer.name in found and all(source.layer in found for each in inputs for source in each.sources)
     ]
@@ -97,80 +102,150 @@ def relevance(network: Network, spikes: Sequence[Spikes], target: int, rule: Rul
     return list(found.values())
 
 
-def readout_relevance(network: Network, fired: Spikes, target: int, rule: Rule) -> Floats:
-    """The terms of a logit, (T, C, H, W), that the last layer's spikes add; by the rule "positive" those above 0."""
+def variance_relevance(network: Network, spikes: Sequence[Spikes]) -> list[Floats]:
+    """Relevance, by the rule "signed", of the variance over the K logits z, which no class is chosen for.
+
+    With the mean logit m, Σ_k (z_k - m)² / K = Σ_k (z_k - m) z_k / K: a sum of logits with these weights, which are
+    those that the network itself gave. So what reaches the input is the variance, less what biases caused.
+
+    Parameters
+    ----------
+    network, spikes : see :func:`relevance`
+
+    Returns
+    -------
+    (T, C, H, W) float64 of each of these layers, in squared units of the logits
+    """
+    logits = logits_of(network, spikes[-1])
+    return relevance(network, spikes, (logits - logits.mean()) / len(logits))
+
+
+def readout_relevance(network: Network, fired: Spikes, target: Target, *, exciting: bool = False) -> Floats:
+    """The terms of a logit, or of a weighted sum of them, (T, C, H, W), that the last layer's spikes add.
+
+    Parameters
+    ----------
+    exciting : leave out those below 0
+    """
+    weight = network.readout.weight
+    row = weight[target] if isinstance(target, int) else target @ weight
+    terms: Floats = fired * row.reshape(fired.shape[1:]) * _counted(network)[:, None, None, None]
+    return np.maximum(terms, 0) if exciting else terms
+
+
+def logits_of(network: Network, last: Spikes) -> Floats:
+    """(classes,) logits of the last layer's spikes (T, C, H, W)."""
+    readout, counted = network.readout, _counted(network)
+    arrived: Floats = np.tensordot(counted, last, 1).ravel()
+    bias = np.broadcast_to(np.asarray(readout.bias, np.float64), (len(counted), len(readout.weight)))
+    return readout.weight @ arrived + counted @ bias
+
+
+def _counted(network: Network) -> Floats:
+    """(T,) what one unit that reaches the readout at a step adds to the logit."""
     readout, timesteps = network.readout, network.timesteps
-    left = readout.leak ** np.arange(timesteps - 1, -1, -1.0) * readout.scale / timesteps
-    terms: Floats = fired * readout.weight[target].reshape(fired.shape[1:]) * left[:, None, None, None]
-    return np.maximum(terms, 0) if rule == "positive" else terms
+    counted: Floats = readout.leak ** np.arange(timesteps - 1, -1, -1.0) * readout.scale / timesteps
+    return counted
 
 
-class _Layer:
+class RelevanceLayer(ABC):
     """A layer whose relevance is passed back to what it reads, a step at a time, from the last one on.
 
     Parameters
     ----------
     layer, inputs : its neurons, and all that it reads
     fired : spikes of every layer by name, (T, C, H, W)
-    rule : how relevance is divided
+
+    Attributes
+    ----------
+    exciting : whether relevance goes to what excites alone
+    neuron, fired, kept, membrane : its neurons; spikes, what was left of the step before, and membranes, (T, C, H, W)
+    per_membrane, own : of the step after: relevance per unit of the membrane, and what its reset gives to spikes
     """
 
-    def __init__(self, layer: Layer, inputs: Sequence[Input], fired: Mapping[str, Spikes], rule: Rule) -> None:
-        self.name, self.neuron, self.rule = layer.name, layer.spiking_neuron, rule
+    exciting: ClassVar[bool] = False
+
+    def __init__(self, layer: Layer, inputs: Sequence[Input], fired: Mapping[str, Spikes]) -> None:
+        self.name, self.neuron = layer.name, layer.spiking_neuron
         self.fired = fired[layer.name]
-        self.inputs = [_Input(each, fired, self.fired.shape, rule) for each in inputs]
+        self.inputs = [_Input(each, fired, self.fired.shape, self.exciting) for each in inputs]
         currents = np.zeros(self.fired.shape)
         for t in range(1, len(currents)):
             currents[t] = sum(each.current(t) for each in self.inputs)
         self.kept, self.membrane = _membranes(self.neuron, currents, self.fired)
-        if rule == "positive":
-            excited = np.zeros(self.fired.shape)
-            for t in range(1, len(excited)):
-                excited[t] = sum(each.exciting(t) for each in self.inputs)
-            self.excited = _outlasting(self.neuron, excited)
-        # Of the step after: relevance per unit of current and of membrane, and what the reset there gives to spikes.
         self.per_current = self.per_membrane = self.own = np.zeros(self.fired.shape[1:])
 
     def pass_back(self, t: int, found: Mapping[str, Floats]) -> None:
         """Add to the relevance of the spikes that drove step t, from that of the spikes it fired."""
-        share = self._signed if self.rule == "signed" else self._positive
-        self.per_current = share(t, found[self.name][t]) + _by_channel(self.neuron.synaptic_leak) * self.per_current
+        share = self.share(t, found[self.name][t] + self.own)
+        self.per_current = share + by_channel(self.neuron.synaptic_leak) * self.per_current
         for each in self.inputs:
             each.pass_back(t, self.per_current, found)
 
-    def _signed(self, t: int, relevance: Floats) -> Floats:
-        """c[t]: each part of the membrane has its share."""
-        fired, neuron = self.fired, self.neuron
-        leak, subtracted = map(_by_channel, (neuron.leak, neuron.subtracted))
-        left = leak * (1 - fired[t]) if neuron.reset == "zero" else leak
-        held = np.where(fired[t], self.membrane[t], 0)
-        self.per_membrane = _divided(relevance + self.own, held) + left * self.per_membrane
-        if neuron.min_v_mem is not None:
-            self.per_membrane = self.per_membrane * (self.membrane[t] > _by_channel(neuron.min_v_mem))
-        if neuron.reset != "zero":
-            self.own = -subtracted * self.per_membrane * fired[t - 1]
-        return self.per_membrane
+    @abstractmethod
+    def share(self, t: int, relevance: Floats) -> Floats:
+        """Relevance per unit of the current of step t, for that of the spikes of step t; notes it of the membrane."""
 
-    def _positive(self, t: int, relevance: Floats) -> Floats:
-        """c[t] I[t]⁺ / E[t]: what raised the membrane has its share."""
+    def left(self, t: int) -> Any:
+        """The part of the membrane of step t that the next step keeps, before anything is subtracted."""
+        leak = by_channel(self.neuron.leak)
+        return leak * (1 - self.fired[t]) if self.neuron.reset == "zero" else leak
+
+    def note(self, t: int, per_membrane: Floats) -> Floats:
+        """Keep what there is per unit of the membrane for step t - 1: none where it was held at its lowest."""
+        neuron = self.neuron
+        if neuron.min_v_mem is not None:
+            per_membrane = per_membrane * (self.membrane[t] > by_channel(neuron.min_v_mem))
+        if neuron.reset != "zero":
+            self.own = -by_channel(neuron.subtracted) * per_membrane * self.fired[t - 1]
+        self.per_membrane = per_membrane
+        return per_membrane
+
+
+class SignedShares(RelevanceLayer):
+    """Each part of the membrane has its exact share."""
+
+    def share(self, t: int, relevance: Floats) -> Floats:
+        """c[t]."""
+        held = np.where(self.fired[t], self.membrane[t], 0)
+        return self.note(t, _divided(relevance, held) + self.left(t) * self.per_membrane)
+
+
+class PositiveShares(RelevanceLayer):
+    """What raised the membrane has its share."""
+
+    exciting = True
+
+    def __init__(self, layer: Layer, inputs: Sequence[Input], fired: Mapping[str, Spikes]) -> None:
+        super().__init__(layer, inputs, fired)
+        excited = np.zeros(self.fired.shape)
+        for t in range(1, len(excited)):
+            excited[t] = sum(each.excitation(t) for each in self.inputs)
+        self.excited = _outlasting(self.neuron, excited)
+
+    def share(self, t: int, relevance: Floats) -> Floats:
+        """c[t] I[t]⁺ / E[t]."""
         kept = np.maximum(self.kept[t], 0)
         current = np.maximum(self.membrane[t] - self.kept[t], 0)
-        per_membrane = _divided(relevance + self.own, kept + current)
+        per_membrane = _divided(relevance, kept + current)
         self.own = kept * per_membrane
         return _divided(current * per_membrane, self.excited[t])
+
+
+RULES: Mapping[Rule, type[RelevanceLayer]] = {"signed": SignedShares, "positive": PositiveShares}
 
 
 class _Input:
     """One input of a layer: the currents that recorded spikes caused, and the way back to these spikes."""
 
-    def __init__(self, each: Input, fired: Mapping[str, Spikes], shape: tuple[int, ...], rule: Rule) -> None:
+    def __init__(self, each: Input, fired: Mapping[str, Spikes], shape: tuple[int, ...], exciting: bool) -> None:
         self.input, self.fired = each, fired
         weight = np.ones(1) if each.weight is None else each.averaged_weight.astype(np.float64)
         gain = np.asarray(each.gain * 2.0**-each.shift, np.float64)[..., None, None]
         self.whole: Part = (weight, gain)
         # What a spike adds, or what it excites, by the sign with which it comes.
         self.parts: dict[int, list[Part]] = {sign: [(weight, sign * gain)] for sign in (1, -1)}
-        if rule == "positive":
+        if exciting:
             self.parts = {
                 sign: [(np.maximum(half * weight, 0), np.maximum(sign * half * gain, 0)) for half in (1, -1)]
                 for sign in (1, -1)
@@ -188,7 +263,7 @@ class _Input:
         found: Floats = _at(gain, t) * won(self.input, arrived, self.places[t])
         return found
 
-    def exciting(self, t: int) -> Floats:
+    def excitation(self, t: int) -> Floats:
         """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are."""
         found = np.zeros(self.places.shape[1:])
         for source, before in self._arrived(t):
@@ -214,7 +289,7 @@ class _Input:
 
 def _membranes(neuron: SpikingNeuron, currents: Floats, fired: Spikes) -> tuple[Floats, Floats]:
     """What was left of each membrane from the step before, and the membrane, in place of the currents."""
-    leak, subtracted = map(_by_channel, (neuron.leak, neuron.subtracted))
+    leak, subtracted = map(by_channel, (neuron.leak, neuron.subtracted))
     bias = neuron.bias[..., None, None]
     for t in range(1, len(currents)):
         currents[t] += _at(bias, t)
@@ -224,13 +299,13 @@ def _membranes(neuron: SpikingNeuron, currents: Floats, fired: Spikes) -> tuple[
         kept[t] = left * ~fired[t - 1] if neuron.reset == "zero" else left - subtracted * fired[t - 1]
         membrane[t] += kept[t]
         if neuron.min_v_mem is not None:
-            np.maximum(membrane[t], _by_channel(neuron.min_v_mem), out=membrane[t])
+            np.maximum(membrane[t], by_channel(neuron.min_v_mem), out=membrane[t])
     return kept, membrane
 
 
 def _outlasting(neuron: SpikingNeuron, currents: Floats) -> Floats:
     """Currents with what is left of those before; changed in place."""
-    outlasting = _by_channel(neuron.synaptic_leak)
+    outlasting = by_channel(neuron.synaptic_leak)
     if np.any(outlasting):
         for t in range(1, len(currents)):
             currents[t] += outlasting * currents[t - 1]
@@ -248,6 +323,6 @@ def _divided(values: Floats, by: Floats) -> Floats:
     return np.divide(values, by, out=np.zeros_like(values), where=by > 0)
 
 
-def _by_channel(constant: Any) -> Any:
+def by_channel(constant: Any) -> Any:
     """A number as it is, (C,) as (C, 1, 1)."""
     return np.asarray(constant)[..., None, None] if np.ndim(constant) else constant

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
 from backends.network.quantise import quantise
-from pipeline.maps.relevance import readout_relevance, relevance
+from pipeline.maps.relevance import (
+    SignedShares,
+    by_channel,
+    logits_of,
+    readout_relevance,
+    relevance,
+    variance_relevance,
+)
 from pipeline.networks.train.export import export_network
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference
@@ -138,7 +145,7 @@ def test_relevance_is_kept_from_the_logit_to_the_input(network: Network) -> None
     fired = [raster[:, 0] for raster in rasters]
     for found in relevance(network, fired, 1, "signed"):
         assert found.sum() == pytest.approx(readout[0, 1] / 6, rel=1e-6, abs=1e-5)
-    speaking = readout_relevance(network, fired[-1], 1, "positive").sum()
+    speaking = readout_relevance(network, fired[-1], 1, exciting=True).sum()
     for found, of_layer in zip(relevance(network, fired, 1, "positive"), fired, strict=True):
         assert found.sum() == pytest.approx(speaking, rel=1e-6, abs=1e-6)
         assert found.min() >= 0 and not found[~of_layer].any()
@@ -220,7 +227,7 @@ def test_relevance_is_kept_over_sums_recurrence_and_loops(loop: bool) -> None:
     assert all(raster.any() for raster in fired)
     signed, positive = (relevance(network, fired, 1, rule) for rule in ("signed", "positive"))
     assert signed[0].sum() == pytest.approx(readout[0, 1] / 10, rel=1e-6, abs=1e-6)
-    assert positive[0].sum() == pytest.approx(readout_relevance(network, fired[-1], 1, "positive").sum(), rel=1e-6)
+    assert positive[0].sum() == pytest.approx(readout_relevance(network, fired[-1], 1, exciting=True).sum(), rel=1e-6)
     for found, raster in zip(positive, fired, strict=True):
         assert found.min() >= 0 and not found[~raster].any()
     with pytest.raises(
@@ -252,3 +259,118 @@ def test_a_spike_that_is_subtracted_speaks_against_by_hand() -> None:
     assert fired[1].ravel().tolist() == [False, True, True, False]
     assert relevance(network, fired, 0, "signed")[0].ravel().tolist() == pytest.approx([0.4, 0.6, 0, 0])
     assert relevance(network, fired, 0, "positive")[0].ravel().tolist() == pytest.approx([0.5, 0.5, 0, 0])
+
+
+class Accounting(SignedShares):
+    """The rule "signed", which counts what leaves: to biases, and at membranes that stood at their `min_v_mem`."""
+
+    to_biases = to_lowest = 0.0
+    divisors: list[float]
+
+    def pass_back(self, t: int, found: Any) -> None:
+        spiked = self.fired[t] & (found[self.name][t] != 0)
+        Accounting.divisors += (self.membrane[t] / by_channel(self.neuron.threshold))[spiked].tolist()
+        super().pass_back(t, found)
+        bias = self.neuron.bias[(t - 1) % len(self.neuron.bias)][:, None, None]
+        Accounting.to_biases += float((bias * self.per_current).sum())
+
+    def note(self, t: int, per_membrane: Any) -> Any:
+        if self.neuron.min_v_mem is not None:
+            held = self.membrane[t] <= by_channel(self.neuron.min_v_mem)
+            Accounting.to_lowest += float((per_membrane * self.membrane[t])[held].sum())
+        return super().note(t, per_membrane)
+
+
+@st.composite
+def random_graph(draw: Any) -> Network:
+    """Layers that read any earlier one, some twice, or themselves and later ones; BNTT, any reset, leak and floor."""
+    random = np.random.default_rng(draw(st.integers(0, 9999)))
+    names, layers = ["input"], []
+    channels = {"input": 2, "a": 3, "b": 2, "c": 4}
+    loops = draw(st.booleans())
+
+    def kernel(outputs: int, source: str, side: int) -> Any:
+        return random.normal(0.1, 0.5, size=(outputs, channels[source], side, side))
+
+    for name in "abc":
+        readable = [*names, *({name, "c"} if loops else ())]
+        more = []
+        for source in draw(st.lists(st.sampled_from(readable), max_size=2)):
+            of = Source(source, draw(st.integers(1, 3)), draw(st.sampled_from([1, -1])))
+            more.append(Input(kernel(channels[name], source, 1), of))
+        reset, reset_by = draw(
+            st.sampled_from([("subtract", None), ("subtract", 0.0), ("subtract", 0.4), ("zero", None)])
+        )
+        neuron = LIF(
+            leak=draw(st.sampled_from([0.0, 0.5, 1.0])),
+            threshold=draw(st.sampled_from([0.2, 1.0])),
+            gain=random.uniform(0.2, 1.5, (7, channels[name])),
+            bias=random.normal(0, 0.3, (7, channels[name])),
+            reset=reset,
+            reset_by=reset_by,
+            synaptic_leak=draw(st.sampled_from([0.0, 0.5])),
+            min_v_mem=draw(st.sampled_from([None, -0.3])),
+        )
+        weight = kernel(channels[name], names[-1], 3)
+        layers.append(Layer(name, weight, neuron, padding=1, source=names[-1], more=tuple(more)))
+        names.append(name)
+    leak = draw(st.sampled_from([1.0, 0.8]))
+    readout = Readout(random.normal(size=(3, 4 * 6)), bias=random.normal(size=3), leak=leak)
+    return Network((2, 2, 3), 7, tuple(layers), readout, encoder="spikes")
+
+
+@settings(max_examples=40)
+@given(random_graph(), st.integers(0, 99))
+def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membranes(network: Network, seed: int) -> None:
+    """Over resets by subtraction, to zero and none, leaks, BNTT, sums of inputs and loops; no divisor is below θ."""
+    spikes = np.random.default_rng(seed).random((7, 1, 2, 2, 3)) < 0.6
+    rasters, readout = simulate_reference(network, spikes)
+    fired = [raster[:, 0] for raster in rasters]
+    Accounting.to_biases = Accounting.to_lowest = 0.0
+    Accounting.divisors = []
+    found = relevance(network, fired, 1, Accounting)
+    terms = readout_relevance(network, fired[-1], 1).sum()
+    logits = logits_of(network, fired[-1])
+    np.testing.assert_allclose(logits, readout[0] / 7, rtol=1e-5, atol=1e-5)
+    left = found[0].sum() + Accounting.to_biases + Accounting.to_lowest
+    size = max(1, np.abs(found[0]).sum(), abs(Accounting.to_biases), abs(Accounting.to_lowest))
+    assert left == pytest.approx(terms, abs=1e-9 * size)
+    assert min(Accounting.divisors, default=1) > 1 - 1e-5
+
+
+@settings(max_examples=20)
+@given(without_bias(), st.sampled_from(["signed", "positive"]))
+def test_relevance_is_linear_in_what_is_explained(network: Network, rule: Any) -> None:
+    """Of a sum of logits it is the sum of theirs, by the signed rule; so that of their variance adds up to it."""
+    spikes = np.random.default_rng(2).random((6, 1, 2, 4, 6)) < 0.5
+    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    of_all = relevance(network, fired, np.array([1.0, -2.0, 0.5]))
+    each = [relevance(network, fired, target) for target in range(3)]
+    for summed, *parts in zip(of_all, *each, strict=True):
+        expected = parts[0] - 2 * parts[1] + 0.5 * parts[2]
+        np.testing.assert_allclose(summed, expected, atol=1e-9 * max(1, np.abs(parts).max()))
+    for found in variance_relevance(network, fired):
+        assert found.sum() == pytest.approx(np.var(logits_of(network, fired[-1])), rel=1e-6, abs=1e-6)
+    one = np.array([0.0, 1.0, 0.0])
+    for as_class, as_weights in zip(
+        relevance(network, fired, 1, rule), relevance(network, fired, one, rule), strict=True
+    ):
+        np.testing.assert_allclose(as_class, as_weights)
+
+
+def test_relevance_of_the_variance_by_hand() -> None:
+    """Two neurons fire once each, T = 4. The first adds 2/4 and 1/4 to the logits, the second 0 and 1: z = 1/2, 5/4.
+
+    Their mean is 7/8, so they count -3/16 and 3/16: the first spike gets (-3/16)(2/4) + (3/16)(1/4), the second 3/16.
+    Together 9/64, the variance. Each neuron's spike is of its own arrival.
+    """
+    layer = Layer("fc1", [[2, 0], [0, 3]], LIF(0.0))
+    network = Network((2, 1, 1), 4, (layer,), Readout([[2.0, 0.0], [1.0, 4.0]]), encoder="spikes")
+    spikes = np.zeros((4, 1, 2, 1, 1), bool)
+    spikes[0, 0, 0] = spikes[1, 0, 1] = True
+    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    assert fired[1].sum() == 2 and fired[1][1, 0] and fired[1][2, 1]
+    np.testing.assert_allclose(logits_of(network, fired[1]), [1 / 2, 5 / 4])
+    found = variance_relevance(network, fired)
+    np.testing.assert_allclose(found[0].reshape(4, 2), [[-3 / 64, 0], [0, 3 / 16], [0, 0], [0, 0]])
+    np.testing.assert_allclose(found[1].reshape(4, 2), [[0, 0], [-3 / 64, 0], [0, 3 / 16], [0, 0]])

@@ -1,0 +1,27 @@
+"""Relevance of a raster's spikes for the variance over logits: what sets the classes apart, whichever wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from backends.network import Network
+from pipeline.maps.correlation import Floats
+from pipeline.maps.relevance import Spikes, variance_relevance
+from pipeline.maps.relevance_method import RelevanceMethod
+
+
+@dataclass(frozen=True)
+class VarianceRelevance(RelevanceMethod):
+    """Which spikes set the logits apart; no class is chosen, neither a label nor the prediction."""
+
+    name = "variance-relevance"
+    title = "Relevance of the variance over logits"
+    shows = "What sets the classes apart"
+    target = "none"
+    parameters: ClassVar[dict[str, type]] = {"network_sha256": str}
+
+    def relevance_of(self, network: Network, spikes: Sequence[Spikes], prediction: int) -> list[Floats]:
+        """See :class:`RelevanceMethod`."""
+        return variance_relevance(network, spikes)

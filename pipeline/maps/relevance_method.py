@@ -1,0 +1,72 @@
+"""Methods that pass relevance back through recorded spikes: they need the raster, and the network that was recorded.
+
+Neither image nor gradient is needed, neither torch nor lava. How relevance is divided: :mod:`pipeline.maps.relevance`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import Network
+from pipeline.networks.recorded import recorded_network
+from recordings.maps.schema import MapHeader
+from recordings.raster.batch import unpack
+from recordings.raster.reader import RasterReader
+from recordings.raster.schema import LayerSpec
+
+from .correlation import Floats
+from .layers import map_layers
+from .method import Explained, Explainer, Option
+from .raster_method import Kept, RasterMethod, raster_explainer
+from .relevance import Spikes
+
+
+@dataclass(frozen=True)
+class RelevanceMethod(RasterMethod):
+    """Maps of relevance.
+
+    A step's map is the positive part of the relevance summed over channels; the sum is that of the relevance summed
+    over channels and steps, so evidence against counts wherever it lies in the sum.
+    """
+
+    network: Annotated[
+        str | None,
+        Option("of relevance: what was recorded; network.safetensors beside the raster if not given"),
+    ] = None
+
+    @abstractmethod
+    def relevance_of(self, network: Network, spikes: Sequence[Spikes], prediction: int) -> list[Floats]:
+        """Relevance of one sample's spikes, see :func:`pipeline.maps.relevance.relevance`."""
+
+    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
+        """See :class:`RasterMethod`."""
+        network, (steps, stepped) = recorded_network(raster, self.network), kept
+        first = raster.layers.index(layers[0]) if network.is_chain else 0
+        behind = raster.layers[first:]  # what lies before is not needed
+        options = {name: getattr(self, name) for name in self.parameters if name != "network_sha256"}
+        parameters = {"network_sha256": network.sha256, **options}
+        spatial = map_layers(raster.header, layers)
+        header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)
+
+        def explain(sample: int) -> Explained:
+            spikes = [unpack(raster.packed(layer, sample)[None], layer.shape)[:, 0] for layer in behind]
+            prediction = int(raster.predictions[sample])
+            found = self.relevance_of(network, spikes, prediction)
+            by_step = {layer.name: each.sum(axis=1) for layer, each in zip(behind, found, strict=True)}
+            return Explained(
+                prediction,
+                {layer.name: _positive(by_step[layer.name].sum(axis=0)) for layer in layers},
+                {layer.name: _positive(by_step[layer.name][list(steps)]) for layer in layers * (sample < stepped)},
+            )
+
+        return raster_explainer(raster, header, explain)
+
+
+def _positive(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.maximum(values, 0).astype(np.float32)
