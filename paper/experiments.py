@@ -25,6 +25,8 @@ EXPERIMENTS = {
     "fig10": "two objects in one image",
     "localisation": "beyond the paper: where the centre prior is powerless, does the map find the object?",
     "faithfulness": "beyond the paper: insertion and deletion of the pixels a map points at",
+    "rivals": "beyond the paper: relevance, its rivals, and maps without a class, by deletion of spikes and pixels",
+    "rivals_events": "beyond the paper: the same on recordings of events",
     "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
     "events": "beyond the paper: does the kernel matter where time exists, on recordings of events?",
     "recipes": "beyond the paper: why activity falls silent, the weight decay of BNTT's gains",

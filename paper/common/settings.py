@@ -51,6 +51,10 @@ class PaperSection(Section):
     randomised: int = Field(24, ge=1, description="images of the randomisation check")
     shuffles: int = Field(3, ge=1, description="shuffles of the weights in the randomisation check")
     curves: int = Field(100, ge=1, description="images of the insertion and deletion curves")
+    rivals: int = Field(100, ge=1, description="samples that relevance and its rivals are compared on")
+    apart: int = Field(10, ge=1, description="further samples, on which the rules of rivals are chosen")
+    rise_images: int = Field(8, ge=0, description="of these samples, the first ones, on which RISE is measured, too")
+    rise_masks: int = Field(4000, ge=1, description="masks of RISE there")
     two_objects: int = Field(
         50, ge=1, description="images with two objects; side by side, at most half as many as images"
     )
