@@ -80,7 +80,7 @@ def run(setup: Setup) -> Result:
     table = summary(found, settings.seed)
     draw(setup, table)
     claims = claims_of(rows(found, measure=CORRELATION), settings.seed)
-    return Result("Agreement: what two maps of one image have in common", table, claims, notes)
+    return Result("Agreement: what two maps of one image have in common", table, claims, notes, found)
 
 
 def pairs(setup: Setup) -> dict[str, list[tuple[Path, Path]]]:

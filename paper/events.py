@@ -74,7 +74,7 @@ def run(setup: Setup) -> Result:
         f"{len(recordings)} recordings, {right:.0%} of them recognised. γ = {settings.gamma:g} unless said otherwise.",
         *(note_on_gamma(measure, rows(by_gamma, measure=measure + AGAINST_COUNT)) for measure in MEASURES),
     ]
-    return Result("Does time matter where time exists? Recordings of events", table, claims, notes)
+    return Result("Does time matter where time exists? Recordings of events", table, claims, notes, means)
 
 
 def maps_of(setup: Setup, raster: RasterReader, layer: str, sample: int) -> dict[str, Maps]:

@@ -53,6 +53,7 @@ def run_experiment(name: str, setup: Setup, command: str) -> Result:
         "command": command,
         "seconds": f"{seconds:.0f}",
         "seconds before": f"{sum(setup.cache.found.values()):.0f}",
+        **{f"network, {network}": digest for network, digest in setup.networks.digests.items()},
     }
     write_result(name, result, about, setup.out)
     save_config(setup.config, setup.out / "config.toml")

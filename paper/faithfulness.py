@@ -16,8 +16,8 @@ import pandas as pd
 from scipy.integrate import trapezoid
 
 from backends.network.quantise import quantise
-from paper.measures.tables import difference, groups, rows, summary, values
-from pipeline.drawing.canvas import PALETTE
+from paper.measures.tables import difference, groups, measured_over_steps, rows, summary, values
+from pipeline.drawing.canvas import GREY, PALETTE
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import Estimate
 from recordings.raster.reader import RasterReader
@@ -27,6 +27,9 @@ from .common.claims import Claim, judged, over_family, with_interval
 from .common.deletion_curves import BY_SPIKES, DELETION, INSERTION, RANDOM, curves, label
 from .common.result import Result
 from .common.setup import Setup
+
+FRONT = dict(zip((SAM, COUNT, SNN_GRAD_CAM, "relevance", RANDOM), PALETTE, strict=False))  # map -> colour
+OTHERS = "other maps"
 
 
 def run(setup: Setup) -> Result:
@@ -52,7 +55,7 @@ def run(setup: Setup) -> Result:
         "share of spikes, where a map does not win by marking places with many. Of Poisson input, deletion by places "
         "is that of pixels: the mean colour has no spikes.",
     )
-    return Result("Faithfulness: does the network use what a map marks?", summary(areas, seed), claims, notes)
+    return Result("Faithfulness: does the network use what a map marks?", summary(areas, seed), claims, notes, areas)
 
 
 def gain(areas: pd.DataFrame, name: str, baseline: str, layer: str, measure: str, seed: int) -> tuple[str, Estimate]:
@@ -116,16 +119,20 @@ def draw_pixels(setup: Setup, found: pd.DataFrame, layers: Sequence[str]) -> Non
 
 
 def draw_spikes(setup: Setup, found: pd.DataFrame, layers: Sequence[str]) -> None:
-    """Deletion of spikes over their share, mean over images; a panel per layer."""
-    shares, parts = np.linspace(0, 1, 17), []
+    """Deletion of spikes over their share, a panel per layer: five maps with intervals, all others thin behind them."""
+    shares, parts, order = np.linspace(0, 1, 17), [], [*FRONT, OTHERS]
     of_layers = {label(name, layer): name for name in (SAM, COUNT, SNN_GRAD_CAM, *RULES) for layer in layers}
     for (layer, name), of_map in groups(rows(found, measure=BY_SPIKES), ["layer", "map"]):
         of_images = [np.interp(shares, each["share"], each["value"]) for _, each in of_map.groupby("image")]
-        mean = pd.DataFrame({"panel": f"spikes of {layer}", "map": of_layers.get(name, name), "share": shares})
-        parts.append(mean.assign(value=np.mean(of_images, axis=0)))
-    subtitle = f"mean of {found['image'].nunique()} images; places in the order of each map; lower is better"
+        shown = of_layers.get(name, name)
+        curve, faint, colour = (shown, "", FRONT[shown]) if shown in FRONT else (OTHERS, name, GREY)
+        points = summary(measured_over_steps(np.array(of_images))).assign(panel=f"spikes of {layer}", x=shares)
+        parts.append(points.assign(curve=curve, faint=faint, colour=colour))
+    points = pd.concat(sorted(parts, key=lambda part: order.index(part["curve"].iloc[0])))
+    about = "and 95 % interval; places in the order of each map; lower is better"
     title, axes = "Does the answer rest on the spikes that a map marks?", ("share of the spikes deleted", "probability")
-    draw(setup.out / "faithfulness_spikes.png", title, subtitle, pd.concat(parts), *axes)
+    subtitle = f"mean of {found['image'].nunique()} images {about}"
+    draw_curves(setup.out / "faithfulness_spikes.png", title, subtitle, points, *axes)
 
 
 def draw(path: Path, title: str, subtitle: str, points: pd.DataFrame, x: str, y: str) -> None:

@@ -68,7 +68,8 @@ def run(setup: Setup) -> Result:
     about = f"largest over steps, min-max normalised maps; mean of {len(setup.images)} images, 95 % interval"
     draw_curves(setup.out / "fig3.png", "Variance of heatmaps", about, curves, "layer", "variance over pixels")
     otherwise = [note_on_measure(rows(found, measure=measure), seed) for measure in (MEAN, FLOORED)]
-    return Result("Fig. 3: variance of heatmaps", table, claims, [*NOTES, *notes_on_means(table), *otherwise])
+    notes = [*NOTES, *notes_on_means(table), *otherwise]
+    return Result("Fig. 3: variance of heatmaps", table, claims, notes, found)
 
 
 def floored_variance(maps: Maps) -> float:

@@ -62,7 +62,7 @@ def run(setup: Setup) -> Result:
     claim = compared(what, paper, {"Grad-CAM": grad_cam, "SAM": sam}, seed)
     columns = ["image", "map", "epsilon", "value"]
     table = pd.concat([grad_cam, sam]).assign(epsilon=epsilon)[columns]
-    return Result("Fig. 7: maps before and after an attack", summary(table, seed), [claim], NOTES)
+    return Result("Fig. 7: maps before and after an attack", summary(table, seed), [claim], NOTES, table)
 
 
 def rows_of(

@@ -74,7 +74,7 @@ def run(setup: Setup) -> Result:
         ]
     ]
     whole = with_reference(setup, pd.concat([table, added]))
-    return Result("Fig. 8: localisation error against γ", whole, claims, notes(setup, errors, table))
+    return Result("Fig. 8: localisation error against γ", whole, claims, notes(setup, errors, table), errors)
 
 
 def errors_of(setup: Setup, path: Path, gammas: Sequence[float]) -> pd.DataFrame:

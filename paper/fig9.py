@@ -57,7 +57,8 @@ def run(setup: Setup) -> Result:
         *shift_claims(shifts, epsilon, seed),
         *shift_claims(shifts, strong, seed, iterated=True),
     ]
-    return Result("Fig. 9: accuracy and heatmaps under attack", pd.concat([accuracies, moved]), claims, notes)
+    table = pd.concat([accuracies, moved])
+    return Result("Fig. 9: accuracy and heatmaps under attack", table, claims, notes, pd.concat([right, shifts]))
 
 
 def share_changed(setup: Setup, through: Through) -> float:

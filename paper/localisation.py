@@ -63,9 +63,9 @@ def run(setup: Setup) -> Result:
         for name, network in setup.networks.both.items()
         for condition in found
     ]
-    scores = pd.concat([*parts, recognition_of_negatives(setup)])[COLUMNS]
-    table = summary_of_shares(scores)
-    scores = scores[(scores["measure"] != "accuracy") & (scores["subset"] == "all")]
+    measured = pd.concat([*parts, recognition_of_negatives(setup)])[COLUMNS]
+    table = summary_of_shares(measured)
+    scores = measured[(measured["measure"] != "accuracy") & (measured["subset"] == "all")]
     if scores.empty:
         claim = Claim("the map finds the object", "assumed", "no image has a box or mask", "cannot say", 0)
         return Result(TITLE, table, [claim], ["Without boxes or masks only accuracy can be told."])
@@ -73,7 +73,7 @@ def run(setup: Setup) -> Result:
     shown = scores[scores["layer"].isin(["", deepest])]
     draw(setup, summary_of_shares(shown), deepest)
     claims = [claim for _, each in groups(shown, ["network", "condition"]) for claim in claims_of(each)]
-    return Result(TITLE, table, claims, NOTES)
+    return Result(TITLE, table, claims, NOTES, measured)
 
 
 NOTES = (

@@ -73,7 +73,7 @@ def run(setup: Setup) -> Result:
         note_on_rates(rows(table, measure=RATE)),
         note_on_shuffles(rows(every, measure=CORRELATION)),
     ]
-    return Result("Randomisation: do the maps depend on what was learnt?", table, claims, notes)
+    return Result("Randomisation: do the maps depend on what was learnt?", table, claims, notes, found)
 
 
 def shuffles(setup: Setup, network: Network, images: ImageSet, seed: int) -> Iterator[tuple[str, str, Network]]:

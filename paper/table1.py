@@ -51,9 +51,9 @@ def run(setup: Setup) -> Result:
     errors = found[found["measure"] != ACCURACY]
     each = pd.concat([summary(errors), summary_of_shares(rows(found, measure=ACCURACY))])
     table = pd.concat([over_trainings(found), each]).sort_values("leak", kind="stable")
-    draw(setup, rows(table, training=ALL))
+    draw(setup, table)
     shown = table[table["measure"].isin([ERROR, ACCURACY])]
-    return Result("Table 1: leak", table, judge(found), [note_on_trainings(shown), note_on_reference(setup)])
+    return Result("Table 1: leak", table, judge(found), [note_on_trainings(shown), note_on_reference(setup)], found)
 
 
 def measure(setup: Setup, network: Network, many: ImageSet) -> pd.DataFrame:
@@ -120,13 +120,18 @@ def note_on_trainings(table: pd.DataFrame) -> str:
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """Accuracy, and the error of every layer, against leak."""
-    points = table[table["measure"].isin([*ERRORS, ACCURACY])].rename(columns={"measure": "panel", "leak": "x"})
-    points = points.assign(curve=points["layer"].where(points["layer"] != "", ACCURACY)).sort_values(["panel", "x"])
+    """Accuracy, and the error of every layer, against leak: the mean of all trainings, and each of them, thin."""
+    points = table[table["measure"].isin([*ERRORS, ACCURACY]) & (table["training"] != RANGE)]
+    points = points.rename(columns={"measure": "panel", "leak": "x"})
+    points = points.assign(
+        curve=points["layer"].where(points["layer"] != "", ACCURACY),
+        faint=points["training"].astype(str).where(points["training"] != ALL, ""),
+    ).sort_values(["panel", "faint", "x"], kind="stable")
     title, y = (
         "Localisation error and accuracy against leak",
         {ACCURACY: "share of images"} | dict.fromkeys(ERRORS, "nats"),
     )
     count = setup.settings.trainings
-    subtitle = f"mean over images and 95 % interval; {count} training{'s' if count > 1 else ''} for each leak"
+    each = f"{count} trainings for each leak, thin lines" if count > 1 else "1 training for each leak"
+    subtitle = f"mean over images and 95 % interval; {each}"
     draw_curves(setup.out / "table1.png", title, subtitle, points, "leak λ", y)

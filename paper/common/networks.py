@@ -72,6 +72,13 @@ class Networks:
         return load_checkpoint(self.cache.folder("converted", inputs, build) / "checkpoint.safetensors")
 
     @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of those of the three above that an experiment has asked for so far, by name."""
+        return {
+            name: vars(self)[name].network.sha256 for name in ("surrogate", "ann", "converted") if name in vars(self)
+        }
+
+    @property
     def both(self) -> dict[str, Network]:
         """The two spiking networks that the paper compares, by name."""
         return {"surrogate": self.surrogate.network, "converted": self.converted.network}

@@ -1,7 +1,8 @@
-"""What an experiment leaves: figures, and three small tables that a page is made from (CSV)."""
+"""What an experiment leaves: figures, three small tables that a page is made from (CSV), and every image's values."""
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from recordings.disk import write_file
 from .claims import Claim
 
 LONGEST_NOTE = 10_000  # characters
+VALUES = ".values.csv.xz"
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,20 @@ class Result:
     table : a row per condition with n, mean, low, high; see :mod:`paper.measures.tables`
     claims : at least one
     notes : sentences that a reader needs beside the numbers
+    values : a row per image and condition, from which intervals can be computed again; see :mod:`paper.measures.tables`
     """
 
     title: str
     table: pd.DataFrame
     claims: Sequence[Claim]
     notes: Sequence[str] = ()
+    values: pd.DataFrame | None = None
 
 
 def write_result(name: str, result: Result, about: dict[str, str], directory: Path) -> None:
     """Write `NAME.csv`, what was measured, `NAME.claims.csv`, a row per claim, and `NAME.notes.csv`: kind, text.
+
+    Beside them `NAME.values.csv.xz`, what was measured of every image, to 6 digits.
 
     Parameters
     ----------
@@ -48,7 +54,15 @@ def write_result(name: str, result: Result, about: dict[str, str], directory: Pa
         (".claims", pd.DataFrame(claims).drop(columns="gain").map(lambda value: _rounded(value, 3))),
         (".notes", pd.DataFrame(notes, columns=["kind", "text"])),
     ):
-        write_file(directory / f"{name}{suffix}.csv", table.to_csv(index=False).encode("utf-8", "replace"))
+        write_file(directory / f"{name}{suffix}.csv", _csv(table))
+    if result.values is not None:
+        write_file(
+            directory / f"{name}{VALUES}", lzma.compress(_csv(result.values.map(lambda value: _rounded(value, 6))))
+        )
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False).encode("utf-8", "replace")
 
 
 def _parts(claim: Claim) -> dict[str, float | None]:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from .canvas import GREY, PALETTE, drawing, grid_lines, text_width
 
-WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 3.0, 2.3, 0.75, 0.85, 1.05, 0.6  # inches
+WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 3.0, 2.3, 0.9, 0.95, 1.05, 0.6  # inches; GAP and LEFT hold "−0.005" and a label
 APART = 0.12  # between curves in one category, whose width is 1
 MANY = 20  # points along x: from here on they have no markers
-OPTIONAL = {"low": np.nan, "high": np.nan, "panel": "", "style": "-"}
+OPTIONAL = {"low": np.nan, "high": np.nan, "panel": "", "style": "-", "faint": ""}
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def draw_curves(
         - low, high: the interval; optional, none is drawn where they are NaN or infinite
         - panel: title of the axes; optional
         - style: "-", "--" or ":", may change along a curve; optional
+        - faint: names a thin line without interval, of which a curve may have several; optional, "" is the curve itself
         - colour: optional
     x : label of the x axis
     y : label of the y axis, or of each panel's
@@ -89,8 +90,8 @@ def draw_curves(
             axes = canvas.axes(LEFT + number * (width + GAP), TOP, width, HEIGHT)
             drawn.append(axes)
             marker = "o" if rows["x"].nunique() < MANY else ""
-            for (curve, style), points in rows.groupby(["curve", "style"], sort=False, dropna=False):
-                handle = _dots(axes, points) if dots else _line(axes, points, style, marker)
+            for (curve, style, faint), points in rows.groupby(["curve", "style", "faint"], sort=False, dropna=False):
+                handle = _dots(axes, points) if dots else _line(axes, points, style, marker, bool(faint))
                 legend.setdefault(curve, handle)
             if level is not None:
                 handle = axes.axhline(level[0], color=GREY, linestyle="--", linewidth=1, zorder=1.5)
@@ -125,8 +126,10 @@ def _dots(axes: Any, points: pd.DataFrame) -> Any:
     return axes.errorbar(points["x"], points["mean"], reach(points), **style)
 
 
-def _line(axes: Any, points: pd.DataFrame, style: str, marker: str) -> Any:
+def _line(axes: Any, points: pd.DataFrame, style: str, marker: str, faint: bool) -> Any:
     x, mean, colour = points["x"], points["mean"], points["colour"].iloc[0]
+    if faint:
+        return axes.plot(x, mean, style, color=colour, linewidth=0.7, alpha=0.55, zorder=1.8)[0]
     below, above = reach(points)
     axes.fill_between(x, mean - below, mean + above, color=colour, alpha=0.15, linewidth=0)
     return axes.plot(x, mean, style, color=colour, marker=marker, markersize=3)[0]

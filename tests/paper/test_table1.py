@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from paper import table1
-from paper.common.errors_by_kernel import SCRIPT
 from paper.measures.tables import measured
 from paper.table1 import judge, note_on_trainings, over_trainings
 from pipeline.config import NetworkSection, TrainingSection
@@ -110,11 +109,12 @@ def test_curves_go_from_the_lowest_leak_to_the_highest(tmp_path: Path, monkeypat
     drawn: list[pd.DataFrame] = []
     monkeypatch.setattr(table1, "draw_curves", lambda *given, **named: drawn.append(given[3]))
     layers = ("conv2", "conv3", "conv4")
-    rows = [(leak, "localisation error", layer, 0.5) for leak in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95) for layer in layers]
-    rows += [(leak, f"localisation error, {SCRIPT}", layer, 0.5) for leak, _, layer, _ in rows]
-    rows += [(leak, "accuracy", "", 0.9) for leak in (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)]
-    table1.draw(small_setup(tmp_path), pd.DataFrame(rows, columns=["leak", "measure", "layer", "mean"]))
+    leaks, trainings = [0.7, 0.75, 0.8, 0.85, 0.9, 0.95], (table1.ALL, table1.RANGE, 0, 1)
+    measures = [*((measure, layer) for measure in table1.ERRORS for layer in layers), (table1.ACCURACY, "")]
+    rows = [(leak, training, *of, 0.5) for leak in leaks for training in trainings for of in measures]
+    table1.draw(small_setup(tmp_path), pd.DataFrame(rows, columns=["leak", "training", "measure", "layer", "mean"]))
     (points,) = drawn
     assert points["curve"].unique().tolist() == ["accuracy", *layers]
-    for _, curve in points.groupby(["panel", "curve"]):
-        assert curve["x"].tolist() == [0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+    assert points["faint"].unique().tolist() == ["", "0", "1"], "the mean, and each training thin"
+    for _, curve in points.groupby(["panel", "curve", "faint"]):
+        assert curve["x"].tolist() == leaks

@@ -42,6 +42,22 @@ def test_numbers_are_joined_and_have_a_band(tmp_path: Path, saved: list[Figure])
     assert legend(axes) == ["conv1"]
 
 
+def test_thin_lines_have_the_colour_of_their_curve_and_no_interval(tmp_path: Path, saved: list[Figure]) -> None:
+    table = pd.DataFrame({"curve": "conv1", "x": [0, 1] * 3, "mean": range(6), "faint": ["", "", "a", "a", "b", "b"]})
+    (axes,) = draw(table.assign(low=0.0, high=6.0), tmp_path, saved)
+    assert [line.get_linewidth() < 1 for line in axes.lines] == [False, True, True]
+    assert {line.get_color() for line in axes.lines} == {PALETTE[0]}
+    assert len(axes.collections) == 1 and legend(axes) == ["conv1"]
+
+
+def test_long_numbers_leave_room_for_the_label(tmp_path: Path, saved: list[Figure]) -> None:
+    places = {"panel": ["a", "b"] * 2, "x": [0, 0, 1, 1], "mean": [-0.011, -0.011, 0.01, 0.01]}
+    left, right = draw(pd.DataFrame({"curve": "conv1", **places}), tmp_path, saved, y="error − count", alike=True)
+    assert "−0.005" in [label.get_text() for label in left.get_yticklabels()]
+    extents = [axes.yaxis.label.get_window_extent() for axes in (left, right)]
+    assert extents[0].x0 > 5 and extents[1].x0 > left.get_window_extent().x1 + 5
+
+
 def test_a_curve_has_one_colour_in_all_panels_and_styles(tmp_path: Path, saved: list[Figure]) -> None:
     table = pd.DataFrame(
         [
