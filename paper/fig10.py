@@ -5,19 +5,23 @@ The paper: neurons compete early, attending to both objects, and settle on one l
 Measured at every step: the map's mean energy on the predicted object as a share of its mean energy on both, so that
 0.5 is even, however large the objects are. Objects are the halves of two images side by side, or the digits of a scene.
 Early and late are the first and last third of the steps from the image's arrival to the last that can still change the
-answer. Only images whose prediction is one of the two classes count. The plain spike count, SAM without its kernel, is
-measured beside it; and two images side by side once more with left and right exchanged.
+answer. Only images whose prediction is one of the two classes count, and only where the map has energy on one of the
+objects: a silent layer prefers none. Whether most images prefer the predicted object is a sign test, so images with
+exactly one half do not count there. The plain spike count, SAM without its kernel, is measured beside it; and two
+images side by side once more with left and right exchanged.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import pandas as pd
+from numpy import int64
 from numpy.typing import NDArray
 
 from paper.common.widen import widen
 from paper.measures.inference import bootstrap_mean
-from paper.measures.tables import difference, rows, summary, values
+from paper.measures.tables import rows, summary
 from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.drawing.grid import draw_maps
 from pipeline.drawing.steps import thinned
@@ -34,6 +38,7 @@ from .common.setup import Setup
 from .common.two_objects import COUNT, SAM, attention, taken_for_one
 
 NEAR = 0.05  # a share this close to one half is called even
+FEWEST = 20  # images that a mean is judged by; the bootstrap's intervals of fewer are too narrow
 
 
 def run(setup: Setup) -> Result:
@@ -57,33 +62,53 @@ def run(setup: Setup) -> Result:
     table = summary(found)
     draw(setup, table)
     claims = [claim for _, of_layer in found.groupby("layer", sort=False) for claim in judge(of_layer)]
-    notes = [f"{len(chosen)} of {len(scenes)} images are taken for one of their two classes; the others do not count."]
+    notes = [
+        f"{len(chosen)} of {len(scenes)} images are taken for one of their two classes; the others do not count.",
+        note_on_silence(found, len(chosen)),
+    ]
     if digits:
         notes.append("Scenes of two digits cannot be exchanged left for right; that check is for images side by side.")
     else:
         claims += exchange(setup, scenes, dict(zip(chosen.tolist(), predicted.tolist(), strict=True)), found)
-    return Result("Fig. 10: two objects in one image", table, claims, notes)
+    return Result("Fig. 10: two objects in one image", table, claims, notes, found)
 
 
 def judge(found: pd.DataFrame) -> list[Claim]:
     """What the paper says of one layer, whose shares these are, and whether the kernel has a part in it."""
     layer = found["layer"].iloc[0]
     early, late, count = (
-        rows(found, map=name, when=when) for name, when in ((SAM, "early"), (SAM, "late"), (COUNT, "late"))
+        rows(found, map=name, when=when).set_index("image")["value"]
+        for name, when in ((SAM, "early"), (SAM, "late"), (COUNT, "late"))
     )
-    mean_early, mean_late = bootstrap_mean(values(early)), bootstrap_mean(values(late))
-    grown, kernel = difference(late, early), difference(late, count)
-    winners = mean_with_interval(values(late) > 0.5)
-    share, n = f"{layer}: share of the energy on the predicted object", grown.n
+    share = f"{layer}: share of the energy on the predicted object"
     more = f"{layer}: images whose predicted object has more than half of the energy late"
-    both = f"SAM {values(late).mean():.3g}, spike count {values(count).mean():.3g}"
-    return [
-        Claim(f"{share}, early", "even (0.5)", with_interval(mean_early), near(mean_early), n),
-        judged(f"{share}, late", "more than half", with_interval(mean_late), above_half(mean_late)),
-        judged(f"{share}, late − early", "positive", with_interval(grown), grown),
-        judged(more, "all that are shown", with_interval(winners), above_half(winners)),
-        judged(f"{share}, late: SAM − spike count", "–", f"{both}; difference {with_interval(kernel)}", kernel),
+    both = f"SAM {late.mean():.3g}, spike count {count.mean():.3g}; difference "
+    claims = []
+    if len(early):
+        found_early = bootstrap_mean(early)
+        told = with_interval(found_early)
+        claims.append(Claim(f"{share}, early", "even (0.5)", told, near(found_early), found_early.n))
+    for what, paper, values, level, estimate, told in (
+        (f"{share}, late", "more than half", late, 0.5, bootstrap_mean, ""),
+        (f"{share}, late − early", "positive", (late - early).dropna(), 0, bootstrap_mean, ""),
+        (more, "all that are shown", (late[late != 0.5] > 0.5).astype(float), 0.5, mean_with_interval, ""),
+        (f"{share}, late: SAM − spike count", "–", late - count, 0, bootstrap_mean, both),
+    ):
+        if len(values):
+            found_here = estimate(values)
+            claim = judged(what, paper, told + with_interval(found_here), above(level, found_here))
+            few = estimate is bootstrap_mean and len(values) < FEWEST
+            claims.append(replace(claim, same="cannot say", gain=None, p=None) if few else claim)
+    return claims
+
+
+def note_on_silence(found: pd.DataFrame, images: int) -> str:
+    """How many images are left in which a layer has energy on one of the objects."""
+    counts = [
+        f"{layer} " + " and ".join(f"{len(rows(each, map=SAM, when=when))} {when}" for when in ("early", "late"))
+        for layer, each in found.groupby("layer", sort=False)
     ]
+    return f"Of {images} images, so many have a map with energy on one of the objects: {', '.join(counts)}."
 
 
 def exchange(setup: Setup, scenes: Scenes, predicted: dict[int, int], found: pd.DataFrame) -> list[Claim]:
@@ -102,49 +127,56 @@ def exchange(setup: Setup, scenes: Scenes, predicted: dict[int, int], found: pd.
         others = attention(setup, raster, exchanged, again, winners)
     same = mean_with_interval([predicted[image] == after[image] for image in both])
     what = "left and right exchanged: the same object is predicted"
-    claims = [judged(what, "–", with_interval(same), above_half(same))]
-    on_left = {True: np.array([predicted[image] == 0 for image in both])}
-    on_left[False] = np.array([after[image] == 1 for image in both])
+    claims = [judged(what, "–", with_interval(same), above(0.5, same))]
     for layer in found["layer"].unique():
-        halves = []
-        for before, table in ((True, found), (False, others)):
-            late = rows(table, map=SAM, layer=layer, when="late").set_index("image")["value"].loc[both].to_numpy()
-            halves.append(np.where(on_left[before], late, 1 - late))
-        share = bootstrap_mean(np.mean(halves, axis=0))
-        what = f"{layer}: share of the left half late, mean of both orders"
-        claims.append(Claim(what, "even (0.5)", with_interval(share), near(share), share.n))
+        halves = [
+            on_left(rows(table, map=SAM, layer=layer, when="late"), sides)
+            for table, sides in ((found, predicted), (others, {image: 1 - side for image, side in after.items()}))
+        ]
+        of_both = pd.concat(halves, axis=1).mean(axis=1, skipna=False).dropna()
+        if len(of_both):
+            share = bootstrap_mean(of_both)
+            what = f"{layer}: share of the left half late, mean of both orders"
+            claims.append(Claim(what, "even (0.5)", with_interval(share), near(share), share.n))
     return claims
+
+
+def on_left(late: pd.DataFrame, sides: dict[int, int]) -> pd.Series[float]:
+    """Share of the left half, image by image, from that of the predicted object, which is on side 0, left, or 1."""
+    shares = late.set_index("image")["value"]
+    return shares.where(shares.index.map(sides) == 0, 1 - shares)
 
 
 def near(share: Estimate) -> Verdict:
     """Whether a share is even, to within :data:`NEAR`."""
-    if share.n < 2:
+    if share.n < FEWEST:
         return "cannot say"
     if abs(share.low - 0.5) <= NEAR and abs(share.high - 0.5) <= NEAR:
         return "yes"
     return "no" if share.low > 0.5 + NEAR or share.high < 0.5 - NEAR else "cannot say"
 
 
-def above_half(share: Estimate) -> Estimate:
-    """By how much a share is more than one half."""
-    return Estimate(share.n, share.mean - 0.5, share.low - 0.5, share.high - 0.5)
+def above(level: float, share: Estimate) -> Estimate:
+    """By how much a share is more than a level, such as one half."""
+    return Estimate(share.n, *(each - level for each in share[1:]))
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """A panel per kind of map, a curve per layer."""
-    points = table[table["when"].str.startswith("step ")]
-    points = points.assign(x=points["when"].str.removeprefix("step ").astype(int))
+    """A panel per kind of map, a curve per layer, at the steps at which enough images have a share."""
+    points = table[table["when"].str.startswith("step ") & (table["n"] >= min(FEWEST, table["n"].max()))]
+    points = points.assign(x=points["when"].str.removeprefix("step ").astype(int)).sort_values("x", kind="stable")
     points = points.rename(columns={"map": "panel", "layer": "curve"})
     title, y = "Two objects: when does the predicted one win?", "share on the predicted object"
-    n = points["n"].max()
-    subtitle = f"energy on the predicted object, as a share of that on both; {n} images, mean and 95 % interval"
+    counts = points["n"].min(), points["n"].max()
+    n = f"{counts[1]} images" if counts[0] == counts[1] else f"{counts[0]} to {counts[1]} images"
+    subtitle = f"energy on the predicted object, as a share of that on both; {n} with a share, mean and 95 % interval"
     draw_curves(
         setup.out / "fig10.png", title, subtitle, points, "step", y, CurveOptions(level=(0.5, "even"), alike=True)
     )
 
 
 def draw_shown(
-    setup: Setup, raster: RasterReader, scenes: Scenes, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
+    setup: Setup, raster: RasterReader, scenes: Scenes, chosen: NDArray[int64], predicted: NDArray[int64]
 ) -> None:
     """Maps of some images step by step, at the deepest layer."""
     layer = setup.layers(raster)[-1]

@@ -19,6 +19,8 @@ from paper.measures.maps import min_max
 from paper.measures.spread import total_variation
 from paper.measures.tables import rows, summary
 from pipeline.drawing.grid import draw_maps
+from pipeline.drawing.padding import outside
+from pipeline.drawing.samples import hatching
 from pipeline.drawing.steps import thinned
 from recordings.raster.reader import RasterReader
 
@@ -47,7 +49,7 @@ def run(setup: Setup) -> Result:
     means = rows(found, measure=MEAN)
     told = differences(rows(means, map="SAM"), rows(means, map="SNN Grad-CAM"), seed)
     note = f"The mean over the steps at which a map is not flat differs by, SAM − Grad-CAM: {told}."
-    return Result("Fig. 2: SNN-crafted Grad-CAM against SAM", summary(found, seed), claims, [*NOTES, note])
+    return Result("Fig. 2: SNN-crafted Grad-CAM against SAM", summary(found, seed), claims, [*NOTES, note], found)
 
 
 def draw(setup: Setup, raster: RasterReader, layers: list[str], grad_cams: dict[str, Maps], image: int) -> None:
@@ -55,18 +57,20 @@ def draw(setup: Setup, raster: RasterReader, layers: list[str], grad_cams: dict[
     images = setup.images
     picture = images.picture(image) if setup.settings.show_images else None
     steps = thinned(max(len(grad_cams[layer][image]) for layer in layers), first=1)
-    grid = []
+    grid, padded = [], outside(setup.networks.surrogate.network)
     for layer in layers:
         size = "×".join(map(str, raster.layer(layer).shape[1:]))
         kinds = {"Grad-CAM": grad_cams[layer][image], "SAM": sam_maps(raster, layer, image, setup.settings.gamma)}
         for kind, maps in kinds.items():
-            grid.append(row_of_maps(f"{layer}, {size}\n{kind}", at_steps(min_max(maps), steps), picture, each=True))
+            shown = at_steps(min_max(maps), steps)
+            grid.append(row_of_maps(f"{layer}, {size}\n{kind}", shown, picture, each=True, padded=padded[layer]))
     names = setup.class_names
     truth = f"true: {names[images.labels[image]]}, " if images.labels[image] >= 0 else ""
     draw_maps(
         setup.out / ("fig2.png" if image == 0 else f"fig2_{image + 1}.png"),
         "SNN-crafted Grad-CAM against SAM",
-        f"{truth}predicted: {names[raster.predictions[image]]}; each map stretched to 0 … 1; blank: too late to matter",
+        f"{truth}predicted: {names[raster.predictions[image]]}. Each map stretched to 0 … 1; "
+        f"blank: too late to matter. {hatching(grid)}",
         [f"t = {step}" for step in steps],
         grid,
     )

@@ -21,13 +21,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from backends.available import BACKENDS
 from backends.base import BackendError
 from backends.network import Network
 from paper.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
 from paper.measures.tables import difference, measured, rows, summary, values
-from pipeline.drawing.grid import Row, draw_maps
+from pipeline.drawing.grid import Cell, Row, draw_maps
 from pipeline.drawing.padding import outside
 from pipeline.drawing.samples import hatching, headings, row_over_time
 from pipeline.drawing.steps import stretches
@@ -45,6 +46,7 @@ BY_NETWORK = (
     "Each network: first the sum over the steps that can still change the answer, then steps, or sums over the steps "
     "named. First sums are relative to their own largest value, what follows to its layer's."
 )
+FRAMED = "Frame: the box around the object."
 TO_THE_END = ", to the last step"  # of the recording, in place of the last step that matters
 RAW = ", raw time"  # from step 0 in place of the image's arrival
 ABOUT = {"": "", TO_THE_END: ", to the last step of the recording", RAW: ", on raw time"}
@@ -74,7 +76,7 @@ def run(setup: Setup) -> Result:
         "A silent step has no spike in the whole layer; steps count from the image's arrival on. Maps are SAM with "
         f"γ = {setup.settings.gamma:g}.",
     ]
-    return Result("Fig. 5: SAM by layer and step", summary(found), claims, notes)
+    return Result("Fig. 5: SAM by layer and step", summary(found), claims, notes, found)
 
 
 def likenesses(setup: Setup, path: Path) -> pd.DataFrame:
@@ -175,10 +177,15 @@ def same_on_every_backend(setup: Setup, name: str, network: Network) -> Claim:
 
 
 def draw(setup: Setup, paths: dict[str, Path], stem: str) -> None:
-    """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first."""
+    """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first.
+
+    Without the images, a frame says where the object is; images that it does not fill by half come first.
+    """
     images, gamma, reference = setup.images, setup.settings.gamma, reference_maps(setup, setup.images)
     networks = setup.networks.by_rule
-    for image in range(min(setup.settings.shown, len(images))):
+    masks = [None if setup.settings.show_images else mask for mask in images.masks]
+    order = sorted(range(len(images)), key=lambda image: (mask := masks[image]) is not None and mask.mean() > 0.5)
+    for number, image in enumerate(order[: setup.settings.shown], 1):
         label = images.labels[image]
         shown = setup.class_names[label] if label >= 0 else "class unknown"
         picture = images.picture(image) if setup.settings.show_images else None
@@ -195,6 +202,20 @@ def draw(setup: Setup, paths: dict[str, Path], stem: str) -> None:
                 for layer, found in maps.items()
             ]
             grid += [replace(of_network[0], headings=headings(steps)), *of_network[1:]]
-        subtitle = f"{BY_NETWORK} {hatching(grid)}".strip()
-        path = setup.out / (f"{stem}.png" if image == 0 else f"{stem}_{image + 1}.png")
+        if (mask := masks[image]) is not None:
+            grid = [replace(row, cells=[cell and with_frame(cell, mask) for cell in row.cells]) for row in grid]
+        subtitle = f"{BY_NETWORK} {hatching(grid)} {'' if mask is None else FRAMED}".strip()
+        path = setup.out / (f"{stem}.png" if number == 1 else f"{stem}_{number}.png")
         draw_maps(path, f"SAM by layer and step: {shown}", subtitle, (), grid, apart=1)
+
+
+def with_frame(cell: Cell, mask: NDArray[np.bool_]) -> Cell:
+    """A map with the box around an object, whose mask (H, W) is that of the image; as it is if it is no map."""
+    if cell.heat is None:
+        return cell
+    found = [np.flatnonzero(mask.any(axis=axis)) for axis in (0, 1)]  # columns, rows
+    (left, right), (top, bottom) = (
+        (each[0] * cells / side, (each[-1] + 1) * cells / side)
+        for each, cells, side in zip(found, cell.heat.shape[::-1], mask.shape[::-1], strict=True)
+    )
+    return replace(cell, box=(left, top, right, bottom))

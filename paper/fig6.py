@@ -45,7 +45,7 @@ from .common.sweep import arrivals
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
 VARIATION, PEAK = "variation of the spike rate", "peak, share of the time"
-ROOM = 1.25  # what dotted lines may reach, in terms of the highest of the others
+ROOM = 1.25  # times the highest rate of the steps that matter: what is above hides them
 ALL, FEWER, SUM = "all", "as many as the surrogate's", "sum of all"  # steps
 COLUMNS = ["image", "measure", "network", "kernel", "floor", "against", "layer", "epsilon", "steps", "value"]
 
@@ -75,7 +75,8 @@ def run(setup: Setup) -> Result:
         note_on_reference(setup),
     ]
     whole = with_reference(setup, pd.concat([table, summary(rates[COLUMNS])]))
-    return Result("Fig. 6: localisation error and spike rate", whole, claims, notes)
+    every = pd.concat([errors, rates[COLUMNS]])
+    return Result("Fig. 6: localisation error and spike rate", whole, claims, notes, every)
 
 
 def steps_of_layers(setup: Setup, path: Path) -> dict[str, int]:
@@ -228,22 +229,27 @@ def draw_kernels(setup: Setup, table: pd.DataFrame) -> None:
 
 
 def draw_rates(setup: Setup, paths: dict[str, Path]) -> None:
-    """A panel per network, a curve per convolution, dotted where spikes are too late."""
-    parts = []
+    """A panel per network, a curve per convolution, dotted where spikes are too late; two where these hide the rest."""
+    panels = []
     for name, path in paths.items():
+        parts = []
         with RasterReader(path) as raster:
             for layer in convolutions(raster):
                 rates = spike_rate(raster.counts(layer), raster.layer(layer).neurons)
                 points = summary(measured_over_steps(rates))
-                points = points.assign(
-                    panel=f"{name}, {raster.timesteps} steps", curve=layer, x=points["step"] / raster.timesteps
-                )
+                points = points.assign(panel=name, curve=layer, x=points["step"] / raster.timesteps)
                 last = raster.steps_that_matter(layer)
                 parts += [points[:last].assign(style="-"), points[last - 1 :].assign(style=":")]
-    points = pd.concat(parts)
-    matter = points["style"] == "-"
-    highest = points["panel"].map(points[matter].groupby("panel")["mean"].max())
-    points = points[matter | (points["mean"] <= ROOM * highest)]  # late spikes can be so many that they hide the rest
+        panels += without_burst(pd.concat(parts))
     subtitle = f"mean over {len(setup.images)} images and 95 % interval; dotted: too late to change the answer"
     x, y = "time (share of the steps)", "share of neurons that fire"
-    draw_curves(setup.out / "fig6_rate.png", "Spike rate over time", subtitle, points, x, y)
+    draw_curves(setup.out / "fig6_rate.png", "Spike rate over time", subtitle, pd.concat(panels), x, y)
+
+
+def without_burst(points: pd.DataFrame) -> list[pd.DataFrame]:
+    """The points of a panel, and where late spikes are so many that they hide the rest, first those without them."""
+    fit = (points["style"] == "-") | (points["mean"] <= ROOM * points["mean"][points["style"] == "-"].max())
+    if fit.all():
+        return [points]
+    fitting = points[fit]
+    return [fitting.assign(panel=fitting["panel"] + ", without the late burst"), points]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from backends.network import Network
 from paper.measures.over_time import spike_rate
 from pipeline.drawing.grid import Cell, Row
+from pipeline.drawing.padding import lit_border
 from pipeline.maps.sam import spike_activation_maps, spike_count_map
 from recordings.raster.reader import RasterReader
 
@@ -40,7 +41,11 @@ def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
 
 
 def row_of_maps(
-    label: str, maps: Sequence[Maps | None], image: NDArray[np.floating[Any]] | None = None, each: bool = False
+    label: str,
+    maps: Sequence[Maps | None],
+    image: NDArray[np.floating[Any]] | None = None,
+    each: bool = False,
+    padded: NDArray[np.bool_] | None = None,
 ) -> Row:
     """An image, if there is one, and the maps over it.
 
@@ -48,10 +53,13 @@ def row_of_maps(
     ----------
     maps : (h, w) each, ≥ 0; None leaves a cell blank
     each : show every map relative to its own largest value, not to that of the row
+    padded : (h, w) — cells that see much zero padding, hatched in maps that are brighter there
     """
     largest = max((float(shown.max()) for shown in maps if shown is not None), default=0.0)
     cells = [
-        None if shown is None else Cell(shown / ((float(shown.max()) if each else largest) or 1.0), image)
+        None
+        if shown is None
+        else Cell(shown / ((float(shown.max()) if each else largest) or 1.0), image, hatched=lit_border(shown, padded))
         for shown in maps
     ]
     return Row(label, cells if image is None else [Cell(image=image), *cells])

@@ -29,7 +29,7 @@ def taken_for_one(scenes: Scenes, predictions: NDArray[np.integer[Any]]) -> tupl
 def attention(
     setup: Setup, raster: RasterReader, scenes: Scenes, chosen: NDArray[np.int64], predicted: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """Share of the energy on the predicted object: image, map, layer, when, value.
+    """Share of the energy on the predicted object: image, map, layer, when, value; no row where a map has no energy.
 
     `when` is "early", "late" or "step t", from the image's arrival to the last step that matters.
     """
@@ -44,7 +44,7 @@ def attention(
                     by_time = shares(energy_on(of_kind[first:], objects), first)
                     found += [(sample, kind, layer, when, float(share)) for when, share in by_time.items()]
             advance(1)
-    return pd.DataFrame(found, columns=["image", "map", "layer", "when", "value"])
+    return pd.DataFrame(found, columns=["image", "map", "layer", "when", "value"]).dropna()
 
 
 def energy_on(maps: NDArray[np.float32], objects: NDArray[np.bool_]) -> Floats:
@@ -54,7 +54,7 @@ def energy_on(maps: NDArray[np.float32], objects: NDArray[np.bool_]) -> Floats:
 
 
 def shares(energies: Floats, first: int) -> dict[str, Floats]:
-    """Energy on the predicted object as a share of that on both, (...); 0.5 where both are zero.
+    """Energy on the predicted object as a share of that on both, (...); NaN where both are zero.
 
     Parameters
     ----------
@@ -71,6 +71,6 @@ def shares(energies: Floats, first: int) -> dict[str, Floats]:
     windows |= {f"step {first + step}": energies[..., step, :] for step in range(steps)}
     totals = {when: of_window.sum(axis=-1) for when, of_window in windows.items()}
     return {
-        when: np.divide(windows[when][..., 0], total, out=np.full(total.shape, 0.5), where=total > 0)
+        when: np.divide(windows[when][..., 0], total, out=np.full(total.shape, np.nan), where=total > 0)
         for when, total in totals.items()
     }

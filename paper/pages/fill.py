@@ -21,20 +21,32 @@ from recordings.errors import InputError
 from recordings.text import printable
 
 from ..common.result import LONGEST_NOTE
-from .folder import Folder
+from . import words
+from .folder import Folder, apart, tally
 
 TEMPLATES, RESULTS = "_filled", "results"
 
 
 def pages(docs: Path) -> dict[Path, str]:
     """Every page that is made from results, and its text: those of the templates, and one in each folder of results."""
+    environment = environment_of(docs)
+    made = {path / "results.md": experiments_page(path) for path in folders_of(docs)}
+    return made | {docs / name: _filled(environment, name) for name in environment.list_templates(["md"])}
+
+
+def environment_of(docs: Path) -> Environment:
+    """Where templates are filled in, which know the folders of results by name."""
+    environment = _environment(docs / TEMPLATES)
+    environment.globals["results"] = {path.name: Folder(path) for path in folders_of(docs)}
+    return environment
+
+
+def folders_of(docs: Path) -> list[Path]:
+    """The folders that hold results."""
     folders = sorted(path.parent for path in (docs / RESULTS).glob("*/config.toml"))
     if not folders:
         raise InputError(f"{docs / RESULTS}: no folder there holds results; run from the root of the repository")
-    environment = _environment(docs / TEMPLATES)
-    environment.globals["results"] = {path.name: Folder(path) for path in folders}
-    made = {path / "results.md": experiments_page(path) for path in folders}
-    return made | {docs / name: _filled(environment, name) for name in environment.list_templates(["md"])}
+    return folders
 
 
 def _filled(environment: Environment, name: str) -> str:
@@ -95,5 +107,6 @@ def _environment(templates: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals |= {each.__name__: each for each in (*words.WORDS, apart, tally)}
     environment.filters |= {each.__name__: each for each in (number, signed, percent, p_value, cell, printable)}
     return environment

@@ -86,7 +86,7 @@ class Folder:
 
     def __call__(self, name: str, **wanted: Any) -> Rows:
         """What an experiment measured: the rows of its table that have these values in these columns."""
-        return Rows(f"{self.path.name}/{name}.csv", _read(self.path / f"{name}.csv"))(**wanted)
+        return _measured(self.path / f"{name}.csv", tuple(wanted.items()))
 
     def has(self, name: str, **wanted: Any) -> bool:
         """Whether there are such rows."""
@@ -114,13 +114,39 @@ class Folder:
         """Whether the claims that hold a regular expression came out as the paper says: word, and counts if several."""
         if name not in self.experiments:
             return "not run"
-        same = Counter(claim["same"] for claim in self.claims(name, pattern))
-        yes, no, total = same["yes"], same["no"], same.total()
-        word = "holds" if yes == total else "depends" if yes else "does not hold" if no else "no difference"
-        if total == 1:
-            return f"**{word}**"
-        parts = {"yes": yes, "opposite": no, "no difference": total - yes - no}
-        return f"**{word}**: {', '.join(f'{count} {part}' for part, count in parts.items() if count)}"
+        return tally([claim["same"] for claim in self.claims(name, pattern)])
+
+    def count(self, name: str, pattern: str = "", same: str = "yes") -> int:
+        """How many claims that hold a regular expression came out so; 0 where the experiment was not run."""
+        if name not in self.experiments:
+            return 0
+        return sum(claim["same"] == same for claim in self.claims(name, pattern))
+
+    def all(self, name: str, pattern: str = "", same: str = "yes") -> bool:
+        """Whether every claim that holds a regular expression came out so; false where the experiment was not run."""
+        return name in self.experiments and {claim["same"] for claim in self.claims(name, pattern)} == {same}
+
+
+def tally(same: Sequence[str]) -> str:
+    """The verdict on several comparisons: a word, and their counts if there are several."""
+    counts = Counter(same)
+    yes, no, unsaid, total = counts["yes"], counts["no"], counts["cannot say"], len(same)
+    word = "cannot say" if unsaid == total else "holds" if yes == total - unsaid else "depends" if yes else ""
+    word = word or ("does not hold" if no else "no difference")
+    if total == 1:
+        return f"**{word}**"
+    parts = {"yes": yes, "opposite": no, "no difference": total - yes - no - unsaid, "cannot say": unsaid}
+    return f"**{word}**: {', '.join(f'{count} {part}' for part, count in parts.items() if count)}"
+
+
+def apart(first: Rows, second: Rows) -> str:
+    """Whether the first of two estimates is higher: "yes" or "no" where their 95 % intervals do not overlap."""
+    return "yes" if first.low > second.high else "no" if first.high < second.low else "no difference seen"
+
+
+@cache  # pages ask for some rows many times
+def _measured(path: Path, wanted: tuple[tuple[str, Any], ...]) -> Rows:
+    return Rows(f"{path.parent.name}/{path.name}", _read(path))(**dict(wanted))
 
 
 @cache

@@ -24,7 +24,7 @@ def test_energy_is_a_mean_over_the_pixels_of_an_object() -> None:
     np.testing.assert_allclose(energy_on(np.ones((1, 1, 2), np.float32), objects), [[1, 1]])  # a coarser map
 
 
-def energies(*shares: float, n: int = 6) -> np.ndarray:
+def energies(*shares: float, n: int = 20) -> np.ndarray:
     """Energies on the predicted object and on the other one, step by step, equal for all images."""
     return np.tile([[share, 1 - share] for share in shares], (n, 1, 1))
 
@@ -48,20 +48,51 @@ def test_early_and_late_are_the_first_and_last_third() -> None:
     np.testing.assert_allclose(shares(energies(0.3), 0)["early"], 0.3)
 
 
-def test_a_step_counts_by_its_energy_and_silence_is_even() -> None:
+def test_a_step_counts_by_its_energy_and_silence_has_no_share() -> None:
     silent = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
     found = shares(np.array([[[3.0, 1.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 3.0]]]), 0)
     np.testing.assert_allclose([found["early"], found["late"]], [[3 / 5], [3 / 6]])
-    np.testing.assert_allclose(found["step 2"], 0.5)
-    np.testing.assert_allclose(list(shares(silent[None], 0).values()), 0.5)
+    assert np.isnan(found["step 2"]).all()
+    assert np.isnan(list(shares(silent[None], 0).values())).all()
 
 
 def test_judgement_of_attention_that_settles() -> None:
     settles, even = energies(0.5, 0.5, 0.9), energies(0.5, 0.5, 0.5)
     assert judged(settles, even) == ["yes", "yes", "yes", "yes", "yes"]
-    assert judged(even, settles) == ["yes", "no difference seen", "no difference seen", "no", "no"]
+    assert judged(even, settles) == ["yes", "no difference seen", "no difference seen", "no"]  # no image prefers one
     assert judged(energies(0.7, 0.5, 0.2), even) == ["no", "no", "no", "no", "no"]
     assert set(judged(energies(0.5, 0.5, 0.9, n=1), energies(0.5, 0.5, 0.5, n=1))) == {"cannot say"}
+
+
+def test_silent_images_and_ties_do_not_count() -> None:
+    # Of forty images sixteen are silent late, four have exactly a half, and sixteen of the other twenty have more.
+    late = [0.9, 0.8, 0.7, 0.6, 0.1, 0.5, np.nan, np.nan, np.nan, np.nan] * 4
+    parts = [
+        measured(values, map=name, layer="conv1", when=when)
+        for name in (SAM, COUNT)
+        for when, values in (("early", [0.5] * 40), ("late", late))
+    ]
+    early, later, grown, more, kernel = judge(pd.concat(parts).dropna())
+    assert (early.n, later.n, grown.n, more.n, kernel.n) == (40, 24, 24, 20, 24)
+    assert later.gain is not None and later.gain.mean == pytest.approx(0.1)
+    assert more.gain is not None and more.gain.mean == pytest.approx(0.3)  # 16 of 20, minus a half
+    assert kernel.same == "no difference seen"
+
+
+def test_of_few_images_only_the_sign_test_says_something() -> None:
+    assert judged(energies(0.5, 0.5, 0.9, n=10), energies(0.5, 0.5, 0.5, n=10)) == [
+        "cannot say", "cannot say", "cannot say", "yes", "cannot say",
+    ]  # fmt: skip
+
+
+def test_a_layer_that_is_always_silent_late_is_claimed_nothing_of() -> None:
+    claims = judge(measured([0.5, 0.5], map=SAM, layer="conv1", when="early"))
+    assert [claim.what for claim in claims] == ["conv1: share of the energy on the predicted object, early"]
+
+
+def test_the_left_half_gets_what_the_predicted_object_does_not() -> None:
+    late = measured([0.9, 0.8], map=SAM, layer="conv1", when="late")
+    assert fig10.on_left(late, {0: 0, 1: 1}).tolist() == pytest.approx([0.9, 0.2])
 
 
 def test_only_images_taken_for_one_of_their_objects_count(tmp_path: Path) -> None:
@@ -94,7 +125,7 @@ def test_two_digits_in_a_scene(tmp_path: Path) -> None:
     setup.config = setup.config.model_copy(update={"data": data})
     result = fig10.run(setup)
     assert len(result.claims) == 5
-    assert result.notes[1].startswith("Scenes of two digits cannot be exchanged")
+    assert result.notes[2].startswith("Scenes of two digits cannot be exchanged")
 
 
 def test_none_taken_for_its_objects_is_one_line(tmp_path: Path) -> None:

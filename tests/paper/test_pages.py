@@ -37,6 +37,7 @@ def test_no_measured_number_is_typed(template: Path) -> None:
         r"`[^`]*`",
         r"\]\([^)]*\)",
         r"arXiv:[\d.]+",
+        r"§ [\d.]+",
     ):
         text = re.sub(inert, " ", text, flags=re.DOTALL)
     typed = set(re.findall(r"(?<![\d.])(?:\d+\.\d+(?: %)?|\d+ %)", text)) - SETTINGS
@@ -74,7 +75,9 @@ def test_a_number_that_is_not_there_is_refused() -> None:
         (["yes", "yes"], "**holds**: 2 yes"),
         (["yes"], "**holds**"),
         (["no", "no difference seen"], "**does not hold**: 1 opposite, 1 no difference"),
-        (["no difference seen", "cannot say"], "**no difference**: 2 no difference"),
+        (["no difference seen", "cannot say"], "**no difference**: 1 no difference, 1 cannot say"),
+        (["yes", "yes", "cannot say"], "**holds**: 2 yes, 1 cannot say"),
+        (["cannot say"], "**cannot say**"),
         (["yes", "no", "no difference seen"], "**depends**: 1 yes, 1 opposite, 1 no difference"),
     ],
 )

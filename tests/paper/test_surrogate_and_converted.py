@@ -30,6 +30,7 @@ from paper.measures.maps import AUTHORS_FLOOR, is_flat
 from paper.measures.over_time import activity
 from paper.measures.tables import measured, rows, summary, values
 from pipeline.config import ConversionRule
+from pipeline.drawing.grid import Cell
 from pipeline.networks.checkpoint import Checkpoint
 from recordings.errors import InputError
 
@@ -65,6 +66,14 @@ def test_fig5_measures_and_draws(setup: Setup) -> None:
     assert table["mean"].between(-1, 1).all()
     assert len(result.claims) == 2 * 5 + 2 * 2 + 2
     assert {path.name for path in setup.out.glob("fig5*.png")} == {"fig5.png", "fig5_2.png"}
+
+
+def test_a_frame_stands_where_the_object_is() -> None:
+    mask = np.zeros((16, 24), bool)
+    mask[4:8, 6:24] = True
+    framed = fig5.with_frame(Cell(np.ones((4, 8))), mask)  # a cell of the map is 4 rows and 3 columns of the image
+    assert framed.box == (2, 1, 8, 2)
+    assert fig5.with_frame(Cell(), mask).box is None
 
 
 def test_fig5_sees_early_silence_on_raw_time_alone() -> None:
@@ -116,6 +125,17 @@ def test_fig6_sees_no_difference_between_a_network_and_itself(setup: Setup) -> N
     assert {claim.same for claim in errors} == {"no difference seen"}
     means = [rows(result.table, network=network)["mean"].tolist() for network in ("surrogate", "converted")]
     assert means[0] == pytest.approx(means[1], abs=1e-6)
+
+
+def test_a_late_burst_is_drawn_beside_what_it_hides() -> None:
+    points = pd.DataFrame(
+        {"panel": "surrogate", "style": ["-", "-", ":", ":"], "mean": [0.1, 0.2, 0.2, 0.6]}, index=[0, 1, 0, 1]
+    )
+    fitting, every = fig6.without_burst(points)
+    assert fitting["mean"].tolist() == [0.1, 0.2, 0.2] and every["mean"].tolist() == points["mean"].tolist()
+    assert fitting["panel"].unique().tolist() == ["surrogate, without the late burst"]
+    (alone,) = fig6.without_burst(points.assign(mean=[0.1, 0.2, 0.2, 0.25]))  # 1¼ times the highest still fits
+    assert len(alone) == 4
 
 
 def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(setup: Setup) -> None:

@@ -1,0 +1,88 @@
+"""The values of every image that experiments left: from them, tables and claims can be computed again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from paper import fig5, fig10
+from paper.common.claims import Claim, over_family
+from paper.common.result import VALUES
+from paper.common.steps import sam_above_grad_cam
+from paper.measures.inference import bootstrap_mean
+from paper.measures.tables import groups, rows
+from paper.pages.folder import Folder
+
+FILES = sorted((Path(__file__).resolve().parents[2] / "docs" / "results").glob(f"*/*{VALUES}"))
+
+
+def named(path: Path) -> str:
+    return path.name.removesuffix(VALUES)
+
+
+def values_of(path: Path) -> pd.DataFrame:
+    """The measured table, with texts in all columns but image and value."""
+    texts = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return texts.assign(image=texts["image"].astype(int), value=texts["value"].astype(float))
+
+
+def told(folder: Folder, name: str) -> dict[str, dict[str, Any]]:
+    return {claim["what"]: claim for claim in folder.claims(name)}
+
+
+def test_values_are_small() -> None:
+    assert FILES
+    assert sum(path.stat().st_size for path in FILES) < 3 << 20
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{named(path)}")
+def test_every_interval_follows_from_the_values(path: Path) -> None:
+    measured, folder, name = values_of(path), Folder(path.parent), named(path)
+    columns = [column for column in measured.columns if column not in ("image", "value")]
+    for names, each in groups(measured, columns):
+        wanted = folder(name, **dict(zip(columns, names, strict=True)))
+        found = bootstrap_mean(each["value"])
+        assert (found.n, found.mean, found.low, found.high) == pytest.approx(
+            (wanted.n, wanted.mean, wanted.low, wanted.high), rel=2e-4, abs=2e-6
+        )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{named(path)}")
+def test_the_network_is_told_by_its_digest(path: Path) -> None:
+    (digest,) = Folder(path.parent).notes(named(path), "network, surrogate")
+    assert len(digest) == 64 and int(digest, 16)
+
+
+def claims_again(name: str, measured: pd.DataFrame) -> list[Claim]:
+    """The claims of an experiment that rest on its values alone."""
+    if name == "fig10":
+        return [claim for _, of_layer in measured.groupby("layer", sort=False) for claim in fig10.judge(of_layer)]
+    if name == "fig5":
+        return [*fig5.activity_claims(rows(measured, network="surrogate")), *fig5.likeness_claims(measured)]
+    measure = {"fig2": "total variation", "fig3": "heatmap variance"}[name]
+    largest = {"fig2": "total variation, largest over steps", "fig3": "variance, largest over steps"}[name]
+    return sam_above_grad_cam(measure, "", rows(measured, measure=largest), 0)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if named(path) in ("fig2", "fig3", "fig5", "fig10")],
+    ids=lambda path: f"{path.parent.name}-{named(path)}",
+)
+def test_claims_follow_from_the_values(path: Path) -> None:
+    name = named(path)
+    claims, committed = claims_again(name, values_of(path)), told(Folder(path.parent), name)
+    assert len(claims) > 2
+    for claim in claims:
+        wanted = committed[claim.what]
+        if claim.gain is None:
+            assert claim.same == wanted["same"]
+        else:
+            assert list(claim.gain) == pytest.approx(
+                [wanted["n"], wanted["mean"], wanted["low"], wanted["high"]], rel=6e-3, abs=1e-6
+            )
+    if name == "fig2":  # these are all of its claims, so they can be judged together
+        assert [claim.same for claim in over_family(claims)] == [committed[claim.what]["same"] for claim in claims]
