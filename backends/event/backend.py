@@ -10,13 +10,12 @@ Where a layer reads a later one, one thread goes step by step.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -32,13 +31,13 @@ from recordings.raster.batch import RasterBatch, joined
 
 from .kernels.events import unpack_spikes
 from .kernels.layer import LayerKernel, State, compile_kernels
+from .kernels.products import STEPS
 from .progress import Progress
 from .spikes import ChainSpikes, GraphSpikes, unpacked
 
-CHUNK = 16  # steps of one layer at a time: its weights stay in the cache, its spikes are few
-FEW = 1 << 14  # neurons of every layer that take twice as many steps at a time, since a call takes some 50 µs
+CHUNK = 32  # steps of one layer at a time: its weights stay in the cache
 KEPT = 4  # networks that are kept laid out
-PARALLEL_CHUNK = 8  # steps of one layer at a time where several threads simulate a sample; with fewer, they wait less
+PARALLEL_CHUNK = max(8, STEPS)  # the same where several threads simulate a sample; with fewer, they wait less
 
 
 class EventBackend:
@@ -160,8 +159,6 @@ class _PreparedNetwork:
         channels, height, width = network.shapes[-1]
         weight = network.readout.weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
-        largest = max(math.prod(layer.output_shape) for layer in self.layers)
-        self.chunk = 2 * CHUNK if largest <= FEW else CHUNK
         self._unused: SimpleQueue[_Room] = SimpleQueue()  # that no sample uses now: new memory costs page faults
 
     def run(self, sample: NDArray[Any], threads: int) -> RasterBatch:
@@ -257,25 +254,34 @@ class _PreparedNetwork:
         packed : (T, bytes) of each layer, written
         given : number of a layer that is not simulated -> its packed spikes; None where nobody reads them
         """
-        size = self.chunk if threads == 1 else min(PARALLEL_CHUNK, -(-self.timesteps // (2 * threads)))
+        parts = threads if STEPS > 1 else 2 * threads  # tiles that are not full take as long
+        size = CHUNK if threads == 1 else min(PARALLEL_CHUNK, -(-self.timesteps // parts))
         starts = range(0, self.timesteps, size)
-        progress = Progress(len(starts), self.reads, parallel=threads > 1)
+
+        def compute(chunk: int, number: int) -> None:
+            """Compute some steps of a layer."""
+            steps = slice(starts[chunk], min(starts[chunk] + size, self.timesteps))
+            if number not in given:
+                arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
+                self.layers[number].run(steps.start, arrived, room.states[number], fired, packed[number][steps])
+            elif (bits := given[number]) is not None:
+                fired = room.spikes.room(number + 1, steps)
+                unpack_spikes(bits[steps], fired)
+            if number + 1 == len(self.layers):  # chunk by chunk, as every layer
+                room.integrator.add(fired.reshape(len(fired), -1))
+
+        if threads == 1:
+            for chunk, number in product(range(len(starts)), range(len(self.layers))):
+                compute(chunk, number)
+            return
+        progress = Progress(len(starts), self.reads)
 
         def advance() -> None:
             """Compute some steps of a layer, again and again, until nothing is left."""
             with progress:
                 while (task := progress.begin()) is not None:
-                    chunk, number = task
-                    steps = slice(starts[chunk], min(starts[chunk] + size, self.timesteps))
-                    if number not in given:
-                        arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
-                        self.layers[number].run(steps.start, arrived, room.states[number], fired, packed[number][steps])
-                    elif (bits := given[number]) is not None:
-                        fired = room.spikes.room(number + 1, steps)
-                        unpack_spikes(bits[steps], fired)
-                    if number + 1 == len(self.layers):  # chunk by chunk, as every layer
-                        room.integrator.add(fired.reshape(len(fired), -1))
-                    progress.end(number)
+                    compute(*task)
+                    progress.end(task[1])
 
         with ThreadPoolExecutor(threads) as pool:  # starts no thread before it has work
             others = [pool.submit(advance) for _ in range(threads - 1)]

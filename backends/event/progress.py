@@ -16,8 +16,7 @@ class Progress:
     """Decides which layer computes which chunk of steps next, for the threads of one sample; each works inside `with`.
 
     A layer can compute a chunk when it has computed the chunk before, and those that it reads have computed this one.
-    Of the chunks that can be computed, a thread takes the one that comes first in time. Where there is but one thread,
-    not `parallel`, it computes a chunk in all layers while it is in the cache.
+    Of the chunks that can be computed, a thread takes the one that comes first in time.
 
     Parameters
     ----------
@@ -25,8 +24,8 @@ class Progress:
     reads : for each layer the numbers of earlier ones that it reads
     """
 
-    def __init__(self, chunks: int, reads: Sequence[AbstractSet[int]], *, parallel: bool) -> None:
-        self._chunks, self._reads, self._parallel = chunks, reads, parallel
+    def __init__(self, chunks: int, reads: Sequence[AbstractSet[int]]) -> None:
+        self._chunks, self._reads = chunks, reads
         self._done, self._taken = len(reads) * [0], len(reads) * [0]  # chunks of each layer
         self._lock = RLock()  # entered itself: Ctrl-C in the middle of Condition.__enter__ would leave it locked
         self._changed = Condition(self._lock)
@@ -46,7 +45,7 @@ class Progress:
         with self._lock:
             while not self._failed and self._taken[-1] < self._chunks:
                 ready = [
-                    (chunk + number if self._parallel else chunk, number)
+                    (chunk + number, number)
                     for number, chunk in enumerate(self._taken)
                     if chunk == self._done[number] < self._readable(number)
                 ]

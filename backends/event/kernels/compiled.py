@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .cache import cached
+from .tiles import HOW
 
 HERE = Path(__file__).parent
 
@@ -25,8 +26,11 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 @lru_cache(maxsize=1)
 def sources_digest() -> str:
-    """SHA-256, shortened, of every file of this package and of the network, whose constants are compiled in."""
-    digest = hashlib.sha256()
+    """SHA-256, shortened, of every file of this package and of the network, whose constants are compiled in.
+
+    And of what the kernel of the system allows, which numba does not see as it does what the CPU has.
+    """
+    digest = hashlib.sha256(repr(HOW).encode())
     network = HERE.parents[1] / "network"
     for path in (*sorted(HERE.glob("*.py")), network / "inputs.py", network / "neurons.py"):
         digest.update(path.read_bytes())

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 from numpy.typing import NDArray
 
 from backends.network import LIF, FixedLIF, Input, Layer, Shape, Sides, pair
 
 from .compiled import compiled
-from .events import any_fired, pack_spikes
+from .costs import costs_of
+from .events import any_fired, count_spikes, pack_spikes
 from .neurons import Dynamics, drive, dynamics_of, hold, step
 from .pooling import pool_currents, pool_spikes
-from .synapses import Room, WeightLayout, correlate, lay_out, room_for
+from .products import STEPS, Costs, Products, count_pooled, multiply_rows_of_steps, rows_at_once
+from .synapses import Room, WeightLayout, correlate, lay_out, positions_of, room_for
+from .tiles import AMX, HOW
 
 NONE = (1, 1)  # sides of no pooling
 
@@ -80,18 +86,25 @@ class LayerKernel:
     ----------
     layer : its inputs and neurons
     shapes : (C, H, W) of the sources of each input
+    costs : what decides whether spikes are added or multiplied; measured if not given
     """
 
-    def __init__(self, layer: Layer, *shapes: Shape) -> None:
+    def __init__(self, layer: Layer, *shapes: Shape, costs: Costs | None = None) -> None:
         neuron = layer.spiking_neuron
         self.shapes, inputs = shapes, (layer.first, *layer.more)
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
-        self.synapses = [_laid_out(each, shape) for each, shape in zip(inputs, shapes, strict=True)]
+        self.synapses = [_laid_out(each, shape, costs) for each, shape in zip(inputs, shapes, strict=True)]
         self.plain = self.signs == [[1]]
         outputs, rows, columns = layer.output_shape(shapes[0])
         self.output_shape = rows, columns, outputs
         self.dynamics = dynamics_of(neuron, layer.more)
         self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32  # of currents, membranes
+
+    @property
+    def products(self) -> Products:
+        """The weights that multiply the spikes of the first input, which has synapses."""
+        assert self.synapses[0] is not None
+        return self.synapses[0].weights.products
 
     def rest(self) -> State:
         """The state before a sample begins."""
@@ -182,7 +195,7 @@ class LayerKernel:
             self.add([None if each is None else each[i] for each in arrived], state)
 
 
-def _laid_out(each: Input, shape: Shape) -> Synapses | None:
+def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> Synapses | None:
     """The synapses of an input whose sources are (C, H, W); None of the identity."""
     if each.weight is None:
         return None
@@ -191,7 +204,14 @@ def _laid_out(each: Input, shape: Shape) -> Synapses | None:
         kernel = kernel.reshape(-1, *_pooled(shape, each.pool))
     pool = pair(each.pool)
     spikes, summed = (pool, NONE) if each.pooling == "max" else (NONE, pool)
-    weights = lay_out(kernel, _pooled(shape, spikes), summed, pair(each.stride), pair(each.padding))
+    before = _pooled(shape, spikes)
+    weights = lay_out(kernel, before, summed, pair(each.stride), pair(each.padding))
+    if costs is None:
+        _, *seen = _pooled(before, summed)
+        sides = seen[0], seen[1]
+        positions = positions_of(sides, kernel.shape[2:], weights.stride, weights.padding)
+        costs = costs_of(weights.products, weights.weights, math.prod(before), sides, positions, LayerKernel)
+    weights = weights._replace(products=weights.products._replace(costs=costs))
     return Synapses(weights, spikes, pair(each.current_pool))
 
 
@@ -212,22 +232,33 @@ def advance(
 ) -> None:
     """:meth:`LayerKernel.advance`, compiled; `current`, `membrane` and `synaptic` are those of :class:`State`."""
     channels = dynamics.neurons.gain.shape[1]
+    currents, membranes = current.reshape(len(current), -1, channels), membrane.reshape(-1, channels)
+    update(t, dynamics, currents, membranes, synaptic.reshape(-1, channels), fired.reshape(-1, channels))
+    pack_spikes(fired, packed)
+
+
+@compiled
+def update(
+    t: int,
+    dynamics: Dynamics,
+    currents: NDArray[Any],
+    membranes: NDArray[Any],
+    synaptic: NDArray[Any],
+    fired: NDArray[np.bool_],
+) -> None:
+    """Bring neurons at P positions to step t: currents (K, P, C or more), all others (P, C)."""
     if t == 0:
-        membrane[:] = 0
+        membranes[:] = 0
         synaptic[:] = 0
         fired[:] = False
+        return
+    if dynamics.apart:
+        drive(t, dynamics.currents, currents, synaptic)
+        step(t, dynamics.neurons, synaptic, membranes, fired)
     else:
-        membranes, spikes = membrane.reshape(-1, channels), fired.reshape(-1, channels)
-        currents = current.reshape(len(current), -1, channels)
-        if dynamics.apart:
-            driven = synaptic.reshape(-1, channels)
-            drive(t, dynamics.currents, currents, driven)
-            step(t, dynamics.neurons, driven, membranes, spikes)
-        else:
-            step(t, dynamics.neurons, currents[0], membranes, spikes)
-        if len(dynamics.lowest):
-            hold(dynamics.lowest, membranes)
-    pack_spikes(fired, packed)
+        step(t, dynamics.neurons, currents[0], membranes, fired)
+    if len(dynamics.lowest):
+        hold(dynamics.lowest, membranes)
 
 
 @compiled
@@ -285,12 +316,112 @@ def run_steps(
     packed: NDArray[np.uint8],
 ) -> None:
     """:meth:`LayerKernel.run` of one source of sign 1, compiled; `arrived` holds no steps of a constant current."""
-    for i in range(len(fired)):
-        advance(start + i, dynamics, current, membrane, synaptic, fired[i], packed[i])
-        if len(arrived):
-            add(arrived[i], synapses, scratch, False, 1, current[0])
-            if synapses.current_pool != (1, 1):
-                pool_currents(scratch.unpooled, synapses.current_pool, current[0])
+    for first in range(0, len(fired), STEPS):
+        last = min(first + STEPS, len(fired))
+        if len(arrived) and steps_multiplied(
+            start + first,
+            arrived[first:last],
+            synapses,
+            dynamics,
+            current,
+            membrane,
+            synaptic,
+            scratch,
+            fired[first:last],
+            packed[first:last],
+        ):
+            continue
+        for i in range(first, last):
+            advance(start + i, dynamics, current, membrane, synaptic, fired[i], packed[i])
+            if len(arrived):
+                add(arrived[i], synapses, scratch, False, 1, current[0])
+                if synapses.current_pool != (1, 1):
+                    pool_currents(scratch.unpooled, synapses.current_pool, current[0])
+
+
+def steps_multiplied(*_: Any) -> bool:
+    """:func:`run_steps` of a few steps by :func:`~.products.multiply_rows_of_steps` if that is cheaper; whether it was.
+
+    A few rows of currents are computed for all steps, and their neurons go through all steps, before the next rows.
+    """
+    raise NotImplementedError  # compiled only
+
+
+@overload(steps_multiplied)
+def _steps_multiplied(
+    start: Any,
+    arrived: Any,
+    synapses: Any,
+    dynamics: Any,
+    current: Any,
+    membrane: Any,
+    synaptic: Any,
+    scratch: Any,
+    fired: Any,
+    packed: Any,
+) -> Any:
+    def never(
+        start: Any,
+        arrived: Any,
+        synapses: Any,
+        dynamics: Any,
+        current: Any,
+        membrane: Any,
+        synaptic: Any,
+        scratch: Any,
+        fired: Any,
+        packed: Any,
+    ) -> bool:
+        return False
+
+    def multiply(
+        start: Any,
+        arrived: Any,
+        synapses: Any,
+        dynamics: Any,
+        current: Any,
+        membrane: Any,
+        synaptic: Any,
+        scratch: Any,
+        fired: Any,
+        packed: Any,
+    ) -> bool:
+        weights, products, steps = synapses.weights, synapses.weights.products, len(fired)
+        if not len(products.weights) or synapses.current_pool != (1, 1):
+            return False
+        count = 0
+        for i in range(steps):
+            count += count_spikes(arrived[i])
+        if min(count, arrived.size - count) + steps * products.costs.pixels <= products.costs.steps:
+            return False
+        room = scratch.room.products
+        for i in range(steps):
+            if synapses.spike_pool != (1, 1):
+                pool_spikes(arrived[i], synapses.spike_pool, scratch.pooled)
+                count_pooled(scratch.pooled, weights.pool, weights.padding, room.counts[i])
+            else:
+                count_pooled(arrived[i], weights.pool, weights.padding, room.counts[i])
+        rows, columns, channels = membrane.shape
+        at_once = rows_at_once(STEPS, columns * products.weights.shape[0] * products.weights.shape[3], rows)
+        before, membranes = current.reshape(-1, channels), membrane.reshape(-1, channels)
+        driven, spikes = synaptic.reshape(-1, channels), fired.reshape(steps, -1, channels)
+        for row in range(0, rows, at_once):
+            some = min(at_once, rows - row)
+            sums = multiply_rows_of_steps(products, weights.stride, room, steps, row, (some, columns))
+            first, last = row * columns, (row + some) * columns
+            here = membranes[first:last], driven[first:last]
+            arriving = before[first:last].reshape(1, -1, channels)
+            update(start, dynamics, arriving, here[0], here[1], spikes[0, first:last])
+            for i in range(1, steps):
+                update(start + i, dynamics, sums[i - 1 : i], here[0], here[1], spikes[i, first:last])
+            for position in range(first, last):  # a slice would compile how to tell of its shape
+                for channel in range(channels):
+                    before[position, channel] = sums[steps - 1, position - first, channel]
+        for i in range(steps):
+            pack_spikes(fired[i], packed[i])
+        return True
+
+    return multiply if HOW is AMX and current.dtype == types.int32 else never
 
 
 def compile_kernels(precision: str) -> None:
@@ -304,7 +435,7 @@ def compile_kernels(precision: str) -> None:
     spikes, packed = np.zeros((1, 1, 1, 1), np.bool_), np.zeros((1, 1), np.uint8)
     several = Layer("compiled", weight, neuron, source=("a", "b"), more=(Input(None, "a", np.ones(1, np.int32)),))
     for layer in (Layer("compiled", weight, neuron), several):
-        kernel = LayerKernel(layer, *(1 + len(layer.more)) * [(1, 1, 1)])
+        kernel = LayerKernel(layer, *(1 + len(layer.more)) * [(1, 1, 1)], costs=Costs(0.0, 0.0, 0.0))
         state, arrived = kernel.rest(), sum(map(len, kernel.signs)) * [spikes]
         kernel.run(0, arrived, state, spikes, packed)
         kernel.add([each[0] for each in arrived], state)

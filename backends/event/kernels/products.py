@@ -5,7 +5,8 @@ fraction of the time that :mod:`.synapses` needs to add one row of 64 weights. S
 rows are, so the currents are the same bits.
 
 The sums of a tile, such as four pixels by 64 outputs, stay in registers, so that weights and counts are loaded for
-several products each. CPUs without such an instruction, and float32, do without.
+several products each. With AMX the rows of a tile are also steps at one pixel, since layers that see small maps have
+few pixels, and weights then are loaded once for all steps. CPUs without such an instruction, and float32, do without.
 """
 
 from __future__ import annotations
@@ -19,14 +20,32 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .aligned import aligned
+from .amx import ROWS, multiply_tiles
 from .compiled import compiled
 from .events import bytes_of, store_word
-from .tiles import GROUP, Instruction, instruction, tile_of
+from .tiles import AMX, GROUP, HOW, Instruction, tile_of
 
 Pair = tuple[int, int]
 
 BYTES = 8  # of a word of counts
-HOW = instruction()
+STEPS = ROWS if HOW is AMX else 1  # of which products are summed together, at most
+MANY = 1 << 16  # currents of all these steps that are held at a time: they stay in the cache
+BEYOND = 64  # bytes behind the counts that are read or written, whatever they hold
+
+
+class Costs(NamedTuple):
+    """What adding and multiplying take, in the time that adding the rows of weights of one spike takes.
+
+    Parameters
+    ----------
+    pixels : adding in a step, spikes or not
+    step : products of a step
+    steps : products of several steps together, however many they are
+    """
+
+    pixels: float
+    step: float
+    steps: float
 
 
 class Products(NamedTuple):
@@ -34,15 +53,15 @@ class Products(NamedTuple):
 
     Parameters
     ----------
-    weights : (blocks, KH, KW·⌈C/4⌉, outputs, 4) int8, 64-byte aligned, in blocks of 16, 32 or 64 outputs; no blocks
-        where this cannot be used
-    from_rows : from how many rows on, of spikes or of silent neurons, adding them takes longer
+    weights : (blocks, KH, KW·⌈C/4⌉, outputs, 4) int8, 64-byte aligned, in blocks of 16, 32 or 64 outputs, and for AMX
+        of groups up to a multiple of 16; no blocks where this cannot be used
     groups_at_once : groups of four counts whose products a register can sum
+    costs : whether adding takes longer, see :mod:`.costs`
     """
 
     weights: NDArray[np.int8]
-    from_rows: int
     groups_at_once: int
+    costs: Costs
 
 
 class ProductRoom(NamedTuple):
@@ -50,39 +69,35 @@ class ProductRoom(NamedTuple):
 
     Parameters
     ----------
-    counts : (H, W, C rounded up to 4) uint8 — sum-pooled spikes of the padded map; zeros around
-    tile : (pixels · outputs,) int32 — sums of a tile where the last block has fewer outputs
+    counts : (STEPS, H, W, C rounded up to 4) uint8 — sum-pooled spikes of the padded map; zeros around
+    sums : (…,) int32 — those of a tile where the last block has fewer outputs; with AMX those of whole rows of
+        positions, of a step or several
     """
 
     counts: NDArray[np.uint8]
-    tile: NDArray[np.int32]
+    sums: NDArray[np.int32]
 
 
-def lay_out_products(kernel: NDArray[Any], summed: int, seen: tuple[int, int], positions: tuple[int, int]) -> Products:
+def lay_out_products(kernel: NDArray[Any], summed: int) -> Products:
     """Lay weights out for products, if these can be used.
 
     Parameters
     ----------
     kernel : (O, C, KH, KW) int8 or float32
     summed : how many neurons the pooling sums
-    seen, positions : height and width of the pooled map, and of the map of currents
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
+    costs = Costs(0.0, 0.0, 0.0)
     if HOW is None or kernel.dtype != np.int8 or not (at_once := HOW.groups_at_once(summed)):
-        return Products(np.zeros((0, 0, 0, 0, GROUP), np.int8), np.iinfo(np.int64).max, 0)
+        return Products(np.zeros((0, 0, 0, 0, GROUP), np.int8), 0, costs)
     lanes = block_size(HOW.tiles, outputs)
     blocks, groups = -(-outputs // lanes), -(-channels // GROUP)
     padded = np.zeros((blocks * lanes, groups * GROUP, kernel_rows, kernel_columns), np.int8)
     padded[:outputs, :channels] = kernel
     parts = padded.reshape(blocks, lanes, groups, GROUP, kernel_rows, kernel_columns).transpose(0, 4, 5, 2, 1, 3)
-    weights = aligned(parts.reshape(blocks, kernel_rows, kernel_columns * groups, lanes, GROUP))
-    size = block_size(HOW.rows, outputs)
-    rows = -(-outputs // size)  # of weights, of a pixel and input
-    several, single = divmod(positions[1], HOW.tiles[lanes])
-    pixels = positions[0] * (several * HOW.tiles[lanes] + 2 * single)  # weights are loaded for one pixel alone
-    instructions = pixels * (weights.size // (HOW.lanes * GROUP)) - positions[0] * positions[1] * HOW.pixel * rows
-    rows_per_spike = rows * kernel_rows * kernel_columns * math.prod(positions) / math.prod(seen)
-    return Products(weights, max(0, int(instructions / (HOW.rows[size] * rows_per_spike))), at_once)
+    weights = parts.reshape(blocks, kernel_rows, kernel_columns * groups, lanes, GROUP)
+    missing = -weights.shape[2] % HOW.groups
+    return Products(aligned(np.pad(weights, [(0, 0), (0, 0), (0, missing), (0, 0), (0, 0)])), at_once, costs)
 
 
 def block_size(sizes: Collection[int], outputs: int) -> int:
@@ -90,16 +105,26 @@ def block_size(sizes: Collection[int], outputs: int) -> int:
     return next((size for size in sizes if outputs <= size), max(sizes))
 
 
-def product_room(products: Products, shape: tuple[int, int, int], pool: Pair, padding: Pair) -> ProductRoom:
-    """Room to work in for maps of (C, H, W); every thread needs its own."""
+@njit(nogil=True)
+def rows_at_once(steps: int, row: int, rows: int) -> int:
+    """How many rows of positions, with so many sums a row and step, are computed at a time."""
+    return max(1, min(rows, MANY // (steps * row)))
+
+
+def product_room(
+    products: Products, shape: tuple[int, int, int], pool: Pair, padding: Pair, positions: Pair
+) -> ProductRoom:
+    """Room to work in for maps of (C, H, W), and rows and columns of positions; every thread needs its own."""
     channels, height, width = shape
-    lanes = products.weights.shape[3]
+    blocks, *_, lanes, _ = products.weights.shape
     if HOW is None or not lanes:
-        return ProductRoom(np.zeros((0, 0, 0), np.uint8), np.zeros(0, np.int32))
-    sides = height // pool[0] + 2 * padding[0], width // pool[1] + 2 * padding[1]
+        return ProductRoom(np.zeros((0, 0, 0, 0), np.uint8), np.zeros(0, np.int32))
+    sides = STEPS, height // pool[0] + 2 * padding[0], width // pool[1] + 2 * padding[1]
     inputs = -(-channels // GROUP) * GROUP
-    counts = np.zeros(math.prod(sides) * inputs + BYTES, np.uint8)[:-BYTES]  # more may be written than is there
-    return ProductRoom(counts.reshape(*sides, inputs), np.zeros(HOW.tiles[lanes] * lanes, np.int32))
+    counts = np.zeros(math.prod(sides) * inputs + BEYOND, np.uint8)[:-BEYOND].reshape(*sides, inputs)
+    row = positions[1] * blocks * lanes  # of sums
+    sums = STEPS * rows_at_once(STEPS, row, positions[0]) * row if HOW is AMX else HOW.tiles[lanes] * lanes
+    return ProductRoom(counts, np.zeros(sums, np.int32))
 
 
 class Sizes(NamedTuple):
@@ -175,7 +200,7 @@ def multiply_row_of(how: Instruction, outputs: int) -> Any:
 
 def _multiply_row() -> Any:
     """:func:`multiply_row_of` for whatever blocks this CPU has."""
-    kernels = [multiply_row_of(HOW, outputs) for outputs in HOW.tiles] if HOW else []
+    kernels = [multiply_row_of(HOW, outputs) for outputs in HOW.tiles] if HOW and HOW is not AMX else []
     if not kernels:  # nothing calls it
         return None
     if len(kernels) == 1:
@@ -221,6 +246,41 @@ def count_pooled(spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: N
                 store_word(mine, flat_counts, place + first)  # type: ignore[call-arg]
 
 
+@njit(nogil=True)
+def multiply_step_in_registers(products: Products, stride: Pair, room: ProductRoom, current: NDArray[Any]) -> None:
+    """Set the currents of a step whose spikes are counted; with instructions for vectors."""
+    weights, counts = products.weights, room.counts
+    kernel_rows, groups, outputs = weights.shape[1:4]
+    rows, columns, channels = current.shape
+    width, inputs = counts.shape[2:]
+    sizes = Sizes(kernel_rows, groups, outputs, products.groups_at_once, width, inputs, columns, channels, stride)
+    flat_weights, flat_counts, flat = weights.reshape(-1), counts.reshape(-1), current.reshape(-1)
+    for block in range(len(weights)):
+        for row in range(rows):
+            multiply_row(block, row, sizes, flat_weights, flat_counts, room.sums, flat)
+
+
+@njit(nogil=True)
+def multiply_step_in_tiles(products: Products, stride: Pair, room: ProductRoom, current: NDArray[Any]) -> None:
+    """Set the currents of a step whose spikes are counted; with AMX, a tile holding neighbouring pixels."""
+    weights, counts = products.weights, room.counts
+    rows, columns, channels = current.shape
+    lanes = weights.shape[0] * weights.shape[3]
+    at_once, size = rows_at_once(1, columns * lanes, rows), min(columns, ROWS)
+    for first in range(0, rows, at_once):
+        count = min(at_once, rows - first)
+        shape = count, columns, lanes
+        multiply_tiles(weights, stride, counts, size, stride[1] * counts.shape[3], first, room.sums, shape, size, lanes)
+        sums = room.sums[: count * columns * lanes].reshape(shape)
+        for row in range(count):
+            for column in range(columns):
+                for channel in range(channels):
+                    current[first + row, column, channel] = sums[row, column, channel]
+
+
+multiply_step = multiply_step_in_tiles if HOW is AMX else multiply_step_in_registers
+
+
 @compiled
 def multiply_spikes(
     spikes: NDArray[np.bool_],
@@ -241,13 +301,23 @@ def multiply_spikes(
     room : to work in
     current : (OH, OW, O) int32, C-contiguous, written
     """
-    count_pooled(spikes, pool, padding, room.counts)
+    count_pooled(spikes, pool, padding, room.counts[0])
+    multiply_step(products, stride, room, current)
+
+
+@njit(nogil=True)
+def multiply_rows_of_steps(
+    products: Products, stride: Pair, room: ProductRoom, steps: int, first: int, positions: Pair
+) -> NDArray[np.int32]:
+    """The currents of several steps whose spikes are counted, at some rows of positions from `first` on; with AMX.
+
+    Returns
+    -------
+    (steps, rows · columns, outputs and more) int32, in `room`
+    """
     weights, counts = products.weights, room.counts
-    kernel_rows, groups, outputs = weights.shape[1:4]
-    rows, columns, channels = current.shape
-    width, inputs = counts.shape[1:]
-    sizes = Sizes(kernel_rows, groups, outputs, products.groups_at_once, width, inputs, columns, channels, stride)
-    flat_weights, flat_counts, flat = weights.reshape(-1), counts.reshape(-1), current.reshape(-1)
-    for block in range(len(weights)):
-        for row in range(rows):
-            multiply_row(block, row, sizes, flat_weights, flat_counts, room.tile, flat)
+    (rows, columns), lanes = positions, weights.shape[0] * weights.shape[3]
+    shape = rows, columns, lanes
+    size = rows * columns * lanes
+    multiply_tiles(weights, stride, counts, steps, counts[0].size, first, room.sums, shape, 1, size)
+    return room.sums[: steps * size].reshape(steps, rows * columns, lanes)

@@ -20,12 +20,12 @@ Why it is fast:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
@@ -34,7 +34,8 @@ from backends.network import WEIGHT_LIMIT
 from .aligned import LINE, aligned
 from .compiled import compiled
 from .events import COPIED, count_spikes, list_events, list_window
-from .products import HOW, Pair, ProductRoom, Products, block_size, lay_out_products, multiply_spikes, product_room
+from .products import Pair, ProductRoom, Products, block_size, lay_out_products, multiply_spikes, product_room
+from .tiles import HOW
 
 BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
@@ -82,14 +83,16 @@ class Room(NamedTuple):
 def room_for(synapses: WeightLayout, shape: tuple[int, int, int]) -> Room:
     """Room to work in for maps of (C, H, W); every thread needs its own."""
     channels, height, width = shape
-    (rows, columns), kernel_rows, lanes = synapses.pool, synapses.weights.shape[2], synapses.weights.shape[4]
+    (rows, columns), (_, kernel_columns, kernel_rows, _, lanes) = synapses.pool, synapses.weights.shape
+    seen = height // rows, width // columns
+    positions = positions_of(seen, (kernel_rows, kernel_columns), synapses.stride, synapses.padding)
     return Room(
         np.empty(channels * height * width + COPIED, np.int32),
         np.empty((height // rows, width // columns + 1), np.int32),
         np.empty(channels * rows * width * kernel_rows + COPIED, np.int32),
         np.empty(width // columns + 1, np.int32),
         np.zeros(2 * lanes, np.int32) if synapses.weights.dtype == np.int16 else np.zeros(lanes, np.float32),
-        product_room(synapses.products, shape, synapses.pool, synapses.padding),
+        product_room(synapses.products, shape, synapses.pool, synapses.padding, positions),
     )
 
 
@@ -109,8 +112,8 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: Pair, strid
     padded[:outputs] = kernel
     rows = padded.reshape(blocks, size, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
     seen, summed = (shape[1] // pool[0], shape[2] // pool[1]), pool[0] * pool[1]
-    positions = _positions(seen, (kernel_rows, kernel_columns), stride, padding)
-    products = lay_out_products(kernel, summed, seen, positions)
+    positions = positions_of(seen, (kernel_rows, kernel_columns), stride, padding)
+    products = lay_out_products(kernel, summed)
     if kernel.dtype == np.int8:
         low, high = np.split(rows.astype(np.int16), 2, axis=-1)
         rows = 256 * high + low + 128
@@ -120,7 +123,7 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: Pair, strid
     return WeightLayout(aligned(rows), pool, stride, padding, everything, products)
 
 
-def _positions(seen: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
+def positions_of(seen: Pair, kernel: Sequence[int], stride: Pair, padding: Pair) -> Pair:
     """How many positions a kernel has on the pooled map that it sees, down and across."""
     down, across = (
         (side + 2 * around - taps) // step + 1
@@ -299,7 +302,7 @@ def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) ->
         if not len(products.weights):
             return False
         count = count_spikes(spikes)
-        if min(count, spikes.size - count) <= products.from_rows:
+        if min(count, spikes.size - count) + products.costs.pixels <= products.costs.step:
             return False
         multiply_spikes(spikes, products, synapses.pool, synapses.stride, synapses.padding, room.products, current)
         return True
@@ -307,7 +310,7 @@ def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) ->
     return multiply
 
 
-@compiled
+@njit(inline="always")  # compiled by itself, it would take seconds
 def correlate(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]) -> None:
     """:func:`add_spikes`, or where that takes longer :func:`~.products.multiply_spikes`, with the same result."""
     if not _multiplied(spikes, synapses, room, current):

@@ -1,6 +1,8 @@
 """Sums of products of bytes that stay in vector registers, as LLVM code: what :mod:`.products` is made of.
 
-Two instructions multiply an int32's four unsigned bytes by four signed ones:
+Instructions multiply an int32's four unsigned bytes by four signed ones:
+
+* AMX: 16 rows of 64 bytes by 64 bytes of 16 columns, in registers of their own; see :mod:`.amx`.
 
 * VNNI (AVX-512): 16 int32 at once, each with its four products added, exactly.
 * AVX2: 8 int32 at once. Two neighbouring products are added in an int16, these to others until they could overflow, and
@@ -9,6 +11,8 @@ Two instructions multiply an int32's four unsigned bytes by four signed ones:
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,22 +27,20 @@ INDEX, INTEGER, SHORT, BYTE = (ir.IntType(bits) for bits in (64, 32, 16, 8))
 
 
 class Instruction(NamedTuple):
-    """How bytes are multiplied, and what else takes how long, in the time of one such instruction.
+    """How bytes are multiplied.
 
     Parameters
     ----------
-    lanes : int32 sums of a vector register
+    lanes : int32 sums of a vector register, or of a row of a tile
     exact : whether sums are int32, not pairs of int16
     tiles : outputs of a block of weights -> pixels whose sums stay in registers
-    rows : outputs of a row of weights -> the time that :mod:`.synapses` needs to add one
-    pixel : the time that it needs for each pixel and row, spikes or not, beyond that of a pixel here
+    groups : a row of a kernel has a multiple of so many groups of weights
     """
 
     lanes: int
     exact: bool
     tiles: dict[int, int]
-    rows: dict[int, float]
-    pixel: float
+    groups: int = 1
 
     def groups_at_once(self, count: int) -> int:
         """Groups of four counts of at most `count` whose products a register sums; 0 if even one's are too large."""
@@ -49,14 +51,28 @@ class Instruction(NamedTuple):
         return np.iinfo(np.int16).max // (2 * -np.iinfo(np.int8).min * count)
 
 
-VNNI = Instruction(16, True, tiles={16: 8, 32: 8, 64: 4}, rows={16: 3.5, 32: 3.5, 64: 3.5}, pixel=0)
-AVX2 = Instruction(8, False, tiles={16: 4}, rows={16: 1.75, 32: 1.75, 64: 3.5}, pixel=60)
+AMX = Instruction(16, True, tiles={32: 16}, groups=16)
+VNNI = Instruction(16, True, tiles={16: 8, 32: 8, 64: 4})
+AVX2 = Instruction(8, False, tiles={16: 4})
 
 
 def instruction() -> Instruction | None:
-    """What the CPU that kernels are compiled for can do; None if neither."""
+    """What the CPU that kernels are compiled for can do, and the kernel of the system allows; None if nothing."""
     features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+    if "+amx-int8" in features and tiles_allowed():
+        return AMX
     return next((each for name, each in (("+avx512vnni", VNNI), ("+avx2", AVX2)) if name in features), None)
+
+
+def tiles_allowed() -> bool:
+    """Ask Linux for the registers of AMX, once for all threads of this process and of those that it forks."""
+    if not sys.platform.startswith("linux"):
+        return False
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0
+
+
+HOW = instruction()
 
 
 def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:

@@ -81,7 +81,7 @@ def test_a_constant_current_beside_recurrent_weights_by_hand() -> None:
 
 def test_a_layer_waits_for_all_that_it_reads() -> None:
     """Layers 0, 1 and 2, of which the last reads both: it comes once both have done the chunk."""
-    progress = Progress(1, [set(), set(), {0, 1}], parallel=True)
+    progress = Progress(1, [set(), set(), {0, 1}])
     assert [progress.begin(), progress.begin()] == [(0, 0), (0, 1)]
     progress.end(1)
     progress.end(0)

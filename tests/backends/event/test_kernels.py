@@ -14,8 +14,9 @@ from backends.event.kernels.events import COPIED, list_events, list_window, pack
 from backends.event.kernels.layer import LayerKernel
 from backends.event.kernels.neurons import constants_of, step
 from backends.event.kernels.pooling import pool_currents, pool_spikes
-from backends.event.kernels.products import HOW, multiply_spikes
+from backends.event.kernels.products import multiply_spikes
 from backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, add_spikes, correlate, lay_out, room_for
+from backends.event.kernels.tiles import HOW
 from backends.network import LIF, FixedLIF, Layer, pair
 from tests.reference import layer_current, round_to_zero
 
@@ -32,7 +33,7 @@ def currents(spikes: NDArray[np.bool_], synapses: WeightLayout, shape: tuple[int
     correlate(spikes, synapses, room, chosen)
     assert np.array_equal(chosen, added)
     if len(synapses.products.weights):
-        room.products.tile[:] = 77
+        room.products.sums[:] = 77
         sides = synapses.pool, synapses.stride, synapses.padding
         multiply_spikes(spikes, synapses.products, *sides, room.products, multiplied)
         assert np.array_equal(multiplied, added)

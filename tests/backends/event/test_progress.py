@@ -32,7 +32,7 @@ def advance():
             time.sleep(0.001)
             progress.end(task[1])
 
-progress = Progress(20, [set(), {0}], parallel=True)
+progress = Progress(20, [set(), {0}])
 other = threading.Thread(target=advance)
 other.start()
 working, threading.Condition.__enter__ = True, enter

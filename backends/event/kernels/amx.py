@@ -1,0 +1,213 @@
+"""Products of tiles of bytes, in registers of their own: what :mod:`.products` does with AMX.
+
+A tile of counts has 16 rows, steps or neighbouring pixels, of 64 inputs; a tile of weights 64 inputs of 16 outputs. An
+instruction adds their 16 · 16 · 64 products to a tile of int32 sums, exactly. Two tiles of either kind are loaded for
+four products.
+
+Tiles belong to a thread, and hold nothing outside of :func:`multiply_tiles`: it configures them and releases them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+ROWS = 16  # of a tile, at most
+WIDTH = 64  # bytes of a row
+OUTPUTS = 2 * 16  # of a block of weights: two tiles
+SUMS, COUNTS, WEIGHTS = (0, 1, 2, 3), (4, 5), (6, 7)  # the numbers of the registers
+
+INDEX, BYTE = ir.IntType(64), ir.IntType(8)
+POINTER = BYTE.as_pointer()
+
+
+def configuration(rows: int) -> NDArray[np.uint8]:
+    """What the registers are to hold, as the CPU reads it, where tiles of counts and of sums have so many rows."""
+    found = np.zeros(64, np.uint8)
+    found[0] = 1  # the palette
+    for register in (*SUMS, *COUNTS, *WEIGHTS):
+        found[16 + 2 * register] = WIDTH
+        found[48 + register] = ROWS if register in WEIGHTS else rows
+    return found
+
+
+CONFIGURATIONS = np.array([configuration(rows) for rows in range(ROWS + 1)])
+
+
+def _call(builder: Any, name: str, *operands: Any) -> None:
+    """An instruction of AMX; numbers are those of registers."""
+    given = [ir.Constant(BYTE, each) if isinstance(each, int) else each for each in operands]
+    kind: Any = ir.FunctionType(ir.VoidType(), [each.type for each in given])
+    builder.call(builder.module.declare_intrinsic(f"llvm.x86.{name}", fnty=kind), given)
+
+
+def _element(context: Any, builder: Any, array: Any, value: Any, place: Any) -> Any:
+    """A pointer to an element of an array, as one to bytes."""
+    return builder.bitcast(builder.gep(context.make_array(array)(context, builder, value).data, [place]), POINTER)
+
+
+@intrinsic
+def configure(_: Any, configurations: Any, rows: Any) -> tuple[Any, Callable[..., Any]]:
+    """Set what the registers hold."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.mul(arguments[1], ir.Constant(INDEX, WIDTH))
+        _call(builder, "ldtilecfg", _element(context, builder, signature.args[0], arguments[0], place))
+        return context.get_dummy_value()
+
+    return types.void(configurations, types.int64), generate
+
+
+@intrinsic
+def release(_: Any) -> tuple[Any, Callable[..., Any]]:
+    """Leave the registers empty, so that nobody has to save them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _call(builder, "tilerelease")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def set_sums(
+    _: Any,
+    weights: Any,
+    weight: Any,
+    counts: Any,
+    count: Any,
+    other_count: Any,
+    kernel_rows: Any,
+    chunks: Any,
+    count_row: Any,
+    step: Any,
+    sums: Any,
+    target: Any,
+    other_target: Any,
+    pitch: Any,
+) -> tuple[Any, Callable[..., Any]]:
+    """Set sums[target + r·pitch + o], and the same from `other_target` on, for rows r of a tile and outputs o.
+
+    The products are of the weights from `weight` on, which lie side by side, `chunks` times 64 inputs in each of
+    `kernel_rows`; and of the counts from `count`, or `other_count`, + r·`step` on, and in each row of the kernel,
+    `count_row` apart.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def pointer(array: int, place: int) -> Any:
+            return _element(context, builder, signature.args[array], arguments[array], arguments[place])
+
+        def constant(number: int) -> Any:
+            return ir.Constant(INDEX, number)
+
+        def load(register: int, place: Any, stride: Any) -> None:
+            _call(builder, "tileloadd64", register, place, stride)
+
+        pointer_of_weights = pointer(0, 1)
+        corners, targets = (pointer(2, 3), pointer(2, 4)), (pointer(9, 10), pointer(9, 11))
+        kernel_rows, chunks, count_row, step = arguments[5:9]
+        for register in SUMS:
+            _call(builder, "tilezero", register)
+        entry = builder.block
+        row_loop, chunk_loop, next_row, done = map(builder.append_basic_block, ("row", "chunk", "next_row", "done"))
+        builder.branch(row_loop)
+
+        builder.position_at_end(row_loop)
+        row, first_weight = builder.phi(INDEX), builder.phi(POINTER)
+        below = builder.mul(row, count_row)
+        builder.branch(chunk_loop)
+
+        builder.position_at_end(chunk_loop)
+        chunk, weight = builder.phi(INDEX), builder.phi(POINTER)
+        beside = builder.add(below, builder.mul(chunk, constant(WIDTH)))
+        for number in range(2):
+            load(COUNTS[number], builder.gep(corners[number], [beside]), step)
+            load(WEIGHTS[number], builder.gep(weight, [constant(WIDTH * number)]), constant(2 * WIDTH))
+        for register in SUMS:
+            _call(builder, "tdpbusd", register, COUNTS[register // 2], WEIGHTS[register % 2])
+        following = builder.add(chunk, constant(1))
+        next_weight = builder.gep(weight, [constant(2 * WIDTH * ROWS)])
+        builder.cbranch(builder.icmp_signed("<", following, chunks), chunk_loop, next_row)
+
+        builder.position_at_end(next_row)
+        next_number = builder.add(row, constant(1))
+        builder.cbranch(builder.icmp_signed("<", next_number, kernel_rows), row_loop, done)
+        for phi, begin, again in ((row, constant(0), next_number), (first_weight, pointer_of_weights, next_weight)):
+            phi.add_incoming(begin, entry)
+            phi.add_incoming(again, next_row)
+        for phi, begin, again in ((chunk, constant(0), following), (weight, first_weight, next_weight)):
+            phi.add_incoming(begin, row_loop)
+            phi.add_incoming(again, chunk_loop)
+
+        builder.position_at_end(done)
+        pitch = builder.mul(arguments[12], constant(4))
+        for register in SUMS:
+            place = builder.gep(targets[register // 2], [constant(WIDTH * (register % 2))])
+            _call(builder, "tilestored64", register, place, pitch)
+        return context.get_dummy_value()
+
+    whole = types.int64
+    return types.void(weights, whole, counts, *[whole] * 6, sums, *[whole] * 3), generate
+
+
+@njit(nogil=True)
+def multiply_tiles(
+    weights: NDArray[np.int8],
+    stride: tuple[int, int],
+    counts: NDArray[np.uint8],
+    size: int,
+    step: int,
+    first: int,
+    sums: NDArray[np.int32],
+    shape: tuple[int, int, int],
+    across: int,
+    pitch: int,
+) -> None:
+    """Set the currents of some rows of positions.
+
+    Parameters
+    ----------
+    weights : of :class:`.products.Products`
+    stride : (y, x), as of a layer
+    counts : (S, H, W, C) uint8 — see :class:`.products.ProductRoom`
+    size, step : rows of a tile, and how far apart the counts of two rows lie
+    first : row of positions
+    sums : (…, rows, columns, outputs) int32, flat, written
+    shape : (rows, columns, outputs) of it
+    across : columns from one tile to the next
+    pitch : how far apart the sums of two rows of a tile lie
+    """
+    blocks, kernel_rows, groups = weights.shape[:3]
+    width, inputs = counts.shape[2:]
+    (down, right), (rows, columns, channels) = stride, shape
+    flat_weights, flat_counts = weights.reshape(-1), counts.reshape(-1)
+    chunks = groups // ROWS
+    configure(CONFIGURATIONS, size)  # type: ignore[call-arg]  # numba gives the first argument
+    for block in range(blocks):
+        weight = block * kernel_rows * chunks * ROWS * OUTPUTS * 4
+        for row in range(rows):
+            corner, target = (first + row) * down * width * inputs, row * columns * channels + block * OUTPUTS
+            for column in range(0, columns, 2 * across):  # the last tiles may overlap
+                one, other = min(column, columns - across), min(column + across, columns - across)
+                set_sums(
+                    flat_weights,
+                    weight,
+                    flat_counts,
+                    corner + one * right * inputs,
+                    corner + other * right * inputs,
+                    kernel_rows,
+                    chunks,
+                    width * inputs,
+                    step,
+                    sums,
+                    target + one * channels,
+                    target + other * channels,
+                    pitch,
+                )
+    release()

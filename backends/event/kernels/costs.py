@@ -1,0 +1,132 @@
+"""Whether adding or multiplying is cheaper, from what either takes on this machine, measured at first use.
+
+What is measured is one layer, small enough for the cache, of as many outputs as a row of weights has: a few
+milliseconds, once a process. It is the same whole layer each time, so what is not synapses cancels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.network import FixedLIF, Layer
+
+from .products import STEPS, Costs, Pair, Products
+from .tiles import AMX, GROUP, HOW
+
+SIDE, CHANNELS, REPEATS = 16, 64, 5  # of the layer that is measured, and how often
+ALWAYS, NEVER = Costs(0.0, 0.0, 0.0), Costs(0.0, math.inf, math.inf)  # multiply if anything fires
+
+
+class Kernel(Protocol):
+    """What :mod:`.layer` has, which imports this file."""
+
+    @property
+    def products(self) -> Products:
+        """The weights of its only synapses."""
+
+    def rest(self) -> Any:
+        """See :meth:`.layer.LayerKernel.rest`."""
+
+    def run(self, start: int, arrived: Any, state: Any, fired: Any, packed: Any) -> None:
+        """See :meth:`.layer.LayerKernel.run`."""
+
+
+class Seconds(NamedTuple):
+    """What a layer spends its time with.
+
+    Parameters
+    ----------
+    row : adding a row of weights
+    pixel : adding at a position, for each block of outputs, spikes or not
+    neuron : counting its spikes, and whatever else products take beside themselves
+    product : an instruction, or four of AMX and the loads for them
+    """
+
+    row: float
+    pixel: float
+    neuron: float
+    product: float
+
+
+def costs_of(
+    products: Products, weights: NDArray[Any], size: int, seen: Pair, positions: Pair, make: Callable[..., Kernel]
+) -> Costs:
+    """Of a layer's synapses.
+
+    Parameters
+    ----------
+    weights : as they are added, see :class:`.synapses.WeightLayout`
+    size : neurons in front of the pooling
+    seen, positions : height and width of the pooled map, and of the map of currents
+    make : :class:`.layer.LayerKernel`
+    """
+    if not len(products.weights):
+        return Costs(0.0, 0.0, 0.0)
+    found = measured(2 * weights.shape[4], make)
+    blocks, kernel_columns, kernel_rows = weights.shape[:3]
+    spike = found.row * blocks * kernel_rows * kernel_columns * math.prod(positions) / math.prod(seen)
+    return Costs(
+        (found.pixel * blocks * math.prod(positions) - found.neuron * size) / spike,
+        found.product * instructions(products, positions, min(positions[1], STEPS)) / spike,
+        found.product * instructions(products, positions, 1) / spike,
+    )
+
+
+def instructions(products: Products, positions: Pair, across: int) -> int:
+    """How many instructions the products of a step take; or those of several steps, with AMX and tiles of one pixel.
+
+    Parameters
+    ----------
+    across : pixels of a tile
+    """
+    assert HOW is not None
+    rows, columns = positions
+    lanes = products.weights.shape[3]
+    if HOW is AMX:
+        return rows * -(-columns // (2 * across)) * products.weights.size // (lanes * GROUP * HOW.groups)
+    several, single = divmod(columns, HOW.tiles[lanes])
+    pixels = rows * (several * HOW.tiles[lanes] + 2 * single)  # weights are loaded for one pixel alone
+    return pixels * products.weights.size // (HOW.lanes * GROUP)
+
+
+@lru_cache
+def measured(outputs: int, make: Callable[..., Kernel]) -> Seconds:
+    """What a row of so many outputs takes; `make` as of :func:`costs_of`."""
+    rng, sides = np.random.default_rng(0), (SIDE, SIDE)
+    neuron = FixedLIF(400, 12, np.ones((1, outputs), np.int32), np.zeros((1, outputs), np.int32))
+    weight = rng.integers(-127, 128, (outputs, CHANNELS, 3, 3)).astype(np.int8)
+    layer, narrow = Layer("nine", weight, neuron, padding=1), Layer("one", weight[:, :, :1, :1], neuron)
+    multiply, adding, multiply_narrow = (
+        make(each, (CHANNELS, *sides), costs=costs)
+        for each, costs in ((layer, ALWAYS), (layer, NEVER), (narrow, ALWAYS))
+    )
+    steps = max(STEPS, 4)
+    draws = rng.random((steps, *sides, CHANNELS))
+    few, many = draws < 1 / CHANNELS, draws < 1 / 8
+    silent, added_few, added_many = (shortest(adding, spikes, outputs) for spikes in (few & False, few, many))
+    nine, one = (shortest(kernel, few, outputs) - silent for kernel in (multiply, multiply_narrow))
+    row = max((added_many - added_few) / (9 * (many.sum() - few.sum())), 1e-12)
+    pixel = (added_few - silent - 9 * few.sum() * row) / (steps * SIDE * SIDE)
+    times = 1 if HOW is AMX else steps
+    in_nine, in_one = (times * instructions(each.products, sides, 1) for each in (multiply, multiply_narrow))
+    product = max(nine - one, 0.0) / (in_nine - in_one)
+    return Seconds(row, max(pixel, 0.0), max(one - in_one * product, 0.0) / draws.size, product)
+
+
+def shortest(kernel: Kernel, spikes: NDArray[np.bool_], outputs: int) -> float:
+    """Seconds that a layer takes for these spikes, (S, H, W, C)."""
+    steps, state, times = len(spikes), kernel.rest(), []
+    fired = np.empty((steps, SIDE, SIDE, outputs), np.bool_)
+    packed = np.empty((steps, fired[0].size // 8), np.uint8)
+    for _ in range(1 + REPEATS):
+        begun = time.perf_counter()
+        kernel.run(1, [spikes], state, fired, packed)
+        times.append(time.perf_counter() - begun)
+    return min(times)

@@ -1,0 +1,50 @@
+"""The rule when to add and when to multiply: from seconds that are given, and from those of this machine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backends.event.kernels.costs import Seconds, measured
+from backends.event.kernels.layer import LayerKernel
+from backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, Instruction
+from backends.network import FixedLIF, Layer
+
+
+def kernel_of(layer: Layer) -> LayerKernel:
+    return LayerKernel(layer, (64, 8, 40))
+
+
+def layer_of(outputs: int) -> Layer:
+    gain = np.ones((1, outputs), np.int32)
+    return Layer("conv", np.ones((outputs, 64, 3, 3), np.int8), FixedLIF(0, 0, gain, 0 * gain), padding=1)
+
+
+@pytest.mark.parametrize(
+    ("how", "step", "steps"),
+    [
+        # 2 blocks of 32 outputs, 3 rows of the kernel, 3 times 64 inputs in each: 18 for each pair of tiles. Of 8 · 40
+        # positions there are 8 · 2 pairs with 16 of a step in a tile, and 8 · 20 with steps in a tile.
+        (AMX, 18 * 8 * 2, 18 * 8 * 20),
+        (VNNI, 320 * 9 * 16 * 64 // 16, 320 * 9 * 16 * 64 // 16),  # 9 · 16 groups of inputs, 16 outputs each
+        (AVX2, 320 * 9 * 16 * 64 // 8, 320 * 9 * 16 * 64 // 8),
+    ],
+)
+def test_the_rule_by_hand(how: Instruction, step: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("products", "costs"):
+        monkeypatch.setattr(f"backends.event.kernels.{module}.HOW", how)
+    monkeypatch.setattr("backends.event.kernels.costs.STEPS", 16)
+    monkeypatch.setattr("backends.event.kernels.costs.measured", lambda *_: Seconds(1, 2, 0.5, 10))
+    costs = kernel_of(layer_of(64)).products.costs
+    # A spike adds 9 rows; adding takes 2 for each of 320 positions, and counting half for each of 20,480 neurons.
+    assert costs == ((2 * 320 - 20480 / 2) / 9, 10 * step / 9, 10 * steps / 9)
+
+
+@pytest.mark.skipif(HOW is None, reason="this CPU multiplies no bytes")
+def test_this_machine_is_measured_once() -> None:
+    measured.cache_clear()
+    found = [kernel_of(layer_of(outputs)).products.costs for outputs in (64, 64, 200)]
+    assert measured.cache_info().misses == 1
+    assert found[0] == found[1]
+    assert all(seconds >= 0 for seconds in measured(64, LayerKernel))
+    assert 0 < measured(64, LayerKernel).row < 1e-6
