@@ -30,6 +30,8 @@ EXPERIMENTS = {
     "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
     "events": "beyond the paper: does the kernel matter where time exists, on recordings of events?",
     "recipes": "beyond the paper: why activity falls silent, the weight decay of BNTT's gains",
+    "doses": "beyond the paper: decay of BNTT's gains, dose by dose, and the burst at the end of a recording",
+    "same_weights": "beyond the paper: a converted network under attack, against the ANN of the same weights",
     "agreement": "beyond the paper: maps of two Poisson seeds, two precisions, two networks",
 }
 

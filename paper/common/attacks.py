@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -90,21 +91,31 @@ def pgd(
     seeds: Sequence[int],
     indices: Sequence[int] | NDArray[np.int64],
     iterations: int,
+    *,
+    at_once: int | None = None,
+    start: int | None = None,
 ) -> Images:
-    """PGD, by captum: steps of 2.5 · ε / iterations from the clean image, the loss averaged over Poisson seeds.
+    """PGD, by captum: steps of 2.5 · ε / iterations, the loss averaged over Poisson seeds.
 
     The seeds are the attacker's own; one will do where the input is not random. The rest is as for :func:`fgsm`.
+
+    Parameters
+    ----------
+    at_once : how many of the seeds each step averages over, the next ones in turn; all if None. Many steps then see all
+        of them at a fraction of the price
+    start : seed of the random point within ε of the image where the steps begin, a restart; the image itself if None
     """
     _check(epsilon)
     if epsilon == 0:
         return images.copy()
     mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
-    parts = []
-    for batch in _batches(network, len(images), len(seeds)):
+    at_once, parts = at_once or len(seeds), []
+    for batch in _batches(network, len(images), at_once):
+        turn = cycle(seeds)
 
-        def logits(pixels: Tensor, batch: slice = batch) -> Tensor:
-            x = (pixels - mean) / std
-            inputs = [encode_straight_through(network.network, x, seed, indices[batch]) for seed in seeds]
+        def logits(pixels: Tensor, batch: slice = batch, turn: Iterator[int] = turn) -> Tensor:
+            x, drawn = (pixels - mean) / std, islice(turn, at_once)
+            inputs = [encode_straight_through(network.network, x, seed, indices[batch]) for seed in drawn]
             return torch.stack([network.logits(each.to(network.readout.device)).cpu() for each in inputs], dim=1)
 
         pixels = torch.from_numpy(images[batch]) * std + mean  # 0 … 1, where ε is the same for every channel
@@ -112,9 +123,11 @@ def pgd(
             target = classes_meant(logits(pixels).mean(1), torch.from_numpy(labels[batch]))
         attack = PGD(logits, _mean_loss, lower_bound=0.0, upper_bound=1.0)
         attack.fgsm.zero_thresh = 0.0
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.random.fork_rng([]):
             warnings.filterwarnings("ignore", "Input Tensor 0 did not already require gradients")  # it does so itself
-            changed = attack.perturb(pixels, epsilon, 2.5 * epsilon / iterations, iterations, target)
+            torch.manual_seed(start or 0)
+            size, restart = 2.5 * epsilon / iterations, start is not None
+            changed = attack.perturb(pixels, epsilon, size, iterations, target, random_start=restart)
         parts.append(((changed.detach() - mean) / std).numpy().astype(np.float32))
     return np.concatenate(parts)
 

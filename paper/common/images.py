@@ -84,12 +84,17 @@ class ImageSet:
 
     def take(self, count: int) -> ImageSet:
         """The first `count`, or all if there are fewer."""
+        return self.pick(range(min(count, len(self))))
+
+    def pick(self, chosen: Sequence[int]) -> ImageSet:
+        """Those at these positions, in this order."""
+        at = np.asarray(chosen, np.int64)
         return replace(
             self,
-            pixels=self.pixels[:count],
-            labels=self.labels[:count],
-            indices=self.indices[:count],
-            masks=self.masks[:count],
+            pixels=self.pixels[at],
+            labels=self.labels[at],
+            indices=self.indices[at],
+            masks=tuple(self.masks[place] for place in at),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from backends.network import Network
-from pipeline.config import Config, ConversionRule, NetworkSection, TrainingSection
+from pipeline.config import Config, ConversionRule, ConversionSection, DataSection, NetworkSection, TrainingSection
 from pipeline.images.datasets import open_dataset
 from pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
 from recordings.errors import InputError
@@ -57,9 +57,12 @@ class Networks:
 
     def converted_by(self, rule: ConversionRule) -> Checkpoint:
         """The ANN twin converted to spikes by a rule, and otherwise as `[conversion]` says."""
+        return self.converted_as(self.config.conversion.model_copy(update={"rule": rule}))
+
+    def converted_as(self, settings: ConversionSection) -> Checkpoint:
+        """The ANN twin converted to spikes, as these settings say."""
         from pipeline.networks.convert.algorithm import convert_checkpoint
 
-        settings = self.config.conversion.model_copy(update={"rule": rule})
         ann, config = self.ann, self.config.model_copy(update={"conversion": settings})
         described = settings.model_dump(mode="json", exclude={"ann"})
         inputs = {"ann": ann.network.sha256, "conversion": described, "data": self._training_data}
@@ -132,7 +135,10 @@ class Networks:
 
     @cached_property
     def _training_data(self) -> dict[str, Any]:
-        """What training depends on, wherever the data lie."""
-        data = self.config.data
-        dataset = open_dataset(data.source, "train", data.classes, download=data.download)
-        return {"name": dataset.name, "images": len(dataset), **data.model_dump(mode="json", exclude={"source"})}
+        return described_data(self.config.data)
+
+
+def described_data(data: DataSection) -> dict[str, Any]:
+    """What training depends on, wherever the data lie."""
+    dataset = open_dataset(data.source, "train", data.classes, download=data.download)
+    return {"name": dataset.name, "images": len(dataset), **data.model_dump(mode="json", exclude={"source"})}

@@ -82,11 +82,58 @@ class RecipesSection(Section):
     checkpoints: tuple[str, ...] = Field((), description="networks trained elsewhere, to set beside them")
 
 
+class DosesSection(Section):
+    """Networks of the experiment "doses": so small that many can be trained."""
+
+    side: int = Field(16, ge=1, description="rows and columns of the networks' input, pixels")
+    classes: tuple[str, ...] | None = Field(None, description="classes to use; those of data.classes if not given")
+    train_scenes: int = Field(4000, ge=1, description="training scenes, of all classes, where the data are generated")
+    network: NetworkSection = NetworkSection(layers=(8, "P", 8, "P", 16, "D16"), timesteps=12)
+    first: TrainingSection = TrainingSection(
+        epochs=10, batch_size=16, optimizer="sgd", learning_rate=0.1, schedule="step", clip=0.0, gain_decay=0.0
+    )
+    training: TrainingSection = TrainingSection(
+        epochs=10, batch_size=16, optimizer="sgd", learning_rate=0.1, schedule="step", clip=0.0
+    )
+    doses: tuple[float, ...] = Field(
+        (0.0, 0.25, 0.5, 1.0, 2.0, 4.0),
+        min_length=2,
+        description="of the decay of BNTT's gains, in units of the paper's",
+    )
+    rate: float = Field(
+        30.0, gt=0, description="learning rate of the gains under a dose, in units of training.learning_rate"
+    )
+    other_rates: tuple[float, ...] = Field((), description="rates by which gains get the paper's dose once more")
+    trainings: int = Field(
+        3, ge=2, description="trainings of each dose, from seeds training.seed, training.seed + 1, …"
+    )
+    images: int = Field(100, ge=1, description="validation images")
+
+
+class SameWeightsSection(Section):
+    """Attacks of the experiment "same_weights", on the ANN twin and on the networks that it is converted to."""
+
+    images: int = Field(12, ge=1, description="validation images")
+    timesteps: int = Field(16, ge=1, description="T of the converted networks")
+    rule: ConversionRule = Field("balanced", description="rule of conversion; this one needs the fewest steps")
+    epsilons: tuple[float, ...] = Field(
+        (0.016, 0.032, 0.064, 0.128), min_length=1, description="attack strengths, up to chance"
+    )
+    iterations: int = Field(100, ge=1, description="steps of each attack (PGD)")
+    restarts: int = Field(
+        2, ge=1, description="attacks of each kind: the first from the image, then from random points"
+    )
+    draws: int = Field(20, ge=1, description="Poisson seeds of the answers, and as many others of the attacker")
+    at_once: int = Field(1, ge=1, description="seeds that each step of an attack averages over, in turn")
+
+
 class PaperConfig(Config):
     """Everything; the surrogate-trained network is that of data, network and training."""
 
     ann: TrainingSection = TrainingSection()
     recipes: RecipesSection = RecipesSection()
+    doses: DosesSection = DosesSection()
+    same_weights: SameWeightsSection = SameWeightsSection()
     paper: PaperSection = PaperSection()
 
 

@@ -216,3 +216,36 @@ def test_steps_fool_the_bundled_network_with_spikes_that_the_attacker_does_not_k
     one = after([7], 1)
     np.testing.assert_allclose(after([7, 7], 1), one, atol=1e-5)
     assert not np.allclose(after([7, 8], 1), one, atol=1e-5)
+
+
+def test_an_attack_breaks_a_network_without_defence_where_it_must() -> None:
+    """Class 1 is ahead by 0.375 - 0.2, of which each unit of ε takes 2 · 2/0.25 red and 1/0.2 green: 0.175 = 13 ε."""
+    for start in (None, 1, 2):
+        for epsilon, expected in ((0.0134, 1), (0.0136, 0)):
+            changed = pgd(NETWORKS["ann"], IMAGE, np.array([1]), epsilon, PREPARE, (0,), [5], 20, start=start)
+            logits = NETWORKS["ann"](torch.from_numpy(mean_spikes(changed)))[0]
+            assert logits.argmax(1).item() == expected
+
+
+def test_a_restart_begins_elsewhere_and_stays_within_the_strength() -> None:
+    def restarted(start: int | None) -> Images:
+        return pgd(NETWORKS["ann"], IMAGE, np.array([1]), 0.01, PREPARE, (0,), [5], 1, start=start)
+
+    one, other = restarted(1), restarted(2)
+    np.testing.assert_array_equal(one, restarted(1))
+    assert not np.array_equal(one, other)
+    assert (pixels_of(one) - pixels_of(IMAGE))[0, 2, 0, 0] != 0, "blue has no gradient, so it shows where it began"
+    assert np.abs(pixels_of(one) - pixels_of(IMAGE)).max() <= 0.01 + 1e-6
+
+
+def test_draws_come_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three seeds, two at a time: the target, then three steps."""
+    seen = []
+
+    def recorded(network: Network, x: torch.Tensor, seed: int, indices: list[int]) -> torch.Tensor:
+        seen.append(seed)
+        return encode_straight_through(network, x, seed, indices)
+
+    monkeypatch.setattr("paper.common.attacks.encode_straight_through", recorded)
+    pgd(NETWORKS["poisson"], IMAGE, np.array([1]), 0.01, PREPARE, (1, 2, 3), [5], 3, at_once=2)
+    assert seen == [1, 2, 3, 1, 2, 3, 1, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
@@ -31,12 +32,15 @@ from .precision import convolution_type
 from .start import epoch_to_resume, settings_of, start_from
 
 
-def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) -> Checkpoint:
+def train_checkpoint(
+    config: Config, out: Path, resume: bool, console: Console, callbacks: Sequence[lightning.Callback] = ()
+) -> Checkpoint:
     """Train as configured; the network of the epoch that did best on the selection split counts.
 
     The first process writes `checkpoint.safetensors`, `config.toml`, `epochs/*.ckpt` (the best and the last),
     `metrics.csv` and TensorBoard events into `out`, but nothing before data and network have proved fit. With `resume`,
     training goes on after the last finished epoch as if it had never stopped: everything random is seeded by epoch.
+    `callbacks` are Lightning's, for what the configuration does not express.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
         keep_freed_memory()
     lightning.seed_everything(settings.seed, verbose=False)
     dataset = open_split(config, "train")
-    model = _build(config, inputs, len(dataset.classes)).to(memory_format=torch.channels_last)
+    model = build_model(config, inputs, len(dataset.classes)).to(memory_format=torch.channels_last)
     if settings.start is not None and not resume:
         start_from(model, settings.start)
     module = TrainingModule(model, settings, inputs)
@@ -72,7 +76,7 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
         logger=TensorBoardLogger(out, name=None, version="tensorboard"),
-        callbacks=[EpochLog(console, out / "metrics.csv"), epochs],
+        callbacks=[EpochLog(console, out / "metrics.csv"), epochs, *callbacks],
         plugins=[EpochFiles(resumed.epoch if resumed else None)],
         use_distributed_sampler=False,
         enable_progress_bar=False,
@@ -106,7 +110,8 @@ def train_checkpoint(config: Config, out: Path, resume: bool, console: Console) 
     return checkpoint
 
 
-def _build(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork | ReluNetwork:
+def build_model(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork | ReluNetwork:
+    """The untrained network that is configured, for so many classes."""
     network, settings = config.network, config.training
     if network.neuron == "relu":
         return ReluNetwork(network.layers, inputs.shape, classes, settings.dropout)

@@ -25,12 +25,30 @@ from recordings.progress import progress_bar
 from .environment import process_rank
 from .inputs import Inputs
 
+Part = tuple[Dataset, NDArray[np.int64]]
+
 
 def open_split(config: Config, split: str) -> Dataset:
     """A part of the data that the configuration names: "train", or "selection" where the data have such a part."""
     data = config.data
     size = data.train_scenes if data.source in GENERATED and split == "train" else None
     return open_dataset(data.source, split, data.classes, size=size, download=data.download)
+
+
+def split(config: Config) -> tuple[Part, Part]:
+    """What is trained on, and what the best epoch is selected by: each a data set and the positions in it."""
+    training = open_split(config, "train")
+    if config.data.source in GENERATED:
+        selection = open_split(config, "selection")
+        return (training, np.arange(len(training))), (selection, np.arange(len(selection)))
+    kept, aside = split_selection(training.labels, config.training.selection, config.training.seed)
+    return (training, kept), (training, aside)
+
+
+def steps_per_epoch(config: Config) -> int:
+    """How many batches all processes train on together in an epoch."""
+    (_, kept), _ = split(config)
+    return len(kept) // (config.training.batch_size * config.training.processes)
 
 
 def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
@@ -41,13 +59,7 @@ def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoade
     InputError : if the data cannot be read, have no labels, miss a class that was named, or are fewer than a batch
     """
     settings = config.training
-    training = open_split(config, "train")
-    if config.data.source in GENERATED:
-        selection = open_split(config, "selection")
-        kept, aside = np.arange(len(training)), np.arange(len(selection))
-    else:
-        selection = training
-        kept, aside = split_selection(training.labels, settings.selection, settings.seed)
+    (training, kept), (selection, aside) = split(config)
     found = set(training.labels)
     absent = [name for label, name in enumerate(training.classes) if label not in found]
     if config.data.classes is not None and absent:

@@ -1,0 +1,271 @@
+"""Beyond the paper: decay of BNTT's gains, dose by dose, and the burst of spikes at the end of a recording.
+
+"recipes" compares two decays. Here are six doses, from none to four times the paper's, with several trainings each. A
+dose is the sum over the training's steps of learning rate × weight decay, in units of the sum of the paper's recipe.
+Networks are small and trainings short, so the decay is stronger than the paper's. What that changes, and what is done
+about it, :mod:`.common.dosed` says: gains learn at a higher rate, and networks learn before they get a dose. The rest
+of the recipe is the paper's: SGD with momentum 0.9, its schedule as far as few epochs allow, and decay 5·10⁻⁴ of all
+weights. The network of the last epoch counts, which got the whole dose.
+
+Measured on validation images: the share of neurons that fire, step by step; the share of *silent* steps, in which fewer
+than 1 % of a layer's neurons fire, in the first and the last third of the steps from the image's arrival to the last
+that can still change the answer; spikes; accuracy.
+
+Steps that come too late to change the answer get no gradient. An optimizer skips a parameter without gradient, so their
+gains do not decay, and the rate jumps there: the late burst. torch's `DataParallel` hands gradients of zero to the
+optimizer instead. So one dose is trained with such zeros, too.
+
+Intervals are over trainings and images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from paper.measures.inference import bootstrap_over_networks, p_value
+from paper.measures.over_time import spike_rate
+from paper.measures.tables import groups, measured, measured_over_steps, rows
+from pipeline.config import Config
+from pipeline.drawing.curves import CurveOptions, draw_curves
+from pipeline.images.samples import choose_samples
+from pipeline.measures.statistics import Estimate
+from pipeline.networks.checkpoint import Checkpoint
+from pipeline.networks.train.images import steps_per_epoch
+from recordings.errors import InputError
+from recordings.raster.reader import RasterReader
+
+from .common.claims import Claim, verdict, with_interval
+from .common.dosed import PAPER, Treatment, decay_of, dosed
+from .common.images import prepare
+from .common.result import Result
+from .common.setup import Setup
+
+SILENT = 0.01  # share of a layer's neurons: a step at which fewer fire is silent
+ONE = 1.0  # the paper's dose, at which zeros for gradients are tried
+RATE, RIGHT, SPIKES, BURST = "spike rate", "accuracy", "spikes of one image", "late burst"
+EARLY, LATE = "silent steps, early", "silent steps, late"
+ABOUT = ["dose", "gradients", "rate"]  # of a treatment
+FIG5 = {EARLY: "zero, then active", LATE: "active, then zero"}
+
+
+def run(setup: Setup) -> Result:
+    """Train, or find trained, and compare."""
+    section = setup.config.doses
+    doses = sorted({0.0, ONE, *section.doses})
+    if doses[0] < 0:
+        raise InputError(f"doses.doses: got {doses[0]:g}, expected numbers ≥ 0")
+    found = pd.concat(list(measurements(setup, doses)))
+    table = over_trainings(found)
+    draw(setup, table)
+    claims = [*silence_claims(found), *price_claims(found, doses), *burst_claims(found)]
+    return Result("Decay of BNTT's gains, dose by dose", table, claims, notes(setup, found))
+
+
+def treatments(setup: Setup, doses: list[float]) -> list[Treatment]:
+    """All doses alike; the paper's with gradients of zero; and by other learning rates of the gains."""
+    section = setup.config.doses
+    alike = [Treatment(dose, "none", section.rate) for dose in doses]
+    return [
+        *alike,
+        Treatment(ONE, "zero", section.rate),
+        *(Treatment(ONE, "none", rate) for rate in section.other_rates),
+    ]
+
+
+def training_config(setup: Setup, seed: int) -> Config:
+    """Data, network and first training of one training, of whatever dose."""
+    section, data = setup.config.doses, setup.config.data
+    size = {
+        "height": section.side,
+        "width": section.side,
+        "classes": section.classes or data.classes,
+        "train_scenes": section.train_scenes,
+    }
+    training = section.first.model_copy(update={"seed": section.first.seed + seed})
+    return Config(data=data.model_copy(update=size), network=section.network, training=training)
+
+
+def measurements(setup: Setup, doses: list[float]) -> Iterator[pd.DataFrame]:
+    """Training by training, so that all doses of the first come first."""
+    section = setup.config.doses
+    for training in range(section.trainings):
+        config = training_config(setup, training)
+        then = section.training.model_copy(update={"seed": section.training.seed + training})
+        for each in treatments(setup, doses):
+            checkpoint = dosed(setup, config, then, each)
+            yield measure(setup, checkpoint).assign(**{name: getattr(each, name) for name in ABOUT}, training=training)
+
+
+def measure(setup: Setup, checkpoint: Checkpoint) -> pd.DataFrame:
+    """What one network does on the validation images: image, measure, layer, step, value."""
+    data, section = setup.config.data, setup.config.doses
+    chosen = choose_samples(data.source, checkpoint, section.images, setup.settings.seed, data.download)
+    with RasterReader(setup.recording(checkpoint.network, prepare(chosen))) as raster:
+        parts = [measured(raster.predictions == raster.samples.label, measure=RIGHT, layer="", step="")]
+        spent = np.zeros(raster.n_samples)
+        for layer in raster.layers:
+            if layer.kind == "input":
+                continue
+            counts, matter = raster.counts(layer), raster.steps_that_matter(layer)
+            spent += counts[:, :matter].sum(axis=1)
+            parts += of_layer(spike_rate(counts, layer.neurons), layer.name, layer.number, matter)
+    return pd.concat([*parts, measured(spent, measure=SPIKES, layer="", step="")])
+
+
+def of_layer(rates: NDArray[np.float64], layer: str, arrival: int, matter: int) -> list[pd.DataFrame]:
+    """Rates, silence and late burst of a layer.
+
+    Parameters
+    ----------
+    rates : (N, T) — share of the neurons that fire
+    arrival : step at which the image reaches the layer
+    matter : number of steps that can still change the answer
+    """
+    early, _, late = np.array_split(rates[:, arrival:matter], 3, axis=1)
+    values = {EARLY: (early < SILENT).mean(axis=1), LATE: (late < SILENT).mean(axis=1)}
+    if matter < rates.shape[1]:
+        values[BURST] = rates[:, matter:].mean(axis=1) - late.mean(axis=1)
+    over_steps = measured_over_steps(rates).assign(measure=RATE, layer=layer)
+    return [over_steps, *(measured(each, measure=name, layer=layer, step="") for name, each in values.items())]
+
+
+def by_training(found: pd.DataFrame) -> NDArray[np.float64]:
+    """(K, N): a row per training, a column per image."""
+    return found.pivot(index="training", columns="image", values="value").to_numpy(np.float64)
+
+
+def over_trainings(found: pd.DataFrame) -> pd.DataFrame:
+    """Every condition with its mean and interval over trainings and images, and the number of trainings."""
+    by = [*ABOUT, "measure", "layer", "step"]
+    estimates = []
+    for condition, each in groups(found, by):
+        values = by_training(each)
+        estimates.append((*condition, len(values), *bootstrap_over_networks(values)))
+    return pd.DataFrame(estimates, columns=[*by, "trainings", *Estimate._fields])
+
+
+def alike(found: pd.DataFrame, dose: float, **conditions: object) -> pd.DataFrame:
+    """The rows of a dose, of those treatments that differ in the dose alone: the first in the table."""
+    of_dose = rows(found, dose=dose, gradients="none", **conditions)
+    return rows(of_dose, rate=of_dose["rate"].iloc[0])
+
+
+def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame]) -> Claim:
+    """The claim that the first of two conditions has the larger values; a test over trainings and images."""
+    first, second = (by_training(each) for each in conditions.values())
+    gain = bootstrap_over_networks(first - second)
+    means = ", ".join(f"{name} {each.mean():.3g}" for name, each in zip(conditions, (first, second), strict=True))
+    ours = f"{means}; {' − '.join(conditions)}: {with_interval(gain)}"
+    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain, len(first)))
+
+
+def silence_claims(found: pd.DataFrame) -> list[Claim]:
+    """Layer by layer, the paper's dose silences early and late steps."""
+    layers = [layer for layer in found["layer"].unique() if layer]
+    return [
+        compared(
+            f"{layer}: share of {when} at the paper's dose",
+            paper,
+            {f"dose {dose:g}": alike(found, dose, measure=when, layer=layer) for dose in (ONE, 0.0)},
+        )
+        for when, paper in FIG5.items()
+        for layer in layers
+    ]
+
+
+def price_claims(found: pd.DataFrame, doses: list[float]) -> list[Claim]:
+    """What each dose saves in spikes and costs in accuracy, against none."""
+    return [
+        compared(
+            f"{measure} without decay, against dose {dose:g}",
+            "–",
+            {f"dose {each:g}": alike(found, each, measure=measure) for each in (0.0, dose)},
+        )
+        for measure in (SPIKES, RIGHT)
+        for dose in doses[1:]
+    ]
+
+
+def burst_claims(found: pd.DataFrame) -> list[Claim]:
+    """At the paper's dose the rate jumps at steps that are too late, and does so less where their gains decay, too."""
+    claims = []
+    for layer in rows(found, measure=BURST)["layer"].unique():
+        skipped = alike(found, ONE, measure=BURST, layer=layer)
+        zero = rows(found, dose=ONE, gradients="zero", measure=BURST, layer=layer)
+        for what, each in (("no gradients", skipped), ("gradients of zero", zero)):
+            nothing = each.assign(value=0.0)
+            claims.append(compared(f"{layer}: late burst with {what}", "–", {"too late − late": each, "none": nothing}))
+        both = {"no gradients": skipped, "gradients of zero": zero}
+        claims.append(compared(f"{layer}: late burst with no gradients, against gradients of zero", "–", both))
+    return claims
+
+
+def notes(setup: Setup, found: pd.DataFrame) -> list[str]:
+    """What was trained, how strong the decay was, and whether the dose is all that counts."""
+    section, config = setup.config.doses, training_config(setup, 0)
+    training = section.training
+    steps = steps_per_epoch(config.model_copy(update={"training": training}))
+    decays = ", ".join(f"{dose:g}: {decay_of(dose, training, steps, section.rate):.3g}" for dose in section.doses)
+    layers, classes = ", ".join(map(str, section.network.layers)), section.classes or setup.config.data.classes
+    told = [
+        f"Networks {layers}; T = {section.network.timesteps}; images of {section.side}×{section.side}"
+        f"{f' of {len(classes)} classes' if classes else ''}. First {section.first.epochs} epochs without decay of the "
+        f"gains, then {training.epochs} epochs of {steps} steps of {training.batch_size} images with the dose. "
+        f"{section.trainings} trainings of each condition, measured on "
+        f"{rows(found, measure=RIGHT)['image'].nunique()} validation images; intervals and p are over both.",
+        f"Weight decay of the gains, whose learning rate is {section.rate:g} times that of the synapses, by dose: "
+        f"{decays}. The paper's is {PAPER.weight_decay:g}, and its sum assumes batches of {PAPER.batch_size}, which it "
+        "does not give.",
+        f"A step is silent where fewer than {SILENT:.0%} of a layer's neurons fire. Early and late are the first and "
+        "the last third of the steps from the image's arrival to the last that can still change the answer. The late "
+        "burst is the rate at the steps after these, minus the rate late.",
+    ]
+    for rate in section.other_rates:
+        other = rows(found, dose=ONE, rate=rate)
+        apart = []
+        for (measure, layer), each in groups(other[other["measure"] != RATE], ["measure", "layer"]):
+            first = alike(found, ONE, measure=measure, layer=layer)
+            gain = bootstrap_over_networks(by_training(first) - by_training(each))
+            apart.append(f"{layer} {measure} {with_interval(gain)}".strip())
+        strength = decay_of(ONE, training, steps, rate)
+        told.append(
+            f"The paper's dose by a rate of {rate:g}, with a decay of {strength:.3g}; rate {section.rate:g} − rate "
+            f"{rate:g}: {'; '.join(apart)}."
+        )
+    return told
+
+
+def draw(setup: Setup, table: pd.DataFrame) -> None:
+    """Silence, spikes and accuracy against the dose; rates over time, by dose; and with gradients of zero."""
+    section = setup.config.doses
+    about = f"{section.trainings} trainings, {table['n'].max()} images; bands: 95 % interval"
+    usual = rows(rows(table, gradients="none"), rate=section.rate)
+    against = pd.concat([rows(usual, measure=measure) for measure in (EARLY, LATE, SPIKES, RIGHT)])
+    against = against.assign(
+        panel=against["measure"], curve=against["layer"].replace("", "all layers"), x=against["dose"]
+    )
+    y = {EARLY: "share of the steps", LATE: "share of the steps", SPIKES: "spikes", RIGHT: "share of images"}
+    x, options = "dose (1: the paper's)", CurveOptions(width=2.3)
+    draw_curves(setup.out / "doses.png", "Decay of BNTT's gains, dose by dose", about, against, x, y, options)
+    over_time = rows(usual, measure=RATE)
+    over_time = over_time.assign(panel=over_time["dose"].map("dose {:g}".format))
+    draw_rates(setup, "doses_rate.png", "Spike rate by dose", about, over_time)
+    both = rows(rows(table, measure=RATE, dose=ONE), rate=section.rate)
+    told = {"none": "no gradients too late", "zero": "gradients of zero"}
+    burst = both.assign(panel=both["gradients"].map(told))
+    draw_rates(setup, "doses_burst.png", "The late burst, at the paper's dose", about, burst)
+
+
+def draw_rates(setup: Setup, name: str, title: str, about: str, points: pd.DataFrame) -> None:
+    """A curve per layer, dotted where it is too late to change the answer."""
+    steps, layers = points["step"].max() + 1, list(points["layer"].unique())
+    last = points["layer"].map({layer: steps - len(layers) + number for number, layer in enumerate(layers)})
+    points = points.assign(curve=points["layer"], x=points["step"].astype(int))
+    lines = pd.concat([points[points["x"] <= last].assign(style="-"), points[points["x"] >= last].assign(style=":")])
+    dotted = f"{about}; dotted: too late to change the answer"
+    options = CurveOptions(alike=True, width=2.0)
+    draw_curves(setup.out / name, title, dotted, lines, "step", "share of neurons that fire", options)

@@ -1,0 +1,83 @@
+"""same_weights: the converted network against its own ANN, tiny and whole, and worst cases by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backends.network import Layer, Network, Readout, ReLU
+from paper import same_weights
+from paper.common.settings import SameWeightsSection
+from paper.common.setup import Setup
+from paper.measures.tables import rows, values
+from pipeline.images.preprocessing import Preprocessing
+from recordings.errors import InputError
+
+from .setups import small_setup
+
+NAMES = [same_weights.ANN, same_weights.CURRENT, same_weights.POISSON]
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    """Untrained networks of six steps, and attacks of four."""
+    setup = small_setup(tmp_path)
+    section = SameWeightsSection(images=6, timesteps=6, epsilons=(0.02, 0.3), iterations=4, restarts=2, draws=3)
+    setup.config = setup.config.model_copy(update={"same_weights": section})
+    return setup
+
+
+def test_the_whole_experiment(setup: Setup) -> None:
+    result = same_weights.run(setup)
+    assert [claim.what.split("attacks, ")[1] for claim in result.claims] == [
+        f"{name}, against its own ANN" for name in NAMES[1:]
+    ]
+    accuracy = rows(result.table, measure="accuracy", change=same_weights.WORST)
+    for name in NAMES:
+        of_network = rows(accuracy, network=name).sort_values("epsilon")["mean"].tolist()
+        assert len(of_network) == 3
+        assert of_network == sorted(of_network, reverse=True), "what is broken stays broken"
+        for epsilon in (0.0, 0.02, 0.3):
+            broken = sum(
+                rows(result.table, measure=f"broken by {through}", network=name, epsilon=epsilon)["mean"].item()
+                for through in same_weights.throughs(name)
+            )
+            assert broken <= 1 - rows(accuracy, network=name, epsilon=epsilon)["mean"].item() + 1e-9
+    assert rows(accuracy, network=same_weights.ANN, epsilon=0.3)["mean"].item() == 0, "an ANN without defence"
+    assert (setup.out / "same_weights.png").is_file()
+
+
+def test_worst_cases_by_hand(setup: Setup) -> None:
+    """Of two pixels the redder tells the class. They are 0.1 apart, so just more than ε = 0.05 breaks both images."""
+    weight = np.array([[1.0, 0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0, 0]])
+    ann = Network((3, 1, 2), 1, (Layer("fc1", weight, ReLU()),), Readout(np.eye(2)), "image")
+    pixels = np.full((2, 3, 1, 2), 0.7)
+    pixels[0, 0, 0], pixels[1, 0, 0] = (0.8, 0.7), (0.7, 0.8)
+    images = replace(
+        setup.images.take(2),
+        pixels=((pixels - 0.5) / 0.25).astype(np.float32),
+        labels=np.array([0, 1]),
+        preprocessing=Preprocessing(1, 2, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+    )
+    found = same_weights.survivals(setup, images, same_weights.ANN, {same_weights.ANN: ann}, [0.0, 0.048, 0.052])
+    assert values(found, measure="accuracy").tolist() == [1, 1, 1, 1, 0, 0]
+    by = values(found, measure=f"broken by {same_weights.OWN}")
+    assert by.tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_answers_are_the_mean_over_draws(setup: Setup) -> None:
+    images, networks = same_weights.labelled(setup), same_weights.networks_of(setup)
+    share = same_weights.share_right(setup, networks[same_weights.POISSON], images)
+    assert set(np.round(3 * share)) <= {0, 1, 2, 3}
+    np.testing.assert_allclose(3 * share, np.round(3 * share))
+    assert set(same_weights.share_right(setup, networks[same_weights.CURRENT], images)) <= {0.0, 1.0}
+
+
+def test_strengths_beyond_a_pixel_are_refused(setup: Setup) -> None:
+    section = setup.config.same_weights.model_copy(update={"epsilons": (1.5,)})
+    setup.config = setup.config.model_copy(update={"same_weights": section})
+    with pytest.raises(InputError, match=r"^same_weights.epsilons: got .* expected numbers in 0 … 1"):
+        same_weights.run(setup)
