@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "rivals_events": "beyond the paper: the same on recordings of events",
     "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
     "events": "beyond the paper: does the kernel matter where time exists, on recordings of events?",
+    "timing": "beyond the paper: does timing say more than counts, where the classes have equal counts?",
     "recipes": "beyond the paper: why activity falls silent, the weight decay of BNTT's gains",
     "doses": "beyond the paper: decay of BNTT's gains, dose by dose, and the burst at the end of a recording",
     "same_weights": "beyond the paper: a converted network under attack, against the ANN of the same weights",
@@ -50,7 +51,7 @@ def run_experiment(name: str, setup: Setup, command: str) -> Result:
     seconds = time.perf_counter() - begun
     result = replace(result, claims=over_family(result.claims))
     about = {
-        "images": setup.images.name,
+        "images": result.samples or setup.images.name,
         "seed": str(setup.settings.seed),
         "command": command,
         "seconds": f"{seconds:.0f}",

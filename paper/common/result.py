@@ -29,6 +29,7 @@ class Result:
     claims : at least one
     notes : sentences that a reader needs beside the numbers
     values : a row per image and condition, from which intervals can be computed again; see :mod:`paper.measures.tables`
+    samples : what was measured on, where that is not the configuration's images
     """
 
     title: str
@@ -36,6 +37,7 @@ class Result:
     claims: Sequence[Claim]
     notes: Sequence[str] = ()
     values: pd.DataFrame | None = None
+    samples: str = ""
 
 
 def write_result(name: str, result: Result, about: dict[str, str], directory: Path) -> None:

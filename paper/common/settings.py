@@ -127,6 +127,36 @@ class SameWeightsSection(Section):
     at_once: int = Field(1, ge=1, description="seeds that each step of an attack averages over, in turn")
 
 
+class TimingTask(Section):
+    """The networks of one task of the experiment "timing"."""
+
+    layers: tuple[int | str, ...] = Field((12, "P", 24, "P", "D48"), description="as network.layers")
+    epochs: int = Field(9, ge=1, description="passes over the training samples")
+    samples: int = Field(1500, ge=1, description="training samples")
+    trainings: int = Field(5, ge=2, description="networks, from seeds training.seed, training.seed + 1, …")
+
+
+class TimingSection(Section):
+    """Networks and measurements of the experiment "timing", whose tasks have equal spike counts."""
+
+    network: NetworkSection = NetworkSection(leak=0.9, encoder="spikes")
+    training: TrainingSection = TrainingSection(batch_size=64, learning_rate=4e-3, weight_decay=0.01)
+    tasks: dict[str, TimingTask] = Field(
+        {
+            "manifold": TimingTask(layers=(12, "P", 24, "D48"), epochs=5),
+            "latency": TimingTask(epochs=10, samples=2500),
+            "bursts": TimingTask(epochs=9),
+            "regular": TimingTask(epochs=9),
+        },
+        description="the networks of each task",
+    )
+    accuracy_samples: int = Field(500, ge=1, description="unseen samples that the accuracy is taken on")
+    samples: int = Field(20, ge=4, description="unseen samples that maps are measured on")
+    gammas: tuple[float, ...] = Field((0.01, 0.1, 0.5, 1.0, 3.0), description="γ of the sweep")
+    parts: int = Field(6, ge=1, description="equal parts in which spikes are deleted")
+    margin: float = Field(0.02, gt=0, description="a difference of at most so much counts as none; measures are in 0…1")
+
+
 class PaperConfig(Config):
     """Everything; the surrogate-trained network is that of data, network and training."""
 
@@ -134,6 +164,8 @@ class PaperConfig(Config):
     recipes: RecipesSection = RecipesSection()
     doses: DosesSection = DosesSection()
     same_weights: SameWeightsSection = SameWeightsSection()
+=======
+    timing: TimingSection = TimingSection()
     paper: PaperSection = PaperSection()
 
 

@@ -1,0 +1,194 @@
+"""Beyond the paper: does the time between spikes say more than their number?
+
+The paper's map rests on it: neurons that fire in short intervals are to matter more than those that fire as often in
+long ones. Images as Poisson spikes cannot test that, since there the number says everything. Here are tasks whose
+classes have equal spike counts (:mod:`paper.common.timing_tasks`), and small networks that solve them and that fail
+when each input neuron's spikes are put at other steps. In the rasters of these networks SAM is set against the spike
+count, against SAM of shuffled times, over γ, and beside relevance (:mod:`paper.common.timing_measures`).
+
+Every network of a task sees the same samples, and both could have been others: intervals are over networks and samples
+(:func:`paper.measures.inference.bootstrap_over_networks`), and p-values have the degrees of freedom of the networks.
+"Equal" is said only where two one-sided tests show that a difference is smaller than `timing.margin`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from backends.network import Network
+from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm, p_value
+from paper.measures.tables import groups, measured
+from pipeline.measures.statistics import Estimate
+
+from .common.claims import LEVEL, Claim, over_family, verdict, with_interval
+from .common.result import Result
+from .common.setup import Setup
+from .common.timing_figures import draw_answer, draw_gammas, draw_maps_of, draw_task
+from .common.timing_measures import (
+    COUNT,
+    EARLIER,
+    MOMENTS,
+    NO_GAMMA,
+    PLACES,
+    RELEVANCE,
+    SAM,
+    SHARE,
+    SHUFFLED,
+    float_answers,
+    measured_task,
+)
+from .common.timing_networks import timing_network
+from .common.timing_tasks import TimedSpikes, samples_of
+
+INPUT, HIDDEN = "input", "convolutions"
+RIGHT, RIGHT_SHUFFLED = "accuracy", "accuracy, times shuffled"
+MEASURES = (SHARE, PLACES, MOMENTS)
+BETTER, BEST = "{} better than {} by", "SAM at the best γ"
+KEYS = ["task", "layer", "measure", "map", "gamma"]
+Values = NDArray[np.float64]  # (K, N): of network k on sample i
+
+
+def run(setup: Setup) -> Result:
+    """Train, record, measure, compare, draw."""
+    settings = setup.config.timing
+    right, found = [], []
+    for task in settings.tasks:
+        unseen = samples_of(task, "val", settings.accuracy_samples)
+        samples = samples_of(task, "val", settings.samples)
+        draw_task(setup, task, samples)
+        for training in range(settings.tasks[task].trainings):
+            network = timing_network(setup, task, settings.training.seed + training)
+            about = {"task": task, "training": training}
+            right += [each.assign(**about) for each in answered(setup, network, unseen)]
+            found.append(measured_task(setup, network, samples).assign(**about))
+            if training == 0:
+                draw_maps_of(setup, task, network, samples)
+    answers = pd.concat(right).assign(layer="", map="", gamma=NO_GAMMA)
+    table = summary_over_networks(pd.concat([answers, *found]))
+    gains, claims = compared_maps(setup, with_convolutions(pd.concat(found)))
+    draw_answer(setup, table)
+    draw_gammas(setup, gains)
+    notes = (
+        f"Trainings: {', '.join(f'{task} {settings.tasks[task].trainings}' for task in settings.tasks)}. n is samples: "
+        f"{settings.accuracy_samples} unseen ones for the accuracy, {settings.samples} for the maps. Intervals and "
+        "p-values are over trainings and samples.",
+        f"γ = {setup.settings.gamma:g} unless said otherwise. All measures lie in 0 … 1. Share: higher is better; 0.5 "
+        "is a map that is the same everywhere. Deletion: the area under the probability of the answer; lower is "
+        "better.",
+        f"“Equal”: two one-sided tests say that the difference is smaller than {settings.margin:g} (5 % level, Holm).",
+        f"“{BEST}”: γ is chosen on every other sample, and the difference is measured on the rest.",
+    )
+    return Result(
+        "Timing or counts? Tasks whose classes have equal spike counts",
+        pd.concat([table, gains]),
+        claims,
+        notes,
+        samples="spikes of equal counts, four tasks",
+    )
+
+
+def answered(setup: Setup, network: Network, samples: TimedSpikes) -> list[pd.DataFrame]:
+    """Whether the network is right, and whether it is when each input neuron's times are shuffled; cached."""
+    seed = setup.settings.seed
+
+    def compute() -> dict[str, NDArray[Any]]:
+        answer, found = float_answers(network), {}
+        for measure, shown in ((RIGHT, samples), (RIGHT_SHUFFLED, samples.shuffled(seed))):
+            (inputs,) = shown.encoded(range(len(shown)), network, seed, len(shown))
+            assert isinstance(inputs, np.ndarray)
+            found[measure] = answer(inputs).argmax(axis=1) == shown.table.label
+        return found
+
+    inputs = {"network": network.sha256, "samples": samples.sha256, "seed": seed}
+    found = setup.cache.arrays("timing-answers", inputs, compute)
+    return [measured(values, measure=measure) for measure, values in found.items()]
+
+
+def with_convolutions(found: pd.DataFrame) -> pd.DataFrame:
+    """The measured values, and their mean over the convolutions as one more layer."""
+    hidden = found[found["layer"] != INPUT]
+    keys = ["training", "image", *(key for key in KEYS if key != "layer")]
+    return pd.concat([found, hidden.groupby(keys, sort=False)["value"].mean().reset_index().assign(layer=HIDDEN)])
+
+
+def matrix(found: pd.DataFrame) -> Values:
+    """The values of one condition: (networks, samples)."""
+    return found.pivot(index="training", columns="image", values="value").to_numpy(np.float64)
+
+
+def summary_over_networks(found: pd.DataFrame) -> pd.DataFrame:
+    """Every condition: its names, trainings, n, mean, low, high."""
+    lines = []
+    for names, each in groups(found, KEYS):
+        values = matrix(each)
+        lines.append((*names, len(values), *bootstrap_over_networks(values)))
+    return pd.DataFrame(lines, columns=[*KEYS, "trainings", *Estimate._fields])
+
+
+def compared_maps(setup: Setup, found: pd.DataFrame) -> tuple[pd.DataFrame, list[Claim]]:
+    """How much better one map is than another: a row for each comparison, and claims of those at the settings' γ.
+
+    Rows of claims have p of no difference and p of one of `timing.margin`, both adjusted (Holm), and the outcome.
+    """
+    settings, gamma = setup.config.timing, setup.settings.gamma
+    lines, claims, equal = [], [], []
+    for (task, layer, measure), each in groups(found, ["task", "layer", "measure"]):
+        by = {names: matrix(values) for names, values in groups(each, ["map", "gamma"])}
+        count, sign = by[COUNT, NO_GAMMA], 1 if measure == SHARE else -1
+        sam = by[SAM, gamma]
+        shuffled = EARLIER if measure == MOMENTS else SHUFFLED
+        about = {"task": task, "layer": layer, "measure": measure}
+        for each_gamma in settings.gammas:
+            gain = bootstrap_over_networks(sign * (by[SAM, each_gamma] - count))
+            lines.append(line(about, SAM, COUNT, each_gamma, gain, len(count)))
+        best = max(settings.gammas, key=lambda g: (sign * by[SAM, g][:, ::2]).mean())
+        gain = bootstrap_over_networks(sign * (by[SAM, best] - count)[:, 1::2])
+        lines.append(line(about, BEST, COUNT, best, gain, len(count)))
+        if layer not in (INPUT, HIDDEN):
+            continue
+        for first, one, second, other in (
+            (SAM, sam, COUNT, count),
+            (SAM, sam, shuffled, by[shuffled, gamma]),
+            (RELEVANCE, by[RELEVANCE, NO_GAMMA], SAM, sam),
+        ):
+            gain = bootstrap_over_networks(sign * (one - other))
+            what = f"{task}, {layer}, {measure}: {first} is better than {second}"
+            ours = f"{first} {one.mean():.3g}, {second} {other.mean():.3g}; better by {with_interval(gain)}"
+            paper = "–" if first == RELEVANCE else "assumed"
+            p = p_value(gain, len(one))
+            claims.append(Claim(what, paper, ours, verdict(gain), gain.n, gain, p))
+            equal.append(
+                (
+                    line(about, first, second, gamma, gain, len(one)),
+                    equivalence_p_value(gain, settings.margin, len(one)),
+                )
+            )
+    claims = over_family(claims)
+    tested = []
+    for claim, (row, _), p_equal in zip(claims, equal, holm([p for _, p in equal]), strict=True):
+        outcome = outcome_of(claim, float(p_equal), settings.margin)
+        tested.append(row | {"p": claim.p, "p_holm": claim.p_holm, "p_equal": float(p_equal), "outcome": outcome})
+    claims = [replace(claim, ours=f"{claim.ours}: {row['outcome']}") for claim, row in zip(claims, tested, strict=True)]
+    return pd.DataFrame([*(row for row in lines), *tested]), claims
+
+
+def line(
+    about: dict[str, str], first: str, second: str, gamma: float, gain: Estimate, trainings: int
+) -> dict[str, object]:
+    """A row of the table of comparisons."""
+    name = {"map": BETTER.format(first, second), "gamma": gamma, "trainings": trainings}
+    return about | name | gain._asdict()
+
+
+def outcome_of(claim: Claim, p_equal: float, margin: float) -> str:
+    """What is seen of a difference: better, worse, equal, or nothing; and whether it is smaller than the margin."""
+    small = p_equal < LEVEL
+    if claim.same in ("yes", "no"):
+        word = "better" if claim.same == "yes" else "worse"
+        return f"{word}, by less than {margin:g}" if small else word
+    return "equal" if small else "open"

@@ -1,0 +1,260 @@
+"""timing: tasks of equal counts, spikes at other times, and what maps of them are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import trapezoid
+
+from paper import timing
+from paper.common.claims import Claim
+from paper.common.settings import TimingSection, TimingTask
+from paper.common.timing_measures import COUNT, MOMENTS, NO_GAMMA, PLACES, SAM, SHARE, deletion_areas, on_deciding
+from paper.common.timing_tasks import BINS, PER_NEURON, SHAPES, SIDE, TASKS, TimedSpikes, samples_of, spikes_at
+from paper.measures.deletion import spike_deletion
+from paper.measures.inference import bootstrap_over_networks, equivalence_p_value
+from paper.measures.tables import rows
+from pipeline.config import TrainingSection
+from pipeline.images.datasets.handwriting import handwriting
+from pipeline.maps.sam import spike_activation_maps
+from pipeline.measures.statistics import Estimate
+from recordings.errors import InputError
+
+from .setups import small_setup
+
+PER_PLACE = {"manifold": {3}, "latency": {1}, "bursts": {0, 6}, "regular": {0, 6}}
+CLASSES = {"manifold": 5, "latency": 10, "bursts": 4, "regular": 4}
+
+
+@pytest.fixture(params=TASKS)
+def task(request: pytest.FixtureRequest) -> str:
+    """Each task."""
+    return str(request.param)
+
+
+def counts(samples: TimedSpikes) -> np.ndarray:
+    """Spikes of every place: (N, H, W)."""
+    return samples.values.sum(axis=0)[:, 0]
+
+
+def test_every_place_fires_equally_often(task: str) -> None:
+    samples = samples_of(task, "val", 40)
+    assert samples.values.shape == (BINS, 40, 1, SIDE, SIDE)
+    found = counts(samples)
+    assert set(found.ravel().tolist()) == PER_PLACE[task]
+    assert len(set(found.sum(axis=(1, 2)).tolist())) == 1, "a sample has as many spikes as any other"
+    on, off = (set(found[where].tolist()) for where in (samples.deciding, samples.others))
+    assert on == off and 0 not in on, "places that decide fire as often as the others"
+    assert not (samples.deciding & samples.others).any()
+
+
+def test_samples_are_the_same_each_time_and_those_of_another_split_are_not(task: str) -> None:
+    first, again, other = (samples_of(task, split, 40) for split in ("val", "val", "train"))
+    assert first.sha256 == again.sha256 != other.sha256
+    assert set(first.table.label.tolist()) == set(other.table.label.tolist()) == set(range(CLASSES[task]))
+
+
+def test_shapes_have_as_many_places_and_differ() -> None:
+    assert SHAPES.sum(axis=(1, 2)).tolist() == [16] * 4
+    assert len({each.tobytes() for each in SHAPES}) == 4
+
+
+def test_two_shapes_are_the_same_spikes_with_the_answer_turned_round() -> None:
+    """Intervals by hand: three steps between regular spikes, one within a burst."""
+    for task, decides in (("bursts", 1), ("regular", 3)):
+        samples = samples_of(task, "val", 8)
+        for sample, label in enumerate(samples.table.label):
+            rows, columns = np.nonzero(samples.deciding[sample])
+            corner = rows.min(), columns.min()
+            cut = samples.deciding[sample][corner[0] : corner[0] + 5, corner[1] : corner[1] + 5]
+            np.testing.assert_array_equal(cut, SHAPES[label])
+            for where, interval in ((samples.deciding, decides), (samples.others, 4 - decides)):
+                for row, column in np.argwhere(where[sample]):
+                    steps = np.flatnonzero(samples.values[:, sample, 0, row, column])
+                    assert np.diff(steps).tolist()[:2] == [interval, interval]
+
+
+def test_two_questions_are_asked_of_the_same_spikes() -> None:
+    one, other = samples_of("bursts", "val", 40), samples_of("regular", "val", 40)
+    np.testing.assert_array_equal(one.values, other.values)
+    np.testing.assert_array_equal(one.deciding, other.others)
+    np.testing.assert_array_equal(one.answers, np.stack([one.table.label, other.table.label], axis=1))
+    assert (one.table.label != other.table.label).all()
+    assert set(other.table.label.tolist()) == {0, 1, 2, 3}
+
+
+def test_a_digit_fires_the_earlier_the_more_ink() -> None:
+    samples = samples_of("latency", "val", 10)
+    steps = samples.values.argmax(axis=0)[:, 0]
+    glyphs, labels = handwriting("val")
+    for sample, label in enumerate(samples.table.label):
+        ink = [np.rint((1 - glyph[3:11, 3:11]) * 17).astype(int).tolist() for glyph in glyphs[labels == label]]
+        windows = [steps[sample, y : y + 8, x : x + 8].tolist() for y in (1, 2, 3) for x in (1, 2, 3)]
+        assert any(window in ink for window in windows)
+        assert (steps[sample][samples.deciding[sample]] <= 8.5).all()
+
+
+def test_a_manifold_has_one_spike_in_each_third_and_close_samples_have_close_times() -> None:
+    samples = samples_of("manifold", "train", 1000)
+    thirds = samples.values.reshape(PER_NEURON, BINS // PER_NEURON, 1000, SIDE, SIDE).sum(axis=1)
+    assert (thirds == 1).all()
+    one = samples.values[:6, samples.table.label == 0, 0, 5, 5].argmax(axis=0)  # a place that decides
+    every = samples.values[:6, samples.table.label == 0, 0].argmax(axis=0)
+    apart = np.abs(every[:, 3:9, 3:9].reshape(200, -1)[:, None] - every[:, 3:9, 3:9].reshape(200, -1)).mean(axis=2)
+    np.fill_diagonal(apart, 9)
+    assert apart.min(axis=1).mean() < 0.5 < 1 < apart[apart < 9].mean()
+    assert len(set(one.tolist())) > 2
+
+
+@given(st.integers(0, 10_000))
+def test_shuffling_keeps_counts_and_labels(seed: int) -> None:
+    for task in TASKS:
+        samples = samples_of(task, "val", 4)
+        shuffled = samples.shuffled(seed)
+        np.testing.assert_array_equal(counts(shuffled), counts(samples))
+        np.testing.assert_array_equal(shuffled.table.label, samples.table.label)
+        assert shuffled.sha256 != samples.sha256
+        assert shuffled.sha256 == samples.shuffled(seed).sha256
+
+
+def test_spikes_lie_where_they_are_put() -> None:
+    steps = np.array([[[[0, 3]], [[5, 4]]]])  # one sample, two spikes, 1×2 places
+    found = np.argwhere(spikes_at(steps)[:, 0, 0]).tolist()
+    assert found == [[0, 0], [3, 1], [4, 1], [5, 0]]
+
+
+def test_an_unknown_task_is_refused() -> None:
+    with pytest.raises(InputError, match="got 'rate', 'val', expected one of manifold, latency, bursts, regular"):
+        samples_of("rate", "val", 1)
+
+
+@given(st.floats(0.01, 10), st.integers(0, 100))
+def test_where_every_neuron_fires_once_sam_is_the_count(gamma: float, seed: int) -> None:
+    samples = samples_of("latency", "val", 1).shuffled(seed)
+    packed = np.packbits(samples.values[:, 0].reshape(BINS, -1), axis=1)
+    (maps,) = spike_activation_maps(packed, (1, SIDE, SIDE), [gamma])
+    np.testing.assert_array_equal(maps, samples.values[:, 0, 0])
+
+
+def test_the_share_on_deciding_places_by_hand() -> None:
+    deciding, others = np.zeros((2, 2, 2), np.bool_)
+    deciding[0, 0], others[1] = True, True
+    maps = {(SAM, 0.5): np.array([[[1.0, 0], [0, 0]], [[2, 9], [1, 1]]]), (COUNT, NO_GAMMA): np.ones((2, 2, 2))}
+    found = on_deciding(maps, np.stack([deciding, others]))
+    assert found == {(SAM, 0.5): 0.75, (COUNT, NO_GAMMA): 0.5}  # 3 against a mean of 1
+
+
+def test_deletions_by_hand() -> None:
+    """Two places of three spikes; the answer rests on the first spike of the first place."""
+    spikes = np.zeros((4, 1, 1, 2), np.bool_)
+    spikes[[0, 1, 2], 0, 0, [0, 0, 1]] = True
+
+    def answer(batch: np.ndarray) -> np.ndarray:
+        right = np.where(batch[0, :, 0, 0, 0], 50.0, -50.0)
+        return np.stack([right, -right], axis=1)
+
+    good, bad = np.zeros((2, 3, 1, 2))
+    good[0, 0, 0], bad[2, 0, 1] = 1, 1
+    maps = {(SAM, 0.5): good, (COUNT, NO_GAMMA): bad}
+    places = deletion_areas(answer, spikes, maps, 2, 0)[PLACES]
+    assert places[SAM, 0.5] == pytest.approx(1 / 3)  # falls from 1 to 0 over two thirds of the spikes
+    assert places[COUNT, NO_GAMMA] == pytest.approx(1 / 3 + 1 / 3)
+    moments = deletion_areas(answer, spikes, maps, 3, 0)[MOMENTS]
+    assert moments[SAM, 0.5] == pytest.approx(1 / 6)  # falls over the first third
+    assert moments[COUNT, NO_GAMMA] == pytest.approx(1 / 2) or moments[COUNT, NO_GAMMA] == pytest.approx(5 / 6)
+    silent = deletion_areas(answer, np.zeros_like(spikes), maps, 3, 0)
+    assert silent[MOMENTS][SAM, 0.5] == silent[PLACES][SAM, 0.5] == pytest.approx(1)
+
+
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_deletions_of_places_are_those_of_the_measure(seed: int, parts: int) -> None:
+    """Many maps at once give what :func:`spike_deletion` gives of each."""
+    random = np.random.default_rng(seed)
+    spikes, weights = random.random((3, 2, 2, 4)) < 0.4, random.normal(size=(2, 4, 48))
+
+    def answer(batch: np.ndarray) -> np.ndarray:
+        return batch.swapaxes(0, 1).reshape(-1, 48) @ weights[0].T
+
+    each = random.integers(3, size=(3, 2, 4)).astype(float)
+    curve = spike_deletion(answer, spikes, each.sum(axis=0), steps=parts, seed=seed)
+    found = deletion_areas(answer, spikes, {(SAM, 0.5): each}, parts, seed)
+    assert found[PLACES][SAM, 0.5] == pytest.approx(trapezoid(curve.probability, curve.spikes))
+
+
+def test_equivalence_by_hand() -> None:
+    """Two standard errors from the nearer bound: the normal distribution's 2.28 %."""
+    estimate = Estimate(100, 0.01, 0.01 - 1.959964 * 0.005, 0.01 + 1.959964 * 0.005)
+    assert equivalence_p_value(estimate, 0.02) == pytest.approx(0.02275, abs=1e-4)
+    assert equivalence_p_value(estimate, 0.02, networks=5) == pytest.approx(0.0236, abs=1e-4)  # t = 2 · 2.776 / 1.96
+    assert equivalence_p_value(Estimate(9, 0.0, 0.0, 0.0), 0.02) == 0
+    assert equivalence_p_value(Estimate(9, 0.03, 0.03, 0.03), 0.02) == 1
+    assert equivalence_p_value(Estimate(1, 0.0, -np.inf, np.inf), 0.02) == 1
+
+
+@given(st.lists(st.floats(-0.05, 0.05), min_size=8, max_size=8), st.floats(0.001, 0.1))
+def test_a_wider_margin_is_never_harder_to_show(values: list[float], margin: float) -> None:
+    estimate = bootstrap_over_networks(np.reshape(values, (2, 4)))
+    narrow, wide = (equivalence_p_value(estimate, each, 2) for each in (margin, 2 * margin))
+    assert 0 <= wide <= narrow <= 1
+
+
+@pytest.mark.parametrize(
+    ("same", "p_equal", "expected"),
+    [
+        ("yes", 0.5, "better"),
+        ("no", 0.01, "worse, by less than 0.02"),
+        ("no difference seen", 0.01, "equal"),
+        ("no difference seen", 0.5, "open"),
+    ],
+)
+def test_outcomes_are_never_equal_without_a_test_of_it(same: str, p_equal: float, expected: str) -> None:
+    claim = Claim("", "", "", same, 9)  # type: ignore[arg-type]
+    assert timing.outcome_of(claim, p_equal, 0.02) == expected
+
+
+def test_convolutions_are_averaged_and_the_input_is_not() -> None:
+    lines = [("input", 1.0), ("conv1", 2.0), ("conv2", 4.0)]
+    about = {"training": 0, "image": 0, "task": "bursts", "measure": SHARE, "map": SAM, "gamma": 0.5}
+    found = timing.with_convolutions(
+        pd.DataFrame([{**about, "layer": layer, "value": value} for layer, value in lines])
+    )
+    assert found.set_index("layer")["value"].to_dict() == dict(lines) | {timing.HIDDEN: 3.0}
+
+
+def test_the_experiment_on_tiny_networks(tmp_path: Path) -> None:
+    setup = small_setup(tmp_path, gamma=0.5)
+    tiny = TimingTask(layers=(2, "P", 2, "P", "D4"), epochs=1, samples=16, trainings=2)
+    section = TimingSection(
+        training=TrainingSection(batch_size=16, learning_rate=1e-3),
+        tasks=dict.fromkeys(TASKS, tiny),
+        accuracy_samples=20,
+        samples=4,
+        gammas=(0.5, 1.0),
+        parts=2,
+    )
+    setup.config = setup.config.model_copy(update={"timing": section})
+    setup.out.mkdir()
+    result = timing.run(setup)
+    assert len(result.claims) == 4 * 2 * 3 * 3
+    table = result.table
+    assert set(rows(table, measure=timing.RIGHT)["n"]) == {20}
+    shown = rows(table, task="latency", layer="input", measure=PLACES).set_index(["map", "gamma"])["mean"]
+    assert shown[SAM, 0.5] == shown[SAM, 1.0] == shown[COUNT, NO_GAMMA], "one spike for each neuron has no interval"
+    gain = rows(table, task="latency", layer="input", measure=MOMENTS, map="SAM better than spike count by")
+    assert set(gain["mean"]) == {0.0}
+    assert set(gain["outcome"].dropna()) == {"equal"}
+    share = rows(table, task="bursts", layer="input", measure=SHARE, map=COUNT)
+    assert share["mean"].tolist() == pytest.approx([0.5]), "both shapes fire equally often"
+    assert rows(table, task="bursts", layer="input", measure=SHARE, map=SAM)["mean"].min() > 0.5, "bursts are short"
+    assert rows(table, task="regular", layer="input", measure=SHARE, map=SAM)["mean"].max() < 0.5, "whatever is asked"
+    both = [rows(table, task=task, measure=SHARE, map=SAM)["mean"].to_numpy() for task in ("bursts", "regular")]
+    np.testing.assert_allclose(both[0] + both[1], 1, atol=1e-6)  # one network, one map, two questions
+    names = {path.name for path in setup.out.glob("*.png")}
+    assert names >= {"timing.png", "timing_gamma_places.png", "timing_bursts.png", "timing_latency_maps.png"}
+    again = timing.run(setup)
+    pd.testing.assert_frame_equal(again.table, table)
