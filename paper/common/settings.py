@@ -145,8 +145,8 @@ class TimingSection(Section):
         {
             "manifold": TimingTask(layers=(12, "P", 24, "D48"), epochs=5),
             "latency": TimingTask(epochs=10, samples=2500),
-            "bursts": TimingTask(epochs=9),
-            "regular": TimingTask(epochs=9),
+            "bursts": TimingTask(epochs=13),  # the network of both, so alike
+            "regular": TimingTask(epochs=13),
         },
         description="the networks of each task",
     )

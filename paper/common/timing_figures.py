@@ -42,7 +42,7 @@ LAYER = "conv1"  # whose maps are shown
 
 def draw_task(setup: Setup, task: str, samples: TimedSpikes) -> None:
     """One sample of each of the first classes: where it fires first, and every spike over time, a line per place."""
-    chosen = [int(np.flatnonzero(samples.table.label == label)[0]) for label in range(SHOWN)]
+    labels, chosen = np.unique(samples.table.label, return_index=True)
     subtitle = (
         "Above: the grid, darker places fire earlier; blue decides, grey does not. Below: every spike, a line for each "
         "place. Every place that is drawn fires equally often, in every class."
@@ -50,14 +50,14 @@ def draw_task(setup: Setup, task: str, samples: TimedSpikes) -> None:
     with drawing(
         setup.out / f"timing_{task}.png", ABOUT[task], subtitle, MARGIN + 0.4 + SHOWN * (WIDE + GAP), 5.4
     ) as canvas:
-        for number, sample in enumerate(chosen):
+        for number, (label, sample) in enumerate(zip(labels[:SHOWN], chosen[:SHOWN], strict=True)):
             x = MARGIN + 0.4 + number * (WIDE + GAP)
             spikes, deciding = samples.values[:, sample, 0], samples.deciding[sample]
             fires = spikes.any(axis=0)
             early = 1 - np.where(fires, spikes.argmax(axis=0), BINS) / BINS  # 0 where silent, 1 for step 0
             colours = np.where(deciding[..., None], _rgb(PALETTE[0]), 0.25)
             canvas.picture(x + 0.1, 1.1, 1.6, 1.6, 1 - (early * 0.85 + 0.15 * fires)[..., None] * (1 - colours))
-            canvas.text(x + 0.9, 1.03, f"class {number}", ha="center", fontsize=9)
+            canvas.text(x + 0.9, 1.03, f"class {label}", ha="center", fontsize=9)
             axes = canvas.axes(x, 2.85, WIDE, HIGH)
             places = [*np.argwhere(deciding), *np.argwhere(fires & ~deciding)]
             for place, (row, column) in enumerate(places):
@@ -99,12 +99,12 @@ def draw_answer(setup: Setup, table: pd.DataFrame) -> None:
     parts = [rows(table, map=name, gamma=each).assign(method=names.get(name, name)) for name, each in kept.items()]
     shown = pd.concat(parts)
     shown = pd.concat([rows(shown, measure=measure) for measure in (SHARE, PLACES, MOMENTS)])
-    better = {SHARE: "higher is better, 0.5 says nothing", PLACES: "lower is better", MOMENTS: "lower is better"}
-    shown = shown.assign(
-        row=shown["measure"] + ": " + shown["measure"].map(better), column=shown["task"], series=shown["layer"]
+    short = {SHARE: "share ↑", PLACES: "places ↓", MOMENTS: "moments ↓"}
+    shown = shown.assign(row=shown["measure"].map(short), column=shown["task"], series=shown["layer"])
+    about = (
+        f"↑ {SHARE}: higher is better, 0.5 says nothing. ↓ {PLACES}, {MOMENTS}: lower is better. "
+        f"{setup.config.timing.samples} samples, all trainings; 95 % intervals over both"
     )
-    settings = setup.config.timing
-    about = f"{settings.samples} samples, all trainings; 95 % intervals over both"
     draw_intervals(setup.out / "timing.png", "Timing or counts?", about, shown)
 
 

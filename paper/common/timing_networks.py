@@ -53,7 +53,7 @@ def timing_network(setup: Setup, task: str, seed: int) -> Network:
 
     trained = read_network(setup.cache.folder("timing", inputs, build) / "network.safetensors")[0]
     readouts = trained.readout.weight.reshape(samples.answers.shape[1], -1, trained.readout.weight.shape[1])
-    return replace(trained, readout=replace(trained.readout, weight=readouts[QUESTION[task]]))
+    return replace(trained, readout=replace(trained.readout, weight=readouts[QUESTION[task]], bias=0.0))
 
 
 def train(samples: TimedSpikes, network: NetworkSection, training: TrainingSection, advance: Advance) -> SpikingNetwork:
