@@ -174,8 +174,8 @@ def deletion_areas(
     share = (gone * counts).sum(axis=(1, 2, 3)).reshape(len(names), parts + 1) / max(1, int(counts.sum()))
     share[:, -1] = 1  # of no spikes at all, too
     found: dict[str, dict[Map, float]] = {PLACES: {}, MOMENTS: {}}
-    for (measure, name), y, x in zip(names, probability, share, strict=True):
-        found[measure][name] = float(trapezoid(y, x))
+    for (measure, of_map), y, x in zip(names, probability, share, strict=True):
+        found[measure][of_map] = float(trapezoid(y, x))
     return found
 
 

@@ -25,7 +25,7 @@ from recordings.errors import InputError
 from recordings.progress import Advance
 
 from .setup import Setup
-from .timing_tasks import BINS, QUESTION, TimedSpikes, samples_of
+from .timing_tasks import BINS, QUESTION, SIDE, TimedSpikes, samples_of
 
 WARM_UP = 0.2  # share of the steps in which the one-cycle schedule's rate rises
 
@@ -76,8 +76,8 @@ def train(samples: TimedSpikes, network: NetworkSection, training: TrainingSecti
     inputs = torch.from_numpy(np.concatenate([samples.values, silent]))
     answers = torch.from_numpy(samples.answers)
     questions, classes = answers.shape[1], int(answers.max()) + 1
-    model = SpikingNetwork(network, tuple(inputs.shape[2:]), questions * classes, fused=True)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = SpikingNetwork(network, (1, SIDE, SIDE), questions * classes, fused=True)
+    model.to(memory_format=torch.channels_last)
     batches = len(samples) // training.batch_size
     optimizer = torch.optim.AdamW(model.parameters(), training.learning_rate, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

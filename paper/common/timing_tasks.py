@@ -76,7 +76,9 @@ class TimedSpikes(InputSteps):
     @cached_property
     def sha256(self) -> str:
         """Identity of the bits and of the answers to every question."""
-        return hashlib.sha256(np.packbits(self.values).tobytes() + self.answers.astype(np.int32).tobytes()).hexdigest()
+        return hashlib.sha256(
+            np.packbits(self.values.astype(np.bool_)).tobytes() + self.answers.astype(np.int32).tobytes()
+        ).hexdigest()
 
     def shuffled(self, seed: int) -> TimedSpikes:
         """The samples with each neuron's spikes at other, random steps: as many, but not then."""
