@@ -132,9 +132,15 @@ def maps_of(
 
 
 def on_deciding(maps: Named, objects: NDArray[np.bool_]) -> dict[Map, float]:
-    """The share of each map, summed over steps, on the first of two objects, (2, H, W); relevance's positive part."""
+    """The share of each map, summed over steps, on the first of two objects, (2, H, W); relevance's positive part.
+
+    0.5 for a map that is zero on both.
+    """
     totals = {name: np.maximum(each.sum(axis=0), 0) for name, each in maps.items() if name[0] != EARLIER}
-    return {name: float(shares(energy_on(total[None], objects), 0)["step 0"]) for name, total in totals.items()}
+    return {
+        name: float(np.nan_to_num(shares(energy_on(total[None], objects), 0)["step 0"], nan=0.5))
+        for name, total in totals.items()
+    }
 
 
 def deletion_areas(
