@@ -164,7 +164,6 @@ class PaperConfig(Config):
     recipes: RecipesSection = RecipesSection()
     doses: DosesSection = DosesSection()
     same_weights: SameWeightsSection = SameWeightsSection()
-=======
     timing: TimingSection = TimingSection()
     paper: PaperSection = PaperSection()
 
