@@ -11,12 +11,13 @@ import pytest
 from jinja2 import Environment
 
 from paper.pages import folder as folders
-from paper.pages.fill import RESULTS, TEMPLATES, environment_of
+from paper.pages.fill import RESULTS, environment_of
 from paper.pages.folder import Folder, Rows, apart, tally
 from paper.pages.words import chosen, given, highest, listed, lowest, numeral, part, where
 from recordings.errors import InputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+TIMING = DOCS / "results" / "timing" / "timing.csv"
 TURNED = {"yes": "no", "no": "yes"}
 Table = list[dict[str, Any]]
 
@@ -122,7 +123,7 @@ def rendered(environment: Environment, page: str) -> str:
         return str(error)
 
 
-@pytest.mark.parametrize("page", [path.name for path in sorted((DOCS / TEMPLATES).glob("*.md"))])
+@pytest.mark.parametrize("page", ["guide.md", "results.md"])
 def test_a_page_changes_with_every_claim_that_it_asks_for(
     environment: Environment, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,22 @@ def test_a_page_changes_with_every_claim_that_it_asks_for(
             if after[-1] != before:
                 break
         assert after[-1] != before, f"{path.parent.name}/{path.name} {pattern!r}"
+
+
+def test_the_page_on_timing_changes_with_every_outcome(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, read = rendered(environment, "timing.md"), folders._read
+    outcomes = [row for row in read(TIMING) if row["outcome"]]
+    assert len(outcomes) > 10
+    for row in outcomes:
+        other = {**row, "outcome": "worse" if row["outcome"] != "worse" else "equal"}
+        monkeypatch.setattr(
+            folders, "_read", lambda path, row=row, other=other: [other if each == row else each for each in read(path)]
+        )
+        folders._measured.cache_clear()
+        assert rendered(environment, "timing.md") != before, row
+    folders._measured.cache_clear()
 
 
 SENTENCES = [  # page, data set, experiment, claims, and what is no longer said once the sign of the first is turned
