@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -133,7 +134,8 @@ def lease(path: Path, patience: float) -> Iterator[str]:
         yield given_up
     finally:
         over.set()
-        beating.join()
+        if not sys.is_finalizing():  # Ctrl-C can leave this to the very end, where other threads run no more
+            beating.join()
         _release(lock, handle)
 
 

@@ -18,7 +18,7 @@ from recordings.parallel import cores
 
 
 def test_workers_are_timed_and_many_machines_simulated(tmp_path):
-    sizes = replace(distributed.TINY, ranges=2, failures=(0.0,), bandwidth=(1e9,))
+    sizes = replace(distributed.TINY_SIZES, ranges=2, failures=(0.0,), bandwidth=(1e9,))
     rows = {row.way: row for row in distributed.workers(sizes, Options(repeats=1), tmp_path)}
     assert rows["local:1"].median > 0
     ratio = rows["local:2"].median / rows["local:1"].median
@@ -37,7 +37,7 @@ def test_other_spikes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "connected", lambda address, folder: nullcontext(address))
     monkeypatch.setattr(distributed, "give_cores", lambda client: None)
     monkeypatch.setattr(distributed, "distribute", lambda client, task, advance: (distributed.here(task), advance(1)))
-    sizes = replace(distributed.TINY, ranges=1)
+    sizes = replace(distributed.TINY_SIZES, ranges=1)
     with pytest.raises(RuntimeError, match="two workers recorded other spikes than one"):
         list(distributed.workers(sizes, Options(repeats=1), tmp_path))
 
@@ -58,7 +58,7 @@ def test_workers_get_a_core_each(tmp_path: Path):
 
 def test_merging_is_added_up():
     load = scheduler.Load(10, 36.0, size=1e6, merged_bytes=1e6 / 360)
-    sizes = replace(distributed.TINY, machines=1, threads=1, failures=(0.0,), bandwidth=(1e12,))
+    sizes = replace(distributed.TINY_SIZES, machines=1, threads=1, failures=(0.0,), bandwidth=(1e12,))
     rows = {row.way: row.median for row in distributed.many_machines(sizes, load, Options())}
     assert rows["all threads at work all the time"] == pytest.approx(0.1)
     assert rows["merging on one machine"] == pytest.approx(1.0)

@@ -105,3 +105,14 @@ def test_who_shares_a_directory_keeps_out_who_does_not(tmp_path: Path, monkeypat
         refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "another run is writing here" in refused.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lease_that_is_left_to_the_end_of_a_process_does_not_keep_it(path: Path) -> None:
+    """Ctrl-C does so where it comes between the lease and the block that it is for."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom recordings.lock import lease\n"
+        "held = lease(Path(sys.argv[1]), 9)\nheld.__enter__()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], timeout=30, check=True)
+    with lease(path, PATIENCE) as given_up:
+        assert given_up == ""

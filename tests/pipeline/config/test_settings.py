@@ -21,7 +21,7 @@ def test_committed_configurations(path):
     header = text.partition("[")[0]
     assert ("python -m paper " if of_paper else "python -m pipeline.") in header  # the command
     assert "expected" in header  # time and accuracy
-    if of_paper:
+    if of_paper and path.stem != "timing":  # which is for one experiment alone
         assert len(config.paper.layers) == 3
         assert "python -m paper all" in text and f"--config configs/paper/{path.name}" in text
 
