@@ -126,7 +126,7 @@ class _Worker(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         tls = security.get_tls_config_for_role("worker")
-        self._order = {"address": scheduler.address, "scratch": str(scratch)} | {
+        self._order = {"address": scheduler.address, "scratch": str(scratch), "parent": os.getpid()} | {
             key: tls[key] for key in ("ca_file", "cert", "key")
         }
         self._scheduler, self._patience, self._name, self._say = scheduler, patience, name, say
@@ -194,15 +194,15 @@ def _ending(code: int, last: str) -> str:
 
 def work() -> None:
     """What a worker's process does; its order comes through standard input."""
-    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the first one ends this
     order = json.load(sys.stdin)
+    die_with_parent(order["parent"])  # which may have ended while Python started
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     asyncio.run(_work(order))
     os._exit(0)
 
 
-async def _work(order: dict[str, str]) -> None:
+async def _work(order: dict[str, Any]) -> None:
     from distributed import Worker
     from distributed.security import Security
 

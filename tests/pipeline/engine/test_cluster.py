@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -29,10 +30,12 @@ from pipeline.engine.folder import begin
 from pipeline.engine.header import raster_header
 from pipeline.engine.job import Job, JobSpec, read_spec
 from pipeline.engine.keep import RASTER
+from pipeline.engine.local_cluster import CODE
 from pipeline.engine.merge import merge
 from pipeline.engine.range_file import RangeFile
 from pipeline.engine.source import Parts
 from pipeline.images.sources import open_source
+from recordings.child import python
 from recordings.errors import InputError
 from tests.hostile import hostile_folder
 from tests.pipeline.engine.test_ranges import digests, refusal, results
@@ -148,6 +151,13 @@ def test_a_stopped_worker_is_given_up_and_replaced(
     assert set(lost) == {"a worker was killed (is the machine out of memory?) or stopped; another takes its place"}
     assert sum(done) == N
     assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
+
+
+def test_a_worker_whose_command_was_killed_while_it_started_ends(tmp_path: Path) -> None:
+    order = {"address": "tls://127.0.0.1:9", "scratch": str(tmp_path), "name": "0-1", "parent": os.getpid() + 1}
+    order |= dict.fromkeys(("ca_file", "cert", "key"), "")
+    done = subprocess.run(python(CODE), input=json.dumps(order), timeout=60, capture_output=True, text=True)
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (1, "", [])
 
 
 def test_workers_that_do_not_start_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
