@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 MEMORY = 1 << 30  # bytes that the items worked on at once, and their results, may take
 
@@ -44,11 +44,11 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
-                waiting.append(_submitted(pool, function, item))
+                waiting.append(submitted(pool, function, item))
                 if len(waiting) > workers:
-                    yield _result(waiting.popleft())
+                    yield result_of(waiting.popleft())
             while waiting:
-                yield _result(waiting.popleft())
+                yield result_of(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
@@ -74,19 +74,21 @@ def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int)
 
     with ThreadPoolExecutor(1) as pool:
         for item in items:
-            waiting.append(_submitted(pool, call, item))
+            waiting.append(submitted(pool, call, item))
             while len(waiting) > most or (waiting and _is_done(waiting[0])):
-                yield _result(waiting.popleft())
+                yield result_of(waiting.popleft())
         while waiting:
-            yield _result(waiting.popleft())
+            yield result_of(waiting.popleft())
 
 
-def _submitted(pool: ThreadPoolExecutor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+def submitted(pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    """`pool.submit`, which Ctrl-C does not cut short."""
     with _interrupted_later():
-        return pool.submit(function, item)
+        return pool.submit(function, *arguments)
 
 
-def _result(future: Future[Result]) -> Result:
+def result_of(future: Future[Result]) -> Result:
+    """Its result, which is waited for; Ctrl-C comes after that."""
     with _interrupted_later():
         return future.result()
 

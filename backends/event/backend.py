@@ -26,7 +26,7 @@ from backends.base import BackendError, InputBatch
 from backends.input_currents import by_input, drive
 from backends.network import Network
 from backends.readout import ReadoutIntegrator
-from recordings.parallel import cores, in_order
+from recordings.parallel import cores, in_order, result_of, submitted
 from recordings.raster.batch import RasterBatch, joined
 
 from .kernels.events import unpack_spikes
@@ -284,7 +284,7 @@ class _PreparedNetwork:
                     progress.end(task[1])
 
         with ThreadPoolExecutor(threads) as pool:  # starts no thread before it has work
-            others = [pool.submit(advance) for _ in range(threads - 1)]
+            others = [submitted(pool, advance) for _ in range(threads - 1)]
             advance()
             for other in others:
-                other.result()
+                result_of(other)

@@ -107,31 +107,18 @@ def test_nothing_is_worked_on_behind_an_error() -> None:
 
 
 INTERRUPTED = """
-import os, signal, sys, threading, time
+import sys, time
 from contextlib import closing
 from recordings.parallel import behind, in_order
+from tests.interrupting import interrupt_at
 
-entered, main, count, at = threading.Condition.__enter__, threading.get_ident(), 0, int(sys.argv[2])
-
-def enter(self):  # Ctrl-C comes when the main thread has just taken a lock of Python's library
-    global count
-    result = entered(self)
-    if threading.get_ident() == main and working:
-        count += 1
-        if count == at:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0)
-    return result
-
-threading.Condition.__enter__ = enter
-working = True
+interrupt_at(int(sys.argv[2]))
 results = in_order(abs, range(1000), 2) if sys.argv[1] == "in_order" else behind(abs, range(1000), 2)
 try:
     with closing(results):
         for _ in results:
             time.sleep(0.001)
 except KeyboardInterrupt:
-    working = False
     print("interrupted")
 """
 

@@ -11,20 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 INTERRUPTED = """
-import os, signal, sys, threading, time
+import sys, threading, time
 from backends.event.progress import Progress
-
-entered, main, count, at = threading.Condition.__enter__, threading.get_ident(), 0, int(sys.argv[1])
-
-def enter(self):  # Ctrl-C comes when the main thread has just taken a lock of Python's library
-    global count
-    result = entered(self)
-    if threading.get_ident() == main and working:
-        count += 1
-        if count == at:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0)
-    return result
+from tests.interrupting import interrupt_at
 
 def advance():
     with progress:
@@ -35,12 +24,11 @@ def advance():
 progress = Progress(20, [set(), {0}])
 other = threading.Thread(target=advance)
 other.start()
-working, threading.Condition.__enter__ = True, enter
+interrupt_at(int(sys.argv[1]))
 try:
     advance()
 except KeyboardInterrupt:
     pass
-working = False
 other.join()
 print("ended")
 """
