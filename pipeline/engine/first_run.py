@@ -37,11 +37,12 @@ def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
     say : called with a line for the user
     """
     network, spec = job.network, job.spec
-    work = len(spec.samples) * network.timesteps * sum(products(network).values())
-    small = network.precision == "fixed" and spec.keep.maps != "backend" and work <= SMALL
-    if not (small and job.choice and job.choice[0] == "auto" and isinstance(job.backend, EventBackend)):
+    if not (job.choice and job.choice[0] == "auto" and isinstance(job.backend, EventBackend)):
         return job
     if find_spec("torch") is None or cache_folder(run_steps) is None or is_cached(run_steps, "int8"):
+        return job
+    work = len(spec.samples) * network.timesteps * sum(products(network).values())
+    if network.precision != "fixed" or spec.keep.maps == "backend" or work > SMALL:
         return job
     choice = ("torch", "cpu", *job.choice[2:])
     backend, none = make_backend(*choice), subprocess.DEVNULL
