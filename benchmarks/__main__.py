@@ -45,6 +45,7 @@ DESCRIPTION = """Time this project and its peers side by side: a table, JSON, an
 
 examples:
   python -m benchmarks quick
+  python -m benchmarks quick --instructions avx2
   python -m benchmarks simulate --repeats 9 --out runs/benchmarks
   python -m benchmarks road distributed --repeats 1
   python -m benchmarks all --tiny
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     result: dict[str, Any] = {
         "command": f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}",
         "commit": commit(),
-        "machine": machine(),
+        "machine": machine(command.options.instructions),
         "versions": versions(),
         "options": command.options.model_dump(),
         "left_out": left_out,

@@ -73,7 +73,7 @@ def compare(size: int, options: Options) -> Iterator[Row]:
         yield Row(case, way, "ms/image", scaled(found.seconds, 1000), note=notes.get(way, ""))
     if "SpikingJelly" in timed:
         ratios = quotients(timed["SpikingJelly"].seconds, timed["event"].seconds)
-        yield Row(case, "SpikingJelly ÷ event", "×", ratios, at_least=None if options.tiny else 1.0)
+        yield Row(case, "SpikingJelly ÷ event", "×", ratios, at_least=None if options.tiny else 2.0)
 
 
 def on_lava(size: int, options: Options, scratch: Path) -> Iterator[Row]:

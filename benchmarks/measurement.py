@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,9 @@ class Options(Section):
 
     repeats: int = Field(5, ge=1, description="how often everything is timed, after a first time that does not count")
     seed: int = Field(0, ge=0, description="seed of the weights and inputs")
+    instructions: Literal["all", "avx512_vnni", "avx2"] = Field(
+        "all", description="the best vector instructions that are used, as on a processor that has no better ones"
+    )
     tiny: bool = Field(False, description="small sizes, to try the command: its figures say nothing")
 
 

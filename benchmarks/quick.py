@@ -35,7 +35,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """
     if not options.tiny and (share := busy()) > BUSY:
         raise InputError(f"the machine is busy ({share:.0%} of its cores, at most {BUSY:.0%}); end what else runs")
-    vectors = machine()["vectors"]
+    vectors = machine(options.instructions)["vectors"]
     wide = next((wanted for name, wanted in WANTED.items() if name in vectors), WANTED_ELSE)
     measured = [
         ("VGG11, batch 8", VGG11, BATCH, wide),

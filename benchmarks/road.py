@@ -43,9 +43,9 @@ class Sizes:
     files: tuple[int, int] = (250, 1000)
     seconds: float | None = 8.0
     peer: float | None = 5.0
-    rate: float | None = 150.0
+    rate: float | None = 100.0
     flat: float | None = 1.1
-    first: tuple[float | None, float | None, float | None] = (0.1, 0.5, 4.0)
+    first: tuple[float | None, float | None, float | None] = (0.05, 0.3, 2.5)
 
 
 TINY_SIZES = Sizes(

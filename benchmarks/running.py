@@ -16,6 +16,7 @@ from recordings.child import isolated_spawning
 from recordings.console import PlainConsole
 from recordings.progress import progress_bar
 
+from .environment import UP_TO
 from .measurement import Case, Options, Row
 
 
@@ -30,7 +31,7 @@ def measure(name: str, options: Options, folder: Path) -> list[Row]:
         task = progress.add_task(name, total=len(cases))
         shared = groupby(enumerate(cases), key=lambda item: (item[1].environment, item[1].alone and item[0]))
         for (environment, _), group in shared:
-            with new_process(environment) as process:
+            with new_process({**UP_TO.get(options.instructions, {}), **environment}) as process:
                 for _, case in group:
                     progress.update(task, description=f"{name}: {case.name}")
                     rows += process.submit(rows_of, case).result()

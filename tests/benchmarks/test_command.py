@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from numba.core.registry import cpu_target
 
 from benchmarks import __main__ as command
+from benchmarks.environment import UP_TO, machine
 from benchmarks.measurement import KEEP_FREED_MEMORY, Options, Row
 from benchmarks.optional import missing
+from benchmarks.running import new_process
 from recordings.errors import InputError
 
 TINY = ("--tiny", "--repeats", "1")
@@ -30,7 +34,7 @@ def test_sam_writes_json_and_a_plot(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmarks.json", "sam.png"]
     result = json.loads((tmp_path / "benchmarks.json").read_text())
     assert result["command"] == f"python -m benchmarks sam --tiny --repeats 1 --out {tmp_path}"
-    assert result["options"] == {"repeats": 1, "seed": 0, "tiny": True}
+    assert result["options"] == {"repeats": 1, "seed": 0, "instructions": "all", "tiny": True}
     assert {"cpu", "vectors", "cores", "memory", "load", "system"} == set(result["machine"])
     assert {"python", "numpy", "numba", "torch", "snntorch"} <= set(result["versions"])
     assert result["commit"]
@@ -102,6 +106,19 @@ def test_a_busy_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("benchmarks.quick.busy", lambda: 0.5)
     with pytest.raises(InputError, match=r"^the machine is busy \(50% of its cores, at most 15%\); end what else"):
         next(importlib.import_module("benchmarks.quick").cases(Options(), tmp_path))
+
+
+def best_instructions() -> tuple[str, str]:
+    """By which the event kernels and PyTorch compute."""
+    return str(cpu_target.target_context.codegen().magic_tuple()[2]), str(torch.backends.cpu.get_cpu_capability())
+
+
+@pytest.mark.skipif("avx2" not in machine()["vectors"], reason="the processor has no AVX2")
+def test_a_processor_may_be_told_to_use_less_than_it_has() -> None:
+    with new_process(UP_TO["avx2"]) as process:
+        features, capability = process.submit(best_instructions).result()
+    assert ("+avx2" in features, "avx512" in features, capability) == (True, False, "AVX2")
+    assert machine("avx2")["vectors"] == ["avx2"]
 
 
 @pytest.mark.parametrize("measured", ["time", "memory", "many images"])

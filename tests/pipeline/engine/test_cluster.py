@@ -140,7 +140,7 @@ def test_a_worker_that_dies_or_fails_is_replaced(
 def test_a_stopped_worker_is_given_up_and_replaced(
     network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.engine.cluster.PATIENCE", 20.0)
+    monkeypatch.setattr("pipeline.engine.cluster.PATIENCE", 8.0)
     whole = task(network, spikes, tmp_path / "run")
     said: list[str] = []
     done: list[int] = []
