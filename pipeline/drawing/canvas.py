@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from zlib import Z_RLE
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -94,7 +95,7 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
     width, height : inches; the canvas is wider where its title needs it, and higher where its subtitle needs more lines
     """
     title = printable(title, LONGEST_LINE)
-    with mpl.rc_context(STYLE), _any_letters():
+    with style(), _any_letters():
         width = max(width, NARROWEST, text_width(title, **TITLE) + 2 * MARGIN)
         lines = wrapped(subtitle, width - 2 * MARGIN, **SUBTITLE)
         canvas = Canvas(width, height, above := LINE * max(len(lines) - 1, 0))
@@ -104,6 +105,19 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
         yield canvas
         with replacing(path) as file:
             canvas.save(file)
+
+
+@contextmanager
+def style(**further: Any) -> Iterator[None]:
+    """Draw in the style of all pictures, whatever the user's matplotlibrc says, but for its fonts: names may need them.
+
+    Parameters
+    ----------
+    further : names of matplotlib's parameters -> values
+    """
+    fonts = {name: value for name, value in mpl.rcParams.items() if name.startswith("font.")}
+    with mpl.style.context(["default", {**fonts, **STYLE, **further}]):
+        yield
 
 
 def drawable(text: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from backends.network import Input, Network, Source
 from recordings.errors import InputError
 
-from .canvas import GREY, STYLE, drawable
+from .canvas import GREY, drawable, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,6 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> Figure
     network = getattr(network, "network", network)
     if not isinstance(network, Network):
         raise InputError(f"draw_network: got {type(network).__name__}, expected a Network or a Checkpoint")
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     rates = _rates(network, raster) if raster else {}
@@ -59,7 +58,7 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> Figure
     longest = max((right - left for left, right in _spans(network, places)), default=1)
     above = 0.75 + 0.08 * longest
     size = ACROSS * columns, DOWN * rows + above
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=size, dpi=120)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(-0.6 * ACROSS, size[0] - 0.6 * ACROSS), ylim=(above - size[1], above))

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.drawing.canvas import DPI, MARGIN, STYLE, SUBTITLE, TITLE, drawable
+from pipeline.drawing.canvas import DPI, MARGIN, SUBTITLE, TITLE, drawable, style
 from pipeline.drawing.grid import HEAT
 from recordings.text import LONGEST_NAME, printable
 
@@ -29,15 +29,13 @@ def beside(sums: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def draw_strip(maps: Mapping[int, NDArray[np.float32]], layer: str) -> Figure:
     """The maps of a layer by epoch, (N, H, W) each; of many epochs some, the first and the last among them."""
-    import matplotlib as mpl
-
     epochs = list(maps)
     if len(epochs) > MOST:
         epochs = [epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, MOST)]
     rows, largest = max(len(maps[epoch]) for epoch in epochs), max(maps[epoch].max(initial=0) for epoch in epochs)
     above, step = 0.75, CELL + BETWEEN
     width, height = max(3.5, 2 * MARGIN + len(epochs) * step), above + rows * step + MARGIN
-    with mpl.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
         title = drawable(f"SAM of layer {printable(layer, LONGEST_NAME)} while it was trained")
         figure.text(MARGIN / width, 1 - 0.25 / height, title, va="center", **TITLE)

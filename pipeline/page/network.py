@@ -13,12 +13,11 @@ def graph_of(run: ShownRun) -> dict[str, Any] | None:
     """The picture as SVG in a `data:` address, and whether it shows more than a chain; None without the network."""
     if run.network is None:
         return None
-    import matplotlib as mpl
-
+    from pipeline.drawing.canvas import style
     from pipeline.drawing.network import draw_network
 
     drawn = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikesam"}):  # the same network, the same page
+    with style(**{"svg.fonttype": "none", "svg.hashsalt": "spikesam"}):  # the same network, the same page
         draw_network(run.network, run.raster).savefig(drawn, format="svg", metadata={"Date": None})
     address = "data:image/svg+xml;base64," + base64.b64encode(drawn.getvalue()).decode()
     return {"address": address, "chain": run.network.is_chain}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
@@ -18,6 +19,16 @@ def test_text_is_as_wide_as_it_is_drawn(tmp_path: Path, saved: list[Figure], sty
         canvas.text(1, 1.5, f"{text}\nshort", **style)
     widths = [drawn.get_window_extent().width / canvas.figure.dpi for drawn in saved[0].axes[0].texts[-2:]]
     assert widths == pytest.approx([text_width(text, **style), text_width(f"{text}\nshort", **style)], rel=0.03)
+
+
+OF_A_USER = {"savefig.dpi": 300, "savefig.bbox": "tight", "axes.grid": True, "figure.constrained_layout.use": True}
+
+
+def test_a_picture_is_the_same_whatever_the_users_style(tmp_path: Path) -> None:
+    for name, style in {"plain": {}, "of a user": OF_A_USER}.items():
+        with mpl.rc_context(style), drawing(tmp_path / name, "Title", "subtitle", 6, 2) as canvas:
+            canvas.axes(1, 1, 3, 1).plot([1, 2])
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "of a user").read_bytes()
 
 
 def test_wrapped() -> None:
