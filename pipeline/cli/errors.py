@@ -98,7 +98,7 @@ def message(error: BaseException) -> str:
 
 def _allow_any_text() -> None:
     """Print "?" for what standard output cannot encode, such as "γ" in ASCII; standard error escapes it by itself."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
         sys.stdout.reconfigure(errors="replace")
 
 

@@ -109,10 +109,15 @@ def test_a_closed_pipe_is_silent():
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+ASCII = {"PYTHONIOENCODING": "ascii"}
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("terminal", [ASCII, C_LOCALE], ids=["ascii", "C locale"])
 @pytest.mark.parametrize("arguments", [["--help"], ["x.h5", "--out", "y.h5", "--variant", "theirs"]])
-def test_a_terminal_without_unicode_gets_the_same_text_in_plain_characters(arguments):
+def test_a_terminal_without_unicode_gets_the_same_text_in_plain_characters(arguments, terminal):
     command = [sys.executable, "-m", "pipeline.explain", *arguments]
-    ran = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
+    ran = subprocess.run(command, capture_output=True, env=os.environ | terminal, check=False)
     if arguments == ["--help"]:
         assert (ran.returncode, ran.stderr) == (0, b"")
         assert b"decay of the kernel per step, ? 0;" in b" ".join(ran.stdout.split())
