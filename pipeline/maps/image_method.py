@@ -98,17 +98,19 @@ class ImageMethod(MapMethod):
         """Load the network, and read the images."""
         from pipeline.images.samples import choose_samples  # here, because these take a while, and torch a second
         from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+        from pipeline.networks.defaults import usual_defaults
         from pipeline.networks.differentiable import DifferentiableNetwork
 
         checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source, self.kind)
         network, where = checkpoint.network, self.name if source is checkpoint else str(source)
         method = self.of_kind(network.kind)
-        differentiable = DifferentiableNetwork(network)
-        chosen = method.chosen_layers(network, layers, where)
-        kept_steps(steps, network.timesteps, self.samples, pictured)  # refused before images are read
-        images = choose_samples(self.data, checkpoint, self.samples, self.seed, self.download)
-        kept = kept_steps(steps, network.timesteps, len(images), pictured)
-        yield method._explainer(differentiable, checkpoint.class_names, images, chosen, kept)
+        with usual_defaults():
+            differentiable = DifferentiableNetwork(network)
+            chosen = method.chosen_layers(network, layers, where)
+            kept_steps(steps, network.timesteps, self.samples, pictured)  # refused before images are read
+            images = choose_samples(self.data, checkpoint, self.samples, self.seed, self.download)
+            kept = kept_steps(steps, network.timesteps, len(images), pictured)
+            yield method._explainer(differentiable, checkpoint.class_names, images, chosen, kept)
 
     def _explainer(
         self,

@@ -100,7 +100,7 @@ class _Fire(torch.autograd.Function):
         steps = len(early) + len(late)
         samples, positions, channels = shape = early.shape[1:]
         neurons = FloatNeurons(neuron, (samples, positions, channels), str(early.device))
-        threshold = torch.tensor(neuron.threshold).to(early)
+        threshold = early.new_tensor(neuron.threshold)
         spikes = early.new_empty((1 + steps, *shape))
         spikes[0] = 0
         kept = len(early) if ctx.needs_input_grad[0] else 0

@@ -15,9 +15,11 @@ from backends.network import PIXEL_LIMIT, Network, NetworkError
 from pipeline.images.encoding import encode
 
 from .checkpoint import Checkpoint, load_checkpoint
+from .defaults import usual_defaults
 from .differentiable import DifferentiableNetwork
 
 
+@usual_defaults()
 def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
     """A torch module that is a network: images in, class scores out, with gradients.
 

@@ -35,6 +35,7 @@ from pipeline.config import Config, ConversionSection
 from pipeline.images.encoding import encode, mean_spikes
 from pipeline.images.samples import choose_samples
 from pipeline.networks.checkpoint import Checkpoint
+from pipeline.networks.defaults import usual_defaults
 from pipeline.networks.differentiable import rectifier_inputs
 from pipeline.networks.layer_list import description
 from pipeline.networks.train.export import with_off_planes
@@ -47,6 +48,7 @@ BATCH = 4  # images simulated together
 Advance = Callable[[int], None]
 
 
+@usual_defaults()
 def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
     """Convert with the first `conversion.calibration` training images of `data.source`, in class-balanced order.
 

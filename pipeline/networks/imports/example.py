@@ -137,7 +137,7 @@ def is_sequence(ndim: int, model: nn.Module) -> bool:
 def _tensor(given: Any, model: nn.Module) -> Tensor:
     """A tensor of finite float32, where the model is."""
     try:
-        tensor = torch.as_tensor(given).detach()
+        tensor = given.detach() if isinstance(given, Tensor) else torch.as_tensor(given)  # which would move it
     except (TypeError, ValueError, RuntimeError) as error:
         raise NetworkError(f"example: got {type(given).__name__}, expected {FORMS}: {error}") from None
     if tensor.is_complex() or tensor.dtype in (torch.float16, torch.bfloat16):

@@ -14,6 +14,7 @@ from rich.console import Console
 from pipeline.config import Config, save_config
 from pipeline.networks.allocator import keep_freed_memory
 from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
+from pipeline.networks.defaults import usual_defaults
 from pipeline.networks.train.export import export_network
 from pipeline.networks.train.fused import compile_bntt_lif
 from pipeline.networks.train.relu_network import ReluNetwork
@@ -32,6 +33,7 @@ from .precision import convolution_type
 from .start import epoch_to_resume, settings_of, start_from
 
 
+@usual_defaults()
 def train_checkpoint(
     config: Config, out: Path, resume: bool, console: Console, callbacks: Sequence[lightning.Callback] = ()
 ) -> Checkpoint:

@@ -1,0 +1,90 @@
+"""A session's own defaults of torch change no network, no raster and no map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import snntorch
+import torch
+from torch import nn
+
+import spikesam
+from pipeline.networks.defaults import usual_defaults
+from tests.pipeline.networks.train.test_fit import CONFIG
+from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+
+
+@contextmanager
+def session(kind: str) -> Iterator[None]:
+    """With float64, or with a device on which nothing can be computed: whatever is put there by mistake fails."""
+    if kind == "float64":
+        torch.set_default_dtype(torch.float64)
+    elif kind == "a device":
+        torch.set_default_device("meta")
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
+METHODS = {
+    "grad-cam": "ann.safetensors",
+    "snn-grad-cam": "snn.safetensors",
+    "occlusion": "snn.safetensors",
+    "integrated-gradients": "snn.safetensors",
+}
+
+
+def spiking_model() -> nn.Module:
+    torch.manual_seed(0)
+    lif, last = (snntorch.Leaky(beta=0.9, threshold=0.1, init_hidden=True, output=output) for output in (False, True))
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), lif, nn.Flatten(), nn.Linear(144, 5), last).eval()
+    for weight in model.parameters():
+        weight.data.abs_()
+    return model
+
+
+def made(folder: Path) -> dict[str, object]:
+    """Digests and values of what is computed with torch."""
+    checkpoint = spikesam.load(str(folder / "snn.safetensors"))
+    run = spikesam.simulate(checkpoint, folder / "images", samples=2, backend="torch", precision="float32")
+    found: dict[str, object] = {"run": run.raster_digest}
+    for method, name in METHODS.items():
+        maps = spikesam.explain(folder / name, method=method, data=str(folder / "images"), samples=2)
+        found[method] = {name: maps[name].sum[:].tolist() for name in maps}
+    trained = spikesam.train(folder / "config.toml", folder / "trained")
+    with usual_defaults():
+        image = torch.full((1, 3, 16, 24), 0.5)
+    logits = spikesam.to_torch(checkpoint)(image)
+    return found | {"trained": trained.network.sha256, "logits": logits.tolist()}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_networks_and_maps(tmp_path: Path) -> None:
+    found = {}
+    for kind in ("usual", "float64", "a device"):
+        folder = tmp_path / kind
+        small_ann(
+            small_checkpoint(class_folders(folder / "images").parent / "snn.safetensors").with_name("ann.safetensors")
+        )
+        class_folders(folder / "data" / "train", per_class=16, size=20)
+        (folder / "config.toml").write_text(
+            f"{CONFIG}epochs = 1\n".replace("epochs = 3\n", "").replace("[data]", f'[data]\nsource = "{folder}/data"')
+        )
+        with session(kind):
+            found[kind] = made(folder)
+    assert found["float64"] == found["usual"]
+    assert found["a device"] == found["usual"]
+
+
+@pytest.mark.parametrize("kind", ["float64", "a device"])
+def test_imports(kind: str, tmp_path: Path) -> None:
+    example = (torch.rand(8, 2, 1, 8, 8) < 0.5).float()
+    expected = spikesam.from_torch(spiking_model(), example).sha256
+    model = spiking_model()
+    with session(kind):
+        assert spikesam.from_torch(model, example).sha256 == expected
