@@ -52,6 +52,7 @@ class CheckedFile:
         if not isinstance(content, (bytes, str, os.PathLike)):
             raise RasterError(f"{noun}: got {type(content).__name__}, expected the path of {what}")
         self.path = None if isinstance(content, bytes) else Path(content)
+        self.source = content if isinstance(content, bytes) else Path(content).absolute()
         self.where = f"{noun} in memory" if self.path is None else str(self.path)
         if self.path is not None and not self.path.is_file():
             found = "a directory" if self.path.is_dir() else "not a file" if self.path.exists() else "no such file"

@@ -70,6 +70,10 @@ class Reader(ABC, Generic[Layer]):
             self.close()
             raise
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process, such as a worker of a DataLoader, which opens and checks the file anew."""
+        return type(self), (self._checked.source,)
+
     def __enter__(self) -> Self:
         return self
 

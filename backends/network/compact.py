@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.arguments import checked_arguments
+
 from .checks import NetworkError
 from .graph import Network
 from .neurons import LIF
@@ -18,6 +20,7 @@ Tensors = Mapping[str, NDArray[Any]]
 WEIGHT, SCALE = ".weight", ".weight_scale"
 
 
+@checked_arguments
 def compact(network: Network) -> Network:
     """Round weights to the int8 grid of fixed point, gains and biases to float32; the network stays a float32 one.
 

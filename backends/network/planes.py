@@ -24,6 +24,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from recordings.arguments import checked_arguments
+
 from .checks import NetworkError, array
 from .inputs import Input
 from .layers import Layer
@@ -64,6 +66,7 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
     return tuple(planes)
 
 
+@checked_arguments
 def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
     """A layer that fires 1 above its threshold and -1 below minus its threshold: NAME_plus and NAME_minus.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from backends.network import Network
 from pipeline.networks.recorded import fired_by, recorded_network
+from recordings.arguments import checked_arguments
 from recordings.errors import InputError, finding
 from recordings.layer_view import position
 from recordings.raster.reader import RasterReader
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.networks.checkpoint import Checkpoint
 
 
+@checked_arguments
 def diff(
     first: RasterReader | str | PathLike[str] | Network | Checkpoint,
     second: RasterReader | str | PathLike[str] | Network | Checkpoint,

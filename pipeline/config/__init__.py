@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backends.available import BackendName, LavaModels
 from recordings.disk import write_file
+from recordings.errors import InputError
 
 from .bundled import bundled
 from .fields import CheckpointName, Data, Device, Download, KeptSteps, Samples, Seed
@@ -217,6 +218,8 @@ def read_config(config: Config | Mapping[str, Any] | str | PathLike[str] | None)
         return config
     if isinstance(config, Mapping):
         return validated(Config, dict(config), "config")
+    if config is not None and not isinstance(config, (str, PathLike)):
+        raise InputError(f"config: got {type(config).__name__}, expected a dictionary, or the path of a TOML file")
     return load_config(None if config is None else Path(config))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recordings.arguments import checked_arguments
 from recordings.errors import InputError
 from recordings.files import raster_file
 from recordings.raster.reader import RasterReader
@@ -98,6 +99,7 @@ class Energy:
         return f"<Energy of a sample: {cost}, sparsity {self.sparsity:.4f}{'; ' * bool(self.note)}{self.note}>"
 
 
+@checked_arguments
 def energy(
     raster: RasterReader | str | PathLike[str],
     network: Network | Checkpoint | str | PathLike[str] | None = None,

@@ -115,8 +115,8 @@ def style(**further: Any) -> Iterator[None]:
     ----------
     further : names of matplotlib's parameters -> values
     """
-    fonts = {name: value for name, value in mpl.rcParams.items() if name.startswith("font.")}
-    with mpl.style.context(["default", {**fonts, **STYLE, **further}]):
+    kept: Any = {name: value for name, value in mpl.rcParams.items() if name.startswith("font.")}
+    with mpl.style.context(["default", {**kept, **STYLE, **further}]):
         yield
 
 

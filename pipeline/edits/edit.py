@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from backends.network import Network
 from pipeline.networks.recorded import recorded_network
+from recordings.arguments import checked_arguments
 from recordings.errors import InputError
 from recordings.parsing import parse_json
 from recordings.raster.batch import joined
@@ -32,6 +33,7 @@ WHERE = "edit"
 EDITED = "edited"  # in the configuration of a raster: the layers that do not fire what the network says
 
 
+@checked_arguments
 def edit(
     raster: RasterReader | str | PathLike[str],
     network: Network | Checkpoint | str | PathLike[str],

@@ -18,6 +18,7 @@ from pipeline.images.samples import Samples
 from pipeline.images.sources import PreparedImages, SampleSource, open_source
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from pipeline.networks.precisions import in_precision
+from recordings.arguments import checked_arguments, refuse_other_types
 from recordings.errors import InputError
 from recordings.lock import file_lock, out_lock
 from recordings.progress import Tracker
@@ -59,6 +60,7 @@ class SimulateOptions(TypedDict, total=False):
     tracker: Tracker | None
 
 
+@checked_arguments
 def simulate(
     network: str | PathLike[str] | Checkpoint | Network,
     data: Any = None,
@@ -115,6 +117,10 @@ def simulate(
             raise InputError("timesteps: T belongs to the network; train or import one with other timesteps")
         known = ", ".join(SimulateOptions.__annotations__)
         raise InputError(f"simulate: got the option {unknown[0]!r}, expected some of {known}")
+    types = {name: kind.__forward_arg__ for name, kind in SimulateOptions.__annotations__.items()}
+    refuse_other_types("simulate", types, options)
+    if not isinstance(backend, str) and not hasattr(backend, "run"):
+        raise InputError(f"simulate: backend is of type {type(backend).__name__}, expected its name, or a Backend")
     tracker, client = options.get("tracker") or Tracker(), options.get("client")
     device, batch_size, resume = (
         options.get("device", "auto"),

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recordings.arguments import checked_arguments
 from recordings.errors import InputError
 from recordings.maps.reader import MapReader
 from recordings.maps.writer import writing_maps
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from recordings.raster.reader import RasterReader
 
 
+@checked_arguments
 def explain(
     source: RasterReader | Checkpoint | str | PathLike[str],
     out: str | PathLike[str] | None = None,

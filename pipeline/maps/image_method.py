@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -48,6 +48,16 @@ class ImageMethod(MapMethod):
     samples: Annotated[int, Option(SAMPLES, at_least=1)] = 8
     seed: Annotated[int, Option(SEED, at_least=0, below=1 << 63)] = 0
     download: Annotated[bool, Option(DOWNLOAD)] = False
+
+    def __post_init__(self) -> None:
+        """As every method's; paths may be given as paths, and one alone."""
+        given: Any = self.data
+        if given is not None:
+            paths = [given] if isinstance(given, (str, PathLike)) else given
+            if not isinstance(paths, (list, tuple)) or not all(isinstance(path, (str, PathLike)) for path in paths):
+                raise InputError(f"explain: data is of type {type(given).__name__}, expected a name or paths")
+            object.__setattr__(self, "data", tuple(map(fspath, paths)))  # as dataclasses that are frozen set fields
+        super().__post_init__()
 
     @abstractmethod
     def maps(

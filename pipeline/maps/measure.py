@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from os import PathLike
-from pathlib import Path
+from os import PathLike, fspath
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from recordings.arguments import checked_arguments
 from recordings.errors import InputError
-from recordings.maps.reader import MapReader
+from recordings.maps.reader import MapReader, open_maps
 
 from .localisation import OF_LAYERS, Score, score_sample
 
 
+@checked_arguments
 def measure(maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | None]) -> pd.DataFrame:
     """Measure how well maps find the objects of their images, beside two guesses that do not know the image.
 
@@ -53,7 +54,8 @@ def measure(maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | N
     [['conv1', 'pointing game', 1.0], ['conv1', 'energy in object', 1.0], ['conv1', 'IoU', 0.25]]
     """
     with ExitStack() as stack:
-        reader = maps if isinstance(maps, MapReader) else stack.enter_context(MapReader(Path(maps)))
+        source = fspath(maps) if isinstance(maps, PathLike) else maps
+        reader = source if isinstance(source, MapReader) else stack.enter_context(open_maps(source))
         if len(masks) != reader.n_samples:
             raise InputError(f"masks: got {len(masks)}, expected one for each of the {reader.n_samples} images")
         scores: list[Score] = []

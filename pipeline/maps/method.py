@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.drawing.subject import Subject
+from recordings.arguments import refuse_other_types
 from recordings.errors import InputError
 from recordings.maps.schema import MapHeader, Parameter, SourceName
 from recordings.schema import SampleTable
@@ -77,10 +78,13 @@ class MapMethod(ABC):
         """Refuse options of which there is no such choice, or that are too small."""
         for name, (kind, option) in options_of(type(self)).items():
             value, least = getattr(self, name), option.at_least
+            refuse_other_types("explain", {name: kind.__name__ if isinstance(kind, type) else str(kind)}, {name: value})
             if get_origin(kind) is Literal and value not in get_args(kind):
                 raise InputError(f"explain: {name} is {value!r}, expected one of {', '.join(get_args(kind))}")
-            if least is not None and not (isinstance(value, int) and value >= least):
+            if least is not None and not value >= least:
                 raise InputError(f"explain: {name} is {value!r}, expected a whole number ≥ {least}")
+            if option.below is not None and not value < option.below:
+                raise InputError(f"explain: {name} is {value!r}, expected a whole number below {option.below}")
 
     @classmethod
     def caption(cls, parameters: Mapping[str, Parameter]) -> str:

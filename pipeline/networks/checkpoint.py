@@ -15,6 +15,7 @@ from pipeline.config import Config
 from pipeline.images.datasets.base import comparable, shorten
 from pipeline.images.events.binning import EventBinning
 from pipeline.images.preprocessing import Preprocessing
+from recordings.arguments import checked_arguments
 from recordings.errors import InputError
 from recordings.parsing import parse_json
 from recordings.text import LONGEST_NAME, printable
@@ -96,6 +97,7 @@ class Checkpoint:
         return self.preprocessing
 
 
+@checked_arguments
 def save_checkpoint(checkpoint: Checkpoint, path: str | PathLike[str]) -> None:
     """Write a checkpoint as safetensors; its folder is made if it is missing."""
     path = Path(path)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 
+from recordings.arguments import checked_arguments
 from recordings.disk import write_file
 from recordings.errors import InputError
 from recordings.files import open_file
@@ -20,6 +21,7 @@ MOST_RUNS = 2
 GENERATOR, HEAD = b'<meta name="generator" content="spikesam">', 2000  # bytes from the beginning of a page
 
 
+@checked_arguments
 def report(
     runs: str | PathLike[str] | Sequence[str | PathLike[str]],
     out: str | PathLike[str] | None = None,

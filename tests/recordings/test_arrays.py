@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,18 @@ def test_layers_are_numbered_with_the_input_first(tmp_path: Path) -> None:
         assert raster.header.network_sha256 == ""
         assert raster.steps_that_matter("input") == 6  # without delay, every step matters
     assert [file.name for file in path.parent.iterdir()] == ["c.h5"]
+
+
+@pytest.mark.parametrize("where", ["disk", "memory"])
+def test_a_reader_goes_to_another_process(tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_raster(tmp_path / "c.h5", {"conv1": CONV})
+    monkeypatch.chdir(tmp_path)
+    with RasterReader("c.h5" if where == "disk" else path.read_bytes()) as raster:
+        sent = pickle.dumps(raster)
+    monkeypatch.chdir("/")  # the other process may be elsewhere
+    with pickle.loads(sent) as arrived:
+        assert np.array_equal(arrived["conv1"][19], CONV[19])
+        assert arrived.raster_digest == raster.raster_digest
 
 
 def test_without_an_input_numbers_begin_at_1(tmp_path: Path) -> None:

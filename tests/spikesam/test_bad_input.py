@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,3 +89,55 @@ def test_what_a_backend_refuses_leaves_nothing(checkpoint: spikesam.Checkpoint, 
     with pytest.raises(spikesam.InputError, match=r"got input spikes of \(T, N, C, H, W\) = "):
         spikesam.simulate(checkpoint.network, spikes, out=tmp_path / "out", backend="torch", resume=resume)
     assert not any(tmp_path.iterdir())
+
+
+PREPARED: dict[str, Any] = {"method": "occlusion", "samples": 1}
+OTHER_TYPES: list[tuple[Callable[[spikesam.RasterReader], object], str]] = [
+    (lambda raster: spikesam.explain(raster, gamma="a"), r"explain: gamma is 'a', expected a number"),
+    (lambda raster: spikesam.explain(raster, include_current="no"), "include_current is 'no', expected True or False"),
+    (lambda raster: spikesam.explain(raster, layers=3), "explain: layers is 3, expected a list"),
+    (lambda raster: spikesam.explain(raster, steps=3), "explain: steps is 3, expected a text"),
+    (lambda raster: spikesam.explain(raster, pictured="x"), "explain: pictured is 'x', expected a whole number"),
+    (lambda raster: spikesam.explain(raster, out=b"x"), "out is of type bytes, expected a text, a path or None"),
+    (lambda raster: spikesam.explain("x", **PREPARED, data=3), "data is of type int, expected a name or paths"),
+    (lambda raster: spikesam.explain("x", **PREPARED, data=Path("x", "y")), "x/y: no such data set or file"),
+    (lambda raster: spikesam.explain("x", **PREPARED, seed=1 << 63), r"seed is \d+, expected a whole number below"),
+    (lambda raster: spikesam.simulate("x", backend=3), "backend is of type int, expected its name, or a Backend"),
+    (lambda raster: spikesam.simulate("x", batch_size=2.5), "batch_size is 2.5, expected a whole number"),
+    (lambda raster: spikesam.simulate("x", samples=True), "samples is True, expected a whole number or None"),
+    (lambda raster: spikesam.simulate("x", tracker=3), "tracker is 3, expected a Tracker"),
+    (lambda raster: spikesam.report(3), "report: runs is 3, expected a text, a path or a list"),
+    (lambda raster: spikesam.measure(3, []), "maps: got int, expected the path of a file of maps"),
+    (lambda raster: spikesam.save(3, "x"), "checkpoint is 3, expected a Checkpoint"),
+    (lambda raster: spikesam.train(3), "config: got int, expected a dictionary, or the path of a TOML file"),
+    (lambda raster: spikesam.compact(3), "compact: network is 3, expected a Network"),
+    (lambda raster: spikesam.ternary_planes(3), "ternary_planes: layer is 3, expected a Layer"),
+    (lambda raster: spikesam.read_events(3), "read_events: path is 3, expected a text or a path"),
+]
+
+
+@pytest.mark.parametrize(("call", "said"), OTHER_TYPES)
+def test_arguments_of_another_type(
+    call: Callable[[Any], object],
+    said: str,
+    raster: Path,
+    checkpoint: spikesam.Checkpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spikesam.save(checkpoint, tmp_path / "x")
+    monkeypatch.chdir(tmp_path)
+    with spikesam.open_raster(raster) as opened, pytest.raises(spikesam.InputError, match=said):
+        call(opened)
+
+
+def test_numbers_of_numpy_and_one_path_are_taken(raster: Path, checkpoint: spikesam.Checkpoint, tmp_path: Path) -> None:
+    with spikesam.explain(raster, tmp_path / "maps.h5", gamma=np.float32(0.5), pictured=np.int64(1)) as maps:
+        assert maps.n_samples == 3
+    images = class_folders(tmp_path / "images", per_class=1)
+    network = tmp_path / "small.safetensors"
+    spikesam.save(checkpoint, network)
+    (named, given) = (
+        spikesam.explain(network, method="occlusion", data=data, samples=1) for data in (str(images), images)
+    )
+    assert np.array_equal(named["input"].sum[0], given["input"].sum[0])

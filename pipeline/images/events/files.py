@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recordings.arguments import checked_arguments
 from recordings.errors import InputError
 from recordings.files import read_file, similar_file
 
@@ -20,6 +21,7 @@ OVERFLOW_Y, OVERFLOW_US = 240, 1 << 13  # such an event is none: times after it 
 SUFFIXES = frozenset({NMNIST, *FORMATS})
 
 
+@checked_arguments
 def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None) -> Events:
     """The events of a recording: N-MNIST (.bin), AEDAT 4 (.aedat4), Prophesee EVT (.raw) or DAT (.dat), or .es.
 

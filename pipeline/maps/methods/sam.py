@@ -57,6 +57,7 @@ class SpikeActivationMaps(RasterMethod):
     include_current: Annotated[bool, Option("let a spike count itself, not only earlier ones")] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_parameters(self.gamma, self.include_current, self.variant)
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pipeline.config import Config, read_config, save_config
 from pipeline.images.samples import choose_samples
 from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pipeline.networks.checkpoint_files import find_checkpoint
+from recordings.arguments import checked_arguments
 from recordings.errors import InputError
 from recordings.lock import out_lock
 from recordings.progress import Tracker
@@ -47,12 +48,13 @@ class Conversion:
     __repr__ = brief
 
 
+@checked_arguments
 def convert(
     ann: str | PathLike[str] | None = None,
     out: str | PathLike[str] = "runs/convert",
     config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
     *,
-    data: str | None = None,
+    data: str | PathLike[str] | None = None,
     samples: int = 100,
     seed: int = 0,
     device: str = "auto",
@@ -92,7 +94,7 @@ def convert(
     """
     given, folder = read_config(config), Path(out)
     conversion = given.conversion if ann is None else given.conversion.model_copy(update={"ann": str(ann)})
-    source = given.data if data is None else given.data.model_copy(update={"source": data})
+    source = given.data if data is None else given.data.model_copy(update={"source": fspath(data)})
     settings = given.model_copy(update={"conversion": conversion, "data": source})
     with out_lock(folder, None if overwrite else "overwrite"):
         return _converted(settings, folder, samples, seed, device)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipeline.config import Config, read_config
 from pipeline.networks.checkpoint import Checkpoint
+from recordings.arguments import checked_arguments
 from recordings.console import PlainConsole
 from recordings.errors import InputError
 from recordings.files import refuse_links
@@ -23,6 +24,7 @@ from .fit import train_checkpoint
 NAMES = ("epochs", "epochs/last.ckpt", "epochs/best.ckpt", "tensorboard")  # in the folder of a training
 
 
+@checked_arguments
 def train(
     config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
     out: str | PathLike[str] = "runs/train",

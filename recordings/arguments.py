@@ -1,0 +1,100 @@
+"""Arguments of the functions that users call: one of another type is refused in a line, before anything is done."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import suppress
+from functools import lru_cache, wraps
+from inspect import signature
+from numbers import Integral, Real
+from os import PathLike
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from .errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+TYPES: Mapping[str, tuple[Any, str]] = {  # as annotations name them -> what a value must be, and its name for people
+    "None": (type(None), "None"),
+    "bool": ((bool, np.bool_), "True or False"),
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "str": (str, "a text"),
+    "PathLike": (PathLike, "a path"),
+    "Mapping": (Mapping, "a dictionary"),
+    "Iterable": (Iterable, "a list"),
+    "Sequence": (Sized, "a list"),  # an array or a tensor, too
+}
+CLASSES = frozenset({"Checkpoint", "Layer", "Network", "Tracker"})
+
+
+def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function refuse arguments that are of no type of their annotation, see :func:`refuse_other_types`.
+
+    Raises
+    ------
+    InputError : from the function, naming the argument, what it is, and what was expected
+    """
+    parameters = signature(function)
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        with suppress(TypeError):  # where arguments are missing or too many, the function says so itself
+            bound = parameters.bind(*args, **kwargs)
+            refuse_other_types(function.__name__, function.__annotations__, bound.arguments)
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def refuse_other_types(where: str, annotations: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Refuse values that are of no type of their annotation, if that names simple types, or one class, alone.
+
+    Where an annotation names a class among others, the function itself knows better what to say.
+
+    Parameters
+    ----------
+    annotations : name -> type, as text
+    values : name -> value, of some of these names
+
+    Raises
+    ------
+    InputError : naming the first
+    """
+    for name, value in values.items():
+        expected = alternatives(annotations.get(name, "Any"))
+        simple = all(each in TYPES for each in expected)
+        alone = len({*expected} - {"None"}) == 1 and any(each in CLASSES for each in expected)
+        if not (simple or alone) or any(_is(value, each) for each in expected):
+            continue
+        *words, last = dict.fromkeys(TYPES[each][1] if each in TYPES else f"a {each}" for each in expected)
+        wanted = f"{', '.join(words)} or {last}" if words else last
+        raise InputError(f"{where}: {name} is {_shown(value)}, expected {wanted}")
+
+
+@lru_cache(maxsize=256)
+def alternatives(annotation: str) -> tuple[str, ...]:
+    """The names of the types that are joined by "|"; of one with parameters its own name."""
+    return tuple(_names(ast.parse(annotation, mode="eval").body))
+
+
+def _names(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.BinOp):
+        yield from _names(node.left)
+        yield from _names(node.right)
+    else:
+        yield ast.unparse(node.value if isinstance(node, ast.Subscript) else node)
+
+
+def _is(value: Any, name: str) -> bool:
+    if name in CLASSES:
+        return any(kind.__name__ == name for kind in type(value).__mro__)
+    return isinstance(value, TYPES[name][0]) and (name == "bool" or not isinstance(value, bool))
+
+
+def _shown(value: Any) -> str:
+    """A short value as it is written, of any other its type."""
+    return repr(value) if isinstance(value, (str, int, float, type(None))) else f"of type {type(value).__name__}"
