@@ -6,8 +6,9 @@ ATTACKS ?= tests/campaign
 MINUTES ?= 2
 # One file for every platform and Python, with the hash of every package: what is installed is what was locked.
 RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet
-# Two tests at a time, since many wait for processes; those of one file in one process, where they share what is made once.
-SIDE_BY_SIDE := -n 2 --dist loadfile -m "not alone"
+# Three tests at a time, since many wait for processes; those of one file in one process, where they share what is made once.
+SIDE_BY_SIDE := -n 3 --dist loadfile -m "not alone"
+ALONE = -m alone $$(grep -rl --include=*.py mark.alone tests)
 PACKAGES := recordings backends pipeline spikesam paper benchmarks
 
 .DEFAULT_GOAL := help
@@ -30,7 +31,7 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 
 test: setup ## Run the tests
 	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE)
-	@$(VENV_PYTHON) -m pytest -q --no-header -m alone
+	@$(VENV_PYTHON) -m pytest -q --no-header $(ALONE)
 
 fuzz: setup ## Attack every entry point with new random cases for MINUTES=2, and say how they ended
 	@$(VENV_PYTHON) -m pytest $(ATTACKS) -q --no-header --hypothesis-profile=fuzz --minutes=$(MINUTES) \
