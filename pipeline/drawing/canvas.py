@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
-from zlib import Z_RLE
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 from numpy.typing import NDArray
 from PIL import Image
 
-from recordings.disk import replacing
+from pipeline.images.png import png
+from recordings.disk import write_file
 from recordings.text import LONGEST_NAME, printable
 
 PALETTE = ("#1f5a99", "#c8553d", "#4f8a3c", "#8a5aa8", "#b08900", "#2f8f8f", "#6b6b6b", "#d67fb1", "#111111", "#7fb3e6")
@@ -37,7 +37,6 @@ SUBTITLE: Any = {"fontsize": 8.5, "color": GREY}
 MARGIN, LINE, NARROWEST = 0.2, 0.17, 5.5  # inches: left of the title, between lines of the subtitle, of a picture
 DPI = 120
 LONGEST_LINE = 240  # characters: a longer one loses its middle, before anything is measured or drawn
-PNG: Any = {"compress_level": 1, "compress_type": Z_RLE}  # Pillow's own choice takes three times as long
 
 
 class Canvas:
@@ -77,13 +76,13 @@ class Canvas:
         stretched = image.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
         self._background.paste(stretched, (left, top))
 
-    def save(self, file: BinaryIO) -> None:
+    def png(self) -> bytes:
         """As PNG, without a channel for transparency: nothing here is transparent, and it takes a third."""
-        pixels = io.BytesIO()
-        self.figure.savefig(pixels, format="rgba")
-        drawn = Image.frombuffer("RGBA", self._background.size, pixels.getvalue(), "raw", "RGBA", 0, 1)
+        canvas: Any = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
         self._background.paste(drawn, mask=drawn)
-        self._background.save(file, "PNG", dpi=(DPI, DPI), **PNG)
+        return png(np.asarray(self._background), DPI)
 
 
 @contextmanager
@@ -103,8 +102,7 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
         for number, line in enumerate(lines):
             canvas.text(MARGIN, 0.52 - above + LINE * number, line, **SUBTITLE)
         yield canvas
-        with replacing(path) as file:
-            canvas.save(file)
+        write_file(path, canvas.png())
 
 
 @contextmanager

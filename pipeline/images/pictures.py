@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recordings.disk import write_file
@@ -26,6 +25,7 @@ from recordings.text import LONGEST_NAME, printable, told_apart
 
 from .datasets.archive import ZipArchive
 from .events.binning import picture_of
+from .png import png
 from .preprocessing import Box, read_image
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ FORMAT, SCHEMA_VERSION = "spikesam-pictures", 1
 MOST = 250  # samples
 LARGEST = 8_000_000  # bytes of the pixels of all of them, before they are packed
 LARGEST_ABOUT = 1 << 24  # bytes
-PACKING = 1  # zlib's fastest level: pictures are small
 EXPECTED = "images (N, C, H, W) with 1, 2 or 3 channels, (N, H, W, 3), or (N, H, W)"
 
 Normalisation = tuple[ArrayLike, ArrayLike]  # mean, standard deviation
@@ -196,8 +195,7 @@ def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
     with zipfile.ZipFile(content := io.BytesIO(), "w", zipfile.ZIP_STORED) as file:
         file.writestr(ABOUT, about.model_dump_json())
         for name, pixels in _members(pictures):
-            Image.fromarray(pixels).save(image := io.BytesIO(), "PNG", compress_level=PACKING)
-            file.writestr(name, image.getvalue())
+            file.writestr(name, png(pixels))
     write_file(folder / NAME, content.getvalue())
 
 

@@ -56,11 +56,11 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> Pictures:
 def saved(monkeypatch: pytest.MonkeyPatch, pictures: Pictures) -> list[Figure]:
     """Every figure that is saved, with all that is drawn on it."""
     figures: list[Figure] = []
-    save = Figure.savefig
+    png = Canvas.png
 
-    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
-        figures.append(figure)
-        save(figure, *arguments, **options)
+    def keep(canvas: Canvas) -> bytes:
+        figures.append(canvas.figure)
+        return png(canvas)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(Canvas, "png", keep)
     return figures
