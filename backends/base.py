@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,3 +82,27 @@ class Backend(Protocol):
         device and batch size.
         """
         ...
+
+
+class ThreadedBackend(Backend, Protocol):
+    """A backend that any thread may call. Who simulates a sample can go on with it, while it is still in the cache."""
+
+    def calls(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int
+    ) -> Iterator[tuple[int, Callable[[], RasterBatch]]]:
+        """Simulate samples in threads of the caller's.
+
+        Parameters
+        ----------
+        inputs, n_samples : see :meth:`Backend.run`
+
+        Yields
+        ------
+        number of the next samples, and what simulates them when it is called, once, in any thread
+        """
+        ...
+
+
+def is_threaded(backend: Backend) -> TypeGuard[ThreadedBackend]:
+    """Whether any thread may call a backend."""
+    return hasattr(backend, "calls")

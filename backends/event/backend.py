@@ -11,7 +11,7 @@ Where a layer reads a later one, one thread goes step by step.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -74,10 +74,17 @@ class EventBackend:
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`. In float32, sums are formed in another order."""
-        simulate = partial(self._laid_out(network).run, threads=max(1, self.threads // max(1, n_samples)))
-        finished = in_order(simulate, _samples(network, inputs), self.threads)
+        calls = self.calls(network, inputs, n_samples)
+        finished = in_order(lambda call: call[1](), calls, self.threads)
         while batch := list(islice(finished, self.threads)):
             yield joined(batch)  # as many at a time as there are cores, so that recording them can use all, too
+
+    def calls(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int
+    ) -> Iterator[tuple[int, Callable[[], RasterBatch]]]:
+        """Simulate samples in threads of the caller's; see :meth:`backends.base.ThreadedBackend.calls`."""
+        simulate = partial(self._laid_out(network).run, threads=max(1, self.threads // max(1, n_samples)))
+        return ((1, partial(simulate, sample)) for sample in _samples(network, inputs))
 
     def rerun(
         self, network: Network, samples: Iterable[Mapping[str, NDArray[np.uint8]]], n_samples: int

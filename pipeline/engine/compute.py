@@ -1,8 +1,8 @@
 """Computing samples: encode → simulate → record, explain and measure, which overlap over all cores.
 
-Samples are simulated one after the other in one stream. While the backend goes on, threads record, explain and measure
-what it has finished, and one thread stores it; a few samples wait at most, so memory does not grow. The same job gives
-the same bits wherever and however often it runs.
+A thread that has simulated samples records, explains and measures them; where a backend has threads of its own, others
+do so behind it. One more thread stores what they finish. A few samples wait at most, so memory does not grow. The same
+job gives the same bits wherever and however often it runs.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from backends.base import InputBatch
-from backends.formed_maps import forms_maps
+from backends.base import InputBatch, is_threaded
+from backends.formed_maps import FormedMaps, forms_maps
 from backends.trace import compile_maps
 from pipeline.images.encoding import compile_encoding
 from pipeline.maps.sam import compile_kernel, compile_sums
@@ -38,7 +39,7 @@ from .timer import StageTimer
 
 AHEAD = 8  # samples that may wait for the disk
 
-Process = Callable[[RangeSamples, StageTimer], SampleResult]
+Work = Callable[[], list[SampleResult]]  # what is left to do with some samples; any thread may do it
 
 
 class Store(Protocol):
@@ -71,7 +72,7 @@ def compute(
     Parameters
     ----------
     advance : called with the number of samples just stored
-    workers : threads that record, explain and measure, one for each core if not given; 1 does so between simulations
+    workers : threads that do all but storing, one for each core if not given; 1 stores, too, between samples
 
     Raises
     ------
@@ -81,18 +82,14 @@ def compute(
         return
     workers, samples = workers or cores(), _Ranges(job, store.timer)
 
-    def process(item: tuple[int, Process]) -> SampleResult:
-        position, function = item
-        return function(samples.of(position), store.timer)
-
     def add(sample: SampleResult) -> int:
         store.add(sample)
         return sample.position
 
     try:
         with (
-            closing(in_order(process, _simulated(job, store, samples), workers)) as results,
-            closing(_stored(add, results, workers)) as stored,
+            closing(in_order(lambda work: work(), _work(job, store, samples), workers)) as results,
+            closing(_stored(add, chain.from_iterable(results), workers)) as stored,
         ):
             for position in stored:
                 samples.forget_before(position)
@@ -164,42 +161,60 @@ class _Ranges:
         return found
 
 
-def _simulated(job: Job, store: Store, samples: _Ranges) -> Iterator[tuple[int, Process]]:
-    """The missing samples as they are simulated: the position of each, and what makes a result of it."""
-    spec, missing = job.spec, store.missing
+def _work(job: Job, store: Store, samples: _Ranges) -> Iterator[Work]:
+    """What is to be done with the missing samples, in their order."""
+    spec, missing, timer = job.spec, store.missing, store.timer
+    keep_spikes = spec.keep.spikes and store.recorded is None
+
+    def process(positions: Sequence[int], batch: RasterBatch, first: int = 0) -> list[SampleResult]:
+        return [
+            process_spikes(spec, batch, row, position, samples.of(position), timer, keep_spikes=keep_spikes)
+            for row, position in enumerate(positions, first)
+        ]
+
+    def simulate(positions: Sequence[int], call: Callable[[], RasterBatch]) -> list[SampleResult]:
+        with timer.time("simulate"):
+            batch = call()
+        return process(positions, _checked(job, batch))
+
+    def measure(position: int, maps: FormedMaps) -> list[SampleResult]:
+        return [process_maps(spec, maps, position, samples.of(position), timer)]
+
     if store.recorded is not None:
-        yield from _read_back(job, store.recorded, missing)
+        for position, batch in _read_back(store.recorded, missing):
+            yield partial(process, [position], batch)
         return
-    inputs = store.timer.timed("encode", samples.inputs(missing))
+    inputs, positions = timer.timed("encode", samples.inputs(missing)), iter(missing)
     if spec.keep.maps == "backend":
         assert forms_maps(job.backend)  # what_to_keep has asked it
         formed = job.backend.run_maps(job.network, inputs, len(missing), map_request(spec, missing))
-        for position, maps in zip(missing, store.timer.timed("simulate", formed), strict=True):
-            yield position, partial(process_maps, spec, maps, position)
-        return
-    positions = iter(missing)
-    for batch in store.timer.timed("simulate", job.backend.run(job.network, inputs, len(missing))):
-        batch = _recorded_layers(job, batch)
-        check_batch(spec.header, batch)
-        for row in range(len(batch)):
-            position = next(positions)
-            yield position, partial(process_spikes, spec, batch, row, position, keep_spikes=spec.keep.spikes)
+        for position, maps in zip(missing, timer.timed("simulate", formed), strict=True):
+            yield partial(measure, position, maps)
+    elif is_threaded(job.backend):
+        for count, call in job.backend.calls(job.network, inputs, len(missing)):
+            yield partial(simulate, list(islice(positions, count)), call)
+    else:
+        for batch in timer.timed("simulate", job.backend.run(job.network, inputs, len(missing))):
+            checked = _checked(job, batch)
+            for row, position in enumerate(islice(positions, len(batch))):
+                yield partial(process, [position], checked, row)
 
 
-def _recorded_layers(job: Job, batch: RasterBatch) -> RasterBatch:
+def _checked(job: Job, batch: RasterBatch) -> RasterBatch:
+    """The layers that are recorded, once they are seen to be what the header says."""
     layers = job.spec.header.layers
-    if len(batch.spikes) == len(layers):
-        return batch
-    return replace(batch, spikes={layer.name: batch.spikes[layer.name] for layer in layers})
+    if len(batch.spikes) > len(layers):
+        batch = replace(batch, spikes={layer.name: batch.spikes[layer.name] for layer in layers})
+    check_batch(job.spec.header, batch)
+    return batch
 
 
-def _read_back(job: Job, path: Path, positions: Sequence[int]) -> Iterator[tuple[int, Process]]:
+def _read_back(path: Path, positions: Sequence[int]) -> Iterator[tuple[int, RasterBatch]]:
     """Samples whose spikes an earlier run of the command has recorded."""
     with RasterReader(path) as raster:
         for position in positions:
             spikes = {layer.name: raster.packed(layer, position)[None] for layer in raster.layers}
-            batch = RasterBatch(spikes, raster.readout[position : position + 1])
-            yield position, partial(process_spikes, job.spec, batch, 0, position, keep_spikes=False)
+            yield position, RasterBatch(spikes, raster.readout[position : position + 1])
 
 
 def _import_numba() -> None:
