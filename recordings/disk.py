@@ -87,10 +87,10 @@ def replacing_folder(path: Path, overwrite: bool) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def write_file(path: Path, content: bytes | memoryview, *, overwrite: bool = True) -> None:
-    """Write a whole file, or nothing; see :func:`replacing`."""
+def write_file(path: Path, *parts: bytes | memoryview, overwrite: bool = True) -> None:
+    """Write a whole file, of parts one behind the other, or nothing; see :func:`replacing`."""
     with replacing(path, overwrite=overwrite) as file:
-        file.write(content)
+        file.writelines(parts)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -101,8 +101,8 @@ def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]
     sealed = record.model_copy(update={"sections": {name: seal(content) for name, content in sections.items()}})
     line = sealed.model_dump_json().encode()
     digest = hashlib.sha256(line).hexdigest()
-    content = b"".join([digest.encode(), b"\n", line, b"\n", *sections.values()])
-    write_file(range_path(folder, record.first), content, overwrite=False)
+    content = digest.encode(), b"\n", line, b"\n", *sections.values()
+    write_file(range_path(folder, record.first), *content, overwrite=False)
     return digest
 
 
