@@ -93,8 +93,7 @@ def _expect_begun(out: Path | None) -> None:
 
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Compute all of it, and print what was found; `out` is locked."""
-    from pipeline.engine.cluster import connected  # numba is slow to import, --help need not wait
-    from pipeline.engine.compute_folder import compute_all, compute_on_cluster
+    from pipeline.engine.compute_folder import compute_all, compute_on_cluster  # numba is slow to import
     from pipeline.engine.first_run import on_torch_at_first
     from pipeline.engine.folder import begin, undone_if_refused
     from pipeline.engine.prepare import prepare, read_all, with_contents
@@ -110,6 +109,8 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     read: ReadSamples = prepared.chosen.read
     with undone_if_refused(out), _counting_if_interrupted(out, len(prepared.job.spec.samples), "--resume"):
         if cluster is not None:
+            from pipeline.engine.cluster import connected
+
             job = begin(out, with_contents(prepared, out, tracker), config)
             with tracker.show("connecting"), connected(cluster, out / PARTS, tracker.say) as client:
                 totals = compute_on_cluster(out, job, client, tracker)

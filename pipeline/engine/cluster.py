@@ -171,11 +171,11 @@ def distribute(
 
 
 def _sent(client: Client, task: Task) -> Future[Task]:
-    """The task, with one worker, from which the others fetch it; another one if that worker was lost meanwhile."""
+    """The task, with every worker: a busy one, from which others would have to fetch it, answers late."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            [future] = client.scatter([task], hash=False, timeout=max(PAUSE, end - time.monotonic()))
+            [future] = client.scatter([task], hash=False, broadcast=True, timeout=max(PAUSE, end - time.monotonic()))
             return future
         except (OSError, asyncio.TimeoutError) as error:
             if time.monotonic() >= end:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from recordings.errors import InputError, RasterError
 from recordings.progress import Tracker
 
-from .cluster import Task, distribute
 from .compute import compile_kernels, compute
 from .folder import FolderStore
 from .job import Job, JobSpec, read_spec
@@ -54,6 +53,8 @@ def compute_all(folder: Path, job: Job, tracker: Tracker) -> Totals:
 
 def compute_on_cluster(folder: Path, job: Job, client: Client, tracker: Tracker) -> Totals:
     """Compute what is missing of a run on a cluster, and make its files; see :func:`compute_all`."""
+    from .cluster import Task, distribute  # asyncio is slow to import
+
     count = len(job.spec.samples)
     with tracker.time("simulate"), tracker.show("computing on the cluster", count) as advance:
         distribute(client, Task(folder.absolute(), job), advance, tracker.say)
