@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +13,8 @@ from types import FrameType
 from typing import Any, TypeVar
 
 MEMORY = 1 << 30  # bytes that the items worked on at once, and their results, may take
+
+_idle: defaultdict[tuple[int, int], list[ThreadPoolExecutor]] = defaultdict(list)  # by process and number of threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -41,7 +43,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
         yield from map(function, items)
         return
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    with pool_of(workers) as pool:
         try:
             for item in items:
                 waiting.append(submitted(pool, function, item))
@@ -72,13 +74,29 @@ def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int)
             failed.set()
             raise
 
-    with ThreadPoolExecutor(1) as pool:
+    with pool_of(1) as pool:
         for item in items:
             waiting.append(submitted(pool, call, item))
             while len(waiting) > most or (waiting and _is_done(waiting[0])):
                 yield result_of(waiting.popleft())
         while waiting:
             yield result_of(waiting.popleft())
+
+
+@contextmanager
+def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for the block, which waits for all that it submits, or fails; later blocks get the same ones again.
+
+    Linux often starts all new threads on one core, and moves them only after some milliseconds.
+    """
+    idle = _idle[os.getpid(), workers]  # a fork has none of these threads
+    pool = idle.pop() if idle else ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown()
+        raise
+    idle.append(pool)
 
 
 def submitted(pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Future[Result]:

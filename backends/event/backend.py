@@ -11,13 +11,12 @@ Where a layer reads a later one, one thread goes step by step.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice, product
+from itertools import count, islice, product
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +25,8 @@ from backends.base import BackendError, InputBatch
 from backends.input_currents import by_input, drive
 from backends.network import Network
 from backends.readout import ReadoutIntegrator
-from recordings.parallel import cores, in_order, result_of, submitted
-from recordings.raster.batch import RasterBatch, joined
+from recordings.parallel import cores, in_order, pool_of, result_of, submitted
+from recordings.raster.batch import RasterBatch
 
 from .kernels.events import unpack_spikes
 from .kernels.layer import LayerKernel, State, compile_kernels
@@ -37,7 +36,10 @@ from .spikes import ChainSpikes, GraphSpikes, unpacked
 
 CHUNK = 32  # steps of one layer at a time: its weights stay in the cache
 KEPT = 4  # networks that are kept laid out
+HANDED_OVER = 1 << 20  # bytes that a thread hands over at least, so that threads of small networks seldom meet
 PARALLEL_CHUNK = max(8, STEPS)  # the same where several threads simulate a sample; with fewer, they wait less
+
+Item = TypeVar("Item")
 
 
 class EventBackend:
@@ -75,16 +77,16 @@ class EventBackend:
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`. In float32, sums are formed in another order."""
         calls = self.calls(network, inputs, n_samples)
-        finished = in_order(lambda call: call[1](), calls, self.threads)
-        while batch := list(islice(finished, self.threads)):
-            yield joined(batch)  # as many at a time as there are cores, so that recording them can use all, too
+        yield from in_order(lambda call: call[1](), calls, self.threads)
 
     def calls(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[tuple[int, Callable[[], RasterBatch]]]:
         """Simulate samples in threads of the caller's; see :meth:`backends.base.ThreadedBackend.calls`."""
         simulate = partial(self._laid_out(network).run, threads=max(1, self.threads // max(1, n_samples)))
-        return ((1, partial(simulate, sample)) for sample in _samples(network, inputs))
+        most = HANDED_OVER // (network.timesteps * sum(network.raster_bytes))
+        parts = _parts(_samples(network, inputs), n_samples, self.threads, most)
+        return ((len(part), partial(simulate, part)) for part in parts)
 
     def rerun(
         self, network: Network, samples: Iterable[Mapping[str, NDArray[np.uint8]]], n_samples: int
@@ -137,6 +139,18 @@ def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray
         yield from drive("event", network, batch)
 
 
+def _parts(samples: Iterator[Item], n_samples: int, threads: int, most: int) -> Iterator[list[Item]]:
+    """Samples that one thread simulates, one after the other: no more than `most`, and as many for each thread."""
+    for number in count():
+        if number % threads == 0:
+            size = max(1, min(most, n_samples // threads))
+            n_samples -= threads * size
+        part = list(islice(samples, size))
+        if not part:
+            return
+        yield part
+
+
 class _Room(NamedTuple):
     """The memory that one sample changes."""
 
@@ -168,16 +182,21 @@ class _PreparedNetwork:
         self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
         self._unused: SimpleQueue[_Room] = SimpleQueue()  # that no sample uses now: new memory costs page faults
 
-    def run(self, sample: NDArray[Any], threads: int) -> RasterBatch:
-        """All steps of one sample: packed spikes (T, bytes), or currents (S, N), once if it is constant."""
-        room = self._unused_room()
-        packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes]
+    def run(self, samples: Sequence[NDArray[Any]], threads: int) -> RasterBatch:
+        """All steps of some samples: of each, packed spikes (T, bytes), or currents (S, N), once if it is constant."""
+        sizes = self.raster_bytes[-len(self.layers) :]
+        packed = [np.empty((len(samples), self.timesteps, size), np.uint8) for size in sizes]
+        readouts, room = [], self._unused_room()
+        for row, sample in enumerate(samples):
+            room.integrator.rest()
+            for (place, number), current in room.spikes.begin(sample):
+                room.states[place].current[number] = current
+            self._simulate(room, [bits[row] for bits in packed], {}, threads)
+            readouts.append(room.integrator.result())
+        self._unused.put(room)
         if self.spiking_input:
-            packed[0] = sample
-        for (place, number), current in room.spikes.begin(sample):
-            room.states[place].current[number] = current
-        self._simulate(room, packed[-len(self.layers) :], {}, threads)
-        return self._result(room, self.raster_names, packed)
+            packed.insert(0, np.stack(samples))
+        return RasterBatch(dict(zip(self.raster_names, packed, strict=True)), np.stack(readouts))
 
     def rerun(self, given: Mapping[str, NDArray[np.uint8]], threads: int) -> RasterBatch:
         """One sample, of which some layers are given; see :meth:`EventBackend.rerun`."""
@@ -187,29 +206,23 @@ class _PreparedNetwork:
             if "input" in reads and number not in numbers and -1 not in numbers:
                 raise BackendError(f"event: layer {layer.name!r} reads the input, which is not given")
         room = self._unused_room()
+        room.integrator.rest()
         if -1 in numbers:
             room.spikes.begin(numbers[-1])
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes[-len(self.layers) :]]
         self._simulate(room, packed, numbers, threads)
-        rasters = [numbers[-1], *packed] if -1 in numbers else packed
-        return self._result(room, self.raster_names[-len(rasters) :], rasters)
+        readout = room.integrator.result()
+        self._unused.put(room)
+        rasters = [bits[None] for bits in ([numbers[-1], *packed] if -1 in numbers else packed)]
+        names = self.raster_names[-len(rasters) :]
+        return RasterBatch(dict(zip(names, rasters, strict=True)), readout[None])
 
     def _unused_room(self) -> _Room:
         try:
-            room = self._unused.get_nowait()
+            return self._unused.get_nowait()
         except Empty:
             states = [layer.rest() for layer in self.layers]
-            room = _Room(states, self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
-        room.integrator.rest()
-        return room
-
-    def _result(self, room: _Room, names: Iterable[str], packed: Iterable[NDArray[np.uint8]]) -> RasterBatch:
-        """What one sample fired; its room is free again."""
-        result = RasterBatch(
-            {name: bits[None] for name, bits in zip(names, packed, strict=True)}, room.integrator.result()[None]
-        )
-        self._unused.put(room)
-        return result
+            return _Room(states, self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
 
     def _simulate(
         self,
@@ -290,7 +303,7 @@ class _PreparedNetwork:
                     compute(*task)
                     progress.end(task[1])
 
-        with ThreadPoolExecutor(threads) as pool:  # starts no thread before it has work
+        with pool_of(threads - 1) as pool:
             others = [submitted(pool, advance) for _ in range(threads - 1)]
             advance()
             for other in others:

@@ -39,6 +39,34 @@ def test_workers_work_at_the_same_time() -> None:
     assert len(set(in_order(lambda _: meeting.wait(), range(2), 2))) == 2
 
 
+def test_threads_are_used_again() -> None:
+    def thread_of(_: int) -> int:
+        meeting.wait()
+        return threading.get_ident()
+
+    meeting = threading.Barrier(3, timeout=10)
+    first, again = (set(in_order(thread_of, range(3), 3)) for _ in range(2))
+    assert first == again
+
+
+def test_a_fork_starts_threads_of_its_own() -> None:
+    said = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, timeout=60, check=True, cwd=ROOT
+    )
+    assert said.stdout.split() == [b"[0,", b"1]"] * 2
+
+
+FORKED = """
+import os
+from recordings.parallel import in_order
+print(list(in_order(abs, range(2), 2)), flush=True)
+if child := os.fork():
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    print(list(in_order(abs, range(2), 2)), flush=True)
+"""
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_an_error_comes_in_its_turn_and_ends_the_work(workers: int) -> None:
     begun = []

@@ -27,15 +27,17 @@ def one_layer(timesteps: int) -> Network:
     return Network((2, 1, 1), timesteps, (layer,), Readout(np.eye(2, dtype=np.float32)))
 
 
-def test_threads_change_nothing() -> None:
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network = quantise(odd_sizes(np.random.default_rng(5)))
     inputs = samples(np.random.default_rng(6), network)
-    one, many = (list(EventBackend(threads).run(network, [inputs], 6)) for threads in (1, 4))
-    assert [len(batch) for batch in one] == [1] * 6
-    assert [len(batch) for batch in many] == [4, 2]
-    alone, together = joined(one), joined(many)
-    assert all(np.array_equal(alone.spikes[name], together.spikes[name]) for name in network.raster_names)
-    assert np.array_equal(alone.readout, together.readout)
+    found = [list(EventBackend(threads).run(network, [inputs], 6)) for threads in (1, 2, 4)]
+    monkeypatch.setattr("backends.event.backend.HANDED_OVER", 0)
+    found.append(list(EventBackend(2).run(network, [inputs], 6)))
+    assert [[len(batch) for batch in batches] for batches in found] == [[6], [3, 3], [1] * 6, [1] * 6]
+    alone, *others = map(joined, found)
+    for other in others:
+        assert all(np.array_equal(alone.spikes[name], other.spikes[name]) for name in network.raster_names)
+        assert np.array_equal(alone.readout, other.readout)
 
 
 @pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets])
