@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 ROWS = 16  # of a tile, at most
 WIDTH = 64  # bytes of a row
-OUTPUTS = 2 * 16  # of a block of weights: two tiles
+OUTPUTS = 16  # of a tile of weights; a block has one tile, or two
 SUMS, COUNTS, WEIGHTS = (0, 1, 2, 3), (4, 5), (6, 7)  # the numbers of the registers
 
 INDEX, BYTE = ir.IntType(64), ir.IntType(8)
@@ -75,85 +75,95 @@ def release(_: Any) -> tuple[Any, Callable[..., Any]]:
     return types.void(), generate
 
 
-@intrinsic
-def set_sums(
-    _: Any,
-    weights: Any,
-    weight: Any,
-    counts: Any,
-    count: Any,
-    other_count: Any,
-    kernel_rows: Any,
-    chunks: Any,
-    count_row: Any,
-    step: Any,
-    sums: Any,
-    target: Any,
-    other_target: Any,
-    pitch: Any,
-) -> tuple[Any, Callable[..., Any]]:
-    """Set sums[target + r·pitch + o], and the same from `other_target` on, for rows r of a tile and outputs o.
+def sums_of(tiles: int) -> Any:
+    """A function that sets two tiles of sums, for each of so many tiles of weights side by side."""
+    products = [(SUMS[tiles * corner + number], corner, number) for corner in range(2) for number in range(tiles)]
 
-    The products are of the weights from `weight` on, which lie side by side, `chunks` times 64 inputs in each of
-    `kernel_rows`; and of the counts from `count`, or `other_count`, + r·`step` on, and in each row of the kernel,
-    `count_row` apart.
-    """
+    @intrinsic
+    def set_sums(
+        _: Any,
+        weights: Any,
+        weight: Any,
+        counts: Any,
+        count: Any,
+        other_count: Any,
+        kernel_rows: Any,
+        chunks: Any,
+        count_row: Any,
+        step: Any,
+        sums: Any,
+        target: Any,
+        other_target: Any,
+        pitch: Any,
+    ) -> tuple[Any, Callable[..., Any]]:
+        """Set sums[target + r·pitch + o], and the same from `other_target` on, for rows r of a tile and outputs o.
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def pointer(array: int, place: int) -> Any:
-            return _element(context, builder, signature.args[array], arguments[array], arguments[place])
+        The products are of the weights from `weight` on, which lie side by side, `chunks` times 64 inputs in each of
+        `kernel_rows`; and of the counts from `count`, or `other_count`, + r·`step` on, and in each row of the kernel,
+        `count_row` apart.
+        """
 
-        def constant(number: int) -> Any:
-            return ir.Constant(INDEX, number)
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            def pointer(array: int, place: int) -> Any:
+                return _element(context, builder, signature.args[array], arguments[array], arguments[place])
 
-        def load(register: int, place: Any, stride: Any) -> None:
-            _call(builder, "tileloadd64", register, place, stride)
+            def constant(number: int) -> Any:
+                return ir.Constant(INDEX, number)
 
-        pointer_of_weights = pointer(0, 1)
-        corners, targets = (pointer(2, 3), pointer(2, 4)), (pointer(9, 10), pointer(9, 11))
-        kernel_rows, chunks, count_row, step = arguments[5:9]
-        for register in SUMS:
-            _call(builder, "tilezero", register)
-        entry = builder.block
-        row_loop, chunk_loop, next_row, done = map(builder.append_basic_block, ("row", "chunk", "next_row", "done"))
-        builder.branch(row_loop)
+            def load(register: int, place: Any, stride: Any) -> None:
+                _call(builder, "tileloadd64", register, place, stride)
 
-        builder.position_at_end(row_loop)
-        row, first_weight = builder.phi(INDEX), builder.phi(POINTER)
-        below = builder.mul(row, count_row)
-        builder.branch(chunk_loop)
+            pointer_of_weights = pointer(0, 1)
+            corners, targets = (pointer(2, 3), pointer(2, 4)), (pointer(9, 10), pointer(9, 11))
+            kernel_rows, chunks, count_row, step = arguments[5:9]
+            for register, *_ in products:
+                _call(builder, "tilezero", register)
+            entry = builder.block
+            row_loop, chunk_loop, next_row, done = map(builder.append_basic_block, ("row", "chunk", "next_row", "done"))
+            builder.branch(row_loop)
 
-        builder.position_at_end(chunk_loop)
-        chunk, weight = builder.phi(INDEX), builder.phi(POINTER)
-        beside = builder.add(below, builder.mul(chunk, constant(WIDTH)))
-        for number in range(2):
-            load(COUNTS[number], builder.gep(corners[number], [beside]), step)
-            load(WEIGHTS[number], builder.gep(weight, [constant(WIDTH * number)]), constant(2 * WIDTH))
-        for register in SUMS:
-            _call(builder, "tdpbusd", register, COUNTS[register // 2], WEIGHTS[register % 2])
-        following = builder.add(chunk, constant(1))
-        next_weight = builder.gep(weight, [constant(2 * WIDTH * ROWS)])
-        builder.cbranch(builder.icmp_signed("<", following, chunks), chunk_loop, next_row)
+            builder.position_at_end(row_loop)
+            row, first_weight = builder.phi(INDEX), builder.phi(POINTER)
+            below = builder.mul(row, count_row)
+            builder.branch(chunk_loop)
 
-        builder.position_at_end(next_row)
-        next_number = builder.add(row, constant(1))
-        builder.cbranch(builder.icmp_signed("<", next_number, kernel_rows), row_loop, done)
-        for phi, begin, again in ((row, constant(0), next_number), (first_weight, pointer_of_weights, next_weight)):
-            phi.add_incoming(begin, entry)
-            phi.add_incoming(again, next_row)
-        for phi, begin, again in ((chunk, constant(0), following), (weight, first_weight, next_weight)):
-            phi.add_incoming(begin, row_loop)
-            phi.add_incoming(again, chunk_loop)
+            builder.position_at_end(chunk_loop)
+            chunk, weight = builder.phi(INDEX), builder.phi(POINTER)
+            beside = builder.add(below, builder.mul(chunk, constant(WIDTH)))
+            for register, corner in zip(COUNTS, corners, strict=True):
+                load(register, builder.gep(corner, [beside]), step)
+            for number in range(tiles):
+                load(WEIGHTS[number], builder.gep(weight, [constant(WIDTH * number)]), constant(tiles * WIDTH))
+            for register, corner, number in products:
+                _call(builder, "tdpbusd", register, COUNTS[corner], WEIGHTS[number])
+            following = builder.add(chunk, constant(1))
+            next_weight = builder.gep(weight, [constant(tiles * WIDTH * ROWS)])
+            builder.cbranch(builder.icmp_signed("<", following, chunks), chunk_loop, next_row)
 
-        builder.position_at_end(done)
-        pitch = builder.mul(arguments[12], constant(4))
-        for register in SUMS:
-            place = builder.gep(targets[register // 2], [constant(WIDTH * (register % 2))])
-            _call(builder, "tilestored64", register, place, pitch)
-        return context.get_dummy_value()
+            builder.position_at_end(next_row)
+            next_number = builder.add(row, constant(1))
+            builder.cbranch(builder.icmp_signed("<", next_number, kernel_rows), row_loop, done)
+            for phi, begin, again in ((row, constant(0), next_number), (first_weight, pointer_of_weights, next_weight)):
+                phi.add_incoming(begin, entry)
+                phi.add_incoming(again, next_row)
+            for phi, begin, again in ((chunk, constant(0), following), (weight, first_weight, next_weight)):
+                phi.add_incoming(begin, row_loop)
+                phi.add_incoming(again, chunk_loop)
 
-    whole = types.int64
-    return types.void(weights, whole, counts, *[whole] * 6, sums, *[whole] * 3), generate
+            builder.position_at_end(done)
+            pitch = builder.mul(arguments[12], constant(4))
+            for register, corner, number in products:
+                place = builder.gep(targets[corner], [constant(WIDTH * number)])
+                _call(builder, "tilestored64", register, place, pitch)
+            return context.get_dummy_value()
+
+        whole = types.int64
+        return types.void(weights, whole, counts, *[whole] * 6, sums, *[whole] * 3), generate
+
+    return set_sums
+
+
+set_sums_of_one, set_sums_of_two = sums_of(1), sums_of(2)
 
 
 @njit(nogil=True)
@@ -183,31 +193,23 @@ def multiply_tiles(
     across : columns from one tile to the next
     pitch : how far apart the sums of two rows of a tile lie
     """
-    blocks, kernel_rows, groups = weights.shape[:3]
+    blocks, kernel_rows, groups, outputs, _ = weights.shape
     width, inputs = counts.shape[2:]
     (down, right), (rows, columns, channels) = stride, shape
     flat_weights, flat_counts = weights.reshape(-1), counts.reshape(-1)
     chunks = groups // ROWS
     configure(CONFIGURATIONS, size)  # type: ignore[call-arg]  # numba gives the first argument
     for block in range(blocks):
-        weight = block * kernel_rows * chunks * ROWS * OUTPUTS * 4
+        weight = block * kernel_rows * chunks * ROWS * outputs * 4
         for row in range(rows):
-            corner, target = (first + row) * down * width * inputs, row * columns * channels + block * OUTPUTS
+            corner, target = (first + row) * down * width * inputs, row * columns * channels + block * outputs
             for column in range(0, columns, 2 * across):  # the last tiles may overlap
                 one, other = min(column, columns - across), min(column + across, columns - across)
-                set_sums(
-                    flat_weights,
-                    weight,
-                    flat_counts,
-                    corner + one * right * inputs,
-                    corner + other * right * inputs,
-                    kernel_rows,
-                    chunks,
-                    width * inputs,
-                    step,
-                    sums,
-                    target + one * channels,
-                    target + other * channels,
-                    pitch,
-                )
+                corners = corner + one * right * inputs, corner + other * right * inputs
+                extent = kernel_rows, chunks, width * inputs, step
+                targets = target + one * channels, target + other * channels
+                if outputs == OUTPUTS:
+                    set_sums_of_one(flat_weights, weight, flat_counts, *corners, *extent, sums, *targets, pitch)
+                else:
+                    set_sums_of_two(flat_weights, weight, flat_counts, *corners, *extent, sums, *targets, pitch)
     release()

@@ -51,7 +51,7 @@ class Instruction(NamedTuple):
         return np.iinfo(np.int16).max // (2 * -np.iinfo(np.int8).min * count)
 
 
-AMX = Instruction(16, True, tiles={32: 16}, groups=16)
+AMX = Instruction(16, True, tiles={16: 16, 32: 16}, groups=16)
 VNNI = Instruction(16, True, tiles={16: 8, 32: 8, 64: 4})
 AVX2 = Instruction(8, False, tiles={16: 4})
 
