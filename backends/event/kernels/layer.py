@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from backends.network import LIF, FixedLIF, Input, Layer, Shape, Sides, pair
+from backends.network import LIF, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
 
 from .compiled import compiled
 from .costs import costs_of
@@ -97,7 +97,8 @@ class LayerKernel:
         self.plain = self.signs == [[1]]
         outputs, rows, columns = layer.output_shape(shapes[0])
         self.output_shape = rows, columns, outputs
-        self.dynamics = dynamics_of(neuron, layer.more)
+        of_pixels = PIXEL_LIMIT if any(source.layer == "input" for source in layer.first.sources) else 1
+        self.dynamics = dynamics_of(neuron, layer.more, layer.largest_current * of_pixels)
         self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32  # of currents, membranes
 
     @property

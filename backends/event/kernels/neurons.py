@@ -7,35 +7,42 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from backends.network import MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
+from backends.network import CURRENT_LIMIT, MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
 
 from .compiled import compiled
 
 
+TOWARD_ZERO, TO_NEAREST = np.int32(0), np.int32(1)  # as LLVM numbers them
+EXACT = 1 << 24  # float32 holds all integers up to it
+
+
 class NeuronConstants(NamedTuple):
-    """The constants of a layer's neurons, float32, or float64 for integers; made by :func:`constants_of`.
+    """The constants of a layer's neurons; made by :func:`constants_of`.
 
     Both resets are one rule: after a spike the membrane keeps `kept_after` instead of `kept`, and loses `subtracted`.
 
     Parameters
     ----------
-    gain, bias : (1 or T, C) — for integers, the gain divided by 2^shift
-    kept, kept_after : (1,), or (C,) where channels differ — the leak, for integers 1 - decay / 4096; 0 after a spike
-        where it resets to zero
-    subtracted : as many — 0 where it does
-    fires_above : as many
+    gain : (1 or T, C) float32 — for integers, the gain divided by 2^shift
+    bias : (1 or T, C), of the dtype of membranes
+    kept, kept_after : (C,) float32 — the leak, for integers 1 - decay / 4096; 0 after a spike where it resets to zero
+    subtracted : (C,), of the dtype of membranes — 0 where it does
+    fires_above : (C,), of that dtype
+    narrow : whether :func:`narrow_membrane` computes these: integers with equal constants in all channels
     """
 
-    gain: NDArray[Any]
+    gain: NDArray[np.float32]
     bias: NDArray[Any]
-    kept: NDArray[Any]
-    kept_after: NDArray[Any]
+    kept: NDArray[np.float32]
+    kept_after: NDArray[np.float32]
     subtracted: NDArray[Any]
     fires_above: NDArray[Any]
+    narrow: bool
 
 
 class Currents(NamedTuple):
@@ -71,12 +78,13 @@ class Dynamics(NamedTuple):
     lowest: NDArray[Any]
 
 
-def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = ()) -> Dynamics:
+def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = (), largest: int = CURRENT_LIMIT) -> Dynamics:
     """The neurons of a network as the kernels read them; real numbers are rounded to float32.
 
     Parameters
     ----------
     more : inputs of the layer beyond the first, whose gain the neuron has
+    largest : magnitude that `a[t]` may have in integers
     """
     fixed = isinstance(neuron, FixedLIF)
     dtype: Any = np.float64 if fixed else np.float32
@@ -94,27 +102,26 @@ def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = ()) -> Dynamics:
     lowest = [] if neuron.min_v_mem is None else np.atleast_1d(neuron.min_v_mem)
     apart = len(gains) > 1 or bool(currents.kept.any())
     held = np.array(lowest, np.int32 if fixed else np.float32)
-    return Dynamics(currents, constants_of(replace(neuron, **plain) if apart else neuron), apart, held)
+    driven = constants_of(replace(neuron, **plain)) if apart else constants_of(neuron, largest)
+    return Dynamics(currents, driven, apart, held)
 
 
-def constants_of(neuron: SpikingNeuron) -> NeuronConstants:
-    """The constants of neurons that `a[t]` drives, or `i[t]`; see :func:`dynamics_of`."""
-    dtype: Any = np.float64 if isinstance(neuron, FixedLIF) else np.float32
-    channels = neuron.gain.shape[1]
+def constants_of(neuron: SpikingNeuron, largest: int = CURRENT_LIMIT) -> NeuronConstants:
+    """The constants of neurons that `a[t]` drives, or `i[t]`, of such a magnitude; see :func:`dynamics_of`."""
+    fixed, channels = isinstance(neuron, FixedLIF), neuron.gain.shape[1]
+    dtype = np.int32 if fixed else np.float32  # of membranes
+    gain = neuron.gain / 2 ** getattr(neuron, "shift", 0)
     to_zero = neuron.reset == "zero"
     differ = any(np.ndim(constant) for constant in (neuron.leak, neuron.subtracted, neuron.fires_above))
-
-    def every(constant: Any) -> NDArray[Any]:
-        return np.full(channels if differ else 1, constant, dtype)
-
-    kept, gain = every(neuron.leak), neuron.gain.astype(dtype)
+    kept = np.full(channels, neuron.leak, np.float32)
     return NeuronConstants(
-        gain / 2**neuron.shift if isinstance(neuron, FixedLIF) else gain,
+        gain.astype(np.float32),
         neuron.bias.astype(dtype),
         kept,
-        every(0) if to_zero else kept.copy(),
-        every(0 if to_zero else neuron.subtracted),
-        every(neuron.fires_above),
+        0 * kept if to_zero else kept.copy(),
+        np.full(channels, 0 if to_zero else neuron.subtracted, dtype),
+        np.full(channels, neuron.fires_above, dtype),
+        fixed and not differ and bool(largest * np.abs(gain).max() <= EXACT),
     )
 
 
@@ -133,6 +140,21 @@ def fixed_membrane(
     if fired:
         v -= subtracted
     return np.int32(min(max(v, -float(MEMBRANE_LIMIT)), float(MEMBRANE_LIMIT)))
+
+
+@njit(inline="always")
+def narrow_membrane(
+    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
+) -> Any:
+    """:func:`fixed_membrane` in float32 that rounds toward zero, for products up to :data:`EXACT`.
+
+    Rounded so, a product stays between the same two integers, and the next step leaves the one nearer to zero.
+    """
+    fired = before > above
+    v = np.int32(np.float32(before) * (kept_after if fired else kept))
+    v = np.int32(np.int32(v + np.int32(np.float32(current) * gain)) + bias)  # numba adds int32 as int64
+    v = np.int32(v - (subtracted if fired else np.int32(0)))
+    return np.int32(min(max(v, np.int32(-MEMBRANE_LIMIT)), np.int32(MEMBRANE_LIMIT)))
 
 
 @njit(inline="always")
@@ -225,6 +247,18 @@ def use_wide_vectors(_: Any) -> tuple[Any, Callable[..., Any]]:
     return types.void(), generate
 
 
+@intrinsic
+def set_rounding(_: Any, mode: Any) -> tuple[Any, Callable[..., Any]]:
+    """Let this thread round results of float operations toward zero, or again to the nearest: C's FLT_ROUNDS."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind: Any = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
+        builder.call(builder.module.declare_intrinsic("llvm.set.rounding", fnty=kind), arguments)
+        return context.get_dummy_value()
+
+    return types.void(types.int32), generate
+
+
 @compiled
 def step(
     t: int, neurons: NeuronConstants, current: NDArray[Any], membrane: NDArray[Any], spikes: NDArray[np.bool_]
@@ -240,12 +274,12 @@ def step(
     use_wide_vectors()  # type: ignore[call-arg]
     gain, bias = neurons.gain[(t - 1) % len(neurons.gain)], neurons.bias[(t - 1) % len(neurons.bias)]
     kept, kept_after, subtracted, above = neurons.kept, neurons.kept_after, neurons.subtracted, neurons.fires_above
-    if len(kept) == 1:  # the usual case has a loop of its own, a quarter faster: it reads fewer arrays
+    if neurons.narrow:
+        set_rounding(TOWARD_ZERO)  # type: ignore[call-arg]
         same_kept, same_kept_after, same_subtracted, same_above = kept[0], kept_after[0], subtracted[0], above[0]
-        limit = membrane.dtype.type(same_above)  # integers are compared eight at a time
         for position in range(membrane.shape[0]):
             for channel in range(membrane.shape[1]):
-                v = membrane_after(
+                v = narrow_membrane(
                     membrane[position, channel],
                     current[position, channel],
                     gain[channel],
@@ -256,7 +290,8 @@ def step(
                     same_above,
                 )
                 membrane[position, channel] = v
-                spikes[position, channel] = v > limit
+                spikes[position, channel] = v > same_above
+        set_rounding(TO_NEAREST)  # type: ignore[call-arg]
     else:
         for position in range(membrane.shape[0]):
             for channel in range(membrane.shape[1]):

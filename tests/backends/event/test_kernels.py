@@ -207,11 +207,11 @@ def test_fixed_step_by_hand(v: int, a: int, gain: int, bias: int, decay: int, sh
 @settings(max_examples=50)
 def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    state: Any = rng.integers(-(2**23) + 1, 2**23, (5, 3), np.int32)
-    current: Any = rng.integers(-(2**23) + 1, 2**23, (5, 3), np.int32)
-    gain: Any = rng.integers(-32767, 32768, 3, np.int32)
-    bias: Any = rng.integers(-(2**30), 2**30 + 1, 3, np.int32)
-    spikes = np.zeros((5, 3), np.bool_)
+    state: Any = rng.integers(-(2**23) + 1, 2**23, (5, 37), np.int32)
+    current: Any = rng.integers(-(2**23) + 1, 2**23, (5, 37), np.int32)
+    gain: Any = rng.integers(-32767, 32768, 37, np.int32)
+    bias: Any = rng.integers(-(2**30), 2**30 + 1, 37, np.int32)
+    spikes = np.zeros((5, 37), np.bool_)
     expected = np.clip(
         round_to_zero(state.astype(np.int64) * (4096 - decay), 12)
         + round_to_zero(current.astype(np.int64) * gain, shift)
@@ -220,7 +220,7 @@ def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
         -(2**23 - 1),
         2**23 - 1,
     )
-    step(1, constants_of(FixedLIF(decay, shift, gain, bias).of_channels(3, "layer")), current, state, spikes)
+    step(1, constants_of(FixedLIF(decay, shift, gain, bias).of_channels(37, "layer")), current, state, spikes)
     assert np.array_equal(state, expected)
     assert np.array_equal(spikes, expected > 4096)
 
