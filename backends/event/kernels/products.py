@@ -12,18 +12,19 @@ few pixels, and weights then are loaded once for all steps. CPUs without such an
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
-from numba.extending import register_jitable
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 from .aligned import aligned
 from .amx import ROWS, multiply_tiles
 from .compiled import compiled
-from .events import bytes_of, store_word
+from .events import WORD, bytes_of, store_word
 from .tiles import AMX, GROUP, HOW, Instruction, tile_of
 
 Pair = tuple[int, int]
@@ -70,7 +71,8 @@ class ProductRoom(NamedTuple):
 
     Parameters
     ----------
-    counts : (STEPS, H, W, C rounded up to 4) uint8 — sum-pooled spikes of the padded map; zeros around
+    counts : (STEPS, H, W, C rounded up to 4) uint8 — sum-pooled spikes of the padded map; zeros around. Aligned, as the
+        sums: a tile whose rows cross cache lines takes three times as long to load
     sums : (…,) int32 — those of a tile where the last block has fewer outputs; with AMX those of whole rows of
         positions, of a step or several
     """
@@ -113,19 +115,20 @@ def rows_at_once(steps: int, row: int, rows: int) -> int:
 
 
 def product_room(
-    products: Products, shape: tuple[int, int, int], pool: Pair, padding: Pair, positions: Pair
+    products: Products, shape: tuple[int, int, int], pool: Pair, stride: Pair, padding: Pair, positions: Pair
 ) -> ProductRoom:
     """Room to work in for maps of (C, H, W), and rows and columns of positions; every thread needs its own."""
     channels, height, width = shape
-    blocks, *_, lanes, _ = products.weights.shape
+    blocks, kernel_rows, _, lanes, _ = products.weights.shape
     if HOW is None or not lanes:
         return ProductRoom(np.zeros((0, 0, 0, 0), np.uint8), np.zeros(0, np.int32))
-    sides = STEPS, height // pool[0] + 2 * padding[0], width // pool[1] + 2 * padding[1]
+    rows = max(padding[0] + height // pool[0], (positions[0] - 1) * stride[0] + kernel_rows)
+    sides = STEPS, rows, width // pool[1] + 2 * padding[1]
     inputs = -(-channels // GROUP) * GROUP
-    counts = np.zeros(math.prod(sides) * inputs + BEYOND, np.uint8)[:-BEYOND].reshape(*sides, inputs)
+    counts = aligned(np.zeros(math.prod(sides) * inputs + BEYOND, np.uint8))[:-BEYOND].reshape(*sides, inputs)
     row = positions[1] * blocks * lanes  # of sums
     sums = STEPS * rows_at_once(STEPS, row, positions[0]) * row if HOW is AMX else HOW.tiles[lanes] * lanes
-    return ProductRoom(counts, np.zeros(sums, np.int32))
+    return ProductRoom(counts, aligned(np.zeros(sums, np.int32)))
 
 
 class Sizes(NamedTuple):
@@ -223,28 +226,86 @@ def _multiply_row() -> Any:
 multiply_row = _multiply_row()
 
 
+@intrinsic
+def add_bytes(_: Any, spikes: Any, first: Any, counts: Any, place: Any, more: Any) -> tuple[Any, Callable[..., Any]]:
+    """Set counts[place + i] = spikes[first + i], or add it if `more`, for 64 neighbours of flat arrays."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(8), WORD)
+
+        def pointer(array: int, place: int) -> Any:
+            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            return builder.bitcast(builder.gep(data, [arguments[place]]), vector.as_pointer())
+
+        target = pointer(2, 3)
+        before = builder.select(arguments[4], builder.load(target, align=1), ir.Constant(vector, None))
+        builder.store(builder.add(before, builder.load(pointer(0, 1), align=1)), target, align=1)
+        return context.get_dummy_value()
+
+    return types.void(spikes, types.int64, counts, types.int64, types.boolean), generate
+
+
 @njit(nogil=True)
 def count_pooled(spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDArray[np.uint8]) -> None:
     """Write the sum-pooled spikes (H, W, C) into the middle of `counts`, see :class:`ProductRoom`."""
-    height, width, channels = spikes.shape
-    pitch, inputs = counts.shape[1:]
-    flat, flat_counts = spikes.reshape(-1), counts.reshape(-1)
+    shape, (pitch, inputs) = spikes.shape, counts.shape[1:]
+    corner = (padding[0] * pitch + padding[1]) * inputs
+    if shape[2] % WORD == 0:
+        count_words(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs)
+    else:
+        count_bytes(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, inputs)
+
+
+@njit(nogil=True)
+def count_words(
+    flat: NDArray[np.bool_],
+    shape: tuple[int, int, int],
+    pool: Pair,
+    counts: NDArray[np.uint8],
+    corner: int,
+    line: int,
+) -> None:
+    """:func:`count_pooled`, 64 channels at a time; the counts begin at `corner`, and those of a row are a `line`."""
+    height, width, channels = shape
     rows, columns = pool
     for row in range(height // rows):
         for column in range(width // columns):
-            place = ((row + padding[0]) * pitch + column + padding[1]) * inputs
-            corner = (row * rows * width + column * columns) * channels
+            place = corner + row * line + column * channels
+            for y in range(rows):
+                for x in range(columns):
+                    neuron = ((row * rows + y) * width + column * columns + x) * channels
+                    for first in range(0, channels, WORD):
+                        add_bytes(flat, neuron + first, counts, place + first, y + x > 0)  # type: ignore[call-arg]
+
+
+@njit(nogil=True)
+def count_bytes(
+    flat: NDArray[np.bool_],
+    shape: tuple[int, int, int],
+    pool: Pair,
+    counts: NDArray[np.uint8],
+    corner: int,
+    line: int,
+    inputs: int,
+) -> None:
+    """:func:`count_pooled`, eight channels at a time, of which a pixel has `inputs`, rounded up."""
+    height, width, channels = shape
+    rows, columns = pool
+    for row in range(height // rows):
+        for column in range(width // columns):
+            place = corner + row * line + column * inputs
+            neuron = (row * rows * width + column * columns) * channels
             for first in range(0, channels, BYTES):
                 if rows * columns == 1:
-                    total = bytes_of(flat, corner + first)
+                    total = bytes_of(flat, neuron + first)
                 else:
                     total = np.uint64(0)  # of eight channels, a byte each
                     for y in range(rows):
                         for x in range(columns):
-                            total += bytes_of(flat, corner + (y * width + x) * channels + first)
+                            total += bytes_of(flat, neuron + (y * width + x) * channels + first)
                 others = np.uint64(8 * max(0, first + BYTES - channels))  # bits of the next pixel, written later
                 mine = (total << others) >> others
-                store_word(mine, flat_counts, place + first)  # type: ignore[call-arg]
+                store_word(mine, counts, place + first)  # type: ignore[call-arg]
 
 
 @njit(nogil=True)

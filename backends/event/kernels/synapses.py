@@ -83,16 +83,15 @@ class Room(NamedTuple):
 def room_for(synapses: WeightLayout, shape: tuple[int, int, int]) -> Room:
     """Room to work in for maps of (C, H, W); every thread needs its own."""
     channels, height, width = shape
-    (rows, columns), (_, kernel_columns, kernel_rows, _, lanes) = synapses.pool, synapses.weights.shape
-    seen = height // rows, width // columns
-    positions = positions_of(seen, (kernel_rows, kernel_columns), synapses.stride, synapses.padding)
+    (rows, columns), (_, _, kernel_rows, _, lanes) = synapses.pool, synapses.weights.shape
+    positions = synapses.everything.shape[:2]  # where there are products
     return Room(
         np.empty(channels * height * width + COPIED, np.int32),
         np.empty((height // rows, width // columns + 1), np.int32),
         np.empty(channels * rows * width * kernel_rows + COPIED, np.int32),
         np.empty(width // columns + 1, np.int32),
         np.zeros(2 * lanes, np.int32) if synapses.weights.dtype == np.int16 else np.zeros(lanes, np.float32),
-        product_room(synapses.products, shape, synapses.pool, synapses.padding, positions),
+        product_room(synapses.products, shape, synapses.pool, synapses.stride, synapses.padding, positions),
     )
 
 
