@@ -4,13 +4,13 @@ A convolution multiplies every weight by every 0. Here each spike adds the weigh
 computed (see the kernels, which the Lava models use as well). Samples go step by step through all layers, a few steps
 of one layer at a time, so with T only the packed result grows; of a network that is no chain, the spikes of samples in
 work are kept unpacked as well, a byte for each neuron and step. Where there are fewer samples than threads, several
-threads simulate one sample: while one computes some steps of a layer, another computes later steps of an earlier layer.
-Where a layer reads a later one, one thread goes step by step.
+threads simulate one sample, and each computes some rows of every layer. Where a layer reads a later one, one thread
+goes step by step.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,14 +30,11 @@ from recordings.raster.batch import RasterBatch
 
 from .kernels.events import unpack_spikes
 from .kernels.layer import LayerKernel, State, compile_kernels
-from .kernels.products import STEPS
-from .progress import Progress
 from .spikes import ChainSpikes, GraphSpikes, unpacked
 
 CHUNK = 32  # steps of one layer at a time: its weights stay in the cache
 KEPT = 4  # networks that are kept laid out
 HANDED_OVER = 1 << 20  # bytes that a thread hands over at least, so that threads of small networks seldom meet
-PARALLEL_CHUNK = max(8, STEPS)  # the same where several threads simulate a sample; with fewer, they wait less
 
 Item = TypeVar("Item")
 
@@ -152,9 +149,14 @@ def _parts(samples: Iterator[Item], n_samples: int, threads: int, most: int) -> 
 
 
 class _Room(NamedTuple):
-    """The memory that one sample changes."""
+    """The memory that one sample changes.
 
-    states: list[State]
+    Parameters
+    ----------
+    parts : the parts of each layer, one for each thread or fewer
+    """
+
+    parts: list[list[tuple[LayerKernel, State]]]
     spikes: ChainSpikes | GraphSpikes
     integrator: ReadoutIntegrator
 
@@ -180,20 +182,22 @@ class _PreparedNetwork:
         channels, height, width = network.shapes[-1]
         weight = network.readout.weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
-        self._unused: SimpleQueue[_Room] = SimpleQueue()  # that no sample uses now: new memory costs page faults
+        # By number of threads, those that no sample uses now: new memory costs page faults.
+        self._unused: defaultdict[int, SimpleQueue[_Room]] = defaultdict(SimpleQueue)
 
     def run(self, samples: Sequence[NDArray[Any]], threads: int) -> RasterBatch:
         """All steps of some samples: of each, packed spikes (T, bytes), or currents (S, N), once if it is constant."""
         sizes = self.raster_bytes[-len(self.layers) :]
         packed = [np.empty((len(samples), self.timesteps, size), np.uint8) for size in sizes]
-        readouts, room = [], self._unused_room()
+        readouts, room = [], self._unused_room(threads)
         for row, sample in enumerate(samples):
             room.integrator.rest()
             for (place, number), current in room.spikes.begin(sample):
-                room.states[place].current[number] = current
-            self._simulate(room, [bits[row] for bits in packed], {}, threads)
+                for layer, state in room.parts[place]:
+                    state.current[number] = current[layer.rows]
+            self._simulate(room, [bits[row] for bits in packed], {})
             readouts.append(room.integrator.result())
-        self._unused.put(room)
+        self._unused[threads].put(room)
         if self.spiking_input:
             packed.insert(0, np.stack(samples))
         return RasterBatch(dict(zip(self.raster_names, packed, strict=True)), np.stack(readouts))
@@ -205,32 +209,27 @@ class _PreparedNetwork:
             reads = {source.layer for each in inputs for source in each.sources}
             if "input" in reads and number not in numbers and -1 not in numbers:
                 raise BackendError(f"event: layer {layer.name!r} reads the input, which is not given")
-        room = self._unused_room()
+        room = self._unused_room(threads)
         room.integrator.rest()
         if -1 in numbers:
             room.spikes.begin(numbers[-1])
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes[-len(self.layers) :]]
-        self._simulate(room, packed, numbers, threads)
+        self._simulate(room, packed, numbers)
         readout = room.integrator.result()
-        self._unused.put(room)
+        self._unused[threads].put(room)
         rasters = [bits[None] for bits in ([numbers[-1], *packed] if -1 in numbers else packed)]
         names = self.raster_names[-len(rasters) :]
         return RasterBatch(dict(zip(names, rasters, strict=True)), readout[None])
 
-    def _unused_room(self) -> _Room:
+    def _unused_room(self, threads: int) -> _Room:
         try:
-            return self._unused.get_nowait()
+            return self._unused[threads].get_nowait()
         except Empty:
-            states = [layer.rest() for layer in self.layers]
-            return _Room(states, self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
+            most = 1 if self.has_loops else threads
+            parts = [[(part, part.rest()) for part in layer.parts(most)] for layer in self.layers]
+            return _Room(parts, self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
 
-    def _simulate(
-        self,
-        room: _Room,
-        packed: list[NDArray[np.uint8]],
-        given: Mapping[int, NDArray[np.uint8]],
-        threads: int,
-    ) -> None:
+    def _simulate(self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8]]) -> None:
         """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are not simulated."""
         read = {len(self.layers) - 1}.union(*(reads for number, reads in enumerate(self.reads) if number not in given))
         for number in given.keys() - {-1}:
@@ -239,72 +238,51 @@ class _PreparedNetwork:
         if self.has_loops:
             self._run_steps(room, packed, fired)
         else:
-            self._run_chunks(room, packed, fired, threads)
+            self._run_chunks(room, packed, fired)
 
     def _run_steps(
         self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8] | None]
     ) -> None:
         """Simulate step by step; see :meth:`_run_chunks`."""
+        kernels = [part for (part,) in room.parts]
         for t in range(self.timesteps):
             now = slice(t, t + 1)
-            for number, (layer, state) in enumerate(zip(self.layers, room.states, strict=True)):
+            for number, (layer, state) in enumerate(kernels):
                 fired = room.spikes.room(number + 1, now)
                 if number not in given:
                     layer.advance(t, state, fired[0], packed[number][t])
                 elif (bits := given[number]) is not None:
                     unpack_spikes(bits[now], fired)
             room.integrator.add(fired.reshape(1, -1))
-            for number, (layer, state) in enumerate(zip(self.layers, room.states, strict=True)):
+            for number, (layer, state) in enumerate(kernels):
                 if number in given:
                     continue
                 arrived = room.spikes.arrived(number, now)
                 layer.add([None if each is None else each[0] for each in arrived], state)
 
     def _run_chunks(
-        self,
-        room: _Room,
-        packed: list[NDArray[np.uint8]],
-        given: Mapping[int, NDArray[np.uint8] | None],
-        threads: int,
+        self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8] | None]
     ) -> None:
-        """Simulate some steps of a layer at a time.
+        """Simulate some steps of a layer at a time, its parts at the same time.
 
         Parameters
         ----------
         packed : (T, bytes) of each layer, written
         given : number of a layer that is not simulated -> its packed spikes; None where nobody reads them
         """
-        parts = threads if STEPS > 1 else 2 * threads  # tiles that are not full take as long
-        size = CHUNK if threads == 1 else min(PARALLEL_CHUNK, -(-self.timesteps // parts))
-        starts = range(0, self.timesteps, size)
-
-        def compute(chunk: int, number: int) -> None:
-            """Compute some steps of a layer."""
-            steps = slice(starts[chunk], min(starts[chunk] + size, self.timesteps))
-            if number not in given:
-                arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
-                self.layers[number].run(steps.start, arrived, room.states[number], fired, packed[number][steps])
-            elif (bits := given[number]) is not None:
-                fired = room.spikes.room(number + 1, steps)
-                unpack_spikes(bits[steps], fired)
-            if number + 1 == len(self.layers):  # chunk by chunk, as every layer
-                room.integrator.add(fired.reshape(len(fired), -1))
-
-        if threads == 1:
-            for chunk, number in product(range(len(starts)), range(len(self.layers))):
-                compute(chunk, number)
-            return
-        progress = Progress(len(starts), self.reads)
-
-        def advance() -> None:
-            """Compute some steps of a layer, again and again, until nothing is left."""
-            with progress:
-                while (task := progress.begin()) is not None:
-                    compute(*task)
-                    progress.end(task[1])
-
-        with pool_of(threads - 1) as pool:
-            others = [submitted(pool, advance) for _ in range(threads - 1)]
-            advance()
-            for other in others:
-                result_of(other)
+        with pool_of(max(1, *(len(parts) - 1 for parts in room.parts))) as pool:  # starts no thread without work
+            for start, number in product(range(0, self.timesteps, CHUNK), range(len(self.layers))):
+                steps = slice(start, min(start + CHUNK, self.timesteps))
+                if number not in given:
+                    arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
+                    bits = packed[number][steps]
+                    (layer, state), *others = room.parts[number]
+                    computed = [submitted(pool, it.run, start, arrived, own, fired, bits) for it, own in others]
+                    layer.run(start, arrived, state, fired, bits)
+                    for part in computed:
+                        result_of(part)
+                elif (known := given[number]) is not None:
+                    fired = room.spikes.room(number + 1, steps)
+                    unpack_spikes(known[steps], fired)
+                if number + 1 == len(self.layers):
+                    room.integrator.add(fired.reshape(len(fired), -1))

@@ -31,7 +31,7 @@ class _Currents:
         self._maps = {key: np.moveaxis(maps, 1, -1) for key, maps in by_input(self._network, sample)}
         if not self._constant:
             return []
-        return [(key, maps[0] if self._delay(key) == 1 else 0) for key, maps in self._maps.items()]
+        return [(key, maps[0] * (self._delay(key) == 1)) for key, maps in self._maps.items()]
 
     def arrived(self, key: tuple[int, int], steps: slice) -> NDArray[Any] | None:
         """The currents (S, H, W, C) that act in the step after each of some steps; None if they stay as they are."""

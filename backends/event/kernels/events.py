@@ -315,45 +315,52 @@ def list_window(
 
 
 @compiled
-def pack_spikes(spikes: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
-    """Write `np.packbits` of the map in the file's order.
+def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArray[np.uint8]) -> None:
+    """Write `np.packbits` of the map in the file's order, or some rows of it, whose bits fill whole bytes.
 
     Parameters
     ----------
-    spikes : (H, W, C) bool, C-contiguous
+    spikes : (rows, W, C) bool, C-contiguous
+    place : the first of these rows, and how many the map has
     packed : (⌈C·H·W/8⌉,) uint8, written — big-endian bits of (C, H, W) in C-order, pad bits zero
     """
-    height, width, channels = spikes.shape
-    pixels = height * width
+    _, width, channels = spikes.shape
+    first, pixels = place[0] * width, place[1] * width
     if pixels % 8 == 0:
-        pack_squares(spikes.reshape(-1), pixels, channels, packed)
+        pack_squares(spikes.reshape(-1), first, pixels, channels, packed)
     else:  # a byte may hold bits of two channels
         pack_one_by_one(spikes.reshape(-1), pixels, channels, packed)
 
 
 @njit(nogil=True)
-def pack_squares(flat: NDArray[np.bool_], pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
+def pack_squares(flat: NDArray[np.bool_], start: int, pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
     """Squares of 64 pixels by 64 channels, a word for each pixel, become a word for each channel.
 
     Where channels are few, a word holds as many pixels as fit, each 64 behind the one before.
+
+    Parameters
+    ----------
+    flat : (some pixels · C,) bool
+    start, pixels : number of the first of them, and how many the map has
     """
     square = np.empty(WORD, np.uint64)
+    some = len(flat) // channels
     pixels_of_word = max(1, WORD // channels)
-    for pixel in range(0, pixels, pixels_of_word * WORD):
+    for pixel in range(0, some, pixels_of_word * WORD):
         for first in range(0, channels, WORD):
             wide = min(WORD, channels - first)
             square[:] = 0
             for part in range(pixels_of_word):
                 begin = pixel + part * WORD
-                for i in range(min(WORD, pixels - begin)):
+                for i in range(min(WORD, some - begin)):
                     word = word_of(flat, (begin + i) * channels + first, wide)
                     square[i] |= word << np.uint64(part * wide)
             transpose(square)
             for part in range(pixels_of_word):
                 begin = pixel + part * WORD
-                size = min(WORD, pixels - begin) // 8
+                size = min(WORD, some - begin) // 8
                 for i in range(wide):
-                    place = ((first + i) * pixels + begin) // 8
+                    place = ((first + i) * pixels + start + begin) // 8
                     store_bits(square[part * wide + i], packed, place, size)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +25,7 @@ from .synapses import Room, WeightLayout, correlate, lay_out, positions_of, room
 from .tiles import AMX, HOW
 
 NONE = (1, 1)  # sides of no pooling
+LEAST = 1 << 22  # products a step of a part of a layer; where there are fewer, threads take longer to meet
 
 
 class Scratch(NamedTuple):
@@ -66,11 +69,32 @@ class Synapses(NamedTuple):
     ----------
     weights : for the spikes behind maximum pooling
     spike_pool, current_pool : (y, x) of the maximum pooling of spikes and of currents; (1, 1) for none
+    rows : the first row of its sources that it sees, and the one behind the last
     """
 
     weights: WeightLayout
     spike_pool: tuple[int, int]
     current_pool: tuple[int, int]
+    rows: tuple[int, int]
+
+    def part(self, first: int, last: int) -> Synapses:
+        """Those of some rows of the layer's neurons; the weights are shared."""
+        pools = self.spike_pool[0] * self.weights.pool[0]
+        weights, (stride, _), (padding, beside) = self.weights, self.weights.stride, self.weights.padding
+        first, last = first * self.current_pool[0], last * self.current_pool[0]
+        behind = (last - 1) * stride - padding + weights.weights.shape[2]
+        top, bottom = (min(max(0, pools * row), self.rows[1]) for row in (first * stride - padding, behind))
+        everything = weights.everything[first:last]
+        share = (last - first) / max(1, len(weights.everything))
+        costs = Costs(*(share * cost for cost in weights.products.costs))
+        return self._replace(
+            weights=weights._replace(
+                padding=(max(0, padding - first * stride), beside),
+                everything=everything,
+                products=weights.products._replace(costs=costs),
+            ),
+            rows=(top, bottom),
+        )
 
 
 class LayerKernel:
@@ -96,7 +120,7 @@ class LayerKernel:
         self.synapses = [_laid_out(each, shape, costs) for each, shape in zip(inputs, shapes, strict=True)]
         self.plain = self.signs == [[1]]
         outputs, rows, columns = layer.output_shape(shapes[0])
-        self.output_shape = rows, columns, outputs
+        self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
         of_pixels = PIXEL_LIMIT if any(source.layer == "input" for source in layer.first.sources) else 1
         self.dynamics = dynamics_of(neuron, layer.more, layer.largest_current * of_pixels)
         self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32  # of currents, membranes
@@ -106,6 +130,26 @@ class LayerKernel:
         """The weights that multiply the spikes of the first input, which has synapses."""
         assert self.synapses[0] is not None
         return self.synapses[0].weights.products
+
+    def parts(self, most: int) -> list[LayerKernel]:
+        """Kernels of some rows each, up to `most`, which threads may run at the same time.
+
+        Their bits share no byte, and there are so few that they are worth it.
+        """
+        height, width, outputs = self.output_shape
+        rows = 8 // math.gcd(8, width)  # whose bits fill whole bytes
+        if height % rows:
+            return [self]
+        taps = sum(math.prod(each.weights.weights.shape[1:4]) for each in self.synapses if each)
+        count = max(1, min(most, height // rows, height * width * outputs * taps // LEAST))
+        bounds = [height // rows * number // count * rows for number in range(count + 1)]
+        return [self._part(first, last) for first, last in pairwise(bounds)]
+
+    def _part(self, first: int, last: int) -> LayerKernel:
+        part = copy(self)
+        part.output_shape, part.rows = (last - first, *self.output_shape[1:]), slice(first, last)
+        part.synapses = [each and each.part(first, last) for each in self.synapses]
+        return part
 
     def rest(self) -> State:
         """The state before a sample begins."""
@@ -120,7 +164,8 @@ class LayerKernel:
         )
 
     def _scratch(self, synapses: Synapses, shape: Shape, *, several: bool) -> Scratch:
-        channels, height, width = _pooled(shape, synapses.spike_pool)
+        top, bottom = synapses.rows
+        channels, height, width = _pooled((shape[0], bottom - top, shape[2]), synapses.spike_pool)
         rows, columns, outputs = self.output_shape
         (y, x), nothing = synapses.current_pool, (0, 0, 0)
         unpooled = rows * y, columns * x, outputs
@@ -136,10 +181,11 @@ class LayerKernel:
 
         Parameters
         ----------
-        fired : (H', W', C') bool, written — their spikes
+        fired : (H', W', C') bool, written — their spikes, or those of :attr:`rows`
         packed : (⌈C'·H'·W'/8⌉,) uint8, written — the same as bits in the file's order
         """
-        advance(t, self.dynamics, state.current, state.membrane, state.synaptic, fired, packed)
+        place = self.rows.start, self.height
+        advance(t, self.dynamics, state.current, state.membrane, state.synaptic, fired, place, packed)
 
     def add(self, arrived: Sequence[NDArray[Any] | None], state: State) -> None:
         """Set `state.current` to the currents that spikes cause in the next step.
@@ -157,11 +203,12 @@ class LayerKernel:
             if spikes[0] is None:
                 continue
             if spikes[0].dtype != np.bool_:
-                current[:] = spikes[0]
+                current[:] = spikes[0][self.rows]
                 continue
             for number, (sign, fired) in enumerate(zip(signs, spikes, strict=True)):
                 if synapses is None:
-                    add_signed(fired, number > 0, sign, current)
+                    assert fired is not None  # where the first source is not
+                    add_signed(fired[self.rows], number > 0, sign, current)
                 else:
                     add(fired, synapses, scratch, number > 0, sign, current)
             if synapses and scratch and synapses.current_pool != (1, 1):
@@ -182,17 +229,17 @@ class LayerKernel:
         start : number of the first of them
         arrived : (S, …) of each source — see :meth:`add`; spikes may share memory with `fired`
         state : of the step before, advanced
-        fired : (S, H', W', C') bool, written — the layer's spikes
+        fired : (S, H', W', C') bool, of which :attr:`rows` are written — the layer's spikes
         packed : (S, ⌈C'·H'·W'/8⌉) uint8, written — the same as bits in the file's order
         """
         channels, height, width = self.shapes[0]
         spikes = np.empty((0, height, width, channels), np.bool_) if arrived[0] is None else arrived[0]
         if self.plain and self.synapses[0] and spikes.dtype == np.bool_:
-            maps = state.current, state.membrane, state.synaptic
-            run_steps(start, spikes, self.synapses[0], self.dynamics, *maps, state.scratch[0], fired, packed)
+            maps, place = (state.current, state.membrane, state.synaptic), (self.rows.start, self.height)
+            run_steps(start, spikes, self.synapses[0], self.dynamics, *maps, state.scratch[0], fired, place, packed)
             return
         for i in range(len(fired)):
-            self.advance(start + i, state, fired[i], packed[i])
+            self.advance(start + i, state, fired[i, self.rows], packed[i])
             self.add([None if each is None else each[i] for each in arrived], state)
 
 
@@ -213,7 +260,7 @@ def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> Synapses | None
         positions = positions_of(sides, kernel.shape[2:], weights.stride, weights.padding)
         costs = costs_of(weights.products, weights.weights, math.prod(before), sides, positions, LayerKernel)
     weights = weights._replace(products=weights.products._replace(costs=costs))
-    return Synapses(weights, spikes, pair(each.current_pool))
+    return Synapses(weights, spikes, pair(each.current_pool), (0, shape[1]))
 
 
 def _pooled(shape: Shape, pool: Sides) -> Shape:
@@ -229,13 +276,17 @@ def advance(
     membrane: NDArray[Any],
     synaptic: NDArray[Any],
     fired: NDArray[np.bool_],
+    place: tuple[int, int],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`LayerKernel.advance`, compiled; `current`, `membrane` and `synaptic` are those of :class:`State`."""
+    """:meth:`LayerKernel.advance`, compiled; `current`, `membrane` and `synaptic` are those of :class:`State`.
+
+    See :func:`~.events.pack_spikes` for `place`.
+    """
     channels = dynamics.neurons.gain.shape[1]
     currents, membranes = current.reshape(len(current), -1, channels), membrane.reshape(-1, channels)
     update(t, dynamics, currents, membranes, synaptic.reshape(-1, channels), fired.reshape(-1, channels))
-    pack_spikes(fired, packed)
+    pack_spikes(fired, place, packed)
 
 
 @compiled
@@ -275,6 +326,7 @@ def add(
     current : (H', W', C') int32 or float32, written where its input has no pooling of currents
     """
     target = scratch.unpooled if synapses.current_pool != (1, 1) else current
+    spikes = spikes[synapses.rows[0] : synapses.rows[1]]
     if not any_fired(spikes):
         if not further:
             target[:] = 0
@@ -314,9 +366,13 @@ def run_steps(
     synaptic: NDArray[Any],
     scratch: Scratch,
     fired: NDArray[np.bool_],
+    place: tuple[int, int],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`LayerKernel.run` of one source of sign 1, compiled; `arrived` holds no steps of a constant current."""
+    """:meth:`LayerKernel.run` of one source of sign 1, compiled; `arrived` holds no steps of a constant current.
+
+    See :func:`~.events.pack_spikes` for `place`.
+    """
     for first in range(0, len(fired), STEPS):
         last = min(first + STEPS, len(fired))
         if len(arrived) and steps_multiplied(
@@ -329,11 +385,13 @@ def run_steps(
             synaptic,
             scratch,
             fired[first:last],
+            place,
             packed[first:last],
         ):
             continue
         for i in range(first, last):
-            advance(start + i, dynamics, current, membrane, synaptic, fired[i], packed[i])
+            mine = fired[i, place[0] : place[0] + len(membrane)]
+            advance(start + i, dynamics, current, membrane, synaptic, mine, place, packed[i])
             if len(arrived):
                 add(arrived[i], synapses, scratch, False, 1, current[0])
                 if synapses.current_pool != (1, 1):
@@ -359,6 +417,7 @@ def _steps_multiplied(
     synaptic: Any,
     scratch: Any,
     fired: Any,
+    place: Any,
     packed: Any,
 ) -> Any:
     def never(
@@ -371,6 +430,7 @@ def _steps_multiplied(
         synaptic: Any,
         scratch: Any,
         fired: Any,
+        place: Any,
         packed: Any,
     ) -> bool:
         return False
@@ -385,41 +445,48 @@ def _steps_multiplied(
         synaptic: Any,
         scratch: Any,
         fired: Any,
+        place: Any,
         packed: Any,
     ) -> bool:
         weights, products, steps = synapses.weights, synapses.weights.products, len(fired)
         if not len(products.weights) or synapses.current_pool != (1, 1):
             return False
-        count = 0
+        (top, bottom), few = synapses.rows, products.costs.steps - steps * products.costs.pixels
+        fires = silent = 0
         for i in range(steps):
-            count += count_spikes(arrived[i])
-        if min(count, arrived.size - count) + steps * products.costs.pixels <= products.costs.steps:
+            count = count_spikes(arrived[i, top:bottom])
+            fires, silent = fires + count, silent + arrived[i, top:bottom].size - count
+            if min(fires, silent) > few:
+                break
+        else:
             return False
         room = scratch.room.products
         for i in range(steps):
+            seen = arrived[i, top:bottom]
             if synapses.spike_pool != (1, 1):
-                pool_spikes(arrived[i], synapses.spike_pool, scratch.pooled)
+                pool_spikes(seen, synapses.spike_pool, scratch.pooled)
                 count_pooled(scratch.pooled, weights.pool, weights.padding, room.counts[i])
             else:
-                count_pooled(arrived[i], weights.pool, weights.padding, room.counts[i])
+                count_pooled(seen, weights.pool, weights.padding, room.counts[i])
         rows, columns, channels = membrane.shape
         at_once = rows_at_once(STEPS, columns * products.weights.shape[0] * products.weights.shape[3], rows)
         before, membranes = current.reshape(-1, channels), membrane.reshape(-1, channels)
-        driven, spikes = synaptic.reshape(-1, channels), fired.reshape(steps, -1, channels)
+        driven, spikes, above = synaptic.reshape(-1, channels), fired.reshape(steps, -1, channels), place[0] * columns
         for row in range(0, rows, at_once):
             some = min(at_once, rows - row)
             sums = multiply_rows_of_steps(products, weights.stride, room, steps, row, (some, columns))
             first, last = row * columns, (row + some) * columns
             here = membranes[first:last], driven[first:last]
             arriving = before[first:last].reshape(1, -1, channels)
-            update(start, dynamics, arriving, here[0], here[1], spikes[0, first:last])
+            update(start, dynamics, arriving, here[0], here[1], spikes[0, above + first : above + last])
             for i in range(1, steps):
-                update(start + i, dynamics, sums[i - 1 : i], here[0], here[1], spikes[i, first:last])
+                mine = spikes[i, above + first : above + last]
+                update(start + i, dynamics, sums[i - 1 : i], here[0], here[1], mine)
             for position in range(first, last):  # a slice would compile how to tell of its shape
                 for channel in range(channels):
                     before[position, channel] = sums[steps - 1, position - first, channel]
         for i in range(steps):
-            pack_spikes(fired[i], packed[i])
+            pack_spikes(fired[i, place[0] : place[0] + rows], place, packed[i])
         return True
 
     return multiply if HOW is AMX and current.dtype == types.int32 else never

@@ -16,7 +16,6 @@ from backends.network import CURRENT_LIMIT, MEMBRANE_LIMIT, FixedLIF, Input, Spi
 
 from .compiled import compiled
 
-
 TOWARD_ZERO, TO_NEAREST = np.int32(0), np.int32(1)  # as LLVM numbers them
 EXACT = 1 << 24  # float32 holds all integers up to it
 
@@ -46,7 +45,7 @@ class NeuronConstants(NamedTuple):
 
 
 class Currents(NamedTuple):
-    """How the currents of a layer's K inputs become `i[t]`; dtypes as in :class:`NeuronConstants`.
+    """How the currents of a layer's K inputs become `i[t]`: float32, or float64 for integers.
 
     Parameters
     ----------
@@ -275,7 +274,7 @@ def step(
     gain, bias = neurons.gain[(t - 1) % len(neurons.gain)], neurons.bias[(t - 1) % len(neurons.bias)]
     kept, kept_after, subtracted, above = neurons.kept, neurons.kept_after, neurons.subtracted, neurons.fires_above
     if neurons.narrow:
-        set_rounding(TOWARD_ZERO)  # type: ignore[call-arg]
+        set_rounding(TOWARD_ZERO)
         same_kept, same_kept_after, same_subtracted, same_above = kept[0], kept_after[0], subtracted[0], above[0]
         for position in range(membrane.shape[0]):
             for channel in range(membrane.shape[1]):
@@ -291,7 +290,7 @@ def step(
                 )
                 membrane[position, channel] = v
                 spikes[position, channel] = v > same_above
-        set_rounding(TO_NEAREST)  # type: ignore[call-arg]
+        set_rounding(TO_NEAREST)
     else:
         for position in range(membrane.shape[0]):
             for channel in range(membrane.shape[1]):

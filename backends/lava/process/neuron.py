@@ -79,7 +79,8 @@ class LIFNeuronsModel(PyLoihiProcessModel):
         for number, current in enumerate(self.currents):
             current[:] = getattr(self, f"a_in_{number}").recv()
         state = self.currents, self.membrane, self.synaptic
-        advance(t, self.dynamics, *state, self.spikes, self.bits[t % MESSAGE_STEPS])
+        whole = 0, len(self.spikes)
+        advance(t, self.dynamics, *state, self.spikes, whole, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.spikes)
         if self.graded:
             self.p_out.send(self.graded.step(t, self.spikes))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -39,25 +40,34 @@ def make_layer(weight: NDArray[np.int8], rng: np.random.Generator, **geometry: A
     return Layer("layer", weight, FixedLIF(400, 12, gain, bias), **geometry)
 
 
-def advanced(layer: Layer, spikes: NDArray[np.bool_], costs: Any, start: int) -> list[NDArray[Any]]:
-    """All that a layer leaves behind after (S, C, H, W) spikes, beginning at some step from the same state."""
+def advanced(layer: Layer, spikes: NDArray[np.bool_], costs: Any, start: int, most: int = 1) -> list[NDArray[Any]]:
+    """All that a layer, or so many parts of it, leave behind after (S, C, H, W) spikes, from the same state on."""
     kernel, rng = LayerKernel(layer, spikes.shape[1:], costs=costs), np.random.default_rng(1)
-    state = kernel.rest()
-    state.current[:] = rng.integers(-9000, 9000, state.current.shape)
-    state.membrane[:] = rng.integers(-9000, 9000, state.membrane.shape)
+    before = rng.integers(-9000, 9000, (2, *kernel.output_shape))
     fired = np.ones((len(spikes), *kernel.output_shape), np.bool_)
     packed = np.full((len(spikes), -(-fired[0].size // 8)), 255, np.uint8)
-    kernel.run(start, [np.ascontiguousarray(spikes.transpose(0, 2, 3, 1))], state, fired, packed)
-    return [fired, packed, state.membrane, state.current[0]]
+    states = []
+    for part in kernel.parts(most):
+        states.append(state := part.rest())
+        state.current[0], state.membrane[:] = before[:, part.rows]
+        part.run(start, [np.ascontiguousarray(spikes.transpose(0, 2, 3, 1))], state, fired, packed)
+    left = ([each.membrane for each in states], [each.current[0] for each in states])
+    return [fired, packed, *map(np.concatenate, left)]
 
 
 @st.composite
-def layers(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
-    """A layer of weights of any size, and (S, C, H, W) spikes before it."""
+def layers(draw: st.DrawFn, divisible: bool = False) -> tuple[Layer, NDArray[np.bool_]]:
+    """A layer of weights of any size, and (S, C, H, W) spikes before it; mostly one that has parts, if `divisible`."""
     pool, stride, padding = (draw(st.integers(*limits)) for limits in ((1, 3), (1, 3), (0, 2)))
     rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     height = draw(st.integers(max(1, rows - 2 * padding), 6))
     width = draw(st.integers(max(1, columns - 2 * padding), 40))
+    if divisible:
+        positions = draw(st.sampled_from((2, 4, 6))), draw(st.sampled_from((4, 8, 16)))
+        height, width = (
+            max(1, (count - 1) * stride + taps - 2 * padding)
+            for count, taps in zip(positions, (rows, columns), strict=True)
+        )
     channels, outputs = draw(st.sampled_from((1, 3, 20, 64, 70))), draw(st.sampled_from((1, 16, 31, 32, 33, 70)))
     steps, density = draw(st.sampled_from((1, 2, 15, 16, 17, 35))), draw(st.sampled_from((0.02, 0.3, 1.0)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
@@ -76,6 +86,23 @@ def test_multiplied_steps_are_added_ones(drawn: tuple[Layer, NDArray[np.bool_]],
     for one, other in zip(multiplied, added, strict=True):
         assert np.array_equal(one, other)
     assert np.array_equal(multiplied[-1], layer_current(layer, spikes[-1]).transpose(1, 2, 0))
+
+
+@given(layers(divisible=True), st.integers(2, 4), st.sampled_from((ALWAYS, NEVER)), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_parts_of_a_layer_are_the_whole(
+    drawn: tuple[Layer, NDArray[np.bool_]], most: int, costs: Any, pooled: bool
+) -> None:
+    layer, spikes = drawn
+    _, rows, columns = layer.output_shape(spikes.shape[1:])
+    if pooled and rows % 2 == columns % 2 == 0:
+        layer = replace(layer, current_pool=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backends.event.kernels.layer.LEAST", 1)
+        assume(len(LayerKernel(layer, spikes.shape[1:], costs=costs).parts(most)) > 1)
+        parts, whole = (advanced(layer, spikes, costs, 0, count) for count in (most, 1))
+    for one, other in zip(parts, whole, strict=True):
+        assert np.array_equal(one, other)
 
 
 @tiled

@@ -44,7 +44,8 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_threads_that_share_a_sample_change_nothing(
     build: Callable[[np.random.Generator], Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.event.backend.PARALLEL_CHUNK", 2)
+    monkeypatch.setattr("backends.event.backend.CHUNK", 2)
+    monkeypatch.setattr("backends.event.kernels.layer.LEAST", 1)
     network = quantise(build(np.random.default_rng(5)))
     inputs = samples(np.random.default_rng(6), network)
     first = inputs[..., :1, :, :, :]
@@ -63,7 +64,8 @@ def test_an_error_in_a_shared_sample_is_raised(monkeypatch: pytest.MonkeyPatch) 
 
     whole = LayerKernel.run
     monkeypatch.setattr(LayerKernel, "run", run)
-    monkeypatch.setattr("backends.event.backend.PARALLEL_CHUNK", 2)
+    monkeypatch.setattr("backends.event.backend.CHUNK", 2)
+    monkeypatch.setattr("backends.event.kernels.layer.LEAST", 1)
     network = odd_sizes(np.random.default_rng(5))
     inputs = samples(np.random.default_rng(6), network)[:, :1]
     with pytest.raises(MemoryError, match="no room for conv2"):

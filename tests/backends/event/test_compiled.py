@@ -28,8 +28,8 @@ def test_a_change_in_one_file_reaches_the_functions_of_the_others(tmp_path: Path
     assert _run(tmp_path) == "[False, True, True, True]"
     neurons = tmp_path / "backends" / "event" / "kernels" / "neurons.py"
     text = neurons.read_text(encoding="utf-8")
-    assert text.count("= v > limit") == 1
-    neurons.write_text(text.replace("= v > limit", "= v < limit"), encoding="utf-8")
+    assert text.count("= v > same_above") == 1
+    neurons.write_text(text.replace("= v > same_above", "= v < same_above"), encoding="utf-8")
     assert _run(tmp_path) == "[False, False, False, False]"  # run_steps is in layer.py, which has not changed
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from backends.event.backend import EventBackend
 from backends.event.kernels.layer import LayerKernel
-from backends.event.progress import Progress
 from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
 from recordings.raster.batch import joined
 from tests.backends.graphs import graphs
@@ -62,7 +61,9 @@ def test_threads_change_nothing(network: Network, threads: int) -> None:
     alone = joined(list(EventBackend(1).run(network, [spikes], 3)))
     backend = EventBackend(threads)
     together = joined(list(backend.run(network, [spikes], 3)))
-    shared = joined([batch for one in range(3) for batch in backend.run(network, [spikes[:, one : one + 1]], 1)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backends.event.kernels.layer.LEAST", 1)
+        shared = joined([batch for one in range(3) for batch in backend.run(network, [spikes[:, one : one + 1]], 1)])
     for found in (together, shared):
         assert all(np.array_equal(alone.spikes[name], found.spikes[name]) for name in network.raster_names)
         assert np.array_equal(alone.readout, found.readout)
@@ -77,13 +78,3 @@ def test_a_constant_current_beside_recurrent_weights_by_hand() -> None:
     # v = 1 at t = 1, and 1 - 1 + 1 = 1 at t = 2. The spike of t = 1 arrives at t = 3: v = 1 - 1 + 1 - 1 = 0; that of
     # t = 2 at t = 4: v = 0 + 1 - 1 = 0; then nothing arrives: 1, 1.
     assert np.unpackbits(batch.spikes["rec"][0], axis=1)[:, 0].tolist() == [0, 1, 1, 0, 0, 1, 1]
-
-
-def test_a_layer_waits_for_all_that_it_reads() -> None:
-    """Layers 0, 1 and 2, of which the last reads both: it comes once both have done the chunk."""
-    progress = Progress(1, [set(), set(), {0, 1}])
-    assert [progress.begin(), progress.begin()] == [(0, 0), (0, 1)]
-    progress.end(1)
-    progress.end(0)
-    assert progress.begin() == (0, 2)
-    assert progress.begin() is None

@@ -92,7 +92,7 @@ def test_the_window_of_a_kernel_by_hand() -> None:
 def test_packed_as_the_file_wants_it(height: int, width: int, channels: int, seed: int) -> None:
     spikes = np.random.default_rng(seed).random((height, width, channels)) < 0.3
     packed = np.full(-(-spikes.size // 8), 255, np.uint8)
-    pack_spikes(spikes, packed)
+    pack_spikes(spikes, (0, len(spikes)), packed)
     assert np.array_equal(packed, np.packbits(spikes.transpose(2, 0, 1)))
     unpacked = np.ones((2, *spikes.shape), np.bool_)
     unpack_spikes(np.stack([packed, packed]), unpacked)
