@@ -127,7 +127,8 @@ def product_room(
     inputs = -(-channels // GROUP) * GROUP
     counts = aligned(np.zeros(math.prod(sides) * inputs + BEYOND, np.uint8))[:-BEYOND].reshape(*sides, inputs)
     row = positions[1] * blocks * lanes  # of sums
-    sums = STEPS * rows_at_once(STEPS, row, positions[0]) * row if HOW is AMX else HOW.tiles[lanes] * lanes
+    held = max(steps * rows_at_once(steps, row, positions[0]) for steps in (1, STEPS)) * row
+    sums = held if HOW is AMX else HOW.tiles[lanes] * lanes
     return ProductRoom(counts, aligned(np.zeros(sums, np.int32)))
 
 

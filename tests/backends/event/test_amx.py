@@ -88,6 +88,17 @@ def test_multiplied_steps_are_added_ones(drawn: tuple[Layer, NDArray[np.bool_]],
     assert np.array_equal(multiplied[-1], layer_current(layer, spikes[-1]).transpose(1, 2, 0))
 
 
+def test_a_single_step_has_room_for_as_many_rows_as_it_computes_at_a_time() -> None:
+    """18 rows of 56 · 64 sums, where 16 steps of one row are fewer."""
+    rng = np.random.default_rng(0)
+    layer = make_layer(rng.integers(-WEIGHT_LIMIT, WEIGHT_LIMIT, (64, 1, 1, 1)).astype(np.int8), rng)
+    spikes = rng.random((1, 20, 56)) < 0.5
+    kernel = LayerKernel(layer, spikes.shape, costs=ALWAYS)
+    state = kernel.rest()
+    kernel.add([spikes.transpose(1, 2, 0)], state)
+    assert np.array_equal(state.current[0], layer_current(layer, spikes).transpose(1, 2, 0))
+
+
 @given(layers(divisible=True), st.integers(2, 4), st.sampled_from((ALWAYS, NEVER)), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_parts_of_a_layer_are_the_whole(
