@@ -1,8 +1,8 @@
 """Products of tiles of bytes, in registers of their own: what :mod:`.products` does with AMX.
 
 A tile of counts has 16 rows, steps or neighbouring pixels, of 64 inputs; a tile of weights 64 inputs of 16 outputs. An
-instruction adds their 16 · 16 · 64 products to a tile of int32 sums, exactly. Two tiles of either kind are loaded for
-four products.
+instruction adds their 16 · 16 · 64 products to a tile of int32 sums, exactly. Two tiles of counts, and two of weights,
+or one where outputs are few, are loaded for four products, or two.
 
 Tiles belong to a thread, and hold nothing outside of :func:`multiply_tiles`: it configures them and releases them.
 """

@@ -46,7 +46,7 @@ class Seconds(NamedTuple):
     row : adding a row of weights
     pixel : adding at a position, for each block of outputs, spikes or not
     neuron : counting its spikes, and whatever else products take beside themselves
-    product : an instruction, or four of AMX and the loads for them
+    product : an instruction, or all of AMX for two tiles of counts, and the loads for them
     """
 
     row: float
