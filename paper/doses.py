@@ -20,25 +20,25 @@ Intervals are over trainings and images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paper.measures.inference import bootstrap_over_networks, p_value
+from paper.measures.inference import bootstrap_over_networks
 from paper.measures.over_time import spike_rate
-from paper.measures.tables import groups, measured, measured_over_steps, rows
+from paper.measures.tables import by_training, groups, measured, measured_over_steps, rows, summary_over_trainings
 from pipeline.config import Config
 from pipeline.drawing.curves import CurveOptions, draw_curves
 from pipeline.images.samples import choose_samples
-from pipeline.measures.statistics import Estimate
 from pipeline.networks.checkpoint import Checkpoint
 from pipeline.networks.train.images import steps_per_epoch
 from recordings.errors import InputError
 from recordings.raster.reader import RasterReader
 
-from .common.claims import Claim, verdict, with_interval
+from .common.claims import Claim, compared_over_trainings, with_interval
 from .common.dosed import PAPER, Treatment, decay_of, dosed
 from .common.images import prepare
 from .common.result import Result
@@ -59,10 +59,12 @@ def run(setup: Setup) -> Result:
     if doses[0] < 0:
         raise InputError(f"doses.doses: got {doses[0]:g}, expected numbers ≥ 0")
     found = pd.concat(list(measurements(setup, doses)))
-    table = over_trainings(found)
+    found = found[["image", *ABOUT, "training", "measure", "layer", "step", "value"]]
+    table = summary_over_trainings(found)
     draw(setup, table)
     claims = [*silence_claims(found), *price_claims(found, doses), *burst_claims(found)]
-    return Result("Decay of BNTT's gains, dose by dose", table, claims, notes(setup, found))
+    every = found[found["measure"] != RATE]  # step by step they would fill megabytes
+    return Result("Decay of BNTT's gains, dose by dose", table, claims, notes(setup, found), every, networks={})
 
 
 def treatments(setup: Setup, doses: list[float]) -> list[Treatment]:
@@ -91,20 +93,22 @@ def training_config(setup: Setup, seed: int) -> Config:
 
 def measurements(setup: Setup, doses: list[float]) -> Iterator[pd.DataFrame]:
     """Training by training, so that all doses of the first come first."""
-    section = setup.config.doses
-    for training in range(section.trainings):
-        config = training_config(setup, training)
-        then = section.training.model_copy(update={"seed": section.training.seed + training})
+    for training in range(setup.config.doses.trainings):
         for each in treatments(setup, doses):
-            checkpoint = dosed(setup, config, then, each)
-            yield measure(setup, checkpoint).assign(**{name: getattr(each, name) for name in ABOUT}, training=training)
+            found = measure(setup, treated(setup, training, each))
+            yield found.assign(**{name: getattr(each, name) for name in ABOUT}, training=training)
+
+
+def treated(setup: Setup, training: int, treatment: Treatment) -> Checkpoint:
+    """The network of one training that got a treatment."""
+    then = setup.config.doses.training
+    then = then.model_copy(update={"seed": then.seed + training})
+    return dosed(setup, training_config(setup, training), then, treatment)
 
 
 def measure(setup: Setup, checkpoint: Checkpoint) -> pd.DataFrame:
     """What one network does on the validation images: image, measure, layer, step, value."""
-    data, section = setup.config.data, setup.config.doses
-    chosen = choose_samples(data.source, checkpoint, section.images, setup.settings.seed, data.download)
-    with RasterReader(setup.recording(checkpoint.network, prepare(chosen))) as raster:
+    with RasterReader(recorded(setup, checkpoint)) as raster:
         parts = [measured(raster.predictions == raster.samples.label, measure=RIGHT, layer="", step="")]
         spent = np.zeros(raster.n_samples)
         for layer in raster.layers:
@@ -114,6 +118,13 @@ def measure(setup: Setup, checkpoint: Checkpoint) -> pd.DataFrame:
             spent += counts[:, :matter].sum(axis=1)
             parts += of_layer(spike_rate(counts, layer.neurons), layer.name, layer.number, matter)
     return pd.concat([*parts, measured(spent, measure=SPIKES, layer="", step="")])
+
+
+def recorded(setup: Setup, checkpoint: Checkpoint) -> Path:
+    """A recording of the validation images."""
+    data, images = setup.config.data, setup.config.doses.images
+    chosen = choose_samples(data.source, checkpoint, images, setup.settings.seed, data.download)
+    return setup.recording(checkpoint.network, prepare(chosen))
 
 
 def of_layer(rates: NDArray[np.float64], layer: str, arrival: int, matter: int) -> list[pd.DataFrame]:
@@ -133,41 +144,17 @@ def of_layer(rates: NDArray[np.float64], layer: str, arrival: int, matter: int) 
     return [over_steps, *(measured(each, measure=name, layer=layer, step="") for name, each in values.items())]
 
 
-def by_training(found: pd.DataFrame) -> NDArray[np.float64]:
-    """(K, N): a row per training, a column per image."""
-    return found.pivot(index="training", columns="image", values="value").to_numpy(np.float64)
-
-
-def over_trainings(found: pd.DataFrame) -> pd.DataFrame:
-    """Every condition with its mean and interval over trainings and images, and the number of trainings."""
-    by = [*ABOUT, "measure", "layer", "step"]
-    estimates = []
-    for condition, each in groups(found, by):
-        values = by_training(each)
-        estimates.append((*condition, len(values), *bootstrap_over_networks(values)))
-    return pd.DataFrame(estimates, columns=[*by, "trainings", *Estimate._fields])
-
-
 def alike(found: pd.DataFrame, dose: float, **conditions: object) -> pd.DataFrame:
     """The rows of a dose, of those treatments that differ in the dose alone: the first in the table."""
     of_dose = rows(found, dose=dose, gradients="none", **conditions)
     return rows(of_dose, rate=of_dose["rate"].iloc[0])
 
 
-def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame]) -> Claim:
-    """The claim that the first of two conditions has the larger values; a test over trainings and images."""
-    first, second = (by_training(each) for each in conditions.values())
-    gain = bootstrap_over_networks(first - second)
-    means = ", ".join(f"{name} {each.mean():.3g}" for name, each in zip(conditions, (first, second), strict=True))
-    ours = f"{means}; {' − '.join(conditions)}: {with_interval(gain)}"
-    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain, len(first)))
-
-
 def silence_claims(found: pd.DataFrame) -> list[Claim]:
     """Layer by layer, the paper's dose silences early and late steps."""
     layers = [layer for layer in found["layer"].unique() if layer]
     return [
-        compared(
+        compared_over_trainings(
             f"{layer}: share of {when} at the paper's dose",
             paper,
             {f"dose {dose:g}": alike(found, dose, measure=when, layer=layer) for dose in (ONE, 0.0)},
@@ -180,7 +167,7 @@ def silence_claims(found: pd.DataFrame) -> list[Claim]:
 def price_claims(found: pd.DataFrame, doses: list[float]) -> list[Claim]:
     """What each dose saves in spikes and costs in accuracy, against none."""
     return [
-        compared(
+        compared_over_trainings(
             f"{measure} without decay, against dose {dose:g}",
             "–",
             {f"dose {each:g}": alike(found, each, measure=measure) for each in (0.0, dose)},
@@ -194,13 +181,15 @@ def burst_claims(found: pd.DataFrame) -> list[Claim]:
     """At the paper's dose the rate jumps at steps that are too late, and does so less where their gains decay, too."""
     claims = []
     for layer in rows(found, measure=BURST)["layer"].unique():
-        skipped = alike(found, ONE, measure=BURST, layer=layer)
-        zero = rows(found, dose=ONE, gradients="zero", measure=BURST, layer=layer)
-        for what, each in (("no gradients", skipped), ("gradients of zero", zero)):
-            nothing = each.assign(value=0.0)
-            claims.append(compared(f"{layer}: late burst with {what}", "–", {"too late − late": each, "none": nothing}))
-        both = {"no gradients": skipped, "gradients of zero": zero}
-        claims.append(compared(f"{layer}: late burst with no gradients, against gradients of zero", "–", both))
+        both = {
+            "no gradients": alike(found, ONE, measure=BURST, layer=layer),
+            "gradients of zero": rows(found, dose=ONE, gradients="zero", measure=BURST, layer=layer),
+        }
+        for what, each in both.items():
+            against = {"too late − late": each, "none": each.assign(value=0.0)}
+            claims.append(compared_over_trainings(f"{layer}: late burst with {what}", "–", against))
+        what = f"{layer}: late burst with no gradients, against gradients of zero"
+        claims.append(compared_over_trainings(what, "–", both))
     return claims
 
 

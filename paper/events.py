@@ -74,7 +74,9 @@ def run(setup: Setup) -> Result:
         f"{len(recordings)} recordings, {right:.0%} of them recognised. γ = {settings.gamma:g} unless said otherwise.",
         *(note_on_gamma(measure, rows(by_gamma, measure=measure + AGAINST_COUNT)) for measure in MEASURES),
     ]
-    return Result("Does time matter where time exists? Recordings of events", table, claims, notes, means)
+    every = means.assign(gamma=gamma, step="all")[["image", "measure", "layer", "map", "gamma", "step", "value"]]
+    title, measured_on = "Does time matter where time exists? Recordings of events", checkpoint.network.sha256
+    return Result(title, table, claims, notes, every, networks={"surrogate": measured_on})
 
 
 def maps_of(setup: Setup, raster: RasterReader, layer: str, sample: int) -> dict[str, Maps]:

@@ -27,6 +27,7 @@ EXPERIMENTS = {
     "faithfulness": "beyond the paper: insertion and deletion of the pixels a map points at",
     "rivals": "beyond the paper: relevance, its rivals, and maps without a class, by deletion of spikes and pixels",
     "rivals_events": "beyond the paper: the same on recordings of events",
+    "rivals_trainings": "beyond the paper: relevance against SAM in several trainings of a small network",
     "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
     "events": "beyond the paper: does the kernel matter where time exists, on recordings of events?",
     "timing": "beyond the paper: does timing say more than counts, where the classes have equal counts?",
@@ -50,13 +51,14 @@ def run_experiment(name: str, setup: Setup, command: str) -> Result:
     result = importlib.import_module(f".{name}", __package__).run(setup)
     seconds = time.perf_counter() - begun
     result = replace(result, claims=over_family(result.claims))
+    digests = setup.networks.digests if result.networks is None else result.networks
     about = {
         "images": result.samples or setup.images.name,
         "seed": str(setup.settings.seed),
         "command": command,
         "seconds": f"{seconds:.0f}",
         "seconds before": f"{sum(setup.cache.found.values()):.0f}",
-        **{f"network, {network}": digest for network, digest in setup.networks.digests.items()},
+        **{f"network, {network}": digest for network, digest in digests.items()},
     }
     write_result(name, result, about, setup.out)
     save_config(setup.config, setup.out / "config.toml")

@@ -12,15 +12,18 @@ image, points at the object nine times in ten. So maps are also measured under c
 Measures: pointing game, energy in the object, IoU above half the maximum, IoU of as many pixels as the object has
 (:mod:`pipeline.measures.localisation`), of maps summed over the steps whose spikes can still change the answer. Claims
 rest on the first and the last, in which a sharper map gains nothing (spikes squared have more energy in the object than
-spikes). Differences are paired over images. On canvases the converted network is given 128 steps, which takes a quarter
-of the time, and its accuracy there is in the table. Some subsets of the images are also scored by themselves. Under
-every condition: the images that the network gets right. Under the condition "as is" also halves of the images: those
-with a smaller or a larger object, and those with an object nearer to or farther from the centre.
+spikes). Differences are paired over images. Two sentences of the paper are read as claims about images as they are:
+surrogate-trained networks have the more interpretable maps (§ 5.3), and deep layers show the whole object (§ 5.4).
+
+On canvases the converted network is given 128 steps, which takes a quarter of the time, and its accuracy there is in
+the table. Some subsets of the images are also scored by themselves. Under every condition: the images that the network
+gets right. Under the condition "as is" also halves of the images: those with a smaller or a larger object, and those
+with an object nearer to or farther from the centre.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +39,7 @@ from pipeline.measures.statistics import Estimate
 from recordings.raster.reader import RasterReader
 
 from .common.ann import reference_maps
-from .common.claims import Claim, Verdict, verdict, with_interval
+from .common.claims import Claim, Verdict, compared, verdict, with_interval
 from .common.conditions import AS_IS, Condition, conditions, has_shapes
 from .common.heatmaps import convolutions, time_sums
 from .common.intervals import draw_intervals
@@ -73,7 +76,9 @@ def run(setup: Setup) -> Result:
     shown = scores[scores["layer"].isin(["", deepest])]
     draw(setup, summary_of_shares(shown), deepest)
     claims = [claim for _, each in groups(shown, ["network", "condition"]) for claim in claims_of(each)]
-    return Result(TITLE, table, claims, NOTES, measured)
+    claims += claims_on_layers(rows(scores, condition=AS_IS, method="SAM"), setup.settings.layers)
+    every = rows(measured, subset="all")  # of which the claims are; the others would more than double the file
+    return Result(TITLE, table, claims, NOTES, every)
 
 
 NOTES = (
@@ -168,6 +173,39 @@ def claims_of(scores: pd.DataFrame) -> list[Claim]:
         p = min(1.0, len(gains) * min(p_value(each) for each in gains))  # Bonferroni: one of them is enough
         claims.append(Claim(f"{where}: {what}", paper, ours, joint(gains), gains[0].n, p=p))
     return claims
+
+
+def claims_on_layers(sam: pd.DataFrame, layers: Sequence[str]) -> list[Claim]:
+    """SAM of the surrogate-trained network against the converted one's, layer by layer, and of its last layer.
+
+    Parameters
+    ----------
+    sam : scores of images as they are
+    layers : of which, in order of depth; all if none is given
+    """
+    layers = layers or list(sam["layer"].unique())
+    networks = ("surrogate", "converted")
+    tests = [
+        (
+            f"{layer}: SAM of the surrogate network",
+            "the converted one",
+            "more interpretable",
+            [(n, layer) for n in networks],
+        )
+        for layer in layers
+    ]
+    if len(layers) > 1:
+        ends, paper = [("surrogate", layers[end]) for end in (-1, 0)], "deep layers show the whole object"
+        tests.append((f"surrogate: SAM of {layers[-1]}", f"that of {layers[0]}", paper, ends))
+    return [
+        compared(
+            f"{what} finds the object better than {rival}: {measure}",
+            paper,
+            {f"{name}, {layer}": rows(sam, measure=measure, network=name, layer=layer) for name, layer in both},
+        )
+        for what, rival, paper, both in tests
+        for measure in ORDINAL
+    ]
 
 
 def joint(differences: Iterable[Estimate]) -> Verdict:

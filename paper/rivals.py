@@ -87,9 +87,11 @@ def compared_rivals(
     claims = [*against_sam(found, chosen[NO_CLASS], layers, seed), *against_rivals(found, chosen, layers, seed)]
     claims += against_rise(found, asked, layers, seed)
     parts = {"measured": pd.concat([found, asked]), "kept aside": tried}
-    table = pd.concat([summary(part, seed).assign(images=which) for which, part in parts.items()])
-    table = table[["images", "map", "layer", "measure", "n", "mean", "low", "high"]]
-    draw(setup.out / f"{name}.png", rows(table, images="measured"))
+    every = pd.concat([part.assign(images=which) for which, part in parts.items()])
+    every = every[["image", "images", "map", "layer", "measure", "value"]]
+    table = summary(every, seed)
+    shown = rows(table, images="measured")
+    draw(setup.out / f"{name}.png", shown, f"{shown['n'].max()} samples")
     notes = [
         f"Chosen on {len(apart)} samples kept aside, by the mean area over layers, spikes deleted by their share: "
         + "; ".join(f"{kind}: {name}" for kind, name in chosen.items())
@@ -100,7 +102,8 @@ def compared_rivals(
     if settings.rise_images:
         of = min(len(samples), settings.rise_images)
         notes.append(f"RISE: {settings.rise_masks:,} masks, of the first {of} samples.")
-    return Result("Rivals: relevance, its rivals, and maps without a class", table, claims, notes)
+    title, digests = "Rivals: relevance, its rivals, and maps without a class", {"surrogate": network.sha256}
+    return Result(title, table, claims, notes, every, networks=digests)
 
 
 def best(tried: pd.DataFrame, names: Sequence[str]) -> str:
@@ -153,11 +156,11 @@ def against_rise(found: pd.DataFrame, asked: pd.DataFrame, layers: Sequence[str]
         yield better(own, of_rise, what, (RELEVANCE, RISE), seed)
 
 
-def draw(path: Path, table: pd.DataFrame) -> None:
+def draw(path: Path, table: pd.DataFrame, of: str) -> None:
     """Areas of all maps, layer by layer, by the share of spikes deleted."""
     points = rows(table, measure=BY_SPIKES)
     columns = [f"spikes of {layer}" for layer in points["layer"]]
     methods = [f"{name}, n = {n}" if name == RISE else name for name, n in zip(points["map"], points["n"], strict=True)]
     points = points.assign(row="area, lower is better", column=columns, method=methods, series="")
-    about = f"answer's probability over the share of spikes deleted; mean of {points['n'].max()} samples, 95 % interval"
+    about = f"answer's probability over the share of spikes deleted; mean of {of}, 95 % interval"
     draw_intervals(path, "Which map marks the spikes that the answer rests on?", about, points)

@@ -60,9 +60,10 @@ def run(setup: Setup) -> Result:
         tables.append(summary(apart.assign(network=f"{name} − ANN"), setup.settings.seed))
     draw(setup, tables[0])
     claims = [claim_of(worst, name, setup.settings.seed) for name in (CURRENT, POISSON)]
-    broken = summary_of_shares(found[found["measure"] != "accuracy"].assign(change=""))
-    table = pd.concat([*tables, broken])
-    return Result("Robustness with the same weights: converted against its own ANN", table, claims, notes(setup, found))
+    broken = found[found["measure"] != "accuracy"].assign(change="")
+    table, every = pd.concat([*tables, summary_of_shares(broken)]), pd.concat([worst, broken])
+    title = "Robustness with the same weights: converted against its own ANN"
+    return Result(title, table, claims, notes(setup, found), every)
 
 
 def labelled(setup: Setup) -> ImageSet:

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from backends.network import Network
 from paper.measures.inference import bootstrap_over_networks, p_value
-from paper.measures.tables import groups, measured, rows, summary, summary_of_shares
+from paper.measures.tables import by_training, groups, measured, rows, summary, summary_of_shares
 from pipeline.drawing.curves import draw_curves
 from pipeline.measures.statistics import Estimate
 from recordings.errors import InputError
@@ -75,11 +74,6 @@ def over_trainings(found: pd.DataFrame) -> pd.DataFrame:
             spread = Estimate(values.shape[1], float(means.max() - means.min()), np.nan, np.nan)
             conditions.append((leak, RANGE, measure, layer, *spread))
     return pd.DataFrame(conditions, columns=["leak", "training", "measure", "layer", *Estimate._fields])
-
-
-def by_training(found: pd.DataFrame) -> NDArray[np.float64]:
-    """(K, N): a row per training, a column per image."""
-    return found.pivot(index="training", columns="image", values="value").to_numpy(np.float64)
 
 
 def judge(found: pd.DataFrame) -> list[Claim]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from backends.network import Network
 from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm, p_value
-from paper.measures.tables import groups, measured
+from paper.measures.tables import by_training, groups, measured, summary_over_trainings
 from pipeline.measures.statistics import Estimate
 
 from .common.claims import LEVEL, Claim, over_family, verdict, with_interval
@@ -69,7 +69,7 @@ def run(setup: Setup) -> Result:
             if training == 0:
                 draw_maps_of(setup, task, network, samples)
     answers = pd.concat(right).assign(layer="", map="", gamma=NO_GAMMA)
-    table = summary_over_networks(pd.concat([answers, *found]))
+    table = summary_over_trainings(pd.concat([answers, *found])[["image", *KEYS, "training", "value"]])
     gains, claims = compared_maps(setup, with_convolutions(pd.concat(found)))
     draw_answer(setup, table)
     draw_gammas(setup, gains)
@@ -116,20 +116,6 @@ def with_convolutions(found: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([found, hidden.groupby(keys, sort=False)["value"].mean().reset_index().assign(layer=HIDDEN)])
 
 
-def matrix(found: pd.DataFrame) -> Values:
-    """The values of one condition: (networks, samples)."""
-    return found.pivot(index="training", columns="image", values="value").to_numpy(np.float64)
-
-
-def summary_over_networks(found: pd.DataFrame) -> pd.DataFrame:
-    """Every condition: its names, trainings, n, mean, low, high."""
-    lines = []
-    for names, each in groups(found, KEYS):
-        values = matrix(each)
-        lines.append((*names, len(values), *bootstrap_over_networks(values)))
-    return pd.DataFrame(lines, columns=[*KEYS, "trainings", *Estimate._fields])
-
-
 def compared_maps(setup: Setup, found: pd.DataFrame) -> tuple[pd.DataFrame, list[Claim]]:
     """How much better one map is than another: a row for each comparison, and claims of those at the settings' γ.
 
@@ -138,7 +124,7 @@ def compared_maps(setup: Setup, found: pd.DataFrame) -> tuple[pd.DataFrame, list
     settings, gamma = setup.config.timing, setup.settings.gamma
     lines, claims, equal = [], [], []
     for (task, layer, measure), each in groups(found, ["task", "layer", "measure"]):
-        by = {names: matrix(values) for names, values in groups(each, ["map", "gamma"])}
+        by = {names: by_training(values) for names, values in groups(each, ["map", "gamma"])}
         count, sign = by[COUNT, NO_GAMMA], 1 if measure == SHARE else -1
         sam = by[SAM, gamma]
         shuffled = EARLIER if measure == MOMENTS else SHUFFLED

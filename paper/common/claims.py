@@ -8,8 +8,8 @@ from typing import Literal
 
 import pandas as pd
 
-from paper.measures.inference import holm, p_value
-from paper.measures.tables import difference, rows, values
+from paper.measures.inference import bootstrap_over_networks, holm, p_value
+from paper.measures.tables import by_training, difference, rows, values
 from pipeline.measures.statistics import Estimate
 
 LEVEL = 0.05  # of wrongly claimed differences
@@ -83,6 +83,15 @@ def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame], seed
     gain = difference(first, second, seed)
     means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in conditions.items())
     return judged(what, paper, f"{means}; {' − '.join(conditions)}: {with_interval(gain)}", gain)
+
+
+def compared_over_trainings(what: str, paper: str, conditions: Mapping[str, pd.DataFrame]) -> Claim:
+    """The claim that the first of two conditions has the larger values; a test over trainings and images."""
+    first, second = (by_training(each) for each in conditions.values())
+    gain = bootstrap_over_networks(first - second)
+    means = ", ".join(f"{name} {each.mean():.3g}" for name, each in zip(conditions, (first, second), strict=True))
+    ours = f"{means}; {' − '.join(conditions)}: {with_interval(gain)}"
+    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain, len(first)))
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> str:

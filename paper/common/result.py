@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class Result:
     notes : sentences that a reader needs beside the numbers
     values : a row per image and condition, from which intervals can be computed again; see :mod:`paper.measures.tables`
     samples : what was measured on, where that is not the configuration's images
+    networks : SHA-256 of those that were measured, by name, where they are not the configuration's; none of those that
+        the experiment trained
     """
 
     title: str
@@ -38,6 +40,7 @@ class Result:
     notes: Sequence[str] = ()
     values: pd.DataFrame | None = None
     samples: str = ""
+    networks: Mapping[str, str] | None = None
 
 
 def write_result(name: str, result: Result, about: dict[str, str], directory: Path) -> None:

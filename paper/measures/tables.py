@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.measures.statistics import Estimate, mean_with_interval
 from recordings.errors import InputError
 
-from .inference import bootstrap_mean
+from .inference import bootstrap_mean, bootstrap_over_networks
 
 
 def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names: Any) -> pd.DataFrame:
@@ -64,6 +64,24 @@ def summary(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 def summary_of_shares(table: pd.DataFrame) -> pd.DataFrame:
     """The summary of values in [0, 1], hits and misses among them, with the interval of `mean_with_interval`."""
     return _summary(table, mean_with_interval)
+
+
+def by_training(table: pd.DataFrame) -> NDArray[np.float64]:
+    """(K, N) the values of one condition that has a column `training`: a row per training, a column per image."""
+    return table.pivot(index="training", columns="image", values="value").to_numpy(np.float64)
+
+
+def summary_over_trainings(table: pd.DataFrame) -> pd.DataFrame:
+    """Every condition of a measured table that has a column `training`: the number of trainings, n, mean, low, high.
+
+    Intervals are over trainings and images (:func:`.inference.bootstrap_over_networks`).
+    """
+    by = [column for column in table.columns if column not in ("image", "training", "value")]
+    found = []
+    for names, each in groups(table, by):
+        values = by_training(each)
+        found.append((*names, len(values), *bootstrap_over_networks(values)))
+    return pd.DataFrame(found, columns=[*by, "trainings", *Estimate._fields])
 
 
 def mean_of(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

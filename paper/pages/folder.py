@@ -14,6 +14,7 @@ import pandas as pd
 from pipeline.config.toml import read_toml
 from recordings.errors import InputError
 
+from ..common.result import VALUES
 from ..experiments import EXPERIMENTS
 
 CLAIMS, NOTES = ".claims", ".notes"
@@ -109,6 +110,10 @@ class Folder:
     def figures(self, name: str) -> list[str]:
         """The file names of an experiment's figures; those of further images are not among them."""
         return [path.name for pattern in ("", "_[a-z]*") for path in sorted(self.path.glob(f"{name}{pattern}.png"))]
+
+    def has_values(self, name: str) -> bool:
+        """Whether the values of every image are kept."""
+        return (self.path / f"{name}{VALUES}").is_file()
 
     def verdict(self, name: str, pattern: str = "") -> str:
         """Whether the claims that hold a regular expression came out as the paper says: word, and counts if several."""

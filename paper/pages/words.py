@@ -52,6 +52,11 @@ def where(columns: Iterable[Mapping[str, Any]], experiment: str, pattern: str, s
     return [column["name"] for column in columns if column["f"].all(experiment, pattern, same)]
 
 
+def outcomes(rows: Iterable[Mapping[str, Any]], word: str = "") -> int:
+    """How many rows tell of an outcome that begins with a word; of any, if none is given."""
+    return sum(bool(row["outcome"]) and row["outcome"].startswith(word) for row in rows)
+
+
 def lowest(rows: Iterable[dict[str, Any]], column: str = "map") -> str:
     """The name of the row with the lowest mean."""
     return str(min(rows, key=_mean)[column])
@@ -66,4 +71,4 @@ def _mean(row: dict[str, Any]) -> float:
     return float(row["mean"])
 
 
-WORDS = (numeral, part, listed, chosen, given, where, lowest, highest)
+WORDS = (numeral, part, listed, chosen, given, where, outcomes, lowest, highest)

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from paper import doses
+from paper import doses, rivals_trainings
+from paper.common.deletion_curves import BY_SPIKES
 from paper.common.dosed import TreatGains, Treatment, decay_of, dosed, sum_of_rates
 from paper.common.settings import DosesSection
 from paper.common.setup import Setup
@@ -134,6 +135,19 @@ def test_gains_without_gradient_stay_and_zeros_take_them(setup: Setup) -> None:
         left[gradients] = gain[7] / gain[3]  # three layers, nine steps: currents of the first six reach the answer
     assert left["none"] > 1.2, "they stay while the others decay"
     assert left["zero"] == pytest.approx(1, abs=0.1), "they decay alike"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_rivals_are_compared_over_trainings(setup: Setup) -> None:
+    result = rivals_trainings.run(setup)
+    table = rows(result.table, measure=BY_SPIKES)
+    assert set(table["trainings"]) == {2} and set(table["n"]) == {6}
+    assert set(table["layer"]) == {"input", "conv1", "conv2"}
+    means = rows(table, layer="conv1").set_index("map")["mean"]
+    claim = next(each for each in result.claims if each.what == "in conv1: relevance: better spike deletion than SAM")
+    assert claim.gain is not None and claim.n == 6
+    assert claim.gain.mean == pytest.approx(means["SAM"] - means["relevance"])
+    assert (setup.out / "rivals_trainings.png").is_file()
 
 
 def test_steps_of_an_epoch(setup: Setup) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from paper import localisation
@@ -13,8 +14,8 @@ from paper.common.conditions import AS_IS, Condition, conditions, has_shapes
 from paper.common.objects import mean_of_parts, score_maps, strata
 from paper.common.result import write_result
 from paper.common.scenes import mosaics
-from paper.localisation import joint, recognised
-from paper.measures.tables import rows, values
+from paper.localisation import claims_on_layers, joint, recognised
+from paper.measures.tables import measured, rows, values
 from pipeline.measures import statistics
 from pipeline.measures.statistics import Estimate
 from tests.paper.setups import small_setup
@@ -90,6 +91,31 @@ def test_one_verdict_from_two_measures(differences, expected):
     assert joint(differences) == expected
 
 
+def test_layers_are_compared_image_by_image():
+    """Of two layers, the deeper finds more; the converted network finds nothing."""
+    found = {
+        ("surrogate", "conv1"): 0.4,
+        ("surrogate", "conv2"): 0.6,
+        ("converted", "conv1"): 0,
+        ("converted", "conv2"): 0,
+    }
+    noise = np.linspace(0, 0.01, 20)
+    sam = pd.concat(
+        measured(value + rank * noise, network=network, layer=layer, measure=measure)
+        for rank, ((network, layer), value) in enumerate(found.items())
+        for measure in localisation.ORDINAL
+    )
+    claims = claims_on_layers(sam, ())
+    assert len(claims) == 6 and {claim.same for claim in claims} == {"yes"}
+    assert (
+        claims[-1].what
+        == "surrogate: SAM of conv2 finds the object better than that of conv1: IoU at the object's area"
+    )
+    assert claims[-1].gain.mean == pytest.approx(0.2 + noise.mean())
+    (alone,) = {claim.what.partition(":")[0] for claim in claims_on_layers(sam, ("conv2",))[:2]}
+    assert alone == "conv2"
+
+
 def test_conditions_follow_what_the_images_allow(setup):
     names = [condition.name for condition in conditions(setup, setup.images)]
     assert names == ["as is", "pasted on mean", "pasted on texture", "among decoys"]  # three classes: no four images
@@ -134,7 +160,7 @@ def test_localisation_to_the_end(setup):
     as_is = rows(result.table, condition="as is", subset="all", network="surrogate")
     gaussian = rows(as_is, method="centred Gaussian", measure="pointing game")
     assert gaussian["mean"].tolist() == [0]  # the objects lie at the left
-    assert len(result.claims) == 2 * 4 * 4
+    assert len(result.claims) == 2 * 4 * 4 + 2 * 3  # of two layers: both networks in each, and one against the other
     assert rows(result.table, condition="negatives")["measure"].tolist() == ["accuracy"]
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment
 from paper.pages import folder as folders
 from paper.pages.fill import RESULTS, environment_of
 from paper.pages.folder import Folder, Rows, apart, tally
-from paper.pages.words import chosen, given, highest, listed, lowest, numeral, part, where
+from paper.pages.words import chosen, given, highest, listed, lowest, numeral, outcomes, part, where
 from recordings.errors import InputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -52,6 +52,11 @@ def test_a_sentence_stands_only_while_the_tables_say_so() -> None:
 def test_the_best_is_looked_up() -> None:
     rows = [{"map": "SAM", "mean": 0.3}, {"map": "relevance", "mean": 0.1}]
     assert (lowest(rows), highest(rows)) == ("relevance", "SAM")
+
+
+def test_outcomes_are_counted_by_their_first_word() -> None:
+    rows = [{"outcome": outcome} for outcome in ("better", "better, by less than 0.02", "worse", "")]
+    assert (outcomes(rows, "better"), outcomes(rows, "equal"), outcomes(rows)) == (2, 0, 3)
 
 
 def test_intervals_that_overlap_are_no_difference() -> None:
