@@ -6,6 +6,7 @@ import functools
 import io
 import os
 import sys
+from codecs import lookup
 from collections.abc import Callable, Sequence
 
 from recordings.command_names import spelled
@@ -98,8 +99,10 @@ def message(error: BaseException) -> str:
 
 def _allow_any_text() -> None:
     """Print "?" for what standard output cannot encode, such as "γ" in ASCII; standard error escapes it by itself."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
-        sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        unable = sys.stdout.errors == "surrogateescape" and lookup(sys.stdout.encoding).name != "utf-8"  # C locale
+        if unable or sys.stdout.errors == "strict":
+            sys.stdout.reconfigure(errors="replace")
 
 
 def _silence_stdout() -> None:
