@@ -16,6 +16,8 @@ from pipeline.config import Section
 
 Clock = Callable[[], float]
 
+PAUSE = 0.3  # seconds in front of each turn: threads of the one before may wait for more work without sleeping
+
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(1 << 28)}
 """Environment in which glibc reuses freed memory, as in pipeline/networks/train: faster for large tensors."""
 
@@ -115,6 +117,7 @@ def race(
     results = {}
     for _ in range(repeats):
         for name, way in ways.items():
+            time.sleep(PAUSE)
             begun = clock()
             results[name] = way()
             seconds[name].append(clock() - begun)
