@@ -16,7 +16,7 @@ from pipeline.config import Section
 
 Clock = Callable[[], float]
 
-PAUSE = 0.3  # seconds in front of each turn: threads of the one before may wait for more work without sleeping
+SETTLING = 0.3  # seconds that what takes less runs before its turn: threads of the way before may wait for work awake
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(1 << 28)}
 """Environment in which glibc reuses freed memory, as in pipeline/networks/train: faster for large tensors."""
@@ -105,19 +105,25 @@ def race(
 ) -> dict[str, Timed]:
     """Time ways to do the same, taking turns, so that whatever else the machine does meets them all.
 
-    A first turn does not count: it compiles, allocates, and fills caches.
+    A first turn does not count: it compiles, allocates, and fills caches. What takes less than SETTLING runs for so
+    long before each of its turns.
 
     Parameters
     ----------
     first : what that turn does, where less than the whole will do; the ways themselves if not given
     """
-    for way in (first or ways).values():
+    took = {}
+    for name, way in (first or ways).items():
+        begun = clock()
         way()
+        took[name] = clock() - begun
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     results = {}
     for _ in range(repeats):
         for name, way in ways.items():
-            time.sleep(PAUSE)
+            settled = clock() + SETTLING
+            while took.get(name, SETTLING) < SETTLING and clock() < settled:
+                way()
             begun = clock()
             results[name] = way()
             seconds[name].append(clock() - begun)

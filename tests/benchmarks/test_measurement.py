@@ -38,6 +38,23 @@ def test_ways_take_turns_and_the_first_turn_does_not_count():
     assert (calls, timed["a"].seconds) == (["less", "a", "a"], (1, 2))
 
 
+def test_what_is_short_settles_before_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.measurement.SETTLING", 3.0)
+    now, calls = 0.0, []
+
+    def way(name: str, seconds: float):
+        def call() -> None:
+            nonlocal now
+            calls.append(name)
+            now += seconds
+
+        return call
+
+    timed = race({"short": way("short", 1.0), "long": way("long", 5.0)}, 2, clock=lambda: now)
+    assert calls == ["short", "long", *2 * ["short", "short", "short", "short", "long"]]
+    assert (timed["short"].seconds, timed["long"].seconds) == ((1.0, 1.0), (5.0, 5.0))
+
+
 @pytest.mark.parametrize(
     ("limits", "reached", "text"),
     [
