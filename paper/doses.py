@@ -235,11 +235,16 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
     usual = rows(rows(table, gradients="none"), rate=section.rate)
     against = pd.concat([rows(usual, measure=measure) for measure in (EARLY, LATE, SPIKES, RIGHT)])
     against = against.assign(
-        panel=against["measure"], curve=against["layer"].replace("", "all layers"), x=against["dose"]
+        panel=against["measure"],
+        curve=against["layer"].replace("", "all layers"),
+        x=against["dose"],
+        low=against["low"].clip(lower=0.0),
+        high=against["high"].clip(upper=against["measure"].map({SPIKES: np.inf}).fillna(1.0)),
     )
     y = {EARLY: "share of the steps", LATE: "share of the steps", SPIKES: "spikes", RIGHT: "share of images"}
     x, options = "dose (1: the paper's)", CurveOptions(width=2.3)
-    draw_curves(setup.out / "doses.png", "Decay of BNTT's gains, dose by dose", about, against, x, y, options)
+    cut = f"{about}, of what is possible"
+    draw_curves(setup.out / "doses.png", "Decay of BNTT's gains, dose by dose", cut, against, x, y, options)
     over_time = rows(usual, measure=RATE)
     over_time = over_time.assign(panel=over_time["dose"].map("dose {:g}".format))
     draw_rates(setup, "doses_rate.png", "Spike rate by dose", about, over_time)
