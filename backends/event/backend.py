@@ -34,7 +34,7 @@ from .spikes import ChainSpikes, GraphSpikes, unpacked
 
 CHUNK = 32  # steps of one layer at a time: its weights stay in the cache
 KEPT = 4  # networks that are kept laid out
-HANDED_OVER = 1 << 20  # bytes that a thread hands over at least, so that threads of small networks seldom meet
+HANDED_OVER = 1 << 20  # bytes, at most, of several samples that a thread simulates in a row: threads then seldom meet
 
 Item = TypeVar("Item")
 
