@@ -10,8 +10,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager, nullcontext, suppress
+from functools import lru_cache, partial
 from pathlib import Path
 
 from .disk import reason, remove_leftovers
@@ -112,7 +112,7 @@ def lease(path: Path, patience: float) -> Iterator[str]:
     HeldError : at once, if another process or thread holds the name
     InputError : if the folder is gone, or cannot be written
     """
-    lock, given_up = path.with_name(f".{path.name}.lock"), ""
+    lock, given_up, beats = path.with_name(f".{path.name}.lock"), "", signs_of_life(os.getpid())
     try:
         try:
             handle = _acquired(lock)
@@ -127,15 +127,10 @@ def lease(path: Path, patience: float) -> Iterator[str]:
         raise InputError(f"{path.parent}: is gone; the run was merged or removed meanwhile") from None
     except OSError as error:
         raise _file_refusal(path, error) from error
-    over = threading.Event()
-    beating = threading.Thread(target=_beat, args=(handle, over), daemon=True)
-    beating.start()
     try:
-        yield given_up
+        with beats.of(handle):
+            yield given_up
     finally:
-        over.set()
-        if not sys.is_finalizing():  # Ctrl-C can leave this to the very end, where other threads run no more
-            beating.join()
         _release(lock, handle)
 
 
@@ -203,10 +198,41 @@ def _is_there(path: Path, handle: int) -> bool:
         return False
 
 
-def _beat(handle: int, over: threading.Event) -> None:
-    while not over.wait(BEAT):
-        with suppress(OSError):
-            os.utime(handle)
+class _Beats:
+    """The signs of life of all leases of a process, from one thread.
+
+    It is started with the first of them: where memory has run out, Python can wait for a new thread forever.
+    """
+
+    def __init__(self) -> None:
+        self._handles, self._at_them = set[int](), threading.Lock()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    @contextmanager
+    def of(self, handle: int) -> Iterator[None]:
+        """Give them for an open lock."""
+        with self._at_them:
+            self._handles.add(handle)
+        try:
+            yield
+        finally:
+            # Ctrl-C can leave this to the very end, where the other thread runs no more, and may hold this lock.
+            with nullcontext() if sys.is_finalizing() else self._at_them:
+                self._handles.discard(handle)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(BEAT)
+            with self._at_them:  # a handle that was closed could be another file's
+                for handle in self._handles:
+                    with suppress(OSError):
+                        os.utime(handle)
+
+
+@lru_cache(maxsize=1)
+def signs_of_life(process: int) -> _Beats:
+    """Those of this process: one that was forked has none of the threads of the first one."""
+    return _Beats()
 
 
 def _seen(lock: Path) -> HeldError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -65,24 +65,37 @@ class Outcome:
 
     Parameters
     ----------
-    samples : that it has, all finished; None if another process has the range
+    samples : that it has, all finished; None if it was not computed
     said : lines for the user
+    failed : why it failed; "" if it did not, or another process has it
+    worker : address of the worker
     """
 
     samples: int | None
     said: tuple[str, ...]
+    failed: str
+    worker: str
 
 
 def compute_range(task: Task, number: int, pause: float = 0.0) -> Outcome:
     """Compute one range in a worker, if it is not finished already, after a pause in seconds."""
+    from distributed import get_worker
+
     said: list[str] = []
+    worker: str = get_worker().address
     time.sleep(pause)
     with one_at_a_time:
         try:
             compute_one(task.folder, task.here, number, go_on, said.append, workers=_threads())
         except HeldError as held:
-            return Outcome(None, (silent(number, held),) if held.silent > 3 * BEAT else ())
-    return Outcome(len(task.job.spec.ranges[number]), tuple(said))
+            return Outcome(None, (silent(number, held),) if held.silent > 3 * BEAT else (), "", worker)
+        except Exception as error:
+            return Outcome(None, (), _why(error), worker)
+    return Outcome(len(task.job.spec.ranges[number]), tuple(said), "", worker)
+
+
+def _why(error: Exception) -> str:
+    return printable(error) or type(error).__name__
 
 
 def _threads() -> int:
@@ -100,8 +113,8 @@ def distribute(
 ) -> None:
     """Compute all ranges of a run on a cluster.
 
-    A worker that dies or fails is replaced by another, :data:`ATTEMPTS` times for each range; the other ranges go on. A
-    range that another process has comes last.
+    A range that fails is computed again, by another worker if there is one, :data:`ATTEMPTS` times in all; the other
+    ranges go on. A range that another process has comes last.
 
     Parameters
     ----------
@@ -112,14 +125,15 @@ def distribute(
     ------
     InputError : if a range failed on every attempt, once all the others are finished; they are kept
     """
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     _expect_the_project(client)
     waiting = deque(range(len(task.job.spec.ranges)))
     numbers: dict[Any, int] = {}
-    lost: Counter[int] = Counter()
+    failures: Counter[int] = Counter()
     failed: dict[int, str] = {}
     held, told = set[int](), set[int]()
+    failed_at: dict[int, set[str]] = defaultdict(set)
     shared = _sent(client, task)
 
     def submit() -> list[Any]:
@@ -127,7 +141,9 @@ def distribute(
             return []
         number = waiting.popleft()
         pause = PAUSE if number in held else 0.0
-        future = client.submit(compute_range, shared, number, pause, pure=False, retries=ATTEMPTS - 1)
+        others = list(client.nthreads().keys() - failed_at[number]) if failed_at[number] else []
+        where = {"workers": others, "allow_other_workers": True} if others else {}
+        future = client.submit(compute_range, shared, number, pause, pure=False, **where)
         numbers[future.key] = number
         return [future]
 
@@ -135,28 +151,35 @@ def distribute(
     running = as_completed([future for _ in range(AHEAD * threads) for future in submit()])
     for future in running:
         number = numbers.pop(future.key)
+        reason = ""
         try:
-            if (error := future.exception()) is not None:
-                failed[number] = printable(error)
-            else:
-                outcome = future.result()
-                finished = outcome.samples is not None
-                # Said once, and not at first: a stopped worker of a local cluster, which holds it, is ended soon.
-                for text in outcome.said if finished or (number in held and number not in told) else ():
-                    told.add(number)
-                    say(text)
-                if outcome.samples is not None:
-                    advance(outcome.samples)
-                else:
-                    held.add(number)
-                    waiting.append(number)
+            outcome = future.result()
         except CancelledError:  # all workers that had the task died with it
-            lost[number] += 1
-            if lost[number] == ATTEMPTS:
-                failed[number] = "every worker was lost"
+            reason, shared = "every worker was lost", _sent(client, task)
+        except KilledWorker as error:  # four workers, one after the other
+            reason, failures[number] = _why(error), ATTEMPTS - 1
+        except Exception as error:  # where there is not even the memory to say what failed
+            reason = _why(error)
+        else:
+            finished = outcome.samples is not None
+            # Said once, and not at first: a stopped worker of a local cluster, which holds it, is ended soon.
+            for text in outcome.said if finished or (number in held and number not in told) else ():
+                told.add(number)
+                say(text)
+            if outcome.samples is not None:
+                advance(outcome.samples)
+            elif not outcome.failed:
+                held.add(number)
+                waiting.append(number)
+            else:
+                reason = outcome.failed
+                failed_at[number].add(outcome.worker)
+        if reason:
+            failures[number] += 1
+            if failures[number] == ATTEMPTS:
+                failed[number] = reason
             else:
                 waiting.append(number)
-                shared = _sent(client, task)
         future.release()
         for more in submit():
             running.add(more)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from recordings.child import die_with_parent, python
 from recordings.errors import InputError
+from recordings.lock import signs_of_life
 from recordings.text import printable
 
 from .stopping import stop_computing
@@ -198,6 +199,7 @@ def work() -> None:
     order = json.load(sys.stdin)
     die_with_parent(order["parent"])  # which may have ended while Python started
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    signs_of_life(os.getpid())  # while there is memory
     asyncio.run(_work(order))
     os._exit(0)
 

@@ -39,7 +39,7 @@ from recordings.child import python
 from recordings.errors import InputError
 from tests.hostile import hostile_folder
 from tests.pipeline.engine.test_ranges import digests, refusal, results
-from tests.pipeline.engine.trouble import Trouble
+from tests.pipeline.engine.trouble import Trouble, TroubleAt
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 pytestmark = pytest.mark.alone
@@ -182,6 +182,16 @@ def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
     with pytest.raises(InputError, match=r"1 of 5 ranges are not finished \(1\)"):
         merge(tmp_path / "run", whole.job.spec)
     distribute(client, whole)  # started again: only the one that failed is computed
+    assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
+
+
+def test_a_range_that_failed_goes_to_another_worker(
+    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
+) -> None:
+    whole = task(network, spikes, tmp_path / "run")
+    sick = sorted(client.nthreads())[0]
+    read: Any = TroubleAt(whole.job.read, sick)  # type: ignore[arg-type]
+    distribute(client, replace(whole, job=replace(whole.job, read=read)))
     assert merge(tmp_path / "run", whole.job.spec).raster_digest == expected
 
 

@@ -38,3 +38,24 @@ class Trouble:
                 time.sleep(1)
             raise OSError(28, os.strerror(28), str(self.folder))
         return self.parts(positions)
+
+
+@dataclass(frozen=True)
+class TroubleAt:
+    """Reads samples as :class:`Parts` does, but not in one worker, where nothing ever succeeds.
+
+    Parameters
+    ----------
+    parts : what reads them
+    worker : its address
+    """
+
+    parts: Parts
+    worker: str
+
+    def __call__(self, positions: range) -> RangeSamples:
+        from distributed import get_worker
+
+        if get_worker().address == self.worker:
+            raise MemoryError
+        return self.parts(positions)
