@@ -4,8 +4,8 @@ A convolution multiplies every weight by every 0. Here each spike adds the weigh
 computed (see the kernels, which the Lava models use as well). Samples go step by step through all layers, a few steps
 of one layer at a time, so with T only the packed result grows; of a network that is no chain, the spikes of samples in
 work are kept unpacked as well, a byte for each neuron and step. Where there are fewer samples than threads, several
-threads simulate one sample, and each computes some rows of every layer. Where a layer reads a later one, one thread
-goes step by step.
+threads simulate one sample, and each computes some rows of every layer, but of those that read themselves: there one
+row can depend on all of the step before. Where a layer reads a later one, one thread goes step by step.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class EventBackend:
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`backends.base.Backend`. In float32, sums are formed in another order."""
         calls = self.calls(network, inputs, n_samples)
-        yield from in_order(lambda call: call[1](), calls, self.threads)
+        yield from in_order(lambda call: call[1](), calls, min(self.threads, max(1, n_samples)))
 
     def calls(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
@@ -104,7 +104,7 @@ class EventBackend:
         BackendError : if a layer that is simulated reads an input that is not given
         """
         simulate = partial(self._laid_out(network).rerun, threads=max(1, self.threads // max(1, n_samples)))
-        yield from in_order(simulate, samples, self.threads)
+        yield from in_order(simulate, samples, min(self.threads, max(1, n_samples)))
 
 
 def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
@@ -175,8 +175,8 @@ class _PreparedNetwork:
         ]
         self.has_loops = network.has_loops
         self.reads = [
-            {network.place(source.layer) - 1 for each in inputs for source in each.sources} - {-1, number}
-            for number, inputs in enumerate(network.inputs)
+            {network.place(source.layer) - 1 for each in inputs for source in each.sources} - {-1}
+            for inputs in network.inputs
         ]
         self.new_spikes = partial(ChainSpikes if network.is_chain else GraphSpikes, network)
         channels, height, width = network.shapes[-1]
@@ -225,13 +225,16 @@ class _PreparedNetwork:
         try:
             return self._unused[threads].get_nowait()
         except Empty:
-            most = 1 if self.has_loops else threads
-            parts = [[(part, part.rest()) for part in layer.parts(most)] for layer in self.layers]
+            parts = [
+                [(part, part.rest()) for part in layer.parts(1 if self.has_loops or number in reads else threads)]
+                for number, (layer, reads) in enumerate(zip(self.layers, self.reads, strict=True))
+            ]
             return _Room(parts, self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
 
     def _simulate(self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8]]) -> None:
         """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are not simulated."""
-        read = {len(self.layers) - 1}.union(*(reads for number, reads in enumerate(self.reads) if number not in given))
+        simulated = (reads - {number} for number, reads in enumerate(self.reads) if number not in given)
+        read = {len(self.layers) - 1}.union(*simulated)
         for number in given.keys() - {-1}:
             packed[number][:] = given[number]
         fired = {number: bits if number in read else None for number, bits in given.items()}
@@ -281,6 +284,8 @@ class _PreparedNetwork:
                     layer.run(start, arrived, state, fired, bits)
                     for part in computed:
                         result_of(part)
+                    if not layer.packs:
+                        layer.pack(fired, bits)
                 elif (known := given[number]) is not None:
                     fired = room.spikes.room(number + 1, steps)
                     unpack_spikes(known[steps], fired)

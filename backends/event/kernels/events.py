@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -83,8 +83,8 @@ def load_bytes(_: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]
 
 
 @njit(inline="always")
-def bytes_of(spikes: NDArray[np.bool_], first: int) -> Any:
-    """Byte i is spikes[first + i] for i < 8, 0 beyond the end."""
+def bytes_of(spikes: NDArray[Any], first: int) -> Any:
+    """Byte i is that of spikes[first + i] for i < 8, 0 beyond the end; of bool or uint8."""
     if len(spikes) < 8:
         word = np.uint64(0)
         for i in range(len(spikes) - first):
@@ -93,6 +93,26 @@ def bytes_of(spikes: NDArray[np.bool_], first: int) -> Any:
     place = min(first, len(spikes) - 8)
     loaded: Any = load_bytes(spikes, place)  # type: ignore[call-arg]
     return loaded >> np.uint64(8 * (first - place))
+
+
+@intrinsic
+def _pointer_to(_: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
+    """The address of a bool array, as numba takes it for an array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    pointer: Any = types.CPointer(types.boolean)  # type: ignore[no-untyped-call]
+    return pointer(types.int64), generate
+
+
+@njit(inline="always")
+def maps_at(address: int, shape: tuple[int, int, int, int]) -> Any:
+    """The C-contiguous bool array at an address: any number of maps are passed so, with one compiled function for all.
+
+    The caller keeps it alive.
+    """
+    return carray(_pointer_to(address), shape)  # type: ignore[call-arg]
 
 
 @intrinsic
@@ -322,8 +342,10 @@ def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArr
     ----------
     spikes : (rows, W, C) bool, C-contiguous
     place : the first of these rows, and how many the map has
-    packed : (⌈C·H·W/8⌉,) uint8, written — big-endian bits of (C, H, W) in C-order, pad bits zero
+    packed : (⌈C·H·W/8⌉,) uint8, written — big-endian bits of (C, H, W) in C-order, pad bits zero; or empty
     """
+    if not len(packed):
+        return
     _, width, channels = spikes.shape
     first, pixels = place[0] * width, place[1] * width
     if pixels % 8 == 0:

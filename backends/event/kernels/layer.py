@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
+from numba import njit, types
 from numba.extending import overload
 from numpy.typing import NDArray
 
@@ -17,15 +17,15 @@ from backends.network import LIF, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Si
 
 from .compiled import compiled
 from .costs import costs_of
-from .events import any_fired, count_spikes, pack_spikes
-from .neurons import Dynamics, drive, dynamics_of, hold, step
+from .events import any_fired, count_spikes, maps_at, pack_spikes
+from .neurons import Dynamics, decay, drive, dynamics_of, hold, step
 from .pooling import pool_currents, pool_spikes
-from .products import STEPS, Costs, Products, count_pooled, multiply_rows_of_steps, rows_at_once
+from .products import STEPS, Costs, Products, count_pooled, multiply_rows_of_steps, multiply_step, rows_at_once
 from .synapses import Room, WeightLayout, correlate, lay_out, positions_of, room_for
 from .tiles import AMX, HOW
 
 NONE = (1, 1)  # sides of no pooling
-LEAST = 1 << 22  # products a step of a part of a layer; where there are fewer, threads take longer to meet
+LEAST = 1 << 23  # products a step of a part of a layer; where there are fewer, threads take longer to meet
 
 
 class Scratch(NamedTuple):
@@ -111,6 +111,10 @@ class LayerKernel:
     layer : its inputs and neurons
     shapes : (C, H, W) of the sources of each input
     costs : what decides whether spikes are added or multiplied; measured if not given
+
+    Attributes
+    ----------
+    packs : whether it writes bits; not so a part whose first bit may lie amid a byte
     """
 
     def __init__(self, layer: Layer, *shapes: Shape, costs: Costs | None = None) -> None:
@@ -118,7 +122,8 @@ class LayerKernel:
         self.shapes, inputs = shapes, (layer.first, *layer.more)
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
         self.synapses = [_laid_out(each, shape, costs) for each, shape in zip(inputs, shapes, strict=True)]
-        self.plain = self.signs == [[1]]
+        self.packs = True
+        self.plain = len(inputs) == 1 and set(self.signs[0]) == {1}
         outputs, rows, columns = layer.output_shape(shapes[0])
         self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
         of_pixels = PIXEL_LIMIT if any(source.layer == "input" for source in layer.first.sources) else 1
@@ -134,12 +139,13 @@ class LayerKernel:
     def parts(self, most: int) -> list[LayerKernel]:
         """Kernels of some rows each, up to `most`, which threads may run at the same time.
 
-        Their bits share no byte, and there are so few that they are worth it.
+        Their bits share no byte, or they leave them to be packed, see :attr:`packs`; and they are so few that they are
+        worth it.
         """
         height, width, outputs = self.output_shape
         rows = 8 // math.gcd(8, width)  # whose bits fill whole bytes
         if height % rows:
-            return [self]
+            rows = 1
         taps = sum(math.prod(each.weights.weights.shape[1:4]) for each in self.synapses if each)
         count = max(1, min(most, height // rows, height * width * outputs * taps // LEAST))
         bounds = [height // rows * number // count * rows for number in range(count + 1)]
@@ -147,9 +153,15 @@ class LayerKernel:
 
     def _part(self, first: int, last: int) -> LayerKernel:
         part = copy(self)
+        part.packs = self.height * self.output_shape[1] % 8 == 0 or last - first == self.height
         part.output_shape, part.rows = (last - first, *self.output_shape[1:]), slice(first, last)
         part.synapses = [each and each.part(first, last) for each in self.synapses]
         return part
+
+    def pack(self, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
+        """Write the bits of several steps that parts left, see :attr:`packs`; arrays as of :meth:`run`."""
+        for spikes, bits in zip(fired, packed, strict=True):
+            pack_spikes(spikes, (0, self.height), bits)
 
     def rest(self) -> State:
         """The state before a sample begins."""
@@ -230,13 +242,16 @@ class LayerKernel:
         arrived : (S, …) of each source — see :meth:`add`; spikes may share memory with `fired`
         state : of the step before, advanced
         fired : (S, H', W', C') bool, of which :attr:`rows` are written — the layer's spikes
-        packed : (S, ⌈C'·H'·W'/8⌉) uint8, written — the same as bits in the file's order
+        packed : (S, ⌈C'·H'·W'/8⌉) uint8, written if it :attr:`packs` — the same as bits in the file's order
         """
-        channels, height, width = self.shapes[0]
-        spikes = np.empty((0, height, width, channels), np.bool_) if arrived[0] is None else arrived[0]
-        if self.plain and self.synapses[0] and spikes.dtype == np.bool_:
+        if not self.packs:
+            packed = packed[:, :0]
+        if self.plain and self.synapses[0] and (arrived[0] is None or arrived[0].dtype == np.bool_):
+            channels, height, width = self.shapes[0]
+            sources = np.array([each.__array_interface__["data"][0] for each in arrived if each is not None], np.int64)
             maps, place = (state.current, state.membrane, state.synaptic), (self.rows.start, self.height)
-            run_steps(start, spikes, self.synapses[0], self.dynamics, *maps, state.scratch[0], fired, place, packed)
+            shape, scratch = (len(fired), height, width, channels), state.scratch[0]
+            run_steps(start, sources, shape, self.synapses[0], self.dynamics, *maps, scratch, fired, place, packed)
             return
         for i in range(len(fired)):
             self.advance(start + i, state, fired[i, self.rows], packed[i])
@@ -253,7 +268,7 @@ def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> Synapses | None
     pool = pair(each.pool)
     spikes, summed = (pool, NONE) if each.pooling == "max" else (NONE, pool)
     before = _pooled(shape, spikes)
-    weights = lay_out(kernel, before, summed, pair(each.stride), pair(each.padding))
+    weights = lay_out(kernel, before, summed, pair(each.stride), pair(each.padding), max(1, len(each.sources)))
     if costs is None:
         _, *seen = _pooled(before, summed)
         sides = seen[0], seen[1]
@@ -358,7 +373,8 @@ def add_signed(added: NDArray[Any], further: bool, sign: int, current: NDArray[A
 @compiled
 def run_steps(
     start: int,
-    arrived: NDArray[np.bool_],
+    sources: NDArray[np.int64],
+    shape: tuple[int, int, int, int],
     synapses: Synapses,
     dynamics: Dynamics,
     current: NDArray[Any],
@@ -369,37 +385,135 @@ def run_steps(
     place: tuple[int, int],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`LayerKernel.run` of one source of sign 1, compiled; `arrived` holds no steps of a constant current.
+    """:meth:`LayerKernel.run` of one input whose sources have sign 1, compiled.
 
-    See :func:`~.events.pack_spikes` for `place`.
+    Parameters
+    ----------
+    sources, shape : addresses of the spikes of each source, see :func:`~.events.maps_at`; none where a constant current
+        stays as it is
+    place : see :func:`~.events.pack_spikes`
     """
-    for first in range(0, len(fired), STEPS):
+    membranes, quiet = membrane.reshape(-1, membrane.shape[2]), dynamics.quiet
+    top, bottom = place[0], place[0] + len(membrane)
+    first = decays = 0  # steps in which membranes did nothing but decay, which they still have to
+    no_current = nobody_fired = False
+    while first < len(fired):
         last = min(first + STEPS, len(fired))
-        if len(arrived) and steps_multiplied(
-            start + first,
-            arrived[first:last],
-            synapses,
-            dynamics,
-            current,
-            membrane,
-            synaptic,
-            scratch,
-            fired[first:last],
-            place,
-            packed[first:last],
-        ):
-            continue
+        if not len(sources) or not any_arrived(sources, shape, first, synapses.rows):
+            last = first + 1
+        else:
+            decay(decays, dynamics.neurons.kept, membranes)
+            decays = 0
+            multiplied = steps_multiplied(
+                start + first,
+                sources,
+                shape,
+                synapses,
+                dynamics,
+                current,
+                membrane,
+                synaptic,
+                scratch,
+                fired[first:last],
+                first,
+                place,
+                packed[first:last],
+            )
+            if multiplied:
+                first += multiplied
+                no_current = nobody_fired = False
+                continue
         for i in range(first, last):
-            mine = fired[i, place[0] : place[0] + len(membrane)]
-            advance(start + i, dynamics, current, membrane, synaptic, mine, place, packed[i])
-            if len(arrived):
-                add(arrived[i], synapses, scratch, False, 1, current[0])
+            mine = fired[i, top:bottom]
+            if no_current and i > 0 and quiet[(start + i - 1) % len(quiet)]:
+                nobody_fired = nobody_fired or not any_fired(fired[i - 1, top:bottom])
+            else:
+                nobody_fired = False
+            if nobody_fired:
+                mine[:] = False
+                if len(membrane) == place[1]:
+                    packed[i] = 0
+                else:
+                    pack_spikes(mine, place, packed[i])
+                decays += 1
+            else:
+                decay(decays, dynamics.neurons.kept, membranes)
+                decays = 0
+                advance(start + i, dynamics, current, membrane, synaptic, mine, place, packed[i])
+            if len(sources) and any_arrived(sources, shape, i, synapses.rows):
+                if len(sources) == 1 or not sources_multiplied(sources, shape, i, synapses, scratch, current[0]):
+                    for number in range(len(sources)):
+                        arrived = maps_at(sources[number], shape)[i]
+                        add(arrived, synapses, scratch, number > 0, 1, current[0])
                 if synapses.current_pool != (1, 1):
                     pool_currents(scratch.unpooled, synapses.current_pool, current[0])
+                no_current = False
+            elif len(sources) and not no_current:
+                current[0] = 0
+                no_current = True
+        first = last
+    decay(decays, dynamics.neurons.kept, membranes)
 
 
-def steps_multiplied(*_: Any) -> bool:
-    """:func:`run_steps` of a few steps by :func:`~.products.multiply_rows_of_steps` if that is cheaper; whether it was.
+@njit(nogil=True)
+def any_arrived(sources: NDArray[np.int64], shape: tuple[int, int, int, int], step: int, rows: tuple[int, int]) -> bool:
+    """Whether a neuron in these rows of any source fired in a step."""
+    for address in sources:  # noqa: SIM110  # Numba compiles no generators
+        if any_fired(maps_at(address, shape)[step, rows[0] : rows[1]]):
+            return True
+    return False
+
+
+@njit(nogil=True)
+def count_sources(
+    sources: NDArray[np.int64],
+    shape: tuple[int, int, int, int],
+    step: int,
+    synapses: Synapses,
+    scratch: Scratch,
+    to: int,
+) -> None:
+    """Write the sum-pooled spikes of all sources in a step into the counts number `to`."""
+    weights, (top, bottom) = synapses.weights, synapses.rows
+    for number in range(len(sources)):
+        seen = maps_at(sources[number], shape)[step, top:bottom]
+        if synapses.spike_pool != (1, 1):
+            pool_spikes(seen, synapses.spike_pool, scratch.pooled)
+            seen = scratch.pooled
+        count_pooled(seen, weights.pool, weights.padding, scratch.room.products.counts[to], number > 0)
+
+
+def sources_multiplied(*_: Any) -> bool:
+    """Set the current of a step to the products of the sum of several sources if that is cheaper; whether it was."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(sources_multiplied)
+def _sources_multiplied(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> Any:
+    def never(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> bool:
+        return False
+
+    def multiply(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> bool:
+        products, (top, bottom) = synapses.weights.products, synapses.rows
+        if not len(products.weights):
+            return False
+        adding = 0.0
+        for address in sources:
+            seen = maps_at(address, shape)[step, top:bottom]
+            count = count_spikes(seen)
+            adding += min(count, seen.size - count) + products.costs.pixels
+        if adding <= products.costs.step:
+            return False
+        count_sources(sources, shape, step, synapses, scratch, 0)
+        target = scratch.unpooled if synapses.current_pool != (1, 1) else current
+        multiply_step(products, synapses.weights.stride, scratch.room.products, target)
+        return True
+
+    return never if HOW is None or current.dtype != types.int32 else multiply
+
+
+def steps_multiplied(*_: Any) -> int:
+    """:func:`run_steps` of a few steps by :func:`~.products.multiply_rows_of_steps` if that is cheaper: of how many.
 
     A few rows of currents are computed for all steps, and their neurons go through all steps, before the next rows.
     """
@@ -409,7 +523,8 @@ def steps_multiplied(*_: Any) -> bool:
 @overload(steps_multiplied)
 def _steps_multiplied(
     start: Any,
-    arrived: Any,
+    sources: Any,
+    shape: Any,
     synapses: Any,
     dynamics: Any,
     current: Any,
@@ -417,12 +532,14 @@ def _steps_multiplied(
     synaptic: Any,
     scratch: Any,
     fired: Any,
+    step: Any,
     place: Any,
     packed: Any,
 ) -> Any:
     def never(
         start: Any,
-        arrived: Any,
+        sources: Any,
+        shape: Any,
         synapses: Any,
         dynamics: Any,
         current: Any,
@@ -430,14 +547,16 @@ def _steps_multiplied(
         synaptic: Any,
         scratch: Any,
         fired: Any,
+        step: Any,
         place: Any,
         packed: Any,
-    ) -> bool:
-        return False
+    ) -> int:
+        return 0
 
     def multiply(
         start: Any,
-        arrived: Any,
+        sources: Any,
+        shape: Any,
         synapses: Any,
         dynamics: Any,
         current: Any,
@@ -445,33 +564,37 @@ def _steps_multiplied(
         synaptic: Any,
         scratch: Any,
         fired: Any,
+        step: Any,
         place: Any,
         packed: Any,
-    ) -> bool:
+    ) -> int:
         weights, products, steps = synapses.weights, synapses.weights.products, len(fired)
         if not len(products.weights) or synapses.current_pool != (1, 1):
-            return False
-        (top, bottom), few = synapses.rows, products.costs.steps - steps * products.costs.pixels
+            return 0
+        (top, bottom), few = synapses.rows, products.costs.steps - steps * len(sources) * products.costs.pixels
+        while steps > 1 and not any_arrived(sources, shape, step + steps - 1, synapses.rows):
+            steps -= 1
         fires = silent = 0
         for i in range(steps):
-            count = count_spikes(arrived[i, top:bottom])
-            fires, silent = fires + count, silent + arrived[i, top:bottom].size - count
+            for address in sources:
+                seen = maps_at(address, shape)[step + i, top:bottom]
+                count = count_spikes(seen)
+                fires, silent = fires + count, silent + seen.size - count
             if min(fires, silent) > few:
                 break
         else:
-            return False
+            return 0
         room = scratch.room.products
         for i in range(steps):
-            seen = arrived[i, top:bottom]
-            if synapses.spike_pool != (1, 1):
-                pool_spikes(seen, synapses.spike_pool, scratch.pooled)
-                count_pooled(scratch.pooled, weights.pool, weights.padding, room.counts[i])
-            else:
-                count_pooled(seen, weights.pool, weights.padding, room.counts[i])
+            count_sources(sources, shape, step + i, synapses, scratch, i)
         rows, columns, channels = membrane.shape
         at_once = rows_at_once(STEPS, columns * products.weights.shape[0] * products.weights.shape[3], rows)
         before, membranes = current.reshape(-1, channels), membrane.reshape(-1, channels)
-        driven, spikes, above = synaptic.reshape(-1, channels), fired.reshape(steps, -1, channels), place[0] * columns
+        driven, spikes, above = (
+            synaptic.reshape(-1, channels),
+            fired.reshape(len(fired), -1, channels),
+            place[0] * columns,
+        )
         for row in range(0, rows, at_once):
             some = min(at_once, rows - row)
             sums = multiply_rows_of_steps(products, weights.stride, room, steps, row, (some, columns))
@@ -487,7 +610,7 @@ def _steps_multiplied(
                     before[position, channel] = sums[steps - 1, position - first, channel]
         for i in range(steps):
             pack_spikes(fired[i, place[0] : place[0] + rows], place, packed[i])
-        return True
+        return steps
 
     return multiply if HOW is AMX and current.dtype == types.int32 else never
 

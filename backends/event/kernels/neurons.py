@@ -69,12 +69,14 @@ class Dynamics(NamedTuple):
     apart : whether it is: where currents outlast a step, or come through several inputs
     lowest : (1,), or (C,) where channels differ, as the membranes — which do not fall below; empty where nothing
         holds them
+    quiet : (1 or T,) bool — steps t at [t-1] in which nobody fires where no current arrives and nobody fired before
     """
 
     currents: Currents
     neurons: NeuronConstants
     apart: bool
     lowest: NDArray[Any]
+    quiet: NDArray[np.bool_]
 
 
 def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = (), largest: int = CURRENT_LIMIT) -> Dynamics:
@@ -102,7 +104,13 @@ def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = (), largest: int 
     apart = len(gains) > 1 or bool(currents.kept.any())
     held = np.array(lowest, np.int32 if fixed else np.float32)
     driven = constants_of(replace(neuron, **plain)) if apart else constants_of(neuron, largest)
-    return Dynamics(currents, driven, apart, held)
+    decays = (
+        not apart
+        and not held.size
+        and (driven.fires_above >= 0).all()
+        and 0 <= driven.kept.min() <= driven.kept.max() <= 1
+    )
+    return Dynamics(currents, driven, apart, held, decays & ~driven.bias.any(axis=1))
 
 
 def constants_of(neuron: SpikingNeuron, largest: int = CURRENT_LIMIT) -> NeuronConstants:
@@ -306,6 +314,31 @@ def step(
                 )
                 membrane[position, channel] = v
                 spikes[position, channel] = v > above[channel]
+
+
+def decay(*_: Any) -> None:
+    """Let membranes, (P, C), decay by some steps at once, of which :attr:`NeuronConstants.kept` is left."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(decay)
+def _decay(times: Any, kept: Any, membrane: Any) -> Any:
+    def fixed(times: Any, kept: Any, membrane: Any) -> None:
+        use_wide_vectors()  # type: ignore[call-arg]
+        set_rounding(TOWARD_ZERO)  # as in narrow_membrane
+        for position in range(membrane.shape[0]):
+            for _ in range(times):  # the membranes of a position stay in the nearest cache
+                for channel in range(membrane.shape[1]):
+                    membrane[position, channel] = np.int32(np.float32(membrane[position, channel]) * kept[channel])
+        set_rounding(TO_NEAREST)
+
+    def real(times: Any, kept: Any, membrane: Any) -> None:
+        for position in range(membrane.shape[0]):
+            for _ in range(times):
+                for channel in range(membrane.shape[1]):
+                    membrane[position, channel] *= kept[channel]
+
+    return fixed if membrane.dtype == types.int32 else real
 
 
 @compiled

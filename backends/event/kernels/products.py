@@ -247,14 +247,21 @@ def add_bytes(_: Any, spikes: Any, first: Any, counts: Any, place: Any, more: An
 
 
 @njit(nogil=True)
-def count_pooled(spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDArray[np.uint8]) -> None:
-    """Write the sum-pooled spikes (H, W, C) into the middle of `counts`, see :class:`ProductRoom`."""
+def count_pooled(
+    spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDArray[np.uint8], further: bool
+) -> None:
+    """Write the sum-pooled spikes (H, W, C) into the middle of `counts`, see :class:`ProductRoom`.
+
+    Parameters
+    ----------
+    further : whether to add them to those of other sources
+    """
     shape, (pitch, inputs) = spikes.shape, counts.shape[1:]
     corner = (padding[0] * pitch + padding[1]) * inputs
     if shape[2] % WORD == 0:
-        count_words(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs)
+        count_words(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, further)
     else:
-        count_bytes(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, inputs)
+        count_bytes(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, inputs, further)
 
 
 @njit(nogil=True)
@@ -265,6 +272,7 @@ def count_words(
     counts: NDArray[np.uint8],
     corner: int,
     line: int,
+    further: bool,
 ) -> None:
     """:func:`count_pooled`, 64 channels at a time; the counts begin at `corner`, and those of a row are a `line`."""
     height, width, channels = shape
@@ -276,7 +284,8 @@ def count_words(
                 for x in range(columns):
                     neuron = ((row * rows + y) * width + column * columns + x) * channels
                     for first in range(0, channels, WORD):
-                        add_bytes(flat, neuron + first, counts, place + first, y + x > 0)  # type: ignore[call-arg]
+                        more = further or y + x > 0
+                        add_bytes(flat, neuron + first, counts, place + first, more)  # type: ignore[call-arg]
 
 
 @njit(nogil=True)
@@ -288,6 +297,7 @@ def count_bytes(
     corner: int,
     line: int,
     inputs: int,
+    further: bool,
 ) -> None:
     """:func:`count_pooled`, eight channels at a time, of which a pixel has `inputs`, rounded up."""
     height, width, channels = shape
@@ -306,6 +316,8 @@ def count_bytes(
                             total += bytes_of(flat, neuron + (y * width + x) * channels + first)
                 others = np.uint64(8 * max(0, first + BYTES - channels))  # bits of the next pixel, written later
                 mine = (total << others) >> others
+                if further:
+                    mine += bytes_of(counts, place + first)
                 store_word(mine, counts, place + first)  # type: ignore[call-arg]
 
 
@@ -364,7 +376,7 @@ def multiply_spikes(
     room : to work in
     current : (OH, OW, O) int32, C-contiguous, written
     """
-    count_pooled(spikes, pool, padding, room.counts[0])
+    count_pooled(spikes, pool, padding, room.counts[0], False)
     multiply_step(products, stride, room, current)
 
 

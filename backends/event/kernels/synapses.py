@@ -95,7 +95,9 @@ def room_for(synapses: WeightLayout, shape: tuple[int, int, int]) -> Room:
     )
 
 
-def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: Pair, stride: Pair, padding: Pair) -> WeightLayout:
+def lay_out(
+    kernel: NDArray[Any], shape: tuple[int, int, int], pool: Pair, stride: Pair, padding: Pair, sources: int = 1
+) -> WeightLayout:
     """Lay weights out for the kernels.
 
     Parameters
@@ -103,6 +105,7 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: Pair, strid
     kernel : (O, C, KH, KW) int8 or float32 — of a correlation, for the sum-pooled map
     shape : (C, H, W) of the map in front of the pooling
     pool, stride, padding : (y, x), as of a layer
+    sources : how many maps may be summed before they are multiplied
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
     size = block_size(BLOCKS, outputs)
@@ -112,7 +115,7 @@ def lay_out(kernel: NDArray[Any], shape: tuple[int, int, int], pool: Pair, strid
     rows = padded.reshape(blocks, size, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
     seen, summed = (shape[1] // pool[0], shape[2] // pool[1]), pool[0] * pool[1]
     positions = positions_of(seen, (kernel_rows, kernel_columns), stride, padding)
-    products = lay_out_products(kernel, summed)
+    products = lay_out_products(kernel, summed * sources)
     if kernel.dtype == np.int8:
         low, high = np.split(rows.astype(np.int16), 2, axis=-1)
         rows = 256 * high + low + 128

@@ -51,6 +51,8 @@ def advanced(layer: Layer, spikes: NDArray[np.bool_], costs: Any, start: int, mo
         states.append(state := part.rest())
         state.current[0], state.membrane[:] = before[:, part.rows]
         part.run(start, [np.ascontiguousarray(spikes.transpose(0, 2, 3, 1))], state, fired, packed)
+    if not part.packs:
+        kernel.pack(fired, packed)
     left = ([each.membrane for each in states], [each.current[0] for each in states])
     return [fired, packed, *map(np.concatenate, left)]
 
@@ -63,7 +65,7 @@ def layers(draw: st.DrawFn, divisible: bool = False) -> tuple[Layer, NDArray[np.
     height = draw(st.integers(max(1, rows - 2 * padding), 6))
     width = draw(st.integers(max(1, columns - 2 * padding), 40))
     if divisible:
-        positions = draw(st.sampled_from((2, 4, 6))), draw(st.sampled_from((4, 8, 16)))
+        positions = draw(st.sampled_from((2, 4, 6, 7))), draw(st.sampled_from((4, 7, 8, 16)))
         height, width = (
             max(1, (count - 1) * stride + taps - 2 * padding)
             for count, taps in zip(positions, (rows, columns), strict=True)

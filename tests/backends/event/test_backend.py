@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from backends.available import make_backend
 from backends.base import BackendError
 from backends.event.backend import CHUNK, EventBackend, first_currents
 from backends.event.kernels.layer import LayerKernel
-from backends.network import LIF, Layer, Network, Readout
+from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
 from backends.network.quantise import quantise
 from recordings.raster.batch import joined
 from tests.backends.test_contract import constant_odd, odd_sizes, resets, samples
@@ -54,6 +55,30 @@ def test_threads_that_share_a_sample_change_nothing(
         (alone,), (shared,) = (list(each.run(network, [some], 1)) for each in (EventBackend(1), backend))
         assert all(np.array_equal(alone.spikes[name], shared.spikes[name]) for name in network.raster_names)
         assert np.array_equal(alone.readout, shared.readout)
+
+
+def test_a_layer_that_reads_itself_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row can depend on the step before of rows that another thread would compute, sooner or later."""
+    monkeypatch.setattr("backends.event.kernels.layer.LEAST", 1)
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-127, 128, (4, 6, 3, 3)).astype(np.int8)
+    again = Input(weight[:, 2:], Source("again"), 1, padding=1)
+    layer = Layer("again", weight[:, :2], FixedLIF(400, 0, 6, 0), padding=1, source=Source("input"), more=(again,))
+    network = Network((2, 16, 16), 20, (layer,), Readout(np.ones((3, 1024), np.int8)), "spikes")
+    backend, add = EventBackend(2), LayerKernel.add
+
+    def slow(kernel: LayerKernel, *arguments: Any) -> None:
+        add(kernel, *arguments)
+        time.sleep(0.001 * (kernel.rows.start == 0))
+
+    for _ in range(2):
+        spikes = rng.random((20, 1, 2, 16, 16)) < 0.3
+        [alone] = EventBackend(1).run(network, [spikes], 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(LayerKernel, "add", slow)
+            [shared] = backend.run(network, [spikes], 1)
+        assert alone.spikes["again"].any()
+        assert np.array_equal(alone.spikes["again"], shared.spikes["again"])
 
 
 def test_an_error_in_a_shared_sample_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from backends.event.backend import EventBackend
+from backends.event.kernels.costs import ALWAYS, NEVER
 from backends.event.kernels.layer import LayerKernel
+from backends.event.kernels.products import Costs
 from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
 from recordings.raster.batch import joined
 from tests.backends.graphs import graphs
@@ -51,6 +57,55 @@ def test_sums_of_several_inputs_saturate(bias: int, expected: int) -> None:
     kernel.add(3 * [fired], state)
     kernel.advance(1, state, fired, packed)
     assert state.synaptic.item() == expected
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
+    """A layer of one to three sources, and their (S, H, W, C) spikes, which come and whose bias acts in some steps."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    (channels, outputs), side, kernel = rng.choice((1, 5, 64, 70), 2), draw(st.integers(3, 8)), draw(st.integers(1, 3))
+    steps, begin, last = draw(st.integers(1, 40)), draw(st.integers(0, 20)), draw(st.integers(0, 40))
+    acts = (np.arange(steps) >= begin) & (np.arange(steps) <= last)
+    weight = rng.integers(-127, 128, (outputs, channels, kernel, kernel)).astype(np.int8)
+    gain, bias = (
+        rng.integers(-3000, 3000, (1, outputs), np.int32),
+        rng.integers(-2000, 4000, (steps, outputs), np.int32),
+    )
+    reset, least = draw(st.sampled_from(("zero", "subtract"))), draw(st.sampled_from((None, -100)))
+    neuron: Any = FixedLIF(draw(st.sampled_from((0, 400, 4096))), 10, gain, bias * acts[:, None], reset=reset)
+    if draw(st.booleans()):
+        real = gain.astype(np.float32) / 2**20, (bias * acts[:, None]).astype(np.float32) / 4096
+        weight, neuron = weight.astype(np.float32), LIF(draw(st.sampled_from((0.0, 0.9, 1.0))), 1.0, *real, reset=reset)
+    elif least is not None:
+        neuron = replace(neuron, min_v_mem=least)
+    names = ("a", "b", "c")[: draw(st.integers(1, 3))]
+    density = draw(st.sampled_from((0.02, 0.3, 0.9)))
+    fires = (acts & (rng.random(steps) < 0.8))[:, None, None, None]
+    spikes = [(rng.random((steps, side, side, channels)) < density) & fires for _ in names]
+    source = tuple(map(Source, names))
+    return Layer("layer", weight, neuron, padding=draw(st.integers(0, 1)), source=source), spikes
+
+
+@given(windows(), st.integers(0, 2), st.sampled_from((ALWAYS, NEVER, None)))
+@settings(max_examples=100, deadline=None)
+def test_steps_together_are_steps_one_by_one(
+    drawn: tuple[Layer, list[NDArray[np.bool_]]], start: int, costs: Costs | None
+) -> None:
+    layer, spikes = drawn
+    kernel = LayerKernel(layer, spikes[0].transpose(0, 3, 1, 2).shape[1:], costs=costs)
+    steps, found = len(spikes[0]), []
+    for together in (True, False):
+        state, rng = kernel.rest(), np.random.default_rng(1)
+        state.current[:], state.membrane[:] = rng.integers(-900, 900, (2, *kernel.output_shape)) * (start > 0)
+        fired = np.ones((steps, *kernel.output_shape), np.bool_)
+        packed = np.full((steps, -(-fired[0].size // 8)), 255, np.uint8)
+        if together:
+            kernel.run(start, spikes, state, fired, packed)
+        for i in range(0 if together else steps):
+            kernel.advance(start + i, state, fired[i], packed[i])
+            kernel.add([each[i] for each in spikes], state)
+        found.append((fired, packed, state.membrane, state.current))
+    assert all(map(np.array_equal, *found))
 
 
 @given(graphs(), st.integers(2, 4))
