@@ -20,6 +20,7 @@ class ReadoutIntegrator:
     def __init__(self, readout: Readout, timesteps: int) -> None:
         self.readout, self.timesteps = readout, timesteps
         self.weight = readout.weight.astype(np.float64)
+        self.bias = summed_bias(readout, timesteps)
         self.rest()
 
     def rest(self) -> None:
@@ -41,7 +42,7 @@ class ReadoutIntegrator:
         """(K,) int32 in fixed point, float32 otherwise."""
         if self.readout.leak == 1:
             driven = np.einsum("ij,j->i", self.weight, self.counts)
-            return rounded(self.readout, driven + summed_bias(self.readout, self.timesteps))
+            return rounded(self.readout, driven + self.bias)
         return rounded(self.readout, self.sums)
 
 

@@ -83,8 +83,8 @@ def load_bytes(_: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]
 
 
 @njit(inline="always")
-def bytes_of(spikes: NDArray[Any], first: int) -> Any:
-    """Byte i is that of spikes[first + i] for i < 8, 0 beyond the end; of bool or uint8."""
+def bytes_of(spikes: NDArray[np.bool_], first: int) -> Any:
+    """Byte i is spikes[first + i] for i < 8, 0 beyond the end."""
     if len(spikes) < 8:
         word = np.uint64(0)
         for i in range(len(spikes) - first):

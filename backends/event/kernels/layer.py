@@ -468,19 +468,20 @@ def any_arrived(sources: NDArray[np.int64], shape: tuple[int, int, int, int], st
 def count_sources(
     sources: NDArray[np.int64],
     shape: tuple[int, int, int, int],
-    step: int,
+    first: int,
+    steps: int,
     synapses: Synapses,
     scratch: Scratch,
-    to: int,
 ) -> None:
-    """Write the sum-pooled spikes of all sources in a step into the counts number `to`."""
-    weights, (top, bottom) = synapses.weights, synapses.rows
-    for number in range(len(sources)):
-        seen = maps_at(sources[number], shape)[step, top:bottom]
-        if synapses.spike_pool != (1, 1):
-            pool_spikes(seen, synapses.spike_pool, scratch.pooled)
-            seen = scratch.pooled
-        count_pooled(seen, weights.pool, weights.padding, scratch.room.products.counts[to], number > 0)
+    """Write the sum-pooled spikes of all sources in some steps into the counts."""
+    weights, (top, bottom), counts = synapses.weights, synapses.rows, scratch.room.products.counts
+    for i in range(steps):
+        for number in range(len(sources)):
+            seen = maps_at(sources[number], shape)[first + i, top:bottom]
+            if synapses.spike_pool != (1, 1):
+                pool_spikes(seen, synapses.spike_pool, scratch.pooled)
+                seen = scratch.pooled
+            count_pooled(seen, weights.pool, weights.padding, counts[i], number > 0)
 
 
 def sources_multiplied(*_: Any) -> bool:
@@ -504,7 +505,7 @@ def _sources_multiplied(sources: Any, shape: Any, step: Any, synapses: Any, scra
             adding += min(count, seen.size - count) + products.costs.pixels
         if adding <= products.costs.step:
             return False
-        count_sources(sources, shape, step, synapses, scratch, 0)
+        count_sources(sources, shape, step, 1, synapses, scratch)
         target = scratch.unpooled if synapses.current_pool != (1, 1) else current
         multiply_step(products, synapses.weights.stride, scratch.room.products, target)
         return True
@@ -585,8 +586,7 @@ def _steps_multiplied(
         else:
             return 0
         room = scratch.room.products
-        for i in range(steps):
-            count_sources(sources, shape, step + i, synapses, scratch, i)
+        count_sources(sources, shape, step, steps, synapses, scratch)
         rows, columns, channels = membrane.shape
         at_once = rows_at_once(STEPS, columns * products.weights.shape[0] * products.weights.shape[3], rows)
         before, membranes = current.reshape(-1, channels), membrane.reshape(-1, channels)

@@ -326,14 +326,14 @@ def _decay(times: Any, kept: Any, membrane: Any) -> Any:
     def fixed(times: Any, kept: Any, membrane: Any) -> None:
         use_wide_vectors()  # type: ignore[call-arg]
         set_rounding(TOWARD_ZERO)  # as in narrow_membrane
-        for position in range(membrane.shape[0]):
+        for position in range(membrane.shape[0] if times else 0):
             for _ in range(times):  # the membranes of a position stay in the nearest cache
                 for channel in range(membrane.shape[1]):
                     membrane[position, channel] = np.int32(np.float32(membrane[position, channel]) * kept[channel])
         set_rounding(TO_NEAREST)
 
     def real(times: Any, kept: Any, membrane: Any) -> None:
-        for position in range(membrane.shape[0]):
+        for position in range(membrane.shape[0] if times else 0):
             for _ in range(times):
                 for channel in range(membrane.shape[1]):
                     membrane[position, channel] *= kept[channel]

@@ -260,8 +260,10 @@ def count_pooled(
     corner = (padding[0] * pitch + padding[1]) * inputs
     if shape[2] % WORD == 0:
         count_words(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, further)
+    elif further:
+        add_counts(spikes, pool, padding, counts)
     else:
-        count_bytes(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, inputs, further)
+        count_bytes(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, inputs)
 
 
 @njit(nogil=True)
@@ -297,7 +299,6 @@ def count_bytes(
     corner: int,
     line: int,
     inputs: int,
-    further: bool,
 ) -> None:
     """:func:`count_pooled`, eight channels at a time, of which a pixel has `inputs`, rounded up."""
     height, width, channels = shape
@@ -316,9 +317,18 @@ def count_bytes(
                             total += bytes_of(flat, neuron + (y * width + x) * channels + first)
                 others = np.uint64(8 * max(0, first + BYTES - channels))  # bits of the next pixel, written later
                 mine = (total << others) >> others
-                if further:
-                    mine += bytes_of(counts, place + first)
                 store_word(mine, counts, place + first)  # type: ignore[call-arg]
+
+
+@njit(nogil=True)
+def add_counts(spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDArray[np.uint8]) -> None:
+    """:func:`count_pooled` of a further source; for the first one it would be slower than :func:`count_bytes`."""
+    height, width, channels = spikes.shape
+    for row in range(height):
+        for column in range(width):
+            for channel in range(channels):
+                fired = spikes[row, column, channel]
+                counts[padding[0] + row // pool[0], padding[1] + column // pool[1], channel] += fired
 
 
 @njit(nogil=True)
