@@ -22,7 +22,7 @@ from recordings.text import printable
 
 from ..common.result import LONGEST_NOTE
 from . import words
-from .folder import Folder, apart, tally
+from .folder import Folder
 
 TEMPLATES, RESULTS = "_filled", "results"
 
@@ -107,6 +107,6 @@ def _environment(templates: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {each.__name__: each for each in (*words.WORDS, apart, tally)}
+    environment.globals |= {each.__name__: each for each in words.WORDS}
     environment.filters |= {each.__name__: each for each in (number, signed, percent, p_value, cell, printable)}
     return environment

@@ -144,11 +144,6 @@ def tally(same: Sequence[str]) -> str:
     return f"**{word}**: {', '.join(f'{count} {part}' for part, count in parts.items() if count)}"
 
 
-def apart(first: Rows, second: Rows) -> str:
-    """Whether the first of two estimates is higher: "yes" or "no" where their 95 % intervals do not overlap."""
-    return "yes" if first.low > second.high else "no" if first.high < second.low else "no difference seen"
-
-
 @cache  # pages ask for some rows many times
 def _measured(path: Path, wanted: tuple[tuple[str, Any], ...]) -> Rows:
     return Rows(f"{path.parent.name}/{path.name}", _read(path))(**dict(wanted))

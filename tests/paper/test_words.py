@@ -12,7 +12,7 @@ from jinja2 import Environment
 
 from paper.pages import folder as folders
 from paper.pages.fill import RESULTS, environment_of
-from paper.pages.folder import Folder, Rows, apart, tally
+from paper.pages.folder import Folder, Rows, tally
 from paper.pages.words import chosen, given, highest, listed, lowest, numeral, outcomes, part, where
 from recordings.errors import InputError
 
@@ -59,11 +59,9 @@ def test_outcomes_are_counted_by_their_first_word() -> None:
     assert (outcomes(rows, "better"), outcomes(rows, "equal"), outcomes(rows)) == (2, 0, 3)
 
 
-def test_intervals_that_overlap_are_no_difference() -> None:
-    low, middle, high = (Rows("", [{"low": at, "high": at + 1.0}]) for at in (0.0, 0.5, 2.0))
-    assert (apart(high, low), apart(low, high)) == ("yes", "no")
-    assert apart(low, middle) == apart(middle, low) == "no difference seen"
-    assert tally([apart(high, low), apart(low, middle)]) == "**depends**: 1 yes, 1 no difference"
+def test_a_verdict_on_several_comparisons() -> None:
+    assert tally(["yes", "no difference seen"]) == "**depends**: 1 yes, 1 no difference"
+    assert (tally(["no"]), tally(["cannot say"])) == ("**does not hold**", "**cannot say**")
 
 
 def test_networks_are_named_by_their_verdicts(tmp_path: Path) -> None:
