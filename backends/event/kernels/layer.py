@@ -25,7 +25,7 @@ from .synapses import Room, WeightLayout, correlate, lay_out, positions_of, room
 from .tiles import AMX, HOW
 
 NONE = (1, 1)  # sides of no pooling
-LEAST = 1 << 23  # products a step of a part of a layer; where there are fewer, threads take longer to meet
+LEAST = 5_000_000  # products a step of a part of a layer; where there are fewer, threads take longer to meet
 
 
 class Scratch(NamedTuple):
