@@ -15,7 +15,8 @@ from importlib.util import find_spec
 from backends.available import make_backend
 from backends.event.backend import EventBackend
 from backends.event.kernels.cache import cache_folder, is_cached
-from backends.event.kernels.layer import compile_kernels, run_steps
+from backends.event.kernels.layer import compile_kernels
+from backends.event.kernels.steps import run_steps
 from pipeline.measures.operations import products
 from recordings.child import python
 from recordings.errors import InputError

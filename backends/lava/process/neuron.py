@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.event.kernels.layer import advance
 from backends.event.kernels.neurons import dynamics_of
+from backends.event.kernels.steps import advance
 from backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_in_ports, model_of, sends
 from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from backends.network import FixedLIF, Input, SpikingNeuron

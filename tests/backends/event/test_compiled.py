@@ -30,7 +30,7 @@ def test_a_change_in_one_file_reaches_the_functions_of_the_others(tmp_path: Path
     text = neurons.read_text(encoding="utf-8")
     assert text.count("= v > same_above") == 1
     neurons.write_text(text.replace("= v > same_above", "= v < same_above"), encoding="utf-8")
-    assert _run(tmp_path) == "[False, False, False, False]"  # run_steps is in layer.py, which has not changed
+    assert _run(tmp_path) == "[False, False, False, False]"  # run_steps is in steps.py, which has not changed
 
 
 def _run(folder: Path) -> str:

@@ -1,0 +1,402 @@
+"""One layer over several steps, from its input spikes to its own, in one compiled call; or step by step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+from numpy.typing import NDArray
+
+from .compiled import compiled
+from .events import any_fired, count_spikes, maps_at, pack_spikes
+from .neurons import Dynamics, decay, drive, hold, step
+from .pooling import pool_currents, pool_spikes
+from .products import STEPS, Costs, count_pooled, multiply_rows_of_steps, multiply_step, rows_at_once
+from .synapses import Room, WeightLayout, correlate
+from .tiles import AMX, HOW
+
+
+class Scratch(NamedTuple):
+    """Memory in which the currents of one input are computed.
+
+    Parameters
+    ----------
+    room : see :func:`backends.event.kernels.synapses.correlate`
+    pooled : (H/y, W/x, C) bool — the input spikes behind maximum pooling; empty without
+    unpooled : (H·y, W·x, C) as the current — currents in front of their maximum pooling; empty without
+    further : as the unpooled currents, or the current — those of one of several sources; empty of one
+    """
+
+    room: Room
+    pooled: NDArray[np.bool_]
+    unpooled: NDArray[Any]
+    further: NDArray[Any]
+
+
+class Synapses(NamedTuple):
+    """The synapses of one input, laid out.
+
+    Parameters
+    ----------
+    weights : for the spikes behind maximum pooling
+    spike_pool, current_pool : (y, x) of the maximum pooling of spikes and of currents; (1, 1) for none
+    rows : the first row of its sources that it sees, and the one behind the last
+    """
+
+    weights: WeightLayout
+    spike_pool: tuple[int, int]
+    current_pool: tuple[int, int]
+    rows: tuple[int, int]
+
+    def part(self, first: int, last: int) -> Synapses:
+        """Those of some rows of the layer's neurons; the weights are shared."""
+        pools = self.spike_pool[0] * self.weights.pool[0]
+        weights, (stride, _), (padding, beside) = self.weights, self.weights.stride, self.weights.padding
+        first, last = first * self.current_pool[0], last * self.current_pool[0]
+        behind = (last - 1) * stride - padding + weights.weights.shape[2]
+        top, bottom = (min(max(0, pools * row), self.rows[1]) for row in (first * stride - padding, behind))
+        everything = weights.everything[first:last]
+        share = (last - first) / max(1, len(weights.everything))
+        costs = Costs(*(share * cost for cost in weights.products.costs))
+        return self._replace(
+            weights=weights._replace(
+                padding=(max(0, padding - first * stride), beside),
+                everything=everything,
+                products=weights.products._replace(costs=costs),
+            ),
+            rows=(top, bottom),
+        )
+
+
+@compiled
+def advance(
+    t: int,
+    dynamics: Dynamics,
+    current: NDArray[Any],
+    membrane: NDArray[Any],
+    synaptic: NDArray[Any],
+    fired: NDArray[np.bool_],
+    place: tuple[int, int],
+    packed: NDArray[np.uint8],
+) -> None:
+    """:meth:`.layer.LayerKernel.advance`, compiled; its maps are those of :class:`.layer.State`.
+
+    See :func:`~.events.pack_spikes` for `place`.
+    """
+    channels = dynamics.neurons.gain.shape[1]
+    currents, membranes = current.reshape(len(current), -1, channels), membrane.reshape(-1, channels)
+    update(t, dynamics, currents, membranes, synaptic.reshape(-1, channels), fired.reshape(-1, channels))
+    pack_spikes(fired, place, packed)
+
+
+@compiled
+def update(
+    t: int,
+    dynamics: Dynamics,
+    currents: NDArray[Any],
+    membranes: NDArray[Any],
+    synaptic: NDArray[Any],
+    fired: NDArray[np.bool_],
+) -> None:
+    """Bring neurons at P positions to step t: currents (K, P, C or more), all others (P, C)."""
+    if t == 0:
+        membranes[:] = 0
+        synaptic[:] = 0
+        fired[:] = False
+        return
+    if dynamics.apart:
+        drive(t, dynamics.currents, currents, synaptic)
+        step(t, dynamics.neurons, synaptic, membranes, fired)
+    else:
+        step(t, dynamics.neurons, currents[0], membranes, fired)
+    if len(dynamics.lowest):
+        hold(dynamics.lowest, membranes)
+
+
+@compiled
+def add(
+    spikes: NDArray[np.bool_], synapses: Synapses, scratch: Scratch, further: bool, sign: int, current: NDArray[Any]
+) -> None:
+    """Set an input's currents, in front of their pooling, to those of its first source, or add those of a further one.
+
+    Parameters
+    ----------
+    spikes : (H, W, C) bool
+    further, sign : whether it is a further source, and what its spikes are multiplied by
+    current : (H', W', C') int32 or float32, written where its input has no pooling of currents
+    """
+    target = scratch.unpooled if synapses.current_pool != (1, 1) else current
+    spikes = spikes[synapses.rows[0] : synapses.rows[1]]
+    if not any_fired(spikes):
+        if not further:
+            target[:] = 0
+        return
+    alone = target if sign > 0 and not further else scratch.further
+    if synapses.spike_pool != (1, 1):
+        pool_spikes(spikes, synapses.spike_pool, scratch.pooled)
+        correlate(scratch.pooled, synapses.weights, scratch.room, alone)
+    else:
+        correlate(spikes, synapses.weights, scratch.room, alone)
+    if sign < 0 or further:
+        add_signed(alone, further, sign, target)
+
+
+@compiled
+def add_signed(added: NDArray[Any], further: bool, sign: int, current: NDArray[Any]) -> None:
+    """Add or subtract, (H, W, C) both; where it is no `further` source, `current` is 0 before."""
+    if not further:
+        current[:] = 0
+    flat, flat_added = current.reshape(-1), added.reshape(-1)
+    if sign > 0:
+        for neuron in range(len(flat)):
+            flat[neuron] += flat_added[neuron]
+    else:
+        for neuron in range(len(flat)):
+            flat[neuron] -= flat_added[neuron]
+
+
+@compiled
+def run_steps(
+    start: int,
+    sources: NDArray[np.int64],
+    shape: tuple[int, int, int, int],
+    synapses: Synapses,
+    dynamics: Dynamics,
+    current: NDArray[Any],
+    membrane: NDArray[Any],
+    synaptic: NDArray[Any],
+    scratch: Scratch,
+    fired: NDArray[np.bool_],
+    place: tuple[int, int],
+    packed: NDArray[np.uint8],
+) -> None:
+    """:meth:`.layer.LayerKernel.run` of one input whose sources have sign 1, compiled.
+
+    Parameters
+    ----------
+    sources, shape : addresses of the spikes of each source, see :func:`~.events.maps_at`; none where a constant current
+        stays as it is
+    place : see :func:`~.events.pack_spikes`
+    """
+    membranes, quiet = membrane.reshape(-1, membrane.shape[2]), dynamics.quiet
+    top, bottom = place[0], place[0] + len(membrane)
+    first = decays = 0  # steps in which membranes did nothing but decay, which they still have to
+    no_current = nobody_fired = False
+    while first < len(fired):
+        last = min(first + STEPS, len(fired))
+        if not len(sources) or not any_arrived(sources, shape, first, synapses.rows):
+            last = first + 1
+        else:
+            decay(decays, dynamics.neurons.kept, membranes)
+            decays = 0
+            multiplied = steps_multiplied(
+                start + first,
+                sources,
+                shape,
+                synapses,
+                dynamics,
+                current,
+                membrane,
+                synaptic,
+                scratch,
+                fired[first:last],
+                first,
+                place,
+                packed[first:last],
+            )
+            if multiplied:
+                first += multiplied
+                no_current = nobody_fired = False
+                continue
+        for i in range(first, last):
+            mine = fired[i, top:bottom]
+            if no_current and i > 0 and quiet[(start + i - 1) % len(quiet)]:
+                nobody_fired = nobody_fired or not any_fired(fired[i - 1, top:bottom])
+            else:
+                nobody_fired = False
+            if nobody_fired:
+                mine[:] = False
+                if len(membrane) == place[1]:
+                    packed[i] = 0
+                else:
+                    pack_spikes(mine, place, packed[i])
+                decays += 1
+            else:
+                decay(decays, dynamics.neurons.kept, membranes)
+                decays = 0
+                advance(start + i, dynamics, current, membrane, synaptic, mine, place, packed[i])
+            if len(sources) and any_arrived(sources, shape, i, synapses.rows):
+                if len(sources) == 1 or not sources_multiplied(sources, shape, i, synapses, scratch, current[0]):
+                    for number in range(len(sources)):
+                        arrived = maps_at(sources[number], shape)[i]
+                        add(arrived, synapses, scratch, number > 0, 1, current[0])
+                if synapses.current_pool != (1, 1):
+                    pool_currents(scratch.unpooled, synapses.current_pool, current[0])
+                no_current = False
+            elif len(sources) and not no_current:
+                current[0] = 0
+                no_current = True
+        first = last
+    decay(decays, dynamics.neurons.kept, membranes)
+
+
+@njit(nogil=True)
+def any_arrived(sources: NDArray[np.int64], shape: tuple[int, int, int, int], step: int, rows: tuple[int, int]) -> bool:
+    """Whether a neuron in these rows of any source fired in a step."""
+    for address in sources:  # noqa: SIM110  # Numba compiles no generators
+        if any_fired(maps_at(address, shape)[step, rows[0] : rows[1]]):
+            return True
+    return False
+
+
+@njit(nogil=True)
+def count_sources(
+    sources: NDArray[np.int64],
+    shape: tuple[int, int, int, int],
+    first: int,
+    steps: int,
+    synapses: Synapses,
+    scratch: Scratch,
+) -> None:
+    """Write the sum-pooled spikes of all sources in some steps into the counts."""
+    weights, (top, bottom), counts = synapses.weights, synapses.rows, scratch.room.products.counts
+    for i in range(steps):
+        for number in range(len(sources)):
+            seen = maps_at(sources[number], shape)[first + i, top:bottom]
+            if synapses.spike_pool != (1, 1):
+                pool_spikes(seen, synapses.spike_pool, scratch.pooled)
+                seen = scratch.pooled
+            count_pooled(seen, weights.pool, weights.padding, counts[i], number > 0)
+
+
+def sources_multiplied(*_: Any) -> bool:
+    """Set the current of a step to the products of the sum of several sources if that is cheaper; whether it was."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(sources_multiplied)
+def _sources_multiplied(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> Any:
+    def never(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> bool:
+        return False
+
+    def multiply(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> bool:
+        products, (top, bottom) = synapses.weights.products, synapses.rows
+        if not len(products.weights):
+            return False
+        adding = 0.0
+        for address in sources:
+            seen = maps_at(address, shape)[step, top:bottom]
+            count = count_spikes(seen)
+            adding += min(count, seen.size - count) + products.costs.pixels
+        if adding <= products.costs.step:
+            return False
+        count_sources(sources, shape, step, 1, synapses, scratch)
+        target = scratch.unpooled if synapses.current_pool != (1, 1) else current
+        multiply_step(products, synapses.weights.stride, scratch.room.products, target)
+        return True
+
+    return never if HOW is None or current.dtype != types.int32 else multiply
+
+
+def steps_multiplied(*_: Any) -> int:
+    """:func:`run_steps` of a few steps by :func:`~.products.multiply_rows_of_steps` if that is cheaper: of how many.
+
+    A few rows of currents are computed for all steps, and their neurons go through all steps, before the next rows.
+    """
+    raise NotImplementedError  # compiled only
+
+
+@overload(steps_multiplied)
+def _steps_multiplied(
+    start: Any,
+    sources: Any,
+    shape: Any,
+    synapses: Any,
+    dynamics: Any,
+    current: Any,
+    membrane: Any,
+    synaptic: Any,
+    scratch: Any,
+    fired: Any,
+    step: Any,
+    place: Any,
+    packed: Any,
+) -> Any:
+    def never(
+        start: Any,
+        sources: Any,
+        shape: Any,
+        synapses: Any,
+        dynamics: Any,
+        current: Any,
+        membrane: Any,
+        synaptic: Any,
+        scratch: Any,
+        fired: Any,
+        step: Any,
+        place: Any,
+        packed: Any,
+    ) -> int:
+        return 0
+
+    def multiply(
+        start: Any,
+        sources: Any,
+        shape: Any,
+        synapses: Any,
+        dynamics: Any,
+        current: Any,
+        membrane: Any,
+        synaptic: Any,
+        scratch: Any,
+        fired: Any,
+        step: Any,
+        place: Any,
+        packed: Any,
+    ) -> int:
+        weights, products, steps = synapses.weights, synapses.weights.products, len(fired)
+        if not len(products.weights) or synapses.current_pool != (1, 1):
+            return 0
+        (top, bottom), few = synapses.rows, products.costs.steps - steps * len(sources) * products.costs.pixels
+        while steps > 1 and not any_arrived(sources, shape, step + steps - 1, synapses.rows):
+            steps -= 1
+        fires = silent = 0
+        for i in range(steps):
+            for address in sources:
+                seen = maps_at(address, shape)[step + i, top:bottom]
+                count = count_spikes(seen)
+                fires, silent = fires + count, silent + seen.size - count
+            if min(fires, silent) > few:
+                break
+        else:
+            return 0
+        room = scratch.room.products
+        count_sources(sources, shape, step, steps, synapses, scratch)
+        rows, columns, channels = membrane.shape
+        at_once = rows_at_once(STEPS, columns * products.weights.shape[0] * products.weights.shape[3], rows)
+        before, membranes = current.reshape(-1, channels), membrane.reshape(-1, channels)
+        driven, spikes, above = (
+            synaptic.reshape(-1, channels),
+            fired.reshape(len(fired), -1, channels),
+            place[0] * columns,
+        )
+        for row in range(0, rows, at_once):
+            some = min(at_once, rows - row)
+            sums = multiply_rows_of_steps(products, weights.stride, room, steps, row, (some, columns))
+            first, last = row * columns, (row + some) * columns
+            here = membranes[first:last], driven[first:last]
+            arriving = before[first:last].reshape(1, -1, channels)
+            update(start, dynamics, arriving, here[0], here[1], spikes[0, above + first : above + last])
+            for i in range(1, steps):
+                mine = spikes[i, above + first : above + last]
+                update(start + i, dynamics, sums[i - 1 : i], here[0], here[1], mine)
+            for position in range(first, last):  # a slice would compile how to tell of its shape
+                for channel in range(channels):
+                    before[position, channel] = sums[steps - 1, position - first, channel]
+        for i in range(steps):
+            pack_spikes(fired[i, place[0] : place[0] + rows], place, packed[i])
+        return steps
+
+    return multiply if HOW is AMX and current.dtype == types.int32 else never
