@@ -105,8 +105,8 @@ def race(
 ) -> dict[str, Timed]:
     """Time ways to do the same, taking turns, so that whatever else the machine does meets them all.
 
-    A first turn does not count: it compiles, allocates, and fills caches. What takes less than SETTLING runs for so
-    long before each of its turns.
+    A first turn does not count: it compiles, allocates, and fills caches. What takes less than SETTLING, in the turn
+    before, runs for so long before each of its turns.
 
     Parameters
     ----------
@@ -126,7 +126,8 @@ def race(
                 way()
             begun = clock()
             results[name] = way()
-            seconds[name].append(clock() - begun)
+            took[name] = clock() - begun
+            seconds[name].append(took[name])
     return {name: Timed(tuple(times), results[name]) for name, times in seconds.items()}
 
 
