@@ -182,13 +182,12 @@ def run_steps(
     """
     membranes, quiet = membrane.reshape(-1, membrane.shape[2]), dynamics.quiet
     top, bottom = place[0], place[0] + len(membrane)
-    first = decays = 0  # steps in which membranes did nothing but decay, which they still have to
+    first, decays = 0, 0  # decays: steps in which membranes did nothing but decay, which is still to be computed
     no_current = nobody_fired = False
     while first < len(fired):
-        last = min(first + STEPS, len(fired))
-        if not len(sources) or not any_arrived(sources, shape, first, synapses.rows):
-            last = first + 1
-        else:
+        arrives = len(sources) > 0 and any_arrived(sources, shape, first, synapses.rows)
+        last = min(first + STEPS, len(fired)) if arrives else first + 1
+        if arrives:
             decay(decays, dynamics.neurons.kept, membranes)
             decays = 0
             multiplied = steps_multiplied(
@@ -211,6 +210,8 @@ def run_steps(
                 no_current = nobody_fired = False
                 continue
         for i in range(first, last):
+            if i > first:
+                arrives = any_arrived(sources, shape, i, synapses.rows)
             mine = fired[i, top:bottom]
             if no_current and i > 0 and quiet[(start + i - 1) % len(quiet)]:
                 nobody_fired = nobody_fired or not any_fired(fired[i - 1, top:bottom])
@@ -227,7 +228,7 @@ def run_steps(
                 decay(decays, dynamics.neurons.kept, membranes)
                 decays = 0
                 advance(start + i, dynamics, current, membrane, synaptic, mine, place, packed[i])
-            if len(sources) and any_arrived(sources, shape, i, synapses.rows):
+            if arrives:
                 if len(sources) == 1 or not sources_multiplied(sources, shape, i, synapses, scratch, current[0]):
                     for number in range(len(sources)):
                         arrived = maps_at(sources[number], shape)[i]
