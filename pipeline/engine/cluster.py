@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 3  # of one range, on whichever workers
 AHEAD = 2  # ranges that are with the scheduler, for each thread of the cluster
 SHOWN = 3  # failures that a message names
+LOST = "every worker was lost"
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +156,7 @@ def distribute(
         try:
             outcome = future.result()
         except CancelledError:  # all workers that had the task died with it
-            reason, shared = "every worker was lost", _sent(client, task)
+            reason = LOST
         except KilledWorker as error:  # four workers, one after the other
             reason, failures[number] = _why(error), ATTEMPTS - 1
         except Exception as error:  # where there is not even the memory to say what failed
@@ -180,6 +181,8 @@ def distribute(
                 failed[number] = reason
             else:
                 waiting.append(number)
+                if reason == LOST:
+                    shared = _sent(client, task)
         future.release()
         for more in submit():
             running.add(more)
