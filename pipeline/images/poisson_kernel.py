@@ -20,7 +20,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from backends.event.kernels.compiled import compiled
+from backends.event.kernels.compiled import compiled_making_arrays
 from backends.event.kernels.events import WORD, store_bits
 
 ROUNDS = 10
@@ -83,7 +83,7 @@ def plane_limits(x: NDArray[np.float32], limits: NDArray[np.uint32]) -> tuple[ND
     return on, off
 
 
-@compiled
+@compiled_making_arrays
 def draw_spikes(
     on: NDArray[np.uint32],
     off: NDArray[np.uint32],

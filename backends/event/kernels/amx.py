@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from .compiled import internal
 
 ROWS = 16  # of a tile, at most
 WIDTH = 64  # bytes of a row
@@ -166,7 +168,7 @@ def sums_of(tiles: int) -> Any:
 set_sums_of_one, set_sums_of_two = sums_of(1), sums_of(2)
 
 
-@njit(nogil=True)
+@internal
 def multiply_tiles(
     weights: NDArray[np.int8],
     stride: tuple[int, int],

@@ -8,10 +8,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from numba import njit
+
 from .cache import cached
 from .tiles import HOW
 
 HERE = Path(__file__).parent
+
+# Numba counts the references to every array that a function gets, takes a part of, or gives back. That takes as long
+# as a small layer does, threads that use the same weights wait for each other at it, and LLVM moves nothing across it.
+# A function that makes no array needs none of it, but cannot give one back either. One that makes arrays must say so,
+# since a function that says nothing is compiled as its caller is.
+LEAN: Any = {"nogil": True, "_nrt": False}
+MAKING_ARRAYS: Any = {"nogil": True, "_nrt": True}
+
+internal = njit(**LEAN)  # for what only compiled functions call
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -20,8 +31,17 @@ def compiled(function: Callable[..., Any]) -> Any:
     Numba itself looks at the file of a function alone, not at those of the functions it calls. After a change to one of
     these it would go on running the old machine code, on data that may be laid out anew.
     """
+    return _cached(function, LEAN)
+
+
+def compiled_making_arrays(function: Callable[..., Any]) -> Any:
+    """:func:`compiled`, for a function that makes arrays."""
+    return _cached(function, MAKING_ARRAYS)
+
+
+def _cached(function: Callable[..., Any], options: Any) -> Any:
     function.__qualname__ += f"-{sources_digest()}"
-    return cached(nogil=True)(function)
+    return cached(**options)(function)
 
 
 @lru_cache(maxsize=1)

@@ -15,17 +15,20 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import FixedLIF, Layer
+from backends.network import FixedLIF, Layer, Shape
 
 from .products import STEPS, Costs, Pair, Products
 from .tiles import AMX, GROUP, HOW
 
 SIDE, CHANNELS, REPEATS = 16, 64, 5  # of the layer that is measured, and how often
+POOL = 2  # of one with fewer positions
 ALWAYS, NEVER = Costs(0.0, 0.0, 0.0), Costs(0.0, math.inf, math.inf)  # multiply if anything fires
 
 
 class Kernel(Protocol):
     """What :mod:`.layer` has, which imports this file."""
+
+    output_shape: Shape
 
     @property
     def products(self) -> Products:
@@ -44,7 +47,7 @@ class Seconds(NamedTuple):
     Parameters
     ----------
     row : adding a row of weights
-    pixel : adding at a position, for each block of outputs, spikes or not
+    pixel : how much longer adding at a position takes than multiplying, for each block of outputs, spikes or not
     neuron : counting its spikes, and whatever else products take beside themselves
     product : an instruction, or all of AMX for two tiles of counts, and the loads for them
     """
@@ -103,27 +106,39 @@ def measured(outputs: int, make: Callable[..., Kernel]) -> Seconds:
     neuron = FixedLIF(400, 12, np.ones((1, outputs), np.int32), np.zeros((1, outputs), np.int32))
     weight = rng.integers(-127, 128, (outputs, CHANNELS, 3, 3)).astype(np.int8)
     layer, narrow = Layer("nine", weight, neuron, padding=1), Layer("one", weight[:, :, :1, :1], neuron)
-    multiply, adding, multiply_narrow = (
+    few_positions = Layer("pooled", weight[:, :, :1, :1], neuron, pool=POOL)
+    multiply, adding, multiply_narrow, multiply_pooled, adding_pooled = (
         make(each, (CHANNELS, *sides), costs=costs)
-        for each, costs in ((layer, ALWAYS), (layer, NEVER), (narrow, ALWAYS))
+        for each, costs in (
+            (layer, ALWAYS),
+            (layer, NEVER),
+            (narrow, ALWAYS),
+            (few_positions, ALWAYS),
+            (few_positions, NEVER),
+        )
     )
     steps = max(STEPS, 4)
     draws = rng.random((steps, *sides, CHANNELS))
     few, many = draws < 1 / CHANNELS, draws < 1 / 8
-    silent, added_few, added_many = (shortest(adding, spikes, outputs) for spikes in (few & False, few, many))
-    nine, one = (shortest(kernel, few, outputs) - silent for kernel in (multiply, multiply_narrow))
+    silent, added_few, added_many = (shortest(adding, spikes) for spikes in (few & False, few, many))
+    nine, one = (shortest(kernel, few) - silent for kernel in (multiply, multiply_narrow))
+    pooled = shortest(multiply_pooled, few) - shortest(adding_pooled, few & False)
     row = max((added_many - added_few) / (9 * (many.sum() - few.sum())), 1e-12)
     pixel = (added_few - silent - 9 * few.sum() * row) / (steps * SIDE * SIDE)
-    times = 1 if HOW is AMX else steps
+    times, small = 1 if HOW is AMX else steps, SIDE // POOL
     in_nine, in_one = (times * instructions(each.products, sides, 1) for each in (multiply, multiply_narrow))
     product = max(nine - one, 0.0) / (in_nine - in_one)
-    return Seconds(row, max(pixel, 0.0), max(one - in_one * product, 0.0) / draws.size, product)
+    one -= in_one * product  # what is left is of neurons in front of the pooling, and of positions
+    pooled -= times * instructions(multiply_pooled.products, (small, small), 1) * product
+    position = max(one - pooled, 0.0) / (steps * (SIDE * SIDE - small * small))
+    neuron_time = max(one - steps * SIDE * SIDE * position, 0.0) / draws.size
+    return Seconds(row, pixel - position, neuron_time, product)
 
 
-def shortest(kernel: Kernel, spikes: NDArray[np.bool_], outputs: int) -> float:
+def shortest(kernel: Kernel, spikes: NDArray[np.bool_]) -> float:
     """Seconds that a layer takes for these spikes, (S, H, W, C)."""
     steps, state, times = len(spikes), kernel.rest(), []
-    fired = np.empty((steps, SIDE, SIDE, outputs), np.bool_)
+    fired = np.empty((steps, *kernel.output_shape), np.bool_)
     packed = np.empty((steps, fired[0].size // 8), np.uint8)
     for _ in range(1 + REPEATS):
         begun = time.perf_counter()

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from .compiled import MAKING_ARRAYS, compiled, internal
 
 WORD = 64
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -72,7 +74,7 @@ def word_of(spikes: NDArray[np.bool_], first: int, width: int) -> Any:
 
 @intrinsic
 def load_bytes(_: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]]:
-    """Byte i is spikes[first + i], for 8 neighbours of a flat bool array."""
+    """Byte i is spikes[first + i], for 8 neighbours of a flat array of bytes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -96,14 +98,21 @@ def bytes_of(spikes: NDArray[np.bool_], first: int) -> Any:
 
 
 @intrinsic
-def _pointer_to(_: Any, address: Any) -> tuple[Any, Callable[..., Any]]:
-    """The address of a bool array, as numba takes it for an array."""
+def _maps_at(_: Any, address: Any, shape: Any) -> tuple[Any, Callable[..., Any]]:
+    """What :func:`maps_at` gives; numba's own carray counts references."""
+    array = types.Array(types.boolean, 4, "C")
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        sides: Any = cgutils.unpack_tuple(builder, arguments[1])  # type: ignore[no-untyped-call]
+        strides: list[Any] = [ir.Constant(ir.IntType(WORD), 1)]
+        for side in sides[:0:-1]:
+            strides.insert(0, builder.mul(strides[0], side))
+        made = context.make_array(array)(context, builder)
+        data = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        populate_array(made, data, sides, strides, strides[-1], None)  # type: ignore[no-untyped-call]
+        return made._getvalue()
 
-    pointer: Any = types.CPointer(types.boolean)  # type: ignore[no-untyped-call]
-    return pointer(types.int64), generate
+    return array(types.int64, shape), generate
 
 
 @njit(inline="always")
@@ -112,7 +121,7 @@ def maps_at(address: int, shape: tuple[int, int, int, int]) -> Any:
 
     The caller keeps it alive.
     """
-    return carray(_pointer_to(address), shape)  # type: ignore[call-arg]
+    return _maps_at(address, shape)  # type: ignore[call-arg]
 
 
 @intrinsic
@@ -152,9 +161,12 @@ def store_bits(word: Any, packed: NDArray[np.uint8], first: int, size: int) -> N
 @njit(inline="always")
 def load_bits(packed: NDArray[np.uint8], first: int) -> Any:
     """Undo :func:`store_bits`; bits beyond the end are 0."""
-    word = np.uint64(0)
-    for i in range(min(8, len(packed) - first)):
-        word |= np.uint64(packed[first + i]) << np.uint64(8 * i)
+    if first + 8 <= len(packed):
+        word: Any = load_bytes(packed, first)  # type: ignore[call-arg]
+    else:
+        word = np.uint64(0)
+        for i in range(len(packed) - first):
+            word |= np.uint64(packed[first + i]) << np.uint64(8 * i)
     ordered: Any = reverse_bits(word)  # type: ignore[call-arg]
     return ordered
 
@@ -225,7 +237,7 @@ def list_events(
     return int(count)
 
 
-@njit(nogil=True)
+@njit(**MAKING_ARRAYS)
 def list_narrow(
     flat: NDArray[np.bool_],
     flip: Any,
@@ -354,7 +366,7 @@ def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArr
         pack_one_by_one(spikes.reshape(-1), pixels, channels, packed)
 
 
-@njit(nogil=True)
+@njit(**MAKING_ARRAYS)
 def pack_squares(flat: NDArray[np.bool_], start: int, pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
     """Squares of 64 pixels by 64 channels, a word for each pixel, become a word for each channel.
 
@@ -386,7 +398,7 @@ def pack_squares(flat: NDArray[np.bool_], start: int, pixels: int, channels: int
                     store_bits(square[part * wide + i], packed, place, size)
 
 
-@njit(nogil=True)
+@internal
 def transpose(square: NDArray[np.uint64]) -> None:
     """Swap rows and columns of 64 words of 64 bits, by halves of words, then halves of these, down to single bits."""
     side, mask = WORD // 2, np.uint64(0xFFFFFFFF)
@@ -401,7 +413,7 @@ def transpose(square: NDArray[np.uint64]) -> None:
         mask ^= mask << np.uint64(side)
 
 
-@njit(nogil=True)
+@internal
 def pack_one_by_one(flat: NDArray[np.bool_], pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
     """Only the neurons that fired."""
     packed[:] = 0

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from backends.network import CURRENT_LIMIT, MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
 
-from .compiled import compiled
+from .compiled import LEAN, MAKING_ARRAYS, compiled
 
 TOWARD_ZERO, TO_NEAREST = np.int32(0), np.int32(1)  # as LLVM numbers them
+TOGETHER = 256  # neurons, at most, of several positions
 EXACT = 1 << 24  # float32 holds all integers up to it
 
 
@@ -27,11 +28,12 @@ class NeuronConstants(NamedTuple):
 
     Parameters
     ----------
-    gain : (1 or T, C) float32 — for integers, the gain divided by 2^shift
-    bias : (1 or T, C), of the dtype of membranes
-    kept, kept_after : (C,) float32 — the leak, for integers 1 - decay / 4096; 0 after a spike where it resets to zero
-    subtracted : (C,), of the dtype of membranes — 0 where it does
-    fires_above : (C,), of that dtype
+    gain : (1 or T, N) float32 — for integers, the gain divided by 2^shift; N is here and below :func:`repeats` times C,
+        the same constants again and again
+    bias : (1 or T, N), of the dtype of membranes
+    kept, kept_after : (N,) float32 — the leak, for integers 1 - decay / 4096; 0 after a spike where it resets to zero
+    subtracted : (N,), of the dtype of membranes — 0 where it does
+    fires_above : (N,), of that dtype
     narrow : whether :func:`narrow_membrane` computes these: integers with equal constants in all channels
     """
 
@@ -120,16 +122,22 @@ def constants_of(neuron: SpikingNeuron, largest: int = CURRENT_LIMIT) -> NeuronC
     gain = neuron.gain / 2 ** getattr(neuron, "shift", 0)
     to_zero = neuron.reset == "zero"
     differ = any(np.ndim(constant) for constant in (neuron.leak, neuron.subtracted, neuron.fires_above))
-    kept = np.full(channels, neuron.leak, np.float32)
+    times = repeats(channels)
+    kept = np.tile(np.full(channels, neuron.leak, np.float32), times)
     return NeuronConstants(
-        gain.astype(np.float32),
-        neuron.bias.astype(dtype),
+        np.tile(gain.astype(np.float32), times),
+        np.tile(neuron.bias.astype(dtype), times),
         kept,
         0 * kept if to_zero else kept.copy(),
-        np.full(channels, 0 if to_zero else neuron.subtracted, dtype),
-        np.full(channels, neuron.fires_above, dtype),
+        np.tile(np.full(channels, 0 if to_zero else neuron.subtracted, dtype), times),
+        np.tile(np.full(channels, neuron.fires_above, dtype), times),
         fixed and not differ and bool(largest * np.abs(gain).max() <= EXACT),
     )
+
+
+def repeats(channels: int) -> int:
+    """How many positions, at most, are computed as one, a power of two: a loop over few channels hardly pays."""
+    return 1 << max(0, (TOGETHER // channels).bit_length() - 1)
 
 
 @njit(inline="always")
@@ -180,7 +188,7 @@ def membrane_after(*constants: Any) -> Any:
     """:func:`fixed_membrane` or :func:`float_membrane`, by the dtype of the membrane; for use in compiled code."""
 
 
-@overload(membrane_after)
+@overload(membrane_after, jit_options=LEAN)
 def _membrane_after(
     before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
 ) -> Any:
@@ -205,7 +213,7 @@ def scaled(current: Any, gain: Any) -> Any:
     """What one input adds to `i[t]`: rz(a·G, shift) in integers, g·a in float32; for use in compiled code."""
 
 
-@overload(scaled)
+@overload(scaled, jit_options=LEAN)
 def _scaled(current: Any, gain: Any) -> Any:
     def fixed(current: Any, gain: Any) -> Any:
         return np.trunc(np.float64(current) * gain)
@@ -216,7 +224,7 @@ def _scaled(current: Any, gain: Any) -> Any:
     return fixed if current == types.int32 else real
 
 
-@compiled
+@njit(**MAKING_ARRAYS)
 def drive(t: int, currents: Currents, arrived: NDArray[Any], driven: NDArray[Any]) -> None:
     """Advance `i` to step t ≥ 1; see :class:`backends.network.LIF` and `FixedLIF`.
 
@@ -268,52 +276,63 @@ def set_rounding(_: Any, mode: Any) -> tuple[Any, Callable[..., Any]]:
 
 @compiled
 def step(
-    t: int, neurons: NeuronConstants, current: NDArray[Any], membrane: NDArray[Any], spikes: NDArray[np.bool_]
+    t: int,
+    neurons: NeuronConstants,
+    current: NDArray[Any],
+    membrane: NDArray[Any],
+    spikes: NDArray[np.bool_],
+    first: int,
 ) -> None:
-    """Advance neurons to step t ≥ 1; see :class:`backends.network.LIF` and `FixedLIF`.
+    """Advance neurons to step t ≥ 1, and on through S steps; see :class:`backends.network.LIF` and `FixedLIF`.
 
     Parameters
     ----------
-    current : (P, C or more) int32 or float32 — `a[t]` at P positions of C channels
-    membrane : (P, C) of that dtype — of step t - 1 on entry, which also tells who fired then; of step t on return
-    spikes : (P, C) bool, written — of step t
+    current : (S, P or more, C or more) int32 or float32 — `a[t]` of each step at P positions of C channels, or of fewer
+        positions of as many times the channels
+    membrane : (P, C) of that dtype — of step t - 1 on entry, which also tells who fired then; of the last one on return
+    spikes : (S, positions, C) bool, written from position `first` on — of each step
     """
     use_wide_vectors()  # type: ignore[call-arg]
-    gain, bias = neurons.gain[(t - 1) % len(neurons.gain)], neurons.bias[(t - 1) % len(neurons.bias)]
     kept, kept_after, subtracted, above = neurons.kept, neurons.kept_after, neurons.subtracted, neurons.fires_above
     if neurons.narrow:
-        set_rounding(TOWARD_ZERO)
+        set_rounding(TOWARD_ZERO)  # not for each step: it takes as long as a hundred neurons
         same_kept, same_kept_after, same_subtracted, same_above = kept[0], kept_after[0], subtracted[0], above[0]
-        for position in range(membrane.shape[0]):
-            for channel in range(membrane.shape[1]):
-                v = narrow_membrane(
-                    membrane[position, channel],
-                    current[position, channel],
-                    gain[channel],
-                    bias[channel],
-                    same_kept,
-                    same_kept_after,
-                    same_subtracted,
-                    same_above,
-                )
-                membrane[position, channel] = v
-                spikes[position, channel] = v > same_above
+        for i in range(len(current)):
+            gain = neurons.gain[(t + i - 1) % len(neurons.gain)]
+            bias = neurons.bias[(t + i - 1) % len(neurons.bias)]
+            for position in range(membrane.shape[0]):
+                for channel in range(membrane.shape[1]):
+                    v = narrow_membrane(
+                        membrane[position, channel],
+                        current[i, position, channel],
+                        gain[channel],
+                        bias[channel],
+                        same_kept,
+                        same_kept_after,
+                        same_subtracted,
+                        same_above,
+                    )
+                    membrane[position, channel] = v
+                    spikes[i, first + position, channel] = v > same_above
         set_rounding(TO_NEAREST)
     else:
-        for position in range(membrane.shape[0]):
-            for channel in range(membrane.shape[1]):
-                v = membrane_after(
-                    membrane[position, channel],
-                    current[position, channel],
-                    gain[channel],
-                    bias[channel],
-                    kept[channel],
-                    kept_after[channel],
-                    subtracted[channel],
-                    above[channel],
-                )
-                membrane[position, channel] = v
-                spikes[position, channel] = v > above[channel]
+        for i in range(len(current)):
+            gain = neurons.gain[(t + i - 1) % len(neurons.gain)]
+            bias = neurons.bias[(t + i - 1) % len(neurons.bias)]
+            for position in range(membrane.shape[0]):
+                for channel in range(membrane.shape[1]):
+                    v = membrane_after(
+                        membrane[position, channel],
+                        current[i, position, channel],
+                        gain[channel],
+                        bias[channel],
+                        kept[channel],
+                        kept_after[channel],
+                        subtracted[channel],
+                        above[channel],
+                    )
+                    membrane[position, channel] = v
+                    spikes[i, first + position, channel] = v > above[channel]
 
 
 def decay(*_: Any) -> None:
@@ -321,7 +340,7 @@ def decay(*_: Any) -> None:
     raise NotImplementedError  # compiled only
 
 
-@overload(decay)
+@overload(decay, jit_options=LEAN)
 def _decay(times: Any, kept: Any, membrane: Any) -> Any:
     def fixed(times: Any, kept: Any, membrane: Any) -> None:
         use_wide_vectors()  # type: ignore[call-arg]

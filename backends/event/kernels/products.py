@@ -18,20 +18,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
 from .aligned import aligned
 from .amx import ROWS, multiply_tiles
-from .compiled import compiled
+from .compiled import compiled, internal
 from .events import WORD, bytes_of, store_word
 from .tiles import AMX, GROUP, HOW, Instruction, tile_of
 
 Pair = tuple[int, int]
 
+FEW = 16  # channels that are counted together, where they are no multiple of 64
 BYTES = 8  # of a word of counts
 STEPS = ROWS if HOW is AMX else 1  # of which products are summed together, at most
 MANY = 1 << 16  # currents of all these steps that are held at a time: they stay in the cache
+SPARE = 256  # sums, at least, between those of two steps: 16 lines of one set of the cache would displace each other
 BEYOND = 64  # bytes behind the counts that are read or written, whatever they hold
 
 
@@ -127,7 +130,9 @@ def product_room(
     inputs = -(-channels // GROUP) * GROUP
     counts = aligned(np.zeros(math.prod(sides) * inputs + BEYOND, np.uint8))[:-BEYOND].reshape(*sides, inputs)
     row = positions[1] * blocks * lanes  # of sums
-    held = max(steps * rows_at_once(steps, row, positions[0]) for steps in (1, STEPS)) * row
+    held = max(
+        steps * (rows_at_once(steps, row, positions[0]) * row + max(SPARE, blocks * lanes)) for steps in (1, STEPS)
+    )
     sums = held if HOW is AMX else HOW.tiles[lanes] * lanes
     return ProductRoom(counts, aligned(np.zeros(sums, np.int32)))
 
@@ -164,7 +169,7 @@ def multiply_row_of(how: Instruction, outputs: int) -> Any:
     pixels, vectors = how.tiles[outputs], outputs // how.lanes
     add_tile, add_pixel = tile_of(how, pixels, vectors), tile_of(how, 1, vectors)
 
-    @njit(nogil=True)
+    @internal
     def multiply_row(block: int, row: int, sizes: Sizes, weights: Any, counts: Any, tile: Any, current: Any) -> None:
         kernel_rows, groups, _, most, width, inputs, columns, channels, (down, right) = sizes
         first, step = block * outputs, right * inputs
@@ -212,7 +217,7 @@ def _multiply_row() -> Any:
         return kernels[0]
     of_16, of_32, of_64 = kernels
 
-    @njit(nogil=True)
+    @internal
     def multiply_row(block: int, row: int, sizes: Sizes, weights: Any, counts: Any, tile: Any, current: Any) -> None:
         if sizes.outputs == 16:
             of_16(block, row, sizes, weights, counts, tile, current)
@@ -227,26 +232,69 @@ def _multiply_row() -> Any:
 multiply_row = _multiply_row()
 
 
-@intrinsic
-def add_bytes(_: Any, spikes: Any, first: Any, counts: Any, place: Any, more: Any) -> tuple[Any, Callable[..., Any]]:
-    """Set counts[place + i] = spikes[first + i], or add it if `more`, for 64 neighbours of flat arrays."""
+def count_words_of(size: int) -> Any:
+    """A function that counts spikes of so many channels at a time."""
+    vector = ir.VectorType(ir.IntType(8), size)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = ir.VectorType(ir.IntType(8), WORD)
+    @intrinsic
+    def sum_bytes(
+        _: Any, spikes: Any, first: Any, pool: Any, line: Any, step: Any, counts: Any, place: Any, further: Any
+    ) -> tuple[Any, Callable[..., Any]]:
+        """Set counts[place + i] to the sum of spikes[first + y·line + x·step + i], or add it if `further`.
 
-        def pointer(array: int, place: int) -> Any:
-            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
-            return builder.bitcast(builder.gep(data, [arguments[place]]), vector.as_pointer())
+        Parameters
+        ----------
+        pool : how many y and x there are
+        """
 
-        target = pointer(2, 3)
-        before = builder.select(arguments[4], builder.load(target, align=1), ir.Constant(vector, None))
-        builder.store(builder.add(before, builder.load(pointer(0, 1), align=1)), target, align=1)
-        return context.get_dummy_value()
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _, first, pool, line, step, _, place, further = arguments
 
-    return types.void(spikes, types.int64, counts, types.int64, types.boolean), generate
+            def pointer(array: int, place: Any) -> Any:
+                data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+                return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
+
+            target, total = pointer(5, place), cgutils.alloca_once(builder, vector)  # type: ignore[no-untyped-call]
+            before = builder.select(further, builder.load(target, align=1), ir.Constant(vector, None))
+            builder.store(before, total)
+            with cgutils.for_range(builder, builder.extract_value(pool, 0)) as y:
+                row = builder.add(first, builder.mul(y.index, line))
+                with cgutils.for_range(builder, builder.extract_value(pool, 1)) as x:
+                    spikes = builder.load(pointer(0, builder.add(row, builder.mul(x.index, step))), align=1)
+                    builder.store(builder.add(builder.load(total), spikes), total)
+            builder.store(builder.load(total), target, align=1)
+            return context.get_dummy_value()
+
+        sides: Any = types.UniTuple(types.int64, 2)  # type: ignore[no-untyped-call]
+        return types.void(spikes, types.int64, sides, *[types.int64] * 2, counts, types.int64, types.boolean), generate
+
+    @internal
+    def count_words(
+        flat: NDArray[np.bool_],
+        shape: tuple[int, int, int],
+        pool: Pair,
+        counts: NDArray[np.uint8],
+        corner: int,
+        line: int,
+        further: bool,
+    ) -> None:
+        """:func:`count_pooled`; the counts begin at `corner`, and those of a row are a `line`."""
+        height, width, channels = shape
+        rows, columns = pool
+        for row in range(height // rows):
+            for column in range(width // columns):
+                place = corner + row * line + column * channels
+                neuron = (row * rows * width + column * columns) * channels
+                for first in range(0, channels, size):
+                    sum_bytes(flat, neuron + first, pool, width * channels, channels, counts, place + first, further)  # type: ignore[call-arg]
+
+    return count_words
 
 
-@njit(nogil=True)
+count_few, count_many = count_words_of(FEW), count_words_of(WORD)
+
+
+@internal
 def count_pooled(
     spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDArray[np.uint8], further: bool
 ) -> None:
@@ -259,38 +307,16 @@ def count_pooled(
     shape, (pitch, inputs) = spikes.shape, counts.shape[1:]
     corner = (padding[0] * pitch + padding[1]) * inputs
     if shape[2] % WORD == 0:
-        count_words(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, further)
+        count_many(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, further)
+    elif shape[2] % FEW == 0:
+        count_few(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, further)
     elif further:
         add_counts(spikes, pool, padding, counts)
     else:
         count_bytes(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, inputs)
 
 
-@njit(nogil=True)
-def count_words(
-    flat: NDArray[np.bool_],
-    shape: tuple[int, int, int],
-    pool: Pair,
-    counts: NDArray[np.uint8],
-    corner: int,
-    line: int,
-    further: bool,
-) -> None:
-    """:func:`count_pooled`, 64 channels at a time; the counts begin at `corner`, and those of a row are a `line`."""
-    height, width, channels = shape
-    rows, columns = pool
-    for row in range(height // rows):
-        for column in range(width // columns):
-            place = corner + row * line + column * channels
-            for y in range(rows):
-                for x in range(columns):
-                    neuron = ((row * rows + y) * width + column * columns + x) * channels
-                    for first in range(0, channels, WORD):
-                        more = further or y + x > 0
-                        add_bytes(flat, neuron + first, counts, place + first, more)  # type: ignore[call-arg]
-
-
-@njit(nogil=True)
+@internal
 def count_bytes(
     flat: NDArray[np.bool_],
     shape: tuple[int, int, int],
@@ -320,7 +346,7 @@ def count_bytes(
                 store_word(mine, counts, place + first)  # type: ignore[call-arg]
 
 
-@njit(nogil=True)
+@internal
 def add_counts(spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDArray[np.uint8]) -> None:
     """:func:`count_pooled` of a further source; for the first one it would be slower than :func:`count_bytes`."""
     height, width, channels = spikes.shape
@@ -331,7 +357,7 @@ def add_counts(spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDA
                 counts[padding[0] + row // pool[0], padding[1] + column // pool[1], channel] += fired
 
 
-@njit(nogil=True)
+@internal
 def multiply_step_in_registers(products: Products, stride: Pair, room: ProductRoom, current: NDArray[Any]) -> None:
     """Set the currents of a step whose spikes are counted; with instructions for vectors."""
     weights, counts = products.weights, room.counts
@@ -345,7 +371,7 @@ def multiply_step_in_registers(products: Products, stride: Pair, room: ProductRo
             multiply_row(block, row, sizes, flat_weights, flat_counts, room.sums, flat)
 
 
-@njit(nogil=True)
+@internal
 def multiply_step_in_tiles(products: Products, stride: Pair, room: ProductRoom, current: NDArray[Any]) -> None:
     """Set the currents of a step whose spikes are counted; with AMX, a tile holding neighbouring pixels."""
     weights, counts = products.weights, room.counts
@@ -390,7 +416,7 @@ def multiply_spikes(
     multiply_step(products, stride, room, current)
 
 
-@njit(nogil=True)
+@njit(inline="always")
 def multiply_rows_of_steps(
     products: Products, stride: Pair, room: ProductRoom, steps: int, first: int, positions: Pair
 ) -> NDArray[np.int32]:
@@ -398,11 +424,11 @@ def multiply_rows_of_steps(
 
     Returns
     -------
-    (steps, rows · columns, outputs and more) int32, in `room`
+    (steps, rows · columns and more, outputs and more) int32, in `room`
     """
     weights, counts = products.weights, room.counts
     (rows, columns), lanes = positions, weights.shape[0] * weights.shape[3]
-    shape = rows, columns, lanes
-    size = rows * columns * lanes
+    shape, held = (rows, columns, lanes), rows * columns + max(1, SPARE // lanes)
+    size = held * lanes
     multiply_tiles(weights, stride, counts, steps, counts[0].size, first, room.sums, shape, 1, size)
-    return room.sums[: steps * size].reshape(steps, rows * columns, lanes)
+    return room.sums[: steps * size].reshape(steps, held, lanes)

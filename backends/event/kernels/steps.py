@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from .compiled import LEAN, compiled, internal
 from .events import any_fired, count_spikes, maps_at, pack_spikes
 from .neurons import Dynamics, decay, drive, hold, step
 from .pooling import pool_currents, pool_spikes
@@ -85,9 +86,9 @@ def advance(
 
     See :func:`~.events.pack_spikes` for `place`.
     """
-    channels = dynamics.neurons.gain.shape[1]
-    currents, membranes = current.reshape(len(current), -1, channels), membrane.reshape(-1, channels)
-    update(t, dynamics, currents, membranes, synaptic.reshape(-1, channels), fired.reshape(-1, channels))
+    channels = membrane.shape[2]
+    arrived, membranes = current.reshape(1, len(current), -1, channels), membrane.reshape(-1, channels)
+    update(t, dynamics, arrived, membranes, synaptic.reshape(-1, channels), fired.reshape(1, -1, channels), 0)
     pack_spikes(fired, place, packed)
 
 
@@ -95,24 +96,43 @@ def advance(
 def update(
     t: int,
     dynamics: Dynamics,
-    currents: NDArray[Any],
+    arrived: NDArray[Any],
     membranes: NDArray[Any],
     synaptic: NDArray[Any],
     fired: NDArray[np.bool_],
+    first: int,
 ) -> None:
-    """Bring neurons at P positions to step t: currents (K, P, C or more), all others (P, C)."""
+    """Bring neurons at P positions, (P, C), to step t, or through several from there on: through one if t is 0.
+
+    Parameters
+    ----------
+    arrived : (S, K, P or more, C or more), the currents of the K inputs in S steps
+    fired : (S, positions, C), written from position `first` on
+    """
+    positions, channels = membranes.shape
     if t == 0:
         membranes[:] = 0
         synaptic[:] = 0
-        fired[:] = False
+        fired[0, first : first + positions] = False
         return
-    if dynamics.apart:
-        drive(t, dynamics.currents, currents, synaptic)
-        step(t, dynamics.neurons, synaptic, membranes, fired)
-    else:
-        step(t, dynamics.neurons, currents[0], membranes, fired)
-    if len(dynamics.lowest):
-        hold(dynamics.lowest, membranes)
+    if not dynamics.apart and not len(dynamics.lowest):
+        steps, _, held, lanes = arrived.shape
+        times = 1  # positions that are computed as one, see neurons.repeats
+        if lanes == channels:
+            times = math.gcd(len(dynamics.neurons.kept) // channels, positions)
+            times = math.gcd(math.gcd(times, held), math.gcd(fired.shape[1], first))
+        together = times * channels
+        currents, spikes = arrived.reshape(steps, held // times, times * lanes), fired.reshape(len(fired), -1, together)
+        step(t, dynamics.neurons, currents, membranes.reshape(-1, together), spikes, first // times)
+        return
+    for i in range(len(arrived)):
+        now = arrived[i]
+        if dynamics.apart:
+            drive(t + i, dynamics.currents, now, synaptic)
+            now = synaptic.reshape(1, positions, channels)
+        step(t + i, dynamics.neurons, now, membranes, fired[i : i + 1], first)
+        if len(dynamics.lowest):
+            hold(dynamics.lowest, membranes)
 
 
 @compiled
@@ -243,7 +263,7 @@ def run_steps(
     decay(decays, dynamics.neurons.kept, membranes)
 
 
-@njit(nogil=True)
+@internal
 def any_arrived(sources: NDArray[np.int64], shape: tuple[int, int, int, int], step: int, rows: tuple[int, int]) -> bool:
     """Whether a neuron in these rows of any source fired in a step."""
     for address in sources:  # noqa: SIM110  # Numba compiles no generators
@@ -252,7 +272,7 @@ def any_arrived(sources: NDArray[np.int64], shape: tuple[int, int, int, int], st
     return False
 
 
-@njit(nogil=True)
+@internal
 def count_sources(
     sources: NDArray[np.int64],
     shape: tuple[int, int, int, int],
@@ -277,7 +297,7 @@ def sources_multiplied(*_: Any) -> bool:
     raise NotImplementedError  # compiled only
 
 
-@overload(sources_multiplied)
+@overload(sources_multiplied, jit_options=LEAN)
 def _sources_multiplied(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> Any:
     def never(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> bool:
         return False
@@ -309,7 +329,7 @@ def steps_multiplied(*_: Any) -> int:
     raise NotImplementedError  # compiled only
 
 
-@overload(steps_multiplied)
+@overload(steps_multiplied, jit_options=LEAN)
 def _steps_multiplied(
     start: Any,
     sources: Any,
@@ -378,21 +398,16 @@ def _steps_multiplied(
         rows, columns, channels = membrane.shape
         at_once = rows_at_once(STEPS, columns * products.weights.shape[0] * products.weights.shape[3], rows)
         before, membranes = current.reshape(-1, channels), membrane.reshape(-1, channels)
-        driven, spikes, above = (
-            synaptic.reshape(-1, channels),
-            fired.reshape(len(fired), -1, channels),
-            place[0] * columns,
-        )
+        driven, spikes = synaptic.reshape(-1, channels), fired.reshape(len(fired), -1, channels)
         for row in range(0, rows, at_once):
             some = min(at_once, rows - row)
             sums = multiply_rows_of_steps(products, weights.stride, room, steps, row, (some, columns))
             first, last = row * columns, (row + some) * columns
-            here = membranes[first:last], driven[first:last]
-            arriving = before[first:last].reshape(1, -1, channels)
-            update(start, dynamics, arriving, here[0], here[1], spikes[0, above + first : above + last])
-            for i in range(1, steps):
-                mine = spikes[i, above + first : above + last]
-                update(start + i, dynamics, sums[i - 1 : i], here[0], here[1], mine)
+            here, above = (membranes[first:last], driven[first:last]), place[0] * columns + first
+            update(start, dynamics, before[first:last].reshape(1, 1, -1, channels), *here, spikes, above)
+            if steps > 1:
+                arriving = sums[: steps - 1].reshape(steps - 1, 1, sums.shape[1], sums.shape[2])
+                update(start + 1, dynamics, arriving, *here, spikes[1:], above)
             for position in range(first, last):  # a slice would compile how to tell of its shape
                 for channel in range(channels):
                     before[position, channel] = sums[steps - 1, position - first, channel]

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from backends.network import WEIGHT_LIMIT
 
 from .aligned import LINE, aligned
-from .compiled import compiled
+from .compiled import LEAN, compiled
 from .events import COPIED, count_spikes, list_events, list_window
 from .products import Pair, ProductRoom, Products, block_size, lay_out_products, multiply_spikes, product_room
 from .tiles import HOW
@@ -290,7 +290,7 @@ def _multiplied(spikes: Any, synapses: WeightLayout, room: Room, current: Any) -
     raise NotImplementedError  # compiled only
 
 
-@overload(_multiplied)
+@overload(_multiplied, jit_options=LEAN)
 def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) -> Any:
     if HOW is None or current.dtype != types.int32:  # then nothing of it is compiled
 

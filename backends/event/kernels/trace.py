@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from .compiled import compiled, compiled_making_arrays
 from .events import unpack_spikes
 
 LOW = np.int32(4095)
@@ -42,7 +42,7 @@ def step_map(
         sums[position] = total
 
 
-@compiled
+@compiled_making_arrays
 def step_maps(
     packed: NDArray[np.uint8],
     shape: tuple[int, int, int],

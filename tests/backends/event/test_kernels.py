@@ -12,15 +12,21 @@ from numpy.typing import NDArray
 
 from backends.event.kernels.events import COPIED, list_events, list_window, pack_spikes, unpack_spikes
 from backends.event.kernels.layer import LayerKernel
-from backends.event.kernels.neurons import constants_of, step
+from backends.event.kernels.neurons import NeuronConstants, constants_of, dynamics_of, step
 from backends.event.kernels.pooling import pool_currents, pool_spikes
 from backends.event.kernels.products import multiply_spikes
+from backends.event.kernels.steps import update
 from backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, add_spikes, correlate, lay_out, room_for
 from backends.event.kernels.tiles import HOW
 from backends.network import LIF, FixedLIF, Layer, pair
 from tests.reference import layer_current, round_to_zero
 
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
+
+
+def step_once(neurons: NeuronConstants, current: NDArray[Any], membrane: NDArray[Any], spikes: NDArray[Any]) -> None:
+    """Step 1 of neurons at P positions; all others (P, C)."""
+    step(1, neurons, current[None], membrane, spikes[None], 0)
 
 
 def currents(spikes: NDArray[np.bool_], synapses: WeightLayout, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -198,7 +204,7 @@ def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, densi
 def test_fixed_step_by_hand(v: int, a: int, gain: int, bias: int, decay: int, shift: int, expected: int) -> None:
     membrane, spikes = np.array([[v]], np.int32), np.array([[v <= 4096]])  # written, not read
     neurons = constants_of(FixedLIF(decay, shift, np.array([[gain]]), np.array([[bias]])).of_channels(1, "layer"))
-    step(1, neurons, np.array([[a]], np.int32), membrane, spikes)
+    step_once(neurons, np.array([[a]], np.int32), membrane, spikes)
     assert membrane.tolist() == [[expected]]
     assert spikes.tolist() == [[expected > 4096]]
 
@@ -220,20 +226,38 @@ def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
         -(2**23 - 1),
         2**23 - 1,
     )
-    step(1, constants_of(FixedLIF(decay, shift, gain, bias).of_channels(37, "layer")), current, state, spikes)
+    step_once(constants_of(FixedLIF(decay, shift, gain, bias).of_channels(37, "layer")), current, state, spikes)
     assert np.array_equal(state, expected)
     assert np.array_equal(spikes, expected > 4096)
+
+
+@pytest.mark.parametrize(("positions", "channels", "spare"), [(12, 16, 0), (12, 16, 3), (5, 3, 0), (1, 300, 1)])
+def test_several_steps_and_positions_at_once_are_the_same(positions: int, channels: int, spare: int) -> None:
+    rng = np.random.default_rng(positions)
+    gain, bias = (rng.integers(-900, 900, (2, channels), np.int32) for _ in range(2))
+    dynamics = dynamics_of(FixedLIF(400, 8, gain, bias), largest=9000)
+    arrived: Any = rng.integers(-9000, 9000, (4, 1, positions + spare, channels), np.int32)
+    membrane: Any = rng.integers(-5000, 5000, (positions, channels), np.int32)
+    expected, rows = membrane.copy(), np.zeros((4, positions, channels), np.bool_)
+    for i in range(4):
+        step(3 + i, dynamics.neurons, arrived[i], expected, rows[i : i + 1], 0)
+    fired = np.zeros((4, positions + 8, channels), np.bool_)
+    update(3, dynamics, arrived, membrane, np.zeros((0, channels), np.int32), fired, 8)
+    assert rows.any()
+    assert np.array_equal(membrane, expected)
+    assert np.array_equal(fired[:, 8:], rows)
+    assert not fired[:, :8].any()
 
 
 def test_float_step_by_hand() -> None:
     # v = 0.5 · 3 + (2 · 0.25 + 0.125) - 1 = 1.125: it was above the threshold of 1 and is reset; 4 it had not reached.
     membrane, spikes = np.full((2, 1), 3, np.float32), np.zeros((2, 1), np.bool_)
     current = np.full((2, 1), 0.25, np.float32)
-    step(1, constants_of(LIF(0.5, 1, 2, 0.125).of_channels(1, "layer")), current, membrane, spikes)
+    step_once(constants_of(LIF(0.5, 1, 2, 0.125).of_channels(1, "layer")), current, membrane, spikes)
     assert membrane.tolist() == [[1.125], [1.125]]
     assert spikes.tolist() == [[True], [True]]
     membrane[:] = 3
-    step(1, constants_of(LIF(0.5, 4, 2, 0.125).of_channels(1, "layer")), current, membrane, spikes)
+    step_once(constants_of(LIF(0.5, 4, 2, 0.125).of_channels(1, "layer")), current, membrane, spikes)
     assert membrane.tolist() == [[2.125], [2.125]]
     assert spikes.tolist() == [[False], [False]]
 
@@ -253,7 +277,7 @@ def test_float_step_by_hand() -> None:
 )
 def test_resets_and_firing_rules_by_hand(neuron: LIF, expected: float, fires: bool) -> None:
     membrane, spikes = np.array([[3]], np.float32), np.zeros((1, 1), np.bool_)
-    step(1, constants_of(neuron.of_channels(1, "layer")), np.array([[0.25]], np.float32), membrane, spikes)
+    step_once(constants_of(neuron.of_channels(1, "layer")), np.array([[0.25]], np.float32), membrane, spikes)
     assert (membrane.item(), spikes.item()) == (expected, fires)
 
 
@@ -270,14 +294,14 @@ def test_resets_and_firing_rules_by_hand(neuron: LIF, expected: float, fires: bo
 def test_resets_and_firing_rules_by_hand_in_fixed_point(changes: dict[str, Any], expected: int, fires: bool) -> None:
     constants: dict[str, Any] = {"decay": 2048, "shift": 0, "gain": np.array([[1]]), "bias": np.array([[0]]), **changes}
     membrane, spikes = np.array([[8000]], np.int32), np.zeros((1, 1), np.bool_)
-    step(1, constants_of(FixedLIF(**constants).of_channels(1, "layer")), np.array([[0]], np.int32), membrane, spikes)
+    step_once(constants_of(FixedLIF(**constants).of_channels(1, "layer")), np.array([[0]], np.int32), membrane, spikes)
     assert (membrane.item(), spikes.item()) == (expected, fires)
 
 
 def test_channels_may_differ_in_every_constant() -> None:
     neuron = LIF([0.5, 1.0], [1.0, 2.0], reset_by=[0.5, 1.5]).of_channels(2, "layer")
     membrane, spikes = np.array([[3, 3]], np.float32), np.zeros((1, 2), np.bool_)
-    step(1, constants_of(neuron), np.zeros((1, 2), np.float32), membrane, spikes)
+    step_once(constants_of(neuron), np.zeros((1, 2), np.float32), membrane, spikes)
     assert membrane.tolist() == [[1.0, 1.5]]
     assert spikes.tolist() == [[False, False]]
 
