@@ -26,7 +26,7 @@ from .lava_timing import simulate
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, quotients, race, scaled
 from .networks import firing, random_spikes, spike_rates
 from .optional import missing_lava, missing_spikingjelly
-from .simulate import check_same_bits, ours, run
+from .simulate import check_same_bits, ours, simulating
 
 TIMESTEPS = 4  # with input
 RATE = 0.15
@@ -55,7 +55,7 @@ def compare(size: int, options: Options) -> Iterator[Row]:
     spikes = np.zeros((network.timesteps, 1, *network.input_shape), np.bool_)
     spikes[:TIMESTEPS] = random_spikes(network.input_shape, TIMESTEPS, 1, RATE, options.seed)
     fixed = quantise(network)
-    ways = ours(fixed, spikes) | {"event, float32": partial(run, EventBackend(), network, spikes)}
+    ways = ours(fixed, spikes) | {"event, float32": simulating(EventBackend(), network, spikes)}
     if not missing_spikingjelly():
         ways["SpikingJelly"] = spikingjelly_network(spikes[:TIMESTEPS])
     timed = race(ways, options.repeats)

@@ -19,7 +19,7 @@ from . import train
 from .environment import busy, machine
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_calls, per, race
 from .networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
-from .simulate import BATCH, RATE, against_peers, first, run, theirs
+from .simulate import BATCH, RATE, against_peers, first, simulating, theirs
 
 BUSY = 0.15  # share of all cores that others may use
 WANTED = {"amx_tile": 2.0, "avx512_vnni": 4.0}  # times the speed of the loop, VGG11; by instructions, the best first
@@ -55,7 +55,7 @@ def simulated(case: str, design: Design, images: int, wanted: float | None, opti
     network = random_network(design, RATE, options.seed)
     spikes = random_spikes(network.input_shape, network.timesteps, images, RATE, options.seed)
     peers = theirs(network, spikes)
-    ways = {"event": partial(run, EventBackend(), quantise(network), spikes)} | peers
+    ways = {"event": simulating(EventBackend(), quantise(network), spikes)} | peers
     speeds = {way: per(images, timed.seconds) for way, timed in race(ways, options.repeats).items()}
     best = max(median(speed) for speed in speeds.values())
     for way, speed in speeds.items():

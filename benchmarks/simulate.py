@@ -23,7 +23,7 @@ from backends.network import LIF, Layer, Network, Readout
 from backends.network.quantise import quantise
 from pipeline.images.encoding import poisson_batch, poisson_spikes
 from recordings.parallel import cores
-from recordings.raster.batch import RasterBatch, pack
+from recordings.raster.batch import PackedSpikes, RasterBatch, pack
 
 from .images import ends, many_images
 from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race, scaled
@@ -111,7 +111,7 @@ def first(how: str) -> Iterator[Row]:
     )
     network = quantise(Network((6, 4, 4), 4, layers, Readout(np.ones((2, 8), np.float32))))
     spikes = random_spikes(network.input_shape, network.timesteps, 2, 0.5, seed=0)
-    yield first_call("event", how, lambda: run(EventBackend(), network, spikes))
+    yield first_call("event", how, simulating(EventBackend(), network, spikes))
 
 
 def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options) -> Iterator[Row]:
@@ -122,7 +122,7 @@ def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options
     spikes = random_spikes(network.input_shape, network.timesteps, images, rate, options.seed)
     peers = theirs(network, spikes, batch)
     ways = ours(fixed, spikes, batch) | peers
-    ways["event, float32"] = partial(run, EventBackend(), network, spikes, batch)
+    ways["event, float32"] = simulating(EventBackend(), network, spikes, batch)
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     rates = spike_rates(fixed, timed["event"].result)
@@ -191,7 +191,7 @@ def compare_cores(design: Design, images: int, options: Options) -> Iterator[Row
     network = quantise(random_network(design, RATE, options.seed))
     spikes = random_spikes(network.input_shape, network.timesteps, images, RATE, options.seed)
     one, every = "event, 1 core", f"event, {cores()} cores"
-    ways = {one: partial(run, EventBackend(1), network, spikes), every: partial(run, EventBackend(), network, spikes)}
+    ways = {one: simulating(EventBackend(1), network, spikes), every: simulating(EventBackend(), network, spikes)}
     timed = race(ways, options.repeats)
     for way, found in timed.items():
         yield Row(case, way, "images/s", per(images, found.seconds))
@@ -245,9 +245,10 @@ def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     yield from many_images("event, recorded", way, sizes.images, options.repeats, sizes.flat)
 
 
-def run(backend: Any, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> list[RasterBatch]:
-    """Simulate (T, B, C, H, W) spikes, so many images at a time."""
-    return list(backend.run(network, batches(spikes, batch), spikes.shape[1]))
+def simulating(backend: Any, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> Callable[[], Any]:
+    """Simulate (T, B, C, H, W) spikes, so many images at a time; given packed, as encoders give them."""
+    packed = [PackedSpikes.of(part) for part in batches(spikes, batch)]
+    return lambda: list(backend.run(network, packed, spikes.shape[1]))
 
 
 def batches(spikes: NDArray[np.bool_], batch: int) -> list[NDArray[np.bool_]]:
@@ -260,8 +261,8 @@ def ours(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dic
     from backends.torch.backend import TorchBackend  # torch is slow to import, and large
 
     return {
-        "event": partial(run, EventBackend(), network, spikes, batch),
-        "torch": partial(run, TorchBackend("cpu"), network, spikes, batch),
+        "event": simulating(EventBackend(), network, spikes, batch),
+        "torch": simulating(TorchBackend("cpu"), network, spikes, batch),
     }
 
 
