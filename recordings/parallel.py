@@ -36,24 +36,45 @@ def workers_within_memory(item_bytes: int, most: int) -> int:
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result, None, None]:
     """Results of `function` in the order of `items`, the next few of which are worked on meanwhile.
 
+    The caller is one of the workers: while a result that it asks for is not there, it works on what nobody has begun.
     At most `workers` + 1 results exist that were not asked for, so memory does not grow with the number of items. An
     error of `function` is raised in its turn; what has not begun by then never does.
     """
     if workers == 1:
         yield from map(function, items)
         return
-    waiting: deque[Future[Result]] = deque()
-    with pool_of(workers) as pool:
+    waiting: deque[tuple[Future[Result], Item]] = deque()
+    with pool_of(workers - 1) as pool:
         try:
             for item in items:
-                waiting.append(submitted(pool, function, item))
+                waiting.append((submitted(pool, function, item), item))
                 if len(waiting) > workers:
-                    yield result_of(waiting.popleft())
+                    yield _first_result(function, waiting)
             while waiting:
-                yield result_of(waiting.popleft())
+                yield _first_result(function, waiting)
         finally:
-            for future in waiting:
+            for future, _ in waiting:
                 future.cancel()
+
+
+def _first_result(function: Callable[[Item], Result], waiting: deque[tuple[Future[Result], Item]]) -> Result:
+    """Wait for the first of them, and take it off; meanwhile, work on those that have not begun."""
+    for place in range(len(waiting)):
+        if _now(waiting[0][0].done):
+            break
+        future, item = waiting[place]
+        if _now(future.cancel):
+            waiting[place] = (_worked_on(function, item), item)
+    return result_of(waiting.popleft()[0])
+
+
+def _worked_on(function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    done: Future[Result] = Future()
+    try:
+        done.set_result(function(item))
+    except Exception as error:
+        done.set_exception(error)
+    return done
 
 
 def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int) -> Generator[Result, None, None]:
@@ -77,7 +98,7 @@ def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int)
     with pool_of(1) as pool:
         for item in items:
             waiting.append(submitted(pool, call, item))
-            while len(waiting) > most or (waiting and _is_done(waiting[0])):
+            while len(waiting) > most or (waiting and _now(waiting[0].done)):
                 yield result_of(waiting.popleft())
         while waiting:
             yield result_of(waiting.popleft())
@@ -111,9 +132,10 @@ def result_of(future: Future[Result]) -> Result:
         return future.result()
 
 
-def _is_done(future: Future[Result]) -> bool:
+def _now(ask: Callable[[], bool]) -> bool:
+    """What a future answers; Ctrl-C comes after that."""
     with _interrupted_later():
-        return future.done()
+        return ask()
 
 
 @contextmanager

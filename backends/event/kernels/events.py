@@ -86,15 +86,13 @@ def load_bytes(_: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]
 
 @njit(inline="always")
 def bytes_of(spikes: NDArray[np.bool_], first: int) -> Any:
-    """Byte i is spikes[first + i] for i < 8, 0 beyond the end."""
-    if len(spikes) < 8:
-        word = np.uint64(0)
-        for i in range(len(spikes) - first):
-            word |= np.uint64(spikes[first + i]) << np.uint64(8 * i)
-        return word
-    place = min(first, len(spikes) - 8)
-    loaded: Any = load_bytes(spikes, place)  # type: ignore[call-arg]
-    return loaded >> np.uint64(8 * (first - place))
+    """Byte i is spikes[first + i], of spikes or any bytes, for i < 8; 0 beyond the end."""
+    if first + 8 <= len(spikes):
+        return load_bytes(spikes, first)  # type: ignore[call-arg]
+    word = np.uint64(0)
+    for i in range(len(spikes) - first):
+        word |= np.uint64(spikes[first + i]) << np.uint64(8 * i)
+    return word
 
 
 @intrinsic
@@ -161,13 +159,7 @@ def store_bits(word: Any, packed: NDArray[np.uint8], first: int, size: int) -> N
 @njit(inline="always")
 def load_bits(packed: NDArray[np.uint8], first: int) -> Any:
     """Undo :func:`store_bits`; bits beyond the end are 0."""
-    if first + 8 <= len(packed):
-        word: Any = load_bytes(packed, first)  # type: ignore[call-arg]
-    else:
-        word = np.uint64(0)
-        for i in range(len(packed) - first):
-            word |= np.uint64(packed[first + i]) << np.uint64(8 * i)
-    ordered: Any = reverse_bits(word)  # type: ignore[call-arg]
+    ordered: Any = reverse_bits(bytes_of(packed, first))  # type: ignore[call-arg]
     return ordered
 
 
@@ -383,12 +375,17 @@ def pack_squares(flat: NDArray[np.bool_], start: int, pixels: int, channels: int
     for pixel in range(0, some, pixels_of_word * WORD):
         for first in range(0, channels, WORD):
             wide = min(WORD, channels - first)
+            mine = ALL >> np.uint64(WORD - wide)
             square[:] = 0
             for part in range(pixels_of_word):
-                begin = pixel + part * WORD
-                for i in range(min(WORD, some - begin)):
-                    word = word_of(flat, (begin + i) * channels + first, wide)
-                    square[i] |= word << np.uint64(part * wide)
+                begin, shift = (pixel + part * WORD) * channels + first, np.uint64(part * wide)
+                count = min(WORD, some - pixel - part * WORD)
+                inside = max(0, min(count, (len(flat) - WORD - begin) // channels + 1))
+                for i in range(inside):
+                    loaded: Any = load_word(flat, begin + i * channels)  # type: ignore[call-arg]
+                    square[i] |= (loaded & mine) << shift
+                for i in range(inside, count):
+                    square[i] |= word_of(flat, begin + i * channels, wide) << shift
             transpose(square)
             for part in range(pixels_of_word):
                 begin = pixel + part * WORD

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from .aligned import aligned
 from .amx import ROWS, multiply_tiles
 from .compiled import compiled, internal
-from .events import WORD, bytes_of, store_word
+from .events import ALL, WORD, bytes_of, store_word
 from .tiles import AMX, GROUP, HOW, Instruction, tile_of
 
 Pair = tuple[int, int]
@@ -329,21 +329,18 @@ def count_bytes(
     """:func:`count_pooled`, eight channels at a time, of which a pixel has `inputs`, rounded up."""
     height, width, channels = shape
     rows, columns = pool
-    for row in range(height // rows):
-        for column in range(width // columns):
-            place = corner + row * line + column * inputs
-            neuron = (row * rows * width + column * columns) * channels
-            for first in range(0, channels, BYTES):
-                if rows * columns == 1:
-                    total = bytes_of(flat, neuron + first)
-                else:
-                    total = np.uint64(0)  # of eight channels, a byte each
+    for first in range((channels - 1) // BYTES * BYTES, -1, -BYTES):  # the last ones reach into the next pixel's first
+        mine = ALL >> np.uint64(8 * max(0, first + BYTES - channels))
+        for row in range(height // rows):
+            for column in range(width // columns):
+                neuron = (row * rows * width + column * columns) * channels + first
+                total = bytes_of(flat, neuron)
+                if rows * columns > 1:  # loops take longer than what they do once
+                    total = np.uint64(0)
                     for y in range(rows):
                         for x in range(columns):
-                            total += bytes_of(flat, neuron + (y * width + x) * channels + first)
-                others = np.uint64(8 * max(0, first + BYTES - channels))  # bits of the next pixel, written later
-                mine = (total << others) >> others
-                store_word(mine, counts, place + first)  # type: ignore[call-arg]
+                            total += bytes_of(flat, neuron + (y * width + x) * channels)
+                store_word(total & mine, counts, corner + row * line + column * inputs + first)  # type: ignore[call-arg]
 
 
 @internal
