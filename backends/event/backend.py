@@ -2,8 +2,8 @@
 
 A convolution multiplies every weight by every 0. Here each spike adds the weights it reaches, and nothing else is
 computed (see the kernels, which the Lava models use as well). Samples go step by step through all layers, a few steps
-of one layer at a time, so with T only the packed result grows; of a network that is no chain, the spikes of samples in
-work are kept unpacked as well, a byte for each neuron and step. Where there are fewer samples than threads, several
+of one layer at a time, so with T only the packed result grows; a chain of layers takes these steps in one call. Of a
+network that is no chain, the spikes of samples in work are kept unpacked as well, a byte for each neuron and step. Where there are fewer samples than threads, several
 threads simulate one sample, and each computes some rows of every layer, but of those that read themselves: there one
 row can depend on all of the step before. Where a layer reads a later one, one thread goes step by step.
 """
@@ -28,6 +28,7 @@ from backends.readout import ReadoutIntegrator
 from recordings.parallel import cores, in_order, pool_of, result_of, submitted
 from recordings.raster.batch import RasterBatch
 
+from .kernels.chain import Chain
 from .kernels.events import unpack_spikes
 from .kernels.layer import LayerKernel, State, compile_kernels
 from .spikes import ChainSpikes, GraphSpikes, unpacked
@@ -154,9 +155,11 @@ class _Room(NamedTuple):
     Parameters
     ----------
     parts : the parts of each layer, one for each thread or fewer
+    chain : the same layers, where one thread computes a chain of them
     """
 
     parts: list[list[tuple[LayerKernel, State]]]
+    chain: Chain | None
     spikes: ChainSpikes | GraphSpikes
     integrator: ReadoutIntegrator
 
@@ -192,10 +195,13 @@ class _PreparedNetwork:
         readouts, room = [], self._unused_room(threads)
         for row, sample in enumerate(samples):
             room.integrator.rest()
-            for (place, number), current in room.spikes.begin(sample):
-                for layer, state in room.parts[place]:
-                    state.current[number] = current[layer.rows]
-            self._simulate(room, [bits[row] for bits in packed], {})
+            if room.chain:
+                room.chain.run(sample, [bits[row] for bits in packed], room.integrator.add)
+            else:
+                for (place, number), current in room.spikes.begin(sample):
+                    for layer, state in room.parts[place]:
+                        state.current[number] = current[layer.rows]
+                self._simulate(room, [bits[row] for bits in packed], {})
             readouts.append(room.integrator.result())
         self._unused[threads].put(room)
         if self.spiking_input:
@@ -229,7 +235,15 @@ class _PreparedNetwork:
                 [(part, part.rest()) for part in layer.parts(1 if self.has_loops or number in reads else threads)]
                 for number, (layer, reads) in enumerate(zip(self.layers, self.reads, strict=True))
             ]
-            return _Room(parts, self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
+            return _Room(parts, self._chain(parts), self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
+
+    def _chain(self, parts: list[list[tuple[LayerKernel, State]]]) -> Chain | None:
+        links = [layer.link(state) for of_layer in parts for layer, state in of_layer]
+        if not self.network.is_chain or not self.spiking_input or len(links) > len(parts):
+            return None
+        whole = [link for link in links if link]
+        shapes = [(height, width, channels) for channels, height, width in self.network.shapes]
+        return Chain(whole, shapes, min(CHUNK, self.timesteps)) if len(whole) == len(parts) else None
 
     def _simulate(self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8]]) -> None:
         """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are not simulated."""

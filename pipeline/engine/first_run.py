@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from backends.available import make_backend
 from backends.event.backend import EventBackend
 from backends.event.kernels.cache import cache_folder, is_cached
+from backends.event.kernels.chain import run_chain
 from backends.event.kernels.layer import compile_kernels
-from backends.event.kernels.steps import run_steps
 from pipeline.measures.operations import products
 from recordings.child import python
 from recordings.errors import InputError
@@ -40,7 +40,7 @@ def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
     network, spec = job.network, job.spec
     if not (job.choice and job.choice[0] == "auto" and isinstance(job.backend, EventBackend)):
         return job
-    if find_spec("torch") is None or cache_folder(run_steps) is None or is_cached(run_steps, "int8"):
+    if find_spec("torch") is None or cache_folder(run_chain) is None or is_cached(run_chain, "int8"):
         return job
     work = len(spec.samples) * network.timesteps * sum(products(network).values())
     if network.precision != "fixed" or spec.keep.maps == "backend" or work > SMALL:
@@ -55,7 +55,7 @@ def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
 
 def compile_behind() -> None:
     """What that process does, unless another one does it already."""
-    folder = cache_folder(run_steps)
+    folder = cache_folder(run_chain)
     assert folder is not None
     if hasattr(os, "nice"):
         os.nice(10)

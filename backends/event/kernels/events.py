@@ -85,7 +85,7 @@ def load_bytes(_: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]
 
 
 @njit(inline="always")
-def bytes_of(spikes: NDArray[np.bool_], first: int) -> Any:
+def bytes_of(spikes: NDArray[Any], first: int) -> Any:
     """Byte i is spikes[first + i], of spikes or any bytes, for i < 8; 0 beyond the end."""
     if first + 8 <= len(spikes):
         return load_bytes(spikes, first)  # type: ignore[call-arg]
@@ -95,22 +95,28 @@ def bytes_of(spikes: NDArray[np.bool_], first: int) -> Any:
     return word
 
 
-@intrinsic
-def _maps_at(_: Any, address: Any, shape: Any) -> tuple[Any, Callable[..., Any]]:
-    """What :func:`maps_at` gives; numba's own carray counts references."""
-    array = types.Array(types.boolean, 4, "C")
+def array_at(dtype: Any, sides: int) -> Any:
+    """A function that gives the C-contiguous array at an address; numba's own carray counts references."""
+    array = types.Array(dtype, sides, "C")
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sides: Any = cgutils.unpack_tuple(builder, arguments[1])  # type: ignore[no-untyped-call]
-        strides: list[Any] = [ir.Constant(ir.IntType(WORD), 1)]
-        for side in sides[:0:-1]:
-            strides.insert(0, builder.mul(strides[0], side))
-        made = context.make_array(array)(context, builder)
-        data = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-        populate_array(made, data, sides, strides, strides[-1], None)  # type: ignore[no-untyped-call]
-        return made._getvalue()
+    @intrinsic
+    def found(_: Any, address: Any, shape: Any) -> tuple[Any, Callable[..., Any]]:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            shape: Any = cgutils.unpack_tuple(builder, arguments[1])  # type: ignore[no-untyped-call]
+            strides: list[Any] = [ir.Constant(ir.IntType(WORD), 1)]  # of one byte an element
+            for side in shape[:0:-1]:
+                strides.insert(0, builder.mul(strides[0], side))
+            made = context.make_array(array)(context, builder)
+            data = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+            populate_array(made, data, shape, strides, strides[-1], None)  # type: ignore[no-untyped-call]
+            return made._getvalue()
 
-    return array(types.int64, shape), generate
+        return array(types.int64, shape), generate
+
+    return found
+
+
+_maps_at, _bits_at = array_at(types.boolean, 4), array_at(types.uint8, 2)
 
 
 @njit(inline="always")
@@ -119,7 +125,13 @@ def maps_at(address: int, shape: tuple[int, int, int, int]) -> Any:
 
     The caller keeps it alive.
     """
-    return _maps_at(address, shape)  # type: ignore[call-arg]
+    return _maps_at(address, shape)
+
+
+@njit(inline="always")
+def bits_at(address: int, shape: tuple[int, int]) -> Any:
+    """The same, of bytes."""
+    return _bits_at(address, shape)
 
 
 @intrinsic

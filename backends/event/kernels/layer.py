@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from backends.network import LIF, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
 
+from .chain import Chain, Link
 from .costs import costs_of
 from .events import pack_spikes
 from .neurons import dynamics_of
@@ -171,6 +172,13 @@ class LayerKernel:
             if synapses and scratch and synapses.current_pool != (1, 1):
                 pool_currents(scratch.unpooled, synapses.current_pool, current)
 
+    def link(self, state: State) -> Link | None:
+        """The layer and its state as a link of a :class:`.chain.Chain`; None if it is none."""
+        synapses, scratch = self.synapses[0], state.scratch[0]
+        if not self.plain or not synapses or not scratch:
+            return None
+        return Link(synapses, self.dynamics, state.current, state.membrane, state.synaptic, scratch)
+
     def run(
         self,
         start: int,
@@ -244,4 +252,6 @@ def compile_kernels(precision: str) -> None:
         kernel.run(0, arrived, state, spikes, packed)
         kernel.add([each[0] for each in arrived], state)
         kernel.advance(0, state, spikes[0], packed[0])
+        if link := kernel.link(state):
+            Chain([link], [(1, 1, 1), (1, 1, 1)], 1).run(packed, [packed], lambda _: None)
     pool_currents(state.current[0], NONE, state.membrane)

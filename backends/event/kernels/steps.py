@@ -88,7 +88,8 @@ def advance(
     """
     channels = membrane.shape[2]
     arrived, membranes = current.reshape(1, len(current), -1, channels), membrane.reshape(-1, channels)
-    update(t, dynamics, arrived, membranes, synaptic.reshape(-1, channels), fired.reshape(1, -1, channels), 0)
+    spikes = fired.reshape(1, -1, channels)
+    update(t, dynamics, arrived, membranes, synaptic.reshape(-1, channels), spikes, np.int64(0))  # 0 would be a type
     pack_spikes(fired, place, packed)
 
 
