@@ -3,9 +3,10 @@
 A convolution multiplies every weight by every 0. Here each spike adds the weights it reaches, and nothing else is
 computed (see the kernels, which the Lava models use as well). Samples go step by step through all layers, a few steps
 of one layer at a time, so with T only the packed result grows; a chain of layers takes these steps in one call. Of a
-network that is no chain, the spikes of samples in work are kept unpacked as well, a byte for each neuron and step. Where there are fewer samples than threads, several
-threads simulate one sample, and each computes some rows of every layer, but of those that read themselves: there one
-row can depend on all of the step before. Where a layer reads a later one, one thread goes step by step.
+network that is no chain, the spikes of samples in work are kept unpacked as well, a byte for each neuron and step.
+Where there are fewer samples than threads, several threads simulate one sample, and each computes some rows of every
+layer, but of those that read themselves: there one row can depend on all of the step before. Where a layer reads a
+later one, one thread goes step by step.
 """
 
 from __future__ import annotations

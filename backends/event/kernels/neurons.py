@@ -192,21 +192,7 @@ def membrane_after(*constants: Any) -> Any:
 def _membrane_after(
     before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
 ) -> Any:
-    chosen = fixed_membrane if before == types.int32 else float_membrane
-
-    def compiled(
-        before: Any,
-        current: Any,
-        gain: Any,
-        bias: Any,
-        kept: Any,
-        kept_after: Any,
-        subtracted: Any,
-        above: Any,
-    ) -> Any:
-        return chosen(before, current, gain, bias, kept, kept_after, subtracted, above)
-
-    return compiled
+    return (fixed_membrane if before == types.int32 else float_membrane).py_func
 
 
 def scaled(current: Any, gain: Any) -> Any:

@@ -310,10 +310,8 @@ def count_pooled(
         count_many(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, further)
     elif shape[2] % FEW == 0:
         count_few(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, further)
-    elif further:
-        add_counts(spikes, pool, padding, counts)
     else:
-        count_bytes(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, inputs)
+        count_bytes(spikes.reshape(-1), shape, pool, counts.reshape(-1), corner, pitch * inputs, inputs, further)
 
 
 @internal
@@ -325,6 +323,7 @@ def count_bytes(
     corner: int,
     line: int,
     inputs: int,
+    further: bool,
 ) -> None:
     """:func:`count_pooled`, eight channels at a time, of which a pixel has `inputs`, rounded up."""
     height, width, channels = shape
@@ -340,18 +339,10 @@ def count_bytes(
                     for y in range(rows):
                         for x in range(columns):
                             total += bytes_of(flat, neuron + (y * width + x) * channels)
-                store_word(total & mine, counts, corner + row * line + column * inputs + first)  # type: ignore[call-arg]
-
-
-@internal
-def add_counts(spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDArray[np.uint8]) -> None:
-    """:func:`count_pooled` of a further source; for the first one it would be slower than :func:`count_bytes`."""
-    height, width, channels = spikes.shape
-    for row in range(height):
-        for column in range(width):
-            for channel in range(channels):
-                fired = spikes[row, column, channel]
-                counts[padding[0] + row // pool[0], padding[1] + column // pool[1], channel] += fired
+                place, before = corner + row * line + column * inputs + first, np.uint64(0)
+                if further:
+                    before = bytes_of(counts, place)
+                store_word(before + (total & mine), counts, place)  # type: ignore[call-arg]
 
 
 @internal
