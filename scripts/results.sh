@@ -23,9 +23,9 @@ photographs() { # NAME CONFIG FOLDER further options
 for name in "$@"; do
     [ "$name" = recipes ] || experiment "$name" digits digits
     case $name in localisation | rivals | randomisation) experiment "$name" contrast_digits contrast-digits ;; esac
-    case $name in events | rivals_events | same_weights) continue ;; esac
+    case $name in events | rivals_events) continue ;; esac
     photographs "$name" tiny_imagenet_10 tiny-imagenet-10
-    case $name in recipes | doses | rivals | rivals_trainings | table1) continue ;; esac # table1 of VGG11 would train it fifteen times, for a day or more
+    case $name in recipes | doses | rivals | rivals_trainings | same_weights | table1) continue ;; esac # table1 of VGG11 would train it fifteen times, for a day or more
     set -- # further options
     [ "$name" != agreement ] || set -- --trainings 1
     photographs "$name" tiny_imagenet_10_vgg11 tiny-imagenet-10-vgg11 "$@"
