@@ -29,7 +29,7 @@ from backends.readout import ReadoutIntegrator
 from recordings.parallel import cores, in_order, pool_of, result_of, submitted
 from recordings.raster.batch import RasterBatch
 
-from .kernels.chain import Chain
+from .kernels.chain import Chain, alike
 from .kernels.events import unpack_spikes
 from .kernels.layer import LayerKernel, State, compile_kernels
 from .spikes import ChainSpikes, GraphSpikes, unpacked
@@ -243,8 +243,10 @@ class _PreparedNetwork:
         if not self.network.is_chain or not self.spiking_input or len(links) > len(parts):
             return None
         whole = [link for link in links if link]
+        if len(whole) < len(parts) or not alike(whole):
+            return None
         shapes = [(height, width, channels) for channels, height, width in self.network.shapes]
-        return Chain(whole, shapes, min(CHUNK, self.timesteps)) if len(whole) == len(parts) else None
+        return Chain(whole, shapes, min(CHUNK, self.timesteps))
 
     def _simulate(self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8]]) -> None:
         """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are not simulated."""

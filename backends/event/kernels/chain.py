@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
+from numba import typeof, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -38,7 +38,7 @@ class Chain:
 
     Parameters
     ----------
-    links : of each layer
+    links : of each layer, :func:`alike`
     shapes : (H, W, C) of the input, and of each layer
     chunk : how many steps of a layer are computed at a time
     """
@@ -71,6 +71,11 @@ class Chain:
             fired = self._fired[: len(given) - start]
             run_chain(start, self._links[0], *self._at, self._shapes, bits, fired)
             take(fired)
+
+
+def alike(links: Sequence[Link]) -> bool:
+    """Whether all are of one type to numba, as :func:`run_chain` takes them: arrays may be laid out in several ways."""
+    return len({typeof(link) for link in links}) == 1  # type: ignore[no-untyped-call]
 
 
 def addresses_of(arrays: Sequence[NDArray[Any]]) -> NDArray[np.int64]:

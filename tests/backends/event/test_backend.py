@@ -15,6 +15,7 @@ import torch
 from backends.available import make_backend
 from backends.base import BackendError
 from backends.event.backend import CHUNK, EventBackend, first_currents
+from backends.event.kernels.chain import alike
 from backends.event.kernels.layer import LayerKernel
 from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
 from backends.network.quantise import quantise
@@ -119,6 +120,15 @@ def test_memory_grows_by_the_packed_bits_alone() -> None:
     tracemalloc.stop()
     handed_over = sum(bits.nbytes for bits in batch.spikes.values())
     assert peak < handed_over + 1_000_000  # the spikes of conv1 alone, unpacked, would be 8 MB
+
+
+def test_layers_of_a_chain_are_laid_out_alike() -> None:
+    network = odd_sizes(np.random.default_rng(5))
+    kernels = [LayerKernel(layer, shape) for layer, shape in zip(network.layers, network.shapes[:-1], strict=True)]
+    links = [link for kernel in kernels if (link := kernel.link(kernel.rest()))]
+    assert len(links) == len(network.layers)
+    assert alike(links)
+    assert not alike([*links, links[0]._replace(membrane=np.asfortranarray(links[0].membrane))])
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "metal"])
