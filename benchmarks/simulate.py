@@ -246,7 +246,7 @@ def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
 
 
 def simulating(backend: Any, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> Callable[[], Any]:
-    """Simulate (T, B, C, H, W) spikes, so many images at a time; given packed, as encoders give them."""
+    """A way to simulate (T, B, C, H, W) spikes, so many images at a time; given packed, as encoders give them."""
     packed = [PackedSpikes.of(part) for part in batches(spikes, batch)]
     return lambda: list(backend.run(network, packed, spikes.shape[1]))
 

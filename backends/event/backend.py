@@ -239,10 +239,10 @@ class _PreparedNetwork:
             return _Room(parts, self._chain(parts), self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
 
     def _chain(self, parts: list[list[tuple[LayerKernel, State]]]) -> Chain | None:
-        links = [layer.link(state) for of_layer in parts for layer, state in of_layer]
-        if not self.network.is_chain or not self.spiking_input or len(links) > len(parts):
+        plain = [layer.plain(state) for of_layer in parts for layer, state in of_layer]
+        if not self.network.is_chain or not self.spiking_input or len(plain) > len(parts):
             return None
-        whole = [link for link in links if link]
+        whole = [layer for layer in plain if layer]
         if len(whole) < len(parts) or not alike(whole):
             return None
         shapes = [(height, width, channels) for channels, height, width in self.network.shapes]

@@ -1,4 +1,4 @@
-"""All layers of a chain over all steps of a sample, in one compiled call.
+"""All layers of a chain over some steps of a sample, in one compiled call.
 
 Between two calls Python takes longer than a small layer does, and threads wait for each other, since one alone may run
 it. What a layer needs is handed over as an address, since numba would look at all of its arrays in every call, and
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import typeof, types
@@ -18,19 +18,7 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 from .events import bits_at, maps_at, unpack_spikes
-from .neurons import Dynamics
-from .steps import Scratch, Synapses, run_steps
-
-
-class Link(NamedTuple):
-    """What :func:`run_chain` needs of a layer, see :func:`.steps.run_steps`."""
-
-    synapses: Synapses
-    dynamics: Dynamics
-    current: NDArray[Any]
-    membrane: NDArray[Any]
-    synaptic: NDArray[Any]
-    scratch: Scratch
+from .steps import PlainLayer, addresses_of, run_steps
 
 
 class Chain:
@@ -38,16 +26,16 @@ class Chain:
 
     Parameters
     ----------
-    links : of each layer, :func:`alike`
+    layers : from the first to the last, :func:`alike`
     shapes : (H, W, C) of the input, and of each layer
     chunk : how many steps of a layer are computed at a time
     """
 
-    def __init__(self, links: Sequence[Link], shapes: Sequence[tuple[int, int, int]], chunk: int) -> None:
-        self._links, self._chunk, self._shapes = links, chunk, np.array(shapes, np.int64)
-        self._frozen = [np.zeros(size_of(link), np.uint8) for link in links]
-        for link, memory in zip(links, self._frozen, strict=True):
-            freeze(link, memory)
+    def __init__(self, layers: Sequence[PlainLayer], shapes: Sequence[tuple[int, int, int]], chunk: int) -> None:
+        self._layers, self._chunk, self._shapes = layers, chunk, np.array(shapes, np.int64)
+        self._frozen = [np.zeros(size_of(layer), np.uint8) for layer in layers]
+        for layer, memory in zip(layers, self._frozen, strict=True):
+            freeze(layer, memory)
         *sizes, last = (math.prod(shape) for shape in shapes)
         # A layer reads one and writes the other, and the next the other way round.
         self._maps = [np.zeros(chunk * max(sizes[first::2], default=0), np.bool_) for first in (0, 1)]
@@ -69,18 +57,13 @@ class Chain:
         bits = addresses_of([given, *packed])
         for start in range(0, len(given), self._chunk):
             fired = self._fired[: len(given) - start]
-            run_chain(start, self._links[0], *self._at, self._shapes, bits, fired)
+            run_chain(start, self._layers[0], *self._at, self._shapes, bits, fired)
             take(fired)
 
 
-def alike(links: Sequence[Link]) -> bool:
+def alike(layers: Sequence[PlainLayer]) -> bool:
     """Whether all are of one type to numba, as :func:`run_chain` takes them: arrays may be laid out in several ways."""
-    return len({typeof(link) for link in links}) == 1  # type: ignore[no-untyped-call]
-
-
-def addresses_of(arrays: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
-    """Where they lie in memory."""
-    return np.array([each.__array_interface__["data"][0] for each in arrays], np.int64)
+    return len({typeof(layer) for layer in layers}) == 1  # type: ignore[no-untyped-call]
 
 
 @intrinsic
@@ -116,21 +99,21 @@ def _load(_: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:
 
 
 @compiled
-def size_of(link: Link) -> int:
+def size_of(layer: PlainLayer) -> int:
     """How many bytes :func:`freeze` writes."""
-    return _size(link)  # type: ignore[call-arg]
+    return _size(layer)  # type: ignore[call-arg]
 
 
 @compiled
-def freeze(link: Link, memory: NDArray[np.uint8]) -> None:
+def freeze(layer: PlainLayer, memory: NDArray[np.uint8]) -> None:
     """Write where the arrays of a layer lie, and its numbers; the arrays must outlive the memory."""
-    _store(link, memory)  # type: ignore[call-arg]
+    _store(layer, memory)  # type: ignore[call-arg]
 
 
 @compiled
 def run_chain(
     start: int,
-    like: Link,
+    like: PlainLayer,
     frozen: NDArray[np.int64],
     maps: NDArray[np.int64],
     shapes: NDArray[np.int64],
@@ -154,7 +137,7 @@ def run_chain(
     size = (source[1] * source[2] * source[3] + 7) // 8
     unpack_spikes(bits_at(bits[0] + start * size, (steps, size)), maps_at(maps[0], source))
     for number in range(layers):
-        link: Any = _load(frozen[number], like)  # type: ignore[call-arg]
+        layer: Any = _load(frozen[number], like)  # type: ignore[call-arg]
         target = steps, shapes[number + 1, 0], shapes[number + 1, 1], shapes[number + 1, 2]
         size = (target[1] * target[2] * target[3] + 7) // 8
         last = number + 1 == layers
@@ -162,12 +145,7 @@ def run_chain(
             start,
             maps[number % 2 : number % 2 + 1],
             source,
-            link.synapses,
-            link.dynamics,
-            link.current,
-            link.membrane,
-            link.synaptic,
-            link.scratch,
+            layer,
             fired.reshape(target) if last else maps_at(maps[(number + 1) % 2], target),
             (np.int64(0), target[1]),  # of the type that whoever else calls it gives
             bits_at(bits[number + 1] + start * size, (steps, size)),

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from backends.network import LIF, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
 
-from .chain import Chain, Link
+from .chain import Chain
 from .costs import costs_of
 from .events import pack_spikes
 from .neurons import dynamics_of
 from .pooling import pool_currents
 from .products import Costs, Products
-from .steps import Scratch, Synapses, add, add_signed, advance, run_steps
+from .steps import PlainLayer, Scratch, Synapses, add, add_signed, addresses_of, advance, run_steps
 from .synapses import lay_out, positions_of, room_for
 
 NONE = (1, 1)  # sides of no pooling
@@ -69,7 +69,6 @@ class LayerKernel:
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
         self.synapses = [_laid_out(each, shape, costs) for each, shape in zip(inputs, shapes, strict=True)]
         self.packs = True
-        self.plain = len(inputs) == 1 and set(self.signs[0]) == {1}
         outputs, rows, columns = layer.output_shape(shapes[0])
         self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
         of_pixels = PIXEL_LIMIT if any(source.layer == "input" for source in layer.first.sources) else 1
@@ -172,12 +171,12 @@ class LayerKernel:
             if synapses and scratch and synapses.current_pool != (1, 1):
                 pool_currents(scratch.unpooled, synapses.current_pool, current)
 
-    def link(self, state: State) -> Link | None:
-        """The layer and its state as a link of a :class:`.chain.Chain`; None if it is none."""
-        synapses, scratch = self.synapses[0], state.scratch[0]
-        if not self.plain or not synapses or not scratch:
+    def plain(self, state: State) -> PlainLayer | None:
+        """The layer and its state, if it has one input, whose sources have sign 1."""
+        (synapses, *others), (signs, *_), scratch = self.synapses, self.signs, state.scratch[0]
+        if others or set(signs) != {1} or not synapses or not scratch:
             return None
-        return Link(synapses, self.dynamics, state.current, state.membrane, state.synaptic, scratch)
+        return PlainLayer(synapses, self.dynamics, state.current, state.membrane, state.synaptic, scratch)
 
     def run(
         self,
@@ -199,12 +198,10 @@ class LayerKernel:
         """
         if not self.packs:
             packed = packed[:, :0]
-        if self.plain and self.synapses[0] and (arrived[0] is None or arrived[0].dtype == np.bool_):
+        if (layer := self.plain(state)) and (arrived[0] is None or arrived[0].dtype == np.bool_):
             channels, height, width = self.shapes[0]
-            sources = np.array([each.__array_interface__["data"][0] for each in arrived if each is not None], np.int64)
-            maps, place = (state.current, state.membrane, state.synaptic), (self.rows.start, self.height)
-            shape, scratch = (len(fired), height, width, channels), state.scratch[0]
-            run_steps(start, sources, shape, self.synapses[0], self.dynamics, *maps, scratch, fired, place, packed)
+            sources, shape = addresses_of(each for each in arrived if each is not None), (height, width, channels)
+            run_steps(start, sources, (len(fired), *shape), layer, fired, (self.rows.start, self.height), packed)
             return
         for i in range(len(fired)):
             self.advance(start + i, state, fired[i, self.rows], packed[i])
@@ -252,6 +249,6 @@ def compile_kernels(precision: str) -> None:
         kernel.run(0, arrived, state, spikes, packed)
         kernel.add([each[0] for each in arrived], state)
         kernel.advance(0, state, spikes[0], packed[0])
-        if link := kernel.link(state):
-            Chain([link], [(1, 1, 1), (1, 1, 1)], 1).run(packed, [packed], lambda _: None)
+        if plain := kernel.plain(state):
+            Chain([plain], [(1, 1, 1), (1, 1, 1)], 1).run(packed, [packed], lambda _: None)
     pool_currents(state.current[0], NONE, state.membrane)

@@ -280,12 +280,13 @@ def step(
     """
     use_wide_vectors()  # type: ignore[call-arg]
     kept, kept_after, subtracted, above = neurons.kept, neurons.kept_after, neurons.subtracted, neurons.fires_above
+    same_kept, same_kept_after, same_subtracted, same_above = kept[0], kept_after[0], subtracted[0], above[0]
     if neurons.narrow:
         set_rounding(TOWARD_ZERO)  # not for each step: it takes as long as a hundred neurons
-        same_kept, same_kept_after, same_subtracted, same_above = kept[0], kept_after[0], subtracted[0], above[0]
-        for i in range(len(current)):
-            gain = neurons.gain[(t + i - 1) % len(neurons.gain)]
-            bias = neurons.bias[(t + i - 1) % len(neurons.bias)]
+    for i in range(len(current)):
+        gain = neurons.gain[(t + i - 1) % len(neurons.gain)]
+        bias = neurons.bias[(t + i - 1) % len(neurons.bias)]
+        if neurons.narrow:
             for position in range(membrane.shape[0]):
                 for channel in range(membrane.shape[1]):
                     v = narrow_membrane(
@@ -300,11 +301,7 @@ def step(
                     )
                     membrane[position, channel] = v
                     spikes[i, first + position, channel] = v > same_above
-        set_rounding(TO_NEAREST)
-    else:
-        for i in range(len(current)):
-            gain = neurons.gain[(t + i - 1) % len(neurons.gain)]
-            bias = neurons.bias[(t + i - 1) % len(neurons.bias)]
+        else:
             for position in range(membrane.shape[0]):
                 for channel in range(membrane.shape[1]):
                     v = membrane_after(
@@ -319,6 +316,8 @@ def step(
                     )
                     membrane[position, channel] = v
                     spikes[i, first + position, channel] = v > above[channel]
+    if neurons.narrow:
+        set_rounding(TO_NEAREST)
 
 
 def decay(*_: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,22 @@ class Synapses(NamedTuple):
             ),
             rows=(top, bottom),
         )
+
+
+class PlainLayer(NamedTuple):
+    """A layer of one input, whose sources have sign 1: its constants, and the memory that a sample changes.
+
+    Parameters
+    ----------
+    current, membrane, synaptic, scratch : those of :class:`.layer.State`, of that input
+    """
+
+    synapses: Synapses
+    dynamics: Dynamics
+    current: NDArray[Any]
+    membrane: NDArray[Any]
+    synaptic: NDArray[Any]
+    scratch: Scratch
 
 
 @compiled
@@ -183,17 +200,12 @@ def run_steps(
     start: int,
     sources: NDArray[np.int64],
     shape: tuple[int, int, int, int],
-    synapses: Synapses,
-    dynamics: Dynamics,
-    current: NDArray[Any],
-    membrane: NDArray[Any],
-    synaptic: NDArray[Any],
-    scratch: Scratch,
+    layer: PlainLayer,
     fired: NDArray[np.bool_],
     place: tuple[int, int],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`.layer.LayerKernel.run` of one input whose sources have sign 1, compiled.
+    """:meth:`.layer.LayerKernel.run` of such a layer, compiled.
 
     Parameters
     ----------
@@ -201,6 +213,7 @@ def run_steps(
         stays as it is
     place : see :func:`~.events.pack_spikes`
     """
+    synapses, dynamics, current, membrane, synaptic, scratch = layer
     membranes, quiet = membrane.reshape(-1, membrane.shape[2]), dynamics.quiet
     top, bottom = place[0], place[0] + len(membrane)
     first, decays = 0, 0  # decays: steps in which membranes did nothing but decay, which is still to be computed
@@ -211,21 +224,8 @@ def run_steps(
         if arrives:
             decay(decays, dynamics.neurons.kept, membranes)
             decays = 0
-            multiplied = steps_multiplied(
-                start + first,
-                sources,
-                shape,
-                synapses,
-                dynamics,
-                current,
-                membrane,
-                synaptic,
-                scratch,
-                fired[first:last],
-                first,
-                place,
-                packed[first:last],
-            )
+            now = slice(first, last)
+            multiplied = steps_multiplied(start + first, sources, shape, layer, fired[now], first, place, packed[now])
             if multiplied:
                 first += multiplied
                 no_current = nobody_fired = False
@@ -262,6 +262,11 @@ def run_steps(
                 no_current = True
         first = last
     decay(decays, dynamics.neurons.kept, membranes)
+
+
+def addresses_of(arrays: Iterable[NDArray[Any]]) -> NDArray[np.int64]:
+    """Where arrays lie in memory, as compiled functions take any number of them: see :func:`~.events.maps_at`."""
+    return np.array([each.__array_interface__["data"][0] for each in arrays], np.int64)
 
 
 @internal
@@ -332,52 +337,15 @@ def steps_multiplied(*_: Any) -> int:
 
 @overload(steps_multiplied, jit_options=LEAN)
 def _steps_multiplied(
-    start: Any,
-    sources: Any,
-    shape: Any,
-    synapses: Any,
-    dynamics: Any,
-    current: Any,
-    membrane: Any,
-    synaptic: Any,
-    scratch: Any,
-    fired: Any,
-    step: Any,
-    place: Any,
-    packed: Any,
+    start: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
 ) -> Any:
-    def never(
-        start: Any,
-        sources: Any,
-        shape: Any,
-        synapses: Any,
-        dynamics: Any,
-        current: Any,
-        membrane: Any,
-        synaptic: Any,
-        scratch: Any,
-        fired: Any,
-        step: Any,
-        place: Any,
-        packed: Any,
-    ) -> int:
+    def never(start: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any) -> int:
         return 0
 
     def multiply(
-        start: Any,
-        sources: Any,
-        shape: Any,
-        synapses: Any,
-        dynamics: Any,
-        current: Any,
-        membrane: Any,
-        synaptic: Any,
-        scratch: Any,
-        fired: Any,
-        step: Any,
-        place: Any,
-        packed: Any,
+        start: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
     ) -> int:
+        synapses, dynamics, current, membrane, synaptic, scratch = layer
         weights, products, steps = synapses.weights, synapses.weights.products, len(fired)
         if not len(products.weights) or synapses.current_pool != (1, 1):
             return 0
@@ -416,4 +384,5 @@ def _steps_multiplied(
             pack_spikes(fired[i, place[0] : place[0] + rows], place, packed[i])
         return steps
 
+    current = layer[PlainLayer._fields.index("current")]
     return multiply if HOW is AMX and current.dtype == types.int32 else never

@@ -125,10 +125,10 @@ def test_memory_grows_by_the_packed_bits_alone() -> None:
 def test_layers_of_a_chain_are_laid_out_alike() -> None:
     network = odd_sizes(np.random.default_rng(5))
     kernels = [LayerKernel(layer, shape) for layer, shape in zip(network.layers, network.shapes[:-1], strict=True)]
-    links = [link for kernel in kernels if (link := kernel.link(kernel.rest()))]
-    assert len(links) == len(network.layers)
-    assert alike(links)
-    assert not alike([*links, links[0]._replace(membrane=np.asfortranarray(links[0].membrane))])
+    plain = [layer for kernel in kernels if (layer := kernel.plain(kernel.rest()))]
+    assert len(plain) == len(network.layers)
+    assert alike(plain)
+    assert not alike([*plain, plain[0]._replace(membrane=np.asfortranarray(plain[0].membrane))])
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "metal"])
