@@ -58,6 +58,8 @@ def local_cluster(count: int, folder: Path, patience: float, say: Callable[[str]
     import dask
     from distributed import Client, LocalCluster
 
+    # What `silence_logs` sets ends with the cluster; a connection can be said to be closed after that, on Ctrl-C.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     scratch = folder / f".dask-scratch-space-{secrets.token_hex(8)}"  # dask takes a folder that is called so as it is
     path = list(sys.path)
     ttl = f"{patience / 2} s"  # dask looks as often, so it notices within twice that time
