@@ -21,12 +21,12 @@ help: ## Show this help
 demo: setup ## See what three small networks look at: digits, a photo of a cat, and events, simulated on Lava (a minute)
 	@rm -rf runs/demo-digits runs/demo-cat runs/demo-events
 	@echo "1/3  Cluttered digits on $(BACKEND)"
-	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --out runs/demo-digits
+	@$(VENV_PYTHON) -m spikesam run --backend $(BACKEND) --out runs/demo-digits
 	@echo "2/3  A photo of a cat on $(BACKEND), through a network that knows ten classes (it will say lion, then cat)"
-	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --checkpoint tiny-imagenet-10 \
+	@$(VENV_PYTHON) -m spikesam run --backend $(BACKEND) --checkpoint tiny-imagenet-10 \
 		--data "$$($(VENV_PYTHON) scripts/cat_photo.py)" --out runs/demo-cat
 	@echo "3/3  Digits before an event camera on $(BACKEND): they move, and the maps follow them"
-	@$(VENV_PYTHON) -m pipeline.run --backend $(BACKEND) --checkpoint saccade-digits --out runs/demo-events
+	@$(VENV_PYTHON) -m spikesam run --backend $(BACKEND) --checkpoint saccade-digits --out runs/demo-events
 	@echo "Open runs/demo-digits/report.html, runs/demo-cat/report.html or runs/demo-events/report.html in a browser."
 
 test: setup ## Run the tests

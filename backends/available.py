@@ -7,9 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from recordings.extras import missing
-
-from .base import Backend, BackendError
+from spikesam.backends.base import Backend, BackendError
+from spikesam.recordings.extras import missing
 
 BackendName = Literal["auto", "event", "torch", "lava"]
 LavaModels = Literal["event", "stock"]
@@ -32,8 +31,8 @@ def make_backend(
     Parameters
     ----------
     name : of the backend; "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise
-    device : of the torch backend, see :class:`backends.torch.backend.TorchBackend`
-    lava_models, lava_deadline : of the Lava backend, see :class:`backends.lava.backend.LavaBackend`
+    device : of the torch backend, see :class:`spikesam.backends.torch.backend.TorchBackend`
+    lava_models, lava_deadline : of the Lava backend, see :class:`spikesam.backends.lava.backend.LavaBackend`
     threads : of the event backend; one for each core if not given
 
     Raises
@@ -45,18 +44,18 @@ def make_backend(
     if name in ("event", "lava") and device not in ("auto", "cpu"):
         raise BackendError(f"{name}: device is {device!r}, expected auto or cpu; it simulates on the CPU")
     if name == "event":
-        from .event.backend import EventBackend
+        from spikesam.backends.event.backend import EventBackend
 
         return EventBackend(threads)
     if name == "torch":
         try:
-            from .torch.backend import TorchBackend
+            from spikesam.backends.torch.backend import TorchBackend
         except ImportError as error:
             raise BackendError(f"torch: {missing(error) or error}") from error
 
         return TorchBackend(device)
     if name == "lava":
-        from .lava.backend import LavaBackend
+        from spikesam.backends.lava.backend import LavaBackend
 
         return LavaBackend(lava_models, lava_deadline)
     raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")

@@ -8,10 +8,9 @@ from typing import Any, Protocol, TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-from recordings.raster.batch import PackedSpikes, RasterBatch
-
-from .network import Network
+from spikesam.backends.network import Network
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch
 
 # The input of a network for some samples: spikes, packed or (T, B, C, H, W); or what drives the first layer, int8:
 # (B, C, H, W) of a constant current, (T, B, C, H, W) of a changing one. For an ANN, which no backend runs, images are
@@ -56,7 +55,7 @@ def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSp
 
 
 class Backend(Protocol):
-    """A simulator of :class:`Network`. Where it can form maps as well, see :mod:`backends.formed_maps`."""
+    """A simulator of :class:`Network`. Where it can form maps as well, see :mod:`spikesam.backends.formed_maps`."""
 
     name: str
     device: str

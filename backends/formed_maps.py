@@ -9,16 +9,15 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.raster.batch import RasterBatch
-
-from .base import Backend, BackendError, InputBatch
-from .network import Network
-from .trace import SpikeTrace, spike_trace
+from spikesam.backends.base import Backend, BackendError, InputBatch
+from spikesam.backends.network import Network
+from spikesam.backends.trace import SpikeTrace, spike_trace
+from spikesam.recordings.raster.batch import RasterBatch
 
 
 @dataclass(frozen=True)
 class MapRequest:
-    """Which maps a backend forms, in integers (:mod:`backends.trace`).
+    """Which maps a backend forms, in integers (:mod:`spikesam.backends.trace`).
 
     Parameters
     ----------
@@ -39,7 +38,7 @@ class MapRequest:
         Raises
         ------
         BackendError : if a layer is unknown or dense, or has not as many steps, or the network is not in fixed point
-        InputError : as :func:`backends.trace.spike_trace`
+        InputError : as :func:`spikesam.backends.trace.spike_trace`
         """
         if network.precision != "fixed":
             raise BackendError(
@@ -91,7 +90,7 @@ class MapFormingBackend(Backend, Protocol):
 
         Parameters
         ----------
-        inputs, n_samples : see :meth:`backends.base.Backend.run`
+        inputs, n_samples : see :meth:`spikesam.backends.base.Backend.run`
 
         Raises
         ------

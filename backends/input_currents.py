@@ -23,8 +23,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .base import BackendError, InputBatch, packed_spikes, unpacked
-from .network import DEFAULT_RANGE, PIXEL_LIMIT, Input, Network, pair
+from spikesam.backends.base import BackendError, InputBatch, packed_spikes, unpacked
+from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Input, Network, pair
 
 
 def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | NDArray[np.float32]:
@@ -72,7 +72,7 @@ def currents_of(network: Network, key: tuple[int, int], batch: InputBatch) -> ND
         expected = ", ".join(map(str, (*steps, "B", *network.input_shape)))
         raise BackendError(
             f"{network.encoder} input: got maps of {images.shape} {images.dtype}, expected ({expected}) int8; encode "
-            "them with pipeline.images.encoding"
+            "them with spikesam.pipeline.images.encoding"
         )
     if images.min(initial=0) < -PIXEL_LIMIT:
         raise BackendError(f"{network.encoder} input: got a pixel of -128, expected -{PIXEL_LIMIT} … {PIXEL_LIMIT}")

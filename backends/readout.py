@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .network import THETA, Readout
+from spikesam.backends.network import THETA, Readout
 
 
 class ReadoutIntegrator:

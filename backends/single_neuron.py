@@ -1,7 +1,7 @@
 """One neuron of a network: what it reads, and its membrane, from spikes that are known. Plain NumPy, step by step.
 
 Backends simulate whole layers. This is for whoever asks about one neuron: its inputs are the spikes that were recorded,
-so what other neurons do wrong changes nothing here. Equations: neurons.py and inputs.py of :mod:`backends.network`.
+so what other neurons do wrong changes nothing here. Equations: neurons.py and inputs.py of `backends/network/`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .input_currents import currents_of
-from .network import MEMBRANE_LIMIT, THETA, FixedLIF, Input, Network, Shape, Source, SpikingNeuron, pair
+from spikesam.backends.input_currents import currents_of
+from spikesam.backends.network import (
+    MEMBRANE_LIMIT,
+    THETA,
+    FixedLIF,
+    Input,
+    Network,
+    Shape,
+    Source,
+    SpikingNeuron,
+    pair,
+)
 
 Given = Callable[[str], NDArray[Any]]  # name of a layer -> its spikes, (T, C, H, W) bool; or the numbers of a current
 

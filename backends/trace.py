@@ -21,9 +21,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-
-from .network import MEMBRANE_LIMIT, THETA, Shape
+from spikesam.backends.network import MEMBRANE_LIMIT, THETA, Shape
+from spikesam.recordings.errors import InputError
 
 TRACE_BITS = 16  # n at most
 PAYLOAD_BITS = 8  # k at most
@@ -171,7 +170,7 @@ class StepMaps:
         -------
         (H·W,) int32, overwritten by the next step
         """
-        from .event.kernels.trace import step_map
+        from spikesam.backends.event.kernels.trace import step_map
 
         if t == 0:
             self._traces[:] = 0
@@ -224,7 +223,7 @@ def maps_of_packed(
     -------
     (steps, H·W) uint16 of the first steps, (H·W,) int32 of the sum
     """
-    from .event.kernels.trace import step_maps
+    from spikesam.backends.event.kernels.trace import step_maps
 
     channels, height, width = shape
     of_steps, of_sum = np.empty((steps, height * width), STEP_TYPE), np.empty(height * width, SUM_TYPE)

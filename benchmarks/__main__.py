@@ -12,19 +12,18 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pipeline.cli.command_line import Flat, Positional, parse_command
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.names import listing, some_or_all
-from pipeline.config import Section
-from recordings.console import PlainConsole
-from recordings.disk import write_file
-
-from .environment import commit, machine, versions
-from .measurement import Options
-from .optional import missing
-from .plots import draw_sweeps
-from .report import as_json, as_tables
-from .running import measure
+from benchmarks.environment import commit, machine, versions
+from benchmarks.measurement import Options
+from benchmarks.optional import missing
+from benchmarks.plots import draw_sweeps
+from benchmarks.report import as_json, as_tables
+from benchmarks.running import measure
+from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.names import listing, some_or_all
+from spikesam.pipeline.config import Section
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import write_file
 
 PROG = "python -m benchmarks"
 BENCHMARKS = {

@@ -20,25 +20,24 @@ from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 
-from backends.event.backend import EventBackend
-from backends.network import Network
-from backends.network.quantise import quantise
-from pipeline.engine.cluster import Task, compute_range, connected, distribute
-from pipeline.engine.compute_ranges import compute_one
-from pipeline.engine.folder import begin
-from pipeline.engine.header import raster_header
-from pipeline.engine.job import RANGE, Job, JobSpec
-from pipeline.engine.keep import Keep
-from pipeline.engine.merge import merge
-from pipeline.engine.range_file import SUFFIX
-from pipeline.engine.source import Parts
-from recordings.parallel import cores
-
-from . import scheduler
-from .measurement import Case, Options, Row, per, quotients, race, scaled
-from .networks import TINY, VGG11, Design, random_network, random_spikes
-from .optional import missing_dask
-from .recorded import Repeated
+from benchmarks import scheduler
+from benchmarks.measurement import Case, Options, Row, per, quotients, race, scaled
+from benchmarks.networks import TINY, VGG11, Design, random_network, random_spikes
+from benchmarks.optional import missing_dask
+from benchmarks.recorded import Repeated
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import Network
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.engine.cluster import Task, compute_range, connected, distribute
+from spikesam.pipeline.engine.compute_ranges import compute_one
+from spikesam.pipeline.engine.folder import begin
+from spikesam.pipeline.engine.header import raster_header
+from spikesam.pipeline.engine.job import RANGE, Job, JobSpec
+from spikesam.pipeline.engine.keep import Keep
+from spikesam.pipeline.engine.merge import merge
+from spikesam.pipeline.engine.range_file import SUFFIX
+from spikesam.pipeline.engine.source import Parts
+from spikesam.recordings.parallel import cores
 
 RATE = 0.1  # of firing
 NOTHING = Design((1, "P4", "D1"), 4, 4)  # a network in which there is hardly anything to compute

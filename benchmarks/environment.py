@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from recordings.parallel import cores
+from spikesam.recordings.parallel import cores
 
 VECTORS = ("avx2", "avx512f", "avx512_vnni", "amx_tile", "asimd")  # instructions that speeds depend on, as Linux says
 HASWELL = "+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+f16c,+movbe"

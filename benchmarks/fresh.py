@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .memory import MemoryWatch
+from benchmarks.memory import MemoryWatch
 
 ROOT = Path(__file__).parent.parent
 

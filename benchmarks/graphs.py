@@ -17,16 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.event.backend import EventBackend
-from backends.network import LIF, Layer, Network, Readout, Source
-from backends.network.quantise import quantise
-from recordings.parallel import cores
-
-from .lava_timing import simulate
-from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, quotients, race, scaled
-from .networks import firing, random_spikes, spike_rates
-from .optional import missing_lava, missing_spikingjelly
-from .simulate import check_same_bits, ours, simulating
+from benchmarks.lava_timing import simulate
+from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, quotients, race, scaled
+from benchmarks.networks import firing, random_spikes, spike_rates
+from benchmarks.optional import missing_lava, missing_spikingjelly
+from benchmarks.simulate import check_same_bits, ours, simulating
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import LIF, Layer, Network, Readout, Source
+from spikesam.backends.network.quantise import quantise
+from spikesam.recordings.parallel import cores
 
 TIMESTEPS = 4  # with input
 RATE = 0.15
@@ -132,7 +131,7 @@ def spikingjelly_network(spikes: NDArray[np.bool_]) -> Any:
     """SpikingJelly's own model, which takes all steps of a layer at a time, with these spikes."""
     import torch
 
-    from .peers import spikingjelly
+    from benchmarks.peers import spikingjelly
 
     functional, neuron = spikingjelly().functional, spikingjelly().neuron
     from spikingjelly.activation_based.model import sew_resnet as models

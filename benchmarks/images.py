@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from .measurement import Clock, Row, race, scaled
-from .memory import MemoryWatch
+from benchmarks.measurement import Clock, Row, race, scaled
+from benchmarks.memory import MemoryWatch
 
 INTERVAL = 0.02  # seconds between looks at the memory
 

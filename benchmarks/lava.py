@@ -10,17 +10,16 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from backends.event.backend import EventBackend
-from backends.network.quantise import quantise
-from pipeline.networks.layer_list import plan_layers
-from recordings.child import python
-
-from .lava_maps import maps_instead
-from .lava_timing import simulate
-from .measurement import Case, Options, Row, scaled
-from .memory import MemoryWatch
-from .networks import TINY, VGG11, Design, additions, firing, random_network, random_spikes, spike_rates
-from .optional import missing_lava
+from benchmarks.lava_maps import maps_instead
+from benchmarks.lava_timing import simulate
+from benchmarks.measurement import Case, Options, Row, scaled
+from benchmarks.memory import MemoryWatch
+from benchmarks.networks import TINY, VGG11, Design, additions, firing, random_network, random_spikes, spike_rates
+from benchmarks.optional import missing_lava
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.networks.layer_list import plan_layers
+from spikesam.recordings.child import python
 
 STOCK_RATE = 0.2
 IDLE_STEPS = 200

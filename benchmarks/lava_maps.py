@@ -10,19 +10,18 @@ from statistics import median
 
 import numpy as np
 
-from backends.formed_maps import MapRequest
-from backends.lava import LavaBackend
-from backends.lava.transfer import sent_arrays, size_of
-from backends.network import Network
-from backends.network.quantise import quantise
-from pipeline.maps.layers import network_layers
-from recordings.maps.schema import MapHeader, MapLayer, Parameter
-from recordings.maps.writer import writing_maps
-from recordings.schema import SampleTable
-
-from .lava_timing import simulate, steps_between
-from .measurement import Options, Row, scaled
-from .networks import Design, random_network, random_spikes
+from benchmarks.lava_timing import simulate, steps_between
+from benchmarks.measurement import Options, Row, scaled
+from benchmarks.networks import Design, random_network, random_spikes
+from spikesam.backends.formed_maps import MapRequest
+from spikesam.backends.lava import LavaBackend
+from spikesam.backends.lava.transfer import sent_arrays, size_of
+from spikesam.backends.network import Network
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.maps.layers import network_layers
+from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter
+from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.schema import SampleTable
 
 GAMMA = 0.5
 FEWER_BYTES = 6  # than spikes, at least

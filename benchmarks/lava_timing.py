@@ -10,13 +10,12 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from backends.base import InputBatch
-from backends.lava import LavaBackend
-from backends.network import Network
-from recordings.raster.batch import RasterBatch
-
-from .networks import random_spikes
-from .recorded import simulate_and_record
+from benchmarks.networks import random_spikes
+from benchmarks.recorded import simulate_and_record
+from spikesam.backends.base import InputBatch
+from spikesam.backends.lava import LavaBackend
+from spikesam.backends.network import Network
+from spikesam.recordings.raster.batch import RasterBatch
 
 
 class TimedLava(LavaBackend):
@@ -27,7 +26,7 @@ class TimedLava(LavaBackend):
         self.finished: list[float] = []
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
-        """See :class:`backends.base.Backend`."""
+        """See :class:`spikesam.backends.base.Backend`."""
         for batch in super().run(network, inputs, n_samples):
             yield batch
             self.finished.append(time.perf_counter())

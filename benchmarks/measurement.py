@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline.config import Section
+from spikesam.pipeline.config import Section
 
 Clock = Callable[[], float]
 

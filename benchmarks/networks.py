@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import bisect
 
-from backends.event.backend import EventBackend, first_currents
-from backends.network import LIF, Layer, Network, Readout, Shape
-from pipeline.networks.layer_list import count_inputs, plan_layers
-from recordings.digests import spike_counts
-from recordings.raster.batch import RasterBatch, unpack
+from spikesam.backends.event.backend import EventBackend, first_currents
+from spikesam.backends.network import LIF, Layer, Network, Readout, Shape
+from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
+from spikesam.recordings.digests import spike_counts
+from spikesam.recordings.raster.batch import RasterBatch, unpack
 
 
 class Design(NamedTuple):
-    """Layers as in :class:`pipeline.config.NetworkSection`, height and width of the input, and T."""
+    """Layers as in :class:`spikesam.pipeline.config.NetworkSection`, height and width of the input, and T."""
 
     layers: tuple[int | str, ...]
     size: int

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from backends.base import BackendError
-from backends.lava import LavaBackend
+from spikesam.backends.base import BackendError
+from spikesam.backends.lava import LavaBackend
 
 LOOP = "PyTorch loop"  # a peer in simulation that is always here
 

@@ -19,10 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.network import LIF, Layer, Network
-from pipeline.networks.train.precision import convolution_type
-
-from .optional import LOOP, missing_spikingjelly
+from benchmarks.optional import LOOP, missing_spikingjelly
+from spikesam.backends.network import LIF, Layer, Network
+from spikesam.pipeline.networks.train.precision import convolution_type
 
 Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (B, classes)
 

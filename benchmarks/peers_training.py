@@ -1,4 +1,4 @@
-"""The peers in training: the layers of `pipeline.networks.train.spiking_network`, as their manuals do it.
+"""The peers in training: the layers of `spikesam.pipeline.networks.train.spiking_network`, as their manuals do it.
 
 A layer is silent until the image arrives, one step later per layer, and as there, those steps are not computed.
 """
@@ -11,13 +11,12 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import NetworkSection
-from pipeline.networks.firing import SURROGATE_SLOPE
-from pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
-from pipeline.networks.train.spiking_network import BNTT_EPSILON
-
-from .optional import missing_spikingjelly
-from .peers import spikingjelly
+from benchmarks.optional import missing_spikingjelly
+from benchmarks.peers import spikingjelly
+from spikesam.pipeline.config import NetworkSection
+from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
+from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
+from spikesam.pipeline.networks.train.spiking_network import BNTT_EPSILON
 
 
 class Surrogate(torch.autograd.Function):

@@ -8,9 +8,8 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from pipeline.drawing.canvas import PALETTE, drawing, grid_lines
-
-from .measurement import Row
+from benchmarks.measurement import Row
+from spikesam.pipeline.drawing.canvas import PALETTE, drawing, grid_lines
 
 COLUMNS = 3
 FLAT = 4  # times the smallest cost: less is drawn on a linear scale

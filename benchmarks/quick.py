@@ -11,15 +11,14 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from backends.event.backend import EventBackend
-from backends.network.quantise import quantise
-from recordings.errors import InputError
-
-from . import train
-from .environment import busy, machine
-from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_calls, per, race
-from .networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
-from .simulate import BATCH, RATE, against_peers, first, simulating, theirs
+from benchmarks import train
+from benchmarks.environment import busy, machine
+from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_calls, per, race
+from benchmarks.networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
+from benchmarks.simulate import BATCH, RATE, against_peers, first, simulating, theirs
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network.quantise import quantise
+from spikesam.recordings.errors import InputError
 
 BUSY = 0.15  # share of all cores that others may use
 WANTED = {"amx_tile": 2.0, "avx512_vnni": 4.0}  # times the speed of the loop, VGG11; by instructions, the best first

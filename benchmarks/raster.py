@@ -20,24 +20,23 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from backends.event.backend import EventBackend
-from backends.network import Network
-from backends.network.quantise import quantise
-from pipeline.engine.folder import FolderStore, begin
-from pipeline.engine.header import raster_header
-from pipeline.engine.job import Job, JobSpec
-from pipeline.engine.keep import RASTER
-from pipeline.engine.merge import merge, remove_parts
-from pipeline.engine.sample import SampleResult
-from pipeline.engine.whole_raster import WholeRaster
-from recordings.raster.batch import RasterBatch
-from recordings.raster.reader import RasterReader
-from recordings.raster.records import encode_samples
-from recordings.schema import SampleTable
-
-from .measurement import Case, Options, Row, per, quotients, race, scaled
-from .networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
-from .recorded import simulate_and_record, simulate_in_memory, simulate_only
+from benchmarks.measurement import Case, Options, Row, per, quotients, race, scaled
+from benchmarks.networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
+from benchmarks.recorded import simulate_and_record, simulate_in_memory, simulate_only
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import Network
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.engine.folder import FolderStore, begin
+from spikesam.pipeline.engine.header import raster_header
+from spikesam.pipeline.engine.job import Job, JobSpec
+from spikesam.pipeline.engine.keep import RASTER
+from spikesam.pipeline.engine.merge import merge, remove_parts
+from spikesam.pipeline.engine.sample import SampleResult
+from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.records import encode_samples
+from spikesam.recordings.schema import SampleTable
 
 CHUNK = 1 << 20  # bytes
 OURS = "spikesam"
@@ -177,7 +176,7 @@ def all_stores(network: Network, packed: Arrays) -> dict[str, Store]:
 
 
 def write_ours(network: Network, packed: Arrays, path: Path) -> None:
-    """What pipeline.run does with what a backend hands over."""
+    """What spikesam run does with what a backend hands over."""
     samples = len(next(iter(packed.values())))
     table = SampleTable(np.arange(samples), np.full(samples, -1))
     backend = EventBackend()

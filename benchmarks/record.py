@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import INTERVAL, ends
-from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
-from .memory import MemoryWatch
-from .networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
-from .optional import missing_spikingjelly
+from benchmarks.images import INTERVAL, ends
+from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
+from benchmarks.memory import MemoryWatch
+from benchmarks.networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
+from benchmarks.optional import missing_spikingjelly
 
 RATE = 0.1  # of firing
 ALONE, RECORDED, MONITORED = "alone", "recorded", "its own monitor"
@@ -96,7 +96,7 @@ NOTES = {ALONE: "", RECORDED: "every spike on disk", MONITORED: "every output in
 
 def ways_of(library: str, design: Design, batch: int, options: Options, scratch: Path) -> dict[str, Way]:
     """The ways to run a network of a library, by name."""
-    from .peers import as_tensor, peers
+    from benchmarks.peers import as_tensor, peers
 
     network = random_network(design, RATE, options.seed)
     model: Any = peers(network)[library]
@@ -118,7 +118,7 @@ def alone(model: Any, inputs: Any, batches: int) -> None:
 
 def recorded(model: Any, inputs: Any, scratch: Path, batches: int) -> None:
     """Run and record them to disk; the file is removed."""
-    from pipeline.record.record import record
+    from spikesam.pipeline.record.record import record
 
     with tempfile.TemporaryDirectory(dir=scratch) as out, record(model, Path(out) / "new") as recording:
         for _ in range(batches):
@@ -141,7 +141,7 @@ def make_monitor(library: str, model: Any) -> Any:
         from snntorch.functional import probe
 
         return probe.OutputMonitor(model, instance=snntorch.SpikingNeuron)
-    from .peers import spikingjelly
+    from benchmarks.peers import spikingjelly
 
     package = spikingjelly()
     from spikingjelly.activation_based import monitor

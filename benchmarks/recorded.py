@@ -1,4 +1,4 @@
-"""Simulating given samples and recording every spike to a file, as pipeline.run does."""
+"""Simulating given samples and recording every spike to a file, as spikesam run does."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import Backend
-from backends.network import Network
-from pipeline.engine.simulate import simulate
-from recordings.schema import SampleTable
+from spikesam.backends.base import Backend
+from spikesam.backends.network import Network
+from spikesam.pipeline.engine.simulate import simulate
+from spikesam.recordings.schema import SampleTable
 
-BATCH_SIZE = 16  # the most that pipeline.run hands over at a time
+BATCH_SIZE = 16  # the most that spikesam run hands over at a time
 
 
 class Repeated:
@@ -29,7 +29,7 @@ class Repeated:
     def encoded(
         self, chosen: Sequence[int], network: Network, seed: int, batch_size: int
     ) -> Iterator[NDArray[np.bool_]]:
-        """See :class:`pipeline.images.sources.Source`."""
+        """See :class:`spikesam.pipeline.images.sources.Source`."""
         for start in range(0, len(chosen), batch_size):
             yield self.spikes.take(chosen[start : start + batch_size], axis=1, mode="wrap")
 

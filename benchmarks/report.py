@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from .measurement import Row
+from benchmarks.measurement import Row
 
 
 def as_tables(title: str, rows: Sequence[Row]) -> Iterator[Table]:

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .fresh import Command
-from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
+from benchmarks.fresh import Command
+from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
 
 NOW, PEER = "this project", "PyTorch loop"
 RESULTS_ONLY = ("--figures", "0", "--no-report")
-SCRIPT = "import sys; from pipeline.cli.main import main; sys.exit(main())"  # as the one that pip installs
+SCRIPT = "import sys; from spikesam.pipeline.cli.main import main; sys.exit(main())"  # as the one that pip installs
 CHECKPOINT = "tiny-imagenet-10"
 FIRST = 17  # images of the turn that does not count: more than a range
 SIZE = 64  # rows and columns of an image of Tiny-ImageNet
@@ -33,7 +33,7 @@ class Sizes:
 
     Parameters
     ----------
-    converting : options of pipeline.convert
+    converting : options of spikesam convert
     converted : images of the converted network
     files : few and many image files
     """
@@ -86,7 +86,7 @@ def first_commands(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Ro
 def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     """A converted network over hundreds of steps, beside a loop by hand in PyTorch."""
     folder = scratch / "converted"
-    convert = ("-m", "pipeline.convert", "cluttered-digits-ann", *sizes.converting, "--out", "made")
+    convert = ("-m", "spikesam.pipeline.convert", "cluttered-digits-ann", *sizes.converting, "--out", "made")
     checkpoint, data, count = (
         Command(convert, folder)() / "made/checkpoint.safetensors",
         "cluttered-digits",
@@ -138,7 +138,7 @@ def converted_ways(scratch: Path, checkpoint: Path, data: str, count: int) -> di
 def run(scratch: Path, checkpoint: str | Path, data: str, count: int) -> Command:
     """A run that leaves its results, and no pictures."""
     options = ("--checkpoint", str(checkpoint), "--data", data, "--samples", str(count), "--backend", "event")
-    return Command(("-m", "pipeline.run", *options, *RESULTS_ONLY, "--out", "run"), scratch / f"now-{count}")
+    return Command(("-m", "spikesam.pipeline.run", *options, *RESULTS_ONLY, "--out", "run"), scratch / f"now-{count}")
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def stages(case: str, summary: Mapping[str, Any]) -> Iterator[Row]:
 
 def tiny_imagenet(folder: Path, count: int, seed: int) -> Path:
     """Make a validation part in the official layout: smooth random images, each with a box, as many of every class."""
-    from pipeline.networks.checkpoint import load_checkpoint
+    from spikesam.pipeline.networks.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(CHECKPOINT)
     shutil.rmtree(folder, ignore_errors=True)

@@ -20,10 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.images.samples import choose_samples
-from pipeline.networks.checkpoint import load_checkpoint
-
-from .peers import TorchLoopNetwork
+from benchmarks.peers import TorchLoopNetwork
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
 
 BATCH = 2  # images: with more, what a layer works on leaves the cache
 GAMMA = 0.5  # 1/step

@@ -12,12 +12,11 @@ from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 
-from recordings.child import isolated_spawning
-from recordings.console import PlainConsole
-from recordings.progress import progress_bar
-
-from .environment import UP_TO
-from .measurement import Case, Options, Row
+from benchmarks.environment import UP_TO
+from benchmarks.measurement import Case, Options, Row
+from spikesam.recordings.child import isolated_spawning
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.progress import progress_bar
 
 
 def measure(name: str, options: Options, folder: Path) -> list[Row]:

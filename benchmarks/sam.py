@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.maps.sam import spike_activation_maps, spike_activation_sum, spike_count_map
-
-from .images import ends, many_images
-from .measurement import Case, Options, Row, first_call, first_calls, race, scaled
+from benchmarks.images import ends, many_images
+from benchmarks.measurement import Case, Options, Row, first_call, first_calls, race, scaled
+from spikesam.pipeline.maps.sam import spike_activation_maps, spike_activation_sum, spike_count_map
 
 GAMMA = 0.5
 SWEEP = tuple(gamma / 10 for gamma in range(11))

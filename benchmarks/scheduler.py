@@ -2,7 +2,7 @@
 
 A discrete-event simulation. Each thread of a machine takes the next range that waits, computes, then waits for the disk
 that all share, which writes one range after another. A machine that fails loses the ranges it works on; another one
-takes them, a few times each, as `pipeline.engine.cluster` does. Ranges that failed every time are started again, as
+takes them, a few times each, as `pipeline/engine/cluster.py` does. Ranges that failed every time are started again, as
 --resume does, when all others are finished. What a scheduler needs for itself is not simulated.
 """
 

@@ -18,16 +18,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.event.backend import EventBackend
-from backends.network import LIF, Layer, Network, Readout
-from backends.network.quantise import quantise
-from pipeline.images.encoding import poisson_batch, poisson_spikes
-from recordings.parallel import cores
-from recordings.raster.batch import PackedSpikes, RasterBatch, pack
-
-from .images import ends, many_images
-from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race, scaled
-from .networks import (
+from benchmarks.images import ends, many_images
+from benchmarks.measurement import (
+    KEEP_FREED_MEMORY,
+    Case,
+    Options,
+    Row,
+    first_call,
+    first_calls,
+    per,
+    quotients,
+    race,
+    scaled,
+)
+from benchmarks.networks import (
     PLANES,
     SMALL,
     TINY,
@@ -40,8 +44,14 @@ from .networks import (
     random_spikes,
     spike_rates,
 )
-from .optional import LOOP
-from .recorded import BATCH_SIZE, simulate_and_record, simulate_only
+from benchmarks.optional import LOOP
+from benchmarks.recorded import BATCH_SIZE, simulate_and_record, simulate_only
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.images.encoding import poisson_batch, poisson_spikes
+from spikesam.recordings.parallel import cores
+from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, pack
 
 RATE = 0.1  # of firing, where it is not what varies
 BATCH = 8
@@ -180,7 +190,7 @@ def against_peers(
 
 def precision(peer: str) -> str:
     """What a peer computes in."""
-    from pipeline.networks.train.precision import convolution_type  # torch is slow to import, and large
+    from spikesam.pipeline.networks.train.precision import convolution_type  # torch is slow to import, and large
 
     return str(convolution_type("auto")).removeprefix("torch.") if peer == LOOP else "float32"
 
@@ -258,7 +268,7 @@ def batches(spikes: NDArray[np.bool_], batch: int) -> list[NDArray[np.bool_]]:
 
 def ours(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dict[str, Callable[[], Any]]:
     """This project's backends."""
-    from backends.torch.backend import TorchBackend  # torch is slow to import, and large
+    from spikesam.backends.torch.backend import TorchBackend  # torch is slow to import, and large
 
     return {
         "event": simulating(EventBackend(), network, spikes, batch),
@@ -268,7 +278,7 @@ def ours(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dic
 
 def theirs(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dict[str, Callable[[], Any]]:
     """The peers that are installed, given the spikes as they like them best."""
-    from .peers import as_tensor, peers
+    from benchmarks.peers import as_tensor, peers
 
     tensors = [as_tensor(part) for part in batches(spikes, batch)]
     return {name: partial(run_peer, peer, tensors) for name, peer in peers(network).items()}

@@ -2,7 +2,7 @@
 
 All have the same layers, delays and neurons, lay images out channels last and, if nothing else is said, convolve in
 bfloat16, or without AVX-512 in float32. SpikingJelly has no BNTT: its normalisation is one for all steps, which is less
-work. `pipeline.train` has glibc keep freed memory; all are measured that way, and in the way Python starts.
+work. `spikesam train` has glibc keep freed memory; all are measured that way, and in the way Python starts.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.config import NetworkSection, TrainingPrecision
-from pipeline.networks.train.precision import convolution_type
-from pipeline.networks.train.spiking_network import SpikingNetwork
-
-from .measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race
-from .peers_training import training_peers
+from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race
+from benchmarks.peers_training import training_peers
+from spikesam.pipeline.config import NetworkSection, TrainingPrecision
+from spikesam.pipeline.networks.train.precision import convolution_type
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
 
 CLASSES = 10
 DENSITY = 0.2  # of the input's spikes, half of them negative
 LEARNING_RATE = 2e-3
 NOTES = {
-    "fused": "what pipeline.train does on a CPU",
+    "fused": "what spikesam train does on a CPU",
     "not fused": "what it does elsewhere: all steps of a layer, then the next layer",
     "snnTorch": "all layers of a step, then the next step; membranes in the same type",
     "SpikingJelly": "one normalisation for all steps; membranes in the same type",
@@ -108,5 +107,5 @@ class Step:
 
 
 def spiking_network(sizes: Sizes, fused: bool) -> SpikingNetwork:
-    """What pipeline.train trains."""
+    """What spikesam train trains."""
     return SpikingNetwork(sizes.network, (3, sizes.size, sizes.size), CLASSES, fused=fused)

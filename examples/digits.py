@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recordings.maps.reader import MapReader
+from spikesam.recordings.maps.reader import MapReader
 
 torch.set_num_threads(1)  # tensors this small gain nothing from more
 

@@ -10,21 +10,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.cli.command_line import Flat, Positional, parse_with_config
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.names import listing, some_or_all
-from pipeline.cli.options import ConfigFile
-from pipeline.config import Section
-from pipeline.networks.allocator import keep_freed_memory
-from recordings.console import PlainConsole
-from recordings.disk import write_file
-from recordings.errors import InputError
-from recordings.lock import out_lock
-from recordings.text import printable
-
-from .common.settings import PaperSection, load_paper_config
-from .experiments import EXPERIMENTS, run_experiment
-from .pages.fill import experiments_page, write_pages
+from paper.common.settings import PaperSection, load_paper_config
+from paper.experiments import EXPERIMENTS, run_experiment
+from paper.pages.fill import experiments_page, write_pages
+from spikesam.pipeline.cli.command_line import Flat, Positional, parse_with_config
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.names import listing, some_or_all
+from spikesam.pipeline.cli.options import ConfigFile
+from spikesam.pipeline.config import Section
+from spikesam.pipeline.networks.allocator import keep_freed_memory
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import out_lock
+from spikesam.recordings.text import printable
 
 PROG = "python -m paper"
 PAGES, DOCS = "pages", Path("docs")
@@ -75,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
     cache = command.cache or out / "stages"
     terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
-    from .common.setup import Setup  # torch is slow to import, --help need not wait
+    from paper.common.setup import Setup  # torch is slow to import, --help need not wait
 
     keep_freed_memory()
     with out_lock(out), out_lock(cache):

@@ -25,16 +25,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.common.claims import Claim, compared, with_interval
+from paper.common.heatmaps import sam_maps
+from paper.common.result import Result
+from paper.common.setup import Setup
 from paper.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
 from paper.measures.inference import bootstrap_mean
 from paper.measures.tables import mean_of, measured, rows, summary, values
-from pipeline.drawing.curves import draw_curves
-from recordings.raster.reader import RasterReader
-
-from .common.claims import Claim, compared, with_interval
-from .common.heatmaps import sam_maps
-from .common.result import Result
-from .common.setup import Setup
+from spikesam.pipeline.drawing.curves import draw_curves
+from spikesam.recordings.raster.reader import RasterReader
 
 SEEDS, FLOAT, TRAININGS, CONVERTED = "other spikes", "float32", "other training", "converted"
 RULE, OTHER_IMAGE = "rule", "other image"

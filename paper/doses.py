@@ -27,22 +27,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.common.claims import Claim, compared_over_trainings, with_interval
+from paper.common.dosed import PAPER, Treatment, decay_of, dosed
+from paper.common.images import prepare
+from paper.common.result import Result
+from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_over_networks
 from paper.measures.over_time import spike_rate
 from paper.measures.tables import by_training, groups, measured, measured_over_steps, rows, summary_over_trainings
-from pipeline.config import Config
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.images.samples import choose_samples
-from pipeline.networks.checkpoint import Checkpoint
-from pipeline.networks.train.images import steps_per_epoch
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
-
-from .common.claims import Claim, compared_over_trainings, with_interval
-from .common.dosed import PAPER, Treatment, decay_of, dosed
-from .common.images import prepare
-from .common.result import Result
-from .common.setup import Setup
+from spikesam.pipeline.config import Config
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.pipeline.networks.train.images import steps_per_epoch
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 
 SILENT = 0.01  # share of a layer's neurons: a step at which fewer fire is silent
 ONE = 1.0  # the paper's dose, at which zeros for gradients are tried

@@ -22,25 +22,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.common.claims import Claim, compared
+from paper.common.errors_by_kernel import COUNT, EQUATIONS, KERNELS, SCRIPT
+from paper.common.event_recordings import EventSet, saccade_recordings
+from paper.common.heatmaps import convolutions
+from paper.common.result import Result
+from paper.common.setup import Setup
+from paper.common.shuffled import all_times_shuffled, earlier_times_shuffled
 from paper.measures.overlap import iou_at_area
 from paper.measures.tables import groups, minus, rows, summary
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.drawing.grid import Cell, Row, draw_maps
-from pipeline.drawing.steps import thinned
-from pipeline.images.preprocessing import Box
-from pipeline.maps.sam import spike_activation_maps, spike_count_map
-from pipeline.measures.localisation import energy_in_object
-from pipeline.measures.maps import resize_map
-from pipeline.networks.checkpoint import load_checkpoint
-from recordings.raster.reader import RasterReader
-
-from .common.claims import Claim, compared
-from .common.errors_by_kernel import COUNT, EQUATIONS, KERNELS, SCRIPT
-from .common.event_recordings import EventSet, saccade_recordings
-from .common.heatmaps import convolutions
-from .common.result import Result
-from .common.setup import Setup
-from .common.shuffled import all_times_shuffled, earlier_times_shuffled
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
+from spikesam.pipeline.drawing.steps import thinned
+from spikesam.pipeline.images.preprocessing import Box
+from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
+from spikesam.pipeline.measures.localisation import energy_in_object
+from spikesam.pipeline.measures.maps import resize_map
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.recordings.raster.reader import RasterReader
 
 CHECKPOINT = "saccade-digits"
 SAM = {EQUATIONS: "SAM", SCRIPT: "SAM, authors' script"}

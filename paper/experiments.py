@@ -7,11 +7,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.config import save_config
+from spikesam.pipeline.config import save_config
 
 if TYPE_CHECKING:
-    from .common.result import Result
-    from .common.setup import Setup  # torch is slow to import, --help need not wait
+    from paper.common.result import Result
+    from paper.common.setup import Setup  # torch is slow to import, --help need not wait
 
 EXPERIMENTS = {
     "fig2": "SNN-crafted Grad-CAM smooths out in shallow layers, SAM does not (maps)",
@@ -43,8 +43,8 @@ def run_experiment(name: str, setup: Setup, command: str) -> Result:
 
     Its claims are judged together, see :func:`paper.common.claims.over_family`.
     """
-    from .common.claims import over_family
-    from .common.result import write_result
+    from paper.common.claims import over_family
+    from paper.common.result import write_result
 
     setup.cache.found.clear()
     begun = time.perf_counter()

@@ -15,18 +15,17 @@ import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 
-from backends.network.quantise import quantise
+from paper.common.baselines import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
+from paper.common.claims import Claim, judged, over_family, with_interval
+from paper.common.deletion_curves import BY_SPIKES, DELETION, INSERTION, RANDOM, curves, label
+from paper.common.result import Result
+from paper.common.setup import Setup
 from paper.measures.tables import difference, groups, measured_over_steps, rows, summary, values
-from pipeline.drawing.canvas import GREY, PALETTE
-from pipeline.drawing.curves import draw_curves
-from pipeline.measures.statistics import Estimate
-from recordings.raster.reader import RasterReader
-
-from .common.baselines import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
-from .common.claims import Claim, judged, over_family, with_interval
-from .common.deletion_curves import BY_SPIKES, DELETION, INSERTION, RANDOM, curves, label
-from .common.result import Result
-from .common.setup import Setup
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.drawing.canvas import GREY, PALETTE
+from spikesam.pipeline.drawing.curves import draw_curves
+from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.recordings.raster.reader import RasterReader
 
 FRONT = dict(zip((SAM, COUNT, SNN_GRAD_CAM, "relevance", RANDOM), PALETTE, strict=False))  # map -> colour
 OTHERS = "other maps"

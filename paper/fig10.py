@@ -19,23 +19,22 @@ import pandas as pd
 from numpy import int64
 from numpy.typing import NDArray
 
+from paper.common.claims import Claim, Verdict, judged, with_interval
+from paper.common.heatmaps import at_steps, row_of_maps, sam_maps
+from paper.common.result import Result
+from paper.common.scenes import Scenes, side_by_side, two_digit_scenes
+from paper.common.setup import Setup
+from paper.common.two_objects import COUNT, SAM, attention, taken_for_one
 from paper.common.widen import widen
 from paper.measures.inference import bootstrap_mean
 from paper.measures.tables import rows, summary
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.drawing.grid import draw_maps
-from pipeline.drawing.steps import thinned
-from pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
-from pipeline.measures.statistics import Estimate, mean_with_interval
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
-
-from .common.claims import Claim, Verdict, judged, with_interval
-from .common.heatmaps import at_steps, row_of_maps, sam_maps
-from .common.result import Result
-from .common.scenes import Scenes, side_by_side, two_digit_scenes
-from .common.setup import Setup
-from .common.two_objects import COUNT, SAM, attention, taken_for_one
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.drawing.grid import draw_maps
+from spikesam.pipeline.drawing.steps import thinned
+from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
+from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 
 NEAR = 0.05  # a share this close to one half is called even
 FEWEST = 20  # images that a mean is judged by; the bootstrap's intervals of fewer are too narrow

@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import pandas as pd
 
+from paper.common.claims import differences
+from paper.common.heatmaps import Maps, at_steps, convolutions, row_of_maps, sam_maps, snn_grad_cams
+from paper.common.result import Result
+from paper.common.setup import Setup
+from paper.common.steps import largest, mean_where_not_flat, measured_by_step, sam_above_grad_cam
 from paper.measures.maps import min_max
 from paper.measures.spread import total_variation
 from paper.measures.tables import rows, summary
-from pipeline.drawing.grid import draw_maps
-from pipeline.drawing.padding import outside
-from pipeline.drawing.samples import hatching
-from pipeline.drawing.steps import thinned
-from recordings.raster.reader import RasterReader
-
-from .common.claims import differences
-from .common.heatmaps import Maps, at_steps, convolutions, row_of_maps, sam_maps, snn_grad_cams
-from .common.result import Result
-from .common.setup import Setup
-from .common.steps import largest, mean_where_not_flat, measured_by_step, sam_above_grad_cam
+from spikesam.pipeline.drawing.grid import draw_maps
+from spikesam.pipeline.drawing.padding import outside
+from spikesam.pipeline.drawing.samples import hatching
+from spikesam.pipeline.drawing.steps import thinned
+from spikesam.recordings.raster.reader import RasterReader
 
 MAPS = ("SNN Grad-CAM", "SAM")
 LARGEST, MEAN = "total variation, largest over steps", "total variation, mean over steps"

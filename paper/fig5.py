@@ -23,24 +23,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.available import BACKENDS
-from backends.base import BackendError
-from backends.network import Network
+from paper.common.ann import reference_maps
+from paper.common.claims import Claim, compared, differences, judged, with_interval
+from paper.common.heatmaps import row_of_maps, sam_maps
+from paper.common.result import Result
+from paper.common.setup import Setup
+from paper.common.sweep import arrivals, swept
 from paper.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
 from paper.measures.tables import difference, measured, rows, summary, values
-from pipeline.drawing.grid import Cell, Row, draw_maps
-from pipeline.drawing.padding import outside
-from pipeline.drawing.samples import hatching, headings, row_over_time
-from pipeline.drawing.steps import stretches
-from pipeline.drawing.subject import Subject
-from recordings.raster.reader import RasterReader
-
-from .common.ann import reference_maps
-from .common.claims import Claim, compared, differences, judged, with_interval
-from .common.heatmaps import row_of_maps, sam_maps
-from .common.result import Result
-from .common.setup import Setup
-from .common.sweep import arrivals, swept
+from spikesam.backends.available import BACKENDS
+from spikesam.backends.base import BackendError
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
+from spikesam.pipeline.drawing.padding import outside
+from spikesam.pipeline.drawing.samples import hatching, headings, row_over_time
+from spikesam.pipeline.drawing.steps import stretches
+from spikesam.pipeline.drawing.subject import Subject
+from spikesam.recordings.raster.reader import RasterReader
 
 BY_NETWORK = (
     "Each network: first the sum over the steps that can still change the answer, then steps, or sums over the steps "

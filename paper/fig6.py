@@ -20,15 +20,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from paper.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
-from paper.measures.over_time import peak, spike_rate, variation
-from paper.measures.tables import difference, groups, measured, measured_over_steps, rows, summary
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.drawing.steps import thinned
-from recordings.raster.reader import RasterReader
-
-from .common.claims import Claim, compared, differences, judged, with_interval
-from .common.errors_by_kernel import (
+from paper.common.claims import Claim, compared, differences, judged, with_interval
+from paper.common.errors_by_kernel import (
     EQUATIONS,
     ERROR,
     GRAD_CAM,
@@ -38,10 +31,16 @@ from .common.errors_by_kernel import (
     targets,
     with_reference,
 )
-from .common.heatmaps import convolutions, spike_rates
-from .common.result import Result
-from .common.setup import Setup
-from .common.sweep import arrivals
+from paper.common.heatmaps import convolutions, spike_rates
+from paper.common.result import Result
+from paper.common.setup import Setup
+from paper.common.sweep import arrivals
+from paper.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
+from paper.measures.over_time import peak, spike_rate, variation
+from paper.measures.tables import difference, groups, measured, measured_over_steps, rows, summary
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.drawing.steps import thinned
+from spikesam.recordings.raster.reader import RasterReader
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
 VARIATION, PEAK = "variation of the spike rate", "peak, share of the time"

@@ -17,20 +17,19 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.common.ann import ann_predictions, reference_maps
+from paper.common.attacked import attacked
+from paper.common.claims import compared
+from paper.common.heatmaps import at_steps, convolutions, row_of_maps, sam_maps
+from paper.common.images import ImageSet
+from paper.common.result import Result
+from paper.common.setup import Setup
+from paper.common.shifts import SHIFT, grad_cam_shifts, sam_shifts
 from paper.measures.maps import min_max
 from paper.measures.tables import rows, summary
-from pipeline.drawing.grid import Row, draw_maps
-from pipeline.drawing.steps import thinned
-from recordings.raster.reader import RasterReader
-
-from .common.ann import ann_predictions, reference_maps
-from .common.attacked import attacked
-from .common.claims import compared
-from .common.heatmaps import at_steps, convolutions, row_of_maps, sam_maps
-from .common.images import ImageSet
-from .common.result import Result
-from .common.setup import Setup
-from .common.shifts import SHIFT, grad_cam_shifts, sam_shifts
+from spikesam.pipeline.drawing.grid import Row, draw_maps
+from spikesam.pipeline.drawing.steps import thinned
+from spikesam.recordings.raster.reader import RasterReader
 
 
 def run(setup: Setup) -> Result:

@@ -25,16 +25,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paper.measures.inference import bootstrap_mean, p_value
-from paper.measures.localisation_error import localisation_errors, lowest
-from paper.measures.maps import is_flat
-from paper.measures.tables import groups, minus, rows, summary
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.measures.statistics import Estimate
-from recordings.errors import InputError
-
-from .common.claims import Claim, Verdict, compared, judged, verdict, with_interval
-from .common.errors_by_kernel import (
+from paper.common.claims import Claim, Verdict, compared, judged, verdict, with_interval
+from paper.common.errors_by_kernel import (
     COUNT,
     GRAD_CAM,
     KERNELS,
@@ -45,8 +37,15 @@ from .common.errors_by_kernel import (
     targets,
     with_reference,
 )
-from .common.result import Result
-from .common.setup import Setup
+from paper.common.result import Result
+from paper.common.setup import Setup
+from paper.measures.inference import bootstrap_mean, p_value
+from paper.measures.localisation_error import localisation_errors, lowest
+from paper.measures.maps import is_flat
+from paper.measures.tables import groups, minus, rows, summary
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.recordings.errors import InputError
 
 MINIMUM, MEAN, SUM = "minimum over steps", "mean over steps", "of the sum over steps"
 ADDED = "minimum over steps, minus that of the spike count"

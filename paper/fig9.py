@@ -25,13 +25,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from paper.common.attacked import Through, attacked, strengths
+from paper.common.result import Result
+from paper.common.robustness import OWN, accuracy_claims, accuracy_table, answers, draw_accuracy, note_on_gradients
+from paper.common.setup import Setup
+from paper.common.shifts import SHARE_OF_SUM, SHIFT, draw_shifts, heatmap_shifts, note_on_noise, shift_claims
 from paper.measures.tables import summary, values
-
-from .common.attacked import Through, attacked, strengths
-from .common.result import Result
-from .common.robustness import OWN, accuracy_claims, accuracy_table, answers, draw_accuracy, note_on_gradients
-from .common.setup import Setup
-from .common.shifts import SHARE_OF_SUM, SHIFT, draw_shifts, heatmap_shifts, note_on_noise, shift_claims
 
 
 def run(setup: Setup) -> Result:

@@ -10,7 +10,7 @@ image, points at the object nine times in ten. So maps are also measured under c
 * three blind maps: a centred box of the object's area, a centred Gaussian, random 8×8 maps (the mean of five draws).
 
 Measures: pointing game, energy in the object, IoU above half the maximum, IoU of as many pixels as the object has
-(:mod:`pipeline.measures.localisation`), of maps summed over the steps whose spikes can still change the answer. Claims
+(`pipeline/measures/localisation.py`), of maps summed over the steps whose spikes can still change the answer. Claims
 rest on the first and the last, in which a sharper map gains nothing (spikes squared have more energy in the object than
 spikes). Differences are paired over images. Two sentences of the paper are read as claims about images as they are:
 surrogate-trained networks have the more interpretable maps (§ 5.3), and deep layers show the whole object (§ 5.4).
@@ -31,22 +31,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.network import Network
+from paper.common.ann import reference_maps
+from paper.common.claims import Claim, Verdict, compared, verdict, with_interval
+from paper.common.conditions import AS_IS, Condition, conditions, has_shapes
+from paper.common.heatmaps import convolutions, time_sums
+from paper.common.intervals import draw_intervals
+from paper.common.objects import blind, mean_of_parts, score_maps, strata
+from paper.common.pasting import inverted
+from paper.common.result import Result
+from paper.common.setup import Setup
 from paper.common.widen import widen
 from paper.measures.inference import p_value
 from paper.measures.tables import difference, groups, measured, rows, summary_of_shares
-from pipeline.measures.statistics import Estimate
-from recordings.raster.reader import RasterReader
-
-from .common.ann import reference_maps
-from .common.claims import Claim, Verdict, compared, verdict, with_interval
-from .common.conditions import AS_IS, Condition, conditions, has_shapes
-from .common.heatmaps import convolutions, time_sums
-from .common.intervals import draw_intervals
-from .common.objects import blind, mean_of_parts, score_maps, strata
-from .common.pasting import inverted
-from .common.result import Result
-from .common.setup import Setup
+from spikesam.backends.network import Network
+from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.recordings.raster.reader import RasterReader
 
 ORDINAL = ("pointing game", "IoU at the object's area")  # a sharper map is no better in these
 CANVAS_STEPS = 128

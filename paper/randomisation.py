@@ -21,21 +21,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backends.base import unpacked
-from backends.network import Network
+from paper.common.claims import Claim, judged, with_interval
+from paper.common.heatmaps import sam_maps, snn_grad_cams, spike_rates
+from paper.common.images import ImageSet
 from paper.common.moments import current_moments, learnt_scales, renormalised
+from paper.common.result import Result
+from paper.common.setup import Setup
 from paper.measures.agreement import pearson
 from paper.measures.inference import bootstrap_mean
 from paper.measures.randomisation import randomise_from_top
 from paper.measures.tables import difference, groups, measured, rows, summary, values
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from recordings.raster.reader import RasterReader
-
-from .common.claims import Claim, judged, with_interval
-from .common.heatmaps import sam_maps, snn_grad_cams, spike_rates
-from .common.images import ImageSet
-from .common.result import Result
-from .common.setup import Setup
+from spikesam.backends.base import unpacked
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.recordings.raster.reader import RasterReader
 
 TRAINED, FLOOR, READOUT = "trained", "nothing, other spikes", "readout"
 DOWN_TO = "shuffled down to"

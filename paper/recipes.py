@@ -20,21 +20,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from backends.network import Network
+from paper.common.claims import Claim, compared, judged, with_interval
+from paper.common.heatmaps import convolutions, row_of_maps, sam_maps
+from paper.common.raw_time import GAIN, RATE, RIGHT, SPIKES, curves, gains
+from paper.common.result import Result
+from paper.common.setup import Setup
 from paper.measures.tables import difference, rows, values
-from pipeline.config import Config
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.drawing.grid import draw_maps
-from pipeline.drawing.steps import thinned
-from pipeline.networks.checkpoint import check_fit, load_checkpoint
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
-
-from .common.claims import Claim, compared, judged, with_interval
-from .common.heatmaps import convolutions, row_of_maps, sam_maps
-from .common.raw_time import GAIN, RATE, RIGHT, SPIKES, curves, gains
-from .common.result import Result
-from .common.setup import Setup
+from spikesam.backends.network import Network
+from spikesam.pipeline.config import Config
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.drawing.grid import draw_maps
+from spikesam.pipeline.drawing.steps import thinned
+from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 
 PAPER = {"early": "zero, then active", "late": "active, then zero"}
 

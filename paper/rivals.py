@@ -13,18 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from backends.network import Network
-from backends.network.quantise import quantise
-from paper.measures.tables import difference, groups, rows, summary, values
-from recordings.raster.reader import RasterReader
-
-from .common.baselines import COUNT, SAM
-from .common.claims import Claim, judged, with_interval
-from .common.deletion_curves import BY_SPIKES, DELETION, RANDOM
-from .common.images import ImageSet
-from .common.intervals import draw_intervals
-from .common.result import Result
-from .common.rival_curves import (
+from paper.common.baselines import COUNT, SAM
+from paper.common.claims import Claim, judged, with_interval
+from paper.common.deletion_curves import BY_SPIKES, DELETION, RANDOM
+from paper.common.images import ImageSet
+from paper.common.intervals import draw_intervals
+from paper.common.result import Result
+from paper.common.rival_curves import (
     PARTS,
     RISE,
     MapsOf,
@@ -37,7 +32,11 @@ from .common.rival_curves import (
     tsa,
     with_stabiliser,
 )
-from .common.setup import Setup
+from paper.common.setup import Setup
+from paper.measures.tables import difference, groups, rows, summary, values
+from spikesam.backends.network import Network
+from spikesam.backends.network.quantise import quantise
+from spikesam.recordings.raster.reader import RasterReader
 
 RELEVANCE, SLTRP, EPSILON, TSA, NO_CLASS = "relevance", "SLTRP", "ε-LRP", "TSA", "no class"
 CHOICES: Mapping[str, Mapping[str, MapsOf]] = {

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pipeline.networks.checkpoint import load_checkpoint
-from recordings.raster.reader import RasterReader
-
-from .common.event_recordings import saccade_recordings
-from .common.heatmaps import convolutions
-from .common.result import Result
-from .common.setup import Setup
-from .events import CHECKPOINT
-from .rivals import compared_rivals
+from paper.common.event_recordings import saccade_recordings
+from paper.common.heatmaps import convolutions
+from paper.common.result import Result
+from paper.common.setup import Setup
+from paper.events import CHECKPOINT
+from paper.rivals import compared_rivals
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.recordings.raster.reader import RasterReader
 
 
 def run(setup: Setup) -> Result:

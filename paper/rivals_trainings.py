@@ -10,20 +10,19 @@ from functools import partial
 
 import pandas as pd
 
-from backends.network.quantise import quantise
+from paper.common.baselines import SAM
+from paper.common.claims import Claim, compared_over_trainings
+from paper.common.deletion_curves import BY_SPIKES, RANDOM
+from paper.common.dosed import Treatment
+from paper.common.heatmaps import convolutions
+from paper.common.result import Result
+from paper.common.rival_curves import MapsOf, areas, of_the_variance, sam
+from paper.common.setup import Setup
+from paper.doses import recorded, treated
 from paper.measures.tables import rows, summary_over_trainings
-from recordings.raster.reader import RasterReader
-
-from .common.baselines import SAM
-from .common.claims import Claim, compared_over_trainings
-from .common.deletion_curves import BY_SPIKES, RANDOM
-from .common.dosed import Treatment
-from .common.heatmaps import convolutions
-from .common.result import Result
-from .common.rival_curves import MapsOf, areas, of_the_variance, sam
-from .common.setup import Setup
-from .doses import recorded, treated
-from .rivals import ALWAYS, RELEVANCE, draw
+from paper.rivals import ALWAYS, RELEVANCE, draw
+from spikesam.backends.network.quantise import quantise
+from spikesam.recordings.raster.reader import RasterReader
 
 NO_CLASS = "relevance of the variance"
 BEYOND = ((RELEVANCE, SAM), (NO_CLASS, SAM), (RELEVANCE, NO_CLASS), (RELEVANCE, "SLTRP"), (SAM, RANDOM))

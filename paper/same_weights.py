@@ -27,19 +27,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.network import Network
+from paper.common.attacked import ATTACKERS
+from paper.common.attacks import pgd
+from paper.common.claims import Claim
+from paper.common.images import ImageSet
+from paper.common.result import Result
+from paper.common.robustness import hits, robustness_claim
+from paper.common.setup import Setup
 from paper.measures.tables import measured, minus, rows, summary, summary_of_shares
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.networks.differentiable import DifferentiableNetwork, predictions
-from recordings.errors import InputError
-
-from .common.attacked import ATTACKERS
-from .common.attacks import pgd
-from .common.claims import Claim
-from .common.images import ImageSet
-from .common.result import Result
-from .common.robustness import hits, robustness_claim
-from .common.setup import Setup
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
+from spikesam.recordings.errors import InputError
 
 ANN, CURRENT, POISSON = "ANN", "converted, constant current", "converted, Poisson"
 WORST, OWN = "worst of all attacks", "its own gradient"

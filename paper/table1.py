@@ -13,19 +13,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from backends.network import Network
+from paper.common.claims import Claim, verdict, with_interval
+from paper.common.errors_by_kernel import ERROR, SCRIPT, lowest_by_case, note_on_reference
+from paper.common.images import ImageSet
+from paper.common.result import Result
+from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_over_networks, p_value
 from paper.measures.tables import by_training, groups, measured, rows, summary, summary_of_shares
-from pipeline.drawing.curves import draw_curves
-from pipeline.measures.statistics import Estimate
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
-
-from .common.claims import Claim, verdict, with_interval
-from .common.errors_by_kernel import ERROR, SCRIPT, lowest_by_case, note_on_reference
-from .common.images import ImageSet
-from .common.result import Result
-from .common.setup import Setup
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.curves import draw_curves
+from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 
 PAPER_ERRORS = ("0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91")  # layers 4, 6 and 8
 PAPER_ACCURACY = "47.53 / 53.36 / 56.57 %"

@@ -20,16 +20,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.network import Network
-from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm, p_value
-from paper.measures.tables import by_training, groups, measured, summary_over_trainings
-from pipeline.measures.statistics import Estimate
-
-from .common.claims import LEVEL, Claim, over_family, verdict, with_interval
-from .common.result import Result
-from .common.setup import Setup
-from .common.timing_figures import draw_answer, draw_gammas, draw_maps_of, draw_task
-from .common.timing_measures import (
+from paper.common.claims import LEVEL, Claim, over_family, verdict, with_interval
+from paper.common.result import Result
+from paper.common.setup import Setup
+from paper.common.timing_figures import draw_answer, draw_gammas, draw_maps_of, draw_task
+from paper.common.timing_measures import (
     COUNT,
     EARLIER,
     MOMENTS,
@@ -42,8 +37,12 @@ from .common.timing_measures import (
     float_answers,
     measured_task,
 )
-from .common.timing_networks import timing_network
-from .common.timing_tasks import TimedSpikes, samples_of
+from paper.common.timing_networks import timing_network
+from paper.common.timing_tasks import TimedSpikes, samples_of
+from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm, p_value
+from paper.measures.tables import by_training, groups, measured, summary_over_trainings
+from spikesam.backends.network import Network
+from spikesam.pipeline.measures.statistics import Estimate
 
 INPUT, HIDDEN = "input", "convolutions"
 RIGHT, RIGHT_SHUFFLED = "accuracy", "accuracy, times shuffled"

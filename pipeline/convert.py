@@ -1,4 +1,4 @@
-"""python -m pipeline.convert: an ANN becomes a spiking checkpoint, with its accuracy after every number of steps."""
+"""spikesam convert: an ANN becomes a spiking checkpoint, with its accuracy after every number of steps."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.cli.command_line import Positional, parse_with_config
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import ConfigFile, Out, Overwrite
-from pipeline.config.fields import Device, Download, Seed
-from recordings.command_names import spelled
-from recordings.console import PlainConsole
+from spikesam.pipeline.cli.command_line import Positional, parse_with_config
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.options import ConfigFile, Out, Overwrite
+from spikesam.pipeline.config import ConversionSection, Section, load_config
+from spikesam.pipeline.config.fields import Device, Download, Seed
+from spikesam.recordings.console import PlainConsole
 
-from .config import ConversionSection, Section, load_config
-
-PROG = "python -m pipeline.convert"
+PROG = "spikesam convert"
 DESCRIPTION = """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
 
 Thresholds come from training images, accuracy from validation images.
 
 examples:
-  python -m pipeline.convert cluttered-digits-ann --out runs/converted
-  python -m pipeline.convert tiny-imagenet-10-ann --data tiny-imagenet-200.zip --samples 200
-  python -m pipeline.convert --conversion.rule balanced --conversion.encoder constant-current --conversion.timesteps 64
+  spikesam convert cluttered-digits-ann --out runs/converted
+  spikesam convert tiny-imagenet-10-ann --data tiny-imagenet-200.zip --samples 200
+  spikesam convert --conversion.rule balanced --conversion.encoder constant-current --conversion.timesteps 64
 
---out receives checkpoint.safetensors for pipeline.run, accuracy.csv, accuracy.png, summary.json and config.toml."""
+--out receives checkpoint.safetensors for spikesam run, accuracy.csv, accuracy.png, summary.json and config.toml."""
 
 
 class ConvertCommand(Section):
@@ -48,8 +46,8 @@ class ConvertCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, convert, measure, report."""
     command, config = parse_with_config(ConvertCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
-    from .networks.convert.convert import convert  # torch is slow to import, --help need not wait
-    from .networks.convert.summary import print_summary
+    from spikesam.pipeline.networks.convert.convert import convert  # torch is slow to import, --help need not wait
+    from spikesam.pipeline.networks.convert.summary import print_summary
 
     data = config.data.model_copy(update={"download": command.download or config.data.download})
     config = config.model_copy(update={"conversion": command.conversion, "data": data})
@@ -68,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path in conversion.files:
         console.print(str(path))
     source = command.data or config.data.source
-    console.print(spelled(f"next: python -m pipeline.run --checkpoint {conversion.files[0]} --data {source}"))
+    console.print(f"next: spikesam run --checkpoint {conversion.files[0]} --data {source}")
 
 
 if __name__ == "__main__":

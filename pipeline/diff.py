@@ -1,4 +1,4 @@
-"""python -m pipeline.diff: the first spike that differs between two rasters, or a raster and a model, and why."""
+"""spikesam diff: the first spike that differs between two rasters, or a raster and a model, and why."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from backends.available import BackendName
-from pipeline.cli.command_line import Positional, parse_command
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Overwrite
-from pipeline.networks.recorded import BESIDE
-from recordings.console import PlainConsole
-from recordings.errors import InputError
-from recordings.files import RASTER
-from recordings.progress import Tracker
+from spikesam.backends.available import BackendName
+from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.networks.recorded import BESIDE
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import RASTER
+from spikesam.recordings.progress import Tracker
 
-PROG = "python -m pipeline.diff"
+PROG = "spikesam diff"
 DIFFERENT = 1  # exit code, as that of diff(1)
 DESCRIPTION = """\
 Find the first spike that differs between two rasters, or between a raster and a model, and say why.
@@ -31,9 +31,9 @@ A model is simulated on the input spikes that the raster holds. A raster of a li
 in the same step is lined up with one of a network in which every layer takes a step.
 
 examples:
-  python -m pipeline.diff runs/event runs/lava
-  python -m pipeline.diff runs/float32 cluttered-digits --precision fixed --out diff.png
-  python -m pipeline.diff chip.h5 network.safetensors --layer conv3 --sample 2
+  spikesam diff runs/event runs/lava
+  spikesam diff runs/float32 cluttered-digits --precision fixed --out diff.png
+  spikesam diff chip.h5 network.safetensors --layer conv3 --sample 2
 
 exit code: 0 if no bit differs, 1 if one does, 2 if they cannot be compared"""
 
@@ -63,7 +63,9 @@ class DiffCommand(BaseModel):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, compare, print; the exit code says whether a bit differs."""
     options = parse_command(DiffCommand, argv, prog=PROG, description=DESCRIPTION)
-    from .comparison.diff import diff  # reading networks takes a second to import, --help need not wait
+    from spikesam.pipeline.comparison.diff import (
+        diff,  # reading networks takes a second to import, --help need not wait
+    )
 
     if options.out is not None:
         _refuse_existing(options.out, options.overwrite, options.first, options.second, options.network)

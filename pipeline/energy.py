@@ -1,4 +1,4 @@
-"""python -m pipeline.energy: what a recording costs, in operations and joules."""
+"""spikesam energy: what a recording costs, in operations and joules."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.cli.command_line import Positional, parse_command
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Overwrite
-from pipeline.cost.prices import PRICES
-from recordings.console import PlainConsole
-from recordings.disk import write_file
-from recordings.lock import out_lock
-from recordings.progress import Tracker
+from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.cost.prices import PRICES
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.lock import out_lock
+from spikesam.recordings.progress import Tracker
 
-PROG = "python -m pipeline.energy"
+PROG = "spikesam energy"
 DESCRIPTION = """\
 Count what a recording costs: synaptic operations, neuron updates, bytes and joules, by layer, step, class and pixel.
 
@@ -28,9 +28,9 @@ are no measurement of a chip. The network is needed for all but spikes, sparsity
 raster.
 
 examples:
-  python -m pipeline.energy runs/digits
-  python -m pipeline.energy runs/digits --prices loihi --out runs/digits/energy
-  python -m pipeline.energy raster.h5 --network cluttered-digits
+  spikesam energy runs/digits
+  spikesam energy runs/digits --prices loihi --out runs/digits/energy
+  spikesam energy raster.h5 --network cluttered-digits
 
 --out receives layers.csv, steps.csv, classes.csv, energy.png, and energy_map.png: where the energy goes."""
 
@@ -53,9 +53,9 @@ class EnergyCommand(BaseModel):
 def main(argv: Sequence[str] | None = None) -> None:
     """Count, print, and write what is asked for."""
     command = parse_command(EnergyCommand, argv, prog=PROG, description=DESCRIPTION)
-    from pipeline.cli.energy_report import layer_table, sentences  # pandas takes a second to import
-    from pipeline.cost.energy import energy, opened
-    from pipeline.images.pictures import pictures_beside
+    from spikesam.pipeline.cli.energy_report import layer_table, sentences  # pandas takes a second to import
+    from spikesam.pipeline.cost.energy import energy, opened
+    from spikesam.pipeline.images.pictures import pictures_beside
 
     holding = (
         nullcontext() if command.out is None else out_lock(command.out, None if command.overwrite else "overwrite")
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         names = () if pictures is None else pictures.class_names  # with no picture it counts as false
         console.print(layer_table(found), *sentences(found, raster.n_samples, names), sep="\n")
         if command.out is not None:
-            from pipeline.cost.pictures import save_pictures  # matplotlib takes another second
+            from spikesam.pipeline.cost.pictures import save_pictures  # matplotlib takes another second
 
             written = []
             for name in ("layers", "steps", "classes"):

@@ -1,4 +1,4 @@
-"""Maps of a raster, or of a network and images, by any method: `python -m pipeline.explain SOURCE --out MAPS.h5`."""
+"""Maps of a raster, or of a network and images, by any method: `spikesam explain SOURCE --out MAPS.h5`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from pipeline.cli.command_line import Positional, parse_command
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.explaining import explain_and_print
-from pipeline.cli.options import Figures, Overwrite
-from pipeline.config.fields import KeptSteps
-from pipeline.maps.method import DEFAULT, offline_methods, options_of
+from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.explaining import explain_and_print
+from spikesam.pipeline.cli.options import Figures, Overwrite
+from spikesam.pipeline.config.fields import KeptSteps
+from spikesam.pipeline.maps.method import DEFAULT, offline_methods, options_of
 
-PROG = "python -m pipeline.explain"
+PROG = "spikesam explain"
 DESCRIPTION = """\
 Map a raster file, whatever simulated it: where its layers attend (SAM, Kim & Panda 2021), or why the network answered.
 Or map what speaks for a class in a network and images: by Grad-CAM, or by methods that look at the input alone.
 
 examples:
-  python -m pipeline.explain runs/digits --method relevance --figures figures
-  python -m pipeline.explain raster.h5 --gamma 0.2 --layers conv3 conv4 --out sam_flat.h5
-  python -m pipeline.explain raster.h5 --steps ::10 --out every_tenth_step.h5
-  python -m pipeline.explain cluttered-digits --method occlusion --samples 4 --out occlusion.h5
+  spikesam explain runs/digits --method relevance --figures figures
+  spikesam explain raster.h5 --gamma 0.2 --layers conv3 conv4 --out sam_flat.h5
+  spikesam explain raster.h5 --steps ::10 --out every_tenth_step.h5
+  spikesam explain cluttered-digits --method occlusion --samples 4 --out occlusion.h5
 
 Every sample gets its maps summed over the steps that can still change the answer. Maps step by step take T times the
 room; the raster holds all that is needed to make them again.

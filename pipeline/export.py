@@ -1,4 +1,4 @@
-"""python -m pipeline.export: a checkpoint as float32 and fixed-point networks, or a recording for other programs."""
+"""spikesam export: a checkpoint as float32 and fixed-point networks, or a recording for other programs."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.cli.command_line import Positional, parse_command
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.names import listing
-from pipeline.cli.options import Out, Overwrite
-from pipeline.config.fields import Data, Device, Download
-from pipeline.interop.command import export_recording
-from pipeline.interop.exporter import FORMATS
-from pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
-from recordings.console import PlainConsole
-from recordings.errors import InputError
-from recordings.progress import progress_bar
+from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.names import listing
+from spikesam.pipeline.cli.options import Out, Overwrite
+from spikesam.pipeline.config import Section
+from spikesam.pipeline.config.fields import Data, Device, Download
+from spikesam.pipeline.interop.command import export_recording
+from spikesam.pipeline.interop.exporter import FORMATS
+from spikesam.pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.progress import progress_bar
 
-from .config import Section
-
-PROG = "python -m pipeline.export"
+PROG = "spikesam export"
 DESCRIPTION = """Export a checkpoint, or a recording for other programs: the kind of SOURCE decides.
 
 A CHECKPOINT goes to float32 and to Loihi-style fixed point, and their accuracy is compared. Both networks see the same
@@ -33,11 +32,11 @@ A RECORDING (raster.h5, sam.h5) goes to the file TARGET, whose name decides the 
 docs/other-formats.md says what each of them holds. A raster keeps its spikes exactly in all of them.
 
 examples:
-  python -m pipeline.export cluttered-digits --out runs/export
-  python -m pipeline.export cluttered-digits --nir digits.nir --samples 100
-  python -m pipeline.export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny
-  python -m pipeline.export runs/digits/raster.h5 digits.nwb
-  python -m pipeline.export runs/digits/raster.h5 digits.zarr --samples 0:4 --layers conv1 conv2"""
+  spikesam export cluttered-digits --out runs/export
+  spikesam export cluttered-digits --nir digits.nir --samples 100
+  spikesam export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny
+  spikesam export runs/digits/raster.h5 digits.nwb
+  spikesam export runs/digits/raster.h5 digits.zarr --samples 0:4 --layers conv1 conv2"""
 FOR_CHECKPOINTS = ("out", "data", "seeds", "nir", "device", "download")
 CHECKPOINT_SAMPLES = 1000
 
@@ -95,7 +94,7 @@ def _export_checkpoint(command: ExportCommand) -> list[str]:
     count = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples
     if not (count.isascii() and count.isdecimal() and int(count)):
         raise InputError(f"--samples: got {count!r}, expected for a checkpoint how many, such as {CHECKPOINT_SAMPLES}")
-    from .networks.export_checkpoint import export_checkpoint  # torch is slow to import
+    from spikesam.pipeline.networks.export_checkpoint import export_checkpoint  # torch is slow to import
 
     options = {name: getattr(command, name) for name in ("source", *FOR_CHECKPOINTS, "overwrite")}
     accuracy, files = export_checkpoint(**options, samples=int(count))

@@ -1,4 +1,4 @@
-"""`python -m pipeline.gradcam NETWORK`: :mod:`pipeline.explain` of a network and images, by default with Grad-CAM."""
+"""`spikesam gradcam NETWORK`: `spikesam explain` of a network and images, by default with Grad-CAM."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.cli.command_line import Positional, parse_command
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.explaining import explain_and_print
-from pipeline.cli.options import Figures, MapsFile, Overwrite
-from pipeline.config.fields import Data, Download, KeptSteps, Samples, Seed
+from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.explaining import explain_and_print
+from spikesam.pipeline.cli.options import Figures, MapsFile, Overwrite
+from spikesam.pipeline.config import Section
+from spikesam.pipeline.config.fields import Data, Download, KeptSteps, Samples, Seed
 
-from .config import Section
-
-PROG = "python -m pipeline.gradcam"
+PROG = "spikesam gradcam"
 DESCRIPTION = """\
 Map what speaks for a class: Grad-CAM of an ANN, SNN-crafted Grad-CAM (Kim & Panda 2021, Eq. 9-10) of a spiking network.
 
@@ -24,9 +23,9 @@ for the predicted class: gradient × input and integrated gradients (16 points) 
 a fifth of the image, and RISE (512 random masks), which only ask the network.
 
 examples:
-  python -m pipeline.gradcam cluttered-digits --out snn.h5 --figures figures
-  python -m pipeline.gradcam cluttered-digits-ann --layers conv3 conv4 --samples 100 --out ann.h5
-  python -m pipeline.gradcam cluttered-digits --method integrated-gradients --out ig.h5"""
+  spikesam gradcam cluttered-digits --out snn.h5 --figures figures
+  spikesam gradcam cluttered-digits-ann --layers conv3 conv4 --samples 100 --out ann.h5
+  spikesam gradcam cluttered-digits --method integrated-gradients --out ig.h5"""
 
 Method = Literal["grad-cam", "gradient-x-input", "integrated-gradients", "occlusion", "rise"]
 

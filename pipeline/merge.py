@@ -1,29 +1,28 @@
-"""python -m pipeline.merge: make the files of a run of its ranges, when all processes have computed theirs."""
+"""spikesam merge: make the files of a run of its ranges, when all processes have computed theirs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.cli.command_line import Positional, parse_command
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.run_report import print_summary
-from recordings.console import PlainConsole
-from recordings.errors import InputError
-from recordings.files import refuse_links
-from recordings.lock import out_lock
-from recordings.progress import Tracker
+from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.run_report import print_summary
+from spikesam.pipeline.config import Section, load_config
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import refuse_links
+from spikesam.recordings.lock import out_lock
+from spikesam.recordings.progress import Tracker
 
-from .config import Section, load_config
-
-PROG = "python -m pipeline.merge"
+PROG = "spikesam merge"
 DESCRIPTION = """\
 Merge the ranges that "run --range K/N" processes left in a folder into raster.h5, sam.h5, summary.json and a page.
 
 Every range is verified first. Missing, damaged and foreign ones are refused, and nothing is removed then.
 
 example:
-  python -m pipeline.merge shared/big"""
+  spikesam merge shared/big"""
 
 
 class MergeCommand(Section):
@@ -36,12 +35,12 @@ class MergeCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Merge."""
     folder = parse_command(MergeCommand, argv, prog=PROG, description=DESCRIPTION).folder
-    from backends.network.storage import read_network  # torch is slow to import, --help need not wait
-    from pipeline.engine.compute_folder import merge_all
-    from pipeline.engine.job import read_spec
-    from pipeline.engine.prepare import read_samples_of
-    from pipeline.engine.range_file import NAMES, PARTS, SPEC
-    from pipeline.page.results import write_results
+    from spikesam.backends.network.storage import read_network  # torch is slow to import, --help need not wait
+    from spikesam.pipeline.engine.compute_folder import merge_all
+    from spikesam.pipeline.engine.job import read_spec
+    from spikesam.pipeline.engine.prepare import read_samples_of
+    from spikesam.pipeline.engine.range_file import NAMES, PARTS, SPEC
+    from spikesam.pipeline.page.results import write_results
 
     refuse_links(folder, NAMES)
     if not (folder / PARTS / SPEC).is_file():

@@ -1,4 +1,4 @@
-"""python -m pipeline.plan: what a run will take, from a measured second of work."""
+"""spikesam plan: what a run will take, from a measured second of work."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.cli.command_line import Flat, parse_with_config
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import ConfigFile
-from recordings.console import PlainConsole
-from recordings.progress import Tracker
+from spikesam.pipeline.cli.command_line import Flat, parse_with_config
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.options import ConfigFile
+from spikesam.pipeline.config import RunSection, Section, load_config
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.progress import Tracker
 
-from .config import RunSection, Section, load_config
-
-PROG = "python -m pipeline.plan"
+PROG = "spikesam plan"
 DESCRIPTION = """\
 Print the time, memory and disk that a run will take, before it starts. Takes the options of run, and changes nothing.
 
 A second or more of the run is done and measured: its first samples are simulated, recorded, explained and thrown away.
 
 examples:
-  python -m pipeline.plan --checkpoint tiny-imagenet-10 --data tiny-imagenet-200.zip --samples 10000
-  python -m pipeline.plan --samples 1000000 --keep maps --machines 64"""
+  spikesam plan --checkpoint tiny-imagenet-10 --data tiny-imagenet-200.zip --samples 10000
+  spikesam plan --samples 1000000 --keep maps --machines 64"""
 
 
 class PlanCommand(Section):
@@ -40,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     begun = time.perf_counter()
     command, config = parse_with_config(PlanCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
-    from pipeline.engine.compute import compile_kernels  # torch is slow to import, --help need not wait
-    from pipeline.engine.estimate import estimate, measure
-    from pipeline.engine.prepare import prepare
+    from spikesam.pipeline.engine.compute import compile_kernels  # torch is slow to import, --help need not wait
+    from spikesam.pipeline.engine.estimate import estimate, measure
+    from spikesam.pipeline.engine.prepare import prepare
 
     tracker = Tracker(PlainConsole(stderr=True))
     with tracker.show("listing samples"):

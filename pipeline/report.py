@@ -1,4 +1,4 @@
-"""python -m pipeline.report: a run becomes one HTML file to explore it in."""
+"""spikesam report: a run becomes one HTML file to explore it in."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.cli.command_line import Positional, parse_command
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import Overwrite
-from recordings.console import PlainConsole
-from recordings.disk import readable
-from recordings.progress import Tracker
+from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.options import Overwrite
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import readable
+from spikesam.recordings.progress import Tracker
 
-PROG = "python -m pipeline.report"
+PROG = "spikesam report"
 DESCRIPTION = """\
 Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
 
 A browser opens it without a server, and it asks for nothing. Shown is what lies in the folder, and nothing else of this
-machine: spikes, the pictures of the first samples (pictures.zip), maps that pipeline.gradcam made of them, in a file
+machine: spikes, the pictures of the first samples (pictures.zip), maps that spikesam gradcam made of them, in a file
 such as gradcam.h5.
 
 examples:
-  python -m pipeline.report runs/digits
-  python -m pipeline.report runs/digits runs/converted --out both.html
-  python -m pipeline.report raster.h5 --out spikes.html"""
+  spikesam report runs/digits
+  spikesam report runs/digits runs/converted --out both.html
+  spikesam report raster.h5 --out spikes.html"""
 
 
 class ReportCommand(BaseModel):
@@ -47,7 +47,9 @@ class ReportCommand(BaseModel):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
     options = parse_command(ReportCommand, argv, prog=PROG, description=DESCRIPTION)
-    from .page.write import report  # reading images and networks takes a second to import, --help need not wait
+    from spikesam.pipeline.page.write import (
+        report,  # reading images and networks takes a second to import, --help need not wait
+    )
 
     runs = [options.run] + ([options.second] if options.second is not None else [])
     with Tracker().show("writing the page"):

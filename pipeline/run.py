@@ -1,4 +1,4 @@
-"""python -m pipeline.run: encode → simulate → record → explain → pictures, from images or events to maps."""
+"""spikesam run: encode → simulate → record → explain → pictures, from images or events to maps."""
 
 from __future__ import annotations
 
@@ -10,31 +10,29 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 from rich.console import Console
 
-from pipeline.cli.command_line import Flat, parse_with_config
-from pipeline.cli.errors import exit_codes, interruption
-from pipeline.cli.options import ConfigFile, part_of
-from pipeline.cli.run_report import print_summary
-from recordings.command_names import spelled
-from recordings.console import PlainConsole
-from recordings.disk import unused
-from recordings.errors import InputError
-from recordings.lock import out_lock
-from recordings.progress import Tracker
-
-from .config import Config, RunSection, Section, load_config
+from spikesam.pipeline.cli.command_line import Flat, parse_with_config
+from spikesam.pipeline.cli.errors import exit_codes, interruption
+from spikesam.pipeline.cli.options import ConfigFile, part_of
+from spikesam.pipeline.cli.run_report import print_summary
+from spikesam.pipeline.config import Config, RunSection, Section, load_config
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import unused
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import out_lock
+from spikesam.recordings.progress import Tracker
 
 if TYPE_CHECKING:
-    from pipeline.engine.job import JobSpec
-    from pipeline.images.samples import ReadSamples
+    from spikesam.pipeline.engine.job import JobSpec
+    from spikesam.pipeline.images.samples import ReadSamples
 
-PROG, MERGE = "python -m pipeline.run", "python -m pipeline.merge"
+PROG, MERGE = "spikesam run", "spikesam merge"
 DESCRIPTION = """Run a spiking network on images or events, record every spike, explain them with Spike Activation Maps.
 
 examples:
-  python -m pipeline.run --backend torch
-  python -m pipeline.run --backend lava --checkpoint tiny-imagenet-10 --data my_cat.jpg --out runs/cat
-  python -m pipeline.run --backend torch --config configs/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
-  python -m pipeline.run --backend event --checkpoint saccade-digits --data my_recording.aedat4
+  spikesam run --backend torch
+  spikesam run --backend lava --checkpoint tiny-imagenet-10 --data my_cat.jpg --out runs/cat
+  spikesam run --backend torch --config configs/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
+  spikesam run --backend event --checkpoint saccade-digits --data my_recording.aedat4
 
 --out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/, summary.json and report.html.
 
@@ -42,9 +40,9 @@ Stopped? The same command with --out and --resume continues; in fixed point even
 most 16 finished samples of each process, workers of --dask included, and those at hand.
 
 On several machines that share a folder, each computes some ranges of 16 samples:
-  python -m pipeline.run --samples 50000 --out shared/big --dask tcp://scheduler:8786
-  python -m pipeline.run --samples 50000 --out shared/big --range 3/64      the third of 64 processes
-  python -m pipeline.merge shared/big                                       when all 64 are done"""
+  spikesam run --samples 50000 --out shared/big --dask tcp://scheduler:8786
+  spikesam run --samples 50000 --out shared/big --range 3/64      the third of 64 processes
+  spikesam merge shared/big                                       when all 64 are done"""
 
 
 class RunCommand(Section):
@@ -93,13 +91,13 @@ def _expect_begun(out: Path | None) -> None:
 
 def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
     """Compute all of it, and print what was found; `out` is locked."""
-    from pipeline.engine.compute_folder import compute_all, compute_on_cluster  # numba is slow to import
-    from pipeline.engine.first_run import on_torch_at_first
-    from pipeline.engine.folder import begin, undone_if_refused
-    from pipeline.engine.prepare import prepare, read_all, with_contents
-    from pipeline.engine.range_file import PARTS
-    from pipeline.engine.source import refuse_changed
-    from pipeline.page.results import write_results
+    from spikesam.pipeline.engine.compute_folder import compute_all, compute_on_cluster  # numba is slow to import
+    from spikesam.pipeline.engine.first_run import on_torch_at_first
+    from spikesam.pipeline.engine.folder import begin, undone_if_refused
+    from spikesam.pipeline.engine.prepare import prepare, read_all, with_contents
+    from spikesam.pipeline.engine.range_file import PARTS
+    from spikesam.pipeline.engine.source import refuse_changed
+    from spikesam.pipeline.page.results import write_results
 
     settings, tracker = config.run, Tracker()
     with tracker.time("load"), tracker.show("listing samples"):
@@ -109,7 +107,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     read: ReadSamples = prepared.chosen.read
     with undone_if_refused(out), _counting_if_interrupted(out, len(prepared.job.spec.samples), "--resume"):
         if cluster is not None:
-            from pipeline.engine.cluster import connected
+            from spikesam.pipeline.engine.cluster import connected
 
             job = begin(out, with_contents(prepared, out, tracker), config)
             with tracker.show("connecting"), connected(cluster, out / PARTS, tracker.say) as client:
@@ -126,10 +124,10 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
 
 def run_part(config: Config, out: Path, part: str, console: Console) -> None:
     """Compute the K-th of N parts of a run, beside others."""
-    from pipeline.engine.compute import compile_kernels
-    from pipeline.engine.compute_ranges import compute_ranges
-    from pipeline.engine.folder import begin
-    from pipeline.engine.prepare import prepare, with_contents
+    from spikesam.pipeline.engine.compute import compile_kernels
+    from spikesam.pipeline.engine.compute_ranges import compute_ranges
+    from spikesam.pipeline.engine.folder import begin
+    from spikesam.pipeline.engine.prepare import prepare, with_contents
 
     tracker = Tracker()
     with tracker.show("listing samples"):
@@ -145,13 +143,13 @@ def run_part(config: Config, out: Path, part: str, console: Console) -> None:
         with tracker.show(f"part {part} on {job.backend.name}", sum(len(ranges[n]) for n in numbers)) as advance:
             compute_ranges(out, job, numbers, advance, tracker.say)
     about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
-    console.print(f"{out}: {about} of {len(ranges)} are finished; when all are, {spelled(MERGE)} {out}")
+    console.print(f"{out}: {about} of {len(ranges)} are finished; when all are, {MERGE} {out}")
 
 
 @contextmanager
 def _counting_if_interrupted(out: Path, count: int, then: str) -> Iterator[None]:
     """Let Ctrl-C say how many samples are kept, and what goes on from there."""
-    from pipeline.engine.compute_folder import samples_kept
+    from spikesam.pipeline.engine.compute_folder import samples_kept
 
     try:
         yield
@@ -164,7 +162,7 @@ def _counting_if_interrupted(out: Path, count: int, then: str) -> Iterator[None]
 
 def _was_finished(out: Path, spec: JobSpec, settings: RunSection, console: Console) -> bool:
     """Print the results of a run that was finished before, if that is so."""
-    from pipeline.engine.finished import finished_before
+    from spikesam.pipeline.engine.finished import finished_before
 
     if (found := finished_before(out, spec, settings)) is None:
         return False

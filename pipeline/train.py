@@ -1,4 +1,4 @@
-"""python -m pipeline.train: surrogate-gradient training of a spiking network, or of its ANN twin, into a checkpoint."""
+"""spikesam train: surrogate-gradient training of a spiking network, or of its ANN twin, into a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.cli.command_line import parse_with_config
-from pipeline.cli.errors import exit_codes
-from pipeline.cli.options import ConfigFile
-from recordings.command_names import spelled
-from recordings.console import PlainConsole
+from spikesam.pipeline.cli.command_line import parse_with_config
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.options import ConfigFile
+from spikesam.pipeline.config import DataSection, NetworkSection, Section, TrainingSection, load_config
+from spikesam.pipeline.networks.train.environment import end_together, process_rank
+from spikesam.recordings.console import PlainConsole
 
-from .config import DataSection, NetworkSection, Section, TrainingSection, load_config
-from .networks.train.environment import end_together, process_rank
-
-PROG = "python -m pipeline.train"
+PROG = "spikesam train"
 DESCRIPTION = """Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.
 
-With --network.neuron relu, train its artificial twin instead, for python -m pipeline.convert.
+With --network.neuron relu, train its artificial twin instead, for spikesam convert.
 
 examples:
-  python -m pipeline.train --config configs/cluttered_digits.toml --out runs/digits
-  python -m pipeline.train --config configs/tiny_imagenet_10.toml --data.source tiny-imagenet-200.zip --out runs/tiny
-  python -m pipeline.train --config configs/cluttered_digits_ann.toml --out runs/digits-ann
+  spikesam train --config configs/cluttered_digits.toml --out runs/digits
+  spikesam train --config configs/tiny_imagenet_10.toml --data.source tiny-imagenet-200.zip --out runs/tiny
+  spikesam train --config configs/cluttered_digits_ann.toml --out runs/digits-ann
 
 Stopped? The same command with --resume continues after the last finished epoch, as if it had never stopped."""
 
@@ -45,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, train, say what follows."""
     end_together()  # before torch, which takes seconds to import
     command, config = parse_with_config(TrainCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
-    from .networks.train.train import train  # torch is slow to import
+    from spikesam.pipeline.networks.train.train import train  # torch is slow to import
 
     train(config, command.out, resume=command.resume)
     if process_rank() > 0:  # a further process of the same training, started by the first
@@ -54,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     following = "convert" if config.network.neuron == "relu" else "run --checkpoint"
     console = PlainConsole(soft_wrap=True)
     console.print(f"checkpoint: {path}")
-    console.print(spelled(f"next: python -m pipeline.{following} {path} --data {config.data.source}"))
+    console.print(f"next: spikesam {following} {path} --data {config.data.source}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Check files of spikes and of maps: what `python -m recordings.validate` does, by one that knows every method."""
+"""Check files of spikes and of maps: what `spikesam validate` does, by one that knows every method."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
 
-from pipeline.maps.method import method_of
-from recordings import validate
-from recordings.maps.reader import MapReader
+from spikesam.pipeline.maps.method import method_of
+from spikesam.recordings import validate
+from spikesam.recordings.maps.reader import MapReader
 
 
 def main(argv: list[str] | None = None) -> int:

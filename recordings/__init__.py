@@ -1,5 +1,5 @@
 """Spike rasters and maps on disk: their formats, writers, checked readers and the validator (see FORMAT.md)."""
 
-from .foreign_settings import ignore_foreign_settings
+from spikesam.recordings.foreign_settings import ignore_foreign_settings
 
 ignore_foreign_settings()

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .errors import InputError
+from spikesam.recordings.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")

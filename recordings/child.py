@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the folder of this project's packages
+SOURCE = os.path.abspath(
+    os.path.join(os.path.dirname(__file__), os.pardir, os.pardir)
+)  # where the package spikesam lies
 
 _LAUNCH = """
 import sys

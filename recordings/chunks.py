@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .compress import encode
+from spikesam.recordings.compress import encode
 
 
 def encode_chunks(sample: NDArray[Any], steps: int, **options: int) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from .text import printable
+from spikesam.recordings.text import printable
 
 
 class PlainConsole(Console):

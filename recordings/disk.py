@@ -16,7 +16,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import Advice, ExistsError, InputError
+from spikesam.recordings.errors import Advice, ExistsError, InputError
 
 TEMPORARY = re.compile(r"\.spikesam-[0-9a-f]{16}\.tmp")
 
@@ -64,7 +64,7 @@ def replacing_folder(path: Path, overwrite: bool) -> Iterator[Path]:
     """Yield an empty folder beside `path`; it becomes `path`, safely on disk, if the block succeeds, else vanishes.
 
     A folder that was there is removed last, once the new one has its place. Whoever calls this holds
-    :func:`recordings.lock.file_lock` of `path`.
+    :func:`spikesam.recordings.lock.file_lock` of `path`.
     """
     temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
     for leftover in (temporary, old):  # of a process that was killed

@@ -1,6 +1,6 @@
 """The errors that mean "what you gave is wrong", shared by every package and command.
 
-An error stores by name what would help. This module words it for Python users, `pipeline.cli.errors` for the command
+An error stores by name what would help. This module words it for Python users, `pipeline/cli/errors.py` for the command
 line.
 """
 
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from .text import printable
+from spikesam.recordings.text import printable
 
 Advice: TypeAlias = Literal[
     "other-out",

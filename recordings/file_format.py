@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .hdf5 import CheckedFile, Source
-from .maps.reader import MapReader
-from .maps.schema import FORMAT as MAPS
-from .raster.reader import RasterReader
-from .raster.schema import FORMAT as RASTER
+from spikesam.recordings.hdf5 import CheckedFile, Source
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import FORMAT as MAPS
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import FORMAT as RASTER
 
 WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"
 

@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from .disk import readable
-from .errors import InputError
+from spikesam.recordings.disk import readable
+from spikesam.recordings.errors import InputError
 
 BLOCK = 1 << 20  # bytes
 RASTER = "raster.h5"  # in the folder of a run

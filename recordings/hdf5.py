@@ -19,12 +19,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .compress import CHECKSUM_BYTES, largest_stored
-from .errors import InputError, OtherFormatError, RasterError
-from .files import similar_file
-from .inspection import inspect
-from .schema import MAX_TEXT, DatasetSpec
-from .text import printable
+from spikesam.recordings.compress import CHECKSUM_BYTES, largest_stored
+from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
+from spikesam.recordings.files import similar_file
+from spikesam.recordings.inspection import inspect
+from spikesam.recordings.schema import MAX_TEXT, DatasetSpec
+from spikesam.recordings.text import printable
 
 MAX_SHOWN = 300  # characters of a path or a finding in a message
 MAX_ATTRIBUTES = 64  # of one object, where all are read
@@ -43,7 +43,7 @@ class CheckedFile:
     ----------
     source : name of the file, or its content
     noun, what : what it holds, such as "raster", and the longer description that an error gives of what was expected
-    opener : what opens such a file in a process of its own first, see :func:`recordings.inspection.inspect`; None if
+    opener : what opens such a file in a process of its own first, see `inspect`; None if
         this process wrote the file
     """
 

@@ -23,9 +23,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .child import die_with_parent, python
-from .disk import readable
-from .errors import InputError, OtherFormatError, RasterError
+from spikesam.recordings.child import die_with_parent, python
+from spikesam.recordings.disk import readable
+from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
 
 SECONDS = 2.0  # of processor time to open any file, and more for a large one, which has many chunks to look at
 BYTES_PER_SECOND = 100e6
@@ -40,7 +40,7 @@ def inspect(source: Path | bytes, opener: str, where: str) -> None:
 
     Parameters
     ----------
-    opener : module and name of the function or class that opens it, such as "recordings.raster.reader:RasterReader"
+    opener : module and name of what opens it, such as "spikesam.recordings.raster.reader:RasterReader"
     where : what an error message begins with
     """
     if _in_child:
@@ -80,7 +80,7 @@ class _Inspector:
         self.pid = os.getpid()
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            python("from recordings.inspection import serve; serve()"),
+            python("from spikesam.recordings.inspection import serve; serve()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

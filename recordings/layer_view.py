@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from spikesam.recordings.errors import InputError
 
 Value = TypeVar("Value", bound=np.generic)
 

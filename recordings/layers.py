@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import InputError
+from spikesam.recordings.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _GROUP = re.compile(rf"([0-9]{{3}})_({_NAME.pattern})")

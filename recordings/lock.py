@@ -14,10 +14,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 
-from .disk import reason, remove_leftovers
-from .errors import Advice, InputError
-from .files import open_file
-from .text import printable
+from spikesam.recordings.disk import reason, remove_leftovers
+from spikesam.recordings.errors import Advice, InputError
+from spikesam.recordings.files import open_file
+from spikesam.recordings.text import printable
 
 LOCK_NAME = ".lock"
 BEAT = 5.0  # seconds between the signs of life of a process that holds a lease

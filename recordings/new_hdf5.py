@@ -10,9 +10,9 @@ from typing import Any
 
 import h5py
 
-from .compress import DEFLATE_LEVEL
-from .disk import replacing
-from .schema import LIBVER, DatasetSpec
+from spikesam.recordings.compress import DEFLATE_LEVEL
+from spikesam.recordings.disk import replacing
+from spikesam.recordings.schema import LIBVER, DatasetSpec
 
 
 class Target(io.FileIO):
@@ -47,7 +47,7 @@ class Target(io.FileIO):
 
 @contextmanager
 def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
-    """An HDF5 file that becomes `path` as :func:`recordings.disk.replacing` says; a full disk does not harm it.
+    """An HDF5 file that becomes `path` as `replacing` says; a full disk does not harm it.
 
     The function beside it is to be called now and then, and is called at the end: it raises an OSError with the
     system's plain reason if a write has failed.

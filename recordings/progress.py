@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .console import PlainConsole
-from .text import printable
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.text import printable
 
 Advance = Callable[[int], None]  # takes the number of items just done
 

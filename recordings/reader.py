@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .compress import ChunkError, decode
-from .digests import content_digest
-from .hdf5 import CheckedFile, Source
-from .layers import NamedLayer, find_layer, parse_group
-from .schema import (
+from spikesam.recordings.compress import ChunkError, decode
+from spikesam.recordings.digests import content_digest
+from spikesam.recordings.hdf5 import CheckedFile, Source
+from spikesam.recordings.layers import NamedLayer, find_layer, parse_group
+from spikesam.recordings.schema import (
     MAX_DATASET_BYTES,
     MAX_LAYERS,
     MAX_TABLES_BYTES,
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
 
 
-PLOTS = "pipeline.maps.plot"  # what draws, by name: it knows readers, and they need no plotting library to be read
+PLOTS = (
+    "spikesam.pipeline.maps.plot"  # what draws, by name: it knows readers, and they need no plotting library to be read
+)
 
 Layer = TypeVar("Layer", bound=NamedLayer)
 
@@ -45,7 +47,7 @@ class Reader(ABC, Generic[Layer]):
     ----------
     source : name of the file, or its content in memory
     trusted : whether this process wrote it; anything else is opened in a process of its own first, see
-        :mod:`recordings.inspection`
+        :mod:`spikesam.recordings.inspection`
     """
 
     header: Any

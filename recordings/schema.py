@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
-from .text import brief
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.text import brief
 
 LIBVER = ("v110", "v110")
 

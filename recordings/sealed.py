@@ -1,6 +1,6 @@
 """Files that still have the size and the SHA-256 that are remembered of them: they hold what was written.
 
-So nothing in them has to be checked again, and no help of :mod:`recordings.inspection` is needed to open them.
+So nothing in them has to be checked again, and no help of :mod:`spikesam.recordings.inspection` is needed to open them.
 """
 
 from __future__ import annotations

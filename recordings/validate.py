@@ -1,4 +1,4 @@
-"""Check files of spikes and of maps completely: `python -m recordings.validate FILE.h5 [MORE ...]`."""
+"""Check files of spikes and of maps completely: `spikesam validate FILE.h5 [MORE ...]`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import NoReturn
 from rich.table import Table
 from rich.text import Text
 
-from .command_names import spelled
-from .console import PlainConsole
-from .disk import readable
-from .errors import InputError, OtherFormatError
-from .maps.reader import MapReader
-from .progress import Tracker
-from .raster.reader import RasterReader
-from .text import printable
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import readable
+from spikesam.recordings.errors import InputError, OtherFormatError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.text import printable
 
 DESCRIPTION = """\
 Check everything in rasters and in files of maps: structure, types and sizes, the checksum of every chunk, the digests
@@ -56,7 +55,7 @@ def main(arguments: list[str] | None = None, describe: Describe = described) -> 
     describe : as :func:`described`, by whoever knows methods; may refuse a file of maps
     """
     parser = _Parser(
-        spelled("python -m recordings.validate"),
+        "spikesam validate",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

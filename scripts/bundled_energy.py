@@ -12,13 +12,13 @@ from dataclasses import replace
 import torch
 
 import spikesam
-from backends.base import unpacked
-from backends.network import Input, Network
-from pipeline.cost.prices import PRICES
-from pipeline.cost.words import in_joules, in_short
-from pipeline.images.samples import choose_samples
-from pipeline.measures.operations import Connection, connections, passes_on
-from pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.backends.base import unpacked
+from spikesam.backends.network import Input, Network
+from spikesam.pipeline.cost.prices import PRICES
+from spikesam.pipeline.cost.words import in_joules, in_short
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.measures.operations import Connection, connections, passes_on
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 TWINS = {
     "cluttered-digits": "cluttered-digits-ann",

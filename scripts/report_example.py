@@ -18,8 +18,8 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from pipeline import gradcam, run
-from pipeline.page.write import report
+from spikesam.pipeline import gradcam, run
+from spikesam.pipeline.page.write import report
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMPLES = "6"

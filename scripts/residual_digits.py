@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import spikesam
-from pipeline.images.datasets.cluttered_digits import ClutteredDigits
+from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 
 STEPS, EPOCHS, BATCH, SCENES = 4, 10, 50, 8000
 PREPARATION = spikesam.Preprocessing(40, 40, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))  # so that pixels lie in -2 … 2

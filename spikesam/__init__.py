@@ -47,102 +47,102 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backends.base import BackendError
-    from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
-    from backends.network.compact import compact
-    from backends.network.planes import integer_planes, ternary_planes
-    from backends.network.quantise import quantise
-    from pipeline.comparison.compare import compare
-    from pipeline.comparison.diff import diff
-    from pipeline.comparison.difference import Diff
-    from pipeline.comparison.result import Comparison
-    from pipeline.cost.energy import Energy, energy
-    from pipeline.cost.prices import Prices
-    from pipeline.drawing.network import draw_network
-    from pipeline.edits.edit import edit
-    from pipeline.edits.result import Edit
-    from pipeline.engine.simulate import simulate
-    from pipeline.images.events.binning import EventBinning
-    from pipeline.images.events.events import Events
-    from pipeline.images.events.files import read_events
-    from pipeline.images.preprocessing import Preprocessing
-    from pipeline.maps.explain import explain
-    from pipeline.maps.measure import measure
-    from pipeline.maps.methods.sam import sam
-    from pipeline.monitor.callback import MonitorCallback
-    from pipeline.monitor.monitor import Monitor
-    from pipeline.networks.checkpoint import Checkpoint
-    from pipeline.networks.checkpoint import load_checkpoint as load
-    from pipeline.networks.checkpoint import save_checkpoint as save
-    from pipeline.networks.convert.convert import Conversion, convert
-    from pipeline.networks.imports.from_torch import from_torch
-    from pipeline.networks.netx.read import from_netx
-    from pipeline.networks.nir.read import from_nir
-    from pipeline.networks.nir.write import to_nir
-    from pipeline.networks.to_torch import to_torch
-    from pipeline.networks.train.train import train
-    from pipeline.page.write import report
-    from pipeline.record.record import record
-    from recordings.errors import InputError, RasterError
-    from recordings.maps.reader import MapReader, open_maps
-    from recordings.raster.arrays import write_raster
-    from recordings.raster.events import SpikeEvents
-    from recordings.raster.reader import RasterReader, open_raster
+    from spikesam.backends.base import BackendError
+    from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+    from spikesam.backends.network.compact import compact
+    from spikesam.backends.network.planes import integer_planes, ternary_planes
+    from spikesam.backends.network.quantise import quantise
+    from spikesam.pipeline.comparison.compare import compare
+    from spikesam.pipeline.comparison.diff import diff
+    from spikesam.pipeline.comparison.difference import Diff
+    from spikesam.pipeline.comparison.result import Comparison
+    from spikesam.pipeline.cost.energy import Energy, energy
+    from spikesam.pipeline.cost.prices import Prices
+    from spikesam.pipeline.drawing.network import draw_network
+    from spikesam.pipeline.edits.edit import edit
+    from spikesam.pipeline.edits.result import Edit
+    from spikesam.pipeline.engine.simulate import simulate
+    from spikesam.pipeline.images.events.binning import EventBinning
+    from spikesam.pipeline.images.events.events import Events
+    from spikesam.pipeline.images.events.files import read_events
+    from spikesam.pipeline.images.preprocessing import Preprocessing
+    from spikesam.pipeline.maps.explain import explain
+    from spikesam.pipeline.maps.measure import measure
+    from spikesam.pipeline.maps.methods.sam import sam
+    from spikesam.pipeline.monitor.callback import MonitorCallback
+    from spikesam.pipeline.monitor.monitor import Monitor
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
+    from spikesam.pipeline.networks.checkpoint import load_checkpoint as load
+    from spikesam.pipeline.networks.checkpoint import save_checkpoint as save
+    from spikesam.pipeline.networks.convert.convert import Conversion, convert
+    from spikesam.pipeline.networks.imports.from_torch import from_torch
+    from spikesam.pipeline.networks.netx.read import from_netx
+    from spikesam.pipeline.networks.nir.read import from_nir
+    from spikesam.pipeline.networks.nir.write import to_nir
+    from spikesam.pipeline.networks.to_torch import to_torch
+    from spikesam.pipeline.networks.train.train import train
+    from spikesam.pipeline.page.write import report
+    from spikesam.pipeline.record.record import record
+    from spikesam.recordings.errors import InputError, RasterError
+    from spikesam.recordings.maps.reader import MapReader, open_maps
+    from spikesam.recordings.raster.arrays import write_raster
+    from spikesam.recordings.raster.events import SpikeEvents
+    from spikesam.recordings.raster.reader import RasterReader, open_raster
 
 _WHERE = {
-    "load": "pipeline.networks.checkpoint:load_checkpoint",
-    "train": "pipeline.networks.train.train:train",
-    "convert": "pipeline.networks.convert.convert:convert",
-    "Conversion": "pipeline.networks.convert.convert:Conversion",
-    "simulate": "pipeline.engine.simulate:simulate",
-    "explain": "pipeline.maps.explain:explain",
-    "measure": "pipeline.maps.measure:measure",
-    "energy": "pipeline.cost.energy:energy",
-    "Energy": "pipeline.cost.energy:Energy",
-    "Prices": "pipeline.cost.prices:Prices",
-    "edit": "pipeline.edits.edit:edit",
-    "Edit": "pipeline.edits.result:Edit",
-    "record": "pipeline.record.record:record",
-    "Monitor": "pipeline.monitor.monitor:Monitor",
-    "MonitorCallback": "pipeline.monitor.callback:MonitorCallback",
-    "report": "pipeline.page.write:report",
-    "open_raster": "recordings.raster.reader:open_raster",
-    "open_maps": "recordings.maps.reader:open_maps",
-    "write_raster": "recordings.raster.arrays:write_raster",
-    "SpikeEvents": "recordings.raster.events:SpikeEvents",
-    "sam": "pipeline.maps.methods.sam:sam",
-    "from_torch": "pipeline.networks.imports.from_torch:from_torch",
-    "to_torch": "pipeline.networks.to_torch:to_torch",
-    "compare": "pipeline.comparison.compare:compare",
-    "diff": "pipeline.comparison.diff:diff",
-    "Diff": "pipeline.comparison.difference:Diff",
-    "Comparison": "pipeline.comparison.result:Comparison",
-    "Network": "backends.network:Network",
-    "Layer": "backends.network:Layer",
-    "Input": "backends.network:Input",
-    "Source": "backends.network:Source",
-    "LIF": "backends.network:LIF",
-    "Readout": "backends.network:Readout",
-    "integer_planes": "backends.network.planes:integer_planes",
-    "ternary_planes": "backends.network.planes:ternary_planes",
-    "from_nir": "pipeline.networks.nir.read:from_nir",
-    "to_nir": "pipeline.networks.nir.write:to_nir",
-    "from_netx": "pipeline.networks.netx.read:from_netx",
-    "draw_network": "pipeline.drawing.network:draw_network",
-    "quantise": "backends.network.quantise:quantise",
-    "compact": "backends.network.compact:compact",
-    "Checkpoint": "pipeline.networks.checkpoint:Checkpoint",
-    "Preprocessing": "pipeline.images.preprocessing:Preprocessing",
-    "Events": "pipeline.images.events.events:Events",
-    "EventBinning": "pipeline.images.events.binning:EventBinning",
-    "read_events": "pipeline.images.events.files:read_events",
-    "save": "pipeline.networks.checkpoint:save_checkpoint",
-    "RasterReader": "recordings.raster.reader:RasterReader",
-    "MapReader": "recordings.maps.reader:MapReader",
-    "InputError": "recordings.errors:InputError",
-    "NetworkError": "backends.network:NetworkError",
-    "RasterError": "recordings.errors:RasterError",
-    "BackendError": "backends.base:BackendError",
+    "load": "spikesam.pipeline.networks.checkpoint:load_checkpoint",
+    "train": "spikesam.pipeline.networks.train.train:train",
+    "convert": "spikesam.pipeline.networks.convert.convert:convert",
+    "Conversion": "spikesam.pipeline.networks.convert.convert:Conversion",
+    "simulate": "spikesam.pipeline.engine.simulate:simulate",
+    "explain": "spikesam.pipeline.maps.explain:explain",
+    "measure": "spikesam.pipeline.maps.measure:measure",
+    "energy": "spikesam.pipeline.cost.energy:energy",
+    "Energy": "spikesam.pipeline.cost.energy:Energy",
+    "Prices": "spikesam.pipeline.cost.prices:Prices",
+    "edit": "spikesam.pipeline.edits.edit:edit",
+    "Edit": "spikesam.pipeline.edits.result:Edit",
+    "record": "spikesam.pipeline.record.record:record",
+    "Monitor": "spikesam.pipeline.monitor.monitor:Monitor",
+    "MonitorCallback": "spikesam.pipeline.monitor.callback:MonitorCallback",
+    "report": "spikesam.pipeline.page.write:report",
+    "open_raster": "spikesam.recordings.raster.reader:open_raster",
+    "open_maps": "spikesam.recordings.maps.reader:open_maps",
+    "write_raster": "spikesam.recordings.raster.arrays:write_raster",
+    "SpikeEvents": "spikesam.recordings.raster.events:SpikeEvents",
+    "sam": "spikesam.pipeline.maps.methods.sam:sam",
+    "from_torch": "spikesam.pipeline.networks.imports.from_torch:from_torch",
+    "to_torch": "spikesam.pipeline.networks.to_torch:to_torch",
+    "compare": "spikesam.pipeline.comparison.compare:compare",
+    "diff": "spikesam.pipeline.comparison.diff:diff",
+    "Diff": "spikesam.pipeline.comparison.difference:Diff",
+    "Comparison": "spikesam.pipeline.comparison.result:Comparison",
+    "Network": "spikesam.backends.network:Network",
+    "Layer": "spikesam.backends.network:Layer",
+    "Input": "spikesam.backends.network:Input",
+    "Source": "spikesam.backends.network:Source",
+    "LIF": "spikesam.backends.network:LIF",
+    "Readout": "spikesam.backends.network:Readout",
+    "integer_planes": "spikesam.backends.network.planes:integer_planes",
+    "ternary_planes": "spikesam.backends.network.planes:ternary_planes",
+    "from_nir": "spikesam.pipeline.networks.nir.read:from_nir",
+    "to_nir": "spikesam.pipeline.networks.nir.write:to_nir",
+    "from_netx": "spikesam.pipeline.networks.netx.read:from_netx",
+    "draw_network": "spikesam.pipeline.drawing.network:draw_network",
+    "quantise": "spikesam.backends.network.quantise:quantise",
+    "compact": "spikesam.backends.network.compact:compact",
+    "Checkpoint": "spikesam.pipeline.networks.checkpoint:Checkpoint",
+    "Preprocessing": "spikesam.pipeline.images.preprocessing:Preprocessing",
+    "Events": "spikesam.pipeline.images.events.events:Events",
+    "EventBinning": "spikesam.pipeline.images.events.binning:EventBinning",
+    "read_events": "spikesam.pipeline.images.events.files:read_events",
+    "save": "spikesam.pipeline.networks.checkpoint:save_checkpoint",
+    "RasterReader": "spikesam.recordings.raster.reader:RasterReader",
+    "MapReader": "spikesam.recordings.maps.reader:MapReader",
+    "InputError": "spikesam.recordings.errors:InputError",
+    "NetworkError": "spikesam.backends.network:NetworkError",
+    "RasterError": "spikesam.recordings.errors:RasterError",
+    "BackendError": "spikesam.backends.base:BackendError",
 }
 
 __all__ = [
@@ -215,7 +215,7 @@ def __getattr__(name: str) -> Any:
     try:
         value = globals()[name] = getattr(import_module(module), attribute)
     except ImportError as error:
-        from recordings.extras import missing
+        from spikesam.recordings.extras import missing
 
         if lacks := missing(error):
             raise ImportError(f"spikesam.{name} {lacks}", name=error.name) from None

@@ -10,9 +10,9 @@ import torch
 from captum.attr import LayerAttribution
 from torch import Tensor, nn
 
-from pipeline.maps.explain import explain
-from pipeline.record.record import record
-from recordings.errors import InputError
+from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.record.record import record
+from spikesam.recordings.errors import InputError
 
 
 class SAM(LayerAttribution):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, pair
+from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, pair
 
 
 def reference_network(shared: Path) -> tuple[Network, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .recordings.rasters import record_silence, samples
+from tests.recordings.rasters import record_silence, samples
 
 MEBIBYTE = 1 << 20
 STEPS = 32
@@ -43,13 +43,15 @@ def test_memory_is_little_more_than_one_sample_takes(tmp_path: Path) -> None:
     record_silence(small, samples(1), timesteps=STEPS, shape=(1, 2, 2))
     record_silence(large, samples(1), timesteps=STEPS, shape=(128, 256, 512))
     assert large.stat().st_size < MEBIBYTE
-    peak_of("pipeline.explain", small, "--out", tmp_path / "compiled.h5")  # where the kernels were not cached yet
+    peak_of(
+        "spikesam.pipeline.explain", small, "--out", tmp_path / "compiled.h5"
+    )  # where the kernels were not cached yet
     validated, explained, validated_maps = (
         {raster: peak_of(module, *arguments(raster)) for raster in (small, large)}
         for module, arguments in (
-            ("recordings.validate", lambda raster: [raster]),
-            ("pipeline.explain", lambda raster: [raster, "--out", maps_of(raster)]),
-            ("recordings.validate", lambda raster: [maps_of(raster)]),
+            ("spikesam.recordings.validate", lambda raster: [raster]),
+            ("spikesam.pipeline.explain", lambda raster: [raster, "--out", maps_of(raster)]),
+            ("spikesam.recordings.validate", lambda raster: [maps_of(raster)]),
         )
     )
     assert validated[large] - validated[small] < 32 * MEBIBYTE

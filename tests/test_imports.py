@@ -14,15 +14,15 @@ except ModuleNotFoundError:  # Python 3.10
 
 HEAVY = ("torch", "torchvision", "lightning", "snntorch", "captum", "lava")
 COMMANDS = (
-    "recordings.validate",
-    "pipeline.run",
-    "pipeline.train",
-    "pipeline.export",
-    "pipeline.explain",
-    "pipeline.gradcam",
-    "pipeline.energy",
-    "pipeline.diff",
-    "pipeline.report",
+    "spikesam.recordings.validate",
+    "spikesam.pipeline.run",
+    "spikesam.pipeline.train",
+    "spikesam.pipeline.export",
+    "spikesam.pipeline.explain",
+    "spikesam.pipeline.gradcam",
+    "spikesam.pipeline.energy",
+    "spikesam.pipeline.diff",
+    "spikesam.pipeline.report",
 )
 
 
@@ -33,10 +33,11 @@ def run_python(script: str) -> subprocess.CompletedProcess[str]:
 def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
     done = run_python(
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None there makes an import fail
-        "import recordings.raster.reader, recordings.raster.growing, recordings.raster.arrays, recordings.validate\n"
-        "import pipeline.maps.sam, pipeline.explain\n"
-        "import paper.measures.localisation_error, pipeline.measures.localisation, paper.measures.deletion\n"
-        "import paper.measures.agreement, paper.measures.randomisation, pipeline.measures.statistics\n"
+        "from spikesam.recordings import validate\n"
+        "from spikesam.recordings.raster import arrays, growing, reader\n"
+        "import spikesam.pipeline.maps.sam, spikesam.pipeline.explain\n"
+        "import paper.measures.localisation_error, spikesam.pipeline.measures.localisation, paper.measures.deletion\n"
+        "import paper.measures.agreement, paper.measures.randomisation, spikesam.pipeline.measures.statistics\n"
         f"print([name for name in {HEAVY} if sys.modules[name]])"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
@@ -60,9 +61,10 @@ def test_a_run_takes_the_time_of_what_it_uses_alone():
     unused = ("torch", "sklearn", "skimage", "scipy.stats", "matplotlib.pyplot", "networkx", "torchvision")
     done = run_python(
         "import sys\n"
-        "from backends.available import make_backend\n"
-        "from pipeline.images.datasets.handwriting import handwriting\n"
-        "import pipeline.drawing.figures, pipeline.maps.localisation, pipeline.page.write, pipeline.engine.simulate\n"
+        "from spikesam.backends.available import make_backend\n"
+        "from spikesam.pipeline.images.datasets.handwriting import handwriting\n"
+        "import spikesam.pipeline.drawing.figures, spikesam.pipeline.maps.localisation\n"
+        "import spikesam.pipeline.page.write, spikesam.pipeline.engine.simulate\n"
         "make_backend('auto', 'cpu'), handwriting('val')\n"
         f"print([name for name in {unused} if name in sys.modules])"
     )
@@ -74,7 +76,7 @@ def test_the_page_on_architecture_lists_the_layers_in_the_order_that_is_checked(
     contracts = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
-    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["pipeline"])
+    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["spikesam.pipeline"])
     floors = {name.strip(): -floor for floor, line in enumerate(layers) for name in line.split("|")}
     page = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
     listed = [re.findall(r"`pipeline/(\w+)/`", row.split("|")[1]) for row in page.splitlines() if row.startswith("| `")]

@@ -16,8 +16,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from backends.network.quantise import quantise
-from pipeline.networks.checkpoint import load_checkpoint
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline import run
+from spikesam.pipeline import run
 
-ROOT = Path(run.__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def arguments(shared: Path, out: Path, *extra: str) -> list[str]:
@@ -61,7 +61,12 @@ def test_the_same_bits_and_maps(shared, on_torch, tmp_path, extra):
 
 def test_killed_in_the_middle_and_resumed(shared, on_torch, tmp_path):
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "pipeline.run", *arguments(shared, out, "--backend", "torch", "--batch-size", "1")]
+    command = [
+        sys.executable,
+        "-m",
+        "spikesam.pipeline.run",
+        *arguments(shared, out, "--backend", "torch", "--batch-size", "1"),
+    ]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
     while not list((out / "raster.parts").glob("0*.range")) and process.poll() is None and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.lava.backend import INSTALL
+from spikesam.backends.lava.backend import INSTALL
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "setup.sh"

@@ -22,17 +22,16 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import BackendError, InputBatch
-from backends.input_currents import by_input, drive
-from backends.network import Network
-from backends.readout import ReadoutIntegrator
-from recordings.parallel import cores, in_order, pool_of, result_of, submitted
-from recordings.raster.batch import RasterBatch
-
-from .kernels.chain import Chain, alike
-from .kernels.events import unpack_spikes
-from .kernels.layer import LayerKernel, State, compile_kernels
-from .spikes import ChainSpikes, GraphSpikes, unpacked
+from spikesam.backends.base import BackendError, InputBatch
+from spikesam.backends.event.kernels.chain import Chain, alike
+from spikesam.backends.event.kernels.events import unpack_spikes
+from spikesam.backends.event.kernels.layer import LayerKernel, State, compile_kernels
+from spikesam.backends.event.spikes import ChainSpikes, GraphSpikes, unpacked
+from spikesam.backends.input_currents import by_input, drive
+from spikesam.backends.network import Network
+from spikesam.backends.readout import ReadoutIntegrator
+from spikesam.recordings.parallel import cores, in_order, pool_of, result_of, submitted
+from spikesam.recordings.raster.batch import RasterBatch
 
 CHUNK = 32  # steps of one layer at a time: its weights stay in the cache
 KEPT = 4  # networks that are kept laid out
@@ -74,14 +73,14 @@ class EventBackend:
         return prepared
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
-        """Simulate samples; see :class:`backends.base.Backend`. In float32, sums are formed in another order."""
+        """Simulate samples; see `Backend`. In float32, sums are formed in another order."""
         calls = self.calls(network, inputs, n_samples)
         yield from in_order(lambda call: call[1](), calls, min(self.threads, max(1, n_samples)))
 
     def calls(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[tuple[int, Callable[[], RasterBatch]]]:
-        """Simulate samples in threads of the caller's; see :meth:`backends.base.ThreadedBackend.calls`."""
+        """Simulate samples in threads of the caller's; see :meth:`spikesam.backends.base.ThreadedBackend.calls`."""
         simulate = partial(self._laid_out(network).run, threads=max(1, self.threads // max(1, n_samples)))
         most = HANDED_OVER // (network.timesteps * sum(network.raster_bytes))
         parts = _parts(_samples(network, inputs), n_samples, self.threads, most)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.input_currents import by_input
-from backends.network import Network, Shape
-
-from .kernels.events import unpack_spikes
+from spikesam.backends.event.kernels.events import unpack_spikes
+from spikesam.backends.input_currents import by_input
+from spikesam.backends.network import Network, Shape
 
 Begun = list[tuple[tuple[int, int], Any]]  # layer and input, by number -> its current before anything arrives
 

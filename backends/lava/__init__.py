@@ -1,5 +1,5 @@
 """Lava as a backend; importing this package does not import Lava."""
 
-from .backend import LavaBackend
+from spikesam.backends.lava.backend import LavaBackend
 
 __all__ = ["LavaBackend"]

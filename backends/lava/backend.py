@@ -10,15 +10,14 @@ from typing import Literal
 
 import numpy as np
 
-from backends.base import BackendError, InputBatch
-from backends.event.kernels.layer import compile_kernels
-from backends.formed_maps import FormedMaps, MapRequest
-from backends.input_currents import drive
-from backends.network import Network
-from recordings.raster.batch import RasterBatch
-
-from .child import Child
-from .transfer import Arrays, input_maps, maps_of, parse, raster_of, sent_arrays, size_of
+from spikesam.backends.base import BackendError, InputBatch
+from spikesam.backends.event.kernels.layer import compile_kernels
+from spikesam.backends.formed_maps import FormedMaps, MapRequest
+from spikesam.backends.input_currents import drive
+from spikesam.backends.lava.child import Child
+from spikesam.backends.lava.transfer import Arrays, input_maps, maps_of, parse, raster_of, sent_arrays, size_of
+from spikesam.backends.network import Network
+from spikesam.recordings.raster.batch import RasterBatch
 
 AHEAD = 2  # samples sent but not finished: one being simulated, one ready to follow without a pause
 INSTALL = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
@@ -43,7 +42,7 @@ class LavaBackend:
 
     name = "lava"
     device = "cpu"
-    worker_module = "backends.lava.worker"
+    worker_module = "spikesam.backends.lava.worker"
 
     def __init__(self, models: Literal["event", "stock"] = "event", deadline: float | None = None) -> None:
         if models not in DEADLINES:
@@ -61,7 +60,7 @@ class LavaBackend:
         compile_kernels(network.precision)
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
-        """Simulate samples one after the other; see :class:`backends.base.Backend`. Yields batches of one sample."""
+        """Simulate samples one after the other; see `Backend`. Yields batches of one sample."""
         network.check_spiking(self.name)
         for arrays in self._simulated(network, _sample_bytes(inputs, n_samples, network), n_samples, None):
             yield raster_of(network, arrays)
@@ -69,7 +68,7 @@ class LavaBackend:
     def run_maps(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
     ) -> Iterator[FormedMaps]:
-        """Let the graph form maps; see :class:`backends.formed_maps.MapFormingBackend`.
+        """Let the graph form maps; see :class:`spikesam.backends.formed_maps.MapFormingBackend`.
 
         The input's maps are formed here, from the spikes that are sent to the graph.
         """
@@ -83,7 +82,7 @@ class LavaBackend:
     def _simulated(
         self, network: Network, samples: Iterator[memoryview], n_samples: int, request: MapRequest | None
     ) -> Iterator[Arrays]:
-        """The arrays that leave the graph, sample by sample; see :func:`backends.lava.transfer.sent_arrays`."""
+        """The arrays that leave the graph, sample by sample; see `sent_arrays`."""
         if n_samples == 0:
             return
         samples = islice(samples, n_samples)

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from backends.base import BackendError
-from recordings.child import python
+from spikesam.backends.base import BackendError
+from spikesam.recordings.child import python
 
 START = (
     300.0  # seconds the worker may take to import Lava, compile the kernels and fork; usually 3, with cold caches 20
@@ -27,7 +27,7 @@ GRACE = 2.0  # seconds the worker has to end by itself
 
 # What the worker runs first: it ties its life to this process before imports that take a second.
 LAUNCH = """
-from recordings.child import die_with_parent
+from spikesam.recordings.child import die_with_parent
 die_with_parent()
 from runpy import run_module
 run_module(sys.argv.pop(), run_name="__main__", alter_sys=True)

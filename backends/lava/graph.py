@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from backends.formed_maps import MapRequest
-from backends.network import Network
-
-from .magma import AbstractProcess, OutPort, RunConfig
-from .process.layer import EventLayer, LayerProcess, channels_last
-from .process.readout import EventReadout, ReadoutProcess, StockReadout
-from .process.recorder import RecorderProcess
-from .process.sources import CurrentSource, SpikeSource
-from .process.stock import StockLayer
-from .transfer import maps_of_layer, sent_arrays
+from spikesam.backends.formed_maps import MapRequest
+from spikesam.backends.lava.magma import AbstractProcess, OutPort, RunConfig
+from spikesam.backends.lava.process.layer import EventLayer, LayerProcess, channels_last
+from spikesam.backends.lava.process.readout import EventReadout, ReadoutProcess, StockReadout
+from spikesam.backends.lava.process.recorder import RecorderProcess
+from spikesam.backends.lava.process.sources import CurrentSource, SpikeSource
+from spikesam.backends.lava.process.stock import StockLayer
+from spikesam.backends.lava.transfer import maps_of_layer, sent_arrays
+from spikesam.backends.network import Network
 
 
 def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRequest | None) -> AbstractProcess:

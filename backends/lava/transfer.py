@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.formed_maps import FormedMaps, MapRequest
-from backends.network import Network
-from backends.trace import STEP_TYPE, SUM_TYPE, SpikeTrace, maps_of_packed
-from recordings.raster.batch import RasterBatch
+from spikesam.backends.formed_maps import FormedMaps, MapRequest
+from spikesam.backends.network import Network
+from spikesam.backends.trace import STEP_TYPE, SUM_TYPE, SpikeTrace, maps_of_packed
+from spikesam.recordings.raster.batch import RasterBatch
 
 # By ("bits", "maps", "sum" or "readout", name of the layer): the dtype and shape of an array, and the array.
 Layout: TypeAlias = dict[tuple[str, str], tuple[Any, tuple[int, ...]]]
@@ -19,7 +19,7 @@ Arrays: TypeAlias = dict[tuple[str, str], NDArray[Any]]
 
 
 def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> Layout:
-    """What the recorder sends of a sample, in order; see :class:`backends.lava.process.recorder.RecorderProcess`.
+    """What the recorder sends of a sample, in order; see `RecorderProcess`.
 
     Parameters
     ----------

@@ -18,13 +18,12 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from backends.event.kernels.layer import compile_kernels
-from backends.trace import compile_maps
-from recordings.child import die_with_parent
-
-from .anonymous_memory import use_anonymous_memory
-from .child import describe_exit
-from .repairs import repair_convolutions, repair_lava
+from spikesam.backends.event.kernels.layer import compile_kernels
+from spikesam.backends.lava.anonymous_memory import use_anonymous_memory
+from spikesam.backends.lava.child import describe_exit
+from spikesam.backends.lava.repairs import repair_convolutions, repair_lava
+from spikesam.backends.trace import compile_maps
+from spikesam.recordings.child import die_with_parent
 
 
 class Worker:
@@ -56,7 +55,7 @@ class Worker:
         use_anonymous_memory()
         from lava.magma.core.run_conditions import RunSteps
 
-        from .graph import build_graph, run_config
+        from spikesam.backends.lava.graph import build_graph, run_config
 
         if self.control.poll():
             return  # the other side closed the pipe already

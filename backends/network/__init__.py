@@ -1,10 +1,10 @@
 """Networks as plain, checked, frozen data: their neurons, layers and graph; fixed point and files in modules beside."""
 
-from .checks import NetworkError, Sides, pair
-from .graph import DEFAULT_RANGE, Encoder, Kind, Network
-from .inputs import CURRENT_LIMIT, WEIGHT_LIMIT, Input, Shape, Source
-from .layers import PIXEL_LIMIT, Layer, Readout
-from .neurons import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Neuron, ReLU, SpikingNeuron
+from spikesam.backends.network.checks import NetworkError, Sides, pair
+from spikesam.backends.network.graph import DEFAULT_RANGE, Encoder, Kind, Network
+from spikesam.backends.network.inputs import CURRENT_LIMIT, WEIGHT_LIMIT, Input, Shape, Source
+from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
+from spikesam.backends.network.neurons import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Neuron, ReLU, SpikingNeuron
 
 __all__ = [
     "CURRENT_LIMIT",

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-from recordings.text import LONGEST_NAME, printable
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 
 class NetworkError(InputError):

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.arguments import checked_arguments
-
-from .checks import NetworkError
-from .graph import Network
-from .neurons import LIF
-from .quantise import integer_weight
+from spikesam.backends.network.checks import NetworkError
+from spikesam.backends.network.graph import Network
+from spikesam.backends.network.neurons import LIF
+from spikesam.backends.network.quantise import integer_weight
+from spikesam.recordings.arguments import checked_arguments
 
 Tensors = Mapping[str, NDArray[Any]]
 WEIGHT, SCALE = ".weight", ".weight_scale"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import NetworkError
-from .inputs import CURRENT_LIMIT, Input
-from .layers import PIXEL_LIMIT
+from spikesam.backends.network.checks import NetworkError
+from spikesam.backends.network.inputs import CURRENT_LIMIT, Input
+from spikesam.backends.network.layers import PIXEL_LIMIT
 
 if TYPE_CHECKING:
-    from .graph import Network
+    from spikesam.backends.network.graph import Network
 
 FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
 

@@ -41,14 +41,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.text import printable
-
-from .checks import NetworkError, Sides, real, whole
-from .consistency import check_neurons, check_range, check_sources, check_sums
-from .inputs import Input, Shape
-from .layers import Layer, Readout
-from .table import by_sides, table_of
-from .wiring import dependents, named_inputs, shapes_of, steps_to_readout, with_plain_sources
+from spikesam.backends.network.checks import NetworkError, Sides, real, whole
+from spikesam.backends.network.consistency import check_neurons, check_range, check_sources, check_sums
+from spikesam.backends.network.inputs import Input, Shape
+from spikesam.backends.network.layers import Layer, Readout
+from spikesam.backends.network.table import by_sides, table_of
+from spikesam.backends.network.wiring import dependents, named_inputs, shapes_of, steps_to_readout, with_plain_sources
+from spikesam.recordings.text import printable
 
 Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "image"]
 Kind = Literal["snn", "ann"]
@@ -67,7 +66,7 @@ class Network:
     timesteps : T ≥ 1; 1 of an ANN
     layers : in order, at least one
     readout : on the output of the last layer, flattened in C-order
-    encoder : how samples become input (see pipeline.images.encoding): images as "poisson" spikes or as a
+    encoder : how samples become input (see spikesam.pipeline.images.encoding): images as "poisson" spikes or as a
         "constant-current"; "spikes" that the caller brings, events for instance; real numbers that the caller brings,
         a "changing-current"; or the "image" itself, for ANNs
     input_range : of a current: which number of the image, or of the caller's, is 127 in int8; larger ones are clipped

@@ -18,10 +18,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.text import LONGEST_NAME, brief, printable
-
-from .checks import NetworkError, Sides, array, by_channel, one_or_pair, pair, whole
-from .neurons import GAIN_LIMIT, LARGEST_SHIFT
+from spikesam.backends.network.checks import NetworkError, Sides, array, by_channel, one_or_pair, pair, whole
+from spikesam.backends.network.neurons import GAIN_LIMIT, LARGEST_SHIFT
+from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 Shape = tuple[int, int, int]
 Pooling = Literal["average", "max"]

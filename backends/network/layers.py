@@ -9,13 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-from recordings.layers import check_name
-from recordings.text import LONGEST_NAME, brief, printable
-
-from . import neurons
-from .checks import NetworkError, Sides, array, by_channel, real
-from .inputs import (
+from spikesam.backends.network import neurons
+from spikesam.backends.network.checks import NetworkError, Sides, array, by_channel, real
+from spikesam.backends.network.inputs import (
     GEOMETRY,
     Input,
     Pooling,
@@ -26,7 +22,10 @@ from .inputs import (
     sources_from_graph,
     sources_to_graph,
 )
-from .neurons import THETA, Neuron, ReLU, SpikingNeuron
+from spikesam.backends.network.neurons import THETA, Neuron, ReLU, SpikingNeuron
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.layers import check_name
+from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1
 

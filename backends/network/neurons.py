@@ -11,9 +11,8 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.text import brief
-
-from .checks import NetworkError, by_channel, constant, whole, yes_or_no
+from spikesam.backends.network.checks import NetworkError, by_channel, constant, whole, yes_or_no
+from spikesam.recordings.text import brief
 
 THETA = 1 << 12  # the threshold in fixed point, where a neuron has no other
 MEMBRANE_LIMIT = (1 << 23) - 1  # v saturates here in fixed point
@@ -103,7 +102,7 @@ class LIF:
 
 @dataclass(frozen=True, eq=False)
 class FixedLIF:
-    """:class:`LIF` in integers; made by :func:`backends.network.quantise.quantise`.
+    """:class:`LIF` in integers; made by :func:`spikesam.backends.network.quantise.quantise`.
 
         i[t] = rz(i[t-1]·(4096 - synaptic_decay), 12) + rz(a[t]·gain[t-1], shift) + bias[t-1]
         v[t] = sat24( rz(v[t-1]·(4096 - decay), 12) + i[t] - reset_by·s[t-1] )

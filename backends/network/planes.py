@@ -24,12 +24,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from recordings.arguments import checked_arguments
-
-from .checks import NetworkError, array
-from .inputs import Input
-from .layers import Layer
-from .neurons import LIF
+from spikesam.backends.network.checks import NetworkError, array
+from spikesam.backends.network.inputs import Input
+from spikesam.backends.network.layers import Layer
+from spikesam.backends.network.neurons import LIF
+from spikesam.recordings.arguments import checked_arguments
 
 
 def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ...]:

@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import NetworkError
-from .graph import DEFAULT_RANGE, Network
-from .inputs import Input
-from .layers import PIXEL_LIMIT, Layer, Readout
-from .neurons import BIAS_LIMIT, GAIN_LIMIT, LARGEST_SHIFT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF
+from spikesam.backends.network.checks import NetworkError
+from spikesam.backends.network.graph import DEFAULT_RANGE, Network
+from spikesam.backends.network.inputs import Input
+from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
+from spikesam.backends.network.neurons import (
+    BIAS_LIMIT,
+    GAIN_LIMIT,
+    LARGEST_SHIFT,
+    LIF,
+    MEMBRANE_LIMIT,
+    THETA,
+    FixedLIF,
+)
 
 THETAS = tuple(THETA >> lower for lower in range(5))  # thresholds to choose from, the usual one first
 

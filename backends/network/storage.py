@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from recordings.disk import write_file
-from recordings.errors import InputError
-from recordings.files import open_file
-from recordings.parsing import parse_json
-from recordings.text import LONGEST_NAME, printable
-
-from .checks import NetworkError
-from .compact import pack, unpack
-from .graph import Network
+from spikesam.backends.network.checks import NetworkError
+from spikesam.backends.network.compact import pack, unpack
+from spikesam.backends.network.graph import Network
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import open_file
+from spikesam.recordings.parsing import parse_json
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 FORMAT = "spikesam-network"
 PACKED = "packed"  # the entry of the metadata that says that weights are stored as int8 and numbers as float32

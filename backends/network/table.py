@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .inputs import Input, Shape, Source
+from spikesam.backends.network.inputs import Input, Shape, Source
 
 if TYPE_CHECKING:
-    from .graph import Network
+    from spikesam.backends.network.graph import Network
 
 
 def table_of(network: Network) -> str:

@@ -6,12 +6,11 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from recordings.text import LONGEST_NAME, printable
-
-from .checks import NetworkError
-from .inputs import Input, Shape, Source
-from .layers import Layer
-from .table import by_sides
+from spikesam.backends.network.checks import NetworkError
+from spikesam.backends.network.inputs import Input, Shape, Source
+from spikesam.backends.network.layers import Layer
+from spikesam.backends.network.table import by_sides
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 
 def with_plain_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:

@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from backends.base import BackendError, InputBatch
-from backends.input_currents import by_input, drive
-from backends.network import Network, Readout, Shape
-from backends.readout import integrate, rounded, summed_bias
-from recordings.raster.batch import RasterBatch
-
-from .history import History
-from .neurons import TorchNeurons, make_neurons
-from .synapses import Workspace, exact_sums, make_synapses
+from spikesam.backends.base import BackendError, InputBatch
+from spikesam.backends.input_currents import by_input, drive
+from spikesam.backends.network import Network, Readout, Shape
+from spikesam.backends.readout import integrate, rounded, summed_bias
+from spikesam.backends.torch.history import History
+from spikesam.backends.torch.neurons import TorchNeurons, make_neurons
+from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses
+from spikesam.recordings.raster.batch import RasterBatch
 
 CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # a chunk's inputs and currents in its largest layer: on CPUs, half a cache
 CHUNK_STEPS = 8  # of a chunk, at least: rather fewer samples, whose membranes then stay in that cache
@@ -65,7 +64,7 @@ class TorchBackend:
         """Do nothing: :meth:`run` prepares all it needs."""
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
-        """Simulate samples; see :class:`backends.base.Backend`."""
+        """Simulate samples; see :class:`spikesam.backends.base.Backend`."""
         network.check_spiking(self.name)
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
@@ -177,7 +176,7 @@ class _Simulation:
 
 
 class _DeviceIntegrator:
-    """:class:`backends.readout.ReadoutIntegrator` for several samples on a device; nothing happens at step 0.
+    """:class:`spikesam.backends.readout.ReadoutIntegrator` for several samples on a device; nothing happens at step 0.
 
     `spikes` are (B, P, C), those of the last layer at rest.
     """
@@ -207,7 +206,7 @@ class _DeviceIntegrator:
 
 
 def pack_bits(spikes: Tensor) -> Tensor:
-    """Pack spikes on the device, from maps that are channels last, to what :func:`recordings.raster.batch.pack` gives.
+    """Pack spikes on the device, from maps that are channels last, to what `pack` gives.
 
     Parameters
     ----------

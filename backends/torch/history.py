@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backends.network import Input, Network
-
-from .synapses import Workspace
+from spikesam.backends.network import Input, Network
+from spikesam.backends.torch.synapses import Workspace
 
 
 class History:

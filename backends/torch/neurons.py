@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Input, SpikingNeuron
+from spikesam.backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Input, SpikingNeuron
 
 
 class TorchNeurons(ABC):

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backends.network import Input, Layer, Shape, pair
+from spikesam.backends.network import Input, Layer, Shape, pair
 
 
 class Workspace:

@@ -10,11 +10,11 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
-from pipeline.cli.main import COMMANDS
-from recordings.child import python
+from spikesam.pipeline.cli.main import COMMANDS
+from spikesam.recordings.child import python
 
 COLUMNS = "80"
-AS_INSTALLED = "sys.argv[0] = 'spikesam'; from pipeline.cli.main import main; main()"
+AS_INSTALLED = "sys.argv[0] = 'spikesam'; from spikesam.pipeline.cli.main import main; main()"
 
 
 @cache

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paper.common.images import ImageSet
+from paper.common.setup import Setup
 from paper.common.widen import widen
-from pipeline.images.samples import batches
-from pipeline.maps.methods.grad_cam import grad_cam
-from pipeline.networks.differentiable import DifferentiableNetwork, predictions
-
-from .images import ImageSet
-from .setup import Setup
+from spikesam.pipeline.images.samples import batches
+from spikesam.pipeline.maps.methods.grad_cam import grad_cam
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
 
 
 def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:

@@ -9,14 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
-from backends.torch.backend import TorchBackend
 from paper.common.attacks import fgsm, pgd, random_signs
-from pipeline.networks.differentiable import DifferentiableNetwork
-from recordings.errors import InputError
-
-from .images import ImageSet
-from .setup import Setup
+from paper.common.images import ImageSet
+from paper.common.setup import Setup
+from spikesam.backends.network import Network
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.recordings.errors import InputError
 
 Through = Literal["ann", "snn", "ann-iterated", "snn-iterated", "noise"]
 ABOUT: dict[Through, str] = {

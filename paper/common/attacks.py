@@ -34,10 +34,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.images.preprocessing import Preprocessing
-from pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
-from pipeline.networks.to_torch import encode_straight_through
-from recordings.errors import InputError
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
+from spikesam.pipeline.networks.to_torch import encode_straight_through
+from spikesam.recordings.errors import InputError
 
 Images = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]
@@ -61,7 +61,7 @@ def fgsm(
     images : (B, 3, H, W) float32, preprocessed, as is what comes back
     labels : (B,) int — true classes, -1 where unknown
     epsilon : in 0 … 1, the range of a pixel; 0 gives the images bit for bit
-    seed, indices : of the Poisson spikes, one index per image, see :mod:`pipeline.images.encoding`
+    seed, indices : of the Poisson spikes, one index per image, see :mod:`spikesam.pipeline.images.encoding`
     """
     _check(epsilon)
     if epsilon == 0:

@@ -13,18 +13,17 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
-from pipeline.maps.input_method import InputMethod
-from pipeline.maps.method import methods
-from pipeline.maps.relevance import Rule, relevance
-from pipeline.measures.localisation import centred_gaussian
-from pipeline.networks.differentiable import DifferentiableNetwork
-from recordings.raster.reader import RasterReader
-
-from .ann import reference_maps
-from .heatmaps import count_maps, sam_maps, snn_grad_cams
-from .images import ImageSet
-from .setup import Setup
+from paper.common.ann import reference_maps
+from paper.common.heatmaps import count_maps, sam_maps, snn_grad_cams
+from paper.common.images import ImageSet
+from paper.common.setup import Setup
+from spikesam.backends.network import Network
+from spikesam.pipeline.maps.input_method import InputMethod
+from spikesam.pipeline.maps.method import methods
+from spikesam.pipeline.maps.relevance import Rule, relevance
+from spikesam.pipeline.measures.localisation import centred_gaussian
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.recordings.raster.reader import RasterReader
 
 SAM, COUNT, SNN_GRAD_CAM, ANN_GRAD_CAM = "SAM", "spike count", "SNN Grad-CAM", "Grad-CAM of the ANN"
 GAUSSIAN, BRIGHTNESS = "centred Gaussian", "brightness"

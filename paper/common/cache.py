@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from recordings.disk import replacing, write_file
-from recordings.parsing import parse_json
+from spikesam.recordings.disk import replacing, write_file
+from spikesam.recordings.parsing import parse_json
 
 MANIFEST = "stage.json"
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from paper.measures.inference import bootstrap_over_networks, holm, p_value
 from paper.measures.tables import by_training, difference, rows, values
-from pipeline.measures.statistics import Estimate
+from spikesam.pipeline.measures.statistics import Estimate
 
 LEVEL = 0.05  # of wrongly claimed differences
 

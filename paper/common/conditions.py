@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import ImageSet
-from .pasting import paste, with_decoys
-from .scenes import Scenes, mosaics
-from .setup import Setup
+from paper.common.images import ImageSet
+from paper.common.pasting import paste, with_decoys
+from paper.common.scenes import Scenes, mosaics
+from paper.common.setup import Setup
 
 AS_IS, TEXTURE = "as is", "pasted on texture"
 PREDICTED, ALL_OBJECTS = "four images: predicted", "four images: any"

@@ -9,18 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.available import make_backend
-from backends.base import Backend
-from backends.network import Network
+from paper.common.baselines import ATTRIBUTIONS, RULES, SAM, Heatmap, Heatmaps, maps_to_compare
+from paper.common.images import ImageSet
+from paper.common.setup import Setup
 from paper.measures.deletion import faithfulness, random_orders, spike_deletion
-from pipeline.images.encoding import encode
-from pipeline.maps.answers import BATCH, answers_of
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
-
-from .baselines import ATTRIBUTIONS, RULES, SAM, Heatmap, Heatmaps, maps_to_compare
-from .images import ImageSet
-from .setup import Setup
+from spikesam.backends.available import make_backend
+from spikesam.backends.base import Backend
+from spikesam.backends.network import Network
+from spikesam.pipeline.images.encoding import encode
+from spikesam.pipeline.maps.answers import BATCH, answers_of
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 
 RANDOM = "random order"
 ORDERS = 3  # random orders of each image

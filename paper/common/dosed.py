@@ -21,20 +21,19 @@ from typing import Any, Literal
 import lightning
 import torch
 
-from backends.network import Network
-from pipeline.config import Config, TrainingSection
-from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from pipeline.networks.train.epochs import finished_epochs
-from pipeline.networks.train.export import export_network
-from pipeline.networks.train.fit import build_model, train_checkpoint
-from pipeline.networks.train.images import steps_per_epoch
-from pipeline.networks.train.inputs import training_inputs
-from pipeline.networks.train.module import STEP_MILESTONES
-from pipeline.networks.train.start import start_from
-from recordings.errors import InputError
-
-from .networks import described_data
-from .setup import Setup
+from paper.common.networks import described_data
+from paper.common.setup import Setup
+from spikesam.backends.network import Network
+from spikesam.pipeline.config import Config, TrainingSection
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.train.epochs import finished_epochs
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.networks.train.fit import build_model, train_checkpoint
+from spikesam.pipeline.networks.train.images import steps_per_epoch
+from spikesam.pipeline.networks.train.inputs import training_inputs
+from spikesam.pipeline.networks.train.module import STEP_MILESTONES
+from spikesam.pipeline.networks.train.start import start_from
+from spikesam.recordings.errors import InputError
 
 Gradients = Literal["none", "zero"]  # of what no answer hears of, as the optimizer gets them
 PAPER = TrainingSection(

@@ -10,18 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.common.ann import reference_maps
+from paper.common.claims import with_interval
+from paper.common.heatmaps import Maps
+from paper.common.objects import score_maps
+from paper.common.setup import Setup
+from paper.common.sweep import swept
 from paper.measures.localisation_error import lowest_errors
 from paper.measures.maps import AUTHORS_FLOOR
 from paper.measures.tables import summary_of_shares, values
-from pipeline.maps.sam import Variant
-from pipeline.measures.statistics import mean_with_interval
-
-from .ann import reference_maps
-from .claims import with_interval
-from .heatmaps import Maps
-from .objects import score_maps
-from .setup import Setup
-from .sweep import swept
+from spikesam.pipeline.maps.sam import Variant
+from spikesam.pipeline.measures.statistics import mean_with_interval
 
 EQUATIONS, SCRIPT, COUNT = "equations", "authors' script", "spike count"
 KERNELS: Mapping[str, Variant] = {EQUATIONS: "paper", SCRIPT: "authors-code"}

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.datasets.saccade_digits import DURATION_US, NAME, SaccadeDigits
-from pipeline.images.events.binning import EventBinning
-from pipeline.images.samples import Samples, choose
-from pipeline.networks.checkpoint import Checkpoint
+from spikesam.pipeline.images.datasets.saccade_digits import DURATION_US, NAME, SaccadeDigits
+from spikesam.pipeline.images.events.binning import EventBinning
+from spikesam.pipeline.images.samples import Samples, choose
+from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
+from paper.common.images import ImageSet
+from paper.common.setup import Setup
 from paper.measures.over_time import spike_rate
-from pipeline.drawing.grid import Cell, Row
-from pipeline.drawing.padding import lit_border
-from pipeline.maps.sam import spike_activation_maps, spike_count_map
-from recordings.raster.reader import RasterReader
-
-from .images import ImageSet
-from .setup import Setup
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.grid import Cell, Row
+from spikesam.pipeline.drawing.padding import lit_border
+from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
+from spikesam.recordings.raster.reader import RasterReader
 
 Maps = NDArray[np.float32]
 
@@ -108,9 +107,9 @@ def snn_grad_cams(
     Gradients need real numbers: these are the maps of the float32 network, driven by the spikes that `raster`, in fixed
     point, was driven by. The network is the surrogate-trained one and the seed the settings', if none is given.
     """
-    from backends.torch.backend import TorchBackend
-    from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.backends.torch.backend import TorchBackend
+    from spikesam.pipeline.maps.methods.snn_grad_cam import snn_grad_cam
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
     network, settings = network or setup.networks.surrogate.network, setup.settings
     seed = settings.seed if seed is None else seed

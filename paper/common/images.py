@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch
-from backends.network import Network
-from pipeline.images.encoding import encode
-from pipeline.images.preprocessing import Preprocessing
-from pipeline.images.samples import Samples, batches
-from pipeline.images.sources import SampleSource
-from recordings.schema import SampleTable
+from spikesam.backends.base import InputBatch
+from spikesam.backends.network import Network
+from spikesam.pipeline.images.encoding import encode
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.images.samples import Samples, batches
+from spikesam.pipeline.images.sources import SampleSource
+from spikesam.recordings.schema import SampleTable
 
 
 class Identified(SampleSource, Protocol):
@@ -71,7 +71,7 @@ class ImageSet:
         return digest.hexdigest()
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """What `network` gets for the chosen images, in batches; see :func:`pipeline.images.encoding.encode`."""
+        """What `network` gets for the chosen images, in batches; see `encode`."""
         for batch in batches(chosen, batch_size):
             yield encode(network, self.pixels[batch], seed, self.indices[batch])
 

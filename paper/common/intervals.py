@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.drawing.canvas import MARGIN, PALETTE, drawing, grid_lines, text_width
-from pipeline.drawing.curves import reach
+from spikesam.pipeline.drawing.canvas import MARGIN, PALETTE, drawing, grid_lines, text_width
+from spikesam.pipeline.drawing.curves import reach
 
 WIDTH, LINE, TOP, GAP, BETWEEN = 1.75, 0.19, 1.3, 0.18, 0.6  # inches
 APART = 0.22  # between series in one line

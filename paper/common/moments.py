@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backends.network import LIF, Layer, Network
-from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.firing import fire
-from pipeline.networks.train.spiking_network import BNTT_EPSILON
-from recordings.errors import InputError
+from spikesam.backends.network import LIF, Layer, Network
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.firing import fire
+from spikesam.pipeline.networks.train.spiking_network import BNTT_EPSILON
+from spikesam.recordings.errors import InputError
 
 Floats = NDArray[np.float64]
 

@@ -9,15 +9,21 @@ from typing import Any
 
 from rich.console import Console
 
-from backends.network import Network
-from pipeline.config import Config, ConversionRule, ConversionSection, DataSection, NetworkSection, TrainingSection
-from pipeline.images.datasets import open_dataset
-from pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
-from recordings.errors import InputError
-from recordings.progress import progress_bar
-
-from .cache import Cache
-from .settings import PaperConfig
+from paper.common.cache import Cache
+from paper.common.settings import PaperConfig
+from spikesam.backends.network import Network
+from spikesam.pipeline.config import (
+    Config,
+    ConversionRule,
+    ConversionSection,
+    DataSection,
+    NetworkSection,
+    TrainingSection,
+)
+from spikesam.pipeline.images.datasets import open_dataset
+from spikesam.pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.progress import progress_bar
 
 
 class Networks:
@@ -61,7 +67,7 @@ class Networks:
 
     def converted_as(self, settings: ConversionSection) -> Checkpoint:
         """The ANN twin converted to spikes, as these settings say."""
-        from pipeline.networks.convert.algorithm import convert_checkpoint
+        from spikesam.pipeline.networks.convert.algorithm import convert_checkpoint
 
         ann, config = self.ann, self.config.model_copy(update={"conversion": settings})
         described = settings.model_dump(mode="json", exclude={"ann"})
@@ -116,8 +122,8 @@ class Networks:
 
     def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
         """A network trained as described."""
-        from pipeline.networks.train.epochs import finished_epochs
-        from pipeline.networks.train.fit import train_checkpoint
+        from spikesam.pipeline.networks.train.epochs import finished_epochs
+        from spikesam.pipeline.networks.train.fit import train_checkpoint
 
         config = Config(data=self.config.data, network=network, training=training)
         inputs = {

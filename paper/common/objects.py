@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from paper.common.images import ImageSet
+from paper.common.scenes import Scenes
 from paper.measures.overlap import iou_at_area
 from paper.measures.tables import mean_of, measured
-from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
-from pipeline.measures.maps import Map, resize_map
-
-from .images import ImageSet
-from .scenes import Scenes
+from spikesam.pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
+from spikesam.pipeline.measures.maps import Map, resize_map
 
 SCORED = MEASURES | {"IoU at the object's area": iou_at_area}
 DRAWS = 5  # random maps of each image

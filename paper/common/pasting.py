@@ -11,9 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-
-from .images import ImageSet
+from paper.common.images import ImageSet
+from spikesam.recordings.errors import InputError
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -9,16 +9,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from backends.base import unpacked
-from backends.network import Network
+from paper.common.heatmaps import convolutions
 from paper.common.moments import current_moments, learnt_scales
+from paper.common.setup import Setup
 from paper.measures.over_time import activity, spike_rate
 from paper.measures.tables import measured, measured_over_steps, summary, summary_of_shares
-from pipeline.networks.convert.latency import answers_over_time
-from recordings.raster.reader import RasterReader
-
-from .heatmaps import convolutions
-from .setup import Setup
+from spikesam.backends.base import unpacked
+from spikesam.backends.network import Network
+from spikesam.pipeline.networks.convert.latency import answers_over_time
+from spikesam.recordings.raster.reader import RasterReader
 
 CALIBRATION = 32  # images that the spread of currents is measured on
 GAIN, RATE, RIGHT, SPIKES = "gain of BNTT", "spike rate", "accuracy", "spikes of one image"

@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from recordings.disk import write_file
-
-from .claims import Claim
+from paper.common.claims import Claim
+from spikesam.recordings.disk import write_file
 
 LONGEST_NOTE = 10_000  # characters
 VALUES = ".values.csv.xz"

@@ -16,22 +16,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
-from backends.available import make_backend
-from backends.base import Backend
-from backends.network import Network
+from paper.common.baselines import SAM
+from paper.common.deletion_curves import BY_PLACES, BY_SPIKES, DELETION, INSERTION, RANDOM, pixel_score, upper_network
+from paper.common.images import ImageSet
+from paper.common.rival_maps import Absence, stabilised, temporal_spike_attribution
+from paper.common.setup import Setup
 from paper.measures.deletion import faithfulness, spike_deletion
-from pipeline.maps.answers import Answer, answers_of
-from pipeline.maps.methods.rise import rise
-from pipeline.maps.relevance import Rule, Spikes, relevance, variance_relevance
-from pipeline.maps.sam import spike_activation_sum
-from recordings.raster.batch import pack
-from recordings.raster.reader import RasterReader
-
-from .baselines import SAM
-from .deletion_curves import BY_PLACES, BY_SPIKES, DELETION, INSERTION, RANDOM, pixel_score, upper_network
-from .images import ImageSet
-from .rival_maps import Absence, stabilised, temporal_spike_attribution
-from .setup import Setup
+from spikesam.backends.available import make_backend
+from spikesam.backends.base import Backend
+from spikesam.backends.network import Network
+from spikesam.pipeline.maps.answers import Answer, answers_of
+from spikesam.pipeline.maps.methods.rise import rise
+from spikesam.pipeline.maps.relevance import Rule, Spikes, relevance, variance_relevance
+from spikesam.pipeline.maps.sam import spike_activation_sum
+from spikesam.recordings.raster.batch import pack
+from spikesam.recordings.raster.reader import RasterReader
 
 PARTS = 8  # of places or pixels; a curve has one point more
 TOGETHER = 10  # samples of one entry of the cache

@@ -11,7 +11,7 @@ Its authors' networks pass a path at one step; here a layer takes a step, so the
 step's. Gains of BNTT are part of the weights.
 
 ε-LRP of a network unrolled in time divides the relevance of every membrane, also where no spike was, and adds ε to the
-divisor. In place of the signed rule of :mod:`pipeline.maps.relevance`, where (1 - s) stands for reset to zero:
+divisor. In place of the signed rule of :mod:`spikesam.pipeline.maps.relevance`, where (1 - s) stands for reset to zero:
 
     c[t] = (R[t] + λ v[t] c[t+1]) / (v[t] + ε θ sign(v[t]))
 
@@ -28,9 +28,9 @@ from typing import Literal
 
 import numpy as np
 
-from backends.network import Network, NetworkError
-from pipeline.maps.correlation import Floats, spread, unpooled
-from pipeline.maps.relevance import RelevanceLayer, Spikes, by_channel
+from spikesam.backends.network import Network, NetworkError
+from spikesam.pipeline.maps.correlation import Floats, spread, unpooled
+from spikesam.pipeline.maps.relevance import RelevanceLayer, Spikes, by_channel
 
 Absence = Literal["spikes", "absent"]
 
@@ -90,7 +90,7 @@ def _recent(fired: Spikes, leak: float, absence: Absence) -> Floats:
 
 
 def stabilised(epsilon: float) -> type[RelevanceLayer]:
-    """ε-LRP as a rule of :func:`pipeline.maps.relevance.relevance`.
+    """ε-LRP as a rule of :func:`spikesam.pipeline.maps.relevance.relevance`.
 
     Parameters
     ----------

@@ -10,16 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
+from paper.common.ann import ann_predictions
+from paper.common.attacked import ABOUT, attacked
+from paper.common.claims import Claim, compared
+from paper.common.images import ImageSet
+from paper.common.setup import Setup
 from paper.measures.tables import measured, minus, rows, summary, summary_of_shares
-from pipeline.drawing.curves import draw_curves
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
-
-from .ann import ann_predictions
-from .attacked import ABOUT, attacked
-from .claims import Claim, compared
-from .images import ImageSet
-from .setup import Setup
+from spikesam.pipeline.drawing.curves import draw_curves
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 
 OWN = {"ANN": ABOUT["ann"], "SNN": ABOUT["snn"]}  # each network's own attack
 ITERATED = {"ANN": ABOUT["ann-iterated"], "SNN": ABOUT["snn-iterated"]}

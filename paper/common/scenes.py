@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.datasets.cluttered_digits import ClutteredDigits
-from pipeline.networks.checkpoint import Checkpoint
-from recordings.errors import InputError
-
-from .images import ImageSet
-from .pasting import Mask, placed, random_of
+from paper.common.images import ImageSet
+from paper.common.pasting import Mask, placed, random_of
+from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
+from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.recordings.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

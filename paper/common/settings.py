@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.config import CONFIGS, Config, ConversionRule, NetworkSection, Section, TrainingSection, Unit
-from pipeline.config.fields import Device, Seed
-from pipeline.config.toml import read_toml, validated
-from recordings.errors import InputError
+from spikesam.pipeline.config import CONFIGS, Config, ConversionRule, NetworkSection, Section, TrainingSection, Unit
+from spikesam.pipeline.config.fields import Device, Seed
+from spikesam.pipeline.config.toml import read_toml, validated
+from spikesam.recordings.errors import InputError
 
 DEFAULT = CONFIGS / "paper" / "digits.toml"
 

@@ -7,21 +7,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backends.available import make_backend
-from backends.network import Network
-from pipeline.engine.simulate import simulate
-from pipeline.images.samples import choose_samples
-from pipeline.maps.layers import spatial_layers
-from pipeline.networks.precisions import in_precision
-from recordings.progress import Tracker
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import SCHEMA_VERSION
-from recordings.text import told_apart
-
-from .cache import Cache
-from .images import Identified, ImageSet, prepare
-from .networks import Networks
-from .settings import PaperConfig
+from paper.common.cache import Cache
+from paper.common.images import Identified, ImageSet, prepare
+from paper.common.networks import Networks
+from paper.common.settings import PaperConfig
+from spikesam.backends.available import make_backend
+from spikesam.backends.network import Network
+from spikesam.pipeline.engine.simulate import simulate
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.networks.precisions import in_precision
+from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import SCHEMA_VERSION
+from spikesam.recordings.text import told_apart
 
 
 class Setup:

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from paper.common.ann import reference_maps
+from paper.common.attacked import ABOUT, attacked
+from paper.common.claims import Claim, compared
+from paper.common.heatmaps import Maps, convolutions, sam_maps
+from paper.common.setup import Setup
 from paper.measures.shift import heatmap_shift, mass_shift
 from paper.measures.tables import measured, rows
-from pipeline.drawing.curves import draw_curves
-from recordings.raster.reader import RasterReader
-
-from .ann import reference_maps
-from .attacked import ABOUT, attacked
-from .claims import Claim, compared
-from .heatmaps import Maps, convolutions, sam_maps
-from .setup import Setup
+from spikesam.pipeline.drawing.curves import draw_curves
+from spikesam.recordings.raster.reader import RasterReader
 
 SHIFT, SHARE_OF_SUM = "heatmap shift", "mass shift, summed over steps"
 MEASURES: Mapping[str, Callable[[Maps, Maps], float]] = {

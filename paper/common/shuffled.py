@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.maps.sam import spike_activation_maps, spike_count_map
+from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
 
 Maps = NDArray[np.float32]
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from paper.common.claims import Claim, compared
+from paper.common.heatmaps import Maps, count_maps, sam_maps, snn_grad_cams
+from paper.common.setup import Setup
 from paper.measures.tables import rows
-from recordings.raster.reader import RasterReader
-
-from .claims import Claim, compared
-from .heatmaps import Maps, count_maps, sam_maps, snn_grad_cams
-from .setup import Setup
+from spikesam.recordings.raster.reader import RasterReader
 
 MAPS = ("SAM", "spike count", "SNN Grad-CAM")
 Measure = Callable[[Maps], float]

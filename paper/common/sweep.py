@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.maps.sam import Variant, spike_activation_maps
-from recordings.parallel import cores, in_order
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
-
-from .setup import Setup
+from paper.common.setup import Setup
+from spikesam.pipeline.maps.sam import Variant, spike_activation_maps
+from spikesam.recordings.parallel import cores, in_order
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
 
 Maps = NDArray[np.float32]
 WORKERS = min(4, cores())

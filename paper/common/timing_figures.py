@@ -5,16 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from backends.network import Network
-from paper.measures.tables import rows
-from pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.drawing.grid import Cell, Row, draw_maps
-from recordings.raster.reader import RasterReader
-
-from .intervals import draw_intervals
-from .setup import Setup
-from .timing_measures import (
+from paper.common.intervals import draw_intervals
+from paper.common.setup import Setup
+from paper.common.timing_measures import (
     COUNT,
     EARLIER,
     MOMENTS,
@@ -28,7 +21,13 @@ from .timing_measures import (
     maps_of,
     relevances,
 )
-from .timing_tasks import BINS, TimedSpikes
+from paper.common.timing_tasks import BINS, TimedSpikes
+from paper.measures.tables import rows
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
+from spikesam.recordings.raster.reader import RasterReader
 
 SHOWN, WIDE, HIGH, GAP = 4, 1.9, 2.0, 0.45  # classes in a picture of a task; inches
 ABOUT = {

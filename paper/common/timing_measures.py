@@ -23,18 +23,17 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 from scipy.special import softmax
 
-from backends.network import Network
+from paper.common.deletion_curves import upper_network
+from paper.common.setup import Setup
+from paper.common.shuffled import all_times_shuffled, earlier_times_shuffled
+from paper.common.timing_tasks import TimedSpikes
+from paper.common.two_objects import energy_on, shares
 from paper.measures.deletion import pixel_order
-from pipeline.maps.answers import Answer
-from pipeline.maps.relevance import relevance
-from pipeline.maps.sam import spike_activation_maps, spike_count_map
-from recordings.raster.reader import RasterReader
-
-from .deletion_curves import upper_network
-from .setup import Setup
-from .shuffled import all_times_shuffled, earlier_times_shuffled
-from .timing_tasks import TimedSpikes
-from .two_objects import energy_on, shares
+from spikesam.backends.network import Network
+from spikesam.pipeline.maps.answers import Answer
+from spikesam.pipeline.maps.relevance import relevance
+from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
+from spikesam.recordings.raster.reader import RasterReader
 
 SAM, COUNT, RELEVANCE, RANDOM = "SAM", "spike count", "relevance", "random order"
 SHUFFLED, EARLIER = "SAM, times shuffled", "SAM, earlier times shuffled"
@@ -199,7 +198,7 @@ def float_answers(network: Network) -> Answer:
     """A function of input spikes, (T, B, C, H, W) bool: logits (B, classes), in float32 and all at once."""
     import torch
 
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
     model = DifferentiableNetwork(network)
 

@@ -15,17 +15,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backends.network import Network
-from backends.network.storage import read_network, write_network
-from pipeline.config import NetworkSection, TrainingSection
-from pipeline.networks.layer_list import plan_layers
-from pipeline.networks.train.export import export_network
-from pipeline.networks.train.spiking_network import SpikingNetwork
-from recordings.errors import InputError
-from recordings.progress import Advance
-
-from .setup import Setup
-from .timing_tasks import BINS, QUESTION, SIDE, TimedSpikes, samples_of
+from paper.common.setup import Setup
+from paper.common.timing_tasks import BINS, QUESTION, SIDE, TimedSpikes, samples_of
+from spikesam.backends.network import Network
+from spikesam.backends.network.storage import read_network, write_network
+from spikesam.pipeline.config import NetworkSection, TrainingSection
+from spikesam.pipeline.networks.layer_list import plan_layers
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.progress import Advance
 
 WARM_UP = 0.2  # share of the steps in which the one-cycle schedule's rate rises
 

@@ -26,10 +26,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.datasets.handwriting import handwriting
-from pipeline.images.sources import InputSteps
-from recordings.errors import InputError
-from recordings.schema import SampleTable
+from spikesam.pipeline.images.datasets.handwriting import handwriting
+from spikesam.pipeline.images.sources import InputSteps
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.schema import SampleTable
 
 SIDE = 12  # places in a row and in a column
 BINS = 18  # steps in which the input fires

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.measures.maps import resize_map
-from recordings.raster.reader import RasterReader
-
-from .heatmaps import count_maps, sam_maps
-from .scenes import Scenes
-from .setup import Setup
+from paper.common.heatmaps import count_maps, sam_maps
+from paper.common.scenes import Scenes
+from paper.common.setup import Setup
+from spikesam.pipeline.measures.maps import resize_map
+from spikesam.recordings.raster.reader import RasterReader
 
 SAM, COUNT = "SAM", "spike count"
 Floats = NDArray[np.float64]

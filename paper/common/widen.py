@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network, Sides, pair
-from recordings.errors import InputError
+from spikesam.backends.network import Network, Sides, pair
+from spikesam.recordings.errors import InputError
 
 
 def widen(network: Network, height: int, width: int) -> Network:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.measures.maps import TIE, Map, checked
-from recordings.errors import InputError
-
-from .maps import checked_pair, is_flat
+from paper.measures.maps import checked_pair, is_flat
+from spikesam.pipeline.measures.maps import TIE, Map, checked
+from spikesam.recordings.errors import InputError
 
 
 def pearson(first: ArrayLike, second: ArrayLike) -> float:

@@ -26,10 +26,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 
-from pipeline.measures.maps import TIE, checked, resize_map
-from recordings.errors import InputError
-
-from .maps import average_map
+from paper.measures.maps import average_map
+from spikesam.pipeline.measures.maps import TIE, checked, resize_map
+from spikesam.recordings.errors import InputError
 
 Floats = NDArray[np.float64]
 Logits = NDArray[np.floating[Any]]

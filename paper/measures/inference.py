@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.measures.statistics import RESAMPLES, Estimate, Z, bootstrap_means, checked_values
-from recordings.errors import InputError
+from spikesam.pipeline.measures.statistics import RESAMPLES, Estimate, Z, bootstrap_means, checked_values
+from spikesam.recordings.errors import InputError
 
 
 def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
-    """The mean of (n,) values, see :func:`pipeline.measures.statistics.bootstrap_means`."""
+    """The mean of (n,) values, see :func:`spikesam.pipeline.measures.statistics.bootstrap_means`."""
     return bootstrap_means([values], seed)[0]
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.measures.maps import checked, resize_map
-from recordings.errors import InputError
-
-from .maps import is_flat, min_max
+from paper.measures.maps import is_flat, min_max
+from spikesam.pipeline.measures.maps import checked, resize_map
+from spikesam.recordings.errors import InputError
 
 EPSILON = 1e-3
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.measures.maps import TIE, Map, checked, resize_map
-from recordings.errors import InputError
+from spikesam.pipeline.measures.maps import TIE, Map, checked, resize_map
+from spikesam.recordings.errors import InputError
 
 AUTHORS_FLOOR = 1e-3
 

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-
-from .maps import is_flat
+from paper.measures.maps import is_flat
+from spikesam.recordings.errors import InputError
 
 PARTS = ("early", "middle", "late")
 CONSECUTIVE, ANY_TWO, EIGHTHS = "consecutive steps", "any two steps", "the first and last eighth"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measures.maps import TIE, Map, Mask, checked
+from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked
 
 
 def iou_at_area(maps: Map, mask: Mask) -> NDArray[np.float64]:

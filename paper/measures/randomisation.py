@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
-from recordings.errors import InputError
+from spikesam.backends.network import Network
+from spikesam.recordings.errors import InputError
 
 
 def randomise_from_top(network: Network, seed: int) -> Iterator[tuple[str, Network]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .maps import checked_pair, is_flat, min_max
+from paper.measures.maps import checked_pair, is_flat, min_max
 
 
 def heatmap_shift(clean: ArrayLike, attacked: ArrayLike) -> float:

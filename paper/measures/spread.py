@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.measures.maps import checked
-
-from .maps import min_max
+from paper.measures.maps import min_max
+from spikesam.pipeline.measures.maps import checked
 
 
 def heatmap_variance(maps: ArrayLike) -> float:

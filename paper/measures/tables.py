@@ -2,7 +2,7 @@
 
 A measured table has a row per image and condition: the columns `image` and `value`, and between them columns that say
 what the value is of, such as network, layer, map and measure; what does not apply is "". A summary has a row per
-condition: its columns, then n, mean, low and high (:class:`pipeline.measures.statistics.Estimate`).
+condition: its columns, then n, mean, low and high (:class:`spikesam.pipeline.measures.statistics.Estimate`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.measures.statistics import Estimate, mean_with_interval
-from recordings.errors import InputError
-
-from .inference import bootstrap_mean, bootstrap_over_networks
+from paper.measures.inference import bootstrap_mean, bootstrap_over_networks
+from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
+from spikesam.recordings.errors import InputError
 
 
 def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names: Any) -> pd.DataFrame:

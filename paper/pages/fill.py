@@ -16,13 +16,12 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-from recordings.disk import write_file
-from recordings.errors import InputError
-from recordings.text import printable
-
-from ..common.result import LONGEST_NOTE
-from . import words
-from .folder import Folder
+from paper.common.result import LONGEST_NOTE
+from paper.pages import words
+from paper.pages.folder import Folder
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.text import printable
 
 TEMPLATES, RESULTS = "_filled", "results"
 

@@ -11,11 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config.toml import read_toml
-from recordings.errors import InputError
-
-from ..common.result import VALUES
-from ..experiments import EXPERIMENTS
+from paper.common.result import VALUES
+from paper.experiments import EXPERIMENTS
+from spikesam.pipeline.config.toml import read_toml
+from spikesam.recordings.errors import InputError
 
 CLAIMS, NOTES = ".claims", ".notes"
 NUMBERS = ("n", "mean", "low", "high", "p", "p_holm")

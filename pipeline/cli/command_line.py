@@ -23,10 +23,9 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from pipeline.config.mistakes import KeyPath, explanation, is_section, leaves, nearest
-from recordings.command_names import spelled
-from recordings.errors import InputError
-from recordings.text import LONGEST_NAME, printable
+from spikesam.pipeline.config.mistakes import KeyPath, explanation, is_section, leaves, nearest
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 ValueT = TypeVar("ValueT")
 CommandT = TypeVar("CommandT", bound=BaseModel)
@@ -43,7 +42,7 @@ def parse_command(model: type[CommandT], argv: Sequence[str] | None, *, prog: st
 
     Parameters
     ----------
-    prog : how the user types the command, such as "python -m pipeline.run"
+    prog : how the user types the command, such as "spikesam run"
     description : opens the help; best with two worked examples
 
     Raises
@@ -119,8 +118,8 @@ def _parse(
     sections = {name: field.default for name, field in model.model_fields.items() if is_section(field)}
     values = {name: section.model_dump() for name, section in (sections | dict(defaults)).items()}
     parser = _Parser(
-        spelled(prog),
-        description=spelled(description),
+        prog,
+        description=description,
         formatter_class=_Help,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,

@@ -10,10 +10,10 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from pipeline.cost.energy import Energy
-from pipeline.cost.words import in_joules, in_short
-from recordings.disk import readable
-from recordings.text import LONGEST_NAME, printable
+from spikesam.pipeline.cost.energy import Energy
+from spikesam.pipeline.cost.words import in_joules, in_short
+from spikesam.recordings.disk import readable
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 SHOWN_CLASSES = 8
 

@@ -9,19 +9,18 @@ import sys
 from codecs import lookup
 from collections.abc import Callable, Sequence
 
-from recordings.command_names import spelled
-from recordings.errors import InputError, finding
-from recordings.extras import missing
-from recordings.text import printable
+from spikesam.recordings.errors import InputError, finding
+from spikesam.recordings.extras import missing
+from spikesam.recordings.text import printable
 
 DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 70, 2, 130, 141  # 70: sysexits.h; 1 is diff's answer
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
 
 # How an argument is typed on the command line, where it is not simply --NAME.
 TYPED = {
-    "convert": "python -m pipeline.convert",
+    "convert": "spikesam convert",
     "keep-all": "--keep all",
-    "run-data": "python -m pipeline.run --data",
+    "run-data": "spikesam run --data",
     "download": "--download (in a configuration: data.download)",
     "data-set": "data (--data)",
     "network-file": "checkpoint (--checkpoint)",
@@ -83,12 +82,12 @@ def message(error: BaseException) -> str:
     """The line shown for `error`."""
     if isinstance(error, InputError):
         line = error.worded(lambda argument: TYPED.get(argument, f"--{argument.replace('_', '-')}"))
-        return f"error: {spelled(' '.join(line.split()))}"
+        return f"error: {' '.join(line.split())}"
     if lacks := missing(error):
         return f"error: {lacks}"
     if isinstance(error, OSError):
         return f"error: {finding(error)}"
-    text = printable(spelled(" ".join(str(error).split())))
+    text = printable(" ".join(str(error).split()))
     if isinstance(error, MemoryError):
         return f"error: not enough memory: {text}"
     return (

@@ -6,15 +6,15 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.options import figures_folder
-from pipeline.maps.explain import compute_maps, is_of, refuse_existing, target_of
-from pipeline.maps.method import method_of, offline_methods, refuse_foreign
-from pipeline.maps.steps import PICTURED
-from recordings.console import PlainConsole
-from recordings.disk import readable
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.progress import Tracker
+from spikesam.pipeline.cli.options import figures_folder
+from spikesam.pipeline.maps.explain import compute_maps, is_of, refuse_existing, target_of
+from spikesam.pipeline.maps.method import method_of, offline_methods, refuse_foreign
+from spikesam.pipeline.maps.steps import PICTURED
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import readable
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.progress import Tracker
 
 
 def explain_and_print(command: Any, source: str, own: Collection[str]) -> None:
@@ -22,7 +22,7 @@ def explain_and_print(command: Any, source: str, own: Collection[str]) -> None:
 
     Parameters
     ----------
-    command : its options, those of :class:`pipeline.explain.Common` among them, under the same names
+    command : its options, those of :class:`spikesam.pipeline.explain.Common` among them, under the same names
     source : what is explained
     own : names of the given options that belong to a method
     """
@@ -45,7 +45,9 @@ def explain_and_print(command: Any, source: str, own: Collection[str]) -> None:
             written = f"{readable(maps.size)}, {explainer.what}, layers {', '.join(maps)} ({maps.header.kept})"
             console.print(*explainer.notes, f"{out}  {written}", sep="\n")
             if command.figures is not None:
-                from pipeline.drawing.figures import save_figures  # here, because importing matplotlib takes a second
+                from spikesam.pipeline.drawing.figures import (
+                    save_figures,  # here, because importing matplotlib takes a second
+                )
 
                 about = method_of(maps.header, maps.where), explainer.subjects(maps.predictions[:PICTURED])
                 console.print(*map(str, save_figures(maps, *about, command.figures, explainer.raster)), sep="\n")

@@ -1,4 +1,4 @@
-"""The console script: ``spikesam run …`` is ``python -m pipeline.run …``, and so on."""
+"""The console script `spikesam`, which is also `python -m spikesam`: its first argument names a command."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from pipeline.config.mistakes import nearest
-from recordings.errors import InputError
-
-from .errors import exit_codes
-from .names import listing
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.names import listing
+from spikesam.pipeline.config.mistakes import nearest
+from spikesam.recordings.errors import InputError
 
 COMMANDS = {
-    "run": ("pipeline.run", "run a spiking network on images, record every spike, and explain them"),
-    "plan": ("pipeline.plan", "say what time, memory and disk a run will take, before it starts"),
-    "merge": ("pipeline.merge", "merge the parts of a run that several processes computed"),
-    "train": ("pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
-    "convert": ("pipeline.convert", "convert an ANN to a spiking network"),
-    "export": ("pipeline.export", "a checkpoint in float32 and fixed point, or a raster as NWB, Zarr or NIR"),
-    "explain": ("pipeline.explain", "map a raster file, or a network and images, by any method"),
-    "gradcam": ("pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
-    "energy": ("pipeline.energy", "count what a recording costs: operations and joules, by layer, class and pixel"),
-    "diff": ("pipeline.diff", "find the first spike that differs between two rasters, and why"),
-    "report": ("pipeline.report", "write a page to explore a run in, or two side by side"),
-    "validate": ("pipeline.validate", "check rasters and files of maps completely"),
+    "run": ("spikesam.pipeline.run", "run a spiking network on images, record every spike, and explain them"),
+    "plan": ("spikesam.pipeline.plan", "say what time, memory and disk a run will take, before it starts"),
+    "merge": ("spikesam.pipeline.merge", "merge the parts of a run that several processes computed"),
+    "train": ("spikesam.pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
+    "convert": ("spikesam.pipeline.convert", "convert an ANN to a spiking network"),
+    "export": ("spikesam.pipeline.export", "a checkpoint in float32 and fixed point, or a raster as NWB, Zarr or NIR"),
+    "explain": ("spikesam.pipeline.explain", "map a raster file, or a network and images, by any method"),
+    "gradcam": ("spikesam.pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
+    "energy": (
+        "spikesam.pipeline.energy",
+        "count what a recording costs: operations and joules, by layer, class and pixel",
+    ),
+    "diff": ("spikesam.pipeline.diff", "find the first spike that differs between two rasters, and why"),
+    "report": ("spikesam.pipeline.report", "write a page to explore a run in, or two side by side"),
+    "validate": ("spikesam.pipeline.validate", "check rasters and files of maps completely"),
 }
 HELP = f"""usage: spikesam COMMAND [options]
 

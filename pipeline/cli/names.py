@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pipeline.config.mistakes import nearest
-from recordings.errors import InputError
+from spikesam.pipeline.config.mistakes import nearest
+from spikesam.recordings.errors import InputError
 
 
 def listing(about: Mapping[str, str]) -> str:

@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from recordings.errors import InputError
-from recordings.lock import out_lock
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import out_lock
 
 ConfigFile = Annotated[Path | None, Field(description="TOML file with the settings; see configs/")]
 Figures = Annotated[Path | None, Field(description="new folder for pictures of the first samples (PNG)")]

@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.engine.summary import Answer, LocalisationScore, Summary
-from recordings.text import LONGEST_NAME, printable
+from spikesam.pipeline.engine.summary import Answer, LocalisationScore, Summary
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 SHOWN_ANSWERS = 8  # images whose classes are printed
 

@@ -13,20 +13,19 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from backends.network import LIF, Network, NetworkError
-from backends.network.quantise import quantise
-from pipeline.engine.simulate import simulate
-from pipeline.networks.imports.example import Example, check_model, is_sequence, read_example
-from pipeline.networks.imports.folding.assemble import arrange, model_bits
-from pipeline.networks.imports.following.calling import follow_model
-from pipeline.networks.imports.following.raster import FollowedLayer
-from pipeline.networks.imports.neuron_modules import NeuronModules
-from pipeline.networks.imports.proving.alone import LayerAlone, positions
-from pipeline.networks.libraries.library import Takes
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
-
-from .result import PRECISIONS, Comparison
+from spikesam.backends.network import LIF, Network, NetworkError
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.comparison.result import PRECISIONS, Comparison
+from spikesam.pipeline.engine.simulate import simulate
+from spikesam.pipeline.networks.imports.example import Example, check_model, is_sequence, read_example
+from spikesam.pipeline.networks.imports.folding.assemble import arrange, model_bits
+from spikesam.pipeline.networks.imports.following.calling import follow_model
+from spikesam.pipeline.networks.imports.following.raster import FollowedLayer
+from spikesam.pipeline.networks.imports.neuron_modules import NeuronModules
+from spikesam.pipeline.networks.imports.proving.alone import LayerAlone, positions
+from spikesam.pipeline.networks.libraries.library import Takes
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 
 BATCH = 16  # samples that the model runs on at a time
 TIE = 1e-6  # of the highest score

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from recordings.digests import spike_counts
-from recordings.layers import find_layer
-
-from .pair import Bit, Pair
+from spikesam.pipeline.comparison.pair import Bit, Pair
+from spikesam.recordings.digests import spike_counts
+from spikesam.recordings.layers import find_layer
 
 
 class Differences:

@@ -6,22 +6,29 @@ from contextlib import ExitStack
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from backends.network import Network
-from pipeline.networks.recorded import fired_by, recorded_network
-from recordings.arguments import checked_arguments
-from recordings.errors import InputError, finding
-from recordings.layer_view import position
-from recordings.raster.reader import RasterReader
-
-from .counting import Differences
-from .difference import Diff
-from .membranes import Rule, Traced
-from .pair import Pair, line_up
-from .sides import describe, loaded_network, opened, plain_network, samples_of, simulated, what_drives
-from .why import explain_bit
+from spikesam.backends.network import Network
+from spikesam.pipeline.comparison.counting import Differences
+from spikesam.pipeline.comparison.difference import Diff
+from spikesam.pipeline.comparison.membranes import Rule, Traced
+from spikesam.pipeline.comparison.pair import Pair, line_up
+from spikesam.pipeline.comparison.sides import (
+    describe,
+    loaded_network,
+    opened,
+    plain_network,
+    samples_of,
+    simulated,
+    what_drives,
+)
+from spikesam.pipeline.comparison.why import explain_bit
+from spikesam.pipeline.networks.recorded import fired_by, recorded_network
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError, finding
+from spikesam.recordings.layer_view import position
+from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:
-    from pipeline.networks.checkpoint import Checkpoint
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 
 @checked_arguments

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recordings.text import brief, printable
-
-from .counting import Differences
-from .pair import Bit
-from .why import Why, number
+from spikesam.pipeline.comparison.counting import Differences
+from spikesam.pipeline.comparison.pair import Bit
+from spikesam.pipeline.comparison.why import Why, number
+from spikesam.recordings.text import brief, printable
 
 WHICH = ("first", "second")  # what columns call A and B
 SHOWN = 8  # steps of a neuron that a report prints
@@ -88,7 +87,7 @@ class Diff:
 
     def draw(self, path: str | Path) -> Path:
         """Draw which bits differ, by layer and step, and both membranes of the neuron that differs first (PNG)."""
-        from pipeline.drawing.difference import DrawnNeuron, draw_difference
+        from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
 
         names, steps, neuron = self.layers["layer"].tolist(), len(self.table) // len(self.layers), None
         if self.first is not None:

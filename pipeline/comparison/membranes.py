@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.network import Network, SpikingNeuron
-from backends.network.table import by_sides
-from backends.single_neuron import SingleNeuron
-from recordings.errors import InputError
-
-from .pair import Bit, Pair
-from .variants import variants_of
+from spikesam.backends.network import Network, SpikingNeuron
+from spikesam.backends.network.table import by_sides
+from spikesam.backends.single_neuron import SingleNeuron
+from spikesam.pipeline.comparison.pair import Bit, Pair
+from spikesam.pipeline.comparison.variants import variants_of
+from spikesam.recordings.errors import InputError
 
 ROUNDING = 1e-5  # of the threshold: the order of additions may take a float32 membrane as close to it to either side
 

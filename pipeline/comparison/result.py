@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from recordings.text import brief
+from spikesam.recordings.text import brief
 
 DRIFT = 0.25  # bits that differ, as a share of the model's spikes: a layer with more drifts
 PRECISIONS = {"float32": "float32", "fixed": "fixed point"}  # as columns name them, as the report does

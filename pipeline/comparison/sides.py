@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import unpacked
-from backends.network import Network
-from backends.network.storage import read_network
-from backends.network.table import by_sides
-from recordings.errors import InputError
-from recordings.files import open_file, raster_file
-from recordings.raster.reader import RasterReader
+from spikesam.backends.base import unpacked
+from spikesam.backends.network import Network
+from spikesam.backends.network.storage import read_network
+from spikesam.backends.network.table import by_sides
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import open_file, raster_file
+from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:
-    from pipeline.images.sources import SampleSource
-    from pipeline.networks.checkpoint import Checkpoint
+    from spikesam.pipeline.images.sources import SampleSource
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
 
     Model = Network | Checkpoint
 
@@ -46,7 +46,7 @@ def opened(given: Any, resources: ExitStack) -> RasterReader | Model:
 
 def _is_raster(path: Path) -> bool:
     """Whether it is called as rasters are, or begins as they do and is not a network of another program."""
-    from pipeline.networks.checkpoint_files import FOREIGN
+    from spikesam.pipeline.networks.checkpoint_files import FOREIGN
 
     if path.suffix in (".h5", ".hdf5"):
         return True
@@ -63,8 +63,8 @@ def loaded_network(given: Any) -> Model:
     ------
     InputError : if it is none, or does not spike
     """
-    from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
-    from pipeline.networks.checkpoint_files import find_checkpoint
+    from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+    from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 
     if isinstance(given, (Network, Checkpoint)):
         return given
@@ -97,7 +97,7 @@ def samples_of(data: Any, model: Model | None, raster: RasterReader) -> SampleSo
     ------
     InputError : if there is no network that says how they become its input, or data do not fit it
     """
-    from pipeline.images.sources import open_source
+    from spikesam.pipeline.images.sources import open_source
 
     if model is None:
         raise InputError("data: got some without a network, expected the network that takes them")
@@ -115,8 +115,8 @@ def simulated(
     ------
     InputError : if what drives it is not known
     """
-    from pipeline.engine.simulate import simulate
-    from pipeline.images.sources import InputSteps
+    from spikesam.pipeline.engine.simulate import simulate
+    from spikesam.pipeline.images.sources import InputSteps
 
     if source is not None:
         return simulate(model, source, backend=backend, precision=precision, seed=raster.header.seed)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backends.network import LIF, SpikingNeuron
+from spikesam.backends.network import LIF, SpikingNeuron
 
 
 def variants_of(neuron: SpikingNeuron) -> dict[str, SpikingNeuron]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from recordings.text import brief
-
-from .membranes import Membrane, Traced
-from .pair import Bit
+from spikesam.pipeline.comparison.membranes import Membrane, Traced
+from spikesam.pipeline.comparison.pair import Bit
+from spikesam.recordings.text import brief
 
 
 @dataclass(frozen=True, eq=False)

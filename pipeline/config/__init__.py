@@ -10,15 +10,13 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
-from backends.available import BackendName, LavaModels
-from recordings.disk import write_file
-from recordings.errors import InputError
+from spikesam.backends.available import BackendName, LavaModels
+from spikesam.pipeline.config.fields import CheckpointName, Data, Device, Download, KeptSteps, Samples, Seed
+from spikesam.pipeline.config.toml import read_toml, validated
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
 
-from .bundled import bundled
-from .fields import CheckpointName, Data, Device, Download, KeptSteps, Samples, Seed
-from .toml import read_toml, validated
-
-CONFIGS = bundled("configs")
+CONFIGS = Path(__file__).parents[2] / "configs"
 DEFAULT_CONFIG = CONFIGS / "default.toml"
 
 Unit = Annotated[float, Field(ge=0, le=1)]
@@ -72,7 +70,7 @@ class NetworkSection(Section):
     )
     neuron: Literal["lif", "relu"] = Field(
         "lif",
-        description='"lif": neurons that spike; "relu": an ANN for pipeline.convert, which needs only layers',
+        description='"lif": neurons that spike; "relu": an ANN for spikesam convert, which needs only layers',
     )
     encoder: Literal["poisson", "spikes"] = Field(
         "poisson", description="poisson: images become Poisson spikes; spikes: the data are events; for lif"
@@ -132,7 +130,7 @@ ConversionRule = Literal["max", "percentile", "scaled", "balanced"]
 class ConversionSection(Section):
     """ANN-to-SNN conversion."""
 
-    ann: str = Field("cluttered-digits-ann", description="a bundled ANN's name, or a file that pipeline.train made")
+    ann: str = Field("cluttered-digits-ann", description="a bundled ANN's name, or a file that spikesam train made")
     timesteps: int = Field(500, ge=1, description="T, steps per image")
     rule: ConversionRule = Field(
         "max",

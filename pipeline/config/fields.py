@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
+from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
 
 CheckpointName = Annotated[str, Field(description="a bundled checkpoint's name, or a checkpoint file")]
 Data = Annotated[tuple[str, ...] | None, Field(description=DATA)]

@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from recordings.errors import InputError
-from recordings.files import read_file, similar_file
-from recordings.text import LONGEST_NAME, printable
-
-from .mistakes import explanation
+from spikesam.pipeline.config.mistakes import explanation
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import read_file, similar_file
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 if sys.version_info >= (3, 11):
     import tomllib

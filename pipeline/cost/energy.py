@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recordings.arguments import checked_arguments
-from recordings.errors import InputError
-from recordings.files import raster_file
-from recordings.raster.reader import RasterReader
-
-from .grid import Floats
-from .ledger import Ledger, Spent
-from .prices import Prices, prices_of
-from .recorded import network_of
-from .words import in_joules
+from spikesam.pipeline.cost.grid import Floats
+from spikesam.pipeline.cost.ledger import Ledger, Spent
+from spikesam.pipeline.cost.prices import Prices, prices_of
+from spikesam.pipeline.cost.recorded import network_of
+from spikesam.pipeline.cost.words import in_joules
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import raster_file
+from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:
-    from backends.network import Network
-    from pipeline.networks.checkpoint import Checkpoint
+    from spikesam.backends.network import Network
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 PICTURED = 8  # samples with a map of their own
 SUMMED = ("operations", "macs", "bytes", "joules")
@@ -109,7 +108,7 @@ def energy(
 ) -> Energy:
     """Count what a recording costs: synaptic operations, updates, bytes and joules, by layer, step, class and pixel.
 
-    Definitions and equations: :mod:`pipeline.cost.ledger`. Without the network, spikes, sparsity and updates are known.
+    Definitions and equations: `pipeline/cost/ledger.py`. Without the network, spikes, sparsity and updates are known.
 
     Parameters
     ----------

@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Input, Network, Readout, Shape
-from pipeline.measures.operations import Counts, connections, fan_out, products, readout_name
-from recordings.raster.reader import RasterReader
-
-from .grid import Floats, spread
-from .prices import Prices
+from spikesam.backends.network import Input, Network, Readout, Shape
+from spikesam.pipeline.cost.grid import Floats, spread
+from spikesam.pipeline.cost.prices import Prices
+from spikesam.pipeline.measures.operations import Counts, connections, fan_out, products, readout_name
+from spikesam.recordings.raster.reader import RasterReader
 
 PICO = 1e-12
 WORD = 4  # bytes of a state variable, or of a sum
@@ -57,7 +56,7 @@ class Ledger:
     Parameters
     ----------
     raster : open, with all layers of the network
-    network : what fired the spikes, see :func:`pipeline.cost.recorded.network_of`
+    network : what fired the spikes, see :func:`spikesam.pipeline.cost.recorded.network_of`
     prices : what operations cost
 
     Attributes

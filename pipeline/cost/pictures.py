@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.drawing.energy import draw_energy
-from pipeline.drawing.grid import Cell, Row, draw_maps
-from pipeline.drawing.subject import Subject, recorded_subjects
-from pipeline.images.pictures import pictures_beside
-from pipeline.maps.sam import spike_activation_sum
-from recordings.raster.reader import RasterReader
-
-from .energy import Energy
-from .words import in_joules, unit_of
+from spikesam.pipeline.cost.energy import Energy
+from spikesam.pipeline.cost.words import in_joules, unit_of
+from spikesam.pipeline.drawing.energy import draw_energy
+from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
+from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
+from spikesam.pipeline.images.pictures import pictures_beside
+from spikesam.pipeline.maps.sam import spike_activation_sum
+from spikesam.recordings.raster.reader import RasterReader
 
 GAMMA = 0.5
 

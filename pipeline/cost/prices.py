@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from backends.network import Network
-from pipeline.networks.recorded import BESIDE, fired_by, unlike
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
+from spikesam.backends.network import Network
+from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 
 
 def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None, str]:

@@ -18,9 +18,9 @@ from matplotlib.textpath import TextToPath
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.images.png import png
-from recordings.disk import write_file
-from recordings.text import LONGEST_NAME, printable
+from spikesam.pipeline.images.png import png
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 PALETTE = ("#1f5a99", "#c8553d", "#4f8a3c", "#8a5aa8", "#b08900", "#2f8f8f", "#6b6b6b", "#d67fb1", "#111111", "#7fb3e6")
 GREY = "0.35"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .canvas import GREY, PALETTE, drawing, grid_lines, text_width
+from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines, text_width
 
 WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 3.0, 2.3, 0.9, 0.95, 1.05, 0.6  # inches; GAP and LEFT hold "−0.005" and a label
 APART = 0.12  # between curves in one category, whose width is 1

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import GREY, PALETTE, drawing, grid_lines
+from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines
 
 LEFT, WIDTH, ROW, MEMBRANES = 1.05, 6.0, 0.26, 1.9  # inches: to the axes, of them, of a layer's row, of the membranes
 WRITTEN = 24  # steps: cells of more are too narrow for their numbers

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import PALETTE, drawable, drawing, grid_lines
-from .rates import DEPTH
+from spikesam.pipeline.drawing.canvas import PALETTE, drawable, drawing, grid_lines
+from spikesam.pipeline.drawing.rates import DEPTH
 
 HIGH = 0.3  # inches of a layer's bars
 

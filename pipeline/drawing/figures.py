@@ -10,22 +10,21 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
-from recordings.maps.reader import MapReader
-from recordings.maps.schema import Parameter
-from recordings.raster.reader import RasterReader
-
-from .padding import Outside, outside
-from .raster import draw_raster
-from .rates import draw_rates
-from .samples import NOT_PADDED, SUMMED, draw_over_time, draw_side_by_side
-from .subject import Subject
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.padding import Outside, outside
+from spikesam.pipeline.drawing.raster import draw_raster
+from spikesam.pipeline.drawing.rates import draw_rates
+from spikesam.pipeline.drawing.samples import NOT_PADDED, SUMMED, draw_over_time, draw_side_by_side
+from spikesam.pipeline.drawing.subject import Subject
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import Parameter
+from spikesam.recordings.raster.reader import RasterReader
 
 OVERVIEW_LAYERS = 3
 
 
 class Method(Protocol):
-    """What pictures say of the method that made the maps, see :class:`pipeline.maps.method.MapMethod`."""
+    """What pictures say of the method that made the maps, see :class:`spikesam.pipeline.maps.method.MapMethod`."""
 
     title: ClassVar[str]
     shows: ClassVar[str]

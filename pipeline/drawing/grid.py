@@ -14,11 +14,10 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
-from pipeline.images.preprocessing import Box
-from pipeline.measures.maps import resize_map
-
-from .canvas import MARGIN, Canvas, drawing, fitted, text_width
-from .subject import Subject
+from spikesam.pipeline.drawing.canvas import MARGIN, Canvas, drawing, fitted, text_width
+from spikesam.pipeline.drawing.subject import Subject
+from spikesam.pipeline.images.preprocessing import Box
+from spikesam.pipeline.measures.maps import resize_map
 
 Image = NDArray[np.floating[Any]]  # (H, W, 3) in 0 … 1
 Heat = NDArray[np.floating[Any]]  # (h, w)

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backends.network import Input, Network, Source
-from recordings.errors import InputError
-
-from .canvas import GREY, drawable, style
+from spikesam.backends.network import Input, Network, Source
+from spikesam.pipeline.drawing.canvas import GREY, drawable, style
+from spikesam.recordings.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from recordings.raster.reader import RasterReader
+    from spikesam.recordings.raster.reader import RasterReader
 
 WIDTH, HEIGHT = 1.12, 0.62  # inches of a box
 ACROSS, DOWN = 1.8, 1.05  # inches from box to box
@@ -29,7 +28,7 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> Figure
 
     Parameters
     ----------
-    network : of any kind; also a :class:`~pipeline.networks.checkpoint.Checkpoint`
+    network : of any kind; also a :class:`~spikesam.pipeline.networks.checkpoint.Checkpoint`
     raster : what was recorded from it, open
 
     Returns

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Layer, Network, pair
+from spikesam.backends.network import Layer, Network, pair
 
 MOSTLY_IMAGE = 2 / 3  # of a cell's inputs: from this fraction on, the cell counts as seeing the image
 BRIGHTER = 1.25  # times as bright as the cells inside, on average, is a border that the padding lights up

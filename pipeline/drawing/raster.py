@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import GREY, drawing
+from spikesam.pipeline.drawing.canvas import GREY, drawing
 
 MOST_NEURONS = 40
 WIDTH, LINE, LEAST = 6.35, 0.085, 0.9  # inches: of the axes, of a neuron's line, of the axes' height
@@ -20,7 +20,7 @@ def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int,
 
     Parameters
     ----------
-    packed : (T, bytes) uint8, the spikes of one sample, see :func:`recordings.raster.batch.pack`
+    packed : (T, bytes) uint8, the spikes of one sample, see :func:`spikesam.recordings.raster.batch.pack`
     neurons : how many the layer has, C·H·W
     """
     timesteps, counts = len(packed), np.zeros(neurons, np.int32)

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import drawing, grid_lines
+from spikesam.pipeline.drawing.canvas import drawing, grid_lines
 
 # From the input to the deepest layer. All are dark enough on white, and neighbours differ more than viridis's would.
 DEPTH = mpl.colors.LinearSegmentedColormap.from_list(

@@ -13,10 +13,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from .grid import Cell, Row, draw_maps
-from .padding import Outside, lit_border
-from .steps import Maps, best_step, common_steps, stretches
-from .subject import Subject
+from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
+from spikesam.pipeline.drawing.padding import Outside, lit_border
+from spikesam.pipeline.drawing.steps import Maps, best_step, common_steps, stretches
+from spikesam.pipeline.drawing.subject import Subject
 
 NO_DELAY: Mapping[str, int] = MappingProxyType({})
 NOT_PADDED: Outside = MappingProxyType({})

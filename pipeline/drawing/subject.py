@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.events.binning import picture_of
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-from recordings.text import LONGEST_NAME, printable, told_apart
+from spikesam.pipeline.images.events.binning import picture_of
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
 if TYPE_CHECKING:
-    from pipeline.images.pictures import Pictures
-    from pipeline.images.preprocessing import Box
-    from pipeline.images.samples import Samples
+    from spikesam.pipeline.images.pictures import Pictures
+    from spikesam.pipeline.images.preprocessing import Box
+    from spikesam.pipeline.images.samples import Samples
 
 RIGHT, WRONG = "#1b7f4b", "#b3261e"
 
@@ -109,7 +109,7 @@ def recorded_subjects(
     ----------
     predictions : class that the network chose for each of them, -1 where unknown
     """
-    from pipeline.images.pictures import Pictures  # here, because pydantic takes a while
+    from spikesam.pipeline.images.pictures import Pictures  # here, because pydantic takes a while
 
     known = shown or Pictures()
     found = []

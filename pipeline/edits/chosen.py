@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recordings.errors import InputError
-from recordings.raster.batch import pack, unpack
-from recordings.raster.bits import on_cpu
-from recordings.raster.schema import LayerSpec
-from recordings.text import LONGEST_NAME, printable
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import pack, unpack
+from spikesam.recordings.raster.bits import on_cpu
+from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 Indices = int | slice | Iterable[int]
 
@@ -46,7 +46,7 @@ class Chosen:
         channels: Indices | None,
         steps: Indices | None,
     ) -> Chosen:
-        """Those that are asked for, see :func:`pipeline.edits.edit.edit`.
+        """Those that are asked for, see :func:`spikesam.pipeline.edits.edit.edit`.
 
         Raises
         ------

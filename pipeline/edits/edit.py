@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from backends.network import Network
-from pipeline.networks.recorded import recorded_network
-from recordings.arguments import checked_arguments
-from recordings.errors import InputError
-from recordings.parsing import parse_json
-from recordings.raster.batch import joined
-from recordings.raster.reader import RasterReader
-from recordings.schema import SampleTable
-
-from .chosen import Chosen, Indices, positions
-from .result import Answers, Edit, layer_table
+from spikesam.backends.network import Network
+from spikesam.pipeline.edits.chosen import Chosen, Indices, positions
+from spikesam.pipeline.edits.result import Answers, Edit, layer_table
+from spikesam.pipeline.networks.recorded import recorded_network
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.parsing import parse_json
+from spikesam.recordings.raster.batch import joined
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.schema import SampleTable
 
 if TYPE_CHECKING:
-    from backends.event.backend import EventBackend
-    from pipeline.networks.checkpoint import Checkpoint
+    from spikesam.backends.event.backend import EventBackend
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 WHERE = "edit"
 EDITED = "edited"  # in the configuration of a raster: the layers that do not fire what the network says
@@ -135,7 +134,7 @@ def edit(
 @lru_cache(maxsize=1)
 def _simulator() -> EventBackend:
     """The event backend, which keeps the weights laid out of networks that are edited again."""
-    from backends.event.backend import EventBackend  # here, because numba takes half a second to import
+    from spikesam.backends.event.backend import EventBackend  # here, because numba takes half a second to import
 
     return EventBackend()
 

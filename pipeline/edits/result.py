@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.engine.summary import softmax
-from recordings.digests import spike_counts
-from recordings.disk import write_file, writing
-from recordings.lock import file_lock
-from recordings.raster.batch import RasterBatch
-from recordings.raster.growing import refuse_existing
-from recordings.raster.reader import RasterReader
-from recordings.raster.records import encode_samples, raster_image
-from recordings.raster.schema import RasterHeader
-from recordings.schema import SampleTable
-from recordings.text import brief
+from spikesam.pipeline.engine.summary import softmax
+from spikesam.recordings.digests import spike_counts
+from spikesam.recordings.disk import write_file, writing
+from spikesam.recordings.lock import file_lock
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.growing import refuse_existing
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.records import encode_samples, raster_image
+from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.text import brief
 
 SHOWN = 10  # samples whose answers are printed
 

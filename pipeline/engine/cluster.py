@@ -19,14 +19,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recordings.errors import InputError
-from recordings.lock import BEAT, HeldError
-from recordings.text import printable
-
-from .compute_ranges import PATIENCE, PAUSE, compute_one, silent
-from .job import Job
-from .local_cluster import local_cluster
-from .stopping import go_on, one_at_a_time
+from spikesam.pipeline.engine.compute_ranges import PATIENCE, PAUSE, compute_one, silent
+from spikesam.pipeline.engine.job import Job
+from spikesam.pipeline.engine.local_cluster import local_cluster
+from spikesam.pipeline.engine.stopping import go_on, one_at_a_time
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import BEAT, HeldError
+from spikesam.recordings.text import printable
 
 if TYPE_CHECKING:
     from distributed import Client, Future

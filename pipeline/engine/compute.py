@@ -20,22 +20,21 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from backends.base import InputBatch, is_threaded
-from backends.formed_maps import FormedMaps, forms_maps
-from backends.trace import compile_maps
-from pipeline.images.encoding import compile_encoding
-from pipeline.maps.sam import compile_kernel, compile_sums
-from recordings.errors import InputError
-from recordings.parallel import behind, cores, in_order
-from recordings.raster.batch import RasterBatch
-from recordings.raster.reader import RasterReader
-from recordings.raster.records import check_batch
-
-from .formed_maps import map_request, process_maps
-from .job import RANGE, Job
-from .sample import SampleResult, process_spikes
-from .source import RangeSamples, refuse_changed
-from .timer import StageTimer
+from spikesam.backends.base import InputBatch, is_threaded
+from spikesam.backends.formed_maps import FormedMaps, forms_maps
+from spikesam.backends.trace import compile_maps
+from spikesam.pipeline.engine.formed_maps import map_request, process_maps
+from spikesam.pipeline.engine.job import RANGE, Job
+from spikesam.pipeline.engine.sample import SampleResult, process_spikes
+from spikesam.pipeline.engine.source import RangeSamples, refuse_changed
+from spikesam.pipeline.engine.timer import StageTimer
+from spikesam.pipeline.images.encoding import compile_encoding
+from spikesam.pipeline.maps.sam import compile_kernel, compile_sums
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.parallel import behind, cores, in_order
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.records import check_batch
 
 AHEAD = 8  # samples that may wait for the disk
 

@@ -9,15 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from recordings.errors import InputError, RasterError
-from recordings.progress import Tracker
-
-from .compute import compile_kernels, compute
-from .folder import FolderStore
-from .job import Job, JobSpec, read_spec
-from .merge import Totals, merge
-from .range_file import PARTS, SPEC, RangeFile, range_files
-from .whole_raster import WholeRaster
+from spikesam.pipeline.engine.compute import compile_kernels, compute
+from spikesam.pipeline.engine.folder import FolderStore
+from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
+from spikesam.pipeline.engine.merge import Totals, merge
+from spikesam.pipeline.engine.range_file import PARTS, SPEC, RangeFile, range_files
+from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.progress import Tracker
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 def compute_all(folder: Path, job: Job, tracker: Tracker) -> Totals:
     """Compute what is missing of a run, in this process alone, and make its files.
 
-    Hold :func:`recordings.lock.out_lock` on the folder meanwhile.
+    Hold :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile.
 
     Parameters
     ----------
-    job : with the specification that :func:`pipeline.engine.folder.begin` gave
+    job : with the specification that :func:`spikesam.pipeline.engine.folder.begin` gave
 
     Raises
     ------
@@ -53,7 +52,7 @@ def compute_all(folder: Path, job: Job, tracker: Tracker) -> Totals:
 
 def compute_on_cluster(folder: Path, job: Job, client: Client, tracker: Tracker) -> Totals:
     """Compute what is missing of a run on a cluster, and make its files; see :func:`compute_all`."""
-    from .cluster import Task, distribute  # asyncio is slow to import
+    from spikesam.pipeline.engine.cluster import Task, distribute  # asyncio is slow to import
 
     count = len(job.spec.samples)
     with tracker.time("simulate"), tracker.show("computing on the cluster", count) as advance:
@@ -70,7 +69,7 @@ def merge_all(
 ) -> Totals:
     """Make the files of a run of which all ranges are computed; adds to the seconds of the tracker.
 
-    Parameters are those of :func:`compute_all`, and of :func:`pipeline.engine.merge.merge`.
+    Parameters are those of :func:`compute_all`, and of :func:`spikesam.pipeline.engine.merge.merge`.
     """
     with tracker.time("merge"), tracker.show("checking and merging", 2 * len(spec.ranges)) as advance:
         totals = merge(folder, spec, advance, whole, checked)

@@ -7,13 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from recordings.errors import ExistsError
-from recordings.lock import BEAT, HeldError, lease
-
-from .compute import compute
-from .folder import FolderStore
-from .job import Job
-from .range_file import range_path
+from spikesam.pipeline.engine.compute import compute
+from spikesam.pipeline.engine.folder import FolderStore
+from spikesam.pipeline.engine.job import Job
+from spikesam.pipeline.engine.range_file import range_path
+from spikesam.recordings.errors import ExistsError
+from spikesam.recordings.lock import BEAT, HeldError, lease
 
 PATIENCE = 60.0  # seconds without a sign of life after which whoever has a range, or is a worker, is given up
 PAUSE = 1.0  # seconds before a range that another process has is looked at again, if there is nothing else to do
@@ -72,7 +71,7 @@ def compute_one(
 
     Parameters
     ----------
-    workers : see :func:`pipeline.engine.compute.compute`
+    workers : see :func:`spikesam.pipeline.engine.compute.compute`
 
     Raises
     ------

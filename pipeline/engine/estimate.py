@@ -7,12 +7,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recordings.disk import readable
-
-from .compute import compute
-from .folder import FolderStore, begin
-from .job import RANGE, Job
-from .range_file import RangeFile, range_files
+from spikesam.pipeline.engine.compute import compute
+from spikesam.pipeline.engine.folder import FolderStore, begin
+from spikesam.pipeline.engine.job import RANGE, Job
+from spikesam.pipeline.engine.range_file import RangeFile, range_files
+from spikesam.recordings.disk import readable
 
 ENOUGH = 1.0  # seconds of work
 

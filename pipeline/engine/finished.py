@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.config import RunSection
-from pipeline.maps.steps import kept_steps
-from recordings.errors import InputError
-from recordings.files import read_file, refuse_links
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-
-from .job import JobSpec, refuse_other_origin
-from .range_file import NAMES, PARTS
-from .summary import LARGEST_SUMMARY, Summary
+from spikesam.pipeline.config import RunSection
+from spikesam.pipeline.engine.job import JobSpec, refuse_other_origin
+from spikesam.pipeline.engine.range_file import NAMES, PARTS
+from spikesam.pipeline.engine.summary import LARGEST_SUMMARY, Summary
+from spikesam.pipeline.maps.steps import kept_steps
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import read_file, refuse_links
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
 
 
 def refuse_other_contents(folder: Path, spec: JobSpec) -> None:

@@ -12,20 +12,19 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 
-from backends.available import make_backend
-from backends.event.backend import EventBackend
-from backends.event.kernels.cache import cache_folder, is_cached
-from backends.event.kernels.chain import run_chain
-from backends.event.kernels.layer import compile_kernels
-from pipeline.measures.operations import products
-from recordings.child import python
-from recordings.errors import InputError
-from recordings.lock import file_lock
-
-from .job import Job
+from spikesam.backends.available import make_backend
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.event.kernels.cache import cache_folder, is_cached
+from spikesam.backends.event.kernels.chain import run_chain
+from spikesam.backends.event.kernels.layer import compile_kernels
+from spikesam.pipeline.engine.job import Job
+from spikesam.pipeline.measures.operations import products
+from spikesam.recordings.child import python
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import file_lock
 
 SMALL = 5e9  # products of weights and spikes that torch computes sooner than the kernels are compiled: 4 s on two cores
-CODE = "from pipeline.engine.first_run import compile_behind; compile_behind()"
+CODE = "from spikesam.pipeline.engine.first_run import compile_behind; compile_behind()"
 
 
 def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:

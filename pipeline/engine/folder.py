@@ -14,26 +14,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from backends.network import Network
-from backends.network.storage import read_network, write_network
-from pipeline.config import Config, save_config
-from recordings.disk import check_free, reason, remove_leftovers
-from recordings.errors import InputError, RasterError
-from recordings.files import refuse_links
-from recordings.lock import holds_files
-from recordings.maps.reader import MapReader
-from recordings.maps.writer import writing_maps
-from recordings.raster.reader import RasterReader
-from recordings.raster.records import FLUSH_BYTES, raster_image
-from recordings.text import printable
-
-from .finished import refuse_other_contents
-from .job import RANGE, Job, JobSpec, join, refuse_other_origin, refuse_other_raster
-from .range_check import check_range
-from .range_file import NAMES, PARTS, SPEC, RangeFile, RangeRecord, range_files, write_range
-from .sample import SampleResult
-from .timer import StageTimer
-from .whole_raster import WholeRaster
+from spikesam.backends.network import Network
+from spikesam.backends.network.storage import read_network, write_network
+from spikesam.pipeline.config import Config, save_config
+from spikesam.pipeline.engine.finished import refuse_other_contents
+from spikesam.pipeline.engine.job import RANGE, Job, JobSpec, join, refuse_other_origin, refuse_other_raster
+from spikesam.pipeline.engine.range_check import check_range
+from spikesam.pipeline.engine.range_file import NAMES, PARTS, SPEC, RangeFile, RangeRecord, range_files, write_range
+from spikesam.pipeline.engine.sample import SampleResult
+from spikesam.pipeline.engine.timer import StageTimer
+from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.recordings.disk import check_free, reason, remove_leftovers
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.files import refuse_links
+from spikesam.recordings.lock import holds_files
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.records import FLUSH_BYTES, raster_image
+from spikesam.recordings.text import printable
 
 FLUSH_SECONDS = 10.0  # of work on finished samples: less than that is lost to a kill, beyond the samples at hand
 STORED_PER_PACKED = 0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
@@ -103,7 +102,7 @@ def undone_if_refused(folder: Path) -> Iterator[None]:
 
 
 class FolderStore:
-    """Files of the ranges of a run; see :class:`pipeline.engine.compute.Store`.
+    """Files of the ranges of a run; see :class:`spikesam.pipeline.engine.compute.Store`.
 
     Finished samples are safe on disk after 16 of them, 64 MB, or ten seconds of work, whichever comes first. So a kill
     loses at most 15 finished samples, which took less than ten seconds in all, and those at hand: what the backend is

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from backends.formed_maps import FormedMaps, MapRequest
-from backends.network import Network
-from backends.trace import spike_trace
-from pipeline.maps.layers import spatial_layers
-from pipeline.maps.localisation import Score, score_sample
-from recordings.maps.records import make_map_record
-from recordings.raster.records import SampleRecord
-
-from .job import RANGE, JobSpec
-from .sample import SampleResult
-from .source import RangeSamples
-from .timer import StageTimer
+from spikesam.backends.formed_maps import FormedMaps, MapRequest
+from spikesam.backends.network import Network
+from spikesam.backends.trace import spike_trace
+from spikesam.pipeline.engine.job import RANGE, JobSpec
+from spikesam.pipeline.engine.sample import SampleResult
+from spikesam.pipeline.engine.source import RangeSamples
+from spikesam.pipeline.engine.timer import StageTimer
+from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.maps.localisation import Score, score_sample
+from spikesam.recordings.maps.records import make_map_record
+from spikesam.recordings.raster.records import SampleRecord
 
 
 def check_maps(spec: JobSpec, network: Network, layers: Iterable[str]) -> None:
@@ -46,7 +45,7 @@ def map_request(spec: JobSpec, positions: Sequence[int]) -> MapRequest:
 def process_maps(
     spec: JobSpec, maps: FormedMaps, position: int, about: RangeSamples, timer: StageTimer
 ) -> SampleResult:
-    """Measure one sample; see :func:`pipeline.engine.sample.process_spikes`. How often neurons fired is not known."""
+    """Measure one sample; see `process_spikes`. How often neurons fired is not known."""
     at, scores, prediction = position % RANGE, list[Score](), int(maps.readout.argmax())
     with timer.time("measure"):
         mask = about.masks[at]

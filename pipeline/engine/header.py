@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Backend
-from backends.network import Network
-from pipeline.config import Config, resolved
-from recordings.layers import find_layer
-from recordings.raster.schema import LayerSpec, RasterHeader
+from spikesam.backends.base import Backend
+from spikesam.backends.network import Network
+from spikesam.pipeline.config import Config, resolved
+from spikesam.recordings.layers import find_layer
+from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 

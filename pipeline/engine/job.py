@@ -18,29 +18,30 @@ from typing import Any
 
 import numpy as np
 
-from backends.available import LavaModels, make_backend
-from backends.base import Backend
-from backends.network import Network
-from pipeline.maps.layers import map_layers
-from pipeline.maps.sam import AnyVariant
-from recordings.digests import raster_digest
-from recordings.disk import write_file
-from recordings.errors import ExistsError, InputError
-from recordings.files import read_file
-from recordings.maps.schema import MapHeader
-from recordings.parsing import parse_json
-from recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
-from recordings.schema import SampleTable
-
-from .keep import Keep
-from .source import Read
+from spikesam.backends.available import LavaModels, make_backend
+from spikesam.backends.base import Backend
+from spikesam.backends.network import Network
+from spikesam.pipeline.engine.keep import Keep
+from spikesam.pipeline.engine.source import Read
+from spikesam.pipeline.maps.layers import map_layers
+from spikesam.pipeline.maps.sam import AnyVariant
+from spikesam.recordings.digests import raster_digest
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import ExistsError, InputError
+from spikesam.recordings.files import read_file
+from spikesam.recordings.maps.schema import MapHeader
+from spikesam.recordings.parsing import parse_json
+from spikesam.recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
+from spikesam.recordings.schema import SampleTable
 
 SETTINGS = ("gamma", "variant", "class_names", "checkpoint", "run_uuid", "contents")
 FORMAT, SCHEMA_VERSION = "spikesam-job", 1
 LARGEST = 1 << 28  # bytes of a specification, of a million samples and more
 RANGE = MAX_SHARD_SAMPLES  # samples
 
-BackendChoice = tuple[str, str, LavaModels, float | None]  # arguments of :func:`backends.available.make_backend`
+BackendChoice = tuple[
+    str, str, LavaModels, float | None
+]  # arguments of :func:`spikesam.backends.available.make_backend`
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,12 +23,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recordings.child import die_with_parent, python
-from recordings.errors import InputError
-from recordings.lock import signs_of_life
-from recordings.text import printable
-
-from .stopping import stop_computing
+from spikesam.pipeline.engine.stopping import stop_computing
+from spikesam.recordings.child import die_with_parent, python
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import signs_of_life
+from spikesam.recordings.text import printable
 
 if TYPE_CHECKING:
     from distributed import Client, Scheduler
@@ -38,7 +37,7 @@ TRIES = 3  # times in a row that a worker may end before it is connected
 STARTING = 2  # times its patience, in which a worker must be connected
 LOOK = 0.1  # seconds between two looks at a worker
 GRACE = 10.0  # seconds in which a worker that is told to end puts finished samples on the disk
-CODE = "from pipeline.engine.local_cluster import work; work()"
+CODE = "from spikesam.pipeline.engine.local_cluster import work; work()"
 
 
 @contextmanager

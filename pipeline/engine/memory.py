@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from recordings.raster.reader import RasterReader
-from recordings.raster.records import SampleRecord, raster_image
-
-from .job import JobSpec
-from .sample import SampleResult
-from .timer import StageTimer
+from spikesam.pipeline.engine.job import JobSpec
+from spikesam.pipeline.engine.sample import SampleResult
+from spikesam.pipeline.engine.timer import StageTimer
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.records import SampleRecord, raster_image
 
 
 class MemoryStore:
-    """Keeps the spikes of a run, compressed as they would stand in a file; see :class:`pipeline.engine.compute.Store`.
+    """Keeps the spikes of a run, compressed as they would stand in a file; see `Store`.
 
     Parameters
     ----------

@@ -14,20 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.maps.localisation import GatheredScores
-from recordings.digests import raster_digest
-from recordings.disk import check_free, reason
-from recordings.errors import InputError, RasterError
-from recordings.maps.reader import MapReader
-from recordings.maps.writer import writing_maps
-from recordings.parallel import cores, in_order
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import PRECISIONS
-
-from .job import RANGE, JobSpec
-from .range_check import check_range
-from .range_file import PARTS, SPEC, RangeFile, Sections, range_files
-from .whole_raster import WholeRaster
+from spikesam.pipeline.engine.job import RANGE, JobSpec
+from spikesam.pipeline.engine.range_check import check_range
+from spikesam.pipeline.engine.range_file import PARTS, SPEC, RangeFile, Sections, range_files
+from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.pipeline.maps.localisation import GatheredScores
+from spikesam.recordings.digests import raster_digest
+from spikesam.recordings.disk import check_free, reason
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.parallel import cores, in_order
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import PRECISIONS
 
 SHOWN = 5  # ranges that a message names
 
@@ -70,7 +69,7 @@ def merge(
 ) -> Totals:
     """Make the files of a run of its ranges, each verified. :func:`remove_parts` removes the ranges.
 
-    Hold :func:`recordings.lock.out_lock` on the folder meanwhile.
+    Hold :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile.
 
     Parameters
     ----------

@@ -5,23 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backends.available import make_backend
-from backends.base import Backend
-from backends.formed_maps import forms_maps
-from pipeline.config import Config, RunSection
-from pipeline.images.samples import Chosen, ReadSamples, Samples, choose
-from pipeline.maps.layers import spatial_layers
-from pipeline.maps.sam import AnyVariant
-from pipeline.maps.steps import kept_steps
-from pipeline.networks.checkpoint import check_fit, load_checkpoint
-from pipeline.networks.precisions import in_precision
-from recordings.progress import Tracker
-
-from .formed_maps import check_maps
-from .header import raster_header
-from .job import Job, JobSpec
-from .keep import Keep
-from .range_file import PARTS, SPEC
+from spikesam.backends.available import make_backend
+from spikesam.backends.base import Backend
+from spikesam.backends.formed_maps import forms_maps
+from spikesam.pipeline.config import Config, RunSection
+from spikesam.pipeline.engine.formed_maps import check_maps
+from spikesam.pipeline.engine.header import raster_header
+from spikesam.pipeline.engine.job import Job, JobSpec
+from spikesam.pipeline.engine.keep import Keep
+from spikesam.pipeline.engine.range_file import PARTS, SPEC
+from spikesam.pipeline.images.samples import Chosen, ReadSamples, Samples, choose
+from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.maps.sam import AnyVariant
+from spikesam.pipeline.maps.steps import kept_steps
+from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
+from spikesam.pipeline.networks.precisions import in_precision
+from spikesam.recordings.progress import Tracker
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,16 +15,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.maps.localisation import GUESSES, OF_LAYERS
-from pipeline.measures.localisation import MEASURES
-from recordings.errors import InputError, RasterError
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import PRECISIONS, LayerSpec
-from recordings.text import printable
-
-from .job import JobSpec, differences
-from .range_file import RangeFile, RangeRecord
+from spikesam.pipeline.engine.job import JobSpec, differences
+from spikesam.pipeline.engine.range_file import RangeFile, RangeRecord
+from spikesam.pipeline.maps.localisation import GUESSES, OF_LAYERS
+from spikesam.pipeline.measures.localisation import MEASURES
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import PRECISIONS, LayerSpec
+from spikesam.recordings.text import printable
 
 STAGES = 32  # whose seconds a record may have
 LONGEST_TEXT = 4096  # characters, of a path whose bytes are no UTF-8 and are spelt out

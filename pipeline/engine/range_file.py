@@ -20,13 +20,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.maps.localisation import Score
-from recordings.disk import write_file
-from recordings.errors import RasterError
-from recordings.schema import MAX_SIZES
-from recordings.sealed import Seal, seal
-
-from .job import RANGE, JobSpec
+from spikesam.pipeline.engine.job import RANGE, JobSpec
+from spikesam.pipeline.maps.localisation import Score
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import RasterError
+from spikesam.recordings.schema import MAX_SIZES
+from spikesam.recordings.sealed import Seal, seal
 
 PARTS, SPEC = "raster.parts", "job.json"
 FILES = ("raster.h5", "sam.h5", "summary.json", "network.safetensors", "config.toml")
@@ -48,7 +47,7 @@ class RangeRecord(BaseModel):
     predictions, readout : the classes that the network chose, and the raw sums that they were chosen by
     spikes : layer -> number of spikes of each sample; none where the backend formed the maps
     digests : layer -> SHA-256 of the packed spikes of each sample, hexadecimal; as many
-    scores : how well maps find the object, see :mod:`pipeline.maps.localisation`
+    scores : how well maps find the object, see :mod:`spikesam.pipeline.maps.localisation`
     backend, device : what simulated them
     seconds : stage -> seconds, of all threads together
     sections : "raster", "maps" -> seal of this section, in the order in which they follow

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.maps.localisation import Score, score_sample
-from pipeline.maps.methods.sam import explain_spikes
-from pipeline.maps.sam import spike_count_sum
-from recordings.maps.records import MapRecord, make_map_record
-from recordings.raster.batch import RasterBatch
-from recordings.raster.records import SampleRecord, make_record
-from recordings.raster.schema import LayerSpec
-
-from .job import RANGE, JobSpec
-from .source import RangeSamples
-from .timer import StageTimer
+from spikesam.pipeline.engine.job import RANGE, JobSpec
+from spikesam.pipeline.engine.source import RangeSamples
+from spikesam.pipeline.engine.timer import StageTimer
+from spikesam.pipeline.maps.localisation import Score, score_sample
+from spikesam.pipeline.maps.methods.sam import explain_spikes
+from spikesam.pipeline.maps.sam import spike_count_sum
+from spikesam.recordings.maps.records import MapRecord, make_map_record
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.records import SampleRecord, make_record
+from spikesam.recordings.raster.schema import LayerSpec
 
 
 @dataclass(frozen=True)

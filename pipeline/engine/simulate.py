@@ -9,31 +9,30 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from numpy.typing import ArrayLike
 
-from backends.available import make_backend
-from backends.base import Backend
-from backends.network import Network
-from pipeline.images.pictures import MOST, Pictures, as_pictures, write_pictures
-from pipeline.images.preprocessing import Preprocessing
-from pipeline.images.samples import Samples
-from pipeline.images.sources import PreparedImages, SampleSource, open_source
-from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
-from pipeline.networks.precisions import in_precision
-from recordings.arguments import checked_arguments, refuse_other_types
-from recordings.errors import InputError
-from recordings.lock import file_lock, out_lock
-from recordings.progress import Tracker
-from recordings.raster.reader import RasterReader
-from recordings.text import told_apart
-
-from .compute import compile_kernels, compute
-from .compute_folder import compute_all, compute_on_cluster
-from .folder import begin, undone_if_refused
-from .header import raster_header
-from .job import BackendChoice, Job, JobSpec
-from .keep import RASTER
-from .memory import MemoryStore
-from .merge import remove_parts
-from .source import Parts, refuse_changed
+from spikesam.backends.available import make_backend
+from spikesam.backends.base import Backend
+from spikesam.backends.network import Network
+from spikesam.pipeline.engine.compute import compile_kernels, compute
+from spikesam.pipeline.engine.compute_folder import compute_all, compute_on_cluster
+from spikesam.pipeline.engine.folder import begin, undone_if_refused
+from spikesam.pipeline.engine.header import raster_header
+from spikesam.pipeline.engine.job import BackendChoice, Job, JobSpec
+from spikesam.pipeline.engine.keep import RASTER
+from spikesam.pipeline.engine.memory import MemoryStore
+from spikesam.pipeline.engine.merge import remove_parts
+from spikesam.pipeline.engine.source import Parts, refuse_changed
+from spikesam.pipeline.images.pictures import MOST, Pictures, as_pictures, write_pictures
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.images.samples import Samples
+from spikesam.pipeline.images.sources import PreparedImages, SampleSource, open_source
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from spikesam.pipeline.networks.precisions import in_precision
+from spikesam.recordings.arguments import checked_arguments, refuse_other_types
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import file_lock, out_lock
+from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.text import told_apart
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -93,7 +92,7 @@ def simulate(
     precision : "fixed" for integers, "float32" for the network's own numbers
     seed : of the order of samples and of the Poisson spikes
     **options : `device`, `batch_size`, `resume`, `client`, `tracker`; see
-        :class:`pipeline.engine.simulate.SimulateOptions`
+        :class:`spikesam.pipeline.engine.simulate.SimulateOptions`
 
     Returns
     -------
@@ -143,7 +142,7 @@ def simulate(
     spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=contents)
     job = Job(spec, graph, Parts(source), simulator, choice, batch_size)
     if backend == "auto" and client is None:
-        from .first_run import on_torch_at_first  # imports numba, which other backends need not
+        from spikesam.pipeline.engine.first_run import on_torch_at_first  # imports numba, which other backends need not
 
         job = on_torch_at_first(job, tracker.say)
     if out is None:

@@ -9,15 +9,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch
-from backends.network import Network
-from pipeline.images.sources import SampleSource
-from recordings.errors import InputError
-from recordings.schema import SampleTable
+from spikesam.backends.base import InputBatch
+from spikesam.backends.network import Network
+from spikesam.pipeline.images.sources import SampleSource
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.schema import SampleTable
 
 
 class RangeSamples(Protocol):
-    """The samples of a range; :class:`pipeline.images.samples.Samples` are such."""
+    """The samples of a range; :class:`spikesam.pipeline.images.samples.Samples` are such."""
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 one_at_a_time = threading.Lock()  # the threads of a worker all work on the same range
 _stopping = threading.Event()

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.measures.statistics import mean_with_interval
-from recordings.disk import write_file
-from recordings.raster.schema import RasterHeader
-from recordings.text import printable, told_apart
+from spikesam.pipeline.measures.statistics import mean_with_interval
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.recordings.text import printable, told_apart
 
 LIKELIEST = 3  # classes named per image
 LARGEST_SUMMARY = 1 << 28  # bytes, of a million images and more
@@ -24,7 +24,7 @@ Class = Annotated[int, Field(ge=0)]
 if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
 
-    from .merge import Totals
+    from spikesam.pipeline.engine.merge import Totals
 
 
 class Record(BaseModel):
@@ -65,7 +65,7 @@ class LocalisationScore(Interval):
 
 
 class Summary(Record):
-    """The results of `python -m pipeline.run`."""
+    """The results of `spikesam run`."""
 
     backend: str = Field(description="event, torch or lava")
     device: str = Field(description="cpu, cuda, …")

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from recordings.raster.merging import MergedRaster, merging
-from recordings.raster.records import SampleRecord
-
-from .job import JobSpec
+from spikesam.pipeline.engine.job import JobSpec
+from spikesam.recordings.raster.merging import MergedRaster, merging
+from spikesam.recordings.raster.records import SampleRecord
 
 
 class WholeRaster:
@@ -72,4 +71,4 @@ class WholeRaster:
 
 
 class _UnfinishedError(Exception):
-    """Makes :func:`recordings.raster.merging.merging` leave nothing."""
+    """Makes :func:`spikesam.recordings.raster.merging.merging` leave nothing."""

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch
-from backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Network
-from recordings.errors import InputError
-from recordings.raster.batch import PackedSpikes
+from spikesam.backends.base import InputBatch
+from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Network
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import PackedSpikes
 
 
 def encode(
@@ -80,7 +80,7 @@ def poisson_batch(
 
     Each sample's spikes are those of :func:`poisson_spikes`, whatever it is batched with. Threads may do this at once.
     """
-    from .poisson_kernel import draw_spikes, plane_limits  # numba is slow to import
+    from spikesam.pipeline.images.poisson_kernel import draw_spikes, plane_limits  # numba is slow to import
 
     if len(images) != len(indices) or len(images) == 0:
         raise InputError(

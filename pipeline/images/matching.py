@@ -6,11 +6,10 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from recordings.errors import InputError
-
-from .datasets import Dataset, Item
-from .datasets.base import Choice, comparable, shorten
-from .datasets.folder import ClassFolders
+from spikesam.pipeline.images.datasets import Dataset, Item
+from spikesam.pipeline.images.datasets.base import Choice, comparable, shorten
+from spikesam.pipeline.images.datasets.folder import ClassFolders
+from spikesam.recordings.errors import InputError
 
 
 class KnownClasses(Dataset):

@@ -17,19 +17,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from recordings.disk import write_file
-from recordings.errors import InputError
-from recordings.raster.bits import on_cpu
-from recordings.raster.reader import RasterReader
-from recordings.text import LONGEST_NAME, printable, told_apart
-
-from .datasets.archive import ZipArchive
-from .events.binning import picture_of
-from .png import png
-from .preprocessing import Box, read_image
+from spikesam.pipeline.images.datasets.archive import ZipArchive
+from spikesam.pipeline.images.events.binning import picture_of
+from spikesam.pipeline.images.png import png
+from spikesam.pipeline.images.preprocessing import Box, read_image
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.bits import on_cpu
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
 if TYPE_CHECKING:
-    from .samples import Samples
+    from spikesam.pipeline.images.samples import Samples
 
 NAME = "pictures.zip"
 ABOUT = "samples.json"

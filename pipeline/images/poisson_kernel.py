@@ -1,4 +1,4 @@
-"""The compiled kernel behind :func:`pipeline.images.encoding.poisson_batch`: random numbers become packed spikes.
+"""The compiled kernel behind `poisson_batch`: random numbers become packed spikes.
 
 NumPy draws 8 uint32 with its Philox, moves them to memory, and reads them three more times to compare, join and pack.
 Here a step's numbers stay in the cache until they are bits. Philox is a function of the number of a block, so a step
@@ -20,8 +20,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from backends.event.kernels.compiled import compiled_making_arrays
-from backends.event.kernels.events import WORD, store_bits
+from spikesam.backends.event.kernels.compiled import compiled_making_arrays
+from spikesam.backends.event.kernels.events import WORD, store_bits
 
 ROUNDS = 10
 MULTIPLIERS = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from recordings.errors import InputError
-from recordings.files import read_file
-from recordings.text import LONGEST_NAME, printable
-
-from .quiet_libraries import silent_libraries, silent_warnings
+from spikesam.pipeline.images.quiet_libraries import silent_libraries, silent_warnings
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import read_file
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
-    from .events.events import Events
+    from spikesam.pipeline.images.events.events import Events
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels, end exclusive
 

@@ -15,23 +15,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch
-from backends.network import Network
-from recordings.disk import readable, reason
-from recordings.errors import InputError
-from recordings.parallel import cores, in_order
-from recordings.schema import SampleTable
-from recordings.text import brief
-
-from .datasets import Dataset, Entry, Item, open_dataset
-from .datasets.cluttered_digits import CLUTTERED_DIGITS
-from .datasets.saccade_digits import NAME as SACCADE_DIGITS
-from .encoding import encode
-from .events.binning import EventBinning
-from .events.packed import PackedEvents
-from .matching import KnownClasses
-from .preprocessing import Box, Preprocessing, box_mask
-from .selection import balanced_order
+from spikesam.backends.base import InputBatch
+from spikesam.backends.network import Network
+from spikesam.pipeline.images.datasets import Dataset, Entry, Item, open_dataset
+from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
+from spikesam.pipeline.images.datasets.saccade_digits import NAME as SACCADE_DIGITS
+from spikesam.pipeline.images.encoding import encode
+from spikesam.pipeline.images.events.binning import EventBinning
+from spikesam.pipeline.images.events.packed import PackedEvents
+from spikesam.pipeline.images.matching import KnownClasses
+from spikesam.pipeline.images.preprocessing import Box, Preprocessing, box_mask
+from spikesam.pipeline.images.selection import balanced_order
+from spikesam.recordings.disk import readable, reason
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.parallel import cores, in_order
+from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.text import brief
 
 READERS = 4  # threads that read images at most; each may hold a large one
 SMALL = 1 << 16  # pixels; a smaller image is unpacked faster without threads
@@ -122,7 +121,7 @@ class Samples:
         return self.preprocessing
 
     def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """The chosen samples in batches: bits of events, or images as :func:`pipeline.images.encoding.encode` gives."""
+        """The chosen samples in batches: bits of events, or images as `encode` gives."""
         for batch in batches(chosen, batch_size):
             if self.events is None:
                 yield encode(network, self.images(batch), seed, self.table.index[batch])
@@ -288,11 +287,11 @@ def choose(
 ) -> Chosen:
     """The first `count` images or recordings of a seeded class-balanced order, as many as there are; reads none.
 
-    Items of classes that the checkpoint does not know are skipped, see :class:`pipeline.images.matching.KnownClasses`.
+    Items of classes that the checkpoint does not know are skipped, see `KnownClasses`.
 
     Parameters
     ----------
-    source : see :func:`pipeline.images.datasets.open_dataset`; None is the set that needs no download, "saccade-digits"
+    source : see `open_dataset`; None is the set that needs no download, "saccade-digits"
         for a network that takes events and "cluttered-digits" for others
 
     Raises

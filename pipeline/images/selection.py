@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 
 def balanced_order(labels: Sequence[int | None], seed: int) -> NDArray[np.int64]:

@@ -12,24 +12,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from backends.base import InputBatch
-from backends.network import Network
-from recordings.errors import InputError
-from recordings.raster.bits import as_bits, on_cpu
-from recordings.schema import SampleTable
-
-from .datasets.arrays import InMemory, identity_of_events
-from .encoding import encode, in_eight_bits
-from .events.events import Events
-from .preprocessing import Preprocessing
-from .samples import Chosen, Trained, batches, choose_samples
+from spikesam.backends.base import InputBatch
+from spikesam.backends.network import Network
+from spikesam.pipeline.images.datasets.arrays import InMemory, identity_of_events
+from spikesam.pipeline.images.encoding import encode, in_eight_bits
+from spikesam.pipeline.images.events.events import Events
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.images.samples import Chosen, Trained, batches, choose_samples
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.bits import as_bits, on_cpu
+from spikesam.recordings.schema import SampleTable
 
 DEFAULT_SAMPLES = 8
 EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or input spikes (T, N, C, H, W) of 0 and 1"
 
 
 class SampleSource(Protocol):
-    """Samples that :func:`pipeline.engine.simulate.simulate` takes."""
+    """Samples that :func:`spikesam.pipeline.engine.simulate.simulate` takes."""
 
     @property
     def name(self) -> str:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recordings.disk import check_free, readable
-from recordings.errors import InputError
-from recordings.file_format import open_recording
-from recordings.lock import file_lock
-from recordings.maps.reader import MapReader
-
-from .exporter import Exporter, format_of
-from .selection import select
+from spikesam.pipeline.interop.exporter import Exporter, format_of
+from spikesam.pipeline.interop.selection import select
+from spikesam.recordings.disk import check_free, readable
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.file_format import open_recording
+from spikesam.recordings.lock import file_lock
+from spikesam.recordings.maps.reader import MapReader
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -33,7 +32,7 @@ def export_recording(
 
     Parameters
     ----------
-    samples, layers : see :func:`pipeline.interop.selection.select`
+    samples, layers : see :func:`spikesam.pipeline.interop.selection.select`
     say : prints a line: first what will be written and how large it will be, at the end what was
 
     Raises

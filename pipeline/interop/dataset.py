@@ -13,14 +13,13 @@ import xarray as xr
 from xarray.backends import CachingFileManager, DummyFileManager, FileManager
 from xarray.core import indexing
 
-from pipeline.maps.method import method_of
-from recordings.file_format import open_recording
-from recordings.maps.reader import MapReader
-from recordings.maps.schema import MAPS
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LAYER_DATASETS
-
-from .lazy import LazyLayer, LazyMaps, LazySpikes, LazySums
+from spikesam.pipeline.interop.lazy import LazyLayer, LazyMaps, LazySpikes, LazySums
+from spikesam.pipeline.maps.method import method_of
+from spikesam.recordings.file_format import open_recording
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import MAPS
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LAYER_DATASETS
 
 SAMPLE, STEPPED, STEP, CLASS, READOUT = "sample", "stepped", "step", "class", "readout"
 COORDINATES = (SAMPLE, "index", "label", "prediction", STEP, "seconds")

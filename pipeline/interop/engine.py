@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from xarray.backends import BackendEntrypoint
 
-from .hdf5_detection import has_hdf5_name, has_hdf5_signature
+from spikesam.pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,8 +25,8 @@ class SpikesamBackend(BackendEntrypoint):
     open_dataset_parameters = ("filename_or_obj", "drop_variables")
 
     def open_dataset(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None) -> xr.Dataset:
-        """See :func:`pipeline.interop.dataset.open_xarray`."""
-        from .dataset import open_xarray
+        """See :func:`spikesam.pipeline.interop.dataset.open_xarray`."""
+        from spikesam.pipeline.interop.dataset import open_xarray
 
         dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or ()
         return open_xarray(filename_or_obj, [*dropped])
@@ -39,8 +39,8 @@ class SpikesamBackend(BackendEntrypoint):
             return False
         if not (has_hdf5_name(path) and has_hdf5_signature(path)):
             return False
-        from recordings.errors import RasterError
-        from recordings.file_format import file_format
+        from spikesam.recordings.errors import RasterError
+        from spikesam.recordings.file_format import file_format
 
         try:
             file_format(path)

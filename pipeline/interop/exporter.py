@@ -9,9 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
-from recordings.errors import InputError
-
-from .selection import Selection
+from spikesam.pipeline.interop.selection import Selection
+from spikesam.recordings.errors import InputError
 
 Advance = Callable[[], object]
 
@@ -62,11 +61,13 @@ class Format:
 
 
 FORMATS = {
-    ".nwb": Format("NWB, for neuroscience: spike times by neuron, one trial per sample", "pipeline.interop.nwb:Nwb"),
-    ".zarr": Format(
-        "Zarr 3, which xarray opens: arrays by layer; of maps, too", "pipeline.interop.zarr_store:ZarrStore"
+    ".nwb": Format(
+        "NWB, for neuroscience: spike times by neuron, one trial per sample", "spikesam.pipeline.interop.nwb:Nwb"
     ),
-    ".nir": Format("data of NIR, beside the graph: arrays by node", "pipeline.interop.nir_data:NirData"),
+    ".zarr": Format(
+        "Zarr 3, which xarray opens: arrays by layer; of maps, too", "spikesam.pipeline.interop.zarr_store:ZarrStore"
+    ),
+    ".nir": Format("data of NIR, beside the graph: arrays by node", "spikesam.pipeline.interop.nir_data:NirData"),
 }
 
 

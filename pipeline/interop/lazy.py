@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray, FileManager
 from xarray.core import indexing
 
-from recordings.errors import RasterError
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
+from spikesam.recordings.errors import RasterError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
 
 Key = Any  # of one axis: a whole number, a slice or an array of whole numbers
 

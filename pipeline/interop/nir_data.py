@@ -7,11 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from recordings.disk import writing
-from recordings.new_hdf5 import new_hdf5
-from recordings.raster.schema import LayerSpec
-
-from .exporter import Advance, Exporter, missing
+from spikesam.pipeline.interop.exporter import Advance, Exporter, missing
+from spikesam.recordings.disk import writing
+from spikesam.recordings.new_hdf5 import new_hdf5
+from spikesam.recordings.raster.schema import LayerSpec
 
 try:
     import nir
@@ -26,7 +25,7 @@ RATIO = 1.6  # of the size to that of the raster: gzip finds less where a spike 
 class NirData(Exporter):
     """One array of bool per node, (sample, step, neuron), as `nir.write_data` lays it out, but written in pieces.
 
-    Nodes have the names of the graphs of :func:`pipeline.networks.nir.write.to_nir`: `input`, and `conv1.neuron` for
+    Nodes have the names of the graphs of `to_nir`: `input`, and `conv1.neuron` for
     the neurons of conv1.
     """
 

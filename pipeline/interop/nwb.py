@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.disk import writing
-from recordings.new_hdf5 import new_hdf5
-from recordings.text import LONGEST_NAME, printable
-
-from .exporter import Advance, Exporter, missing
-from .selection import Selection
-from .spike_times import SpikeTimes
+from spikesam.pipeline.interop.exporter import Advance, Exporter, missing
+from spikesam.pipeline.interop.selection import Selection
+from spikesam.pipeline.interop.spike_times import SpikeTimes
+from spikesam.recordings.disk import writing
+from spikesam.recordings.new_hdf5 import new_hdf5
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 try:
     from hdmf.common import DynamicTable, ElementIdentifiers, VectorData, VectorIndex

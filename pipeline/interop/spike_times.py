@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.raster.schema import LayerSpec
-
-from .selection import Selection
+from spikesam.pipeline.interop.selection import Selection
+from spikesam.recordings.raster.schema import LayerSpec
 
 BLOCK_BYTES = 64 << 20  # of packed spikes in memory at a time
 UNPACKED_BYTES = 16 << 20

@@ -9,11 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recordings.disk import replacing_folder, writing
-from recordings.errors import InputError
-
-from .exporter import Advance, Exporter, missing
-from .selection import Selection
+from spikesam.pipeline.interop.exporter import Advance, Exporter, missing
+from spikesam.pipeline.interop.selection import Selection
+from spikesam.recordings.disk import replacing_folder, writing
+from spikesam.recordings.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,7 +78,7 @@ def _dataset(selection: Selection) -> xr.Dataset:
     try:
         import zarr
 
-        from .dataset import describe
+        from spikesam.pipeline.interop.dataset import describe
     except ImportError as error:
         raise missing(error.name or "zarr", "zarr") from None
     if int(zarr.__version__.split(".")[0]) < 3:

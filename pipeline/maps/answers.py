@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import Backend
-from backends.network import Network
+from spikesam.backends.base import Backend
+from spikesam.backends.network import Network
 
 BATCH = 16  # inputs packed together
 
@@ -29,7 +29,7 @@ def answers_of(network: Network, backend: Backend | None = None) -> Answer:
     NetworkError : if the network is an ANN
     """
     if backend is None:
-        from backends.event.backend import EventBackend  # here, because numba takes half a second to import
+        from spikesam.backends.event.backend import EventBackend  # here, because numba takes half a second to import
 
         backend = EventBackend()
     backend.prepare(network)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from backends.network import Input, Sides, pair
+from spikesam.backends.network import Input, Sides, pair
 
 Floats = NDArray[np.float64]
 

@@ -10,19 +10,18 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recordings.arguments import checked_arguments
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.maps.writer import writing_maps
-from recordings.parallel import in_order
-from recordings.progress import Tracker
-
-from .method import DEFAULT, Explainer, MapMethod, offline_methods, refuse_foreign
-from .steps import PICTURED
+from spikesam.pipeline.maps.method import DEFAULT, Explainer, MapMethod, offline_methods, refuse_foreign
+from spikesam.pipeline.maps.steps import PICTURED
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.parallel import in_order
+from spikesam.recordings.progress import Tracker
 
 if TYPE_CHECKING:
-    from pipeline.networks.checkpoint import Checkpoint
-    from recordings.raster.reader import RasterReader
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
+    from spikesam.recordings.raster.reader import RasterReader
 
 
 @checked_arguments
@@ -46,7 +45,7 @@ def explain(
     "sam"                     where a layer is busy, whatever the answer      a raster; `gamma`, `variant`,
                                                                               `include_current`
     "relevance"               which spikes the predicted class rests on, see  a raster; `network`, `rule`
-                              :mod:`pipeline.maps.relevance`
+                              :mod:`spikesam.pipeline.maps.relevance`
     "variance-relevance"      which spikes set the logits apart, whichever    a raster; `network`
                               class wins
     "grad-cam"                what speaks for the class in a layer, by        a network; `data`, `samples`, `seed`,

@@ -1,6 +1,6 @@
 """Integer SAM, the variant "fixed": maps whose bits a graph of neurons and one 1×1 convolution gives as well.
 
-The equations, and how many bits are kept, are those of :mod:`backends.trace`. Here is one pass over packed bits; maps
+The equations, and how many bits are kept, are those of `backends/trace.py`. Here is one pass over packed bits; maps
 that leave Lava's graph are equal to the bit (docs/on-chip.md).
 
 References
@@ -13,10 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.trace import maps_of_packed, spike_trace
-from recordings.errors import InputError
-
-from .sam import check_packed
+from spikesam.backends.trace import maps_of_packed, spike_trace
+from spikesam.pipeline.maps.sam import check_packed
+from spikesam.recordings.errors import InputError
 
 
 def fixed_maps(
@@ -43,7 +42,7 @@ def fixed_maps(
 
     Raises
     ------
-    InputError : as :func:`backends.trace.spike_trace`, or if `packed` does not hold C·H·W bits per step, or if there
+    InputError : as `spike_trace`, or if `packed` does not hold C·H·W bits per step, or if there
         are not as many steps
     """
     check_packed(packed, shape)

@@ -13,20 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch
-from backends.network import Kind, Network
-from pipeline.drawing.subject import Subject, subjects_of
-from pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
-from recordings.errors import InputError
-from recordings.maps.schema import MapHeader, MapLayer, SourceName
-
-from .layers import network_layers, spatial_layers
-from .method import Explained, Explainer, MapMethod, Option, summed
-from .steps import kept_steps
+from spikesam.backends.base import InputBatch
+from spikesam.backends.network import Kind, Network
+from spikesam.pipeline.drawing.subject import Subject, subjects_of
+from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
+from spikesam.pipeline.maps.layers import network_layers, spatial_layers
+from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, Option, summed
+from spikesam.pipeline.maps.steps import kept_steps
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.schema import MapHeader, MapLayer, SourceName
 
 if TYPE_CHECKING:
-    from pipeline.images.samples import Samples
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.pipeline.images.samples import Samples
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 # Predictions (B,), and of every layer in order of depth (T, B, H, W) float32 ≥ 0.
 Maps = tuple[NDArray[np.int64], Mapping[str, NDArray[np.float32]]]
@@ -34,7 +33,7 @@ Maps = tuple[NDArray[np.int64], Mapping[str, NDArray[np.float32]]]
 
 @dataclass(frozen=True)
 class ImageMethod(MapMethod):
-    """A method that explains a network and images, see :class:`pipeline.maps.method.MapMethod`.
+    """A method that explains a network and images, see :class:`spikesam.pipeline.maps.method.MapMethod`.
 
     Attributes
     ----------
@@ -94,8 +93,8 @@ class ImageMethod(MapMethod):
 
     def path(self, source: Any) -> Path | None:
         """The checkpoint's."""
-        from pipeline.networks.checkpoint import Checkpoint
-        from pipeline.networks.checkpoint_files import find_checkpoint
+        from spikesam.pipeline.networks.checkpoint import Checkpoint
+        from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 
         if isinstance(source, Checkpoint):
             return None
@@ -106,10 +105,12 @@ class ImageMethod(MapMethod):
     @contextmanager
     def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
         """Load the network, and read the images."""
-        from pipeline.images.samples import choose_samples  # here, because these take a while, and torch a second
-        from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
-        from pipeline.networks.defaults import usual_defaults
-        from pipeline.networks.differentiable import DifferentiableNetwork
+        from spikesam.pipeline.images.samples import (
+            choose_samples,  # here, because these take a while, and torch a second
+        )
+        from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+        from spikesam.pipeline.networks.defaults import usual_defaults
+        from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
         checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source, self.kind)
         network, where = checkpoint.network, self.name if source is checkpoint else str(source)

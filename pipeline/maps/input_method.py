@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch, unpacked
-
-from .image_method import ImageMethod, Maps
+from spikesam.backends.base import InputBatch, unpacked
+from spikesam.pipeline.maps.image_method import ImageMethod, Maps
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 Attributed = tuple[NDArray[np.int64], NDArray[np.float32]]  # predictions (B,), maps (B, H, W) ≥ 0
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from backends.network import Network
-from recordings.errors import InputError
-from recordings.layers import find_layer, steps_that_matter
-from recordings.maps.schema import MapLayer
-from recordings.raster.schema import LayerSpec, RasterHeader
+from spikesam.backends.network import Network
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.layers import find_layer, steps_that_matter
+from spikesam.recordings.maps.schema import MapLayer
+from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 
 
 def map_layers(header: RasterHeader, layers: Iterable[LayerSpec]) -> tuple[MapLayer, ...]:

@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
-from pipeline.measures.maps import Map, Mask, resize_map
-from pipeline.measures.statistics import Estimate, means_with_intervals
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-
-from .sam import spike_count_sum
+from spikesam.pipeline.maps.sam import spike_count_sum
+from spikesam.pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
+from spikesam.pipeline.measures.maps import Map, Mask, resize_map
+from spikesam.pipeline.measures.statistics import Estimate, means_with_intervals
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
 
 OF_LAYERS = ("SAM", "spike count")
 GUESSES = ("centred box", "centred Gaussian")
@@ -29,7 +28,7 @@ class Score(NamedTuple):
     image : number of the sample
     layer : "" where no layer is involved
     method : "SAM", "spike count", "centred box" or "centred Gaussian"
-    measure : a key of :data:`pipeline.measures.localisation.MEASURES`
+    measure : a key of :data:`spikesam.pipeline.measures.localisation.MEASURES`
     """
 
     image: int
@@ -57,7 +56,7 @@ def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[M
     InputError : if maps, raster and masks do not belong together
     """
     if maps.header.source != raster.raster_digest:
-        raise InputError(f"{maps.where}: maps of another raster than {raster.where}; run pipeline.explain on that one")
+        raise InputError(f"{maps.where}: maps of another raster than {raster.where}; run spikesam explain on that one")
     if len(masks) != raster.n_samples:
         raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.where}, expected as many")
     scores: list[Score] = []

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from recordings.arguments import checked_arguments
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader, open_maps
-
-from .localisation import OF_LAYERS, Score, score_sample
+from spikesam.pipeline.maps.localisation import OF_LAYERS, Score, score_sample
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader, open_maps
 
 
 @checked_arguments
@@ -35,7 +34,7 @@ def measure(maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | N
         - layer: in order of depth; "" of a guess
         - map: the method of the file, such as "sam"; of a guess "centred box", as large as the object, or
           "centred Gaussian"
-        - measure: "pointing game", "energy in object" or "IoU", see :mod:`pipeline.measures.localisation`
+        - measure: "pointing game", "energy in object" or "IoU", see :mod:`spikesam.pipeline.measures.localisation`
         - value: of the map summed over the steps that matter; from 0 to 1, and higher is better
 
     Raises

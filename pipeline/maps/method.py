@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args, 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.drawing.subject import Subject
-from recordings.arguments import refuse_other_types
-from recordings.errors import InputError
-from recordings.maps.schema import MapHeader, Parameter, SourceName
-from recordings.schema import SampleTable
-from recordings.text import LONGEST_NAME, printable
+from spikesam.pipeline.drawing.subject import Subject
+from spikesam.recordings.arguments import refuse_other_types
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.schema import MapHeader, Parameter, SourceName
+from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
-    from recordings.raster.reader import RasterReader
+    from spikesam.recordings.raster.reader import RasterReader
 
-METHODS = "pipeline.maps.methods"
+METHODS = "spikesam.pipeline.maps.methods"
 DEFAULT = "sam"
 
 
@@ -61,7 +61,7 @@ class MapMethod(ABC):
     target : the class that they speak for: "none", "label" (the prediction where that is unknown) or "prediction"
     source : the attribute of a file that says what was explained
     parameters : further attributes of a file, and their types
-    offline : whether :func:`pipeline.maps.explain.explain` computes it
+    offline : whether :func:`spikesam.pipeline.maps.explain.explain` computes it
     layered : whether it maps any layers, and steps; otherwise it maps the input, over all steps
     """
 
@@ -105,7 +105,7 @@ class MapMethod(ABC):
         ----------
         source : a raster or a network, open or by its name
         layers : by name or number; the method's own choice if empty
-        steps, pictured : see :func:`pipeline.maps.steps.kept_steps`
+        steps, pictured : see :func:`spikesam.pipeline.maps.steps.kept_steps`
 
         Raises
         ------
@@ -181,7 +181,7 @@ def methods() -> Mapping[str, type[MapMethod]]:
 
 
 def offline_methods() -> dict[str, type[MapMethod]]:
-    """The methods that :func:`pipeline.maps.explain.explain` computes, by name."""
+    """The methods that :func:`spikesam.pipeline.maps.explain.explain` computes, by name."""
     return {name: method for name, method in methods().items() if method.offline}
 
 

@@ -10,17 +10,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline.drawing.canvas import DPI
-from pipeline.drawing.figures import draw_overview
-from pipeline.drawing.raster import draw_raster
-from pipeline.drawing.subject import Subject, recorded_subjects
-from pipeline.images.pictures import pictures_beside, read_pictures
-from recordings.errors import InputError
-from recordings.layer_view import position
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-
-from .method import method_of
+from spikesam.pipeline.drawing.canvas import DPI
+from spikesam.pipeline.drawing.figures import draw_overview
+from spikesam.pipeline.drawing.raster import draw_raster
+from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
+from spikesam.pipeline.images.pictures import pictures_beside, read_pictures
+from spikesam.pipeline.maps.method import method_of
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.layer_view import position
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
 
 
 def plot_maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> Figure:

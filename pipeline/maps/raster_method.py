@@ -13,22 +13,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.drawing.subject import Subject, recorded_subjects
-from recordings.errors import InputError
-from recordings.maps.schema import MapHeader, SourceName
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
-
-from .layers import spatial_layers
-from .method import Explained, Explainer, MapMethod
-from .steps import kept_steps
+from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
+from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod
+from spikesam.pipeline.maps.steps import kept_steps
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.schema import MapHeader, SourceName
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
 
 Kept = tuple[tuple[int, ...], int]  # steps, and of how many first samples, see kept_steps
 
 
 @dataclass(frozen=True)
 class RasterMethod(MapMethod):
-    """A method that explains a raster, see :class:`pipeline.maps.method.MapMethod`."""
+    """A method that explains a raster, see :class:`spikesam.pipeline.maps.method.MapMethod`."""
 
     source: ClassVar[SourceName] = "raster_digest"
 
@@ -69,11 +68,11 @@ def raster_explainer(
     workers: int = 1,
     compile_kernels: Callable[[], object] = lambda: None,
 ) -> Explainer:
-    """What explains the samples of a raster, see :class:`pipeline.maps.method.Explainer`."""
+    """What explains the samples of a raster, see :class:`spikesam.pipeline.maps.method.Explainer`."""
     samples = raster.samples
 
     def subjects(predictions: NDArray[np.int32]) -> list[Subject]:
-        from pipeline.images.pictures import pictures_beside  # here, because pydantic takes a while
+        from spikesam.pipeline.images.pictures import pictures_beside  # here, because pydantic takes a while
 
         return recorded_subjects(raster, predictions, pictures_beside(raster, len(predictions)))
 

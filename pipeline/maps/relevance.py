@@ -46,9 +46,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Input, Layer, Network, NetworkError, Source, SpikingNeuron
-
-from .correlation import Floats, correlate, pooled, spread, to_winners, unpooled, winners, won
+from spikesam.backends.network import Input, Layer, Network, NetworkError, Source, SpikingNeuron
+from spikesam.pipeline.maps.correlation import Floats, correlate, pooled, spread, to_winners, unpooled, winners, won
 
 Rule = Literal["signed", "positive"]
 Target = int | NDArray[np.float64]

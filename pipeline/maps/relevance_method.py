@@ -1,6 +1,6 @@
 """Methods that pass relevance back through recorded spikes: they need the raster, and the network that was recorded.
 
-Neither image nor gradient is needed, neither torch nor lava. How relevance is divided: :mod:`pipeline.maps.relevance`.
+Neither image nor gradient is needed, neither torch nor lava. How relevance is divided: `pipeline/maps/relevance.py`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Network
-from pipeline.networks.recorded import recorded_network
-from recordings.maps.schema import MapHeader
-from recordings.raster.batch import unpack
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
-
-from .correlation import Floats
-from .layers import map_layers
-from .method import Explained, Explainer, Option
-from .raster_method import Kept, RasterMethod, raster_explainer
-from .relevance import Spikes
+from spikesam.backends.network import Network
+from spikesam.pipeline.maps.correlation import Floats
+from spikesam.pipeline.maps.layers import map_layers
+from spikesam.pipeline.maps.method import Explained, Explainer, Option
+from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
+from spikesam.pipeline.maps.relevance import Spikes
+from spikesam.pipeline.networks.recorded import recorded_network
+from spikesam.recordings.maps.schema import MapHeader
+from spikesam.recordings.raster.batch import unpack
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class RelevanceMethod(RasterMethod):
 
     @abstractmethod
     def relevance_of(self, network: Network, spikes: Sequence[Spikes], prediction: int) -> list[Floats]:
-        """Relevance of one sample's spikes, see :func:`pipeline.maps.relevance.relevance`."""
+        """Relevance of one sample's spikes, see :func:`spikesam.pipeline.maps.relevance.relevance`."""
 
     def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
         """See :class:`RasterMethod`."""

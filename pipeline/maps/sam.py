@@ -29,7 +29,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 Variant = Literal["paper", "authors-code"]
 AnyVariant = Literal["paper", "authors-code", "fixed"]  # the last one in integers, see fixed_sam.py
@@ -194,7 +194,7 @@ def spike_activation_sum(
     check_parameters(gamma, include_current, variant, Variant)
     count = _checked_steps(packed, shape, steps)
     if variant == "paper":
-        from .sam_sum_kernel import sum_trains
+        from spikesam.pipeline.maps.sam_sum_kernel import sum_trains
 
         exact, current = np.empty(shape[1:]), True if include_current else None
         sum_trains(_readable_words(packed), *_sizes(shape, count), math.exp(-gamma), current, exact.reshape(-1))
@@ -212,7 +212,7 @@ def spike_count_sum(
 
     Parameters and result are those of :func:`spike_activation_sum`.
     """
-    from .sam_sum_kernel import count_trains
+    from spikesam.pipeline.maps.sam_sum_kernel import count_trains
 
     count = _checked_steps(packed, shape, steps)
     counts = np.empty(shape[1:], np.float32)
@@ -277,7 +277,7 @@ def _sum_scores(
     maps: NDArray[Any],
 ) -> None:
     """Σ_c S·N for every γ, ∞ allowed, into (G, T, pixels): the pixels from `begin` on."""
-    from .sam_kernel import sum_scores  # here, because numba takes half a second to import
+    from spikesam.pipeline.maps.sam_kernel import sum_scores  # here, because numba takes half a second to import
 
     channels, pixels = np.uint64(shape[0]), np.uint64(shape[1] * shape[2])
     decays = _decays(gammas, len(packed))

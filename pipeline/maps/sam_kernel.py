@@ -1,4 +1,4 @@
-"""The event-driven kernel behind :func:`pipeline.maps.sam.spike_activation_maps`, compiled by numba.
+"""The event-driven kernel behind :func:`spikesam.pipeline.maps.sam.spike_activation_maps`, compiled by numba.
 
 Work is proportional to the number of spikes; silent neurons are never touched. What makes it fast, and why:
 
@@ -27,8 +27,8 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from backends.event.kernels.cache import cached
-from backends.event.kernels.events import trailing_zeros
+from spikesam.backends.event.kernels.cache import cached
+from spikesam.backends.event.kernels.events import trailing_zeros
 
 # Indices are unsigned, which spares numba a check for negative ones at every access.
 ZERO, ONE, THREE, EIGHT, WORD = (np.uint64(number) for number in (0, 1, 3, 8, 64))

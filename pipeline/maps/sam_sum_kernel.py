@@ -1,8 +1,8 @@
-"""The kernels behind :func:`pipeline.maps.sam.spike_activation_sum`, compiled by numba.
+"""The kernels behind :func:`spikesam.pipeline.maps.sam.spike_activation_sum`, compiled by numba.
 
 64 neighbouring pixels of a channel go through all steps at once, silent or not: their scores and sums are vectors that
 stay in registers. Per neuron and step that is a product and two additions, which cost less than finding spikes one by
-one, as :mod:`pipeline.maps.sam_kernel` must. Nothing of size T is written.
+one, as :mod:`spikesam.pipeline.maps.sam_kernel` must. Nothing of size T is written.
 
 A pixel's sum is a float64 sum over channels in ascending order, and of each channel over steps. It does not depend on
 blocks, threads or other samples, so neither do the resulting bits.
@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from backends.event.kernels.cache import cached
+from spikesam.backends.event.kernels.cache import cached
 
 ZERO, ONE, THREE, EIGHT, WORD = (np.uint64(number) for number in (0, 1, 3, 8, 64))
 PLANES = 64  # binary digits of a counter

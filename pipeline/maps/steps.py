@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 PICTURED = 4  # samples of which a command draws pictures unless it is told otherwise
 EXPECTED = '"pictured", "all", "none", or first:last:every, such as 0:100 or ::10'

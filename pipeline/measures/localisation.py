@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-
-from .maps import TIE, Map, Mask, checked
+from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked
+from spikesam.recordings.errors import InputError
 
 
 def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:

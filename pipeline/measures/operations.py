@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Input, Network, Readout, Shape, pair
+from spikesam.backends.network import Input, Network, Readout, Shape, pair
 
 Counts = NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 RESAMPLES = 2000
 BLOCK = 100  # resamples held at a time

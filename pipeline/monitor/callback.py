@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning
 
-from .monitor import Monitor
+from spikesam.pipeline.monitor.monitor import Monitor
 
 
 class MonitorCallback(lightning.Callback):

@@ -17,14 +17,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
-from backends.network import Network
-from pipeline.cost.energy import energy
-from pipeline.maps.explain import explain
-from pipeline.record.record import record
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader, RecordedLayer
-
-from .pictures import beside, draw_strip
+from spikesam.backends.network import Network
+from spikesam.pipeline.cost.energy import energy
+from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.monitor.pictures import beside, draw_strip
+from spikesam.pipeline.record.record import record
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader, RecordedLayer
 
 ARRANGED = ("layout", "axes", "grid", "counts")  # options of record
 NUMBERS = ("rate", "spikes", "dead", "saturated")

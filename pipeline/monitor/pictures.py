@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.drawing.canvas import DPI, MARGIN, SUBTITLE, TITLE, drawable, style
-from pipeline.drawing.grid import HEAT
-from recordings.text import LONGEST_NAME, printable
+from spikesam.pipeline.drawing.canvas import DPI, MARGIN, SUBTITLE, TITLE, drawable, style
+from spikesam.pipeline.drawing.grid import HEAT
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 SMALLEST, GAP = 64, 2  # pixels: side of a map in a picture of one epoch, and between two
 CELL, BETWEEN = 1.0, 0.06  # inches: side of a map in the strip, and between two

@@ -9,19 +9,18 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from backends.network import Kind, Network
-from backends.network.storage import read_network, write_network
-from pipeline.config import Config
-from pipeline.images.datasets.base import comparable, shorten
-from pipeline.images.events.binning import EventBinning
-from pipeline.images.preprocessing import Preprocessing
-from recordings.arguments import checked_arguments
-from recordings.errors import InputError
-from recordings.parsing import parse_json
-from recordings.text import LONGEST_NAME, printable
-
-from .checkpoint_files import find_checkpoint
-from .layer_list import outline, plan_layers
+from spikesam.backends.network import Kind, Network
+from spikesam.backends.network.storage import read_network, write_network
+from spikesam.pipeline.config import Config
+from spikesam.pipeline.images.datasets.base import comparable, shorten
+from spikesam.pipeline.images.events.binning import EventBinning
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
+from spikesam.pipeline.networks.layer_list import outline, plan_layers
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.parsing import parse_json
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 Preparation = Preprocessing | EventBinning
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backends.network import Kind
-from backends.network.storage import read_network
-from pipeline.config.bundled import bundled
-from pipeline.images.datasets.base import did_you_mean
-from recordings.errors import InputError
-from recordings.files import open_file, similar_file
+from spikesam.backends.network import Kind
+from spikesam.backends.network.storage import read_network
+from spikesam.pipeline.images.datasets.base import did_you_mean
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import open_file, similar_file
 
-BUNDLED = bundled("checkpoints")
+BUNDLED = Path(__file__).parents[2] / "checkpoints"
 PYTORCH = "a PyTorch file: build the model and use spikesam.record, or spikesam.from_torch"
 FOREIGN = {  # files of networks that others wrote, by their ending, and what to do with them
     ".pt": PYTORCH,

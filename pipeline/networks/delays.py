@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import NetworkError
+from spikesam.backends.network import NetworkError
 
 MOST_BIASES = 1 << 28  # of one layer, over all steps
 

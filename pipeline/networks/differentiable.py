@@ -1,6 +1,6 @@
 """A float32 network, spiking or not, as a differentiable function of its encoded input.
 
-What a gradient through spikes needs besides the equations of :mod:`backends.network.neurons`: the spike's derivative is
+What a gradient through spikes needs besides the equations of `backends/network/neurons.py`: the spike's derivative is
 replaced by Eq. 8's ∂s/∂v = 0.3·max(0, 1 - |v/θ - 1|) / θ, as in training, and none flows through the reset (see
 :mod:`.firing`). The 1/θ, which Eq. 8 leaves out, is that of the chain rule, and scales all gradients that pass through
 a layer alike. Each layer delays by a step, so the last steps of the input and of early layers have no gradient.
@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backends.base import InputBatch, unpacked
-from backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
-from backends.torch.synapses import exact_sums, synapses
-from recordings.errors import InputError
-
-from .spiking_layer import SpikingLayer, constant
+from spikesam.backends.base import InputBatch, unpacked
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
+from spikesam.backends.torch.synapses import exact_sums, synapses
+from spikesam.pipeline.networks.spiking_layer import SpikingLayer, constant
+from spikesam.recordings.errors import InputError
 
 
 class DifferentiableNetwork(nn.Module):
@@ -45,7 +44,7 @@ class DifferentiableNetwork(nn.Module):
     Raises
     ------
     InputError : if the network is in fixed point; or, of what runs an ANN, if its activations leave float32. What a
-        spiking network can reach is known when it is built, see :class:`backends.network.Network`
+        spiking network can reach is known when it is built, see :class:`spikesam.backends.network.Network`
     """
 
     def __init__(self, network: Network) -> None:

@@ -7,19 +7,18 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from backends.available import make_backend
-from backends.network.quantise import quantise
-from backends.network.storage import write_network
-from pipeline.images.samples import choose_samples
-from pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
-from recordings.disk import write_file
-from recordings.errors import InputError
-from recordings.lock import out_lock
-from recordings.progress import Tracker
-
-from .checkpoint import load_checkpoint
-from .nir.write import to_nir
-from .precisions import predictions
+from spikesam.backends.available import make_backend
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.storage import write_network
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.nir.write import to_nir
+from spikesam.pipeline.networks.precisions import predictions
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import out_lock
+from spikesam.recordings.progress import Tracker
 
 
 def export_checkpoint(

@@ -3,7 +3,7 @@
     ∂s/∂v = 0.3·max(0, 1 - |u|) / θ, with u = (v - θ)/θ; no gradient through the reset, nor from a membrane that
     stands at `min_v_mem`
 
-Forward, each step is that of :mod:`backends.torch.neurons`, so the spikes are that backend's. Autograd would keep and
+Forward, each step is that of `backends/torch/neurons.py`, so the spikes are that backend's. Autograd would keep and
 copy a dozen arrays a step. Here one is kept, u, and the loop backward is written out.
 
 References
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from backends.network import LIF, SpikingNeuron
-from backends.torch.neurons import FloatNeurons
+from spikesam.backends.network import LIF, SpikingNeuron
+from spikesam.backends.torch.neurons import FloatNeurons
 
 SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Shape
+from spikesam.backends.network import Shape
 
 Kernels = NDArray[Any]  # in single or double precision
 Pair = tuple[int, int]  # (y, x)

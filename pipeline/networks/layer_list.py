@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from backends.network import Shape, Sides
-from recordings.errors import InputError
+from spikesam.backends.network import Shape, Sides
+from spikesam.recordings.errors import InputError
 
 
 @dataclass(frozen=True)

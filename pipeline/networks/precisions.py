@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import Backend, batch_size
-from backends.network import Network
-from backends.network.quantise import quantise
-from pipeline.images.samples import Samples
-from recordings.errors import InputError
+from spikesam.backends.base import Backend, batch_size
+from spikesam.backends.network import Network
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.images.samples import Samples
+from spikesam.recordings.errors import InputError
 
 BATCH = 16  # images encoded together
 

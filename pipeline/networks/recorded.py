@@ -5,13 +5,13 @@ from __future__ import annotations
 from os import PathLike
 from typing import Any
 
-from backends.network import Network
-from backends.network.quantise import quantise
-from backends.network.storage import read_network
-from recordings.errors import InputError
-from recordings.files import refuse_links
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
+from spikesam.backends.network import Network
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.storage import read_network
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import refuse_links
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
 
 BESIDE = "network.safetensors"
 
@@ -56,7 +56,7 @@ def fired_by(raster: RasterReader, given: Any = None) -> Network:
         refuse_links(raster.path.parent, [BESIDE])
         given = raster.path.with_name(BESIDE)
     if isinstance(given, (str, PathLike)):
-        from .checkpoint_files import find_checkpoint  # here, because pydantic takes a while
+        from spikesam.pipeline.networks.checkpoint_files import find_checkpoint  # here, because pydantic takes a while
 
         path = find_checkpoint(str(given))
         where, network = str(path), read_network(path)[0]

@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.base import unpacked
-from backends.network import PIXEL_LIMIT, Network, NetworkError
-from pipeline.images.encoding import encode
-
-from .checkpoint import Checkpoint, load_checkpoint
-from .defaults import usual_defaults
-from .differentiable import DifferentiableNetwork
+from spikesam.backends.base import unpacked
+from spikesam.backends.network import PIXEL_LIMIT, Network, NetworkError
+from spikesam.pipeline.images.encoding import encode
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from spikesam.pipeline.networks.defaults import usual_defaults
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 
 @usual_defaults()
@@ -24,7 +23,7 @@ def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
     """A torch module that is a network: images in, class scores out, with gradients.
 
     What it computes is what the backends do in float32. A spike's derivative is that of its surrogate (see
-    :mod:`pipeline.networks.differentiable`), and Poisson spikes and the rounding of currents have the gradient of their
+    `pipeline/networks/differentiable.py`), and Poisson spikes and the rounding of currents have the gradient of their
     mean. So methods that ask a model again, or its gradients, can be used: captum's, Quantus' faithfulness, attacks.
 
     Parameters

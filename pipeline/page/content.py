@@ -7,19 +7,18 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cost.ledger import Ledger
-from pipeline.drawing.padding import outside
-from pipeline.drawing.subject import is_right
-from recordings.maps.reader import MapReader
-from recordings.raster.schema import LayerSpec
-
-from .blob import blob
-from .energy import energy_of_run, energy_of_sample, ledger_of
-from .excerpt import Content, excerpt
-from .integers import integers_of, unsimulated
-from .network import graph_of
-from .relevance import explained_samples, relevance_of, unexplained
-from .shown_run import CAM_TITLES, ShownRun
+from spikesam.pipeline.cost.ledger import Ledger
+from spikesam.pipeline.drawing.padding import outside
+from spikesam.pipeline.drawing.subject import is_right
+from spikesam.pipeline.page.blob import blob
+from spikesam.pipeline.page.energy import energy_of_run, energy_of_sample, ledger_of
+from spikesam.pipeline.page.excerpt import Content, excerpt
+from spikesam.pipeline.page.integers import integers_of, unsimulated
+from spikesam.pipeline.page.network import graph_of
+from spikesam.pipeline.page.relevance import explained_samples, relevance_of, unexplained
+from spikesam.pipeline.page.shown_run import CAM_TITLES, ShownRun
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.schema import LayerSpec
 
 Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sample -> map -> measure -> score
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cost.grid import spread
-from pipeline.cost.ledger import Ledger, Spent
-from pipeline.cost.prices import PRICES
-
-from .blob import blob
-from .excerpt import Content
-from .shown_run import ShownRun
+from spikesam.pipeline.cost.grid import spread
+from spikesam.pipeline.cost.ledger import Ledger, Spent
+from spikesam.pipeline.cost.prices import PRICES
+from spikesam.pipeline.page.blob import blob
+from spikesam.pipeline.page.excerpt import Content
+from spikesam.pipeline.page.shown_run import ShownRun
 
 LEVELS = 255
 

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import THETA, FixedLIF, Input, Layer, Network, Shape, pair
-from pipeline.measures.operations import connections
-
-from .blob import blob
-from .shown_run import ShownRun
+from spikesam.backends.network import THETA, FixedLIF, Input, Layer, Network, Shape, pair
+from spikesam.pipeline.measures.operations import connections
+from spikesam.pipeline.page.blob import blob
+from spikesam.pipeline.page.shown_run import ShownRun
 
 MOST = 1_000_000  # bytes of weights, one each
 MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page stands still

@@ -6,15 +6,15 @@ import base64
 import io
 from typing import Any
 
-from .shown_run import ShownRun
+from spikesam.pipeline.page.shown_run import ShownRun
 
 
 def graph_of(run: ShownRun) -> dict[str, Any] | None:
     """The picture as SVG in a `data:` address, and whether it shows more than a chain; None without the network."""
     if run.network is None:
         return None
-    from pipeline.drawing.canvas import style
-    from pipeline.drawing.network import draw_network
+    from spikesam.pipeline.drawing.canvas import style
+    from spikesam.pipeline.drawing.network import draw_network
 
     drawn = io.BytesIO()
     with style(**{"svg.fonttype": "none", "svg.hashsalt": "spikesam"}):  # the same network, the same page

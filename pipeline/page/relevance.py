@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.maps.relevance import relevance
-
-from .blob import blob
-from .shown_run import ShownRun
+from spikesam.pipeline.maps.relevance import relevance
+from spikesam.pipeline.page.blob import blob
+from spikesam.pipeline.page.shown_run import ShownRun
 
 MOST = 60_000_000  # neurons × steps × classes of all samples: some ten seconds on one core
 BRIEF = 3_000_000  # half a second

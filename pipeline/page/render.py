@@ -18,7 +18,7 @@ _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+)\.js";\n', re.MULTILI
 
 
 def render(title: str, data: dict[str, Any]) -> str:
-    """The page of the data that its script reads, see :mod:`pipeline.page.content`."""
+    """The page of the data that its script reads, see :mod:`spikesam.pipeline.page.content`."""
     script, style = script_of("main"), (HERE / "page.css").read_text(encoding="utf-8")
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("page.html").render(

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from backends.network import Network
-from pipeline.config import RunSection
-from pipeline.engine.merge import Totals, remove_parts
-from pipeline.engine.source import refuse_changed
-from pipeline.engine.summary import Summary, summarise
-from pipeline.images.pictures import MOST, Pictures, write_pictures
-from pipeline.images.samples import ReadSamples
-from pipeline.maps.method import method_of
-from recordings.errors import InputError, finding
-from recordings.maps.reader import MapReader
-from recordings.progress import Tracker
-from recordings.raster.reader import RasterReader
+from spikesam.backends.network import Network
+from spikesam.pipeline.config import RunSection
+from spikesam.pipeline.engine.merge import Totals, remove_parts
+from spikesam.pipeline.engine.source import refuse_changed
+from spikesam.pipeline.engine.summary import Summary, summarise
+from spikesam.pipeline.images.pictures import MOST, Pictures, write_pictures
+from spikesam.pipeline.images.samples import ReadSamples
+from spikesam.pipeline.maps.method import method_of
+from spikesam.recordings.errors import InputError, finding
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.reader import RasterReader
 
 
 def write_results(
@@ -79,15 +79,15 @@ def _pictures(
         raster = stack.enter_context(RasterReader(folder / "raster.h5", trusted=True)) if spec.keep.spikes else None
         figures = list[Path]()
         if settings.figures:
-            from pipeline.drawing.figures import save_figures  # matplotlib takes a second to import
-            from pipeline.drawing.subject import subjects_of
+            from spikesam.pipeline.drawing.figures import save_figures  # matplotlib takes a second to import
+            from spikesam.pipeline.drawing.subject import subjects_of
 
             with tracker.time("figures"), tracker.show("drawing"):
                 subjects = subjects_of(samples, totals.predictions[: settings.figures], spec.class_names)
                 figures = save_figures(maps, method_of(maps.header), subjects, folder / "figures", raster, network)
         if with_page and raster is not None:
-            from .shown_run import ShownRun, grad_cams
-            from .write import write_page
+            from spikesam.pipeline.page.shown_run import ShownRun, grad_cams
+            from spikesam.pipeline.page.write import write_page
 
             with tracker.time("page"), tracker.show("writing the page"):
                 cams = tuple(grad_cams(folder, raster, stack))

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from backends.network import Network
-from backends.network.storage import read_network
-from pipeline.engine.range_file import FILES
-from pipeline.engine.summary import LARGEST_SUMMARY, Summary
-from pipeline.images.pictures import NAME, Pictures, read_pictures
-from pipeline.maps.localisation import Score, localisation_scores
-from pipeline.maps.method import method_of
-from pipeline.networks.recorded import unlike_layer
-from recordings.errors import InputError
-from recordings.files import read_file, refuse_links
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-from recordings.text import printable
+from spikesam.backends.network import Network
+from spikesam.backends.network.storage import read_network
+from spikesam.pipeline.engine.range_file import FILES
+from spikesam.pipeline.engine.summary import LARGEST_SUMMARY, Summary
+from spikesam.pipeline.images.pictures import NAME, Pictures, read_pictures
+from spikesam.pipeline.maps.localisation import Score, localisation_scores
+from spikesam.pipeline.maps.method import method_of
+from spikesam.pipeline.networks.recorded import unlike_layer
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import read_file, refuse_links
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.text import printable
 
 GAMMA = 0.5  # where no maps say another
 CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
@@ -40,7 +40,7 @@ class ShownRun:
     summary : answers for every sample, with names for people; None if unknown
     pictures : images, boxes and masks of the first samples, and names of classes; None if they are not at hand
     network : what fired the spikes; None if it is not at hand
-    scores : how well maps find the object, see :func:`pipeline.maps.localisation.localisation_scores`; none if unknown
+    scores : how well maps find the object, see `localisation_scores`; none if unknown
     grad_cams : open files of Grad-CAM of the same samples
     notes : what could not be shown, and why
     brief : whether the page must not take long, since somebody waits for the run that it is of

@@ -7,14 +7,13 @@ from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 
-from recordings.arguments import checked_arguments
-from recordings.disk import write_file
-from recordings.errors import InputError
-from recordings.files import open_file
-
-from .content import run_content
-from .render import render
-from .shown_run import ShownRun, open_run
+from spikesam.pipeline.page.content import run_content
+from spikesam.pipeline.page.render import render
+from spikesam.pipeline.page.shown_run import ShownRun, open_run
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import open_file
 
 LIMIT = 8_000_000  # bytes of the samples of all runs
 MOST_RUNS = 2

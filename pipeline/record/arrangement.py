@@ -11,14 +11,13 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from recordings.errors import InputError
-
-from .axes import Axes, parse
-from .batch import Batch, Key
-from .convolutions import Convolutions
-from .layouts import Layout, named_layout
-from .spiking_layers import known_layout
-from .token_layers import known_axes
+from spikesam.pipeline.record.axes import Axes, parse
+from spikesam.pipeline.record.batch import Batch, Key
+from spikesam.pipeline.record.convolutions import Convolutions
+from spikesam.pipeline.record.layouts import Layout, named_layout
+from spikesam.pipeline.record.spiking_layers import known_layout
+from spikesam.pipeline.record.token_layers import known_axes
+from spikesam.recordings.errors import InputError
 
 Sides = tuple[int, int]
 Value = TypeVar("Value")
@@ -31,7 +30,7 @@ class Arrangement:
     ----------
     model : in which the layers are modules
     layout : of modules that belong to no known library
-    axes : patterns of names of modules -> their axes, see :mod:`pipeline.record.axes`
+    axes : patterns of names of modules -> their axes, see :mod:`spikesam.pipeline.record.axes`
     grid : rows and columns of tokens, of all layers, or of those that a pattern names; None to take those of the last
         map with as many places
 

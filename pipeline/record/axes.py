@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 Grid = Callable[[int | None], tuple[int, int]]  # number of tokens, None if unknown -> rows and columns of their grid
 RESERVED = ("T", "B", "N", "H", "W")

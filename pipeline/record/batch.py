@@ -8,16 +8,15 @@ from itertools import takewhile
 
 from torch import Tensor
 
-from recordings.errors import InputError
-
-from .layouts import Layout
-from .packing import Counts, LayerBits
+from spikesam.pipeline.record.layouts import Layout
+from spikesam.pipeline.record.packing import Counts, LayerBits
+from spikesam.recordings.errors import InputError
 
 Key = tuple[str, str]  # where the spikes of a layer come from, and its name there
 
 
 class Batch:
-    """Layers in the order in which they first fired; `counts` as of :class:`pipeline.record.packing.LayerBits`."""
+    """Layers in the order in which they first fired; `counts` as of `LayerBits`."""
 
     def __init__(self, counts: Counts) -> None:
         self.layers: dict[Key, LayerBits] = {}

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 MOST_UNITS = 255  # a grid has few lines: analog values are multiples of the smallest one, too, if that is small enough
 TOLERANCE = 1e-3  # of a unit

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 Layout = Callable[[Tensor], Tensor]  # spikes as a library lays them out -> (S, B, …), of S ≥ 1 steps
 

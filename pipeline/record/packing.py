@@ -10,11 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backends.torch.backend import pack_bits
-from recordings.errors import InputError
-from recordings.raster.bits import FIRED_ADVICE
-
-from .layouts import Layout, one_step, shape_of_step
+from spikesam.backends.torch.backend import pack_bits
+from spikesam.pipeline.record.layouts import Layout, one_step, shape_of_step
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.bits import FIRED_ADVICE
 
 Counts: TypeAlias = Literal["fired", "ternary"] | None  # what a bit says of other values than 0 and 1
 TERNARY_ADVICE = "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, positive spikes first"

@@ -10,19 +10,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.images.pictures import Normalisation
-from recordings.errors import InputError
-from recordings.lock import file_lock, out_lock
-from recordings.raster.growing import refuse_existing
-
-from .arrangement import Arrangement
-from .layouts import named_layout
-from .names import check_names, layer_names, named_modules
-from .packing import Counts, check_counts
-from .recording import Recording
-from .seen_images import SeenImages
-from .spiking_layers import find_known
-from .watch import Watch
+from spikesam.pipeline.images.pictures import Normalisation
+from spikesam.pipeline.record.arrangement import Arrangement
+from spikesam.pipeline.record.layouts import named_layout
+from spikesam.pipeline.record.names import check_names, layer_names, named_modules
+from spikesam.pipeline.record.packing import Counts, check_counts
+from spikesam.pipeline.record.recording import Recording
+from spikesam.pipeline.record.seen_images import SeenImages
+from spikesam.pipeline.record.spiking_layers import find_known
+from spikesam.pipeline.record.watch import Watch
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import file_lock, out_lock
+from spikesam.recordings.raster.growing import refuse_existing
 
 
 @contextmanager

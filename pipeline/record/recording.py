@@ -12,21 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-from recordings.layers import check_name
-from recordings.raster.arrays import layer_specs
-from recordings.raster.batch import RasterBatch
-from recordings.raster.bits import whole_numbers
-from recordings.raster.growing import GrowingWriter
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import RasterHeader
-from recordings.schema import SampleTable
-
-from .batch import about
-from .outputs import OutputLayout
-from .packing import LayerBits
-from .seen_images import SeenImages
-from .watch import Watch
+from spikesam.pipeline.record.batch import about
+from spikesam.pipeline.record.outputs import OutputLayout
+from spikesam.pipeline.record.packing import LayerBits
+from spikesam.pipeline.record.seen_images import SeenImages
+from spikesam.pipeline.record.watch import Watch
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.layers import check_name
+from spikesam.recordings.raster.arrays import layer_specs
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.bits import whole_numbers
+from spikesam.recordings.raster.growing import GrowingWriter
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.recordings.schema import SampleTable
 
 BACKEND = "torch-model"
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.pictures import MOST, NAME, Normalisation, Pictures, as_pictures, write_pictures
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
-from recordings.schema import SampleTable
-from recordings.text import told_apart
+from spikesam.pipeline.images.pictures import MOST, NAME, Normalisation, Pictures, as_pictures, write_pictures
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.text import told_apart
 
 
 class SeenImages:
@@ -22,7 +22,7 @@ class SeenImages:
     Parameters
     ----------
     class_names : of all classes; none if they are unknown
-    normalisation : see :func:`pipeline.images.pictures.as_pictures`
+    normalisation : see :func:`spikesam.pipeline.images.pictures.as_pictures`
     """
 
     def __init__(self, class_names: Sequence[str], normalisation: Normalisation | None) -> None:

@@ -18,9 +18,8 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.networks.libraries.known import library_that_fires
-
-from .layouts import LAYOUTS, Layout, merged
+from spikesam.pipeline.networks.libraries.known import library_that_fires
+from spikesam.pipeline.record.layouts import LAYOUTS, Layout, merged
 
 
 def known_layout(module: nn.Module) -> Layout | None:

@@ -11,16 +11,15 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from recordings.errors import InputError
-
-from .arrangement import Arrangement
-from .batch import Batch, Key
-from .convolutions import is_convolution
-from .detection import Probe, find_firing, find_firing_beside
-from .names import check_names, layer_names
-from .outputs import first_tensor
-from .packing import Counts, LayerBits
-from .spiking_layers import keeps_state, known_layout
+from spikesam.pipeline.record.arrangement import Arrangement
+from spikesam.pipeline.record.batch import Batch, Key
+from spikesam.pipeline.record.convolutions import is_convolution
+from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
+from spikesam.pipeline.record.names import check_names, layer_names
+from spikesam.pipeline.record.outputs import first_tensor
+from spikesam.pipeline.record.packing import Counts, LayerBits
+from spikesam.pipeline.record.spiking_layers import keeps_state, known_layout
+from spikesam.recordings.errors import InputError
 
 MODULE, TAP = "module", "tap"  # where the spikes of a layer come from
 
@@ -34,7 +33,7 @@ class Watch:
     names : names of the modules -> names of their layers; None to find them by their values in the first batch
     by_library : whether they were found by the classes of libraries, so that more may fire than these
     arrangement : how they lay out their spikes
-    counts : see :class:`pipeline.record.packing.LayerBits`
+    counts : see :class:`spikesam.pipeline.record.packing.LayerBits`
 
     Attributes
     ----------

@@ -6,11 +6,8 @@ from functools import lru_cache
 
 import h5py
 
-from recordings.digests import About
-from recordings.new_hdf5 import create_dataset, hdf5_in_memory
-from recordings.schema import SAMPLE_DATASETS
-
-from .schema import (
+from spikesam.recordings.digests import About
+from spikesam.recordings.maps.schema import (
     AXES,
     DIGEST,
     FORMAT,
@@ -20,6 +17,8 @@ from .schema import (
     MapHeader,
     digest_path,
 )
+from spikesam.recordings.new_hdf5 import create_dataset, hdf5_in_memory
+from spikesam.recordings.schema import SAMPLE_DATASETS
 
 
 def attributes(header: MapHeader) -> About:

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-from recordings.hdf5 import Source
-from recordings.layer_view import LayerView
-from recordings.reader import PLOTS, Reader
-from recordings.schema import DatasetSpec
-
-from .schema import (
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.hdf5 import Source
+from spikesam.recordings.layer_view import LayerView
+from spikesam.recordings.maps.schema import (
     AXES,
     DIGEST,
     FORMAT,
@@ -34,11 +31,13 @@ from .schema import (
     is_method_name,
     is_parameter_name,
 )
+from spikesam.recordings.reader import PLOTS, Reader
+from spikesam.recordings.schema import DatasetSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WHAT = "a file of maps (sam.h5) that pipeline.explain has finished"
+WHAT = "a file of maps (sam.h5) that spikesam explain has finished"
 
 
 class MapReader(Reader[MapLayer]):
@@ -51,7 +50,7 @@ class MapReader(Reader[MapLayer]):
     ----------
     source : name of the file, or its content in memory
     trusted : whether this process wrote it; anything else is opened in a process of its own first, see
-        :mod:`recordings.inspection`
+        :mod:`spikesam.recordings.inspection`
 
     Attributes
     ----------

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.chunks import encode_chunks
-from recordings.digests import sample_digest
-from recordings.errors import InputError
-
-from .schema import SUM, MapHeader
+from spikesam.recordings.chunks import encode_chunks
+from spikesam.recordings.digests import sample_digest
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.schema import SUM, MapHeader
 
 
 @dataclass(frozen=True)

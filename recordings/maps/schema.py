@@ -41,9 +41,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from recordings.errors import InputError
-from recordings.layers import NamedLayer, check_name
-from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, DatasetSpec, check_size
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.layers import NamedLayer, check_name
+from spikesam.recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, DatasetSpec, check_size
 
 FORMAT = "spike-maps"
 SCHEMA_VERSION = 5

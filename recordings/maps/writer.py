@@ -12,17 +12,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.chunks import open_dataset, read_table, store_chunks, stored_chunks, write_rows, write_table
-from recordings.digests import content_digest
-from recordings.disk import reason
-from recordings.errors import InputError
-from recordings.lock import file_lock
-from recordings.new_hdf5 import hdf5_in_memory, new_hdf5
-from recordings.schema import SAMPLE_DATASETS, SampleTable
-
-from .layout import attributes, empty_maps, lay_out
-from .records import MapRecord, make_map_record
-from .schema import STEPS, MapHeader, digest_path
+from spikesam.recordings.chunks import open_dataset, read_table, store_chunks, stored_chunks, write_rows, write_table
+from spikesam.recordings.digests import content_digest
+from spikesam.recordings.disk import reason
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import file_lock
+from spikesam.recordings.maps.layout import attributes, empty_maps, lay_out
+from spikesam.recordings.maps.records import MapRecord, make_map_record
+from spikesam.recordings.maps.schema import STEPS, MapHeader, digest_path
+from spikesam.recordings.new_hdf5 import hdf5_in_memory, new_hdf5
+from spikesam.recordings.schema import SAMPLE_DATASETS, SampleTable
 
 
 class MapWriter:
@@ -50,7 +49,7 @@ class MapWriter:
         sums: Mapping[str, NDArray[np.float32]],
         maps: Mapping[str, NDArray[np.float32]],
     ) -> None:
-        """Store one sample; see :func:`recordings.maps.records.make_map_record`."""
+        """Store one sample; see :func:`spikesam.recordings.maps.records.make_map_record`."""
         self.store(sample, [make_map_record(self._header, sample, prediction, sums, maps)])
 
     def store(self, first: int, records: Sequence[MapRecord]) -> None:

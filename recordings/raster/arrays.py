@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-from recordings.lock import file_lock
-from recordings.schema import SampleTable
-
-from .batch import RasterBatch
-from .bits import FIRED_ADVICE, as_bits, check_counts, whole_numbers
-from .events import SpikeEvents
-from .growing import GrowingWriter, refuse_existing
-from .schema import LayerSpec, RasterHeader
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import file_lock
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.bits import FIRED_ADVICE, as_bits, check_counts, whole_numbers
+from spikesam.recordings.raster.events import SpikeEvents
+from spikesam.recordings.raster.growing import GrowingWriter, refuse_existing
+from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
+from spikesam.recordings.schema import SampleTable
 
 WHERE = "write_raster"
 BATCH = 16  # samples that are packed at a time

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

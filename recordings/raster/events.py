@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recordings.errors import InputError
-from recordings.text import brief
-
-from .bits import FIRED_ADVICE, on_cpu
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.bits import FIRED_ADVICE, on_cpu
+from spikesam.recordings.text import brief
 
 WHERE = "SpikeEvents"
 
@@ -71,7 +70,7 @@ class SpikeEvents:
         return int(np.prod(self.shape[2:], dtype=object))
 
     def packed(self, rows: slice, where: Callable[[tuple[int, ...]], str], *, fired: bool) -> NDArray[np.uint8]:
-        """Pack some samples: (B, T, bytes) uint8, see :func:`recordings.raster.batch.pack`.
+        """Pack some samples: (B, T, bytes) uint8, see :func:`spikesam.recordings.raster.batch.pack`.
 
         Parameters
         ----------

@@ -11,15 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from recordings.disk import check_free, write_file, writing
-from recordings.errors import InputError, RasterError
-from recordings.schema import SampleTable
-from recordings.sealed import Seal, seal, sealed_content
-
-from .batch import RasterBatch
-from .merging import merging
-from .records import FLUSH_BYTES, SampleRecord, encode_samples, raster_image
-from .schema import MAX_SHARD_SAMPLES, RasterHeader
+from spikesam.recordings.disk import check_free, write_file, writing
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.merging import merging
+from spikesam.recordings.raster.records import FLUSH_BYTES, SampleRecord, encode_samples, raster_image
+from spikesam.recordings.raster.schema import MAX_SHARD_SAMPLES, RasterHeader
+from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.sealed import Seal, seal, sealed_content
 
 
 def parts_of(path: Path) -> Path:
@@ -42,7 +41,7 @@ class GrowingWriter:
     """Records samples batch by batch. The file appears whole when :meth:`finalize` is called, or not at all.
 
     Meanwhile shards of at most 16 samples lie in a folder beside it, made with the first of them. Hold
-    :func:`recordings.lock.file_lock` on the path, or a lock on its folder. With `overwrite`, the new file replaces an
+    `file_lock` on the path, or a lock on its folder. With `overwrite`, the new file replaces an
     existing one when it is whole, and what a run that was cut off left of one.
 
     Raises

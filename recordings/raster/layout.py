@@ -14,11 +14,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.digests import About, content_digest
-from recordings.new_hdf5 import create_dataset, hdf5_in_memory
-from recordings.schema import SAMPLE_DATASETS
-
-from .schema import (
+from spikesam.recordings.digests import About, content_digest
+from spikesam.recordings.new_hdf5 import create_dataset, hdf5_in_memory
+from spikesam.recordings.raster.schema import (
     FORMAT,
     LAYER_DATASETS,
     LAYER_TABLES,
@@ -27,6 +25,7 @@ from .schema import (
     SPIKE_AXES,
     RasterHeader,
 )
+from spikesam.recordings.schema import SAMPLE_DATASETS
 
 _DISTRIBUTIONS = (
     *("spikesam", "numpy", "h5py", "isal", "numba", "torch"),

@@ -11,14 +11,13 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
-from recordings.chunks import open_dataset, read_table, store_chunks, stored_chunks, write_rows
-from recordings.digests import raster_digest
-from recordings.new_hdf5 import new_hdf5
-from recordings.schema import SampleTable
-
-from .layout import attributes, finish, lay_out, table_paths
-from .records import SampleRecord, tables_of
-from .schema import LAYER_TABLES, RasterHeader
+from spikesam.recordings.chunks import open_dataset, read_table, store_chunks, stored_chunks, write_rows
+from spikesam.recordings.digests import raster_digest
+from spikesam.recordings.new_hdf5 import new_hdf5
+from spikesam.recordings.raster.layout import attributes, finish, lay_out, table_paths
+from spikesam.recordings.raster.records import SampleRecord, tables_of
+from spikesam.recordings.raster.schema import LAYER_TABLES, RasterHeader
+from spikesam.recordings.schema import SampleTable
 
 
 @contextmanager

@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.digests import pad_bits_clear, raster_digest, spike_counts
-from recordings.hdf5 import Source
-from recordings.layer_view import LayerView, position
-from recordings.reader import PLOTS, Reader
-from recordings.schema import check_size
-
-from .batch import unpack
-from .schema import (
+from spikesam.recordings.digests import pad_bits_clear, raster_digest, spike_counts
+from spikesam.recordings.hdf5 import Source
+from spikesam.recordings.layer_view import LayerView, position
+from spikesam.recordings.raster.batch import unpack
+from spikesam.recordings.raster.schema import (
     FORMAT,
     GRAPH_ATTRIBUTES,
     LAYER_ATTRIBUTES,
@@ -32,6 +29,8 @@ from .schema import (
     LayerSpec,
     RasterHeader,
 )
+from spikesam.recordings.reader import PLOTS, Reader
+from spikesam.recordings.schema import check_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +49,7 @@ class RasterReader(Reader[LayerSpec]):
     ----------
     source : name of the file, or its content in memory
     trusted : whether this process wrote it; anything else is opened in a process of its own first, see
-        :mod:`recordings.inspection`
+        :mod:`spikesam.recordings.inspection`
 
     Attributes
     ----------
@@ -94,7 +93,7 @@ class RasterReader(Reader[LayerSpec]):
         return figure
 
     def steps_that_matter(self, layer: str | int | LayerSpec) -> int:
-        """How many of the first steps of a layer can still change the answer, see :mod:`recordings.layers`."""
+        """How many of the first steps of a layer can still change the answer, see :mod:`spikesam.recordings.layers`."""
         return self.header.steps_that_matter(self.layer(layer))
 
     def counts(self, layer: str | int | LayerSpec) -> NDArray[np.uint32]:

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.chunks import encode_chunks, open_dataset, store_chunks, write_table
-from recordings.compress import SPIKE_WINDOW_BITS
-from recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
-from recordings.new_hdf5 import hdf5_in_memory
-from recordings.parallel import cores, in_order
-from recordings.schema import SampleTable
-
-from .batch import RasterBatch
-from .layout import attributes, empty_raster, finish, table_paths
-from .schema import LAYER_DATASETS, PRECISIONS, LayerSpec, RasterHeader
+from spikesam.recordings.chunks import encode_chunks, open_dataset, store_chunks, write_table
+from spikesam.recordings.compress import SPIKE_WINDOW_BITS
+from spikesam.recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
+from spikesam.recordings.new_hdf5 import hdf5_in_memory
+from spikesam.recordings.parallel import cores, in_order
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.layout import attributes, empty_raster, finish, table_paths
+from spikesam.recordings.raster.schema import LAYER_DATASETS, PRECISIONS, LayerSpec, RasterHeader
+from spikesam.recordings.schema import SampleTable
 
 FLUSH_BYTES = 64 << 20  # of finished samples in memory at most, beyond the batch at hand
 

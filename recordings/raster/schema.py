@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from recordings.errors import InputError
-from recordings.layers import NamedLayer, check_name, steps_that_matter
-from recordings.parsing import parse_json
-from recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, MAX_SIZES, MAX_TEXT, DatasetSpec, check_size
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.layers import NamedLayer, check_name, steps_that_matter
+from spikesam.recordings.parsing import parse_json
+from spikesam.recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, MAX_SIZES, MAX_TEXT, DatasetSpec, check_size
 
 FORMAT = "spike-raster"
 SCHEMA_VERSION = 3
@@ -202,6 +202,6 @@ class RasterHeader:
         return sizes | ({"bytes": layer.step_bytes} if layer else {})
 
     def steps_that_matter(self, layer: LayerSpec) -> int:
-        """How many of the first steps of a layer can still change the answer, see :mod:`recordings.layers`."""
+        """How many of the first steps of a layer can still change the answer, see :mod:`spikesam.recordings.layers`."""
         along_a_chain = self.layer_delay * (self.layers[-1].number - layer.number)
         return steps_that_matter(self.timesteps, along_a_chain if layer.to_readout is None else layer.to_readout)

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
 from tests.backends import test_random_networks as fixed_point
 
 LONGEST_DELAY = 6

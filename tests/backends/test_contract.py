@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backends.base import Backend, BackendError, InputBatch
-from backends.event.backend import EventBackend
-from backends.network import LIF, MEMBRANE_LIMIT, FixedLIF, Input, Layer, Network, NetworkError, Readout
-from backends.network.consistency import FLOAT_LIMIT
-from backends.network.quantise import quantise
-from recordings.raster.batch import PackedSpikes, unpack
+from spikesam.backends.base import Backend, BackendError, InputBatch
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import LIF, MEMBRANE_LIMIT, FixedLIF, Input, Layer, Network, NetworkError, Readout
+from spikesam.backends.network.consistency import FLOAT_LIMIT
+from spikesam.backends.network.quantise import quantise
+from spikesam.recordings.raster.batch import PackedSpikes, unpack
 from tests.reference import reference_network, simulate_reference
 
 # Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only what concerns them.
@@ -24,11 +24,11 @@ BACKENDS = ("event", "torch", "lava", "lava-stock")
 
 def make_backend(name: str) -> Backend:
     if name == "torch":
-        return pytest.importorskip("backends.torch.backend").TorchBackend(device="cpu")
+        return pytest.importorskip("spikesam.backends.torch.backend").TorchBackend(device="cpu")
     if name == "event":
         return EventBackend(threads=2)
     pytest.importorskip("lava", reason="lava-nc is not installed")
-    from backends.lava import LavaBackend
+    from spikesam.backends.lava import LavaBackend
 
     return LavaBackend(models="stock" if name == "lava-stock" else "event")
 

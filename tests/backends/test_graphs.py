@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network import LIF, Encoder, FixedLIF, Input, Layer, Network, Readout, Source
-from backends.network.quantise import quantise
+from spikesam.backends.network import LIF, Encoder, FixedLIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network.quantise import quantise
 from tests.backends.graphs import FIXED, FLOAT, Numbers, graphs, quarters
 from tests.backends.test_contract import assert_same, samples, simulate
 from tests.reference import simulate_reference

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.base import BackendError
-from backends.input_currents import input_currents
-from backends.network import LIF, FixedLIF, Input, Layer, Network, NetworkError, Readout, Source
-from backends.network.quantise import quantise
-from recordings.raster.batch import unpack
+from spikesam.backends.base import BackendError
+from spikesam.backends.input_currents import input_currents
+from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network.quantise import quantise
+from spikesam.recordings.raster.batch import unpack
 from tests.backends.test_contract import BACKENDS, make_backend
 from tests.reference import layer_current
 

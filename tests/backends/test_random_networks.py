@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network import FixedLIF, Layer, Network, Readout
+from spikesam.backends.network import FixedLIF, Layer, Network, Readout
 from tests.backends.test_contract import assert_same, simulate
 from tests.reference import simulate_reference
 

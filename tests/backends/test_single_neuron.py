@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
-from backends.single_neuron import SingleNeuron
+from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
+from spikesam.backends.single_neuron import SingleNeuron
 from tests.backends.graphs import FIXED, FLOAT, graphs
 from tests.backends.test_graphs import some_numbers, some_spikes
 from tests.backends.test_random_networks import random_network

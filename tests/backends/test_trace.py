@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.trace import SpikeTrace, StepMaps, StoredMaps, spike_trace
-from recordings.errors import InputError
+from spikesam.backends.trace import SpikeTrace, StepMaps, StoredMaps, spike_trace
+from spikesam.recordings.errors import InputError
 
 LOG_2 = float(np.log(2))
 

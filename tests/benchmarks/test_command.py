@@ -17,7 +17,7 @@ from benchmarks.environment import UP_TO, machine
 from benchmarks.measurement import KEEP_FREED_MEMORY, Options, Row
 from benchmarks.optional import missing
 from benchmarks.running import new_process
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 TINY = ("--tiny", "--repeats", "1")
 

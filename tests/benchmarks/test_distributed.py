@@ -13,8 +13,8 @@ pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
 from benchmarks import distributed, scheduler
 from benchmarks.measurement import Options
-from pipeline.engine.cluster import connected
-from recordings.parallel import cores
+from spikesam.pipeline.engine.cluster import connected
+from spikesam.recordings.parallel import cores
 
 
 def test_workers_are_timed_and_many_machines_simulated(tmp_path):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.event.backend import EventBackend
-from backends.network import LIF, Layer, Network, Readout
-from backends.network.quantise import quantise
 from benchmarks.networks import SMALL, TINY, additions, multiplications, random_network, random_spikes, spike_rates
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network.quantise import quantise
 
 
 @settings(max_examples=8)

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from backends.event.backend import EventBackend
-from backends.network import LIF, Layer, Network, Readout
 from benchmarks.networks import TINY, random_network, random_spikes
 from benchmarks.optional import missing_spikingjelly
 from benchmarks.peers import SnnTorchNetwork, SpikingJellyNetwork, TorchLoopNetwork, as_tensor
 from benchmarks.peers_training import SnnTorchTraining, SpikingJellyTraining
-from pipeline.config import NetworkSection
-from pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.pipeline.config import NetworkSection
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
 
 NETWORK = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=7, leak=0.9, threshold=1.3)
 

@@ -7,19 +7,19 @@ import pytest
 import torch
 
 import spikesam
-from backends.event.backend import EventBackend
 from benchmarks import road, road_peer
 from benchmarks.fresh import Command
 from benchmarks.measurement import Options
 from benchmarks.networks import TINY, random_network
 from benchmarks.peers import TorchLoopNetwork
-from pipeline.images.encoding import poisson_batch
-from pipeline.networks.checkpoint import load_checkpoint
-from recordings.raster.batch import unpack
+from spikesam.backends.event.backend import EventBackend
+from spikesam.pipeline.images.encoding import poisson_batch
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.recordings.raster.batch import unpack
 
 
 def test_image_files_are_in_the_layout_of_tiny_imagenet(tmp_path):
-    from pipeline.images.datasets import open_dataset
+    from spikesam.pipeline.images.datasets import open_dataset
 
     items = list(open_dataset(str(road.tiny_imagenet(tmp_path / "data", 12, 0)), "val"))
     assert [item.index for item in items] == list(range(12))

@@ -16,14 +16,13 @@ from typing import Any
 import h5py
 import tomli_w
 
-from pipeline.config.toml import read_toml
-
-from .damage import damage
-from .forge import reseal, unseal
-from .formats import FORMATS
-from .formats.checkpoints import edit_json
-from .hostile import TEXTS
-from .structured import CONTENT_EDITS, EDITS, edit
+from spikesam.pipeline.config.toml import read_toml
+from tests.campaign.damage import damage
+from tests.campaign.forge import reseal, unseal
+from tests.campaign.formats import FORMATS
+from tests.campaign.formats.checkpoints import edit_json
+from tests.campaign.hostile import TEXTS
+from tests.campaign.structured import CONTENT_EDITS, EDITS, edit
 
 DEVICES = ("/dev/zero", "/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/proc/self/mem", "/proc/kmsg")
 MADE = ("figures", "report.html", "summary.json", "sam.h5", "raster.h5", "raster.parts", "tensorboard", "metrics.csv")

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import spikesam
-from pipeline.cli.errors import exit_codes
-
-from .formats.rasters import read_maps, read_raster
+from spikesam.pipeline.cli.errors import exit_codes
+from tests.campaign.formats.rasters import read_maps, read_raster
 
 
 @exit_codes

@@ -10,18 +10,17 @@ from pathlib import Path
 import numpy as np
 
 import spikesam
-from recordings.disk import TEMPORARY
+from spikesam.recordings.disk import TEMPORARY
+from tests.campaign.attacks import Done
+from tests.campaign.formats.checkpoints import CLASSES, small_network
+from tests.campaign.formats.zips import WNIDS, add, members
+from tests.campaign.isolated import Refused
+from tests.campaign.outside import Outside, make_outside
+from tests.campaign.process import SHARED_MEMORY, adopt_orphans, aside, nothing_runs, own_mounts, run
+from tests.campaign.workplace import identity, none
 from tests.hostile import make_hostile
 from tests.pipeline.small_events import nmnist_file
 from tests.pipeline.small_net import small_net
-
-from .attacks import Done
-from .formats.checkpoints import CLASSES, small_network
-from .formats.zips import WNIDS, add, members
-from .isolated import Refused
-from .outside import Outside, make_outside
-from .process import SHARED_MEMORY, adopt_orphans, aside, nothing_runs, own_mounts, run
-from .workplace import identity, none
 
 RUN = ("run", "--checkpoint", "snn.safetensors", "--samples", "40", "--figures", "1", "--data", "images", "--out")
 BACKEND = ("--backend", "event")

@@ -53,7 +53,7 @@ class Boundaries:
         builtins.open = io.open = opened
         os.open = self._counted(os.open, _makes)
         try:
-            from recordings.new_hdf5 import Target
+            from spikesam.recordings.new_hdf5 import Target
         except ImportError:
             return
         if "write" in vars(Target):
@@ -85,7 +85,7 @@ class Boundaries:
 
 def log_samples(log: Path, slow: float = 0.0) -> None:
     """Let the folder of a run note how many samples it has been given; the clock jumps `slow` seconds for each."""
-    from pipeline.engine.folder import FolderStore
+    from spikesam.pipeline.engine.folder import FolderStore
 
     add, handle, clock = FolderStore.add, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), time.monotonic
     ahead = [0.0]
@@ -102,7 +102,7 @@ def log_samples(log: Path, slow: float = 0.0) -> None:
 
 def log_workers(log: Path, slow: float, patience: float) -> None:
     """The same in the workers of dask, of which one is given up after so many seconds without a sign of life."""
-    from pipeline.engine import cluster, local_cluster
+    from spikesam.pipeline.engine import cluster, local_cluster
 
     names = "from pathlib import Path; from tests.campaign.faults import log_samples"
     local_cluster.CODE = f"{names}; log_samples(Path({str(log)!r}), {slow}); {local_cluster.CODE}"

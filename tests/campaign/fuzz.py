@@ -42,7 +42,7 @@ class Fuzz:
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Print the table."""
-        from .isolated import TALLIES, Tally
+        from tests.campaign.isolated import TALLIES, Tally
 
         total = Tally()
         rows = [("kind", "tried", *OUTCOMES, "slowest", "most memory")]

@@ -21,9 +21,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, event, settings
 
-from recordings.errors import InputError
-
-from .process import end_tree
+from spikesam.recordings.errors import InputError
+from tests.campaign.process import end_tree
 
 LONG = not settings.default.derandomize
 LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them")

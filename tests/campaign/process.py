@@ -139,9 +139,8 @@ def aside(function: Callable[..., T], *arguments: Any) -> T:
 
 def main_of(command: str) -> Callable[[Sequence[str]], Any]:
     """What runs a command; a public function of Python is one, too."""
-    from pipeline.cli.main import COMMANDS
-
-    from .calls import CALLS
+    from spikesam.pipeline.cli.main import COMMANDS
+    from tests.campaign.calls import CALLS
 
     if command in CALLS:
         return CALLS[command]

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .hostile import TEXTS, number
+from tests.campaign.hostile import TEXTS, number
 
 Edit = Callable[[Random, h5py.File], str]
 BOTH = (h5py.Group, h5py.Dataset)

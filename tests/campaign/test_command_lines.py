@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from .hostile import TEXTS
-from .isolated import LINUX, Refused, cases, tried
-from .process import Ended, run
-from .workplace import RECIPES
+from tests.campaign.hostile import TEXTS
+from tests.campaign.isolated import LINUX, Refused, cases, tried
+from tests.campaign.process import Ended, run
+from tests.campaign.workplace import RECIPES
 
 pytestmark = LINUX
 TRAINING = ("--training.epochs", "1", "--training.learning-rate", "0.1", "--training.seed", "1")
@@ -85,7 +85,7 @@ def finish_line(words: list[str], work: Path, apart: bool) -> str:
 
 def typed(words: list[str], work: Path) -> Ended:
     """A command in a Python of its own."""
-    code = "import sys; from pipeline.cli.main import main; sys.argv[0] = 'spikesam'; main()"
+    code = "import sys; from spikesam.pipeline.cli.main import main; sys.argv[0] = 'spikesam'; main()"
     found = subprocess.run([sys.executable, "-c", code, *words], cwd=work, capture_output=True, check=False)
     return Ended(found.returncode, found.stderr.decode(errors="replace"))
 

@@ -22,10 +22,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import spikesam
-
-from .faults import Boundaries, log_samples, log_workers
-from .isolated import LINUX, cases, only_long, tried
-from .process import (
+from tests.campaign.faults import Boundaries, log_samples, log_workers
+from tests.campaign.isolated import LINUX, cases, only_long, tried
+from tests.campaign.process import (
     SHARED_MEMORY,
     Command,
     adopt_orphans,
@@ -38,7 +37,7 @@ from .process import (
     run,
     started,
 )
-from .workplace import RECIPES, all_whole, files, finish, measured, none, read_range, same_results
+from tests.campaign.workplace import RECIPES, all_whole, files, finish, measured, none, read_range, same_results
 
 pytestmark = LINUX
 fractions = st.floats(0, 1, exclude_max=True)
@@ -250,7 +249,7 @@ def lava_raises(base: Path, work: Path, name: str, alone: bool, process: str, pl
     """An exception in one of Lava's processes, in any step from the first (0) to the last (1)."""
 
     def prepare() -> None:
-        from backends.lava import LavaBackend
+        from spikesam.backends.lava import LavaBackend
 
         LavaBackend.worker_module = "tests.backends.lava.faulty_worker"
         os.environ["FAULT"] = f"raise in {process} at {1 + round(place * LAST_STEP)}"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from .attacks import Done, attack
-from .entries import ENTRIES, build_entries, examine
-from .isolated import LINUX, attempt, cases, only_long, tried
+from tests.campaign.attacks import Done, attack
+from tests.campaign.entries import ENTRIES, build_entries, examine
+from tests.campaign.isolated import LINUX, attempt, cases, only_long, tried
 
 pytestmark = LINUX
 SHORT = ("validate", "run --range", "convert", "export raster", "from_nir", "read_events", "simulate", "py report")

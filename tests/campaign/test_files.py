@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from .formats import FORMATS, Content
-from .formats.zips import add, members
-from .inflated import png_bomb, share_chunks, zip_bomb
-from .isolated import LINUX, Refused, attempt, cases, only_long, tried
+from tests.campaign.formats import FORMATS, Content
+from tests.campaign.formats.zips import add, members
+from tests.campaign.inflated import png_bomb, share_chunks, zip_bomb
+from tests.campaign.isolated import LINUX, Refused, attempt, cases, only_long, tried
 
 pytestmark = LINUX
 REGRESSIONS = Path(__file__).with_name("regressions")

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import find
 from hypothesis import strategies as st
 
-from recordings.errors import InputError
-
-from .damage import damage
-from .faults import Boundaries
-from .isolated import LINUX, Refused, attempt
-from .process import aside, forked
-from .test_files import compared
+from spikesam.recordings.errors import InputError
+from tests.campaign.damage import damage
+from tests.campaign.faults import Boundaries
+from tests.campaign.isolated import LINUX, Refused, attempt
+from tests.campaign.process import aside, forked
+from tests.campaign.test_files import compared
 
 pytestmark = LINUX
 

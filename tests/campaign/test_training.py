@@ -16,12 +16,12 @@ import torch
 from hypothesis import event, given, note
 from hypothesis import strategies as st
 
-from .damage import damage
-from .faults import Boundaries
-from .formats.checkpoints import edit_json
-from .isolated import LINUX, attempt, cases
-from .process import run
-from .workplace import RECIPES, all_whole, measured, same_results
+from tests.campaign.damage import damage
+from tests.campaign.faults import Boundaries
+from tests.campaign.formats.checkpoints import edit_json
+from tests.campaign.isolated import LINUX, attempt, cases
+from tests.campaign.process import run
+from tests.campaign.workplace import RECIPES, all_whole, measured, same_results
 
 pytestmark = LINUX
 NAME = "train"

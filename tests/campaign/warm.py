@@ -6,28 +6,45 @@ from importlib import import_module
 
 from PIL import Image
 
-from backends.event.kernels.layer import compile_kernels
-from pipeline.maps.sam import compile_kernel
+from spikesam.backends.event.kernels.layer import compile_kernels
+from spikesam.pipeline.maps.sam import compile_kernel
 
 MODULES = (
-    *("pipeline.run", "pipeline.train", "pipeline.convert", "pipeline.export", "pipeline.explain", "pipeline.gradcam"),
-    *("paper.__main__", "recordings.validate", "pipeline.networks.train.fit", "paper.common.setup"),
     *(
-        "backends.available",
-        "backends.event",
-        "backends.torch.backend",
-        "pipeline.maps.sam_kernel",
-        "pipeline.engine.summary",
+        "spikesam.pipeline.run",
+        "spikesam.pipeline.train",
+        "spikesam.pipeline.convert",
+        "spikesam.pipeline.export",
+        "spikesam.pipeline.explain",
+        "spikesam.pipeline.gradcam",
+    ),
+    *("paper.__main__", "spikesam.recordings.validate", "spikesam.pipeline.networks.train.fit", "paper.common.setup"),
+    *(
+        "spikesam.backends.available",
+        "spikesam.backends.event",
+        "spikesam.backends.torch.backend",
+        "spikesam.pipeline.maps.sam_kernel",
+        "spikesam.pipeline.engine.summary",
     ),
     *(
-        "pipeline.drawing.figures",
-        "pipeline.engine.simulate",
-        "pipeline.maps.methods.snn_grad_cam",
-        "pipeline.maps.localisation",
+        "spikesam.pipeline.drawing.figures",
+        "spikesam.pipeline.engine.simulate",
+        "spikesam.pipeline.maps.methods.snn_grad_cam",
+        "spikesam.pipeline.maps.localisation",
     ),
-    *("pipeline.drawing.subject", "pipeline.cli.run_report", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
-    *("pipeline.energy", "pipeline.cost.energy", "pipeline.cost.pictures", "pipeline.cli.energy_report"),
-    *("paper.fig3", "pipeline.networks.convert.algorithm", "pipeline.networks.nir.write", "spikesam"),
+    *(
+        "spikesam.pipeline.drawing.subject",
+        "spikesam.pipeline.cli.run_report",
+        "matplotlib.backends.backend_agg",
+        "PIL.PngImagePlugin",
+    ),
+    *(
+        "spikesam.pipeline.energy",
+        "spikesam.pipeline.cost.energy",
+        "spikesam.pipeline.cost.pictures",
+        "spikesam.pipeline.cli.energy_report",
+    ),
+    *("paper.fig3", "spikesam.pipeline.networks.convert.algorithm", "spikesam.pipeline.networks.nir.write", "spikesam"),
     *("tests.campaign.isolated", "tests.campaign.formats"),
 )
 

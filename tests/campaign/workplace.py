@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import spikesam
-from backends.network.storage import read_network
-from pipeline.engine.range_file import RangeRecord
-from recordings.errors import InputError, RasterError
-from recordings.sealed import seal
-
-from .faults import Boundaries
-from .formats.rasters import read_maps
-from .process import SHARED_MEMORY, Ended, aside, nothing_runs, run
+from spikesam.backends.network.storage import read_network
+from spikesam.pipeline.engine.range_file import RangeRecord
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.sealed import seal
+from tests.campaign.faults import Boundaries
+from tests.campaign.formats.rasters import read_maps
+from tests.campaign.process import SHARED_MEMORY, Ended, aside, nothing_runs, run
 
 SMALL = """
 [data]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from paper.common.settings import PaperConfig, PaperSection
 from paper.common.setup import Setup
-from pipeline.config import DataSection
+from spikesam.pipeline.config import DataSection
 from tests.pipeline.small_networks import SMALL, class_folders, small_ann, small_checkpoint
 
 

@@ -14,8 +14,8 @@ from paper.common.attacked import ABOUT, Through
 from paper.common.robustness import accuracy_claims, answers, survived
 from paper.common.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
 from paper.measures.tables import groups, measured, rows, summary, values
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
 
 EPSILONS = (0.0, 0.01, 0.03)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from paper.common.attacked import ABOUT, attacked, strengths
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 from tests.paper.setups import small_setup
 
 

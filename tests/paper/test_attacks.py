@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network import LIF, Layer, Network, Readout, ReLU
 from paper.common.attacks import _mean_loss, fgsm, pgd, random_signs
-from pipeline.images.datasets import open_dataset
-from pipeline.images.encoding import mean_spikes, poisson_batch
-from pipeline.images.preprocessing import Preprocessing
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.to_torch import encode_straight_through
-from recordings.errors import InputError
+from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
+from spikesam.pipeline.images.datasets import open_dataset
+from spikesam.pipeline.images.encoding import mean_spikes, poisson_batch
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.to_torch import encode_straight_through
+from spikesam.recordings.errors import InputError
 
 Images = NDArray[np.float32]
 PREPARE = Preprocessing(1, 2, (0.5, 0.4, 0.3), (0.25, 0.2, 0.3))

@@ -15,7 +15,7 @@ from paper.common.claims import (
     with_interval,
 )
 from paper.measures.tables import measured
-from pipeline.measures.statistics import Estimate
+from spikesam.pipeline.measures.statistics import Estimate
 
 
 def test_direction_needs_an_interval_that_excludes_zero() -> None:

@@ -12,13 +12,12 @@ from paper import __main__ as command
 from paper.__main__ import main
 from paper.experiments import EXPERIMENTS
 from paper.pages import folder
-from pipeline.cli.names import some_or_all
-from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
+from spikesam.pipeline.cli.names import some_or_all
+from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
+from tests.paper.setups import small_setup
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
-
-from .setups import small_setup
 
 
 def test_every_experiment_is_a_module_that_runs() -> None:

@@ -15,14 +15,13 @@ from paper.common.dosed import TreatGains, Treatment, decay_of, dosed, sum_of_ra
 from paper.common.settings import DosesSection
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
-from pipeline.config import Config, DataSection, NetworkSection, TrainingSection
-from pipeline.networks.train.images import steps_per_epoch
-from pipeline.networks.train.inputs import training_inputs
-from pipeline.networks.train.module import TrainingModule
-from pipeline.networks.train.spiking_network import SpikingNetwork
-from recordings.errors import InputError
-
-from .setups import small_setup
+from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
+from spikesam.pipeline.networks.train.images import steps_per_epoch
+from spikesam.pipeline.networks.train.inputs import training_inputs
+from spikesam.pipeline.networks.train.module import TrainingModule
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.recordings.errors import InputError
+from tests.paper.setups import small_setup
 
 SGD = {"optimizer": "sgd", "schedule": "step", "learning_rate": 0.1, "clip": 0.0}
 

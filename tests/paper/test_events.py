@@ -14,12 +14,11 @@ from paper.common.errors_by_kernel import COUNT
 from paper.common.event_recordings import masks_over_time, saccade_recordings
 from paper.common.shuffled import all_times_shuffled, earlier_times_shuffled
 from paper.measures.tables import rows
-from pipeline.images.datasets.saccade_digits import SaccadeDigits
-from pipeline.maps.sam import spike_activation_map, spike_activation_maps, spike_count_map
-from pipeline.networks.checkpoint import load_checkpoint
-from recordings.raster.reader import RasterReader
-
-from .setups import small_setup
+from spikesam.pipeline.images.datasets.saccade_digits import SaccadeDigits
+from spikesam.pipeline.maps.sam import spike_activation_map, spike_activation_maps, spike_count_map
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.recordings.raster.reader import RasterReader
+from tests.paper.setups import small_setup
 
 SHAPE = (2, 1, 2)
 

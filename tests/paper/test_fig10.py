@@ -12,9 +12,8 @@ from paper.common.scenes import side_by_side
 from paper.common.two_objects import COUNT, SAM, energy_on, shares, taken_for_one
 from paper.fig10 import judge
 from paper.measures.tables import measured, rows
-from recordings.errors import InputError
-
-from .setups import small_setup
+from spikesam.recordings.errors import InputError
+from tests.paper.setups import small_setup
 
 
 def test_energy_is_a_mean_over_the_pixels_of_an_object() -> None:

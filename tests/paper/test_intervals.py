@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from paper.common.intervals import draw_intervals
-from pipeline.drawing.canvas import PALETTE
+from spikesam.pipeline.drawing.canvas import PALETTE
 
 pytestmark = pytest.mark.filterwarnings("error")  # of the plotting library: a fault of the picture
 

@@ -16,8 +16,8 @@ from paper.common.result import write_result
 from paper.common.scenes import mosaics
 from paper.localisation import claims_on_layers, joint, recognised
 from paper.measures.tables import measured, rows, values
-from pipeline.measures import statistics
-from pipeline.measures.statistics import Estimate
+from spikesam.pipeline.measures import statistics
+from spikesam.pipeline.measures.statistics import Estimate
 from tests.paper.setups import small_setup
 from tests.paper.test_pasting import image_set
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from paper.common.moments import current_moments, learnt_scales, renormalised
-from pipeline.networks.train.export import export_network
-from recordings.errors import InputError
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 
 

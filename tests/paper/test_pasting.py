@@ -9,8 +9,8 @@ import pytest
 
 from paper.common.images import ImageSet
 from paper.common.pasting import inverted, paste, with_decoys
-from pipeline.images.preprocessing import Preprocessing
-from recordings.errors import InputError
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.recordings.errors import InputError
 
 
 def image_set(count=6, height=8, width=12, classes=3, masks=True):

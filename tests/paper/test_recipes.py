@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.network import Network
 from paper import recipes
 from paper.common.raw_time import GAIN, RATE, RIGHT, SPIKES, gains, thirds
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
-from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
-
-from .setups import small_setup
+from spikesam.backends.network import Network
+from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
+from tests.paper.setups import small_setup
 
 
 def fading(network: Network, decay: float) -> Network:

@@ -9,7 +9,7 @@ import pandas as pd
 from paper.common.claims import Claim, judged, over_family
 from paper.common.result import Result, write_result
 from paper.pages.fill import experiments_page
-from pipeline.measures.statistics import Estimate
+from spikesam.pipeline.measures.statistics import Estimate
 
 ABOUT = {"images": "digits/val", "seed": "0", "command": "command", "seconds": "3", "seconds before": "80"}
 

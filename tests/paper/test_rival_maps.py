@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.network import LIF, Layer, Network, NetworkError, Readout
 from paper.common.rival_maps import Absence, stabilised, temporal_spike_attribution
-from pipeline.maps.relevance import relevance
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
+from spikesam.pipeline.maps.relevance import relevance
 from tests.reference import simulate_reference
 
 

@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backends.network.quantise import quantise
 from paper import rivals, rivals_events
 from paper.common.deletion_curves import BY_PLACES, BY_SPIKES, DELETION, INSERTION
 from paper.common.rival_curves import Recorded, of_all_logits, of_the_variance, sam
 from paper.measures.tables import measured, rows
-from pipeline.maps.explain import explain
-from pipeline.maps.relevance import relevance
-from recordings.raster.reader import RasterReader
-
-from .setups import small_setup
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.relevance import relevance
+from spikesam.recordings.raster.reader import RasterReader
+from tests.paper.setups import small_setup
 
 SMALL = {"rivals": 3, "apart": 2, "rise_images": 2, "rise_masks": 16}
 

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.network import Layer, Network, Readout, ReLU
 from paper import same_weights
 from paper.common.settings import SameWeightsSection
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
-from pipeline.images.preprocessing import Preprocessing
-from recordings.errors import InputError
-
-from .setups import small_setup
+from spikesam.backends.network import Layer, Network, Readout, ReLU
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.recordings.errors import InputError
+from tests.paper.setups import small_setup
 
 NAMES = [same_weights.ANN, same_weights.CURRENT, same_weights.POISSON]
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from paper.common.images import ImageSet, prepare
 from paper.common.scenes import mosaics, side_by_side, two_digit_scenes
-from pipeline.images.preprocessing import Preprocessing
-from pipeline.images.samples import choose_samples
-from pipeline.networks.checkpoint import Checkpoint, load_checkpoint
-from recordings.errors import InputError
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from spikesam.recordings.errors import InputError
 from tests.paper.test_pasting import image_set
 from tests.pipeline.small_networks import small_checkpoint
 

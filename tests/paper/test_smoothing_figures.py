@@ -18,8 +18,8 @@ from paper.common.heatmaps import (
 )
 from paper.common.steps import by_step, largest, mean_where_not_flat, step_of_largest
 from paper.measures.spread import heatmap_variance
-from pipeline.maps.sam import spike_activation_map
-from recordings.raster.reader import RasterReader
+from spikesam.pipeline.maps.sam import spike_activation_map
+from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backends.base import BackendError
 from paper import fig5, fig6, fig8
 from paper.common.claims import Claim
 from paper.common.errors_by_kernel import (
@@ -29,12 +28,12 @@ from paper.measures.localisation_error import localisation_errors, lowest_errors
 from paper.measures.maps import AUTHORS_FLOOR, is_flat
 from paper.measures.over_time import activity
 from paper.measures.tables import measured, rows, summary, values
-from pipeline.config import ConversionRule
-from pipeline.drawing.grid import Cell
-from pipeline.networks.checkpoint import Checkpoint
-from recordings.errors import InputError
-
-from .setups import small_setup
+from spikesam.backends.base import BackendError
+from spikesam.pipeline.config import ConversionRule
+from spikesam.pipeline.drawing.grid import Cell
+from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.recordings.errors import InputError
+from tests.paper.setups import small_setup
 
 
 @pytest.fixture(scope="module")

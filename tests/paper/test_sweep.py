@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from paper.common.sweep import sweep
-from pipeline.maps.sam import spike_activation_maps
-from recordings import reader as reading
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
+from spikesam.pipeline.maps.sam import spike_activation_maps
+from spikesam.recordings import reader as reading
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings.rasters import record
 
 GAMMAS = [gamma / 10 for gamma in range(11)]

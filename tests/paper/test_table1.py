@@ -10,13 +10,12 @@ import pytest
 from paper import table1
 from paper.measures.tables import measured
 from paper.table1 import judge, note_on_trainings, over_trainings
-from pipeline.config import NetworkSection, TrainingSection
-from pipeline.networks.checkpoint import Checkpoint
-from pipeline.networks.train.export import export_network
-from recordings.errors import InputError
+from spikesam.pipeline.config import NetworkSection, TrainingSection
+from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.recordings.errors import InputError
+from tests.paper.setups import small_setup
 from tests.pipeline.small_networks import small_model
-
-from .setups import small_setup
 
 
 def network(leak: float, error: float, hits: int, training: int = 0) -> pd.DataFrame:

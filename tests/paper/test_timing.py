@@ -19,13 +19,12 @@ from paper.common.timing_tasks import BINS, PER_NEURON, SHAPES, SIDE, TASKS, Tim
 from paper.measures.deletion import spike_deletion
 from paper.measures.inference import bootstrap_over_networks, equivalence_p_value
 from paper.measures.tables import rows
-from pipeline.config import TrainingSection
-from pipeline.images.datasets.handwriting import handwriting
-from pipeline.maps.sam import spike_activation_maps
-from pipeline.measures.statistics import Estimate
-from recordings.errors import InputError
-
-from .setups import small_setup
+from spikesam.pipeline.config import TrainingSection
+from spikesam.pipeline.images.datasets.handwriting import handwriting
+from spikesam.pipeline.maps.sam import spike_activation_maps
+from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.recordings.errors import InputError
+from tests.paper.setups import small_setup
 
 PER_PLACE = {"manifold": {3}, "latency": {1}, "bursts": {0, 6}, "regular": {0, 6}}
 CLASSES = {"manifold": 5, "latency": 10, "bursts": 4, "regular": 4}

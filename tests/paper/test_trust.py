@@ -9,19 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backends.network import Network
 from paper import agreement, faithfulness, randomisation
 from paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
 from paper.common.claims import Claim, Verdict
 from paper.common.images import ImageSet
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
-from pipeline.networks.checkpoint import Checkpoint
-from pipeline.networks.train.export import export_network
-from recordings.raster.reader import RasterReader
+from spikesam.backends.network import Network
+from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.recordings.raster.reader import RasterReader
+from tests.paper.setups import small_setup
 from tests.pipeline.small_networks import small_model
-
-from .setups import small_setup
 
 
 def by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, float]]:

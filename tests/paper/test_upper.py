@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.event.backend import EventBackend
-from backends.network import Network
-from backends.network.quantise import quantise
 from paper.common.deletion_curves import upper_network
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.train.export import export_network
-from recordings.errors import InputError
-from recordings.raster.batch import PackedSpikes, RasterBatch, joined
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import Network
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, joined
 from tests.pipeline.small_networks import constant_current_checkpoint, small_model
 
 

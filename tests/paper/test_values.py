@@ -16,7 +16,7 @@ from paper.common.steps import sam_above_grad_cam
 from paper.measures.inference import bootstrap_mean, bootstrap_over_networks
 from paper.measures.tables import groups, rows
 from paper.pages.folder import Folder
-from pipeline.measures.statistics import Estimate, mean_with_interval
+from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "docs" / "results").glob(f"*/*{VALUES}"))
 

@@ -6,13 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.network import LIF, Layer, Network, Readout, ReLU
-from backends.network.quantise import quantise
-from backends.torch.backend import TorchBackend
 from paper.common.widen import widen
-from pipeline.networks.differentiable import DifferentiableNetwork
-from recordings.errors import InputError
-from recordings.raster.batch import unpack
+from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import unpack
 
 SHAPE = (2, 4, 6)
 

@@ -14,7 +14,7 @@ from paper.pages import folder as folders
 from paper.pages.fill import RESULTS, environment_of
 from paper.pages.folder import Folder, Rows, tally
 from paper.pages.words import chosen, given, highest, listed, lowest, numeral, outcomes, part, where
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TIMING = DOCS / "results" / "timing" / "timing.csv"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.images.events.camera import EventCamera
-from pipeline.images.events.events import Events
+from spikesam.pipeline.images.events.camera import EventCamera
+from spikesam.pipeline.images.events.events import Events
 
 SIDE, FRAMES = 12, 10  # pixels, frames
 DIRECTIONS = ("left", "right")

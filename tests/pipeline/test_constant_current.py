@@ -10,16 +10,16 @@ import h5py
 import numpy as np
 import pytest
 
-from backends.network import LIF, Layer, Network, Readout
-from backends.network.quantise import quantise
-from pipeline import explain, export, run
-from pipeline.images.encoding import in_eight_bits
-from pipeline.images.samples import choose_samples
-from pipeline.maps import explain as explanation
-from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from recordings import validate
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline import explain, export, run
+from spikesam.pipeline.images.encoding import in_eight_bits
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.maps import explain as explanation
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.recordings import validate
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, constant_current_checkpoint
 
 

@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from backends.available import BACKENDS
-from pipeline import convert, run
-from pipeline.networks.checkpoint import load_checkpoint
+from spikesam.backends.available import BACKENDS
+from spikesam.pipeline import convert, run
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from tests.pipeline.small_networks import class_folders, small_ann
 
 T = 12

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import spikesam
-from backends.network import LIF, Layer, Network, Readout
-from pipeline.energy import main
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.pipeline.energy import main
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import spikesam
-from pipeline.explain import main
-from pipeline.maps.sam import spike_activation_map
-from recordings.maps.reader import MapReader
-from recordings.raster.arrays import write_raster
+from spikesam.pipeline.explain import main
+from spikesam.pipeline.maps.sam import spike_activation_map
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.arrays import write_raster
 from tests.recordings.rasters import record
 
 
@@ -84,7 +84,7 @@ class Absent(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Absent())
 sys.argv[0] = "explain"
-runpy.run_module("pipeline.explain", run_name="__main__", alter_sys=True)
+runpy.run_module("spikesam.pipeline.explain", run_name="__main__", alter_sys=True)
 """
 
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from backends.network.storage import read_network
-from pipeline import export
-from pipeline.networks.nir.read import from_nir
+from spikesam.backends.network.storage import read_network
+from spikesam.pipeline import export
+from spikesam.pipeline.networks.nir.read import from_nir
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 

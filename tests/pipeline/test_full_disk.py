@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from backends.event.kernels.layer import compile_kernels
-from pipeline.maps.sam import compile_kernel
-from pipeline.networks.train.fused import compile_bntt_lif
-from pipeline.networks.train.precision import convolution_type
+from spikesam.backends.event.kernels.layer import compile_kernels
+from spikesam.pipeline.maps.sam import compile_kernel
+from spikesam.pipeline.networks.train.fused import compile_bntt_lif
+from spikesam.pipeline.networks.train.precision import convolution_type
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 from tests.pipeline.test_refusals import SMALL
 from tests.recordings.rasters import record
@@ -109,7 +109,7 @@ def test_one_line_and_no_part_of_a_file(
 ) -> None:
     monkeypatch.chdir(workplace)
     name, *arguments = (word.replace("OUT", str(tmp_path / "out")) for word in COMMANDS[command])
-    main = importlib.import_module(name if command == "paper" else f"pipeline.{name}").main
+    main = importlib.import_module(name if command == "paper" else f"spikesam.pipeline.{name}").main
     with pytest.raises(SystemExit) as stop, no_file_beyond(size):
         main(arguments)
     error = capsys.readouterr().err

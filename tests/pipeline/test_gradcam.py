@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.explain import main as explain
-from pipeline.gradcam import main
-from pipeline.images.encoding import mean_spikes
-from pipeline.images.preprocessing import read_image
-from pipeline.images.samples import choose_samples
-from pipeline.maps.methods.grad_cam import grad_cam
-from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.differentiable import DifferentiableNetwork
-from recordings.maps.reader import MapReader
-from recordings.maps.schema import MapHeader, MapLayer
+from spikesam.pipeline.explain import main as explain
+from spikesam.pipeline.gradcam import main
+from spikesam.pipeline.images.encoding import mean_spikes
+from spikesam.pipeline.images.preprocessing import read_image
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.maps.methods.grad_cam import grad_cam
+from spikesam.pipeline.maps.methods.snn_grad_cam import snn_grad_cam
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import MapHeader, MapLayer
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 

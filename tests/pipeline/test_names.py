@@ -10,9 +10,9 @@ import warnings
 import pytest
 from PIL import Image
 
-from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.run import main
-from recordings.raster.reader import RasterReader
+from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
+from spikesam.pipeline.run import main
+from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.page.test_write import runs_of
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from backends.network.storage import content_digest
+from spikesam.backends.network.storage import content_digest
 from tests.pipeline.networks.train.test_events import CONFIG as OF_EVENTS
 from tests.pipeline.small_events import bar_folders
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
@@ -195,7 +195,7 @@ def test_a_refusal_leaves_the_disk_as_it_was(workplace, monkeypatch, capsys, com
 def refusal(capsys, name, *arguments):
     """The line that a command ends with; a training may have said before that it prepares what it is given."""
     with pytest.raises(SystemExit) as stop:
-        importlib.import_module(name if name == PAPER[0] else f"pipeline.{name}").main(arguments)
+        importlib.import_module(name if name == PAPER[0] else f"spikesam.pipeline.{name}").main(arguments)
     *progress, line = capsys.readouterr().err.splitlines()
     assert stop.value.code == 2, line
     assert line.startswith("error: ")

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import run
-from recordings.lock import out_lock
-from recordings.maps.reader import MapReader
+from spikesam.pipeline import run
+from spikesam.recordings.lock import out_lock
+from spikesam.recordings.maps.reader import MapReader
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 
@@ -111,8 +111,8 @@ def test_steps_are_kept_of_the_samples_that_are_pictured_or_as_asked(workplace):
 
 def test_killed_and_resumed_on_another_backend(workplace, finished):
     out = workplace / "killed"
-    arguments = [sys.executable, "-m", "pipeline.run", *command(workplace, out, "--figures", "0")]
-    environment = os.environ | {"PYTHONPATH": str(Path(run.__file__).parents[1])}
+    arguments = [sys.executable, "-m", "spikesam.pipeline.run", *command(workplace, out, "--figures", "0")]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     process = subprocess.Popen([*arguments, "--batch-size", "1"], env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list((out / "raster.parts").glob("0*.range")) and process.poll() is None and time.monotonic() < deadline:
@@ -134,7 +134,9 @@ def test_resuming_a_finished_run_computes_nothing_and_agrees(workplace, finished
 def test_a_failure_after_the_simulation_says_that_the_spikes_are_kept(workplace, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.drawing.figures.save_figures", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        patched.setattr(
+            "spikesam.pipeline.drawing.figures.save_figures", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+        )
         line = refusal(capsys, command(workplace, out, "--backend", "event"))
     assert line == (
         f"error: full; the spikes of all 20 samples are kept in {out}/raster.h5, and --resume goes on from there"
@@ -150,7 +152,7 @@ def test_results_that_vanish_while_the_run_goes_on(workplace, tmp_path, capsys, 
         (out / "raster.h5").unlink()
         return []
 
-    monkeypatch.setattr("pipeline.drawing.figures.save_figures", remove)
+    monkeypatch.setattr("spikesam.pipeline.drawing.figures.save_figures", remove)
     line = refusal(capsys, command(workplace, out, "--backend", "event"))
     assert line == f"error: {out}: raster.h5 vanished while the run went on; did something else remove it?"
 
@@ -211,7 +213,10 @@ def test_an_existing_folder_is_never_overwritten(workplace, finished, capsys):
 
 
 def test_one_run_per_folder(workplace, tmp_path, capsys):
-    code = "import sys, pathlib, recordings.lock as l\nwith l.out_lock(pathlib.Path(sys.argv[1])):\n print(); input()"
+    code = (
+        "import sys, pathlib; from spikesam.recordings.lock import out_lock\n"
+        "with out_lock(pathlib.Path(sys.argv[1])):\n print(); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 import spikesam
-from pipeline import run
-from pipeline.images.datasets.saccade_digits import saccades
+from spikesam.pipeline import run
+from spikesam.pipeline.images.datasets.saccade_digits import saccades
 
 SAMPLES = 20
 

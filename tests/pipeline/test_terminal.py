@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import run
-from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
+from spikesam.pipeline import run
+from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 HOSTILE = "\x1b]0;title\x07\x1b[31m \u202e\x9b2J"
@@ -70,7 +70,7 @@ def test_everything_printed_is_printable(
     place: Path, capfd: pytest.CaptureFixture[str], command: str, arguments: str
 ) -> None:
     capfd.readouterr()  # what making the place printed
-    main: Callable[[list[str]], object] = import_module(f"pipeline.{command}").main
+    main: Callable[[list[str]], object] = import_module(f"spikesam.pipeline.{command}").main
     with suppress(SystemExit):  # a refusal, or the help
         main([part.replace("{}", str(place)) for part in arguments.split()])
     shown = capfd.readouterr()

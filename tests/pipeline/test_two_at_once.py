@@ -12,23 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import pipeline
-from pipeline import explain
-from pipeline.maps.sam import spike_activation_map
-from recordings.maps.reader import MapReader
-from recordings.raster.arrays import write_raster
-from recordings.raster.reader import RasterReader
+from spikesam.pipeline import explain
+from spikesam.pipeline.maps.sam import spike_activation_map
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.arrays import write_raster
+from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 pytestmark = pytest.mark.alone
 
-ROOT = Path(pipeline.__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SPIKES = np.random.default_rng(0).random((150, 16, 2, 32, 32)) < 0.2  # maps of 10 MB, all kept: about a second
 DEADLINE = 120.0  # seconds until a test gives up
 
 
 def start(name: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"pipeline.{name}", *map(str, arguments)]
+    command = [sys.executable, "-m", f"spikesam.pipeline.{name}", *map(str, arguments)]
     quiet = os.environ | {"SPIKESAM_DEBUG": "0"}
     return subprocess.Popen(command, cwd=ROOT, env=quiet, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.validate import main
+from spikesam.pipeline.validate import main
 from tests.recordings.test_maps import HEADER, write
 
 

@@ -11,13 +11,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.chunks import store_chunks
-from recordings.compress import encode
-from recordings.digests import About, raster_digest, sample_digest
-from recordings.raster.batch import RasterBatch, pack
-from recordings.raster.growing import GrowingWriter
-from recordings.raster.layout import finish, lay_out
-from recordings.raster.schema import (
+from spikesam.recordings.chunks import store_chunks
+from spikesam.recordings.compress import encode
+from spikesam.recordings.digests import About, raster_digest, sample_digest
+from spikesam.recordings.raster.batch import RasterBatch, pack
+from spikesam.recordings.raster.growing import GrowingWriter
+from spikesam.recordings.raster.layout import finish, lay_out
+from spikesam.recordings.raster.schema import (
     LAYER_ATTRIBUTES,
     LAYER_TABLES,
     READOUT_ATTRIBUTES,
@@ -25,7 +25,7 @@ from recordings.raster.schema import (
     LayerSpec,
     RasterHeader,
 )
-from recordings.schema import LIBVER, SAMPLE_DATASETS, SampleTable
+from spikesam.recordings.schema import LIBVER, SAMPLE_DATASETS, SampleTable
 
 GOLDEN = Path(__file__).with_name("golden-v3.h5")
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from recordings.errors import InputError
-from recordings.raster.arrays import write_raster
-from recordings.raster.reader import RasterReader
-from recordings.validate import main as validate
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.arrays import write_raster
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.validate import main as validate
 
 RANDOM = np.random.default_rng(0)
 CONV = RANDOM.random((20, 6, 3, 4, 5)) < 0.2  # (N, T, C, H, W)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from recordings.errors import InputError
-from recordings.raster.batch import PackedSpikes
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import PackedSpikes
 
 
 @given(arrays(np.bool_, array_shapes(min_dims=5, max_dims=5, max_side=5)))

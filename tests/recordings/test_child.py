@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
-import recordings
-from recordings.child import python
+import spikesam.recordings
+from spikesam.recordings.child import python
 from tests.hostile import hostile_folder
+from tests.recordings.rasters import GOLDEN
 
-from .rasters import GOLDEN
-
-VALIDATE = "import sys; from pipeline.cli.main import main; sys.argv[0] = 'spikesam'; main(['validate', {raster!r}])"
+VALIDATE = (
+    "import sys; from spikesam.pipeline.cli.main import main; sys.argv[0] = 'spikesam'; main(['validate', {raster!r}])"
+)
 OPEN = "import spikesam; spikesam.open_raster({raster!r}).close()"
 SPAWN = """
 if __name__ == "__main__":
     from multiprocessing import get_context
-    from recordings.child import isolated_spawning
+    from spikesam.recordings.child import isolated_spawning
     with isolated_spawning():
         context = get_context("spawn")
         lock, process = context.Lock(), context.Process(target=print, args=("spawned",))  # a lock has a process, too
@@ -39,7 +40,7 @@ def hostile(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("enters", [False, True], ids=["starts there", "goes there"])
 def test_a_script_runs_nothing_of_the_current_folder(code: str, enters: bool, hostile: Path) -> None:
     """As the installed command does, Python puts the folder of a script on its path, and not the current one."""
-    script, root = hostile.parent / "scripts" / "script.py", str(Path(recordings.__file__).parents[1])
+    script, root = hostile.parent / "scripts" / "script.py", str(Path(spikesam.__file__).parents[1])
     script.parent.mkdir()
     entering = f"import os, sys\nsys.path += {['', root] if enters else [root]!r}\nos.chdir({str(hostile)!r})\n"
     script.write_text(entering + code.format(raster=str(GOLDEN)))
@@ -60,9 +61,9 @@ def test_the_path_of_a_child(first: str, hostile: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(hostile)
     monkeypatch.setattr(sys, "path", [first and str(hostile), str(added), *sys.path])
     monkeypatch.setenv("PYTHONPATH", str(hostile))
-    code = "import json, fractions, recordings; print(json.dumps([fractions.__file__, recordings.__file__, *sys.argv]))"
+    code = "import json, fractions, spikesam; print(json.dumps([fractions.__file__, spikesam.__file__, *sys.argv]))"
     done = subprocess.run(python(code, "--one", "two"), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [str(added / "fractions.py"), recordings.__file__, "-c", "--one", "two"]
+    assert json.loads(done.stdout) == [str(added / "fractions.py"), spikesam.__file__, "-c", "--one", "two"]
     assert not (hostile.parent / "mark").exists()
 
 
@@ -73,7 +74,7 @@ def test_a_clone_as_the_current_folder_keeps_its_place(
     """`python -m` finds the project there, first of all; the installed command finds all else elsewhere before."""
     (tmp_path / "fractions.py").write_text("")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("recordings.child.SOURCE", str(tmp_path))
+    monkeypatch.setattr("spikesam.recordings.child.SOURCE", str(tmp_path))
     monkeypatch.setattr(sys, "path", ["", *sys.path] if place == "first" else [*sys.path, str(tmp_path)])
     code = "import fractions; print(fractions.__file__)"
     done = subprocess.run(python(code), capture_output=True, text=True, check=True)
@@ -81,7 +82,7 @@ def test_a_clone_as_the_current_folder_keeps_its_place(
 
 
 SETTINGS = """
-import recordings, matplotlib, numba
+import spikesam.recordings, matplotlib, numba
 from numba.core import config
 config.reload_config()
 print(config.CACHE_DIR or "none", config.DISABLE_JIT, matplotlib.rcParams["text.usetex"])

@@ -9,14 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from recordings.chunks import read_table, stored_chunks
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
-
-from .rasters import HEADER, record
-from .test_maps import HEADER as MAPS
-from .test_maps import write
+from spikesam.recordings.chunks import read_table, stored_chunks
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
+from tests.recordings.rasters import HEADER, record
+from tests.recordings.test_maps import HEADER as MAPS
+from tests.recordings.test_maps import write
 
 
 def opened(content: bytes) -> h5py.File:

@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only the kernel of Linux ends children")
 
-CHILD = "from recordings.child import *; die_with_parent(); print(os.getpid(), flush=True); signal.pause()"
+CHILD = "from spikesam.recordings.child import *; die_with_parent(); print(os.getpid(), flush=True); signal.pause()"
 PARENT = f"import signal, subprocess, sys; subprocess.Popen([sys.executable, '-c', {CHILD!r}]); signal.pause()"
 
 
@@ -39,6 +39,9 @@ def test_a_killed_parent(stopped: bool) -> None:
 
 
 def test_a_parent_that_has_ended_already() -> None:
-    code = "from recordings.child import *; die_with_parent(os.getppid()); die_with_parent(-1); print('still here')"
+    code = (
+        "from spikesam.recordings.child import *; "
+        "die_with_parent(os.getppid()); die_with_parent(-1); print('still here')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")

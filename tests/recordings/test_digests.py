@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from recordings.digests import pad_bits_clear, spike_counts
+from spikesam.recordings.digests import pad_bits_clear, spike_counts
 
 
 def test_every_byte_has_as_many_spikes_as_bits() -> None:

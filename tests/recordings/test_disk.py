@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recordings.disk import readable
+from spikesam.recordings.disk import readable
 
 
 def test_sizes_are_written_as_people_read_them() -> None:

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from recordings.errors import ADVICE, Advice, InputError, RasterError, finding
+from spikesam.recordings.errors import ADVICE, Advice, InputError, RasterError, finding
 
 
 def test_what_would_help_is_worded_as_arguments() -> None:

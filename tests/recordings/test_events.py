@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recordings.errors import InputError
-from recordings.raster.arrays import write_raster
-from recordings.raster.events import SpikeEvents
-from recordings.raster.reader import RasterReader
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.arrays import write_raster
+from spikesam.recordings.raster.events import SpikeEvents
+from spikesam.recordings.raster.reader import RasterReader
 
 SHAPE = (20, 6, 3, 4, 5)  # 60 neurons: 7.5 bytes a step
 CONV = np.random.default_rng(0).random(SHAPE) < 0.2

@@ -7,11 +7,10 @@ from pathlib import Path
 import h5py
 import pytest
 
-from recordings.errors import RasterError
-from recordings.file_format import file_format
-
-from .rasters import GOLDEN
-from .test_maps import write
+from spikesam.recordings.errors import RasterError
+from spikesam.recordings.file_format import file_format
+from tests.recordings.rasters import GOLDEN
+from tests.recordings.test_maps import write
 
 
 def test_rasters_and_maps_say_what_they_are(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import spikesam
-from pipeline.export import main as export
-from recordings.files import open_file
+from spikesam.pipeline.export import main as export
+from spikesam.recordings.files import open_file
 
 KERNEL = Path("/proc/kmsg")  # an ordinary file by its mode, which waits for the next message
 WAITS = pytest.mark.skipif(not os.access(KERNEL, os.R_OK), reason="this user cannot read /proc/kmsg")

@@ -17,16 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recordings.digests import raster_digest
-from recordings.errors import InputError
-from recordings.raster import schema
-from recordings.raster.growing import GrowingWriter
-from recordings.raster.reader import RasterReader
-from recordings.raster.records import check_batch
-from recordings.raster.schema import LayerSpec
-from recordings.schema import SampleTable
-
-from .rasters import GOLDEN, HEADER, batch, readout, record, samples, spikes
+from spikesam.recordings.digests import raster_digest
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster import schema
+from spikesam.recordings.raster.growing import GrowingWriter
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.records import check_batch
+from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.schema import SampleTable
+from tests.recordings.rasters import GOLDEN, HEADER, batch, readout, record, samples, spikes
 
 GOLDEN_DIGEST = "32972015b193ed7fdf0b64f9dcca1d6846a44fc6ab17cc711e5ad5e5101d029c"
 DOCUMENT = Path(schema.__file__).parents[1] / "FORMAT.md"

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from recordings.errors import InputError, RasterError
-from recordings.raster.growing import GrowingWriter
-from recordings.raster.reader import RasterReader
-
-from .rasters import HEADER, batch, record, samples
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.raster.growing import GrowingWriter
+from spikesam.recordings.raster.reader import RasterReader
+from tests.recordings.rasters import HEADER, batch, record, samples
 
 
 def grown(path: Path, count: int, size: int, overwrite: bool = False) -> GrowingWriter:
@@ -94,11 +93,11 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from recordings.raster.batch import RasterBatch
-from recordings.raster.growing import GrowingWriter
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
-from recordings.schema import SampleTable
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.growing import GrowingWriter
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.schema import SampleTable
 from tests.recordings.rasters import HEADER
 layer = LayerSpec("input", 0, (8, 64, 64), "input", 0.0, 0.0)  # 40 kB per sample
 header = replace(HEADER, layers=(layer,), timesteps=10)

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from recordings import inspection
-from recordings.errors import RasterError
-from recordings.raster.reader import RasterReader
-
-from .rasters import GOLDEN
+from spikesam.recordings import inspection
+from spikesam.recordings.errors import RasterError
+from spikesam.recordings.raster.reader import RasterReader
+from tests.recordings.rasters import GOLDEN
 
 HANGS = "opening it took more than 2 s of processor time, expected an intact file; get another copy"
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from recordings import lock
-from recordings.errors import InputError
-from recordings.lock import HeldError, lease, out_lock
+from spikesam.recordings import lock
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import HeldError, lease, out_lock
 
 HOLD = """
 import sys
 from pathlib import Path
-from recordings import lock
+from spikesam.recordings import lock
 lock.BEAT = 0.1
 with {held}:
     print("held", flush=True)
@@ -110,7 +110,7 @@ def test_who_shares_a_directory_keeps_out_who_does_not(tmp_path: Path, monkeypat
 def test_a_lease_that_is_left_to_the_end_of_a_process_does_not_keep_it(path: Path) -> None:
     """Ctrl-C does so where it comes between the lease and the block that it is for."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom recordings.lock import lease\n"
+        "import sys\nfrom pathlib import Path\nfrom spikesam.recordings.lock import lease\n"
         "held = lease(Path(sys.argv[1]), 9)\nheld.__enter__()"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], timeout=30, check=True)

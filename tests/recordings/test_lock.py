@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from recordings.errors import InputError
-from recordings.lock import out_lock
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import out_lock
 
 
 def test_a_second_process_is_refused_at_once(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from recordings.lock import out_lock
+from spikesam.recordings.lock import out_lock
 with out_lock(Path(sys.argv[1])):
     print("held")
 """
@@ -26,7 +26,9 @@ with out_lock(Path(sys.argv[1])):
         second = subprocess.run(ask, capture_output=True, text=True, check=False)
     assert second.returncode == 1
     last = second.stderr.splitlines()[-1]
-    assert last.startswith(f"recordings.errors.InputError: {tmp_path}: another run is writing here, expected one run")
+    assert last.startswith(
+        f"spikesam.recordings.errors.InputError: {tmp_path}: another run is writing here, expected one run"
+    )
     assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout == "held\n"
 
 

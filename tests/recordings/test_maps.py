@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recordings.compress import encode
-from recordings.errors import InputError, RasterError
-from recordings.maps import schema
-from recordings.maps.reader import MapReader
-from recordings.maps.schema import MapHeader, MapLayer
-from recordings.maps.writer import MapWriter, writing_maps
-from recordings.schema import SampleTable
-from recordings.validate import main
+from spikesam.recordings.compress import encode
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.maps import schema
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import MapHeader, MapLayer
+from spikesam.recordings.maps.writer import MapWriter, writing_maps
+from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.validate import main
 
 DOCUMENT = Path(schema.__file__).parents[1] / "FORMAT.md"
 KERNEL = {"gamma": 0.5, "variant": "paper", "include_current": True}
@@ -295,7 +295,7 @@ def test_full_disk(tmp_path: Path, kilobytes: int) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"recordings.errors.InputError: {tmp_path}/sam.h5: cannot be written (File too large); "
+        f"spikesam.recordings.errors.InputError: {tmp_path}/sam.h5: cannot be written (File too large); "
         "free space or choose another out"
     )
     assert not list(tmp_path.iterdir())

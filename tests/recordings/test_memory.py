@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.maps.schema import MapHeader, MapLayer
-from recordings.maps.writer import writing_maps
-from recordings.raster.batch import joined
-from recordings.raster.reader import RasterReader
-from recordings.raster.records import encode_samples, raster_image
-
-from .rasters import HEADER, batch, record, samples
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import MapHeader, MapLayer
+from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.raster.batch import joined
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.records import encode_samples, raster_image
+from tests.recordings.rasters import HEADER, batch, record, samples
 
 UNKNOWN = replace(HEADER, classes=0, readout_scale=1.0, network_sha256="")
 MAPS = MapHeader("grad-cam", "cd" * 32, {}, 2, (MapLayer("conv1", 1, (2, 3), 1),), (0, 1), 1, "network_sha256")

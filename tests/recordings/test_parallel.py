@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recordings.parallel import behind, in_order
+from spikesam.recordings.parallel import behind, in_order
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ def test_a_fork_starts_threads_of_its_own() -> None:
 
 FORKED = """
 import os
-from recordings.parallel import in_order
+from spikesam.recordings.parallel import in_order
 print(list(in_order(abs, range(2), 2)), flush=True)
 if child := os.fork():
     assert os.waitpid(child, 0)[1] == 0
@@ -137,7 +137,7 @@ def test_nothing_is_worked_on_behind_an_error() -> None:
 INTERRUPTED = """
 import sys, time
 from contextlib import closing
-from recordings.parallel import behind, in_order
+from spikesam.recordings.parallel import behind, in_order
 from tests.interrupting import interrupt_at
 
 interrupt_at(int(sys.argv[2]))

@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recordings.disk import replacing, write_file
-from recordings.errors import InputError
-from recordings.lock import LOCK_NAME, file_lock, out_lock
-from recordings.raster.arrays import write_raster
+from spikesam.recordings.disk import replacing, write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import LOCK_NAME, file_lock, out_lock
+from spikesam.recordings.raster.arrays import write_raster
 
 LEFTOVER = ".spikesam-0123456789abcdef.tmp"
 WRITER = """
 import sys, time
 from pathlib import Path
-from recordings.disk import replacing
+from spikesam.recordings.disk import replacing
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()

@@ -9,12 +9,12 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from recordings.console import PlainConsole
-from recordings.errors import InputError
-from recordings.parsing import parse_json
-from recordings.progress import progress_bar
-from recordings.text import printable, told_apart
-from recordings.validate import main as validate
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.parsing import parse_json
+from spikesam.recordings.progress import progress_bar
+from spikesam.recordings.text import printable, told_apart
+from spikesam.recordings.validate import main as validate
 
 
 @pytest.mark.parametrize(

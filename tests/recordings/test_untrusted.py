@@ -12,13 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
-from recordings import reader
-from recordings.compress import encode
-from recordings.errors import InputError, RasterError
-from recordings.raster.reader import RasterReader
-from recordings.validate import main
-
-from .rasters import GOLDEN, HEADER, batch, seal
+from spikesam.recordings import reader
+from spikesam.recordings.compress import encode
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.validate import main
+from tests.recordings.rasters import GOLDEN, HEADER, batch, seal
 
 SPIKES, LABEL = "layers/001_conv1/spikes", "samples/label"
 
@@ -392,7 +391,7 @@ def test_huge_declarations_cost_no_memory(file: Path) -> None:
             declare(opened, path, (1 << 24, *width), (8192, *width))
     code = """
 import re, resource, sys
-from recordings.validate import main
+from spikesam.recordings.validate import main
 imported = re.search(r"VmData:\\s+(\\d+) kB", open("/proc/self/status").read())
 limit = (int(imported[1]) << 10) + (128 << 20)  # here, and in the process that opens files first
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -424,6 +423,6 @@ def test_validate_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--help"])
     assert stopped.value.code == 0
-    assert "python -m recordings.validate out/raster.h5" in capsys.readouterr().out
+    assert "spikesam validate out/raster.h5" in capsys.readouterr().out
     assert main([]) == 2
     assert "the following arguments are required: FILE.h5" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import spikesam
-from pipeline.images.samples import choose_samples
+from spikesam.pipeline.images.samples import choose_samples
 from tests.pipeline.small_events import nmnist_file
 from tests.pipeline.small_networks import class_folders
 
@@ -171,7 +171,7 @@ def test_preparations_that_do_not_fit(planes: int, encoder: str, preparation: ob
 
 
 def test_grad_cam_of_a_network_for_events(for_events: spikesam.Checkpoint, tmp_path: Path) -> None:
-    from pipeline import gradcam
+    from spikesam.pipeline import gradcam
 
     spikesam.save(for_events, tmp_path / "events.safetensors")
     file = nmnist_file(tmp_path / "a.bin", recording(0))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import spikesam
-from pipeline.images.datasets import handwriting
+from spikesam.pipeline.images.datasets import handwriting
 
 OPTIONAL = {
     "from_nir": "nir",

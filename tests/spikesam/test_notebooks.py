@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import spikesam
-from pipeline.images.samples import choose_samples
+from spikesam.pipeline.images.samples import choose_samples
 
 LONGEST = 400  # characters
 
@@ -50,7 +50,7 @@ def shown() -> dict[str, Any]:
 
 
 def spikesam_dataset() -> Any:
-    from pipeline.images.datasets import open_dataset
+    from spikesam.pipeline.images.datasets import open_dataset
 
     return open_dataset("cluttered-digits", "val", size=20)
 

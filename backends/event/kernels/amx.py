@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compiled import internal
+from spikesam.backends.event.kernels.compiled import internal
 
 ROWS = 16  # of a tile, at most
 WIDTH = 64  # bytes of a row

@@ -19,7 +19,7 @@ from typing import IO, Any
 from numba import njit
 from numba.core import caching
 
-from recordings.private import is_private
+from spikesam.recordings.private import is_private
 
 
 def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -16,9 +16,9 @@ from numba import typeof, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .compiled import compiled
-from .events import bits_at, maps_at, unpack_spikes
-from .steps import PlainLayer, addresses_of, run_steps
+from spikesam.backends.event.kernels.compiled import compiled
+from spikesam.backends.event.kernels.events import bits_at, maps_at, unpack_spikes
+from spikesam.backends.event.kernels.steps import PlainLayer, addresses_of, run_steps
 
 
 class Chain:

@@ -10,8 +10,8 @@ from typing import Any
 
 from numba import njit
 
-from .cache import cached
-from .tiles import HOW
+from spikesam.backends.event.kernels.cache import cached
+from spikesam.backends.event.kernels.tiles import HOW
 
 HERE = Path(__file__).parent
 

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import FixedLIF, Layer, Shape
-
-from .products import STEPS, Costs, Pair, Products
-from .tiles import AMX, GROUP, HOW
+from spikesam.backends.event.kernels.products import STEPS, Costs, Pair, Products
+from spikesam.backends.event.kernels.tiles import AMX, GROUP, HOW
+from spikesam.backends.network import FixedLIF, Layer, Shape
 
 SIDE, CHANNELS, REPEATS = 16, 64, 5  # of the layer that is measured, and how often
 POOL = 2  # of one with fewer positions

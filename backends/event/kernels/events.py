@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from .compiled import MAKING_ARRAYS, compiled, internal
+from spikesam.backends.event.kernels.compiled import MAKING_ARRAYS, compiled, internal
 
 WORD = 64
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)

@@ -11,16 +11,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
-
-from .chain import Chain
-from .costs import costs_of
-from .events import pack_spikes
-from .neurons import dynamics_of
-from .pooling import pool_currents
-from .products import Costs, Products
-from .steps import PlainLayer, Scratch, Synapses, add, add_signed, addresses_of, advance, run_steps
-from .synapses import lay_out, positions_of, room_for
+from spikesam.backends.event.kernels.chain import Chain
+from spikesam.backends.event.kernels.costs import costs_of
+from spikesam.backends.event.kernels.events import pack_spikes
+from spikesam.backends.event.kernels.neurons import dynamics_of
+from spikesam.backends.event.kernels.pooling import pool_currents
+from spikesam.backends.event.kernels.products import Costs, Products
+from spikesam.backends.event.kernels.steps import (
+    PlainLayer,
+    Scratch,
+    Synapses,
+    add,
+    add_signed,
+    addresses_of,
+    advance,
+    run_steps,
+)
+from spikesam.backends.event.kernels.synapses import lay_out, positions_of, room_for
+from spikesam.backends.network import LIF, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
 
 NONE = (1, 1)  # sides of no pooling
 LEAST = 5_000_000  # products a step of a part of a layer; where there are fewer, threads take longer to meet

@@ -12,9 +12,8 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from backends.network import CURRENT_LIMIT, MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
-
-from .compiled import LEAN, MAKING_ARRAYS, compiled
+from spikesam.backends.event.kernels.compiled import LEAN, MAKING_ARRAYS, compiled
+from spikesam.backends.network import CURRENT_LIMIT, MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
 
 TOWARD_ZERO, TO_NEAREST = np.int32(0), np.int32(1)  # as LLVM numbers them
 TOGETHER = 256  # neurons, at most, of several positions
@@ -212,7 +211,7 @@ def _scaled(current: Any, gain: Any) -> Any:
 
 @njit(**MAKING_ARRAYS)
 def drive(t: int, currents: Currents, arrived: NDArray[Any], driven: NDArray[Any]) -> None:
-    """Advance `i` to step t ≥ 1; see :class:`backends.network.LIF` and `FixedLIF`.
+    """Advance `i` to step t ≥ 1; see :class:`spikesam.backends.network.LIF` and `FixedLIF`.
 
     Parameters
     ----------
@@ -269,7 +268,7 @@ def step(
     spikes: NDArray[np.bool_],
     first: int,
 ) -> None:
-    """Advance neurons to step t ≥ 1, and on through S steps; see :class:`backends.network.LIF` and `FixedLIF`.
+    """Advance neurons to step t ≥ 1, and on through S steps; see :class:`spikesam.backends.network.LIF` and `FixedLIF`.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from spikesam.backends.event.kernels.compiled import compiled
 
 
 @compiled

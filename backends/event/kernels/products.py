@@ -22,11 +22,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
-from .aligned import aligned
-from .amx import ROWS, multiply_tiles
-from .compiled import compiled, internal
-from .events import ALL, WORD, bytes_of, store_word
-from .tiles import AMX, GROUP, HOW, Instruction, tile_of
+from spikesam.backends.event.kernels.aligned import aligned
+from spikesam.backends.event.kernels.amx import ROWS, multiply_tiles
+from spikesam.backends.event.kernels.compiled import compiled, internal
+from spikesam.backends.event.kernels.events import ALL, WORD, bytes_of, store_word
+from spikesam.backends.event.kernels.tiles import AMX, GROUP, HOW, Instruction, tile_of
 
 Pair = tuple[int, int]
 

@@ -11,13 +11,20 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from .compiled import LEAN, compiled, internal
-from .events import any_fired, count_spikes, maps_at, pack_spikes
-from .neurons import Dynamics, decay, drive, hold, step
-from .pooling import pool_currents, pool_spikes
-from .products import STEPS, Costs, count_pooled, multiply_rows_of_steps, multiply_step, rows_at_once
-from .synapses import Room, WeightLayout, correlate
-from .tiles import AMX, HOW
+from spikesam.backends.event.kernels.compiled import LEAN, compiled, internal
+from spikesam.backends.event.kernels.events import any_fired, count_spikes, maps_at, pack_spikes
+from spikesam.backends.event.kernels.neurons import Dynamics, decay, drive, hold, step
+from spikesam.backends.event.kernels.pooling import pool_currents, pool_spikes
+from spikesam.backends.event.kernels.products import (
+    STEPS,
+    Costs,
+    count_pooled,
+    multiply_rows_of_steps,
+    multiply_step,
+    rows_at_once,
+)
+from spikesam.backends.event.kernels.synapses import Room, WeightLayout, correlate
+from spikesam.backends.event.kernels.tiles import AMX, HOW
 
 
 class Scratch(NamedTuple):
@@ -25,7 +32,7 @@ class Scratch(NamedTuple):
 
     Parameters
     ----------
-    room : see :func:`backends.event.kernels.synapses.correlate`
+    room : see :func:`spikesam.backends.event.kernels.synapses.correlate`
     pooled : (H/y, W/x, C) bool — the input spikes behind maximum pooling; empty without
     unpooled : (H·y, W·x, C) as the current — currents in front of their maximum pooling; empty without
     further : as the unpooled currents, or the current — those of one of several sources; empty of one

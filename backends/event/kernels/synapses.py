@@ -10,12 +10,12 @@ Why it is fast:
   more. Of n rows the first sum is 256·Σh + Σl + 128·n modulo 2¹⁶, and the second is Σh, which gives Σl. That is one
   load, a shift and two additions for 64 weights, where widening them from int8 first takes twice as much.
 * With rows laid out as [block][x][y][channel], the row that an event needs is its number in the list of
-  :func:`backends.event.kernels.events.list_window` plus a constant of the output pixel. So one list serves a row of
+  `list_window` plus a constant of the output pixel. So one list serves a row of
   output pixels and all outputs, and what an output pixel sees is one slice of it: a single loop, whose end the
   processor mispredicts once.
 * Where more than half of all neurons fire, the silent ones are subtracted from what all would cause, so that half is
   the worst case. In float32, where that would round differently, it is not done.
-* Between few and nearly all, where multiplying is cheaper, :mod:`backends.event.kernels.products` does that.
+* Between few and nearly all, where multiplying is cheaper, :mod:`spikesam.backends.event.kernels.products` does that.
 """
 
 from __future__ import annotations
@@ -29,13 +29,20 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from backends.network import WEIGHT_LIMIT
-
-from .aligned import LINE, aligned
-from .compiled import LEAN, compiled
-from .events import COPIED, count_spikes, list_events, list_window
-from .products import Pair, ProductRoom, Products, block_size, lay_out_products, multiply_spikes, product_room
-from .tiles import HOW
+from spikesam.backends.event.kernels.aligned import LINE, aligned
+from spikesam.backends.event.kernels.compiled import LEAN, compiled
+from spikesam.backends.event.kernels.events import COPIED, count_spikes, list_events, list_window
+from spikesam.backends.event.kernels.products import (
+    Pair,
+    ProductRoom,
+    Products,
+    block_size,
+    lay_out_products,
+    multiply_spikes,
+    product_room,
+)
+from spikesam.backends.event.kernels.tiles import HOW
+from spikesam.backends.network import WEIGHT_LIMIT
 
 BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
 ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
@@ -50,7 +57,7 @@ class WeightLayout(NamedTuple):
         16 or 32 that hold them all
     pool, stride, padding : (y, x), as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
-    products : the same weights for :func:`backends.event.kernels.products.multiply_spikes`
+    products : the same weights for :func:`spikesam.backends.event.kernels.products.multiply_spikes`
     """
 
     weights: NDArray[Any]
@@ -66,10 +73,10 @@ class Room(NamedTuple):
 
     Parameters
     ----------
-    events, ends : see :func:`backends.event.kernels.events.list_events`
-    window, starts : see :func:`backends.event.kernels.events.list_window`
+    events, ends : see :func:`spikesam.backends.event.kernels.events.list_events`
+    window, starts : see :func:`spikesam.backends.event.kernels.events.list_window`
     block_current : (outputs of a block,) as the current
-    products : see :func:`backends.event.kernels.products.multiply_spikes`
+    products : see :func:`spikesam.backends.event.kernels.products.multiply_spikes`
     """
 
     events: NDArray[np.int32]

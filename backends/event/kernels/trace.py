@@ -1,17 +1,17 @@
-"""Spikes -> maps in integers: traces of all neurons of a layer, one step after the other; see :mod:`backends.trace`."""
+"""Spikes -> maps in integers: traces of all neurons of a layer, one step after the other; see `backends/trace.py`."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled, compiled_making_arrays
-from .events import unpack_spikes
+from spikesam.backends.event.kernels.compiled import compiled, compiled_making_arrays
+from spikesam.backends.event.kernels.events import unpack_spikes
 
 LOW = np.int32(4095)
 TWELVE = np.int32(12)
 
-Constants = tuple[np.int32, np.int32, np.int32]  # see backends.trace.SpikeTrace.constants
+Constants = tuple[np.int32, np.int32, np.int32]  # see spikesam.backends.trace.SpikeTrace.constants
 
 
 @compiled

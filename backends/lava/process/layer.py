@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.event.kernels.layer import LayerKernel
-from backends.lava.magma import (
+from spikesam.backends.event.kernels.layer import LayerKernel
+from spikesam.backends.lava.magma import (
     AbstractProcess,
     InPort,
     OutPort,
@@ -23,12 +23,12 @@ from backends.lava.magma import (
     model_of,
     sends,
 )
-from backends.lava.process.late_spikes import LateSpikes
-from backends.lava.process.maps import MapMessages, map_ports
-from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.lava.transfer import LayerMapRequest
-from backends.network import Input, Layer, Shape
-from backends.trace import StepMaps
+from spikesam.backends.lava.process.late_spikes import LateSpikes
+from spikesam.backends.lava.process.maps import MapMessages, map_ports
+from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
+from spikesam.backends.lava.transfer import LayerMapRequest
+from spikesam.backends.network import Input, Layer, Shape
+from spikesam.backends.trace import StepMaps
 
 
 class LayerProcess(AbstractProcess):
@@ -37,7 +37,7 @@ class LayerProcess(AbstractProcess):
     Parameters
     ----------
     layer : weights, pooling and neurons
-    inputs : all of the layer, see :attr:`backends.network.Network.inputs`
+    inputs : all of the layer, see :attr:`spikesam.backends.network.Network.inputs`
     shapes : name -> (C, H, W) of all layers
     timesteps : steps of a sample; at the first one the neurons are at rest, and currents from the sample before
         are dropped

@@ -1,6 +1,6 @@
 """Maps of a layer, formed in the graph from graded spikes by a 1×1 convolution of ones; a process gathers its sums.
 
-Each spike carries what is left of its neuron's earlier ones (:mod:`backends.trace`), so the sum over channels is the
+Each spike carries what is left of its neuron's earlier ones (`backends/trace.py`), so the sum over channels is the
 Spike Activation Map. Lava's `Conv` takes a step, so the map of step t leaves at step t + 1. The map of a sample's last
 step leaves at the first step of the next sample, as the readout does.
 """
@@ -12,10 +12,18 @@ from typing import Any
 import numpy as np
 from lava.proc.conv.process import Conv
 
-from backends.lava.magma import AbstractProcess, InPort, OutPort, PyLoihiProcessModel, model_of, receives, sends
-from backends.lava.process.recorder import MESSAGE_STEPS, due
-from backends.lava.transfer import LayerMapRequest
-from backends.trace import StoredMaps
+from spikesam.backends.lava.magma import (
+    AbstractProcess,
+    InPort,
+    OutPort,
+    PyLoihiProcessModel,
+    model_of,
+    receives,
+    sends,
+)
+from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, due
+from spikesam.backends.lava.transfer import LayerMapRequest
+from spikesam.backends.trace import StoredMaps
 
 PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from backends.event.kernels.neurons import dynamics_of
-from backends.event.kernels.steps import advance
-from backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_in_ports, model_of, sends
-from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.network import FixedLIF, Input, SpikingNeuron
-from backends.trace import GradedSpikes, SpikeTrace
+from spikesam.backends.event.kernels.neurons import dynamics_of
+from spikesam.backends.event.kernels.steps import advance
+from spikesam.backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_in_ports, model_of, sends
+from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
+from spikesam.backends.network import FixedLIF, Input, SpikingNeuron
+from spikesam.backends.trace import GradedSpikes, SpikeTrace
 
 
 class LIFNeurons(AbstractProcess):
-    """A layer of neurons; the equations are those of :class:`backends.network.LIF` and `FixedLIF`.
+    """A layer of neurons; the equations are those of :class:`spikesam.backends.network.LIF` and `FixedLIF`.
 
     Parameters
     ----------

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from backends.event.kernels.pooling import pool_currents, pool_spikes
-from backends.lava.magma import AbstractProcess, InPort, OutPort, PyLoihiProcessModel, model_of, receives, sends
+from spikesam.backends.event.kernels.pooling import pool_currents, pool_spikes
+from spikesam.backends.lava.magma import (
+    AbstractProcess,
+    InPort,
+    OutPort,
+    PyLoihiProcessModel,
+    model_of,
+    receives,
+    sends,
+)
 
 
 class SpikePooling(AbstractProcess):

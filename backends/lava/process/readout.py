@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.lava.magma import (
+from spikesam.backends.lava.magma import (
     AbstractProcess,
     AbstractSubProcessModel,
     InPort,
@@ -18,13 +18,13 @@ from backends.lava.magma import (
     receives,
     sends,
 )
-from backends.lava.process.stock import dense_weights, exact_dense
-from backends.network import Readout, Shape
-from backends.readout import ReadoutIntegrator, integrate, rounded
+from spikesam.backends.lava.process.stock import dense_weights, exact_dense
+from spikesam.backends.network import Readout, Shape
+from spikesam.backends.readout import ReadoutIntegrator, integrate, rounded
 
 
 class ReadoutProcess(AbstractProcess):
-    """Integrates the spikes of a sample, see :class:`backends.network.Readout`.
+    """Integrates the spikes of a sample, see :class:`spikesam.backends.network.Readout`.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class StockReadout(AbstractSubProcessModel):
 
 @model_of(ReadoutProcess)
 class EventReadout(PyLoihiProcessModel):
-    """:class:`backends.readout.ReadoutIntegrator`, one step at a time."""
+    """:class:`spikesam.backends.readout.ReadoutIntegrator`, one step at a time."""
 
     s_in = receives(bool)
     r_out = sends(np.float64)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.lava.magma import AbstractProcess, PyLoihiProcessModel, add_in_ports, model_of
-from backends.lava.transfer import Layout
+from spikesam.backends.lava.magma import AbstractProcess, PyLoihiProcessModel, add_in_ports, model_of
+from spikesam.backends.lava.transfer import Layout
 
 MESSAGE_STEPS = 16  # of packed spikes in one message: Lava takes longer to pass a message on than to fill it
 
@@ -45,7 +45,7 @@ class RecorderProcess(AbstractProcess):
 
     Parameters
     ----------
-    layout : what is sent of a first sample, in order; see :func:`backends.lava.transfer.sent_arrays`
+    layout : what is sent of a first sample, in order; see :func:`spikesam.backends.lava.transfer.sent_arrays`
     stepped : how many first samples' maps leave step by step
     timesteps : steps of a sample
     socket_fd : file descriptor, inherited

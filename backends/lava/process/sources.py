@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.input_currents import by_input
-from backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_out_ports, model_of, sends
-from backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from backends.network import Network
+from spikesam.backends.input_currents import by_input
+from spikesam.backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_out_ports, model_of, sends
+from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
+from spikesam.backends.network import Network
 
 
 class AbstractSourceModel(PyLoihiProcessModel):
@@ -94,7 +94,7 @@ class SpikeSourceModel(AbstractSourceModel):
 
 
 class CurrentSource(AbstractProcess):
-    """Sends currents: (S, N) float32 per sample, see :func:`backends.input_currents.input_currents`.
+    """Sends currents: (S, N) float32 per sample, see :func:`spikesam.backends.input_currents.input_currents`.
 
     Parameters
     ----------

@@ -9,13 +9,13 @@ from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
-from backends.lava.magma import AbstractProcess, AbstractSubProcessModel, OutPort, model_of
-from backends.lava.process.late_spikes import SpikeSum
-from backends.lava.process.layer import LayerProcess, channels_last
-from backends.lava.process.maps import MapGatherer, sum_over_channels
-from backends.lava.process.neuron import LIFNeurons
-from backends.lava.process.pooling import CurrentPooling, SpikePooling
-from backends.network import Input, Shape, pair
+from spikesam.backends.lava.magma import AbstractProcess, AbstractSubProcessModel, OutPort, model_of
+from spikesam.backends.lava.process.late_spikes import SpikeSum
+from spikesam.backends.lava.process.layer import LayerProcess, channels_last
+from spikesam.backends.lava.process.maps import MapGatherer, sum_over_channels
+from spikesam.backends.lava.process.neuron import LIFNeurons
+from spikesam.backends.lava.process.pooling import CurrentPooling, SpikePooling
+from spikesam.backends.network import Input, Shape, pair
 
 SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
 

@@ -12,13 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from recordings.errors import InputError
-from recordings.files import similar_file
-
-from .archive import Archive, FolderArchive, ZipArchive
-from .base import Dataset, Entry, Item, NamedSet, did_you_mean
-from .folder import ClassFolders, LooseFiles, class_folders, sample_files
-from .tiny_imagenet import TinyImageNet, find_root
+from spikesam.pipeline.images.datasets.archive import Archive, FolderArchive, ZipArchive
+from spikesam.pipeline.images.datasets.base import Dataset, Entry, Item, NamedSet, did_you_mean
+from spikesam.pipeline.images.datasets.folder import ClassFolders, LooseFiles, class_folders, sample_files
+from spikesam.pipeline.images.datasets.tiny_imagenet import TinyImageNet, find_root
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import similar_file
 
 __all__ = ["Dataset", "Entry", "Item", "open_dataset"]
 

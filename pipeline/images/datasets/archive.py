@@ -11,9 +11,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.images.preprocessing import LARGEST_IMAGE
-from recordings.errors import InputError
-from recordings.files import read_at_most, read_file
+from spikesam.pipeline.images.preprocessing import LARGEST_IMAGE
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import read_at_most, read_file
 
 DEEPEST = 32  # folders inside each other; a name of 64 kB could say 32,000
 LARGEST_LISTING = 1 << 25  # bytes of a zip's list of members, twice that of Tiny-ImageNet with its 120,000 files

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.images.events.events import Events
-from recordings.errors import InputError
-
-from .base import Choice, Dataset, Item
+from spikesam.pipeline.images.datasets.base import Choice, Dataset, Item
+from spikesam.pipeline.images.events.events import Events
+from spikesam.recordings.errors import InputError
 
 
 class InMemory(Dataset):

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.images.events.events import Events
-from pipeline.images.preprocessing import Box
-from recordings.errors import InputError
-from recordings.text import LONGEST_NAME, printable
+from spikesam.pipeline.images.events.events import Events
+from spikesam.pipeline.images.preprocessing import Box
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ class NamedSet:
 
     Parameters
     ----------
-    open : opens it: split, classes, size, download -> data set, see :func:`pipeline.images.datasets.open_dataset`
+    open : opens it: split, classes, size, download -> data set, see `open_dataset`
     generated : whether items are made when they are read: any number of them, and also a "selection" split
     """
 

@@ -22,10 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recordings.errors import InputError
-
-from .base import Item, NamedSet, Object
-from .handwriting import CLASSES, DigitSet, Floats, handwriting, render, turn
+from spikesam.pipeline.images.datasets.base import Item, NamedSet, Object
+from spikesam.pipeline.images.datasets.handwriting import CLASSES, DigitSet, Floats, handwriting, render, turn
+from spikesam.recordings.errors import InputError
 
 CLUTTERED_DIGITS = "cluttered-digits"
 CONTRAST_DIGITS = "contrast-digits"  # the set whose digits have a random contrast and polarity

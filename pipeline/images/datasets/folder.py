@@ -9,14 +9,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.images.events.events import Events
-from pipeline.images.events.files import SUFFIXES, read_events
-from pipeline.images.preprocessing import FORMATS, read_image
-from recordings.errors import InputError
-from recordings.files import file_digest, similar_file
-from recordings.text import LONGEST_NAME, printable
-
-from .base import Choice, Dataset, Item, select_classes
+from spikesam.pipeline.images.datasets.base import Choice, Dataset, Item, select_classes
+from spikesam.pipeline.images.events.events import Events
+from spikesam.pipeline.images.events.files import SUFFIXES, read_events
+from spikesam.pipeline.images.preprocessing import FORMATS, read_image
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import file_digest, similar_file
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 SPLITS = ("train", "val")
 

@@ -14,9 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-
-from .base import Dataset, select_classes
+from spikesam.pipeline.images.datasets.base import Dataset, select_classes
+from spikesam.recordings.errors import InputError
 
 FRACTIONS = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
 CLASSES = tuple(f"digit-{digit}" for digit in range(10))

@@ -18,10 +18,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.events.camera import EventCamera
-
-from .base import Item, NamedSet
-from .handwriting import DigitSet, Floats, handwriting, render, turn
+from spikesam.pipeline.images.datasets.base import Item, NamedSet
+from spikesam.pipeline.images.datasets.handwriting import DigitSet, Floats, handwriting, render, turn
+from spikesam.pipeline.images.events.camera import EventCamera
 
 NAME = "saccade-digits"
 SIDE = 32  # pixels of the sensor
@@ -88,7 +87,7 @@ def film(glyph: Floats, way: NDArray[np.float64], side: float, tangent: float) -
 
     Parameters
     ----------
-    glyph : (14, 14), from :func:`pipeline.images.datasets.handwriting.handwriting`
+    glyph : (14, 14), from :func:`spikesam.pipeline.images.datasets.handwriting.handwriting`
     way : (F, 2) — x and y of the digit's middle, pixels from the sensor's
     side : pixels that the 8 source pixels become
     tangent : of half the angle that the digit is turned by

@@ -16,12 +16,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.images.preprocessing import Box, read_image
-from recordings.errors import InputError
-from recordings.text import LONGEST_NAME, printable
-
-from .archive import Archive
-from .base import Dataset, Item, select_classes
+from spikesam.pipeline.images.datasets.archive import Archive
+from spikesam.pipeline.images.datasets.base import Dataset, Item, select_classes
+from spikesam.pipeline.images.preprocessing import Box, read_image
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 LARGEST_LIST = 1 << 23  # bytes of a text file of classes or boxes: the official ones have up to 2.6 MB
 IMAGES_PER_CLASS = 500  # of the official training part

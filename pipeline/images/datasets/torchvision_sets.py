@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recordings.errors import InputError
-from recordings.private import is_private
-
-from .base import Dataset, Item, NamedSet, select_classes
+from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet, select_classes
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.private import is_private
 
 ROOT = Path("~/.cache/spikesam")
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}

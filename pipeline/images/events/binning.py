@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.images.preprocessing import Box, check_size
-from recordings.errors import InputError
-from recordings.text import LONGEST_NAME, brief, printable
-
-from .events import Events
+from spikesam.pipeline.images.events.events import Events
+from spikesam.pipeline.images.preprocessing import Box, check_size
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 LARGEST = 1 << 31  # of the whole numbers of a binning
 By = Literal["time", "count"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import Events
+from spikesam.pipeline.images.events.events import Events
 
 UNIT = 1 << 20  # of log intensity
 Part = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]  # times, pixels, polarities

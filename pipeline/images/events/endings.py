@@ -14,8 +14,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.errors import InputError
-from recordings.files import open_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import open_file
 
 HEADER_LINE = 1 << 12  # bytes of a line that begins with %, at most
 DAT_BYTES, EVT2_BYTES, EVT3_BYTES = 8, 4, 2  # of a word

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.images.quiet_libraries import silent_libraries
-from recordings.errors import InputError
-from recordings.inspection import inspect
-from recordings.text import printable
-
-from .endings import check_end, check_words
-from .events import Events, check_count
+from spikesam.pipeline.images.events.endings import check_end, check_words
+from spikesam.pipeline.images.events.events import Events, check_count
+from spikesam.pipeline.images.quiet_libraries import silent_libraries
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.inspection import inspect
+from spikesam.recordings.text import printable
 
 FORMATS = {".aedat4": "AEDAT 4", ".raw": "Prophesee EVT", ".dat": "Prophesee DAT", ".es": "Event Stream"}
 PANIC = "PanicException"  # the type of what Rust raises, which cannot be imported

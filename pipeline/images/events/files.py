@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.arguments import checked_arguments
-from recordings.errors import InputError
-from recordings.files import read_file, similar_file
-
-from .events import MOST, Events, check_count
-from .faery_files import FORMATS, read_with_faery
+from spikesam.pipeline.images.events.events import MOST, Events, check_count
+from spikesam.pipeline.images.events.faery_files import FORMATS, read_with_faery
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import read_file, similar_file
 
 NMNIST, NMNIST_SENSOR = ".bin", (34, 34)
 EVENT_BYTES = 5  # of N-MNIST

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from recordings.raster.batch import PackedSpikes
-
-from .binning import EventBinning, picture_of
-from .events import Events
+from spikesam.pipeline.images.events.binning import EventBinning, picture_of
+from spikesam.pipeline.images.events.events import Events
+from spikesam.recordings.raster.batch import PackedSpikes
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch, unpacked
-from backends.network import Kind, Network
-from pipeline.maps.image_method import ImageMethod, Maps
-from pipeline.maps.layers import spatial_layers
-
-from .snn_grad_cam import SnnGradCam
+from spikesam.backends.base import InputBatch, unpacked
+from spikesam.backends.network import Kind, Network
+from spikesam.pipeline.maps.image_method import ImageMethod, Maps
+from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.maps.methods.snn_grad_cam import SnnGradCam
 
 if TYPE_CHECKING:
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 
 def grad_cam(
@@ -53,7 +52,7 @@ def grad_cam(
     import torch
     from captum.attr import LayerGradCam
 
-    from pipeline.networks.differentiable import classes_meant
+    from spikesam.pipeline.networks.differentiable import classes_meant
 
     kinds = network.network.raster_kinds
     chosen = spatial_layers(kinds, layers, "Grad-CAM")

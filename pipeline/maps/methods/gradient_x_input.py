@@ -1,7 +1,7 @@
 """Gradient × input: x ∂y/∂x of the class's logit y and the encoded input x, by the surrogate gradient of spikes.
 
 x holds spikes of every step and plane. A map is the positive part of the signed values' sum over steps and planes.
-Gradients go through spikes as in :mod:`pipeline.networks.differentiable`.
+Gradients go through spikes as in :mod:`spikesam.pipeline.networks.differentiable`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backends.base import InputBatch
-from pipeline.maps.input_method import Attributed, InputMethod, positive, prepared
+from spikesam.backends.base import InputBatch
+from spikesam.pipeline.maps.input_method import Attributed, InputMethod, positive, prepared
 
 if TYPE_CHECKING:
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 
 @dataclass(frozen=True)

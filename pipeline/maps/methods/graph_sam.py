@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .sam import SpikeActivationMaps
+from spikesam.pipeline.maps.methods.sam import SpikeActivationMaps
 
 
 @dataclass(frozen=True)

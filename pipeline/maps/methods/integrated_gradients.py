@@ -2,7 +2,7 @@
 
 y is the class's logit, x the encoded input: spikes of every step and plane. The baseline is an input without spikes,
 which Poisson coding makes of the mean colour. A map is the positive part of the signed values' sum over steps and
-planes. Gradients go through spikes as in :mod:`pipeline.networks.differentiable`.
+planes. Gradients go through spikes as in :mod:`spikesam.pipeline.networks.differentiable`.
 
 References
 ----------
@@ -14,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backends.base import InputBatch
-from pipeline.maps.input_method import Attributed, InputMethod, positive, prepared
+from spikesam.backends.base import InputBatch
+from spikesam.pipeline.maps.input_method import Attributed, InputMethod, positive, prepared
 
 if TYPE_CHECKING:
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 POINTS = 16  # on the way from an empty input (Gauss-Legendre)
 

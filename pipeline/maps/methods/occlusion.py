@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from backends.base import InputBatch, unpacked
-from pipeline.maps.answers import answers_of
-from pipeline.maps.input_method import Attributed, InputMethod
+from spikesam.backends.base import InputBatch, unpacked
+from spikesam.pipeline.maps.answers import answers_of
+from spikesam.pipeline.maps.input_method import Attributed, InputMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 SIDES, OVERLAP = 5, 2  # squares in the image's short side; how many cover a pixel in each direction
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from backends.network import Network
-from pipeline.maps.correlation import Floats
-from pipeline.maps.method import Option
-from pipeline.maps.relevance import Rule, Spikes, relevance
-from pipeline.maps.relevance_method import RelevanceMethod
+from spikesam.backends.network import Network
+from spikesam.pipeline.maps.correlation import Floats
+from spikesam.pipeline.maps.method import Option
+from spikesam.pipeline.maps.relevance import Rule, Spikes, relevance
+from spikesam.pipeline.maps.relevance_method import RelevanceMethod
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch, unpacked
-from backends.network import Network
-from pipeline.maps.answers import BATCH, answers_of
-from pipeline.maps.input_method import Attributed, InputMethod
-from pipeline.measures.maps import resize_map
+from spikesam.backends.base import InputBatch, unpacked
+from spikesam.backends.network import Network
+from spikesam.pipeline.maps.answers import BATCH, answers_of
+from spikesam.pipeline.maps.input_method import Attributed, InputMethod
+from spikesam.pipeline.measures.maps import resize_map
 
 if TYPE_CHECKING:
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 MASKS = 512
 CELLS = 7  # of the grid, in each direction

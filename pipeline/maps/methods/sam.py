@@ -1,6 +1,6 @@
 """Spike Activation Maps (Kim & Panda 2021) of a raster's samples: where layers attend, from the spikes alone.
 
-The equations, and what γ does in them: :mod:`pipeline.maps.sam`.
+The equations, and what γ does in them: :mod:`spikesam.pipeline.maps.sam`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.trace import compile_maps, spike_trace
-from pipeline.maps.fixed_sam import fixed_maps
-from pipeline.maps.layers import map_layers
-from pipeline.maps.method import Explained, Explainer, Option
-from pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
-from pipeline.maps.sam import (
+from spikesam.backends.trace import compile_maps, spike_trace
+from spikesam.pipeline.maps.fixed_sam import fixed_maps
+from spikesam.pipeline.maps.layers import map_layers
+from spikesam.pipeline.maps.method import Explained, Explainer, Option
+from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
+from spikesam.pipeline.maps.sam import (
     AnyVariant,
     check_parameters,
     compile_kernel,
@@ -28,14 +28,14 @@ from pipeline.maps.sam import (
     spike_activation_maps,
     spike_activation_sum,
 )
-from recordings.errors import InputError
-from recordings.maps.schema import MAPS, MapHeader, Parameter
-from recordings.parallel import workers_within_memory
-from recordings.raster.batch import pack
-from recordings.raster.bits import as_bits
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
-from recordings.schema import MAX_DATASET_BYTES
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.schema import MAPS, MapHeader, Parameter
+from spikesam.recordings.parallel import workers_within_memory
+from spikesam.recordings.raster.batch import pack
+from spikesam.recordings.raster.bits import as_bits
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.schema import MAX_DATASET_BYTES
 
 WORKERS = 4  # writing keeps up with no more
 
@@ -107,13 +107,13 @@ def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, varian
     ----------
     spikes : (T, B, C, H, W) of 0 and 1 — steps, samples, channels, rows, columns; a NumPy array or torch tensor, bool
         or any other dtype
-    gamma, include_current, variant : see :func:`pipeline.maps.sam.spike_activation_map`; "fixed" is the paper's kernel
-        in integers, see :mod:`pipeline.maps.fixed_sam`
+    gamma, include_current, variant : see `spike_activation_map`; "fixed" is the paper's kernel
+        in integers, see :mod:`spikesam.pipeline.maps.fixed_sam`
 
     Returns
     -------
     (T, B, H, W) float32, dimensionless, ≥ 0 — an array, or a tensor on the device of `spikes`; the numbers are those
-    that :func:`pipeline.maps.explain.explain` stores step by step
+    that :func:`spikesam.pipeline.maps.explain.explain` stores step by step
 
     Raises
     ------

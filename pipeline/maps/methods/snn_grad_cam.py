@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import InputBatch, unpacked
-from pipeline.maps.image_method import ImageMethod, Maps
-from pipeline.maps.layers import spatial_layers
+from spikesam.backends.base import InputBatch, unpacked
+from spikesam.pipeline.maps.image_method import ImageMethod, Maps
+from spikesam.pipeline.maps.layers import spatial_layers
 
 if TYPE_CHECKING:
-    from pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 
 def snn_grad_cam(
@@ -49,7 +49,7 @@ def snn_grad_cam(
     """
     import torch
 
-    from pipeline.networks.differentiable import classes_meant
+    from spikesam.pipeline.networks.differentiable import classes_meant
 
     kinds = network.network.raster_kinds
     chosen = spatial_layers(kinds, layers, "Grad-CAM")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from backends.network import Network
-from pipeline.maps.correlation import Floats
-from pipeline.maps.relevance import Spikes, variance_relevance
-from pipeline.maps.relevance_method import RelevanceMethod
+from spikesam.backends.network import Network
+from spikesam.pipeline.maps.correlation import Floats
+from spikesam.pipeline.maps.relevance import Spikes, variance_relevance
+from spikesam.pipeline.maps.relevance_method import RelevanceMethod
 
 
 @dataclass(frozen=True)

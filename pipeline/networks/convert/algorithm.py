@@ -28,21 +28,20 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from backends.base import InputBatch, batch_size
-from backends.event.backend import EventBackend, first_currents
-from backends.network import LIF, Encoder, Layer, Network, Readout, Shape
-from pipeline.config import Config, ConversionSection
-from pipeline.images.encoding import encode, mean_spikes
-from pipeline.images.samples import choose_samples
-from pipeline.networks.checkpoint import Checkpoint
-from pipeline.networks.defaults import usual_defaults
-from pipeline.networks.differentiable import rectifier_inputs
-from pipeline.networks.layer_list import description
-from pipeline.networks.train.export import with_off_planes
-from recordings.errors import InputError
-from recordings.raster.batch import PackedSpikes
-
-from .thresholds import balanced_thresholds, largest_current, percentile_current
+from spikesam.backends.base import InputBatch, batch_size
+from spikesam.backends.event.backend import EventBackend, first_currents
+from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout, Shape
+from spikesam.pipeline.config import Config, ConversionSection
+from spikesam.pipeline.images.encoding import encode, mean_spikes
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.pipeline.networks.convert.thresholds import balanced_thresholds, largest_current, percentile_current
+from spikesam.pipeline.networks.defaults import usual_defaults
+from spikesam.pipeline.networks.differentiable import rectifier_inputs
+from spikesam.pipeline.networks.layer_list import description
+from spikesam.pipeline.networks.train.export import with_off_planes
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import PackedSpikes
 
 BATCH = 4  # images simulated together
 Advance = Callable[[int], None]
@@ -62,7 +61,7 @@ def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambd
 
 
 def configuration(config: Config, ann: Checkpoint, target: Path) -> Config:
-    """The configuration with the sections of the ANN's own, which fits the new checkpoint in `pipeline.run`."""
+    """The configuration with the sections of the ANN's own, which fits the new checkpoint in `spikesam run`."""
     data = config.data.model_copy(update=asdict(ann.image_preprocessing) | {"classes": ann.classes})
     network = config.network.model_copy(update={"neuron": "relu", "layers": description(ann.network.outline)})
     run = config.run.model_copy(update={"checkpoint": str(target), "data": (config.data.source,)})

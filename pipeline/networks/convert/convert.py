@@ -10,22 +10,21 @@ from typing import Any
 
 import pandas as pd
 
-from backends.available import make_backend
-from backends.event.kernels.layer import compile_kernels
-from backends.network.quantise import quantise
-from pipeline.config import Config, read_config, save_config
-from pipeline.images.samples import choose_samples
-from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from pipeline.networks.checkpoint_files import find_checkpoint
-from recordings.arguments import checked_arguments
-from recordings.errors import InputError
-from recordings.lock import out_lock
-from recordings.progress import Tracker
-from recordings.text import brief
-
-from .algorithm import configuration, convert_checkpoint
-from .latency import accuracy_over_time
-from .summary import ConversionSummary, summarise, write_results
+from spikesam.backends.available import make_backend
+from spikesam.backends.event.kernels.layer import compile_kernels
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.config import Config, read_config, save_config
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
+from spikesam.pipeline.networks.convert.algorithm import configuration, convert_checkpoint
+from spikesam.pipeline.networks.convert.latency import accuracy_over_time
+from spikesam.pipeline.networks.convert.summary import ConversionSummary, summarise, write_results
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.lock import out_lock
+from spikesam.recordings.progress import Tracker
+from spikesam.recordings.text import brief
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backends.base import Backend, batch_size
-from backends.network import Network
-from pipeline.drawing.curves import CurveOptions, draw_curves
-from pipeline.images.samples import Samples
-from recordings.disk import write_file
-from recordings.raster.batch import unpack
+from spikesam.backends.base import Backend, batch_size
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.images.samples import Samples
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.raster.batch import unpack
 
 BATCH = 4  # images simulated together
 

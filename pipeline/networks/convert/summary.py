@@ -1,4 +1,4 @@
-"""What `python -m pipeline.convert` found out: its summary.json, and the text it prints."""
+"""What `spikesam convert` found out: its summary.json, and the text it prints."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from pydantic import BeforeValidator, Field
 from rich.console import Console
 from rich.table import Table
 
-from backends.network import Network
-from pipeline.config import ConversionSection, Section
-from pipeline.images.samples import Samples
-from pipeline.networks.differentiable import predictions
-from recordings.disk import write_file
-from recordings.text import printable
-
-from .latency import milestones, plot_curves, settles_at, write_curves
+from spikesam.backends.network import Network
+from spikesam.pipeline.config import ConversionSection, Section
+from spikesam.pipeline.images.samples import Samples
+from spikesam.pipeline.networks.convert.latency import milestones, plot_curves, settles_at, write_curves
+from spikesam.pipeline.networks.differentiable import predictions
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.text import printable
 
 Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
 WITHIN = 0.02  # accuracy

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Encoder, Network, NetworkError
-from pipeline.images.encoding import in_eight_bits
+from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Encoder, Network, NetworkError
+from spikesam.pipeline.images.encoding import in_eight_bits
 
 FORMS = (
     "one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …); of a "
@@ -29,7 +29,7 @@ class Example:
     sequence : (T, B, C, H, W), (T, B, C, L) or (T, B, N) float32
     constant : whether every step is the same
     encoder : "spikes" if all is 0 and 1, otherwise "constant-current", or "changing-current" where steps differ
-    input_range : of a current, see :class:`backends.network.Network`
+    input_range : of a current, see :class:`spikesam.backends.network.Network`
     """
 
     sequence: Tensor

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from backends.network import LIF, Network, NetworkError
-from pipeline.networks.libraries.library import Takes
-
-from .example import check_model, read_example
-from .folding.assemble import assemble
-from .following.calling import follow_model
-from .neuron_modules import NeuronModules
-from .proving.proof import check_answer, check_that_all_fire, prove
-from .proving.rounding import prove_up_to_rounding
+from spikesam.backends.network import LIF, Network, NetworkError
+from spikesam.pipeline.networks.imports.example import check_model, read_example
+from spikesam.pipeline.networks.imports.folding.assemble import assemble
+from spikesam.pipeline.networks.imports.following.calling import follow_model
+from spikesam.pipeline.networks.imports.neuron_modules import NeuronModules
+from spikesam.pipeline.networks.imports.proving.proof import check_answer, check_that_all_fire, prove
+from spikesam.pipeline.networks.imports.proving.rounding import prove_up_to_rounding
+from spikesam.pipeline.networks.libraries.library import Takes
 
 
 def from_torch(

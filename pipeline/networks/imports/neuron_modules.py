@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from backends.network import LIF, NetworkError
-from pipeline.networks.libraries.known import LIBRARIES
-from pipeline.networks.libraries.library import Describe, SpikingModule, Takes
+from spikesam.backends.network import LIF, NetworkError
+from spikesam.pipeline.networks.libraries.known import LIBRARIES
+from spikesam.pipeline.networks.libraries.library import Describe, SpikingModule, Takes
 
 
 class NeuronModules:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.networks.kernels import Pair
+from spikesam.pipeline.networks.kernels import Pair
 
 
 def geometry(module: Any) -> tuple[Pair, Pair, Pair]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from . import lava_dl, norse, sinabs, snntorch, spikingjelly
-from .library import Library
+from spikesam.pipeline.networks.libraries import lava_dl, norse, sinabs, snntorch, spikingjelly
+from spikesam.pipeline.networks.libraries.library import Library
 
 LIBRARIES = (snntorch.LIBRARY, spikingjelly.LIBRARY, norse.LIBRARY, sinabs.LIBRARY, lava_dl.LIBRARY)
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.network import LIF
-
-from .library import Library, SpikingModule, expect, number, refused
+from spikesam.backends.network import LIF
+from spikesam.pipeline.networks.libraries.library import Library, SpikingModule, expect, number, refused
 
 UNIT = 4096  # of lava-dl's decays
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from backends.network import LIF, NetworkError
+from spikesam.backends.network import LIF, NetworkError
 
 # The axes of what a model takes, "..." being those of one sample, such as C, H, W.
 Takes = Literal["B...", "TB...", "BT...", "(BT)...", "B...T"]

@@ -16,9 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from backends.network import LIF
-
-from .library import LeakyIntegrator, Library, SpikingModule, Takes, expect, number, refused
+from spikesam.backends.network import LIF
+from spikesam.pipeline.networks.libraries.library import (
+    LeakyIntegrator,
+    Library,
+    SpikingModule,
+    Takes,
+    expect,
+    number,
+    refused,
+)
 
 
 def spiking(module: Any, where: str) -> SpikingModule:

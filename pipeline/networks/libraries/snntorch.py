@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.network import LIF
-
-from .library import Library, SpikingModule, Takes, expect, number, refused
+from spikesam.backends.network import LIF
+from spikesam.pipeline.networks.libraries.library import Library, SpikingModule, Takes, expect, number, refused
 
 
 def leaky(module: Any, where: str) -> SpikingModule:

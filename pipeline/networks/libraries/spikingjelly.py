@@ -20,9 +20,16 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from backends.network import LIF
-
-from .library import LeakyIntegrator, Library, SpikingModule, Takes, expect, number, refused
+from spikesam.backends.network import LIF
+from spikesam.pipeline.networks.libraries.library import (
+    LeakyIntegrator,
+    Library,
+    SpikingModule,
+    Takes,
+    expect,
+    number,
+    refused,
+)
 
 
 def integrate_and_fire(module: Any, where: str) -> SpikingModule:

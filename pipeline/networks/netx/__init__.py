@@ -1,5 +1,5 @@
 """lava-dl's network exchange: `.net` files of networks for Loihi, in integers, as networks in fixed point.
 
-:func:`pipeline.networks.netx.read.from_netx` reads them. What a network cannot hold is refused by an error that names
+`from_netx` reads them. What a network cannot hold is refused by an error that names
 the layer.
 """

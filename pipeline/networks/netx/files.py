@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recordings.hdf5 import CheckedFile
+from spikesam.recordings.hdf5 import CheckedFile
 
 MOST_LAYERS = 1000
 MOST_BYTES = 1 << 30  # of all arrays in a file, once they are unpacked

@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import WEIGHT_LIMIT, FixedLIF, Input, Layer, NetworkError, Readout, Shape
-from backends.network.checks import whole
-from backends.network.neurons import GAIN_LIMIT
-from pipeline.networks.delays import delayed
-from pipeline.networks.kernels import undilated, ungrouped
-
-from .files import Node
+from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Input, Layer, NetworkError, Readout, Shape
+from spikesam.backends.network.checks import whole
+from spikesam.backends.network.neurons import GAIN_LIMIT
+from spikesam.pipeline.networks.delays import delayed
+from spikesam.pipeline.networks.kernels import undilated, ungrouped
+from spikesam.pipeline.networks.netx.files import Node
 
 UNIT = 64  # of a membrane: weights, biases and thresholds are in such units
 NEVER = (1 << 17) - 1  # a threshold that an output has which is read as a membrane: Loihi's largest

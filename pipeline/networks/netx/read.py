@@ -7,13 +7,12 @@ from os import PathLike
 
 import numpy as np
 
-from backends.network import Encoder, Layer, Network, NetworkError, Readout, Shape
-from backends.network.checks import whole, yes_or_no
-from recordings.errors import InputError
-from recordings.schema import check_size
-
-from .files import Node, read_nodes
-from .layers import NEVER, check_weights, declared, layer, pixels, readout
+from spikesam.backends.network import Encoder, Layer, Network, NetworkError, Readout, Shape
+from spikesam.backends.network.checks import whole, yes_or_no
+from spikesam.pipeline.networks.netx.files import Node, read_nodes
+from spikesam.pipeline.networks.netx.layers import NEVER, check_weights, declared, layer, pixels, readout
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.schema import check_size
 
 NAMES = {"conv": "conv", "pool": "pool", "dense": "fc"}
 

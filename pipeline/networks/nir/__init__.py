@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 KEY = "spikesam"  # of what NIR itself cannot say, in the metadata of nodes and graphs
 DT = 1e-4  # seconds in a step, where nothing says otherwise: the convention of snnTorch's and SpikingJelly's files

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import NetworkError, Shape, checks, pair
-from backends.network.checks import array, one_or_pair
-
-from . import KEY
+from spikesam.backends.network import NetworkError, Shape, checks, pair
+from spikesam.backends.network.checks import array, one_or_pair
+from spikesam.pipeline.networks.nir import KEY
 
 
 def numbers(value: Any, what: str, where: str) -> NDArray[np.float64]:
@@ -56,7 +55,7 @@ def same_shape(declared: Any, shape: Shape, what: str, where: str) -> None:
 
 
 def metadata(node: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
-    """What :func:`pipeline.networks.nir.write.to_nir` wrote beside a node, because NIR cannot say it."""
+    """What :func:`spikesam.pipeline.networks.nir.write.to_nir` wrote beside a node, because NIR cannot say it."""
     about = node.metadata
     said = about.get(KEY, {}) if isinstance(about, dict) else about
     if not isinstance(said, dict) or said.keys() - set(known):

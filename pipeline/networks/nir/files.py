@@ -9,10 +9,9 @@ from typing import Any
 
 import h5py
 
-from recordings.errors import InputError
-from recordings.hdf5 import CheckedFile
-
-from . import nir_library
+from spikesam.pipeline.networks.nir import nir_library
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.hdf5 import CheckedFile
 
 MOST_OBJECTS = 20_000  # groups and datasets in a file
 MOST_BYTES = 1 << 30  # of all arrays in a file, once they are unpacked

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from backends.network import NetworkError
+from spikesam.backends.network import NetworkError
 
 MOST_NAMED = 8  # names of nodes in a message
 MOST_PATHS = 1000  # that lead to the neurons of one layer

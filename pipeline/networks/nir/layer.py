@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Input, Layer, NetworkError, Shape
-from backends.network.checks import by_channel
-from pipeline.networks.delays import delayed
-
-from .attributes import by_channel as by_neuron
-from .attributes import metadata, numbers
-from .graph import Named
-from .neurons import SAID, Rules, agreed, near_one, read_lif, read_membrane
-from .node_groups import InputNodes, NodeGroup
-from .pooling import Pool, flattened, read_currents_pool, read_pool
-from .synapses import Synapse, read_synapse
+from spikesam.backends.network import Input, Layer, NetworkError, Shape
+from spikesam.backends.network.checks import by_channel
+from spikesam.pipeline.networks.delays import delayed
+from spikesam.pipeline.networks.nir.attributes import by_channel as by_neuron
+from spikesam.pipeline.networks.nir.attributes import metadata, numbers
+from spikesam.pipeline.networks.nir.graph import Named
+from spikesam.pipeline.networks.nir.neurons import SAID, Rules, agreed, near_one, read_lif, read_membrane
+from spikesam.pipeline.networks.nir.node_groups import InputNodes, NodeGroup
+from spikesam.pipeline.networks.nir.pooling import Pool, flattened, read_currents_pool, read_pool
+from spikesam.pipeline.networks.nir.synapses import Synapse, read_synapse
 
 
 @dataclass(frozen=True)

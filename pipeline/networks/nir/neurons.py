@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import NetworkError, Shape
-from backends.network.neurons import LIF, Reset
-
-from . import KEY
-from .attributes import by_channel, metadata, numbers
-from .graph import Named
+from spikesam.backends.network import NetworkError, Shape
+from spikesam.backends.network.neurons import LIF, Reset
+from spikesam.pipeline.networks.nir import KEY
+from spikesam.pipeline.networks.nir.attributes import by_channel, metadata, numbers
+from spikesam.pipeline.networks.nir.graph import Named
 
 SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "min_v_mem", "gain", "bias", "weight")
 LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is

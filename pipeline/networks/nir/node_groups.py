@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backends.network import NetworkError
-from backends.network.inputs import LONGEST_DELAY
-
-from .attributes import numbers
-from .graph import POOLS, SPIKING, Graph, Named
+from spikesam.backends.network import NetworkError
+from spikesam.backends.network.inputs import LONGEST_DELAY
+from spikesam.pipeline.networks.nir.attributes import numbers
+from spikesam.pipeline.networks.nir.graph import POOLS, SPIKING, Graph, Named
 
 SYNAPSES = ("Affine", "Linear", "Conv2d")
 LEAKY = ("I", "LI", "CubaLI")

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import LIF, Input, Layer, Readout, Shape, pair
-from pipeline.networks.delays import delayed
-
-from . import KEY, nir_library
-from .layer import divided
+from spikesam.backends.network import LIF, Input, Layer, Readout, Shape, pair
+from spikesam.pipeline.networks.delays import delayed
+from spikesam.pipeline.networks.nir import KEY, nir_library
+from spikesam.pipeline.networks.nir.layer import divided
 
 Size = tuple[int, ...]  # a map as NIR has it: (C, H, W) or (N,)
 

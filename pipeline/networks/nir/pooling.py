@@ -7,13 +7,12 @@ from math import prod
 
 import numpy as np
 
-from backends.network import NetworkError, Shape
-from backends.network.inputs import Pooling
-
-from .attributes import by_channel, metadata, same_shape, sides, text, whole
-from .graph import Named
-from .neurons import Rules
-from .node_groups import NodeGroup
+from spikesam.backends.network import NetworkError, Shape
+from spikesam.backends.network.inputs import Pooling
+from spikesam.pipeline.networks.nir.attributes import by_channel, metadata, same_shape, sides, text, whole
+from spikesam.pipeline.networks.nir.graph import Named
+from spikesam.pipeline.networks.nir.neurons import Rules
+from spikesam.pipeline.networks.nir.node_groups import NodeGroup
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,19 @@ from typing import Any, get_args
 
 import numpy as np
 
-from backends.network import DEFAULT_RANGE, Layer, Network, NetworkError, Shape, Source
-from backends.network.checks import real, whole
-from backends.network.neurons import Reset
-from recordings.errors import InputError
-from recordings.schema import check_size
-
-from . import DT, KEY, nir_library
-from .attributes import metadata, same_shape, text
-from .files import read_graph
-from .graph import Graph, Named, levels, opened
-from .layer import ReadInput, layer_names, read_input, read_layer
-from .neurons import Rules
-from .node_groups import InputNodes, inputs_of
-from .readout import read_readout
+from spikesam.backends.network import DEFAULT_RANGE, Layer, Network, NetworkError, Shape, Source
+from spikesam.backends.network.checks import real, whole
+from spikesam.backends.network.neurons import Reset
+from spikesam.pipeline.networks.nir import DT, KEY, nir_library
+from spikesam.pipeline.networks.nir.attributes import metadata, same_shape, text
+from spikesam.pipeline.networks.nir.files import read_graph
+from spikesam.pipeline.networks.nir.graph import Graph, Named, levels, opened
+from spikesam.pipeline.networks.nir.layer import ReadInput, layer_names, read_input, read_layer
+from spikesam.pipeline.networks.nir.neurons import Rules
+from spikesam.pipeline.networks.nir.node_groups import InputNodes, inputs_of
+from spikesam.pipeline.networks.nir.readout import read_readout
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.schema import check_size
 
 
 def from_nir(

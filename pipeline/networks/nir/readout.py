@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from backends.network import NetworkError, Readout, Shape
-from backends.network.checks import by_channel, real
-from pipeline.networks.delays import delayed
-from pipeline.networks.kernels import unpooled
-
-from .attributes import metadata, text
-from .neurons import Rules, agreed, read_membrane
-from .node_groups import NodeGroup
-from .pooling import flattened, read_pool
-from .synapses import read_synapse
+from spikesam.backends.network import NetworkError, Readout, Shape
+from spikesam.backends.network.checks import by_channel, real
+from spikesam.pipeline.networks.delays import delayed
+from spikesam.pipeline.networks.kernels import unpooled
+from spikesam.pipeline.networks.nir.attributes import metadata, text
+from spikesam.pipeline.networks.nir.neurons import Rules, agreed, read_membrane
+from spikesam.pipeline.networks.nir.node_groups import NodeGroup
+from spikesam.pipeline.networks.nir.pooling import flattened, read_pool
+from spikesam.pipeline.networks.nir.synapses import read_synapse
 
 MOST_CLASSES = 10_000  # of an identity matrix, where the spikes themselves are the output
 

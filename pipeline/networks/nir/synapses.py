@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import NetworkError, Shape
-from pipeline.networks.kernels import undilated, ungrouped
-
-from .attributes import by_channel, numbers, same_shape, sides, text, whole
-from .node_groups import NodeGroup
+from spikesam.backends.network import NetworkError, Shape
+from spikesam.pipeline.networks.kernels import undilated, ungrouped
+from spikesam.pipeline.networks.nir.attributes import by_channel, numbers, same_shape, sides, text, whole
+from spikesam.pipeline.networks.nir.node_groups import NodeGroup
 
 MOST_WEIGHTS = 1 << 28  # of one layer, once groups and dilation are filled with zeros
 

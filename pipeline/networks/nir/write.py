@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from backends.network import DEFAULT_RANGE, Network, NetworkError
-from backends.network.checks import real
-from recordings.disk import write_file
-
-from . import DT, KEY, nir_library
-from .nodes import layer_nodes, nir_size, readout_nodes, source_nodes
-from .read import from_nir
+from spikesam.backends.network import DEFAULT_RANGE, Network, NetworkError
+from spikesam.backends.network.checks import real
+from spikesam.pipeline.networks.nir import DT, KEY, nir_library
+from spikesam.pipeline.networks.nir.nodes import layer_nodes, nir_size, readout_nodes, source_nodes
+from spikesam.pipeline.networks.nir.read import from_nir
+from spikesam.recordings.disk import write_file
 
 
 def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: float = DT, overwrite: bool = True) -> Any:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config import TrainingSection
+from spikesam.pipeline.config import TrainingSection
 
 
 def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:

@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 
-from recordings.child import die_with_parent
+from spikesam.recordings.child import die_with_parent
 
 LEADER = "SPIKESAM_TRAINING_PID"  # variable: the first process of a training
 

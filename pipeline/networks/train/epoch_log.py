@@ -10,8 +10,8 @@ from typing import Any
 import lightning
 from rich.console import Console
 
-from recordings.disk import write_file
-from recordings.progress import progress_bar
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.progress import progress_bar
 
 METRICS = {  # column of metrics.csv -> what Lightning calls it here
     "training_loss": "loss",

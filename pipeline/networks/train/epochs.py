@@ -14,12 +14,11 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from recordings.disk import write_file
-from recordings.errors import InputError
-from recordings.files import open_file
-
-from .relu_network import ReluNetwork
-from .spiking_network import SpikingNetwork
+from spikesam.pipeline.networks.train.relu_network import ReluNetwork
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import open_file
 
 SEAL = 64  # bytes at the end of a file: the SHA-256 of all that stands before them, in hexadecimal digits
 EXPECTED = {  # in an epoch, beside what Lightning reads
@@ -135,7 +134,7 @@ def read_epoch(path: Path) -> dict[str, Any]:
             file.seek(0)
             content = file.read()[:-SEAL]
     if _sha256(content) != sealed:
-        raise InputError(f"{path}: damaged, or not an epoch of pipeline.train: it does not end with its SHA-256")
+        raise InputError(f"{path}: damaged, or not an epoch of spikesam train: it does not end with its SHA-256")
     try:
         epoch = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         if all(isinstance(epoch[name], kind) for name, kind in EXPECTED.items()):
@@ -144,7 +143,7 @@ def read_epoch(path: Path) -> dict[str, Any]:
         raise
     except Exception:  # whatever a file raises that somebody else has sealed; torch would advise to run its code
         pass
-    raise InputError(f"{path}: not an epoch of pipeline.train")
+    raise InputError(f"{path}: not an epoch of spikesam train")
 
 
 def _sha256(content: bytes | memoryview) -> bytes:

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backends.network import LIF, Layer, Network, Neuron, Readout, ReLU
-from pipeline.networks.layer_list import LayerPlan
-
-from .relu_network import ReluNetwork
-from .spiking_network import BNTT_EPSILON, SpikingNetwork, TrainableLayer
+from spikesam.backends.network import LIF, Layer, Network, Neuron, Readout, ReLU
+from spikesam.pipeline.networks.layer_list import LayerPlan
+from spikesam.pipeline.networks.train.relu_network import ReluNetwork
+from spikesam.pipeline.networks.train.spiking_network import BNTT_EPSILON, SpikingNetwork, TrainableLayer
 
 
 def export_network(model: SpikingNetwork | ReluNetwork) -> Network:

@@ -11,26 +11,25 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
-from pipeline.config import Config, save_config
-from pipeline.networks.allocator import keep_freed_memory
-from pipeline.networks.checkpoint import Checkpoint, save_checkpoint
-from pipeline.networks.defaults import usual_defaults
-from pipeline.networks.train.export import export_network
-from pipeline.networks.train.fused import compile_bntt_lif
-from pipeline.networks.train.relu_network import ReluNetwork
-from pipeline.networks.train.spiking_network import SpikingNetwork
-from recordings.child import isolated_spawning
-from recordings.errors import InputError
-from recordings.progress import progress_bar
-
-from .environment import end_together, process_rank, quiet_lightning
-from .epoch_log import EpochLog
-from .epochs import EpochFiles, Epochs
-from .images import images_sha256, loaders, open_split
-from .inputs import Inputs, training_inputs
-from .module import TrainingModule
-from .precision import convolution_type
-from .start import epoch_to_resume, settings_of, start_from
+from spikesam.pipeline.config import Config, save_config
+from spikesam.pipeline.networks.allocator import keep_freed_memory
+from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
+from spikesam.pipeline.networks.defaults import usual_defaults
+from spikesam.pipeline.networks.train.environment import end_together, process_rank, quiet_lightning
+from spikesam.pipeline.networks.train.epoch_log import EpochLog
+from spikesam.pipeline.networks.train.epochs import EpochFiles, Epochs
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.networks.train.fused import compile_bntt_lif
+from spikesam.pipeline.networks.train.images import images_sha256, loaders, open_split
+from spikesam.pipeline.networks.train.inputs import Inputs, training_inputs
+from spikesam.pipeline.networks.train.module import TrainingModule
+from spikesam.pipeline.networks.train.precision import convolution_type
+from spikesam.pipeline.networks.train.relu_network import ReluNetwork
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.networks.train.start import epoch_to_resume, settings_of, start_from
+from spikesam.recordings.child import isolated_spawning
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.progress import progress_bar
 
 
 @usual_defaults()

@@ -16,9 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.networks.firing import SURROGATE_SLOPE
-
-from .fused_kernels import backward_through_normalisation, backward_through_time, fire, moments
+from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
+from spikesam.pipeline.networks.train.fused_kernels import (
+    backward_through_normalisation,
+    backward_through_time,
+    fire,
+    moments,
+)
 
 
 def bntt_lif(

@@ -1,4 +1,4 @@
-"""The loops of :mod:`pipeline.networks.train.fused`: rows of channels, over all steps, in blocks that stay in cache.
+"""The loops of `pipeline/networks/train/fused.py`: rows of channels, over all steps, in blocks that stay in cache.
 
 Numba knows no bfloat16, so it travels as uint16: the upper half of a float32's bits.
 """
@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from backends.event.kernels.cache import cached
+from spikesam.backends.event.kernels.cache import cached
 
 ROWS = 256  # rows (samples × pixels) per task: a block of all steps stays in cache, and all cores get work
 

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from pipeline.config import Config
-from pipeline.images.datasets import GENERATED, Dataset, open_dataset
-from pipeline.images.datasets.base import shorten
-from pipeline.images.selection import split_selection
-from recordings.child import die_with_parent
-from recordings.errors import InputError
-from recordings.progress import progress_bar
-
-from .environment import process_rank
-from .inputs import Inputs
+from spikesam.pipeline.config import Config
+from spikesam.pipeline.images.datasets import GENERATED, Dataset, open_dataset
+from spikesam.pipeline.images.datasets.base import shorten
+from spikesam.pipeline.images.selection import split_selection
+from spikesam.pipeline.networks.train.environment import process_rank
+from spikesam.pipeline.networks.train.inputs import Inputs
+from spikesam.recordings.child import die_with_parent
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.progress import progress_bar
 
 Part = tuple[Dataset, NDArray[np.int64]]
 

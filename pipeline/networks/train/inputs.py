@@ -8,15 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pipeline.config import Config
-from pipeline.images.events.binning import EventBinning
-from pipeline.images.events.events import Events
-from pipeline.images.preprocessing import Preprocessing
-from pipeline.networks.layer_list import plan_layers
-from pipeline.networks.train.spiking_network import poisson
-from recordings.errors import InputError
-
-from .augmentation import augment, move_events
+from spikesam.pipeline.config import Config
+from spikesam.pipeline.images.events.binning import EventBinning
+from spikesam.pipeline.images.events.events import Events
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.networks.layer_list import plan_layers
+from spikesam.pipeline.networks.train.augmentation import augment, move_events
+from spikesam.pipeline.networks.train.spiking_network import poisson
+from spikesam.recordings.errors import InputError
 
 
 class ImageInputs:

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config import TrainingSection
-from pipeline.networks.train.relu_network import ReluNetwork
-from pipeline.networks.train.spiking_network import SpikingNetwork
-from recordings.errors import InputError
-
-from .inputs import Inputs
+from spikesam.pipeline.config import TrainingSection
+from spikesam.pipeline.networks.train.inputs import Inputs
+from spikesam.pipeline.networks.train.relu_network import ReluNetwork
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.recordings.errors import InputError
 
 STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten
 SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy is measured with

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pipeline.config import TrainingPrecision
+from spikesam.pipeline.config import TrainingPrecision
 
 
 def convolution_type(precision: TrainingPrecision) -> torch.dtype:

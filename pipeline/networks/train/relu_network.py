@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backends.network import Shape
-from pipeline.networks.layer_list import count_inputs, plan_layers
+from spikesam.backends.network import Shape
+from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
 
 
 class ReluNetwork(nn.Module):
     """Average pooling, synapses without bias, ReLU; dropout in front of dense layers and the readout; no normalisation.
 
-    Once trained, :func:`pipeline.networks.train.export.export_network` makes it a :class:`backends.network.Network`.
+    Once trained, `export_network` makes it a `Network`.
 
     What it sees is what a Poisson-coded spiking network sees on average: pixels clipped to ±2 and halved, the mean of
     the signed input spikes per step.

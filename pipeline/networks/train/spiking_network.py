@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backends.network import LIF, Shape
-from pipeline.config import NetworkSection
-from pipeline.networks.firing import fire
-from pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
-from recordings.errors import InputError
-
-from .fused import bntt_lif
+from spikesam.backends.network import LIF, Shape
+from spikesam.pipeline.config import NetworkSection
+from spikesam.pipeline.networks.firing import fire
+from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
+from spikesam.pipeline.networks.train.fused import bntt_lif
+from spikesam.recordings.errors import InputError
 
 BNTT_EPSILON = 1e-4
 
@@ -168,7 +167,7 @@ class SpikingNetwork(nn.Module):
 def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = None) -> Tensor:
     """Signed Poisson spikes for training, on the images' device: (B, C, H, W) -> (T, B, C, H, W) in {-1, 0, 1}.
 
-    The law is that of :mod:`pipeline.images.encoding`, the random numbers are torch's.
+    The law is that of :mod:`spikesam.pipeline.images.encoding`, the random numbers are torch's.
     """
     random = torch.rand((timesteps, *images.shape), device=images.device, generator=generator)
     return images.sign() * (random < images.abs() / 2)

@@ -9,11 +9,10 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from pipeline.config import Config
-from recordings.errors import InputError, finding
-from recordings.text import printable
-
-from .epochs import finished_epochs, read_epoch
+from spikesam.pipeline.config import Config
+from spikesam.pipeline.networks.train.epochs import finished_epochs, read_epoch
+from spikesam.recordings.errors import InputError, finding
+from spikesam.recordings.text import printable
 
 MAY_CHANGE = ("data.source", "training.workers", "training.start")  # when a training is resumed
 PREFIX = "model."  # of the network's parameters in a file of TrainingModule

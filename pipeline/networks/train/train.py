@@ -9,17 +9,16 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.config import Config, read_config
-from pipeline.networks.checkpoint import Checkpoint
-from recordings.arguments import checked_arguments
-from recordings.console import PlainConsole
-from recordings.errors import InputError
-from recordings.files import refuse_links
-from recordings.lock import out_lock
-
-from .environment import process_rank
-from .epochs import finished_epochs
-from .fit import train_checkpoint
+from spikesam.pipeline.config import Config, read_config
+from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.pipeline.networks.train.environment import process_rank
+from spikesam.pipeline.networks.train.epochs import finished_epochs
+from spikesam.pipeline.networks.train.fit import train_checkpoint
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import refuse_links
+from spikesam.recordings.lock import out_lock
 
 NAMES = ("epochs", "epochs/last.ckpt", "epochs/best.ckpt", "tensorboard")  # in the folder of a training
 

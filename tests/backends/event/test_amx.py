@@ -12,11 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.event.kernels import tiles
-from backends.event.kernels.costs import ALWAYS, NEVER
-from backends.event.kernels.layer import LayerKernel
-from backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, instruction
-from backends.network import WEIGHT_LIMIT, FixedLIF, Layer
+from spikesam.backends.event.kernels import tiles
+from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
+from spikesam.backends.event.kernels.layer import LayerKernel
+from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, instruction
+from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Layer
 from tests.reference import layer_current
 
 tiled = pytest.mark.skipif(HOW is not AMX, reason="this CPU has no AMX, or the kernel of the system does not allow it")
@@ -111,7 +111,7 @@ def test_parts_of_a_layer_are_the_whole(
     if pooled and rows % 2 == columns % 2 == 0:
         layer = replace(layer, current_pool=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("backends.event.kernels.layer.LEAST", 1)
+        patch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
         assume(len(LayerKernel(layer, spikes.shape[1:], costs=costs).parts(most)) > 1)
         parts, whole = (advanced(layer, spikes, costs, 0, count) for count in (most, 1))
     for one, other in zip(parts, whole, strict=True):

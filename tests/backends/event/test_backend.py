@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from backends.available import make_backend
-from backends.base import BackendError
-from backends.event.backend import CHUNK, EventBackend, first_currents
-from backends.event.kernels.chain import alike
-from backends.event.kernels.layer import LayerKernel
-from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
-from backends.network.quantise import quantise
-from recordings.raster.batch import joined
+from spikesam.backends.available import make_backend
+from spikesam.backends.base import BackendError
+from spikesam.backends.event.backend import CHUNK, EventBackend, first_currents
+from spikesam.backends.event.kernels.chain import alike
+from spikesam.backends.event.kernels.layer import LayerKernel
+from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network.quantise import quantise
+from spikesam.recordings.raster.batch import joined
 from tests.backends.test_contract import constant_odd, odd_sizes, resets, samples
 
 
@@ -33,7 +33,7 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network = quantise(odd_sizes(np.random.default_rng(5)))
     inputs = samples(np.random.default_rng(6), network)
     found = [list(EventBackend(threads).run(network, [inputs], 6)) for threads in (1, 2, 4)]
-    monkeypatch.setattr("backends.event.backend.HANDED_OVER", 0)
+    monkeypatch.setattr("spikesam.backends.event.backend.HANDED_OVER", 0)
     found.append(list(EventBackend(2).run(network, [inputs], 6)))
     assert [[len(batch) for batch in batches] for batches in found] == [[6], [3, 3], [1] * 6, [1] * 6]
     alone, *others = map(joined, found)
@@ -46,8 +46,8 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_threads_that_share_a_sample_change_nothing(
     build: Callable[[np.random.Generator], Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.event.backend.CHUNK", 2)
-    monkeypatch.setattr("backends.event.kernels.layer.LEAST", 1)
+    monkeypatch.setattr("spikesam.backends.event.backend.CHUNK", 2)
+    monkeypatch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
     network = quantise(build(np.random.default_rng(5)))
     inputs = samples(np.random.default_rng(6), network)
     first = inputs[..., :1, :, :, :]
@@ -60,7 +60,7 @@ def test_threads_that_share_a_sample_change_nothing(
 
 def test_a_layer_that_reads_itself_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row can depend on the step before of rows that another thread would compute, sooner or later."""
-    monkeypatch.setattr("backends.event.kernels.layer.LEAST", 1)
+    monkeypatch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
     rng = np.random.default_rng(0)
     weight = rng.integers(-127, 128, (4, 6, 3, 3)).astype(np.int8)
     again = Input(weight[:, 2:], Source("again"), 1, padding=1)
@@ -90,8 +90,8 @@ def test_an_error_in_a_shared_sample_is_raised(monkeypatch: pytest.MonkeyPatch) 
 
     whole = LayerKernel.run
     monkeypatch.setattr(LayerKernel, "run", run)
-    monkeypatch.setattr("backends.event.backend.CHUNK", 2)
-    monkeypatch.setattr("backends.event.kernels.layer.LEAST", 1)
+    monkeypatch.setattr("spikesam.backends.event.backend.CHUNK", 2)
+    monkeypatch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
     network = odd_sizes(np.random.default_rng(5))
     inputs = samples(np.random.default_rng(6), network)[:, :1]
     with pytest.raises(MemoryError, match="no room for conv2"):
@@ -148,17 +148,17 @@ def test_torch_is_not_imported_where_there_is_no_driver(monkeypatch: pytest.Monk
     def refuse() -> bool:
         raise AssertionError("torch was asked")
 
-    monkeypatch.setattr("backends.available.DRIVERS", ("no such library",))
-    monkeypatch.setattr("backends.available.ROCM", Path("/no/such/device"))
+    monkeypatch.setattr("spikesam.backends.available.DRIVERS", ("no such library",))
+    monkeypatch.setattr("spikesam.backends.available.ROCM", Path("/no/such/device"))
     monkeypatch.setattr(torch.cuda, "is_available", refuse)
     assert make_backend("auto").name == "event"
 
 
 def test_auto_is_torch_where_there_is_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("backends.available._loads", lambda library: True)
+    monkeypatch.setattr("spikesam.backends.available._loads", lambda library: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("backends.torch.backend.TorchBackend", lambda device: asked.append(device))
+    monkeypatch.setattr("spikesam.backends.torch.backend.TorchBackend", lambda device: asked.append(device))
     make_backend("auto")
     make_backend("auto", "cuda:1")
     assert asked == ["auto", "cuda:1"]
@@ -183,7 +183,7 @@ def test_layers_that_are_given_fire_what_is_given_and_others_need_theirs() -> No
 
 
 def test_calls_may_be_made_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.event.backend.HANDED_OVER", 0)  # a call for each sample
+    monkeypatch.setattr("spikesam.backends.event.backend.HANDED_OVER", 0)  # a call for each sample
     network = quantise(odd_sizes(np.random.default_rng(5)))
     inputs = samples(np.random.default_rng(6), network)
     expected = joined(list(EventBackend(1).run(network, [inputs], 6)))

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
 MODULE = """
-from backends.event.kernels.cache import cached
+from spikesam.backends.event.kernels.cache import cached
 
 @cached()
 def successor(number):

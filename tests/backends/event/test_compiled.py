@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 RUN = """
 import numpy as np
-from backends.event.kernels.layer import LayerKernel
-from backends.network import FixedLIF, Layer
+from spikesam.backends.event.kernels.layer import LayerKernel
+from spikesam.backends.network import FixedLIF, Layer
 
 neuron = FixedLIF(0, 0, np.full((1, 1), 4097, np.int32), np.zeros((1, 1), np.int32))
 kernel = LayerKernel(Layer("fc1", np.ones((1, 1), np.int8), neuron), (1, 1, 1))
@@ -23,10 +23,12 @@ print(fired.ravel().tolist())
 
 
 def test_a_change_in_one_file_reaches_the_functions_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "spikesam").mkdir()
+    shutil.copy(ROOT / "spikesam" / "__init__.py", tmp_path / "spikesam")
     for package in ("backends", "recordings"):
-        shutil.copytree(ROOT / package, tmp_path / package)  # with what is compiled already, if it is
+        shutil.copytree(ROOT / package, tmp_path / "spikesam" / package)  # with what is compiled already, if it is
     assert _run(tmp_path) == "[False, True, True, True]"
-    neurons = tmp_path / "backends" / "event" / "kernels" / "neurons.py"
+    neurons = tmp_path / "spikesam" / "backends" / "event" / "kernels" / "neurons.py"
     text = neurons.read_text(encoding="utf-8")
     assert text.count("= v > same_above") == 1
     neurons.write_text(text.replace("= v > same_above", "= v < same_above"), encoding="utf-8")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.event.kernels.costs import Seconds, measured
-from backends.event.kernels.layer import LayerKernel
-from backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, Instruction
-from backends.network import FixedLIF, Layer
+from spikesam.backends.event.kernels.costs import Seconds, measured
+from spikesam.backends.event.kernels.layer import LayerKernel
+from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, Instruction
+from spikesam.backends.network import FixedLIF, Layer
 
 
 def kernel_of(layer: Layer) -> LayerKernel:
@@ -32,9 +32,9 @@ def layer_of(outputs: int) -> Layer:
 )
 def test_the_rule_by_hand(how: Instruction, step: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("products", "costs"):
-        monkeypatch.setattr(f"backends.event.kernels.{module}.HOW", how)
-    monkeypatch.setattr("backends.event.kernels.costs.STEPS", 16)
-    monkeypatch.setattr("backends.event.kernels.costs.measured", lambda *_: Seconds(1, 2, 0.5, 10))
+        monkeypatch.setattr(f"spikesam.backends.event.kernels.{module}.HOW", how)
+    monkeypatch.setattr("spikesam.backends.event.kernels.costs.STEPS", 16)
+    monkeypatch.setattr("spikesam.backends.event.kernels.costs.measured", lambda *_: Seconds(1, 2, 0.5, 10))
     costs = kernel_of(layer_of(64)).products.costs
     # A spike adds 9 rows; adding takes 2 for each of 320 positions, and counting half for each of 20,480 neurons.
     assert costs == ((2 * 320 - 20480 / 2) / 9, 10 * step / 9, 10 * steps / 9)

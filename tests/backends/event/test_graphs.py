@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.event.backend import EventBackend
-from backends.event.kernels.costs import ALWAYS, NEVER
-from backends.event.kernels.layer import LayerKernel
-from backends.event.kernels.products import Costs
-from backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
-from recordings.raster.batch import joined
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
+from spikesam.backends.event.kernels.layer import LayerKernel
+from spikesam.backends.event.kernels.products import Costs
+from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
+from spikesam.recordings.raster.batch import joined
 from tests.backends.graphs import graphs
 
 
@@ -117,7 +117,7 @@ def test_threads_change_nothing(network: Network, threads: int) -> None:
     backend = EventBackend(threads)
     together = joined(list(backend.run(network, [spikes], 3)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("backends.event.kernels.layer.LEAST", 1)
+        patch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
         shared = joined([batch for one in range(3) for batch in backend.run(network, [spikes[:, one : one + 1]], 1)])
     for found in (together, shared):
         assert all(np.array_equal(alone.spikes[name], found.spikes[name]) for name in network.raster_names)

@@ -10,15 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.event.kernels.events import COPIED, list_events, list_window, pack_spikes, unpack_spikes
-from backends.event.kernels.layer import LayerKernel
-from backends.event.kernels.neurons import NeuronConstants, constants_of, dynamics_of, step
-from backends.event.kernels.pooling import pool_currents, pool_spikes
-from backends.event.kernels.products import multiply_spikes
-from backends.event.kernels.steps import update
-from backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, add_spikes, correlate, lay_out, room_for
-from backends.event.kernels.tiles import HOW
-from backends.network import LIF, FixedLIF, Layer, pair
+from spikesam.backends.event.kernels.events import COPIED, list_events, list_window, pack_spikes, unpack_spikes
+from spikesam.backends.event.kernels.layer import LayerKernel
+from spikesam.backends.event.kernels.neurons import NeuronConstants, constants_of, dynamics_of, step
+from spikesam.backends.event.kernels.pooling import pool_currents, pool_spikes
+from spikesam.backends.event.kernels.products import multiply_spikes
+from spikesam.backends.event.kernels.steps import update
+from spikesam.backends.event.kernels.synapses import (
+    ADDITIONS,
+    BLOCKS,
+    WeightLayout,
+    add_spikes,
+    correlate,
+    lay_out,
+    room_for,
+)
+from spikesam.backends.event.kernels.tiles import HOW
+from spikesam.backends.network import LIF, FixedLIF, Layer, pair
 from tests.reference import layer_current, round_to_zero
 
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding

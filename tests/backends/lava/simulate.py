@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from backends.lava import LavaBackend
-from backends.network import LIF, Layer, Network, Readout
-from backends.network.quantise import quantise
+from spikesam.backends.lava import LavaBackend
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network.quantise import quantise
 
 TIMESTEPS = 5
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.base import BackendError
-from backends.network import LIF, Encoder, Layer, Network, Readout
-from backends.network.quantise import quantise
+from spikesam.backends.base import BackendError
+from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout
+from spikesam.backends.network.quantise import quantise
 from tests.backends.lava.machine import SECONDS, Machine, parent
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
-from backends.lava import LavaBackend
-from backends.lava.child import Child
+from spikesam.backends.lava import LavaBackend
+from spikesam.backends.lava.child import Child
 
 TIMESTEPS = 5
 ROOT = Path(__file__).parents[3]
@@ -84,8 +84,8 @@ def test_a_process_raises_in_the_first_or_the_last_step(
 
 COMMAND = """
 import sys
-from backends.lava import LavaBackend
-from pipeline import run
+from spikesam.backends.lava import LavaBackend
+from spikesam.pipeline import run
 
 LavaBackend.worker_module = "tests.backends.lava.faulty_worker"
 run.main(sys.argv[1:])
@@ -221,7 +221,7 @@ def test_unknown_models_are_refused() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells whether a process is stopped")
 def test_a_worker_stopped_while_it_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.lava.child.STOPPED", 1.0)
+    monkeypatch.setattr("spikesam.backends.lava.child.STOPPED", 1.0)
     with Child(LavaBackend.worker_module, 300.0) as child:
         os.kill(child.process.pid, signal.SIGSTOP)
         with pytest.raises(BackendError, match="the worker process was stopped for 1 s"):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backends.formed_maps import MapRequest
-from backends.lava.backend import LavaBackend
-from backends.network import LIF, Input, Layer, Network, Readout, Source
-from backends.network.quantise import quantise
-from recordings.raster.batch import pack
+from spikesam.backends.formed_maps import MapRequest
+from spikesam.backends.lava.backend import LavaBackend
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network.quantise import quantise
+from spikesam.recordings.raster.batch import pack
 from tests.backends.graphs import quarters
 from tests.backends.lava.test_maps import SAMPLES, STEPPED, assert_those_of_the_raster
 from tests.backends.test_contract import assert_same, simulate

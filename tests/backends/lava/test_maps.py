@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from backends.base import BackendError
-from backends.event.backend import EventBackend
-from backends.formed_maps import FormedMaps, MapRequest
-from backends.input_currents import input_currents
-from backends.lava.backend import LavaBackend
-from backends.network import LIF, Layer, Network, Readout
-from backends.network.quantise import quantise
-from backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace
-from recordings.errors import InputError
-from recordings.raster.batch import RasterBatch, pack
+from spikesam.backends.base import BackendError
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.formed_maps import FormedMaps, MapRequest
+from spikesam.backends.input_currents import input_currents
+from spikesam.backends.lava.backend import LavaBackend
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import RasterBatch, pack
 from tests.backends.test_random_networks import random_network
 
 SAMPLES, STEPPED = 3, 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
-from backends.lava.repairs import BROKEN_MODULE, repair_lava
+from spikesam.backends.lava.repairs import BROKEN_MODULE, repair_lava
 
 
 def run(script: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +23,9 @@ def test_without_the_repair_lava_cannot_be_imported() -> None:
 
 
 def test_with_the_repair_it_can_be_imported() -> None:
-    done = run("from backends.lava.repairs import repair_lava; repair_lava(); import backends.lava.graph")
+    done = run(
+        "from spikesam.backends.lava.repairs import repair_lava; repair_lava(); import spikesam.backends.lava.graph"
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

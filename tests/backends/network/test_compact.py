@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
-from backends.network.compact import compact
-from backends.network.quantise import quantise
-from backends.network.storage import read_network, write_network
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
+from spikesam.backends.network.compact import compact
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.storage import read_network, write_network
 
 NUMBERS = st.floats(-4, 4, width=32)
 
@@ -71,7 +71,7 @@ def test_fixed_point_is_compact_already():
 def test_a_scale_without_its_weight_is_refused(tmp_path):
     from safetensors.numpy import load_file, save_file
 
-    from backends.network.storage import content_digest
+    from spikesam.backends.network.storage import content_digest
 
     path = tmp_path / "network.safetensors"
     written = compact(network(np.ones((1, 2, 3, 3), np.float32)))

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout, ReLU, neurons
-from backends.network.quantise import quantise
-from backends.network.storage import read_network, write_network
+from spikesam.backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout, ReLU, neurons
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.storage import read_network, write_network
 
 random = np.random.default_rng(0)
 CONV = random.normal(size=(4, 2, 3, 3))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
-from backends.network.compact import compact
-from backends.network.quantise import quantise
-from backends.network.storage import read_network, write_network
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network.compact import compact
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.storage import read_network, write_network
 
 random = np.random.default_rng(0)
 NEURON = LIF(leak=0.9)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backends.event.backend import EventBackend
-from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
-from backends.network.planes import integer_planes, ternary_planes
-from backends.network.quantise import quantise
-from backends.torch.backend import TorchBackend
-from recordings.raster.batch import unpack
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network.planes import integer_planes, ternary_planes
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.recordings.raster.batch import unpack
 
 STEPS = 12
 WEIGHT = np.random.default_rng(1).integers(-3, 6, (4, 3)) / 4  # sums that float32 holds exactly

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout
-from backends.network.quantise import quantise
+from spikesam.backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout
+from spikesam.backends.network.quantise import quantise
 from tests.reference import reference_network
 
 

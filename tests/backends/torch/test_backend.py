@@ -11,12 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.available import make_backend
-from backends.base import BackendError
-from backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
-from backends.network.quantise import quantise
-from backends.torch.backend import TorchBackend, pack_bits
-from recordings.raster.batch import pack, unpack
+from spikesam.backends.available import make_backend
+from spikesam.backends.base import BackendError
+from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.torch.backend import TorchBackend, pack_bits
+from spikesam.recordings.raster.batch import pack, unpack
 from tests.reference import simulate_reference
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -58,9 +58,9 @@ def test_neither_chunks_nor_parts_change_a_bit(
     monkeypatch: pytest.MonkeyPatch, device: str, encoder: Encoder, work: int, build: Callable[[int, Encoder], Network]
 ):
     """From one step of one sample at a time to all of all at once."""
-    monkeypatch.setattr("backends.torch.backend.CPU_BYTES", work)
-    monkeypatch.setattr("backends.torch.backend.GPU_BYTES", work)
-    monkeypatch.setattr("backends.torch.backend.CHUNK_STEPS", 2)
+    monkeypatch.setattr("spikesam.backends.torch.backend.CPU_BYTES", work)
+    monkeypatch.setattr("spikesam.backends.torch.backend.GPU_BYTES", work)
+    monkeypatch.setattr("spikesam.backends.torch.backend.CHUNK_STEPS", 2)
     network = quantise(build(11, encoder))
     random = np.random.default_rng(3)
     if encoder == "poisson":
@@ -83,7 +83,7 @@ def test_a_cpu_without_fast_int8_gives_the_same_bits(monkeypatch: pytest.MonkeyP
     inputs = np.random.default_rng(4).random((7, 2, 2, 12, 20)) < 0.4
     results = []
     for fast in (True, False):
-        monkeypatch.setattr("backends.torch.synapses.multiplies_int8", lambda fast=fast: fast)
+        monkeypatch.setattr("spikesam.backends.torch.synapses.multiplies_int8", lambda fast=fast: fast)
         results.extend(TorchBackend("cpu").run(network, [inputs], 2))
     for name in network.raster_names:
         assert np.array_equal(*(result.spikes[name] for result in results))

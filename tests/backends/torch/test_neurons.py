@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.network import CURRENT_LIMIT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF
-from backends.torch.neurons import FixedNeurons, FloatNeurons
+from spikesam.backends.network import CURRENT_LIMIT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF
+from spikesam.backends.torch.neurons import FixedNeurons, FloatNeurons
 from tests.reference import round_to_zero
 
 

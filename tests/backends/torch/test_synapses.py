@@ -11,9 +11,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.network import CURRENT_LIMIT, LIF, FixedLIF, Layer
-from backends.torch import synapses as torch_synapses
-from backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums, multiplies_int8
+from spikesam.backends.network import CURRENT_LIMIT, LIF, FixedLIF, Layer
+from spikesam.backends.torch import synapses as torch_synapses
+from spikesam.backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums, multiplies_int8
 from tests.reference import layer_current
 
 int8 = pytest.param(

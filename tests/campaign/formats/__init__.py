@@ -1,7 +1,7 @@
 """The formats of files that this project reads: good files of each, how they are read, and how they are spoiled."""
 
-from . import checkpoints, configs, events, images, rasters, zips
-from .base import Content, Format
+from tests.campaign.formats import checkpoints, configs, events, images, rasters, zips
+from tests.campaign.formats.base import Content, Format
 
 __all__ = ["FORMATS", "Content", "Format"]
 

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 import spikesam
-
-from ..damage import damage
-from ..forge import forge_safetensors
-from ..hostile import TEXTS, number
-from .base import Content, Format, sha
+from tests.campaign.damage import damage
+from tests.campaign.forge import forge_safetensors
+from tests.campaign.formats.base import Content, Format, sha
+from tests.campaign.hostile import TEXTS, number
 
 CLASSES = ("apple", "pear")
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from random import Random
 
 from paper.common.settings import load_paper_config
-from pipeline.config import CONFIGS as FOLDER
-from pipeline.config import load_config, resolved
-
-from ..damage import damage
-from ..hostile import TEXTS
-from .base import Content, Format
+from spikesam.pipeline.config import CONFIGS as FOLDER
+from spikesam.pipeline.config import load_config, resolved
+from tests.campaign.damage import damage
+from tests.campaign.formats.base import Content, Format
+from tests.campaign.hostile import TEXTS
 
 
 def configs(base: Path) -> list[Path]:

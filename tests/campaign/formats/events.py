@@ -8,11 +8,10 @@ from random import Random
 
 import numpy as np
 
-from pipeline.images.events.binning import EventBinning
-from pipeline.images.events.files import read_events
-
-from ..damage import damage
-from .base import Content, Format, sha
+from spikesam.pipeline.images.events.binning import EventBinning
+from spikesam.pipeline.images.events.files import read_events
+from tests.campaign.damage import damage
+from tests.campaign.formats.base import Content, Format, sha
 
 
 def recordings(base: Path) -> list[Path]:

@@ -11,11 +11,10 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from pipeline.images.preprocessing import Preprocessing, read_image
-
-from ..damage import damage
-from ..inflated import png_bomb, png_chunk
-from .base import Content, Format, sha
+from spikesam.pipeline.images.preprocessing import Preprocessing, read_image
+from tests.campaign.damage import damage
+from tests.campaign.formats.base import Content, Format, sha
+from tests.campaign.inflated import png_bomb, png_chunk
 
 
 def images(base: Path) -> list[Path]:

@@ -8,12 +8,11 @@ from random import Random
 import numpy as np
 
 import spikesam
-
-from ..damage import damage
-from ..forge import forge_hdf5
-from ..structured import CONTENT_EDITS, EDITS, edit
-from .base import Content, Format, sha
-from .checkpoints import small_checkpoint
+from tests.campaign.damage import damage
+from tests.campaign.forge import forge_hdf5
+from tests.campaign.formats.base import Content, Format, sha
+from tests.campaign.formats.checkpoints import small_checkpoint
+from tests.campaign.structured import CONTENT_EDITS, EDITS, edit
 
 
 def rasters(base: Path) -> list[Path]:

@@ -11,13 +11,12 @@ import numpy as np
 from PIL import Image
 
 import spikesam
-from pipeline.images.samples import choose_samples
-
-from ..damage import damage
-from ..hostile import PRINTABLE
-from ..inflated import zip_bomb
-from .base import Content, Format, sha
-from .checkpoints import CLASSES, small_network
+from spikesam.pipeline.images.samples import choose_samples
+from tests.campaign.damage import damage
+from tests.campaign.formats.base import Content, Format, sha
+from tests.campaign.formats.checkpoints import CLASSES, small_network
+from tests.campaign.hostile import PRINTABLE
+from tests.campaign.inflated import zip_bomb
 
 WNIDS = ("n00000001", "n00000002")
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)

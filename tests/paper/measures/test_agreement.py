@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from paper.measures.agreement import pearson, temporal_centre_of_mass, top_overlap
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 Maps = NDArray[np.float64]
 

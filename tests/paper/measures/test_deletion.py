@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from paper.measures.deletion import faithfulness, pixel_order, random_orders
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 Images = NDArray[np.float32]
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from paper.measures.inference import bootstrap_mean, bootstrap_over_networks, holm, p_value
 from paper.measures.tables import difference, measured
-from pipeline.measures.statistics import Estimate
-from recordings.errors import InputError
+from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.recordings.errors import InputError
 
 
 def test_pairs_know_what_separate_means_do_not() -> None:

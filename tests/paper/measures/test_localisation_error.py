@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from paper.measures.localisation_error import localisation_errors, lowest_errors
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 Maps = NDArray[np.float64]
 

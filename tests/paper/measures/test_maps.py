@@ -20,9 +20,9 @@ from paper.measures.localisation_error import localisation_errors, lowest_errors
 from paper.measures.maps import AUTHORS_FLOOR, min_max
 from paper.measures.shift import heatmap_shift, mass_shift
 from paper.measures.spread import heatmap_variance, total_variation
-from pipeline.measures.localisation import energy_in_object, iou, pointing_game
-from pipeline.measures.maps import resize_map
-from recordings.errors import InputError
+from spikesam.pipeline.measures.localisation import energy_in_object, iou, pointing_game
+from spikesam.pipeline.measures.maps import resize_map
+from spikesam.recordings.errors import InputError
 
 Maps = NDArray[np.float64]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.network import LIF, Layer, Network, Readout
-from backends.network.quantise import quantise
 from paper.measures.randomisation import randomise_from_top
-from recordings.errors import InputError
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network.quantise import quantise
+from spikesam.recordings.errors import InputError
 
 
 def network(*, signed: bool = True) -> Network:

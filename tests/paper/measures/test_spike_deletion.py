@@ -11,7 +11,7 @@ from scipy.integrate import trapezoid
 
 from paper.measures.deletion import random_orders, spike_deletion
 from paper.measures.maps import average_map
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 
 def count(spikes: NDArray[np.bool_]) -> NDArray[np.float64]:

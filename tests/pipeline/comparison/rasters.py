@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.available import make_backend
-from backends.network import Network
-from pipeline.engine.header import raster_header
-from recordings.raster.batch import RasterBatch, pack
-from recordings.raster.growing import GrowingWriter
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import RasterHeader
-from recordings.schema import SampleTable
+from spikesam.backends.available import make_backend
+from spikesam.backends.network import Network
+from spikesam.pipeline.engine.header import raster_header
+from spikesam.recordings.raster.batch import RasterBatch, pack
+from spikesam.recordings.raster.growing import GrowingWriter
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.recordings.schema import SampleTable
 
 BIT = tuple[str, int, int, tuple[int, int, int]]  # layer, sample, step, neuron
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from backends.network import LIF, Network
-from backends.network.quantise import quantise
-from pipeline.comparison.result import Comparison
+from spikesam.backends.network import LIF, Network
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.comparison.result import Comparison
 
 snn = pytest.importorskip("snntorch")
 

@@ -14,22 +14,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikesam
-from backends.network import LIF, Input, Layer, Network, Readout, Source
-from backends.network.storage import write_network
-from pipeline.comparison.counting import Differences
-from pipeline.comparison.membranes import Rule, Traced
-from pipeline.comparison.pair import Bit, line_up
-from pipeline.comparison.why import explain_bit
-from pipeline.diff import main
-from pipeline.images.sources import open_source
-from recordings.errors import InputError
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network.storage import write_network
+from spikesam.pipeline.comparison.counting import Differences
+from spikesam.pipeline.comparison.membranes import Rule, Traced
+from spikesam.pipeline.comparison.pair import Bit, line_up
+from spikesam.pipeline.comparison.why import explain_bit
+from spikesam.pipeline.diff import main
+from spikesam.pipeline.images.sources import open_source
+from spikesam.recordings.errors import InputError
 from tests.backends.graphs import graphs
 from tests.backends.test_graphs import some_spikes
+from tests.pipeline.comparison.rasters import edited, of_network, write
 from tests.pipeline.networks.netx.test_published import NAMES, pilotnet, pixels, recorded
 from tests.pipeline.small_networks import constant_current_checkpoint
 from tests.reference import simulate_reference
-
-from .rasters import edited, of_network, write
 
 Spikes = NDArray[np.bool_]
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import spikesam
-from pipeline.comparison.counting import Differences
-from pipeline.comparison.pair import Bit, line_up
-from recordings.errors import InputError
+from spikesam.pipeline.comparison.counting import Differences
+from spikesam.pipeline.comparison.pair import Bit, line_up
+from spikesam.recordings.errors import InputError
 
 
 def raster(path: Path, **options: Any) -> spikesam.RasterReader:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.network import LIF, FixedLIF
-from pipeline.comparison.variants import variants_of
+from spikesam.backends.network import LIF, FixedLIF
+from spikesam.pipeline.comparison.variants import variants_of
 
 ABOVE, AT = "firing above the threshold alone", "firing at the threshold, too"
 ZERO, SUBTRACT = "a reset to zero", "a reset by subtraction"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from paper.common.settings import load_paper_config
-from pipeline.cli.command_line import parse_with_config
-from pipeline.config import CONFIGS, Config, load_config, save_config
-from pipeline.networks.layer_list import plan_layers
-from pipeline.train import TrainCommand
-from recordings.errors import InputError
+from spikesam.pipeline.cli.command_line import parse_with_config
+from spikesam.pipeline.config import CONFIGS, Config, load_config, save_config
+from spikesam.pipeline.networks.layer_list import plan_layers
+from spikesam.pipeline.train import TrainCommand
+from spikesam.recordings.errors import InputError
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("**/*.toml")), ids=lambda path: path.stem)
@@ -19,7 +19,7 @@ def test_committed_configurations(path):
     assert plan_layers(config.network.layers)
     text = path.read_text(encoding="utf-8")
     header = text.partition("[")[0]
-    assert ("python -m paper " if of_paper else "python -m pipeline.") in header  # the command
+    assert ("python -m paper " if of_paper else "spikesam ") in header  # the command
     assert "expected" in header  # time and accuracy
     if of_paper and path.stem != "timing":  # which is for one experiment alone
         assert len(config.paper.layers) == 3

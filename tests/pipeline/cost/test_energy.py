@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikesam
-from backends.network import LIF, Input, Layer, Network, Readout
-from pipeline.cost.energy import Energy
-from pipeline.cost.prices import PRICES, Prices
-from recordings.errors import InputError
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.pipeline.cost.energy import Energy
+from spikesam.pipeline.cost.prices import PRICES, Prices
+from spikesam.recordings.errors import InputError
 from tests.backends.graphs import FLOAT, graphs
 
 ALL = Prices("all", "here", operation=1, mac=10, update=100, firing=1000, byte=0.5)

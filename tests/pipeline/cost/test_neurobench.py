@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import spikesam
-from backends.network import Network
+from spikesam.backends.network import Network
 
 STEPS, SAMPLES = 20, 2
 BETAS = 0.9999903192467171, 0.7291118090686332, 0.9364650136740154, 0.8348241794080301

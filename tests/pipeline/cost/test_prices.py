@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.cost.prices import PRICES, Prices, prices_of
-from recordings.errors import InputError
+from spikesam.pipeline.cost.prices import PRICES, Prices, prices_of
+from spikesam.recordings.errors import InputError
 
 
 def test_published_numbers_and_their_sources() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.cost.words import in_joules, in_short, unit_of
+from spikesam.pipeline.cost.words import in_joules, in_short, unit_of
 
 
 @pytest.mark.parametrize(

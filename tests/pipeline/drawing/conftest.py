@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.drawing.canvas import Canvas
+from spikesam.pipeline.drawing.canvas import Canvas
 
 
 @pytest.fixture(autouse=True)

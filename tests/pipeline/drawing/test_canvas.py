@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.drawing.canvas import SUBTITLE, TITLE, drawing, fitted, text_width, wrapped
+from spikesam.pipeline.drawing.canvas import SUBTITLE, TITLE, drawing, fitted, text_width, wrapped
 
 
 @pytest.mark.parametrize("style", [TITLE, SUBTITLE])

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.drawing.canvas import PALETTE
-from pipeline.drawing.curves import CurveOptions, draw_curves, reach
+from spikesam.pipeline.drawing.canvas import PALETTE
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves, reach
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.drawing.difference import DrawnNeuron, draw_difference
+from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
 
 NEURON = DrawnNeuron(
     1,

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.drawing.figures import _delays, save_figures
-from pipeline.drawing.subject import Subject
-from pipeline.maps.explain import explain
-from pipeline.maps.method import method_of
-from recordings.maps.reader import MapReader
-from recordings.maps.schema import MapHeader, MapLayer
-from recordings.maps.writer import writing_maps
-from recordings.raster.reader import RasterReader
-from recordings.schema import SampleTable
+from spikesam.pipeline.drawing.figures import _delays, save_figures
+from spikesam.pipeline.drawing.subject import Subject
+from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.method import method_of
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import MapHeader, MapLayer
+from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.schema import SampleTable
 from tests.recordings.rasters import record
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.drawing.grid import HEAT, PALE, Cell, Row, draw_maps, overlay
-from pipeline.drawing.subject import Subject
+from spikesam.pipeline.drawing.grid import HEAT, PALE, Cell, Row, draw_maps, overlay
+from spikesam.pipeline.drawing.subject import Subject
 from tests.pipeline.drawing.conftest import Pictures
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import spikesam
-from backends.network import LIF, Input, Layer, Network, Readout, Source
-from recordings.errors import InputError
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.recordings.errors import InputError
 
 
 @pytest.fixture(scope="module")

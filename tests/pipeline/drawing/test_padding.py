@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.network import LIF, Layer, Network, Readout
-from pipeline.drawing.padding import fractions_inside, lit_border, outside
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.pipeline.drawing.padding import fractions_inside, lit_border, outside
 
 
 def network(padding: int = 1) -> Network:

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.collections import EventCollection
 from matplotlib.figure import Figure
 
-from pipeline.drawing.raster import draw_raster
-from recordings.raster.batch import pack
+from spikesam.pipeline.drawing.raster import draw_raster
+from spikesam.recordings.raster.batch import pack
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 WHAT = "A line is a neuron, a tick a spike."

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from pipeline.drawing.rates import DEPTH, draw_rates
+from spikesam.pipeline.drawing.rates import DEPTH, draw_rates
 
 
 def test_means_are_dotted_where_they_no_longer_matter(tmp_path: Path, saved: list[Figure]) -> None:

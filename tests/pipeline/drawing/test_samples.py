@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.drawing.grid import Row, draw_maps
-from pipeline.drawing.samples import draw_over_time, draw_side_by_side, largest
-from pipeline.drawing.subject import Subject
+from spikesam.pipeline.drawing.grid import Row, draw_maps
+from spikesam.pipeline.drawing.samples import draw_over_time, draw_side_by_side, largest
+from spikesam.pipeline.drawing.subject import Subject
 from tests.pipeline.drawing.conftest import Pictures
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
@@ -39,7 +39,7 @@ def grids(monkeypatch: pytest.MonkeyPatch) -> list[list[Row]]:
         drawn.append(list(given[4]))
         draw_maps(*given, **named)
 
-    monkeypatch.setattr("pipeline.drawing.samples.draw_maps", keep)
+    monkeypatch.setattr("spikesam.pipeline.drawing.samples.draw_maps", keep)
     return drawn
 
 
@@ -153,7 +153,7 @@ def test_maps_lie_over_what_has_just_reached_their_layer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: list[Figure]
 ) -> None:
     drawn: list[Row] = []
-    monkeypatch.setattr("pipeline.drawing.samples.draw_maps", lambda *given, **named: drawn.extend(given[4]))
+    monkeypatch.setattr("spikesam.pipeline.drawing.samples.draw_maps", lambda *given, **named: drawn.extend(given[4]))
     frames = np.arange(4)[:, None, None, None] * np.ones((4, 2, 2, 3)) / 4
     subject = Subject("film", "lion", image=frames[0], frames=frames)
     maps = {"input": np.ones((4, 2, 2), np.float32), "conv1": np.ones((5, 2, 2), np.float32)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.drawing.steps import active_steps, best_step, common_steps, stretches, thinned
+from spikesam.pipeline.drawing.steps import active_steps, best_step, common_steps, stretches, thinned
 
 
 def test_thinned() -> None:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.drawing.subject import RIGHT, WRONG, Subject
+from spikesam.pipeline.drawing.subject import RIGHT, WRONG, Subject
 
 
 @pytest.mark.parametrize(
@@ -38,5 +38,5 @@ def test_what_is_seen_at_a_step() -> None:
 
 
 def test_no_plotting_library_is_imported() -> None:
-    script = "import sys, pipeline.drawing.subject; sys.exit('matplotlib' in sys.modules)"
+    script = "import sys, spikesam.pipeline.drawing.subject; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikesam
-from backends.network import LIF, Input, Layer, Network, Readout, Source
-from backends.network.quantise import quantise
-from pipeline.maps.relevance import relevance
-from recordings.errors import InputError
-from recordings.raster.reader import RasterReader
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.maps.relevance import relevance
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import FLOAT, graphs
 from tests.backends.test_graphs import constant_current
 from tests.backends.test_random_networks import random_network
@@ -298,7 +298,7 @@ def test_a_raster_of_no_network_is_refused(layers: tuple[str, ...], digits: Rast
 
 
 def test_a_raster_of_some_layers_is_refused(tmp_path: Path) -> None:
-    from pipeline import run
+    from spikesam.pipeline import run
 
     about = ["--checkpoint", "contrast-digits", "--samples", "1", "--backend", "event", "--figures", "0"]
     run.main([*about, "--layers", "conv1", "--out", str(tmp_path / "run")])
@@ -313,7 +313,7 @@ def test_a_slice_that_is_none_is_one_line(channels: slice, digits: RasterReader)
 
 
 def test_a_network_that_is_read_again_is_laid_out_once(digits: RasterReader) -> None:
-    from pipeline.edits.edit import _simulator
+    from spikesam.pipeline.edits.edit import _simulator
 
     for _ in range(3):
         spikesam.edit(digits, "cluttered-digits", "fc1", channels=[0])

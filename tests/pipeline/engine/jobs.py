@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 import spikesam
-from backends.network import Network
-from pipeline.engine.compute import compute
-from pipeline.engine.folder import FolderStore, begin
-from pipeline.engine.job import Job, JobSpec
-from pipeline.engine.keep import RASTER
-from pipeline.engine.merge import merge, remove_parts
-from pipeline.engine.sample import SampleResult
-from pipeline.engine.whole_raster import WholeRaster
-from recordings.raster.batch import RasterBatch
-from recordings.raster.reader import RasterReader
-from recordings.raster.records import make_record
-from recordings.raster.schema import RasterHeader
-from recordings.schema import SampleTable
+from spikesam.backends.network import Network
+from spikesam.pipeline.engine.compute import compute
+from spikesam.pipeline.engine.folder import FolderStore, begin
+from spikesam.pipeline.engine.job import Job, JobSpec
+from spikesam.pipeline.engine.keep import RASTER
+from spikesam.pipeline.engine.merge import merge, remove_parts
+from spikesam.pipeline.engine.sample import SampleResult
+from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.records import make_record
+from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.recordings.schema import SampleTable
 from tests.recordings.rasters import HEADER, batch, samples
 
 COUNT = 50

@@ -23,20 +23,20 @@ import numpy as np
 import pytest
 
 import spikesam
-from backends.event.backend import EventBackend
-from pipeline import run
-from pipeline.engine.cluster import Task, compute_range, connected, distribute
-from pipeline.engine.folder import begin
-from pipeline.engine.header import raster_header
-from pipeline.engine.job import Job, JobSpec, read_spec
-from pipeline.engine.keep import RASTER
-from pipeline.engine.local_cluster import CODE
-from pipeline.engine.merge import merge
-from pipeline.engine.range_file import RangeFile
-from pipeline.engine.source import Parts
-from pipeline.images.sources import open_source
-from recordings.child import python
-from recordings.errors import InputError
+from spikesam.backends.event.backend import EventBackend
+from spikesam.pipeline import run
+from spikesam.pipeline.engine.cluster import Task, compute_range, connected, distribute
+from spikesam.pipeline.engine.folder import begin
+from spikesam.pipeline.engine.header import raster_header
+from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
+from spikesam.pipeline.engine.keep import RASTER
+from spikesam.pipeline.engine.local_cluster import CODE
+from spikesam.pipeline.engine.merge import merge
+from spikesam.pipeline.engine.range_file import RangeFile
+from spikesam.pipeline.engine.source import Parts
+from spikesam.pipeline.images.sources import open_source
+from spikesam.recordings.child import python
+from spikesam.recordings.errors import InputError
 from tests.hostile import hostile_folder
 from tests.pipeline.engine.test_ranges import digests, refusal, results
 from tests.pipeline.engine.trouble import Trouble, TroubleAt
@@ -75,7 +75,7 @@ def expected(network: spikesam.Network, spikes: np.ndarray) -> str:
 
 
 def task(network: spikesam.Network, spikes: np.ndarray, out: Path) -> Task:
-    from pipeline.networks.precisions import in_precision
+    from spikesam.pipeline.networks.precisions import in_precision
 
     graph, source = in_precision(network, "fixed"), open_source(spikes, network)
     spec = JobSpec(raster_header(graph, EventBackend(1), source.name, 0), source.table, RASTER)
@@ -140,7 +140,7 @@ def test_a_worker_that_dies_or_fails_is_replaced(
 def test_a_stopped_worker_is_given_up_and_replaced(
     network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.engine.cluster.PATIENCE", 8.0)
+    monkeypatch.setattr("spikesam.pipeline.engine.cluster.PATIENCE", 8.0)
     whole = task(network, spikes, tmp_path / "run")
     said: list[str] = []
     done: list[int] = []
@@ -161,7 +161,7 @@ def test_a_worker_whose_command_was_killed_while_it_started_ends(tmp_path: Path)
 
 
 def test_workers_that_do_not_start_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.engine.local_cluster.CODE", "raise SystemExit('no disk\\nno luck')")
+    monkeypatch.setattr("spikesam.pipeline.engine.local_cluster.CODE", "raise SystemExit('no disk\\nno luck')")
     said: list[str] = []
     with pytest.raises(
         InputError, match=r"^dask: a worker ended with exit code 1 \(no luck\) before it was connected$"
@@ -254,7 +254,7 @@ def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys\nsys.path.append({str(ROOT)!r})\n"
-        "from pathlib import Path\nfrom pipeline.engine.cluster import connected\n"
+        "from pathlib import Path\nfrom spikesam.pipeline.engine.cluster import connected\n"
         "if __name__ == '__main__':\n"
         f"    with connected('local:1', Path({str(tmp_path)!r})) as client:\n"
         "        print(client.submit(sum, [1, 2]).result())\n"
@@ -272,7 +272,7 @@ def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam
 def test_workers_without_the_project_are_refused(
     client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.engine.cluster._version", lambda: "99.0")
+    monkeypatch.setattr("spikesam.pipeline.engine.cluster._version", lambda: "99.0")
     with pytest.raises(
         InputError, match=r"worker tls://\S+ has spikesam \S+, expected 99\.0; install the same version"
     ):
@@ -292,7 +292,7 @@ def command(out: Path) -> tuple[list[str], list[str]]:
 def begun(words: list[str], until: Callable[[], bool]) -> subprocess.Popen[str]:
     """The command in a group of processes of its own, when something is so."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.run", *words],
+        [sys.executable, "-m", "spikesam.pipeline.run", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

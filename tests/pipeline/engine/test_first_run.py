@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 import spikesam
-from pipeline import run
-from pipeline.config import read_config
-from pipeline.engine import first_run
-from pipeline.engine.first_run import on_torch_at_first
-from pipeline.engine.job import Job
-from pipeline.engine.prepare import prepare
-from recordings.raster.reader import RasterReader
+from spikesam.pipeline import run
+from spikesam.pipeline.config import read_config
+from spikesam.pipeline.engine import first_run
+from spikesam.pipeline.engine.first_run import on_torch_at_first
+from spikesam.pipeline.engine.job import Job
+from spikesam.pipeline.engine.prepare import prepare
+from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 ROOT = Path(__file__).parents[3]
@@ -37,7 +37,7 @@ def options(tmp_path: Path) -> list[str]:
 def test_a_first_run_is_on_torch_and_has_the_same_bits(options: list[str], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir(mode=0o700)
-    command = [sys.executable, "-m", "pipeline.run", *options, "--out", str(tmp_path / "first")]
+    command = [sys.executable, "-m", "spikesam.pipeline.run", *options, "--out", str(tmp_path / "first")]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     found = re.fullmatch(r"this first run is on torch; process (\d+) compiles the faster kernels .*\n", done.stderr)

@@ -14,22 +14,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.engine import folder as folder_module
-from pipeline.engine.folder import begin
-from pipeline.engine.merge import merge
-from recordings import hdf5
-from recordings.errors import InputError, RasterError
-from recordings.lock import out_lock
-from recordings.raster.reader import RasterReader
-from recordings.schema import SampleTable
+from spikesam.pipeline.engine import folder as folder_module
+from spikesam.pipeline.engine.folder import begin
+from spikesam.pipeline.engine.merge import merge
+from spikesam.recordings import hdf5
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.lock import out_lock
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.schema import SampleTable
+from tests.pipeline.engine.jobs import COUNT, add, begun, digest, files, finish, interrupted, job
 from tests.recordings.rasters import HEADER, record, samples
-
-from .jobs import COUNT, add, begun, digest, files, finish, interrupted, job
 
 SLOW_RUN = """
 import sys, time
 from pathlib import Path
-from recordings.lock import out_lock
+from spikesam.recordings.lock import out_lock
 from tests.pipeline.engine.jobs import add, begun
 with out_lock(Path(sys.argv[1])):
     store = begun(Path(sys.argv[1]))

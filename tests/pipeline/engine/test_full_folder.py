@@ -12,12 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.engine.folder import begin
-from pipeline.engine.merge import merge
-from recordings.errors import InputError
+from spikesam.pipeline.engine.folder import begin
+from spikesam.pipeline.engine.merge import merge
+from spikesam.recordings.errors import InputError
+from tests.pipeline.engine.jobs import add, begun, digest, files, finish, job
 from tests.recordings.rasters import record
-
-from .jobs import add, begun, digest, files, finish, job
 
 pytestmark = pytest.mark.alone
 
@@ -27,12 +26,12 @@ MANY = 120  # whose raster is larger than a file of 16 samples
 LIMITED_RUN = f"""
 import resource, sys
 from pathlib import Path
-from recordings.progress import Tracker
-from pipeline.engine.folder import FolderStore, begin
-from pipeline.engine.compute import compute
-from pipeline.engine.merge import merge
-from pipeline.engine.compute_folder import compute_all
-from recordings.errors import InputError
+from spikesam.recordings.progress import Tracker
+from spikesam.pipeline.engine.folder import FolderStore, begin
+from spikesam.pipeline.engine.compute import compute
+from spikesam.pipeline.engine.merge import merge
+from spikesam.pipeline.engine.compute_folder import compute_all
+from spikesam.recordings.errors import InputError
 from tests.pipeline.engine.jobs import job
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 folder = Path(sys.argv[1])

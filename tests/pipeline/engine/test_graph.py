@@ -10,10 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline import merge, report, run
-from recordings.maps.reader import MapReader
-
-from .test_ranges import refusal
+from spikesam.pipeline import merge, report, run
+from spikesam.recordings.maps.reader import MapReader
+from tests.pipeline.engine.test_ranges import refusal
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
 

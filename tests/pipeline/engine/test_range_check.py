@@ -13,16 +13,15 @@ from typing import Any
 import h5py
 import pytest
 
-from pipeline.engine.compute import compute
-from pipeline.engine.folder import FolderStore, begin
-from pipeline.engine.job import Job
-from pipeline.engine.keep import Keep
-from pipeline.engine.merge import merge
-from recordings.errors import RasterError
+from spikesam.pipeline.engine.compute import compute
+from spikesam.pipeline.engine.folder import FolderStore, begin
+from spikesam.pipeline.engine.job import Job
+from spikesam.pipeline.engine.keep import Keep
+from spikesam.pipeline.engine.merge import merge
+from spikesam.recordings.errors import RasterError
 from tests.campaign.forge import reseal, unseal
+from tests.pipeline.engine.jobs import COUNT, digest, files, job
 from tests.recordings.rasters import HEADER
-
-from .jobs import COUNT, digest, files, job
 
 Sections = dict[str, bytes]
 Forge = Callable[[dict[str, Any], Sections, Sections], None]  # record, its sections, those of another range

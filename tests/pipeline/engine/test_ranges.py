@@ -18,11 +18,11 @@ import h5py
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline import merge, run
-from pipeline.engine import compute_folder as engine
-from pipeline.engine import compute_ranges
-from pipeline.engine.folder import FolderStore
-from pipeline.engine.job import Job, read_spec
+from spikesam.pipeline import merge, run
+from spikesam.pipeline.engine import compute_folder as engine
+from spikesam.pipeline.engine import compute_ranges
+from spikesam.pipeline.engine.folder import FolderStore
+from spikesam.pipeline.engine.job import Job, read_spec
 from tests.campaign.forge import reseal, unseal
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
@@ -246,7 +246,16 @@ def test_more_processes_than_ranges(options: list[str], alone: Path, tmp_path: P
 
 
 def test_two_processes_on_the_same_ranges_at_once(options: list[str], alone: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline.run", *options, "--out", str(tmp_path / "run"), "--range", "1/1"]
+    command = [
+        sys.executable,
+        "-m",
+        "spikesam.pipeline.run",
+        *options,
+        "--out",
+        str(tmp_path / "run"),
+        "--range",
+        "1/1",
+    ]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [(each.communicate()[1], each.returncode) for each in both] == [("", 0), ("", 0)]
     merge.main([str(tmp_path / "run")])
@@ -255,7 +264,7 @@ def test_two_processes_on_the_same_ranges_at_once(options: list[str], alone: Pat
 
 def test_a_killed_part_is_computed_by_the_next(options: list[str], alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "pipeline.run", *options, "--out", str(out), "--range", "1/1"]
+    command = [sys.executable, "-m", "spikesam.pipeline.run", *options, "--out", str(out), "--range", "1/1"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (out / PARTS / "00000000.range").exists() and time.monotonic() < deadline:
@@ -270,7 +279,7 @@ def test_a_killed_part_is_computed_by_the_next(options: list[str], alone: Path, 
 def begun(options: list[str], out: Path, pause: float = 0.0) -> subprocess.Popen[str]:
     """A process that computes all ranges, of which the first is finished; it takes `pause` seconds for each sample."""
     code = (
-        "import sys, time\nfrom pipeline import run\nfrom pipeline.engine.folder import FolderStore\n"
+        "import sys, time\nfrom spikesam.pipeline import run\nfrom spikesam.pipeline.engine.folder import FolderStore\n"
         "add = FolderStore.add\n"
         f"FolderStore.add = lambda *all: (time.sleep({pause}), add(*all))\n"
         "run.main(sys.argv[1:])"

@@ -8,8 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.engine.summary import Answer, Interval, LocalisationScore, Summary, accuracy, answers, spike_rates
-from recordings.raster.reader import RasterReader
+from spikesam.pipeline.engine.summary import (
+    Answer,
+    Interval,
+    LocalisationScore,
+    Summary,
+    accuracy,
+    answers,
+    spike_rates,
+)
+from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings.rasters import record
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "summary.md"

@@ -12,18 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.compute_folder import compute_all
-from pipeline.engine.folder import begin
-from pipeline.engine.job import Job
-from pipeline.engine.merge import merge, remove_parts
-from recordings.lock import out_lock
-from recordings.progress import Tracker
-from recordings.raster.merging import MergedRaster
-from recordings.raster.reader import RasterReader
-from recordings.raster.records import SampleRecord
+from spikesam.pipeline.engine.compute_folder import compute_all
+from spikesam.pipeline.engine.folder import begin
+from spikesam.pipeline.engine.job import Job
+from spikesam.pipeline.engine.merge import merge, remove_parts
+from spikesam.recordings.lock import out_lock
+from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.merging import MergedRaster
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.records import SampleRecord
+from tests.pipeline.engine.jobs import COUNT, add, begun, digest, files, job
 from tests.recordings.rasters import HEADER, record
-
-from .jobs import COUNT, add, begun, digest, files, job
 
 RANGES = ["00000000.range", "00000016.range", "00000032.range", "00000048.range"]
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.engine.source import Parts, RangeSamples
+from spikesam.pipeline.engine.source import Parts, RangeSamples
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.cli.errors import message
-from pipeline.images.datasets import open_dataset
-from pipeline.images.matching import KnownClasses
-from recordings.errors import InputError
+from spikesam.pipeline.cli.errors import message
+from spikesam.pipeline.images.datasets import open_dataset
+from spikesam.pipeline.images.matching import KnownClasses
+from spikesam.recordings.errors import InputError
 
 CLASSES = ("n01443537", "n02124075", "n07873807")
 NAMES = ("goldfish, Carassius auratus", "Egyptian cat", "pizza")
@@ -87,5 +87,5 @@ def test_unknown_classes_are_refused_with_the_command_that_takes_them(tmp_path):
     assert message(error.value).removeprefix("error: ").partition(": ")[2] == (
         "its classes (yak, zebra) are none that the checkpoint knows (goldfish, Egyptian cat, pizza); "
         "give other data (--data), or another checkpoint (--checkpoint), or run the images without their labels: "
-        f"python -m pipeline.run --data '{path}'/*/*"
+        f"spikesam run --data '{path}'/*/*"
     )

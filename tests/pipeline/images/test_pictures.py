@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.images import pictures as module
-from pipeline.images.pictures import NAME, Pictures, as_pictures, read_pictures, write_pictures
-from recordings.errors import InputError
+from spikesam.pipeline.images import pictures as module
+from spikesam.pipeline.images.pictures import NAME, Pictures, as_pictures, read_pictures, write_pictures
+from spikesam.recordings.errors import InputError
 
 DIGEST = "ab" * 32
 RANDOM = np.random.default_rng(0)

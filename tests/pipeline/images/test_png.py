@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.images.png import png
+from spikesam.pipeline.images.png import png
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (1, 1, 3), (16, 33, 3)])

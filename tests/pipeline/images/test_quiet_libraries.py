@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from pipeline.images.quiet_libraries import silent_libraries, silent_warnings
+from spikesam.pipeline.images.quiet_libraries import silent_libraries, silent_warnings
 
 
 def fail():

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.drawing.subject import subjects_of
-from pipeline.images.datasets import open_dataset
-from pipeline.images.datasets.cluttered_digits import ClutteredDigits
-from pipeline.images.datasets.folder import LooseFiles
-from pipeline.images.events.binning import EventBinning
-from pipeline.images.preprocessing import Preprocessing
-from pipeline.images.samples import Chosen, choose, choose_samples
-from pipeline.networks.checkpoint import load_checkpoint
-from recordings.errors import InputError
+from spikesam.pipeline.drawing.subject import subjects_of
+from spikesam.pipeline.images.datasets import open_dataset
+from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
+from spikesam.pipeline.images.datasets.folder import LooseFiles
+from spikesam.pipeline.images.events.binning import EventBinning
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.images.samples import Chosen, choose, choose_samples
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.recordings.errors import InputError
 
 PREPARE = Preprocessing(4, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.images.selection import balanced_order, split_selection
-from recordings.errors import InputError
+from spikesam.pipeline.images.selection import balanced_order, split_selection
+from spikesam.recordings.errors import InputError
 
 some_labels = st.lists(st.integers(0, 4), min_size=1, max_size=60)
 seeds = st.integers(0, 2**32)

@@ -9,8 +9,8 @@ from collections import namedtuple
 
 import pytest
 
-from pipeline import export
-from pipeline.interop import exporter
+from spikesam.pipeline import export
+from spikesam.pipeline.interop import exporter
 from tests.recordings.rasters import record
 
 nir = pytest.importorskip("nir", reason="nir is not installed; pip install 'spikesam[nir]'")
@@ -92,7 +92,7 @@ def test_a_disk_that_is_too_small(raster, tmp_path, capsys, monkeypatch):
 
 
 def test_a_failure_leaves_nothing(raster, tmp_path, capsys, monkeypatch):
-    from recordings.new_hdf5 import Target
+    from spikesam.recordings.new_hdf5 import Target
 
     def full(self):
         raise OSError(28, "No space left on device")
@@ -119,7 +119,7 @@ def test_what_is_no_recording(tmp_path, capsys):
 def test_a_library_that_is_missing(raster, tmp_path, capsys, monkeypatch, suffix, library, extra):
     if suffix == ".zarr" and sys.version_info < (3, 11):
         pytest.skip("zarr 3 needs Python 3.11")
-    for name in [name for name in sys.modules if name.startswith("pipeline.interop.")]:
+    for name in [name for name in sys.modules if name.startswith("spikesam.pipeline.interop.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
     message = refused(capsys, raster, tmp_path / f"out{suffix}")
@@ -138,7 +138,7 @@ def test_what_is_for_recordings_is_refused_of_checkpoints(capsys):
 def test_one_library_is_enough_for_one_format(raster, tmp_path):
     script = (
         "import sys; sys.modules.update(dict.fromkeys(('xarray', 'dask', 'zarr', 'pynwb', 'hdmf', 'torch', 'lava')))\n"
-        f"from pipeline.export import main; main([{str(raster)!r}, {str(tmp_path / 'out.nir')!r}])"
+        f"from spikesam.pipeline.export import main; main([{str(raster)!r}, {str(tmp_path / 'out.nir')!r}])"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     assert len(nir.read_data(tmp_path / "out.nir").nodes) == 3

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import export
+from spikesam.pipeline import export
 from tests.recordings.rasters import HEADER, record, spikes
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "other-formats.md").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def test_examples(tmp_path, monkeypatch, capsys, library):
             export.main(shlex.split(command.replace("conv1 conv2", "conv1")))
     capsys.readouterr()
     names: dict[str, Any] = {}
-    engine = "from pipeline.interop.engine import SpikesamBackend\n" if library == "xarray" else ""
+    engine = "from spikesam.pipeline.interop.engine import SpikesamBackend\n" if library == "xarray" else ""
     exec(engine + source.replace(INSTALLED_BY_NAME, "engine=SpikesamBackend"), names)
     printed = capsys.readouterr().out
     first, second = (spikes(HEADER, HEADER.layers[1], at) for at in (0, 1))

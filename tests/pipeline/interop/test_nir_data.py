@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline import export
+from spikesam.pipeline import export
 from tests.recordings.rasters import HEADER, spikes
 
 nir = pytest.importorskip("nir", reason="nir is not installed; pip install 'spikesam[nir]'")
@@ -43,7 +43,7 @@ def test_it_is_laid_out_as_the_library_does(raster, tmp_path):
 
 def test_nodes_are_those_of_the_graph(tmp_path, raster):
     spikesam = pytest.importorskip("spikesam")
-    from pipeline.interop.nir_data import node_name
+    from spikesam.pipeline.interop.nir_data import node_name
 
     network = spikesam.load("cluttered-digits").network
     with spikesam.open_raster(raster) as opened:

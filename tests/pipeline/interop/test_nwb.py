@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 import pytest
 
-from pipeline import export
-from pipeline.interop import spike_times
-from recordings.raster.arrays import write_raster
+from spikesam.pipeline import export
+from spikesam.pipeline.interop import spike_times
+from spikesam.recordings.raster.arrays import write_raster
 from tests.recordings.rasters import HEADER, readout, samples, spikes
 
 pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed; pip install 'spikesam[nwb]'")

@@ -13,16 +13,16 @@ import h5py
 import numpy as np
 import pytest
 
-from recordings.errors import RasterError
-from recordings.maps.reader import MapReader
-from recordings.raster.arrays import write_raster
-from recordings.raster.reader import RasterReader
+from spikesam.recordings.errors import RasterError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.arrays import write_raster
+from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings.rasters import GOLDEN, HEADER, readout, samples, spikes
 from tests.recordings.test_maps import SUMS_ALONE, write
 
 xr = pytest.importorskip("xarray", reason="xarray is not installed; pip install 'spikesam[xarray]'")
 
-from pipeline.interop.engine import SpikesamBackend  # noqa: E402 - it needs xarray
+from spikesam.pipeline.interop.engine import SpikesamBackend  # noqa: E402 - it needs xarray
 
 
 def opened(source, **options):
@@ -230,10 +230,10 @@ def test_the_engine_is_found_by_its_name(raster):
 
 def test_the_entry_point_is_declared_and_light():
     declared = (Path(__file__).resolve().parents[3] / "pyproject.toml").read_text()
-    assert 'spikesam = "pipeline.interop.engine:SpikesamBackend"' in declared
+    assert 'spikesam = "spikesam.pipeline.interop.engine:SpikesamBackend"' in declared
     script = (
-        "import sys, xarray; before = set(sys.modules); import pipeline.interop.engine\n"
-        "print(sorted(name for name in set(sys.modules) - before if name.partition('.')[0] != 'pipeline'))"
+        "import sys, xarray; before = set(sys.modules); import spikesam.pipeline.interop.engine\n"
+        "print(sorted(name for name in set(sys.modules) - before if name.partition('.')[0] != 'spikesam'))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline import export
-from recordings.maps.reader import MapReader
+from spikesam.pipeline import export
+from spikesam.recordings.maps.reader import MapReader
 from tests.recordings.rasters import HEADER, spikes
 
 xr = pytest.importorskip("xarray", reason="xarray is not installed; pip install 'spikesam[zarr]'")
@@ -14,8 +14,8 @@ zarr = pytest.importorskip(
     "zarr", "3", reason="zarr 3 is not installed (it needs Python 3.11); pip install 'spikesam[zarr]'"
 )
 
-from pipeline.interop import zarr_store  # noqa: E402 - it needs them
-from pipeline.interop.engine import SpikesamBackend  # noqa: E402
+from spikesam.pipeline.interop import zarr_store  # noqa: E402 - it needs them
+from spikesam.pipeline.interop.engine import SpikesamBackend  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.network import LIF, Layer, pair
-from pipeline.maps.correlation import correlate, pooled, spread, to_winners, unpooled, winners, won
+from spikesam.backends.network import LIF, Layer, pair
+from spikesam.pipeline.maps.correlation import correlate, pooled, spread, to_winners, unpooled, winners, won
 from tests.reference import layer_current
 
 

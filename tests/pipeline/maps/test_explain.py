@@ -10,13 +10,13 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.maps.explain import explain, write_maps
-from pipeline.maps.methods.sam import SpikeActivationMaps
-from pipeline.maps.sam import Variant, spike_activation_map
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
-from recordings.raster.schema import LayerSpec
+from spikesam.pipeline.maps.explain import explain, write_maps
+from spikesam.pipeline.maps.methods.sam import SpikeActivationMaps
+from spikesam.pipeline.maps.sam import Variant, spike_activation_map
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
 from tests.recordings.rasters import HEADER, record, record_silence, samples
 
 

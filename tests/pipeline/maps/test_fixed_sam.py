@@ -10,17 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backends.trace import compile_maps, spike_trace
-from pipeline.maps.explain import explain
-from pipeline.maps.fixed_sam import fixed_maps
-from pipeline.maps.methods.sam import sam
-from pipeline.maps.sam import spike_activation_map
-from recordings.errors import InputError
-from recordings.raster.batch import pack
-from recordings.raster.reader import RasterReader
+from spikesam.backends.trace import compile_maps, spike_trace
+from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.fixed_sam import fixed_maps
+from spikesam.pipeline.maps.methods.sam import sam
+from spikesam.pipeline.maps.sam import spike_activation_map
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import pack
+from spikesam.recordings.raster.reader import RasterReader
+from tests.pipeline.maps.test_sam import rasters, single_neuron
 from tests.recordings.rasters import record
-
-from .test_sam import rasters, single_neuron
 
 LOG_2 = float(np.log(2))
 gammas = st.one_of(st.just(0.0), st.floats(0.0002, 9))
@@ -39,7 +38,7 @@ def maps_and_sum(
 
 
 def definition(spikes: NDArray[np.bool_], gamma: float) -> NDArray[np.int64]:
-    """Integer SAM of (T, C, H, W) as :mod:`backends.trace` defines it, before anything leaves: M, in units of 2⁻ᵏ."""
+    """Integer SAM of (T, C, H, W) as `backends/trace.py` defines it, before anything leaves: M, in units of 2⁻ᵏ."""
     trace = spike_trace(gamma, spikes.shape[1], len(spikes))
     maps = np.zeros((len(spikes), *spikes.shape[2:]), np.int64)
     score = np.zeros(spikes.shape[1:], np.int64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.maps.layers import spatial_layers
-from recordings.errors import InputError
+from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.recordings.errors import InputError
 
 KINDS = {"input": "input", "conv1": "conv", "fc1": "dense"}
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from paper.measures.tables import summary_of_shares
-from pipeline.images.preprocessing import box_mask
-from pipeline.maps.explain import explain
-from pipeline.maps.localisation import GatheredScores, Score, localisation_scores, score_sample
-from pipeline.measures.localisation import MEASURES
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
+from spikesam.pipeline.images.preprocessing import box_mask
+from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.localisation import GatheredScores, Score, localisation_scores, score_sample
+from spikesam.pipeline.measures.localisation import MEASURES
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings.rasters import HEADER, record
 
 

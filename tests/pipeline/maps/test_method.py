@@ -11,9 +11,9 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 
-from pipeline.engine.simulate import simulate
-from pipeline.maps.explain import compute_maps, explain, write_maps
-from pipeline.maps.method import (
+from spikesam.pipeline.engine.simulate import simulate
+from spikesam.pipeline.maps.explain import compute_maps, explain, write_maps
+from spikesam.pipeline.maps.method import (
     Explained,
     Explainer,
     MapMethod,
@@ -23,12 +23,12 @@ from pipeline.maps.method import (
     options_of,
     summed,
 )
-from pipeline.networks.checkpoint import load_checkpoint
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.maps.schema import MapHeader, MapLayer, Parameter, SourceName
-from recordings.progress import Tracker
-from recordings.schema import SampleTable
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter, SourceName
+from spikesam.recordings.progress import Tracker
+from spikesam.recordings.schema import SampleTable
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 RAMP = MapHeader("grad-cam", "ab" * 32, {}, 3, (MapLayer("conv1", 1, (2, 3), 2),), (0, 2), 1, "network_sha256")
@@ -184,7 +184,7 @@ def test_a_file_of_no_known_method_is_refused(header: MapHeader, message: str) -
 
 def test_listing_methods_imports_neither_torch_nor_numba() -> None:
     script = (
-        "import sys\nfrom pipeline.maps.method import methods\nassert len(methods()) == 10\n"
+        "import sys\nfrom spikesam.pipeline.maps.method import methods\nassert len(methods()) == 10\n"
         "heavy = ('torch', 'captum', 'lava', 'numba', 'matplotlib', 'pydantic')\n"
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
-from backends.network.quantise import quantise
-from pipeline.maps.relevance import (
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.maps.relevance import (
     SignedShares,
     by_channel,
     logits_of,
@@ -20,7 +20,7 @@ from pipeline.maps.relevance import (
     relevance,
     variance_relevance,
 )
-from pipeline.networks.train.export import export_network
+from spikesam.pipeline.networks.train.export import export_network
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference
 

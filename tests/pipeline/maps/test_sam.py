@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from pipeline.maps.methods.sam import sam
-from pipeline.maps.sam import (
+from spikesam.pipeline.maps.methods.sam import sam
+from spikesam.pipeline.maps.sam import (
     Variant,
     spike_activation_map,
     spike_activation_maps,
     spike_count_map,
     temporal_spike_contribution_score,
 )
-from recordings.errors import InputError
-from recordings.raster.batch import pack
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import pack
 
 READINGS: dict[str, dict[str, Any]] = {
     "paper_current": {},
@@ -76,7 +76,7 @@ def test_more_channels_than_are_held_at_a_time() -> None:
 def test_strips_of_pixels_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     packed, shape = pack(np.random.default_rng(0).random((7, 1, 3, 9, 31)) < 0.3)[0], (3, 9, 31)
     whole = spike_activation_maps(packed, shape, [0.5, 1.0], variant="authors-code")
-    monkeypatch.setattr("pipeline.maps.sam.STRIP_BYTES", 0)
+    monkeypatch.setattr("spikesam.pipeline.maps.sam.STRIP_BYTES", 0)
     np.testing.assert_array_equal(spike_activation_maps(packed, shape, [0.5, 1.0], variant="authors-code"), whole)
 
 

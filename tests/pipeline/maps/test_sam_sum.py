@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.maps.sam import compile_sums, spike_activation_map, spike_activation_sum, spike_count_sum
-from recordings.errors import InputError
-from recordings.raster.batch import pack
-
-from .test_sam import READINGS, any_reading, gammas, rasters, single_neuron
+from spikesam.pipeline.maps.sam import compile_sums, spike_activation_map, spike_activation_sum, spike_count_sum
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import pack
+from tests.pipeline.maps.test_sam import READINGS, any_reading, gammas, rasters, single_neuron
 
 LOG_2 = float(np.log(2))
 
@@ -104,7 +103,7 @@ def test_later_spikes_change_no_bit(spikes: NDArray[np.bool_], gamma: float, rea
 def test_strips_of_pixels_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     spikes = np.random.default_rng(0).random((7, 3, 9, 31)) < 0.3
     whole = summed(spikes, 0.5, variant="authors-code")
-    monkeypatch.setattr("pipeline.maps.sam.STRIP_BYTES", 0)
+    monkeypatch.setattr("spikesam.pipeline.maps.sam.STRIP_BYTES", 0)
     np.testing.assert_array_equal(summed(spikes, 0.5, variant="authors-code"), whole)
 
 

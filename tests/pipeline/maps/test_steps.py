@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.maps.steps import kept_steps
-from recordings.errors import InputError
+from spikesam.pipeline.maps.steps import kept_steps
+from spikesam.recordings.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.images.preprocessing import box_mask
-from pipeline.measures.localisation import (
+from spikesam.pipeline.images.preprocessing import box_mask
+from spikesam.pipeline.measures.localisation import (
     MEASURES,
     centred_box,
     centred_gaussian,
@@ -18,8 +18,8 @@ from pipeline.measures.localisation import (
     iou,
     pointing_game,
 )
-from pipeline.measures.maps import resize_map
-from recordings.errors import InputError
+from spikesam.pipeline.measures.maps import resize_map
+from spikesam.recordings.errors import InputError
 
 LEFT = np.array([[True, False, False], [True, False, False]])
 positive_maps = arrays(np.float64, (5, 7), elements=st.floats(0, 100, allow_subnormal=False))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.network import LIF, Input, Layer, Network, Readout, Source, pair
-from pipeline.measures.operations import Connection, connections, fan_out, products
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source, pair
+from spikesam.pipeline.measures.operations import Connection, connections, fan_out, products
 from tests.backends.graphs import FLOAT, graphs
 
 

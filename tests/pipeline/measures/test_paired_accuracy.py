@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.measures.paired_accuracy import paired_accuracy
+from spikesam.pipeline.measures.paired_accuracy import paired_accuracy
 
 LABELS = np.array([0, 1], np.int32)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.measures.statistics import (
+from spikesam.pipeline.measures.statistics import (
     Estimate,
     bootstrap_means,
     mean_with_interval,
     means_with_intervals,
 )
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 
 
 def test_interval_of_hits_is_wilson_s() -> None:

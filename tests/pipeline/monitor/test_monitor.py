@@ -13,7 +13,7 @@ snn = pytest.importorskip("snntorch")
 utils = pytest.importorskip("snntorch.utils")
 
 import spikesam  # noqa: E402
-from pipeline.monitor.pictures import beside  # noqa: E402
+from spikesam.pipeline.monitor.pictures import beside  # noqa: E402
 
 STEPS = 6
 

@@ -13,11 +13,11 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from backends.network.storage import content_digest, write_network
-from pipeline.config import Config, DataSection, NetworkSection
-from pipeline.networks.checkpoint import check_fit, load_checkpoint
-from pipeline.networks.checkpoint_files import BUNDLED, bundled_names
-from recordings.errors import InputError
+from spikesam.backends.network.storage import content_digest, write_network
+from spikesam.pipeline.config import Config, DataSection, NetworkSection
+from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
+from spikesam.pipeline.networks.checkpoint_files import BUNDLED, bundled_names
+from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_checkpoint
 
 
@@ -48,7 +48,7 @@ def test_bundled_spiking_ones_load(name):
 
 
 def test_bundled_ones_are_told_apart_by_what_is_inside(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.networks.checkpoint_files.BUNDLED", tmp_path)
+    monkeypatch.setattr("spikesam.pipeline.networks.checkpoint_files.BUNDLED", tmp_path)
     small_ann(tmp_path / "b.safetensors")
     small_checkpoint(tmp_path / "a-ann.safetensors")
     assert [bundled_names(kind) for kind in ("snn", "ann", None)] == [["a-ann"], ["b"], ["a-ann", "b"]]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import spikesam
-from pipeline.networks.defaults import usual_defaults
+from spikesam.pipeline.networks.defaults import usual_defaults
 from tests.pipeline.networks.train.test_fit import CONFIG
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 

@@ -9,19 +9,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from backends.base import InputBatch, batch_size, unpacked
-from backends.network import LIF, Layer, Network, Readout
-from backends.network.quantise import quantise
-from backends.torch.backend import TorchBackend
-from pipeline.config import NetworkSection
-from pipeline.images.encoding import poisson_batch
-from pipeline.images.samples import choose_samples
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.checkpoint_files import bundled_names
-from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.train.export import export_network
-from recordings.errors import InputError
-from recordings.raster.batch import unpack
+from spikesam.backends.base import InputBatch, batch_size, unpacked
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.pipeline.config import NetworkSection
+from spikesam.pipeline.images.encoding import poisson_batch
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint_files import bundled_names
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import unpack
 from tests.pipeline.small_networks import SMALL, small_model
 
 

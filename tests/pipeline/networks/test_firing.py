@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from backends.network import LIF, Layer, Network, Readout
 from benchmarks.peers_training import Surrogate
-from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.firing import fire
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.firing import fire
 
 CHANNELS = 4
 NEURONS = [

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 import spikesam
-from backends.network import consistency
-from pipeline import convert, explain, run
-from pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from recordings.errors import InputError
+from spikesam.backends.network import consistency
+from spikesam.pipeline import convert, explain, run
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 

@@ -12,12 +12,12 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from backends.network import LIF, Input, Layer, Network, Readout
-from backends.torch.backend import TorchBackend
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.differentiable import DifferentiableNetwork
-from recordings.errors import InputError
-from recordings.raster.batch import unpack
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import unpack
 from tests.backends.graphs import FLOAT, graphs
 
 random = np.random.default_rng(0)

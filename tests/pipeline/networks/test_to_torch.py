@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import spikesam
-from backends.torch.backend import TorchBackend
-from pipeline.images.encoding import encode
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.pipeline.images.encoding import encode
 
 random = np.random.default_rng(0)
 

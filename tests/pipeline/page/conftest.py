@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import run
-from pipeline.gradcam import main as gradcam
-from pipeline.maps.explain import explain
-from pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
-from recordings.raster.arrays import write_raster
+from spikesam.pipeline import run
+from spikesam.pipeline.gradcam import main as gradcam
+from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
+from spikesam.recordings.raster.arrays import write_raster
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 CHROMIUM = Path("/usr/bin/chromium")

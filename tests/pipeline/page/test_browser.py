@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 
 import spikesam
-from backends.network.storage import read_network
-from pipeline.images.pictures import Pictures, write_pictures
-from pipeline.maps.relevance import relevance
-from pipeline.maps.sam import spike_activation_maps, spike_count_map
-from pipeline.page.content import spike_trains
-from pipeline.page.write import report
-from recordings.maps.reader import MapReader
-from recordings.raster.arrays import write_raster
-from recordings.raster.reader import RasterReader
-
-from .conftest import HOSTILE
+from spikesam.backends.network.storage import read_network
+from spikesam.pipeline.images.pictures import Pictures, write_pictures
+from spikesam.pipeline.maps.relevance import relevance
+from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
+from spikesam.pipeline.page.content import spike_trains
+from spikesam.pipeline.page.write import report
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.arrays import write_raster
+from spikesam.recordings.raster.reader import RasterReader
+from tests.pipeline.page.conftest import HOSTILE
 
 FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 60))))"
 

@@ -17,30 +17,29 @@ import numpy as np
 import pytest
 
 import spikesam
-from backends.network import LIF, Input, Layer, Network, Readout
-from backends.network.storage import read_network
-from pipeline.drawing.padding import outside
-from pipeline.explain import main as explain_raster
-from pipeline.images.pictures import read_pictures, write_pictures
-from pipeline.images.preprocessing import box_mask
-from pipeline.maps.relevance import relevance
-from pipeline.measures.localisation import MEASURES
-from pipeline.measures.maps import resize_map
-from pipeline.networks.checkpoint_files import BUNDLED
-from pipeline.page.blob import blob
-from pipeline.page.content import spike_trains
-from pipeline.page.excerpt import excerpt
-from pipeline.page.relevance import explained_samples, unexplained
-from pipeline.page.render import as_json, script_of
-from pipeline.page.shown_run import open_run
-from pipeline.page.write import report
-from pipeline.report import main
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.raster.reader import RasterReader
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network.storage import read_network
+from spikesam.pipeline.drawing.padding import outside
+from spikesam.pipeline.explain import main as explain_raster
+from spikesam.pipeline.images.pictures import read_pictures, write_pictures
+from spikesam.pipeline.images.preprocessing import box_mask
+from spikesam.pipeline.maps.relevance import relevance
+from spikesam.pipeline.measures.localisation import MEASURES
+from spikesam.pipeline.measures.maps import resize_map
+from spikesam.pipeline.networks.checkpoint_files import BUNDLED
+from spikesam.pipeline.page.blob import blob
+from spikesam.pipeline.page.content import spike_trains
+from spikesam.pipeline.page.excerpt import excerpt
+from spikesam.pipeline.page.relevance import explained_samples, unexplained
+from spikesam.pipeline.page.render import as_json, script_of
+from spikesam.pipeline.page.shown_run import open_run
+from spikesam.pipeline.page.write import report
+from spikesam.pipeline.report import main
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.test_graphs import constant_current
-
-from .conftest import HOSTILE
+from tests.pipeline.page.conftest import HOSTILE
 
 
 def runs_of(page: Path) -> list[dict[str, Any]]:
@@ -116,7 +115,7 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
     with RasterReader(finished / "raster.h5") as raster:
         neurons = sum(layer.neurons for layer in raster.layers)
     for count, said in (3, "shown for the first 3 of 4 samples"), (0, "not shown"):
-        monkeypatch.setattr("pipeline.page.relevance.MOST", count * 2 * 8 * neurons + 1)
+        monkeypatch.setattr("spikesam.pipeline.page.relevance.MOST", count * 2 * 8 * neurons + 1)
         (content,) = runs_of(report(finished, tmp_path / f"{count}.html"))
         assert content["notes"] == [
             f"Relevance is {said}: for a network of {neurons:,} neurons and 8 steps it takes long."
@@ -151,9 +150,9 @@ def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, mon
     images = np.random.default_rng(0).random((1, 1, *network.input_shape[1:]), np.float32)
     spikesam.simulate(network, images, out=tmp_path, backend="event", precision=precision)
     if change == "most":
-        monkeypatch.setattr("pipeline.page.integers.MOST", 359)
+        monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 359)
     if change == "operations":
-        monkeypatch.setattr("pipeline.page.integers.MOST_OPERATIONS", 1000)
+        monkeypatch.setattr("spikesam.pipeline.page.integers.MOST_OPERATIONS", 1000)
         with spikesam.open_raster(tmp_path / "raster.h5") as raster:
             fired = {name: int(raster[name].counts.sum()) for name in raster}
         # A spike of the input reaches 4·(6·3-2)²/36 neurons in the mean, one of conv1 the 2 of the readout; one or two
@@ -178,7 +177,7 @@ def small_network() -> Network:
 
 
 def test_the_page_that_a_run_writes_does_not_take_long(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.page.relevance.BRIEF", 0)
+    monkeypatch.setattr("spikesam.pipeline.page.relevance.BRIEF", 0)
     with ExitStack() as files:
         shown = open_run(finished, files)
         assert (unexplained(shown, 4), explained_samples(replace(shown, brief=True))) == (None, 0)
@@ -409,7 +408,7 @@ def test_a_raster_that_only_says_that_it_is_of_the_network_beside_it(
     other = replace(known, input_shape=(2, *sides), timesteps=timesteps, readout=readout)
     with spikesam.open_raster(tmp_path / "raster.h5") as raster:
         vars(other)["sha256"] = raster.header.network_sha256
-    monkeypatch.setattr("pipeline.page.shown_run.read_network", lambda path: (other, {}))
+    monkeypatch.setattr("spikesam.pipeline.page.shown_run.read_network", lambda path: (other, {}))
     with ExitStack() as resources:
         run = open_run(tmp_path, resources)
     assert run.network is None

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.record.axes import parse
-from recordings.errors import InputError
+from spikesam.pipeline.record.axes import parse
+from spikesam.recordings.errors import InputError
 
 
 def no_grid(tokens: int | None) -> tuple[int, int]:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import spikesam
-from pipeline.record.detection import Grid
-
-from .hand_written import AllSteps, Fire, Net, Neuron
+from spikesam.pipeline.record.detection import Grid
+from tests.pipeline.record.hand_written import AllSteps, Fire, Net, Neuron
 
 T, B = 6, 3
 

@@ -14,8 +14,7 @@ from snntorch import utils
 from torch import Tensor, nn
 
 import spikesam
-
-from .hand_written import Net, Neuron
+from tests.pipeline.record.hand_written import Net, Neuron
 
 T, B = 5, 3
 

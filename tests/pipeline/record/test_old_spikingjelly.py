@@ -15,8 +15,7 @@ import torch
 from torch import nn
 
 import spikesam
-
-from . import clock_driven
+from tests.pipeline.record import clock_driven
 
 T, B = 6, 3
 VARIABLE = "SPIKESAM_OLD_SPIKINGJELLY"

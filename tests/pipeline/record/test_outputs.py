@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import spikesam
-from pipeline.record.layouts import batch_first, one_step, time_last
-from pipeline.record.outputs import OutputLayout
+from spikesam.pipeline.record.layouts import batch_first, one_step, time_last
+from spikesam.pipeline.record.outputs import OutputLayout
 
 SCORES = torch.tensor([[1.0, 2.0, 0.0, 3.0], [5.0, 0.0, 1.0, 2.0]])  # (B, K)
 

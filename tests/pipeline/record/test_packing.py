@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.torch.backend import pack_bits
-from pipeline.record.layouts import one_step, time_first
-from pipeline.record.packing import LayerBits, pack_maps
-from recordings.errors import InputError
+from spikesam.backends.torch.backend import pack_bits
+from spikesam.pipeline.record.layouts import one_step, time_first
+from spikesam.pipeline.record.packing import LayerBits, pack_maps
+from spikesam.recordings.errors import InputError
 
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 3), st.integers(1, 40)),

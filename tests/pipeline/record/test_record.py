@@ -17,11 +17,10 @@ from snntorch import utils
 from torch import Tensor, nn
 
 import spikesam
-from pipeline import explain
-from pipeline.record.record import record
-from recordings.validate import main as validate
-
-from .hand_written import Net
+from spikesam.pipeline import explain
+from spikesam.pipeline.record.record import record
+from spikesam.recordings.validate import main as validate
+from tests.pipeline.record.hand_written import Net
 
 T, B = 5, 3
 

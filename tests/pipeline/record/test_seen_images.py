@@ -12,12 +12,11 @@ import pytest
 import torch
 
 import spikesam
-from pipeline.drawing.subject import recorded_subjects
-from pipeline.images.pictures import NAME, pictures_beside
-from pipeline.record.record import record
-from recordings.errors import InputError
-
-from .test_record import B, SnnTorch, images, run
+from spikesam.pipeline.drawing.subject import recorded_subjects
+from spikesam.pipeline.images.pictures import NAME, pictures_beside
+from spikesam.pipeline.record.record import record
+from spikesam.recordings.errors import InputError
+from tests.pipeline.record.test_record import B, SnnTorch, images, run
 
 NAMES = ["cat", "dog", "cat", "bird"]
 

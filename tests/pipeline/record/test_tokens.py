@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from pipeline.record.convolutions import Convolutions
-
-from .hand_written import Fire
-from .transformers import SSA, Model, MS_SSA_Conv, Spiking_Self_Attention, Token_QK_Attention
+from spikesam.pipeline.record.convolutions import Convolutions
+from tests.pipeline.record.hand_written import Fire
+from tests.pipeline.record.transformers import SSA, Model, MS_SSA_Conv, Spiking_Self_Attention, Token_QK_Attention
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torch.jit, which it uses

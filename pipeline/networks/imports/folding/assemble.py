@@ -15,21 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Shape
-from pipeline.networks.delays import delayed
-from pipeline.networks.imports.example import Example
-from pipeline.networks.imports.following.calling import FollowedModel
-from pipeline.networks.imports.following.joining import bare
-from pipeline.networks.imports.following.raster import FollowedLayer
-from pipeline.networks.imports.following.stream import INPUT, RELAYED
-from pipeline.networks.layer_names import layer_name
-
-from .depths import depths_of
-from .folds import fold
-from .gathering import GATHERED, gathered
-from .readout import FoldedReadout, fold_readout
-from .synapses import FoldedSynapses
-from .weights import by_channel
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Shape
+from spikesam.pipeline.networks.delays import delayed
+from spikesam.pipeline.networks.imports.example import Example
+from spikesam.pipeline.networks.imports.folding.depths import depths_of
+from spikesam.pipeline.networks.imports.folding.folds import fold
+from spikesam.pipeline.networks.imports.folding.gathering import GATHERED, gathered
+from spikesam.pipeline.networks.imports.folding.readout import FoldedReadout, fold_readout
+from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
+from spikesam.pipeline.networks.imports.folding.weights import by_channel
+from spikesam.pipeline.networks.imports.following.calling import FollowedModel
+from spikesam.pipeline.networks.imports.following.joining import bare
+from spikesam.pipeline.networks.imports.following.raster import FollowedLayer
+from spikesam.pipeline.networks.imports.following.stream import INPUT, RELAYED
+from spikesam.pipeline.networks.layer_names import layer_name
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backends.network import NetworkError
-from pipeline.networks.imports.following.stream import INPUT
-
-from .synapses import FoldedSynapses
+from spikesam.backends.network import NetworkError
+from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
+from spikesam.pipeline.networks.imports.following.stream import INPUT
 
 
 def depths_of(reads: Mapping[str, list[FoldedSynapses]]) -> dict[str, int]:

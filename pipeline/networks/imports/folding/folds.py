@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from backends.network import NetworkError, Shape, Source
-from pipeline.networks.imports.following.stream import NOTHING, Junction, Operation, Order, Path, Scale
-from pipeline.networks.libraries.library import SpikingModule, expect, number, recognised
-
-from . import pooling, weights
-from .synapses import Fold, FoldedSynapses
+from spikesam.backends.network import NetworkError, Shape, Source
+from spikesam.pipeline.networks.imports.folding import pooling, weights
+from spikesam.pipeline.networks.imports.folding.synapses import Fold, FoldedSynapses
+from spikesam.pipeline.networks.imports.following.stream import NOTHING, Junction, Operation, Order, Path, Scale
+from spikesam.pipeline.networks.libraries.library import SpikingModule, expect, number, recognised
 
 
 def fold(path: Path, shapes: Mapping[str, Shape]) -> list[FoldedSynapses]:
@@ -148,7 +147,7 @@ FOLDS: dict[str, dict[str, Fold]] = {
         "LogSoftmax": _refused("stands between neurons, expected at the end"),
     },
     "lava": {"Conv": weights.lava_convolution, "Dense": weights.lava_dense, "Pool": weights.lava_pooling},
-    "pipeline": {
+    "spikesam": {
         "Scale": _scaled,
         "TimeSum": _refused("stands between neurons, expected at the end"),
         "Order": _ordered,

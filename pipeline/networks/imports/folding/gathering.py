@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from backends.network import NetworkError, Shape, Source
-from pipeline.networks.imports.following.calling import FollowedModel
-from pipeline.networks.imports.following.raster import FollowedLayer
-from pipeline.networks.imports.following.stream import INPUT, Junction
-from pipeline.networks.imports.repeating import REPEATING
-from pipeline.networks.libraries.library import SpikingModule
-
-from .folds import concatenated
-from .synapses import FoldedSynapses
+from spikesam.backends.network import NetworkError, Shape, Source
+from spikesam.pipeline.networks.imports.folding.folds import concatenated
+from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
+from spikesam.pipeline.networks.imports.following.calling import FollowedModel
+from spikesam.pipeline.networks.imports.following.raster import FollowedLayer
+from spikesam.pipeline.networks.imports.following.stream import INPUT, Junction
+from spikesam.pipeline.networks.imports.repeating import REPEATING
+from spikesam.pipeline.networks.libraries.library import SpikingModule
 
 GATHERED = "/answer"  # that layer, among the names of modules
 

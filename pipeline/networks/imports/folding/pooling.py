@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from pipeline.networks import kernels
-from pipeline.networks.imports.following.stream import Relay
-from pipeline.networks.imports.windows import dilation, geometry, pair_of
-from pipeline.networks.kernels import Pair
-from pipeline.networks.libraries.library import expect
-
-from .synapses import FoldedSynapses
-from .weights import convolved
+from spikesam.pipeline.networks import kernels
+from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
+from spikesam.pipeline.networks.imports.folding.weights import convolved
+from spikesam.pipeline.networks.imports.following.stream import Relay
+from spikesam.pipeline.networks.imports.windows import dilation, geometry, pair_of
+from spikesam.pipeline.networks.kernels import Pair
+from spikesam.pipeline.networks.libraries.library import expect
 
 
 def average(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from backends.network import LIF, NetworkError, Shape, Source
-from pipeline.networks.imports.following.stream import Path, TimeSum
-from pipeline.networks.kernels import unpooled
-from pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule, expect
-
-from .folds import FOLDS, begin, fold_one
-from .synapses import FoldedSynapses
+from spikesam.backends.network import LIF, NetworkError, Shape, Source
+from spikesam.pipeline.networks.imports.folding.folds import FOLDS, begin, fold_one
+from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
+from spikesam.pipeline.networks.imports.following.stream import Path, TimeSum
+from spikesam.pipeline.networks.kernels import unpooled
+from spikesam.pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule, expect
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import Shape, Source
-from pipeline.networks.kernels import Pair
+from spikesam.backends.network import Shape, Source
+from spikesam.pipeline.networks.kernels import Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class FoldedSynapses:
     ----------
     shape : (C, H, W) behind the operations so far
     weight : (out, in, y, x) or (out, in) float32; None before there is one
-    pool, pooling, stride, padding, current_pool : as of :class:`backends.network.Layer`; (y, x)
+    pool, pooling, stride, padding, current_pool : as of :class:`spikesam.backends.network.Layer`; (y, x)
     gain, bias : of each channel, float64
     order : where the weights see neurons in another order, or some of them
     sources : whose spikes are summed: names of modules, and how many steps ago they fired

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.network import NetworkError, Shape
-from pipeline.networks import kernels
-from pipeline.networks.libraries.library import expect, number
-
-from .synapses import FoldedSynapses
+from spikesam.backends.network import NetworkError, Shape
+from spikesam.pipeline.networks import kernels
+from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
+from spikesam.pipeline.networks.libraries.library import expect, number
 
 
 def convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:

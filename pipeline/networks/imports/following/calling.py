@@ -13,13 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backends.network import NetworkError
-from pipeline.networks.imports.example import Example
-from pipeline.networks.imports.neuron_modules import NeuronModules, reset
-from pipeline.networks.libraries.library import Takes
-
-from .follower import Follower, ModelOutput
-from .raster import FollowedLayer, NotTakenError
+from spikesam.backends.network import NetworkError
+from spikesam.pipeline.networks.imports.example import Example
+from spikesam.pipeline.networks.imports.following.follower import Follower, ModelOutput
+from spikesam.pipeline.networks.imports.following.raster import FollowedLayer, NotTakenError
+from spikesam.pipeline.networks.imports.neuron_modules import NeuronModules, reset
+from spikesam.pipeline.networks.libraries.library import Takes
 
 
 @dataclass(frozen=True, eq=False)

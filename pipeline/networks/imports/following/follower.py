@@ -16,17 +16,26 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from backends.network import NetworkError
-from pipeline.networks.imports.neuron_modules import NeuronModules
-from pipeline.networks.imports.repeating import REPEATING
-from pipeline.networks.imports.windows import overlap
-from pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule
-
-from .functions import Call, followed, tensors
-from .joining import zeros
-from .modules import behind, behind_synapse, label
-from .raster import FollowedLayer, Raster
-from .stream import INPUT, RELAYED, Followed, Lost, Operation, Path, Relay, Stream, all_agreed
+from spikesam.backends.network import NetworkError
+from spikesam.pipeline.networks.imports.following.functions import Call, followed, tensors
+from spikesam.pipeline.networks.imports.following.joining import zeros
+from spikesam.pipeline.networks.imports.following.modules import behind, behind_synapse, label
+from spikesam.pipeline.networks.imports.following.raster import FollowedLayer, Raster
+from spikesam.pipeline.networks.imports.following.stream import (
+    INPUT,
+    RELAYED,
+    Followed,
+    Lost,
+    Operation,
+    Path,
+    Relay,
+    Stream,
+    all_agreed,
+)
+from spikesam.pipeline.networks.imports.neuron_modules import NeuronModules
+from spikesam.pipeline.networks.imports.repeating import REPEATING
+from spikesam.pipeline.networks.imports.windows import overlap
+from spikesam.pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule
 
 KNOWN = (
     "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, concatenations, and "

@@ -17,8 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import resolve_name
 
-from .joining import SUM, added, concatenated, zeros
-from .stream import Followed, JumbledError, Lost, Operation, Scale, Stream, agreed, all_agreed, mapped
+from spikesam.pipeline.networks.imports.following.joining import SUM, added, concatenated, zeros
+from spikesam.pipeline.networks.imports.following.stream import (
+    Followed,
+    JumbledError,
+    Lost,
+    Operation,
+    Scale,
+    Stream,
+    agreed,
+    all_agreed,
+    mapped,
+)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .stream import NOTHING, Junction, Operation, Path, Stream, TimeSum, agreed
+from spikesam.pipeline.networks.imports.following.stream import (
+    NOTHING,
+    Junction,
+    Operation,
+    Path,
+    Stream,
+    TimeSum,
+    agreed,
+)
 
 SUM = Operation("the sum over steps", TimeSum())
 

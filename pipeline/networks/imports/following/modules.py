@@ -7,11 +7,10 @@ from math import prod
 
 from torch import Tensor, nn
 
-from backends.network import NetworkError
-from pipeline.networks.libraries.library import recognised
-
-from .functions import through
-from .stream import Followed, JumbledError, Lost, Operation, Stream, mapped
+from spikesam.backends.network import NetworkError
+from spikesam.pipeline.networks.imports.following.functions import through
+from spikesam.pipeline.networks.imports.following.stream import Followed, JumbledError, Lost, Operation, Stream, mapped
+from spikesam.pipeline.networks.libraries.library import recognised
 
 # Modules by what they work on: the places of numbers alone, each number, the map of a sample, (C, H, W) or (C, L), or
 # its last axis.

@@ -8,10 +8,9 @@ from math import prod
 import torch
 from torch import Tensor
 
-from backends.network import NetworkError, Shape
-from pipeline.networks.libraries.library import SpikingModule, Takes
-
-from .stream import Junction, Operation, Path, Stream, agreed
+from spikesam.backends.network import NetworkError, Shape
+from spikesam.pipeline.networks.imports.following.stream import Junction, Operation, Path, Stream, agreed
+from spikesam.pipeline.networks.libraries.library import SpikingModule, Takes
 
 
 class NotTakenError(NetworkError):

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backends.input_currents import currents_of
-from backends.network import Input, Network
-from backends.torch.neurons import make_neurons
-from backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
+from spikesam.backends.input_currents import currents_of
+from spikesam.backends.network import Input, Network
+from spikesam.backends.torch.neurons import make_neurons
+from spikesam.backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
 
 
 class LayerAlone:

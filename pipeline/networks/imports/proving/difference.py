@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backends.network import LIF
-from backends.torch.neurons import FloatNeurons
-from pipeline.networks.imports.folding.assemble import Imported
-
-from .alone import LayerAlone, positions
+from spikesam.backends.network import LIF
+from spikesam.backends.torch.neurons import FloatNeurons
+from spikesam.pipeline.networks.imports.folding.assemble import Imported
+from spikesam.pipeline.networks.imports.proving.alone import LayerAlone, positions
 
 ROUNDING = 1e-5  # of the threshold: the order of additions may take a membrane as close to it as this to either side
 

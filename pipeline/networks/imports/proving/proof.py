@@ -8,16 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backends.network import Network, NetworkError
-from backends.readout import ReadoutIntegrator
-from backends.torch.backend import TorchBackend
-from pipeline.networks.imports.example import Example
-from pipeline.networks.imports.folding.assemble import Imported
-from pipeline.networks.imports.following.follower import ModelOutput
-from pipeline.networks.imports.following.stream import INPUT
-from recordings.raster.batch import unpack
-
-from .difference import Difference
+from spikesam.backends.network import Network, NetworkError
+from spikesam.backends.readout import ReadoutIntegrator
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.pipeline.networks.imports.example import Example
+from spikesam.pipeline.networks.imports.folding.assemble import Imported
+from spikesam.pipeline.networks.imports.following.follower import ModelOutput
+from spikesam.pipeline.networks.imports.following.stream import INPUT
+from spikesam.pipeline.networks.imports.proving.difference import Difference
+from spikesam.recordings.raster.batch import unpack
 
 SCORES = 1e-4  # of the largest score: what the order of additions may change
 

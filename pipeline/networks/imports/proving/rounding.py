@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import torch
 
-from backends.network import NetworkError
-from pipeline.networks.imports.example import Example
-from pipeline.networks.imports.folding.assemble import Imported
-
-from .alone import LayerAlone, positions
-from .difference import ROUNDING, Difference
+from spikesam.backends.network import NetworkError
+from spikesam.pipeline.networks.imports.example import Example
+from spikesam.pipeline.networks.imports.folding.assemble import Imported
+from spikesam.pipeline.networks.imports.proving.alone import LayerAlone, positions
+from spikesam.pipeline.networks.imports.proving.difference import ROUNDING, Difference
 
 
 def prove_up_to_rounding(imported: Imported, example: Example) -> None:

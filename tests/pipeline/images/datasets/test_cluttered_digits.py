@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from pipeline.images.datasets import open_dataset
-from pipeline.images.datasets.cluttered_digits import SIDE, ClutteredDigits
-from pipeline.images.datasets.handwriting import CLASSES, FRACTIONS, handwriting
-from pipeline.images.preprocessing import Preprocessing
-from recordings.errors import InputError
+from spikesam.pipeline.images.datasets import open_dataset
+from spikesam.pipeline.images.datasets.cluttered_digits import SIDE, ClutteredDigits
+from spikesam.pipeline.images.datasets.handwriting import CLASSES, FRACTIONS, handwriting
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.recordings.errors import InputError
 
 LUMINANCE = np.float32([0.299, 0.587, 0.114])
 

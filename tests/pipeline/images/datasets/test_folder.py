@@ -7,8 +7,8 @@ import pickle
 import pytest
 from PIL import Image
 
-from pipeline.images.datasets import open_dataset
-from recordings.errors import InputError
+from spikesam.pipeline.images.datasets import open_dataset
+from spikesam.recordings.errors import InputError
 
 
 def save(path, size=(20, 10)):

@@ -8,13 +8,13 @@ import pickle
 import numpy as np
 import pytest
 
-from pipeline.images.datasets import open_dataset
-from pipeline.images.datasets.base import Item
-from pipeline.images.datasets.handwriting import handwriting
-from pipeline.images.datasets.saccade_digits import CORNERS, DURATION_US, SIDE, SaccadeDigits, film, saccades
-from pipeline.images.events.binning import EventBinning
-from pipeline.images.events.events import Events
-from recordings.errors import InputError
+from spikesam.pipeline.images.datasets import open_dataset
+from spikesam.pipeline.images.datasets.base import Item
+from spikesam.pipeline.images.datasets.handwriting import handwriting
+from spikesam.pipeline.images.datasets.saccade_digits import CORNERS, DURATION_US, SIDE, SaccadeDigits, film, saccades
+from spikesam.pipeline.images.events.binning import EventBinning
+from spikesam.pipeline.images.events.events import Events
+from spikesam.recordings.errors import InputError
 
 BINNING = EventBinning(SIDE, SIDE, bins=30, window_us=10_000)
 

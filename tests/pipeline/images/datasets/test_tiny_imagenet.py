@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.images.datasets import open_dataset
-from recordings.errors import InputError
+from spikesam.pipeline.images.datasets import open_dataset
+from spikesam.recordings.errors import InputError
 
 CAT, DOG, FISH = "n02124075", "n02099601", "n01443537"
 

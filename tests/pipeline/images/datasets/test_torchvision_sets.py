@@ -11,8 +11,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from pipeline.images.datasets import open_dataset, torchvision_sets
-from recordings.errors import InputError
+from spikesam.pipeline.images.datasets import open_dataset, torchvision_sets
+from spikesam.recordings.errors import InputError
 
 
 @pytest.fixture(autouse=True)

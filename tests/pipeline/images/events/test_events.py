@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.images.events.events import Events
-from recordings.errors import InputError
+from spikesam.pipeline.images.events.events import Events
+from spikesam.recordings.errors import InputError
 
 GOOD = {"t": [0, 5, 5], "x": [1, 0, 3], "y": [2, 0, 1], "polarity": [1, 0, 1], "sensor": (3, 4)}
 

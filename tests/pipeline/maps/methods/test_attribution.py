@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from backends.network import LIF, Layer, Network, NetworkError, Readout
-from pipeline.gradcam import main
-from pipeline.maps.answers import answers_of
-from pipeline.maps.methods.gradient_x_input import GradientTimesInput
-from pipeline.maps.methods.integrated_gradients import integrated_gradients
-from pipeline.maps.methods.occlusion import OcclusionMaps
-from pipeline.maps.methods.rise import random_masks, rise
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.train.export import export_network
-from recordings.maps.reader import MapReader
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
+from spikesam.pipeline.gradcam import main
+from spikesam.pipeline.maps.answers import answers_of
+from spikesam.pipeline.maps.methods.gradient_x_input import GradientTimesInput
+from spikesam.pipeline.maps.methods.integrated_gradients import integrated_gradients
+from spikesam.pipeline.maps.methods.occlusion import OcclusionMaps
+from spikesam.pipeline.maps.methods.rise import random_masks, rise
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.recordings.maps.reader import MapReader
 from tests.pipeline.small_networks import (
     class_folders,
     constant_current_checkpoint,

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from backends.network import Layer, Network, Readout, ReLU
-from pipeline.images.encoding import mean_spikes
-from pipeline.maps.methods.grad_cam import grad_cam
-from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.train.export import export_network
-from pipeline.networks.train.relu_network import ReluNetwork
-from recordings.errors import InputError
+from spikesam.backends.network import Layer, Network, Readout, ReLU
+from spikesam.pipeline.images.encoding import mean_spikes
+from spikesam.pipeline.maps.methods.grad_cam import grad_cam
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.networks.train.relu_network import ReluNetwork
+from spikesam.recordings.errors import InputError
 
 
 def seeing_ann() -> DifferentiableNetwork:

@@ -14,18 +14,18 @@ import torch
 from torch import nn
 
 import spikesam
-from backends.available import make_backend
-from backends.network.quantise import quantise
-from backends.network.storage import read_network, write_network
-from pipeline.engine.simulate import simulate
-from pipeline.explain import main
-from pipeline.maps.explain import explain
-from pipeline.maps.relevance import relevance
-from pipeline.networks.recorded import recorded_network
-from recordings.errors import InputError
-from recordings.maps.reader import MapReader
-from recordings.raster.arrays import write_raster
-from recordings.raster.reader import RasterReader
+from spikesam.backends.available import make_backend
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.storage import read_network, write_network
+from spikesam.pipeline.engine.simulate import simulate
+from spikesam.pipeline.explain import main
+from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.relevance import relevance
+from spikesam.pipeline.networks.recorded import recorded_network
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.arrays import write_raster
+from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, constant_current_checkpoint, small_ann, small_checkpoint
 from tests.pipeline.test_explain import WITHOUT, run
 

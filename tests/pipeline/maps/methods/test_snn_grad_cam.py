@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends.network import LIF, Layer, Network, Readout
-from pipeline.maps.methods.snn_grad_cam import snn_grad_cam
-from pipeline.networks.differentiable import DifferentiableNetwork
-from pipeline.networks.train.export import export_network
-from recordings.errors import InputError
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.pipeline.maps.methods.snn_grad_cam import snn_grad_cam
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import spikesam
-from recordings.errors import InputError
+from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import class_folders, small_ann
 
 CONFIG = {"conversion": {"timesteps": 9, "calibration": 3, "rule": "balanced"}}

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from backends.network import LIF, Network, Sides
-
-from .models import Jelly, loud, normalised, scaler, spikes
+from spikesam.backends.network import LIF, Network, Sides
+from tests.pipeline.networks.imports.models import Jelly, loud, normalised, scaler, spikes
 
 snn = pytest.importorskip("snntorch")
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import spikesam
-
-from .models import loud, make, spikes
+from tests.pipeline.networks.imports.models import loud, make, spikes
 
 snn = pytest.importorskip("snntorch")
 STEPS, SAMPLES = 7, 3

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from backends.network import Network
-
-from .models import Jelly, lava_dl, loud, normalised, spikes
+from spikesam.backends.network import Network
+from tests.pipeline.networks.imports.models import Jelly, lava_dl, loud, normalised, spikes
 
 snn = pytest.importorskip("snntorch")
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import spikesam
-
-from .models import MODELS, make
+from tests.pipeline.networks.imports.models import MODELS, make
 
 
 @pytest.mark.parametrize("name", MODELS)

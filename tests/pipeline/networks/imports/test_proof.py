@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from backends.network import LIF
-from pipeline.networks.imports.proving.difference import membrane
-
-from .models import spikes
+from spikesam.backends.network import LIF
+from spikesam.pipeline.networks.imports.proving.difference import membrane
+from tests.pipeline.networks.imports.models import spikes
 
 
 class Neurons(nn.Module):

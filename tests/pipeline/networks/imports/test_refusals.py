@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-
-from .models import Jelly, loud, scaler, spikes
+from tests.pipeline.networks.imports.models import Jelly, loud, scaler, spikes
 
 snn = pytest.importorskip("snntorch")
 

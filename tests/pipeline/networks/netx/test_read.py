@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 import spikesam
-from pipeline.networks.netx.read import from_netx
+from spikesam.pipeline.networks.netx.read import from_netx
 from tests.pipeline.small_net import conv, dense, small_net, write_net
 
 

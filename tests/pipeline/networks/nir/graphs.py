@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from backends.event.backend import EventBackend
-from backends.network import Network
-from recordings.raster.batch import unpack
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import Network
+from spikesam.recordings.raster.batch import unpack
 
 nir = pytest.importorskip("nir")
 

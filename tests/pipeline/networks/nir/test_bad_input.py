@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 import spikesam
-from pipeline.networks.nir.read import from_nir
-from pipeline.networks.nir.write import to_nir
-
-from .graphs import conv, graph, lif, nir, pool, weights
-from .test_read import small
+from spikesam.pipeline.networks.nir.read import from_nir
+from spikesam.pipeline.networks.nir.write import to_nir
+from tests.pipeline.networks.nir.graphs import conv, graph, lif, nir, pool, weights
+from tests.pipeline.networks.nir.test_read import small
 
 T = 5
 rng = np.random.default_rng(0)

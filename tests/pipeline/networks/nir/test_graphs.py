@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikesam
-from backends.event.backend import EventBackend
-from backends.network import Network, Source
-from pipeline.networks.nir.read import from_nir
-from pipeline.networks.nir.write import to_nir
-from recordings.raster.batch import unpack
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import Network, Source
+from spikesam.pipeline.networks.nir.read import from_nir
+from spikesam.pipeline.networks.nir.write import to_nir
+from spikesam.recordings.raster.batch import unpack
 from tests.backends.graphs import FLOAT, graphs
-
-from .graphs import DT, lif, nir, weights
+from tests.pipeline.networks.nir.graphs import DT, lif, nir, weights
 
 T = 40
 rng = np.random.default_rng(1)

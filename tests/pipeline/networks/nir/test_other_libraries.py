@@ -15,11 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from backends.network import LIF, Layer, Network, Readout
-from pipeline.networks.nir.read import from_nir
-from pipeline.networks.nir.write import to_nir
-
-from .graphs import nir, run
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.pipeline.networks.nir.read import from_nir
+from spikesam.pipeline.networks.nir.write import to_nir
+from tests.pipeline.networks.nir.graphs import nir, run
 
 pytest.importorskip("nirtorch")
 

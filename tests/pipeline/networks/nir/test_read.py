@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.networks.nir.read import from_nir
-
-from .graphs import DT, conv, graph, integrate, interpret, lif, nir, pool, run, weights
+from spikesam.pipeline.networks.nir.read import from_nir
+from tests.pipeline.networks.nir.graphs import DT, conv, graph, integrate, interpret, lif, nir, pool, run, weights
 
 T = 12
 

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikesam
-from backends.network import LIF, Layer, Network, NetworkError, Readout
-from backends.network.quantise import quantise
-from pipeline.networks.nir.read import from_nir
-from pipeline.networks.nir.write import to_nir
-
-from .graphs import nir
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.networks.nir.read import from_nir
+from spikesam.pipeline.networks.nir.write import to_nir
+from tests.pipeline.networks.nir.graphs import nir
 
 rng = np.random.default_rng(0)
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from pipeline import run, train
-from pipeline.config import Config, TrainingSection, load_config
-from pipeline.images.datasets import handwriting
-from pipeline.images.datasets.saccade_digits import SaccadeDigits
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.train.augmentation import move_events
-from pipeline.networks.train.images import loaders
-from pipeline.networks.train.inputs import EventInputs, training_inputs
+from spikesam.pipeline import run, train
+from spikesam.pipeline.config import Config, TrainingSection, load_config
+from spikesam.pipeline.images.datasets import handwriting
+from spikesam.pipeline.images.datasets.saccade_digits import SaccadeDigits
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.train.augmentation import move_events
+from spikesam.pipeline.networks.train.images import loaders
+from spikesam.pipeline.networks.train.inputs import EventInputs, training_inputs
 from tests.pipeline.small_events import DIRECTIONS, bar, bar_folders
 
 CONFIG = """

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import train
-from pipeline.config import TrainingSection
-from pipeline.images.encoding import encode
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.differentiable import predictions
-from pipeline.networks.train.augmentation import augment
+from spikesam.pipeline import train
+from spikesam.pipeline.config import TrainingSection
+from spikesam.pipeline.images.encoding import encode
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.differentiable import predictions
+from spikesam.pipeline.networks.train.augmentation import augment
 from tests.pipeline.small_networks import class_folders
 
 CONFIG = """
@@ -40,7 +40,7 @@ selection = 0.25
 shift = 1
 dropout = 0.1
 """
-ROOT = Path(train.__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[4]
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -61,7 +61,7 @@ def arguments(workplace: Path, out: str, *extra: str) -> list[str]:
 
 
 def start(workplace: Path, out: str, *extra: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pipeline.train", *arguments(workplace, out, *extra)]
+    command = [sys.executable, "-m", "spikesam.pipeline.train", *arguments(workplace, out, *extra)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "SPIKESAM_DEBUG": "0"}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -99,7 +99,7 @@ def test_the_ann_twin_is_trained_by_the_same_command(workplace, capsys):
     train.main(arguments(workplace, "ann", "--network.neuron", "relu"))
     captured = capsys.readouterr()
     path = workplace / "ann" / "checkpoint.safetensors"
-    assert f"next: python -m pipeline.convert {path}" in captured.out
+    assert f"next: spikesam convert {path}" in captured.out
     assert "epoch 3/3" in captured.err
     ann = load_checkpoint(str(path), "ann")
     assert ann.classes == ("apple", "pear", "plum")

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.peers_training import Surrogate
-from pipeline.config import NetworkSection
-from pipeline.networks.train.fused import bntt_lif
-from pipeline.networks.train.spiking_network import SpikingNetwork, poisson
+from spikesam.pipeline.config import NetworkSection
+from spikesam.pipeline.networks.train.fused import bntt_lif
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork, poisson
 
 NETWORK = NetworkSection(layers=(5, "P", 6, "P4", "D9"), timesteps=7, leak=0.9, threshold=1.3)
 

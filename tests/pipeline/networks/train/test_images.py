@@ -6,9 +6,9 @@ from io import StringIO
 
 from rich.console import Console
 
-from pipeline.config import Config, DataSection, TrainingSection
-from pipeline.networks.train.images import loaders
-from pipeline.networks.train.inputs import training_inputs
+from spikesam.pipeline.config import Config, DataSection, TrainingSection
+from spikesam.pipeline.networks.train.images import loaders
+from spikesam.pipeline.networks.train.inputs import training_inputs
 
 SCENES = DataSection(height=16, width=16, train_scenes=40)
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from backends.available import BACKENDS, make_backend
-from backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
-from backends.network.quantise import quantise
-from pipeline.images.encoding import encode, mean_spikes
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.checkpoint_files import bundled_names
-from pipeline.networks.differentiable import DifferentiableNetwork, predictions
-from pipeline.networks.train.export import export_network
-from pipeline.networks.train.relu_network import ReluNetwork
-from recordings.errors import InputError
+from spikesam.backends.available import BACKENDS, make_backend
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.images.encoding import encode, mean_spikes
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint_files import bundled_names
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.networks.train.relu_network import ReluNetwork
+from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_ann_model, small_checkpoint
 
 

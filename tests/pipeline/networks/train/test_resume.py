@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import train
-from pipeline.networks.checkpoint import load_checkpoint
-from pipeline.networks.train.epochs import read_epoch, write_epoch
-from recordings.errors import InputError
+from spikesam.pipeline import train
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.train.epochs import read_epoch, write_epoch
+from spikesam.recordings.errors import InputError
 from tests.pipeline.networks.train.test_fit import CONFIG, ROOT
 from tests.pipeline.small_networks import class_folders
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 KILLED = """
 import os, signal, sys
-from pipeline import train
-from pipeline.networks.train.epoch_log import EpochLog
+from spikesam.pipeline import train
+from spikesam.pipeline.networks.train.epoch_log import EpochLog
 
 def die(self, trainer, module):
     if trainer.current_epoch == 2:
@@ -109,7 +109,7 @@ def test_one_file_is_damaged(place, killed, capsys, name, damage):
     resumed(place, killed)
     error = capsys.readouterr().err
     told = (
-        f"{path}: damaged, or not an epoch of pipeline.train: it does not end with its SHA-256; going on after epoch 1"
+        f"{path}: damaged, or not an epoch of spikesam train: it does not end with its SHA-256; going on after epoch 1"
     )
     assert (told in error) == (name == "last")  # nobody reads the other one
     if name == "last":

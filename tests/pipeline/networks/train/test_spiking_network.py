@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from backends.network import LIF, Layer, Network
-from backends.torch.backend import TorchBackend
-from pipeline.config import CONFIGS, NetworkSection, load_config
-from pipeline.networks.layer_list import LayerPlan, description, outline, plan_layers
-from pipeline.networks.train.export import export_network
-from pipeline.networks.train.spiking_network import SpikingNetwork, poisson
-from recordings.errors import InputError
-from recordings.layers import steps_that_matter
+from spikesam.backends.network import LIF, Layer, Network
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
+from spikesam.pipeline.networks.layer_list import LayerPlan, description, outline, plan_layers
+from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork, poisson
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.layers import steps_that_matter
 from tests.pipeline.small_networks import SMALL, small_model
 
 VGG11 = (64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096")

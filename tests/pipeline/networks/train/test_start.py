@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from pipeline import train
-from pipeline.config import NetworkSection
-from pipeline.networks.train.epochs import write_epoch
-from pipeline.networks.train.spiking_network import SpikingNetwork
-from pipeline.networks.train.start import start_from
-from recordings.errors import InputError
+from spikesam.pipeline import train
+from spikesam.pipeline.config import NetworkSection
+from spikesam.pipeline.networks.train.epochs import write_epoch
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.networks.train.start import start_from
+from spikesam.recordings.errors import InputError
 from tests.pipeline.networks.train.test_fit import CONFIG
 from tests.pipeline.small_networks import class_folders
 

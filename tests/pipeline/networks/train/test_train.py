@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import spikesam
-from pipeline.config import Config, read_config
-from recordings.errors import InputError
+from spikesam.pipeline.config import Config, read_config
+from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import class_folders
 
 pytestmark = pytest.mark.filterwarnings("ignore")

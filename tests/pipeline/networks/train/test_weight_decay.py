@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from pipeline.config import Config, DataSection, NetworkSection, TrainingSection
-from pipeline.networks.train.inputs import training_inputs
-from pipeline.networks.train.module import TrainingModule
-from pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
+from spikesam.pipeline.networks.train.inputs import training_inputs
+from spikesam.pipeline.networks.train.module import TrainingModule
+from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
 
 
 @pytest.mark.parametrize(("gain_decay", "left"), [(None, 0.99), (0.5, 0.95), (0.0, 1.0)])
