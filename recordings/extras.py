@@ -4,6 +4,7 @@ from __future__ import annotations
 
 EXTRAS = {  # package -> extra of this project
     "captum": "torch",
+    "pandas": "tables",
     "torch": "torch",
     "lightning": "train",
     "snntorch": "train",

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spikesam.pipeline.engine.summary import softmax
+from spikesam.pipeline.measures.statistics import softmax
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.disk import write_file, writing
 from spikesam.recordings.lock import file_lock

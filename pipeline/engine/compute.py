@@ -7,8 +7,6 @@ job gives the same bits wherever and however often it runs.
 
 from __future__ import annotations
 
-import importlib
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -16,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -101,7 +99,6 @@ def compute(
 
 def compile_kernels(job: Job) -> None:
     """Do once what simulating and explaining need, before anything is timed."""
-    _import_numba()
     job.backend.prepare(job.network)
     compile_encoding(job.network)
     if job.spec.variant == "fixed":
@@ -214,18 +211,3 @@ def _read_back(path: Path, positions: Sequence[int]) -> Iterator[tuple[int, Rast
         for position in positions:
             spikes = {layer.name: raster.packed(layer, position)[None] for layer in raster.layers}
             yield position, RasterBatch(spikes, raster.readout[position : position + 1])
-
-
-def _import_numba() -> None:
-    """Import what numba needs for its first kernel, but for `scipy.linalg`, which takes half of the time.
-
-    Numba looks whether that is there, to use its inner product in `np.convolve` and `np.correlate`; without, it uses a
-    loop. No kernel here has either.
-    """
-    modules: dict[str, Any] = sys.modules
-    hidden = modules.setdefault("scipy.linalg", None) is None
-    try:
-        importlib.import_module("numba.np.arraymath")
-    finally:
-        if hidden:
-            del modules["scipy.linalg"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ class Measured:
     ready : seconds before the first one, which every process takes: loading and compiling
     seconds : for all samples
     raster, maps : bytes of their files; 0 where none is kept
-    memory : bytes that the process held at most
+    memory : bytes that the process held at most; None where the system does not say (Windows)
     """
 
     samples: int
@@ -34,7 +35,7 @@ class Measured:
     seconds: float
     raster: int
     maps: int
-    memory: int
+    memory: int | None
 
 
 def measure(job: Job, ready: float) -> Measured:
@@ -78,16 +79,17 @@ def estimate(measured: Measured, job: Job, machines: int) -> list[str]:
         f"measured  {measured.samples} samples in {measured.seconds:.1f} s, {measured.samples / measured.seconds:.3g} "
         f"a second; {measured.ready:.1f} s to get ready",
         f"time      {_duration(measured.ready + seconds / machines)} on {where}, and merging",
-        f"memory    {readable(measured.memory)} a process",
+        *([] if measured.memory is None else [f"memory    {readable(measured.memory)} a process"]),
         f"disk      {readable(raster + maps)}: {', '.join(kept)}{shards}",
     ]
 
 
-def _peak_memory() -> int:
+def _peak_memory() -> int | None:
     """Bytes that this process held at most."""
-    import resource
-    import sys
-
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 

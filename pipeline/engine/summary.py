@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from spikesam.pipeline.measures.statistics import mean_with_interval
+from spikesam.pipeline.measures.statistics import mean_with_interval, softmax
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.text import printable, told_apart
@@ -192,9 +192,3 @@ def spike_rates(header: RasterHeader, spikes: Mapping[str, int], n_samples: int)
     """
     neurons = {layer.name: layer.neurons for layer in header.layers}
     return {name: count / (n_samples * header.timesteps * neurons[name]) for name, count in spikes.items()}
-
-
-def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Shares of the classes, (N, K) float64, of logits (N, K)."""
-    shares: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
-    return shares / shares.sum(axis=1, keepdims=True)

@@ -7,16 +7,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from spikesam.pipeline.interop.exporter import Advance, Exporter, missing
+from spikesam.pipeline.interop.exporter import Advance, Exporter
+from spikesam.pipeline.networks.nir import nir_library
 from spikesam.recordings.disk import writing
 from spikesam.recordings.new_hdf5 import new_hdf5
 from spikesam.recordings.raster.schema import LayerSpec
 
-try:
-    import nir
-except ImportError:
-    raise missing("nir", "nir") from None
-
+nir = nir_library()
 FILE_BYTES = 20_000
 LAYER_BYTES = 10_000
 RATIO = 1.6  # of the size to that of the raster: gzip finds less where a spike is a byte

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -106,3 +106,9 @@ def checked_values(where: str, values: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(sample).all():
         raise InputError(f"{where}: got NaN or infinite values, expected finite ones; leave out what has no value")
     return sample
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Shares of the classes, (N, K) float64, of logits (N, K)."""
+    shares: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    return shares / shares.sum(axis=1, keepdims=True)

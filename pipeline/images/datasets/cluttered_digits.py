@@ -1,7 +1,7 @@
 """Cluttered digits: a bright handwritten digit off the centre of a coloured, textured scene full of fragments.
 
 After the translated cluttered MNIST of Mnih et al. 2014 (Recurrent models of visual attention), with nothing to
-download: the 1,797 handwritten 8×8 digits that ship inside scikit-learn, enlarged, turned and painted. Fragments of
+download: the 1,797 handwritten 8×8 digits of scikit-learn, enlarged, turned and painted. Fragments of
 other digits of the same split, smaller and dimmer, clutter the background. A digit's box keeps clear of the scene's
 centre, so a centred guess of where the digit is always misses.
 

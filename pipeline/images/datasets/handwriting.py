@@ -1,4 +1,4 @@
-"""Data sets made of the handwriting inside scikit-learn: 1,797 digits of 8×8, split once, enlarged and turned.
+"""Data sets made of scikit-learn's handwriting: 1,797 digits of 8×8, split once, enlarged and turned.
 
 Elementwise float32 arithmetic alone: equal to the bit on every machine.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from spikesam.pipeline.images.datasets.base import Dataset, select_classes
 from spikesam.recordings.errors import InputError
 
+DIGITS = Path(__file__).with_name("digits.csv.gz")  # from scikit-learn; its licence is beside it
 FRACTIONS = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
 CLASSES = tuple(f"digit-{digit}" for digit in range(10))
 SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # items of a set, unless told otherwise
@@ -73,7 +73,7 @@ class DigitSet(Dataset):
 
 @lru_cache
 def handwriting(split: str) -> tuple[Floats, NDArray[np.int64]]:
-    """The digits of a split, from scikit-learn's: (n, 14, 14) in 0 … 1 with a margin of 3, and their classes."""
+    """The digits of a split: (n, 14, 14) in 0 … 1 with a margin of 3, and their classes."""
     images, targets = _digits()
     order = np.random.Generator(np.random.Philox(key=_KEY)).random(len(targets)).argsort()
     start, stop = FRACTIONS[split]
@@ -87,11 +87,8 @@ def handwriting(split: str) -> tuple[Floats, NDArray[np.int64]]:
 
 
 def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """What `sklearn.datasets.load_digits(return_X_y=True)` gives, from its file: importing all of it takes seconds."""
-    package = find_spec("sklearn")
-    assert package is not None
-    assert package.origin is not None
-    table = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    """(1797, 64) pixels in 0 … 16, and classes: what scikit-learn's `load_digits(return_X_y=True)` gives."""
+    table = np.loadtxt(DIGITS, delimiter=",")
     return table[:, :-1], table[:, -1].astype(np.int64)
 
 

@@ -25,6 +25,7 @@ from spikesam.backends.network import Network
 from spikesam.pipeline.maps.answers import BATCH, answers_of
 from spikesam.pipeline.maps.input_method import Attributed, InputMethod
 from spikesam.pipeline.measures.maps import resize_map
+from spikesam.pipeline.measures.statistics import softmax
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
@@ -65,8 +66,6 @@ def rise(network: Network, inputs: InputBatch, seed: int, masks: int = MASKS) ->
     ------
     NetworkError : if the network is an ANN
     """
-    from scipy.special import softmax
-
     answers, encoded = answers_of(network), unpacked(inputs)
     predictions = answers(encoded).argmax(axis=1)
     visible = random_masks(masks, encoded.shape[-2:], seed)
@@ -75,7 +74,7 @@ def rise(network: Network, inputs: InputBatch, seed: int, masks: int = MASKS) ->
         for start in range(0, masks, BATCH):
             batch = visible[start : start + BATCH]
             masked = _masked(encoded[..., image, :, :, :], batch, seed)
-            maps[image] += np.tensordot(softmax(answers(masked), axis=1)[:, target], batch, 1)
+            maps[image] += np.tensordot(softmax(answers(masked))[:, target], batch, 1)
     return predictions, (maps / (masks * VISIBLE)).astype(np.float32)
 
 

@@ -16,11 +16,15 @@ DT = 1e-4  # seconds in a step, where nothing says otherwise: the convention of 
 
 
 def nir_library() -> Any:
-    """The module `nir`, an optional extra; an InputError if it is not installed."""
+    """The module `nir`, an optional extra; an InputError if it is not installed, or lacks what NIR 1.0.8 brought."""
     try:
         import nir
     except ImportError:
         raise InputError(
             "NIR files need the library nir, which is not installed; pip install 'spikesam[nir]'"
         ) from None
+    if not hasattr(nir, "NIRGraphData"):
+        raise InputError(
+            "NIR files need nir 1.0.8 or newer; pip install 'nir>=1.0.8' (sinabs 3.1 asks for less, and works with it)"
+        )
     return nir

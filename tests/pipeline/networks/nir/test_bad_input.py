@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import h5py
@@ -39,9 +40,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "network.nir"
 
 
-def test_without_the_library(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "nir", None)
-    message = r"NIR files need the library nir, which is not installed; pip install 'spikesam\[nir\]'"
+@pytest.mark.parametrize(
+    ("library", "message"),
+    [
+        (None, r"NIR files need the library nir, which is not installed; pip install 'spikesam\[nir\]'"),
+        (ModuleType("nir"), "NIR files need nir 1.0.8 or newer; pip install 'nir>=1.0.8'"),  # has no NIRGraphData
+    ],
+    ids=["none", "an old one"],
+)
+def test_without_the_library(
+    library: ModuleType | None, message: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nir", library)
     refused(path, message)
     with pytest.raises(spikesam.InputError, match=message):
         to_nir(spikesam.load("cluttered-digits").network)
