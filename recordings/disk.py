@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import math
 import os
 import re
@@ -16,8 +15,13 @@ from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import lock_descriptor
+
 from spikesam.recordings.errors import Advice, ExistsError, InputError
 
+WINDOWS = os.name == "nt"
+NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # Windows has the second alone
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 TEMPORARY = re.compile(r"\.spikesam-[0-9a-f]{16}\.tmp")
 
 
@@ -49,6 +53,8 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
             file.flush()
             _keep_permissions(path, file.fileno())
             os.fsync(file.fileno())
+            if WINDOWS:
+                file.close()  # Windows renames no open file
             _name(temporary, path, overwrite)
         sync(path.parent)
     except BaseException as error:
@@ -125,7 +131,7 @@ def sync(path: Path) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EINVAL, errno.ENOTSUP):
+        if error.errno not in (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP):
             raise
 
 
@@ -170,7 +176,7 @@ def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
     """Make and open an empty file, locked for as long as it is open; no file that exists is taken, no link followed."""
     while True:
         path = folder / f".spikesam-{secrets.token_hex(8)}.tmp"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_WAITING | NO_LINKS, 0o666)
         if _locked(handle) and os.path.lexists(path):
             return path, open(handle, "w+b")
         os.close(handle)  # another process took it for a leftover before it was locked
@@ -178,20 +184,20 @@ def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
 
 def _locked(handle: int) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # a file system without locks, on which nothing counts as a leftover either
-    return True
+        return lock_descriptor(handle, blocking=False)
+    except OSError:  # a file system without locks, on which nothing counts as a leftover either
+        return True
 
 
 def _remove_unless_held(path: str) -> None:
     with suppress(OSError):  # held, gone, a link, or another user's
-        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if WINDOWS:
+            os.unlink(path)  # Windows removes no open file, and who holds it has it open
+            return
+        handle = os.open(path, os.O_RDWR | NO_WAITING | NO_LINKS)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
+            if lock_descriptor(handle, blocking=False):
+                os.unlink(path)
         finally:
             os.close(handle)
 
@@ -199,7 +205,7 @@ def _remove_unless_held(path: str) -> None:
 def _keep_permissions(path: Path, file: int) -> None:
     with suppress(OSError):
         found = path.lstat().st_mode
-        if stat.S_ISREG(found):
+        if stat.S_ISREG(found) and hasattr(os, "fchmod"):  # Windows has none before Python 3.13
             os.fchmod(file, found & 0o777)
 
 

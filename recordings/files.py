@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from spikesam.recordings.disk import readable
+from spikesam.recordings.disk import NO_WAITING, readable
 from spikesam.recordings.errors import InputError
 
 BLOCK = 1 << 20  # bytes
@@ -74,7 +74,7 @@ def open_file(path: Path) -> IO[bytes]:
     ------
     OSError : if it is no ordinary file, or cannot be opened
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | NO_WAITING)
     about = os.fstat(handle)
     if stat.S_ISREG(about.st_mode) and about.st_size:
         return open(handle, "rb")

@@ -5,7 +5,8 @@ could stop it: it holds Python's lock meanwhile and hears no signal. So one chil
 this one does, with the same checks, under limits on processor time and memory. What passed there is then opened here.
 
 The child starts with the first file (a quarter of a second), then takes some milliseconds for each, and ends with this
-process, however that ends: its input closes; the kernel ends it on Linux; and its limit on time is its own.
+process, however that ends: its input closes; the kernel ends it on Linux; and its limit on time is its own. On
+Windows it has no limits: the clock alone ends a child that hangs.
 """
 
 from __future__ import annotations
@@ -18,19 +19,22 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from spikesam.recordings.child import die_with_parent, python
-from spikesam.recordings.disk import readable
+from spikesam.recordings.disk import WINDOWS, readable
 from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
 
 SECONDS = 2.0  # of processor time to open any file, and more for a large one, which has many chunks to look at
 BYTES_PER_SECOND = 100e6
 MEMORY = 1 << 30  # beyond the size of the file
 PATIENCE = 20.0  # seconds by the clock without an answer: somebody has stopped the child, or the machine stands still
+
+KILLED, OUT_OF_TIME = (-getattr(signal, name, 0) for name in ("SIGKILL", "SIGPROF"))  # which Windows has not
 
 _in_child = False
 
@@ -54,7 +58,7 @@ def inspect(source: Path | bytes, opener: str, where: str) -> None:
             if answer["refused"] is not None:
                 raise RasterError(answer["refused"])
             return
-        if code == -signal.SIGKILL and not last_try:
+        if code == KILLED and not last_try:
             continue  # it was stopped, or its parent thread has ended, which ends the child, too
         raise RasterError(f"{where}: opening it {_ending(code, size)}, expected an intact file; get another copy")
 
@@ -65,9 +69,9 @@ def allowed_seconds(size: int) -> float:
 
 
 def _ending(code: int | None, size: int) -> str:
-    if code == -signal.SIGPROF:
+    if code == OUT_OF_TIME:
         return f"took more than {allowed_seconds(size):.0f} s of processor time"
-    if code == -signal.SIGKILL:
+    if code == KILLED:
         return "ended without an answer (is the machine out of memory?)"
     how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
     return f"crashed the library that reads it ({how})"
@@ -100,10 +104,8 @@ class _Inspector:
                 self._process.stdin.write(json.dumps(order).encode() + b"\n")
                 self._process.stdin.write(content)
                 self._process.stdin.flush()
-                patience = PATIENCE + 10 * order["size"] / BYTES_PER_SECOND
-                if not select.select([self._process.stdout], [], [], patience)[0]:
-                    self._process.kill()
-                answer = self._process.stdout.readline()
+                with _killed_after(PATIENCE + 10 * order["size"] / BYTES_PER_SECOND, self._process):
+                    answer = self._process.stdout.readline()
             except BrokenPipeError:
                 answer = b""
             except BaseException:  # Ctrl-C: an answer that nobody read must not be taken for the next one's
@@ -122,6 +124,23 @@ class _Inspector:
         self._process.kill()
         with suppress(BrokenPipeError):  # of what it had not read yet
             self._process.communicate()
+
+
+@contextmanager
+def _killed_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill a process that answers nothing for so long; the block reads its answer."""
+    if WINDOWS:  # where no pipe can be waited for
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+        return
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], seconds)[0]:
+        process.kill()
+    yield
 
 
 _current: _Inspector | None = None
@@ -143,7 +162,8 @@ def serve() -> NoReturn:
     _in_child = True
     orders, answers = sys.stdin.buffer, sys.stdout.buffer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is the end of the input
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    if limited := hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
     die_with_parent()
     while line := orders.readline():
         order = json.loads(line)
@@ -153,7 +173,8 @@ def serve() -> NoReturn:
         opener = getattr(import_module(module), name)
         os.chdir(order["folder"])
         _limit_memory(MEMORY + size)
-        signal.setitimer(signal.ITIMER_PROF, allowed_seconds(size))
+        if limited:
+            signal.setitimer(signal.ITIMER_PROF, allowed_seconds(size))
         try:
             opener(content)
         except OtherFormatError:
@@ -162,15 +183,16 @@ def serve() -> NoReturn:
             refused = str(error)
         except MemoryError:
             refused = f"{order['where']}: needs more than {readable(MEMORY)} of memory to be opened, expected less"
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        if limited:
+            signal.setitimer(signal.ITIMER_PROF, 0)
         answers.write(json.dumps({"refused": refused}).encode() + b"\n")
         answers.flush()
     sys.exit()
 
 
 def _limit_memory(size: int) -> None:
-    """Let this process have `size` bytes more than it has."""
-    if sys.platform == "linux":
+    """Let this process have `size` bytes more than it has, where the system counts them."""
+    with suppress(ModuleNotFoundError, FileNotFoundError):  # neither resource on Windows, nor /proc on macOS
         import resource
 
         pages = int(Path("/proc/self/statm").read_text().split()[0])

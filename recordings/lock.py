@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
+import secrets
 import socket
 import sys
 import tempfile
@@ -13,15 +14,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import IO
 
-from spikesam.recordings.disk import reason, remove_leftovers
+from filelock import lock_descriptor, unlock_descriptor
+
+from spikesam.recordings.disk import NO_LINKS, NO_WAITING, WINDOWS, reason, remove_leftovers
 from spikesam.recordings.errors import Advice, InputError
 from spikesam.recordings.files import open_file
 from spikesam.recordings.text import printable
 
 LOCK_NAME = ".lock"
+SHARED = ".*.shared.lock"  # one for each process that shares a directory
 BEAT = 5.0  # seconds between the signs of life of a process that holds a lease
-TRIES, PAUSE = 10, 0.02  # who lets go of a shared lock holds it alone for a moment; seconds
+TRIES, PAUSE = 10, 0.02  # who comes to share a directory holds it alone for a moment; seconds
 LONGEST = 200  # bytes that are read of what a lock says
 _HELD: set[tuple[Path, int]] = set()  # directories, with the threads of this process that hold them
 
@@ -67,7 +72,7 @@ def out_lock(directory: Path, advice: Advice | None = None, *, shared: bool = Fa
     if held in _HELD:
         yield
         return
-    with _locked(directory, LOCK_NAME, partial(_out_refusal, directory), shared):
+    with _locked(directory, _shared if shared else _alone, partial(_out_refusal, directory)):
         _HELD.add(held)
         try:
             remove_leftovers(directory)
@@ -88,7 +93,8 @@ def file_lock(path: Path) -> Iterator[None]:
     ------
     InputError : at once, if another process or thread holds the name, or the folder cannot be written
     """
-    with _locked(path.parent, f".{path.name}.lock", partial(_file_refusal, path)):
+    lock = path.with_name(f".{path.name}.lock")
+    with _locked(path.parent, lambda _: (lock, _acquired(lock, TRIES)), partial(_file_refusal, path)):
         yield
 
 
@@ -136,42 +142,65 @@ def lease(path: Path, patience: float) -> Iterator[str]:
 
 @contextmanager
 def _locked(
-    directory: Path, name: str, refusal: Callable[[Exception], InputError], shared: bool = False
+    directory: Path, acquire: Callable[[Path], tuple[Path, int]], refusal: Callable[[Exception], InputError]
 ) -> Iterator[None]:
-    """Hold the file `name` in a directory, made if missing; `refusal` says why that cannot be."""
+    """Hold what `acquire` gives, a file and its handle, in a directory, made if missing; `refusal` says why not."""
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            handle = _acquired(directory / name, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, TRIES)
+            lock, handle = acquire(directory)
         except OSError as error:
             raise refusal(error) from error
         try:
             yield
         finally:
-            _release(directory / name, handle)
+            _release(lock, handle)
     finally:
         for path in made:
             with suppress(OSError):  # not made, or not empty
                 path.rmdir()
 
 
-def _acquired(path: Path, kind: int = fcntl.LOCK_EX, tries: int = 1) -> int:
-    """Open and lock a file that says who holds it; BlockingIOError if another holds it."""
+def _alone(directory: Path) -> tuple[Path, int]:
+    """Hold a directory that nobody shares."""
+    lock = directory / LOCK_NAME
+    handle = _acquired(lock, TRIES)
+    try:
+        for other in directory.glob(SHARED):
+            _release(other, _acquired(other))  # of a process that was killed, or BlockingIOError
+    except BaseException:
+        _release(lock, handle)
+        raise
+    return lock, handle
+
+
+def _shared(directory: Path) -> tuple[Path, int]:
+    """Hold a directory beside others who share it: hold it alone for a moment, and make a lock of one's own."""
+    lock, own = directory / LOCK_NAME, directory / SHARED.replace("*", secrets.token_hex(8))
+    handle = _acquired(lock, 10 * TRIES)  # others may come at the same time
+    try:
+        return own, _acquired(own)
+    finally:
+        _release(lock, handle)
+
+
+def _acquired(path: Path, tries: int = 1) -> int:
+    """Open and lock a file that says who holds it; BlockingIOError, which names it, if another process does."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_WAITING | NO_LINKS, 0o666)
         try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-            if _is_there(path, handle):
-                with suppress(OSError):  # on a full disk it says nothing
-                    os.ftruncate(handle, 0)
-                    os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
-                return handle
-        except BlockingIOError:
-            if (tries := tries - 1) <= 0:
-                os.close(handle)
-                raise
-            time.sleep(PAUSE)
+            if lock_descriptor(handle, blocking=False):
+                if _is_there(path, handle):
+                    with suppress(OSError):  # on a full disk it says nothing
+                        os.ftruncate(handle, 0)
+                        # The first byte says nothing: on Windows nobody else can read it while it is locked.
+                        os.write(handle, f" pid {os.getpid()} on {socket.gethostname()}".encode())
+                    return handle
+            elif (tries := tries - 1) <= 0:
+                raise BlockingIOError(errno.EAGAIN, "held by another process", str(path))
+            else:
+                time.sleep(PAUSE)
         except BaseException:
             os.close(handle)
             raise
@@ -179,15 +208,17 @@ def _acquired(path: Path, kind: int = fcntl.LOCK_EX, tries: int = 1) -> int:
 
 
 def _release(path: Path, handle: int) -> None:
-    """Let go; the file is removed, unless others share it, or took it."""
+    """Let go; the file is removed, unless another process took it."""
     with suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # While it is held: who opened this file meanwhile finds that it has no name any more, and makes another.
         if _is_there(path, handle):
             path.unlink()
     with suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_UN)  # a process that was forked meanwhile has it, too
+        unlock_descriptor(handle)  # a process that was forked meanwhile has it, too
     os.close(handle)
+    if WINDOWS:
+        with suppress(OSError):
+            path.unlink()  # Windows removes no open file: neither this one before, nor one that another has taken now
 
 
 def _is_there(path: Path, handle: int) -> bool:
@@ -225,8 +256,9 @@ class _Beats:
             time.sleep(BEAT)
             with self._at_them:  # a handle that was closed could be another file's
                 for handle in self._handles:
-                    with suppress(OSError):
-                        os.utime(handle)
+                    with suppress(OSError):  # writing the first byte again sets the time on any system
+                        os.lseek(handle, 0, os.SEEK_SET)
+                        os.write(handle, b" ")
 
 
 @lru_cache(maxsize=1)
@@ -239,19 +271,20 @@ def _seen(lock: Path) -> HeldError:
     """Who holds a lease, and for how long it has been silent by the clock of the disk, which all machines share."""
     with suppress(FileNotFoundError), lock.open("rb") as file, tempfile.TemporaryFile(dir=lock.parent) as now:
         silent = os.fstat(now.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
-        return HeldError(_says(file.read(LONGEST)), silent)
+        return HeldError(_says(file), silent)
     return HeldError("a process that has just ended", 0.0)
 
 
-def _says(content: bytes) -> str:
-    return printable(content.decode(errors="replace")) or "another process"
+def _says(file: IO[bytes]) -> str:
+    file.seek(1)
+    return printable(file.read(LONGEST).decode(errors="replace")) or "another process"
 
 
 def _out_refusal(directory: Path, error: Exception) -> InputError:
     if isinstance(error, BlockingIOError):
         holder = "another process"
-        with suppress(OSError), open_file(directory / LOCK_NAME) as file:
-            holder = _says(file.read(LONGEST))
+        with suppress(OSError), open_file(Path(error.filename)) as file:
+            holder = _says(file)
         return InputError(
             f"{directory}: another run is writing here, expected one run per directory ({holder})", "wait"
         )

@@ -94,8 +94,9 @@ def test_a_lease_needs_its_folder(tmp_path: Path) -> None:
 def test_who_shares_a_directory_keeps_out_who_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "PAUSE", 0.001)
     shared = [holding(f"lock.out_lock(Path({str(tmp_path)!r}), shared=True)") for _ in range(3)]
-    for process in shared:
-        says = rf"another run is writing here, expected one run per directory \(pid {shared[2].pid} on "
+    for number, process in enumerate(shared):
+        living = "|".join(str(each.pid) for each in shared[number:])
+        says = rf"another run is writing here, expected one run per directory \(pid ({living}) on "
         with pytest.raises(InputError, match=says), out_lock(tmp_path):
             pass
         process.communicate()
@@ -104,6 +105,17 @@ def test_who_shares_a_directory_keeps_out_who_does_not(tmp_path: Path, monkeypat
     with out_lock(tmp_path):
         refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "another run is writing here" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_process_shares_nothing_any_more(tmp_path: Path) -> None:
+    processes = [holding(f"lock.out_lock(Path({str(tmp_path)!r}), shared=True)") for _ in range(2)]
+    for process in processes:
+        process.kill()
+        process.communicate()
+    assert len(list(tmp_path.iterdir())) == 2
+    with out_lock(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [lock.LOCK_NAME]
     assert not list(tmp_path.iterdir())
 
 
