@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the wheel alone is: its size, and the commands that need no extra, run in an environment of its own.
+# What the wheel alone is: its size, and the commands that need no extra, run in an environment of its own; and whether
+# all extras can be installed together, beside the newest sinabs, whose bounds are narrow.
 #
 #   .ci/light.sh UV    in a folder that goes with it; UV makes environments
 set -euo pipefail
@@ -25,6 +26,12 @@ measure() {
 }
 measure uv "$folder/venv" "$most_uv"
 measure pip "$folder/pip" "$most_pip"
+
+for python in 3.11 3.13; do
+  resolved=$(echo "spikesam[all] @ file://$(ls "$folder"/spikesam-*.whl)"$'\n'sinabs |
+    "$uv" pip compile --quiet --no-header --no-annotate --python-version "$python" -)
+  grep --quiet '^sinabs==3\.1' <<<"$resolved" || { echo "error: with all extras on Python $python, sinabs is put back" >&2; exit 1; }
+done
 
 cd "$folder"
 export PATH="$folder/venv/bin:$PATH"
