@@ -140,6 +140,20 @@ def test_it_runs_in_a_project_with_files_of_the_same_names(
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["n_samples"] == 1
 
 
+def test_an_editable_install_copies_nothing(tmp_path: Path) -> None:
+    editable = "from hatchling.build import build_editable; print(build_editable('.'))"
+    checkout = tmp_path / "checkout"
+    shutil.copytree(ROOT / "spikesam", checkout / "spikesam", symlinks=True)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, checkout)
+    for name in ("pipeline", "backends", "recordings", "configs", "checkpoints"):
+        (checkout / name).mkdir()
+        (checkout / name / "file.py").touch()
+    built = checkout / run(sys.executable, "-c", editable, cwd=checkout).strip()
+    names = zipfile.ZipFile(built).namelist()
+    assert [name for name in names if ".dist-info/" not in name] == ["_spikesam.pth"]
+
+
 def test_commands_are_modules_of_a_checkout(tmp_path: Path) -> None:
     run(sys.executable, "-m", "pipeline.run", "--samples", "1", "--out", tmp_path / "run", cwd=ROOT)
     said = run(sys.executable, "-m", "recordings.validate", tmp_path / "run" / "raster.h5", cwd=ROOT)
