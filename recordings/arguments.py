@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.extras import missing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,6 +38,7 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
     Raises
     ------
     InputError : from the function, naming the argument, what it is, and what was expected
+    ImportError : from the function, where a package of an extra is missing, naming the extra
     """
     parameters = signature(function)
 
@@ -45,7 +47,12 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
         with suppress(TypeError):  # where arguments are missing or too many, the function says so itself
             bound = parameters.bind(*args, **kwargs)
             refuse_other_types(function.__name__, function.__annotations__, bound.arguments)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except ImportError as error:
+            if lacks := missing(error, function.__name__):
+                raise ImportError(f"{function.__name__}: {lacks}", name=error.name) from None
+            raise
 
     return checked
 

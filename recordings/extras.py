@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 EXTRAS = {  # package -> extra of this project
-    "captum": "torch",
     "pandas": "tables",
+    "captum": "torch",
     "torch": "torch",
     "lightning": "train",
     "snntorch": "train",
     "tensorboard": "train",
     "torchvision": "train",
 }
+ORDER = ("tables", "torch", "train")  # each brings those before it
+NEEDS = {  # public name, or command -> packages without which it is of no use
+    **dict.fromkeys(("Diff", "Edit", "Energy", "diff", "edit", "energy", "measure"), ("pandas",)),
+    **dict.fromkeys(("from_torch", "record", "to_torch"), ("torch",)),
+    **dict.fromkeys(("Comparison", "Conversion", "Monitor", "compare", "convert"), ("pandas", "torch")),
+    **dict.fromkeys(("MonitorCallback", "train"), ("lightning", "pandas", "torch")),
+}
 
 
-def missing(error: BaseException) -> str | None:
-    """What to do about an import that failed; None where it is no package of an extra."""
+def missing(error: BaseException, name: str = "") -> str | None:
+    """What to do about an import that failed; None where it is no package of an extra.
+
+    Parameters
+    ----------
+    name : what was asked for, a public name or a command; all that it needs is named at once
+    """
     package = (getattr(error, "name", None) or "").split(".")[0] if isinstance(error, ImportError) else ""
     if package not in EXTRAS:
         return None
-    return f"needs {package}, which is not installed; pip install 'spikesam[{EXTRAS[package]}]'"
+    extra = max((EXTRAS[each] for each in (package, *NEEDS.get(name, ()))), key=ORDER.index)
+    return f"needs {package}, which is not installed; pip install 'spikesam[{extra}]'"

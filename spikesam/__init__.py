@@ -217,12 +217,16 @@ def __getattr__(name: str) -> Any:
     except ImportError as error:
         from spikesam.recordings.extras import missing
 
-        if lacks := missing(error):
+        if lacks := missing(error, name):
             raise ImportError(f"spikesam.{name} {lacks}", name=error.name) from None
         raise
     return value
 
 
 def __dir__() -> list[str]:
-    """The public names."""
-    return [*__all__, "__version__"]
+    """The public names, without those that need what is not installed: `help` looks at all of them."""
+    from importlib.util import find_spec
+
+    from spikesam.recordings.extras import NEEDS
+
+    return [*(name for name in __all__ if all(map(find_spec, NEEDS.get(name, ())))), "__version__"]

@@ -6,13 +6,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-from captum.attr import LayerAttribution
-from torch import Tensor, nn
-
 from spikesam.pipeline.maps.explain import explain
-from spikesam.pipeline.record.record import record
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.extras import missing
+
+try:
+    import torch
+    from captum.attr import LayerAttribution
+    from torch import Tensor, nn
+
+    from spikesam.pipeline.record.record import record
+except ImportError as error:
+    raise ImportError(f"spikesam.captum {missing(error) or error}", name=error.name) from None
 
 
 class SAM(LayerAttribution):

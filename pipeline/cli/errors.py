@@ -64,7 +64,7 @@ def exit_codes(main: Main) -> Callable[..., None]:
             if isinstance(error, BrokenPipeError):
                 _silence_stdout()
                 sys.exit(BROKEN_PIPE)
-            print(message(error), file=sys.stderr)
+            print(message(error, main.__module__.rpartition(".")[2]), file=sys.stderr)
             known = isinstance(error, (InputError, OSError, MemoryError)) or missing(error)
             sys.exit(BAD_INPUT if known else INTERNAL_FAILURE)
 
@@ -78,12 +78,12 @@ def interruption(error: BaseException | None) -> KeyboardInterrupt | None:
     return interruption(error.__cause__ or error.__context__)
 
 
-def message(error: BaseException) -> str:
-    """The line shown for `error`."""
+def message(error: BaseException, command: str = "") -> str:
+    """The line shown for `error` of a command."""
     if isinstance(error, InputError):
         line = error.worded(lambda argument: TYPED.get(argument, f"--{argument.replace('_', '-')}"))
         return f"error: {' '.join(line.split())}"
-    if lacks := missing(error):
+    if lacks := missing(error, command):
         return f"error: {lacks}"
     if isinstance(error, OSError):
         return f"error: {finding(error)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import spikesam
+from spikesam.recordings.extras import EXTRAS
 
 HEAVY = ("torch", "lava", "numba", "h5py", "numpy", "matplotlib", "pandas", "rich")
 FIRST = """load train convert compact simulate explain record report open_raster open_maps write_raster sam measure
@@ -58,3 +59,46 @@ def test_the_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
     assert spikesam.__version__ == version("spikesam")
+
+
+LIGHT = f"""
+import inspect, sys
+sys.modules.update(dict.fromkeys({[*EXTRAS]}))  # None there makes an import fail
+import spikesam
+from spikesam.recordings.extras import EXTRAS
+
+public = dict(inspect.getmembers(spikesam))  # as help(spikesam) does
+for name in spikesam.__all__:
+    if name not in public:
+        try:
+            getattr(spikesam, name)
+        except ImportError as error:
+            print(name, str(error).rpartition("pip install ")[2])
+try:
+    spikesam.explain("cluttered-digits", method="occlusion", samples=1)
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_extras_every_name_is_there_or_says_what_to_install() -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    *lines, explained = done.stdout.splitlines()
+    said = dict(line.split(" ", 1) for line in lines)
+    tables = dict.fromkeys(("Diff", "Edit", "Energy", "diff", "edit", "energy", "measure"), "'spikesam[tables]'")
+    torch = ("Comparison", "Conversion", "Monitor", "compare", "convert", "from_torch", "record", "to_torch")
+    train = dict.fromkeys(("MonitorCallback", "train"), "'spikesam[train]'")
+    assert said == tables | dict.fromkeys(torch, "'spikesam[torch]'") | train
+    assert explained == "explain: needs torch, which is not installed; pip install 'spikesam[torch]'"
+
+
+@pytest.mark.parametrize(("command", "extra"), [("train", "train"), ("convert", "torch"), ("energy", "tables")])
+def test_without_extras_a_command_names_all_that_it_needs(command: str, extra: str, tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({[*EXTRAS]}))\n"
+        "from spikesam.pipeline.cli.main import main\n"
+        f"main([{command!r}, {'run'!r}] if {command!r} == 'energy' else [{command!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.endswith(f"which is not installed; pip install 'spikesam[{extra}]'\n")
