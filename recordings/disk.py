@@ -122,6 +122,16 @@ def unused(path: Path) -> Path:
     return next(candidate for candidate in chain([path], numbered) if not candidate.exists())
 
 
+def try_lock(handle: int) -> bool:
+    """Lock an open file; False if another process holds it. Where the system knows no locks, nobody holds any."""
+    try:
+        return lock_descriptor(handle, blocking=False)
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            return True
+        raise
+
+
 def sync(path: Path) -> None:
     """Make a file or the names in a folder last; where one cannot be read or synced, the system does so in its time."""
     try:
@@ -184,7 +194,7 @@ def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
 
 def _locked(handle: int) -> bool:
     try:
-        return lock_descriptor(handle, blocking=False)
+        return try_lock(handle)
     except OSError:  # a file system without locks, on which nothing counts as a leftover either
         return True
 

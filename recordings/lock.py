@@ -16,9 +16,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
 
-from filelock import lock_descriptor, unlock_descriptor
+from filelock import unlock_descriptor
 
-from spikesam.recordings.disk import NO_LINKS, NO_WAITING, WINDOWS, reason, remove_leftovers
+from spikesam.recordings.disk import NO_LINKS, NO_WAITING, WINDOWS, reason, remove_leftovers, try_lock
 from spikesam.recordings.errors import Advice, InputError
 from spikesam.recordings.files import open_file
 from spikesam.recordings.text import printable
@@ -190,7 +190,7 @@ def _acquired(path: Path, tries: int = 1) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_WAITING | NO_LINKS, 0o666)
         try:
-            if lock_descriptor(handle, blocking=False):
+            if try_lock(handle):
                 if _is_there(path, handle):
                     with suppress(OSError):  # on a full disk it says nothing
                         os.ftruncate(handle, 0)
