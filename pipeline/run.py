@@ -31,7 +31,7 @@ DESCRIPTION = """Run a spiking network on images or events, record every spike, 
 examples:
   spikesam run --backend torch
   spikesam run --backend lava --checkpoint tiny-imagenet-10 --data my_cat.jpg --out runs/cat
-  spikesam run --backend torch --config configs/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
+  spikesam run --backend torch --config tiny_imagenet_10 --data tiny-imagenet-200.zip
   spikesam run --backend event --checkpoint saccade-digits --data my_recording.aedat4
 
 --out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/, summary.json and report.html.

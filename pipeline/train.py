@@ -20,9 +20,9 @@ DESCRIPTION = """Train a spiking network with surrogate gradients (backpropagati
 With --network.neuron relu, train its artificial twin instead, for spikesam convert.
 
 examples:
-  spikesam train --config configs/cluttered_digits.toml --out runs/digits
-  spikesam train --config configs/tiny_imagenet_10.toml --data.source tiny-imagenet-200.zip --out runs/tiny
-  spikesam train --config configs/cluttered_digits_ann.toml --out runs/digits-ann
+  spikesam train --config cluttered_digits --out runs/digits
+  spikesam train --config tiny_imagenet_10 --data.source tiny-imagenet-200.zip --out runs/tiny
+  spikesam train --config cluttered_digits_ann --out runs/digits-ann
 
 Stopped? The same command with --resume continues after the last finished epoch, as if it had never stopped."""
 

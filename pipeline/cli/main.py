@@ -18,7 +18,10 @@ COMMANDS = {
     "merge": ("spikesam.pipeline.merge", "merge the parts of a run that several processes computed"),
     "train": ("spikesam.pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
     "convert": ("spikesam.pipeline.convert", "convert an ANN to a spiking network"),
-    "export": ("spikesam.pipeline.export", "a checkpoint in float32 and fixed point, or a raster as NWB, Zarr or NIR"),
+    "export": (
+        "spikesam.pipeline.export",
+        "a checkpoint in float32, in fixed point or as NIR, or a raster as NWB, Zarr or NIR",
+    ),
     "explain": ("spikesam.pipeline.explain", "map a raster file, or a network and images, by any method"),
     "gradcam": ("spikesam.pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
     "energy": (

@@ -13,7 +13,7 @@ from pydantic import Field
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock
 
-ConfigFile = Annotated[Path | None, Field(description="TOML file with the settings; see configs/")]
+ConfigFile = Annotated[Path | None, Field(description="TOML file with the settings, or the name of a bundled one")]
 Figures = Annotated[Path | None, Field(description="new folder for pictures of the first samples (PNG)")]
 MapsFile = Annotated[Path, Field(description="file for the maps (HDF5); recordings/FORMAT.md says what it holds")]
 Out = Annotated[Path, Field(description="folder for the results")]

@@ -200,8 +200,13 @@ class Config(Section):
 
 
 def load_config(path: Path | None = None) -> Config:
-    """Read a TOML file; None reads the embedded default."""
+    """Read a TOML file, or a bundled one by its name, such as "cluttered_digits"; None reads the embedded default."""
     path = path or DEFAULT_CONFIG
+    if not path.suffix and not path.exists():
+        bundled = {file.stem: file for file in sorted(CONFIGS.glob("*.toml"))}
+        if path.name not in bundled:
+            raise InputError(f"{path}: neither a file nor a bundled configuration ({', '.join(bundled)})")
+        path = bundled[path.name]
     return validated(Config, read_toml(path), path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from paper.common.settings import load_paper_config
@@ -65,3 +67,12 @@ def test_layers_on_a_command_line_are_numbers_and_names():
 
 def test_defaults_are_valid():
     assert Config() == Config.model_validate_json(Config().model_dump_json())
+
+
+def test_a_bundled_configuration_is_read_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config(Path("cluttered_digits")) == load_config(CONFIGS / "cluttered_digits.toml")
+    with pytest.raises(InputError, match=r"^clutered: neither a file nor a bundled configuration \(cluttered_digits, "):
+        load_config(Path("clutered"))
+    Path("cluttered_digits").write_text("[network]\ntimesteps = 3\n")  # a file of that name comes first
+    assert load_config(Path("cluttered_digits")).network.timesteps == 3
