@@ -34,7 +34,7 @@ BYTES_PER_SECOND = 100e6
 MEMORY = 1 << 30  # beyond the size of the file
 PATIENCE = 20.0  # seconds by the clock without an answer: somebody has stopped the child, or the machine stands still
 
-KILLED, OUT_OF_TIME = (-getattr(signal, name, 0) for name in ("SIGKILL", "SIGPROF"))  # which Windows has not
+KILLED, OUT_OF_TIME = (-getattr(signal, name, 1000) for name in ("SIGKILL", "SIGPROF"))  # Windows has neither
 
 _in_child = False
 

@@ -204,9 +204,9 @@ def load_config(path: Path | None = None) -> Config:
     path = path or DEFAULT_CONFIG
     if not path.suffix and not path.exists():
         bundled = {file.stem: file for file in sorted(CONFIGS.glob("*.toml"))}
-        if path.name not in bundled:
+        if str(path) not in bundled:
             raise InputError(f"{path}: neither a file nor a bundled configuration ({', '.join(bundled)})")
-        path = bundled[path.name]
+        path = bundled[str(path)]
     return validated(Config, read_toml(path), path)
 
 

@@ -72,7 +72,8 @@ def test_defaults_are_valid():
 def test_a_bundled_configuration_is_read_by_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_config(Path("cluttered_digits")) == load_config(CONFIGS / "cluttered_digits.toml")
-    with pytest.raises(InputError, match=r"^clutered: neither a file nor a bundled configuration \(cluttered_digits, "):
-        load_config(Path("clutered"))
+    for name in ("clutered", "elsewhere/cluttered_digits"):
+        with pytest.raises(InputError, match=rf"^{name}: neither a file nor a bundled configuration \(cluttered_"):
+            load_config(Path(name))
     Path("cluttered_digits").write_text("[network]\ntimesteps = 3\n")  # a file of that name comes first
     assert load_config(Path("cluttered_digits")).network.timesteps == 3
