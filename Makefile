@@ -75,5 +75,5 @@ audit: setup ## Report known vulnerabilities of the locked packages; nothing dep
 	@$(VENV_PYTHON) scripts/audit.py
 
 clean: ## Remove .venv, dist, caches and the results of the demo
-	rm -rf .venv dist docs/_build node_modules runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf .venv dist docs/_build node_modules runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .coverage .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find $(PACKAGES) tests scripts -name __pycache__ -type d -exec rm -rf {} +

@@ -63,9 +63,8 @@ class DiffCommand(BaseModel):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, compare, print; the exit code says whether a bit differs."""
     options = parse_command(DiffCommand, argv, prog=PROG, description=DESCRIPTION)
-    from spikesam.pipeline.comparison.diff import (
-        diff,  # reading networks takes a second to import, --help need not wait
-    )
+    # Reading networks takes a second to import, --help need not wait.
+    from spikesam.pipeline.comparison.diff import diff
 
     if options.out is not None:
         _refuse_existing(options.out, options.overwrite, options.first, options.second, options.network)

@@ -47,9 +47,8 @@ class ReportCommand(BaseModel):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
     options = parse_command(ReportCommand, argv, prog=PROG, description=DESCRIPTION)
-    from spikesam.pipeline.page.write import (
-        report,  # reading images and networks takes a second to import, --help need not wait
-    )
+    # Reading images and networks takes a second to import, --help need not wait.
+    from spikesam.pipeline.page.write import report
 
     runs = [options.run] + ([options.second] if options.second is not None else [])
     with Tracker().show("writing the page"):

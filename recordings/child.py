@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-SOURCE = os.path.abspath(
-    os.path.join(os.path.dirname(__file__), os.pardir, os.pardir)
-)  # where the package spikesam lies
+# Where the package spikesam lies.
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 _LAUNCH = """
 import sys

@@ -43,9 +43,8 @@ def test_memory_is_little_more_than_one_sample_takes(tmp_path: Path) -> None:
     record_silence(small, samples(1), timesteps=STEPS, shape=(1, 2, 2))
     record_silence(large, samples(1), timesteps=STEPS, shape=(128, 256, 512))
     assert large.stat().st_size < MEBIBYTE
-    peak_of(
-        "spikesam.pipeline.explain", small, "--out", tmp_path / "compiled.h5"
-    )  # where the kernels were not cached yet
+    # Where the kernels were not cached yet.
+    peak_of("spikesam.pipeline.explain", small, "--out", tmp_path / "compiled.h5")
     validated, explained, validated_maps = (
         {raster: peak_of(module, *arguments(raster)) for raster in (small, large)}
         for module, arguments in (

@@ -1,4 +1,4 @@
-"""The child process in which Lava runs: `python -m backends.lava.worker SOCKET_FD CONTROL_FD`.
+"""The child process in which Lava runs: `python -m spikesam.backends.lava.worker SOCKET_FD CONTROL_FD`.
 
 Lava forks one process per Process, and none of its own ways to stop is reliable once something failed. So this process
 has one way to end: it kills and reaps every child, and kills its own process group. It does so as soon as the other end

@@ -45,9 +45,8 @@ def explain_and_print(command: Any, source: str, own: Collection[str]) -> None:
             written = f"{readable(maps.size)}, {explainer.what}, layers {', '.join(maps)} ({maps.header.kept})"
             console.print(*explainer.notes, f"{out}  {written}", sep="\n")
             if command.figures is not None:
-                from spikesam.pipeline.drawing.figures import (
-                    save_figures,  # here, because importing matplotlib takes a second
-                )
+                # Here, because importing matplotlib takes a second.
+                from spikesam.pipeline.drawing.figures import save_figures
 
                 about = method_of(maps.header, maps.where), explainer.subjects(maps.predictions[:PICTURED])
                 console.print(*map(str, save_figures(maps, *about, command.figures, explainer.raster)), sep="\n")

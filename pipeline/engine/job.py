@@ -39,9 +39,7 @@ FORMAT, SCHEMA_VERSION = "spikesam-job", 1
 LARGEST = 1 << 28  # bytes of a specification, of a million samples and more
 RANGE = MAX_SHARD_SAMPLES  # samples
 
-BackendChoice = tuple[
-    str, str, LavaModels, float | None
-]  # arguments of :func:`spikesam.backends.available.make_backend`
+BackendChoice = tuple[str, str, LavaModels, float | None]  # arguments of `make_backend`
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,9 +105,8 @@ class ImageMethod(MapMethod):
     @contextmanager
     def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
         """Load the network, and read the images."""
-        from spikesam.pipeline.images.samples import (
-            choose_samples,  # here, because these take a while, and torch a second
-        )
+        # Here, because these take a while, and torch a second.
+        from spikesam.pipeline.images.samples import choose_samples
         from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
         from spikesam.pipeline.networks.defaults import usual_defaults
         from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
