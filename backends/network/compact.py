@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.graph import Network
+from spikesam.backends.network.inputs import WEIGHT_LIMIT
 from spikesam.backends.network.neurons import LIF
-from spikesam.backends.network.quantise import integer_weight
+from spikesam.backends.network.quantise import integer_weight, steps_of
 from spikesam.recordings.arguments import checked_arguments
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -23,10 +24,11 @@ WEIGHT, SCALE = ".weight", ".weight_scale"
 def compact(network: Network) -> Network:
     """Round weights to the int8 grid of fixed point, gains and biases to float32; the network stays a float32 one.
 
-        W' = float32(W_q · max|W|/127),  W_q = rint(127·W / max|W|)
+        W' = float32(W_q · max|W|/n),  W_q = rint(n·W / max|W|)
 
-    Fixed point has the same int8 weights before and after. A file of the result is about a quarter as large, since
-    storage then writes W_q.
+    n is 127, or less where all weights are multiples of max|W|/n already, which then stay as they are. Fixed point has
+    the same int8 weights before and after. A file of the result is about a quarter as large, since storage then writes
+    W_q.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def pack(tensors: Tensors) -> dict[str, NDArray[Any]] | None:
         if not name.endswith(WEIGHT):
             packed[name] = tensor.astype(np.float32) if tensor.dtype == np.float64 else tensor
         elif tensor.dtype == np.float32:
-            packed[name], scale = integer_weight(tensor)
+            packed[name], scale = _integers(tensor)
             packed[_scale(name)] = np.array([scale])
         else:
             return None
@@ -94,8 +96,12 @@ def _scale(weight: str) -> str:
 
 
 def _on_grid(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    integers, scale = integer_weight(weight)
+    integers, scale = _integers(weight)
     return (integers * scale).astype(np.float32)
+
+
+def _integers(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
+    return integer_weight(weight, steps_of(weight) or WEIGHT_LIMIT)
 
 
 def _to_float32(numbers: NDArray[np.float64]) -> NDArray[np.float64]:

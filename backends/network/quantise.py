@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.graph import DEFAULT_RANGE, Network
-from spikesam.backends.network.inputs import Input
+from spikesam.backends.network.inputs import WEIGHT_LIMIT, Input
 from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.neurons import (
     BIAS_LIMIT,
@@ -23,6 +24,7 @@ from spikesam.backends.network.neurons import (
 )
 
 THETAS = tuple(THETA >> lower for lower in range(5))  # thresholds to choose from, the usual one first
+ROUNDING = 2.0**-22  # of numbers that were computed from a few float32 ones
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is refused below
@@ -41,6 +43,10 @@ def quantise(network: Network) -> Network:
 
     Θ is 4096, or where a gain would be beyond 32767 the largest of 2048 … 256 with which it is not: there weights are
     many times the threshold, and membranes become coarser.
+
+    Exact grids: where currents, biases and θ of a layer are multiples of one number u, of weights up to 127 u (as in
+    binary and ternary networks), nothing is rounded, since a sum that meets the threshold must meet it in integers,
+    too: W_q = W/u, Θ = (θ/u)·2^s with the largest s for which it is at most 4096, and gain = 2^s.
 
     With a current as input, the gain of what reads it has another factor, the real value of one unit of the input:
     1/127, or more where `input_range` is; see input_currents.py.
@@ -74,8 +80,9 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
     assert isinstance(layer.neuron, LIF)
     neuron = layer.neuron
     inputs = (layer.first, *layer.more)
-    weights, scales = zip(*map(_integer_weight, inputs), strict=True)
-    for theta in THETAS:
+    largest, thetas = _exact_grid(inputs, units, neuron) or ([WEIGHT_LIMIT] * len(inputs), THETAS)
+    weights, scales = zip(*map(_integer_weight, inputs, largest), strict=True)
+    for theta in thetas:
         per_membrane = theta / neuron.threshold
         gains = [
             each.gain * scale * of / each.summed * per_membrane
@@ -114,9 +121,56 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
     return replace(layer, weight=weights[0], neuron=fixed, more=others)
 
 
-def _integer_weight(each: Input) -> tuple[NDArray[np.int8] | None, float]:
+def _exact_grid(inputs: Sequence[Input], units: Sequence[float], neuron: LIF) -> tuple[list[int], list[int]] | None:
+    """For each input the integer that its largest weight becomes, and thresholds to choose from; None if none is exact.
+
+    Parameters
+    ----------
+    units : the real values of a 1 in each of the inputs
+    """
+    largest = [1 if each.weight is None else steps_of(each.weight) for each in inputs]
+    if not all(largest):
+        return None
+    currents = [  # of a weight of 1, in thresholds
+        each.gain * _integer_weight(each, most)[1] * of / each.summed / neuron.threshold
+        for each, most, of in zip(inputs, largest, units, strict=True)
+    ]
+    least = min((np.abs(each[each != 0]).min() for each in currents if each.any()), default=np.inf)
+    candidates = np.rint(np.arange(1, WEIGHT_LIMIT + 1) / least)
+    for theta in np.unique(candidates[(candidates > 0) & (candidates <= THETA)]).astype(int).tolist():
+        factors = [theta * each for each in currents]
+        biases = theta * neuron.bias / neuron.threshold
+        fits = max(most * np.abs(each).max() for most, each in zip(largest, factors, strict=True)) < WEIGHT_LIMIT + 1
+        if fits and all(map(_whole, (*factors, biases))):
+            common = list(map(_divisor, factors))  # goes into the weights
+            if neuron.reset == "zero" and theta % np.gcd.reduce([*common, _divisor(biases)]):
+                return None  # sums of currents alone, none of which can meet the threshold
+            thetas = [theta << power for power in range(LARGEST_SHIFT) if theta << power <= THETA]
+            return [most * max(1, each) for most, each in zip(largest, common, strict=True)], thetas[::-1]
+    return None
+
+
+def steps_of(weight: NDArray[np.float32]) -> int:
+    """The smallest n ≤ 127 for which all weights are multiples of max|W|/n; 0 if there is none."""
+    unit = float(np.abs(weight).max()) or 1.0
+    few = weight.ravel()[:4096].astype(np.float64) / unit  # most weights that are on no grid show it here
+    fits = (most for most in range(1, WEIGHT_LIMIT + 1) if _whole(most * few))
+    return next((most for most in fits if _whole(most * (weight.astype(np.float64) / unit))), 0)
+
+
+def _divisor(numbers: NDArray[np.float64]) -> int:
+    """The greatest common divisor of whole numbers."""
+    return int(np.gcd.reduce(np.rint(numbers).astype(np.int64), axis=None))
+
+
+def _whole(numbers: NDArray[np.float64]) -> bool:
+    """Whether all are integers, up to rounding."""
+    return bool((np.abs(numbers - np.rint(numbers)) <= ROUNDING * np.abs(numbers)).all())
+
+
+def _integer_weight(each: Input, most: int) -> tuple[NDArray[np.int8] | None, float]:
     """:func:`integer_weight` of an input, which may have none."""
-    return (None, 1.0) if each.weight is None else integer_weight(each.weight)
+    return (None, 1.0) if each.weight is None else integer_weight(each.weight, most)
 
 
 def _quantise_readout(readout: Readout) -> Readout:
@@ -136,12 +190,12 @@ def _lowest(membrane: Any) -> NDArray[np.int64]:
     return _rounded(np.maximum(membrane, -MEMBRANE_LIMIT))
 
 
-def integer_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
-    """Weights as int8, -127 … 127, and the real value of one unit; an all-zero layer stays zero."""
+def integer_weight(weight: NDArray[np.float32], most: int = WEIGHT_LIMIT) -> tuple[NDArray[np.int8], float]:
+    """Weights as int8, -most … most, and the real value of one unit; an all-zero layer stays zero."""
     largest = float(np.abs(weight).max())
     if largest == 0:
         return np.zeros(weight.shape, np.int8), 0.0
-    return np.rint(127 * weight.astype(np.float64) / largest).astype(np.int8), largest / 127
+    return np.rint(most * weight.astype(np.float64) / largest).astype(np.int8), largest / most
 
 
 def _largest_shift(gain: NDArray[np.float64]) -> int | None:

@@ -23,7 +23,7 @@ def test_a_pooled_convolution_by_hand():
     # Pool sums 14 and 6, or averages 3.5 and 1.5; padded with zeros, the kernel (2, -1) sees (0, 14), (14, 6), (6, 0)
     # in the middle of three rows. In fixed point the weights are 127 and rint(-63.5) = -64.
     image = np.int8([[[[1, 2, 3, 4], [5, 6, 7, -8]]]])
-    layer = Layer("conv1", np.float32([[[[2, -1]]]]), LIF(1.0), pool=2, padding=1)
+    layer = Layer("conv1", np.float32([[[[2, -1]]]]), LIF(1.0, bias=1e-4), pool=2, padding=1)  # on no grid
     real = network(layer, (1, 2, 4))
     current = input_currents(real, image)
     assert (current.dtype, current.shape) == (np.float32, (1, 1, 9))
@@ -49,7 +49,7 @@ def test_the_equations_for_every_image_of_a_batch(kernel):
 
 def test_other_numbers_at_every_step_by_hand():
     # 127 stands for 5, of which the weights see the half: a[t] = 2 · x[t-1] · 2.5/127.
-    layer = Layer("fc1", np.float32([[2]]), LIF(1.0))
+    layer = Layer("fc1", np.float32([[2]]), LIF(1.0, bias=1e-4))  # on no grid
     given = Network((1, 1, 1), 4, (layer,), Readout(np.ones((1, 1))), "changing-current", input_range=5.0)
     steps = np.int8([127, -127, 1, 88])[:, None, None, None, None]
     currents = input_currents(given, steps)

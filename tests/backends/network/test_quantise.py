@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from spikesam.backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout
+import spikesam
+from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, NetworkError, Readout, Source
 from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.networks.checkpoint_files import bundled_names
 from tests.reference import reference_network
+
+OFF_GRID = 1e-4  # a bias that rounds to 0, but is no multiple of weights
 
 
 def small(weight: list[list[float]], neuron: LIF) -> Network:
@@ -31,7 +38,7 @@ def test_reference_numbers(shared):
 def test_by_hand():
     # max|W| = 2, so one unit is 2/127; -1 → rint(-63.5) = -64 and 0.5 → rint(31.75) = 32.
     # gain = 0.5 · 2/127 · 4096/2 = 16.1260; 2^10 times that is 16513, 2^11 times it is 33026 > 32767.
-    fixed = quantise(small([[2.0, -1.0], [0.5, 0.0]], LIF(leak=0.9, threshold=2.0, gain=0.5, bias=-0.25)))
+    fixed = quantise(small([[2.0, -1.0], [0.5, 0.0]], LIF(leak=0.9, threshold=2.0, gain=0.5, bias=-0.2501)))
     layer = fixed.layers[0]
     assert layer.weight.tolist() == [[127, -64], [32, 0]]
     assert layer.neuron.shift == 10
@@ -42,7 +49,7 @@ def test_by_hand():
 
 
 def test_other_neurons_by_hand():
-    neuron = LIF([0.9, 0.5], [2.0, 1.0], 1.0, 0.0, "subtract", [1.0, 0.3], True, [0.25, 0.0], [-1.0, -0.3])
+    neuron = LIF([0.9, 0.5], [2.0, 1.0], 1.0, OFF_GRID, "subtract", [1.0, 0.3], True, [0.25, 0.0], [-1.0, -0.3])
     fixed = quantise(small([[2.0, -1.0], [0.5, 0.0]], neuron)).layers[0].neuron
     assert fixed.decay.tolist() == [410, 2048]
     assert fixed.reset_by.tolist() == [2048, 1229]  # 1.0 · 4096/2 and rint(0.3 · 4096)
@@ -54,8 +61,57 @@ def test_other_neurons_by_hand():
     assert (fixed.shift, fixed.gain.tolist()) == (8, [[8257, 16513]])
 
 
+def test_an_exact_grid_by_hand():
+    # u = 1/4: weights 2, -1, 4 of them, a threshold of 6 and a bias of 3, so Θ = 6·2⁹ = 3072 and gain = 2⁹ = 2¹⁴ >> 5.
+    layer = quantise(small([[0.5, -0.25, 1.0]], LIF(1.0, 1.5, bias=0.75))).layers[0]
+    assert layer.weight.tolist() == [[2, -1, 4]]
+    assert (layer.neuron.threshold, layer.neuron.bias.tolist()) == (3072, [[1536]])
+    assert (layer.neuron.gain.tolist(), layer.neuron.shift) == ([[1 << 14]], 5)
+
+
+def test_a_grid_finer_than_the_weights():
+    # Without a reset to zero, membranes are sums of weights and thresholds: multiples of 1/4, not of 1.
+    layer = quantise(small([[1.0, -1.0]], LIF(1.0, 0.75))).layers[0]
+    assert (layer.weight.tolist(), layer.neuron.threshold) == ([[4, -4]], 3072)
+    # With it no sum can meet 3/4, and nothing must be exact.
+    layer = quantise(small([[1.0, -1.0]], LIF(1.0, 0.75, reset="zero"))).layers[0]
+    assert (layer.weight.tolist(), layer.neuron.threshold) == ([[127, -127]], 4096)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    weights=arrays(np.int64, (3, 4), elements=st.integers(-5, 5)),
+    recurrent=st.integers(-2, 2),
+    theta=st.integers(1, 9),
+    bias=st.integers(-1, 2),
+    reset=st.sampled_from(["subtract", "zero"]),
+    at_threshold=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_on_a_grid_fixed_point_fires_the_bits_of_float32(weights, recurrent, theta, bias, reset, at_threshold, seed):
+    unit = 1 / 8  # so that no sum is rounded in float32, either
+    neuron = LIF(1.0, theta * unit, bias=bias * unit, reset=reset, fires_at_threshold=at_threshold)
+    itself = Input(None, Source("fc1"), gain=recurrent * unit)
+    layer = Layer("fc1", np.float32(weights * unit), neuron, source="input", more=(itself,))
+    spikes = np.random.default_rng(seed).random((12, 2, 4, 1, 1)) < 0.5
+    network = Network((4, 1, 1), 12, (layer,), Readout(np.ones((2, 3))), "spikes")
+    real, fixed = (
+        spikesam.simulate(network, spikes, backend="torch", precision=which) for which in ("float32", "fixed")
+    )
+    assert real.raster_digest == fixed.raster_digest
+
+
+@pytest.mark.parametrize("name", bundled_names("snn"))
+def test_bundled_networks_are_on_no_grid(name):
+    real = spikesam.load(name).network
+    for before, after in zip(real.layers, quantise(real).layers, strict=True):
+        largest = np.abs(before.weight).max()
+        assert np.array_equal(after.weight, np.rint(127 * before.weight.astype(np.float64) / largest))
+        assert after.neuron.threshold == 4096
+
+
 def test_maximum_pooling_sums_nothing():
-    layer = Layer("fc1", np.float32([[1.0]]), LIF(1.0), pool=2, pooling="max")
+    layer = Layer("fc1", np.float32([[1.0]]), LIF(1.0, bias=OFF_GRID), pool=2, pooling="max")
     fixed = quantise(Network((1, 2, 2), 3, (layer,), Readout(np.ones((2, 1)))))
     assert (fixed.layers[0].neuron.shift, fixed.layers[0].neuron.gain.item()) == (9, 16513)  # 1/127 · 4096 · 2⁹
     assert fixed.layers[0].largest_current == 127
@@ -73,8 +129,8 @@ def test_a_leaky_readout_by_hand():
 def test_constant_current_by_hand():
     # As above, but a 1 in the input of the first layer is worth 1/127, so 2^17 · 0.126976 = 16643 and 2^18 is too much.
     # The second layer is not concerned: gain = 1/127 · 4096 = 32.2520, and 2^9 times that is 16513.
-    first = Layer("fc1", np.float32([[2.0, -1.0], [0.5, 0.0]]), LIF(leak=0.9, threshold=2.0, gain=0.5))
-    second = Layer("fc2", np.float32([[1.0, -1.0]]), LIF(leak=1.0))
+    first = Layer("fc1", np.float32([[2.0, -1.0], [0.5, 0.0]]), LIF(leak=0.9, threshold=2.0, gain=0.5, bias=OFF_GRID))
+    second = Layer("fc2", np.float32([[1.0, -1.0]]), LIF(leak=1.0, bias=OFF_GRID))
     fixed = quantise(Network((2, 1, 1), 3, (first, second), Readout(np.ones((2, 1))), "constant-current"))
     assert fixed.encoder == "constant-current"
     assert [(layer.neuron.shift, layer.neuron.gain[0, 0]) for layer in fixed.layers] == [(17, 16643), (9, 16513)]
@@ -84,7 +140,7 @@ def test_constant_current_by_hand():
 def test_constant_currents_that_could_overflow_are_refused(pool, inputs):
     # 127 · 127 · 520 = 8,387,080 is the last multiple below 2²³ = 8,388,608; pooling 2 counts four times.
     def network(channels: int, encoder: str) -> Network:
-        layer = Layer("fc1", np.ones((1, channels), np.float32), LIF(leak=1.0), pool=pool)
+        layer = Layer("fc1", np.ones((1, channels), np.float32), LIF(leak=1.0, bias=OFF_GRID), pool=pool)
         return Network((channels, pool, pool), 1, (layer,), Readout(np.ones((2, 1))), encoder)
 
     assert quantise(network(inputs - 1, "constant-current")).precision == "fixed"
@@ -119,6 +175,8 @@ def test_a_gain_too_large_is_refused():
 
 def test_sums_that_could_overflow_are_refused():
     weight = np.ones((1, 70_000), np.float32)
-    network = Network((70_000, 1, 1), 1, (Layer("fc1", weight, LIF(leak=1.0)),), Readout(np.ones((2, 1))))
+    network = Network(
+        (70_000, 1, 1), 1, (Layer("fc1", weight, LIF(leak=1.0, bias=OFF_GRID)),), Readout(np.ones((2, 1)))
+    )
     with pytest.raises(NetworkError, match=r"layer 'fc1': .* sum to 8,890,000 in magnitude, which could pass 2²³"):
         quantise(network)
