@@ -77,17 +77,33 @@ def currents_of(network: Network, key: tuple[int, int], batch: InputBatch) -> ND
     if images.min(initial=0) < -PIXEL_LIMIT:
         raise BackendError(f"{network.encoder} input: got a pixel of -128, expected -{PIXEL_LIMIT} … {PIXEL_LIMIT}")
     (place, number), fixed = key, network.precision == "fixed"
-    given, (channels, rows, columns) = network.inputs[place][number], network.shapes[place + 1]
-    assert given.weight is not None
+    given = network.inputs[place][number]
     unit = 1 if fixed else PIXEL_LIMIT * given.summed / (network.input_range / DEFAULT_RANGE)
-    matrix = given.weight.reshape(len(given.weight), -1).astype(np.float64)
     maps = images[:, None] if constant else images.swapaxes(0, 1)
-    y, x = pair(given.current_pool)
-    currents: NDArray[Any] = np.empty((*maps.shape[:2], channels, rows, columns), np.int32 if fixed else np.float32)
+    currents = np.empty((*maps.shape[:2], *network.shapes[place + 1]), np.int32 if fixed else np.float32)
     for at in np.ndindex(maps.shape[:2]):
-        unpooled = (matrix @ _patches(given, maps[at])).reshape(channels, rows, y, columns, x)
-        currents[at] = unpooled.max(axis=(2, 4)) / unit
+        currents[at] = sums_of(given, maps[at]) / unit
     return currents
+
+
+def sums_of(given: Input, values: NDArray[Any]) -> NDArray[np.float64]:
+    """What numbers or spikes cause through an input: W ⊛ pool(x), where average pooling sums.
+
+    Parameters
+    ----------
+    values : (C, H, W) of its sources
+
+    Returns
+    -------
+    (C', H', W')
+    """
+    if given.weight is None:
+        return values.astype(np.float64)
+    channels, rows, columns = given.output_shape(values.shape)
+    y, x = pair(given.current_pool)
+    matrix = given.weight.reshape(len(given.weight), -1).astype(np.float64)
+    sums: NDArray[np.float64] = (matrix @ _patches(given, values)).reshape(channels, rows, y, columns, x)
+    return sums.max(axis=(2, 4))
 
 
 def by_input(network: Network, currents: Any) -> Iterator[tuple[tuple[int, int], Any]]:
@@ -105,14 +121,15 @@ def drive(backend: str, network: Network, batch: InputBatch) -> NDArray[Any]:
     return packed_spikes(backend, network, batch).bits if network.spiking_input else input_currents(network, batch)
 
 
-def _patches(given: Input, image: NDArray[np.int8]) -> NDArray[np.float64]:
-    """The inputs of each neuron of a channel in the sum-pooled image, in columns: (inputs, neurons)."""
+def _patches(given: Input, image: NDArray[Any]) -> NDArray[np.float64]:
+    """The inputs of each neuron of a channel in the pooled image, in columns: (inputs, neurons)."""
     assert given.weight is not None
     channels, height, width = image.shape
     y, x = pair(given.pool)
-    pooled = image.reshape(channels, height // y, y, width // x, x).sum(axis=(2, 4), dtype=np.float64)
+    windows = image.reshape(channels, height // y, y, width // x, x).astype(np.float64)
+    pooled = windows.max(axis=(2, 4)) if given.pooling == "max" else windows.sum(axis=(2, 4))
     window = given.weight.shape[2:] if given.kind == "conv" else pooled.shape[1:]
     (top, left), (down, right) = pair(given.padding), pair(given.stride)
     padded = np.pad(pooled, ((0, 0), (top, top), (left, left)))
-    windows = sliding_window_view(padded, (channels, *window))[0, ::down, ::right]
-    return windows.reshape(-1, channels * window[0] * window[1]).T
+    patches = sliding_window_view(padded, (channels, *window))[0, ::down, ::right]
+    return patches.reshape(-1, channels * window[0] * window[1]).T

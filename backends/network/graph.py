@@ -70,6 +70,8 @@ class Network:
         "constant-current"; "spikes" that the caller brings, events for instance; real numbers that the caller brings,
         a "changing-current"; or the "image" itself, for ANNs
     input_range : of a current: which number of the image, or of the caller's, is 127 in int8; larger ones are clipped
+    window : of a network that was imported from a model without delay between layers: the steps of the model, which
+        each layer answers one behind the other, until `to_readout` steps before the end; None where all T are its own
 
     Raises
     ------
@@ -96,6 +98,7 @@ class Network:
     readout: Readout
     encoder: Encoder = "poisson"
     input_range: float = DEFAULT_RANGE
+    window: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", whole(self.timesteps, "timesteps", "network", 1))
@@ -113,6 +116,8 @@ class Network:
                 f"network: input_range is {self.input_range} of the encoder {self.encoder!r}, expected "
                 f"{DEFAULT_RANGE}, and more than 0 of a current"
             )
+        if self.window is not None and whole(self.window, "window", "network", 1) > self.timesteps:
+            raise NetworkError(f"network: window is {self.window}, expected at most {self.timesteps} timesteps")
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
@@ -164,7 +169,7 @@ class Network:
         """One line: the layers with their shapes, the outputs, and what numbers it holds."""
         names = ("input", *(layer.name for layer in self.layers))
         layers = ", ".join(f"{name} {by_sides(shape)}" for name, shape in zip(names, self.shapes, strict=True))
-        steps = f"{self.timesteps} steps, " if self.kind == "snn" else "ANN, "
+        steps = f"{self.window or self.timesteps} steps, " if self.kind == "snn" else "ANN, "
         return f"<Network: {layers}, {self.classes} outputs; {steps}{self.precision}>"
 
     @property
@@ -310,6 +315,8 @@ class Network:
         }
         if self.input_range != DEFAULT_RANGE:  # so that networks of the usual range are described as ever
             graph["input_range"] = self.input_range
+        if self.window is not None:
+            graph["window"] = self.window
         return graph, reduce(
             or_, tensors, {f"readout.{name}": getattr(self.readout, name) for name in ("weight", "bias")}
         )
@@ -322,7 +329,8 @@ class Network:
             about = graph["readout"]
             readout = Readout(tensors["readout.weight"], about["scale"], about["leak"], tensors["readout.bias"])
             encoder, input_range = graph["encoder"], graph.get("input_range", DEFAULT_RANGE)
-            return cls(graph["input_shape"], graph["timesteps"], layers, readout, encoder, input_range)
+            about = encoder, input_range, graph.get("window")
+            return cls(graph["input_shape"], graph["timesteps"], layers, readout, *about)
         except NetworkError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:

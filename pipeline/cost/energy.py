@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 PICTURED = 8  # samples with a map of their own
-SUMMED = ("operations", "macs", "bytes", "joules")
+SUMMED = ("spikes", "operations", "macs", "bytes", "joules")
+BY_SAMPLE = ("spikes", "operations", "joules")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Energy:
         - bytes: read and written
         - joules, ann_joules: of all that, and of an ANN's products
 
-    steps : step, layer, spikes, operations, joules; an operation counts when its spike fires
+    steps : step (of the model), layer, spikes, operations, joules; an operation counts when its spike fires
     classes : class, samples, spikes, operations, joules; class -1 where the label is unknown
     map : (H, W) J on the grid of the input, mean of all samples; None where it has no extent, or is not known
     maps : (P, H, W) J of the first samples
@@ -166,10 +167,11 @@ def _tables(
     pictured: int = 0,
 ) -> Energy:
     """Gather samples, of which one is held at a time, into tables; without a ledger there are none."""
-    names = [*raster, *([name for name in ledger.updates if name not in raster] if ledger else [])]
-    unknown = np.nan if ledger is None else 0.0
-    by_step = {column: {name: np.full(raster.timesteps, unknown) for name in names} for column in SUMMED}
-    by_sample = {column: np.full(raster.n_samples, np.nan) for column in ("operations", "joules")}
+    header = raster.header
+    names = [*raster] if ledger is None else [*ledger.network.raster_names, ledger.readout]
+    unknown, length = np.nan if ledger is None else 0.0, header.window or header.timesteps
+    by_step = {column: {name: np.full(length, unknown) for name in names} for column in SUMMED}
+    by_sample = {column: np.full(raster.n_samples, np.nan) for column in BY_SAMPLE}
     heat, heats = None, []
     for number, spent in enumerate(samples):
         for column, table in by_step.items():
@@ -181,16 +183,19 @@ def _tables(
             heat = spent.map if heat is None else heat + spent.map
             heats += [spent.map] * (number < pictured)
     by_step = {column: {name: each / raster.n_samples for name, each in by_step[column].items()} for column in SUMMED}
-    spikes = {layer.name: raster.counts(layer) for layer in raster.layers}
-    layers = [_row(name, raster, ledger, spikes, by_step) for name in names]
+    if ledger is None:
+        counts = {layer.name: raster.counts(layer)[:, header.window_of(layer)] for layer in raster.layers}
+        by_step["spikes"] = {name: each.mean(axis=0) for name, each in counts.items()}
+        by_sample["spikes"] = np.sum([each.sum(axis=1, dtype=np.float64) for each in counts.values()], axis=0)
+    else:
+        by_step["spikes"][ledger.readout][:] = np.nan
+    layers = [_row(name, raster, ledger, by_step) for name in names]
     steps = [
-        {"step": step, "layer": name, "spikes": spikes[name][:, step].mean() if name in spikes else np.nan}
-        | {column: by_step[column][name][step] for column in ("operations", "joules")}
-        for step in range(raster.timesteps)
+        {"step": step, "layer": name} | {column: by_step[column][name][step] for column in BY_SAMPLE}
+        for step in range(length)
         for name in names
     ]
-    fired = sum(counts.sum(axis=1, dtype=np.int64) for counts in spikes.values())
-    totals = pd.DataFrame({"class": raster.labels, "spikes": fired, **by_sample})
+    totals = pd.DataFrame({"class": raster.labels, **by_sample})
     grouped = totals.groupby("class")
     classes = grouped.size().rename("samples").to_frame().join(grouped.mean()).reset_index()
     maps = np.stack(heats) if heats else None
@@ -198,19 +203,17 @@ def _tables(
     return Energy(pd.DataFrame(layers), pd.DataFrame(steps), classes, mean, maps, prices, note)
 
 
-def _row(
-    name: str, raster: RasterReader, ledger: Ledger | None, spikes: dict[str, Any], by_step: dict[str, Any]
-) -> dict[str, Any]:
+def _row(name: str, raster: RasterReader, ledger: Ledger | None, by_step: dict[str, Any]) -> dict[str, Any]:
     """The row of a layer in :attr:`Energy.layers`."""
-    recorded = raster.layer(name) if name in spikes else None
+    recorded = raster.layer(name) if name in raster else None
     neurons = recorded.neurons if recorded else ledger.updates[name] if ledger else 0
-    fired = float(spikes[name].sum(axis=1, dtype=np.int64).mean()) if recorded else np.nan
+    fired, steps = float(by_step["spikes"][name].sum()), len(by_step["spikes"][name])
     row = {
         "layer": name,
         "neurons": neurons,
         "spikes": fired,
-        "sparsity": 1 - fired / (neurons * raster.timesteps),
-        "updates": 0 if recorded and recorded.kind == "input" else neurons * raster.timesteps,
+        "sparsity": 1 - fired / (neurons * steps),
+        "updates": 0 if recorded and recorded.kind == "input" else neurons * steps,
         "operations": by_step["operations"][name].sum(),
         "dense": np.nan,
         "macs": by_step["macs"][name].sum(),
@@ -223,5 +226,5 @@ def _row(
         return row
     if name not in ledger.updates:  # the input, which has no synapses
         return row | dict.fromkeys(("dense", "ann_macs", "ann_joules"), 0)
-    dense = ledger.dense[name] * raster.timesteps
+    dense = ledger.dense[name] * steps
     return row | {"dense": dense, "ann_macs": ledger.ann_macs[name], "ann_joules": ledger.ann_joules(name)}

@@ -10,6 +10,9 @@ step of a changing one. A synaptic operation reads a weight of b_w bytes (4 of f
 identity), and reads and writes a sum of 4 bytes; so does a product. An update reads and writes n state variables of 4
 bytes: the membrane, and the current where it outlasts a step.
 
+Steps are those of the model: a network that was imported from one without delay between layers takes more steps, in
+which its layers stand one behind the other, and are silent otherwise.
+
 In space, an operation or a product lies where the spike or number came from, and an update where its neuron is. What
 dense layers and the readout spend has no place.
 """
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import Input, Network, Readout, Shape
 from spikesam.pipeline.cost.grid import Floats, spread
 from spikesam.pipeline.cost.prices import Prices
+from spikesam.pipeline.cost.recorded import repeated_spikes
 from spikesam.pipeline.measures.operations import Counts, connections, fan_out, products, readout_name
 from spikesam.recordings.raster.reader import RasterReader
 
@@ -38,11 +42,12 @@ class Spent:
 
     Parameters
     ----------
-    operations, macs, bytes : (T,) int64
+    spikes, operations, macs, bytes : (T,) int64
     joules : (T,) float64
     map : (H, W) float64 J on the grid of the input, over all steps; None where the input has no extent
     """
 
+    spikes: dict[str, Counts]
     operations: dict[str, Counts]
     macs: dict[str, Counts]
     bytes: dict[str, Counts]
@@ -55,17 +60,18 @@ class Ledger:
 
     Parameters
     ----------
-    raster : open, with all layers of the network
+    raster : open, with all layers of the network, but for some that only repeat spikes
     network : what fired the spikes, see :func:`spikesam.pipeline.cost.recorded.network_of`
     prices : what operations cost
 
     Attributes
     ----------
     readout : str — what it is called
+    steps : int — T of the model
     updates : dict — layer, or readout -> updates per step
     dense : dict — layer, or readout -> operations of a step at which all neurons fire, weights of 0 included
     ann_macs : dict — layer, or readout -> products of one pass of an ANN of these layers
-    note : str — what has no price; empty if all has
+    note : str — what to know of the numbers: what has no price, what is counted of an imported network; or empty
     """
 
     def __init__(self, raster: RasterReader, network: Network, prices: Prices) -> None:
@@ -77,27 +83,28 @@ class Ledger:
         self.ann_macs = products(network)
         self._states = {layer.name: 1 + bool(np.any(layer.spiking_neuron.synaptic_leak)) for layer in network.layers}
         self._states[self.readout] = 1
+        self.steps = raster.header.window or raster.timesteps
         ways = connections(network)
-        self._ways = [way for way in ways if way.source in raster]
+        self._ways = [way for way in ways if way.source in network.raster_names]
         self.dense = dict.fromkeys(self.updates, 0)
         for way in self._ways:
             self.dense[way.target] += way.dense
-        self._graded = [way for way in ways if way.source not in raster]
-        unpriced = self._graded and prices.mac is None
-        self.note = (
-            "the input's current is multiplied, which has no price and is not among the joules" if unpriced else ""
-        )
+        self._graded = [way for way in ways if way.source not in network.raster_names]
+        notes = ["the input's current is multiplied, which has no price and is not among the joules"]
+        notes = notes if self._graded and prices.mac is None else []
+        if network.window is not None:
+            notes.append("linear operations of the model in a row count as the one synapse that they became")
+        self.note = "; ".join(notes)
 
     def sample(self, number: int) -> Spent:
         """Count one sample."""
-        steps, prices = self.raster.timesteps, self.prices
+        steps, prices, fired = self.steps, self.prices, self._fired(number)
         names = list(self.updates)
         operations, macs, moved = ({name: np.zeros(steps, np.int64) for name in names} for _ in range(3))
         size = self.network.input_shape[1:]
         heat = None if size == (1, 1) else np.zeros(size)
         joules = {name: np.full(steps, self._update_cost(name) * self.updates[name]) for name in names}
-        for source in self.raster:
-            spikes = self.raster[source][number]
+        for source, spikes in fired.items():
             for way in (way for way in self._ways if way.source == source):
                 by_step, by_place = way.operations(spikes)
                 operations[way.target] += by_step
@@ -121,7 +128,19 @@ class Ledger:
             joules[way.target][at] += cost * by_place.sum()
             _add(heat, cost * by_place * (1 if at.stop else steps), way.shape)
         in_joules = {name: PICO * spent for name, spent in joules.items()}
-        return Spent(operations, macs, moved, in_joules, None if heat is None else PICO * heat)
+        counts = {name: spikes.sum(axis=(1, 2, 3)) for name, spikes in fired.items()}
+        return Spent(counts, operations, macs, moved, in_joules, None if heat is None else PICO * heat)
+
+    def _fired(self, number: int) -> dict[str, NDArray[np.bool_]]:
+        """(T, C, H, W) of the input and all layers of a sample; of layers that are not recorded, what they repeat."""
+        fired = {
+            layer.name: self.raster[layer.name][number][self.raster.header.window_of(layer)]
+            for layer in self.raster.layers
+        }
+        for layer in self.network.layers:
+            if layer.name not in fired:
+                fired[layer.name] = repeated_spikes(self.network, layer, fired)
+        return fired
 
     def _update_cost(self, name: str) -> float:
         """PJ of a neuron's step without a spike."""

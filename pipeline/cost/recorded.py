@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from spikesam.backends.network import Network
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.backends.input_currents import sums_of
+from spikesam.backends.network import Layer, Network
+from spikesam.pipeline.measures.operations import repeats
 from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
@@ -16,7 +22,8 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
     Parameters
     ----------
     given : a network, a checkpoint, a bundled name or a file; if None, the file beside the raster, if there is one.
-        A raster that does not say what fired it takes any network whose layers have its names and shapes
+        A raster that does not say what fired it takes any network whose layers have its names and shapes; those that
+        only repeat spikes, which the model has not that the network was imported from, may be missing
 
     Raises
     ------
@@ -28,8 +35,33 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
     if given is None and (raster.path is None or not raster.path.with_name(BESIDE).is_file()):
         return None, "the network is not at hand"
     network = fired_by(raster, given)
-    if not (reason := unlike(raster, network)):
+    repeated = {layer.name for layer in network.layers if raster.header.layer_delay == 0 and repeats(layer)}
+    reason = unlike(raster, network)
+    if not reason or {*network.raster_names} - repeated <= {*raster} <= {*network.raster_names}:
         return network, ""
     if given is None:
         return None, f"the recording {reason}"
     raise InputError(f"{raster.where}: {reason}; operations are counted where all layers of the network are recorded")
+
+
+def repeated_spikes(network: Network, layer: Layer, spikes: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """What a layer fires that remembers nothing, in the model's steps.
+
+    Parameters
+    ----------
+    spikes : (T, C, H, W) of all layers that it reads
+
+    Returns
+    -------
+    (T, C, H, W)
+    """
+    neuron, number = layer.spiking_neuron, network.place(layer.name)
+    steps = len(next(iter(spikes.values())))
+    membranes = np.zeros((steps, *network.shapes[number])) + neuron.bias[-1][:, None, None]
+    for each in network.inputs[number - 1]:
+        for source in each.sources:
+            late = source.delay + network.to_readout[layer.name] - network.to_readout[source.layer]
+            for t in range(late, steps):
+                sums = sums_of(each, spikes[source.layer][t - late]) * source.sign / each.summed
+                membranes[t] += each.gain[-1][:, None, None] * sums
+    return membranes > neuron.fires_above

@@ -60,6 +60,7 @@ def raster_header(
         layers=tuple(spec for spec in specs if spec.name in chosen or not chosen or spec is specs[-1]),
         classes=network.classes,
         readout_scale=network.readout.scale,
+        window=network.window,
     )
 
 

@@ -73,7 +73,7 @@ class Summary(Record):
     checkpoint: Name = Field(description="name or file of the network")
     dataset: Name = Field(description="identity of the data")
     n_samples: int = Field(description="images that were simulated")
-    timesteps: int = Field(description="T, steps per image")
+    timesteps: int = Field(description="T, steps per image; of an imported network, those of its model")
     seed: int = Field(description="of the order of images and the Poisson spikes")
     accuracy: float | None = Field(description="share of right answers; null if no class is known")
     accuracy_interval: Interval | None = Field(description="the same with its 95 % interval")
@@ -128,7 +128,7 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
         checkpoint=spec.checkpoint,
         dataset=header.dataset,
         n_samples=len(spec.samples),
-        timesteps=header.timesteps,
+        timesteps=header.window or header.timesteps,
         seed=header.seed,
         accuracy=right.mean if right else None,
         accuracy_interval=right,
@@ -191,4 +191,5 @@ def spike_rates(header: RasterHeader, spikes: Mapping[str, int], n_samples: int)
     spikes : layer -> number of spikes of all samples, where it is known
     """
     neurons = {layer.name: layer.neurons for layer in header.layers}
-    return {name: count / (n_samples * header.timesteps * neurons[name]) for name, count in spikes.items()}
+    steps = header.window or header.timesteps
+    return {name: count / (n_samples * steps * neurons[name]) for name, count in spikes.items()}

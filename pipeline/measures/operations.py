@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Input, Network, Readout, Shape, pair
+from spikesam.backends.network import Input, Layer, Network, Readout, Shape, SpikingNeuron, pair
 
 Counts = NDArray[np.int64]
 
@@ -33,7 +33,7 @@ def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> 
     ----------
     synapses : an input of a layer, or the readout
     shape : (C, H, W) of the layer that it reads
-    dense : count weights of 0, too, but where weights only pass values on
+    dense : count weights of 0, too, but those that only fill a kernel, see :func:`_present`
 
     Returns
     -------
@@ -44,7 +44,7 @@ def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> 
     weight = synapses.weight
     if weight is None:
         return np.ones(pooled, np.int64)
-    reached = np.ones(weight.shape, np.bool_) if dense and not passes_on(weight) else weight != 0
+    reached = _present(weight) if dense and not passes_on(weight) else weight != 0
     if isinstance(synapses, Readout) or weight.ndim == 2:
         return reached.sum(axis=0, dtype=np.int64).reshape(pooled)
     rows, columns = (
@@ -127,15 +127,15 @@ def connections(network: Network) -> list[Connection]:
 def products(network: Network) -> dict[str, int]:
     """MACs of one pass of an ANN with these layers, by layer, the readout the last: each value at each synapse.
 
-    The zeros around the image are not counted, weights of 0 are. What an input sums or averages becomes one value
-    before it is multiplied. The identity multiplies nothing, nor do weights that only pass values on. The ON and OFF
-    planes of Poisson spikes are one image to an ANN.
+    The zeros around the image are not counted, weights of 0 are, but for those that only fill a kernel. What an input
+    sums or averages becomes one value before it is multiplied. The identity multiplies nothing, nor do weights that
+    only pass values on, or take their maximum. The ON and OFF planes of Poisson spikes are one image to an ANN.
     """
     found = {layer.name: 0 for layer in network.layers}
     for layer, inputs in zip(network.layers, network.inputs, strict=True):
         for each in inputs:
             source = each.sources[0].layer
-            if each.weight is not None and not passes_on(each.weight):
+            if each.weight is not None and not passes_on(each.weight) and not _takes_maximum(layer):
                 macs = int(fan_out(each, network.shapes[network.place(source)], dense=True).sum())
                 found[layer.name] += macs // (2 if source == "input" and network.encoder == "poisson" else 1)
     readout = network.readout.weight
@@ -157,6 +157,37 @@ def passes_on(weight: NDArray[Any]) -> bool:
     if taken.shape[1] == 1 or not used.size:
         return False
     return bool((np.count_nonzero(taken, axis=1) <= 1).all() and (used == used[0]).all())
+
+
+def repeats(layer: Layer) -> bool:
+    """Whether a layer remembers nothing: spikes alone decide whether it fires a step later, as in relays."""
+    neuron = layer.neuron
+    return (
+        isinstance(neuron, SpikingNeuron) and neuron.reset == "zero" and not np.any(neuron.leak + neuron.synaptic_leak)
+    )
+
+
+def _takes_maximum(layer: Layer) -> bool:
+    """Whether a layer fires where any spike arrives, through equal weights: a maximum pooling of spikes."""
+    used = layer.weight[layer.weight != 0]
+    return repeats(layer) and layer.kind == "conv" and used.size > 0 and bool((used == used[0]).all())
+
+
+def _present(weight: NDArray[Any]) -> NDArray[np.bool_]:
+    """The weights of a layer, of 0 or not, without the zeros by which a kernel of groups or with gaps was filled up.
+
+    Channels are in one group if weights lead from one to the other, over whichever way. A gap is a row or column of the
+    kernel without any weight.
+    """
+    if weight.ndim == 2 or not weight.any():
+        return np.ones(weight.shape, np.bool_)
+    taken = weight != 0
+    together, before = taken.any(axis=(2, 3)), -1
+    while before != (before := int(together.sum())):
+        pairs = together.astype(np.float32)
+        together = pairs @ pairs.T @ pairs > 0
+    rows, columns = taken.any(axis=(0, 1, 3)), taken.any(axis=(0, 1, 2))
+    return together[:, :, None, None] & rows[:, None] & columns
 
 
 def pool_of(synapses: Input | Readout) -> tuple[int, int]:

@@ -1,10 +1,12 @@
 """Networks without delay between layers, written as networks with one step of delay in each layer.
 
-They take as many steps more as they have layers. Layer l then fires l steps later, and has no bias in the steps before
-anything can have arrived.
+They take as many steps more as they have layers. Layer l then fires l steps later. It has no bias in the steps before
+anything can have arrived, and behind its last step one so negative that nothing fires which the original has not.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +14,31 @@ from numpy.typing import NDArray
 from spikesam.backends.network import NetworkError
 
 MOST_BIASES = 1 << 28  # of one layer, over all steps
+SILENCE = 1 << 17  # thresholds that such a bias is below zero: 2²⁹ in fixed point
 
 
-def delayed(bias: NDArray[np.float64], silent: int, timesteps: int) -> NDArray[np.float64]:
-    """A bias that is zero in the first steps: (C,) -> (T, C) rows, or (1, C) where all are the same.
+def delayed(
+    bias: NDArray[np.float64], silent: int, timesteps: int, window: int | None = None, threshold: Any = 0.0
+) -> NDArray[np.float64]:
+    """A bias that acts in some steps alone: (C,) -> (T, C) rows, or (1, C) where all are the same.
+
+    Parameters
+    ----------
+    bias : of these steps
+    silent : steps in front of them, whose bias is zero
+    window : how many they are, behind which neurons of this threshold are kept from firing; None if to the end
 
     Raises
     ------
     NetworkError : if these would be more numbers than a network can hold
     """
-    if not bias.any() or not silent:
+    stop = timesteps if window is None else silent + window
+    if stop >= timesteps - 1 and not (bias.any() and silent):
         return bias[None]
     if timesteps * len(bias) > MOST_BIASES:
         raise NetworkError(
             f"biases: {timesteps:,} steps of {len(bias):,} channels, expected at most {MOST_BIASES:,} numbers"
         )
-    return np.where(np.arange(timesteps)[:, None] < silent, 0.0, bias)
+    rows = np.where(np.arange(timesteps)[:, None] < silent, 0.0, bias)
+    rows[stop:-1] = -SILENCE * np.asarray(threshold)  # the last row acts at no step, and stays the bias
+    return rows

@@ -45,7 +45,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
             *([["network", network]] if network else []),
             *([["data", header.dataset]] if header.dataset else []),
             ["samples", f"{raster.n_samples}"],
-            ["steps", f"{raster.timesteps}"],
+            ["steps", f"{header.window or raster.timesteps}"],
             ["simulated on", f"{header.backend} ({header.precision})"],
             *([["right answers", f"{right} of {known.sum()}"]] if known.any() else []),
             ["spikes' digest", raster.raster_digest[:12]],

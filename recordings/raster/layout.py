@@ -52,6 +52,7 @@ def attributes(header: RasterHeader, run_uuid: str) -> About:
             "network_sha256": header.network_sha256,
             "dataset": header.dataset,
             "config": header.config,
+            **({} if header.window is None else {"window": header.window}),
         }
     }
     if header.classes:

@@ -26,6 +26,7 @@ from spikesam.recordings.raster.schema import (
     ROOT_PATHS,
     SCHEMA_VERSION,
     SPIKE_AXES,
+    WINDOW_ATTRIBUTES,
     LayerSpec,
     RasterHeader,
 )
@@ -165,7 +166,7 @@ class RasterReader(Reader[LayerSpec]):
 
     def _open(self) -> None:
         checked = self._checked
-        self._attributes = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
+        self._attributes = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES, WINDOW_ATTRIBUTES)
         self.run_uuid: str = self._attributes["run_uuid"]
         with checked.valid("/@T"):
             check_size("timesteps", self._attributes["T"], "T")
@@ -205,6 +206,7 @@ class RasterReader(Reader[LayerSpec]):
             return RasterHeader(
                 **{field: attributes[field] for field in fields},
                 timesteps=attributes["T"],
+                window=attributes.get("window"),
                 layers=tuple(specs),
                 classes=attributes["K"],
                 readout_scale=about["/readout"]["scale"] if attributes["K"] else 1.0,

@@ -46,6 +46,7 @@ ROOT_ATTRIBUTES: dict[str, type] = {
 READOUT_ATTRIBUTES: dict[str, type] = {"scale": float}
 LAYER_ATTRIBUTES: dict[str, type] = {"shape": tuple, "axes": str, "kind": str, "threshold": float, "leak": float}
 GRAPH_ATTRIBUTES: dict[str, type] = {"to_readout": int}  # of layers of a network that is no chain
+WINDOW_ATTRIBUTES: dict[str, type] = {"window": int}  # of networks that were imported from models without delay
 
 
 READOUT_DATASETS = {name: DatasetSpec("readout", ("N", "K"), dtype) for name, dtype in PRECISIONS.items()}
@@ -124,6 +125,7 @@ class RasterHeader:
     classes : K, width of the readout; 0 where it is unknown
     readout_scale : real value of one raw unit of the readout; 1 where that is unknown
     layer_delay : steps that each synapse layer takes, 0 or 1; decides which steps matter
+    window : steps of the model that the network was imported from, see :meth:`window_of`; None where all T are its own
 
     Raises
     ------
@@ -143,6 +145,7 @@ class RasterHeader:
     classes: int
     readout_scale: float
     layer_delay: int = 1
+    window: int | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -184,6 +187,9 @@ class RasterHeader:
                 )
         if len(set(names)) < len(names):
             raise InputError(f"layers are {', '.join(names)}; expected different names")
+        longest = self.timesteps - max(map(self._to_readout, self.layers))
+        if self.window is not None and not 1 <= self.window <= longest:
+            raise InputError(f"window is {self.window}, expected 1 to {longest} of {self.timesteps} steps")
 
     @classmethod
     def parse(cls, content: Any) -> RasterHeader:
@@ -203,5 +209,15 @@ class RasterHeader:
 
     def steps_that_matter(self, layer: LayerSpec) -> int:
         """How many of the first steps of a layer can still change the answer, see :mod:`spikesam.recordings.layers`."""
+        return steps_that_matter(self.timesteps, self._to_readout(layer))
+
+    def window_of(self, layer: LayerSpec) -> slice:
+        """The steps of a layer that a model has, too: all, or `window` of them; the layer is silent at the others."""
+        if self.window is None:
+            return slice(0, self.timesteps)
+        stop = self.timesteps - self._to_readout(layer)
+        return slice(stop - self.window, stop)
+
+    def _to_readout(self, layer: LayerSpec) -> int:
         along_a_chain = self.layer_delay * (self.layers[-1].number - layer.number)
-        return steps_that_matter(self.timesteps, along_a_chain if layer.to_readout is None else layer.to_readout)
+        return along_a_chain if layer.to_readout is None else layer.to_readout

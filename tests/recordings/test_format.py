@@ -217,6 +217,7 @@ def test_layers_are_found_by_name_and_by_number() -> None:
         ({"layers": HEADER.layers[::-1]}, "layers are 2 fc1, 1 conv1, 0 input; expected ascending numbers"),
         ({"layers": (HEADER.layers[0], replace(HEADER.layers[1], name="input"))}, "expected different names"),
         ({"layer_delay": 2}, "layer_delay is 2, expected 0 or 1 step"),
+        ({"window": 5}, "window is 5, expected 1 to 4 of 6 steps"),
         ({"layers": ()}, "0 layers"),
         ({"dataset": "caf\udce9"}, "dataset holds a null character or half a surrogate pair"),
         ({"device": "cpu\0"}, "device holds a null character or half a surrogate pair"),
@@ -293,6 +294,14 @@ def test_the_delay_of_layers_decides_which_steps_matter(tmp_path: Path, delay: i
     with RasterReader(record(tmp_path, 1, replace(HEADER, layer_delay=delay))) as raster:
         assert [raster.steps_that_matter(layer) for layer in raster] == steps
         assert [raster[layer].steps_that_matter for layer in raster] == steps
+
+
+def test_a_window_ends_as_early_as_the_layer_is_far_from_the_readout(tmp_path: Path) -> None:
+    with RasterReader(record(tmp_path, 1, HEADER)) as raster:
+        assert {raster.header.window_of(layer) for layer in raster.layers} == {slice(0, 6)}
+    (tmp_path / "window").mkdir()
+    with RasterReader(record(tmp_path / "window", 1, replace(HEADER, window=3))) as raster:
+        assert [raster.header.window_of(layer) for layer in raster.layers] == [slice(1, 4), slice(2, 5), slice(3, 6)]
 
 
 def test_the_way_to_the_readout_decides_where_layers_are_no_chain(tmp_path: Path) -> None:

@@ -244,6 +244,7 @@ AT_OPENING: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "attribute shape": (attribute("/", "T", np.arange(3)), "/@T: int64 of shape (3,), expected one int64"),
     "attribute float": (attribute(SPIKES, "leak", 1), "spikes@leak: int64 of shape (), expected one float64"),
     "delay": (attribute("/", "layer_delay", 2), "/: layer_delay is 2, expected 0 or 1 step"),
+    "window": (attribute("/", "window", 7), "/: window is 7, expected 1 to"),
     "no steps": (attribute("/", "T", 0), "/@T: timesteps is 0, expected 1 to 65,536"),
     "kind": (attribute(SPIKES, "kind", "lstm"), "kind is 'lstm', expected one of input, conv, dense"),
     "axes": (attribute(SPIKES, "axes", "hwc"), "/layers/001_conv1/spikes@axes: unknown axes"),

@@ -61,9 +61,19 @@ def read_input(group: NodeGroup, shape: Shape, rules: Rules) -> ReadInput:
 
 
 def read_layer(
-    name: str, nodes: Sequence[InputNodes], inputs: Sequence[ReadInput], level: int, timesteps: int, rules: Rules
+    name: str,
+    nodes: Sequence[InputNodes],
+    inputs: Sequence[ReadInput],
+    level: int,
+    steps: tuple[int, int | None],
+    rules: Rules,
 ) -> Layer:
-    """The layer of neurons that fire `level` steps later than in NIR; the sources of its inputs are still missing."""
+    """The layer of neurons that fire `level` steps later than in NIR; the sources of its inputs are still missing.
+
+    Parameters
+    ----------
+    steps : of the network, and its window
+    """
     group, first = nodes[0].group, inputs[0]
     assert group.neuron is not None
     assert first.synapse is not None
@@ -78,7 +88,7 @@ def read_layer(
             counted.add(_behind_bias(each.group))
             neuron = replace(neuron, bias=neuron.bias + gain * read.synapse.bias)
         more.append(_further(each.group, read, gain))
-    bias = delayed(neuron.bias, level - 1, timesteps)
+    bias = delayed(neuron.bias, level - 1, *steps, neuron.threshold)
     said = metadata(group.neuron.node, where, SAID)
     weight, gain = _said(said, weight, neuron.gain, where)
     if "bias" in said:

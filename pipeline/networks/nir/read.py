@@ -78,7 +78,7 @@ def from_nir(
             f"{path or 'from_nir'}: got {type(found).__name__}, expected a nir.NIRGraph or a file of one"
         )
     try:
-        said = metadata(found, "graph", ("timesteps", "encoder", "dt", "input_range", "layers"))
+        said = metadata(found, "graph", ("timesteps", "window", "encoder", "dt", "input_range", "layers"))
         seconds = real(said.get("dt", DT) if dt is None else dt, "dt", "from_nir")
         if seconds <= 0:
             raise NetworkError(f"from_nir: dt is {seconds}, expected more than 0 seconds")
@@ -103,6 +103,8 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     level = levels({n: [(r.name, r.steps) for each in i for r in each.reads] for n, i in inputs.items()}, graph.first)
     depth, told = level[last], timesteps is not None
     total = whole(timesteps if told else said["timesteps"], "timesteps", "from_nir", 1) + depth * told
+    window = total - depth if told else said.get("window")
+    window = window if window is None else whole(window, "window", "from_nir", 1)
     check_size("from_nir: timesteps", total, "T")
     if not inputs:
         raise NetworkError(f"graph: got no neurons that spike, expected some before {graph.last!r}")
@@ -117,7 +119,7 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     called = {graph.first: "input", **dict(zip(order, names, strict=True))}
     layers: list[Layer] = []
     for node, name in zip(order, names, strict=True):
-        layer = read_layer(name, inputs[node], read[node], level[node], total, rules)
+        layer = read_layer(name, inputs[node], read[node], level[node], (total, window), rules)
         sources = [
             tuple(Source(called[r.name], r.steps + level[node] - level[r.name], r.sign) for r in each.reads)
             for each in inputs[node]
@@ -129,7 +131,7 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     same_shape(output.node.output_type["output"], (len(readout.weight), 1, 1), "shape", output.where)
     encoder: Any = str(said.get("encoder", "spikes"))
     largest = real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir")
-    return Network(shapes[graph.first], total, tuple(layers), readout, encoder, largest)
+    return Network(shapes[graph.first], total, tuple(layers), readout, encoder, largest, window)
 
 
 def _inputs_of_all(graph: Graph, last: str, dt: float, in_order: bool) -> dict[str, list[InputNodes]]:

@@ -60,7 +60,7 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
         raise NetworkError("to_nir: got a network in fixed point, which NIR cannot say; expected it in float32")
     if real(dt, "dt", "to_nir") <= 0:
         raise NetworkError(f"to_nir: dt is {dt}, expected more than 0 seconds")
-    names, steps = [layer.name for layer in network.layers], network.timesteps
+    names, steps = [layer.name for layer in network.layers], (network.timesteps, network.window)
     levels = _levels(network)
     shapes = zip(network.layers, network.shapes[1:], strict=True)
     sizes = {"input": nir_size(network.layers[0], network.input_shape)}
@@ -87,11 +87,13 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
             edges += pairwise([*part, *neurons])
         nodes |= neurons
     size = sizes[names[-1]]
-    readout = readout_nodes(network.readout, size, _unused("readout", names), levels[names[-1]], steps, dt)
+    readout = readout_nodes(network.readout, size, _unused("readout", names), levels[names[-1]], steps[0], dt)
     output = {_unused("output", names): nir.Output(np.array([network.classes] if readout else size))}
     edges += pairwise([f"{names[-1]}.neuron", *readout, *output])
     nodes |= readout | output
     about: dict[str, Any] = {"timesteps": network.timesteps, "encoder": network.encoder, "dt": float(dt)}
+    if network.window is not None:
+        about["window"] = network.window
     if network.input_range != DEFAULT_RANGE:
         about["input_range"] = network.input_range
     if not network.is_chain:

@@ -6,8 +6,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source, pair
 from spikesam.pipeline.measures.operations import Connection, connections, fan_out, products
@@ -49,6 +51,40 @@ def test_a_weight_of_0_is_no_synapse() -> None:
     assert fan_out(synapses, (2, 1, 1)).ravel().tolist() == [2, 1]
     assert fan_out(synapses, (2, 1, 1), dense=True).ravel().tolist() == [2, 2]
     assert fan_out(Readout(np.float32([[0, 1, 0], [0, 1, 1]])), (3, 1, 1)).ravel().tolist() == [0, 2, 1]
+
+
+def grown(model: nn.Conv2d) -> np.ndarray:
+    """Its kernel without groups and gaps: what it makes of the unit of each channel and place."""
+    units = torch.eye(model.in_channels * 25).view(-1, model.in_channels, 5, 5)
+    found = model(units).detach()[:, :, 0, 0].T.reshape(model.out_channels, model.in_channels, 5, 5)
+    return found.numpy()
+
+
+@pytest.mark.parametrize(("groups", "dilation"), [(1, 1), (32, 1), (4, 1), (1, 2), (8, 2)])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_zeros_that_fill_a_kernel_are_no_weights_of_an_ann(groups: int, dilation: int, shuffled: bool) -> None:
+    torch.manual_seed(0)
+    side = 5 if dilation == 1 else 3
+    model = nn.Conv2d(32, 32, side, bias=False, dilation=dilation, groups=groups)
+    weight = grown(model)
+    if shuffled:
+        weight = weight[:, np.random.default_rng(0).permutation(32)]
+    layer = Layer("conv1", weight, LIF(leak=0.9), padding=0)
+    network = Network((32, 9, 9), 3, (layer,), Readout(np.ones((2, 32 * 25))), "spikes")
+    assert np.count_nonzero(weight) == model.weight.numel()
+    assert products(network)["conv1"] == model.weight.numel() * 25
+    pruned = weight.copy()
+    pruned[np.unravel_index(np.flatnonzero(weight)[5], weight.shape)] = 0  # a weight of 0 that is there, counts
+    network = Network((32, 9, 9), 3, (Layer("conv1", pruned, LIF(leak=0.9)),), Readout(np.ones((2, 32 * 25))), "spikes")
+    assert products(network)["conv1"] == model.weight.numel() * 25
+
+
+def test_a_maximum_multiplies_nothing() -> None:
+    weight = np.zeros((4, 4, 3, 3), np.float32)
+    weight[range(4), range(4)] = 1
+    relay = Layer("relay", weight, LIF(0.0, 0.75, reset="zero"), stride=2, padding=1)
+    network = Network((4, 8, 8), 3, (relay,), Readout(np.ones((2, 4 * 16))), "spikes")
+    assert products(network) == {"relay": 0, "readout": 128}
 
 
 def test_operations_of_three_spikes() -> None:

@@ -2,7 +2,8 @@
 
 In a network of this project every layer costs a step; in most libraries none does. So the bits of a layer stand as many
 steps later as it is deep, the network has so many steps more as its last layer, and in no layer is there a bias before
-anything can have arrived. Where a library delays what a layer gives, that delay is the network's own.
+anything can have arrived, or a spike behind the model's last step. Where a library delays what a layer gives, that
+delay is the network's own.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
     built: list[Layer] = []
     for layer, neuron in zip(layers, neurons, strict=True):
         folded, depth = arranged.folded[layer.name], depths[layer.name]
-        bias = delayed((folded[0].bias * neuron.gain + neuron.bias)[0], depth - 1, timesteps)
+        bias = (folded[0].bias * neuron.gain + neuron.bias)[0]
+        bias = delayed(bias, depth - 1, timesteps, example.timesteps, neuron.threshold)
         first, *more = [
             replace(
                 _input(synapses, example),
@@ -138,6 +140,8 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
         built.append(Layer(names[layer.name], first.weight, driven, *geometry, first.source, tuple(more)))
     integrated = Readout(readout.weight, 1.0, readout.leak, delayed(readout.bias, shifts[-1], timesteps))
     network = Network(example.shape, timesteps, tuple(built), integrated, example.encoder, example.input_range)
+    if shifts == tuple(shifts[-1] - network.to_readout[layer.name] for layer in built):
+        network = replace(network, window=example.timesteps)
     return Imported(network, tuple(layers), neurons, shifts, readout)
 
 

@@ -144,8 +144,26 @@ def test_later_layers_have_no_bias_before_anything_can_have_arrived() -> None:
     model = loud(nn.Sequential(*(part for _ in range(3) for part in (nn.Linear(20, 20), fires()))))
     network = spikesam.from_torch(model, spikes(6, 3, 20))
     assert network.timesteps == 9
-    assert [len(layer.neuron.bias) for layer in network.layers] == [1, 9, 9]
+    assert [len(layer.neuron.bias) for layer in network.layers] == [9, 9, 9]
     assert [int(np.argmax(layer.neuron.bias.any(axis=1))) for layer in network.layers] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("backend", ["event", "torch", "lava"])
+@pytest.mark.parametrize("precision", ["fixed", "float32"])
+def test_no_layer_fires_when_the_model_does_not(backend: str, precision: str) -> None:
+    """Membranes, biases and a constant image would go on driving early layers while late ones still work."""
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(nn.Flatten(), *(part for _ in range(3) for part in (nn.Linear(20, 20), fires()))))
+    for part in model[1::2]:
+        part.bias.data.abs_().add_(0.5)
+    images = torch.randint(128, (3, 20, 1, 1)) / 127
+    network = spikesam.from_torch(model, images, timesteps=6)
+    assert (network.window, network.timesteps, network.encoder) == (6, 9, "constant-current")
+    raster = spikesam.simulate(network, images.numpy(), backend=backend, precision=precision)
+    for depth, name in enumerate(raster, 1):
+        fires_at = raster.counts(raster.layer(name)).any(axis=0)
+        assert fires_at[depth : depth + 6].all()
+        assert fires_at.sum() == 6
 
 
 def test_an_image_is_a_constant_current_of_twice_the_weights() -> None:

@@ -104,6 +104,18 @@ def dense(neuron: LIF, readout: Any = None, timesteps: int = 4, **options: Any) 
     return Network((2, 1, 1), timesteps, (layer,), readout or Readout(np.eye(3)), "spikes", **options)
 
 
+def test_a_network_of_a_model_without_delay_keeps_its_window() -> None:
+    neuron = LIF(0.5, 0.4, bias=0.3)
+    layers = tuple(Layer(f"fc{number}", np.eye(3), neuron) for number in (1, 2))
+    graph = to_nir(Network((3, 1, 1), 6, layers, Readout(np.eye(3)), "spikes"))
+    network = from_nir(graph, timesteps=4)
+    assert (network.timesteps, network.window) == (6, 4)
+    assert network.layers[0].neuron.bias[:, 0].tolist() == [0.3] * 4 + [-0.4 * 2**17, 0.3]  # the last acts no more
+    again = to_nir(network)
+    assert again.nodes["fc1"].bias.tolist() == pytest.approx([0.3] * 3)
+    assert from_nir(again).sha256 == network.sha256
+
+
 def test_constants_travel_in_the_file_that_double_precision_cannot_compute() -> None:
     """1 - dt/τ is not 0.99 but close to it."""
     leak = np.nextafter(0.99, 1)

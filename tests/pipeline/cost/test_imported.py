@@ -1,0 +1,123 @@
+"""Energy of imported networks: what the model does, in the model's steps, whichever of both was recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from spikingjelly.activation_based import functional, neuron
+from torch import Tensor, nn
+
+import spikesam
+from spikesam.backends.network import Network
+from spikesam.pipeline.engine.summary import spike_rates
+from tests.pipeline.networks.imports.models import loud
+
+STEPS = 4
+
+
+class Residual(nn.Module):
+    """Two blocks behind a maximum pooling of spikes; the answer comes from two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.sn1, self.pool = nn.Conv2d(3, 8, 3, padding=1), neuron.IFNode(), nn.MaxPool2d(3, 2, 1)
+        self.conv2, self.sn2 = nn.Conv2d(8, 8, 3, padding=1, groups=2), neuron.IFNode()
+        self.conv3, self.sn3 = nn.Conv2d(8, 8, 3, padding=1), neuron.IFNode()
+        self.fc = nn.Linear(8 * 8 * 8, 4)
+
+    def forward(self, image: Tensor) -> Tensor:
+        pooled = self.pool(self.sn1(self.conv1(image)))
+        return self.fc((self.sn3(self.conv3(self.sn2(self.conv2(pooled)))) + pooled).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    found = loud(Residual())
+    for each in found.modules():
+        if isinstance(each, nn.Conv2d):
+            assert each.bias is not None
+            each.bias.data.abs_()  # so that neurons would go on firing
+    return found
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.randint(128, (3, 3, 16, 16), generator=torch.Generator().manual_seed(0)) / 63.5
+
+
+@pytest.fixture(scope="module")
+def network(model: nn.Module, images: Tensor) -> Network:
+    return spikesam.from_torch(model, images, timesteps=STEPS)
+
+
+@pytest.fixture
+def recording(model: nn.Module, images: Tensor, tmp_path: Path) -> Path:
+    functional.reset_net(model)
+    with torch.no_grad(), spikesam.record(model, tmp_path / "model") as recording:
+        for _ in range(STEPS):
+            model(images)
+        recording.finish()
+    return tmp_path / "model"
+
+
+def test_a_recording_of_the_model_costs_what_a_simulation_costs(
+    recording: Path, network: Network, images: Tensor
+) -> None:
+    simulated = spikesam.simulate(network, images.numpy(), precision="float32")
+    assert {*simulated} - {*spikesam.open_raster(recording / "raster.h5")} == {"sn1_max", "answer"}
+    ours, theirs = spikesam.energy(simulated, network), spikesam.energy(recording, network)
+    for table in ("layers", "steps"):
+        assert getattr(ours, table).equals(getattr(theirs, table))
+    np.testing.assert_allclose(ours.map, theirs.map)
+    assert ours.sparsity == theirs.sparsity
+    assert ours.steps["step"].max() == STEPS - 1
+    updates = ours.layers.set_index("layer")["updates"]
+    assert updates["sn1"] == 8 * 16 * 16 * STEPS
+    assert "linear operations of the model" in ours.note
+
+
+def test_operations_are_those_of_the_convolutions(
+    recording: Path, network: Network, model: nn.Module, images: Tensor
+) -> None:
+    """Counted in the model: each spike that a convolution gets, at each of its weights."""
+    counted = dict.fromkeys(("conv2", "conv3"), 0)
+
+    def count(name: str, layer: nn.Conv2d, given: Tensor) -> None:
+        ones = torch.ones_like(layer.weight)
+        options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
+        counted[name] += int(nn.functional.conv2d(given, ones, **options).sum())
+
+    hooks = [
+        model.get_submodule(name).register_forward_hook(lambda layer, given, _, name=name: count(name, layer, given[0]))
+        for name in counted
+    ]
+    functional.reset_net(model)
+    with torch.no_grad():
+        for _ in range(STEPS):
+            model(images)
+    for hook in hooks:
+        hook.remove()
+    found = spikesam.energy(recording, network).layers.set_index("layer")
+    assert found["operations"][["sn2", "sn3"]].mul(len(images)).round(6).tolist() == list(counted.values())
+    assert found["ann_macs"]["sn2"] * 2 == found["ann_macs"]["sn3"] == 8 * 8 * 22 * 22
+
+
+def test_without_the_network_spikes_are_known_in_the_steps_of_the_model(network: Network, images: Tensor) -> None:
+    simulated = spikesam.simulate(network, images.numpy(), precision="float32")
+    known, unknown = spikesam.energy(simulated, network), spikesam.energy(simulated)
+    assert unknown.sparsity == known.sparsity
+    assert unknown.layers["updates"].tolist() == known.layers["updates"][:-1].tolist()
+
+
+def test_every_number_of_steps_is_the_models(network: Network, images: Tensor, tmp_path: Path) -> None:
+    raster = spikesam.simulate(network, images.numpy(), out=tmp_path / "run")
+    assert f"{STEPS} steps" in repr(network)
+    spikes = int(raster.counts(raster.layer("sn1")).sum())
+    assert spike_rates(raster.header, {"sn1": spikes}, 3) == {"sn1": spikes / (3 * STEPS * 8 * 16 * 16)}
+    with pytest.raises(spikesam.NetworkError, match="window is 10, expected at most 9 timesteps"):
+        replace(network, window=10)
