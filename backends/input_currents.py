@@ -99,11 +99,18 @@ def sums_of(given: Input, values: NDArray[Any]) -> NDArray[np.float64]:
     """
     if given.weight is None:
         return values.astype(np.float64)
-    channels, rows, columns = given.output_shape(values.shape)
-    y, x = pair(given.current_pool)
     matrix = given.weight.reshape(len(given.weight), -1).astype(np.float64)
-    sums: NDArray[np.float64] = (matrix @ _patches(given, values)).reshape(channels, rows, y, columns, x)
-    return sums.max(axis=(2, 4))
+    sums = (matrix @ _patches(given, values)).reshape(given.unpooled_shape(values.shape))
+    found: NDArray[np.float64] = current_cells(given, sums).max(axis=3)
+    return found
+
+
+def current_cells(given: Input, currents: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The currents of each window of an input: (C, H, W) -> (C, H', W', y·x), row by row; -inf outside the map."""
+    (y, x), (down, across), (above, beside) = given.windows
+    padded = np.pad(currents, ((0, 0), (above, above), (beside, beside)), constant_values=-np.inf)
+    windows = sliding_window_view(padded, (y, x), axis=(1, 2))[:, ::down, ::across]
+    return windows.reshape(*windows.shape[:3], y * x)
 
 
 def by_input(network: Network, currents: Any) -> Iterator[tuple[tuple[int, int], Any]]:

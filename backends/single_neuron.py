@@ -172,10 +172,14 @@ def _windows(each: Input, shape: Shape, place: Shape) -> Iterator[tuple[slice, s
     if each.kind == "dense":
         yield slice(0, height), slice(0, width), kernel.reshape(channels, height // down, width // across)
         return
-    (tall, wide), (down_by, across_by), (top, left) = map(pair, (each.current_pool, each.stride, each.padding))
-    for i, j in np.ndindex(tall, wide):
-        rows, of_rows = _seen((row * tall + i) * down_by - top, kernel.shape[1], height // down)
-        columns, of_columns = _seen((column * wide + j) * across_by - left, kernel.shape[2], width // across)
+    (down_by, across_by), (top, left) = map(pair, (each.stride, each.padding))
+    sides, (tall, wide), (above, beside) = each.windows
+    first, (_, *ends) = (row * tall - above, column * wide - beside), each.unpooled_shape(shape)
+    for i, j in np.add(first, list(np.ndindex(sides))).tolist():
+        if not (0 <= i < ends[0] and 0 <= j < ends[1]):
+            continue
+        rows, of_rows = _seen(i * down_by - top, kernel.shape[1], height // down)
+        columns, of_columns = _seen(j * across_by - left, kernel.shape[2], width // across)
         yield _times(rows, down), _times(columns, across), kernel[:, of_rows, of_columns]
 
 

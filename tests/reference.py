@@ -95,16 +95,34 @@ def layer_current(layer: Layer | Input, spikes: NDArray[Any]) -> NDArray[Any]:
     pooled = pooled.astype(weight.dtype)
     if layer.kind == "dense":
         return (weight @ pooled.ravel())[:, None, None]
-    (above, beside), (down, across), (k, m) = map(pair, (layer.padding, layer.stride, layer.current_pool))
+    (above, beside), (down, across) = map(pair, (layer.padding, layer.stride))
     padded = np.pad(pooled, ((0, 0), (above, above), (beside, beside)))
-    height, width = np.multiply(layer.output_shape(spikes.shape)[1:], (k, m))
+    height, width = (
+        (side - kernel) // stride + 1
+        for side, kernel, stride in zip(padded.shape[1:], weight.shape[2:], (down, across), strict=True)
+    )
     current = np.zeros((len(weight), height, width), weight.dtype)
     for y in range(height):
         for x in range(width):
             top, left = y * down, x * across
             patch = padded[:, top : top + weight.shape[2], left : left + weight.shape[3]]
             current[:, y, x] = (weight * patch).sum(axis=(1, 2, 3))
-    return np.max([current[:, i::k, j::m] for i in range(k) for j in range(m)], axis=0)
+    return _largest(layer, current)
+
+
+def _largest(layer: Layer | Input, current: NDArray[Any]) -> NDArray[Any]:
+    """The largest current of each window (C, H', W'); windows may overlap, and reach past the border."""
+    pool = layer.current_pool
+    (k, m), (above, beside) = pair(pool), pair(layer.current_padding)
+    down, across = pair(pool if layer.current_stride is None else layer.current_stride)
+    rows = (current.shape[1] + 2 * above - k) // down + 1
+    columns = (current.shape[2] + 2 * beside - m) // across + 1
+    found = np.zeros((len(current), rows, columns), current.dtype)
+    for y in range(rows):
+        for x in range(columns):
+            top, left = y * down - above, x * across - beside
+            found[:, y, x] = current[:, max(0, top) : top + k, max(0, left) : left + m].max(axis=(1, 2))
+    return found
 
 
 def _driven(layer: Layer, i: NDArray[Any], currents: list[NDArray[Any]], t: int) -> NDArray[Any]:

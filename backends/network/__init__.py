@@ -2,7 +2,7 @@
 
 from spikesam.backends.network.checks import NetworkError, Sides, pair
 from spikesam.backends.network.graph import DEFAULT_RANGE, Encoder, Kind, Network
-from spikesam.backends.network.inputs import CURRENT_LIMIT, WEIGHT_LIMIT, Input, Shape, Source
+from spikesam.backends.network.inputs import CURRENT_LIMIT, NO_POOLING, WEIGHT_LIMIT, Input, Shape, Source, Windows
 from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.neurons import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Neuron, ReLU, SpikingNeuron
 
@@ -11,6 +11,7 @@ __all__ = [
     "DEFAULT_RANGE",
     "LIF",
     "MEMBRANE_LIMIT",
+    "NO_POOLING",
     "PIXEL_LIMIT",
     "THETA",
     "WEIGHT_LIMIT",
@@ -28,5 +29,6 @@ __all__ = [
     "Sides",
     "Source",
     "SpikingNeuron",
+    "Windows",
     "pair",
 ]

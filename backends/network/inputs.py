@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,28 @@ CURRENT_LIMIT = 1 << 23  # Lava's Conv wraps at 24 bits, so no sum of weights ma
 WEIGHT_LIMIT = 127  # the largest magnitude of an int8 weight: Lava's Dense clips -128
 LONGEST_DELAY = 1 << 10  # steps; backends keep the spikes of so many
 MOST_SOURCES = 127  # of an input: so many spikes at one place are summed in int8
+
+
+class Windows(NamedTuple):
+    """The windows of a maximum pooling of currents, in (y, x): of single currents by default.
+
+    They begin at -padding, a stride apart, as many as fit; what lies outside the map is never the maximum.
+    """
+
+    sides: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+
+    def fit(self, map_sides: Iterable[int]) -> tuple[int, int]:
+        """How many fit a map of (H, W), down and across."""
+        down, across = (
+            (side + 2 * padding - window) // stride + 1 if side + 2 * padding >= window else 0
+            for side, window, stride, padding in zip(map_sides, *self, strict=True)
+        )
+        return down, across
+
+
+NO_POOLING = Windows()
 
 
 @dataclass(frozen=True)
@@ -58,7 +80,7 @@ class Input:
     source : what it reads: a name, a :class:`Source`, or several, whose spikes are summed
     gain : scalar, (C,), (1, C) or (T, C) — what the currents of this input are multiplied by, per channel and step;
         float64, or int32 in fixed point
-    pool, stride, padding, pooling, current_pool : as of a :class:`~.layers.Layer`
+    pool, stride, padding, pooling, current_pool, current_stride, current_padding : as of a :class:`~.layers.Layer`
     shift : of the gain, in fixed point: 0 … 30
     """
 
@@ -70,6 +92,8 @@ class Input:
     padding: Sides = 0
     pooling: Pooling = "average"
     current_pool: Sides = 1
+    current_stride: Sides | None = None
+    current_padding: Sides = 0
     shift: int = 0
 
     __repr__ = brief
@@ -87,10 +111,14 @@ class Input:
         NetworkError : beginning with `where`
         """
         weight = None if self.weight is None else checked_weight(self.weight, dtype, where)
-        least = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1}
+        given = {name: getattr(self, name) for name in PLAIN}
+        if self.current_stride is None:
+            given["current_stride"] = self.current_pool
         sides: dict[str, Any] = {
-            name: one_or_pair(getattr(self, name), name, where, value) for name, value in least.items()
+            name: one_or_pair(value, name, where, 0 if "padding" in name else 1) for name, value in given.items()
         }
+        if sides["current_stride"] == sides["current_pool"]:
+            sides["current_stride"] = None
         if self.pooling not in get_args(Pooling):
             raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average' or 'max'")
         sources = sources_of(self.source, where)
@@ -104,10 +132,16 @@ class Input:
         if shift > (LARGEST_SHIFT if fixed else 0):
             raise NetworkError(f"{where}: shift is {shift}, expected 0 … {LARGEST_SHIFT}, and 0 in float32")
         checked = replace(self, weight=weight, source=sources, gain=gain, shift=shift, **sides)
-        if weight is None and (sides != least or self.pooling == "max"):
+        if weight is None and (sides != PLAIN or self.pooling == "max"):
             raise NetworkError(f"{where}: without weights, expected neither pool, stride, padding nor current_pool")
-        if checked.kind == "dense" and (checked.stride, checked.padding, checked.current_pool) != (1, 0, 1):
+        if checked.kind == "dense" and sides | {"pool": 1} != PLAIN:
             raise NetworkError(f"{where}: a dense layer has neither stride nor padding nor current_pool")
+        window, _, padding = checked.windows
+        if any(2 * around > side for around, side in zip(padding, window, strict=True)):
+            raise NetworkError(
+                f"{where}: current_padding is {checked.current_padding}, expected at most half of current_pool, "
+                f"{checked.current_pool}"
+            )
         if fixed and checked.largest_current >= CURRENT_LIMIT:
             raise NetworkError(
                 f"{where}: the int8 weights of one neuron sum to {checked.largest_current:,} in magnitude, which "
@@ -124,6 +158,12 @@ class Input:
     def kind(self) -> str:
         """One of "conv", "dense" and "identity"."""
         return "identity" if self.weight is None else "conv" if self.weight.ndim == 4 else "dense"
+
+    @property
+    def windows(self) -> Windows:
+        """Those of the maximum pooling of its currents."""
+        stride = self.current_pool if self.current_stride is None else self.current_stride
+        return Windows(pair(self.current_pool), pair(stride), pair(self.current_padding))
 
     @property
     def summed(self) -> int:
@@ -149,12 +189,23 @@ class Input:
         return int(sums.max()) * self.summed * sources
 
     def output_shape(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
-        """(C, H, W) of the currents that sources of (C, H, W) cause; refuses what does not fit.
+        """(C, H, W) of what sources of (C, H, W) drive; refuses what does not fit.
 
         Parameters
         ----------
         where, before : what the message calls the layer, and the one in front of it
         """
+        channels, *sides = self.unpooled_shape(shape, where, before)
+        rows, columns = self.windows.fit(sides)
+        if rows < 1 or columns < 1:
+            raise NetworkError(
+                f"{where}: current_pool {self.current_pool} does not fit its {sides[0]}×{sides[1]} currents with "
+                f"current_padding {self.current_padding}"
+            )
+        return channels, rows, columns
+
+    def unpooled_shape(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
+        """(C, H, W) of the currents in front of their pooling; see :meth:`output_shape`."""
         channels, height, width = shape
         if self.weight is None:
             return shape
@@ -186,13 +237,7 @@ class Input:
                 f"{where}: kernel {self.weight.shape[2:]} does not fit its {height}×{width} input "
                 f"with padding {self.padding}"
             )
-        y, x = pair(self.current_pool)
-        if rows % y or columns % x:
-            raise NetworkError(
-                f"{where}: current_pool {self.current_pool} does not divide the {rows}×{columns} currents; choose a "
-                f"size whose sides are multiples of {self.current_pool} there"
-            )
-        return (self.weight.shape[0], rows // y, columns // x)
+        return (self.weight.shape[0], rows, columns)
 
     def to_graph(self) -> dict[str, Any]:
         """The input as JSON; its :attr:`tensors` are stored beside it."""
@@ -213,18 +258,26 @@ class Input:
     def from_graph(cls, node: dict[str, Any], prefix: str, tensors: dict[str, NDArray[Any]]) -> Input:
         """Rebuild an input from its node, and from its tensors, whose names begin with a prefix and a dot."""
         weight = None if node["kind"] == "identity" else tensors[f"{prefix}.weight"]
-        geometry = {name: node[name] for name in GEOMETRY}
         source = sources_from_graph(node["source"])
-        return cls(weight, source, tensors[f"{prefix}.gain"], shift=node["shift"], **geometry)
+        return cls(weight, source, tensors[f"{prefix}.gain"], shift=node["shift"], **geometry_from_graph(node))
 
 
-GEOMETRY = ("pool", "stride", "padding", "pooling", "current_pool")
+UNSAID = {"current_stride": None, "current_padding": 0}  # in graphs, so that windows side by side are described as ever
+PLAIN = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1, **UNSAID}  # the geometry of weights alone
+GEOMETRY = (*PLAIN, "pooling")
 
 
 def geometry_to_graph(given: Any) -> dict[str, Any]:
-    """The geometry of an input, or of a layer, as JSON, which knows no tuples."""
+    """The geometry of an input, or of a layer, as JSON, without tuples; undone by :func:`geometry_from_graph`."""
     values = {name: getattr(given, name) for name in GEOMETRY}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    said = {name: value for name, value in values.items() if name not in UNSAID or value != UNSAID[name]}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+
+
+def geometry_from_graph(node: dict[str, Any]) -> dict[str, Any]:
+    """Undo :func:`geometry_to_graph`; raises KeyError if a part is missing."""
+    given = UNSAID | node
+    return {name: given[name] for name in GEOMETRY}
 
 
 def sources_of(given: Any, where: str) -> tuple[Source, ...]:

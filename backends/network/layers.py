@@ -16,8 +16,10 @@ from spikesam.backends.network.inputs import (
     Input,
     Pooling,
     Shape,
+    Windows,
     check_weight,
     checked_weight,
+    geometry_from_graph,
     geometry_to_graph,
     sources_from_graph,
     sources_to_graph,
@@ -51,6 +53,8 @@ class Layer:
     stride, padding : of the convolution, after pooling
     pooling : "average" (fixed point sums instead; the gain absorbs the factor), or "max", which of spikes is their OR
     current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the neurons
+    current_stride : of that pooling; the sides of its windows if not given
+    current_padding : around the currents; it is never the maximum
     source : whose spikes the weights are for: a name, a :class:`Source`, or several, which are summed; the layer
         before, one step later, if not given
     more : further inputs, each with its own sources, weights and gain; those above, with the gain of the neuron, are
@@ -65,6 +69,8 @@ class Layer:
     padding: Sides = 0
     pooling: Pooling = "average"
     current_pool: Sides = 1
+    current_stride: Sides | None = None
+    current_padding: Sides = 0
     source: Any = ()
     more: tuple[Input, ...] = ()
 
@@ -120,6 +126,11 @@ class Layer:
         return self.first.summed
 
     @property
+    def windows(self) -> Windows:
+        """See :attr:`Input.windows`."""
+        return self.first.windows
+
+    @property
     def kind(self) -> str:
         """Either "conv" or "dense"."""
         return self.first.kind
@@ -156,12 +167,11 @@ class Layer:
         """Rebuild a layer from its node and the tensors of the network; raises KeyError if a part is missing."""
         name = node["name"]
         neuron = neurons.from_graph(node["neuron"], tensors, name)
-        shape = {field: node[field] for field in GEOMETRY}
         more = tuple(
             Input.from_graph(each, f"{name}.{number}", tensors) for number, each in enumerate(node.get("more", ()), 2)
         )
         source = sources_from_graph(node.get("source", ()))
-        return cls(name, tensors[f"{name}.weight"], neuron, **shape, source=source, more=more)
+        return cls(name, tensors[f"{name}.weight"], neuron, **geometry_from_graph(node), source=source, more=more)
 
 
 @dataclass(frozen=True, eq=False)

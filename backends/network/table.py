@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spikesam.backends.network.inputs import Input, Shape, Source
+from spikesam.backends.network.inputs import PLAIN, Input, Shape, Source
 
 if TYPE_CHECKING:
     from spikesam.backends.network.graph import Network
@@ -36,8 +36,7 @@ def _source(source: Source) -> str:
 def _weights(each: Input) -> str:
     if each.weight is None:
         return "identity"
-    plain = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1}
-    said = [f"{name} {getattr(each, name)}" for name, value in plain.items() if getattr(each, name) != value]
+    said = [f"{name} {getattr(each, name)}" for name, value in PLAIN.items() if getattr(each, name) != value]
     return ", ".join([by_sides(each.weight.shape), *said])
 
 

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikesam.backends.network import Input, Layer, Shape, pair
+from spikesam.backends.network import CURRENT_LIMIT, NO_POOLING, Input, Layer, Shape, pair
 
 
 class Workspace:
@@ -74,15 +74,13 @@ class FixedSynapses:
         self.map, self.name = (height, width), name
         self.pool, self.stride, self.padding = map(pair, (given.pool, given.stride, given.padding))
         self.join = torch.maximum if given.pooling == "max" else torch.add
-        self.current_pool = pair(given.current_pool)
+        self.windows = given.windows
         self.window = kernel.shape[2:]
         # Copied: where a side is 1, a view's strides are arbitrary, and _int_mm takes them at their word [3]_.
         self.matrix = kernel.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(0, 2)
         self.workspace = workspace
-        outputs, rows, columns = given.output_shape(shape)
-        self.output_map = rows, columns
-        patches = rows * columns * prod(self.current_pool)
-        self.bytes_per_map = patches * (len(self.matrix) * dtype.itemsize + outputs * 4)
+        outputs, *self.positions = given.unpooled_shape(shape)
+        self.bytes_per_map = prod(self.positions) * (len(self.matrix) * dtype.itemsize + outputs * 4)
 
     def __call__(self, spikes: Tensor) -> Tensor:
         """a = W ⊛ pool(x), where average pooling sums.
@@ -106,10 +104,18 @@ class FixedSynapses:
         multiply, sums = (torch._int_mm, torch.int32) if dtype == torch.int8 else (torch.mm, dtype)
         currents = self.workspace.block(self.name, (len(patches), self.matrix.shape[1]), sums)
         multiply(patches, self.matrix, out=currents)
-        if self.current_pool == (1, 1):
+        if self.windows == NO_POOLING:
             return currents
-        (rows, columns), (y, x) = self.output_map, self.current_pool
-        return currents.view(-1, rows, y, columns, x, currents.shape[1]).amax((2, 4)).flatten(0, 2)
+        (above, beside), (down, across) = self.windows.padding, self.windows.stride
+        around, (rows, columns) = (0, 0, beside, beside, above, above), self.windows.fit(self.positions)
+        unpooled = currents.unflatten(0, (-1, *self.positions))
+        unpooled = functional.pad(unpooled, around, value=-CURRENT_LIMIT) if any(around) else unpooled
+        cells = (
+            unpooled[:, y : y + rows * down : down, x : x + columns * across : across]
+            for y in range(self.windows.sides[0])
+            for x in range(self.windows.sides[1])
+        )
+        return reduce(torch.maximum, cells).flatten(0, 2)
 
 
 class FloatSynapses:
@@ -163,7 +169,7 @@ def synapses(
         return functional.linear(maps.flatten(1), weight)
     maps = maps.contiguous(memory_format=memory_format)
     currents = functional.conv2d(maps, weight, stride=layer.stride, padding=layer.padding)
-    return functional.max_pool2d(currents, layer.current_pool) if layer.current_pool != 1 else currents
+    return currents if layer.windows == NO_POOLING else functional.max_pool2d(currents, *layer.windows)
 
 
 def multiplies_int8() -> bool:

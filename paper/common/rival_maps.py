@@ -28,7 +28,7 @@ from typing import Literal
 
 import numpy as np
 
-from spikesam.backends.network import Network, NetworkError
+from spikesam.backends.network import NO_POOLING, Network, NetworkError
 from spikesam.pipeline.maps.correlation import Floats, spread, unpooled
 from spikesam.pipeline.maps.relevance import RelevanceLayer, Spikes, by_channel
 
@@ -57,7 +57,7 @@ def temporal_spike_attribution(
     """
     network.check_chain("TSA")
     inputs = [each for (each,) in network.inputs]
-    if any(each.pooling == "max" or each.current_pool != 1 for each in inputs):
+    if any(each.pooling == "max" or each.windows != NO_POOLING for each in inputs):
         raise NetworkError("TSA: got a layer with maximum pooling, expected averages")
     leaks = [*(by_channel(layer.spiking_neuron.leak) for layer in network.layers), network.readout.leak]
     if any(np.ndim(leak) for leak in leaks):

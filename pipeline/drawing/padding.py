@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Layer, Network, pair
@@ -47,9 +48,11 @@ def lit_border(heat: NDArray[np.floating[Any]], padded: NDArray[np.bool_] | None
 
 def _after(fractions: NDArray[np.float64], layer: Layer, axis: int) -> NDArray[np.float64]:
     """The fractions along one side of a layer's output, rows or columns, from those of its input."""
-    pool, stride, padding, current_pool = (
-        pair(sides)[axis] for sides in (layer.pool, layer.stride, layer.padding, layer.current_pool)
-    )
+    pool, stride, padding = (pair(sides)[axis] for sides in (layer.pool, layer.stride, layer.padding))
+    window, step, around = (sides[axis] for sides in layer.windows)
     pooled = fractions.reshape(-1, pool).mean(axis=1)
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(pooled, padding), layer.weight.shape[2 + axis])
-    return windows.mean(axis=1)[::stride].reshape(-1, current_pool).mean(axis=1)
+    seen = sliding_window_view(np.pad(pooled, padding), layer.weight.shape[2 + axis]).mean(axis=1)[::stride]
+    mean: NDArray[np.float64] = np.nanmean(
+        sliding_window_view(np.pad(seen, around, constant_values=np.nan), window)[::step], axis=1
+    )
+    return mean

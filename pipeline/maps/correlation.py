@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from spikesam.backends.input_currents import current_cells
 from spikesam.backends.network import Input, Sides, pair
 
 Floats = NDArray[np.float64]
@@ -68,32 +70,28 @@ def spread(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...])
 
 
 def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
-    """Which current of each window is its maximum: (C', y H', x W') -> (C', H', W'), (y, x) = `current_pool`.
+    """Which current of each window is its maximum: (C', OH, OW) -> (C', H', W').
 
-    Cells of a window are counted row by row, from 0; of several maxima the first one wins.
+    Cells of a window are counted row by row, from 0, those outside the map too; of several maxima the first one wins.
     """
-    return _cells(currents, layer.current_pool).argmax(axis=3)
+    return current_cells(layer, currents).argmax(axis=3)
 
 
 def won(layer: Input, currents: Floats, winners: NDArray[np.intp]) -> Floats:
-    """The current of each window's winner: (C', y H', x W') -> (C', H', W')."""
-    found: Floats = np.take_along_axis(_cells(currents, layer.current_pool), winners[..., None], axis=3)[..., 0]
+    """The current of each window's winner: (C', OH, OW) -> (C', H', W')."""
+    found: Floats = np.take_along_axis(current_cells(layer, currents), winners[..., None], axis=3)[..., 0]
     return found
 
 
-def to_winners(layer: Input, values: Floats, winners: NDArray[np.intp]) -> Floats:
-    """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', y H', x W')."""
-    (channels, height, width), (y, x) = values.shape, pair(layer.current_pool)
-    cells = np.zeros((channels, height, width, y * x))
-    np.put_along_axis(cells, winners[..., None], values[..., None], axis=3)
-    placed = cells.reshape(channels, height, width, y, x).swapaxes(2, 3)
-    return placed.reshape(channels, height * y, width * x)
-
-
-def _cells(maps: Floats, sides: Sides) -> Floats:
-    """(C, H, W) -> (C, H / y, W / x, y·x): the cells of each window, row by row."""
-    windows = _windows(maps, sides).swapaxes(2, 3)
-    return windows.reshape(*windows.shape[:3], -1)
+def to_winners(layer: Input, values: Floats, winners: NDArray[np.intp], sides: Sequence[int]) -> Floats:
+    """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', OH, OW), (OH, OW) = `sides`."""
+    (y, x), (down, across), (above, beside) = layer.windows
+    (channels, height, width), (rows, columns) = values.shape, sides
+    padded = np.zeros((channels, rows + 2 * above, columns + 2 * beside))
+    for cell, (row, column) in enumerate(np.ndindex(y, x)):
+        taken = np.where(winners == cell, values, 0)
+        padded[:, row : row + height * down : down, column : column + width * across : across] += taken
+    return padded[:, above : above + rows, beside : beside + columns]
 
 
 def _windows(maps: NDArray[Any], sides: Sides) -> NDArray[Any]:

@@ -274,9 +274,9 @@ class _Input:
     def pass_back(self, t: int, per_current: Floats, found: Mapping[str, Floats]) -> None:
         """Add to each spike that arrived at step t its share, for d[t] = `per_current`."""
         for source, before in self._arrived(t):
-            shape = pooled(self.input, before).shape
+            shape, (_, *sides) = pooled(self.input, before).shape, self.input.unpooled_shape(before.shape)
             for weight, gain in self.parts[source.sign]:
-                won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t])
+                won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t], sides)
                 share = unpooled(self.input, before, spread(self.input, weight, won_by, shape))
                 found[source.layer][t - source.delay] += share
 

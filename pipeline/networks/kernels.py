@@ -45,11 +45,6 @@ def evenly_padded(kernels: Kernels, padding: tuple[Pair, Pair]) -> tuple[Kernels
     return np.pad(kernels, ((0, 0), (0, 0), *widen)), (rows, columns)
 
 
-def cropped(kernels: Kernels, rows: int, columns: int) -> Kernels:
-    """Kernels that do not reach the last rows and columns of a map, larger by as many zeros."""
-    return np.pad(kernels, ((0, 0), (0, 0), (0, rows), (0, columns)))
-
-
 def same_padding(kernel: tuple[int, ...]) -> tuple[Pair, Pair]:
     """What torch pads for padding="same", given the sides of an undilated kernel: less in front where it is uneven."""
     rows, columns = (((side - 1) // 2, side - 1 - (side - 1) // 2) for side in kernel)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import THETA, FixedLIF, Input, Layer, Network, Shape, pair
+from spikesam.backends.network import NO_POOLING, THETA, FixedLIF, Input, Layer, Network, Shape, pair
 from spikesam.pipeline.measures.operations import connections
 from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.shown_run import ShownRun
@@ -101,7 +101,7 @@ def _input(given: Input, network: Network) -> dict[str, Any]:
         "largest": given.pooling == "max",
         "stride": pair(given.stride),
         "padding": pair(given.padding),
-        "currentPool": pair(given.current_pool),
+        "windows": None if given.windows == NO_POOLING else given.windows,
         "gain": _rows(given.gain),
         "shift": given.shift,
     }

@@ -180,16 +180,37 @@ def rectangles(rng: np.random.Generator) -> Network:
 
 
 def constant_maxima(rng: np.random.Generator) -> Network:
-    """Constant current, maximum pooling of the currents it causes, a readout with bias."""
+    """Constant current, maximum pooling of the currents it causes, beside each other or not; a readout with bias."""
+    about: dict[str, Any] = {"current_pool": (5, 3), "current_stride": (10, 2), "current_padding": (2, 1)}
+    driven = Input(weights(rng, 4, 2, 1, 3), "input", **about)
     return Network(
         (2, 18, 9),
         7,
         (
             Layer("conv1", weights(rng, 4, 2, 2, 2), neurons(rng, 4, 7), (2, 1), (1, 2), current_pool=(4, 1)),
-            Layer("fc2", weights(rng, 5, 16), neurons(rng, 5, 1), pool=(1, 2), pooling="max"),
+            Layer("conv2", weights(rng, 4, 4, 1, 1), neurons(rng, 4, 7), more=(driven,)),
+            Layer("fc3", weights(rng, 5, 16), neurons(rng, 5, 1), pool=(1, 2), pooling="max"),
         ),
         Readout(weights(rng, 3, 5), bias=[0.25, -0.5, 0.125]),
         "constant-current",
+    )
+
+
+def overlaps(rng: np.random.Generator) -> Network:
+    """Maxima of currents whose windows overlap, reach past the border, leave out or leave over; gains of both signs."""
+    stem: dict[str, Any] = {"current_pool": 3, "current_stride": 2, "current_padding": 1}
+    mixed = LIF(0.9, 0.8, rng.choice((-1, 1), 4) * rng.uniform(0.5, 2, 4), rng.normal(0.1, 0.1, 4))
+    again = Input(weights(rng, 5, 2, 3, 2), "input", [1.0, -1.0, 0.5, -0.5, 1.0], padding=(1, 0), **stem)
+    return Network(
+        (2, 14, 17),
+        9,
+        (
+            Layer("conv1", weights(rng, 4, 2, 3, 3), mixed, padding=1, **stem),
+            Layer("conv2", weights(rng, 5, 4, 1, 2), neurons(rng, 5, 9), more=(again,)),
+            Layer("conv3", weights(rng, 6, 5, 2, 2), neurons(rng, 6, 1), current_pool=(2, 3), current_stride=(3, 2)),
+            Layer("conv4", weights(rng, 3, 6, 1, 1), neurons(rng, 3, 9), current_stride=(1, 2)),
+        ),
+        Readout(weights(rng, 3, 12)),
     )
 
 
@@ -271,9 +292,10 @@ NETWORKS = {
         constant_maxima,
         changing,
         changing_maps,
+        overlaps,
     )
 }
-STOCK = ("pooled", "limits", "constant_odd", "resets", "maxima", "rectangles", "changing")
+STOCK = ("pooled", "limits", "constant_odd", "resets", "maxima", "rectangles", "changing", "overlaps")
 RUNS = [(name, network) for name in BACKENDS for network in (STOCK if name == "lava-stock" else NETWORKS)]
 
 
@@ -324,7 +346,9 @@ def test_the_worked_reference_in_fixed_point(name: str, shared: Any) -> None:
     assert np.array_equal(readout[[0, 2]], np.stack([arrays["readout_fixed"]] * 2))
 
 
-@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets, maxima, rectangles, constant_maxima, changing])
+@pytest.mark.parametrize(
+    "build", [odd_sizes, constant_odd, resets, maxima, overlaps, rectangles, constant_maxima, changing]
+)
 @pytest.mark.parametrize("name", ["event", "torch", "lava"])
 def test_float32_follows_the_equations(name: str, build: Callable[[np.random.Generator], Network]) -> None:
     rng = np.random.default_rng(7)

@@ -41,14 +41,21 @@ def random_network(rng: np.random.Generator) -> Network:
             stride = int(rng.integers(1, 4))
             weight = weights(rng, outputs, shape[0], *kernel)
             layer = Layer(f"conv{number}", weight, neurons(rng, outputs), pool, stride, padding, pooling)
-            _, *sides = layer.output_shape(shape)
-            divisors = [k for k in (1, 1, 2, 3) if all(side % k == 0 for side in sides)]
-            layer = replace(layer, current_pool=int(rng.choice(divisors)))
+            layer = replace(layer, **windows(rng, layer.output_shape(shape)[1:]))
         layers.append(layer)
         shape = layer.output_shape(shape)
     bias = rng.integers(-50, 50, (timesteps, 3), np.int32)
     readout = Readout(weights(rng, 3, int(np.prod(shape))), leak=float(rng.choice((1, 0.5, 0))), bias=bias)
     return Network(input_shape, timesteps, tuple(layers), readout)
+
+
+def windows(rng: np.random.Generator, sides: tuple[int, int]) -> dict[str, Any]:
+    """A maximum pooling of currents, or none: windows that overlap, leave something out, or reach past a border."""
+    if rng.random() < 0.5:
+        return {}
+    pool = [int(rng.integers(1, min(3, side) + 1)) for side in sides]
+    stride, padding = rng.integers(1, 4, 2).tolist(), [int(rng.integers(0, side // 2 + 1)) for side in pool]
+    return {"current_pool": pool, "current_stride": stride, "current_padding": padding}
 
 
 def weights(rng: np.random.Generator, *shape: int) -> NDArray[np.int8]:

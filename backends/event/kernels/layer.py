@@ -27,8 +27,8 @@ from spikesam.backends.event.kernels.steps import (
     advance,
     run_steps,
 )
-from spikesam.backends.event.kernels.synapses import lay_out, positions_of, room_for
-from spikesam.backends.network import LIF, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
+from spikesam.backends.event.kernels.synapses import lay_out, room_for
+from spikesam.backends.network import LIF, NO_POOLING, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
 
 NONE = (1, 1)  # sides of no pooling
 LEAST = 5_000_000  # products a step of a part of a layer; where there are fewer, threads take longer to meet
@@ -131,13 +131,13 @@ class LayerKernel:
     def _scratch(self, synapses: Synapses, shape: Shape, *, several: bool) -> Scratch:
         top, bottom = synapses.rows
         channels, height, width = _pooled((shape[0], bottom - top, shape[2]), synapses.spike_pool)
-        rows, columns, outputs = self.output_shape
-        (y, x), nothing = synapses.current_pool, (0, 0, 0)
-        unpooled = rows * y, columns * x, outputs
+        nothing = (0, 0, 0)
+        *_, outputs = self.output_shape
+        unpooled = *synapses.positions, outputs
         return Scratch(
             room_for(synapses.weights, (channels, height, width)),
             np.zeros((height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_),
-            np.zeros(unpooled if (y, x) != NONE else nothing, self.dtype),
+            np.zeros(unpooled if synapses.windows != NO_POOLING else nothing, self.dtype),
             np.zeros(unpooled if several else nothing, self.dtype),
         )
 
@@ -176,8 +176,8 @@ class LayerKernel:
                     add_signed(fired[self.rows], number > 0, sign, current)
                 else:
                     add(fired, synapses, scratch, number > 0, sign, current)
-            if synapses and scratch and synapses.current_pool != (1, 1):
-                pool_currents(scratch.unpooled, synapses.current_pool, current)
+            if synapses and scratch and scratch.unpooled.size:
+                pool_currents(scratch.unpooled, synapses.windows, current)
 
     def plain(self, state: State) -> PlainLayer | None:
         """The layer and its state, if it has one input, whose sources have sign 1."""
@@ -227,13 +227,14 @@ def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> Synapses | None
     spikes, summed = (pool, NONE) if each.pooling == "max" else (NONE, pool)
     before = _pooled(shape, spikes)
     weights = lay_out(kernel, before, summed, pair(each.stride), pair(each.padding), max(1, len(each.sources)))
+    _, down, across = each.unpooled_shape(shape)
+    positions = down, across
     if costs is None:
         _, *seen = _pooled(before, summed)
         sides = seen[0], seen[1]
-        positions = positions_of(sides, kernel.shape[2:], weights.stride, weights.padding)
         costs = costs_of(weights.products, weights.weights, math.prod(before), sides, positions, LayerKernel)
     weights = weights._replace(products=weights.products._replace(costs=costs))
-    return Synapses(weights, spikes, pair(each.current_pool), (0, shape[1]))
+    return Synapses(weights, spikes, each.windows, positions, (0, shape[1]))
 
 
 def _pooled(shape: Shape, pool: Sides) -> Shape:
@@ -259,4 +260,4 @@ def compile_kernels(precision: str) -> None:
         kernel.advance(0, state, spikes[0], packed[0])
         if plain := kernel.plain(state):
             Chain([plain], [(1, 1, 1), (1, 1, 1)], 1).run(packed, [packed], lambda _: None)
-    pool_currents(state.current[0], NONE, state.membrane)
+    pool_currents(state.current[0], NO_POOLING, state.membrane)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.compiled import compiled
+from spikesam.backends.network import Windows
 
 
 @compiled
@@ -29,21 +30,23 @@ def pool_spikes(spikes: NDArray[np.bool_], pool: tuple[int, int], pooled: NDArra
 
 
 @compiled
-def pool_currents(currents: NDArray[Any], pool: tuple[int, int], pooled: NDArray[Any]) -> None:
+def pool_currents(currents: NDArray[Any], windows: Windows, pooled: NDArray[Any]) -> None:
     """Write the largest current of every window.
 
     Parameters
     ----------
     currents : (H, W, C) int32 or float32
-    pool : (y, x) of a window
-    pooled : (H/y, W/x, C), of that dtype, written
+    windows : each holds some of the currents
+    pooled : (H', W', C), of that dtype, written
     """
-    rows, columns = pool
+    (rows, columns), (down, across), (above, beside) = windows.sides, windows.stride, windows.padding
     for row in range(pooled.shape[0]):
+        top, bottom = max(0, row * down - above), min(row * down - above + rows, currents.shape[0])
         for column in range(pooled.shape[1]):
+            left, right = max(0, column * across - beside), min(column * across - beside + columns, currents.shape[1])
             for channel in range(pooled.shape[2]):
-                pooled[row, column, channel] = currents[row * rows, column * columns, channel]
-            for y in range(row * rows, (row + 1) * rows):
-                for x in range(column * columns, (column + 1) * columns):
+                pooled[row, column, channel] = currents[top, left, channel]
+            for y in range(top, bottom):
+                for x in range(left, right):
                     for channel in range(pooled.shape[2]):
                         pooled[row, column, channel] = max(pooled[row, column, channel], currents[y, x, channel])

@@ -25,6 +25,7 @@ from spikesam.backends.event.kernels.products import (
 )
 from spikesam.backends.event.kernels.synapses import Room, WeightLayout, correlate
 from spikesam.backends.event.kernels.tiles import AMX, HOW
+from spikesam.backends.network import Windows
 
 
 class Scratch(NamedTuple):
@@ -34,7 +35,7 @@ class Scratch(NamedTuple):
     ----------
     room : see :func:`spikesam.backends.event.kernels.synapses.correlate`
     pooled : (H/y, W/x, C) bool — the input spikes behind maximum pooling; empty without
-    unpooled : (H·y, W·x, C) as the current — currents in front of their maximum pooling; empty without
+    unpooled : (OH, OW, C) as the current — currents in front of their maximum pooling; empty without
     further : as the unpooled currents, or the current — those of one of several sources; empty of one
     """
 
@@ -50,20 +51,25 @@ class Synapses(NamedTuple):
     Parameters
     ----------
     weights : for the spikes behind maximum pooling
-    spike_pool, current_pool : (y, x) of the maximum pooling of spikes and of currents; (1, 1) for none
+    spike_pool : (y, x) of the maximum pooling of spikes; (1, 1) for none
+    windows : of the maximum pooling of currents
+    positions : (OH, OW) of the currents in front of it
     rows : the first row of its sources that it sees, and the one behind the last
     """
 
     weights: WeightLayout
     spike_pool: tuple[int, int]
-    current_pool: tuple[int, int]
+    windows: Windows
+    positions: tuple[int, int]
     rows: tuple[int, int]
 
     def part(self, first: int, last: int) -> Synapses:
         """Those of some rows of the layer's neurons; the weights are shared."""
         pools = self.spike_pool[0] * self.weights.pool[0]
         weights, (stride, _), (padding, beside) = self.weights, self.weights.stride, self.weights.padding
-        first, last = first * self.current_pool[0], last * self.current_pool[0]
+        (window, _), (step, _), (above, around) = self.windows
+        start, end = first * step - above, (last - 1) * step - above + window
+        first, last = max(0, start), min(end, self.positions[0])
         behind = (last - 1) * stride - padding + weights.weights.shape[2]
         top, bottom = (min(max(0, pools * row), self.rows[1]) for row in (first * stride - padding, behind))
         everything = weights.everything[first:last]
@@ -75,6 +81,8 @@ class Synapses(NamedTuple):
                 everything=everything,
                 products=weights.products._replace(costs=costs),
             ),
+            windows=self.windows._replace(padding=(first - start, around)),
+            positions=(last - first, self.positions[1]),
             rows=(top, bottom),
         )
 
@@ -172,7 +180,7 @@ def add(
     further, sign : whether it is a further source, and what its spikes are multiplied by
     current : (H', W', C') int32 or float32, written where its input has no pooling of currents
     """
-    target = scratch.unpooled if synapses.current_pool != (1, 1) else current
+    target = scratch.unpooled if scratch.unpooled.size else current
     spikes = spikes[synapses.rows[0] : synapses.rows[1]]
     if not any_fired(spikes):
         if not further:
@@ -261,8 +269,8 @@ def run_steps(
                     for number in range(len(sources)):
                         arrived = maps_at(sources[number], shape)[i]
                         add(arrived, synapses, scratch, number > 0, 1, current[0])
-                if synapses.current_pool != (1, 1):
-                    pool_currents(scratch.unpooled, synapses.current_pool, current[0])
+                if scratch.unpooled.size:
+                    pool_currents(scratch.unpooled, synapses.windows, current[0])
                 no_current = False
             elif len(sources) and not no_current:
                 current[0] = 0
@@ -327,7 +335,7 @@ def _sources_multiplied(sources: Any, shape: Any, step: Any, synapses: Any, scra
         if adding <= products.costs.step:
             return False
         count_sources(sources, shape, step, 1, synapses, scratch)
-        target = scratch.unpooled if synapses.current_pool != (1, 1) else current
+        target = scratch.unpooled if scratch.unpooled.size else current
         multiply_step(products, synapses.weights.stride, scratch.room.products, target)
         return True
 
@@ -354,7 +362,7 @@ def _steps_multiplied(
     ) -> int:
         synapses, dynamics, current, membrane, synaptic, scratch = layer
         weights, products, steps = synapses.weights, synapses.weights.products, len(fired)
-        if not len(products.weights) or synapses.current_pool != (1, 1):
+        if not len(products.weights) or scratch.unpooled.size:
             return 0
         (top, bottom), few = synapses.rows, products.costs.steps - steps * len(sources) * products.costs.pixels
         while steps > 1 and not any_arrived(sources, shape, step + steps - 1, synapses.rows):

@@ -14,6 +14,7 @@ from spikesam.backends.lava.magma import (
     receives,
     sends,
 )
+from spikesam.backends.network import Windows
 
 
 class SpikePooling(AbstractProcess):
@@ -50,21 +51,19 @@ class SpikePoolingModel(PyLoihiProcessModel):
 
 
 class CurrentPooling(AbstractProcess):
-    """The largest current of a window.
+    """The largest current of each window.
 
     Parameters
     ----------
     shape : (H, W, C) of the currents
-    pool : (y, x) of a window
 
-    Ports: `a_in` of `shape`, `a_out` of (H/y, W/x, C).
+    Ports: `a_in` of `shape`, `a_out` of (H', W', C), one for each window.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], pool: tuple[int, int], name: str) -> None:
-        height, width, channels = shape
-        super().__init__(pool=pool, name=name)
+    def __init__(self, *, shape: tuple[int, ...], windows: Windows, name: str) -> None:
+        super().__init__(windows=windows, name=name)
         self.a_in = InPort(shape=shape)
-        self.a_out = OutPort(shape=(height // pool[0], width // pool[1], channels))
+        self.a_out = OutPort(shape=(*windows.fit(shape[:2]), shape[2]))
 
 
 @model_of(CurrentPooling)
@@ -77,5 +76,5 @@ class CurrentPoolingModel(PyLoihiProcessModel):
     def run_spk(self) -> None:
         """Receive a step, pool it, send it on."""
         pooled = np.empty(self.a_out.shape, np.float32)
-        pool_currents(np.ascontiguousarray(self.a_in.recv(), np.float32), self.proc_params["pool"], pooled)
+        pool_currents(np.ascontiguousarray(self.a_in.recv(), np.float32), self.proc_params["windows"], pooled)
         self.a_out.send(pooled)

@@ -15,7 +15,7 @@ from spikesam.backends.lava.process.layer import LayerProcess, channels_last
 from spikesam.backends.lava.process.maps import MapGatherer, sum_over_channels
 from spikesam.backends.lava.process.neuron import LIFNeurons
 from spikesam.backends.lava.process.pooling import CurrentPooling, SpikePooling
-from spikesam.backends.network import Input, Shape, pair
+from spikesam.backends.network import NO_POOLING, Input, Shape, pair
 
 SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
 
@@ -83,8 +83,8 @@ class StockLayer(AbstractSubProcessModel):
             spikes = pooling.s_out
         synapses = self._with(stock_synapses(each, shape, SUM_MESSAGE_BITS if summed else 0, f"{name}_synapses"))
         spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
-        if each.current_pool != 1:
-            about = {"pool": pair(each.current_pool), "name": f"{name}_current_pooling"}
+        if each.windows != NO_POOLING:
+            about = {"windows": each.windows, "name": f"{name}_current_pooling"}
             largest = self._with(CurrentPooling(shape=synapses.a_out.shape, **about))
             synapses.a_out.connect(largest.a_in)
             return largest.a_out

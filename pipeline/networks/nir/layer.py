@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Input, Layer, NetworkError, Shape
+from spikesam.backends.network import NO_POOLING, Input, Layer, NetworkError, Shape, Windows
 from spikesam.backends.network.checks import by_channel
 from spikesam.pipeline.networks.delays import delayed
 from spikesam.pipeline.networks.nir.attributes import by_channel as by_neuron
@@ -34,7 +34,7 @@ class ReadInput:
 
     pool: Pool
     synapse: Synapse | None
-    current_pool: tuple[int, int]
+    windows: Windows
     scale: NDArray[np.float64]
     shape: Shape
 
@@ -54,10 +54,10 @@ def read_input(group: NodeGroup, shape: Shape, rules: Rules) -> ReadInput:
         scale = np.ones(shape[0])
         if group.scale is not None:
             scale = by_neuron(group.scale.node.scale, shape, "scale", group.scale.where)
-        return ReadInput(pool, None, (1, 1), scale, shape)
+        return ReadInput(pool, None, NO_POOLING, scale, shape)
     synapse = read_synapse(group, flattened(group.flatten, pool.shape))
-    current_pool, currents = read_currents_pool(group, synapse.shape)
-    return ReadInput(pool, synapse, current_pool, synapse.scale, currents)
+    windows, currents = read_currents_pool(group, synapse.shape)
+    return ReadInput(pool, synapse, windows, synapse.scale, currents)
 
 
 def read_layer(
@@ -103,7 +103,7 @@ def read_layer(
             first.synapse.stride,
             first.synapse.padding,
             first.pool.pooling,
-            first.current_pool,
+            *first.windows,
             more=tuple(more),
         )
     except NetworkError as error:
@@ -126,7 +126,7 @@ def _further(group: NodeGroup, read: ReadInput, gain: NDArray[np.float64]) -> In
         return Input(None, ("input",), gain)
     weight, gain = _said(said, read.weight, gain, where)
     synapse, pool = read.synapse, read.pool
-    return Input(weight, ("input",), gain, pool.sides, synapse.stride, synapse.padding, pool.pooling, read.current_pool)
+    return Input(weight, ("input",), gain, pool.sides, synapse.stride, synapse.padding, pool.pooling, *read.windows)
 
 
 def _said(said: dict[str, Any], weight: Any, gain: NDArray[np.float64], where: str) -> tuple[Any, Any]:

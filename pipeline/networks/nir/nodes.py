@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import LIF, Input, Layer, Readout, Shape, pair
+from spikesam.backends.network import LIF, NO_POOLING, Input, Layer, Readout, Shape, Windows, pair
 from spikesam.pipeline.networks.delays import delayed
 from spikesam.pipeline.networks.nir import KEY, nir_library
 from spikesam.pipeline.networks.nir.layer import divided
@@ -61,11 +61,12 @@ def _input_nodes(
         several = len(given.gain) > 1
         scale = _everywhere(1.0 if several else given.gain[0], size)
         return {name: nir.Scale(scale)}, {"gain": given.gain} if several else {}
-    channels, height, width = given.output_shape(shape)
     nodes: dict[str, Any] = {}
     if given.pool != 1 or given.pooling == "max":
         y, x = pool = pair(given.pool)
-        nodes[f"{name}.pool"] = _pool("SumPool2d" if given.pooling == "max" else "AvgPool2d", pool, shape)
+        nodes[f"{name}.pool"] = _pool(
+            "SumPool2d" if given.pooling == "max" else "AvgPool2d", Windows(pool, pool), shape
+        )
         shape = (shape[0], shape[1] // y, shape[2] // x)
         if given.pooling == "max":
             nodes[f"{name}.or"] = nir.Threshold(np.full(shape, ANY_SPIKE))
@@ -76,11 +77,11 @@ def _input_nodes(
         nodes[name] = nir.Linear(weight) if bias is None else nir.Affine(weight, _narrow(bias))
     else:
         stride, padding, dilation = map(pair, (given.stride, given.padding, 1))
-        biases = np.zeros(channels) if bias is None else bias
+        biases = np.zeros(len(weight)) if bias is None else bias
         nodes[name] = nir.Conv2d(shape[1:], weight, stride, padding, dilation, 1, _narrow(biases))
-    if given.current_pool != 1:
-        y, x = pool = pair(given.current_pool)
-        nodes[f"{name}.currents"] = _pool("AvgPool2d", pool, (channels, height * y, width * x), {"pooling": "max"})
+    if given.windows != NO_POOLING:
+        unpooled = given.unpooled_shape(_map(size))
+        nodes[f"{name}.currents"] = _pool("AvgPool2d", given.windows, unpooled, {"pooling": "max"})
     return nodes, said
 
 
@@ -162,12 +163,11 @@ def _weights(weight: NDArray[np.float32], gain: NDArray[np.float64]) -> tuple[ND
     return product, said if np.array_equal(divided(product, gain[0]), weight) else {**said, "weight": weight}
 
 
-def _pool(kind: str, sides: tuple[int, int], shape: Shape, said: dict[str, Any] | None = None) -> Any:
-    """A pooling node with windows side by side; NIR gives it no shape by itself."""
-    window = np.array(sides)
-    node = getattr(nir_library(), kind)(window, window, np.zeros(2, np.int64), metadata=_metadata(said or {}))
+def _pool(kind: str, windows: Windows, shape: Shape, said: dict[str, Any] | None = None) -> Any:
+    """A pooling node; NIR gives it no shape by itself."""
+    node = getattr(nir_library(), kind)(*map(np.array, windows), metadata=_metadata(said or {}))
     node.input_type = {"input": np.array(shape)}
-    node.output_type = {"output": np.array((shape[0], shape[1] // sides[0], shape[2] // sides[1]))}
+    node.output_type = {"output": np.array((shape[0], *windows.fit(shape[1:])))}
     return node
 
 

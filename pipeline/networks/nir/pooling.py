@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from spikesam.backends.network import NetworkError, Shape
+from spikesam.backends.network import NO_POOLING, NetworkError, Shape, Windows
 from spikesam.backends.network.inputs import Pooling
 from spikesam.pipeline.networks.nir.attributes import by_channel, metadata, same_shape, sides, text, whole
 from spikesam.pipeline.networks.nir.graph import Named
@@ -29,7 +29,7 @@ def read_pool(group: NodeGroup, shape: Shape, rules: Rules) -> Pool:
     """The pooling of a group's spikes, for a map of (C, H, W)."""
     if group.pool is None:
         return Pool((1, 1), "average", 1, shape)
-    sides, pooled = _window(group.pool, shape)
+    sides, pooled = _side_by_side(group.pool, shape)
     size = prod(sides)
     summed = group.pool.kind == "SumPool2d"
     if group.or_ is None:
@@ -45,17 +45,18 @@ def read_pool(group: NodeGroup, shape: Shape, rules: Rules) -> Pool:
     return Pool(sides, "max", 1, pooled)
 
 
-def read_currents_pool(group: NodeGroup, shape: Shape) -> tuple[tuple[int, int], Shape]:
-    """(y, x) of the maximum pooling of currents, which only metadata can say, and (C, H, W) behind it."""
+def read_currents_pool(group: NodeGroup, shape: Shape) -> tuple[Windows, Shape]:
+    """The maximum pooling of currents, which only metadata can say, and (C, H, W) behind it."""
     if group.currents_pool is None:
-        return (1, 1), shape
+        return NO_POOLING, shape
     pool = group.currents_pool
     if str(metadata(pool.node, pool.where, ("pooling",)).get("pooling")) != "max":
         raise NetworkError(
             f"{pool.where}: got {pool.kind} between weights and neurons, expected it behind the neurons: currents "
             "are not pooled here"
         )
-    return _window(pool, shape)
+    windows = _windows(pool)
+    return windows, (shape[0], *windows.fit(shape[1:]))
 
 
 def flattened(node: Named | None, shape: Shape) -> Shape:
@@ -73,15 +74,19 @@ def flattened(node: Named | None, shape: Shape) -> Shape:
     return (inputs, 1, 1)
 
 
-def _window(pool: Named, shape: Shape) -> tuple[tuple[int, int], Shape]:
-    """(y, x) of a pooling's window, and (C, H, W) behind it."""
+def _windows(pool: Named) -> Windows:
     node, where = pool.node, pool.where
-    window = y, x = sides(node.kernel_size, "kernel_size", where, 1)
-    stride, padding = sides(node.stride, "stride", where, 1), sides(node.padding, "padding", where, 0)
-    channels, height, width = shape
+    window, stride = sides(node.kernel_size, "kernel_size", where, 1), sides(node.stride, "stride", where, 1)
+    return Windows(window, stride, sides(node.padding, "padding", where, 0))
+
+
+def _side_by_side(pool: Named, shape: Shape) -> tuple[tuple[int, int], Shape]:
+    """(y, x) of a pooling's window, and (C, H, W) behind it."""
+    window, stride, padding = _windows(pool)
+    (y, x), (channels, height, width) = window, shape
     if (stride, padding) != (window, (0, 0)) or height % y or width % x:
         raise NetworkError(
-            f"{where}: got windows of {window} with stride {stride} and padding {padding} on a map {text(shape)}, "
+            f"{pool.where}: got windows of {window} with stride {stride} and padding {padding} on a map {text(shape)}, "
             "expected windows side by side that cover the map"
         )
     return window, (channels, height // y, width // x)

@@ -74,13 +74,15 @@ function atRest(layer, shapes, place) {
     apart: layer.inputs.length > 1 || layer.keptCurrent.some((share) => share > 0), // then currents saturate, too
     before: new Uint8Array(neurons), // who fired at the step before
     inputs: layer.inputs.map((input) => {
+      const { kernel, stride, padding } = input;
       const [depth, rows, columns] = shapes[input.sources[0][0]];
       const pooled = [Math.floor(rows / input.pool[0]), Math.floor(columns / input.pool[1])];
-      const unpooled = [height * input.currentPool[0], width * input.currentPool[1]];
+      const places = (side, axis) => Math.floor((side + 2 * padding[axis] - kernel[axis]) / stride[axis]) + 1;
+      const unpooled = kernel === null ? [height, width] : pooled.map(places);
       const current = new Int32Array(channels * unpooled[0] * unpooled[1]);
       const arrived = new Int32Array(depth * pooled[0] * pooled[1]);
       const scaled = Float64Array.from(input.gain, (gain) => gain / 2 ** input.shift); // exact
-      return { ...input, rows, columns, pooled, unpooled, current, arrived, scaled };
+      return { ...input, rows, columns, pooled, unpooled, current, arrived, scaled, sides: [height, width] };
     }),
   };
 }
@@ -143,7 +145,7 @@ function arrive(input, fired, step, channels, pixels) {
     if (weights === null) current[(at % pixels) * channels + Math.floor(at / pixels)] += value;
     else spread(input, at, value, channels);
   }
-  return input.currentPool[0] * input.currentPool[1] === 1 ? current : poolCurrents(input, channels);
+  return input.windows === null ? current : poolCurrents(input, channels);
 }
 
 // Adds a value's kernel to the currents.
@@ -165,16 +167,19 @@ function spread({ pooled, unpooled, kernel, stride, padding, weights, current },
   }
 }
 
-// The largest current of each window.
-function poolCurrents({ unpooled, currentPool, current }, channels) {
-  const [rows, columns] = [unpooled[0] / currentPool[0], unpooled[1] / currentPool[1]];
-  const pooled = new Int32Array(rows * columns * channels).fill(-(2 ** 31));
-  for (let row = 0; row < unpooled[0]; row++) {
-    for (let column = 0; column < unpooled[1]; column++) {
-      const to = (Math.floor(row / currentPool[0]) * columns + Math.floor(column / currentPool[1])) * channels;
-      const from = (row * unpooled[1] + column) * channels;
-      for (let channel = 0; channel < channels; channel++) {
-        pooled[to + channel] = Math.max(pooled[to + channel], current[from + channel]);
+// The largest current of each window; what is outside the map is never the largest.
+function poolCurrents({ unpooled, windows, current, sides }, channels) {
+  const [size, stride, padding] = windows;
+  const pooled = new Int32Array(sides[0] * sides[1] * channels).fill(-(2 ** 31));
+  for (let to = 0; to < pooled.length; to += channels) {
+    const [row, column] = [Math.floor(to / channels / sides[1]), (to / channels) % sides[1]];
+    const [top, left] = [row * stride[0] - padding[0], column * stride[1] - padding[1]];
+    for (let y = Math.max(0, top); y < Math.min(top + size[0], unpooled[0]); y++) {
+      for (let x = Math.max(0, left); x < Math.min(left + size[1], unpooled[1]); x++) {
+        const from = (y * unpooled[1] + x) * channels;
+        for (let channel = 0; channel < channels; channel++) {
+          pooled[to + channel] = Math.max(pooled[to + channel], current[from + channel]);
+        }
       }
     }
   }

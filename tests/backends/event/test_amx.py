@@ -17,6 +17,7 @@ from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, instruction
 from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Layer
+from tests.backends.test_random_networks import windows
 from tests.reference import layer_current
 
 tiled = pytest.mark.skipif(HOW is not AMX, reason="this CPU has no AMX, or the kernel of the system does not allow it")
@@ -101,15 +102,13 @@ def test_a_single_step_has_room_for_as_many_rows_as_it_computes_at_a_time() -> N
     assert np.array_equal(state.current[0], layer_current(layer, spikes).transpose(1, 2, 0))
 
 
-@given(layers(divisible=True), st.integers(2, 4), st.sampled_from((ALWAYS, NEVER)), st.booleans())
+@given(layers(divisible=True), st.integers(2, 4), st.sampled_from((ALWAYS, NEVER)), st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
 def test_parts_of_a_layer_are_the_whole(
-    drawn: tuple[Layer, NDArray[np.bool_]], most: int, costs: Any, pooled: bool
+    drawn: tuple[Layer, NDArray[np.bool_]], most: int, costs: Any, seed: int
 ) -> None:
     layer, spikes = drawn
-    _, rows, columns = layer.output_shape(spikes.shape[1:])
-    if pooled and rows % 2 == columns % 2 == 0:
-        layer = replace(layer, current_pool=2)
+    layer = replace(layer, **windows(np.random.default_rng(seed), layer.output_shape(spikes.shape[1:])[1:]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
         assume(len(LayerKernel(layer, spikes.shape[1:], costs=costs).parts(most)) > 1)

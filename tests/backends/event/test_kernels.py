@@ -26,7 +26,7 @@ from spikesam.backends.event.kernels.synapses import (
     room_for,
 )
 from spikesam.backends.event.kernels.tiles import HOW
-from spikesam.backends.network import LIF, FixedLIF, Layer, pair
+from spikesam.backends.network import LIF, FixedLIF, Layer, Windows, pair
 from tests.reference import layer_current, round_to_zero
 
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
@@ -363,13 +363,16 @@ def test_maximum_pooling_by_hand() -> None:
     assert pooled.ravel().tolist() == [True, False]
     currents = np.array([[-3, -1, 5, 0], [-2, -4, 6, -7]], np.int32)[..., None]
     largest = np.zeros((1, 2, 1), np.int32)
-    pool_currents(currents, (2, 2), largest)
+    pool_currents(currents, Windows((2, 2), (2, 2)), largest)
     assert largest.ravel().tolist() == [-1, 6]
     across, down = np.zeros((2, 2, 1), np.int32), np.zeros((1, 4, 1), np.int32)
-    pool_currents(currents, (1, 2), across)
-    pool_currents(currents, (2, 1), down)
+    pool_currents(currents, Windows((1, 2), (1, 2)), across)
+    pool_currents(currents, Windows((2, 1), (2, 1)), down)
     assert across[..., 0].tolist() == [[-1, 5], [-2, 6]]
     assert down.ravel().tolist() == [-2, -1, 6, 0]
+    overlapping = np.zeros((3, 2, 1), np.int32)  # a border of zeros would win beside -3 -1, and beside -2 -4
+    pool_currents(currents, Windows((2, 3), (1, 2), (1, 1)), overlapping)
+    assert overlapping[..., 0].tolist() == [[-1, 5], [-1, 6], [-2, 6]]
 
 
 def test_a_synaptic_current_by_hand() -> None:

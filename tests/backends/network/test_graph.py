@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spikesam.backends.network import LIF, FixedLIF, Layer, Network, NetworkError, Readout, ReLU, neurons
+from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, NetworkError, Readout, ReLU, neurons
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import read_network, write_network
 
@@ -80,9 +80,18 @@ def test_a_constant_current_is_no_raster():
         (lambda: Layer("fc1", DENSE, LIF(0.9), current_pool=2), "neither stride nor padding nor current_pool"),
         (lambda: Layer("conv1", CONV, LIF(0.9), pooling="sum"), "pooling is 'sum', expected 'average' or 'max'"),
         (
-            lambda: network(layers=(Layer("conv1", CONV, LIF(0.9), current_pool=2),), input_shape=(2, 7, 8)),
-            "layer 'conv1': current_pool 2 does not divide the 5×6 currents",
+            lambda: network(
+                layers=(Layer("conv1", CONV, LIF(0.9), current_pool=(8, 2), current_padding=(1, 0)),),
+                input_shape=(2, 7, 8),
+            ),
+            r"layer 'conv1': current_pool \(8, 2\) does not fit its 5×6 currents with current_padding \(1, 0\)",
         ),
+        (
+            lambda: Layer("conv1", CONV, LIF(0.9), current_pool=3, current_padding=2),
+            "layer 'conv1': current_padding is 2, expected at most half of current_pool, 3",
+        ),
+        (lambda: Layer("conv1", CONV, LIF(0.9), current_stride=0), "layer 'conv1': current_stride is 0, expected an"),
+        (lambda: Layer("fc1", DENSE, LIF(0.9), current_stride=2), "neither stride nor padding nor current_pool"),
         (
             lambda: network(
                 layers=(Layer("fc1", DENSE, LIF(0.9), pool=2, pooling="max"),),
@@ -141,8 +150,8 @@ def test_everything_a_network_can_hold_survives_its_file(tmp_path):
     held = [-1.0, -0.5, -0.25, 0.0]
     neuron = LIF([0.5, 0.6, 0.7, 0.8], [1, 2, 3, 4], 2, 0.5, "subtract", 0.25, True, [0.1, 0.2, 0.3, 0.4], held)
     layers = (
-        Layer("conv1", CONV, neuron, padding=(1, 0), current_pool=(2, 1)),
-        Layer("fc1", DENSE[:, :4], LIF(0.9, reset="zero"), pool=(3, 4), pooling="max"),
+        Layer("conv1", CONV, neuron, padding=1, current_pool=(3, 1), current_stride=(2, 1), current_padding=(1, 0)),
+        Layer("fc1", DENSE[:, :4], LIF(0.9, reset="zero"), pool=(3, 6), pooling="max"),
     )
     everything = network(
         layers=layers, input_shape=(2, 6, 6), readout=Readout(np.ones((3, 5)), leak=0.5, bias=np.ones((3, 3)))
@@ -157,6 +166,15 @@ def test_everything_a_network_can_hold_survives_its_file(tmp_path):
         found, _ = read_network(tmp_path / "network.safetensors")
         assert found.sha256 == given.sha256
         assert found.to_graph()[0] == given.to_graph()[0]
+
+
+def test_windows_side_by_side_are_described_as_ever():
+    for given in ({}, {"current_stride": 2}, {"current_stride": (2, 2), "current_padding": (0, 0)}):
+        layer = Layer("conv1", CONV, LIF(0.9), current_pool=2, more=(Input(CONV, "input", current_pool=2, **given),))
+        node = replace(layer, **given).to_graph()[0]
+        assert not {"current_stride", "current_padding"} & (node.keys() | node["more"][0].keys())
+    node = Layer("conv1", CONV, LIF(0.9), current_pool=3, current_stride=2, current_padding=1).to_graph()[0]
+    assert (node["current_pool"], node["current_stride"], node["current_padding"]) == (3, 2, 1)
 
 
 def test_constants_that_files_may_leave_out_are_not_written_where_they_are_the_default():

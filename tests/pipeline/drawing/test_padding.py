@@ -40,6 +40,13 @@ def test_without_padding_nothing_is_outside() -> None:
     assert not any(cells.any() for cells in outside(network(padding=0)).values())
 
 
+def test_windows_of_a_maximum_see_only_what_there_is() -> None:
+    overlap: dict[str, int] = {"current_pool": 3, "current_stride": 2, "current_padding": 1}
+    layer = Layer("conv1", np.ones((1, 1, 3, 3)), LIF(leak=0.9), padding=1, **overlap)
+    rows = fractions_inside(Network((1, 6, 6), 4, (layer,), Readout(np.ones((2, 9)))))["conv1"][1]
+    np.testing.assert_allclose(rows, [(2 / 3 + 1) / 2, 1, (1 + 1 + 2 / 3) / 3])
+
+
 def test_a_border_counts_where_it_is_brighter() -> None:
     padded = np.array([[True, False, True]])
     assert lit_border(np.array([[3.0, 2, 3]]), padded) is padded

@@ -53,10 +53,21 @@ def test_the_winner_of_a_window_by_hand() -> None:
     found = winners(layer, currents)
     np.testing.assert_array_equal(found, [[[1, 0]]])
     np.testing.assert_array_equal(won(layer, currents, found), [[[3, -1]]])
-    np.testing.assert_array_equal(to_winners(layer, np.array([[[5.0, 7]]]), found), [[[0, 5, 7, 0], [0, 0, 0, 0]]])
+    back = to_winners(layer, np.array([[[5.0, 7]]]), found, (2, 4))
+    np.testing.assert_array_equal(back, [[[0, 5, 7, 0], [0, 0, 0, 0]]])
     rows = Layer("a", np.ones((1, 1, 1, 1)), LIF(0.9), current_pool=(2, 1))
     np.testing.assert_array_equal(winners(rows, currents), [[[1, 0, 0, 1]]])
     np.testing.assert_array_equal(won(rows, currents, winners(rows, currents)), [[[3, 3, -1, -1]]])
+
+
+def test_the_winner_of_windows_that_overlap_by_hand() -> None:
+    """Windows of 3, 2 apart, around 1: -1 -2 behind the border, -2 -3 0, and 0 -4 before the border."""
+    about: dict[str, Any] = {"current_pool": (1, 3), "current_stride": (1, 2), "current_padding": (0, 1)}
+    layer, currents = Layer("a", np.ones((1, 1, 1, 1)), LIF(0.9), **about), np.array([[[-1.0, -2, -3, 0, -4]]])
+    found = winners(layer, currents)
+    np.testing.assert_array_equal(found, [[[1, 2, 0]]])
+    np.testing.assert_array_equal(won(layer, currents, found), [[[-1, 0, 0]]])
+    np.testing.assert_array_equal(to_winners(layer, np.array([[[5.0, 7, 2]]]), found, (1, 5)), [[[5, 0, 0, 9, 0]]])
 
 
 def test_pooling_by_hand() -> None:

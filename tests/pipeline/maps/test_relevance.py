@@ -111,6 +111,7 @@ def without_bias(draw: Any) -> Network:
     random = np.random.default_rng(draw(st.integers(0, 999)))
     pooling = draw(st.sampled_from(["average", "max"]))
     side = draw(st.sampled_from([1, 2]))  # of windows of currents; where it is 1, conv2 pools spikes
+    overlap = {"current_pool": 3, "current_padding": 1} if draw(st.booleans()) else {"current_pool": side}
 
     def neuron(channels: int) -> LIF:
         return LIF(
@@ -130,7 +131,8 @@ def without_bias(draw: Any) -> Network:
             pool=2 // side,
             padding=1,
             pooling=pooling,
-            current_pool=side,
+            current_stride=side,
+            **overlap,
         ),
         Layer("fc1", random.normal(size=(5, 4 * 6)), neuron(5)),
     )

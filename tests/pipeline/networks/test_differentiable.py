@@ -70,7 +70,7 @@ def test_every_reset_and_firing_rule_is_the_backends(neuron: LIF) -> None:
         (2, 8, 8),
         10,
         (
-            Layer("conv1", w1, neuron, padding=1, current_pool=2),
+            Layer("conv1", w1, neuron, padding=1, current_pool=3, current_stride=2, current_padding=1),
             Layer("conv2", w2, neuron, pool=2, padding=1, pooling="max"),
         ),
         Readout(random.normal(size=(3, 16)), leak=0.75, bias=[0.5, -1.0, 0.0]),

@@ -62,14 +62,6 @@ def test_an_average_of_a_convolution_is_one(
     assert torch.allclose(found, expected, atol=1e-4)
 
 
-@given(side=sides, rows=some.integers(0, 3), columns=some.integers(0, 3))
-def test_the_last_rows_are_left_out(side: int, rows: int, columns: int) -> None:
-    weight, maps = drawn(2, 3, side, side), drawn(2, 3, 8, 9)
-    whole = functional.conv2d(maps, weight)
-    found = functional.conv2d(maps, torch.tensor(kernels.cropped(weight.numpy(), rows, columns)))
-    assert torch.equal(found, whole[:, :, : whole.shape[2] - rows, : whole.shape[3] - columns])
-
-
 def test_an_average_by_hand() -> None:
     mean = kernels.averaged(np.array([[[[4.0, 8.0]]]], np.float32), (1, 1), (1, 2))
     assert mean.tolist() == [[[[2, 6, 4]]]]

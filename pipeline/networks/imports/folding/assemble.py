@@ -134,7 +134,7 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
             )
             for synapses in _weights_first(folded, example)
         ]
-        geometry = first.pool, first.stride, first.padding, first.pooling, first.current_pool
+        geometry = first.pool, first.stride, first.padding, first.pooling, *first.windows
         assert first.weight is not None
         driven = replace(neuron, gain=first.gain, bias=bias)
         built.append(Layer(names[layer.name], first.weight, driven, *geometry, first.source, tuple(more)))
@@ -193,5 +193,5 @@ def _input(synapses: FoldedSynapses, example: Example) -> Input:
     weight, pooling = synapses.weight, synapses.pooling
     if example.encoder != "spikes" and synapses.sources[0].layer == INPUT and weight is not None:
         weight = 2 * weight  # there 1 stands for a pixel of 2
-    about: Any = (synapses.pool, synapses.stride, synapses.padding, pooling, synapses.current_pool)
+    about: Any = (synapses.pool, synapses.stride, synapses.padding, pooling, *synapses.windows)
     return Input(weight, (), 1.0, *about)

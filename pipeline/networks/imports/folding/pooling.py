@@ -1,18 +1,19 @@
 """Pooling: of spikes in front of the weights, of currents behind them.
 
 Averaging what a convolution gives is a larger convolution. Maximum pooling commutes with a positive gain, so the
-weights of channels with a negative gain change their sign, and so does the gain. Rows and columns that pooling of
-currents leaves over are not computed: the kernel gets as many zeros below and to the right.
+weights of channels with a negative gain change their sign, and so does the gain.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from spikesam.backends.network import NO_POOLING, Windows
 from spikesam.pipeline.networks import kernels
 from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
 from spikesam.pipeline.networks.imports.folding.weights import convolved
@@ -53,26 +54,35 @@ def adaptive(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapse
 def maximum(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`MaxPool2d` and `MaxPool1d`."""
     window, stride, padding = geometry(module)
-    plain = padding == (0, 0) and dilation(module) == (1, 1)
-    expect(plain, where, f"has padding={module.padding}, dilation={module.dilation}", "neither")
-    y, x = _apart(window, stride, where)
-    channels, height, width = synapses.shape
-    pooled = replace(synapses, shape=(channels, height // y, width // x))
+    expect(dilation(module) == (1, 1), where, f"has dilation={dilation(module)}", "1")
+    windows, (channels, *sides) = Windows(window, stride, padding), synapses.shape
+    pooled = replace(synapses, shape=(channels, *windows.fit(sides)))
     if synapses.weight is None:
+        expect(padding == (0, 0), where, f"has padding={module.padding}", "none")
+        _apart(window, stride, where)
         _expect_whole(synapses, window, where)
         expect(synapses.pool == (1, 1) or synapses.pooling == "max", where, "pools averages", "one kind of pooling")
         expect((synapses.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes")
         return replace(pooled, pool=_times(synapses.pool, window), pooling="max")
     expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
-    expect(not module.ceil_mode or height % y == width % x == 0, where, "has ceil_mode=True", "False")
+    _expect_floor(windows, sides, module.ceil_mode, where)
     sign = np.where(np.broadcast_to(synapses.gain, channels) < 0, -1, 1)
-    once = synapses.current_pool == (1, 1) or (sign > 0).all()
+    once = synapses.windows == NO_POOLING or (sign > 0).all()
     expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
-    down, right = _times(synapses.stride, synapses.current_pool)
-    weight = kernels.cropped(synapses.weight, height % y * down, width % x * right)
-    weight = weight * sign[:, None, None, None].astype(np.float32)
-    current_pool = _times(synapses.current_pool, window)
-    return replace(pooled, current_pool=current_pool, weight=weight, gain=synapses.gain * sign)
+    weight = synapses.weight * sign[:, None, None, None].astype(np.float32)
+    windows = _joined(synapses.windows, windows, where)
+    return replace(pooled, windows=windows, weight=weight, gain=synapses.gain * sign)
+
+
+def _joined(inner: Windows, outer: Windows, where: str) -> Windows:
+    """The windows of a maximum of maxima."""
+    if inner == NO_POOLING:
+        return outer
+    gaps = any(step > side for step, side in zip(inner.stride, inner.sides, strict=True))
+    expect(not gaps and outer.padding == (0, 0), where, "pools a maximum again", "one pooling, or windows side by side")
+    (down, right), (y, x) = inner.stride, inner.sides
+    sides = y + (outer.sides[0] - 1) * down, x + (outer.sides[1] - 1) * right
+    return Windows(sides, _times(inner.stride, outer.stride), inner.padding)
 
 
 def relay(synapses: FoldedSynapses, relayed: Relay, where: str) -> FoldedSynapses:
@@ -80,9 +90,7 @@ def relay(synapses: FoldedSynapses, relayed: Relay, where: str) -> FoldedSynapse
     module: Any = relayed.pooling
     window, stride, padding = geometry(module)
     kernel = kernels.undilated(np.ones((1, 1, *window), np.float32), dilation(module))
-    left = zip(synapses.shape[1:], kernel.shape[2:], stride, padding, strict=True)
-    whole = not any((side + 2 * around - size) % step for side, size, step, around in left)
-    expect(not module.ceil_mode or whole, where, "has ceil_mode=True", "False")
+    _expect_floor(Windows(kernel.shape[2:], stride, padding), synapses.shape[1:], module.ceil_mode, where)
     weight = np.eye(synapses.shape[0], dtype=np.float32)[:, :, None, None] * kernel
     rows, columns = padding
     return convolved(synapses, weight, ((rows, rows), (columns, columns)), stride, None, where)
@@ -101,14 +109,18 @@ def _averaged(synapses: FoldedSynapses, window: Pair, stride: Pair, ceil_mode: b
         shape = channels, height // y, width // x
         return replace(synapses, pool=_times(synapses.pool, window), pooling="average", shape=shape)
     expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
-    expect(synapses.current_pool == (1, 1), where, "averages currents pooled by maximum", "one kind of pooling")
-    left = [(side - size) % step for side, size, step in zip((height, width), window, stride, strict=True)]
-    expect(not ceil_mode or left == [0, 0], where, "has ceil_mode=True", "False")
-    rows, columns = (
-        (side - size) // step + 1 for side, size, step in zip((height, width), window, stride, strict=True)
-    )
+    expect(synapses.windows == NO_POOLING, where, "averages currents pooled by maximum", "one kind of pooling")
+    windows = Windows(window, stride)
+    _expect_floor(windows, (height, width), ceil_mode, where)
+    shape = channels, *windows.fit((height, width))
     weight = kernels.averaged(synapses.weight, synapses.stride, window)
-    return replace(synapses, weight=weight, stride=_times(synapses.stride, stride), shape=(channels, rows, columns))
+    return replace(synapses, weight=weight, stride=_times(synapses.stride, stride), shape=shape)
+
+
+def _expect_floor(windows: Windows, sides: Iterable[int], ceil_mode: bool, where: str) -> None:
+    """As many windows as fit, and none that is cut off."""
+    left = ((side + 2 * around - size) % step for side, size, step, around in zip(sides, *windows, strict=True))
+    expect(not (ceil_mode and any(left)), where, "has ceil_mode=True", "False")
 
 
 def _apart(window: Pair, stride: Pair, where: str) -> Pair:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Shape, Source
+from spikesam.backends.network import NO_POOLING, Shape, Source, Windows
 from spikesam.pipeline.networks.kernels import Pair
 
 
@@ -21,7 +21,8 @@ class FoldedSynapses:
     ----------
     shape : (C, H, W) behind the operations so far
     weight : (out, in, y, x) or (out, in) float32; None before there is one
-    pool, pooling, stride, padding, current_pool : as of :class:`spikesam.backends.network.Layer`; (y, x)
+    pool, pooling, stride, padding : as of :class:`spikesam.backends.network.Layer`; (y, x)
+    windows : of the maximum
     gain, bias : of each channel, float64
     order : where the weights see neurons in another order, or some of them
     sources : whose spikes are summed: names of modules, and how many steps ago they fired
@@ -33,7 +34,7 @@ class FoldedSynapses:
     pooling: str = "average"
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
-    current_pool: Pair = (1, 1)
+    windows: Windows = NO_POOLING
     gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
     order: tuple[int, ...] | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import NetworkError, Shape
+from spikesam.backends.network import NO_POOLING, NetworkError, Shape
 from spikesam.pipeline.networks import kernels
 from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
 from spikesam.pipeline.networks.libraries.library import expect, number
@@ -45,7 +45,7 @@ def convolved(
     scaled, outer = _scaled_inputs(synapses, weight)
     inner = synapses.weight
     if inner is not None:
-        expect(inner.ndim == 4 and synapses.current_pool == (1, 1), where, *FOLLOWS)
+        expect(inner.ndim == 4 and synapses.windows == NO_POOLING, where, *FOLLOWS)
         if _single_places(inner, synapses.stride, synapses.padding):
             outer = np.moveaxis(np.tensordot(outer, inner[:, :, 0, 0].astype(np.float64), (1, 0)), -1, 1)
         else:
@@ -97,7 +97,7 @@ def _connected(synapses: FoldedSynapses, weight: NDArray[np.float32], bias: Any,
     if inner is not None and inner.ndim == 2:
         outer = outer @ inner.astype(np.float64)
     elif inner is not None:
-        alone = _single_places(inner, synapses.stride, synapses.padding) and synapses.current_pool == (1, 1)
+        alone = _single_places(inner, synapses.stride, synapses.padding) and synapses.windows == NO_POOLING
         expect(alone, where, *FOLLOWS)
         maps = outer.reshape(len(outer), synapses.shape[0], -1)
         outer = np.tensordot(maps, inner[:, :, 0, 0].astype(np.float64), (1, 0)).swapaxes(1, 2).reshape(len(outer), -1)

@@ -46,6 +46,12 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "maximum in front of a negative gain": lambda: [conv(2, 6, 3), nn.MaxPool2d(2), nn.BatchNorm2d(6)],
     "maximum that leaves a row over": lambda: [conv(2, 4, 2, stride=1), nn.MaxPool2d(3)],
     "maximum of maxima": lambda: [conv(2, 4, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)],
+    "maximum of overlapping maxima": lambda: [conv(2, 4, 1), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2, 1)],
+    "overlapping maximum behind a negative gain": lambda: [conv(2, 6, 3), nn.BatchNorm2d(6), nn.MaxPool2d(3, 2, 1)],
+    "overlapping maximum before a negative gain": lambda: [conv(2, 6, 3), nn.MaxPool2d(3, 2, 1), nn.BatchNorm2d(6)],
+    "maximum with gaps": lambda: [conv(2, 4, 2), nn.MaxPool2d((1, 2), (2, 3))],
+    "maximum of single currents": lambda: [conv(2, 4, 2), nn.MaxPool2d(1, 2)],
+    "ceiling where nothing is left": lambda: [conv(2, 4, 2), nn.MaxPool2d((3, 2), 2, ceil_mode=True)],
     "an average of currents": lambda: [conv(2, 4, 3, padding=1, stride=2), nn.AvgPool2d((2, 1), stride=2)],
     "averages of unlike strides": lambda: [conv(2, 4, 3, stride=(1, 2)), nn.AvgPool2d(2, (1, 2))],
     "overlapping averages": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(3, stride=1)],
@@ -76,6 +82,7 @@ ROWS: dict[str, Callable[[], list[nn.Module]]] = {
     "stride, padding, dilation": lambda: [nn.Conv1d(4, 5, 3, stride=2, padding=2, dilation=2)],
     "groups and same padding": lambda: [nn.Conv1d(4, 6, 4, padding="same", groups=2), nn.BatchNorm1d(6)],
     "maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)],
+    "overlapping maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(3, 2, 1)],
     "maximum of spikes": lambda: [nn.MaxPool1d(2), nn.Conv1d(4, 5, 3, padding=1)],
     "averages": lambda: [nn.AvgPool1d(2), nn.Conv1d(4, 5, 3), nn.AvgPool1d(3, 1)],
     "adaptive averages": lambda: [nn.AdaptiveAvgPool1d(6), nn.Conv1d(4, 5, 3), nn.AdaptiveAvgPool1d(2)],
@@ -117,11 +124,12 @@ def test_pooling_of_spikes(name: str) -> None:
     assert (layer.pool, layer.pooling) == expected
 
 
-def test_the_numbers_of_a_layer_by_hand() -> None:
+@pytest.mark.parametrize(("pooling", "windows"), [((2,), (2, None, 0)), ((3, 2, 1), (3, 2, 1))])
+def test_the_numbers_of_a_layer_by_hand(pooling: tuple[int, ...], windows: tuple[Any, ...]) -> None:
     model = nn.Sequential(
         nn.Conv2d(1, 2, 1),
         nn.BatchNorm2d(2, eps=0),
-        nn.MaxPool2d(2),
+        nn.MaxPool2d(*pooling),
         snn.Leaky(beta=0.5, threshold=2.0, init_hidden=True),
     )
     model[0].weight.data = torch.tensor([1.0, -3.0]).view(2, 1, 1, 1)
@@ -136,7 +144,8 @@ def test_the_numbers_of_a_layer_by_hand() -> None:
     assert layer.weight.ravel().tolist() == [1, 3]
     assert layer.neuron.gain.tolist() == [[3, 2]]
     assert layer.neuron.bias.tolist() == [[22, 4]]
-    assert (layer.current_pool, layer.neuron.leak, layer.neuron.threshold) == (2, 0.5, 2)
+    assert (layer.current_pool, layer.current_stride, layer.current_padding) == windows
+    assert (layer.neuron.leak, layer.neuron.threshold) == (0.5, 2)
 
 
 def test_later_layers_have_no_bias_before_anything_can_have_arrived() -> None:

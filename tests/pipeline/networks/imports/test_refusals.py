@@ -217,13 +217,17 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: currents(nn.Conv2d(4, 4, 3)),
         "module '1' (Conv2d): follows another convolution or linear layer without neurons between them, expected",
     ),
-    "windows that overlap": (
-        lambda: currents(nn.MaxPool2d(3, 2)),
-        "'1' (MaxPool2d): has kernel_size=(3, 3), stride=(2, 2), expected a stride",
+    "windows with holes": (
+        lambda: currents(nn.MaxPool2d(3, 2, dilation=2)),
+        "'1' (MaxPool2d): has dilation=(2, 2), expected 1",
     ),
-    "a border of the pooling": (
-        lambda: currents(nn.MaxPool2d(2, padding=1)),
-        "'1' (MaxPool2d): has padding=1, dilation=1, expected",
+    "windows that are cut off": (
+        lambda: currents(nn.MaxPool2d(3, 2, ceil_mode=True)),
+        "'1' (MaxPool2d): has ceil_mode=True, expected False",
+    ),
+    "a border of maxima": (
+        lambda: currents(nn.MaxPool2d(2), nn.MaxPool2d(2, padding=1)),
+        "'2' (MaxPool2d): pools a maximum again, expected one pooling, or",
     ),
     "pooling that does not divide": (
         lambda: maps(nn.AvgPool2d(3)),

@@ -17,6 +17,7 @@ from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.networks.nir.read import from_nir
 from spikesam.pipeline.networks.nir.write import to_nir
+from tests.backends.test_random_networks import windows
 from tests.pipeline.networks.nir.graphs import nir
 
 rng = np.random.default_rng(0)
@@ -69,7 +70,7 @@ def random_network(rng: np.random.Generator) -> Network:
             kernel = [int(rng.integers(1, min(4, side) + 1)) for side in seen]
             weight = rng.normal(size=(outputs, shape[0], *kernel))
             layer = Layer(name, weight, constants, pool, stride, padding, pooling)
-            layer = replace(layer, current_pool=divisors(rng, layer.output_shape(shape)[1:]))
+            layer = replace(layer, **windows(rng, layer.output_shape(shape)[1:]))
         layers.append(layer)
         shape = layer.output_shape(shape)
     inputs = int(np.prod(shape))
