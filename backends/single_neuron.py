@@ -7,6 +7,7 @@ so what other neurons do wrong changes nothing here. Equations: neurons.py and i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -173,11 +174,12 @@ def _windows(each: Input, shape: Shape, place: Shape) -> Iterator[tuple[slice, s
         yield slice(0, height), slice(0, width), kernel.reshape(channels, height // down, width // across)
         return
     (down_by, across_by), (top, left) = map(pair, (each.stride, each.padding))
-    sides, (tall, wide), (above, beside) = each.windows
-    first, (_, *ends) = (row * tall - above, column * wide - beside), each.unpooled_shape(shape)
-    for i, j in np.add(first, list(np.ndindex(sides))).tolist():
-        if not (0 <= i < ends[0] and 0 <= j < ends[1]):
-            continue
+    along = zip((row, column), each.unpooled_shape(shape)[1:], *each.windows, strict=True)
+    currents = [
+        range(max(0, place * step - around), min(place * step - around + side, end))
+        for place, end, side, step, around in along
+    ]
+    for i, j in product(*currents):
         rows, of_rows = _seen(i * down_by - top, kernel.shape[1], height // down)
         columns, of_columns = _seen(j * across_by - left, kernel.shape[2], width // across)
         yield _times(rows, down), _times(columns, across), kernel[:, of_rows, of_columns]

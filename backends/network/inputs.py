@@ -42,11 +42,9 @@ class Windows(NamedTuple):
     padding: tuple[int, int] = (0, 0)
 
     def fit(self, map_sides: Iterable[int]) -> tuple[int, int]:
-        """How many fit a map of (H, W), down and across."""
-        down, across = (
-            (side + 2 * padding - window) // stride + 1 if side + 2 * padding >= window else 0
-            for side, window, stride, padding in zip(map_sides, *self, strict=True)
-        )
+        """How many fit a map of (H, W), down and across; less than 1 where none does."""
+        each = zip(map_sides, *self, strict=True)
+        down, across = ((side + 2 * padding - window) // stride + 1 for side, window, stride, padding in each)
         return down, across
 
 
@@ -136,8 +134,7 @@ class Input:
             raise NetworkError(f"{where}: without weights, expected neither pool, stride, padding nor current_pool")
         if checked.kind == "dense" and sides | {"pool": 1} != PLAIN:
             raise NetworkError(f"{where}: a dense layer has neither stride nor padding nor current_pool")
-        window, _, padding = checked.windows
-        if any(2 * around > side for around, side in zip(padding, window, strict=True)):
+        if any(2 * padding > side for side, _, padding in zip(*checked.windows, strict=True)):
             raise NetworkError(
                 f"{where}: current_padding is {checked.current_padding}, expected at most half of current_pool, "
                 f"{checked.current_pool}"
@@ -197,7 +194,7 @@ class Input:
         """
         channels, *sides = self.unpooled_shape(shape, where, before)
         rows, columns = self.windows.fit(sides)
-        if rows < 1 or columns < 1:
+        if rows < 1 or columns < 1 or np.greater(self.windows.padding, sides).any():
             raise NetworkError(
                 f"{where}: current_pool {self.current_pool} does not fit its {sides[0]}×{sides[1]} currents with "
                 f"current_padding {self.current_padding}"

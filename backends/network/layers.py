@@ -53,8 +53,8 @@ class Layer:
     stride, padding : of the convolution, after pooling
     pooling : "average" (fixed point sums instead; the gain absorbs the factor), or "max", which of spikes is their OR
     current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the neurons
-    current_stride : of that pooling; the sides of its windows if not given
-    current_padding : around the currents; it is never the maximum
+    current_stride, current_padding : of that pooling; its windows stand side by side if not given, and what lies around
+        the currents is never the maximum
     source : whose spikes the weights are for: a name, a :class:`Source`, or several, which are summed; the layer
         before, one step later, if not given
     more : further inputs, each with its own sources, weights and gain; those above, with the gain of the neuron, are

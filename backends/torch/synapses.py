@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import reduce
+from itertools import product
 from math import prod
 
 import torch
@@ -108,13 +109,9 @@ class FixedSynapses:
             return currents
         (above, beside), (down, across) = self.windows.padding, self.windows.stride
         around, (rows, columns) = (0, 0, beside, beside, above, above), self.windows.fit(self.positions)
-        unpooled = currents.unflatten(0, (-1, *self.positions))
-        unpooled = functional.pad(unpooled, around, value=-CURRENT_LIMIT) if any(around) else unpooled
-        cells = (
-            unpooled[:, y : y + rows * down : down, x : x + columns * across : across]
-            for y in range(self.windows.sides[0])
-            for x in range(self.windows.sides[1])
-        )
+        padded = functional.pad(currents.unflatten(0, (-1, *self.positions)), around, value=-CURRENT_LIMIT)
+        places = product(*map(range, self.windows.sides))
+        cells = (padded[:, y : y + rows * down : down, x : x + columns * across : across] for y, x in places)
         return reduce(torch.maximum, cells).flatten(0, 2)
 
 

@@ -131,9 +131,7 @@ class LayerKernel:
     def _scratch(self, synapses: Synapses, shape: Shape, *, several: bool) -> Scratch:
         top, bottom = synapses.rows
         channels, height, width = _pooled((shape[0], bottom - top, shape[2]), synapses.spike_pool)
-        nothing = (0, 0, 0)
-        *_, outputs = self.output_shape
-        unpooled = *synapses.positions, outputs
+        unpooled, nothing = (*synapses.positions, self.output_shape[2]), (0, 0, 0)
         return Scratch(
             room_for(synapses.weights, (channels, height, width)),
             np.zeros((height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_),

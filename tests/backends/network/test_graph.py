@@ -87,6 +87,10 @@ def test_a_constant_current_is_no_raster():
             r"layer 'conv1': current_pool \(8, 2\) does not fit its 5×6 currents with current_padding \(1, 0\)",
         ),
         (
+            lambda: network(layers=(Layer("c", CONV, LIF(0.9), current_pool=10**9, current_padding=10**8 * 5),)),
+            "layer 'c': current_pool 1000000000 does not fit its",
+        ),
+        (
             lambda: Layer("conv1", CONV, LIF(0.9), current_pool=3, current_padding=2),
             "layer 'conv1': current_padding is 2, expected at most half of current_pool, 3",
         ),
