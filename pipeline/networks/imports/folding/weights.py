@@ -139,8 +139,8 @@ def normalised(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynap
     channels = synapses.shape[0]
     expect(len(gain) == channels, where, f"normalises {len(gain)} features", f"the {channels} channels in front of it")
     if module.affine:
-        gain, shift = gain * number(module.weight), shift * number(module.weight) + number(module.bias)
-    return replace(synapses, gain=synapses.gain * gain, bias=synapses.bias * gain + shift)
+        gain, shift = gain * number(module.weight), shift * number(module.weight)
+    return _biased(replace(synapses, gain=synapses.gain * gain, bias=synapses.bias * gain + shift), module.bias)
 
 
 def lava_convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:

@@ -34,6 +34,7 @@ def normalised(model: nn.Module) -> nn.Module:
             module.running_var.uniform_(0.05, 0.5)
             if module.affine:
                 module.weight.data.uniform_(-0.5, 1.5)
+            if module.bias is not None:
                 module.bias.data.uniform_(-0.1, 0.3)
     return model.eval()
 

@@ -41,6 +41,7 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "same padding, uneven": lambda: [conv(2, 4, (2, 4), padding="same")],
     "valid padding": lambda: [conv(2, 4, 2, padding="valid", bias=False)],
     "batch normalisation": lambda: [conv(2, 4, 3), nn.Dropout2d(), nn.BatchNorm2d(4), nn.Identity()],
+    "normalisation without a shift": lambda: [conv(2, 4, 3), *snn.BatchNormTT2d(4, 1)],
     "normalisation without constants": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4, affine=False)],
     "maximum behind a negative gain": lambda: [conv(2, 6, 3), nn.BatchNorm2d(6), nn.MaxPool2d(2)],
     "maximum in front of a negative gain": lambda: [conv(2, 6, 3), nn.MaxPool2d(2), nn.BatchNorm2d(6)],
