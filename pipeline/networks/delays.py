@@ -20,7 +20,7 @@ SILENCE = 1 << 17  # thresholds that such a bias is below zero: 2²⁹ in fixed 
 def delayed(
     bias: NDArray[np.float64], silent: int, timesteps: int, window: int | None = None, threshold: Any = 0.0
 ) -> NDArray[np.float64]:
-    """A bias that acts in some steps alone: (C,) -> (T, C) rows, or (1, C) where all are the same.
+    """A bias that acts in some steps alone: (C,) or rows (S, C) -> rows (T, C), or (1, C) where all are the same.
 
     Parameters
     ----------
@@ -32,13 +32,19 @@ def delayed(
     ------
     NetworkError : if these would be more numbers than a network can hold
     """
-    stop = timesteps if window is None else silent + window
-    if stop >= timesteps - 1 and not (bias.any() and silent):
-        return bias[None]
-    if timesteps * len(bias) > MOST_BIASES:
+    rows = np.atleast_2d(bias)
+    channels, stop = rows.shape[1], timesteps if window is None else silent + window
+    if len(rows) == 1 and stop >= timesteps - 1 and not (bias.any() and silent):
+        return rows
+    if timesteps * channels > MOST_BIASES:
         raise NetworkError(
-            f"biases: {timesteps:,} steps of {len(bias):,} channels, expected at most {MOST_BIASES:,} numbers"
+            f"biases: {timesteps:,} steps of {channels:,} channels, expected at most {MOST_BIASES:,} numbers"
         )
-    rows = np.where(np.arange(timesteps)[:, None] < silent, 0.0, bias)
-    rows[stop:-1] = -SILENCE * np.asarray(threshold)  # the last row acts at no step, and stays the bias
-    return rows
+    found = np.where(np.arange(timesteps)[:, None] < silent, 0.0, rows_later(rows, silent, timesteps))
+    found[stop:-1] = -SILENCE * np.asarray(threshold)  # the last row acts at no step, and stays the bias
+    return found
+
+
+def rows_later(rows: NDArray[np.float64], steps: int, timesteps: int) -> NDArray[np.float64]:
+    """Rows (S, C) so many steps later, (T, C): the first and the last one go on; one row stays one."""
+    return rows if len(rows) == 1 else rows[np.clip(np.arange(timesteps) - steps, 0, len(rows) - 1)]

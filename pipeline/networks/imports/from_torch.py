@@ -26,10 +26,11 @@ def from_torch(
 ) -> Network:
     """Import a spiking network that was written with torch, and prove that it fires the same bits.
 
-    The model runs once on the example and is followed: convolutions, linear layers, batch normalisation, pooling,
-    flattening and dropout, sums of layers and concatenations of channels, as modules or as functions, recurrence, and
-    neurons of snnTorch, SpikingJelly, Norse, sinabs and lava-dl. Then model and network run on the example in float32,
-    and every bit of every layer must be the same. The model is left as it was.
+    The model runs once on the example and is followed: convolutions, linear layers, batch normalisation and other gains
+    and shifts of channels, which may differ from step to step, pooling, flattening and dropout, sums of layers and
+    concatenations of channels, as modules or as functions, recurrence, and neurons of snnTorch, SpikingJelly, Norse,
+    sinabs and lava-dl. Then model and network run on the example in float32, and every bit of every layer must be the
+    same. The model is left as it was.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Shape
-from spikesam.pipeline.networks.delays import delayed
+from spikesam.pipeline.networks.delays import delayed, rows_later
 from spikesam.pipeline.networks.imports.example import Example
 from spikesam.pipeline.networks.imports.folding.depths import depths_of
 from spikesam.pipeline.networks.imports.folding.folds import fold
@@ -121,7 +121,7 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
     built: list[Layer] = []
     for layer, neuron in zip(layers, neurons, strict=True):
         folded, depth = arranged.folded[layer.name], depths[layer.name]
-        bias = (folded[0].bias * neuron.gain + neuron.bias)[0]
+        bias = folded[0].bias * neuron.gain + neuron.bias
         bias = delayed(bias, depth - 1, timesteps, example.timesteps, neuron.threshold)
         first, *more = [
             replace(
@@ -130,7 +130,7 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
                     replace(source, layer=names[source.layer], delay=source.delay + depth - depths[source.layer])
                     for source in synapses.sources
                 ),
-                gain=synapses.gain * neuron.gain,
+                gain=rows_later(synapses.gain * neuron.gain, depth - 1, timesteps),
             )
             for synapses in _weights_first(folded, example)
         ]

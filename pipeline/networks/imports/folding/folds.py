@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,16 @@ import numpy as np
 from spikesam.backends.network import NetworkError, Shape, Source
 from spikesam.pipeline.networks.imports.folding import pooling, weights
 from spikesam.pipeline.networks.imports.folding.synapses import Fold, FoldedSynapses
-from spikesam.pipeline.networks.imports.following.stream import NOTHING, Junction, Operation, Order, Path, Scale
+from spikesam.pipeline.networks.imports.following.stream import (
+    NOTHING,
+    ByStep,
+    Junction,
+    Operation,
+    Order,
+    Path,
+    Scale,
+    Shift,
+)
 from spikesam.pipeline.networks.libraries.library import SpikingModule, expect, number, recognised
 
 
@@ -89,7 +99,27 @@ def _with_bias(folded: list[FoldedSynapses], bias: Any) -> list[FoldedSynapses]:
 
 
 def _scaled(synapses: FoldedSynapses, scale: Scale, where: str) -> FoldedSynapses:
-    return synapses.scaled(scale.factor)
+    return synapses.scaled(_of_channels(scale, synapses, where))
+
+
+def _shifted(synapses: FoldedSynapses, shift: Shift, where: str) -> FoldedSynapses:
+    return replace(synapses, bias=synapses.bias + _of_channels(shift, synapses, where))
+
+
+def _of_channels(operation: Scale | Shift, synapses: FoldedSynapses, where: str) -> Any:
+    numbers, shape = np.asarray(operation.numbers), synapses.shape
+    each = numbers.repeat(prod(shape) // len(numbers)) if numbers.ndim else numbers
+    return weights.by_channel(each, shape, where, type(operation).__name__.lower())
+
+
+def _by_step(synapses: FoldedSynapses, by_step: ByStep, where: str) -> FoldedSynapses:
+    """(S, C) gains and shifts, which are 0 at steps at which nothing passed."""
+    gain, shift = np.zeros((2, max(by_step.at) + 1, synapses.shape[0]))
+    for step, operation in by_step.at.items():
+        plain = replace(synapses, gain=np.array(1.0), bias=np.array(0.0))
+        (alone,) = fold_one([plain], operation, FOLDS)
+        gain[step], shift[step] = alone.gain, alone.bias
+    return replace(synapses, gain=synapses.gain * gain, bias=synapses.bias * gain + shift)
 
 
 def _voltage_scaled(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
@@ -112,7 +142,9 @@ def _membranes(synapses: FoldedSynapses, about: SpikingModule, where: str) -> Fo
     )
 
 
-def _refused(found: str) -> Fold:
+def refused(found: str) -> Fold:
+    """A fold that refuses, and says what it found."""
+
     def refuse(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
         raise NetworkError(f"{where}: {found}")
 
@@ -121,13 +153,15 @@ def _refused(found: str) -> Fold:
 
 FOLDS: dict[str, dict[str, Fold]] = {
     "spikingjelly": {
-        "WSConv2d": _refused("standardises its weights, expected Conv2d; give it the standardised weights"),
-        "WSLinear": _refused("standardises its weights, expected Linear; give it the standardised weights"),
+        "WSConv2d": refused("standardises its weights, expected Conv2d; give it the standardised weights"),
+        "WSLinear": refused("standardises its weights, expected Linear; give it the standardised weights"),
         "VoltageScaler": _voltage_scaled,
         "ChannelVoltageScaler": _voltage_scaled,
-        "VotingLayer": _refused("stands between neurons, expected at the end"),
+        "VotingLayer": refused("stands between neurons, expected at the end"),
         "ThresholdDependentBatchNorm1d": weights.normalised,
         "ThresholdDependentBatchNorm2d": weights.normalised,
+        "TemporalEffectiveBatchNorm1d": weights.effective,
+        "TemporalEffectiveBatchNorm2d": weights.effective,
     },
     "snntorch": {"RecurrentOneToOne": weights.one_to_one},
     "torch": {
@@ -143,13 +177,15 @@ FOLDS: dict[str, dict[str, Fold]] = {
         "LPPool2d": pooling.total,
         "MaxPool1d": pooling.maximum,
         "MaxPool2d": pooling.maximum,
-        "Softmax": _refused("stands between neurons, expected at the end"),
-        "LogSoftmax": _refused("stands between neurons, expected at the end"),
+        "Softmax": refused("stands between neurons, expected at the end"),
+        "LogSoftmax": refused("stands between neurons, expected at the end"),
     },
     "lava": {"Conv": weights.lava_convolution, "Dense": weights.lava_dense, "Pool": weights.lava_pooling},
     "spikesam": {
         "Scale": _scaled,
-        "TimeSum": _refused("stands between neurons, expected at the end"),
+        "Shift": _shifted,
+        "ByStep": _by_step,
+        "TimeSum": refused("stands between neurons, expected at the end"),
         "Order": _ordered,
         "Relay": pooling.relay,
         "SpikingModule": _membranes,

@@ -66,7 +66,9 @@ def maximum(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses
         return replace(pooled, pool=_times(synapses.pool, window), pooling="max")
     expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
     _expect_floor(windows, sides, module.ceil_mode, where)
-    sign = np.where(np.broadcast_to(synapses.gain, channels) < 0, -1, 1)
+    signs = np.where(np.atleast_2d(synapses.gain + np.zeros(channels)) < 0, -1, 1)
+    sign = signs[0]
+    expect((signs == sign).all(), where, "pools what is scaled by a negative number at some steps alone", "one sign")
     once = synapses.windows == NO_POOLING or (sign > 0).all()
     expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
     weight = synapses.weight * sign[:, None, None, None].astype(np.float32)

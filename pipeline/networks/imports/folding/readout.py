@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.network import LIF, NetworkError, Shape, Source
-from spikesam.pipeline.networks.imports.folding.folds import FOLDS, begin, fold_one
+from spikesam.pipeline.networks.imports.folding.folds import FOLDS, begin, fold_one, refused
 from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
 from spikesam.pipeline.networks.imports.following.stream import Path, TimeSum
 from spikesam.pipeline.networks.kernels import unpooled
@@ -47,6 +47,7 @@ def fold_readout(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedR
     steps : T
     """
     folded, integrator, over_steps = begin(path, shapes), LeakyIntegrator(1.0), 1
+    expect(all(each.gain.ndim < 2 and each.bias.ndim < 2 for each in folded), path.last, *NUMBERS_OF_STEPS)
     probabilities: nn.Module = nn.Identity()
     over = False
     for operation in path.operations:
@@ -123,4 +124,9 @@ def _votes(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     )
 
 
-READOUT_FOLDS = {**FOLDS, "spikingjelly": {**FOLDS["spikingjelly"], "VotingLayer": _votes}}
+NUMBERS_OF_STEPS = "has other numbers at every step in front of the answer", "the same numbers"
+READOUT_FOLDS = {
+    **FOLDS,
+    "spikingjelly": {**FOLDS["spikingjelly"], "VotingLayer": _votes},
+    "spikesam": {**FOLDS["spikesam"], "ByStep": refused(", expected ".join(NUMBERS_OF_STEPS))},
+}

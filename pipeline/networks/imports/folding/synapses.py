@@ -23,7 +23,7 @@ class FoldedSynapses:
     weight : (out, in, y, x) or (out, in) float32; None before there is one
     pool, pooling, stride, padding : as of :class:`spikesam.backends.network.Layer`; (y, x)
     windows : of the maximum
-    gain, bias : of each channel, float64
+    gain, bias : of each channel, float64; where steps differ (T, C), or (T, 1) of all channels
     order : where the weights see neurons in another order, or some of them
     sources : whose spikes are summed: names of modules, and how many steps ago they fired
     """
@@ -59,11 +59,11 @@ class FoldedSynapses:
             weight = identity[:, :, None, None] if height * width > 1 else identity
         placed = np.zeros((channels, *weight.shape[1:]), np.float32)
         placed[among] = weight
-        gain, bias = self.gain, np.zeros(channels)
+        gain, bias = self.gain, np.zeros((*self.bias.shape[:-1], channels))
         if gain.ndim:
-            gain = np.ones(channels)
-            gain[among] = self.gain
-        bias[among] = self.bias
+            gain = np.ones(channels) * (self.gain[:, :1] if self.gain.ndim == 2 else 1)  # which weights of 0 leave open
+            gain[..., among] = self.gain
+        bias[..., among] = self.bias
         bias = bias if self.bias.any() else np.array(0.0)
         return replace(self, weight=placed, gain=gain, bias=bias, shape=(channels, height, width))
 

@@ -42,7 +42,7 @@ def convolved(
     ]
     weight, around = kernels.evenly_padded(weight, padding)
     expect(not (any(around) and synapses.bias.any()), where, "pads a map that has a bias", "no padding there")
-    scaled, outer = _scaled_inputs(synapses, weight)
+    scaled, outer = _scaled_inputs(synapses, weight, where)
     inner = synapses.weight
     if inner is not None:
         expect(inner.ndim == 4 and synapses.windows == NO_POOLING, where, *FOLLOWS)
@@ -63,17 +63,22 @@ def _single_places(weight: NDArray[Any], stride: kernels.Pair, padding: kernels.
 
 
 def _scaled_inputs(
-    synapses: FoldedSynapses, weight: NDArray[np.float32]
+    synapses: FoldedSynapses, weight: NDArray[np.float32], where: str
 ) -> tuple[FoldedSynapses, NDArray[np.floating[Any]]]:
     """Synapses with the bias that weights (out, C, …) behind them make of theirs; and these weights times their gain.
 
-    Spikes keep a gain that is one number.
+    Spikes keep a gain that is one number, at each step if steps differ.
     """
     channels = synapses.shape[0]
     each: NDArray[np.floating[Any]] = weight.reshape(len(weight), channels, -1)
     bias = np.array(0.0)
     if synapses.bias.any():
-        bias = each.sum(axis=2, dtype=np.float64) @ np.broadcast_to(synapses.bias, channels)
+        sums = each.sum(axis=2, dtype=np.float64)
+        bias = np.broadcast_to(synapses.bias, (*synapses.bias.shape[:-1], channels)) @ sums.T
+    if synapses.gain.ndim == 2:
+        found = "sees channels whose gains differ from step to step, each in its own way"
+        expect((synapses.gain == synapses.gain[:, :1]).all(), where, found, "one gain of a step, or gains behind it")
+        return replace(synapses, gain=synapses.gain[:, :1], bias=bias), weight
     if synapses.weight is None and not synapses.gain.ndim:
         return replace(synapses, bias=bias), weight
     each = each * np.broadcast_to(synapses.gain, channels)[:, None]
@@ -92,7 +97,7 @@ def _connected(synapses: FoldedSynapses, weight: NDArray[np.float32], bias: Any,
         ordered[:, list(synapses.order)] = weight
         weight = ordered
     expect(weight.shape[1] == inputs, where, f"sees {weight.shape[1]} neurons", f"{inputs}")
-    scaled, outer = _scaled_inputs(synapses, weight)
+    scaled, outer = _scaled_inputs(synapses, weight, where)
     inner = synapses.weight
     if inner is not None and inner.ndim == 2:
         outer = outer @ inner.astype(np.float64)
@@ -141,6 +146,11 @@ def normalised(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynap
     if module.affine:
         gain, shift = gain * number(module.weight), shift * number(module.weight)
     return _biased(replace(synapses, gain=synapses.gain * gain, bias=synapses.bias * gain + shift), module.bias)
+
+
+def effective(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
+    """SpikingJelly's `TemporalEffectiveBatchNorm1d` and `2d`, which scale each step."""
+    return normalised(synapses, module, where).scaled(np.reshape(number(module.scale), (-1, 1)))
 
 
 def lava_convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:

@@ -41,6 +41,7 @@ KNOWN = (
     "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, concatenations, and "
     "neurons of snnTorch, SpikingJelly, Norse, sinabs or lava-dl"
 )
+RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "random", "bernoulli", "normal", "uniform", "poisson")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ class Follower:
         pieces = [(tensor.flatten().double(), self._stream(tensor, "the model's output")) for tensor in given]
         streams = [stream for _, stream in pieces]
         size, summed = streams[0].size, streams[0].summed
-        path = all_agreed([stream.path for stream in streams])
+        path = all_agreed(streams, self.samples)
         if path is None or any(stream.size != size for stream in streams):
             first = streams[0].path.last
             raise NetworkError(f"the model's output comes from {first}, and at other steps from other layers")
@@ -115,6 +116,9 @@ class Follower:
 
     def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Follow a function that was called between modules."""
+        name = getattr(function, "__name__", "")
+        if name.rstrip("_") in RANDOM and not self._inside:
+            self._keep(tensors(result), repeat(Lost(f"{name}, which draws random numbers")))
         if self._inside or not any(self.known(tensor) for tensor in tensors((args, kwargs))):
             return
         given = args[0] if function is Tensor.__setitem__ else result

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import torch
@@ -19,15 +19,21 @@ from torch.overrides import resolve_name
 
 from spikesam.pipeline.networks.imports.following.joining import SUM, added, concatenated, zeros
 from spikesam.pipeline.networks.imports.following.stream import (
+    ByStep,
     Followed,
     JumbledError,
     Lost,
+    Numbers,
     Operation,
     Scale,
+    Shift,
     Stream,
-    agreed,
     all_agreed,
+    differing_weights,
+    in_time,
     mapped,
+    steps_of,
+    unchanging,
 )
 
 
@@ -121,14 +127,16 @@ def _dropout(call: Call) -> list[Followed]:
 def _moved(call: Call) -> list[Followed]:
     """Functions that move numbers: they move the numbers' places alike. Channels of several layers are joined."""
     joined = list(tensors(call.args[0])) if isinstance(call.args[0], (tuple, list)) else []
-    path = all_agreed([stream.path for stream in call.streams])
+    path = all_agreed(call.streams, call.samples) if call.streams else None
     alike = len({(each.size, each.static, each.summed) for each in call.streams}) == 1
     if path is not None and alike and all(call.known(tensor) for tensor in joined):
         where = call.function(*_places(call.args, call.known), **_places(call.kwargs, call.known))
         return [call.streams[0].along(path).rearranged(each) for each in tensors(where)]
     streams = list(filter(None, map(call.stream, joined)))
     if call.function.__name__ not in CONCATENATIONS or len(streams) < len(joined):
-        return [call.lost("which joins layers")] * len(list(tensors(call.result)))
+        weights = any(differing_weights(call.streams[0].path, each.path) for each in call.streams[1:])
+        why = "whose weights differ from step to step" if weights else "which joins layers"
+        return [call.lost(why)] * len(list(tensors(call.result)))
     axis = call.argument(1, "dim", "axis", default=0)
     together = concatenated(streams, axis, call.samples, call.where)
     return [call.lost(together) if isinstance(together, str) else together]
@@ -140,7 +148,7 @@ def _assigned(call: Call) -> list[Followed]:
     written, before = call.known(value), call.known(target)
     if not isinstance(written, Stream):
         return [call.lost("which overwrites it")]
-    path = agreed(before.path, written.path) if isinstance(before, Stream) else written.path
+    path = all_agreed([before, written], call.samples) if isinstance(before, Stream) else written.path
     if path is None:
         return [call.lost("which overwrites it")]
     empty = torch.full(target.shape, -1, device=target.device)
@@ -188,31 +196,61 @@ def _softmax(call: Call) -> list[Followed]:
 
 
 def _scaled(call: Call) -> list[Followed]:
-    """A product with, or a quotient by, one number."""
+    """A product with, or a quotient by, numbers that do not come from the example."""
     first, other = call.args[:2]
+    divides = "div" in call.function.__name__
     if len(call.streams) > 1:
         return [call.lost("a product of layers, as of spiking attention")]
-    if call.known(first) is None or (isinstance(other, Tensor) and other.numel() > 1):
-        return [call.lost("by more than a number")]
-    factor = 1 / float(other) if "div" in call.function.__name__ else float(other)
-    return [call.streams[0].then(Operation(call.where, Scale(factor)))]
+    if call.known(first) is None:
+        if divides:
+            return [call.lost("a quotient by it")]
+        first, other = other, first
+    factors = torch.as_tensor(other, dtype=torch.float64)
+    return [_with_numbers(call, call.streams[0], 1 / factors if divides else factors, Scale)]
 
 
 def _added(call: Call) -> list[Followed]:
-    """A sum or difference of two: of layers, of the same neurons at different steps, or of zero and a stream."""
+    """A sum or difference: of layers, of the same neurons at different steps, or of a stream and numbers."""
     first, other = call.args[:2]
     factor = float(call.kwargs.get("alpha", 1)) * (-1 if "sub" in call.function.__name__ else 1)
-    if call.known(first) is None and factor == 1:
-        first, other = other, first
-    constant = torch.as_tensor(other)
-    if call.known(other) is None and constant.numel() == 1 and not constant.any():
-        return [call.streams[0]]
-    one, two = call.stream(first), call.stream(other)
-    if one is None or two is None:
-        return [call.lost("where only zero can be added")]
-    scaled = two if factor == 1 else two.then(Operation(call.where, Scale(factor)))
-    total = added(one, scaled, call.samples, call.where)
-    return [call.lost(total) if isinstance(total, str) else total]
+    shapes = {each.shape for each in (first, other) if isinstance(each, Tensor)}
+    one, two = (call.stream(each) if len(shapes) == 1 or call.known(each) else None for each in (first, other))
+    scaled = two if two is None or factor == 1 else two.then(Operation(call.where, Scale(factor)))
+    if one is not None and scaled is not None:
+        total = added(one, scaled, call.samples, call.where)
+        return [call.lost(total) if isinstance(total, str) else total]
+    stream = one or scaled
+    assert stream is not None
+    shifts = torch.as_tensor(first, dtype=torch.float64) if one is None else factor * torch.as_tensor(other)
+    nothing = shifts.numel() == 1 and not shifts.any()
+    return [stream if nothing else _with_numbers(call, stream, shifts, Shift)]
+
+
+def _with_numbers(call: Call, stream: Stream, numbers: Tensor, kind: type[Scale] | type[Shift]) -> Followed:
+    """The stream behind numbers that scale or shift it: one, or one for each neuron, which steps may differ in."""
+    if numbers.numel() == 1:
+        return stream.then(Operation(call.where, kind(numbers.item())))
+    where, values = (each.detach().expand(call.result.shape) for each in (stream.where, numbers.double()))
+    of_step = call.samples * stream.size
+    for axis in range(where.ndim):
+        if stream.static and unchanging(where, axis) and not unchanging(values, axis):
+            where, stream = in_time(where, axis, of_step), stream.along(replace(stream.path, lag=0))
+    steps, neurons = where // of_step, where % stream.size
+    table = values.new_full((max(0, int(steps.max())) + 1, stream.size), float(kind is Scale))
+    table[steps, neurons] = values
+    if where.min() < 0 or (table[steps, neurons] != values).any():
+        return call.lost("with numbers that differ between samples")
+    found = {step: Operation(call.where, kind(_numbers(table[step]))) for step in steps_of(where, of_step)}
+    first, *others = found.values()
+    same = all(each == first for each in others)
+    return stream.rearranged(where).then(first if same else Operation(call.where, ByStep(found)))
+
+
+def _numbers(of_neurons: Tensor) -> Numbers:
+    """Numbers of neurons, one for as many neighbours as have the same everywhere."""
+    changes = (of_neurons[1:] != of_neurons[:-1]).nonzero().flatten() + 1
+    alike = gcd(len(of_neurons), *changes.tolist())
+    return tuple(of_neurons[::alike].tolist()) if len(changes) else of_neurons[0].item()
 
 
 def _reduced(call: Call) -> list[Followed]:

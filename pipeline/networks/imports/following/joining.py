@@ -91,7 +91,7 @@ def _over_steps(one: Stream, two: Stream, samples: int) -> Stream | None:
     first, second = at_one_step(one, samples), at_one_step(two, samples)
     if first is None or second is None or first.summed & second.summed:
         return None
-    path = agreed(first.path, second.path)
+    path = agreed(first.path, second.path, (first.summed, second.summed))
     if path is None or not torch.equal(first.where, second.where):
         return None
     return replace(first, path=path, summed=first.summed | second.summed)

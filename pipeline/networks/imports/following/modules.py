@@ -22,14 +22,14 @@ MOVING = {
 }
 ON_MAPS = {
     "torch": ("Conv2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
-    "spikingjelly": ("ThresholdDependentBatchNorm2d",),
+    "spikingjelly": ("ThresholdDependentBatchNorm2d", "TemporalEffectiveBatchNorm2d"),
 }
 ON_ROWS = {"torch": ("Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d")}
 BY_CHANNEL = {"torch": ("BatchNorm1d",)}  # of (C, L), too
 ON_NUMBERS = {"spikingjelly": ("VoltageScaler", "ChannelVoltageScaler")}
 ON_NEURONS = {
     "torch": ("Linear", "BatchNorm1d", "Softmax", "LogSoftmax"),
-    "spikingjelly": ("ThresholdDependentBatchNorm1d", "VotingLayer"),
+    "spikingjelly": ("ThresholdDependentBatchNorm1d", "TemporalEffectiveBatchNorm1d", "VotingLayer"),
 }
 
 

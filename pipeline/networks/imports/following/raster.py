@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 
 from spikesam.backends.network import NetworkError, Shape
-from spikesam.pipeline.networks.imports.following.stream import Junction, Operation, Path, Stream, agreed
+from spikesam.pipeline.networks.imports.following.stream import (
+    Junction,
+    Operation,
+    Path,
+    Stream,
+    agreed,
+    differing_weights,
+    in_time,
+    steps_of,
+    unchanging,
+)
 from spikesam.pipeline.networks.libraries.library import SpikingModule, Takes
 
 
@@ -47,13 +57,14 @@ class Raster:
     ----------
     name, label, about : of the module
     samples, timesteps : B and T
-    first : what reaches the module; it must stay the same at every step, but for zeros in front of the first
+    first : what reaches the module; it stays the same at every step, but for gains and shifts, and zeros at first
     """
 
     def __init__(
         self, name: str, label: str, about: SpikingModule, samples: int, timesteps: int, first: Stream
     ) -> None:
-        self.name, self.label, self.about, self.path = name, label, about, first.path
+        self.name, self.label, self.about = name, label, about
+        self.path, self.steps = first.path.later(0, timesteps), frozenset[int]()
         self.shape = (timesteps, samples, first.size)
         self.map = _map_shape(first, about.takes)
         self.calls = 0
@@ -68,11 +79,10 @@ class Raster:
         if where.min() < 0:
             raise NetworkError(f"{self.label}: gets a tensor that was written in part, expected all of it")
         if stream.static and takes not in (None, "B..."):
-            axis = next((a for a, side in enumerate(where.shape) if side == timesteps and _constant(where, a)), None)
+            axis = next((a for a, side in enumerate(where.shape) if side == timesteps and unchanging(where, a)), None)
             if axis is None:
                 raise NotTakenError(f"{self.label}: takes all steps in one call, got {tuple(where.shape)} of one step")
-            steps = torch.arange(timesteps, device=where.device).view(-1, *[1] * (where.ndim - axis - 1))
-            where = where + steps * (samples * size)
+            where = in_time(where, axis, samples * size)
         elif stream.static:
             where = where + self.calls * samples * size
         elif takes == "B...":
@@ -81,15 +91,21 @@ class Raster:
                 raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
             late = int(lag.flatten()[0])
             where = where + late * samples * size
-        path = agreed(self.path, stream.path.later(late))
-        if path is None and agreed(self.path, stream.path):
+        steps = self.steps, steps_of(where, samples * size)
+        path = agreed(self.path, stream.path.later(late, timesteps), steps)
+        if path is None and agreed(self.path, stream.path, steps):
             raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
+        if path is None and (weights := differing_weights(self.path, stream.path)):
+            raise NetworkError(
+                f"{self.label}: is driven through {weights[0]} at one step, and through {weights[1]} at another; "
+                "expected the same weights at every step, where only gains and biases can differ"
+            )
         if path is None:
             raise NetworkError(
                 f"{self.label}: gets what {stream.path.last} gives, and in another call what {self.path.last} gives; "
                 "expected one input, and one call per step"
             )
-        self.path = path
+        self.path, self.steps = path, self.steps | steps[1]
         self.calls += 1
         if where.max() >= len(self.spikes) or self.seen[where.flatten()].any():
             raise NotTakenError(f"{self.label}: ran more often than once in each of {timesteps} timesteps")
@@ -127,7 +143,3 @@ def _map_shape(stream: Stream, takes: Takes | None) -> Shape:
     channels, *sides = found if 1 <= len(found) <= 3 else (stream.size,)
     height, width = (*[1] * (2 - len(sides)), *sides) if sides else (1, 1)
     return channels, height, width
-
-
-def _constant(where: Tensor, axis: int) -> bool:
-    return bool((where == where.narrow(axis, 0, 1)).all())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Literal
 
 import torch
@@ -14,11 +15,21 @@ RELAYED = "/max"  # behind the name of a module: neurons that pool its spikes
 NOTHING = ""  # zeros that do not come from the example: what any source has fired before its first step
 
 
+Numbers = float | tuple[float, ...]  # one for all neurons, or in their order, each for equally many of them
+
+
 @dataclass(frozen=True)
 class Scale:
-    """A multiplication by a number."""
+    """A multiplication by numbers."""
 
-    factor: float
+    numbers: Numbers
+
+
+@dataclass(frozen=True)
+class Shift:
+    """An addition of numbers."""
+
+    numbers: Numbers
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,29 @@ class Operation:
 
     where: str
     what: Any
+
+    def at(self, steps: frozenset[int]) -> dict[int, Operation]:
+        """The operation of each step."""
+        return self.what.at if isinstance(self.what, ByStep) else dict.fromkeys(steps, self)
+
+    def later(self, steps: int, until: float) -> Operation:
+        """What was done so many steps ago; see :meth:`Path.later`."""
+        if not isinstance(self.what, ByStep):
+            return self
+        moved = {step + steps: each for step, each in self.what.at.items() if step + steps < until}
+        return replace(self, what=ByStep(moved))
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether it is a gain and a shift of each channel, which may differ from step to step."""
+        return isinstance(self.what, (Scale, Shift, ByStep, nn.modules.batchnorm._BatchNorm))
+
+
+@dataclass(frozen=True)
+class ByStep:
+    """A gain and a shift of each channel that differ from step to step."""
+
+    at: dict[int, Operation]
 
 
 @dataclass(frozen=True)
@@ -93,35 +127,71 @@ class Path:
         for branch in self.source.branches:
             yield from branch.leaves
 
-    def later(self, steps: int) -> Path:
-        """The path of what was there so many steps ago."""
+    def later(self, steps: int, until: float = inf) -> Path:
+        """The path of what was there so many steps ago, without operations of steps from `until` on."""
+        operations = tuple(each.later(steps, until) for each in self.operations)
         if isinstance(self.source, Junction):
-            branches = tuple(branch.later(steps) for branch in self.source.branches)
-            return replace(self, source=replace(self.source, branches=branches))
-        return self if self.lag is None else replace(self, lag=self.lag + steps)
+            branches = tuple(branch.later(steps, until) for branch in self.source.branches)
+            return Path(replace(self.source, branches=branches), operations, self.lag)
+        return Path(self.source, operations, None if self.lag is None else self.lag + steps)
 
 
-def agreed(one: Path, two: Path) -> Path | None:
-    """One path for two calls, where zeros stand for whatever is at their place in the other; None if they differ."""
-    for zeros, other in ((one, two), (two, one)):
-        if zeros.source == NOTHING:
-            count = len(zeros.operations)
-            return other if other.operations[len(other.operations) - count :] == zeros.operations else None
-    if not (isinstance(one.source, Junction) and isinstance(two.source, Junction)):
-        return one if one == two else None
+def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -> Path | None:
+    """One path for two calls, where zeros stand for whatever is at their place in the other; None if they differ.
+
+    Gains and shifts that differ are those of their steps.
+    """
+    if one == two:
+        return one
+    if two.source == NOTHING:
+        one, two, steps = two, one, steps[::-1]
     first, second = one.source, two.source
-    if (one.operations, first.kind, len(first.branches)) != (two.operations, second.kind, len(second.branches)):
+    kept = max(0, len(two.operations) - len(one.operations)) if first == NOTHING else 0
+    operations = _operations_agreed(one.operations, two.operations[kept:], steps)
+    if operations is None:
         return None
-    found = list(map(agreed, first.branches, second.branches))
+    if not (isinstance(first, Junction) and isinstance(second, Junction)):
+        same = first == NOTHING or (first, one.lag) == (second, two.lag)
+        return replace(two, operations=(*two.operations[:kept], *operations)) if same else None
+    if (first.kind, len(first.branches)) != (second.kind, len(second.branches)):
+        return None
+    found = [agreed(*branches, steps) for branches in zip(first.branches, second.branches, strict=True)]
     branches = tuple(branch for branch in found if branch is not None)
-    return replace(one, source=replace(first, branches=branches)) if len(branches) == len(found) else None
+    source = replace(first, branches=branches)
+    return replace(one, source=source, operations=tuple(operations)) if len(branches) == len(found) else None
 
 
-def all_agreed(paths: Sequence[Path]) -> Path | None:
+def _operations_agreed(
+    one: Sequence[Operation], two: Sequence[Operation], steps: tuple[frozenset[int], frozenset[int]]
+) -> list[Operation] | None:
+    """Operations of two calls, at some steps each, as those of both."""
+    together = []
+    for first, second in zip(one, two, strict=False):
+        before, more = first.at(steps[0]), second.at(steps[1])
+        alike = first == second
+        if not alike and not (first.of_numbers and second.of_numbers and before | more == more | before):
+            return None
+        together.append(first if alike else Operation(first.where, ByStep(before | more)))
+    return together if len(one) == len(two) else None
+
+
+def differing_weights(one: Path, two: Path) -> tuple[str, str] | None:
+    """Where two calls of one source pass through other weights; None if they differ in other ways."""
+    alike = one.source == two.source and len(one.operations) == len(two.operations)
+    pairs = [pair for pair in zip(one.operations, two.operations, strict=False) if alike and pair[0] != pair[1]]
+    of_kind = ((one.where, two.where) for one, two in pairs if type(one.what) is type(two.what) and not one.of_numbers)
+    return next(of_kind, None)
+
+
+def all_agreed(streams: Sequence[Stream], samples: int) -> Path | None:
     """One path for several calls, at least one; see :func:`agreed`."""
-    path: Path | None = paths[0]
-    for each in paths[1:]:
-        path = path and agreed(path, each)
+    path: Path | None = streams[0].path
+    if any(stream.path != path for stream in streams):
+        seen = streams[0].at(samples)
+        for stream in streams[1:]:
+            steps = stream.at(samples)
+            path = path and agreed(path, stream.path, (seen, steps))
+            seen |= steps
     return path
 
 
@@ -163,9 +233,30 @@ class Stream:
         """t of each number."""
         return self.where // (samples * self.size)
 
+    def at(self, samples: int) -> frozenset[int]:
+        """The steps that its numbers are of."""
+        return self.summed or steps_of(self.where, samples * self.size)
+
     def within(self, samples: int) -> Tensor:
         """b·size + n of each number."""
         return self.where % (samples * self.size)
+
+
+def unchanging(tensor: Tensor, axis: int) -> bool:
+    """Whether a tensor is the same all along an axis."""
+    return bool((tensor == tensor.narrow(axis, 0, 1)).all())
+
+
+def in_time(where: Tensor, axis: int, numbers: int) -> Tensor:
+    """What is the same at every step as that of each step along an axis, of which each has so many numbers."""
+    steps = torch.arange(where.shape[axis], device=where.device).view(-1, *[1] * (where.ndim - axis - 1))
+    return where + steps * numbers
+
+
+def steps_of(where: Tensor, numbers: int) -> frozenset[int]:
+    """The steps of the numbers of a tensor, of which each step has so many."""
+    present = where[where >= 0] // numbers
+    return frozenset(present.bincount().nonzero().flatten().tolist())
 
 
 @dataclass(frozen=True)
