@@ -12,7 +12,7 @@ import numpy as np
 
 from spikesam.backends.network import NetworkError, Shape, Source
 from spikesam.pipeline.networks.imports.folding import pooling, weights
-from spikesam.pipeline.networks.imports.folding.synapses import Fold, FoldedSynapses
+from spikesam.pipeline.networks.imports.folding.synapses import Chosen, Fold, FoldedSynapses
 from spikesam.pipeline.networks.imports.following.stream import (
     NOTHING,
     ByStep,
@@ -133,7 +133,33 @@ def _voltage_scaled(synapses: FoldedSynapses, module: Any, where: str) -> Folded
 
 
 def _ordered(synapses: FoldedSynapses, order: Order, where: str) -> FoldedSynapses:
-    return replace(synapses, order=order.neurons)
+    """Rows of the weights in another order; of spikes, what the next weights see."""
+    (channels, *sides), places = synapses.shape, synapses.shape[1] * synapses.shape[2]
+    numbers = np.array(order.neurons)
+    firsts = numbers[::places]
+    whole = np.array_equal(numbers, (firsts[:, None] + np.arange(places)).flatten()) and not (firsts % places).any()
+    before, each_of = synapses.order, (synapses.gain, synapses.bias)
+    gain, bias = (np.broadcast_to(each, (*each.shape[:-1], channels)) if each.ndim else each for each in each_of)
+    if whole:
+        numbers = firsts // places
+    else:
+        found = "moves places of a map between a convolution and neurons"
+        expect(synapses.weight is None, where, found, "channels in another order, whose places stay")
+        gain, bias = (each.repeat(places, axis=-1) if each.ndim else each for each in (gain, bias))
+        if before is not None:
+            every = (before.numbers[:, None] * places + np.arange(places)).flatten()
+            before = Chosen(every, before.among * places, False)
+        channels *= places
+    gain, bias = (
+        np.broadcast_to(each, (*each.shape[:-1], channels))[..., numbers] if each.ndim else each
+        for each in (gain, bias)
+    )
+    made = replace(synapses, gain=gain, bias=bias, shape=(len(numbers), *(sides if whole else (1, 1))))
+    if synapses.weight is not None:
+        return replace(made, weight=synapses.weight[numbers])
+    if before is not None:
+        return replace(made, order=replace(before, numbers=before.numbers[numbers]))
+    return replace(made, order=Chosen(numbers, channels, whole))
 
 
 def _membranes(synapses: FoldedSynapses, about: SpikingModule, where: str) -> FoldedSynapses:

@@ -133,6 +133,8 @@ def _apart(window: Pair, stride: Pair, where: str) -> Pair:
 
 def _expect_whole(synapses: FoldedSynapses, window: Pair, where: str) -> None:
     """Windows that cover a map of spikes, and leave nothing over."""
+    stayed = synapses.order is None or synapses.order.channels
+    expect(stayed, where, "sees a map whose places are moved", "places that stay, of channels in any order")
     (height, width), (y, x) = synapses.shape[1:], window
     found, expected = f"pools {y}×{x} on a map of {height}×{width}", "sides that are multiples of it"
     expect(height % y == width % x == 0, where, found, expected)

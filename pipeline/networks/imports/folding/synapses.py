@@ -14,6 +14,28 @@ from spikesam.pipeline.networks.kernels import Pair
 
 
 @dataclass(frozen=True, eq=False)
+class Chosen:
+    """Channels of a map in another order than its own, or some of them; or neurons, where places are moved.
+
+    Parameters
+    ----------
+    numbers : (M,) int64
+    among : how many the map has
+    channels : whether they are channels
+    """
+
+    numbers: NDArray[np.int64]
+    among: int
+    channels: bool
+
+    def columns(self, weight: NDArray[Any]) -> NDArray[Any]:
+        """(out, M, …) weights of what is chosen, as (out, among, …) of the map."""
+        placed = np.zeros((self.among, len(weight), *weight.shape[2:]), weight.dtype)
+        np.add.at(placed, self.numbers, weight.swapaxes(0, 1))  # one may be chosen twice
+        return placed.swapaxes(0, 1)
+
+
+@dataclass(frozen=True, eq=False)
 class FoldedSynapses:
     """Parts of an input: i = gain · max(W ⊛ pool(Σ s)) + bias. Where several meet, the first has the bias of all.
 
@@ -24,7 +46,7 @@ class FoldedSynapses:
     pool, pooling, stride, padding : as of :class:`spikesam.backends.network.Layer`; (y, x)
     windows : of the maximum
     gain, bias : of each channel, float64; where steps differ (T, C), or (T, 1) of all channels
-    order : where the weights see neurons in another order, or some of them
+    order : which of the spikes stand there, where it is not all of them in order; None behind weights
     sources : whose spikes are summed: names of modules, and how many steps ago they fired
     """
 
@@ -37,7 +59,7 @@ class FoldedSynapses:
     windows: Windows = NO_POOLING
     gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
-    order: tuple[int, ...] | None = None
+    order: Chosen | None = None
     sources: tuple[Source, ...] = ()
 
     def scaled(self, factor: Any) -> FoldedSynapses:
@@ -55,7 +77,7 @@ class FoldedSynapses:
         among = slice(before, before + own)
         weight = self.weight
         if weight is None:
-            identity = np.eye(own, dtype=np.float32)
+            identity = self.columns(np.eye(own, dtype=np.float32))
             weight = identity[:, :, None, None] if height * width > 1 else identity
         placed = np.zeros((channels, *weight.shape[1:]), np.float32)
         placed[among] = weight
@@ -65,7 +87,11 @@ class FoldedSynapses:
             gain[..., among] = self.gain
         bias[..., among] = self.bias
         bias = bias if self.bias.any() else np.array(0.0)
-        return replace(self, weight=placed, gain=gain, bias=bias, shape=(channels, height, width))
+        return replace(self, weight=placed, gain=gain, bias=bias, shape=(channels, height, width), order=None)
+
+    def columns(self, weight: NDArray[Any]) -> NDArray[Any]:
+        """(out, C, …) weights of what stands here, as those of the spikes or of the weights in front."""
+        return weight if self.order is None else self.order.columns(weight)
 
     def with_sources_of(self, other: FoldedSynapses) -> FoldedSynapses | None:
         """One input for the spikes of both; None where these do not pass through the same."""
@@ -94,7 +120,9 @@ class FoldedSynapses:
             return self
         inputs, side = int(np.prod(self.shape)), self.shape[1] * self.shape[2]
         gain, bias = (each.repeat(side) if each.ndim else each for each in (self.gain, self.bias))
-        return replace(self, weight=np.eye(inputs, dtype=np.float32), gain=gain, bias=bias, shape=(inputs, 1, 1))
+        identity = np.eye(inputs, dtype=np.float32).reshape(inputs, self.shape[0], side)
+        weight = self.columns(identity).reshape(inputs, -1)
+        return replace(self, weight=weight, gain=gain, bias=bias, shape=(inputs, 1, 1), order=None)
 
 
 Fold = Callable[[FoldedSynapses, Any, str], FoldedSynapses]  # with an operation, and where it is, for errors

@@ -33,7 +33,8 @@ def convolved(
     synapses: FoldedSynapses, weight: NDArray[np.float32], padding: Any, stride: kernels.Pair, bias: Any, where: str
 ) -> FoldedSynapses:
     """A convolution behind spikes, or behind another one where either sees single places of a map."""
-    expect(synapses.order is None, where, "sees a map whose neurons are permuted", "C-order (C, H, W)")
+    whole = synapses.order is None or synapses.order.channels
+    expect(whole, where, "sees a map whose places are moved", "places that stay, of channels in any order")
     channels, height, width = synapses.shape
     expect(weight.shape[1] == channels, where, f"sees {weight.shape[1]} channels", f"{channels}")
     sides = [
@@ -43,7 +44,7 @@ def convolved(
     weight, around = kernels.evenly_padded(weight, padding)
     expect(not (any(around) and synapses.bias.any()), where, "pads a map that has a bias", "no padding there")
     scaled, outer = _scaled_inputs(synapses, weight, where)
-    inner = synapses.weight
+    outer, inner = synapses.columns(outer), synapses.weight
     if inner is not None:
         expect(inner.ndim == 4 and synapses.windows == NO_POOLING, where, *FOLLOWS)
         if _single_places(inner, synapses.stride, synapses.padding):
@@ -53,7 +54,7 @@ def convolved(
             outer = np.tensordot(outer[:, :, 0, 0], inner.astype(np.float64), 1)
             stride, around = (stride[0] * synapses.stride[0], stride[1] * synapses.stride[1]), synapses.padding
     shape = len(weight), sides[0], sides[1]
-    made = replace(scaled, weight=outer.astype(np.float32), stride=stride, padding=around, shape=shape)
+    made = replace(scaled, weight=outer.astype(np.float32), stride=stride, padding=around, shape=shape, order=None)
     return _biased(made, bias)
 
 
@@ -92,12 +93,9 @@ def dense(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
 
 def _connected(synapses: FoldedSynapses, weight: NDArray[np.float32], bias: Any, where: str) -> FoldedSynapses:
     inputs = int(np.prod(synapses.shape))
-    if synapses.order is not None:
-        ordered = np.zeros((len(weight), inputs), np.float32)
-        ordered[:, list(synapses.order)] = weight
-        weight = ordered
     expect(weight.shape[1] == inputs, where, f"sees {weight.shape[1]} neurons", f"{inputs}")
     scaled, outer = _scaled_inputs(synapses, weight, where)
+    outer = synapses.columns(outer.reshape(len(outer), synapses.shape[0], -1)).reshape(len(outer), -1)
     inner = synapses.weight
     if inner is not None and inner.ndim == 2:
         outer = outer @ inner.astype(np.float64)

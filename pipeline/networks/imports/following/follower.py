@@ -25,6 +25,7 @@ from spikesam.pipeline.networks.imports.following.stream import (
     INPUT,
     RELAYED,
     Followed,
+    JumbledError,
     Lost,
     Operation,
     Path,
@@ -92,7 +93,7 @@ class Follower:
 
     def answer(self, given: Iterable[Tensor]) -> ModelOutput:
         """What the tensors amount to that the model gave: one, or one for each step."""
-        pieces = [(tensor.flatten().double(), self._stream(tensor, "the model's output")) for tensor in given]
+        pieces = [(tensor.flatten().double(), self._ordered(tensor, "the model's output")) for tensor in given]
         streams = [stream for _, stream in pieces]
         size, summed = streams[0].size, streams[0].summed
         path = all_agreed(streams, self.samples)
@@ -138,6 +139,16 @@ class Follower:
             return stream
         reason = stream.reason if stream else "numbers that do not come from the example, or cannot be followed"
         raise NetworkError(f"{whose} comes from {reason}; {KNOWN}")
+
+    def _ordered(self, tensor: Tensor, whose: str) -> Stream:
+        """The stream of a tensor that must have one, counted in the order of the tensor."""
+        stream = self._stream(tensor, whose)
+        try:
+            return stream.ordered
+        except JumbledError:
+            raise NetworkError(
+                f"{whose} holds neurons in an order that {stream.moved} changes from sample to sample"
+            ) from None
 
     def _hook(self, name: str, module: nn.Module) -> None:
         """Follow a module, once: as a whole where it is known or has no parts, else its parts."""
@@ -189,6 +200,8 @@ class Follower:
         """Follow a module of neurons."""
         where = label(name, module)
         stream = self._stream(given[0], f"{where}: its input")
+        if not stream.channels_last:
+            stream = self._ordered(given[0], f"{where}: its input")
         raster = self._rasters.get(name)
         about = raster.about if raster else self._neurons.describe(name, module)
         if about.synapse is not None:

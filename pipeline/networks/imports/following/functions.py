@@ -53,6 +53,11 @@ class Call:
         """The function's name, such as "torch.Tensor.view"."""
         return resolve_name(self.function) or self.function.__name__
 
+    @property
+    def name(self) -> str:
+        """The last part of it, such as "view"; of an attribute, "mT" of "torch.Tensor.mT.__get__"."""
+        return self.where.split(".")[-2] if self.function.__name__ == "__get__" else self.function.__name__
+
     @cached_property
     def streams(self) -> list[Stream]:
         """Those that go in."""
@@ -91,7 +96,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 def followed(call: Call) -> list[Followed] | None:
     """What the tensors of a call's result are, one for each; None if they do not depend on the example."""
-    name = call.function.__name__
+    name = call.name
     if name in INDEPENDENT or (name in COPIES and call.args and call.known(call.args[0]) is None):
         return None  # zeros.to(x) has the dtype of x, and none of its numbers
     given = (call.known(tensor) for tensor in tensors((call.args, call.kwargs)))
@@ -131,7 +136,7 @@ def _moved(call: Call) -> list[Followed]:
     alike = len({(each.size, each.static, each.summed) for each in call.streams}) == 1
     if path is not None and alike and all(call.known(tensor) for tensor in joined):
         where = call.function(*_places(call.args, call.known), **_places(call.kwargs, call.known))
-        return [call.streams[0].along(path).rearranged(each) for each in tensors(where)]
+        return [call.streams[0].along(path).rearranged(each, call.where) for each in tensors(where)]
     streams = list(filter(None, map(call.stream, joined)))
     if call.function.__name__ not in CONCATENATIONS or len(streams) < len(joined):
         weights = any(differing_weights(call.streams[0].path, each.path) for each in call.streams[1:])
@@ -288,7 +293,8 @@ INDEPENDENT = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros"
 COPIES = ("to", "float", "type", "type_as", "contiguous", "clone", "detach", "cpu", "cuda")
 MOVES = (
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat"),
-    *("permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims"),
+    *("permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims", "T", "mT"),
+    *("channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "flip", "roll"),
     *("__getitem__", "select", "narrow", "index_select", "unbind", "split", "chunk"),
     *("stack", "cat", "concat", "concatenate"),
 )

@@ -34,6 +34,7 @@ def added(one: Stream, two: Stream, samples: int, where: str) -> Stream | str:
     total = _over_steps(one, two, samples)
     if total is not None:
         return total
+    one, two = one.ordered, two.ordered
     if one.where.shape != two.where.shape or one.size != two.size:
         return f"a sum of unequal shapes, {tuple(one.where.shape)} and {tuple(two.where.shape)}"
     together = _at_one_time((one, two), [each.steps(samples) for each in (one, two)])
@@ -46,6 +47,7 @@ def added(one: Stream, two: Stream, samples: int, where: str) -> Stream | str:
 
 def concatenated(streams: Sequence[Stream], axis: int, samples: int, where: str) -> Stream | str:
     """Channels of several streams, one behind the other; or what it cannot be."""
+    streams = [stream.ordered for stream in streams]
     steps = [stream.steps(samples) for stream in streams]
     first = [each.narrow(axis, 0, 1) for each in steps]
     if any(stream.summed for stream in streams) or any(map(_differ, steps, first)):

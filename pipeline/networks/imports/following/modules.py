@@ -15,7 +15,7 @@ from spikesam.pipeline.networks.libraries.library import recognised
 # Modules by what they work on: the places of numbers alone, each number, the map of a sample, (C, H, W) or (C, L), or
 # its last axis.
 MOVING = {
-    "torch": ("Flatten", "Unflatten", "Identity", "_DropoutNd"),
+    "torch": ("Flatten", "Unflatten", "Identity", "_DropoutNd", "ChannelShuffle", "PixelShuffle", "PixelUnshuffle"),
     "spikingjelly": ("Dropout",),
     "sinabs": ("UnflattenTime",),
     "lava": ("AbstractFlatten",),

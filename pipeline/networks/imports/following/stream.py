@@ -39,7 +39,7 @@ class TimeSum:
 
 @dataclass(frozen=True)
 class Order:
-    """A dense layer that sees neurons in another order than C-order (C, H, W), or some of them."""
+    """Neurons in another order than the C-order (C, H, W) of what gives them, or some of them."""
 
     neurons: tuple[int, ...]
 
@@ -205,21 +205,67 @@ class Stream:
     size : how many neurons n there are in a sample
     path : what led to it
     summed : the steps that were summed into it, where t = 0 stands for them
+    moved : what moved numbers last, for messages
     """
 
     where: Tensor
     size: int
     path: Path
     summed: frozenset[int] = frozenset()
+    moved: str = "a permutation"
 
     @property
     def static(self) -> bool:
         """Whether it is the same at every step, and t = 0 stands for all."""
         return all(leaf.lag is None for leaf in self.path.leaves)
 
-    def rearranged(self, where: Tensor) -> Stream:
-        """These numbers at other places of a tensor."""
-        return replace(self, where=where)
+    def rearranged(self, where: Tensor, by: str = "") -> Stream:
+        """These numbers at other places of a tensor, and what moved them there."""
+        stayed = not by or torch.equal(where.flatten(), self.where.flatten())
+        return replace(self, where=where, moved=self.moved if stayed else by)
+
+    @property
+    def ordered(self) -> Stream:
+        """These numbers, counted in the order in which the tensor has them; JumbledError if samples differ in it."""
+        if self._first_axis is not None and self._in_order(self.where):
+            return self
+        rows, places = (self.where // self.size).flatten().sort(stable=True)
+        if rows[0] < 0:  # written in part
+            return self
+        count = len(rows.unique_consecutive())
+        if len(rows) % count:
+            raise JumbledError
+        rows, orders = (each.view(count, -1) for each in (rows, (self.where % self.size).flatten()[places]))
+        if (orders != orders[0]).any() or (rows != rows[:, :1]).any():
+            raise JumbledError
+        if torch.equal(orders[0], self._numbers):
+            return self
+        size = orders.shape[1]
+        where = torch.empty_like(places)
+        where[places] = (rows * size + torch.arange(size, device=rows.device)).flatten()
+        return replace(self, where=where.view(self.where.shape), size=size, path=self._reordered(orders[0]))
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether they are maps (H, W, C) or tokens (N, C), as recordings are told by names of axes."""
+        axis = self._first_axis
+        return axis is not None and self._in_order(self.where.movedim(-1, axis))
+
+    @property
+    def _first_axis(self) -> int | None:
+        """The first of the last axes that hold all neurons."""
+        return next((axis for axis in range(self.where.ndim) if self.where.shape[axis:].numel() == self.size), None)
+
+    def _in_order(self, where: Tensor) -> bool:
+        """Whether the last axes are all neurons, counted from 0."""
+        return bool((where % self.size).eq(self._numbers.view(where.shape[self._first_axis :])).all())
+
+    @property
+    def _numbers(self) -> Tensor:
+        return torch.arange(self.size, device=self.where.device)
+
+    def _reordered(self, neurons: Tensor) -> Path:
+        return self.path + Operation(self.moved, Order(tuple(neurons.tolist())))
 
     def along(self, path: Path) -> Stream:
         """These numbers after another path."""
@@ -283,14 +329,13 @@ def mapped(stream: Stream, axes: int, operation: Operation, size: int, shape: tu
 
     Raises
     ------
-    JumbledError : if the map of a sample is not the last axes in C-order; one axis may have any order
+    JumbledError : if the map of a sample is not the last axes, or samples differ in their order
     """
     maps = stream.where.flatten(-axes) if axes > 1 else stream.where
     order, samples = maps % stream.size, maps // stream.size
     first = order.reshape(-1, order.shape[-1])[0]
-    in_order = torch.equal(first, torch.arange(stream.size, device=first.device))
-    if (order != first).any() or (samples != samples[..., :1]).any() or not (in_order or axes == 1):
+    if (order != first).any() or (samples != samples[..., :1]).any():
         raise JumbledError
-    path = stream.path if in_order else stream.path + Operation("a permutation", Order(tuple(first.tolist())))
+    path = stream.path if torch.equal(first, stream._numbers) else stream._reordered(first)
     where = samples[..., :1] * size + torch.arange(size, device=first.device)
     return replace(stream, where=where.reshape(shape), size=size, path=path + operation)

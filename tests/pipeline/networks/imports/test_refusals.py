@@ -164,8 +164,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "'lif2' (Leaky): its input comes from torch.Tensor.add, behind module 'b' (Linear) and module 'lif1', a sum of "
         "unequal shapes, (3, 10) and (3, 1); expected",
     ),
-    "a sum of different neurons": (
-        lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y[:, list(range(9, -1, -1))])),
+    "a sum of different samples": (
+        lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y.flip(0))),
         "behind module 'b' (Linear) and module 'lif1', a sum of different neurons or steps; expected",
     ),
     "a product of spikes": (
