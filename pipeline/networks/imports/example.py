@@ -59,6 +59,20 @@ class Example:
         for start in range(0, self.samples, samples):
             yield replace(self, sequence=self.sequence[:, start : start + samples])
 
+    def varied(self) -> Example:
+        """Another input like this one: other places of each channel, fewer spikes, brighter or darker currents."""
+        random = torch.Generator("cpu").manual_seed(0)
+        steps = self.sequence[:1] if self.constant else self.sequence
+        maps = steps.flatten(3) if steps.ndim > 3 else steps[..., None]
+        places = torch.rand(maps.shape[1:], generator=random, device="cpu").argsort(-1).to(maps.device)
+        moved = maps.gather(-1, places.expand(maps.shape)).view(steps.shape)
+        if self.encoder == "spikes":
+            moved = moved * (torch.rand(steps.shape, generator=random, device="cpu") < 0.75).to(moved.device)
+        else:
+            brighter = self.input_range / max(float(moved.abs().max()), self.input_range / 1.5)
+            moved = _on_grid(moved * (brighter if brighter > 1.1 else 0.75), self.input_range)
+        return replace(self, sequence=moved.expand(self.sequence.shape))
+
     def encoded(self, timesteps: int) -> NDArray[Any]:
         """What a network of so many steps is given: the spikes or numbers, then silence; or the image, int8."""
         samples = (self.samples, *self.shape)

@@ -10,6 +10,7 @@ from spikesam.pipeline.networks.imports.example import check_model, read_example
 from spikesam.pipeline.networks.imports.folding.assemble import assemble
 from spikesam.pipeline.networks.imports.following.calling import follow_model
 from spikesam.pipeline.networks.imports.neuron_modules import NeuronModules
+from spikesam.pipeline.networks.imports.proving.another import prove_on_another
 from spikesam.pipeline.networks.imports.proving.proof import check_answer, check_that_all_fire, prove
 from spikesam.pipeline.networks.imports.proving.rounding import prove_up_to_rounding
 from spikesam.pipeline.networks.libraries.library import Takes
@@ -26,11 +27,13 @@ def from_torch(
 ) -> Network:
     """Import a spiking network that was written with torch, and prove that it fires the same bits.
 
-    The model runs once on the example and is followed: convolutions, linear layers, batch normalisation and other gains
-    and shifts of channels, which may differ from step to step, pooling, flattening and dropout, sums of layers and
+    The model runs on the example and is followed: convolutions, linear layers, batch normalisation and other gains and
+    shifts of channels, which may differ from step to step, pooling, flattening and dropout, sums of layers and
     concatenations of channels, as modules or as functions, recurrence, and neurons of snnTorch, SpikingJelly, Norse,
     sinabs and lava-dl. Then model and network run on the example in float32, and every bit of every layer must be the
-    same. The model is left as it was.
+    same. So they must be on a second input made from the example, whose places are shuffled within each channel, with
+    fewer spikes, or with brighter or darker currents: there the model must be the same network, and its bits may differ
+    by rounding alone. The model is left as it was.
 
     Parameters
     ----------
@@ -77,12 +80,13 @@ def from_torch(
         if takes is not None and takes not in get_args(Takes):
             raise NetworkError(f"takes: got {takes!r}, expected one of {', '.join(map(repr, get_args(Takes)))}")
         check_model(model)
-        tried = read_example(example, timesteps, model)
-        followed = follow_model(model, tried, NeuronModules(neurons, takes))
+        known, tried = NeuronModules(neurons, takes), read_example(example, timesteps, model)
+        followed = follow_model(model, tried, known)
         imported = assemble(model, followed, tried)
         (prove_up_to_rounding if rounding else prove)(imported, tried)
         check_that_all_fire(imported)
         check_answer(imported, followed.answer)
+        prove_on_another(model, known, imported.network, tried.varied())
     except NetworkError as error:
         raise NetworkError(f"from_torch: {error}") from error.__cause__
     return imported.network

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from spikesam.backends.network import LIF, NetworkError
 from spikesam.pipeline.networks.libraries.known import LIBRARIES
@@ -48,6 +50,14 @@ class NeuronModules:
         assert describe is not None
         return describe(module, f"module {name!r} ({type(module).__name__})")
 
+    def states(self, name: str, module: nn.Module) -> dict[str, Any]:
+        """Copies of the numbers that a module of neurons may keep from one call to the next, by their attribute."""
+        library = next((each for each in LIBRARIES if each.equation(module)), None)
+        values = {**vars(module), **module._buffers}
+        if library is not None and self._given(name, module) is None:
+            values = {state: getattr(module, state, None) for state in library.states}
+        return {state: _copy(value) for state, value in values.items() if _is_real(value)}
+
     def _given(self, name: str, module: nn.Module) -> LIF | None:
         return next((neuron for key, neuron in self.given.items() if _stands_for(key, name, module)), None)
 
@@ -58,6 +68,14 @@ def _stands_for(key: str | type, name: str, module: nn.Module) -> bool:
 
 def _equation(module: nn.Module) -> Describe | None:
     return next(filter(None, (library.equation(module) for library in LIBRARIES)), None)
+
+
+def _is_real(value: Any) -> bool:
+    return value.is_floating_point() if isinstance(value, Tensor) else isinstance(value, float)
+
+
+def _copy(value: Any) -> Tensor:
+    return value.clone() if isinstance(value, Tensor) else torch.tensor(value, device="cpu")
 
 
 def reset(model: nn.Module) -> None:

@@ -37,6 +37,7 @@ class SpikingModule:
     caveat : why bits might differ in spite of the equation
     rounding : how far the library's own rounding takes a membrane from the equation
     recurrent : a module of synapses through which what they fired the step before drives them, too
+    rest : the library's number for a membrane of 0, with which its membranes begin
     """
 
     neuron: LIF | LeakyIntegrator
@@ -46,6 +47,7 @@ class SpikingModule:
     caveat: str = ""
     rounding: float = 0.0
     recurrent: nn.Module | None = None
+    rest: Any = 0.0
 
 
 Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for errors
@@ -65,7 +67,7 @@ class Library:
     silent : pattern of the names of classes that put out no spikes: integrators, and blocks that hold their neurons as
         modules
     others : pattern of the full names of further classes that fire: they are recorded, but not known to imports
-    membrane : the attribute in which a module keeps its membrane from one call to the next; none if empty
+    states : the attributes in which a module keeps its state from one call to the next
     rest : a class and the method of it that brings a module to rest; none if empty
     """
 
@@ -74,7 +76,7 @@ class Library:
     axes: Callable[[Any], Takes]
     silent: str = ""
     others: str = ""
-    membrane: str = ""
+    states: tuple[str, ...] = ()
     rest: tuple[str, str] = ("", "")
 
     def equation(self, module: nn.Module) -> Describe | None:
@@ -91,11 +93,11 @@ class Library:
         return False
 
     def keeps_state(self, module: nn.Module) -> bool:
-        """Whether a module of neurons holds a membrane that is not at rest, left by an earlier call."""
-        if not getattr(module, "init_hidden", True):  # snnTorch: the membrane is handed over with each call
+        """Whether a module of neurons holds a state that is not at rest, left by an earlier call."""
+        if not getattr(module, "init_hidden", True):  # snnTorch: the state is handed over with each call
             return False
-        state = getattr(module, self.membrane, None) if self.membrane else None
-        return isinstance(state, Tensor) and bool(state.any())
+        states = (getattr(module, name, None) for name in self.states)
+        return any(isinstance(state, Tensor) and bool(state.any()) for state in states)
 
     def reset(self, module: nn.Module) -> None:
         """Bring a module to rest, if it is neurons of this library."""

@@ -31,8 +31,8 @@ from spikesam.pipeline.networks.libraries.library import (
 
 def integrate_and_fire(module: Any, where: str) -> SpikingModule:
     """`IAFCell` and `IAF`."""
-    threshold = number(module.p.v_th) - number(module.p.v_reset)
-    return SpikingModule(LIF(1.0, threshold, reset="zero"), axes(module))
+    rest = number(module.p.v_reset)
+    return SpikingModule(LIF(1.0, number(module.p.v_th) - rest, reset="zero"), axes(module), rest=rest)
 
 
 def leaky(module: Any, where: str) -> SpikingModule:
@@ -46,7 +46,8 @@ def leaky(module: Any, where: str) -> SpikingModule:
         back = number(module.p.v_reset)
         expect(np.array_equal(back, rest), where, f"has v_reset={back}, v_leak={rest}", "equal ones")
     outlasts = 1 - module.dt * number(module.p.tau_syn_inv) if hasattr(module.p, "tau_syn_inv") else 0.0
-    return SpikingModule(LIF(1 - rate, threshold - rest, rate, synaptic_leak=outlasts, **reset), axes(module))
+    neuron = LIF(1 - rate, threshold - rest, rate, synaptic_leak=outlasts, **reset)
+    return SpikingModule(neuron, axes(module), rest=rest)
 
 
 def recurrent(module: Any, where: str) -> SpikingModule:

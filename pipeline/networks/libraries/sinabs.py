@@ -84,4 +84,4 @@ EQUATIONS = {
     "LIF": spiking,
     "StatefulLayer": refused("an equation that is not known here", "IAF, LIF and ExpLeak can be imported"),
 }
-LIBRARY = Library("sinabs", EQUATIONS, axes, membrane="v_mem", rest=("StatefulLayer", "reset_states"))
+LIBRARY = Library("sinabs", EQUATIONS, axes, states=("v_mem", "i_syn"), rest=("StatefulLayer", "reset_states"))

@@ -85,4 +85,4 @@ EQUATIONS = {
     "LeakyParallel": refused("synapses inside", "Linear and Leaky with reset_mechanism='none' can be imported"),
     "SpikingNeuron": refused("an equation that is not known here", "Leaky and Synaptic can be imported"),
 }
-LIBRARY = Library("snntorch", EQUATIONS, axes, membrane="mem", rest=("SpikingNeuron", "reset_mem"))
+LIBRARY = Library("snntorch", EQUATIONS, axes, states=("mem", "syn", "spk"), rest=("SpikingNeuron", "reset_mem"))

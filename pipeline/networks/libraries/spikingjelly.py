@@ -77,7 +77,7 @@ def _node(module: Any, where: str, leak: Any, gain: Any) -> SpikingModule:
     if rest is None:
         return SpikingModule(LIF(leak, threshold, gain, reset_by=leak * threshold, fires_at_threshold=True), takes)
     expect(rest < threshold, where, f"has v_reset={rest}, v_threshold={threshold}", "v_reset below v_threshold")
-    return SpikingModule(LIF(leak, threshold - rest, gain, reset="zero", fires_at_threshold=True), takes)
+    return SpikingModule(LIF(leak, threshold - rest, gain, reset="zero", fires_at_threshold=True), takes, rest=rest)
 
 
 def axes(module: Any) -> Takes:
@@ -112,6 +112,6 @@ LIBRARY = Library(
     axes,
     silent=".*NonSpiking.*",
     others=r"spikingjelly\.(activation_based|clock_driven)\.neuron.*",
-    membrane="v",
+    states=("v", "c"),
     rest=("MemoryModule", "reset"),
 )

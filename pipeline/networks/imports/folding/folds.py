@@ -150,10 +150,7 @@ def _ordered(synapses: FoldedSynapses, order: Order, where: str) -> FoldedSynaps
             every = (before.numbers[:, None] * places + np.arange(places)).flatten()
             before = Chosen(every, before.among * places, False)
         channels *= places
-    gain, bias = (
-        np.broadcast_to(each, (*each.shape[:-1], channels))[..., numbers] if each.ndim else each
-        for each in (gain, bias)
-    )
+    gain, bias = (each[..., numbers] if each.ndim else each for each in (gain, bias))
     made = replace(synapses, gain=gain, bias=bias, shape=(len(numbers), *(sides if whole else (1, 1))))
     if synapses.weight is not None:
         return replace(made, weight=synapses.weight[numbers])

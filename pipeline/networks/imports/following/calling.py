@@ -102,8 +102,8 @@ def _run(model: nn.Module, example: Example, neurons: NeuronModules, way: Way) -
             else:
                 given, places = (_arranged(each, way.takes) for each in (sequence, where))
                 outputs = [_called(model, "once", follower.bring(given, places, size))]
-            answers = [tensor for output in outputs for tensor in _first(output, example.timesteps)]
-            return FollowedModel(follower.layers(), follower.answer(answers))
+        answers = [tensor for output in outputs for tensor in _first(output, example.timesteps)]
+        return FollowedModel(follower.layers(), follower.answer(answers))
 
 
 def _every_step(model: nn.Module, sequence: Tensor, where: Tensor, size: int, follower: Follower) -> list[Any]:

@@ -6,10 +6,12 @@ beside its :class:`Stream`, so that its identity stays its own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import repeat
+from types import FrameType
 from typing import Any
 
 import torch
@@ -38,6 +40,10 @@ from spikesam.pipeline.networks.imports.repeating import REPEATING
 from spikesam.pipeline.networks.imports.windows import overlap
 from spikesam.pipeline.networks.libraries.library import LeakyIntegrator, SpikingModule
 
+EXITS = (
+    *("item", "tolist", "numpy", "__array__", "is_nonzero", "equal", "allclose", "__contains__"),
+    *("__bool__", "__float__", "__int__", "__index__", "__complex__"),
+)
 KNOWN = (
     "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, concatenations, and "
     "neurons of snnTorch, SpikingJelly, Norse, sinabs or lava-dl"
@@ -65,8 +71,9 @@ class Follower:
     def __init__(self, neurons: NeuronModules, samples: int, timesteps: int) -> None:
         self.samples, self.timesteps = samples, timesteps
         self._neurons = neurons
-        self._kept: dict[int, tuple[Tensor, Followed]] = {}
+        self._kept: dict[int, tuple[Tensor, Followed, int]] = {}
         self._rasters: dict[str, Raster] = {}
+        self._begun: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {}  # neurons, and their states before they ran
         self._hooked: set[nn.Module] = set()
         self._inside = 0  # modules whose inside is not followed
 
@@ -89,10 +96,17 @@ class Follower:
 
     def layers(self) -> dict[str, FollowedLayer]:
         """By the name of their module, all neurons that ran; NotTakenError if they did not run once per step."""
+        for name, (module, states) in self._begun.items():
+            after = self._neurons.states(name, module)
+            for state, value in states.items():
+                if state not in after or not torch.equal(value, after[state]):
+                    _check_rest(value, self._rasters[name].about, f"{label(name, module)}: begins with {state}")
         return {name: raster.finished() for name, raster in self._rasters.items()}
 
     def answer(self, given: Iterable[Tensor]) -> ModelOutput:
         """What the tensors amount to that the model gave: one, or one for each step."""
+        given = list(given)
+        self.lose_changed(given)
         pieces = [(tensor.flatten().double(), self._ordered(tensor, "the model's output")) for tensor in given]
         streams = [stream for _, stream in pieces]
         size, summed = streams[0].size, streams[0].summed
@@ -115,6 +129,13 @@ class Follower:
         scores = torch.zeros(self.samples * size, dtype=torch.float64, device=within.device)
         return ModelOutput(path, scores.index_add_(0, within, values).view(self.samples, size))
 
+    def lose_changed(self, values: Any) -> None:
+        """Lose tensors that were changed in place through others that share their memory."""
+        for tensor in tensors(values):
+            _, stream, version = self._kept.get(id(tensor), (tensor, None, 0))
+            if isinstance(stream, Stream) and version != _version(tensor):
+                self._keep([tensor], [Lost(f"a tensor that was changed in place, behind {stream.path.last}")])
+
     def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Follow a function that was called between modules."""
         name = getattr(function, "__name__", "")
@@ -123,14 +144,22 @@ class Follower:
         if self._inside or not any(self.known(tensor) for tensor in tensors((args, kwargs))):
             return
         given = args[0] if function is Tensor.__setitem__ else result
-        streams = followed(Call(function, args, kwargs, given, self.known, self.samples))
+        call = Call(function, args, kwargs, given, self.known, self.samples)
+        if call.name in EXITS:
+            raise NetworkError(
+                f"{_line_of_model()}: {call.where} makes a number of Python of what the example gives, which an import "
+                "would take for a constant; expected tensors alone"
+            )
+        streams = followed(call)
         if streams is not None:
             if function.__name__ in ("max_pool1d", "max_pool2d"):
                 streams = [self._relayed(stream, args[0], result) for stream in streams]
             self._keep(tensors(given), streams)
 
     def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
-        self._kept.update((id(value), (value, stream)) for value, stream in zip(values, streams, strict=False))
+        self._kept.update(
+            (id(value), (value, stream, _version(value))) for value, stream in zip(values, streams, strict=False)
+        )
 
     def _stream(self, tensor: Tensor, whose: str) -> Stream:
         """The stream of a tensor that must have one."""
@@ -162,14 +191,17 @@ class Follower:
             self._hook_whole(name, module)
             return
 
-        def entered(*_: Any) -> None:
+        def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
+            self.lose_changed((args, kwargs))
+            if name not in self._begun and self._neurons.describes(name, module):
+                self._begun[name] = module, self._neurons.states(name, module)
             self._inside += 1
 
         def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             self._module(name, module, list(tensors((args, kwargs))), list(tensors(output)))
             self._inside -= 1
 
-        module.register_forward_pre_hook(entered)
+        module.register_forward_pre_hook(entered, with_kwargs=True)
         module.register_forward_hook(left, with_kwargs=True)
 
     def _hook_whole(self, name: str, module: nn.Module) -> None:
@@ -211,6 +243,9 @@ class Follower:
             stream = driving
         if raster is None:
             raster = self._rasters[name] = Raster(name, where, about, self.samples, self.timesteps, stream)
+            for state in given[1:]:
+                if state.ndim > 1 and output[0].shape[-state.ndim :] == state.shape:
+                    _check_rest(state, about, f"{where}: is handed a state")
         timed = raster.timed(stream)
         membranes = timed.then(Operation(where, about))
         if isinstance(about.neuron, LeakyIntegrator):
@@ -247,9 +282,31 @@ class _FunctionMode(TorchFunctionMode):
         self.follower = follower
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.follower.lose_changed((args, kwargs))
         result = func(*args, **(kwargs or {}))
         self.follower.function(func, args, kwargs or {}, result)
         return result
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor, or another that shares its memory, was changed in place."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _line_of_model() -> str:
+    """Where the model is, in its author's code."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("spikesam", "torch"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "the model"
+
+
+def _check_rest(state: Tensor, about: SpikingModule, found: str) -> None:
+    """Refuse a state in which neurons begin that is not their rest."""
+    rest = torch.as_tensor(about.rest, dtype=state.dtype, device=state.device)
+    if not ((state == 0) | (state == rest)).all():
+        largest = float(state.flatten()[state.abs().argmax()])
+        raise NetworkError(f"{found} of up to {largest:g}, expected neurons at rest, as those of a network begin")
 
 
 def _at_steps(membranes: Stream, output: list[Tensor]) -> list[Stream]:

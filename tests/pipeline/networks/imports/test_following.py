@@ -126,8 +126,7 @@ def an_unused_detour(model: Any, x: Tensor) -> Tensor:
     given = []
     for step in x:
         given.append(model.step(step))
-        if given[-1].sum().item() > 1000 or given[-1].cumsum(0).max() > 1000:
-            raise AssertionError
+        given[-1].cumsum(0).max()
     return torch.stack(given)
 
 
