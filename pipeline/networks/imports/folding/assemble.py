@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from spikesam.pipeline.networks.imports.following.joining import bare
 from spikesam.pipeline.networks.imports.following.raster import FollowedLayer
 from spikesam.pipeline.networks.imports.following.stream import INPUT, RELAYED
 from spikesam.pipeline.networks.layer_names import layer_name
+from spikesam.pipeline.networks.libraries.library import expect
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +103,8 @@ def arrange(followed: FollowedModel, example: Example) -> Arrangement:
     for layer in layers:
         folded[layer.name] = fold(bare(layer.path), shapes)
         shapes[layer.name] = folded[layer.name][0].shape
+        neurons, driven = layer.spikes.shape[2], prod(shapes[layer.name])
+        expect(neurons == driven, layer.label, f"has {neurons} neurons, driven by {driven} currents", "one for each")
     readout = fold_readout(bare(followed.answer.path), shapes, example.timesteps)
     last = readout.sources[0]
     if len(readout.sources) > 1 or last.delay != followed.layers[last.layer].about.delayed:

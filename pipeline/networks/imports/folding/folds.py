@@ -190,6 +190,7 @@ FOLDS: dict[str, dict[str, Fold]] = {
     "torch": {
         "Conv1d": weights.convolution,
         "Conv2d": weights.convolution,
+        "ConvTranspose2d": weights.transposed,
         "Linear": weights.dense,
         "BatchNorm1d": weights.normalised,
         "BatchNorm2d": weights.normalised,

@@ -29,6 +29,19 @@ def convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSyna
     return convolved(synapses, weight, padding, (1, *module.stride)[-2:], module.bias, where)
 
 
+def transposed(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
+    """`ConvTranspose2d` of stride 1: a convolution with the kernel turned round."""
+    expect(module.stride == (1, 1), where, f"has stride={module.stride}", "1: maps are not made larger here")
+    kernel = _weight(module)
+    grouped = kernel.reshape(module.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
+    turned = grouped.reshape(-1, *grouped.shape[2:])[:, :, ::-1, ::-1]
+    weight = kernels.undilated(kernels.ungrouped(turned, module.groups), module.dilation)
+    rows, columns = (side - 1 - around for side, around in zip(weight.shape[2:], module.padding, strict=True))
+    expect(min(rows, columns) >= 0, where, f"has padding={module.padding}", "less than its kernel")
+    down, right = module.output_padding
+    return convolved(synapses, weight, ((rows, rows + down), (columns, columns + right)), (1, 1), module.bias, where)
+
+
 def convolved(
     synapses: FoldedSynapses, weight: NDArray[np.float32], padding: Any, stride: kernels.Pair, bias: Any, where: str
 ) -> FoldedSynapses:

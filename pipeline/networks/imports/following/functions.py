@@ -259,15 +259,16 @@ def _numbers(of_neurons: Tensor) -> Numbers:
 
 
 def _reduced(call: Call) -> list[Followed]:
-    """A sum or mean: over steps, or a mean over the rows and columns of maps."""
+    """A sum or mean: over steps, or a mean over all places of maps."""
     stream, ndim, axes = call.streams[0], call.args[0].ndim, call.argument(1, "dim", "axis")
     if axes is None:
         return [call.lost("over everything")]
     dims = sorted(axis % ndim for axis in ((axes,) if isinstance(axes, int) else axes))
     mean = call.function.__name__ == "mean"
-    if mean and ndim > 3 and dims == [ndim - 2, ndim - 1]:
+    tokens = dims == [ndim - 1] and stream.where.shape[-2:].numel() == stream.size  # maps with their places in a row
+    if mean and (tokens or (ndim > 3 and dims == [ndim - 2, ndim - 1])):
         operation = Operation(call.where, _module("AdaptiveAvgPool2d", output_size=1))
-        return [through(stream, operation, call.args[0], call.result)]
+        return [through(stream, operation, call.args[0], call.result, axes=2 if tokens else 3)]
     places = stream.rearranged(stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1))
     within, steps = places.within(call.samples), places.steps(call.samples).flatten(1)
     summed = frozenset(steps[:, 0].tolist())

@@ -21,7 +21,7 @@ MOVING = {
     "lava": ("AbstractFlatten",),
 }
 ON_MAPS = {
-    "torch": ("Conv2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
+    "torch": ("Conv2d", "ConvTranspose2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
     "spikingjelly": ("ThresholdDependentBatchNorm2d", "TemporalEffectiveBatchNorm2d"),
 }
 ON_ROWS = {"torch": ("Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d")}

@@ -184,3 +184,10 @@ def test_another_rest_is_none() -> None:
     with torch.no_grad():
         used(spikes(3, 10))
     assert len(spikesam.from_torch(used, spikes(6, 3, 10)).layers) == 1
+
+
+def test_a_layer_may_be_silent_on_the_second_input() -> None:
+    """The neuron needs all of its eight spikes."""
+    needy = nn.Sequential(nn.Linear(8, 1, bias=False), snn.Leaky(0.0, 7.5, init_hidden=True)).eval()
+    needy[0].weight.data.fill_(1)
+    assert len(spikesam.from_torch(needy, torch.ones(1, 8), timesteps=3).layers) == 1

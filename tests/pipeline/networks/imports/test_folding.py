@@ -64,6 +64,8 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
         conv(2, 4, 2),
     ],
     "no weights": lambda: [nn.Identity()],
+    "a transposed convolution": lambda: [nn.ConvTranspose2d(2, 4, 3, padding=1), nn.BatchNorm2d(4)],
+    "one in groups": lambda: [nn.ConvTranspose2d(2, 4, (3, 2), groups=2, dilation=(1, 3), output_padding=(0, 1))],
 }
 
 
@@ -71,6 +73,12 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
 def test_what_stands_between_neurons(name: str) -> None:
     network = imported(conv(2, 2, 3, padding=1), fires(0.1), *BETWEEN[name](), fires(0.1), nn.Flatten())
     assert len(network.layers) == 2
+
+
+def test_weights_may_drive_two_layers() -> None:
+    tied = conv(2, 2, 3, padding=1)
+    one, two = imported(tied, fires(0.1), tied, fires(0.1), nn.Flatten()).layers
+    assert np.array_equal(one.weight, two.weight)
 
 
 def rows(*modules: nn.Module, length: int = 24) -> Network:

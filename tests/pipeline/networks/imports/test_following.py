@@ -101,6 +101,14 @@ def channels_last(model: Any, x: Tensor) -> Tensor:
     return torch.stack(given)
 
 
+def mean_over_places(model: Any, x: Tensor) -> Tensor:
+    given = []
+    for step in x:
+        means = model.lif1(model.conv(step)).flatten(2).mean(-1)
+        given.append(model.lif2(model.fc(means.repeat(1, 16))))
+    return torch.stack(given)
+
+
 def some_neurons(model: Any, x: Tensor) -> Tensor:
     given = []
     for step in x:
@@ -141,6 +149,7 @@ WRITTEN = [
     linear_behind_the_sum,
     a_list_of_steps,
     channels_last,
+    mean_over_places,
     some_neurons,
     dropped,
     scaled,
