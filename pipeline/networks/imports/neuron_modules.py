@@ -56,7 +56,8 @@ class NeuronModules:
         values = {**vars(module), **module._buffers}
         if library is not None and self._given(name, module) is None:
             values = {state: getattr(module, state, None) for state in library.states}
-        return {state: _copy(value) for state, value in values.items() if _is_real(value)}
+        copies = {state: _copied(value) for state, value in values.items()}
+        return {state: copy for state, copy in copies.items() if copy is not None}
 
     def _given(self, name: str, module: nn.Module) -> LIF | None:
         return next((neuron for key, neuron in self.given.items() if _stands_for(key, name, module)), None)
@@ -70,12 +71,10 @@ def _equation(module: nn.Module) -> Describe | None:
     return next(filter(None, (library.equation(module) for library in LIBRARIES)), None)
 
 
-def _is_real(value: Any) -> bool:
-    return value.is_floating_point() if isinstance(value, Tensor) else isinstance(value, float)
-
-
-def _copy(value: Any) -> Tensor:
-    return value.clone() if isinstance(value, Tensor) else torch.tensor(value, device="cpu")
+def _copied(value: Any) -> Tensor | None:
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value.clone()
+    return torch.tensor(value, device="cpu") if isinstance(value, float) else None
 
 
 def reset(model: nn.Module) -> None:

@@ -240,10 +240,10 @@ class Stream:
             raise JumbledError
         if torch.equal(orders[0], self._numbers):
             return self
-        size = orders.shape[1]
+        size, order = orders.shape[1], Operation(self.moved, Order(tuple(orders[0].tolist())))
         where = torch.empty_like(places)
         where[places] = (rows * size + torch.arange(size, device=rows.device)).flatten()
-        return replace(self, where=where.view(self.where.shape), size=size, path=self._reordered(orders[0]))
+        return replace(self, where=where.view(self.where.shape), size=size, path=self.path + order)
 
     @property
     def channels_last(self) -> bool:
@@ -263,9 +263,6 @@ class Stream:
     @property
     def _numbers(self) -> Tensor:
         return torch.arange(self.size, device=self.where.device)
-
-    def _reordered(self, neurons: Tensor) -> Path:
-        return self.path + Operation(self.moved, Order(tuple(neurons.tolist())))
 
     def along(self, path: Path) -> Stream:
         """These numbers after another path."""
@@ -331,11 +328,10 @@ def mapped(stream: Stream, axes: int, operation: Operation, size: int, shape: tu
     ------
     JumbledError : if the map of a sample is not the last axes, or samples differ in their order
     """
+    stream = stream.ordered
     maps = stream.where.flatten(-axes) if axes > 1 else stream.where
-    order, samples = maps % stream.size, maps // stream.size
-    first = order.reshape(-1, order.shape[-1])[0]
-    if (order != first).any() or (samples != samples[..., :1]).any():
+    samples = maps // stream.size
+    if maps.shape[-1] != stream.size or (samples != samples[..., :1]).any():
         raise JumbledError
-    path = stream.path if torch.equal(first, stream._numbers) else stream._reordered(first)
-    where = samples[..., :1] * size + torch.arange(size, device=first.device)
-    return replace(stream, where=where.reshape(shape), size=size, path=path + operation)
+    where = samples[..., :1] * size + torch.arange(size, device=samples.device)
+    return replace(stream, where=where.reshape(shape), size=size, path=stream.path + operation)

@@ -163,7 +163,8 @@ class Own(nn.Module):
     def forward(self, current: Tensor) -> Tensor:
         self.membrane = self.decay * self.membrane + current
         fired = (self.membrane > 1).float()
-        self.membrane = self.membrane * (1 - fired)
+        if fired.any():  # what is inside of neurons is not followed
+            self.membrane = self.membrane * (1 - fired)
         return fired
 
 
