@@ -51,6 +51,19 @@ def same_padding(kernel: tuple[int, ...]) -> tuple[Pair, Pair]:
     return rows, columns
 
 
+def composed(outer: Kernels, inner: Kernels, stride: Pair) -> NDArray[np.float64]:
+    """One convolution that does what two do, of which `inner`, with that stride, comes first."""
+    rows, columns = (
+        size + (places - 1) * step for size, places, step in zip(inner.shape[2:], outer.shape[2:], stride, strict=True)
+    )
+    whole = np.zeros((len(outer), inner.shape[1], rows, columns))
+    for y, x in np.ndindex(outer.shape[2:]):
+        top, left = y * stride[0], x * stride[1]
+        seen = whole[:, :, top : top + inner.shape[2], left : left + inner.shape[3]]
+        seen += np.tensordot(outer[:, :, y, x].astype(np.float64), inner.astype(np.float64), 1)
+    return whole
+
+
 def averaged(kernels: Kernels, stride: Pair, window: Pair) -> Kernels:
     """The mean of what a convolution gives in a window of neighbouring places, as a convolution."""
     taller, wider = ((size - 1) * step for size, step in zip(window, stride, strict=True))

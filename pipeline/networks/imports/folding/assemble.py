@@ -20,6 +20,7 @@ from torch import nn
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Shape
 from spikesam.pipeline.networks.delays import delayed, rows_later
 from spikesam.pipeline.networks.imports.example import Example
+from spikesam.pipeline.networks.imports.folding.borders import with_ones
 from spikesam.pipeline.networks.imports.folding.depths import depths_of
 from spikesam.pipeline.networks.imports.folding.folds import fold
 from spikesam.pipeline.networks.imports.folding.gathering import GATHERED, gathered
@@ -29,7 +30,7 @@ from spikesam.pipeline.networks.imports.folding.weights import by_channel
 from spikesam.pipeline.networks.imports.following.calling import FollowedModel
 from spikesam.pipeline.networks.imports.following.joining import bare
 from spikesam.pipeline.networks.imports.following.raster import FollowedLayer
-from spikesam.pipeline.networks.imports.following.stream import INPUT, RELAYED
+from spikesam.pipeline.networks.imports.following.stream import INPUT
 from spikesam.pipeline.networks.layer_names import layer_name
 from spikesam.pipeline.networks.libraries.library import expect
 
@@ -96,15 +97,18 @@ class Arrangement:
 
 
 def arrange(followed: FollowedModel, example: Example) -> Arrangement:
-    """The layers that the answer depends on, and one more where it comes from several."""
-    layers = _layers(followed)
-    shapes = {INPUT: example.shape} | {layer.name: layer.shape for layer in layers}
+    """The layers that the answer depends on, those of ones, and one more where the answer comes from several."""
+    reached, layers = _layers(followed), []
+    shapes = {INPUT: example.shape} | {layer.name: layer.shape for layer in reached}
     folded = {}
-    for layer in layers:
-        folded[layer.name] = fold(bare(layer.path), shapes)
-        shapes[layer.name] = folded[layer.name][0].shape
-        neurons, driven = layer.spikes.shape[2], prod(shapes[layer.name])
+    for layer in reached:
+        drives = fold(bare(layer.path), shapes)
+        shapes[layer.name] = drives[0].shape
+        neurons, driven = layer.spikes.shape[2], prod(drives[0].shape)
         expect(neurons == driven, layer.label, f"has {neurons} neurons, driven by {driven} currents", "one for each")
+        drives, ones = with_ones(layer, drives, shapes)
+        layers += [*(each for each, _ in ones), layer]
+        folded |= {each.name: [driven] for each, driven in ones} | {layer.name: drives}
     readout = fold_readout(bare(followed.answer.path), shapes, example.timesteps)
     last = readout.sources[0]
     if len(readout.sources) > 1 or last.delay != followed.layers[last.layer].about.delayed:
@@ -164,11 +168,11 @@ def _layers(followed: FollowedModel) -> list[FollowedLayer]:
 
 
 def _name(model: nn.Module, module: str) -> str:
-    """Of a layer, such as "lif1"; "lif1_max" of what pools its spikes, "answer" of what gathers those of the answer."""
+    """Of a layer, such as "lif1"; "lif1_max" of what pools its spikes, "lif1_bias" of ones that drive it, "answer"."""
     if module == GATHERED:
         return GATHERED[1:]
-    source, relayed, _ = module.partition(RELAYED)
-    return layer_name(model, source) + ("_max" if relayed else "")
+    source, made, kind = module.partition("/")
+    return layer_name(model, source) + made.replace("/", "_") + kind
 
 
 def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:

@@ -12,6 +12,7 @@ import numpy as np
 
 from spikesam.backends.network import NetworkError, Shape, Source
 from spikesam.pipeline.networks.imports.folding import pooling, weights
+from spikesam.pipeline.networks.imports.folding.borders import bordered
 from spikesam.pipeline.networks.imports.folding.synapses import Chosen, Fold, FoldedSynapses
 from spikesam.pipeline.networks.imports.following.stream import (
     NOTHING,
@@ -59,6 +60,8 @@ def fold_one(
             alone = len(folded) == 1 and len(folded[0].sources) == 1
             if found is pooling.maximum and not alone:
                 raise NetworkError(f"{operation.where}: pools a sum or a concatenation by maximum, expected one layer")
+            if found in weights.PADDING and weights.pads(operation.what):
+                folded = bordered(folded)
             first, *others = (found(synapses, operation.what, operation.where) for synapses in folded)
             return [first, *(replace(each, bias=np.array(0.0)) for each in others)]
     raise NetworkError(f"{operation.where}: cannot stand between neurons")

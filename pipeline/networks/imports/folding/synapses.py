@@ -48,6 +48,7 @@ class FoldedSynapses:
     gain, bias : of each channel, float64; where steps differ (T, C), or (T, 1) of all channels
     order : which of the spikes stand there, where it is not all of them in order; None behind weights
     sources : whose spikes are summed: names of modules, and how many steps ago they fired
+    ones : whether it sees 1 at every place of their pooled map, in one channel, instead of their spikes
     """
 
     shape: Shape
@@ -61,6 +62,7 @@ class FoldedSynapses:
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
     order: Chosen | None = None
     sources: tuple[Source, ...] = ()
+    ones: bool = False
 
     def scaled(self, factor: Any) -> FoldedSynapses:
         """Everything times a number, or one for each channel."""

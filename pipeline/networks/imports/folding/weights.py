@@ -45,7 +45,7 @@ def transposed(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynap
 def convolved(
     synapses: FoldedSynapses, weight: NDArray[np.float32], padding: Any, stride: kernels.Pair, bias: Any, where: str
 ) -> FoldedSynapses:
-    """A convolution behind spikes, or behind another one where either sees single places of a map."""
+    """A convolution behind spikes; or behind another one, if it does not pad, or the other sees single places."""
     whole = synapses.order is None or synapses.order.channels
     expect(whole, where, "sees a map whose places are moved", "places that stay, of channels in any order")
     channels, height, width = synapses.shape
@@ -55,20 +55,22 @@ def convolved(
         for side, around, kernel, step in zip((height, width), padding, weight.shape[2:], stride, strict=True)
     ]
     weight, around = kernels.evenly_padded(weight, padding)
-    expect(not (any(around) and synapses.bias.any()), where, "pads a map that has a bias", "no padding there")
     scaled, outer = _scaled_inputs(synapses, weight, where)
     outer, inner = synapses.columns(outer), synapses.weight
     if inner is not None:
-        expect(inner.ndim == 4 and synapses.windows == NO_POOLING, where, *FOLLOWS)
-        if _single_places(inner, synapses.stride, synapses.padding):
-            outer = np.moveaxis(np.tensordot(outer, inner[:, :, 0, 0].astype(np.float64), (1, 0)), -1, 1)
-        else:
-            expect(_single_places(outer, (1, 1), around), where, *FOLLOWS)
-            outer = np.tensordot(outer[:, :, 0, 0], inner.astype(np.float64), 1)
-            stride, around = (stride[0] * synapses.stride[0], stride[1] * synapses.stride[1]), synapses.padding
+        whole = around == (0, 0) or _single_places(inner, synapses.stride, synapses.padding)
+        expect(whole and inner.ndim == 4 and synapses.windows == NO_POOLING, where, *FOLLOWS)
+        outer = kernels.composed(outer, inner, synapses.stride)
+        stride = stride[0] * synapses.stride[0], stride[1] * synapses.stride[1]
+        around = around if any(around) else synapses.padding
     shape = len(weight), sides[0], sides[1]
     made = replace(scaled, weight=outer.astype(np.float32), stride=stride, padding=around, shape=shape, order=None)
     return _biased(made, bias)
+
+
+def pads(module: Any) -> bool:
+    """Whether a convolution sees zeros around its map."""
+    return module.padding == "same" or (module.padding != "valid" and bool(np.any(module.padding)))
 
 
 def _single_places(weight: NDArray[Any], stride: kernels.Pair, padding: kernels.Pair) -> bool:
@@ -81,7 +83,8 @@ def _scaled_inputs(
 ) -> tuple[FoldedSynapses, NDArray[np.floating[Any]]]:
     """Synapses with the bias that weights (out, C, …) behind them make of theirs; and these weights times their gain.
 
-    Spikes keep a gain that is one number, at each step if steps differ.
+    Weights that pad see no bias, which is an input of its own then. Spikes keep a gain that is one number, at each step
+    if steps differ.
     """
     channels = synapses.shape[0]
     each: NDArray[np.floating[Any]] = weight.reshape(len(weight), channels, -1)
@@ -200,7 +203,8 @@ def _weight(module: Any) -> NDArray[np.float32]:
     return np.asarray(module.weight.detach().cpu().numpy(), np.float32)
 
 
+PADDING = (convolution, lava_convolution, lava_pooling)
 FOLLOWS = (
     "follows another convolution or linear layer without neurons between them",
-    "neurons between them, or one layer that is their product",
+    "neurons between them, or no padding, or one layer that is their product",
 )

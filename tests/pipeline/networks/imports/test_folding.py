@@ -56,6 +56,7 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "an average of currents": lambda: [conv(2, 4, 3, padding=1, stride=2), nn.AvgPool2d((2, 1), stride=2)],
     "averages of unlike strides": lambda: [conv(2, 4, 3, stride=(1, 2)), nn.AvgPool2d(2, (1, 2))],
     "overlapping averages": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(3, stride=1)],
+    "two convolutions": lambda: [conv(2, 4, (2, 3), 2, 1), nn.BatchNorm2d(4), conv(4, 5, (3, 2), (2, 1))],
     "voltage scalers": lambda: [scaler(0.5), conv(2, 4, 3), scaler([1.0, 2.0, 0.5, 3.0])],
     "pooling of single neurons": lambda: [
         nn.MaxPool2d((2, 3)),
@@ -79,6 +80,40 @@ def test_weights_may_drive_two_layers() -> None:
     tied = conv(2, 2, 3, padding=1)
     one, two = imported(tied, fires(0.1), tied, fires(0.1), nn.Flatten()).layers
     assert np.array_equal(one.weight, two.weight)
+
+
+BORDERS: dict[str, Callable[[], list[nn.Module]]] = {
+    "stride, groups and dilation": lambda: [nn.BatchNorm2d(2), conv(2, 4, 3, 2, 2, dilation=2, groups=2)],
+    "behind maximum pooling": lambda: [nn.MaxPool2d((2, 3)), nn.BatchNorm2d(2), conv(2, 4, (3, 2), padding="same")],
+    "between averages": lambda: [nn.BatchNorm2d(2), nn.AvgPool2d((2, 1)), conv(2, 4, 3, padding=1), nn.AvgPool2d(2)],
+    "between convolutions": lambda: [conv(2, 5, 1), nn.BatchNorm2d(5), conv(5, 4, 3, padding=1), conv(4, 3, 2)],
+}
+
+
+@pytest.mark.parametrize("name", BORDERS)
+def test_a_bias_in_front_of_a_border_is_a_layer(name: str) -> None:
+    network = imported(conv(2, 2, 3, padding=1), fires(0.1), *BORDERS[name](), fires(0.1), nn.Flatten())
+    first, bias, last = network.layers
+    assert bias.name == f"{last.name}_bias" and network.timesteps == 9 + 2
+    assert [source.layer for each in network.inputs[2] for source in each.sources] == [first.name, bias.name]
+    torch.manual_seed(0)
+    given = spikes(11, 2, 2, 8, 9, density=0.4)
+    rasters = [spikesam.simulate(network, given, backend=backend) for backend in ("event", "torch")]
+    fired = rasters[0][bias.name][:]
+    assert fired[1:].all() and not fired[0].any()
+    assert rasters[0].raster_digest == rasters[1].raster_digest
+
+
+def test_a_bias_in_front_of_a_border_by_hand() -> None:
+    """A shift of 0.5 and a kernel of 1×3 ones on a row of three zeros: 1, 1.5 and 1."""
+    model = nn.Sequential(nn.BatchNorm2d(1, eps=0), nn.Conv2d(1, 1, (1, 3), padding=(0, 1), bias=False), fires(1.25))
+    model[0].bias.data.fill_(0.5)
+    model[1].weight.data.fill_(1.0)
+    network = spikesam.from_torch(model.eval(), torch.zeros(1, 1, 1, 3), timesteps=1)
+    assert network.shapes == ((1, 1, 3), (1, 1, 3), (1, 1, 3))
+    raster = spikesam.simulate(network, np.zeros((3, 1, 1, 1, 3), np.bool_), backend="torch", precision="float32")
+    assert raster["leaky_2_bias"][0].reshape(3, 3).tolist() == [[False] * 3, [True] * 3, [True] * 3]
+    assert raster["leaky_2"][0].reshape(3, 3).tolist() == [[False] * 3, [False] * 3, [False, True, False]]
 
 
 def rows(*modules: nn.Module, length: int = 24) -> Network:

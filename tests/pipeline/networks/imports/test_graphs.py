@@ -43,14 +43,14 @@ def dense(forward: Callable[..., Any]) -> nn.Module:
     return Written(forward, **linear, **neurons, wide=nn.Linear(20, 10))
 
 
-def each_step(step: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., Tensor]:
-    """A forward that hands ten numbers, zeros at first, on from step to step."""
+def each_step(step: Callable[..., tuple[Tensor, Tensor]], *shape: int) -> Callable[..., Tensor]:
+    """A forward that hands numbers of a shape, (10,) if not given, on from step to step; zeros at first."""
 
     def forward(m: Any, x: Tensor) -> Tensor:
-        handed, given = torch.zeros(x.shape[1], 10), []
+        handed, given = torch.zeros(x.shape[1], *(shape or (10,))), []
         for of_step in x:
             spikes_of_step, handed = step(m, of_step, handed)
-            given.append(spikes_of_step)
+            given.append(spikes_of_step.flatten(1))
         return torch.stack(given)
 
     return forward
@@ -71,6 +71,7 @@ def maps(forward: Callable[..., Any]) -> nn.Module:
         wide=nn.Sequential(nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1), nn.AvgPool2d(2)),
         **{name: fires() for name in ("lif1", "lif2", "lif3", "lif4")},
         head=nn.Linear(6 * 4 * 4, 3),
+        wider=nn.Conv2d(4, 6, 3, padding=1),
     )
 
 
@@ -101,6 +102,13 @@ def densenet(m: Any, x: Tensor) -> Tensor:
     one = m.lif1(m.a(x))
     both = torch.cat([one, m.lif2(m.b(one))], dim=1)
     return m.lif3(m.wide(both)).flatten(1)
+
+
+def shifted(m: Any, x: Tensor) -> Tensor:
+    """Normalisations in front of convolutions that pad: beside a shortcut, and on maps of two sizes."""
+    one, shift = m.lif1(m.a(x)), m.a[1]
+    two = m.lif2(m.b(shift(one)) + one)
+    return m.lif3(m.c(shift(two)) + m.wider(shift(nn.functional.avg_pool2d(one, 2)))).flatten(1)
 
 
 def overlapping(m: Any, x: Tensor) -> Tensor:
@@ -251,6 +259,19 @@ GRAPHS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], dict[str, list
         {"lif2": ["input +2", "lif1 +1"], "lif3": ["input +3", "lif1 +2", "lif2 +1"]},
     ),
     "DenseNet": (lambda: maps(densenet), MAPS, {"lif3": ["lif1 +2", "lif2 +1"]}),
+    "biases in front of borders": (
+        lambda: maps(shifted),
+        MAPS,
+        {
+            "lif2": ["lif1 +1", "lif2_bias +1", "lif1 +1 as it is"],
+            "lif3": ["lif2 +1", "lif3_bias +1", "lif1 +2", "lif3_bias2 +2"],
+        },
+    ),
+    "a bias in front of the border of what comes back": (
+        lambda: maps(each_step(lambda m, x, y: twice(m.lif1(m.a(x) + m.b(m.a[1](y)))), 4, 8, 8)),
+        MAPS,
+        {"lif1_bias": ["lif1 +1"], "lif1": ["input +2", "lif1 +1", "lif1_bias +1"]},
+    ),
     "overlapping pooling": (
         lambda: maps(overlapping),
         MAPS,

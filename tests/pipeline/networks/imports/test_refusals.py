@@ -181,9 +181,9 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(nn.Conv2d(2, 2, 1), Written(pooled_sum), nn.Conv2d(2, 2, 1), fires(), nn.Flatten()),
         "torch.nn.functional.max_pool2d: pools a sum or a concatenation by maximum, expected one layer",
     ),
-    "a bias that is padded": (
-        lambda: maps(shifted(), nn.Conv2d(4, 4, 3, padding=1)),
-        "'3' (Conv2d): pads a map that has a bias, expected no padding there",
+    "the maximum of a bias at a border": (
+        lambda: maps(shifted(), nn.Conv2d(4, 4, 3, padding=1), nn.MaxPool2d(2)),
+        "'4' (MaxPool2d): pools a sum or a concatenation by maximum, expected one layer",
     ),
     "a module that is used twice": (
         lambda: Written(lambda m, x: m.lif1(m.b(m.lif1(m.a(x))))),
@@ -218,7 +218,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "comes from torch.nn.functional.dropout, behind module 'a' (Linear), with training=True",
     ),
     "two convolutions": (
-        lambda: currents(nn.Conv2d(4, 4, 3)),
+        lambda: currents(nn.Conv2d(4, 4, 3, padding=1)),
         "module '1' (Conv2d): follows another convolution or linear layer without neurons between them, expected",
     ),
     "windows with holes": (
