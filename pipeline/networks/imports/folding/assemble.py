@@ -98,9 +98,10 @@ class Arrangement:
 
 def arrange(followed: FollowedModel, example: Example) -> Arrangement:
     """The layers that the answer depends on, those of ones, and one more where the answer comes from several."""
-    reached, layers = _layers(followed), []
+    reached = _layers(followed)
     shapes = {INPUT: example.shape} | {layer.name: layer.shape for layer in reached}
-    folded = {}
+    layers: list[FollowedLayer] = []
+    folded: dict[str, list[FoldedSynapses]] = {}
     for layer in reached:
         drives = fold(bare(layer.path), shapes)
         shapes[layer.name] = drives[0].shape

@@ -43,7 +43,8 @@ def with_ones(
     A layer must read something: they read what would have the bias, through weights of zero and a step later, so that
     the layers stand no deeper.
     """
-    inputs, made = [], {}
+    inputs: list[FoldedSynapses] = []
+    made: dict[Shape, tuple[FollowedLayer, FoldedSynapses]] = {}
     for synapses in folded:
         if synapses.ones:
             source = synapses.sources[0]
