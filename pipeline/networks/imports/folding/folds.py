@@ -179,8 +179,6 @@ def refused(found: str) -> Fold:
 
 FOLDS: dict[str, dict[str, Fold]] = {
     "spikingjelly": {
-        "WSConv2d": refused("standardises its weights, expected Conv2d; give it the standardised weights"),
-        "WSLinear": refused("standardises its weights, expected Linear; give it the standardised weights"),
         "VoltageScaler": _voltage_scaled,
         "ChannelVoltageScaler": _voltage_scaled,
         "VotingLayer": refused("stands between neurons, expected at the end"),
@@ -209,6 +207,9 @@ FOLDS: dict[str, dict[str, Fold]] = {
     },
     "lava": {"Conv": weights.lava_convolution, "Dense": weights.lava_dense, "Pool": weights.lava_pooling},
     "spikesam": {
+        "Convolution": weights.convolution,
+        "Linear": weights.dense,
+        "Pad": weights.padded,
         "Scale": _scaled,
         "Shift": _shifted,
         "ByStep": _by_step,

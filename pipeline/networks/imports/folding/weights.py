@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from spikesam.backends.network import NO_POOLING, NetworkError, Shape
 from spikesam.pipeline.networks import kernels
 from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
+from spikesam.pipeline.networks.imports.following.stream import Pad
 from spikesam.pipeline.networks.libraries.library import expect, number
 
 
 def convolution(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:
     """`Conv2d`, and `Conv1d` as one of height 1."""
-    expect(module.padding_mode == "zeros", where, f"has padding_mode={module.padding_mode!r}", "'zeros'")
     weight = kernels.ungrouped(_weight(module), module.groups)
     if weight.ndim == 3:
         weight = weight[:, :, None]
@@ -66,6 +66,12 @@ def convolved(
     shape = len(weight), sides[0], sides[1]
     made = replace(scaled, weight=outer.astype(np.float32), stride=stride, padding=around, shape=shape, order=None)
     return _biased(made, bias)
+
+
+def padded(synapses: FoldedSynapses, pad: Pad, where: str) -> FoldedSynapses:
+    """Zeros around a map: a convolution that gives what it sees."""
+    identity = np.eye(synapses.shape[0], dtype=np.float32)[:, :, None, None]
+    return convolved(synapses, identity, pad.padding, (1, 1), None, where)
 
 
 def pads(module: Any) -> bool:
@@ -203,7 +209,7 @@ def _weight(module: Any) -> NDArray[np.float32]:
     return np.asarray(module.weight.detach().cpu().numpy(), np.float32)
 
 
-PADDING = (convolution, lava_convolution, lava_pooling)
+PADDING = (padded, convolution, lava_convolution, lava_pooling)
 FOLLOWS = (
     "follows another convolution or linear layer without neurons between them",
     "neurons between them, or no padding, or one layer that is their product",

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from spikesam.backends.network import NetworkError
 from spikesam.pipeline.networks.imports.following.functions import Call, followed, tensors
 from spikesam.pipeline.networks.imports.following.joining import zeros
-from spikesam.pipeline.networks.imports.following.modules import behind, behind_synapse, label
+from spikesam.pipeline.networks.imports.following.modules import behind, behind_synapse, is_known, label
 from spikesam.pipeline.networks.imports.following.raster import FollowedLayer, Raster
 from spikesam.pipeline.networks.imports.following.stream import (
     INPUT,
@@ -76,6 +76,7 @@ class Follower:
         self._begun: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {}  # neurons, and their states before they ran
         self._hooked: set[nn.Module] = set()
         self._inside = 0  # modules whose inside is not followed
+        self._calling = ""  # a module without parts, whose inside is followed
 
     @contextmanager
     def following(self, model: nn.Module) -> Iterator[None]:
@@ -144,11 +145,11 @@ class Follower:
         if self._inside or not any(self.known(tensor) for tensor in tensors((args, kwargs))):
             return
         given = args[0] if function is Tensor.__setitem__ else result
-        call = Call(function, args, kwargs, given, self.known, self.samples)
+        call = Call(function, args, kwargs, given, self.known, self.samples, self._calling)
         if call.name in EXITS:
             raise NetworkError(
-                f"{_line_of_model()}: {call.where} makes a number of Python of what the example gives, which an import "
-                "would take for a constant; expected tensors alone"
+                f"{_line_of_model()}: {call.called} makes a number of Python of what the example gives, which an "
+                "import would take for a constant; expected tensors alone"
             )
         streams = followed(call)
         if streams is not None:
@@ -180,15 +181,15 @@ class Follower:
             ) from None
 
     def _hook(self, name: str, module: nn.Module) -> None:
-        """Follow a module, once: as a whole where it is known or has no parts, else its parts."""
+        """Follow a module, once: as a whole where it is known, else its parts, or the functions that it calls."""
         if module in self._hooked:
             return
         self._hooked.add(module)
-        parts = dict(module.named_children())
-        if parts and not self._neurons.describes(name, module):
+        parts = {part: inner for part, inner in module.named_children() if part != "parametrizations"}
+        if not (self._neurons.describes(name, module) or (is_known(module) and not parts)):
             for part, inner in parts.items():
                 self._hook(f"{name}.{part}" if name else part, inner)
-            self._hook_whole(name, module)
+            self._hook_inside(name, module, alone=bool(name) and not parts)
             return
 
         def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
@@ -204,19 +205,28 @@ class Follower:
         module.register_forward_pre_hook(entered, with_kwargs=True)
         module.register_forward_hook(left, with_kwargs=True)
 
-    def _hook_whole(self, name: str, module: nn.Module) -> None:
-        """Notice where a module with parts gives what does not come from its parts."""
+    def _hook_inside(self, name: str, module: nn.Module, alone: bool) -> None:
+        """Notice where a module gives what does not come from what was followed in it; one alone has no parts."""
+
+        def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
+            self._calling = label(name, module)
+            for tensor in tensors((args, kwargs)):
+                if self.known(tensor) is None and (nothing := zeros(tensor, self.samples)):
+                    self._keep([tensor], [nothing])
 
         def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            self._calling = ""
             unknown = [tensor for tensor in tensors(output) if self.known(tensor) is None]
             if unknown and any(self.known(tensor) for tensor in tensors((args, kwargs))):
                 what = label(name, module) if name else "the model's own operations"
                 self._keep(unknown, repeat(Lost(what)))
 
+        if alone:
+            module.register_forward_pre_hook(entered, with_kwargs=True)
         module.register_forward_hook(left, with_kwargs=True)
 
     def _module(self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]) -> None:
-        """Follow a module that is known, or that has no parts."""
+        """Follow a module that is known."""
         if self._neurons.describes(name, module):
             self._neuron(name, module, given, output)
             return
@@ -237,10 +247,7 @@ class Follower:
         raster = self._rasters.get(name)
         about = raster.about if raster else self._neurons.describe(name, module)
         if about.synapse is not None:
-            through_synapse = behind_synapse if about.takes == "B...T" else behind
-            driving = through_synapse(Operation(where, about.synapse), stream, given[0], output[0])
-            assert isinstance(driving, Stream)
-            stream = driving
+            stream = behind_synapse(Operation(where, about.synapse), stream, given[0], output[0], about.takes)
         if raster is None:
             raster = self._rasters[name] = Raster(name, where, about, self.samples, self.timesteps, stream)
             for state in given[1:]:

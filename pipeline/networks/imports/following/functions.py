@@ -1,8 +1,9 @@
 """Functions that a model calls between its modules: what each does to a stream.
 
 Functions that only move numbers are called once more, on the numbers' places. Pooling becomes the module that does the
-same. Sums over steps are told from sums over anything else. Whatever else a model calls loses the stream, which is an
-error only if neurons or the answer depend on it.
+same; convolutions and linear layers keep the weights that they were called with, however these were computed. Sums over
+steps are told from sums over anything else. Whatever else a model calls loses the stream, which is an error only if
+neurons or the answer depend on it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from torch.overrides import resolve_name
 from spikesam.pipeline.networks.imports.following.joining import SUM, added, concatenated, zeros
 from spikesam.pipeline.networks.imports.following.stream import (
     ByStep,
+    Convolution,
     Followed,
     JumbledError,
+    Linear,
     Lost,
     Numbers,
     Operation,
+    Pad,
     Scale,
     Shift,
     Stream,
@@ -39,7 +43,10 @@ from spikesam.pipeline.networks.imports.following.stream import (
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function that a stream goes into; `known` is None for what does not depend on the example."""
+    """One call of a function that a stream goes into; `known` is None for what does not depend on the example.
+
+    `module` names one without parts that calls it.
+    """
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -47,16 +54,22 @@ class Call:
     result: Any
     known: Callable[[Any], Followed | None]
     samples: int
+    module: str = ""
 
     @property
-    def where(self) -> str:
+    def called(self) -> str:
         """The function's name, such as "torch.Tensor.view"."""
         return resolve_name(self.function) or self.function.__name__
 
     @property
+    def where(self) -> str:
+        """The module, or the function's name."""
+        return self.module or self.called
+
+    @property
     def name(self) -> str:
-        """The last part of it, such as "view"; of an attribute, "mT" of "torch.Tensor.mT.__get__"."""
-        return self.where.split(".")[-2] if self.function.__name__ == "__get__" else self.function.__name__
+        """The last part of the function's name, such as "view"; of an attribute, "mT" of "torch.Tensor.mT.__get__"."""
+        return self.called.split(".")[-2] if self.function.__name__ == "__get__" else self.function.__name__
 
     @cached_property
     def streams(self) -> list[Stream]:
@@ -183,6 +196,55 @@ def _pooled(call: Call) -> list[Followed]:
     return [through(call.streams[0], operation, call.args[0], call.result, axes=2 if kind.endswith("1d") else 3)]
 
 
+def _adaptive_maximum(call: Call) -> list[Followed]:
+    """Adaptive maximum pooling of the last two axes, where windows have one size."""
+    sides = call.args[0].shape[-2:]
+    outputs = tuple(call.result.shape[-2:])
+    if any(side % output for side, output in zip(sides, outputs, strict=True)):
+        return [call.lost(f"which makes {outputs} of a map of {tuple(sides)}, expected an output that divides it")]
+    window = tuple(side // output for side, output in zip(sides, outputs, strict=True))
+    operation = Operation(call.where, _module("MaxPool2d", kernel_size=window))
+    return [through(call.streams[0], operation, call.args[0], call.result)]
+
+
+def _padded(call: Call) -> list[Followed]:
+    """Zeros around the maps or rows of samples."""
+    given, (first, *rest) = call.args[0], zip(*[iter(call.argument(1, "pad"))] * 2, strict=True)
+    mode, value = call.argument(2, "mode", default="constant"), call.argument(3, "value")
+    second = rest[0] if rest else (0, 0)
+    if mode != "constant" or value:
+        return [call.lost(f"which pads with mode={mode!r}, value={value}, expected zeros")]
+    if any(map(any, rest[1:])) or min(*first, *second) < 0:
+        return [call.lost("which pads channels or crops, expected zeros around a map")]
+    rows = prod(given.shape[-2:]) == call.streams[0].size
+    return [through(call.streams[0], Operation(call.where, Pad((second, first))), given, call.result, 2 if rows else 3)]
+
+
+def _weighted(call: Call) -> list[Followed]:
+    """A linear layer, or a convolution of the last two axes, or of the last."""
+    given, weight, bias = call.args[0], call.argument(1, "weight"), call.argument(2, "bias")
+    if len(call.streams) > 1 or call.known(given) is None:
+        return [call.lost("whose weights come from the example")]
+    if call.function.__name__ == "linear":
+        linear = Operation(call.where, Linear(weight, bias))
+        return [mapped(call.streams[0], 1, linear, call.result.shape[-1], tuple(call.result.shape))]
+    axes = weight.ndim - 2
+    padding = call.argument(4, "padding", default=0)
+    settings = (
+        _each_axis(call.argument(3, "stride", default=1), axes),
+        padding if isinstance(padding, str) else _each_axis(padding, axes),
+        _each_axis(call.argument(5, "dilation", default=1), axes),
+        call.argument(6, "groups", default=1),
+    )
+    operation = Operation(call.where, Convolution(weight, bias, *settings))
+    return [through(call.streams[0], operation, given, call.result, axes + 1)]
+
+
+def _each_axis(setting: Any, axes: int) -> tuple[int, ...]:
+    numbers = (setting,) if isinstance(setting, int) else tuple(setting)
+    return numbers if len(numbers) == axes else numbers * axes
+
+
 def _hashable(setting: Any) -> Any:
     return tuple(setting) if isinstance(setting, list) else setting
 
@@ -304,8 +366,11 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], list[Followed]]] = {
     COPIES: _unchanged,
     MOVES: _moved,
     ("__setitem__",): _assigned,
-    ("dropout", "dropout2d", "feature_dropout"): _dropout,
+    ("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"): _dropout,
     tuple(POOLS): _pooled,
+    ("adaptive_max_pool2d",): _adaptive_maximum,
+    ("pad",): _padded,
+    ("linear", "conv1d", "conv2d"): _weighted,
     ("softmax", "log_softmax"): _softmax,
     ("mul", "mul_", "div", "div_", "true_divide"): _scaled,
     ("add", "add_", "sub", "sub_"): _added,

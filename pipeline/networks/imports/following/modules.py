@@ -10,35 +10,32 @@ from torch import Tensor, nn
 from spikesam.backends.network import NetworkError
 from spikesam.pipeline.networks.imports.following.functions import through
 from spikesam.pipeline.networks.imports.following.stream import Followed, JumbledError, Lost, Operation, Stream, mapped
-from spikesam.pipeline.networks.libraries.library import recognised
+from spikesam.pipeline.networks.libraries.library import Takes, recognised
 
-# Modules by what they work on: the places of numbers alone, each number, the map of a sample, (C, H, W) or (C, L), or
-# its last axis.
-MOVING = {
-    "torch": ("Flatten", "Unflatten", "Identity", "_DropoutNd", "ChannelShuffle", "PixelShuffle", "PixelUnshuffle"),
-    "spikingjelly": ("Dropout",),
-    "sinabs": ("UnflattenTime",),
-    "lava": ("AbstractFlatten",),
-}
+# Modules that are followed as a whole, by what they work on: each number, the map of a sample, (C, H, W) or (C, L), or
+# its last axis. The functions inside of others are followed.
 ON_MAPS = {
-    "torch": ("Conv2d", "ConvTranspose2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
+    "torch": ("ConvTranspose2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
     "spikingjelly": ("ThresholdDependentBatchNorm2d", "TemporalEffectiveBatchNorm2d"),
 }
-ON_ROWS = {"torch": ("Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d")}
+ON_ROWS = {"torch": ("MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d")}
 BY_CHANNEL = {"torch": ("BatchNorm1d",)}  # of (C, L), too
 ON_NUMBERS = {"spikingjelly": ("VoltageScaler", "ChannelVoltageScaler")}
 ON_NEURONS = {
-    "torch": ("Linear", "BatchNorm1d", "Softmax", "LogSoftmax"),
+    "torch": ("BatchNorm1d", "Softmax", "LogSoftmax"),
     "spikingjelly": ("ThresholdDependentBatchNorm1d", "TemporalEffectiveBatchNorm1d", "VotingLayer"),
 }
+
+
+def is_known(module: nn.Module) -> bool:
+    """Whether a module is followed as a whole."""
+    return any(_is_one_of(module, kinds) for kinds in (ON_MAPS, ON_ROWS, BY_CHANNEL, ON_NUMBERS, ON_NEURONS))
 
 
 def behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
     """What a module makes of a stream."""
     module = operation.what
     try:
-        if _is_one_of(module, MOVING) or (type(module) is nn.Sequential and not len(module)):  # a shortcut of nothing
-            return stream.rearranged(module.forward(stream.where))
         if _is_one_of(module, ON_MAPS):
             return through(stream, operation, given, output)
         if _is_one_of(module, ON_ROWS) or (_is_one_of(module, BY_CHANNEL) and output.shape[-1] != stream.size):
@@ -52,8 +49,10 @@ def behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) 
     return Lost(operation.where)
 
 
-def behind_synapse(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Stream:
-    """The stream behind synapses that work on (B, …, T)."""
+def behind_synapse(operation: Operation, stream: Stream, given: Tensor, output: Tensor, takes: Takes | None) -> Stream:
+    """The stream behind synapses that belong to neurons: a linear layer, or those that work on (B, …, T)."""
+    if takes != "B...T":
+        return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
     moved = stream.rearranged(stream.where.movedim(-1, 1))
     shape = tuple(output.movedim(-1, 1).shape)
     try:

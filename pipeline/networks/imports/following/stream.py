@@ -44,6 +44,34 @@ class Order:
     neurons: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A linear layer with the weights that it had when it ran, whatever they were computed from."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(map(_same, vars(self).values(), vars(other).values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Linear):
+    """A convolution of maps or rows; its settings are as torch's modules have them."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...] | str
+    dilation: tuple[int, ...]
+    groups: int
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Zeros around a map: (above, below), (left, right)."""
+
+    padding: tuple[tuple[int, int], tuple[int, int]]
+
+
 @dataclass(frozen=True)
 class Operation:
     """One operation on a path: where it is, for messages, and a module that does it."""
@@ -134,6 +162,10 @@ class Path:
             branches = tuple(branch.later(steps, until) for branch in self.source.branches)
             return Path(replace(self.source, branches=branches), operations, self.lag)
         return Path(self.source, operations, None if self.lag is None else self.lag + steps)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (torch.equal(one, other) if isinstance(one, Tensor) else bool(one == other))
 
 
 def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -> Path | None:

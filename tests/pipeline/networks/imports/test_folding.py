@@ -28,6 +28,14 @@ def imported(*modules: nn.Module, side: int = 8, channels: int = 2) -> Network:
     return spikesam.from_torch(model, spikes(9, 3, channels, side, side + 1, density=0.4))
 
 
+def check_that_backends_agree(network: Network) -> None:
+    """In fixed point, on random spikes."""
+    torch.manual_seed(0)
+    given = spikes(network.timesteps, 2, *network.input_shape, density=0.4)
+    digests = {spikesam.simulate(network, given, backend=each).raster_digest for each in ("event", "torch")}
+    assert len(digests) == 1
+
+
 def conv(*args: Any, **options: Any) -> nn.Module:
     torch.manual_seed(1)
     return nn.Conv2d(*args, **options)
@@ -64,6 +72,10 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
         nn.AvgPool2d(1),
         conv(2, 4, 2),
     ],
+    "zeros around": lambda: [nn.ZeroPad2d(1), conv(2, 4, 3, stride=2), nn.BatchNorm2d(4)],
+    "more zeros on one side": lambda: [nn.ConstantPad2d((1, 0, 2, 1), 0.0), conv(2, 4, 3, stride=2)],
+    "zeros in front of averages": lambda: [nn.ZeroPad2d(1), nn.AvgPool2d(2), conv(2, 4, 3)],
+    "an adaptive maximum of currents": lambda: [conv(2, 4, 3, padding=1), nn.AdaptiveMaxPool2d((4, 3))],
     "no weights": lambda: [nn.Identity()],
     "a transposed convolution": lambda: [nn.ConvTranspose2d(2, 4, 3, padding=1), nn.BatchNorm2d(4)],
     "one in groups": lambda: [nn.ConvTranspose2d(2, 4, (3, 2), groups=2, dilation=(1, 3), output_padding=(0, 1))],
@@ -74,6 +86,7 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
 def test_what_stands_between_neurons(name: str) -> None:
     network = imported(conv(2, 2, 3, padding=1), fires(0.1), *BETWEEN[name](), fires(0.1), nn.Flatten())
     assert len(network.layers) == 2
+    check_that_backends_agree(network)
 
 
 def test_weights_may_drive_two_layers() -> None:
@@ -86,6 +99,7 @@ BORDERS: dict[str, Callable[[], list[nn.Module]]] = {
     "stride, groups and dilation": lambda: [nn.BatchNorm2d(2), conv(2, 4, 3, 2, 2, dilation=2, groups=2)],
     "behind maximum pooling": lambda: [nn.MaxPool2d((2, 3)), nn.BatchNorm2d(2), conv(2, 4, (3, 2), padding="same")],
     "between averages": lambda: [nn.BatchNorm2d(2), nn.AvgPool2d((2, 1)), conv(2, 4, 3, padding=1), nn.AvgPool2d(2)],
+    "in front of zeros around": lambda: [nn.BatchNorm2d(2), nn.ZeroPad2d((0, 2, 1, 0)), conv(2, 4, 3)],
     "between convolutions": lambda: [conv(2, 5, 1), nn.BatchNorm2d(5), conv(5, 4, 3, padding=1), conv(4, 3, 2)],
 }
 
@@ -96,12 +110,9 @@ def test_a_bias_in_front_of_a_border_is_a_layer(name: str) -> None:
     first, bias, last = network.layers
     assert bias.name == f"{last.name}_bias" and network.timesteps == 9 + 2
     assert [source.layer for each in network.inputs[2] for source in each.sources] == [first.name, bias.name]
-    torch.manual_seed(0)
-    given = spikes(11, 2, 2, 8, 9, density=0.4)
-    rasters = [spikesam.simulate(network, given, backend=backend) for backend in ("event", "torch")]
-    fired = rasters[0][bias.name][:]
+    fired = spikesam.simulate(network, spikes(11, 2, 2, 8, 9))[bias.name][:]
     assert fired[1:].all() and not fired[0].any()
-    assert rasters[0].raster_digest == rasters[1].raster_digest
+    check_that_backends_agree(network)
 
 
 def test_a_bias_in_front_of_a_border_by_hand() -> None:
@@ -116,6 +127,44 @@ def test_a_bias_in_front_of_a_border_by_hand() -> None:
     assert raster["leaky_2"][0].reshape(3, 3).tolist() == [[False] * 3, [False] * 3, [False, True, False]]
 
 
+class Standardised(nn.Conv2d):
+    """Weights of mean 0 and deviation 1 for each channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        weight = weight / weight.flatten(1).std(1).view(-1, 1, 1, 1)
+        return nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+def halved(module: nn.Module) -> nn.Module:
+    class Half(nn.Module):
+        def forward(self, weight: Tensor) -> Tensor:
+            return weight / 2
+
+    nn.utils.parametrize.register_parametrization(module, "weight", Half())
+    return module
+
+
+PARAMETRISED = nn.utils.parametrizations
+COMPUTED: dict[str, Callable[[], nn.Module]] = {
+    "weight_norm": lambda: PARAMETRISED.weight_norm(conv(2, 4, 3, padding=1)),
+    "spectral_norm": lambda: PARAMETRISED.spectral_norm(conv(2, 4, 3, padding=1)),
+    "a parametrisation": lambda: nn.Sequential(nn.Flatten(), halved(nn.Linear(2 * 8 * 9, 6))),
+    "the older weight_norm": lambda: nn.utils.weight_norm(conv(2, 4, 3, padding=1)),
+    "the older spectral_norm": lambda: nn.utils.spectral_norm(conv(2, 4, 3, padding=1)),
+    "a standardisation": lambda: Standardised(2, 4, 3, padding=1, groups=2),
+    "SpikingJelly's standardisation": lambda: Jelly("layer").WSConv2d(2, 4, 3, padding=1),
+    "SpikingJelly's dense standardisation": lambda: nn.Sequential(nn.Flatten(), Jelly("layer").WSLinear(2 * 8 * 9, 6)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.parametrize("name", COMPUTED)
+def test_weights_are_those_at_inference(name: str) -> None:
+    network = imported(conv(2, 2, 3, padding=1), fires(0.1), COMPUTED[name](), fires(0.1), nn.Flatten())
+    check_that_backends_agree(network)
+
+
 def rows(*modules: nn.Module, length: int = 24) -> Network:
     torch.manual_seed(0)
     model = normalised(loud(nn.Sequential(*modules)))
@@ -125,6 +174,7 @@ def rows(*modules: nn.Module, length: int = 24) -> Network:
 ROWS: dict[str, Callable[[], list[nn.Module]]] = {
     "stride, padding, dilation": lambda: [nn.Conv1d(4, 5, 3, stride=2, padding=2, dilation=2)],
     "groups and same padding": lambda: [nn.Conv1d(4, 6, 4, padding="same", groups=2), nn.BatchNorm1d(6)],
+    "zeros around": lambda: [nn.ConstantPad1d((2, 1), 0.0), nn.Conv1d(4, 5, 3)],
     "maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)],
     "overlapping maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(3, 2, 1)],
     "maximum of spikes": lambda: [nn.MaxPool1d(2), nn.Conv1d(4, 5, 3, padding=1)],
@@ -148,6 +198,7 @@ SPIKES: dict[str, tuple[list[nn.Module], tuple[Sides, str]]] = {
     "sum": ([nn.LPPool2d(1, 2)], (2, "average")),
     "maximum": ([nn.MaxPool2d(2)], (2, "max")),
     "maximum of maxima": ([nn.MaxPool2d(2), nn.Dropout(), nn.MaxPool2d(2)], (4, "max")),
+    "adaptive maximum": ([nn.AdaptiveMaxPool2d((4, 2))], ((2, 4), "max")),
     "maximum of rows": ([nn.MaxPool2d((2, 1)), nn.MaxPool2d((1, 4))], ((2, 4), "max")),
     "average of columns": ([nn.AvgPool2d((1, 2)), nn.AdaptiveAvgPool2d((2, 1))], ((4, 8), "average")),
     "the whole map": ([nn.AdaptiveAvgPool2d(1)], (8, "average")),

@@ -81,15 +81,15 @@ def test_a_wrong_equation_is_named_with_both_membranes(neuron: LIF, message: str
             spikesam.from_torch(model(), given(), neurons={Neurons: neuron}, rounding=rounding)
 
 
-class Doubled(Identity):
-    """Looks like a linear layer, and is another."""
+class Doubled(nn.BatchNorm1d):
+    """Looks like a normalisation, and is another."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(2 * x)
 
 
 def test_wrong_synapses_are_told_from_wrong_neurons() -> None:
-    doubled = nn.Sequential(Doubled(), Neurons()).eval()
+    doubled = nn.Sequential(Identity(), Doubled(2, eps=0), Neurons()).eval()
     message = "step 0 .* fires in the model, .* its membrane is 0.75 in the network, 1.5 with the model's own currents"
     with pytest.raises(spikesam.NetworkError, match=message):
         spikesam.from_torch(doubled, given(), neurons={Neurons: RIGHT})
@@ -145,14 +145,14 @@ def test_lava_dls_rounding_is_accepted_where_it_decides() -> None:
 
 
 def test_an_answer_that_the_readout_does_not_give_is_refused() -> None:
-    class Squared(nn.Linear):
-        """Looks like a linear layer."""
+    class Squared(nn.BatchNorm1d):
+        """Looks like a normalisation."""
 
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) ** 2 + 1
 
     torch.manual_seed(0)
-    squared = nn.Sequential(Identity(), Neurons(), Squared(2, 3)).eval()
+    squared = nn.Sequential(Identity(), Neurons(), Squared(2)).eval()
     with pytest.raises(
         spikesam.NetworkError, match="the model's output: all spikes are the same, but its scores differ by up to"
     ):

@@ -114,10 +114,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         ),
         "'3' (NonSpikingIFNode): has decode='max-mem', expected None or 'last_mem'",
     ),
-    "standardised weights": (
-        lambda: nn.Sequential(Jelly("layer").WSConv2d(2, 4, 3), fires(), nn.Flatten()),
-        "module '0' (WSConv2d): standardises its weights, expected Conv2d",
-    ),
     "refractory neurons": (
         lambda: norse("LIFRefracCell"),
         "'1' (LIFRefracCell): has an equation that is not known here; IAFCell",
@@ -203,7 +199,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "an unknown module": (
         lambda: nn.Sequential(nn.Linear(10, 10), nn.Tanh(), fires()),
-        "module '2' (Leaky): its input comes from module '1' (Tanh); expected Conv2d",
+        "module '2' (Leaky): its input comes from module '1' (Tanh), behind module '0' (Linear); expected Conv2d",
     ),
     "a transposed convolution": (
         lambda: nn.Sequential(nn.ConvTranspose2d(2, 4, 3, stride=2), fires(), nn.Flatten()),
@@ -247,7 +243,27 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "a border that is not zero": (
         lambda: nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), fires()),
-        "module '0' (Conv2d): has padding_mode='circular', expected 'zeros'",
+        "module '0' (Conv2d), behind the input, which pads with mode='circular', value=None, expected zeros; expected",
+    ),
+    "a border of ones": (
+        lambda: nn.Sequential(nn.ConstantPad2d(1, 1.0), nn.Conv2d(2, 2, 3), fires()),
+        "module '0' (ConstantPad2d), behind the input, which pads with mode='constant', value=1.0, expected zeros; exp",
+    ),
+    "channels that are padded": (
+        lambda: nn.Sequential(nn.ConstantPad3d((0, 0, 0, 0, 1, 1), 0.0), nn.Conv2d(4, 2, 3), fires()),
+        "module '0' (ConstantPad3d), behind the input, which pads channels or crops, expected zeros around a map; exp",
+    ),
+    "weights of the example": (
+        lambda: Written(lambda m, x: m.lif1(nn.functional.linear(x, x, m.a.bias[:3]))),
+        "'lif1' (Leaky): its input comes from torch.nn.functional.linear, behind the input, whose weights come from",
+    ),
+    "an uneven adaptive maximum": (
+        lambda: maps(nn.AdaptiveMaxPool2d(3)),
+        "(AdaptiveMaxPool2d), behind module '1', which makes (3, 3) of a map of (8, 8), expected an output that",
+    ),
+    "a scripted part": (
+        lambda: maps(torch.jit.script(nn.Conv2d(4, 4, 3))),
+        "model: module '2' is scripted or traced, expected the module that it was made from",
     ),
     "statistics of the batch": (
         lambda: currents(nn.BatchNorm2d(4, track_running_stats=False)),
