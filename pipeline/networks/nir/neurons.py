@@ -6,7 +6,8 @@
     CubaLI(F)     τ_syn·dI/dt = -I + w_in·x, then LI(F)   I ← (1 - dt/τ_syn)·I + (dt/τ_syn)·w_in·x, then as LI, LIF
     Threshold     z = 1 if x > θ                          as LIF without memory: v ← x
 
-What drives them is I = scale · (W ⊛ s + b). NIR fires at v > θ, and a spike sets v to v_reset.
+What drives them is I = scale · (W ⊛ s + b). NIR fires at v > θ, and a spike sets v to v_reset. Where v_reset is not 0,
+membranes are counted from there, where they begin: it must be v_leak, too.
 """
 
 from __future__ import annotations
@@ -64,12 +65,13 @@ class Rules:
 
 @dataclass(frozen=True)
 class Membrane:
-    """i ← synaptic_leak·i + drive·x, then v ← leak·v + i + offset, of (C,) numbers each."""
+    """i ← synaptic_leak·i + drive·x, then v ← leak·v + i + offset, of (C,) numbers each; v is counted from `rest`."""
 
     leak: NDArray[np.float64]
     drive: NDArray[np.float64]
     offset: NDArray[np.float64]
     synaptic_leak: NDArray[np.float64]
+    rest: NDArray[np.float64]
 
 
 def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
@@ -77,11 +79,12 @@ def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
     node, kind, where, dt = neuron.node, neuron.kind, neuron.where, rules.dt
     ones, zeros = np.ones(shape[0]), np.zeros(shape[0])
     if kind == "Threshold":
-        return Membrane(zeros, ones, zeros, zeros)
+        return Membrane(zeros, ones, zeros, zeros, zeros)
     r = by_channel(node.r, shape, "r", where)
+    rest = _rest(neuron, shape) if neuron.kind.endswith("IF") and _reset(neuron, rules) == "zero" else zeros
     if kind in ("I", "IF"):
         rules.check_dt(bool((r == 1).all()), "r = 1", where)
-        return Membrane(ones, near_one(dt * r), zeros, zeros)
+        return Membrane(ones, near_one(dt * r), zeros, zeros, rest)
 
     def step(what: str) -> NDArray[np.float64]:
         """dt/τ of a time constant τ."""
@@ -93,12 +96,12 @@ def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
 
     synaptic = kind.startswith("Cuba")
     membrane_step, synaptic_step = step("tau_mem" if synaptic else "tau"), step("tau_syn") if synaptic else ones
-    drive, offset = r * membrane_step, by_channel(node.v_leak, shape, "v_leak", where) * membrane_step
+    drive, offset = r * membrane_step, (by_channel(node.v_leak, shape, "v_leak", where) - rest) * membrane_step
     if synaptic:
         drive = drive * by_channel(node.w_in, shape, "w_in", where) * synaptic_step
         if (offset * (1 - synaptic_step)).any():
             raise NetworkError(f"{where}: v_leak is not 0, expected 0 beside currents that outlast a step")
-    return Membrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step)
+    return Membrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, rest)
 
 
 def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any], rules: Rules) -> LIF:
@@ -115,17 +118,26 @@ def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any
     if neuron.kind == "Threshold":
         threshold = by_channel(node.threshold, shape, "threshold", where)
         return LIF(leak, threshold, gain, gain * bias, "zero", None, fires, min_v_mem=said.get("min_v_mem"))
-    threshold = by_channel(node.v_threshold, shape, "v_threshold", where)
-    said_reset = str(said.get("reset", "zero"))
-    reset: Any = rules.reset or said_reset
-    v_reset = by_channel(node.v_reset, shape, "v_reset", where)
-    if reset == "zero" and v_reset.any():
-        raise NetworkError(
-            f"{where}: v_reset is {v_reset[v_reset != 0][0]:g}, expected 0: a reset to other values is not supported"
-        )
-    reset_by = said.get("reset_by") if reset == said_reset else None
+    threshold = by_channel(node.v_threshold, shape, "v_threshold", where) - membrane.rest
+    reset: Any = _reset(neuron, rules)
+    reset_by = said.get("reset_by") if reset == str(said.get("reset", "zero")) else None
     driven = leak, threshold, gain, gain * bias + membrane.offset
     return LIF(*driven, reset, reset_by, fires, synaptic_leak, said.get("min_v_mem"))
+
+
+def _reset(neuron: Named, rules: Rules) -> str:
+    return rules.reset or str(metadata(neuron.node, neuron.where, SAID).get("reset", "zero"))
+
+
+def _rest(neuron: Named, shape: Shape) -> NDArray[Any]:
+    """To what a spike sets membranes, from where they are counted, (C,)."""
+    v_reset = by_channel(neuron.node.v_reset, shape, "v_reset", neuron.where)
+    v_leak = None if neuron.kind == "IF" else by_channel(neuron.node.v_leak, shape, "v_leak", neuron.where)
+    if v_reset.any() and (v_leak is None or (v_reset != v_leak).any()):
+        raise NetworkError(
+            f"{neuron.where}: v_reset is {v_reset[v_reset != 0][0]:g}, expected 0, or the same as v_leak"
+        )
+    return v_reset
 
 
 def agreed(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:

@@ -83,7 +83,8 @@ def interpret(graph: Any, spikes: NDArray[np.bool_], dt: float = DT, reset: str 
 
 
 def _neurons(node: Any, kind: str, current: NDArray[Any], dt: float, reset: str, at: bool) -> Any:
-    membrane, out = np.zeros(current.shape[1:]), []
+    rest = getattr(node, "v_reset", 0.0)
+    membrane, out = np.zeros(current.shape[1:]) + rest, []
     synaptic = 0.0
     for i in current:
         if kind == "CubaLIF":
@@ -99,7 +100,7 @@ def _neurons(node: Any, kind: str, current: NDArray[Any], dt: float, reset: str,
             continue
         membrane = np.round(membrane, 9)  # thresholds are met exactly in float32, with which this is compared
         spikes = membrane >= node.v_threshold if at else membrane > node.v_threshold
-        membrane = membrane - node.v_threshold * spikes if reset == "subtract" else np.where(spikes, 0, membrane)
+        membrane = membrane - node.v_threshold * spikes if reset == "subtract" else np.where(spikes, rest, membrane)
         out.append(spikes)
     return torch.tensor(np.array(out)).double()
 

@@ -130,7 +130,11 @@ def test_branches_and_loose_ends() -> None:
         ),
         (
             {"neurons1": nir.LIF(*np.full((4, 3, 8, 8), 0.5), v_reset=np.full((3, 8, 8), 0.2))},
-            "node 'neurons1': v_reset is 0.2, expected 0",
+            "node 'neurons1': v_reset is 0.2, expected 0, or the same as v_leak",
+        ),
+        (
+            {"neurons1": nir.IF(np.full((3, 8, 8), 1e4), np.ones((3, 8, 8)), np.full((3, 8, 8), 0.2))},
+            "node 'neurons1': v_reset is 0.2, expected 0, or",
         ),
         (
             {"neurons1": nir.LIF(*np.full((4, 3, 8, 8), 1e-5))},

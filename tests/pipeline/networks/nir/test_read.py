@@ -151,6 +151,18 @@ def test_what_a_resistance_and_a_leak_voltage_do() -> None:
     assert neuron.bias[0] == pytest.approx(0.5 * found.nodes["conv1"].bias + 0.125)
 
 
+def test_membranes_are_counted_from_where_they_rest() -> None:
+    """A threshold 1 above a rest of -0.5 is that of 1 above 0; a rest may differ by channel."""
+    rest = np.array([-0.5, 0.25, 0.0])[:, None, None] * np.ones((3, 8, 8))
+    one, zero = np.ones((3, 8, 8)), np.zeros((3, 8, 8))
+    found, usual = (small(neurons1=nir.LIF(4 * DT * one, 4 * one, at, 1 + at, at.copy())) for at in (rest, zero))
+    assert_same(found, spikes())
+    assert from_nir(found, T).sha256 == from_nir(usual, T).sha256
+    synaptic = nir.CubaLIF(2 * DT * one, 4 * DT * one, 4 * one, rest, 1 + rest, rest.copy(), w_in=2.0)
+    assert_same(small(neurons1=synaptic), spikes(density=0.8))
+    assert from_nir(found, T, reset="subtract").layers[0].neuron.threshold == pytest.approx([0.5, 1.25, 1.0])
+
+
 def test_a_bias_begins_when_the_first_spike_can_arrive() -> None:
     """The second layer is one step behind the first, so its bias of the first step is left out."""
     bias = from_nir(small(), T).layers[1].neuron.bias
