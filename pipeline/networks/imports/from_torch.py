@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -11,7 +12,7 @@ from spikesam.pipeline.networks.imports.folding.assemble import assemble
 from spikesam.pipeline.networks.imports.following.calling import follow_model
 from spikesam.pipeline.networks.imports.neuron_modules import NeuronModules
 from spikesam.pipeline.networks.imports.proving.another import prove_on_another
-from spikesam.pipeline.networks.imports.proving.proof import check_answer, check_that_all_fire, prove
+from spikesam.pipeline.networks.imports.proving.proof import check_answer, check_that_all_fire, dropped, prove
 from spikesam.pipeline.networks.imports.proving.rounding import prove_up_to_rounding
 from spikesam.pipeline.networks.libraries.library import Takes
 
@@ -38,7 +39,8 @@ def from_torch(
     Parameters
     ----------
     model : torch.nn.Module in evaluation, in float32; a module whose forward makes one step, or loops over steps, or
-        takes all steps at once. Of what it returns, the first tensor is the answer: spikes or currents of every step,
+        takes all steps at once. Of what it returns, the first tensor is the answer (others are named in a warning, but
+        for membranes and for spikes of layers that lead to it): spikes or currents of every step,
         which are summed, or their sum or mean, or the membranes of a leaky integrator, of which the last counts
     example : one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …);
         0 and 1 for a network whose input is spikes; other numbers for a current, constant where all steps are the same.
@@ -89,4 +91,10 @@ def from_torch(
         prove_on_another(model, known, imported.network, tried.varied())
     except NetworkError as error:
         raise NetworkError(f"from_torch: {error}") from error.__cause__
+    if heads := dropped(followed, imported):
+        warnings.warn(
+            f"from_torch: the model gives several answers; kept that of {followed.answer.path.last}, dropped that of "
+            f"{' and '.join(heads)}; to import another, let the model return it first",
+            stacklevel=2,
+        )
     return imported.network

@@ -16,17 +16,26 @@ from torch import Tensor, nn
 from spikesam.backends.network import NetworkError
 from spikesam.pipeline.networks.imports.example import Example
 from spikesam.pipeline.networks.imports.following.follower import Follower, ModelOutput
+from spikesam.pipeline.networks.imports.following.functions import tensors
 from spikesam.pipeline.networks.imports.following.raster import FollowedLayer, NotTakenError
+from spikesam.pipeline.networks.imports.following.stream import Path, Stream
 from spikesam.pipeline.networks.imports.neuron_modules import NeuronModules, reset
 from spikesam.pipeline.networks.libraries.library import Takes
 
 
 @dataclass(frozen=True, eq=False)
 class FollowedModel:
-    """A model as it ran on an example: its neurons, by the name of their module, and what it gave."""
+    """A model as it ran on an example: its neurons, by the name of their module, and what it gave.
+
+    Parameters
+    ----------
+    answer : of what it gave, what counts
+    others : what led to the rest
+    """
 
     layers: dict[str, FollowedLayer]
     answer: ModelOutput
+    others: list[Path]
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,8 @@ def _run(model: nn.Module, example: Example, neurons: NeuronModules, way: Way) -
                 given, places = (_arranged(each, way.takes) for each in (sequence, where))
                 outputs = [_called(model, "once", follower.bring(given, places, size))]
         answers = [tensor for output in outputs for tensor in _first(output, example.timesteps)]
-        return FollowedModel(follower.layers(), follower.answer(answers))
+        others = [stream.path for each in tensors(outputs[-1]) if isinstance(stream := follower.known(each), Stream)]
+        return FollowedModel(follower.layers(), follower.answer(answers), others)
 
 
 def _every_step(model: nn.Module, sequence: Tensor, where: Tensor, size: int, follower: Follower) -> list[Any]:

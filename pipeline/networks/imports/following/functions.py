@@ -321,7 +321,7 @@ def _numbers(of_neurons: Tensor) -> Numbers:
 
 
 def _reduced(call: Call) -> list[Followed]:
-    """A sum or mean: over steps, or a mean over all places of maps."""
+    """A sum or mean: over steps, or over neurons of each sample and step, such as the rows and columns of maps."""
     stream, ndim, axes = call.streams[0], call.args[0].ndim, call.argument(1, "dim", "axis")
     if axes is None:
         return [call.lost("over everything")]
@@ -336,9 +336,27 @@ def _reduced(call: Call) -> list[Followed]:
     summed = frozenset(steps[:, 0].tolist())
     over_time = bool((within == within[0]).all()) and bool((steps == steps[:, :1]).all())
     if stream.static or stream.summed or not over_time or len(summed) < len(steps):
-        return [call.lost("over other axes than time")]
+        return [_grouped(call, places) or call.lost("over samples, or over steps and neurons at once")]
     total = replace(stream, where=within[0].reshape(call.result.shape), path=stream.path + SUM, summed=summed)
     return [total.then(Operation(call.where, Scale(1 / len(summed)))) if mean else total]
+
+
+def _grouped(call: Call, places: Stream) -> Stream | None:
+    """A sum or mean over the first axis of places, of the same neurons in each sample and step: a linear layer."""
+    size, added = places.size, len(places.where)
+    rows, order = (places.where[0] // size).flatten().sort(stable=True)
+    groups = (places.where % size).flatten(1)[:, order]
+    samples, counts = rows.unique(return_counts=True)
+    count = int(counts[0])
+    alike = bool((counts == count).all() and (places.where // size == places.where[:1] // size).all())
+    if not alike or samples[0] < 0 or (groups != groups[:, :count].repeat(1, len(samples))).any():
+        return None
+    weight = torch.zeros(count, size, device=groups.device)
+    weight.scatter_(1, groups[:, :count].T, 1 / added if call.function.__name__ == "mean" else 1.0)
+    where = torch.empty_like(rows)
+    where[order] = rows * count + torch.arange(count, device=rows.device).repeat(len(samples))
+    path = places.path + Operation(call.where, Linear(weight, None))
+    return replace(places, where=where.view(call.result.shape), size=count, path=path)
 
 
 POOLS: dict[str, tuple[str, tuple[str, ...]]] = {

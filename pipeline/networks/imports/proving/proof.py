@@ -13,9 +13,11 @@ from spikesam.backends.readout import ReadoutIntegrator
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.networks.imports.example import Example
 from spikesam.pipeline.networks.imports.folding.assemble import Imported
+from spikesam.pipeline.networks.imports.following.calling import FollowedModel
 from spikesam.pipeline.networks.imports.following.follower import ModelOutput
-from spikesam.pipeline.networks.imports.following.stream import INPUT
+from spikesam.pipeline.networks.imports.following.stream import INPUT, Scale, TimeSum, agreed
 from spikesam.pipeline.networks.imports.proving.difference import Difference
+from spikesam.pipeline.networks.libraries.library import SpikingModule
 from spikesam.recordings.raster.batch import unpack
 
 SCORES = 1e-4  # of the largest score: what the order of additions may change
@@ -65,6 +67,18 @@ def check_answer(imported: Imported, answer: ModelOutput) -> None:
             f"the model's output: all spikes are the same, but its scores differ by up to {error:.3g} from the "
             "network's; expected the sum or mean over steps of spikes or currents, or the last membrane"
         )
+
+
+def dropped(followed: FollowedModel, imported: Imported) -> dict[str, None]:
+    """Answers of a model that the network does not give: no membranes, nor spikes of its layers, summed perhaps."""
+    layers = {layer.name for layer in imported.layers}
+    found: dict[str, None] = {}
+    for path in followed.others:
+        kinds = {type(operation.what) for operation in path.operations}
+        fired = kinds <= {TimeSum, Scale} and {str(leaf.source) for leaf in path.leaves} <= layers
+        if agreed(path, followed.answer.path) is None and not (fired or SpikingModule in kinds):
+            found[path.last] = None
+    return found
 
 
 def _run(network: Network, inputs: NDArray[Any], device: str) -> dict[str, NDArray[np.bool_]]:

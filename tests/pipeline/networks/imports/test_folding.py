@@ -376,12 +376,53 @@ def test_an_average_in_front_of_the_answer_is_in_its_weights() -> None:
     assert whole.tolist() == [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
 
 
+def test_sums_and_means_of_populations_answer() -> None:
+    torch.manual_seed(0)
+    for mean in (False, True):
+        answered = Answered(lambda x, mean=mean: x.view(-1, 2, 3).mean(2) if mean else x.view(-1, 3, 2).sum(1))
+        model = loud(nn.Sequential(nn.Linear(10, 6), fires(), answered))
+        network = spikesam.from_torch(model, spikes(6, 4, 10))
+        wanted = [[1 / 3] * 3 + [0] * 3, [0] * 3 + [1 / 3] * 3] if mean else [[1, 0] * 3, [0, 1] * 3]
+        assert network.readout.weight == pytest.approx(np.array(wanted))
+        check_that_backends_agree(network)
+
+
+def test_a_mean_over_tokens_is_in_the_weights_of_the_answer() -> None:
+    torch.manual_seed(0)
+    tokens = Answered(lambda x: x.flatten(2).transpose(1, 2).mean(1))
+    model = loud(nn.Sequential(nn.Conv2d(1, 2, 1), fires(0.1), tokens, nn.Linear(2, 3)))
+    network = spikesam.from_torch(model, spikes(6, 4, 1, 2, 2, density=0.5))
+    assert network.readout.weight == pytest.approx(np.repeat(model[3].weight.detach().numpy(), 4, axis=1) / 4)
+    check_that_backends_agree(network)
+
+
+def test_sums_of_populations_drive_neurons_each_perhaps_several_times() -> None:
+    torch.manual_seed(0)
+    summed = Answered(lambda x: x.view(-1, 4, 3).sum(2, keepdim=True).expand(-1, 4, 2).flatten(1))
+    model = loud(nn.Sequential(nn.Linear(10, 12), fires(), summed, nn.Linear(8, 5), fires()))
+    network = spikesam.from_torch(model, spikes(6, 4, 10))
+    expected = model[3].weight.detach().view(5, 4, 2).sum(2).repeat_interleave(3, 1)
+    assert network.layers[1].weight == pytest.approx(expected.numpy())
+    check_that_backends_agree(network)
+
+
 def test_votes_are_means_of_neurons() -> None:
     layer = Jelly("layer")
     torch.manual_seed(0)
     model = loud(nn.Sequential(nn.Linear(10, 4), fires(), layer.VotingLayer(2)))
     weight = spikesam.from_torch(model, spikes(6, 4, 10)).readout.weight
     assert weight.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]
+
+
+class Answered(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
 
 
 class Membrane(nn.Module):

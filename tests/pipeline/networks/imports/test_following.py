@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -204,6 +206,28 @@ def test_a_sequence_that_does_not_change_is_one_image() -> None:
     constant = spikesam.from_torch(model, image.expand(STEPS, *image.shape))
     assert constant.encoder == "constant-current"
     assert constant.sha256 == spikesam.from_torch(model, image.numpy(), timesteps=STEPS).sha256
+
+
+def test_an_answer_that_is_dropped_is_named() -> None:
+    def two(model: Any, x: Tensor) -> Any:
+        fired = model.lif1(model.conv(x)).flatten(1)
+        return {"spikes": model.lif2(model.fc(fired)), "currents": model.fc(fired)}
+
+    message = (
+        "several answers; kept that of module 'lif2', dropped that of module 'fc' (Linear); to import another, let"
+    )
+    with pytest.warns(UserWarning, match=re.escape(message)):
+        spikesam.from_torch(net(two), example())
+
+
+def test_membranes_and_spikes_of_its_layers_are_no_further_answers() -> None:
+    def told(model: Any, x: Tensor) -> Any:
+        fired = model.lif1(model.conv(x)).flatten(1)
+        return model.lif2(model.fc(fired)), model.lif2.mem, [fired]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spikesam.from_torch(net(told), example())
 
 
 @pytest.mark.parametrize("name", ["snntorch_tutorial", "spikingjelly_steps_hard", "norse_cells", "sinabs_squeezed"])

@@ -289,6 +289,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), fires(), nn.MaxPool2d(2), nn.Flatten()),
         "module '2' (MaxPool2d): pools spikes by maximum for the answer, expected an average",
     ),
+    "a sum over samples": (
+        lambda: Written(lambda m, x: m.lif1(m.a(x)).sum(0)),
+        "the model's output comes from torch.Tensor.sum, behind module 'lif1', over samples, or over steps and neurons",
+    ),
     "no tensor": (lambda: Written(lambda m, x: str(m.lif1(m.a(x)))), "the model's output is str, expected a tensor"),
     "the input": (
         lambda: Written(lambda m, x: (x, m.lif1(m.a(x)))),
