@@ -136,8 +136,6 @@ def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules) 
     delayed = any(neurons.describe(name, module).delayed for name, module in neurons.of("", model))
     steps = network.timesteps - (0 if delayed else network.to_readout["input"])
     example = read_example(data, None if is_sequence(np.ndim(data), model) else steps, model, network)
-    if example.timesteps != steps:
-        raise NetworkError(f"data: has {example.timesteps} steps, expected {steps}, as the network was imported with")
     if example.shape != network.input_shape:
         raise NetworkError(f"data: samples are (C, H, W) = {example.shape}, expected {network.input_shape}")
     return example
@@ -157,6 +155,9 @@ def _followed(
     expected = [prod(shape) for shape in network.shapes[1:]]
     if sizes != expected:
         raise NetworkError(f"network: has layers of {expected} neurons, the model {sizes}; is it of another model?")
+    steps = network.timesteps - orders[0].shifts[-1]
+    if example.timesteps != steps:
+        raise NetworkError(f"data: has {example.timesteps} steps, expected {steps}, as the network was imported with")
     return layers, orders[0].shifts, torch.cat([part.answer.scores for part in parts])
 
 

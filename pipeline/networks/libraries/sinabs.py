@@ -1,5 +1,8 @@
-"""sinabs: `IAF` and `LIF`, and `ExpLeak` for a readout; all steps in one call, (B, T, …), or (B·T, …) of `…Squeeze`.
+"""sinabs: `IAF` and `LIF`, also recurrent, and `ExpLeak` for a readout.
 
+All steps are taken in one call, (B, T, …), or (B·T, …) by `…Squeeze`.
+
+    x[t] = x'[t] + V s[t-1]                    where recurrent
     i[t] = α_syn (i[t-1] + x[t])               α_syn = exp(-1/tau_syn); without tau_syn, i[t] = x[t]
     v[t] = α v[t-1] + i[t]                     α = exp(-1/tau_mem), 1 of an IAF; with norm_input, (1 - α) i[t]
     s[t] = 1 if v[t] ≥ spike_threshold         `SingleSpike`
@@ -12,9 +15,11 @@ Spikes are bits only with `SingleSpike`; sinabs' own default counts several in o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from spikesam.backends.network import LIF
 from spikesam.pipeline.networks.libraries.library import (
@@ -43,6 +48,17 @@ def spiking(module: Any, where: str) -> SpikingModule:
     neuron = LIF(leak, threshold, gain, **_reset(module.reset_fn, leak, threshold, lowest, where), **fires)
     caveat = "" if lowest is None else "sinabs rounds where it compares with min_v_mem"
     return SpikingModule(neuron, axes(module), caveat=caveat)
+
+
+def recurrent(module: Any, where: str) -> SpikingModule:
+    """`LIFRecurrent` and `IAFRecurrent`, whose recurrent weights drive them from the second step on."""
+    moves = (nn.Sequential, nn.Flatten, nn.Unflatten, nn.Identity)
+    weights, *more = [part for part in module.rec_connect.modules() if not isinstance(part, moves)] or [None]
+    plain = (
+        isinstance(weights, (nn.Linear, nn.Conv2d)) and not more and (weights.bias is None or not weights.bias.any())
+    )
+    expect(plain, where, f"has rec_connect={type(module.rec_connect).__name__}", "one Linear or Conv2d without a bias")
+    return replace(spiking(module, where), recurrent=weights)
 
 
 def integrator(module: Any, where: str) -> SpikingModule:
@@ -77,10 +93,9 @@ def axes(module: Any) -> Takes:
     return "(BT)..." if hasattr(module, "squeeze_forward") else "BT..."
 
 
-RECURRENT = refused("recurrent connections", "layers here go one way; IAF and LIF without them can be imported")
 EQUATIONS = {
     "ExpLeak": integrator,
-    "LIFRecurrent": RECURRENT,
+    "LIFRecurrent": recurrent,
     "LIF": spiking,
     "StatefulLayer": refused("an equation that is not known here", "IAF, LIF and ExpLeak can be imported"),
 }

@@ -216,7 +216,7 @@ class Follower:
 
         def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             self._calling = ""
-            unknown = [tensor for tensor in tensors(output) if self.known(tensor) is None]
+            unknown = [each for each in tensors(output) if not (self.known(each) or zeros(each, self.samples))]
             if unknown and any(self.known(tensor) for tensor in tensors((args, kwargs))):
                 what = label(name, module) if name else "the model's own operations"
                 self._keep(unknown, repeat(Lost(what)))

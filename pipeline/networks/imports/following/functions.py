@@ -150,14 +150,38 @@ def _moved(call: Call) -> list[Followed]:
     if path is not None and alike and all(call.known(tensor) for tensor in joined):
         where = call.function(*_places(call.args, call.known), **_places(call.kwargs, call.known))
         return [call.streams[0].along(path).rearranged(each, call.where) for each in tensors(where)]
+    axis = call.argument(1, "dim", "axis", default=0)
+    if joined and (later := _delayed(call, joined, axis)):
+        return [later]
     streams = list(filter(None, map(call.stream, joined)))
     if call.function.__name__ not in CONCATENATIONS or len(streams) < len(joined):
         weights = any(differing_weights(call.streams[0].path, each.path) for each in call.streams[1:])
         why = "whose weights differ from step to step" if weights else "which joins layers"
         return [call.lost(why)] * len(list(tensors(call.result)))
-    axis = call.argument(1, "dim", "axis", default=0)
     together = concatenated(streams, axis, call.samples, call.where)
     return [call.lost(together) if isinstance(together, str) else together]
+
+
+def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
+    """Zeros, and behind them the steps from the first one on: these steps, so many later."""
+    behind = [stream for stream in map(call.known, joined) if isinstance(stream, Stream)]
+    zeros_before = joined[: len(joined) - len(behind)]
+    path = all_agreed([stream.path for stream in behind])
+    alike = len({(each.size, each.static, each.summed) for each in behind}) == 1
+    if not (path and alike and zeros_before) or any(zero.any() or call.known(zero) for zero in zeros_before):
+        return None
+    first, a_step = behind[0], call.samples * behind[0].size
+    places = [
+        *(zero.new_zeros(zero.shape, dtype=torch.int64) for zero in zeros_before),
+        *(each.where for each in behind),
+    ]
+    where = call.function(places, axis).movedim(axis, 0)
+    at = torch.arange(len(where), device=where.device).view(-1, *(1,) * (where.ndim - 1)) * a_step
+    late = len(where) - len(call.function([each.where for each in behind], axis).movedim(axis, 0))
+    within = where[late] % a_step
+    if first.static or first.summed or (where[late:] != within + at[: len(where) - late]).any():
+        return None
+    return Stream((within + at).movedim(0, axis), first.size, path.later(late))
 
 
 def _assigned(call: Call) -> list[Followed]:

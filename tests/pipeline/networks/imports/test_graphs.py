@@ -131,10 +131,37 @@ def linear_container(mode: str) -> nn.Module:
     return jelly_layers(recurrent, layer.Linear(6, 4), neuron.LIFNode(v_threshold=0.1), mode=mode)
 
 
-def elementwise_container(mode: str) -> nn.Module:
+def elementwise_container(mode: str, function: Callable[..., Tensor] = lambda y, x: x - y) -> nn.Module:
     layer, neuron = Jelly("layer"), Jelly("neuron")
-    recurrent = layer.ElementWiseRecurrentContainer(neuron.IFNode(v_threshold=0.4), lambda y, x: x - y)
+    recurrent = layer.ElementWiseRecurrentContainer(neuron.IFNode(v_threshold=0.4), function)
     return jelly_layers(layer.Linear(10, 6), recurrent, mode=mode)
+
+
+def delay(mode: str) -> nn.Module:
+    layer, neuron = Jelly("layer"), Jelly("neuron")
+    first, last = (neuron.IFNode(v_threshold=0.3) for _ in range(2))
+    return jelly_layers(layer.Linear(10, 6), first, layer.Delay(2), layer.Linear(6, 4), last, mode=mode)
+
+
+def late_zeros(m: Any, x: Tensor) -> Tensor:
+    """All steps, (B, T, N), of which the second neurons see the one before."""
+    fired = m.first(m.a(x))
+    return m.last(m.b(torch.cat([torch.zeros(len(x), 1, 10), fired[:, :-1]], dim=1)))
+
+
+def sinabs_neurons(name: str = "IAF", *args: Any) -> nn.Module:
+    layers, activation = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation")
+    return getattr(layers, name)(*args, spike_fn=activation.SingleSpike, spike_threshold=torch.tensor(0.5))
+
+
+def late_in_sinabs() -> nn.Module:
+    linear = {name: nn.Linear(10, 10) for name in ("a", "b")}
+    return Written(late_zeros, **linear, first=sinabs_neurons(), last=sinabs_neurons())
+
+
+def sinabs_recurrent(name: str, *args: Any) -> nn.Module:
+    weights = nn.Sequential(nn.Flatten(), nn.Linear(6, 6, bias=False))
+    return nn.Sequential(nn.Linear(10, 6), sinabs_neurons(name, *args, weights))
 
 
 def sequences() -> nn.Module:
@@ -246,6 +273,20 @@ GRAPHS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], dict[str, list
     "LinearRecurrentContainer of all steps": (lambda: linear_container("m"), VECTORS, {}),
     "ElementWiseRecurrentContainer": (lambda: elementwise_container("s"), VECTORS, {}),
     "ElementWiseRecurrentContainer of all steps": (lambda: elementwise_container("m"), VECTORS, {}),
+    "ElementWiseRecurrentContainer that adds": (
+        lambda: elementwise_container("m", lambda y, x: y + x),
+        VECTORS,
+        {"ifnode_1_sub_module": ["input +1", "ifnode_1_sub_module +1 as it is"]},
+    ),
+    "Delay": (lambda: delay("s"), VECTORS, {"ifnode_4": ["ifnode_1 +2"]}),
+    "Delay of all steps": (lambda: delay("m"), VECTORS, {"ifnode_4": ["ifnode_1 +2"]}),
+    "zeros in front of all steps": (late_in_sinabs, VECTORS, {"last": ["first +1"]}),
+    "sinabs' LIFRecurrent": (
+        lambda: sinabs_recurrent("LIFRecurrent", 10.0),
+        VECTORS,
+        {"lifrecurrent_1": ["input +1", "lifrecurrent_1 +1"]},
+    ),
+    "sinabs' IAFRecurrent": (lambda: sinabs_recurrent("IAFRecurrent"), VECTORS, {}),
     "SeqToANNContainer": (sequences, VECTORS, {"lifnode_2": ["lifnode_1_0 +1"]}),
     "Spiking-ResNet": (lambda: maps(spiking_resnet), MAPS, {"lif2": SHORTCUT, "lif3": ["lif2 +1", "lif2 +1"]}),
     "SEW-ResNet": (

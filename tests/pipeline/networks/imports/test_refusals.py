@@ -144,6 +144,14 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         held_after_the_reset,
         "'1' (IAF): subtracts 2.5, after which a membrane can lie below min_v_mem=-1.0, expected less",
     ),
+    "a recurrent bias that begins a step late": (
+        lambda: sinabs("IAFRecurrent", rec_connect=nn.Linear(10, 10)),
+        "'1' (IAFRecurrent): has rec_connect=Linear, expected one Linear or Conv2d without a bias",
+    ),
+    "a current that decays where nothing arrives": (
+        lambda: nn.Sequential(nn.Linear(10, 5), fires(), Jelly("layer").SynapseFilter(), nn.Linear(5, 3), fires()),
+        "'4' (Leaky): its input comes from module '2' (SynapseFilter), behind module '1' and module '2' (Syna",
+    ),
     "decays that differ": (lambda: blocks(shared_param=False), "'0' (Dense): has shared_param=False, expected True"),
     "graded blocks": (lambda: blocks(graded_spike=True), "'0' (Dense): has graded_spike=True, expected False"),
     "states that persist": (
