@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from spikesam.backends.network import NetworkError
 from spikesam.pipeline.networks.imports.following.functions import Call, followed, tensors
 from spikesam.pipeline.networks.imports.following.joining import zeros
-from spikesam.pipeline.networks.imports.following.modules import behind, behind_synapse, is_known, label
+from spikesam.pipeline.networks.imports.following.modules import axes_of, behind, behind_synapse, label
 from spikesam.pipeline.networks.imports.following.raster import FollowedLayer, Raster
 from spikesam.pipeline.networks.imports.following.stream import (
     INPUT,
@@ -186,7 +186,7 @@ class Follower:
             return
         self._hooked.add(module)
         parts = {part: inner for part, inner in module.named_children() if part != "parametrizations"}
-        if not (self._neurons.describes(name, module) or (is_known(module) and not parts)):
+        if not (self._neurons.describes(name, module) or (axes_of(module) is not None and not parts)):
             for part, inner in parts.items():
                 self._hook(f"{name}.{part}" if name else part, inner)
             self._hook_inside(name, module, alone=bool(name) and not parts)
@@ -233,8 +233,6 @@ class Follower:
         stream = self.known(given[0]) or zeros(given[0], self.samples) if given else None
         if isinstance(stream, Stream):
             stream = behind(Operation(label(name, module), module), stream, given[0], output[0])
-            if isinstance(module, (nn.MaxPool1d, nn.MaxPool2d)):
-                stream = self._relayed(stream, given[0], output[0])
         if stream is not None:
             self._keep(output, repeat(stream))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import prod
 
 from torch import Tensor, nn
@@ -12,41 +11,41 @@ from spikesam.pipeline.networks.imports.following.functions import through
 from spikesam.pipeline.networks.imports.following.stream import Followed, JumbledError, Lost, Operation, Stream, mapped
 from spikesam.pipeline.networks.libraries.library import Takes, recognised
 
-# Modules that are followed as a whole, by what they work on: each number, the map of a sample, (C, H, W) or (C, L), or
-# its last axis. The functions inside of others are followed.
-ON_MAPS = {
-    "torch": ("ConvTranspose2d", "BatchNorm2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "LPPool2d"),
-    "spikingjelly": ("ThresholdDependentBatchNorm2d", "TemporalEffectiveBatchNorm2d"),
-}
-ON_ROWS = {"torch": ("MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d")}
-BY_CHANNEL = {"torch": ("BatchNorm1d",)}  # of (C, L), too
-ON_NUMBERS = {"spikingjelly": ("VoltageScaler", "ChannelVoltageScaler")}
-ON_NEURONS = {
-    "torch": ("BatchNorm1d", "Softmax", "LogSoftmax"),
-    "spikingjelly": ("ThresholdDependentBatchNorm1d", "TemporalEffectiveBatchNorm1d", "VotingLayer"),
+# Modules that are followed as a whole, and how many axes of a sample each works on: all three of a map (C, H, W), the
+# last one alone, or none of them, as it treats each number alike. The functions inside of others are followed.
+AXES = {
+    "torch": {"ConvTranspose2d": 3, "BatchNorm2d": 3, "LPPool2d": 3, "BatchNorm1d": 1},
+    "spikingjelly": {
+        "ThresholdDependentBatchNorm2d": 3,
+        "TemporalEffectiveBatchNorm2d": 3,
+        "ThresholdDependentBatchNorm1d": 1,
+        "TemporalEffectiveBatchNorm1d": 1,
+        "VotingLayer": 1,
+        "VoltageScaler": 0,
+        "ChannelVoltageScaler": 0,
+    },
 }
 
 
-def is_known(module: nn.Module) -> bool:
-    """Whether a module is followed as a whole."""
-    return any(_is_one_of(module, kinds) for kinds in (ON_MAPS, ON_ROWS, BY_CHANNEL, ON_NUMBERS, ON_NEURONS))
+def axes_of(module: nn.Module) -> int | None:
+    """How many axes a module works on that is followed as a whole; None of others."""
+    found = (recognised(module, library, names) for library, names in AXES.items())
+    return next((axes for axes in found if axes is not None), None)
 
 
 def behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
-    """What a module makes of a stream."""
-    module = operation.what
+    """What a module makes of a stream that is followed as a whole."""
+    axes = axes_of(operation.what)
+    if not axes:
+        return stream.then(operation)
+    if isinstance(operation.what, nn.BatchNorm1d) and output.shape[-1] != stream.size:  # of (C, L)
+        axes = 2
     try:
-        if _is_one_of(module, ON_MAPS):
-            return through(stream, operation, given, output)
-        if _is_one_of(module, ON_ROWS) or (_is_one_of(module, BY_CHANNEL) and output.shape[-1] != stream.size):
-            return through(stream, operation, given, output, axes=2)
-        if _is_one_of(module, ON_NUMBERS):
-            return stream.then(operation)
-        if _is_one_of(module, ON_NEURONS):
+        if axes == 1:
             return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
+        return through(stream, operation, given, output, axes)
     except JumbledError:
         return Lost(f"{operation.where}, whose input is not a map (C, H, W) in C-order")
-    return Lost(operation.where)
 
 
 def behind_synapse(operation: Operation, stream: Stream, given: Tensor, output: Tensor, takes: Takes | None) -> Stream:
@@ -65,7 +64,3 @@ def behind_synapse(operation: Operation, stream: Stream, given: Tensor, output: 
 def label(name: str, module: nn.Module) -> str:
     """What messages call a module."""
     return f"module {name!r} ({type(module).__name__})"
-
-
-def _is_one_of(module: nn.Module, kinds: Mapping[str, tuple[str, ...]]) -> bool:
-    return any(recognised(module, library, dict.fromkeys(names, True)) for library, names in kinds.items())
