@@ -166,7 +166,7 @@ def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
     """Zeros, and behind them the steps from the first one on: these steps, so many later."""
     behind = [stream for stream in map(call.known, joined) if isinstance(stream, Stream)]
     zeros_before = joined[: len(joined) - len(behind)]
-    path = all_agreed([stream.path for stream in behind])
+    path = all_agreed(behind, call.samples) if behind else None
     alike = len({(each.size, each.static, each.summed) for each in behind}) == 1
     if not (path and alike and zeros_before) or any(zero.any() or call.known(zero) for zero in zeros_before):
         return None
@@ -351,10 +351,9 @@ def _reduced(call: Call) -> list[Followed]:
         return [call.lost("over everything")]
     dims = sorted(axis % ndim for axis in ((axes,) if isinstance(axes, int) else axes))
     mean = call.function.__name__ == "mean"
-    tokens = dims == [ndim - 1] and stream.where.shape[-2:].numel() == stream.size  # maps with their places in a row
-    if mean and (tokens or (ndim > 3 and dims == [ndim - 2, ndim - 1])):
+    if mean and ndim > 3 and dims == [ndim - 2, ndim - 1]:
         operation = Operation(call.where, _module("AdaptiveAvgPool2d", output_size=1))
-        return [through(stream, operation, call.args[0], call.result, axes=2 if tokens else 3)]
+        return [through(stream, operation, call.args[0], call.result)]
     places = stream.rearranged(stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1))
     within, steps = places.within(call.samples), places.steps(call.samples).flatten(1)
     summed = frozenset(steps[:, 0].tolist())

@@ -20,6 +20,7 @@ from spikesam.pipeline.networks.imports.proving.difference import Difference
 from spikesam.pipeline.networks.libraries.library import SpikingModule
 from spikesam.recordings.raster.batch import unpack
 
+ONE_STEP = frozenset([0])  # of which two answers must agree
 SCORES = 1e-4  # of the largest score: what the order of additions may change
 
 
@@ -76,7 +77,7 @@ def dropped(followed: FollowedModel, imported: Imported) -> dict[str, None]:
     for path in followed.others:
         kinds = {type(operation.what) for operation in path.operations}
         fired = kinds <= {TimeSum, Scale} and {str(leaf.source) for leaf in path.leaves} <= layers
-        if agreed(path, followed.answer.path) is None and not (fired or SpikingModule in kinds):
+        if agreed(path, followed.answer.path, (ONE_STEP, ONE_STEP)) is None and not (fired or SpikingModule in kinds):
             found[path.last] = None
     return found
 

@@ -65,8 +65,8 @@ def test_shapes_are_no_numbers_of_the_data() -> None:
     assert len(spikesam.from_torch(shaped, spikes(6, 3, 10)).layers) == 1
 
 
-class Doubled(nn.Linear):
-    """Looks like a linear layer, and doubles what it gives on loud inputs."""
+class Doubled(nn.BatchNorm1d):
+    """Looks like a normalisation, and doubles what it gives on loud inputs."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) * (2 if x.mean() < 0.7 else 1)
@@ -81,7 +81,10 @@ def of_the_data(m: Any, x: Tensor) -> Tensor:
     ("build", "message"),
     [
         (lambda: model(of_the_data), "the model is another network, in "),
-        (lambda: loud(nn.Sequential(Doubled(10, 10), snn.Leaky(0.9, 0.3, init_hidden=True))), "module '1' .* fires in"),
+        (
+            lambda: loud(nn.Sequential(Doubled(10), nn.Linear(10, 10), snn.Leaky(0.9, 0.3, init_hidden=True))),
+            "module '2' .* fires in",
+        ),
     ],
 )
 def test_what_holds_on_the_example_alone_is_found_on_a_second_input(build: Any, message: str) -> None:

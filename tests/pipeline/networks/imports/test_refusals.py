@@ -213,10 +213,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(nn.ConvTranspose2d(2, 4, 3, stride=2), fires(), nn.Flatten()),
         "module '0' (ConvTranspose2d): has stride=(2, 2), expected 1: maps are not made larger here",
     ),
-    "means of groups that are no channels": (
-        lambda: Written(lambda m, x: m.lif1(m.lif2(m.a(x)).view(-1, 5, 2).mean(-1))),
-        "module 'lif1' (Leaky): has 5 neurons, driven by 10 currents, expected one for each",
-    ),
     "dropout that is on": (
         lambda: Written(lambda m, x: m.lif1(nn.functional.dropout(m.a(x)))),
         "comes from torch.nn.functional.dropout, behind module 'a' (Linear), with training=True",
