@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network.checks import NetworkError
+from spikesam.backends.network.checks import NetworkError, pair
 from spikesam.backends.network.inputs import CURRENT_LIMIT, Input
 from spikesam.backends.network.layers import PIXEL_LIMIT
+from spikesam.backends.network.table import by_sides
 
 if TYPE_CHECKING:
     from spikesam.backends.network.graph import Network
 
+# What a network may ask for: a small file can declare much. VGG16 has 2²⁴ neurons at 224×224, and 2²⁶ at 512×512.
+LONGEST = 1 << 16  # steps, as many as a raster can hold
+MOST_LAYERS = 1 << 10
+MOST_READ = 1 << 15  # sources of all layers together
+LARGEST_MAP = 1 << 25  # neurons of a layer; numbers of a padded input
+MOST_NEURONS = 1 << 27  # of all layers together, and of the input
+MOST_BITS = 1 << 34  # of a sample: neurons times steps
+
 FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
+
+
+def check_counts(network: Network) -> None:
+    """Refuse more steps, layers or sources than any network needs."""
+    sources = sum(max(1, len(each.sources)) for layer in network.layers for each in (layer.first, *layer.more))
+    for found, most, what in (
+        (network.timesteps, LONGEST, "timesteps"),
+        (len(network.layers), MOST_LAYERS, "layers"),
+        (sources, MOST_READ, "sources of layers"),
+    ):
+        if found > most:
+            raise NetworkError(f"network: got {found:,} {what}, expected at most {most:,}")
+
+
+def check_maps(network: Network) -> None:
+    """Refuse maps larger than any network needs, alone, padded, together, or over all steps."""
+    names = ("input", *(layer.name for layer in network.layers))
+    for name, shape in zip(names, network.shapes, strict=True):
+        if math.prod(shape) > LARGEST_MAP:
+            raise NetworkError(
+                f"layer {name!r}: its map is {by_sides(shape)}, expected at most {LARGEST_MAP:,} neurons"
+            )
+    for layer, inputs in zip(network.layers, network.inputs, strict=True):
+        for each in inputs:
+            channels, *sides = network.shapes[network.place(each.sources[0].layer)]
+            around = zip(sides, pair(each.pool), pair(each.padding), strict=True)
+            padded = (channels, *(side // pool + 2 * padding for side, pool, padding in around))
+            if math.prod(padded) > LARGEST_MAP:
+                raise NetworkError(
+                    f"layer {layer.name!r}: with padding {each.padding} its input is {by_sides(padded)}, expected at "
+                    f"most {LARGEST_MAP:,} numbers"
+                )
+    neurons = sum(map(math.prod, network.shapes))
+    if neurons > MOST_NEURONS or neurons * network.timesteps > MOST_BITS:
+        raise NetworkError(
+            f"network: has {neurons:,} neurons with the input, over {network.timesteps:,} steps; expected at most "
+            f"{MOST_NEURONS:,}, and neurons times steps at most {MOST_BITS:,}"
+        )
 
 
 def check_sources(network: Network) -> None:

@@ -34,15 +34,22 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
+from itertools import chain
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, Sides, real, whole
-from spikesam.backends.network.consistency import check_neurons, check_range, check_sources, check_sums
+from spikesam.backends.network.consistency import (
+    check_counts,
+    check_maps,
+    check_neurons,
+    check_range,
+    check_sources,
+    check_sums,
+)
 from spikesam.backends.network.inputs import Input, Shape
 from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.table import by_sides, table_of
@@ -53,7 +60,6 @@ Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "
 Kind = Literal["snn", "ann"]
 
 DEFAULT_RANGE = 2.0  # of pixels, as of Poisson spikes, which fire at every step for a pixel of 2
-LARGEST_MAP = 1 << 27  # neurons of a layer, as many as a raster can hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,17 +124,14 @@ class Network:
             )
         if self.window is not None and whole(self.window, "window", "network", 1) > self.timesteps:
             raise NetworkError(f"network: window is {self.window}, expected at most {self.timesteps} timesteps")
+        check_counts(self)
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
         object.__setattr__(self, "layers", with_plain_sources(self.layers))
         check_neurons(self)
         check_sources(self)
-        for name, shape in zip(("input", *names), self.shapes, strict=True):
-            if math.prod(shape) > LARGEST_MAP:
-                raise NetworkError(
-                    f"layer {name!r}: its map is {by_sides(shape)}, expected at most {LARGEST_MAP:,} neurons"
-                )
+        check_maps(self)
         inputs = math.prod(self.shapes[-1])
         if self.readout.weight.shape[1] != inputs:
             raise NetworkError(
@@ -317,9 +320,8 @@ class Network:
             graph["input_range"] = self.input_range
         if self.window is not None:
             graph["window"] = self.window
-        return graph, reduce(
-            or_, tensors, {f"readout.{name}": getattr(self.readout, name) for name in ("weight", "bias")}
-        )
+        readout = {f"readout.{name}": getattr(self.readout, name) for name in ("weight", "bias")}
+        return graph, dict(chain(readout.items(), *(each.items() for each in tensors)))
 
     @classmethod
     def from_graph(cls, graph: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:

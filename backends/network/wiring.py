@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -30,11 +31,11 @@ def named_inputs(layers: Sequence[Layer]) -> tuple[tuple[Input, ...], ...]:
     NetworkError : if a source is no layer of the network
     """
     before = ["input", *(layer.name for layer in layers)]
-    found = []
+    known, found = set(before), []
     for layer, name in zip(layers, before, strict=False):
         first = replace(layer.first, source=layer.source or (Source(name),))
         for source in (source for each in (first, *layer.more) for source in each.sources):
-            if source.layer not in before:
+            if source.layer not in known:
                 near = difflib.get_close_matches(source.layer, before, 1) or ["'input' or a layer of this network"]
                 raise NetworkError(
                     f"layer {layer.name!r}: reads {printable(source.layer, LONGEST_NAME)!r}, which is not there; "
@@ -51,17 +52,17 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer], inputs: Sequence[tupl
     ------
     NetworkError : if parts do not fit, naming both
     """
-    shapes = {"input": input_shape}
-    while waiting := [number for number, layer in enumerate(layers) if layer.name not in shapes]:
-        for number in waiting:
-            known = [(each, source) for each in inputs[number] for source in each.sources if source.layer in shapes]
-            if known:
-                each, source = known[0]
-                where = _where(layers[number], inputs[number].index(each))
-                shapes[layers[number].name] = each.output_shape(shapes[source.layer], where, _called(source))
-        if all(layers[number].name not in shapes for number in waiting):
-            names = " and ".join(repr(layers[number].name) for number in waiting[:2])
-            raise NetworkError(f"layer {names}: nothing on the way from 'input' is read there, expected that it is")
+    shapes, readers = {"input": input_shape}, _readers(inputs)
+    ways = readers.pop("input", [])[::-1]
+    while ways:
+        number, place, source = ways.pop()
+        layer, each = layers[number], inputs[number][place]
+        if layer.name not in shapes:
+            shapes[layer.name] = each.output_shape(shapes[source.layer], _where(layer, place), _called(source))
+            ways += readers.pop(layer.name, [])[::-1]
+    if waiting := [layer.name for layer in layers if layer.name not in shapes]:
+        names = " and ".join(map(repr, waiting[:2]))
+        raise NetworkError(f"layer {names}: nothing on the way from 'input' is read there, expected that it is")
     for layer, each_input in zip(layers, inputs, strict=True):
         for number, each in enumerate(each_input):
             _check_input(layer, number, each, shapes)
@@ -90,33 +91,36 @@ def steps_to_readout(layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]
 
     0 of the last layer, which the readout reads. A layer from which no way leads there is not among them.
     """
-    steps = {layers[-1].name: 0}
-    changed = True
-    while changed:
-        changed = False
-        for layer, of_layer in zip(reversed(layers), reversed(inputs), strict=True):
-            if layer.name not in steps:
-                continue
-            for source in (source for each in of_layer for source in each.sources):
-                way = steps[layer.name] + source.delay
-                if way < steps.get(source.layer, way + 1):
-                    steps[source.layer] = way
-                    changed = True
+    reads = dict(zip((layer.name for layer in layers), inputs, strict=True))
+    steps, ways = dict[str, int](), [(0, layers[-1].name)]
+    while ways:  # the shortest first
+        way, name = heapq.heappop(ways)
+        if name not in steps:
+            steps[name] = way
+            for source in (source for each in reads.get(name, ()) for source in each.sources):
+                heapq.heappush(ways, (way + source.delay, source.layer))
     return steps
 
 
 def dependents(layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]], name: str) -> tuple[str, ...]:
     """The layers that a way leads to from a layer or from "input", in order; itself only where it lies in a loop."""
-    found: set[str] = set()
-    changed = {name}
+    readers, found = _readers(inputs), set[str]()
+    changed = [name]
     while changed:
-        changed = {
-            layer.name
-            for layer, of_layer in zip(layers, inputs, strict=True)
-            if any(source.layer in changed for each in of_layer for source in each.sources)
-        } - found
-        found |= changed
+        new = {layers[number].name for number, _, _ in readers.get(changed.pop(), ())} - found
+        found |= new
+        changed += new
     return tuple(layer.name for layer in layers if layer.name in found)
+
+
+def _readers(inputs: Sequence[tuple[Input, ...]]) -> dict[str, list[tuple[int, int, Source]]]:
+    """Name of a layer, or "input" -> who reads it: number of the layer and of its input, from 0, and how it is read."""
+    found: dict[str, list[tuple[int, int, Source]]] = {}
+    for number, of_layer in enumerate(inputs):
+        for place, each in enumerate(of_layer):
+            for source in each.sources:
+                found.setdefault(source.layer, []).append((number, place, source))
+    return found
 
 
 def _where(layer: Layer, number: int) -> str:

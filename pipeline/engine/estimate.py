@@ -15,6 +15,7 @@ from spikesam.pipeline.engine.range_file import RangeFile, range_files
 from spikesam.recordings.disk import readable
 
 ENOUGH = 1.0  # seconds of work
+PATIENCE = 30.0  # seconds that measuring may take, or one sample
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,13 @@ class Measured:
 
 
 def measure(job: Job, ready: float) -> Measured:
-    """Compute the first samples of a run in a temporary folder, twice as many until it takes a second, or all.
+    """Compute the first samples of a run in a temporary folder: one, then a range, then more, until it takes a second.
 
     Parameters
     ----------
     ready : seconds that getting ready took
     """
-    whole, count = job.spec, min(RANGE, len(job.spec.samples))
-    warm = False
+    whole, count, warm = job.spec, 1, False
     while True:
         every = whole.keep.stepped == len(whole.samples)  # or a few are kept step by step, which say nothing of others
         keep = replace(whole.keep, stepped=count * every, steps=whole.keep.steps * every)
@@ -59,10 +59,9 @@ def measure(job: Job, ready: float) -> Measured:
             for path in range_files(folder, range(0), everything=True):
                 for section, seal in RangeFile(path, part.spec).record.sections.items():
                     sizes[section] += seal.size
-        if warm and (seconds >= ENOUGH or count == len(whole.samples)):
+        if seconds > PATIENCE or (warm and (seconds >= ENOUGH or count == len(whole.samples))):
             return Measured(count, ready, seconds, sizes["raster"], sizes["maps"], _peak_memory())
-        if warm:
-            count = min(2 * count, len(whole.samples))
+        count = min(2 * count if warm else max(1, min(RANGE, int(PATIENCE / seconds))), len(whole.samples))
         warm = True  # the first time, libraries are still being loaded
 
 

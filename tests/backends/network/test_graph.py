@@ -107,12 +107,6 @@ def test_a_constant_current_is_no_raster():
         (lambda: network(input_range=3), "input_range is 3.0 of the encoder 'poisson', expected 2.0, and more than 0"),
         (lambda: network(encoder="changing-current", input_range=0), "input_range is 0.0 of the encoder 'changing-"),
         (lambda: Readout(np.ones((2, 3)), leak=1.5), "readout: leak is 1.5, expected 0 … 1"),
-        (
-            lambda: Network(
-                (1, 8, 8), 3, (Layer("c", np.ones((1, 1, 1, 1)), LIF(1), padding=10**5),), Readout([[1.0]])
-            ),
-            "layer 'c': its map is 1×200008×200008, expected at most 134,217,728 neurons",
-        ),
         (lambda: Readout(np.int8([[1]]), leak=0.3), "readout: leak is 0.3, .* in fixed point a multiple of 1/4096"),
         (lambda: Readout(np.ones((2, 3)), bias=[1, 2, 3]), r"readout: bias has shape \(3,\), expected one number"),
         (
@@ -124,6 +118,65 @@ def test_a_constant_current_is_no_raster():
 def test_parts_that_do_not_fit(build, message):
     with pytest.raises(NetworkError, match=message):
         build()
+
+
+POINT = np.ones((1, 1, 1, 1))
+
+
+def layers_of(*layers: Layer, input_shape: tuple[int, ...] = (1, 8, 8), timesteps: int = 3) -> Network:
+    return Network(input_shape, timesteps, layers, Readout(np.ones((2, 64))))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: network((1 << 31) - 1), "network: got 2,147,483,647 timesteps, expected at most 65,536"),
+        (lambda: network(70_000), "network: got 70,000 timesteps, expected at most 65,536"),
+        (
+            lambda: layers_of(Layer("c", POINT, LIF(1)), input_shape=(1, 6000, 6000)),
+            "layer 'input': its map is 1×6000×6000, expected at most 33,554,432 neurons",
+        ),
+        (
+            lambda: layers_of(Layer("c", POINT, LIF(1), padding=1 << 30, stride=1 << 28)),
+            "layer 'c': with padding 1073741824 its input is 1×2147483656×2147483656, expected at most 33,554,432",
+        ),
+        (
+            lambda: layers_of(*(Layer(f"c{number}", POINT, LIF(1)) for number in range(1100))),
+            "network: got 1,100 layers, expected at most 1,024",
+        ),
+        (
+            lambda: layers_of(Layer("c", POINT, LIF(1), more=300 * (Input(None, 127 * ("input",)),))),
+            "network: got 38,101 sources of layers, expected at most 32,768",
+        ),
+        (
+            lambda: layers_of(
+                *(Layer(f"c{number}", POINT, LIF(1)) for number in range(9)), input_shape=(1, 4096, 4096)
+            ),
+            "network: has 167,772,160 neurons with the input, over 3 steps; expected at most 134,217,728",
+        ),
+        (
+            lambda: layers_of(Layer("c", POINT, LIF(1)), input_shape=(1, 1024, 1024), timesteps=60_000),
+            "over 60,000 steps; expected .*, and neurons times steps at most 17,179,869,184",
+        ),
+    ],
+)
+def test_a_network_that_asks_for_too_much(build, message):
+    with pytest.raises(NetworkError, match=message):
+        build()
+
+
+def test_deep_long_and_large_networks_are_none_of_these():
+    assert len(layers_of(*(Layer(f"c{number}", POINT, LIF(1)) for number in range(600))).shapes) == 601
+    assert network(10_000).timesteps == 10_000
+    vgg = [(6, 224, 64), (64, 224, 64), (64, 112, 128), (128, 112, 128), (128, 56, 256), (256, 56, 256)]
+    layers = [
+        Layer(f"c{number}", np.ones((out, given, 1, 1), np.float32), LIF(1), pool=2 if number in (2, 4) else 1)
+        for number, (given, _, out) in enumerate(vgg)
+    ]
+    readout = Readout(np.ones((1, 256 * 56 * 56), np.float32))
+    assert Network((6, 224, 224), 1000, layers, readout).shapes[-1] == (256, 56, 56)
+    doubled = Network((6, 512, 512), 32, layers[:1], Readout(np.ones((1, 64 * 512 * 512), np.float32)))
+    assert doubled.shapes[-1] == (64, 512, 512)
 
 
 def test_one_neuron_for_several_layers():
