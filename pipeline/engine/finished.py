@@ -8,10 +8,10 @@ from pathlib import Path
 from spikesam.pipeline.config import RunSection
 from spikesam.pipeline.engine.job import JobSpec, refuse_other_origin
 from spikesam.pipeline.engine.range_file import NAMES, PARTS
-from spikesam.pipeline.engine.summary import LARGEST_SUMMARY, Summary
+from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.pipeline.maps.steps import kept_steps
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import read_file, refuse_links
+from spikesam.recordings.files import refuse_links
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 
@@ -24,8 +24,8 @@ def refuse_other_contents(folder: Path, spec: JobSpec) -> None:
     InputError : if that is so
     """
     try:
-        summary = Summary.model_validate_json(read_file(folder / "summary.json", LARGEST_SUMMARY))
-    except (OSError, ValueError):  # of InputError and of pydantic, too: it was not written yet
+        summary = read_summary(folder / "summary.json", len(spec.samples))
+    except (OSError, InputError):  # it was not written yet
         return
     if None not in (summary.contents, spec.contents_digest) and summary.contents != spec.contents_digest:
         raise InputError(f"{folder}: images were changed since that run; restore what they were", "other-out")
@@ -44,7 +44,7 @@ def finished_before(folder: Path, spec: JobSpec, settings: RunSection) -> Summar
     if (folder / PARTS).exists():
         return None
     try:
-        summary = Summary.model_validate_json(read_file(folder / "summary.json", LARGEST_SUMMARY))
+        summary = read_summary(folder / "summary.json", len(spec.samples))
         with MapReader(folder / "sam.h5") as maps:
             maps.verify()
             found = maps.header
@@ -52,7 +52,7 @@ def finished_before(folder: Path, spec: JobSpec, settings: RunSection) -> Summar
             with RasterReader(folder / "raster.h5") as raster:
                 if raster.raster_digest != summary.raster_digest:
                     return None
-    except (OSError, ValueError):  # of InputError and of pydantic, too
+    except (OSError, InputError):
         return None
     refuse_other_origin(folder / "sam.h5", found.method == "graph-sam", spec)
     count = len(spec.samples)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from spikesam.pipeline.measures.statistics import mean_with_interval, softmax
 from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import read_file
 from spikesam.recordings.raster.schema import RasterHeader
-from spikesam.recordings.text import printable, told_apart
+from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
 LIKELIEST = 3  # classes named per image
-LARGEST_SUMMARY = 1 << 28  # bytes, of a million images and more
+LARGEST, PER_SAMPLE = 1 << 24, 1 << 11  # bytes of names of classes and of all else; of an answer with a long name
 
 Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
 Class = Annotated[int, Field(ge=0)]
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 class Record(BaseModel):
     """A group of results that knows nothing but its own fields."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Interval(Record):
@@ -110,6 +113,22 @@ class Summary(Record):
     def write(self, path: Path) -> None:
         """Store as JSON; the file appears whole."""
         write_file(path, (self.model_dump_json(indent=2) + "\n").encode())
+
+
+def read_summary(path: Path, n_samples: int) -> Summary:
+    """Read `summary.json` of a run of so many samples.
+
+    Raises
+    ------
+    InputError : if it is none; names the file and the place in it
+    OSError : if it cannot be read
+    """
+    try:
+        return Summary.model_validate_json(read_file(path, LARGEST + n_samples * PER_SAMPLE))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = printable(".".join(map(str, first["loc"])), LONGEST_NAME) or "summary"
+        raise InputError(f"{path}: {place} is {reprlib.repr(first['input'])}: {first['msg']}") from None
 
 
 def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:

@@ -13,18 +13,19 @@ import numpy as np
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network
 from spikesam.pipeline.engine.range_file import FILES
-from spikesam.pipeline.engine.summary import LARGEST_SUMMARY, Summary
+from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.pipeline.images.pictures import NAME, Pictures, read_pictures
 from spikesam.pipeline.maps.localisation import Score, localisation_scores
 from spikesam.pipeline.maps.method import method_of
 from spikesam.pipeline.networks.recorded import unlike_layer
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import read_file, refuse_links
+from spikesam.recordings.files import refuse_links
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import printable
 
 GAMMA = 0.5  # where no maps say another
+CAMS, MOST_CAMS = "*cam*.h5", 16  # files of Grad-CAM in a folder, and how many of them are read
 CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
 
 
@@ -97,7 +98,9 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
             raise InputError(f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes")
         raise InputError(f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file")
     raster = resources.enter_context(RasterReader(path / "raster.h5"))
-    run = ShownRun(path.resolve().name, raster, grad_cams=tuple(grad_cams(path, raster, resources)))
+    unread = len(list(path.glob(CAMS))) - MOST_CAMS
+    notes = (f"{unread} files of Grad-CAM are not shown, only the first {MOST_CAMS} by name",) * (unread > 0)
+    run = ShownRun(path.resolve().name, raster, grad_cams=tuple(grad_cams(path, raster, resources)), notes=notes)
     for file, add in (
         ("summary.json", _with_summary),
         ("network.safetensors", _with_network),
@@ -114,8 +117,8 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
 
 
 def grad_cams(folder: Path, raster: RasterReader, resources: ExitStack) -> Iterator[MapReader]:
-    """The files of Grad-CAM in a folder that are of the samples of a raster: those whose names hold "cam"."""
-    for path in sorted(folder.glob("*cam*.h5")):
+    """The files of Grad-CAM in a folder that are of the samples of a raster: the first whose names hold "cam"."""
+    for path in sorted(folder.glob(CAMS))[:MOST_CAMS]:
         with ExitStack() as opened:
             try:
                 refuse_links(folder, [path.name])
@@ -128,8 +131,8 @@ def grad_cams(folder: Path, raster: RasterReader, resources: ExitStack) -> Itera
 
 
 def _with_summary(run: ShownRun, path: Path) -> ShownRun:
-    summary = Summary.model_validate_json(read_file(path, LARGEST_SUMMARY))
-    raster, classes = run.raster, len(summary.class_names)
+    raster, summary = run.raster, read_summary(path, run.raster.n_samples)
+    classes = len(summary.class_names)
     if (summary.raster_digest, len(summary.answers)) != (raster.raster_digest, raster.n_samples):
         raise InputError("It is of another raster")
     if max(raster.labels.max(), raster.predictions.max()) >= classes:

@@ -250,6 +250,39 @@ def test_what_is_damaged_is_named(damaged: str, by: bytes, copy: Path, tmp_path:
     assert len(named) == 1
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", ["accuracy", "spike_rate.conv1", "answers.1.shares.0", "localisation.0.mean"])
+def test_a_number_of_the_summary_that_is_none_is_named(place: str, number: float, copy: Path, tmp_path: Path) -> None:
+    summary = json.loads((copy / "summary.json").read_text())
+    summary["localisation"] = [
+        {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "layer": "conv1", "method": "SAM", "measure": "IoU"}
+    ]
+    *inside, last = (int(key) if key.isdigit() else key for key in place.split("."))
+    group: Any = summary
+    for key in inside:
+        group = group[key]
+    group[last] = number
+    (copy / "summary.json").write_text(json.dumps(summary))
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    expected = f"summary.json is not shown. summary.json: {place} is {number}: Input should be a finite number"
+    assert expected in content["notes"]
+
+
+def test_a_summary_larger_than_its_samples_need_is_named(copy: Path, tmp_path: Path) -> None:
+    with (copy / "summary.json").open("a") as file:
+        file.write(" " * (1 << 25))
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    assert any("summary.json: a file of 33.6 MB, expected at most 16.8 MB" in note for note in content["notes"])
+
+
+def test_many_files_of_grad_cam_are_not_all_read(copy: Path, tmp_path: Path) -> None:
+    for number in range(30):
+        shutil.copy(copy / "gradcam.h5", copy / f"cam{number:02}.h5")
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    assert "15 files of Grad-CAM are not shown, only the first 16 by name" in content["notes"]
+    assert content["samples"][0]["gradCam"]
+
+
 def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path, tmp_path: Path) -> None:
     shutil.copy(spikes_alone, copy / "raster.h5")
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
