@@ -11,6 +11,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
 from spikesam.backends.available import BackendName, LavaModels
+from spikesam.backends.network.consistency import LONGEST
 from spikesam.pipeline.config.fields import CheckpointName, Data, Device, Download, KeptSteps, Samples, Seed
 from spikesam.pipeline.config.toml import read_toml, validated
 from spikesam.recordings.disk import write_file
@@ -18,6 +19,7 @@ from spikesam.recordings.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DEFAULT_CONFIG = CONFIGS / "default.toml"
+LARGEST_SIDE = 1 << 12  # pixels of an image
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 ChannelsOrName = Annotated[int | str, Field(union_mode="left_to_right")]  # "16" on a command line is a number
@@ -40,8 +42,8 @@ class DataSection(Section):
     classes: tuple[str, ...] | None = Field(
         None, description="classes to use, by identifier or name, ordered by label; all if not given"
     )
-    height: int = Field(80, ge=1, description="rows of the network's input, pixels")
-    width: int = Field(80, ge=1, description="columns of the network's input, pixels")
+    height: int = Field(80, ge=1, le=LARGEST_SIDE, description="rows of the network's input, pixels")
+    width: int = Field(80, ge=1, le=LARGEST_SIDE, description="columns of the network's input, pixels")
     mean: tuple[float, ...] = Field(
         (0.5, 0.5, 0.5), description="subtracted from red, green and blue in 0…1; one number: from grey"
     )
@@ -56,6 +58,7 @@ class DataSection(Section):
     train_scenes: int = Field(
         8000,
         ge=1,
+        le=1 << 20,
         description="training scenes of cluttered-, contrast- or saccade-digits; other sets have a fixed number",
     )
 
@@ -75,7 +78,7 @@ class NetworkSection(Section):
     encoder: Literal["poisson", "spikes"] = Field(
         "poisson", description="poisson: images become Poisson spikes; spikes: the data are events; for lif"
     )
-    timesteps: int = Field(16, ge=1, description="T, steps per image; for lif")
+    timesteps: int = Field(16, ge=1, le=1 << 12, description="T, steps per image; for lif")
     leak: Unit = Field(0.99, description="λ, share of the membrane that is kept from step to step; for lif")
     threshold: float = Field(1.0, gt=0, description="θ, a neuron fires when its membrane is above it; for lif")
     normalise: bool = Field(True, description="batch normalisation through time (BNTT); for lif")
@@ -87,8 +90,8 @@ TrainingPrecision = Literal["auto", "bfloat16", "float32"]
 class TrainingSection(Section):
     """Backpropagation; of spiking networks, through time."""
 
-    epochs: int = Field(20, ge=1, description="passes over the training part")
-    batch_size: int = Field(32, ge=2, description="images per step and process")
+    epochs: int = Field(20, ge=1, le=1 << 20, description="passes over the training part")
+    batch_size: int = Field(32, ge=2, le=1 << 14, description="images per step and process")
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="the paper uses sgd")
     learning_rate: float = Field(2e-3, gt=0, description="largest learning rate of the schedule")
     momentum: Unit = Field(0.9, description="momentum of sgd")
@@ -100,7 +103,9 @@ class TrainingSection(Section):
         "one-cycle", description="step: divide the rate by 10 after 50, 70 and 90 %"
     )
     flip: bool = Field(True, description="mirror training images at random")
-    shift: int = Field(4, ge=0, description="move training images by up to so many pixels, edges repeated")
+    shift: int = Field(
+        4, ge=0, le=LARGEST_SIDE, description="move training images by up to so many pixels, edges repeated"
+    )
     crop: float = Field(1.0, gt=0, le=1, description="smallest share of the area that a random zoom keeps")
     keep_object: bool = Field(False, description="never let a zoom cut the object off, where its box is known")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of the features dropped in front of dense layers")
@@ -115,9 +120,9 @@ class TrainingSection(Section):
     fused: bool = Field(
         True, description="on a CPU, compute BNTT and neurons in one operation: faster, with equal results; for lif"
     )
-    workers: int = Field(0, ge=0, description="processes that load data")
-    processes: int = Field(1, ge=1, description="how many GPUs to train with, or how many processes on a CPU")
-    seed: int = Field(0, ge=0, description="seed of weights, order, augmentation and Poisson spikes")
+    workers: int = Field(0, ge=0, le=128, description="processes that load data")
+    processes: int = Field(1, ge=1, le=128, description="how many GPUs to train with, or how many processes on a CPU")
+    seed: int = Field(0, ge=0, lt=1 << 32, description="seed of weights, order, augmentation and Poisson spikes")
     start: Path | None = Field(
         None,
         description="begin with the weights of another training, epochs/best.ckpt; its images may have another size",
@@ -131,7 +136,7 @@ class ConversionSection(Section):
     """ANN-to-SNN conversion."""
 
     ann: str = Field("cluttered-digits-ann", description="a bundled ANN's name, or a file that spikesam train made")
-    timesteps: int = Field(500, ge=1, description="T, steps per image")
+    timesteps: int = Field(500, ge=1, le=LONGEST, description="T, steps per image")
     rule: ConversionRule = Field(
         "max",
         description="what a layer's threshold is: its largest input current (the paper's rule), a percentile of its "
@@ -142,8 +147,12 @@ class ConversionSection(Section):
     encoder: Literal["poisson", "constant-current"] = Field(
         "poisson", description="what the network's input is: Poisson spikes, or the image itself at every step"
     )
-    calibration: int = Field(64, ge=2, description="how many training images the thresholds are measured on")
-    seed: int = Field(0, ge=0, description="seed of the choice of these images, and of their Poisson spikes")
+    calibration: int = Field(
+        64, ge=2, le=1 << 20, description="how many training images the thresholds are measured on"
+    )
+    seed: int = Field(
+        0, ge=0, lt=1 << 32, description="seed of the choice of these images, and of their Poisson spikes"
+    )
 
 
 class RunSection(Section):

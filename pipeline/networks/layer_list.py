@@ -7,7 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from spikesam.backends.network import Shape, Sides
+from spikesam.backends.network.consistency import MOST_LAYERS
 from spikesam.recordings.errors import InputError
+
+MOST_OUTPUTS = 1 << 16  # channels, or dense neurons
+MOST_WEIGHTS = 1 << 29  # of all layers: a file of 2 GB
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
     """
     plans: list[LayerPlan] = []
     pool = 1
+    if len(description) > MOST_LAYERS:
+        raise InputError(f"network.layers: got {len(description):,} entries, expected at most {MOST_LAYERS:,}")
     for position, entry in enumerate(description, 1):
         text = str(entry)
-        if match := re.fullmatch(r"P(\d*)", text):
+        if match := re.fullmatch(r"P(\d{0,18})", text):
             pool *= int(match[1] or 2)
-        elif match := re.fullmatch(r"(D?)(\d+)", text):
+        elif match := re.fullmatch(r"(D?)(\d{1,18})", text):
             kind = "dense" if match[1] else "conv"
             if kind == "conv" and plans and plans[-1].kind == "dense":
                 raise InputError(f"network.layers, entry {position}: convolution {text} after a dense layer")
@@ -61,8 +67,10 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
                 f'network.layers, entry {position}: got {entry!r}, expected channels of a 3×3 convolution (64), "P" or '
                 '"P4" for average pooling, or "D256" for 256 dense neurons'
             )
-        if pool < 1 or (plans and plans[-1].outputs < 1):
-            raise InputError(f"network.layers, entry {position}: got {entry!r}, expected a number of at least 1")
+        if pool < 1 or (plans and not 1 <= plans[-1].outputs <= MOST_OUTPUTS):
+            raise InputError(
+                f"network.layers, entry {position}: got {entry!r}, expected a number of 1 to {MOST_OUTPUTS:,}"
+            )
     if not plans or plans[-1].kind != "dense" or pool > 1:
         raise InputError('network.layers: the last entry must be dense neurons such as "D128"')
     return tuple(plans)
@@ -73,7 +81,7 @@ def count_inputs(plans: Sequence[LayerPlan], shape: Shape) -> tuple[int, ...]:
 
     Raises
     ------
-    InputError : if pooling does not divide a map
+    InputError : if pooling does not divide a map, or the layers have more weights than any network needs
     """
     channels, height, width = shape
     counts: list[int] = []
@@ -89,4 +97,9 @@ def count_inputs(plans: Sequence[LayerPlan], shape: Shape) -> tuple[int, ...]:
             height = width = 1
         counts.append(channels)
         channels = plan.outputs
+    weights = sum(
+        count * plan.outputs * (9 if plan.kind == "conv" else 1) for count, plan in zip(counts, plans, strict=True)
+    )
+    if weights > MOST_WEIGHTS:
+        raise InputError(f"network.layers: {weights:,} weights, expected at most {MOST_WEIGHTS:,}; choose fewer layers")
     return tuple(counts)

@@ -9,7 +9,7 @@ import pytest
 from paper.common.settings import load_paper_config
 from spikesam.pipeline.cli.command_line import parse_with_config
 from spikesam.pipeline.config import CONFIGS, Config, load_config, save_config
-from spikesam.pipeline.networks.layer_list import plan_layers
+from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
 from spikesam.pipeline.train import TrainCommand
 from spikesam.recordings.errors import InputError
 
@@ -49,6 +49,19 @@ def test_saved_and_read_back(tmp_path):
             "c.toml: run.backend is 'torhc', expected 'auto', 'event', 'torch' or 'lava'; did you mean 'torch'?",
         ),
         ("[network", "c.toml: not valid TOML"),
+        (
+            "[network]\ntimesteps = 1_000_000_000",
+            "c.toml: network.timesteps is 1000000000, expected less than or equal",
+        ),
+        ("[conversion]\ntimesteps = 70_000", "c.toml: conversion.timesteps is 70000, expected less than or equal"),
+        ("[training]\nworkers = 200", "c.toml: training.workers is 200, expected less than or equal to 128"),
+        ("[training]\nprocesses = 200", "c.toml: training.processes is 200, expected less than or equal to 128"),
+        ("[training]\nseed = 4_294_967_296", "c.toml: training.seed is 4294967296, expected less than 4294967296"),
+        ("[data]\nheight = 1_000_000_000", "c.toml: data.height is 1000000000, expected less than or equal to 4096"),
+        (
+            "[data]\ntrain_scenes = 1_000_000_000",
+            "c.toml: data.train_scenes is 1000000000, expected less than or equal",
+        ),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, text, message):
@@ -57,6 +70,20 @@ def test_mistakes_are_one_line(tmp_path, text, message):
         load_config(tmp_path / "c.toml")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((1_000_000_000, "D8"), "network.layers, entry 1: got 1000000000, expected a number of 1 to 65,536"),
+        (("D" + 5000 * "9",), "network.layers, entry 1: got 'D999"),
+        (2000 * (4,), "network.layers: got 2,000 entries, expected at most 1,024"),
+        ((60_000, 60_000, "D8"), "network.layers: 35,473,620,000 weights, expected at most 536,870,912"),
+    ],
+)
+def test_layers_that_no_network_needs(layers, message):
+    with pytest.raises(InputError, match=message):
+        count_inputs(plan_layers(layers), (3, 80, 80))
 
 
 def test_layers_on_a_command_line_are_numbers_and_names():
