@@ -151,7 +151,7 @@ class ConversionSection(Section):
         64, ge=2, le=1 << 20, description="how many training images the thresholds are measured on"
     )
     seed: int = Field(
-        0, ge=0, lt=1 << 32, description="seed of the choice of these images, and of their Poisson spikes"
+        0, ge=0, lt=1 << 63, description="seed of the choice of these images, and of their Poisson spikes"
     )
 
 
