@@ -175,6 +175,13 @@ def multiplies_int8() -> bool:
 
 
 @contextmanager
+def without_autocast() -> Iterator[None]:
+    """Products in the types of their operands, also where the user's session is in `torch.autocast`."""
+    with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        yield
+
+
+@contextmanager
 def exact_sums() -> Iterator[None]:
     """Only direct and matrix-multiplication algorithms, in full float32: no TF32, no bfloat16, no transforms.
 
@@ -182,7 +189,7 @@ def exact_sums() -> Iterator[None]:
     multiplies matrices. oneDNN, on CPUs, is asked by torch for its direct algorithm.
     """
     precision = torch.get_float32_matmul_precision()
-    with ExitStack() as stack:
+    with without_autocast(), ExitStack() as stack:
         stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         stack.enter_context(torch.backends.nnpack.flags(enabled=False))
         stack.callback(torch.set_float32_matmul_precision, precision)

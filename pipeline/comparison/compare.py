@@ -15,6 +15,7 @@ from torch import Tensor
 
 from spikesam.backends.network import LIF, Network, NetworkError
 from spikesam.backends.network.quantise import quantise
+from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.comparison.result import PRECISIONS, Comparison
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.networks.imports.example import Example, check_model, is_sequence, read_example
@@ -31,6 +32,7 @@ BATCH = 16  # samples that the model runs on at a time
 TIE = 1e-6  # of the highest score
 
 
+@without_autocast()  # the network that is compared is in float32
 def compare(
     model: Any,
     network: Network,

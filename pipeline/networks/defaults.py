@@ -1,4 +1,4 @@
-"""What torch makes of a tensor where nothing is said of its type and place."""
+"""What torch makes of a tensor where nothing is said of its type and place, and whether it keeps gradients."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from contextlib import contextmanager
 
 import torch
 
+from spikesam.backends.torch.synapses import without_autocast
+
 
 @contextmanager
 def usual_defaults() -> Iterator[None]:
-    """New tensors are float32 on the CPU, as torch begins, whatever defaults the user's session has set since.
+    """As torch begins: new tensors are float32 on the CPU, with gradients and without autocast.
 
-    For what builds models of its own, not for what runs the user's: these may count on those defaults.
+    Whatever the user's session has set since. For what builds models of its own, not for what runs the user's: these
+    may count on that.
     """
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.device("cpu"):
+        with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad(), without_autocast():
             yield
     finally:
         torch.set_default_dtype(dtype)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from spikesam.backends.network import LIF, Network, NetworkError
+from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.networks.imports.example import check_model, read_example
 from spikesam.pipeline.networks.imports.folding.assemble import assemble
 from spikesam.pipeline.networks.imports.following.calling import follow_model
@@ -17,6 +18,7 @@ from spikesam.pipeline.networks.imports.proving.rounding import prove_up_to_roun
 from spikesam.pipeline.networks.libraries.library import Takes
 
 
+@without_autocast()  # the network that is proved is in float32
 def from_torch(
     model: Any,
     example: Any,

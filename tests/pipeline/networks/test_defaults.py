@@ -1,9 +1,10 @@
-"""A session's own defaults of torch change no network, no raster and no map."""
+"""A session's own defaults and modes of torch change no network, no raster and no map."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,23 @@ from spikesam.pipeline.networks.defaults import usual_defaults
 from tests.pipeline.networks.train.test_fit import CONFIG
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
+MODES = {
+    "no gradients": torch.no_grad,
+    "inference": torch.inference_mode,
+    "autocast": partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+}
+
 
 @contextmanager
 def session(kind: str) -> Iterator[None]:
-    """With float64, or with a device on which nothing can be computed: whatever is put there by mistake fails."""
+    """With float64, a mode, or a device on which nothing can be computed: whatever is put there by mistake fails."""
     if kind == "float64":
         torch.set_default_dtype(torch.float64)
     elif kind == "a device":
         torch.set_default_device("meta")
     try:
-        yield
+        with MODES.get(kind, nullcontext)():
+            yield
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
@@ -66,7 +74,7 @@ def made(folder: Path) -> dict[str, object]:
 @pytest.mark.filterwarnings("ignore")
 def test_networks_and_maps(tmp_path: Path) -> None:
     found = {}
-    for kind in ("usual", "float64", "a device"):
+    for kind in ("usual", "float64", "a device", *MODES):
         folder = tmp_path / kind
         small_ann(
             small_checkpoint(class_folders(folder / "images").parent / "snn.safetensors").with_name("ann.safetensors")
@@ -77,14 +85,35 @@ def test_networks_and_maps(tmp_path: Path) -> None:
         )
         with session(kind):
             found[kind] = made(folder)
-    assert found["float64"] == found["usual"]
-    assert found["a device"] == found["usual"]
+    for kind in found:
+        assert found[kind] == found["usual"], kind
 
 
-@pytest.mark.parametrize("kind", ["float64", "a device"])
-def test_imports(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["float64", "a device", *MODES])
+def test_imports(kind: str) -> None:
     example = (torch.rand(8, 2, 1, 8, 8) < 0.5).float()
     expected = spikesam.from_torch(spiking_model(), example).sha256
     model = spiking_model()
     with session(kind):
         assert spikesam.from_torch(model, example).sha256 == expected
+
+
+@pytest.mark.parametrize("kind", MODES)
+def test_comparisons(kind: str) -> None:
+    example = (torch.rand(8, 2, 1, 8, 8) < 0.5).float()
+    network = spikesam.from_torch(spiking_model(), example)
+    expected = spikesam.compare(spiking_model(), network, example, backends=("torch",))
+    with session(kind):
+        found = spikesam.compare(spiking_model(), network, example, backends=("torch",))
+    assert str(found) == str(expected)
+    assert (found.runs["differ"][0], found.runs["bits"][0]) == (0, expected.runs["bits"][0])
+
+
+@pytest.mark.parametrize("kind", ["no gradients", "inference"])
+def test_gradients_of_a_module(kind: str, tmp_path: Path) -> None:
+    checkpoint = spikesam.load(str(small_checkpoint(tmp_path / "snn.safetensors")))
+    with session(kind):
+        model = spikesam.to_torch(checkpoint)
+    image = torch.full((1, 3, 16, 24), 0.5, requires_grad=True)
+    model(image)[0, 1].backward()
+    assert image.grad is not None and image.grad.any()
