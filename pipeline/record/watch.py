@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from spikesam.pipeline.record.arrangement import Arrangement
 from spikesam.pipeline.record.batch import Batch, Key
+from spikesam.pipeline.record.calls import Calls
 from spikesam.pipeline.record.convolutions import is_convolution
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
 from spikesam.pipeline.record.names import check_names, layer_names
@@ -21,6 +22,7 @@ from spikesam.pipeline.record.packing import Counts, LayerBits
 from spikesam.pipeline.record.spiking_layers import keeps_state, known_layout
 from spikesam.recordings.errors import InputError
 
+ONE_USE = "give each use a module of its own, or hand the spikes of each over with recording.tap()"
 MODULE, TAP = "module", "tap"  # where the spikes of a layer come from
 
 
@@ -62,6 +64,7 @@ class Watch:
         self._batch = Batch(self._counts)
         self._passes = 0  # calls of the model
         self._called: set[Key] = set()  # in the pass at hand
+        self._calls = Calls()
         self._arrangement.convolutions.begin(())
 
     @property
@@ -113,6 +116,8 @@ class Watch:
         hold = self._handles.append
         hold(self._model.register_forward_pre_hook(self._pass_begins))
         for name, module in self._model.named_modules():
+            if module is not self._model:
+                hold(module.register_forward_hook(partial(self._see_call, name)))
             if is_convolution(module):
                 hold(module.register_forward_hook(self._see_convolution))
             if self._looking and module is not self._model:
@@ -137,7 +142,11 @@ class Watch:
             )
         self._passes += 1
         self._called.clear()
+        self._calls = Calls()
         self._arrangement.convolutions.begin(inputs)
+
+    def _see_call(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._calls.see(name, inputs, output)
 
     def _see_convolution(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self._arrangement.convolutions.see(module, output)
@@ -160,7 +169,12 @@ class Watch:
         if steps > 1 and key in self._called and self._passes:
             raise InputError(
                 f"layer {layer!r}: called twice in one call of the model, each time with {steps} steps, so these would "
-                "be two layers; give each use a module of its own, or hand the spikes of each over with recording.tap()"
+                f"be two layers; {ONE_USE}"
+            )
+        if self._passes and self._calls.differ(name):
+            raise InputError(
+                f"layer {layer!r}: called several times in one call of the model, and what is called in between "
+                f"differs, so these would be several layers, not several steps; {ONE_USE}"
             )
         self._called.add(key)
 

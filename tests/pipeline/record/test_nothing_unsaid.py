@@ -58,6 +58,76 @@ def test_one_call_for_each_batch_is_not_twice(tmp_path: Path) -> None:
     assert recording.raster.n_samples == 3 * B
 
 
+class TiedOverDepth(nn.Module):
+    """Neurons that are called several times in one step of a loop inside the model, which returns (B, K).
+
+    Parameters
+    ----------
+    kind : "weights" of each use its own, or all "tied", or tied "behind a stem" that is called at each step
+    """
+
+    def __init__(self, kind: str, uses: int = 2, steps: int = T) -> None:
+        super().__init__()
+        self.kind, self.uses, self.steps = kind, uses, steps
+        self.stem, self.lif = nn.Linear(6, 6), snntorch.Leaky(0.9, threshold=0.2)
+        self.layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(uses))
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        membranes, total = [torch.zeros_like(x)] * self.uses, torch.zeros_like(x)
+        for _ in range(self.steps):
+            spikes = self.stem(x) if self.kind == "behind a stem" else x
+            for use in range(self.uses):
+                layer = self.layers[use if self.kind == "weights" else 0]
+                spikes, membranes[use] = self.lif(layer(spikes), membranes[use])
+            total = total + spikes
+        return total
+
+
+@pytest.mark.parametrize("kind", ["weights", "tied", "behind a stem"])
+@pytest.mark.parametrize("uses", [2, 3])
+def test_neurons_that_are_tied_over_depth_are_refused(kind: str, uses: int, tmp_path: Path) -> None:
+    message = r"layer 'lif': called several times in one call .* several layers, not several steps; give each use a mod"
+    model = TiedOverDepth(kind, uses)
+    with pytest.raises(spikesam.InputError, match=message), spikesam.record(model, tmp_path):
+        model(torch.rand(B, 6))
+
+
+def test_two_layers_in_one_step_are_refused(tmp_path: Path) -> None:
+    model = TiedOverDepth("weights", steps=1)
+    with pytest.raises(spikesam.InputError, match="several layers"), spikesam.record(model, tmp_path):
+        model(torch.rand(B, 6))
+
+
+class Loop(nn.Module):
+    """Steps in a loop: an image that is looked at once, recurrence, and an answer at every step."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps, self.stem, self.lif = steps, nn.Linear(6, 6), snntorch.Leaky(0.9, threshold=0.2)
+        self.back, self.fc, self.last = nn.Linear(6, 6), nn.Linear(6, 6), snntorch.Leaky(0.9, threshold=0.2)
+        self.answer = nn.Linear(6, 3)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        current, spikes = self.stem(x), torch.zeros(len(x), 6)
+        one, two, total = torch.zeros_like(spikes), torch.zeros_like(spikes), torch.zeros(len(x), 3)
+        for _ in range(self.steps):
+            spikes, one = self.lif(current + self.back(spikes), one)
+            fired, two = self.last(self.fc(spikes), two)
+            total = total + self.answer(fired)
+        return total
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_steps_in_a_loop_are_steps(steps: int, tmp_path: Path) -> None:
+    model = Loop(steps)
+    with spikesam.record(model, tmp_path) as recording:
+        for _ in range(2):
+            recording.finish(model(torch.rand(B, 6)))
+    assert (recording.raster.timesteps, recording.raster.n_samples) == (steps, 2 * B)
+
+
 class Both(nn.Module):
     """A neuron of snnTorch, and one that its user wrote."""
 

@@ -322,7 +322,7 @@ class Shared(SnnTorch):
             Shared,
             ["lif1"],
             lambda model, recording: recording.finish(run(model, images())),
-            "model: 1, in which layers fired for 2 steps, and now one more; .* a module of its",
+            "lif1.: called several times in one call of the model, .* would be several layers, .* a module of its",
         ),
     ],
 )
