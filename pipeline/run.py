@@ -97,6 +97,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     from spikesam.pipeline.engine.prepare import prepare, read_all, with_contents
     from spikesam.pipeline.engine.range_file import PARTS
     from spikesam.pipeline.engine.source import refuse_changed
+    from spikesam.pipeline.images.sources import clipped
     from spikesam.pipeline.page.results import write_results
 
     settings, tracker = config.run, Tracker()
@@ -114,7 +115,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
                 totals = compute_on_cluster(out, job, client, tracker)
         else:
             samples, job = read_all(prepared, tracker)
-            tracker.notes += samples.notes(settings.samples)
+            tracker.notes += samples.notes(settings.samples) + list(filter(None, [clipped(samples, job.network)]))
             job, read = begin(out, on_torch_at_first(job, tracker.say), config), samples.part
             refuse_changed(samples, job.spec.contents)
             totals = compute_all(out, job, tracker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
@@ -24,7 +25,7 @@ from spikesam.pipeline.engine.source import Parts, refuse_changed
 from spikesam.pipeline.images.pictures import MOST, Pictures, as_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import Samples
-from spikesam.pipeline.images.sources import PreparedImages, SampleSource, open_source
+from spikesam.pipeline.images.sources import PreparedImages, SampleSource, clipped, open_source
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.recordings.arguments import checked_arguments, refuse_other_types
@@ -138,6 +139,8 @@ def simulate(
         assert not isinstance(simulator, str)
         with tracker.show("reading images") as advance:
             source = open_source(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
+    if said := clipped(source, graph):
+        warnings.warn(f"simulate: {said}", stacklevel=3)  # behind what checks the arguments
     contents = getattr(source, "contents", ())
     spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=contents)
     job = Job(spec, graph, Parts(source), simulator, choice, batch_size)

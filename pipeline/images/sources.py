@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from spikesam.pipeline.images.datasets.arrays import InMemory, identity_of_event
 from spikesam.pipeline.images.encoding import encode, in_eight_bits
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import Chosen, Trained, batches, choose_samples
+from spikesam.pipeline.images.samples import Chosen, Samples, Trained, batches, choose_samples
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.bits import as_bits, on_cpu
 from spikesam.recordings.schema import SampleTable
@@ -90,6 +90,22 @@ class InputSteps:
             values = self.values[:, batch]
             values = np.concatenate([values, silent.repeat(len(batch), axis=1)]) if len(silent) else values
             yield values if spikes else in_eight_bits(values, network.input_range)  # type: ignore[arg-type]
+
+
+def clipped(source: Any, network: Network) -> str | None:
+    """What to say of numbers beyond the range of a current input, which are clipped; None where there are none."""
+    if not network.current_input or not isinstance(source, (InputSteps, PreparedImages, Samples)):
+        return None
+    if isinstance(source, Samples):
+        parts: Iterable[NDArray[Any]] = (source.images(rows) for rows in batches(range(len(source)), DEFAULT_SAMPLES))
+    else:
+        parts = [source.values if isinstance(source, InputSteps) else source.images]
+    counts = [(np.count_nonzero(np.abs(part) > network.input_range), part.size) for part in parts]
+    beyond, total = map(sum, zip(*counts, strict=True))
+    if not beyond:
+        return None
+    share, most = 100 * beyond / total, network.input_range
+    return f"input: {share:.2g} % of the numbers are beyond ±{most:g}, the network's range, and are clipped to it"
 
 
 def open_source(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline import explain, export, run
+from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.encoding import in_eight_bits
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.maps import explain as explanation
@@ -121,3 +123,28 @@ def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, caps
     assert "has dense layers only, expected at least one with a spatial extent" in capsys.readouterr().err
     with pytest.raises(InputError, match="layer 'fc1': the int8 weights of one neuron sum to 146,304"):
         quantise(network)
+
+
+@pytest.mark.parametrize("encoder", ["constant-current", "changing-current"])
+def test_numbers_that_are_clipped_are_said_once(encoder):
+    layers = (Layer("fc1", np.eye(4), LIF(0.9), source="input"),)
+    network = Network((4, 1, 1), 5, layers, Readout(np.ones((2, 4))), encoder, input_range=1.5)
+    shape = (20, 4, 1, 1) if encoder == "constant-current" else (5, 20, 4, 1, 1)
+    data = np.full(shape, 1.5, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        simulate(network, data)
+    data[..., 3, :, :] = -4
+    with pytest.warns(UserWarning, match="clipped") as found:
+        simulate(network, data)
+    (said,) = found
+    expected = "simulate: input: 25 % of the numbers are beyond ±1.5, the network's range, and are clipped to it"
+    assert (str(said.message), said.filename) == (expected, __file__)
+
+
+def test_a_run_says_that_numbers_are_clipped(workplace, capsys):
+    checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
+    narrow = replace(checkpoint, network=replace(checkpoint.network, input_range=0.5))
+    save_checkpoint(narrow, workplace / "narrow.safetensors")
+    run.main([*command(workplace, "narrow", "--figures", "0"), "--checkpoint", str(workplace / "narrow.safetensors")])
+    assert "% of the numbers are beyond ±0.5, the network's range, and are clipped to it" in capsys.readouterr().out
