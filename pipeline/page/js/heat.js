@@ -10,14 +10,14 @@ export const KINDS = { sam: "SAM", relevance: "relevance", count: "spike count",
 export function heatOf(run, loaded, at, kind, state) {
   const layer = run.layers[at];
   if (kind === "cam") {
-    const cam = loaded.gradCam[layer.name];
+    const cam = loaded.gradCam.get(layer.name);
     return cam ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.cam };
   }
   if (kind === "energy") {
-    return loaded.energy[layer.name] ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.energy };
+    return loaded.energy.get(layer.name) ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.energy };
   }
   if (kind === "relevance") {
-    const relevance = loaded.relevance[state.target]?.[layer.name];
+    const relevance = loaded.relevance[state.target]?.get(layer.name);
     return relevance ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.relevance };
   }
   const until = Math.min(layer.matter, run.steps);

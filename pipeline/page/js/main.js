@@ -4,7 +4,7 @@ import { element, say } from "./dom.js";
 import { makeGallery } from "./gallery.js";
 import { heatOf, KINDS, stepOf } from "./heat.js";
 import { largestOf, makeLayers } from "./layers.js";
-import { aboutRuns, partner, sampleLoader } from "./model.js";
+import { aboutRuns, dataOf, partner, sampleLoader } from "./model.js";
 import { makePixel } from "./pixel.js";
 import { changeOfKey, initialState, nextState } from "./state.js";
 import { makeTables } from "./tables.js";
@@ -13,7 +13,7 @@ import { makeWhatIf } from "./whatif.js";
 const PLAY_MILLISECONDS = 10_000; // for all steps, but
 const STEP_MILLISECONDS = [40, 250]; // at least and at most so many for one
 
-const { runs } = JSON.parse(document.getElementById("data").textContent);
+const { runs } = dataOf(document.getElementById("data").textContent);
 const about = aboutRuns(runs);
 const controls = makeControls(about, change);
 const gallery = makeGallery(runs, change);

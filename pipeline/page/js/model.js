@@ -6,6 +6,13 @@ import { isSpatial } from "./words.js";
 
 const KEPT = 4; // unpacked samples; of 500 steps one takes tens of megabytes
 
+// The data of the page. Layers may be called "toString" or "__proto__": no object has anything but its own fields.
+export function dataOf(text) {
+  return JSON.parse(text, (_, value) =>
+    value === null || typeof value !== "object" || Array.isArray(value) ? value : Object.setPrototypeOf(value, null),
+  );
+}
+
 // What the controls need to know of the runs.
 export function aboutRuns(runs) {
   const samples = runs.flatMap((run) => run.samples);
@@ -87,7 +94,7 @@ async function mapsOf(packed) {
     const levels = await inflate(each.levels);
     return [layer, { ...each, map: Float64Array.from(levels, (level) => (level * each.most) / 255) }];
   });
-  return Object.fromEntries(await Promise.all(maps));
+  return new Map(await Promise.all(maps));
 }
 
 async function relevanceOf(run, found) {
@@ -98,5 +105,5 @@ async function relevanceOf(run, found) {
       const map = Float64Array.from(await inflate(levels), (level) => ((level - 128) * most) / 127);
       return [layer.name, { map, most, shape: layer.shape.slice(1), title: KINDS.relevance, of: found.class }];
     });
-  return Object.fromEntries(await Promise.all(maps));
+  return new Map(await Promise.all(maps));
 }

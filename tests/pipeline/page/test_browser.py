@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import spikesam
+from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.backends.network.storage import read_network
 from spikesam.pipeline.images.pictures import Pictures, write_pictures
 from spikesam.pipeline.maps.relevance import relevance
@@ -91,6 +92,28 @@ def test_maps_are_those_of_the_file(finished: Path, page_of_run: Path, open_page
                 for step in range(matter):
                     found = shown_map(page, 0, name, sample, view="step", step=step)
                     assert np.abs(found - expected[step]).max() < 1e-5
+
+
+INHERITED = ("__proto__", "toString", "constructor", "hasOwnProperty")  # what every object of JavaScript has
+
+
+def test_layers_with_names_of_javascript(tmp_path: Path, open_page: Any) -> None:
+    random = np.random.default_rng(0)
+    layers = [Layer(name, random.normal(size=(2, 2, 3, 3)), LIF(0.9, 0.5), padding=1) for name in INHERITED]
+    network = Network((2, 5, 5), 8, layers, Readout(random.normal(size=(3, 50))), "spikes")
+    whole, alone = tmp_path / "whole", tmp_path / "alone"
+    with spikesam.simulate(network, random.random((8, 2, 2, 5, 5)) < 0.4, out=whole) as raster:
+        some = {name: raster[name][:].swapaxes(0, 1) for name in INHERITED[:2]}
+        counts = {name: spike_count_map(raster.packed(raster.layer(name), 0), (2, 5, 5)) for name in INHERITED}
+    write_raster(alone / "raster.h5", some)
+    page = open_page(report([whole, alone], tmp_path / "page.html"))
+    for name in INHERITED:
+        assert np.array_equal(
+            shown_map(page, 0, name, 0, "count"), counts[name][: 8 - 3 + INHERITED.index(name)].sum(0)
+        )
+        assert page.locator(f'.run:nth-of-type(1) canvas[data-layer="{name}"][data-kind="relevance"]').is_visible()
+    assert "What it costs" in page.inner_text(".run:nth-of-type(1)")
+    assert shown_map(page, 1, "toString", 0).any()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.13, 2.9])
