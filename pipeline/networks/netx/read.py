@@ -81,13 +81,13 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
     shape = input_shape = _input_shape(first)
     *body, last = nodes[first.kind == "input" :] or [first]
     read_as_sum = last.kind == "average" or (last.kind == "dense" and _never_fires(last))
-    firing = [node for node in (body if read_as_sum else [*body, last]) if node.kind != "flatten"]
+    firing = [node for node in (body if read_as_sum else [*body, last]) if node.kind in NAMES]
     total = given + len(firing) + (encoder == "constant-current")
     check_size("from_netx: timesteps", total, "T")
     layers: list[Layer] = [pixels(first, shape, at_threshold)] if encoder == "constant-current" else []
     for node in nodes:
-        if node.kind in ("input", "average") and node not in (first, last):
-            raise NetworkError(f"{node.where}: stands inside the network, expected it at an end")
+        if (node.kind == "input" and node is not first) or (node.kind == "average" and node is not last):
+            raise NetworkError(f"{node.where}: stands inside the network, expected an input first, an average last")
     for number, node in enumerate(firing, start=len(layers)):
         name = f"{NAMES[node.kind]}{1 + sum(each.kind == node.kind for each in firing[: firing.index(node)])}"
         before = layers[-1].name if layers else "input"

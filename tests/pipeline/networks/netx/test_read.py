@@ -186,6 +186,11 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
     ),
     "nothing fires": ([dense([[1]], {"vThMant": 131071, "vDecay": 0})], "expected neurons that spike, got none"),
     "no shape": ([conv(np.ones((1, 1, 1, 1)), [1, 2, 2])], r"layer 0 \(conv\): stands first, expected a layer input"),
+    "an input at the end": (
+        [dense([[1]]), {"type": "input", "shape": [1]}],
+        r"layer 1 \(input\): stands inside the network, expected an input first",
+    ),
+    "an input alone": ([{"type": "input", "shape": [1]}], "expected neurons that spike, got none"),
     "an inner input": (
         [dense([[1]]), {"type": "input", "shape": [1]}, dense([[1]])],
         r"layer 1 \(input\): stands inside",
