@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from spikesam.recordings.child import die_with_parent
 
@@ -25,6 +29,17 @@ def end_together() -> None:
         os.environ[LEADER] = str(os.getpid())
     elif LEADER in os.environ:  # or else another program started them all, and ends them
         die_with_parent(int(os.environ[LEADER]))
+
+
+@contextmanager
+def without_empty_caches() -> Iterator[None]:
+    """Remove the folder that torch makes for what it compiles where nothing was compiled: no optimiser here is."""
+    try:
+        yield
+    finally:
+        for path in Path(tempfile.gettempdir()).glob("torchinductor_*"):
+            with suppress(OSError):  # one that holds something, or is another user's
+                path.rmdir()
 
 
 def quiet_lightning() -> None:

@@ -60,9 +60,9 @@ def arguments(workplace: Path, out: str, *extra: str) -> list[str]:
     ]
 
 
-def start(workplace: Path, out: str, *extra: str) -> subprocess.Popen[str]:
+def start(workplace: Path, out: str, *extra: str, **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "spikesam.pipeline.train", *arguments(workplace, out, *extra)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "SPIKESAM_DEBUG": "0"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "SPIKESAM_DEBUG": "0"} | variables
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -163,6 +163,12 @@ def test_two_processes(workplace):
     assert process.returncode == 0, errors
     assert output.count("checkpoint: ") == 1
     assert load_checkpoint(str(workplace / "two" / "checkpoint.safetensors")).network.classes == 3
+
+
+def test_nothing_is_left_among_the_temporary_files(workplace, tmp_path):
+    process = start(workplace, "clean", "--network.neuron", "relu", "--training.epochs", "1", TMPDIR=str(tmp_path))
+    assert process.wait(timeout=300) == 0, process.communicate()[1]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_loss_that_is_not_finite_stops_with_one_line(workplace, capsys):
