@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LONGEST = 1 << 16  # steps, as many as a raster can hold
 MOST_LAYERS = 1 << 10
 MOST_READ = 1 << 15  # sources of all layers together
-LARGEST_MAP = 1 << 25  # neurons of a layer; numbers of a padded input
+LARGEST_MAP = 1 << 24  # neurons of a layer: 64 channels of 512×512; with padding, twice as many numbers are read
 MOST_NEURONS = 1 << 27  # of all layers together, and of the input
 MOST_BITS = 1 << 34  # of a sample: neurons times steps
 
@@ -52,10 +52,10 @@ def check_maps(network: Network) -> None:
             channels, *sides = network.shapes[network.place(each.sources[0].layer)]
             around = zip(sides, pair(each.pool), pair(each.padding), strict=True)
             padded = (channels, *(side // pool + 2 * padding for side, pool, padding in around))
-            if math.prod(padded) > LARGEST_MAP:
+            if math.prod(padded) > 2 * LARGEST_MAP:
                 raise NetworkError(
                     f"layer {layer.name!r}: with padding {each.padding} its input is {by_sides(padded)}, expected at "
-                    f"most {LARGEST_MAP:,} numbers"
+                    f"most {2 * LARGEST_MAP:,} numbers"
                 )
     neurons = sum(map(math.prod, network.shapes))
     if neurons > MOST_NEURONS or neurons * network.timesteps > MOST_BITS:

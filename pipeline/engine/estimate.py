@@ -15,7 +15,7 @@ from spikesam.pipeline.engine.range_file import RangeFile, range_files
 from spikesam.recordings.disk import readable
 
 ENOUGH = 1.0  # seconds of work
-PATIENCE = 30.0  # seconds that measuring may take, or one sample
+PATIENCE = 10.0  # seconds that measuring may take, or one sample
 
 
 @dataclass(frozen=True)

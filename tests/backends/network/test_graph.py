@@ -134,7 +134,7 @@ def layers_of(*layers: Layer, input_shape: tuple[int, ...] = (1, 8, 8), timestep
         (lambda: network(70_000), "network: got 70,000 timesteps, expected at most 65,536"),
         (
             lambda: layers_of(Layer("c", POINT, LIF(1)), input_shape=(1, 6000, 6000)),
-            "layer 'input': its map is 1×6000×6000, expected at most 33,554,432 neurons",
+            "layer 'input': its map is 1×6000×6000, expected at most 16,777,216 neurons",
         ),
         (
             lambda: layers_of(Layer("c", POINT, LIF(1), padding=1 << 30, stride=1 << 28)),
