@@ -6,6 +6,7 @@ before its size is asked for (virtual and external ones live elsewhere), and its
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from array import array
@@ -28,6 +29,7 @@ from spikesam.recordings.text import printable
 
 MAX_SHOWN = 300  # characters of a path or a finding in a message
 MAX_ATTRIBUTES = 64  # of one object, where all are read
+LACKING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}  # the system's, whatever the file is
 
 _SCALARS: dict[str, type] = {"text": str, "int64": int, "float64": float, "bool": bool}
 _LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
@@ -68,7 +70,12 @@ class CheckedFile:
             self._chunks: list[tuple[str, NDArray[np.uint64]]] = []
         except RasterError:
             raise
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, MemoryError) as error:
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) in LACKING:
+                raise RasterError(
+                    f"{self.where}: cannot be opened here ({_one_line(error)}), expected room for open files and a "
+                    "process; raise the limits (ulimit)"
+                ) from error
             raise RasterError(
                 f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is it truncated?"
             ) from error

@@ -20,9 +20,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NoReturn
 
 from spikesam.recordings.child import die_with_parent, python
@@ -36,6 +38,7 @@ PATIENCE = 20.0  # seconds by the clock without an answer: somebody has stopped 
 
 KILLED, OUT_OF_TIME = (-getattr(signal, name, 1000) for name in ("SIGKILL", "SIGPROF"))  # Windows has neither
 
+_Ended = tuple[dict[str, Any] | None, int | None]  # an answer, or the code of a child that ended without
 _in_child = False
 
 
@@ -59,7 +62,7 @@ def inspect(source: Path | bytes, opener: str, where: str) -> None:
                 raise RasterError(answer["refused"])
             return
         if code == KILLED and not last_try:
-            continue  # it was stopped, or its parent thread has ended, which ends the child, too
+            continue  # it was stopped, or somebody has killed it
         raise RasterError(f"{where}: opening it {_ending(code, size)}, expected an intact file; get another copy")
 
 
@@ -77,53 +80,67 @@ def _ending(code: int | None, size: int) -> str:
     return f"crashed the library that reads it ({how})"
 
 
-class _Inspector:
-    """The child process seen from outside; one question at a time, whichever thread asks."""
+class _Inspector(threading.Thread):
+    """Asks the child process one question at a time, whichever thread has it.
+
+    The kernel ends the child with the thread that started it: this one, which lives as long as this process.
+    """
 
     def __init__(self) -> None:
+        super().__init__(daemon=True)
         self.pid = os.getpid()
-        self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            python("from spikesam.recordings.inspection import serve; serve()"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        self._questions: SimpleQueue[tuple[dict[str, Any], bytes, Future[_Ended]]] = SimpleQueue()
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self.start()
+        except RuntimeError as error:  # Python's word for a system without room for a thread
+            raise MemoryError(str(error)) from error
+        atexit.register(self._close)
 
-    @property
-    def alive(self) -> bool:
-        """Whether it belongs to this process, and can be asked."""
-        return self.pid == os.getpid() and self._process.poll() is None
-
-    def ask(self, order: dict[str, Any], content: bytes) -> tuple[dict[str, Any] | None, int | None]:
+    def ask(self, order: dict[str, Any], content: bytes) -> _Ended:
         """The child's answer; None if it died of the question, and then the code with which it ended."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with self._lock:
-            try:
-                self._process.stdin.write(json.dumps(order).encode() + b"\n")
-                self._process.stdin.write(content)
-                self._process.stdin.flush()
-                with _killed_after(PATIENCE + 10 * order["size"] / BYTES_PER_SECOND, self._process):
-                    answer = self._process.stdout.readline()
-            except BrokenPipeError:
-                answer = b""
-            except BaseException:  # Ctrl-C: an answer that nobody read must not be taken for the next one's
-                self.close()
-                raise
-            if not answer:
-                code = self._process.wait()
-                self.close()
-                return None, code
-            return json.loads(answer), None
+        answer = Future[_Ended]()  # after Ctrl-C nobody waits for it
+        self._questions.put((order, content, answer))
+        return answer.result()
 
-    def close(self) -> None:
-        """End the child; in a process that was forked from its parent, which has it still, do nothing."""
-        if self.pid != os.getpid():
-            return
-        self._process.kill()
-        with suppress(BrokenPipeError):  # of what it had not read yet
-            self._process.communicate()
+    def run(self) -> None:
+        """Answer, until this process ends."""
+        while True:
+            order, content, answer = self._questions.get()
+            try:
+                if self._process is None or self._process.poll() is not None:
+                    self._process = subprocess.Popen(
+                        python("from spikesam.recordings.inspection import serve; serve()"),
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL,
+                    )
+                answer.set_result(_answer(self._process, order, content))
+            except BaseException as error:
+                answer.set_exception(error)
+            del order, content, answer  # before the next question, which may be long in coming
+
+    def _close(self) -> None:
+        if self.pid == os.getpid() and self._process is not None:  # a process that was forked has no part in it
+            self._process.kill()
+            self._process.wait()
+
+
+def _answer(process: subprocess.Popen[bytes], order: dict[str, Any], content: bytes) -> _Ended:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    answer = b""
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.write(content)
+        process.stdin.flush()
+        with _killed_after(PATIENCE + 10 * order["size"] / BYTES_PER_SECOND, process):
+            answer = process.stdout.readline()
+    if answer:
+        return json.loads(answer), None
+    with suppress(BrokenPipeError):  # of what it had not read yet
+        process.communicate()
+    return None, process.returncode
 
 
 @contextmanager
@@ -138,7 +155,9 @@ def _killed_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[
             timer.cancel()
         return
     assert process.stdout is not None
-    if not select.select([process.stdout], [], [], seconds)[0]:
+    waiting = select.poll()  # select() takes no number from 1024 on
+    waiting.register(process.stdout, select.POLLIN)
+    if not waiting.poll(seconds * 1000):
         process.kill()
     yield
 
@@ -150,9 +169,8 @@ _starting = threading.Lock()
 def _inspector() -> _Inspector:
     global _current
     with _starting:
-        if _current is None or not _current.alive:
+        if _current is None or _current.pid != os.getpid():  # a process that was forked has no thread but one
             _current = _Inspector()
-            atexit.register(_current.close)
         return _current
 
 
@@ -197,4 +215,6 @@ def _limit_memory(size: int) -> None:
 
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size, hard))
+        wanted = pages * resource.getpagesize() + size
+        given = hard if hard != resource.RLIM_INFINITY else wanted  # "infinity" is -1
+        resource.setrlimit(resource.RLIMIT_AS, (min(wanted, given), hard))

@@ -30,7 +30,7 @@ def hostile_folder(parent: Path) -> Path:
 
 
 def make_hostile(folder: Path, mark: Path) -> Path:
-    """Put such modules in a folder, settings that would change what libraries do, and a library that torch looks for."""
+    """Put such modules in a folder, with settings that change what libraries do, and a library that torch looks for."""
     code = f"import os; os.close(os.open({str(mark)!r}, os.O_CREAT | os.O_WRONLY))\n"
     modules = [f"{name}.py" for name in f"{LIBRARIES} {OTHERS}".split()]
     modules += [f"{name}/__init__.py" for name in PACKAGES.split()]

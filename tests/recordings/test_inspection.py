@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -57,6 +60,7 @@ def child() -> int:
     """Number of the process that opens files first."""
     RasterReader(GOLDEN).close()
     assert inspection._current is not None
+    assert inspection._current._process is not None
     return inspection._current._process.pid
 
 
@@ -69,16 +73,16 @@ def test_a_child_that_was_killed_is_started_again() -> None:
 def test_a_child_that_was_stopped_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     first = child()
     os.kill(first, signal.SIGSTOP)
-    ask, patience = inspection._Inspector.ask, inspection.PATIENCE
+    answer, patience = inspection._answer, inspection.PATIENCE
 
-    def lose_patience_once(self: inspection._Inspector, *question: object) -> object:
+    def lose_patience_once(*question: Any) -> object:
         try:
-            return ask(self, *question)  # type: ignore[arg-type]
+            return answer(*question)
         finally:
             monkeypatch.setattr(inspection, "PATIENCE", patience)  # the next child may take its time to start
 
     monkeypatch.setattr(inspection, "PATIENCE", 1.0)
-    monkeypatch.setattr(inspection._Inspector, "ask", lose_patience_once)
+    monkeypatch.setattr(inspection, "_answer", lose_patience_once)
     with RasterReader(GOLDEN) as raster:
         assert raster.n_samples
     assert not Path(f"/proc/{first}").exists()
@@ -86,14 +90,54 @@ def test_a_child_that_was_stopped_is_replaced(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_crash_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pid = child()
-    ask = inspection._Inspector.ask
+    answer = inspection._answer
 
-    def crash(self: inspection._Inspector, *question: object) -> object:
+    def crash(*question: Any) -> object:
         os.kill(pid, signal.SIGSEGV)
-        return ask(self, *question)  # type: ignore[arg-type]
+        return answer(*question)
 
-    monkeypatch.setattr(inspection._Inspector, "ask", crash)
+    monkeypatch.setattr(inspection, "_answer", crash)
     with pytest.raises(RasterError, match=r"golden-v\d.h5: opening it crashed the library .* \(SIGSEGV\), expected"):
+        RasterReader(GOLDEN)
+
+
+def test_threads_that_end_at_once_share_one_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel ends a child with the thread that started it."""
+    monkeypatch.setattr(inspection, "_current", None)
+    opened = list[int]()
+
+    def read() -> None:
+        with RasterReader(GOLDEN) as raster:
+            opened.append(raster.n_samples)
+
+    for _ in range(5):
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(opened) == 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of processes as Linux does")
+def test_a_hard_limit_on_memory_is_kept() -> None:
+    """It is lower than what the child would allow itself."""
+    code = f"from spikesam.recordings.raster.reader import RasterReader; print(RasterReader({str(GOLDEN)!r}).n_samples)"
+    limits = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))"
+    done = subprocess.run([sys.executable, "-c", f"{limits}; {code}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+
+
+@pytest.mark.parametrize("lacks", ["files", "threads"])
+def test_a_system_without_room_is_not_blamed_on_the_file(lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise (
+            OSError(errno.EMFILE, "Too many open files") if lacks == "files" else RuntimeError("can't start new thread")
+        )
+
+    monkeypatch.setattr(inspection, "_current", None)
+    monkeypatch.setattr(*(subprocess, "Popen") if lacks == "files" else (threading.Thread, "start"), refuse)
+    with pytest.raises(RasterError, match=r"golden-v\d.h5: cannot be opened here \(.*\), expected room for open files"):
         RasterReader(GOLDEN)
 
 
