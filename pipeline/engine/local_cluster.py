@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 TRIES = 3  # times in a row that a worker may end before it is connected
 STARTING = 2  # times its patience, in which a worker must be connected
 LOOK = 0.1  # seconds between two looks at a worker
+HOST = "127.0.0.1"
 GRACE = 10.0  # seconds in which a worker that is told to end puts finished samples on the disk
 CODE = "from spikesam.pipeline.engine.local_cluster import work; work()"
 
@@ -55,7 +56,7 @@ def local_cluster(count: int, folder: Path, patience: float, say: Callable[[str]
     InputError : if a worker cannot be started
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client, Scheduler, SpecCluster
 
     # What `silence_logs` sets ends with the cluster; a connection can be said to be closed after that, on Ctrl-C.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -68,9 +69,9 @@ def local_cluster(count: int, folder: Path, patience: float, say: Callable[[str]
         scratch.mkdir(mode=0o700)
         security = _certified(scratch)
         with dask.config.set(settings):
-            cluster = LocalCluster(
-                n_workers=0,
-                dashboard_address="127.0.0.1:0",  # any free port; with None, one that all clusters fight for
+            options = {"host": HOST, "port": 0, "protocol": "tls://", "dashboard": False, "security": security}
+            cluster = SpecCluster(
+                scheduler={"cls": _without_http(Scheduler), "options": options},
                 silence_logs=logging.CRITICAL,
                 security=security,
             )
@@ -89,6 +90,11 @@ def local_cluster(count: int, folder: Path, patience: float, say: Callable[[str]
                 )
             time.sleep(LOOK)
         yield client
+
+
+def _without_http(role: Any) -> Any:
+    """A scheduler or worker of dask without its server for browsers, which serves anybody, and without encryption."""
+    return type(role.__name__, (role,), {"start_http_server": lambda *_, **__: None})
 
 
 def _certified(folder: Path) -> Security:
@@ -215,8 +221,9 @@ async def _work(order: dict[str, Any]) -> None:
 
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stop).start())
     path = list(sys.path)
-    worker = Worker(
+    worker = _without_http(Worker)(
         order["address"],
+        host=HOST,
         nthreads=1,
         name=order["name"],
         memory_limit=0,

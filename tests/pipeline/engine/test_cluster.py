@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import spikesam
@@ -247,6 +248,20 @@ def test_nobody_without_the_certificate_connects_to_a_local_cluster(client: Any)
             pytest.raises(ssl.SSLError, match="(?i)certificate.required"),
         ):
             encrypted.recv(1)
+
+
+def test_a_local_cluster_listens_on_this_machine_alone_and_answers_no_browser(client: Any) -> None:
+    processes = [psutil.Process(), *psutil.Process().children()]
+    all_ports = [each for process in processes for each in process.net_connections("inet")]
+    places = [each.laddr for each in all_ports if each.status == psutil.CONN_LISTEN]
+    assert len(places) == 3  # of the scheduler and two workers
+    for host, port in places:
+        assert host == "127.0.0.1"
+        with socket.create_connection((host, port)) as plain:
+            plain.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            plain.settimeout(10)
+            with suppress(ConnectionResetError):
+                assert not plain.recv(1)
 
 
 def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None:
