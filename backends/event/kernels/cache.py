@@ -2,12 +2,15 @@
 
 Numba loads its files with pickle, which executes what they say. It takes the first folder that can be written: that of
 NUMBA_CACHE_DIR, `__pycache__` beside the source, the user's cache folder. Here a folder must also be private, and so
-must each file. They are written for this user alone, whatever the umask.
+must each file. They are written for this user alone, whatever the umask, and end with their SHA-256: a loss of power
+can leave a file that is cut or zeroed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import os
 import tempfile
 import warnings
@@ -20,6 +23,8 @@ from numba import njit
 from numba.core import caching
 
 from spikesam.recordings.private import is_private
+
+DIGEST = 32  # bytes of a SHA-256
 
 
 def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -77,16 +82,14 @@ def _private(locator: type[Any]) -> type[Any]:
 
 
 class _PrivateFiles(caching.IndexDataCacheFile):
-    """The files of one function; a file that somebody else could have written counts as missing."""
+    """The files of one function; one that is damaged, or that somebody else could have written, counts as missing."""
 
     def _load_index(self) -> Any:
-        if os.path.lexists(self._index_path) and not is_private(self._index_path):
-            return {}
-        return super()._load_index()
+        return super()._load_index() if _intact(self._index_path) else {}
 
     def _load_data(self, name: str) -> Any:
-        if not is_private(self._data_path(name)):
-            raise PermissionError(name)  # numba then compiles, and replaces the file
+        if not _intact(self._data_path(name)):
+            raise FileNotFoundError(name)  # numba then compiles, and replaces the file
         return super()._load_data(name)
 
     @contextlib.contextmanager
@@ -94,11 +97,27 @@ class _PrivateFiles(caching.IndexDataCacheFile):
         handle, temporary = tempfile.mkstemp(prefix=os.path.basename(filepath), dir=self._cache_path)
         try:
             with os.fdopen(handle, "wb") as file:
-                yield file
+                content = io.BytesIO()
+                yield content
+                file.write(content.getvalue() + _digest(content.getvalue()))  # pickle ends before the digest
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, filepath)
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+def _intact(path: str) -> bool:
+    try:
+        content = Path(path).read_bytes() if is_private(path) else b""
+    except OSError:
+        return False
+    return content[-DIGEST:] == _digest(content[:-DIGEST])
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 class _Implementation(caching.CompileResultCacheImpl):

@@ -57,12 +57,13 @@ class Setting:
     def poison(self, folder: Path) -> None:
         """Replace what is in a cache by pickles that execute something."""
         code = (
-            "import os, pickle, sys\n"
+            "import hashlib, os, pickle, sys\n"
             "class Poison:\n"
             "    def __reduce__(self):\n"
             "        return os.makedirs, (sys.argv[1], 0o777, True)\n"
+            "poison = pickle.dumps(Poison())\n"
             "for path in sys.argv[2:]:\n"
-            "    open(path, 'wb').write(pickle.dumps(Poison()))\n"
+            "    open(path, 'wb').write(poison + hashlib.sha256(poison).digest())\n"
         )
         files = self.files(folder)
         assert files
@@ -86,6 +87,18 @@ def test_whatever_the_umask_nobody_else_can_write_it(setting: Setting) -> None:
     assert len(setting.files(setting.chosen)) == 4
     assert not any(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH) for path in written)
     assert setting.run(umask=0, NUMBA_CACHE_DIR=str(setting.chosen)).stdout == "2 0 1\n"
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("i", 0.0), ("i", 0.9), ("c", 0.5)])
+def test_a_damaged_file_is_replaced(kind: str, kept: float, setting: Setting) -> None:
+    """A loss of power can leave an empty file, or zeros at its end."""
+    setting.run()
+    for path in setting.source.rglob(f"*.nb{kind}"):
+        content = path.read_bytes()
+        whole = int(kept * len(content))
+        path.write_bytes(content[:whole] + bytes(len(content) - whole if kept else 0))
+    assert setting.run().stdout == "2 0 0\n"
+    assert setting.run().stdout == "2 0 1\n"
 
 
 def test_a_folder_that_others_write_is_passed_over(setting: Setting) -> None:
