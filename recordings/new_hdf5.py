@@ -67,11 +67,11 @@ def create_dataset(file: h5py.File, path: str, spec: DatasetSpec, sizes: Mapping
 @contextmanager
 def hdf5_in_memory(content: bytes | None = None) -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
     """An HDF5 file in memory, new or with this content; the function beside it gives what the file then holds."""
-    with h5py.File.in_memory(content, libver=LIBVER) as file:
+    memory = io.BytesIO(content or b"")  # HDF5's own files in memory have names, looked for in the current folder
+    with h5py.File(memory, "w" if content is None else "r+", libver=LIBVER) as file:
 
         def image() -> bytes:
             file.flush()
-            content: bytes = file.id.get_file_image()
-            return content
+            return memory.getvalue()
 
         yield file, image
