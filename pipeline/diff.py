@@ -76,7 +76,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.out is not None:
         console.print(str(found.draw(options.out)))
     if found:
-        sys.stdout.flush()
         sys.exit(DIFFERENT)
 
 

@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None, describe: Describe = described) -> 
                 else:
                     _describe_maps(reader, *about, console)
                 console.print(Text("valid\n", style="green"))
-    except (InputError, OSError) as error:  # a name that the system refuses is no InputError yet
+    except InputError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     return 0
@@ -84,6 +84,8 @@ def _opened(path: Path) -> RasterReader | MapReader:
         return RasterReader(path)
     except OtherFormatError:
         return MapReader(path)
+    except OSError as error:  # a name that the system refuses
+        raise InputError(printable(error)) from error
 
 
 def _verify(reader: RasterReader | MapReader) -> None:

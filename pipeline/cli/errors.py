@@ -45,16 +45,22 @@ def exit_codes(main: Main) -> Callable[..., None]:
     ======================================  ====  =============================================
 
     With SPIKESAM_DEBUG=1 in the environment the exception propagates as it is, traceback included. Characters that
-    standard output cannot encode are replaced.
+    standard output cannot encode are replaced. What is printed where standard output was closed is lost.
     """
 
     @functools.wraps(main)
     def wrapper(argv: Sequence[str] | None = None) -> None:
+        _open_what_is_closed()
         _allow_any_text()
         try:
-            main(argv)
+            try:
+                main(argv)
+            except SystemExit:
+                sys.stdout.flush()
+                raise
             sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
+            _drop_what_cannot_be_printed()
             if (interrupt := interruption(error)) is not None:
                 kept = str(interrupt) or "finished work is kept, and run and train continue it with --resume"
                 print(f"interrupted; {printable(kept)}", file=sys.stderr)
@@ -62,7 +68,6 @@ def exit_codes(main: Main) -> Callable[..., None]:
             if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
                 raise
             if isinstance(error, BrokenPipeError):
-                _silence_stdout()
                 sys.exit(BROKEN_PIPE)
             print(message(error, main.__module__.rpartition(".")[2]), file=sys.stderr)
             known = isinstance(error, (InputError, OSError, MemoryError)) or missing(error)
@@ -104,6 +109,19 @@ def _allow_any_text() -> None:
             sys.stdout.reconfigure(errors="replace")
 
 
-def _silence_stdout() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush cannot complain about the closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _open_what_is_closed() -> None:
+    """Let standard streams that are closed lead to nothing: a file that is opened would get the number of one."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115  until the end
+
+
+def _drop_what_cannot_be_printed() -> None:
+    """Point a standard output that fails at nothing, so that the interpreter's last flush cannot complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -46,6 +47,7 @@ spikesam --version        the version"""
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the first argument names."""
+    os.environ.pop("MPLBACKEND", None)  # pictures become files, and an unknown name would stop them
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("-h", "--help"):
         print(HELP)

@@ -247,6 +247,8 @@ def connected(address: str, folder: Path, say: Callable[[str], object] = lambda 
         from distributed import Client
     except ImportError:
         raise InputError("needs dask.distributed; pip install 'spikesam[dask]'", argument="dask") from None
+    except ValueError as error:
+        raise InputError(f"the configuration of dask cannot be read ({printable(error)})", argument="dask") from None
     if local and int(local[1]):
         with local_cluster(int(local[1]), folder, PATIENCE, say) as client:
             yield client

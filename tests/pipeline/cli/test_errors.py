@@ -6,11 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.recordings.errors import InputError
+from tests.recordings.rasters import GOLDEN
+
+ROOT = Path(__file__).parents[3]
 
 
 def ending(error: BaseException | None, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -107,6 +111,65 @@ def test_a_closed_pipe_is_silent():
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+COMMAND = "import sys; from spikesam.pipeline.cli.main import main; main(sys.argv[1:])"
+WORDS = {"--version": ["--version"], "help": ["energy", "--help"], "diff": ["diff", str(GOLDEN), str(GOLDEN)]}
+
+
+def printing_to(stdout, words, **environment):
+    """Run a command as a shell does, which lets Python keep what it prints until the end."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | environment
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, *words],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_a_reader_that_left_is_no_answer(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = printing_to(writing, words)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [*WORDS.values(), ["validate", str(GOLDEN)]], ids=[*WORDS, "validate"])
+def test_a_full_disk_behind_standard_output_is_one_line(words):
+    with open("/dev/full", "wb") as full:
+        done = printing_to(full, words)
+    assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_a_command_whose_standard_output_is_closed_does_its_work(words):
+    closing = f"import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', {COMMAND!r}, *{words!r}])"
+    done = subprocess.run([sys.executable, "-c", closing], capture_output=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_pictures_need_no_known_backend_of_matplotlib(tmp_path):
+    words = ["explain", str(GOLDEN), "--out", str(tmp_path / "maps.h5"), "--figures", str(tmp_path / "figures")]
+    done = printing_to(subprocess.DEVNULL, words, MPLBACKEND="nonsense")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_broken_configuration_of_dask_is_one_line(tmp_path):
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    words = ["run", "--dask", "local:1", "--samples", "1", "--out", str(tmp_path / "run")]
+    done = printing_to(subprocess.DEVNULL, words, DASK_CONFIG=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --dask: the configuration of dask cannot be read (")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 ASCII = {"PYTHONIOENCODING": "ascii"}
