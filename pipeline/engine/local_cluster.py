@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikesam.pipeline.engine.stopping import stop_computing
 from spikesam.recordings.child import die_with_parent, python
+from spikesam.recordings.disk import reason
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import signs_of_life
 from spikesam.recordings.text import printable
@@ -147,10 +148,14 @@ class _Worker(threading.Thread):
         started = failed = 0
         while not self._over.is_set() and failed < TRIES:
             started += 1
-            with tempfile.TemporaryFile() as errors:
-                connected, code = self._watched(f"{self._name}-{started}", errors)
-                errors.seek(0)
-                last = errors.read().strip().rpartition(b"\n")[2].decode(errors="replace")
+            try:
+                with tempfile.TemporaryFile() as errors:
+                    connected, code = self._watched(f"{self._name}-{started}", errors)
+                    errors.seek(0)
+                    last = errors.read().strip().rpartition(b"\n")[2].decode(errors="replace")
+            except OSError as error:  # such as too many open files
+                self.failed = f"could not be started ({reason(error)})"
+                return
             if not self._over.is_set():
                 how = _ending(code, last)
                 failed = 0 if connected else failed + 1

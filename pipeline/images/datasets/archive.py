@@ -131,3 +131,7 @@ class _Listing(io.BufferedReader):
         if size is not None and self.most is not None and size > self.most:
             raise InputError(f"{self.name}: its list of members has {size:,} bytes, expected at most {self.most:,}")
         return super().read(size)
+
+    def __del__(self) -> None:
+        """A zip closes no file that it was given, and Python warns of one that nobody closed."""
+        self.close()

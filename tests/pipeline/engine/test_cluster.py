@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -169,6 +170,15 @@ def test_workers_that_do_not_start_are_one_line(tmp_path: Path, monkeypatch: pyt
     ):
         connected("local:2", tmp_path, said.append).__enter__()
     assert not list(tmp_path.iterdir())
+
+
+def test_workers_for_which_there_is_no_room_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("spikesam.pipeline.engine.local_cluster.subprocess.Popen", refuse)
+    with pytest.raises(InputError, match=r"^dask: a worker could not be started \(Too many open files\) before"):
+        connected("local:2", tmp_path).__enter__()
 
 
 def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(

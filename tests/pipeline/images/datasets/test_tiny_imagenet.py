@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
+import warnings
 import zipfile
 
 import numpy as np
@@ -243,3 +245,18 @@ def test_the_real_thing(shared):
     ten = open_dataset(path, "val", ["n07873807", FISH])
     assert (len(ten), ten.skipped, ten.class_names) == (50, 450, ("pizza", "goldfish"))
     assert {item.image.mode for item in ten} == {"RGB"}
+
+
+@pytest.mark.parametrize("content", ["of another layout", "no zip"])
+def test_a_zip_that_is_refused_is_closed(content, tmp_path):
+    """Python would warn of a file that nobody closed."""
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as file:
+        file.writestr("apple/0.png", b"")
+    if content == "no zip":
+        (tmp_path / "pictures.zip").write_bytes(b"PK")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(InputError, match="zip"):
+            open_dataset(str(tmp_path / "pictures.zip"), "val")
+        gc.collect()
+    assert not said
