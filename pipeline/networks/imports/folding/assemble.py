@@ -23,7 +23,7 @@ from spikesam.pipeline.networks.imports.example import Example
 from spikesam.pipeline.networks.imports.folding.borders import with_ones
 from spikesam.pipeline.networks.imports.folding.depths import depths_of
 from spikesam.pipeline.networks.imports.folding.folds import fold
-from spikesam.pipeline.networks.imports.folding.gathering import GATHERED, gathered
+from spikesam.pipeline.networks.imports.folding.gathering import GATHERED, gathered, with_maximum
 from spikesam.pipeline.networks.imports.folding.readout import FoldedReadout, fold_readout
 from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
 from spikesam.pipeline.networks.imports.folding.weights import by_channel
@@ -98,6 +98,7 @@ class Arrangement:
 
 def arrange(followed: FollowedModel, example: Example) -> Arrangement:
     """The layers that the answer depends on, those of ones, and one more where the answer comes from several."""
+    followed = with_maximum(followed)
     reached = _layers(followed)
     shapes = {INPUT: example.shape} | {layer.name: layer.shape for layer in reached}
     layers: list[FollowedLayer] = []

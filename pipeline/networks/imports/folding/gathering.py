@@ -1,22 +1,41 @@
-"""An answer that comes from several layers, or from earlier steps: one more layer that repeats their spikes."""
+"""Layers that repeat spikes for the answer, where it comes from several, from earlier steps, or behind a maximum."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spikesam.backends.network import NetworkError, Shape, Source
 from spikesam.pipeline.networks.imports.folding.folds import concatenated
 from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
 from spikesam.pipeline.networks.imports.following.calling import FollowedModel
 from spikesam.pipeline.networks.imports.following.raster import FollowedLayer
-from spikesam.pipeline.networks.imports.following.stream import INPUT, Junction
+from spikesam.pipeline.networks.imports.following.stream import INPUT, RELAYED, Junction, Operation, Path, Relay
 from spikesam.pipeline.networks.imports.repeating import REPEATING
 from spikesam.pipeline.networks.libraries.library import SpikingModule
 
 GATHERED = "/answer"  # that layer, among the names of modules
+
+
+def with_maximum(followed: FollowedModel) -> FollowedModel:
+    """A model whose answer comes from a maximum pooling of spikes, with neurons of their own for it."""
+    path = followed.answer.path
+    pooling = path.operations[0].what if path.operations else None
+    source = followed.layers.get(str(path.source))
+    if source is None or not isinstance(pooling, (nn.MaxPool1d, nn.MaxPool2d)):
+        return followed
+    where, name = path.operations[0].where, f"{source.name}{RELAYED}"
+    maps = source.spikes.flatten(0, 1).view(-1, *source.shape).float()
+    pooled = pooling(maps.squeeze(2))[:, :, None] if isinstance(pooling, nn.MaxPool1d) else pooling(maps)
+    spikes = pooled.bool().reshape(*source.spikes.shape[:2], -1)
+    drives = Path(path.source, (Operation(where, Relay(pooling)),), path.lag)
+    shape = (pooled.shape[1], pooled.shape[2], pooled.shape[3])
+    relay = FollowedLayer(name, where, SpikingModule(REPEATING, None, pooling), drives, shape, spikes, None)
+    answer = replace(followed.answer, path=Path(name, path.operations[1:]))
+    return replace(followed, layers={**followed.layers, name: relay}, answer=answer)
 
 
 def gathered(

@@ -58,11 +58,11 @@ def convolved(
     scaled, outer = _scaled_inputs(synapses, weight, where)
     outer, inner = synapses.columns(outer), synapses.weight
     if inner is not None:
-        whole = around == (0, 0) or _single_places(inner, synapses.stride, synapses.padding)
+        whole = around == (0, 0) or inner.shape[2:] == synapses.stride == (1, 1)
         expect(whole and inner.ndim == 4 and synapses.windows == NO_POOLING, where, *FOLLOWS)
         outer = kernels.composed(outer, inner, synapses.stride)
         stride = stride[0] * synapses.stride[0], stride[1] * synapses.stride[1]
-        around = around if any(around) else synapses.padding
+        around = around[0] + synapses.padding[0], around[1] + synapses.padding[1]
     shape = len(weight), sides[0], sides[1]
     made = replace(scaled, weight=outer.astype(np.float32), stride=stride, padding=around, shape=shape, order=None)
     return _biased(made, bias)

@@ -175,6 +175,7 @@ ROWS: dict[str, Callable[[], list[nn.Module]]] = {
     "stride, padding, dilation": lambda: [nn.Conv1d(4, 5, 3, stride=2, padding=2, dilation=2)],
     "groups and same padding": lambda: [nn.Conv1d(4, 6, 4, padding="same", groups=2), nn.BatchNorm1d(6)],
     "zeros around": lambda: [nn.ConstantPad1d((2, 1), 0.0), nn.Conv1d(4, 5, 3)],
+    "zeros around zeros": lambda: [nn.ConstantPad1d(1, 0.0), nn.Conv1d(4, 5, 3, padding=2)],
     "maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)],
     "overlapping maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(3, 2, 1)],
     "maximum of spikes": lambda: [nn.MaxPool1d(2), nn.Conv1d(4, 5, 3, padding=1)],
@@ -374,6 +375,20 @@ def test_an_average_in_front_of_the_answer_is_in_its_weights() -> None:
     assert weight == pytest.approx(np.repeat(model[4].weight.detach().numpy(), 4, axis=1) / 4)
     whole = spikesam.from_torch(model[:4], given).readout.weight
     assert whole.tolist() == [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_maximum_in_front_of_the_answer_is_a_layer(rows: bool) -> None:
+    torch.manual_seed(0)
+    pooling, synapses = (nn.MaxPool1d(2), nn.Conv1d(2, 3, 3)) if rows else (nn.MaxPool2d(2), nn.Conv2d(2, 3, 3))
+    given = spikes(6, 4, 2, *((8,) if rows else (8, 8)))
+    model = loud(nn.Sequential(synapses, fires(0.2), pooling, nn.Flatten(), nn.LazyLinear(5)))
+    model(given[0])
+    network = spikesam.from_torch(model, given)
+    assert [layer.name for layer in network.layers] == ["leaky_1", "leaky_1_max"]
+    check_that_backends_agree(network)
+    counted = spikesam.from_torch(model[:4], given)
+    assert np.array_equal(counted.readout.weight, np.eye(counted.classes))
 
 
 def test_sums_and_means_of_populations_answer() -> None:

@@ -289,10 +289,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Written(lambda m, x: torch.softmax(m.b(m.lif1(m.a(x))), 1)),
         "torch.softmax: is of every step, expected of the sum over steps, or of the last membrane",
     ),
-    "maximum pooling in front of the answer": (
-        lambda: nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), fires(), nn.MaxPool2d(2), nn.Flatten()),
-        "module '2' (MaxPool2d): pools spikes by maximum for the answer, expected an average",
-    ),
     "a sum over samples": (
         lambda: Written(lambda m, x: m.lif1(m.a(x)).sum(0)),
         "the model's output comes from torch.Tensor.sum, behind module 'lif1', over samples, or over steps and neurons",
