@@ -1,9 +1,9 @@
-"""A neuron of two rasters, step by step: what arrives, both membranes, and what its networks' rules make of them."""
+"""Layers of two rasters, step by step: what arrives, membranes, and what networks' rules, or others, make of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,14 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Network, SpikingNeuron
+from spikesam.backends.network import Network
 from spikesam.backends.network.table import by_sides
-from spikesam.backends.single_neuron import SingleNeuron
 from spikesam.pipeline.comparison.pair import Bit, Pair
-from spikesam.pipeline.comparison.variants import variants_of
+from spikesam.pipeline.comparison.recorded_layer import Currents, Membranes, RecordedLayer, by_channel
+from spikesam.pipeline.comparison.variants import Variant, threshold_between
 from spikesam.recordings.errors import InputError
-
-ROUNDING = 1e-5  # of the threshold: the order of additions may take a float32 membrane as close to it to either side
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,6 @@ class Membrane:
     fired : (steps,) bool — where the raster has a spike
     threshold : θ
     near : whether v lies so near to θ at a step that the order of additions decides: (steps,) bool
-    variants : other rules of which this neuron would fire all that the raster has, where its own does not
     """
 
     values: NDArray[Any]
@@ -54,7 +51,6 @@ class Membrane:
     fired: NDArray[np.bool_]
     threshold: float
     near: NDArray[np.bool_]
-    variants: tuple[str, ...]
 
 
 class Traced:
@@ -79,17 +75,21 @@ class Traced:
     ) -> None:
         self.pair, self.rules, self.driven = pair, rules, driven
         networks = [rule.network for rule in rules if rule]
-        self.network = networks[0]  # any: all have the same layers, connected alike
+        self.network = networks[0]  # any: all have the same layers, connected alike, but for delays
         if len({_wiring(network) for network in networks}) > 1:
             raise InputError("the networks of A and B are connected differently")
-        self.starts = next(_starts(pair, network) for network in networks)
+        self.starts, *others = (_starts(pair, network) for network in networks)
+        if any(starts != self.starts for starts in others):
+            raise InputError("the networks of A and B have other delays, and the rasters do not show them")
         self.spikes = lru_cache(maxsize=4)(self._spikes)
+        self.membrane = lru_cache(maxsize=4)(self._membrane)
 
-    def neurons(self, bit: Bit) -> list[SingleNeuron]:
-        """The bit's neuron in each network that is known."""
-        return [SingleNeuron(rule.network, bit.layer, bit.neuron) for rule in self.rules if rule]
+    def layers(self, bit: Bit) -> tuple[RecordedLayer, RecordedLayer]:
+        """The bit's layer in the network of each raster, or in the other one's where it is not known."""
+        first, second = (rule.network if rule else self.network for rule in self.rules)
+        return RecordedLayer(first, bit.layer), RecordedLayer(second, bit.layer)
 
-    def membrane(self, which: int, bit: Bit) -> Membrane | None:
+    def _membrane(self, which: int, bit: Bit) -> Membrane | None:
         """The bit's neuron in the first raster, 0, or the second, 1; None if its network is not known.
 
         Raises
@@ -99,21 +99,76 @@ class Traced:
         rule = self.rules[which]
         if rule is None:
             return None
-        neuron = SingleNeuron(rule.network, bit.layer, bit.neuron)
-        currents = neuron.currents(lambda name: self._given(which, name, bit))
-        fired = self.spikes(which, bit.layer, bit.sample)[(slice(None), *bit.neuron)]
-        window = slice(self.starts[bit.layer], self.starts[bit.layer] + self.pair.steps)
+        layer, currents, fired, window = self._driven(which, bit.layer, bit.sample)
+        own, rows = Membranes(layer), []
+        for t in range(window.stop):
+            if t:
+                own.step(t, currents(t), fired[t - 1])
+            rows.append([of[bit.neuron] for of in (own.v, own.fires, own.near)])
+        values, fires, near = (np.array(column)[window] for column in zip(*rows, strict=True))
+        threshold = np.broadcast_to(by_channel(own.neuron.threshold), layer.shape)[bit.neuron]
+        return Membrane(values, fires, fired[(window, *bit.neuron)], float(threshold), near)
 
-        def fires(of: SpikingNeuron) -> NDArray[np.bool_]:
-            return neuron.fires(neuron.membrane(currents, fired, of), of)[window]
+    def misses(
+        self, which: int, layer: str, sample: int, variants: Mapping[str, Variant], *, all_of_them: bool = True
+    ) -> dict[str, NDArray[np.int64]]:
+        """Rules, of which each fires in a layer otherwise than a raster -> how often, at each neuron: (C, H, W).
 
-        values, own = neuron.membrane(currents, fired)[window], fires(neuron.neuron)
-        near = np.abs(values - neuron.threshold) <= ROUNDING * neuron.threshold
-        others = variants_of(neuron.neuron) if not np.array_equal(own, fired[window]) else {}
-        fitting = tuple(name for name, other in others.items() if np.array_equal(fires(other), fired[window]))
-        return Membrane(
-            values, own, fired[window], neuron.threshold, near & (rule.network.precision == "float32"), fitting
+        A neuron is reset where its rule says, so that a changed bit counts once. So near the threshold that the order
+        of additions decides, the raster is right. Each rule is left at its first miss, unless `all_of_them` are asked
+        for.
+        """
+        of_layer, currents, fired, window = self._driven(which, layer, sample)
+        left = {name: Membranes(of_layer, variant.neuron) for name, variant in variants.items()}
+        before = {name: np.zeros(of_layer.shape, np.bool_) for name in variants}
+        found = {name: np.zeros(of_layer.shape, np.int64) for name in variants}
+        for t in range(window.stop):
+            for name, membranes in [*left.items()]:
+                variant = variants[name]
+                if (time := t - variant.late * variant.all_late) >= 1:
+                    membranes.step(time, currents(t - variant.late), before[name])
+                decided = membranes.near & ~(variant.at & membranes.at) if t in window else True
+                before[name] = np.where(decided, fired[t], membranes.fires)
+                found[name] += before[name] ^ fired[t]
+                if not all_of_them and found[name].any():
+                    del left[name]
+        return found
+
+    def fitting(self, which: int, layer: str, samples: Sequence[int], variants: Mapping[str, Variant]) -> list[str]:
+        """The rules of which the whole layer fires all that a raster has."""
+        for sample in samples:
+            missed = self.misses(which, layer, sample, variants, all_of_them=False)
+            variants = {name: variant for name, variant in variants.items() if not missed[name].any()}
+        return [*variants]
+
+    def other_thresholds(self, which: int, name: str, samples: Sequence[int]) -> dict[str, Variant]:
+        """Thresholds, the network's times a factor, of which a layer might fire what a raster has.
+
+        A membrane is linear in what a spike subtracts: f times as much leaves the larger, by (1 - f) times all that was
+        subtracted. It fires where that is above f θ, which says how large f may be.
+        """
+        bounds = np.array([[0.0, np.inf], [0.0, np.inf]])  # of f where f times as much is subtracted, and where θ is
+        for sample in samples:
+            layer, currents, fired, window = self._driven(which, name, sample)
+            own, kept = Membranes(layer), Membranes(layer, replace(layer.neuron, reset_by=0))
+            for t in range(1, window.stop):
+                v, whole = (each.step(t, currents(t), fired[t - 1]) for each in (own, kept))
+                theta, now = by_channel(layer.neuron.threshold), fired[t]
+                for bound, factor in zip(bounds, (whole / (theta + whole - v), v / theta), strict=True):
+                    bound[0] = factor[~now].max(initial=bound[0]) if t in window else bound[0]
+                    bound[1] = factor[now].min(initial=bound[1])
+        found = threshold_between(layer.neuron, *bounds[0])
+        return (
+            found if layer.neuron.reset == "zero" else found | threshold_between(layer.neuron, *bounds[1], alone=True)
         )
+
+    def _driven(self, which: int, name: str, sample: int) -> tuple[RecordedLayer, Currents, NDArray[np.bool_], range]:
+        """A layer, its currents and its own spikes in a raster, and the steps that the raster has."""
+        rule, start = self.rules[which], self.starts[name]
+        assert rule
+        layer = RecordedLayer(rule.network, name)
+        currents = lru_cache(maxsize=3)(layer.currents(lambda each: self._given(which, each, name, sample)))
+        return layer, currents, self.spikes(which, name, sample), range(start, start + self.pair.steps)
 
     def arriving(self, bit: Bit) -> NDArray[np.int64]:
         """Spikes that reach the bit's neuron at each step through weights that are not 0.
@@ -124,11 +179,14 @@ class Traced:
         """
         start = self.starts[bit.layer]
         found = np.zeros((3, start + self.pair.steps), np.int64)
-        for source, mask in self.neurons(bit)[0].reads():
-            first, second = (self._given(which, source.layer, bit) & mask for which in (0, 1))
+        for reads in zip(*(layer.reads(bit.neuron) for layer in self.layers(bit)), strict=True):
+            first, second = (
+                np.roll(self._given(which, source.layer, bit.layer, bit.sample) & mask, source.delay, axis=0)
+                * (np.arange(self.network.timesteps) >= source.delay)[:, None, None, None]
+                for which, (source, mask) in enumerate(reads)
+            )
             for row, spikes in zip(found, (first, second, first ^ second), strict=True):
-                counts = spikes.sum(axis=(1, 2, 3))[: max(len(row) - source.delay, 0)]
-                row[source.delay : source.delay + len(counts)] += counts
+                row += spikes.sum(axis=(1, 2, 3))[: len(row)]
         return found[:, start:]
 
     def steps(self, bit: Bit) -> pd.DataFrame:
@@ -145,21 +203,21 @@ class Traced:
 
     def lacking(self, bit: Bit) -> list[str]:
         """Names of what the bit's neuron reads that is not in both rasters."""
-        sources = (source.layer for source, _ in self.neurons(bit)[0].reads())
+        sources = (source.layer for source, _ in self.layers(bit)[0].reads(bit.neuron))
         return [name for name in dict.fromkeys(sources) if name not in self.pair.layers]
 
-    def _given(self, which: int, name: str, bit: Bit) -> NDArray[Any]:
+    def _given(self, which: int, name: str, reader: str, sample: int) -> NDArray[Any]:
         """What a layer fired in one raster, or in the other one where this does not hold it; or the input's numbers."""
         for holder in (which, 1 - which):
             if name in self.pair.rasters[holder]:
-                return self.spikes(holder, name, bit.sample)
+                return self.spikes(holder, name, sample)
         if name != "input":
-            raise InputError(f"{bit.layer} reads {name}, which neither raster holds")
+            raise InputError(f"{reader} reads {name}, which neither raster holds")
         if self.driven is None:
             what = "a current drives it" if self.network.current_input else "it reads the input"
-            raise InputError(f"{bit.layer}: {what}, which neither raster holds; give the data that it is made of")
+            raise InputError(f"{reader}: {what}, which neither raster holds; give the data that it is made of")
         rule = self.rules[which] or self.rules[1 - which]
-        return self.driven(bit.sample, rule.network if rule else self.network)
+        return self.driven(sample, rule.network if rule else self.network)
 
     def _spikes(self, which: int, layer: str, sample: int) -> NDArray[np.bool_]:
         """(T, C, H, W) of one sample in the network's time; none outside of the steps that both rasters have."""
@@ -172,8 +230,8 @@ class Traced:
 
 
 def _wiring(network: Network) -> tuple[object, ...]:
-    """Which layer reads what, after how many steps."""
-    sources = tuple(tuple(each.sources for each in inputs) for inputs in network.inputs)
+    """Which layer reads what."""
+    sources = tuple(tuple(tuple(s.layer for s in each.sources) for each in inputs) for inputs in network.inputs)
     return network.raster_names, network.shapes, network.current_input, network.timesteps, sources
 
 

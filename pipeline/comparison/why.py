@@ -8,9 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from spikesam.pipeline.comparison.membranes import Membrane, Traced
+from spikesam.pipeline.comparison.membranes import Membrane, Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit
+from spikesam.pipeline.comparison.two_networks import differences
+from spikesam.pipeline.comparison.variants import Variant, delays_of, leaks_of, rules_of
 from spikesam.recordings.text import brief
+
+SAMPLES = 4  # in which a rule must explain a layer; more would take longer, and tell little
+FEW = 1000  # bits of a layer, of which one may be wrong where its rule is right
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +70,10 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
     if bit.layer == "input":
         return None
     starts, order = traced.starts, {name: place for place, name in enumerate(traced.pair.layers)}
-    now, neurons = starts[bit.layer] + bit.step, traced.neurons(bit)
+    now, layers = starts[bit.layer] + bit.step, traced.layers(bit)
     own = [traced.spikes(which, bit.layer, bit.sample)[(slice(None), *bit.neuron)] for which in (0, 1)]
     since = 0
-    if all(each.neuron.reset == "zero" and not np.any(each.neuron.synaptic_leak) for each in neurons):
+    if all(each.neuron.reset == "zero" and not np.any(each.neuron.synaptic_leak) for each in layers):
         both = np.flatnonzero(own[0][:now] & own[1][:now])
         since = int(both[-1]) + 1 if both.size else 0  # both membranes were 0 then
     found: list[Bit] = []
@@ -80,8 +85,7 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
             fired = bool(traced.spikes(0, layer, bit.sample)[(first + step, channel, row, column)])
             found.append(Bit(layer, bit.sample, first + step - starts[layer], (channel, row, column), fired))
 
-    for sources in zip(*(each.reads() for each in neurons), strict=True):
-        source, mask = sources[0][0], np.any([mask for _, mask in sources], axis=0)
+    for source, mask in (read for each in layers for read in each.reads(bit.neuron)):
         if source.layer in order:
             first, second = (traced.spikes(which, source.layer, bit.sample) for which in (0, 1))
             begin = max(since - source.delay, 0)
@@ -89,7 +93,7 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
     itself = np.zeros(traced.network.raster_shape(bit.layer), np.bool_)
     itself[bit.neuron] = True
     add(bit.layer, (own[0] ^ own[1])[since:now, None, None, None] & itself, since)
-    return min(found, key=lambda each: (each.step, order[each.layer]), default=None)
+    return min(found, key=lambda each: (each.step, order[each.layer], each.neuron), default=None)
 
 
 def _cause(bit: Bit, traced: Traced) -> tuple[str, ...]:
@@ -114,7 +118,7 @@ def _cause(bit: Bit, traced: Traced) -> tuple[str, ...]:
 
 def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterator[str]:
     wrong = []
-    for name, rule, each in zip("AB", traced.rules, membranes, strict=True):
+    for which, (name, rule, each) in enumerate(zip("AB", traced.rules, membranes, strict=True)):
         if each is None or rule is None:
             continue
         fires, fired = bool(each.fires[bit.step]), bool(each.fired[bit.step])
@@ -128,28 +132,50 @@ def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterato
         )
         if fires != fired:
             wrong.append(name)
-            yield _wrong(name, bit, rule.proven, each)
+            yield f"so {_wrong(which, bit, traced, rule, near=bool(each.near[bit.step]))}"
     known = [rule for rule in traced.rules if rule]
     if not wrong and len(known) == 2:
-        precisions = {rule.network.precision for rule in known}
-        numbers = "one is in fixed point, whose numbers are rounded" if len(precisions) > 1 else "their numbers differ"
-        yield f"so A and B each fire what their network makes of the same inputs; the networks differ: {numbers}"
+        differ = differences(known[0].network, known[1].network, bit.layer)
+        yield f"so A and B each fire what their network makes of the same inputs; the networks differ{differ}"
     elif not wrong:
         known_one = "A" if traced.rules[0] else "B"
         other = "B" if traced.rules[0] else "A"
         yield f"so {known_one} follows its network, and {other} has another rule or other numbers"
 
 
-def _wrong(name: str, bit: Bit, proven: bool, membrane: Membrane) -> str:
+def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> str:
     """What may be the reason that a raster has not what the network's rule says."""
-    if membrane.near[bit.step]:
-        return f"so near the threshold, the order in which {name}'s simulator adds float32 numbers decides"
-    if proven:
-        return f"so {name} was changed after it was recorded, or what simulated it has an error"
-    if membrane.variants:
-        fits = " or ".join(membrane.variants)
-        return f"so {name} has another rule: with {fits}, this neuron fires at all steps what {name} has"
-    return f"so {name} has another rule than the network, or other numbers"
+    name, layer = "AB"[which], bit.layer
+    order = f"near the threshold, the order in which {name}'s simulator adds float32 numbers decides"
+    if near and rule.proven:
+        return order
+    neuron = rule.network.layers[rule.network.place(layer) - 1].spiking_neuron
+    samples = [bit.sample, *(each for each in range(traced.pair.first.n_samples) if each != bit.sample)][:SAMPLES]
+    own = {"": Variant(neuron), "at": Variant(neuron, at=True)}
+    each = [traced.misses(which, layer, sample, own) for sample in samples]
+    off, missed = (np.sum([found[name] for found in each], axis=0) for name in ("", "at" if near else ""))
+    bits, total = int(missed.sum()), missed.size * traced.pair.steps * len(samples)
+    changed = f"{name} was changed after it was recorded, or what simulated it has an error"
+    explained = f"the network explains all but {bits:,} of the {total:,} bits of {layer}"
+    explained += f" in {len(samples)} samples" if len(samples) > 1 else ""
+    if rule.proven:
+        return f"{changed}: {explained}"
+    rules = {each: variant for each, variant in rules_of(neuron).items() if variant.at or off.any()}
+    fits = traced.fitting(which, layer, samples, rules)
+    if not fits and bits > 1 and off.any():
+        others = delays_of(neuron) | leaks_of(neuron) | traced.other_thresholds(which, layer, samples)
+        fits = traced.fitting(which, layer, samples, others)
+    reasons = [f"{name} has another rule: with {' or '.join(fits)}, {layer} fires all that {name} has"] if fits else []
+    if near and (bits == 1 or not (fits or off.any())):
+        reasons.append(order)
+    channels = np.flatnonzero(missed.any(axis=(1, 2)))
+    one = len(channels) == 1 < len(missed)
+    if bits == 1 or not (reasons or one or bits * FEW > total):
+        reasons.append(f"{changed}: {explained}")
+    elif not reasons:
+        there = f" in channel {channels[0]}" if one else ""
+        reasons.append(f"{name} has another rule than the network, or other numbers{there}: {explained}")
+    return ", or ".join(reasons)
 
 
 def number(value: float) -> str:

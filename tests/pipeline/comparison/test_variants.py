@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikesam.backends.network import LIF, FixedLIF
-from spikesam.pipeline.comparison.variants import variants_of
+from spikesam.pipeline.comparison.variants import rules_of
 
 ABOVE, AT = "firing above the threshold alone", "firing at the threshold, too"
 ZERO, SUBTRACT = "a reset to zero", "a reset by subtraction"
@@ -24,9 +24,9 @@ GAIN, BIAS = np.ones((1, 1), np.int32), np.zeros((1, 1), np.int32)
         (FixedLIF(1024, 0, GAIN, BIAS, "zero", threshold=1600), [AT, SUBTRACT, FRONT]),
     ],
 )
-def test_variants(neuron: LIF | FixedLIF, names: list[str]) -> None:
-    assert [*variants_of(neuron)] == names
+def test_rules(neuron: LIF | FixedLIF, names: list[str]) -> None:
+    assert [*rules_of(neuron)] == names
 
 
 def test_what_is_subtracted_in_front_of_the_leak() -> None:
-    assert variants_of(FixedLIF(1024, 0, GAIN, BIAS, threshold=1600))[FRONT].subtracted == 1200  # 3/4 of it is left
+    assert rules_of(FixedLIF(1024, 0, GAIN, BIAS, threshold=1600))[FRONT].neuron.subtracted == 1200  # 3/4 of it is left

@@ -1,4 +1,4 @@
-"""One neuron, from what others fired: its currents, its membrane and what it reads are those of the equations."""
+"""One layer, from what others fired: its currents, its membranes and what reaches it are those of the equations."""
 
 from __future__ import annotations
 
@@ -12,11 +12,24 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
-from spikesam.backends.single_neuron import SingleNeuron
+from spikesam.pipeline.comparison.recorded_layer import Currents, Membranes, RecordedLayer
 from tests.backends.graphs import FIXED, FLOAT, graphs
 from tests.backends.test_graphs import some_numbers, some_spikes
 from tests.backends.test_random_networks import random_network
 from tests.reference import simulate_reference
+
+
+def steps_of(
+    layer: RecordedLayer, currents: Currents, fired: NDArray[np.bool_], neuron: LIF | None = None
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """v[t] and s[t], (T, C, H, W), of neurons that have fired as they are said to have."""
+    membranes, rows = Membranes(layer, neuron), []
+    for t in range(len(fired)):
+        if t:
+            membranes.step(t, currents(t), fired[t - 1])
+        rows.append((membranes.v, membranes.fires))
+    values, fires = map(np.array, zip(*rows, strict=True))
+    return values, fires
 
 
 def check(network: Network, inputs: NDArray[Any], seed: int) -> None:
@@ -25,18 +38,17 @@ def check(network: Network, inputs: NDArray[Any], seed: int) -> None:
     for number, layer in enumerate(network.layers):
         fired = {name: raster[:, number % 2] for name, raster in zip(network.raster_names, rasters, strict=True)}
         fired |= {"input": inputs[..., number % 2, :, :, :]} if network.current_input else {}
-        channel, row, column = place = tuple(int(rng.integers(side)) for side in network.shapes[number + 1])
-        neuron, own = (
-            SingleNeuron(network, layer.name, (channel, row, column)),
-            fired[layer.name][(slice(None), *place)],
-        )
-        currents = neuron.currents(fired.__getitem__)
-        assert np.array_equal(neuron.fires(neuron.membrane(currents, own)), own), (layer.name, place)
+        channel, row, column = (int(rng.integers(side)) for side in network.shapes[number + 1])
+        recorded, own = RecordedLayer(network, layer.name), fired[layer.name]
+        currents = recorded.currents(fired.__getitem__)
+        assert np.array_equal(steps_of(recorded, currents, own)[1], own), layer.name
         changed = {name: bits if bits.dtype == np.int8 else ~bits for name, bits in fired.items()}
-        for source, mask in neuron.reads():
+        for source, mask in recorded.reads((channel, row, column)):
             changed[source.layer] = np.where(mask, fired[source.layer], changed[source.layer])
-        for before, after in zip(currents, neuron.currents(changed.__getitem__), strict=True):
-            assert np.array_equal(before, after)
+        others = recorded.currents(changed.__getitem__)
+        for t in range(network.timesteps):
+            for before, after in zip(currents(t), others(t), strict=True):
+                assert before[channel, row, column] == after[channel, row, column]
 
 
 @given(seed=st.integers(0, 2**32))
@@ -83,15 +95,16 @@ def test_a_membrane_by_hand() -> None:
     spikes = {"input": np.zeros((4, 1, 4, 4), np.bool_), "conv1": np.zeros((4, 1, 3, 3), np.bool_)}
     spikes["input"][[0, 0, 1], 0, 0, [0, 1, 0]] = True
     spikes["conv1"][[1, 3], 0, 0, 0] = True
-    neuron = SingleNeuron(network, "conv1", (0, 0, 0))
-    currents = neuron.currents(spikes.__getitem__)
-    assert [each.tolist() for each in currents] == [[0, 1, 0.5, 0], [0, 0, 0, 1]]
-    membrane = neuron.membrane(currents, spikes["conv1"][:, 0, 0, 0])
-    assert membrane.tolist() == [0, 1, 0.5, 0.75]  # 0.5, and then 0.25 + 0.5
-    assert neuron.fires(membrane).tolist() == [False, True, False, False]
-    equals = replace(neuron.neuron, fires_at_threshold=True)
-    assert neuron.fires(membrane, equals).tolist() == [False, True, False, True]
-    masks = {source.layer: mask for source, mask in neuron.reads()}
+    recorded = RecordedLayer(network, "conv1")
+    currents = recorded.currents(spikes.__getitem__)
+    corner = [[float(each[0, 0, 0]) for each in currents(t)] for t in range(4)]
+    assert corner == [[0, 0], [1, 0], [0.5, 0], [0, 1]]
+    membranes, fires = steps_of(recorded, currents, spikes["conv1"])
+    assert membranes[:, 0, 0, 0].tolist() == [0, 1, 0.5, 0.75]  # 0.5, and then 0.25 + 0.5
+    assert fires[:, 0, 0, 0].tolist() == [False, True, False, False]
+    equals = replace(recorded.neuron, fires_at_threshold=True)
+    assert steps_of(recorded, currents, spikes["conv1"], equals)[1][:, 0, 0, 0].tolist() == [False, True, False, True]
+    masks = {source.layer: mask for source, mask in recorded.reads((0, 0, 0))}
     assert np.argwhere(masks["input"]).tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]]
     assert np.argwhere(masks["conv1"]).tolist() == [[0, 0, 0]]
 
@@ -104,8 +117,9 @@ def test_a_current_drives_it(constant: bool) -> None:
     network = Network((2, 1, 1), 4, (layer,), Readout(np.ones((1, 1), np.float32)), encoder=encoder)
     numbers = np.zeros((2, 1, 1) if constant else (4, 2, 1, 1), np.int8)
     numbers[(0,) if constant else (1, 0)] = 127
-    neuron = SingleNeuron(network, "fc1", (0, 0, 0))
-    currents = neuron.currents({"input": numbers}.__getitem__)
-    assert currents[0].tolist() == ([0, 3, 3, 3] if constant else [0, 0, 3, 0])
-    assert neuron.membrane(currents, np.zeros(4, np.bool_)).tolist() == ([0, 3, 6, 9] if constant else [0, 0, 3, 3])
-    assert not [*neuron.reads()]
+    recorded = RecordedLayer(network, "fc1")
+    currents = recorded.currents({"input": numbers}.__getitem__)
+    assert [currents(t)[0].item() for t in range(4)] == ([0, 3, 3, 3] if constant else [0, 0, 3, 0])
+    membranes, _ = steps_of(recorded, currents, np.zeros((4, 1, 1, 1), np.bool_))
+    assert membranes.ravel().tolist() == ([0, 3, 6, 9] if constant else [0, 0, 3, 3])
+    assert not [*recorded.reads((0, 0, 0))]
