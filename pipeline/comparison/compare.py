@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 from spikesam.backends.network import LIF, Network, NetworkError
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.synapses import without_autocast
+from spikesam.pipeline.comparison.recorded_layer import ROUNDING
 from spikesam.pipeline.comparison.result import PRECISIONS, Comparison
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.networks.imports.example import Example, check_model, is_sequence, read_example
@@ -116,7 +117,8 @@ def compare(
                 chosen[precision] = raster.predictions
                 table[f"rate_{precision}"] = found["rate"]
                 table[f"differ_{precision}"] = found["differ"] / [layer.spikes.numel() for layer in layers]
-    table["alone_fixed"] = _alone(network, layers, shifts, example)
+    alone = _alone(network, layers, shifts, example)
+    table["alone_fixed"], table["ties_fixed"] = zip(*alone, strict=True)
     return Comparison(table, pd.DataFrame(runs), pd.DataFrame({"label": raster.labels, **chosen}))
 
 
@@ -181,13 +183,25 @@ def _against(raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequ
     return pd.DataFrame(rows)
 
 
-def _alone(network: Network, layers: Sequence[FollowedLayer], shifts: Sequence[int], example: Example) -> list[float]:
-    """The share of bits that differ in each layer where it alone is in fixed point."""
-    fixed, steps, fractions = quantise(network), example.timesteps, []
-    given = model_bits(network, layers, shifts, example)
+def _alone(
+    network: Network, layers: Sequence[FollowedLayer], shifts: Sequence[int], example: Example
+) -> Iterator[tuple[float, float]]:
+    """The share of bits that differ in each layer where it alone is in fixed point, and of those that are ties.
+
+    A tie is a membrane that, after the model's own bits and in float32, equals the threshold up to rounding. Integers
+    put it on one side.
+    """
+    fixed, steps, given = quantise(network), example.timesteps, model_bits(network, layers, shifts, example)
     for number, (layer, shift) in enumerate(zip(network.layers, shifts, strict=True)):
-        differ = 0
-        for t, fired in LayerAlone(fixed, number, given, "cpu").run(shift, min(shift + steps, network.timesteps)):
-            differ += int((fired != positions(given[layer.name][t], "cpu")).sum())
-        fractions.append(differ / layers[number].spikes.numel())
-    return fractions
+        threshold = torch.as_tensor(layer.spiking_neuron.threshold, dtype=torch.float32)
+        integers, reals = (LayerAlone(each, number, given, "cpu") for each in (fixed, network))
+        differ = ties = 0
+        for (t, fired), _ in zip(
+            *(each.run(shift, min(shift + steps, network.timesteps)) for each in (integers, reals)), strict=True
+        ):
+            bits = positions(given[layer.name][t], "cpu")
+            wrong = fired != bits
+            near = (reals.neurons.membrane - threshold).abs() <= ROUNDING * threshold
+            differ, ties = differ + int(wrong.sum()), ties + int((wrong & near).sum())
+            reals.neurons.spikes.copy_(bits)
+        yield differ / layers[number].spikes.numel(), ties / layers[number].spikes.numel()

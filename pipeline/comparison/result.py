@@ -22,7 +22,9 @@ class Comparison:
     ----------
     layers : a row per layer — layer, neurons, rate (the model's spikes per neuron and step); then of each precision, on
         the first backend, `rate_…` and `differ_…` (the share of bits that differ from the model's); `alone_fixed` (that
-        share where this layer alone is in fixed point, driven by the model's spikes)
+        share where this layer alone is in fixed point, driven by the model's spikes) and `ties_fixed` (the share of
+        those among them at which the membrane in float32 equals the threshold up to rounding: integers put it on one
+        side)
     runs : a row per backend and precision — backend, precision, bits, differ (how many bits), digest (of the raster)
     answers : a row per sample — label (-1 where unknown), model, float32, fixed (the class that each chooses)
     """
@@ -65,7 +67,10 @@ class Comparison:
         own = self.layers["alone_fixed"] / self.layers["rate"].where(self.layers["rate"] > 0)
         if not own.max() > 0:
             return "no layer alone changes a bit in fixed point"
-        return f"alone, {self.layers['layer'][own.idxmax()]} changes most: {_share(own.max())} of the model's spikes"
+        row = self.layers.loc[own.idxmax()]
+        said = f"alone, {row['layer']} changes most: {_share(own.max())} of the model's spikes"
+        ties = row["ties_fixed"] / row["alone_fixed"]
+        return f"{said}; {ties:.0%} of these bits are membranes that meet the threshold exactly" if ties else said
 
     def _choices(self) -> Iterator[str]:
         answers = self.answers

@@ -108,6 +108,23 @@ def test_the_report(network: Network) -> None:
     assert lines[-1] == "fixed point is the same bits on event, torch"
 
 
+def test_ties_at_the_threshold_are_counted(network: Network) -> None:
+    """Thirds, quarters, fifths and sevenths add up to 1, which no common int8 scale holds; random weights do not."""
+    tried = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), snn.Leaky(beta=1.0, threshold=1.0, init_hidden=True)).eval()
+    torch.manual_seed(0)
+    units = torch.tensor([1 / 3, 1 / 4, 1 / 5, 1 / 7])[:, None, None, None]
+    tried[0].weight.data = torch.randint(-1, 3, (4, 1, 3, 3)) * units
+    compared = spikesam.compare(tried, spikesam.from_torch(tried, data(), rounding=True), data())
+    (row,) = compared.layers.to_dict("records")
+    assert 0.5 * row["alone_fixed"] < row["ties_fixed"] < row["alone_fixed"]
+    share = row["ties_fixed"] / row["alone_fixed"]
+    assert f"; {share:.0%} of these bits are membranes that meet the threshold exactly" in str(compared)
+    random = spikesam.compare(model(), network, data())
+    assert random.layers["alone_fixed"].max() > 0
+    assert random.layers["ties_fixed"].tolist() == [0, 0]
+    assert "exactly" not in str(random)
+
+
 def test_a_report_by_hand() -> None:
     layers = pd.DataFrame(
         {
@@ -119,6 +136,7 @@ def test_a_report_by_hand() -> None:
             "rate_fixed": [0.5, 0.2],
             "differ_fixed": [0.125, 0.026],
             "alone_fixed": [0.125, 0.001],
+            "ties_fixed": [0.1, 0.0],
         }
     )
     run = {"backend": "event", "bits": 30}
@@ -134,7 +152,8 @@ def test_a_report_by_hand() -> None:
         "    b       20      10.00%        10.00%           1e-06      20.00%         2.60%       0.10%",
         "",
         "fixed point drifts from b on: bits that differ there are 26% of the model's spikes",
-        "alone, a changes most: 25.00% of the model's spikes",
+        "alone, a changes most: 25.00% of the model's spikes; 80% of these bits are membranes that meet the threshold "
+        "exactly",
         "the model's answer on 2 samples: float32 100.0%, fixed point 50.0%",
         "event: 0 of 30 bits differ in float32; fixed point has the digest abababababab",
     ]
