@@ -118,18 +118,25 @@ class Traced:
         of additions decides, the raster is right. Each rule is left at its first miss, unless `all_of_them` are asked
         for.
         """
-        of_layer, currents, fired, window = self._driven(which, layer, sample)
+        of_layer, shared, fired, window = self._driven(which, layer, sample)
+        itself = any(source.layer == layer for each in of_layer.inputs for source in each.sources)
+        follows = {name: fired.copy() if itself else fired for name in variants}
         left = {name: Membranes(of_layer, variant.neuron) for name, variant in variants.items()}
+        currents = {
+            name: self._driven(which, layer, sample, follows[name])[1] if itself else shared for name in variants
+        }
         before = {name: np.zeros(of_layer.shape, np.bool_) for name in variants}
         found = {name: np.zeros(of_layer.shape, np.int64) for name in variants}
         for t in range(window.stop):
             for name, membranes in [*left.items()]:
                 variant = variants[name]
                 if (time := t - variant.late * variant.all_late) >= 1:
-                    membranes.step(time, currents(t - variant.late), before[name])
+                    membranes.step(time, currents[name](t - variant.late), before[name])
                 decided = membranes.near & ~(variant.at & membranes.at) if t in window else True
                 before[name] = np.where(decided, fired[t], membranes.fires)
                 found[name] += before[name] ^ fired[t]
+                if itself:
+                    follows[name][t] = before[name]
                 if not all_of_them and found[name].any():
                     del left[name]
         return found
@@ -162,13 +169,16 @@ class Traced:
             found if layer.neuron.reset == "zero" else found | threshold_between(layer.neuron, *bounds[1], alone=True)
         )
 
-    def _driven(self, which: int, name: str, sample: int) -> tuple[RecordedLayer, Currents, NDArray[np.bool_], range]:
-        """A layer, its currents and its own spikes in a raster, and the steps that the raster has."""
+    def _driven(
+        self, which: int, name: str, sample: int, own: NDArray[np.bool_] | None = None
+    ) -> tuple[RecordedLayer, Currents, NDArray[np.bool_], range]:
+        """A layer, its currents and its own spikes, a raster's or others, and the steps that the raster has."""
         rule, start = self.rules[which], self.starts[name]
         assert rule
         layer = RecordedLayer(rule.network, name)
-        currents = lru_cache(maxsize=3)(layer.currents(lambda each: self._given(which, each, name, sample)))
-        return layer, currents, self.spikes(which, name, sample), range(start, start + self.pair.steps)
+        own = self.spikes(which, name, sample) if own is None else own
+        of = layer.currents(lambda each: own if each == name else self._given(which, each, name, sample))
+        return layer, lru_cache(maxsize=3)(of), own, range(start, start + self.pair.steps)
 
     def arriving(self, bit: Bit) -> NDArray[np.int64]:
         """Spikes that reach the bit's neuron at each step through weights that are not 0.

@@ -84,7 +84,7 @@ def threshold_between(neuron: SpikingNeuron, low: float, high: float, *, alone: 
     """
     if low > high + ROUNDING:
         return {}
-    factor = (low + high) / 2 if high < np.inf else 2 * low
+    factor = (low + high) / 2 if high < np.inf else 2 * low  # none fires at all, if there is no upper bound
     if isinstance(neuron, LIF):
         threshold: Any = neuron.threshold * factor
     else:
@@ -94,8 +94,8 @@ def threshold_between(neuron: SpikingNeuron, low: float, high: float, *, alone: 
     if not alone and amount is not None:
         amount = threshold if neuron.reset_by is None else _as_its_own(neuron, amount * factor)
     also = ", of which a spike subtracts the network's" if alone else ""
-    between = f"between {low:.2%} and {high:.2%}" if low < high < np.inf else f"of {low:.2%}{' or more' * (low < high)}"
-    name = f"a threshold {between} of the network's{also}"
+    rest = "" if low >= high else f" to {high:.2%}" if high < np.inf else " or more"
+    name = f"a threshold of {low:.2%}{rest} of the network's{also}"
     return {name: Variant(replace(neuron, threshold=threshold, reset_by=amount))}
 
 
