@@ -32,6 +32,7 @@ def python(code: str, *arguments: str) -> list[str]:
     The child takes this process's path of imports, without the current folder; but where this project itself is from
     there, as with `python -m` in a clone, it stays.
     """
+    _look_for_no_library_here()
     absolute = dict.fromkeys(os.path.abspath(folder) for folder in (*sys.path, SOURCE))
     path = [folder for folder in absolute if folder == SOURCE or not _is_current(folder)]
     return [sys.executable, *_isolated(), "-c", _LAUNCH, code, str(len(path)), *path, *arguments]
@@ -45,6 +46,7 @@ def isolated_spawning() -> Iterator[None]:
     """
     from multiprocessing import util
 
+    _look_for_no_library_here()
     given = util._args_from_interpreter_flags  # type: ignore[attr-defined]
     util._args_from_interpreter_flags = lambda: [*given(), *_isolated()]  # type: ignore[attr-defined]
     try:
@@ -62,6 +64,15 @@ def die_with_parent(parent: int | None = None) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if parent is not None and os.getppid() != parent:
         os._exit(1)
+
+
+def _look_for_no_library_here() -> None:
+    """Take out of LD_LIBRARY_PATH what stands for the current folder: OpenCV, once imported, ends it with a colon."""
+    folders = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    if absolute := ":".join(filter(os.path.isabs, folders)):
+        os.environ["LD_LIBRARY_PATH"] = absolute
+    else:
+        os.environ.pop("LD_LIBRARY_PATH", None)
 
 
 def _isolated() -> list[str]:

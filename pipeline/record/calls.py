@@ -14,7 +14,8 @@ class Calls:
     """The calls of modules in one call of a model.
 
     Where a model loops over steps, from the second step on a layer is called after the same modules as at the step
-    before, with what the same modules put out. What is called before the first step may differ.
+    before, with what the same modules put out; once that is known it stays known, which takes some steps where layers
+    hand on what they gave at the step before. What is called before the first step may differ.
     """
 
     def __init__(self) -> None:
@@ -43,4 +44,8 @@ class Calls:
         if len(before) == 2:
             makers = {each[-1][1] for each in before} - {None}
             return len(makers) > 1
-        return len(before) > 2 and before.pop() != before[1]
+        if len(before) < 2:
+            return False
+        known, before[1:] = before[1], [way]
+        same = [module for module, _ in known] == [module for module, _ in way]
+        return not same or any(maker not in (None, now) for (_, maker), (_, now) in zip(known, way, strict=True))

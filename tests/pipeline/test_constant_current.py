@@ -111,7 +111,7 @@ def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
 
 def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, capsys):
     checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
-    layer = Layer("fc1", np.ones((4, 3 * 16 * 24)), LIF(1.0), pool=1)
+    layer = Layer("fc1", np.ones((4, 3 * 16 * 24)), LIF(1.0, bias=1e-4), pool=1)  # on no grid
     network = Network((3, 16, 24), 8, (layer,), Readout(np.ones((3, 4))), "constant-current")
     dense = Checkpoint(network, checkpoint.preprocessing, checkpoint.classes, checkpoint.class_names)
     save_checkpoint(dense, workplace / "dense.safetensors")

@@ -67,6 +67,16 @@ def test_the_path_of_a_child(first: str, hostile: Path, monkeypatch: pytest.Monk
     assert not (hostile.parent / "mark").exists()
 
 
+@pytest.mark.parametrize(("given", "kept"), [("/a::/b:", "/a:/b"), (":", None), ("lib:.", None), ("/a", "/a")])
+def test_a_child_looks_for_no_library_in_the_current_folder(
+    given: str, kept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV, once imported, ends LD_LIBRARY_PATH with a colon, behind which stands the current folder."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", given)
+    command = python("import os; print(os.environ.get('LD_LIBRARY_PATH'))")
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"{kept}\n"
+
+
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_a_clone_as_the_current_folder_keeps_its_place(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -119,6 +119,29 @@ class Loop(nn.Module):
         return total
 
 
+class Late(nn.Module):
+    """Layers that hand on what they gave at the step before, so that zeros reach deep ones for some steps."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.fc = nn.ModuleList(nn.Linear(6, 6) for _ in range(depth))
+        self.lif = nn.ModuleList(neuron.IFNode(v_threshold=0.1) for _ in range(depth))
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        before = [torch.zeros_like(spikes[0])] * len(self.fc)
+        for step in spikes:
+            given = [step, *before[:-1]]
+            before = [lif(fc(x)) for fc, lif, x in zip(self.fc, self.lif, given, strict=True)]
+        return before[-1]
+
+
+def test_layers_with_a_delay_are_recorded_step_by_step(tmp_path: Path) -> None:
+    model = Late(4).eval()
+    with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
+        recording.finish(model(torch.rand(7, B, 6)))
+    assert [recording.raster.timesteps, *recording.raster] == [7, "lif_0", "lif_1", "lif_2", "lif_3"]
+
+
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_steps_in_a_loop_are_steps(steps: int, tmp_path: Path) -> None:
     model = Loop(steps)

@@ -37,7 +37,7 @@ def test_an_outline_becomes_a_list_again(layers):
     ("layers", "message"),
     [
         ((16, "Q", "D8"), r"network.layers, entry 2: got 'Q', expected channels"),
-        ((16, "P0", "D8"), r"entry 2: got 'P0', expected a number of at least 1"),
+        ((16, "P0", "D8"), r"entry 2: got 'P0', expected a number of 1 to 65,536"),
         ((16, "D8", 16), r"entry 3: convolution 16 after a dense layer"),
         ((16, "P"), r"the last entry must be dense neurons"),
         ((), r"the last entry must be dense neurons"),
