@@ -1,6 +1,6 @@
 """Beyond the paper: decay of BNTT's gains, dose by dose, and the burst of spikes at the end of a recording.
 
-"recipes" compares two decays. Here are six doses, from none to four times the paper's, with several trainings each. A
+Compared are six doses, from none to four times the paper's, with several trainings each. A
 dose is the sum over the training's steps of learning rate × weight decay, in units of the sum of the paper's recipe.
 Networks are small and trainings short, so the decay is stronger than the paper's. What that changes, and what is done
 about it, :mod:`.common.dosed` says: gains learn at a higher rate, and networks learn before they get a dose. The rest

@@ -26,15 +26,11 @@ EXPERIMENTS = {
     "localisation": "beyond the paper: where the centre prior is powerless, does the map find the object?",
     "faithfulness": "beyond the paper: insertion and deletion of the pixels a map points at",
     "rivals": "beyond the paper: relevance, its rivals, and maps without a class, by deletion of spikes and pixels",
-    "rivals_events": "beyond the paper: the same on recordings of events",
     "rivals_trainings": "beyond the paper: relevance against SAM in several trainings of a small network",
     "randomisation": "beyond the paper: does the map change when weights are shuffled, layer by layer?",
-    "events": "beyond the paper: does the kernel matter where time exists, on recordings of events?",
     "timing": "beyond the paper: does timing say more than counts, where the classes have equal counts?",
-    "recipes": "beyond the paper: why activity falls silent, the weight decay of BNTT's gains",
     "doses": "beyond the paper: decay of BNTT's gains, dose by dose, and the burst at the end of a recording",
     "same_weights": "beyond the paper: a converted network under attack, against the ANN of the same weights",
-    "agreement": "beyond the paper: maps of two Poisson seeds, two precisions, two networks",
 }
 
 

@@ -58,20 +58,12 @@ def run(setup: Setup) -> Result:
     images = setup.validation(settings.rivals + settings.apart)
     network = setup.networks.surrogate.network
     with RasterReader(setup.recording(network, images)) as raster:
-        layers = [raster.layers[0].name, *setup.layers(raster)]
-        return compared_rivals(setup, raster, network, layers, images)
+        return _compared(setup, raster, network, images)
 
 
-def compared_rivals(
-    setup: Setup,
-    raster: RasterReader,
-    network: Network,
-    layers: Sequence[str],
-    images: ImageSet | None = None,
-    name: str = "rivals",
-) -> Result:
-    """The experiment, on any recording: its first samples are kept aside; `name` is that of its figure."""
-    settings, fixed = setup.settings, quantise(network)
+def _compared(setup: Setup, raster: RasterReader, network: Network, images: ImageSet) -> Result:
+    """The experiment on a recording, whose first samples are kept aside."""
+    settings, fixed, layers = setup.settings, quantise(network), [raster.layers[0].name, *setup.layers(raster)]
     own: dict[str, MapsOf] = {SAM: partial(sam, gamma=settings.gamma), **ALWAYS}
     apart, samples = range(settings.apart), range(settings.apart, raster.n_samples)
     candidates = {name: make for of_kind in CHOICES.values() for name, make in of_kind.items()}
@@ -90,7 +82,7 @@ def compared_rivals(
     every = every[["image", "images", "map", "layer", "measure", "value"]]
     table = summary(every, seed)
     shown = rows(table, images="measured")
-    draw(setup.out / f"{name}.png", shown, f"{shown['n'].max()} samples")
+    draw(setup.out / "rivals.png", shown, f"{shown['n'].max()} samples")
     notes = [
         f"Chosen on {len(apart)} samples kept aside, by the mean area over layers, spikes deleted by their share: "
         + "; ".join(f"{kind}: {name}" for kind, name in chosen.items())

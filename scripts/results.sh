@@ -19,16 +19,13 @@ photographs() { # NAME CONFIG FOLDER further options
 }
 
 [ "${*:-all}" != all ] || set -- fig2 fig3 fig5 fig6 table1 fig7 fig8 fig9 fig10 \
-    localisation faithfulness rivals rivals_events rivals_trainings randomisation events recipes doses same_weights agreement
+    localisation faithfulness rivals rivals_trainings randomisation doses same_weights
 for name in "$@"; do
-    [ "$name" = recipes ] || experiment "$name" digits digits
+    experiment "$name" digits digits
     case $name in localisation | rivals | randomisation) experiment "$name" contrast_digits contrast-digits ;; esac
-    case $name in events | rivals_events) continue ;; esac
     photographs "$name" tiny_imagenet_10 tiny-imagenet-10
-    case $name in recipes | doses | rivals | rivals_trainings | same_weights | table1) continue ;; esac # table1 of VGG11 would train it fifteen times, for a day or more
-    set -- # further options
-    [ "$name" != agreement ] || set -- --trainings 1
-    photographs "$name" tiny_imagenet_10_vgg11 tiny-imagenet-10-vgg11 "$@"
+    case $name in doses | rivals | rivals_trainings | same_weights | table1) continue ;; esac # table1 of VGG11 would train it fifteen times, for a day or more
+    photographs "$name" tiny_imagenet_10_vgg11 tiny-imagenet-10-vgg11
 done
 rm -f docs/results/*/*_[0-9]*.png # of further images, which no page shows
 "$python" scripts/fewer_colours.py docs/results/*/

@@ -115,11 +115,6 @@ class Networks:
         updates = ({"epochs": self.settings.leak_epochs, "seed": seed} for seed in seeds)
         return [self.trained(network, training.model_copy(update=update)) for update in updates]
 
-    def recipe(self, gain_decay: float) -> Checkpoint:
-        """A network of the experiment "recipes", whose BNTT gains decayed at this rate in training."""
-        recipes = self.config.recipes
-        return self.trained(recipes.network, recipes.training.model_copy(update={"gain_decay": gain_decay}))
-
     def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
         """A network trained as described."""
         from spikesam.pipeline.networks.train.epochs import finished_epochs

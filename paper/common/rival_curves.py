@@ -125,7 +125,7 @@ def areas(
     samples : of the raster
     maps : name -> what makes the maps of a sample
     images : those that were recorded, whose pixels are deleted in the order of the maps of the input, and of SAM of the
-        last layer, too; none of recordings of events
+        last layer, too; spikes alone are deleted if None
     masks : of RISE, in place of all maps and the random order; none if 0
 
     Returns

@@ -60,26 +60,12 @@ class PaperSection(Section):
     )
     rules: tuple[ConversionRule, ...] = Field(
         ("percentile", "scaled", "balanced"),
-        description="rules that agreement, fig5, fig6 and fig8 set beside conversion.rule",
+        description="rules that fig5, fig6 and fig8 set beside conversion.rule",
     )
-    seeds: int = Field(5, ge=2, description="Poisson seeds that agreement is measured over")
     both_backends: int = Field(4, ge=0, description="images that fig5 runs on every backend, to compare the maps")
     seed: Seed = 0
     device: Device = "auto"
     batch_size: int = Field(8, ge=1, le=16, description="images simulated together")
-
-
-class RecipesSection(Section):
-    """Networks of the experiment "recipes", which differ in the weight decay of BNTT's gains alone."""
-
-    network: NetworkSection = NetworkSection(layers=(16, "P", 32, "P", 32, 64, "P", 64, "P", "D64"), timesteps=30)
-    training: TrainingSection = TrainingSection(
-        epochs=10, optimizer="sgd", learning_rate=0.1, schedule="step", clip=0.0
-    )
-    gain_decays: tuple[float, ...] = Field(
-        (0.0, 0.01), description="weight decay of BNTT's gains, one training for each"
-    )
-    checkpoints: tuple[str, ...] = Field((), description="networks trained elsewhere, to set beside them")
 
 
 class DosesSection(Section):
@@ -161,7 +147,6 @@ class PaperConfig(Config):
     """Everything; the surrogate-trained network is that of data, network and training."""
 
     ann: TrainingSection = TrainingSection()
-    recipes: RecipesSection = RecipesSection()
     doses: DosesSection = DosesSection()
     same_weights: SameWeightsSection = SameWeightsSection()
     timing: TimingSection = TimingSection()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paper import rivals, rivals_events
+from paper import rivals
 from paper.common.deletion_curves import BY_PLACES, BY_SPIKES, DELETION, INSERTION
 from paper.common.rival_curves import Recorded, of_all_logits, of_the_variance, sam
 from paper.measures.tables import measured, rows
@@ -76,12 +76,3 @@ def test_maps_are_those_that_the_project_offers(tmp_path: Path) -> None:
                         np.testing.assert_allclose(each, maps[name].sum[0], rtol=1e-5, atol=1e-6)
     classes = [relevance(network, fired, each)[1].sum(axis=(0, 1)) for each in range(len(network.readout.weight))]
     np.testing.assert_allclose(list(of_all_logits(sample))[1], np.abs(classes).sum(axis=0))
-
-
-def test_recordings_of_events_have_no_pixels(tmp_path: Path) -> None:
-    setup = small_setup(tmp_path, **SMALL | {"rivals": 2, "apart": 1, "rise_images": 1})
-    setup.out.mkdir(exist_ok=True)
-    result = rivals_events.run(setup)
-    assert set(result.table["layer"]) == {"input", "conv1", "conv2", "conv3"}
-    assert not any(claim.what.startswith("pixels") for claim in result.claims)
-    assert (setup.out / "rivals_events.png").is_file()

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from paper import agreement, faithfulness, randomisation
-from paper.agreement import CORRELATION, OVERLAP, SHIFT, Summary, compare
+from paper import faithfulness, randomisation
 from paper.common.claims import Claim, Verdict
 from paper.common.images import ImageSet
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
 from spikesam.backends.network import Network
-from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.pipeline.networks.train.export import export_network
 from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
-from tests.pipeline.small_networks import small_model
 
 
 def by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, float]]:
@@ -30,58 +25,9 @@ def by(table: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], dict[str, float
 
 
 @pytest.fixture
-def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
-    """Nine images; networks of another leak, and a converted one, are other untrained networks."""
-    rules = ("percentile", "scaled", "balanced")
-    setup = small_setup(tmp_path, seeds=3, curves=2, randomised=3, trainings=3, shuffles=1, rules=rules)
-
-    def untrained(seed: int) -> Checkpoint:
-        return replace(setup.networks.surrogate, network=export_network(small_model(seed=seed)))
-
-    monkeypatch.setattr(setup.networks, "leaky", lambda leak: [untrained(seed) for seed in range(3)])
-    monkeypatch.setattr(setup.networks, "converted", untrained(5), raising=False)
-    monkeypatch.setattr(setup.networks, "converted_by", lambda rule: untrained(6 + rules.index(rule)))
-    return setup
-
-
-def test_agreement_compares_image_by_image() -> None:
-    random = np.random.default_rng(0)
-    maps = random.random((3, 4, 4))
-    one = {"conv1": Summary(maps, np.array([0.2, 0.5, 0.9]))}
-    same = compare(one, one)
-    assert values(same, measure=CORRELATION).tolist() == pytest.approx([1, 1, 1])
-    assert values(same, measure=OVERLAP).tolist() == pytest.approx([1, 1, 1])
-    assert values(same, measure=SHIFT).tolist() == [0, 0, 0]
-    other = {"conv1": Summary(np.stack([maps[0], -maps[1], maps[2]]), np.array([0.4, 0.5, 0.5]))}
-    found = compare(one, other)
-    assert values(found, measure=CORRELATION).tolist() == pytest.approx([1, -1, 1])
-    assert values(found, measure=SHIFT).tolist() == pytest.approx([0.2, 0, 0.4])
-
-
-def test_agreement_bounds_differences_by_the_noise_between_seeds(setup: Setup) -> None:
-    result = agreement.run(setup)
-    table = by(result.table, "comparison", "layer", "measure")
-    comparisons = dict.fromkeys(comparison for comparison, _, _ in table)
-    rules = ["rule percentile", "rule scaled", "rule balanced"]
-    assert list(comparisons) == ["other spikes", "float32", "converted", "other training", *rules, "other image"]
-    assert all(row["n"] == 9 for row in table.values())
-    assert all(-1 <= row["low"] <= row["mean"] <= row["high"] <= 1 for row in table.values())
-    for layer in ("conv1", "conv2"):
-        floor = table["other spikes", layer, CORRELATION]["mean"]
-        assert floor < 1, "other spikes give another map"
-        assert table["float32", layer, CORRELATION]["mean"] > table["other training", layer, CORRELATION]["mean"]
-    assert "mean over 3 pairs. Correlation of the least and of the most similar pair: conv1 " in result.notes[1]
-    judged = "conv2: the surrogate and the converted network differ by more than two trainings of one network"
-    assert judged in [claim.what for claim in result.claims]
-    assert (setup.out / "agreement.png").is_file()
-
-
-def test_without_a_second_training_nothing_is_trained(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup.settings = setup.settings.model_copy(update={"trainings": 1})
-    monkeypatch.delattr(setup.networks, "leaky")
-    result = agreement.run(setup)
-    assert "other training" not in set(result.table["comparison"])
-    assert not [claim for claim in result.claims if "trainings" in claim.what]
+def setup(tmp_path: Path) -> Setup:
+    """Nine images, of which few are measured on."""
+    return small_setup(tmp_path, curves=2, randomised=3, shuffles=1)
 
 
 def test_randomisation_cannot_reach_sam_from_above(setup: Setup) -> None:
