@@ -28,14 +28,13 @@ from spikesam.recordings.disk import write_file
 PROG = "python -m benchmarks"
 BENCHMARKS = {
     "quick": "for a change: ratios to the peers in less than ten minutes; refuses a machine that is busy",
-    "lava": "a step of VGG11 on Lava: this project's models, Lava's own, and processes that do nothing",
+    "lava": "a step of VGG11 on Lava: this project's models, and Lava's own",
     "simulate": "images per second beside snnTorch and SpikingJelly; cost against density, width, T, images",
     "graphs": "a residual network, SEW-ResNet-18, beside SpikingJelly's own",
     "sam": "Spike Activation Maps beside NumPy and the authors' loop; cost against density, T, images",
     "train": "images per second of training beside snnTorch and SpikingJelly",
     "record": "what recording adds to networks of snnTorch and SpikingJelly, beside their own monitors",
-    "road": "image files to maps on disk, in fresh processes, beside a loop in PyTorch",
-    "distributed": "two workers beside one; what scheduling, files and merging take; many machines, simulated",
+    "road": "image files to maps on disk, in fresh processes",
     "raster": "bits per spike, writing and reading beside h5py; what recording adds to simulating",
 }
 DESCRIPTION = """Time this project and its peers side by side: a table, JSON, and plots of cost against size.
@@ -46,7 +45,7 @@ examples:
   python -m benchmarks quick
   python -m benchmarks quick --instructions avx2
   python -m benchmarks simulate --repeats 9 --out runs/benchmarks
-  python -m benchmarks road distributed --repeats 1
+  python -m benchmarks road raster --repeats 1
   python -m benchmarks all --tiny
 
 Medians of repeats, on a machine that should be idle otherwise; how busy it was is noted. Weights and inputs are random,

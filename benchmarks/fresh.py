@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.memory import MemoryWatch
@@ -23,12 +23,10 @@ class Command:
     ----------
     arguments : of Python
     folder : where it runs; what it leaves there is kept until it runs again
-    environment : variables that it gets beside ours
     """
 
     arguments: Sequence[str]
     folder: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self) -> Path:
         """Run it to its end; returns the folder."""
@@ -46,7 +44,7 @@ class Command:
     def _start(self) -> subprocess.Popen[bytes]:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        environment = {**os.environ, **self.environment, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have compiled modules from the second time on
         command = [sys.executable, *self.arguments]
         output = subprocess.DEVNULL, subprocess.PIPE

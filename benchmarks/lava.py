@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,16 +16,8 @@ from benchmarks.networks import TINY, VGG11, Design, additions, firing, random_n
 from benchmarks.optional import missing_lava
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.networks.layer_list import plan_layers
-from spikesam.recordings.child import python
 
 STOCK_RATE = 0.2
-IDLE_STEPS = 200
-IDLE = """
-import json
-from benchmarks.idle.process import seconds_per_step
-print(json.dumps(seconds_per_step(*map(int, sys.argv[1:]))))
-"""
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,6 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
         yield Case(f"{rate:.0%} firing", partial(event_models, sizes, rate, options, scratch))
     for rate in sizes.of_maps:
         yield Case(f"maps at {rate:.0%} firing", partial(maps_instead, sizes.design, rate, options, scratch))
-    yield Case("processes that do nothing", partial(idle, sizes.design, options))
     yield Case("Lava's own models", partial(stock_models, sizes.design, options, scratch))
 
 
@@ -83,12 +72,3 @@ def stock_models(design: Design, options: Options, scratch: Path) -> Iterator[Ro
     timed = simulate(network, "stock", STOCK_RATE, 2, options.seed, scratch)
     about = f"mean of {network.timesteps} steps"
     yield Row("any firing", "Lava's models", "ms/step", scaled(timed.steps, 1000), note=about)
-
-
-def idle(design: Design, options: Options) -> Iterator[Row]:
-    """What a step takes if no process has anything to do; in a process of its own, since Lava forks."""
-    count = len(plan_layers(design.layers)) + 3  # source, layers, readout, recorder: see backends/lava/graph.py
-    arguments = map(str, (count, IDLE_STEPS, options.repeats))
-    done = subprocess.run(python(IDLE, *arguments), stdout=subprocess.PIPE, text=True, check=True)
-    about = "what Lava's synchronisation alone takes"
-    yield Row("no firing", f"{count} idle processes", "ms/step", scaled(json.loads(done.stdout), 1000), note=about)

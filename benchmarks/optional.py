@@ -14,8 +14,6 @@ def missing(benchmark: str) -> str:
     """Why rows of a benchmark are left out, in one line; nothing if none are."""
     if benchmark == "lava":
         return missing_lava()
-    if benchmark == "distributed":
-        return missing_dask()
     return missing_spikingjelly() if benchmark in ("quick", "simulate", "graphs", "train", "record") else ""
 
 
@@ -26,11 +24,6 @@ def missing_lava() -> str:
     except BackendError as error:
         return str(error)
     return ""
-
-
-def missing_dask() -> str:
-    """Why there is no cluster; nothing if there can be one."""
-    return "" if find_spec("distributed") else "distributed: not installed; pip install 'spikesam[dask]'"
 
 
 def missing_spikingjelly() -> str:

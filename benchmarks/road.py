@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.fresh import Command
-from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
+from benchmarks.measurement import Case, Options, Row, per, race
 
-NOW, PEER = "this project", "PyTorch loop"
+NOW = "this project"
 RESULTS_ONLY = ("--figures", "0", "--no-report")
 SCRIPT = "import sys; from spikesam.pipeline.cli.main import main; sys.exit(main())"  # as the one that pip installs
 CHECKPOINT = "tiny-imagenet-10"
@@ -42,7 +42,6 @@ class Sizes:
     converted: int = 50
     files: tuple[int, int] = (250, 1000)
     seconds: float | None = 8.0
-    peer: float | None = 5.0
     rate: float | None = 100.0
     flat: float | None = 1.1
     first: tuple[float | None, float | None, float | None] = (0.05, 0.3, 2.5)
@@ -52,7 +51,6 @@ TINY_SIZES = Sizes(
     ("--samples", "1", "--conversion.timesteps", "64", "--conversion.calibration", "2"),
     2,
     (2, 6),
-    None,
     None,
     None,
     None,
@@ -84,26 +82,17 @@ def first_commands(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Ro
 
 
 def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
-    """A converted network over hundreds of steps, beside a loop by hand in PyTorch."""
+    """A converted network over hundreds of steps."""
     folder = scratch / "converted"
     convert = ("-m", "spikesam.pipeline.convert", "cluttered-digits-ann", *sizes.converting, "--out", "made")
-    checkpoint, data, count = (
-        Command(convert, folder)() / "made/checkpoint.safetensors",
-        "cluttered-digits",
-        sizes.converted,
-    )
-    ways, first = (converted_ways(scratch, checkpoint, data, images) for images in (count, min(FIRST, count)))
-    timed = race(ways, options.repeats, first=first)
-    summary = summary_of(timed[NOW].result)
+    checkpoint, data = Command(convert, folder)() / "made/checkpoint.safetensors", "cluttered-digits"
+    count = sizes.converted
+    first = {NOW: run(scratch, checkpoint, data, min(FIRST, count))}
+    found = race({NOW: run(scratch, checkpoint, data, count)}, options.repeats, first=first)[NOW]
+    summary = summary_of(found.result)
     case = f"converted digits, T = {summary['timesteps']}, {count} images"
-    notes = {
-        NOW: "every spike, summed maps and their scores, digests of all; it can be stopped and resumed",
-        PEER: "spikes and summed maps; no delay, no check, nothing kept when stopped",
-    }
-    for way, found in timed.items():
-        yield Row(case, way, "s", found.seconds, at_most=sizes.seconds if way == NOW else None, note=notes[way])
-    ratio = quotients(timed[PEER].seconds, timed[NOW].seconds)
-    yield Row(case, f"{PEER} ÷ {NOW}", "×", ratio, at_least=sizes.peer)
+    note = "every spike, summed maps and their scores, digests of all; it can be stopped and resumed"
+    yield Row(case, NOW, "s", found.seconds, at_most=sizes.seconds, note=note)
     yield from stages(case, summary)
 
 
@@ -126,13 +115,6 @@ def image_files(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
         note = "the most that the command held"
         yield Row(f"{CHECKPOINT}, {count} JPEG files", NOW, "MB", (peak / 1e6,), note=note)
     yield Row(f"images {many} : {few}", NOW, "× MB", (peaks[1] / peaks[0],), at_most=sizes.flat)
-
-
-def converted_ways(scratch: Path, checkpoint: Path, data: str, count: int) -> dict[str, Command]:
-    """The run, and the loop by hand."""
-    peer = ("-m", "benchmarks.road_peer", str(checkpoint), data, str(count), "maps.npz")
-    loop = Command(peer, scratch / f"{PEER}-{count}", environment=KEEP_FREED_MEMORY)
-    return {NOW: run(scratch, checkpoint, data, count), PEER: loop}
 
 
 def run(scratch: Path, checkpoint: str | Path, data: str, count: int) -> Command:

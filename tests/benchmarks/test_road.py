@@ -1,21 +1,13 @@
-"""From image files to maps: the files that are made, the loop that is timed beside, and the commands."""
+"""From image files to maps: the files that are made, and the commands."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import torch
 
-import spikesam
-from benchmarks import road, road_peer
+from benchmarks import road
 from benchmarks.fresh import Command
 from benchmarks.measurement import Options
-from benchmarks.networks import TINY, random_network
-from benchmarks.peers import TorchLoopNetwork
-from spikesam.backends.event.backend import EventBackend
-from spikesam.pipeline.images.encoding import poisson_batch
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.recordings.raster.batch import unpack
 
 
 def test_image_files_are_in_the_layout_of_tiny_imagenet(tmp_path):
@@ -31,27 +23,6 @@ def test_image_files_are_in_the_layout_of_tiny_imagenet(tmp_path):
         assert 0 <= y0 <= y1 - 16
         assert max(x1, y1) <= 64
     assert load_checkpoint(road.CHECKPOINT).classes == open_dataset(str(tmp_path / "data"), "val").classes
-
-
-def test_the_loop_explains_as_this_project_does():
-    spikes = np.random.default_rng(0).random((9, 2, 3, 4, 5)) < 0.3
-    expected = spikesam.sam(spikes, 0.5).sum(axis=0)
-    np.testing.assert_allclose(road_peer.summed_map(spikes, 0.5), expected, rtol=1e-5)
-    np.testing.assert_array_equal(
-        np.unpackbits(road_peer.packed(spikes), axis=-1)[..., :60].reshape(spikes.shape), spikes
-    )
-
-
-def test_the_loop_fires_about_as_often_as_this_project():
-    network = random_network(TINY._replace(timesteps=200), 0.2, 0)
-    images = np.random.default_rng(1).normal(0, 0.4, (2, 3, *network.input_shape[1:])).astype(np.float32)
-    batches = list(EventBackend(1).run(network, [poisson_batch(images, 200, 0, [0, 1])], 2))
-    torch.manual_seed(0)
-    theirs = road_peer.spikes_of_layers(TorchLoopNetwork(network), torch.from_numpy(images), 200)
-    assert len(theirs) == len(network.raster_names)
-    for fired, name, shape in zip(theirs, network.raster_names, network.raster_shapes, strict=True):
-        ours = np.concatenate([unpack(batch.spikes[name], shape) for batch in batches], axis=1)
-        assert fired.reshape(ours.shape).mean() == pytest.approx(ours.mean(), rel=0.2), name  # bfloat16, and no delay
 
 
 def test_a_command_that_fails_says_why(tmp_path):
