@@ -11,7 +11,6 @@ from spikesam.pipeline.cli.command_line import parse_with_config
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
 from spikesam.pipeline.config import DataSection, NetworkSection, Section, TrainingSection, load_config
-from spikesam.pipeline.networks.train.environment import end_together, process_rank
 from spikesam.recordings.console import PlainConsole
 
 PROG = "spikesam train"
@@ -41,13 +40,10 @@ class TrainCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, train, say what follows."""
-    end_together()  # before torch, which takes seconds to import
     command, config = parse_with_config(TrainCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
     from spikesam.pipeline.networks.train.train import train  # torch is slow to import
 
     train(config, command.out, resume=command.resume)
-    if process_rank() > 0:  # a further process of the same training, started by the first
-        return
     path = command.out / "checkpoint.safetensors"
     following = "convert" if config.network.neuron == "relu" else "run --checkpoint"
     console = PlainConsole(soft_wrap=True)

@@ -119,7 +119,7 @@ def dosed(setup: Setup, first: Config, then: TrainingSection, treatment: Treatme
     config = first.model_copy(update={"training": training})
     inputs = {
         "learnt": start.parent.name,
-        "training": training.model_dump(mode="json", exclude={"workers", "processes", "start"}),
+        "training": training.model_dump(mode="json", exclude={"workers", "start"}),
         "treatment": asdict(treatment),
     }
 
@@ -138,7 +138,7 @@ def learnt(setup: Setup, config: Config) -> Path:
     inputs = {
         "data": described_data(config.data),
         "network": config.network.model_dump(mode="json"),
-        "training": config.training.model_dump(mode="json", exclude={"workers", "processes"}),
+        "training": config.training.model_dump(mode="json", exclude={"workers"}),
     }
 
     def build(folder: Path) -> None:

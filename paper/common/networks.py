@@ -124,7 +124,7 @@ class Networks:
         inputs = {
             "data": self._training_data,
             "network": network.model_dump(mode="json"),
-            "training": training.model_dump(mode="json", exclude={"workers", "processes"}),
+            "training": training.model_dump(mode="json", exclude={"workers"}),
         }
 
         def build(folder: Path) -> None:

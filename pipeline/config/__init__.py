@@ -121,7 +121,6 @@ class TrainingSection(Section):
         True, description="on a CPU, compute BNTT and neurons in one operation: faster, with equal results; for lif"
     )
     workers: int = Field(0, ge=0, le=128, description="processes that load data")
-    processes: int = Field(1, ge=1, le=128, description="how many GPUs to train with, or how many processes on a CPU")
     seed: int = Field(0, ge=0, lt=1 << 32, description="seed of weights, order, augmentation and Poisson spikes")
     start: Path | None = Field(
         None,

@@ -120,7 +120,7 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*TRAIN, "--out", "new", "--data.source", "nowhere"), "nowhere: no such data set"),
         ((*TRAIN, "--out", "new", "--data.source", "images/apple"), "got images without labels"),
         ((*TRAIN, "--out", "new", "--data.classes", "apple", "yak"), "has no training image of yak"),
-        ((*TRAIN, "--out", "new", "--training.batch-size", "7"), "size is 7 × 1 processes, but there are only 6"),
+        ((*TRAIN, "--out", "new", "--training.batch-size", "7"), "size is 7, but there are only 6"),
         ((*TRAIN, "--out", "new", "--data.height", "15"), "pooling 2 in front of conv2 does not divide its 15×24"),
         ((*EVENTS, "--training.crop", "0.5"), "training.crop is 0.5, but events cannot be zoomed; set training.crop ="),
         ((*EVENTS, "--network.neuron", "relu"), 'network.encoder is "spikes", which an ANN cannot take'),

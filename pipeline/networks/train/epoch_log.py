@@ -42,8 +42,6 @@ class EpochLog(lightning.Callback):
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         """Show the bar."""
-        if not trainer.is_global_zero:
-            return
         total = int(trainer.estimated_stepping_batches)
         task = self.progress.add_task("training steps", total=total, completed=trainer.global_step)
         self.advance = lambda: self.progress.advance(task)
@@ -59,8 +57,6 @@ class EpochLog(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         """Print and keep the numbers of the epoch."""
-        if not trainer.is_global_zero:
-            return
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
         seconds = time.monotonic() - self.started

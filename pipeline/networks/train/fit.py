@@ -15,7 +15,7 @@ from spikesam.pipeline.config import Config, save_config
 from spikesam.pipeline.networks.allocator import keep_freed_memory
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from spikesam.pipeline.networks.defaults import usual_defaults
-from spikesam.pipeline.networks.train.environment import end_together, process_rank, quiet_lightning
+from spikesam.pipeline.networks.train.environment import quiet_lightning
 from spikesam.pipeline.networks.train.epoch_log import EpochLog
 from spikesam.pipeline.networks.train.epochs import EpochFiles, Epochs
 from spikesam.pipeline.networks.train.export import export_network
@@ -38,7 +38,7 @@ def train_checkpoint(
 ) -> Checkpoint:
     """Train as configured; the network of the epoch that did best on the selection split counts.
 
-    The first process writes `checkpoint.safetensors`, `config.toml`, `epochs/*.ckpt` (the best and the last),
+    Writes `checkpoint.safetensors`, `config.toml`, `epochs/*.ckpt` (the best and the last),
     `metrics.csv` and TensorBoard events into `out`, but nothing before data and network have proved fit. With `resume`,
     training goes on after the last finished epoch as if it had never stopped: everything random is seeded by epoch.
     `callbacks` are Lightning's, for what the configuration does not express.
@@ -50,7 +50,6 @@ def train_checkpoint(
     KeyboardInterrupt : if the user stops it
     """
     settings, dtype = config.training, convolution_type(config.training.precision)
-    end_together()
     resumed = epoch_to_resume(config, out, console) if resume else None
     inputs = training_inputs(config)
     quiet_lightning()
@@ -67,12 +66,10 @@ def train_checkpoint(
     if resumed is not None:
         resumed.check_images(images)
     epochs = Epochs(out / "epochs", settings_of(config), images, model)
-    if process_rank() == 0:
-        save_config(config, out / "config.toml")
+    save_config(config, out / "config.toml")
     trainer = lightning.Trainer(
         accelerator="auto" if torch.cuda.is_available() else "cpu",
-        devices=settings.processes,
-        strategy="ddp_find_unused_parameters_true" if settings.processes > 1 else "auto",
+        devices=1,
         precision="bf16-mixed" if dtype == torch.bfloat16 else "32-true",
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
@@ -106,8 +103,7 @@ def train_checkpoint(
     if math.isinf(epochs.accuracy):
         raise InputError(f"{out}: no epoch was finished", "train-again")
     checkpoint = Checkpoint(export_network(epochs.best), inputs.preparation, dataset.classes, dataset.class_names)
-    if process_rank() == 0:
-        save_checkpoint(checkpoint, out / "checkpoint.safetensors")
+    save_checkpoint(checkpoint, out / "checkpoint.safetensors")
     return checkpoint
 
 

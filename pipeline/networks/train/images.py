@@ -18,7 +18,6 @@ from spikesam.pipeline.config import Config
 from spikesam.pipeline.images.datasets import GENERATED, Dataset, open_dataset
 from spikesam.pipeline.images.datasets.base import shorten
 from spikesam.pipeline.images.selection import split_selection
-from spikesam.pipeline.networks.train.environment import process_rank
 from spikesam.pipeline.networks.train.inputs import Inputs
 from spikesam.recordings.child import die_with_parent
 from spikesam.recordings.errors import InputError
@@ -45,9 +44,9 @@ def split(config: Config) -> tuple[Part, Part]:
 
 
 def steps_per_epoch(config: Config) -> int:
-    """How many batches all processes train on together in an epoch."""
+    """How many batches are trained on in an epoch."""
     (_, kept), _ = split(config)
-    return len(kept) // (config.training.batch_size * config.training.processes)
+    return len(kept) // config.training.batch_size
 
 
 def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
@@ -63,17 +62,16 @@ def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoade
     absent = [name for label, name in enumerate(training.classes) if label not in found]
     if config.data.classes is not None and absent:
         raise InputError(f"data.classes: {training.name} has no training image of {shorten(absent)}")
-    if len(kept) < settings.batch_size * settings.processes:
+    if len(kept) < settings.batch_size:
         raise InputError(
-            f"training.batch_size is {settings.batch_size} × {settings.processes} processes, but there are only "
-            f"{len(kept)} training images"
+            f"training.batch_size is {settings.batch_size}, but there are only {len(kept)} training images"
         )
     parts = ((training, kept, "training images"), (selection, aside, "selection images"))
     fitting, selecting = _prepared(config, parts, inputs, console)
 
     def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
-        sampler: DistributedSampler[Any] = DistributedSampler(
-            images, settings.processes, process_rank(), shuffle=training, seed=settings.seed, drop_last=training
+        sampler: DistributedSampler[Any] = DistributedSampler(  # of one process, since it shuffles by epoch
+            images, 1, 0, shuffle=training, seed=settings.seed
         )
         return DataLoader(
             images,

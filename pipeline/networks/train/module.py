@@ -30,7 +30,7 @@ class TrainingModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed everything random of the epoch by its number."""
-        torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1009 + self.global_rank)
+        torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1009)
         if self.current_epoch > 0:  # a number that loaders without a generator of their own drew here, unless resumed
             torch.empty((), dtype=torch.int64).random_()
 
@@ -45,7 +45,7 @@ class TrainingModule(lightning.LightningModule):
                 "lower training.learning_rate, or check the data for extreme values"
             )
         accuracy = (logits.argmax(1) == labels).float().mean()
-        self.log_dict({"loss": loss, "accuracy": accuracy}, on_step=False, on_epoch=True, sync_dist=True)
+        self.log_dict({"loss": loss, "accuracy": accuracy}, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: list[Tensor], number: int) -> None:
@@ -55,7 +55,7 @@ class TrainingModule(lightning.LightningModule):
         logits = self.model(self.inputs.plain(images, generator))
         loss = functional.cross_entropy(logits.float(), labels)
         accuracy = (logits.argmax(1) == labels).float().mean()
-        self.log_dict({"selection_loss": loss, "selection_accuracy": accuracy}, sync_dist=True, batch_size=len(labels))
+        self.log_dict({"selection_loss": loss, "selection_accuracy": accuracy}, batch_size=len(labels))
 
     def configure_optimizers(self) -> Any:
         """The optimizer and the schedule of its learning rate."""

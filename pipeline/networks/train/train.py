@@ -11,7 +11,7 @@ from rich.console import Console
 
 from spikesam.pipeline.config import Config, read_config
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.pipeline.networks.train.environment import process_rank, without_empty_caches
+from spikesam.pipeline.networks.train.environment import without_empty_caches
 from spikesam.pipeline.networks.train.epochs import finished_epochs
 from spikesam.pipeline.networks.train.fit import train_checkpoint
 from spikesam.recordings.arguments import checked_arguments
@@ -73,8 +73,5 @@ def train(
         raise InputError(f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from", "start-again")
     if not resume and bool(finished) != (folder / "checkpoint.safetensors").exists():
         raise InputError(f"{folder}: holds a training already", "resume-training")
-    resume = bool(finished)
-    if process_rank() > 0:  # a further process of one training, started by the first, which holds the folder
-        return train_checkpoint(settings, folder, resume, Console(quiet=True))
     with out_lock(folder), without_empty_caches():
-        return train_checkpoint(settings, folder, resume, console or PlainConsole(stderr=True))
+        return train_checkpoint(settings, folder, bool(finished), console or PlainConsole(stderr=True))

@@ -55,7 +55,6 @@ def test_saved_and_read_back(tmp_path):
         ),
         ("[conversion]\ntimesteps = 70_000", "c.toml: conversion.timesteps is 70000, expected less than or equal"),
         ("[training]\nworkers = 200", "c.toml: training.workers is 200, expected less than or equal to 128"),
-        ("[training]\nprocesses = 200", "c.toml: training.processes is 200, expected less than or equal to 128"),
         ("[training]\nseed = 4_294_967_296", "c.toml: training.seed is 4294967296, expected less than 4294967296"),
         ("[data]\nheight = 1_000_000_000", "c.toml: data.height is 1000000000, expected less than or equal to 4096"),
         (

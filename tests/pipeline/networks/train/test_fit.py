@@ -1,4 +1,4 @@
-"""Training on small images: it learns, resumes exactly, runs as two processes, and says so when it diverges."""
+"""Training on small images: it learns, resumes exactly, and says so when it diverges."""
 
 from __future__ import annotations
 
@@ -155,14 +155,6 @@ def test_stopped_with_ctrl_c_it_says_so(workplace, capsys):
     assert stop.value.code == 130
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("interrupted; finished work is kept, and run and train continue it with --resume")
-
-
-def test_two_processes(workplace):
-    process = start(workplace, "two", "--training.processes", "2", "--training.epochs", "1")
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert output.count("checkpoint: ") == 1
-    assert load_checkpoint(str(workplace / "two" / "checkpoint.safetensors")).network.classes == 3
 
 
 def test_nothing_is_left_among_the_temporary_files(workplace, tmp_path):
