@@ -15,7 +15,6 @@ from spikesam.recordings.errors import InputError
 
 COMMANDS = {
     "run": ("spikesam.pipeline.run", "run a spiking network on images, record every spike, and explain them"),
-    "plan": ("spikesam.pipeline.plan", "say what time, memory and disk a run will take, before it starts"),
     "merge": ("spikesam.pipeline.merge", "merge the parts of a run that several processes computed"),
     "train": ("spikesam.pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
     "convert": ("spikesam.pipeline.convert", "convert an ANN to a spiking network"),

@@ -16,5 +16,4 @@ compute_ranges.py  some of its ranges, while other processes compute theirs
 merge.py         all ranges together: raster.h5 (whole_raster.py), sam.h5, and what is known of every sample
 finished.py      a run that was finished before
 summary.py       the results of a run as `summary.json`
-estimate.py      what a run will take, from a measured second of it
 """

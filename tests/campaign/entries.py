@@ -81,7 +81,6 @@ ENTRIES = {
         (SNN, IMAGE),
     ),
     "export raster": Entry(("export", "raster.h5", "b.nwb"), ("raster.h5",)),
-    "plan": Entry(("plan", "--config", "run.toml"), ("run.toml", SNN, IMAGE), follows=True),
     "open_raster": Entry(("spikesam.open_raster", "raster.h5"), ("raster.h5",)),
     "open_maps": Entry(("spikesam.open_maps", "maps.sam.h5"), ("maps.sam.h5",)),
     "load": Entry(("spikesam.load", SNN), (SNN,)),

@@ -47,7 +47,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("run", "--checkpoint {}/none.safetensors"),
         ("run", "--checkpoint {}/snn.safetensors --data {}/none"),
         ("run", "--checkpoint {}/snn.safetensors --data {}/images --out {}/run"),
-        ("plan", "--checkpoint {}/snn.safetensors --data {}/none --samples 2"),
         ("merge", "{}/parts"),
         ("merge", "{}/none"),
         ("explain", "{}/run/raster.h5 --out {}/sam.h5 --figures {}/figures"),
