@@ -99,7 +99,7 @@ class ZipArchive:
     def _open(self) -> zipfile.ZipFile:
         if self._file is None or self._process != os.getpid():
             try:
-                listing = _Listing(io.FileIO(self.path))
+                listing = _Listing(_File(self.path))
                 self._file = zipfile.ZipFile(listing)
                 listing.most = None
             except OSError as error:
@@ -118,7 +118,18 @@ class ZipArchive:
         self.__dict__.update(state, _file=None, _process=None, _reading=threading.Lock())
 
 
-class _Listing(io.BufferedReader):
+class _ClosesItself:
+    """A file that nobody need close: a zip closes none that it was given, and Python warns of those left open."""
+
+    def __del__(self) -> None:
+        self.close()  # type: ignore[attr-defined]
+
+
+class _File(_ClosesItself, io.FileIO):
+    """The bytes of a zip."""
+
+
+class _Listing(_ClosesItself, io.BufferedReader):
     """The file of a zip; while `most` is set, no more bytes are read from it at once.
 
     :mod:`zipfile` reads the list of members at once, as long as the file says it is, and makes an object of each.
@@ -131,7 +142,3 @@ class _Listing(io.BufferedReader):
         if size is not None and self.most is not None and size > self.most:
             raise InputError(f"{self.name}: its list of members has {size:,} bytes, expected at most {self.most:,}")
         return super().read(size)
-
-    def __del__(self) -> None:
-        """A zip closes no file that it was given, and Python warns of one that nobody closed."""
-        self.close()
