@@ -355,6 +355,8 @@ def _reduced(call: Call) -> list[Followed]:
         operation = Operation(call.where, _module("AdaptiveAvgPool2d", output_size=1))
         return [through(stream, operation, call.args[0], call.result)]
     places = stream.rearranged(stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1))
+    if len(places.where) == 1:  # of one number it is the number, whatever the axis stands for
+        return [stream.rearranged(places.where.reshape(call.result.shape), call.where)]
     within, steps = places.within(call.samples), places.steps(call.samples).flatten(1)
     summed = frozenset(steps[:, 0].tolist())
     over_time = bool((within == within[0]).all()) and bool((steps == steps[:, :1]).all())

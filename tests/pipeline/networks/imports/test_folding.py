@@ -402,6 +402,14 @@ def test_sums_and_means_of_populations_answer() -> None:
         check_that_backends_agree(network)
 
 
+def test_a_mean_of_one_token_is_the_token() -> None:
+    torch.manual_seed(0)
+    parts = nn.Conv2d(1, 4, 3), fires(0.1), Answered(lambda x: x.flatten(2).mean(-1)), nn.Linear(4, 3), fires(0.1)
+    network = spikesam.from_torch(loud(nn.Sequential(*parts)), spikes(6, 4, 1, 3, 3, density=0.5))
+    assert network.shapes == ((1, 3, 3), (4, 1, 1), (3, 1, 1))
+    check_that_backends_agree(network)
+
+
 def test_a_mean_over_tokens_is_in_the_weights_of_the_answer() -> None:
     torch.manual_seed(0)
     tokens = Answered(lambda x: x.flatten(2).transpose(1, 2).mean(1))
