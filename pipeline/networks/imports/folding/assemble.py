@@ -174,7 +174,7 @@ def _name(model: nn.Module, module: str) -> str:
     if module == GATHERED:
         return GATHERED[1:]
     source, made, kind = module.partition("/")
-    return layer_name(model, source) + made.replace("/", "_") + kind
+    return layer_name(model, source) + f"{made}{kind}".replace("/", "_")
 
 
 def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:

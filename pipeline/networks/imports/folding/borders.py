@@ -16,16 +16,18 @@ from spikesam.backends.network import Shape, Source
 from spikesam.pipeline.networks.imports.folding.synapses import FoldedSynapses
 from spikesam.pipeline.networks.imports.following.raster import FollowedLayer
 from spikesam.pipeline.networks.imports.repeating import REPEATING
-from spikesam.pipeline.networks.libraries.library import SpikingModule
+from spikesam.pipeline.networks.libraries.library import SpikingModule, expect
 
 ONES = "/bias"  # behind the name of a module: neurons that fire at every step, for its bias
 
 
-def bordered(folded: list[FoldedSynapses]) -> list[FoldedSynapses]:
+def bordered(folded: list[FoldedSynapses], where: str) -> list[FoldedSynapses]:
     """Synapses without a bias, and one more that is their bias, through weights of ones."""
     first, *others = folded
     if not first.bias.any():
         return folded
+    alone = first.weight is None or first.weight.shape[2:] != (1, 1)  # larger kernels are refused for their own reason
+    expect(alone or first.padding == (0, 0), where, "pads a map that has a bias and a border", "no padding there")
     channels = first.shape[0]
     gain, weight = (
         np.broadcast_to(first.bias, (*first.bias.shape[:-1], channels)),

@@ -61,7 +61,7 @@ def fold_one(
             if found is pooling.maximum and not alone:
                 raise NetworkError(f"{operation.where}: pools a sum or a concatenation by maximum, expected one layer")
             if found in weights.PADDING and weights.pads(operation.what):
-                folded = bordered(folded)
+                folded = bordered(folded, operation.where)
             first, *others = (found(synapses, operation.what, operation.where) for synapses in folded)
             return [first, *(replace(each, bias=np.array(0.0)) for each in others)]
     raise NetworkError(f"{operation.where}: cannot stand between neurons")

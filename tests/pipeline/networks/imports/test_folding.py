@@ -391,6 +391,15 @@ def test_a_maximum_in_front_of_the_answer_is_a_layer(rows: bool) -> None:
     assert np.array_equal(counted.readout.weight, np.eye(counted.classes))
 
 
+def test_a_maximum_of_maxima_that_overlap_answers() -> None:
+    torch.manual_seed(0)
+    pools = nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2)
+    model = loud(nn.Sequential(nn.Conv2d(2, 3, 1), fires(0.2), *pools, nn.Flatten(), nn.Linear(12, 5)))
+    network = spikesam.from_torch(model, spikes(6, 4, 2, 8, 8))
+    assert [layer.name for layer in network.layers] == ["leaky_1", "leaky_1_max", "leaky_1_max_max"]
+    check_that_backends_agree(network)
+
+
 def test_sums_and_means_of_populations_answer() -> None:
     torch.manual_seed(0)
     for mean in (False, True):

@@ -213,6 +213,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(nn.ConvTranspose2d(2, 4, 3, stride=2), fires(), nn.Flatten()),
         "module '0' (ConvTranspose2d): has stride=(2, 2), expected 1: maps are not made larger here",
     ),
+    "a border around a border": (
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 1, padding=1), nn.Conv2d(2, 2, 3, padding=1), fires(), nn.Flatten()),
+        "module '1' (Conv2d): pads a map that has a bias and a border, expected no padding there",
+    ),
     "dropout that is on": (
         lambda: Written(lambda m, x: m.lif1(nn.functional.dropout(m.a(x)))),
         "comes from torch.nn.functional.dropout, behind module 'a' (Linear), with training=True",
