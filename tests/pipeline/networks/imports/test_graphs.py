@@ -139,6 +139,8 @@ def elementwise_container(mode: str, function: Callable[..., Tensor] = lambda y,
 
 def delay(mode: str) -> nn.Module:
     layer, neuron = Jelly("layer"), Jelly("neuron")
+    if mode == "m" and isinstance(Jelly("functional").delay, torch.jit.ScriptFunction):
+        pytest.skip("this SpikingJelly delays all steps in a scripted function, in which nothing can be followed")
     first, last = (neuron.IFNode(v_threshold=0.3) for _ in range(2))
     return jelly_layers(layer.Linear(10, 6), first, layer.Delay(2), layer.Linear(6, 4), last, mode=mode)
 

@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "a current that decays where nothing arrives": (
         lambda: nn.Sequential(nn.Linear(10, 5), fires(), Jelly("layer").SynapseFilter(), nn.Linear(5, 3), fires()),
-        "'4' (Leaky): its input comes from module '2' (SynapseFilter), behind module '1' and module '2' (Syna",
+        "'4' (Leaky): its input comes from module '2' (SynapseFilter)",
     ),
     "decays that differ": (lambda: blocks(shared_param=False), "'0' (Dense): has shared_param=False, expected True"),
     "graded blocks": (lambda: blocks(graded_spike=True), "'0' (Dense): has graded_spike=True, expected False"),
