@@ -35,7 +35,8 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
     if given is None and (raster.path is None or not raster.path.with_name(BESIDE).is_file()):
         return None, "the network is not at hand"
     network = fired_by(raster, given)
-    repeated = {layer.name for layer in network.layers if raster.header.layer_delay == 0 and repeats(layer)}
+    of_model = raster.header.layer_delay == 0 and network.window is not None
+    repeated = {layer.name for layer in network.layers if of_model and repeats(layer)}
     reason = unlike(raster, network)
     if not reason or {*network.raster_names} - repeated <= {*raster} <= {*network.raster_names}:
         return network, ""

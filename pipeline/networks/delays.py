@@ -6,12 +6,14 @@ anything can have arrived, and behind its last step one so negative that nothing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import NetworkError
+from spikesam.backends.network import Network, NetworkError
 
 MOST_BIASES = 1 << 28  # of one layer, over all steps
 SILENCE = 1 << 17  # thresholds that such a bias is below zero: 2²⁹ in fixed point
@@ -43,6 +45,16 @@ def delayed(
     found = np.where(np.arange(timesteps)[:, None] < silent, 0.0, rows_later(rows, silent, timesteps))
     found[stop:-1] = -SILENCE * np.asarray(threshold)  # the last row acts at no step, and stays the bias
     return found
+
+
+def with_window(network: Network, window: int | None, depths: Sequence[int]) -> Network:
+    """The network with its window, if each layer stands as far from the readout as its depth says; else without.
+
+    Raster files tell where a layer's window is by its way to the readout, which a delay of the model may shorten.
+    """
+    last, ways = depths[-1], network.to_readout
+    stands = [last - ways[name] for name in ("input", *(layer.name for layer in network.layers))]
+    return replace(network, window=window) if stands == [0, *depths] else network
 
 
 def rows_later(rows: NDArray[np.float64], steps: int, timesteps: int) -> NDArray[np.float64]:

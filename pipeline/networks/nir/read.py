@@ -11,6 +11,7 @@ import numpy as np
 from spikesam.backends.network import DEFAULT_RANGE, Layer, Network, NetworkError, Shape, Source
 from spikesam.backends.network.checks import real, whole
 from spikesam.backends.network.neurons import Reset
+from spikesam.pipeline.networks.delays import with_window
 from spikesam.pipeline.networks.nir import DT, KEY, nir_library
 from spikesam.pipeline.networks.nir.attributes import metadata, same_shape, text
 from spikesam.pipeline.networks.nir.files import read_graph
@@ -131,7 +132,8 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     same_shape(output.node.output_type["output"], (len(readout.weight), 1, 1), "shape", output.where)
     encoder: Any = str(said.get("encoder", "spikes"))
     largest = real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir")
-    return Network(shapes[graph.first], total, tuple(layers), readout, encoder, largest, window)
+    network = Network(shapes[graph.first], total, tuple(layers), readout, encoder, largest)
+    return with_window(network, window, [level[node] for node in order])
 
 
 def _inputs_of_all(graph: Graph, last: str, dt: float, in_order: bool) -> dict[str, list[InputNodes]]:

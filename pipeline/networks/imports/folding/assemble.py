@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Shape
-from spikesam.pipeline.networks.delays import delayed, rows_later
+from spikesam.pipeline.networks.delays import delayed, rows_later, with_window
 from spikesam.pipeline.networks.imports.example import Example
 from spikesam.pipeline.networks.imports.folding.borders import with_ones
 from spikesam.pipeline.networks.imports.folding.depths import depths_of
@@ -150,8 +150,7 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
         built.append(Layer(names[layer.name], first.weight, driven, *geometry, first.source, tuple(more)))
     integrated = Readout(readout.weight, 1.0, readout.leak, delayed(readout.bias, shifts[-1], timesteps))
     network = Network(example.shape, timesteps, tuple(built), integrated, example.encoder, example.input_range)
-    if shifts == tuple(shifts[-1] - network.to_readout[layer.name] for layer in built):
-        network = replace(network, window=example.timesteps)
+    network = with_window(network, example.timesteps, shifts)
     return Imported(network, tuple(layers), neurons, shifts, readout)
 
 

@@ -20,7 +20,7 @@ def prove_up_to_rounding(imported: Imported, example: Example) -> None:
     given = imported.of_model(example)
     for number, layer in enumerate(network.layers):
         about, shift = imported.layers[number].about, imported.shifts[number]
-        threshold = torch.as_tensor(layer.spiking_neuron.threshold, dtype=torch.float32, device=device)
+        threshold = torch.tensor(layer.spiking_neuron.threshold, dtype=torch.float32, device=device)
         alone = LayerAlone(network, number, given, device)
         for t, fired in alone.run(shift, min(network.timesteps, shift + example.timesteps)):
             model = positions(given[layer.name][t], device)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikesam
-from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.networks.nir.read import from_nir
 from spikesam.pipeline.networks.nir.write import to_nir
@@ -203,3 +203,13 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=r"cannot be written .*; expected the name of a file"):
         to_nir(network, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_delay_that_hides_where_a_layer_stands_leaves_no_window() -> None:
+    """The second layer is two steps from the input by the way that the first makes, but one by the other."""
+    neuron = LIF(0.5, 0.4)
+    first, second = Layer("fc1", np.eye(3), neuron, source="input"), Layer("fc2", np.eye(3), neuron, source="fc1")
+    third = Layer("fc3", np.eye(3), neuron, source=("fc2", Source("input", 2)))
+    network = from_nir(to_nir(Network((3, 1, 1), 8, (first, second, third), Readout(np.eye(3)), "spikes")), timesteps=4)
+    assert network.window is None
+    spikesam.simulate(network, np.ones((4, 2, 3, 1, 1), bool))
