@@ -18,7 +18,7 @@ from paper.common.heatmaps import count_maps, sam_maps, snn_grad_cams
 from paper.common.images import ImageSet
 from paper.common.setup import Setup
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.input_method import InputMethod
+from spikesam.pipeline.maps.image_method import InputMethod
 from spikesam.pipeline.maps.method import methods
 from spikesam.pipeline.maps.relevance import Rule, relevance
 from spikesam.pipeline.measures.localisation import centred_gaussian

@@ -18,15 +18,9 @@ Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
 def answers_of(network: Network, backend: Backend | None = None) -> Answer:
-    """A function of encoded inputs, (T, B, C, H, W) bool or (B, C, H, W) int8: logits (B, classes).
+    """Logits (B, classes) as a function of encoded inputs, (T, B, C, H, W) bool or (B, C, H, W) int8.
 
-    Parameters
-    ----------
-    backend : that simulates; the event backend if not given
-
-    Raises
-    ------
-    NetworkError : if the network is an ANN
+    The event backend simulates unless another is given. Raises NetworkError if the network is an ANN.
     """
     if backend is None:
         from spikesam.backends.event.backend import EventBackend  # here, because numba takes half a second to import

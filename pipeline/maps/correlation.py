@@ -16,22 +16,15 @@ Floats = NDArray[np.float64]
 
 
 def pooled(layer: Input, spikes: NDArray[Any]) -> Floats:
-    """What pooling makes of spikes: (C, H, W) -> (C, H / y, W / x) float64, the sum of a window, or its maximum."""
+    """Pooling of spikes: (C, H, W) -> (C, H / y, W / x) float64, the sum of a window, or its maximum."""
     windows = _windows(spikes, layer.pool)
     return windows.max(axis=(2, 4)).astype(np.float64) if layer.pooling == "max" else windows.sum((2, 4), np.float64)
 
 
 def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
-    """What each spike gets of its window's value: all of it from a sum, an equal share from a maximum; silence nothing.
+    """The transpose of :func:`pooled`: values (C, H / y, W / x) to the spikes (C, H, W) in front, none to silence.
 
-    Parameters
-    ----------
-    spikes : (C, H, W) of 0 and 1, in front of the pooling
-    values : (C, H / y, W / x), behind it
-
-    Returns
-    -------
-    (C, H, W)
+    A spike gets all of its window's value from a sum, an equal share from a maximum.
     """
     windows = _windows(spikes, layer.pool)
     if layer.pooling == "max":
@@ -70,9 +63,9 @@ def spread(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...])
 
 
 def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
-    """Which current of each window is its maximum: (C', OH, OW) -> (C', H', W').
+    """The cell of each window that holds its maximum, the first of several: (C', OH, OW) -> (C', H', W').
 
-    Cells of a window are counted row by row, from 0, those outside the map too; of several maxima the first one wins.
+    Cells are counted row by row, from 0, those outside the map too.
     """
     return current_cells(layer, currents).argmax(axis=3)
 

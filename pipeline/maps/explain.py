@@ -119,19 +119,9 @@ def write_maps(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Explain every sample into a file, holding the maps of at most `workers` + 2 samples, of one if `workers` is 1.
+    """Explain every sample into a file or memory, holding the maps of at most `workers` + 2 samples, of one if it is 1.
 
-    Parameters
-    ----------
-    explainer : of the samples
-    target : a path, at which the file appears only when it is complete, or memory
-    advance : called with the number of samples just explained
-    workers : threads that explain samples; more than one only if the explainer allows it
-    overwrite : replace a file that exists
-
-    Raises
-    ------
-    InputError : if the file cannot be written, or exists
+    The file appears when it is complete. An InputError if it cannot be written, or exists.
     """
     samples = range(len(explainer.samples))
     with (
@@ -165,7 +155,7 @@ def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> Non
 
 
 def is_of(path: Path, method: MapMethod) -> bool:
-    """Whether a file holds maps of this method: they can be made again, so they may be replaced."""
+    """True of a file with maps of this method: they can be made again, so they may be replaced."""
     try:
         with MapReader(path) as maps:
             return maps.header.method == method.name

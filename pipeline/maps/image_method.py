@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.base import InputBatch
+from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
 from spikesam.pipeline.drawing.subject import Subject, subjects_of
 from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
@@ -24,8 +24,11 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, SourceName
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from spikesam.pipeline.images.samples import Samples
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+
 
 # Predictions (B,), and of every layer in order of depth (T, B, H, W) float32 ≥ 0.
 Maps = tuple[NDArray[np.int64], Mapping[str, NDArray[np.float32]]]
@@ -33,12 +36,7 @@ Maps = tuple[NDArray[np.int64], Mapping[str, NDArray[np.float32]]]
 
 @dataclass(frozen=True)
 class ImageMethod(MapMethod):
-    """A method that explains a network and images, see :class:`spikesam.pipeline.maps.method.MapMethod`.
-
-    Attributes
-    ----------
-    kind : of the networks that it explains; None for both
-    """
+    """A method that explains a network, of `kind` or of both kinds if None, and images; see :class:`MapMethod`."""
 
     source: ClassVar[SourceName] = "network_sha256"
     kind: ClassVar[Kind | None] = "snn"
@@ -66,23 +64,13 @@ class ImageMethod(MapMethod):
         labels: NDArray[np.integer[Any]],
         layers: Sequence[str],
     ) -> Maps:
-        """The maps of B images.
+        """The maps of B encoded images of a float32 network; labels (B,), -1 where unknown; layers by name, in order.
 
-        Parameters
-        ----------
-        network : in float32
-        inputs : what its encoder makes of the images
-        labels : (B,) true classes, -1 where unknown
-        layers : by name, in order of depth; "input" alone of a method that is not `layered`
+        "input" is the only layer of a method that is not `layered`.
         """
 
     def of_kind(self, kind: Kind) -> ImageMethod:
-        """This method, or what stands for it, of a network that is at hand.
-
-        Raises
-        ------
-        InputError : if it does not explain networks of this kind
-        """
+        """This method, or its stand-in, for a network of this kind; InputError if it explains none."""
         if kind != self.kind:
             raise InputError(f"explain: {self.name} explains a network of kind {self.kind}, got {kind}")
         return self
@@ -152,3 +140,53 @@ class ImageMethod(MapMethod):
         note = f"no label is known of {unknown} of {count}: explained for the predicted class"
         notes = [note] if unknown and self.target == "label" else []
         return Explainer(header, samples, explain, subjects, what, None, notes)
+
+
+Attributed = tuple[NDArray[np.int64], NDArray[np.float32]]  # predictions (B,), maps (B, H, W) ≥ 0
+
+
+@dataclass(frozen=True)
+class InputMethod(ImageMethod):
+    """Evidence for the predicted class in the input: one map of an image, see :class:`ImageMethod`."""
+
+    shows = "What speaks for the class"
+    target = "prediction"
+    parameters: ClassVar[dict[str, type]] = {"seed": int}
+    layered = False
+
+    @abstractmethod
+    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
+        """Predictions (B,) and maps (B, H, W) of B encoded images of a float32 network."""
+
+    def maps(
+        self,
+        network: DifferentiableNetwork,
+        inputs: InputBatch,
+        labels: NDArray[np.integer[Any]],
+        layers: Sequence[str],
+    ) -> Maps:
+        """See :class:`ImageMethod`."""
+        predictions, maps = self.attributed(network, inputs)
+        return predictions, {"input": maps[None]}
+
+
+def prepared(network: DifferentiableNetwork, inputs: InputBatch) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor]:
+    """The input with the samples first, logits as a function of it, and the predicted classes."""
+    import torch
+
+    x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32)
+
+    def logits(x: Tensor) -> Tensor:
+        return network.logits(x.movedim(1, 0) if x.ndim == 5 else x)  # a current that is constant has no time
+
+    x = x.movedim(1, 0) if x.ndim == 5 else x
+    with torch.no_grad():
+        return x, logits, logits(x).argmax(1)
+
+
+def positive(target: Tensor, values: Tensor) -> Attributed:
+    """Predictions, and the positive part of signed values (B, …, C, H, W) summed over all but samples and pixels."""
+    import torch
+
+    summed = values.detach().flatten(1, -3).sum(1, dtype=torch.float64).clamp(min=0)
+    return target.cpu().numpy(), summed.to(torch.float32).cpu().numpy()

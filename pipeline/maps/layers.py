@@ -1,4 +1,4 @@
-"""Which layers have maps, and what a file of maps says of them."""
+"""Layers that have maps, as a file of maps describes them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 
 
 def map_layers(header: RasterHeader, layers: Iterable[LayerSpec]) -> tuple[MapLayer, ...]:
-    """What a file of maps says of layers of a raster with this header."""
+    """The entries of a file of maps for layers of a raster."""
     return tuple(
         MapLayer(layer.name, layer.number, layer.shape[1:], header.steps_that_matter(layer)) for layer in layers
     )
 
 
 def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, ...]:
-    """What a file of maps says of these layers of a spiking network or ANN, in order of depth; no raster is needed."""
+    """The entries of a file of maps for layers of a network or ANN, in order of depth; no raster is needed."""
     rasters = zip(network.raster_names, network.raster_shapes, strict=True)
     return tuple(
         MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, network.to_readout[name]))
@@ -29,17 +29,10 @@ def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, 
 
 
 def spatial_layers(kinds: Mapping[str, str], asked: Iterable[str], where: object) -> tuple[str, ...]:
-    """Names of the layers asked for in order of depth, or of all that have a spatial extent if none is.
+    """Names of the layers asked for, in order of depth, or of all that have a spatial extent if none is.
 
-    Parameters
-    ----------
-    kinds : name -> "input", "conv" or "dense", in order of depth; the input has number 0, the layer behind it number 1
-    asked : names or numbers; one name may stand by itself
-    where : what error messages begin with
-
-    Raises
-    ------
-    InputError : if a layer is unknown or dense, or none is left
+    `kinds` has "input", "conv" or "dense" by name, in order of depth: the input has number 0, the layer behind it
+    number 1. `asked` holds names or numbers. An InputError if a layer is unknown or dense, or none is left.
     """
     first = 0 if "input" in kinds.values() else 1
     numbers = {name: number for number, name in enumerate(kinds, first)}

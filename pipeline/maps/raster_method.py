@@ -58,7 +58,7 @@ class RasterMethod(MapMethod):
 
     @abstractmethod
     def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
-        """What computes the maps of these layers, which have a spatial extent, by :func:`raster_explainer`."""
+        """The explainer of these layers, which have a spatial extent; made by :func:`raster_explainer`."""
 
 
 def raster_explainer(
@@ -68,7 +68,7 @@ def raster_explainer(
     workers: int = 1,
     compile_kernels: Callable[[], object] = lambda: None,
 ) -> Explainer:
-    """What explains the samples of a raster, see :class:`spikesam.pipeline.maps.method.Explainer`."""
+    """The explainer of a raster's samples."""
     samples = raster.samples
 
     def subjects(predictions: NDArray[np.int32]) -> list[Subject]:

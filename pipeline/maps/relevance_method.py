@@ -28,10 +28,9 @@ from spikesam.recordings.raster.schema import LayerSpec
 
 @dataclass(frozen=True)
 class RelevanceMethod(RasterMethod):
-    """Maps of relevance.
+    """Maps of relevance: the positive part of the relevance summed over channels, at a step or over steps.
 
-    A step's map is the positive part of the relevance summed over channels; the sum is that of the relevance summed
-    over channels and steps, so evidence against counts wherever it lies in the sum.
+    Evidence against a class counts wherever it lies in a sum.
     """
 
     network: Annotated[

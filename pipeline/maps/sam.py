@@ -32,22 +32,12 @@ from numpy.typing import ArrayLike, NDArray
 from spikesam.recordings.errors import InputError
 
 Variant = Literal["paper", "authors-code"]
-AnyVariant = Literal["paper", "authors-code", "fixed"]  # the last one in integers, see fixed_sam.py
+AnyVariant = Literal["paper", "authors-code", "fixed"]  # the last one in integers, see methods/sam.py
 STRIP_BYTES = 1 << 26  # of float64 sums that the variant "authors-code" holds at a time
 
 
 def temporal_spike_contribution_score(t: ArrayLike, t_previous: ArrayLike, gamma: float) -> NDArray[np.float64]:
-    """Weight of a spike at step `t_previous` for the same neuron at step `t`: exp(-γ |t - t'|) (Eq. 12).
-
-    Parameters
-    ----------
-    t, t_previous : int steps, broadcast against each other
-    gamma : float, 1/step — decay of the kernel, finite and ≥ 0
-
-    Returns
-    -------
-    float64 in [0, 1], dimensionless
-    """
+    """Weight of a spike at t' for the same neuron at step t: exp(-γ |t - t'|), float64 in [0, 1] (Eq. 12)."""
     score: NDArray[np.float64] = np.exp(-gamma * np.abs(np.subtract(t, t_previous)))
     return score
 
@@ -55,17 +45,7 @@ def temporal_spike_contribution_score(t: ArrayLike, t_previous: ArrayLike, gamma
 def neuronal_contribution_score(
     spikes: NDArray[np.bool_], gamma: float, *, include_current: bool = True, variant: Variant = "paper"
 ) -> NDArray[np.float64]:
-    """Sum of the scores of a neuron's spikes up to every step (Eq. 13), by the definition: O(T²).
-
-    Parameters
-    ----------
-    spikes : (T, ...) bool
-    gamma, include_current, variant : see :func:`spike_activation_map`
-
-    Returns
-    -------
-    (T, ...) float64, dimensionless
-    """
+    """Sum of the scores of a neuron's spikes up to every step, (T, ...) float64, by the definition: O(T²) (Eq. 13)."""
     check_parameters(gamma, include_current, variant, Variant)
     steps = np.arange(len(spikes))
     now, then = steps[:, None], steps[None, :]
@@ -152,9 +132,9 @@ def spike_activation_maps(
 
 
 def spike_count_map(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Spikes per pixel and step, Σ_c S[t]: SAM without its kernel (γ → ∞), the baseline that the kernel must beat.
+    """Spikes per pixel and step, Σ_c S[t], of packed (T, bytes) uint8: (T, H, W) float32.
 
-    Parameters and result are those of :func:`spike_activation_maps`: (T, bytes) uint8 -> (T, H, W) float32.
+    SAM without its kernel (γ → ∞).
     """
     check_packed(packed, shape)
     maps = np.empty((1, len(packed), shape[1] * shape[2]), np.float32)
@@ -208,10 +188,7 @@ def spike_activation_sum(
 def spike_count_sum(
     packed: NDArray[np.uint8], shape: tuple[int, int, int], steps: int | None = None
 ) -> NDArray[np.float32]:
-    """Spikes per pixel over its first steps, Σ_t Σ_c S[t]: the baseline that SAM's kernel must beat.
-
-    Parameters and result are those of :func:`spike_activation_sum`.
-    """
+    """Spikes per pixel over the first steps, Σ_t Σ_c S[t], (H, W) float32: the baseline that SAM's kernel must beat."""
     from spikesam.pipeline.maps.sam_sum_kernel import count_trains
 
     count = _checked_steps(packed, shape, steps)

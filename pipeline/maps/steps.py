@@ -1,4 +1,4 @@
-"""Which maps a file keeps step by step, beside the sums that it always holds."""
+"""The steps of which a file keeps maps, beside the sums that it always holds."""
 
 from __future__ import annotations
 
@@ -11,22 +11,10 @@ EXPECTED = '"pictured", "all", "none", or first:last:every, such as 0:100 or ::1
 
 
 def kept_steps(asked: str, timesteps: int, n_samples: int, pictured: int = PICTURED) -> tuple[tuple[int, ...], int]:
-    """Choose steps, and of how many of the first samples their maps are kept.
+    """The steps to keep, ascending, and of how many first samples; () and 0 where nothing is kept.
 
-    Parameters
-    ----------
-    asked : "pictured" for all steps of the samples that are pictured, "all", "none", or of all samples the steps that
-        "first:last:every" means in Python, each part optional
-    timesteps, n_samples : T and N
-    pictured : how many of the first samples are pictured, ≥ 0
-
-    Returns
-    -------
-    the steps, ascending, and the number of samples; () and 0 where nothing is kept
-
-    Raises
-    ------
-    InputError : if the text means no step
+    `asked` is "pictured" for all steps of the first `pictured` samples, "all", "none", or for all samples
+    "first:last:every" as in Python, each part optional. An InputError if it means no step.
     """
     everything = tuple(range(timesteps))
     if asked == "pictured":

@@ -107,15 +107,10 @@ def _fraction(part: NDArray[Any], whole: NDArray[Any], highest: Map) -> NDArray[
 
 
 def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
-    """A guess that ignores the image: a centred box of some area, with the image's proportions, as a map.
+    """Guess without the image: a centred box of `area` pixels with the proportions of the image, as a map (H, W).
 
-    It is 1 inside, and 1 + 1e-5 at the very centre, so that in the pointing game it points at the image's centre: the
-    middle pixel of an odd side, the middle two of an even side.
-
-    Parameters
-    ----------
-    size : height and width of the image
-    area : pixels, at most those of the image; take the object's area, so that both are equally large
+    1 inside, and 1 + 1e-5 in the very centre, where it points in the pointing game: the middle pixel of an odd side,
+    the middle two of an even side.
     """
     height, width = size
     scale = np.sqrt(area / (height * width))
@@ -130,14 +125,7 @@ def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def centred_gaussian(size: tuple[int, ...]) -> NDArray[np.float64]:
-    """A guess that ignores both the image and the object's area: a Gaussian at the centre, 1 at most.
-
-    Its standard deviations are a quarter of the image's sides: at half its height it covers 27 % of the image.
-
-    Parameters
-    ----------
-    size : height and width of the image
-    """
+    """Guess without image and area: a centred Gaussian (H, W) ≤ 1, with deviations of a quarter of the sides."""
     rows, columns = (np.exp(-((((np.arange(side) + 0.5) / side - 0.5) / 0.25) ** 2) / 2) for side in size)
     guess: NDArray[np.float64] = rows[:, None] * columns[None, :]
     guess.setflags(write=False)

@@ -1,4 +1,4 @@
-"""What measures share: a map is checked, and brought to the size of another."""
+"""The checks of maps that measures share, and the resizing of a map to another's size."""
 
 from __future__ import annotations
 
@@ -17,17 +17,9 @@ TIE = 1e-6  # relative; resizing leaves equal values equal only up to rounding
 
 
 def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive: bool = False) -> Map:
-    """The maps as floating-point numbers, if they are finite and have at least one pixel.
+    """Maps as finite floating-point numbers of `axes`, such as "(T, H, W)".
 
-    Parameters
-    ----------
-    where : name of the measure, the start of the message
-    axes : expected, such as "(T, H, W)"; a leading "..." allows any number more
-    positive : whether negative values are refused too
-
-    Raises
-    ------
-    InputError : if shape or values are not as expected
+    Otherwise an InputError that begins with `where`.
     """
     array = np.asarray(maps)
     if array.dtype.kind != "f":
@@ -43,20 +35,10 @@ def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive:
 
 
 def resize_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
-    """Bilinear, centres aligned: a cell stands for the block of pixels it was computed over.
+    """Bilinear (..., h, w) -> (..., H, W) float64, centres aligned: a cell stands for the pixels it was computed over.
 
-    Beyond the outermost centres the nearest cell counts. Making a map smaller samples it at the new centres, without
-    smoothing first. It is what skimage's `resize` does with `order=1, mode="edge", anti_aliasing=False`; as a product
-    with two small matrices it takes a tenth of the time.
-
-    Parameters
-    ----------
-    maps : (..., h, w)
-    size : height and width of the result
-
-    Returns
-    -------
-    (..., H, W) float64
+    Beyond the outermost centres the nearest cell counts; a smaller map is sampled without smoothing. Equal to skimage's
+    `resize(order=1, mode="edge", anti_aliasing=False)`, as a product with two small matrices in a tenth of the time.
     """
     resized = np.asarray(maps, np.float64)
     height, width = resized.shape[-2:]

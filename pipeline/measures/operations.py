@@ -22,22 +22,12 @@ Counts = NDArray[np.int64]
 
 
 def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> Counts:
-    """How many synapses one value of the pooled map reaches.
+    """Synapses that one value of the pooled map reaches: (C, H // y, W // x) int64, of a layer (C, H, W) = `shape`.
 
-        fan-out[c, h, w] = Σ_{y, x}  n[c, y, x] · rows[h, y] · columns[w, x]          of a convolution
-
-    where n counts the outputs whose weight is not 0 at place (y, x) of the kernel, and rows[h, y] is 1 if some place of
-    the kernel has its row y on row h, else 0. Of a dense layer it is n[c, h, w].
-
-    Parameters
-    ----------
-    synapses : an input of a layer, or the readout
-    shape : (C, H, W) of the layer that it reads
-    dense : count weights of 0, too, but those that only fill a kernel, see :func:`_present`
-
-    Returns
-    -------
-    (C, H // y, W // x) int64, with pool = (y, x)
+    Of a convolution it is Σ_{y, x} n[c, y, x] · rows[h, y] · columns[w, x], where n counts the outputs whose weight is
+    not 0 at place (y, x) of the kernel, and rows[h, y] is 1 if some place of the kernel has its row y on row h, else 0.
+    Of a dense layer it is n[c, h, w]. `dense` counts weights of 0, too, but those that only fill a kernel, see
+    :func:`_present`.
     """
     y, x = pool_of(synapses)
     pooled = shape[0], shape[1] // y, shape[2] // x
@@ -56,14 +46,7 @@ def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> 
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """The way of one layer's spikes through one input of another layer, or into the readout.
-
-    Parameters
-    ----------
-    source, target : names of layers, or "input"; that of the readout, see :func:`readout_name`
-    synapses : what is between them
-    shape : (C, H, W) of the source
-    """
+    """The spikes of `source`, (C, H, W) = `shape`, through one input of `target`, a layer or the readout."""
 
     source: str
     target: str
@@ -83,17 +66,10 @@ class Connection:
         return passed * int(fan_out(self.synapses, self.shape, dense=True).sum())
 
     def operations(self, spikes: NDArray[np.bool_]) -> tuple[Counts, Counts]:
-        """Additions that spikes cause: by the step at which they fire, and by their place.
+        """Additions that spikes (T, C, H, W) cause: by step, (T,), and by cell of the pooled map, (h, w).
 
-        Average pooling passes every spike on; maximum pooling passes on one per channel, pool and step.
-
-        Parameters
-        ----------
-        spikes : (T, C, H, W) of one sample
-
-        Returns
-        -------
-        (T,) and (h, w) int64, whose sums are equal; h and w are those of the pooled map
+        Both are int64 and have equal sums. Average pooling passes every spike on; maximum pooling passes on one per
+        channel, pool and step.
         """
         (y, x), (channels, height, width) = pool_of(self.synapses), self.shape
         reached = self.fan_out
@@ -143,7 +119,7 @@ def products(network: Network) -> dict[str, int]:
 
 
 def readout_name(network: Network) -> str:
-    """What the readout is called: "readout", with "_" behind it where a layer has that name."""
+    """The name of the readout: "readout", with "_" behind it where a layer has that name."""
     name = "readout"
     while any(layer.name == name for layer in network.layers):
         name += "_"
@@ -151,7 +127,7 @@ def readout_name(network: Network) -> str:
 
 
 def passes_on(weight: NDArray[Any]) -> bool:
-    """Whether weights only pass values on: each output takes one of several values, all by the same factor."""
+    """True of weights that only pass values on: each output takes one of several values, all by the same factor."""
     taken = weight.reshape(len(weight), -1)
     used = weight[weight != 0]
     if taken.shape[1] == 1 or not used.size:
@@ -160,7 +136,7 @@ def passes_on(weight: NDArray[Any]) -> bool:
 
 
 def repeats(layer: Layer) -> bool:
-    """Whether a layer remembers nothing: spikes alone decide whether it fires a step later, as in relays."""
+    """True of a layer without memory: spikes alone decide whether it fires a step later, as in relays."""
     neuron = layer.neuron
     return (
         isinstance(neuron, SpikingNeuron) and neuron.reset == "zero" and not np.any(neuron.leak + neuron.synaptic_leak)
@@ -168,7 +144,7 @@ def repeats(layer: Layer) -> bool:
 
 
 def _takes_maximum(layer: Layer) -> bool:
-    """Whether a layer fires where any spike arrives, through equal weights: a maximum pooling of spikes."""
+    """True of a layer that fires where any spike arrives, through equal weights: a maximum pooling of spikes."""
     used = layer.weight[layer.weight != 0]
     return repeats(layer) and layer.kind == "conv" and used.size > 0 and bool((used == used[0]).all())
 

@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class PairedAccuracy:
-    """Accuracy over `seeds` Poisson seeds, in [0, 1].
+    """Accuracy in [0, 1] over Poisson seeds: means, and the mean of fixed - float32 with its 95 % interval (normal).
 
-    Parameters
-    ----------
-    float32, fixed : mean over seeds
-    difference : fixed - float32, mean over seeds
-    low, high : 95 % interval of the difference (normal, over seeds); None for a single seed, which allows none
-    accuracy_by_seed : "float32" and "fixed" -> one accuracy per seed
+    The interval is None for a single seed, which allows none.
     """
 
     float32: float
@@ -30,13 +25,7 @@ class PairedAccuracy:
 
 
 def paired_accuracy(float32: NDArray[np.int64], fixed: NDArray[np.int64], labels: NDArray[np.int32]) -> PairedAccuracy:
-    """Compare both precisions seed by seed.
-
-    Parameters
-    ----------
-    float32, fixed : (seeds, N) — predicted classes
-    labels : (N,)
-    """
+    """Both precisions compared seed by seed: (seeds, N) predicted classes of each, and (N,) labels."""
     by_seed = {"float32": (float32 == labels).mean(axis=1), "fixed": (fixed == labels).mean(axis=1)}
     differences = by_seed["fixed"] - by_seed["float32"]
     seeds, mean = len(differences), float(differences.mean())

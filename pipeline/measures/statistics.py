@@ -25,18 +25,10 @@ class Estimate(NamedTuple):
 
 
 def mean_with_interval(values: ArrayLike) -> Estimate:
-    """Mean of measures in [0, 1], and its 95 % interval.
+    """Mean of n ≥ 1 measures in [0, 1], and its 95 % interval.
 
     Hits and misses: Wilson's score interval, which knows that 8 hits of 8 may be luck. Anything else: the bootstrap's,
     or all of [0, 1] for a single value.
-
-    Parameters
-    ----------
-    values : (n,) in [0, 1], n ≥ 1
-
-    Raises
-    ------
-    InputError : if there is no value, or one is NaN or infinite
     """
     return means_with_intervals([values])[0]
 
@@ -60,23 +52,10 @@ def _wilson(sample: NDArray[np.float64]) -> Estimate:
 
 
 def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estimate]:
-    """Means of any measures of the same images, and the 2.5th and 97.5th percentile of the means of seeded resamples.
+    """Means of any measures of the same n images, and the 2.5th and 97.5th percentile of the means of seeded resamples.
 
-    The images are resampled once for all measures. The percentile bootstrap is a little too narrow for fewer than about
-    20 values; -∞ … ∞ for a single one.
-
-    Parameters
-    ----------
-    measures : (n,) each, n ≥ 1 — one per image, or whatever is independent of the others
-    seed : ≥ 0
-
-    Raises
-    ------
-    InputError : if there is no value, or one is NaN or infinite
-
-    References
-    ----------
-    Efron 1979, Bootstrap methods: another look at the jackknife, Ann. Statist. 7.
+    The images are resampled once for all measures. The percentile bootstrap (Efron 1979, Ann. Statist. 7) is a little
+    too narrow for fewer than about 20 values; -∞ … ∞ for a single one.
     """
     samples = [checked_values("bootstrap", values) for values in measures]
     if len(lengths := {len(sample) for sample in samples}) > 1:
@@ -94,12 +73,7 @@ def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estima
 
 
 def checked_values(where: str, values: ArrayLike) -> NDArray[np.float64]:
-    """The values in a row, one at least.
-
-    Raises
-    ------
-    InputError : if there is no value, or one is NaN or infinite
-    """
+    """The values in a row, at least one and all finite; otherwise an InputError."""
     sample = np.asarray(values, np.float64)
     if sample.ndim != 1 or not len(sample):
         raise InputError(f"{where}: got values of shape {sample.shape}, expected at least one in a row")

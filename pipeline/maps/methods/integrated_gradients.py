@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spikesam.backends.base import InputBatch
-from spikesam.pipeline.maps.input_method import Attributed, InputMethod, positive, prepared
+from spikesam.pipeline.maps.image_method import Attributed, InputMethod, positive, prepared
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork

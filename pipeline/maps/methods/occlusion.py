@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.pipeline.maps.answers import answers_of
-from spikesam.pipeline.maps.input_method import Attributed, InputMethod
+from spikesam.pipeline.maps.image_method import Attributed, InputMethod
 
 if TYPE_CHECKING:
     from torch import Tensor

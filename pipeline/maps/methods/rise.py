@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Network
 from spikesam.pipeline.maps.answers import BATCH, answers_of
-from spikesam.pipeline.maps.input_method import Attributed, InputMethod
+from spikesam.pipeline.maps.image_method import Attributed, InputMethod
 from spikesam.pipeline.measures.maps import resize_map
 from spikesam.pipeline.measures.statistics import softmax
 

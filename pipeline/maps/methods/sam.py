@@ -15,13 +15,13 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.trace import compile_maps, spike_trace
-from spikesam.pipeline.maps.fixed_sam import fixed_maps
+from spikesam.backends.trace import compile_maps, maps_of_packed, spike_trace
 from spikesam.pipeline.maps.layers import map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, Option
 from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.sam import (
     AnyVariant,
+    check_packed,
     check_parameters,
     compile_kernel,
     compile_sums,
@@ -108,7 +108,7 @@ def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, varian
     spikes : (T, B, C, H, W) of 0 and 1 — steps, samples, channels, rows, columns; a NumPy array or torch tensor, bool
         or any other dtype
     gamma, include_current, variant : see `spike_activation_map`; "fixed" is the paper's kernel
-        in integers, see :mod:`spikesam.pipeline.maps.fixed_sam`
+        in integers, see :func:`fixed_maps`
 
     Returns
     -------
@@ -197,3 +197,40 @@ def _explain_layer(
         return of_sum, np.empty((0, *shape[1:]), np.float32)
     (maps,) = spike_activation_maps(packed[:last], shape, [gamma], include_current=current, variant=variant)
     return of_sum, maps
+
+
+def fixed_maps(
+    packed: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    gamma: float,
+    summed: int | None = None,
+    steps: int | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Integer SAM of one sample in one layer, in a single pass over its spikes.
+
+    Parameters
+    ----------
+    packed : (T, ⌈C·H·W/8⌉) uint8 — `np.packbits` of (C, H, W) in C-order
+    shape : (C, H, W)
+    gamma : decay of the kernel, 1/step, finite and ≥ 0
+    summed : how many first steps are summed, 1 … T; all if not given
+    steps : of how many first steps the maps are kept, 0 … T; of all if not given
+
+    Returns
+    -------
+    (steps, H, W) float32, maps of 16 bits; (H, W) float32, the sum before maps are rounded to so many. Both are
+    dimensionless and ≥ 0, as SAM in real numbers is
+
+    Raises
+    ------
+    InputError : as `spike_trace`, or if `packed` does not hold C·H·W bits per step, or if there
+        are not as many steps
+    """
+    check_packed(packed, shape)
+    timesteps = len(packed)
+    summed, steps = (timesteps if count is None else count for count in (summed, steps))
+    if not (1 <= summed <= timesteps and 0 <= steps <= timesteps):
+        raise InputError(f"steps: got {summed} and {steps}, expected at most {timesteps}, the steps of these spikes")
+    trace = spike_trace(gamma, shape[0], timesteps)
+    of_steps, of_sum = maps_of_packed(packed, shape, trace, summed, steps)
+    return trace.of_steps(of_steps).reshape(-1, *shape[1:]), trace.of_sum(of_sum).reshape(shape[1:])

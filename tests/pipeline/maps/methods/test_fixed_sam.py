@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.trace import compile_maps, spike_trace
 from spikesam.pipeline.maps.explain import explain
-from spikesam.pipeline.maps.fixed_sam import fixed_maps
-from spikesam.pipeline.maps.methods.sam import sam
+from spikesam.pipeline.maps.methods.sam import fixed_maps, sam
 from spikesam.pipeline.maps.sam import spike_activation_map
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import pack
