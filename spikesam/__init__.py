@@ -52,10 +52,8 @@ if TYPE_CHECKING:
     from spikesam.backends.network.compact import compact
     from spikesam.backends.network.planes import integer_planes, ternary_planes
     from spikesam.backends.network.quantise import quantise
-    from spikesam.pipeline.comparison.compare import compare
-    from spikesam.pipeline.comparison.diff import diff
-    from spikesam.pipeline.comparison.difference import Diff
-    from spikesam.pipeline.comparison.result import Comparison
+    from spikesam.pipeline.comparison.compare import Comparison, compare
+    from spikesam.pipeline.comparison.diff import Diff, diff
     from spikesam.pipeline.cost.energy import Energy, energy
     from spikesam.pipeline.cost.prices import Prices
     from spikesam.pipeline.drawing.network import draw_network
@@ -115,8 +113,8 @@ _WHERE = {
     "to_torch": "spikesam.pipeline.networks.to_torch:to_torch",
     "compare": "spikesam.pipeline.comparison.compare:compare",
     "diff": "spikesam.pipeline.comparison.diff:diff",
-    "Diff": "spikesam.pipeline.comparison.difference:Diff",
-    "Comparison": "spikesam.pipeline.comparison.result:Comparison",
+    "Diff": "spikesam.pipeline.comparison.diff:Diff",
+    "Comparison": "spikesam.pipeline.comparison.compare:Comparison",
     "Network": "spikesam.backends.network:Network",
     "Layer": "spikesam.backends.network:Layer",
     "Input": "spikesam.backends.network:Input",

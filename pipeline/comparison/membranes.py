@@ -21,12 +21,9 @@ from spikesam.recordings.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """The network by which the membranes of one raster are computed.
+    """The network, in the raster's precision, by which a raster's membranes are computed.
 
-    Parameters
-    ----------
-    network : in the raster's precision
-    proven : whether the raster says that it was recorded from it; otherwise it is taken to be
+    It is `proven` if the raster says that it was recorded from it; otherwise it is taken to be.
     """
 
     network: Network
@@ -54,17 +51,10 @@ class Membrane:
 
 
 class Traced:
-    """Two rasters with their networks, in the networks' time.
+    """Two rasters with their networks, at least one, in the networks' time.
 
-    Parameters
-    ----------
-    pair : of rasters
-    rules : of each, at least one
-    driven : sample and network -> its input; None if the data are not known
-
-    Raises
-    ------
-    InputError : if a network is not that of the rasters
+    `driven` gives a network's input of a sample; None if the data are not known. An InputError if a network is not that
+    of the rasters.
     """
 
     def __init__(
@@ -92,9 +82,7 @@ class Traced:
     def _membrane(self, which: int, bit: Bit) -> Membrane | None:
         """The bit's neuron in the first raster, 0, or the second, 1; None if its network is not known.
 
-        Raises
-        ------
-        InputError : if what drives it is in neither raster
+        An InputError if what drives it is in neither raster.
         """
         rule = self.rules[which]
         if rule is None:
@@ -112,7 +100,7 @@ class Traced:
     def misses(
         self, which: int, layer: str, sample: int, variants: Mapping[str, Variant], *, all_of_them: bool = True
     ) -> dict[str, NDArray[np.int64]]:
-        """Rules, of which each fires in a layer otherwise than a raster -> how often, at each neuron: (C, H, W).
+        """Rules -> how often each fires otherwise than a raster's layer, at each neuron: (C, H, W).
 
         A neuron is reset where its rule says, so that a changed bit counts once. So near the threshold that the order
         of additions decides, the raster is right. Each rule is left at its first miss, unless `all_of_them` are asked
@@ -149,7 +137,7 @@ class Traced:
         return [*variants]
 
     def other_thresholds(self, which: int, name: str, samples: Sequence[int]) -> dict[str, Variant]:
-        """Thresholds, the network's times a factor, of which a layer might fire what a raster has.
+        """Thresholds, the network's times a factor f, by which a layer might fire as a raster has it.
 
         A membrane is linear in what a spike subtracts: f times as much leaves the larger, by (1 - f) times all that was
         subtracted. It fires where that is above f θ, which says how large f may be.
@@ -181,12 +169,7 @@ class Traced:
         return layer, lru_cache(maxsize=3)(of), own, range(start, start + self.pair.steps)
 
     def arriving(self, bit: Bit) -> NDArray[np.int64]:
-        """Spikes that reach the bit's neuron at each step through weights that are not 0.
-
-        Returns
-        -------
-        (3, steps): in the first raster, in the second, in one of them alone
-        """
+        """Spikes that reach the bit's neuron by weights that are not 0: (3, steps), in A, in B, in one alone."""
         start = self.starts[bit.layer]
         found = np.zeros((3, start + self.pair.steps), np.int64)
         for reads in zip(*(layer.reads(bit.neuron) for layer in self.layers(bit)), strict=True):
@@ -217,7 +200,7 @@ class Traced:
         return [name for name in dict.fromkeys(sources) if name not in self.pair.layers]
 
     def _given(self, which: int, name: str, reader: str, sample: int) -> NDArray[Any]:
-        """What a layer fired in one raster, or in the other one where this does not hold it; or the input's numbers."""
+        """A layer's spikes in one raster, or in the other one where this does not hold it; or the input's numbers."""
         for holder in (which, 1 - which):
             if name in self.pair.rasters[holder]:
                 return self.spikes(holder, name, sample)
@@ -248,9 +231,7 @@ def _wiring(network: Network) -> tuple[object, ...]:
 def _starts(pair: Pair, network: Network) -> dict[str, int]:
     """Each layer of a network -> its step at which the first step of the rasters stands.
 
-    Raises
-    ------
-    InputError : if it cannot be the network of the rasters
+    An InputError if it cannot be the network of the rasters.
     """
     for name in pair.layers:
         shape = pair.first.layer(name).shape

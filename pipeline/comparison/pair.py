@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.layers import find_layer
 from spikesam.recordings.raster.reader import RasterReader
 
 Place = tuple[int, int, int]
@@ -35,17 +39,10 @@ class Bit:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two open rasters whose layers, samples and steps are beside each other.
+    """Two open rasters whose layers, `steps` and samples are beside each other.
 
     Where only one of them passes spikes on a step later in each layer, its layers stand so many steps later as they are
-    deep, and it has so many steps more.
-
-    Parameters
-    ----------
-    first, second : the rasters
-    layers : names of those that both hold, in order of depth
-    steps : that both have
-    shifts : of each raster, layer -> where its first of these steps stands
+    deep, and it has so many steps more: `shifts` has, for each raster, layer -> where its first of these steps stands.
     """
 
     first: RasterReader
@@ -71,13 +68,8 @@ class Pair:
 def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = True) -> Pair:
     """Put two rasters beside each other.
 
-    Parameters
-    ----------
-    same_index : whether samples must have the same positions in their data set
-
-    Raises
-    ------
-    InputError : if they do not hold the same samples, or steps, or a layer has two shapes
+    An InputError if they do not hold the same samples, or steps, or a layer has two shapes. `same_index`: samples must
+    have the same positions in their data set.
     """
     one, other = first.where, second.where
     if first.n_samples != second.n_samples:
@@ -119,9 +111,7 @@ def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = Tru
 def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
     """Each layer -> the step at which it can first see an input of so many steps; None if these do not fit.
 
-    Parameters
-    ----------
-    slow : whose layers pass spikes on a step later
+    The layers of `slow` pass spikes on a step later.
     """
     last, extra = slow.layers[-1], slow.timesteps - steps
     found = {
@@ -131,3 +121,59 @@ def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
     fits = all((at == 0) if slow.layer(name).number == 0 else at > 0 for name, at in found.items())
     chain = last.to_readout is not None or extra == last.number
     return found if fits and chain else None
+
+
+class Differences:
+    """The bits of a pair that differ, counted by layer and step over all samples.
+
+    `only` (2, layers, steps) int64 has the spikes of one raster alone, `spikes` (2, layers) all of each in these steps.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.only = np.zeros((2, len(pair.layers), pair.steps), np.int64)
+        self.spikes = np.zeros((2, len(pair.layers)), np.int64)
+        self._firsts: list[Bit] = []  # of each layer in each sample
+        for sample in range(pair.first.n_samples):
+            for number, layer in enumerate(pair.layers):
+                self._count(sample, number, layer)
+
+    def _count(self, sample: int, number: int, layer: str) -> None:
+        bits = self.pair.packed(layer, sample)
+        both = bits[0] & bits[1]
+        for which, packed in enumerate(bits):
+            counts = spike_counts(packed).astype(np.int64)
+            self.spikes[which, number] += counts.sum()
+            self.only[which, number] += counts - spike_counts(both)
+        differ = bits[0] ^ bits[1]
+        if (steps := np.flatnonzero(differ.any(axis=1))).size:
+            step, shape = int(steps[0]), self.pair.first.layer(layer).shape
+            neuron = int(np.unpackbits(differ[step]).argmax())
+            channel, row, column = map(int, np.unravel_index(neuron, shape))
+            fired = bool(np.unpackbits(bits[0][step])[neuron])
+            self._firsts.append(Bit(layer, sample, step, (channel, row, column), fired))
+
+    def firsts(self, layer: str | int | None = None, sample: int | None = None) -> Iterator[Bit]:
+        """The bits that differ first in each layer and sample, or in those given, the earliest and shallowest first.
+
+        An InputError if there is none of that name or number.
+        """
+        name = None
+        if layer is not None:
+            numbers = {each: self.pair.first.layer(each).number for each in self.pair.layers}
+            name = find_layer(layer, numbers, "layer")
+        order = {each: place for place, each in enumerate(self.pair.layers)}
+        chosen = [bit for bit in self._firsts if bit.layer == (name or bit.layer) and sample in (None, bit.sample)]
+        yield from sorted(chosen, key=lambda bit: (bit.step, order[bit.layer], bit.sample))
+
+    def table(self) -> pd.DataFrame:
+        """A row per layer and step: layer, step, only_first, only_second (spikes, over all samples)."""
+        layers, steps = self.only.shape[1:]
+        return pd.DataFrame(
+            {
+                "layer": np.repeat(self.pair.layers, steps),
+                "step": np.tile(np.arange(steps), layers),
+                "only_first": self.only[0].ravel(),
+                "only_second": self.only[1].ravel(),
+            }
+        )

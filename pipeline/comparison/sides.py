@@ -1,4 +1,4 @@
-"""What `diff` compares: a raster, or a model that is simulated on what the raster was recorded from."""
+"""The two sides of `diff`: a raster, or a model that is simulated on the raster's own input or data."""
 
 from __future__ import annotations
 
@@ -30,12 +30,7 @@ Driven = Callable[[int, Network], NDArray[Any]]  # sample, network -> its input:
 
 
 def opened(given: Any, resources: ExitStack) -> RasterReader | Model:
-    """A raster, which `resources` close where it was opened here; or a model.
-
-    Raises
-    ------
-    InputError : if it is neither
-    """
+    """A raster, which `resources` close where it was opened here; or a model; else an InputError."""
     if isinstance(given, RasterReader):
         return given
     if not isinstance(given, (str, PathLike)):
@@ -45,7 +40,7 @@ def opened(given: Any, resources: ExitStack) -> RasterReader | Model:
 
 
 def _is_raster(path: Path) -> bool:
-    """Whether it is called as rasters are, or begins as they do and is not a network of another program."""
+    """True of a file called as rasters are, or that begins as they do and is no network of another program."""
     from spikesam.pipeline.networks.checkpoint_files import FOREIGN
 
     if path.suffix in (".h5", ".hdf5"):
@@ -57,12 +52,7 @@ def _is_raster(path: Path) -> bool:
 
 
 def loaded_network(given: Any) -> Model:
-    """A checkpoint, or a network that is none; by its name or file, or as it is.
-
-    Raises
-    ------
-    InputError : if it is none, or does not spike
-    """
+    """A checkpoint, or a network that is none, by its name or file, or as it is; an InputError if it does not spike."""
     from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
     from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 
@@ -91,11 +81,9 @@ def describe(raster: RasterReader, *, named: bool = True) -> str:
 
 
 def samples_of(data: Any, model: Model | None, raster: RasterReader) -> SampleSource:
-    """The samples of a raster, of the data that they were made of.
+    """The samples of a raster, made of its data.
 
-    Raises
-    ------
-    InputError : if there is no network that says how they become its input, or data do not fit it
+    An InputError without a network that takes them, or if they do not fit it.
     """
     from spikesam.pipeline.images.sources import open_source
 
@@ -109,12 +97,7 @@ def samples_of(data: Any, model: Model | None, raster: RasterReader) -> SampleSo
 def simulated(
     model: Model, raster: RasterReader, source: SampleSource | None, backend: str, precision: str
 ) -> RasterReader:
-    """What a model fires on the samples of a raster.
-
-    Raises
-    ------
-    InputError : if what drives it is not known
-    """
+    """The spikes of a model on the samples of a raster; an InputError if what drives it is not known."""
     from spikesam.pipeline.engine.simulate import simulate
     from spikesam.pipeline.images.sources import InputSteps
 
@@ -153,7 +136,7 @@ class RecordedInput:
 
 
 def what_drives(source: SampleSource | None, seed: int) -> Driven | None:
-    """What a network is given of a sample; None if that is not known."""
+    """The input of a network by sample; None if it is not known."""
     if source is None:
         return None
 

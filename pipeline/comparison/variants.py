@@ -16,14 +16,10 @@ LEAKS = (0, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1)  # that networks often hav
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A rule by which a layer may fire.
+    """A rule by which a layer may fire: other neurons, or inputs that act `late` steps later, earlier if negative.
 
-    Parameters
-    ----------
-    neuron : its neurons
-    late : after how many steps more than in the network the inputs act; fewer, where negative
-    all_late : whether biases, and gains of a step, come later, too
-    at : whether a membrane that equals the threshold in float32 does so in truth, and is not rounded to it
+    `all_late`: biases and gains of a step come later, too. `at`: a membrane that equals the threshold in float32 does
+    so in truth, and is not rounded to it.
     """
 
     neuron: SpikingNeuron
@@ -76,11 +72,9 @@ def leaks_of(neuron: SpikingNeuron) -> dict[str, Variant]:
 
 
 def threshold_between(neuron: SpikingNeuron, low: float, high: float, *, alone: bool = False) -> dict[str, Variant]:
-    """Neurons whose thresholds are others by a factor that lies between two; empty if there is none.
+    """Neurons whose thresholds are others by a factor between two; empty if there is none.
 
-    Parameters
-    ----------
-    alone : whether a spike subtracts what it did
+    `alone`: a spike subtracts what it did.
     """
     if low > high + ROUNDING:
         return {}

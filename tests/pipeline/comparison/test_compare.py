@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import spikesam
 from spikesam.backends.network import LIF, Network
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.comparison.result import Comparison
+from spikesam.pipeline.comparison.compare import Comparison
 
 snn = pytest.importorskip("snntorch")
 

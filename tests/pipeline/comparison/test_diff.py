@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.storage import write_network
-from spikesam.pipeline.comparison.counting import Differences
 from spikesam.pipeline.comparison.membranes import Rule, Traced
-from spikesam.pipeline.comparison.pair import Bit, line_up
+from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.pipeline.comparison.why import explain_bit
 from spikesam.pipeline.diff import main
 from spikesam.pipeline.images.sources import open_source

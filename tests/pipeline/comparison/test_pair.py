@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import spikesam
-from spikesam.pipeline.comparison.counting import Differences
-from spikesam.pipeline.comparison.pair import Bit, line_up
+from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.recordings.errors import InputError
 
 

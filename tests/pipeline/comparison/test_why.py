@@ -9,7 +9,7 @@ import pytest
 
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.comparison.two_networks import differences
+from spikesam.pipeline.comparison.why import differences
 
 WEIGHT = np.array([[0.5, 0.25, 0.1], [0.75, 0.3, 1.0]], np.float32)
 
