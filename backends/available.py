@@ -1,28 +1,46 @@
-"""The backends by name. A backend is imported when it is used, so a missing library hinders no other backend."""
+"""The backends: each folder here whose package has a function `make`, found by being there.
+
+`make(device, threads, …)` gives a :class:`spikesam.backends.base.Backend`, or raises :class:`BackendError` with the
+reason why it cannot run here. `threads` are how many it may use, None for one per core. Further arguments are its own
+options, each with an annotation :class:`spikesam.recordings.arguments.Option` and a default. Imports of what takes long
+stand in the function, since every command reads the options.
+"""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from pkgutil import iter_modules
+from types import MappingProxyType
+from typing import Any
 
+import spikesam.backends
 from spikesam.backends.base import Backend, BackendError
 from spikesam.recordings.extras import missing
-
-BackendName = Literal["auto", "event", "torch", "lava"]
-LavaModels = Literal["event", "stock"]
-BACKENDS = ("event", "torch", "lava")
 
 DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # of CUDA, on Linux and on Windows
 ROCM = Path("/dev/kfd")  # the device of AMD's driver, whose GPUs torch calls CUDA, too
 
 
+@cache
+def backends() -> Mapping[str, Callable[..., Backend]]:
+    """What makes each backend, by name."""
+    folders = {
+        each.name: import_module(f"spikesam.backends.{each.name}")
+        for each in iter_modules(spikesam.backends.__path__)
+        if each.ispkg
+    }
+    return {name: folder.make for name, folder in folders.items() if hasattr(folder, "make")}
+
+
 def make_backend(
     name: str,
     device: str = "auto",
-    lava_models: LavaModels = "event",
-    lava_deadline: float | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
     *,
     threads: int | None = None,
 ) -> Backend:
@@ -31,9 +49,7 @@ def make_backend(
     Parameters
     ----------
     name : of the backend; "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise
-    device : of the torch backend, see :class:`spikesam.backends.torch.backend.TorchBackend`
-    lava_models, lava_deadline : of the Lava backend, see :class:`spikesam.backends.lava.backend.LavaBackend`
-    threads : of the event backend; one for each core if not given
+    device, threads, options : for its `make`
 
     Raises
     ------
@@ -41,24 +57,12 @@ def make_backend(
     """
     if name == "auto":
         name = "event" if device == "cpu" or (device == "auto" and not _cuda()) else "torch"
-    if name in ("event", "lava") and device not in ("auto", "cpu"):
-        raise BackendError(f"{name}: device is {device!r}, expected auto or cpu; it simulates on the CPU")
-    if name == "event":
-        from spikesam.backends.event.backend import EventBackend
-
-        return EventBackend(threads)
-    if name == "torch":
-        try:
-            from spikesam.backends.torch.backend import TorchBackend
-        except ImportError as error:
-            raise BackendError(f"torch: {missing(error) or error}") from error
-
-        return TorchBackend(device)
-    if name == "lava":
-        from spikesam.backends.lava.backend import LavaBackend
-
-        return LavaBackend(lava_models, lava_deadline)
-    raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")
+    if name not in backends():
+        raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(backends())}")
+    try:
+        return backends()[name](device, threads, **options)
+    except ImportError as error:
+        raise BackendError(f"{name}: {missing(error) or error}") from error
 
 
 def _cuda() -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 from spikesam.backends.network import Network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch
+
+if TYPE_CHECKING:
+    from spikesam.backends.formed_maps import FormedMaps, MapRequest
 
 # The input of a network for some samples: spikes, packed or (T, B, C, H, W); or what drives the first layer, int8:
 # (B, C, H, W) of a constant current, (T, B, C, H, W) of a changing one. For an ANN, which no backend runs, images are
@@ -20,6 +25,12 @@ InputBatch: TypeAlias = PackedSpikes | NDArray[np.bool_] | NDArray[np.int8] | ND
 
 class BackendError(InputError):
     """A backend cannot run here, or its simulation failed; one line says why."""
+
+
+def refuse_other_devices(backend: str, device: str) -> None:
+    """Refuse a device for a backend that has none but the CPU."""
+    if device not in ("auto", "cpu"):
+        raise BackendError(f"{backend}: device is {device!r}, expected auto or cpu; it simulates on the CPU")
 
 
 def batch_size(batch: InputBatch) -> int:
@@ -54,16 +65,23 @@ def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSp
     return batch if isinstance(batch, PackedSpikes) else PackedSpikes.of(batch.astype(np.bool_, copy=False))
 
 
-class Backend(Protocol):
-    """A simulator of :class:`Network`. Where it can form maps as well, see :mod:`spikesam.backends.formed_maps`."""
+class Backend(ABC):
+    """A simulator of :class:`Network`; see :mod:`spikesam.backends.available` for how it is found and made.
+
+    Attributes
+    ----------
+    name, device : where it simulates, in files and for people
+    forms_maps : whether it can form maps itself, by :meth:`run_maps`
+    """
 
     name: str
-    device: str
+    device: str = "cpu"
+    forms_maps: ClassVar[bool] = False
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: Network) -> None:  # noqa: B027  may do nothing
         """Do in advance what this network needs once, such as compiling kernels; else :meth:`run` does it."""
-        ...
 
+    @abstractmethod
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other, each from zero state, and yield their rasters in order.
 
@@ -80,28 +98,31 @@ class Backend(Protocol):
         In fixed point the yielded bits are a function of `network` and `inputs` alone: the same on every backend,
         device and batch size.
         """
-        ...
-
-
-class ThreadedBackend(Backend, Protocol):
-    """A backend that any thread may call. Who simulates a sample can go on with it, while it is still in the cache."""
 
     def calls(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[tuple[int, Callable[[], RasterBatch]]]:
-        """Simulate samples in threads of the caller's.
-
-        Parameters
-        ----------
-        inputs, n_samples : see :meth:`Backend.run`
+        """Simulate samples as :meth:`run`, where any thread may do it: who simulates a sample can go on with it.
 
         Yields
         ------
-        number of the next samples, and what simulates them when it is called, once, in any thread
+        number of the next samples, and what gives their rasters when it is called, once, in any thread
         """
-        ...
+        for batch in self.run(network, inputs, n_samples):
+            for row in range(len(batch)):
+                yield 1, partial(_one_sample, batch, row)
+
+    def run_maps(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
+    ) -> Iterator[FormedMaps]:
+        """Simulate samples as :meth:`run`, and yield the maps that are formed meanwhile.
+
+        Raises
+        ------
+        InputError : see :meth:`spikesam.backends.formed_maps.MapRequest.check`
+        """
+        raise BackendError(f"{self.name}: forms no maps")
 
 
-def is_threaded(backend: Backend) -> TypeGuard[ThreadedBackend]:
-    """Whether any thread may call a backend."""
-    return hasattr(backend, "calls")
+def _one_sample(batch: RasterBatch, row: int) -> RasterBatch:
+    return RasterBatch({name: bits[row, None] for name, bits in batch.spikes.items()}, batch.readout[row, None])

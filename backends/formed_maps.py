@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.base import Backend, BackendError, InputBatch
+from spikesam.backends.base import BackendError
 from spikesam.backends.network import Network
 from spikesam.backends.trace import SpikeTrace, spike_trace
 from spikesam.recordings.raster.batch import RasterBatch
@@ -78,27 +78,3 @@ class FormedMaps:
     maps: dict[str, NDArray[np.float32]]
     readout: NDArray[Any]
     spikes: RasterBatch | None
-
-
-class MapFormingBackend(Backend, Protocol):
-    """A backend that can form maps itself."""
-
-    def run_maps(
-        self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
-    ) -> Iterator[FormedMaps]:
-        """Simulate samples one after the other, each from zero state, and yield their maps in order.
-
-        Parameters
-        ----------
-        inputs, n_samples : see :meth:`spikesam.backends.base.Backend.run`
-
-        Raises
-        ------
-        InputError : see :meth:`MapRequest.check`
-        """
-        ...
-
-
-def forms_maps(backend: Backend) -> TypeGuard[MapFormingBackend]:
-    """Whether a backend can form maps itself."""
-    return hasattr(backend, "run_maps")

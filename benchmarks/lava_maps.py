@@ -14,7 +14,7 @@ from benchmarks.lava_timing import simulate, steps_between
 from benchmarks.measurement import Options, Row, scaled
 from benchmarks.networks import Design, random_network, random_spikes
 from spikesam.backends.formed_maps import MapRequest
-from spikesam.backends.lava import LavaBackend
+from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.lava.transfer import sent_arrays, size_of
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise

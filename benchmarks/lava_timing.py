@@ -13,7 +13,7 @@ from typing import Literal
 from benchmarks.networks import random_spikes
 from benchmarks.recorded import simulate_and_record
 from spikesam.backends.base import InputBatch
-from spikesam.backends.lava import LavaBackend
+from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.network import Network
 from spikesam.recordings.raster.batch import RasterBatch
 

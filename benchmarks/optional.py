@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from spikesam.backends.base import BackendError
-from spikesam.backends.lava import LavaBackend
+from spikesam.backends.lava.backend import LavaBackend
 
 LOOP = "PyTorch loop"  # a peer in simulation that is always here
 

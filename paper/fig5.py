@@ -31,7 +31,6 @@ from paper.common.setup import Setup
 from paper.common.sweep import arrivals, swept
 from paper.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
 from paper.measures.tables import difference, measured, rows, summary, values
-from spikesam.backends.available import BACKENDS
 from spikesam.backends.base import BackendError
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
@@ -41,6 +40,7 @@ from spikesam.pipeline.drawing.steps import stretches
 from spikesam.pipeline.drawing.subject import Subject
 from spikesam.recordings.raster.reader import RasterReader
 
+BACKENDS = ("event", "torch", "lava")
 BY_NETWORK = (
     "Each network: first the sum over the steps that can still change the answer, then steps, or sums over the steps "
     "named. First sums are relative to their own largest value, what follows to its layer's."

@@ -12,8 +12,8 @@ from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.explaining import explain_and_print
 from spikesam.pipeline.cli.options import Figures, Overwrite
-from spikesam.pipeline.config.fields import KeptSteps
-from spikesam.pipeline.maps.method import DEFAULT, offline_methods, options_of
+from spikesam.pipeline.config.fields import KeptSteps, option_fields
+from spikesam.pipeline.maps.method import DEFAULT, offline_methods
 
 PROG = "spikesam explain"
 DESCRIPTION = """\
@@ -56,8 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     own = dict[str, Any]()
     for method in offline_methods().values():
-        for name, (kind, has) in options_of(method).items():
-            own[name] = kind, Field(getattr(method, name), description=has.about, ge=has.at_least, lt=has.below)
+        own |= option_fields(method)
     command = parse_command(create_model("Explain", __base__=Common, **own), argv, prog=PROG, description=DESCRIPTION)
     explain_and_print(command, command.source, command.model_fields_set & own.keys())
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache, wraps
 from inspect import signature
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -30,6 +31,41 @@ TYPES: Mapping[str, tuple[Any, str]] = {  # as annotations name them -> what a v
     "Sequence": (Sized, "a list"),  # an array or a tensor, too
 }
 CLASSES = frozenset({"Checkpoint", "Layer", "Network", "Tracker"})
+
+
+@dataclass(frozen=True)
+class Option:
+    """The annotation of an option of a map method or backend: `gamma: Annotated[float, Option("decay")] = 0.5`.
+
+    Parameters
+    ----------
+    about : one line of help
+    at_least, below, above : limits of a number
+    """
+
+    about: str
+    at_least: int | None = None
+    below: int | None = None
+    above: int | None = None
+
+
+class Declared(NamedTuple):
+    """An option as its owner declares it."""
+
+    kind: Any
+    limits: Option
+    default: Any
+
+
+def options_of(owner: Callable[..., Any]) -> dict[str, Declared]:
+    """The options of a class, which are arguments of its constructor, or of a function, by name."""
+    kinds, parameters = get_type_hints(owner, include_extras=True), signature(owner).parameters
+    found = dict[str, Declared]()
+    for name, parameter in parameters.items():
+        if get_origin(kinds.get(name)) is Annotated:
+            kind, limits = get_args(kinds[name])
+            found[name] = Declared(kind, limits, parameter.default)
+    return found
 
 
 def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:

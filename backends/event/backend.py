@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.base import BackendError, InputBatch
+from spikesam.backends.base import Backend, BackendError, InputBatch
 from spikesam.backends.event.kernels.chain import Chain, alike
 from spikesam.backends.event.kernels.events import unpack_spikes
 from spikesam.backends.event.kernels.layer import LayerKernel, State, compile_kernels
@@ -40,7 +40,7 @@ HANDED_OVER = 1 << 20  # bytes, at most, of several samples that a thread simula
 Item = TypeVar("Item")
 
 
-class EventBackend:
+class EventBackend(Backend):
     """Simulates a network event by event.
 
     Parameters
@@ -49,7 +49,6 @@ class EventBackend:
     """
 
     name = "event"
-    device = "cpu"
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or cores()
@@ -80,7 +79,7 @@ class EventBackend:
     def calls(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[tuple[int, Callable[[], RasterBatch]]]:
-        """Simulate samples in threads of the caller's; see :meth:`spikesam.backends.base.ThreadedBackend.calls`."""
+        """Simulate samples in threads of the caller's; see :class:`Backend`."""
         simulate = partial(self._laid_out(network).run, threads=max(1, self.threads // max(1, n_samples)))
         most = HANDED_OVER // (network.timesteps * sum(network.raster_bytes))
         parts = _parts(_samples(network, inputs), n_samples, self.threads, most)

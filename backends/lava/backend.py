@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from spikesam.backends.base import BackendError, InputBatch
+from spikesam.backends.base import Backend, BackendError, InputBatch
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.formed_maps import FormedMaps, MapRequest
 from spikesam.backends.input_currents import drive
@@ -24,7 +24,7 @@ INSTALL = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
 DEADLINES = {"event": 300.0, "stock": 3600.0}
 
 
-class LavaBackend:
+class LavaBackend(Backend):
     """Lava's CPU simulation: one process per Lava Process, all samples back to back.
 
     Parameters
@@ -41,7 +41,7 @@ class LavaBackend:
     """
 
     name = "lava"
-    device = "cpu"
+    forms_maps = True
     worker_module = "spikesam.backends.lava.worker"
 
     def __init__(self, models: Literal["event", "stock"] = "event", deadline: float | None = None) -> None:
@@ -68,7 +68,7 @@ class LavaBackend:
     def run_maps(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
     ) -> Iterator[FormedMaps]:
-        """Let the graph form maps; see :class:`spikesam.backends.formed_maps.MapFormingBackend`.
+        """Let the graph form maps; see :meth:`Backend.run_maps`.
 
         The input's maps are formed here, from the spikes that are sent to the graph.
         """

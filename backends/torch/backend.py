@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from spikesam.backends.base import BackendError, InputBatch
+from spikesam.backends.base import Backend, BackendError, InputBatch
 from spikesam.backends.input_currents import by_input, drive
 from spikesam.backends.network import Network, Readout, Shape
 from spikesam.backends.readout import integrate, rounded, summed_bias
@@ -31,7 +31,7 @@ CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # a chunk's inputs and currents in its
 CHUNK_STEPS = 8  # of a chunk, at least: rather fewer samples, whose membranes then stay in that cache
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """Runs a network with torch.
 
     Parameters
@@ -59,9 +59,6 @@ class TorchBackend:
                 f"torch: device is {device!r}, which is not here ({reason}); expected auto, cpu, cuda or cuda:N"
             ) from None
         self.device = device
-
-    def prepare(self, network: Network) -> None:
-        """Do nothing: :meth:`run` prepares all it needs."""
 
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`spikesam.backends.base.Backend`."""

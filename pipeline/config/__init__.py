@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from spikesam.backends.available import BackendName, LavaModels
+from spikesam.backends.available import backends
 from spikesam.backends.network.consistency import LONGEST
-from spikesam.pipeline.config.fields import CheckpointName, Data, Device, Download, KeptSteps, Samples, Seed
+from spikesam.pipeline.config.fields import (
+    CheckpointName,
+    Data,
+    Device,
+    Download,
+    KeptSteps,
+    Samples,
+    Seed,
+    option_fields,
+)
 from spikesam.pipeline.config.toml import read_toml, validated
+from spikesam.recordings.arguments import options_of
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
 
@@ -128,6 +138,7 @@ class TrainingSection(Section):
     )
 
 
+SectionT = TypeVar("SectionT", bound=Section)
 ConversionRule = Literal["max", "percentile", "scaled", "balanced"]
 
 
@@ -154,13 +165,22 @@ class ConversionSection(Section):
     )
 
 
+def _with_backend_options(section: type[SectionT]) -> type[SectionT]:
+    """A section, and the options that backends have: those of lava are lava_models and others."""
+    fields = dict[str, Any]()
+    for name, make in backends().items():
+        fields |= option_fields(make, f"{name}_")
+    return create_model(section.__name__, __base__=section, __module__=__name__, __doc__=section.__doc__, **fields)
+
+
+@_with_backend_options
 class RunSection(Section):
     """Simulation, recording and explanation."""
 
     checkpoint: CheckpointName = "cluttered-digits"
     data: Data = None
     download: Download = False
-    backend: BackendName = Field(
+    backend: Literal[("auto", *backends())] = Field(  # type: ignore[valid-type]
         "auto", description="the simulator; auto is torch where there is a CUDA device, and event otherwise"
     )
     samples: Samples = 8
@@ -185,16 +205,14 @@ class RunSection(Section):
         description="SAM's kernel. paper: in real numbers; fixed: in integers, the bits that Lava's graph gives; "
         "auto: fixed on lava with --keep maps, else paper",
     )
-    lava_models: LavaModels = Field(
-        "event", description="event: layers computed event by event; stock: Lava's own Conv and Dense (slow)"
-    )
-    lava_deadline: float | None = Field(
-        None,
-        gt=0,
-        description="stop Lava after so many seconds without a finished image; none: 300, stock 3600",
-    )
     figures: int = Field(4, ge=0, description="how many samples to make pictures of")
     report: bool = Field(True, description="write report.html, a page to explore the run in; needs --keep all")
+
+    @property
+    def backend_options(self) -> dict[str, Any]:
+        """Those of the backend that is chosen, by the names that it has for them."""
+        named = options_of(backends()[self.backend]) if self.backend in backends() else ()
+        return {name: getattr(self, f"{self.backend}_{name}") for name in named}
 
 
 class Config(Section):

@@ -18,8 +18,8 @@ from typing import Protocol
 
 import numpy as np
 
-from spikesam.backends.base import InputBatch, is_threaded
-from spikesam.backends.formed_maps import FormedMaps, forms_maps
+from spikesam.backends.base import InputBatch
+from spikesam.backends.formed_maps import FormedMaps
 from spikesam.backends.trace import compile_maps
 from spikesam.pipeline.engine.formed_maps import map_request, process_maps
 from spikesam.pipeline.engine.job import RANGE, Job
@@ -162,10 +162,10 @@ def _work(job: Job, store: Store, samples: _Ranges) -> Iterator[Work]:
     spec, missing, timer = job.spec, store.missing, store.timer
     keep_spikes = spec.keep.spikes and store.recorded is None
 
-    def process(positions: Sequence[int], batch: RasterBatch, first: int = 0) -> list[SampleResult]:
+    def process(positions: Sequence[int], batch: RasterBatch) -> list[SampleResult]:
         return [
             process_spikes(spec, batch, row, position, samples.of(position), timer, keep_spikes=keep_spikes)
-            for row, position in enumerate(positions, first)
+            for row, position in enumerate(positions)
         ]
 
     def simulate(positions: Sequence[int], call: Callable[[], RasterBatch]) -> list[SampleResult]:
@@ -182,18 +182,12 @@ def _work(job: Job, store: Store, samples: _Ranges) -> Iterator[Work]:
         return
     inputs, positions = timer.timed("encode", samples.inputs(missing)), iter(missing)
     if spec.keep.maps == "backend":
-        assert forms_maps(job.backend)  # what_to_keep has asked it
         formed = job.backend.run_maps(job.network, inputs, len(missing), map_request(spec, missing))
         for position, maps in zip(missing, timer.timed("simulate", formed), strict=True):
             yield partial(measure, position, maps)
-    elif is_threaded(job.backend):
-        for count, call in job.backend.calls(job.network, inputs, len(missing)):
-            yield partial(simulate, list(islice(positions, count)), call)
     else:
-        for batch in timer.timed("simulate", job.backend.run(job.network, inputs, len(missing))):
-            checked = _checked(job, batch)
-            for row, position in enumerate(islice(positions, len(batch))):
-                yield partial(process, [position], checked, row)
+        for count, call in timer.timed("simulate", job.backend.calls(job.network, inputs, len(missing))):
+            yield partial(simulate, list(islice(positions, count)), call)
 
 
 def _checked(job: Job, batch: RasterBatch) -> RasterBatch:

@@ -13,11 +13,10 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from spikesam.backends.available import make_backend
-from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.event.kernels.cache import cache_folder, is_cached
 from spikesam.backends.event.kernels.chain import run_chain
 from spikesam.backends.event.kernels.layer import compile_kernels
-from spikesam.pipeline.engine.job import Job
+from spikesam.pipeline.engine.job import BackendChoice, Job
 from spikesam.pipeline.measures.operations import products
 from spikesam.recordings.child import python
 from spikesam.recordings.errors import InputError
@@ -37,14 +36,14 @@ def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
     say : called with a line for the user
     """
     network, spec = job.network, job.spec
-    if not (job.choice and job.choice[0] == "auto" and isinstance(job.backend, EventBackend)):
+    if not (job.choice and job.choice[0] == "auto" and job.backend.name == "event"):
         return job
     if find_spec("torch") is None or cache_folder(run_chain) is None or is_cached(run_chain, "int8"):
         return job
     work = len(spec.samples) * network.timesteps * sum(products(network).values())
     if network.precision != "fixed" or spec.keep.maps == "backend" or work > SMALL:
         return job
-    choice = ("torch", "cpu", *job.choice[2:])
+    choice: BackendChoice = "torch", "cpu", {}
     backend, none = make_backend(*choice), subprocess.DEVNULL
     process = subprocess.Popen(python(CODE), cwd=os.sep, stdin=none, stdout=none, stderr=none, start_new_session=True)
     say(f"this first run is on torch; process {process.pid} compiles the faster kernels for later ones meanwhile")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from spikesam.backends.available import LavaModels, make_backend
+from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
 from spikesam.pipeline.engine.keep import Keep
@@ -39,7 +40,7 @@ FORMAT, SCHEMA_VERSION = "spikesam-job", 1
 LARGEST = 1 << 28  # bytes of a specification, of a million samples and more
 RANGE = MAX_SHARD_SAMPLES  # samples
 
-BackendChoice = tuple[str, str, LavaModels, float | None]  # arguments of `make_backend`
+BackendChoice = tuple[str, str, Mapping[str, Any]]  # arguments of `make_backend`
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
-from spikesam.backends.formed_maps import forms_maps
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.formed_maps import check_maps
 from spikesam.pipeline.engine.header import raster_header
@@ -48,7 +47,7 @@ def prepare(config: Config) -> Prepared:
     checkpoint = load_checkpoint(settings.checkpoint, "snn")
     check_fit(checkpoint, config, settings.checkpoint)
     spatial_layers(checkpoint.network.raster_kinds, (), f"checkpoint {settings.checkpoint!r}")
-    choice = settings.backend, settings.device, settings.lava_models, settings.lava_deadline
+    choice = settings.backend, settings.device, settings.backend_options
     backend, network = make_backend(*choice), in_precision(checkpoint.network, settings.precision)
     kept_steps(settings.steps, network.timesteps, settings.samples)
     chosen = choose(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
@@ -87,7 +86,7 @@ def what_to_keep(settings: RunSection, backend: Backend, timesteps: int, n_sampl
     InputError : if there are no such steps
     """
     steps, stepped = kept_steps(settings.steps, timesteps, n_samples, settings.figures)
-    formed = forms_maps(backend) and settings.keep == "maps" and settings.variant != "paper"
+    formed = backend.forms_maps and settings.keep == "maps" and settings.variant != "paper"
     return Keep(settings.keep == "all", "backend" if formed else "spikes", steps, stepped, settings.layers)
 
 

@@ -119,7 +119,7 @@ def simulate(
         raise InputError(f"simulate: got the option {unknown[0]!r}, expected some of {known}")
     types = {name: kind.__forward_arg__ for name, kind in SimulateOptions.__annotations__.items()}
     refuse_other_types("simulate", types, options)
-    if not isinstance(backend, str) and not hasattr(backend, "run"):
+    if not isinstance(backend, (str, Backend)):
         raise InputError(f"simulate: backend is of type {type(backend).__name__}, expected its name, or a Backend")
     tracker, client = options.get("tracker") or Tracker(), options.get("client")
     device, batch_size, resume = (
@@ -134,7 +134,7 @@ def simulate(
     with tracker.time("load"):
         loaded = _loaded(network)
         graph = in_precision(loaded.network if isinstance(loaded, Checkpoint) else loaded, precision)
-        choice: BackendChoice | None = (backend, device, "event", None) if isinstance(backend, str) else None
+        choice: BackendChoice | None = (backend, device, {}) if isinstance(backend, str) else None
         simulator = make_backend(*choice) if choice else backend
         assert not isinstance(simulator, str)
         with tracker.show("reading images") as advance:

@@ -18,8 +18,9 @@ from spikesam.backends.network import Kind, Network
 from spikesam.pipeline.drawing.subject import Subject, subjects_of
 from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
 from spikesam.pipeline.maps.layers import network_layers, spatial_layers
-from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, Option, summed
+from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, summed
 from spikesam.pipeline.maps.steps import kept_steps
+from spikesam.recordings.arguments import Option
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, SourceName
 

@@ -15,13 +15,13 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.drawing.subject import Subject
-from spikesam.recordings.arguments import refuse_other_types
+from spikesam.recordings.arguments import options_of, refuse_other_types
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader, Parameter, SourceName
 from spikesam.recordings.schema import SampleTable
@@ -32,21 +32,6 @@ if TYPE_CHECKING:
 
 METHODS = "spikesam.pipeline.maps.methods"
 DEFAULT = "sam"
-
-
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """What annotates a field that is an option of a method: `gamma: Annotated[float, Option("decay")] = 0.5`.
-
-    Parameters
-    ----------
-    about : one line of help
-    at_least, below : limits of a whole number
-    """
-
-    about: str
-    at_least: int | None = None
-    below: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +61,7 @@ class MapMethod(ABC):
 
     def __post_init__(self) -> None:
         """Refuse options of which there is no such choice, or that are too small."""
-        for name, (kind, option) in options_of(type(self)).items():
+        for name, (kind, option, _) in options_of(type(self)).items():
             value, least = getattr(self, name), option.at_least
             refuse_other_types("explain", {name: kind.__name__ if isinstance(kind, type) else str(kind)}, {name: value})
             if get_origin(kind) is Literal and value not in get_args(kind):
@@ -183,12 +168,6 @@ def methods() -> Mapping[str, type[MapMethod]]:
 def offline_methods() -> dict[str, type[MapMethod]]:
     """The methods that :func:`spikesam.pipeline.maps.explain.explain` computes, by name."""
     return {name: method for name, method in methods().items() if method.offline}
-
-
-def options_of(method: type[MapMethod]) -> dict[str, tuple[Any, Option]]:
-    """The options of a method: name -> its type, and its help and limits."""
-    kinds = get_type_hints(method, include_extras=True)
-    return {each.name: get_args(kinds[each.name]) for each in dataclasses.fields(method)}
 
 
 def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from spikesam.backends.network import Network
 from spikesam.pipeline.maps.correlation import Floats
 from spikesam.pipeline.maps.layers import map_layers
-from spikesam.pipeline.maps.method import Explained, Explainer, Option
+from spikesam.pipeline.maps.method import Explained, Explainer
 from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.relevance import Spikes
 from spikesam.pipeline.networks.recorded import recorded_network
+from spikesam.recordings.arguments import Option
 from spikesam.recordings.maps.schema import MapHeader
 from spikesam.recordings.raster.batch import unpack
 from spikesam.recordings.raster.reader import RasterReader

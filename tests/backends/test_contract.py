@@ -28,7 +28,7 @@ def make_backend(name: str) -> Backend:
     if name == "event":
         return EventBackend(threads=2)
     pytest.importorskip("lava", reason="lava-nc is not installed")
-    from spikesam.backends.lava import LavaBackend
+    from spikesam.backends.lava.backend import LavaBackend
 
     return LavaBackend(models="stock" if name == "lava-stock" else "event")
 

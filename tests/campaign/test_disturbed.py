@@ -249,7 +249,7 @@ def lava_raises(base: Path, work: Path, name: str, alone: bool, process: str, pl
     """An exception in one of Lava's processes, in any step from the first (0) to the last (1)."""
 
     def prepare() -> None:
-        from spikesam.backends.lava import LavaBackend
+        from spikesam.backends.lava.backend import LavaBackend
 
         LavaBackend.worker_module = "tests.backends.lava.faulty_worker"
         os.environ["FAULT"] = f"raise in {process} at {1 + round(place * LAST_STEP)}"

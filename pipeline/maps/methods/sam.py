@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.trace import compile_maps, maps_of_packed, spike_trace
 from spikesam.pipeline.maps.layers import map_layers
-from spikesam.pipeline.maps.method import Explained, Explainer, Option
+from spikesam.pipeline.maps.method import Explained, Explainer
 from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.sam import (
     AnyVariant,
@@ -28,6 +28,7 @@ from spikesam.pipeline.maps.sam import (
     spike_activation_maps,
     spike_activation_sum,
 )
+from spikesam.recordings.arguments import Option
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MAPS, MapHeader, Parameter
 from spikesam.recordings.parallel import workers_within_memory

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spikesam.backends.lava import LavaBackend
+from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 

@@ -21,7 +21,7 @@ from tests.backends.lava.machine import SECONDS, Machine, parent
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
-from spikesam.backends.lava import LavaBackend
+from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.lava.child import Child
 
 TIMESTEPS = 5
@@ -84,7 +84,7 @@ def test_a_process_raises_in_the_first_or_the_last_step(
 
 COMMAND = """
 import sys
-from spikesam.backends.lava import LavaBackend
+from spikesam.backends.lava.backend import LavaBackend
 from spikesam.pipeline import run
 
 LavaBackend.worker_module = "tests.backends.lava.faulty_worker"

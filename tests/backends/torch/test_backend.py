@@ -127,7 +127,7 @@ def test_bits_are_packed_as_in_the_file(shape: tuple[int, int, int, int, int], d
 @pytest.mark.parametrize(
     ("name", "device", "message"),
     [
-        ("torhc", "cpu", "backend is 'torhc', expected one of auto, event, torch, lava"),
+        ("torhc", "cpu", "backend is 'torhc', expected one of auto, event, lava, torch"),
         ("torch", "gpu", "device is 'gpu', expected auto, cpu, cuda or cuda:N"),
         ("lava", "cuda", "lava: device is 'cuda', expected auto or cpu"),
     ],

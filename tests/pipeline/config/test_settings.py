@@ -46,7 +46,7 @@ def test_saved_and_read_back(tmp_path):
         ("[network]\nleak = 1.5", "c.toml: network.leak is 1.5, expected less than or equal to 1"),
         (
             "[run]\nbackend = 'torhc'",
-            "c.toml: run.backend is 'torhc', expected 'auto', 'event', 'torch' or 'lava'; did you mean 'torch'?",
+            "c.toml: run.backend is 'torhc', expected 'auto', 'event', 'lava' or 'torch'; did you mean 'torch'?",
         ),
         ("[network", "c.toml: not valid TOML"),
         (

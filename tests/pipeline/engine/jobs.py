@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import spikesam
+from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
 from spikesam.pipeline.engine.compute import compute
 from spikesam.pipeline.engine.folder import FolderStore, begin
@@ -31,7 +32,7 @@ NETWORK = spikesam.Network((1, 1, 1), 2, LAYERS, spikesam.Readout(np.ones((2, 2)
 
 
 @dataclass
-class MadeUp:
+class MadeUp(Backend):
     """A backend; `simulated` has the positions that it was asked for."""
 
     header: RasterHeader
@@ -40,9 +41,6 @@ class MadeUp:
 
     def __post_init__(self) -> None:
         self.simulated: list[int] = []
-
-    def prepare(self, network: Network) -> None:
-        """Nothing is compiled."""
 
     def run(self, network: Network, inputs: Iterable[Any], n_samples: int) -> Iterator[RasterBatch]:
         for positions in inputs:

@@ -81,7 +81,7 @@ def task(network: spikesam.Network, spikes: np.ndarray, out: Path) -> Task:
 
     graph, source = in_precision(network, "fixed"), open_source(spikes, network)
     spec = JobSpec(raster_header(graph, EventBackend(1), source.name, 0), source.table, RASTER)
-    job = Job(spec, graph, Parts(source), EventBackend(1), ("event", "auto", "event", None))
+    job = Job(spec, graph, Parts(source), EventBackend(1), ("event", "auto", {}))
     return Task(out, begin(out, job))
 
 

@@ -20,10 +20,10 @@ from spikesam.pipeline.maps.method import (
     method_of,
     methods,
     offline_methods,
-    options_of,
     summed,
 )
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.recordings.arguments import options_of
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter, SourceName
@@ -86,7 +86,7 @@ def test_every_method_says_what_files_commands_and_pictures_need(name: str) -> N
     header = MapHeader(name, "cd" * 32, parameters, 1, SAM.layers[:0], source_name=method.source)
     assert method_of(header) is method
     assert isinstance(method.caption(parameters), str)
-    for option, (kind, about) in options_of(method).items():
+    for option, (kind, about, _) in options_of(method).items():
         assert about.about and not about.about.endswith("."), option
         assert kind is not None
 
