@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from spikesam.pipeline.images.events.files import read_events
     from spikesam.pipeline.images.preprocessing import Preprocessing
     from spikesam.pipeline.maps.explain import explain
-    from spikesam.pipeline.maps.localisation import measure
+    from spikesam.pipeline.maps.measure import measure
     from spikesam.pipeline.maps.methods.sam import sam
     from spikesam.pipeline.monitor.callback import MonitorCallback
     from spikesam.pipeline.monitor.monitor import Monitor
@@ -94,7 +94,7 @@ _WHERE = {
     "Conversion": "spikesam.pipeline.networks.convert.convert:Conversion",
     "simulate": "spikesam.pipeline.engine.simulate:simulate",
     "explain": "spikesam.pipeline.maps.explain:explain",
-    "measure": "spikesam.pipeline.maps.localisation:measure",
+    "measure": "spikesam.pipeline.maps.measure:measure",
     "energy": "spikesam.pipeline.cost.energy:energy",
     "Energy": "spikesam.pipeline.cost.energy:Energy",
     "Prices": "spikesam.pipeline.cost.prices:Prices",
