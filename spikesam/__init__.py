@@ -64,6 +64,10 @@ if TYPE_CHECKING:
     from spikesam.pipeline.images.events.events import Events
     from spikesam.pipeline.images.events.files import read_events
     from spikesam.pipeline.images.preprocessing import Preprocessing
+    from spikesam.pipeline.imports.from_torch import from_torch
+    from spikesam.pipeline.imports.netx.read import from_netx
+    from spikesam.pipeline.imports.nir.read import from_nir
+    from spikesam.pipeline.imports.nir.write import to_nir
     from spikesam.pipeline.maps.explain import explain
     from spikesam.pipeline.maps.measure import measure
     from spikesam.pipeline.maps.methods.sam import sam
@@ -73,10 +77,6 @@ if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import load_checkpoint as load
     from spikesam.pipeline.networks.checkpoint import save_checkpoint as save
     from spikesam.pipeline.networks.convert.convert import Conversion, convert
-    from spikesam.pipeline.networks.imports.from_torch import from_torch
-    from spikesam.pipeline.networks.netx.read import from_netx
-    from spikesam.pipeline.networks.nir.read import from_nir
-    from spikesam.pipeline.networks.nir.write import to_nir
     from spikesam.pipeline.networks.to_torch import to_torch
     from spikesam.pipeline.networks.train.train import train
     from spikesam.pipeline.page.write import report
@@ -109,7 +109,7 @@ _WHERE = {
     "write_raster": "spikesam.recordings.raster.arrays:write_raster",
     "SpikeEvents": "spikesam.recordings.raster.events:SpikeEvents",
     "sam": "spikesam.pipeline.maps.methods.sam:sam",
-    "from_torch": "spikesam.pipeline.networks.imports.from_torch:from_torch",
+    "from_torch": "spikesam.pipeline.imports.from_torch:from_torch",
     "to_torch": "spikesam.pipeline.networks.to_torch:to_torch",
     "compare": "spikesam.pipeline.comparison.compare:compare",
     "diff": "spikesam.pipeline.comparison.diff:diff",
@@ -123,9 +123,9 @@ _WHERE = {
     "Readout": "spikesam.backends.network:Readout",
     "integer_planes": "spikesam.backends.network.planes:integer_planes",
     "ternary_planes": "spikesam.backends.network.planes:ternary_planes",
-    "from_nir": "spikesam.pipeline.networks.nir.read:from_nir",
-    "to_nir": "spikesam.pipeline.networks.nir.write:to_nir",
-    "from_netx": "spikesam.pipeline.networks.netx.read:from_netx",
+    "from_nir": "spikesam.pipeline.imports.nir.read:from_nir",
+    "to_nir": "spikesam.pipeline.imports.nir.write:to_nir",
+    "from_netx": "spikesam.pipeline.imports.netx.read:from_netx",
     "draw_network": "spikesam.pipeline.drawing.network:draw_network",
     "quantise": "spikesam.backends.network.quantise:quantise",
     "compact": "spikesam.backends.network.compact:compact",

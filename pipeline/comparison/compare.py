@@ -18,13 +18,13 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.comparison.recorded_layer import ROUNDING
 from spikesam.pipeline.engine.simulate import simulate
-from spikesam.pipeline.networks.imports.example import Example, check_model, is_sequence, read_example
-from spikesam.pipeline.networks.imports.folding.assemble import arrange, model_bits
-from spikesam.pipeline.networks.imports.following.calling import follow_model
-from spikesam.pipeline.networks.imports.following.raster import FollowedLayer
-from spikesam.pipeline.networks.imports.neuron_modules import NeuronModules
-from spikesam.pipeline.networks.imports.proving.alone import LayerAlone, positions
-from spikesam.pipeline.networks.libraries.library import Takes
+from spikesam.pipeline.imports.example import Example, check_model, is_sequence, read_example
+from spikesam.pipeline.imports.folding.assemble import arrange, model_bits
+from spikesam.pipeline.imports.following.calling import follow_model
+from spikesam.pipeline.imports.following.raster import FollowedLayer
+from spikesam.pipeline.imports.libraries.library import Takes
+from spikesam.pipeline.imports.neuron_modules import NeuronModules
+from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import brief

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from spikesam.pipeline.networks.layer_names import layer_name
+from spikesam.pipeline.imports.layer_names import layer_name
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.layers import check_name
 
@@ -26,7 +26,7 @@ def named_modules(model: nn.Module, layers: Iterable[str] | Mapping[str, str]) -
 
 
 def layer_names(model: nn.Module, modules: Iterable[str]) -> dict[str, str]:
-    """Names of modules -> names of layers, see :func:`spikesam.pipeline.networks.layer_names.layer_name`."""
+    """Names of modules -> names of layers, see :func:`spikesam.pipeline.imports.layer_names.layer_name`."""
     return {module: layer_name(model, module) for module in modules}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-from spikesam.pipeline.networks.libraries.known import library_that_fires
+from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.record.layouts import LAYOUTS, Layout, merged
 
 

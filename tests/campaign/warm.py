@@ -44,7 +44,7 @@ MODULES = (
         "spikesam.pipeline.cost.pictures",
         "spikesam.pipeline.cli.energy_report",
     ),
-    *("paper.fig3", "spikesam.pipeline.networks.convert.algorithm", "spikesam.pipeline.networks.nir.write", "spikesam"),
+    *("paper.fig3", "spikesam.pipeline.networks.convert.algorithm", "spikesam.pipeline.imports.nir.write", "spikesam"),
     *("tests.campaign.isolated", "tests.campaign.formats"),
 )
 

@@ -8,7 +8,7 @@ import pytest
 
 from spikesam.backends.network.storage import read_network
 from spikesam.pipeline import export
-from spikesam.pipeline.networks.nir.read import from_nir
+from spikesam.pipeline.imports.nir.read import from_nir
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import spikesam
 from spikesam.backends.network import Network
 from spikesam.pipeline.engine.summary import spike_rates
-from tests.pipeline.networks.imports.models import loud
+from tests.pipeline.imports.models import loud
 
 STEPS = 4
 

@@ -1,0 +1,324 @@
+"""A model is followed while it runs: what reaches its neurons at every step, what they fire, and what it answers.
+
+Hooks see its modules, a function mode sees the functions between them. Each tensor that comes from the example is kept
+beside its :class:`Stream`, so that its identity stays its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import repeat
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from spikesam.backends.network import NetworkError
+from spikesam.pipeline.imports.following.functions import Call, followed, tensors
+from spikesam.pipeline.imports.following.joining import zeros
+from spikesam.pipeline.imports.following.modules import axes_of, behind, behind_synapse, label
+from spikesam.pipeline.imports.following.raster import FollowedLayer, Raster
+from spikesam.pipeline.imports.following.stream import (
+    INPUT,
+    RELAYED,
+    Followed,
+    JumbledError,
+    Lost,
+    Operation,
+    Path,
+    Relay,
+    Stream,
+    all_agreed,
+)
+from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
+from spikesam.pipeline.imports.neuron_modules import NeuronModules
+from spikesam.pipeline.imports.repeating import REPEATING
+from spikesam.pipeline.imports.windows import overlap
+
+EXITS = (
+    *("item", "tolist", "numpy", "__array__", "is_nonzero", "equal", "allclose", "__contains__"),
+    *("__bool__", "__float__", "__int__", "__index__", "__complex__"),
+)
+KNOWN = (
+    "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, concatenations, and "
+    "neurons of snnTorch, SpikingJelly, Norse, sinabs or lava-dl"
+)
+RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "random", "bernoulli", "normal", "uniform", "poisson")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelOutput:
+    """What the model gives.
+
+    Parameters
+    ----------
+    path : what led to it
+    scores : (B, K) float64 — the sum over all steps; of an integrator, what it holds at the last one
+    """
+
+    path: Path
+    scores: Tensor
+
+
+class Follower:
+    """Follows one run of a model on B samples over T steps."""
+
+    def __init__(self, neurons: NeuronModules, samples: int, timesteps: int) -> None:
+        self.samples, self.timesteps = samples, timesteps
+        self._neurons = neurons
+        self._kept: dict[int, tuple[Tensor, Followed, int]] = {}
+        self._rasters: dict[str, Raster] = {}
+        self._begun: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {}  # neurons, and their states before they ran
+        self._hooked: set[nn.Module] = set()
+        self._inside = 0  # modules whose inside is not followed
+        self._calling = ""  # a module without parts, whose inside is followed
+
+    @contextmanager
+    def following(self, model: nn.Module) -> Iterator[None]:
+        """Follow what `model` does in this block; its hooks are left in it."""
+        self._hook("", model)
+        with torch.no_grad(), _FunctionMode(self):
+            yield
+
+    def bring(self, tensor: Tensor, where: Tensor, size: int, static: bool = False) -> Tensor:
+        """Let a tensor be the model's input; see :class:`Stream`."""
+        self._keep([tensor], [Stream(where, size, Path(INPUT, lag=None if static else 0))])
+        return tensor
+
+    def known(self, value: Any) -> Followed | None:
+        """What is known of a tensor; None if it does not come from the example."""
+        found = self._kept.get(id(value)) if isinstance(value, Tensor) else None
+        return found[1] if found else None
+
+    def layers(self) -> dict[str, FollowedLayer]:
+        """By the name of their module, all neurons that ran; NotTakenError if they did not run once per step."""
+        for name, (module, states) in self._begun.items():
+            after = self._neurons.states(name, module)
+            for state, value in states.items():
+                if state not in after or not torch.equal(value, after[state]):
+                    _check_rest(value, self._rasters[name].about, f"{label(name, module)}: begins with {state}")
+        return {name: raster.finished() for name, raster in self._rasters.items()}
+
+    def answer(self, given: Iterable[Tensor]) -> ModelOutput:
+        """What the tensors amount to that the model gave: one, or one for each step."""
+        given = list(given)
+        self.lose_changed(given)
+        pieces = [(tensor.flatten().double(), self._ordered(tensor, "the model's output")) for tensor in given]
+        streams = [stream for _, stream in pieces]
+        size, summed = streams[0].size, streams[0].summed
+        path = all_agreed(streams, self.samples)
+        if path is None or any(stream.size != size for stream in streams):
+            first = streams[0].path.last
+            raise NetworkError(f"the model's output comes from {first}, and at other steps from other layers")
+        values = torch.cat([value for value, _ in pieces])
+        steps = torch.cat([stream.steps(self.samples).flatten() for stream in streams])
+        within = torch.cat([stream.within(self.samples).flatten() for stream in streams])
+        found, expected = len(summed) or len(steps.unique()), self.timesteps
+        if not summed and any(isinstance(each.what, SpikingModule) for each in path.operations):
+            last = steps == self.timesteps - 1
+            values, within, found, expected = values[last], within[last], int(last.any()), 1
+        if found != expected or len(within) != (1 if summed else found) * self.samples * size:
+            raise NetworkError(
+                f"the model's output comes from {path.last}, but from {found} of {self.timesteps} steps; expected all "
+                "steps, their sum or their mean"
+            )
+        scores = torch.zeros(self.samples * size, dtype=torch.float64, device=within.device)
+        return ModelOutput(path, scores.index_add_(0, within, values).view(self.samples, size))
+
+    def lose_changed(self, values: Any) -> None:
+        """Lose tensors that were changed in place through others that share their memory."""
+        for tensor in tensors(values):
+            _, stream, version = self._kept.get(id(tensor), (tensor, None, 0))
+            if isinstance(stream, Stream) and version != _version(tensor):
+                self._keep([tensor], [Lost(f"a tensor that was changed in place, behind {stream.path.last}")])
+
+    def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Follow a function that was called between modules."""
+        name = getattr(function, "__name__", "")
+        if name.rstrip("_") in RANDOM and not self._inside:
+            self._keep(tensors(result), repeat(Lost(f"{name}, which draws random numbers")))
+        if self._inside or not any(self.known(tensor) for tensor in tensors((args, kwargs))):
+            return
+        given = args[0] if function is Tensor.__setitem__ else result
+        call = Call(function, args, kwargs, given, self.known, self.samples, self._calling)
+        if call.name in EXITS:
+            raise NetworkError(
+                f"{_line_of_model()}: {call.called} makes a number of Python of what the example gives, which an "
+                "import would take for a constant; expected tensors alone"
+            )
+        streams = followed(call)
+        if streams is not None:
+            if function.__name__ in ("max_pool1d", "max_pool2d"):
+                streams = [self._relayed(stream, args[0], result) for stream in streams]
+            self._keep(tensors(given), streams)
+
+    def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
+        self._kept.update(
+            (id(value), (value, stream, _version(value))) for value, stream in zip(values, streams, strict=False)
+        )
+
+    def _stream(self, tensor: Tensor, whose: str) -> Stream:
+        """The stream of a tensor that must have one."""
+        stream = self.known(tensor) or zeros(tensor, self.samples)
+        if isinstance(stream, Stream):
+            return stream
+        reason = stream.reason if stream else "numbers that do not come from the example, or cannot be followed"
+        raise NetworkError(f"{whose} comes from {reason}; {KNOWN}")
+
+    def _ordered(self, tensor: Tensor, whose: str) -> Stream:
+        """The stream of a tensor that must have one, counted in the order of the tensor."""
+        stream = self._stream(tensor, whose)
+        try:
+            return stream.ordered
+        except JumbledError:
+            raise NetworkError(
+                f"{whose} holds neurons in an order that {stream.moved} changes from sample to sample"
+            ) from None
+
+    def _hook(self, name: str, module: nn.Module) -> None:
+        """Follow a module, once: as a whole where it is known, else its parts, or the functions that it calls."""
+        if module in self._hooked:
+            return
+        self._hooked.add(module)
+        parts = {part: inner for part, inner in module.named_children() if part != "parametrizations"}
+        if not (self._neurons.describes(name, module) or (axes_of(module) is not None and not parts)):
+            for part, inner in parts.items():
+                self._hook(f"{name}.{part}" if name else part, inner)
+            self._hook_inside(name, module, alone=bool(name) and not parts)
+            return
+
+        def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
+            self.lose_changed((args, kwargs))
+            if name not in self._begun and self._neurons.describes(name, module):
+                self._begun[name] = module, self._neurons.states(name, module)
+            self._inside += 1
+
+        def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            self._module(name, module, list(tensors((args, kwargs))), list(tensors(output)))
+            self._inside -= 1
+
+        module.register_forward_pre_hook(entered, with_kwargs=True)
+        module.register_forward_hook(left, with_kwargs=True)
+
+    def _hook_inside(self, name: str, module: nn.Module, alone: bool) -> None:
+        """Notice where a module gives what does not come from what was followed in it; one alone has no parts."""
+
+        def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
+            self._calling = label(name, module)
+            for tensor in tensors((args, kwargs)):
+                if self.known(tensor) is None and (nothing := zeros(tensor, self.samples)):
+                    self._keep([tensor], [nothing])
+
+        def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            self._calling = ""
+            unknown = [each for each in tensors(output) if not (self.known(each) or zeros(each, self.samples))]
+            if unknown and any(self.known(tensor) for tensor in tensors((args, kwargs))):
+                what = label(name, module) if name else "the model's own operations"
+                self._keep(unknown, repeat(Lost(what)))
+
+        if alone:
+            module.register_forward_pre_hook(entered, with_kwargs=True)
+        module.register_forward_hook(left, with_kwargs=True)
+
+    def _module(self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]) -> None:
+        """Follow a module that is known."""
+        if self._neurons.describes(name, module):
+            self._neuron(name, module, given, output)
+            return
+        stream = self.known(given[0]) or zeros(given[0], self.samples) if given else None
+        if isinstance(stream, Stream):
+            stream = behind(Operation(label(name, module), module), stream, given[0], output[0])
+        if stream is not None:
+            self._keep(output, repeat(stream))
+
+    def _neuron(self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]) -> None:
+        """Follow a module of neurons."""
+        where = label(name, module)
+        stream = self._stream(given[0], f"{where}: its input")
+        if not stream.channels_last:
+            stream = self._ordered(given[0], f"{where}: its input")
+        raster = self._rasters.get(name)
+        about = raster.about if raster else self._neurons.describe(name, module)
+        if about.synapse is not None:
+            stream = behind_synapse(Operation(where, about.synapse), stream, given[0], output[0], about.takes)
+        if raster is None:
+            raster = self._rasters[name] = Raster(name, where, about, self.samples, self.timesteps, stream)
+            for state in given[1:]:
+                if state.ndim > 1 and output[0].shape[-state.ndim :] == state.shape:
+                    _check_rest(state, about, f"{where}: is handed a state")
+        timed = raster.timed(stream)
+        membranes = timed.then(Operation(where, about))
+        if isinstance(about.neuron, LeakyIntegrator):
+            self._keep(output, _at_steps(membranes, output))
+            return
+        if output[0].shape != timed.where.shape:
+            shapes = f"got {tuple(given[0].shape)}, gave {tuple(output[0].shape)}"
+            raise NetworkError(f"{where}: {shapes}, expected neurons that each give what they fire")
+        raster.add(timed.where, output[0], None if about.synapse is not None else given[0])
+        self._keep([each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes))
+        self._keep(output[:1], [timed.along(Path(name, lag=int(about.delayed)))])
+
+    def _relayed(self, stream: Followed, given: Tensor, output: Tensor) -> Followed:
+        """Spikes behind a maximum pooling that no layer has: neurons of their own, which fire where any did."""
+        source, operations = (stream.path.source, stream.path.operations) if isinstance(stream, Stream) else ("", ())
+        if source not in self._rasters or len(operations) > 1 or not overlap(operations[0].what, given.shape):
+            return stream
+        assert isinstance(stream, Stream)
+        (operation,), name = operations, f"{source}{RELAYED}"
+        relayed = stream.along(replace(stream.path, operations=(Operation(operation.where, Relay(operation.what)),)))
+        if name not in self._rasters:
+            about = SpikingModule(REPEATING, None, operation.what)
+            self._rasters[name] = Raster(name, operation.where, about, self.samples, self.timesteps, relayed)
+        timed = self._rasters[name].timed(relayed)
+        self._rasters[name].add(timed.where, output, None)
+        return timed.along(Path(name))
+
+
+class _FunctionMode(TorchFunctionMode):
+    """Shows a follower every function that is called."""
+
+    def __init__(self, follower: Follower) -> None:
+        super().__init__()
+        self.follower = follower
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.follower.lose_changed((args, kwargs))
+        result = func(*args, **(kwargs or {}))
+        self.follower.function(func, args, kwargs or {}, result)
+        return result
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor, or another that shares its memory, was changed in place."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _line_of_model() -> str:
+    """Where the model is, in its author's code."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("spikesam", "torch"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "the model"
+
+
+def _check_rest(state: Tensor, about: SpikingModule, found: str) -> None:
+    """Refuse a state in which neurons begin that is not their rest."""
+    rest = torch.as_tensor(about.rest, dtype=state.dtype, device=state.device)
+    if not ((state == 0) | (state == rest)).all():
+        largest = float(state.flatten()[state.abs().argmax()])
+        raise NetworkError(f"{found} of up to {largest:g}, expected neurons at rest, as those of a network begin")
+
+
+def _at_steps(membranes: Stream, output: list[Tensor]) -> list[Stream]:
+    """Membranes as an integrator gives them: all in one tensor, a tensor for each step, or the last step alone."""
+    where = membranes.where
+    if output[0].shape == where.shape:
+        return [membranes] * len(output)
+    if len(output) == 1:
+        return [membranes.rearranged(where[-1])]
+    return [membranes.rearranged(step) for step in where]

@@ -1,0 +1,421 @@
+"""Functions that a model calls between its modules: what each does to a stream.
+
+Functions that only move numbers are called once more, on the numbers' places. Pooling becomes the module that does the
+same; convolutions and linear layers keep the weights that they were called with, however these were computed. Sums over
+steps are told from sums over anything else. Whatever else a model calls loses the stream, which is an error only if
+neurons or the answer depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from math import gcd, prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import resolve_name
+
+from spikesam.pipeline.imports.following.joining import SUM, added, concatenated, zeros
+from spikesam.pipeline.imports.following.stream import (
+    ByStep,
+    Convolution,
+    Followed,
+    JumbledError,
+    Linear,
+    Lost,
+    Numbers,
+    Operation,
+    Pad,
+    Scale,
+    Shift,
+    Stream,
+    all_agreed,
+    differing_weights,
+    in_time,
+    mapped,
+    steps_of,
+    unchanging,
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a function that a stream goes into; `known` is None for what does not depend on the example.
+
+    `module` names one without parts that calls it.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    result: Any
+    known: Callable[[Any], Followed | None]
+    samples: int
+    module: str = ""
+
+    @property
+    def called(self) -> str:
+        """The function's name, such as "torch.Tensor.view"."""
+        return resolve_name(self.function) or self.function.__name__
+
+    @property
+    def where(self) -> str:
+        """The module, or the function's name."""
+        return self.module or self.called
+
+    @property
+    def name(self) -> str:
+        """The last part of the function's name, such as "view"; of an attribute, "mT" of "torch.Tensor.mT.__get__"."""
+        return self.called.split(".")[-2] if self.function.__name__ == "__get__" else self.function.__name__
+
+    @cached_property
+    def streams(self) -> list[Stream]:
+        """Those that go in."""
+        found = (self.known(tensor) for tensor in tensors((self.args, self.kwargs)))
+        return [stream for stream in found if isinstance(stream, Stream)]
+
+    def stream(self, value: Any) -> Stream | None:
+        """That of a tensor, or of zeros; None if it is lost or of something else."""
+        stream = self.known(value)
+        if stream is None and isinstance(value, Tensor):
+            stream = zeros(value, self.samples)
+        return stream if isinstance(stream, Stream) else None
+
+    def argument(self, place: int, *names: str, default: Any = None) -> Any:
+        """An argument, by place or by one of its names."""
+        if len(self.args) > place:
+            return self.args[place]
+        return next((self.kwargs[name] for name in names if name in self.kwargs), default)
+
+    def lost(self, why: str = "") -> Lost:
+        """What is left where it is not known what the function does."""
+        behind = " and ".join(dict.fromkeys(stream.path.last for stream in self.streams))
+        return Lost(f"{self.where}, behind {behind}{why and ', '}{why}")
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested tuples, lists and dictionaries, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            yield from tensors(each)
+    elif isinstance(value, dict):
+        yield from tensors(list(value.values()))
+
+
+def followed(call: Call) -> list[Followed] | None:
+    """What the tensors of a call's result are, one for each; None if they do not depend on the example."""
+    name = call.name
+    if name in INDEPENDENT or (name in COPIES and call.args and call.known(call.args[0]) is None):
+        return None  # zeros.to(x) has the dtype of x, and none of its numbers
+    given = (call.known(tensor) for tensor in tensors((call.args, call.kwargs)))
+    lost: Followed | None = next((stream for stream in given if isinstance(stream, Lost)), None)
+    handle = next((each for names, each in HANDLERS.items() if name in names), None)
+    if isinstance(lost, Lost) and (others := list(dict.fromkeys(stream.path.last for stream in call.streams))):
+        lost = Lost(f"{call.where}, behind {' and '.join(others)} and {lost.reason}")
+    if lost is None and handle is not None:
+        try:
+            return handle(call)
+        except JumbledError:
+            lost = call.lost("on a map that is not the last axes, (C, H, W)")
+    return [lost or call.lost()] * len(list(tensors(call.result)))
+
+
+def through(stream: Stream, operation: Operation, brought: Tensor, given: Tensor, axes: int = 3) -> Stream:
+    """The stream behind an operation on maps (C, H, W), or (C, L); JumbledError if these are not the last axes."""
+    shape = given.shape[-axes:] if given.ndim == brought.ndim else given.shape[-1:]
+    return mapped(stream, axes, operation, prod(shape), tuple(given.shape))
+
+
+def _unchanged(call: Call) -> list[Followed]:
+    """Copies, and conversions of dtype or device."""
+    return [call.streams[0]]
+
+
+def _dropout(call: Call) -> list[Followed]:
+    """Dropout, which is off in evaluation."""
+    on = call.argument(2, "training", "train", default=True)
+    return [call.lost("with training=True, expected training=self.training")] if on else _unchanged(call)
+
+
+def _moved(call: Call) -> list[Followed]:
+    """Functions that move numbers: they move the numbers' places alike. Channels of several layers are joined."""
+    joined = list(tensors(call.args[0])) if isinstance(call.args[0], (tuple, list)) else []
+    path = all_agreed(call.streams, call.samples) if call.streams else None
+    alike = len({(each.size, each.static, each.summed) for each in call.streams}) == 1
+    if path is not None and alike and all(call.known(tensor) for tensor in joined):
+        where = call.function(*_places(call.args, call.known), **_places(call.kwargs, call.known))
+        return [call.streams[0].along(path).rearranged(each, call.where) for each in tensors(where)]
+    axis = call.argument(1, "dim", "axis", default=0)
+    if joined and (later := _delayed(call, joined, axis)):
+        return [later]
+    streams = list(filter(None, map(call.stream, joined)))
+    if call.function.__name__ not in CONCATENATIONS or len(streams) < len(joined):
+        weights = any(differing_weights(call.streams[0].path, each.path) for each in call.streams[1:])
+        why = "whose weights differ from step to step" if weights else "which joins layers"
+        return [call.lost(why)] * len(list(tensors(call.result)))
+    together = concatenated(streams, axis, call.samples, call.where)
+    return [call.lost(together) if isinstance(together, str) else together]
+
+
+def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
+    """Zeros, and behind them the steps from the first one on: these steps, so many later."""
+    behind = [stream for stream in map(call.known, joined) if isinstance(stream, Stream)]
+    zeros_before = joined[: len(joined) - len(behind)]
+    path = all_agreed(behind, call.samples) if behind else None
+    alike = len({(each.size, each.static, each.summed) for each in behind}) == 1
+    if not (path and alike and zeros_before) or any(zero.any() or call.known(zero) for zero in zeros_before):
+        return None
+    first, a_step = behind[0], call.samples * behind[0].size
+    places = [
+        *(zero.new_zeros(zero.shape, dtype=torch.int64) for zero in zeros_before),
+        *(each.where for each in behind),
+    ]
+    where = call.function(places, axis).movedim(axis, 0)
+    at = torch.arange(len(where), device=where.device).view(-1, *(1,) * (where.ndim - 1)) * a_step
+    late = len(where) - len(call.function([each.where for each in behind], axis).movedim(axis, 0))
+    within = where[late] % a_step
+    if first.static or first.summed or (where[late:] != within + at[: len(where) - late]).any():
+        return None
+    return Stream((within + at).movedim(0, axis), first.size, path.later(late))
+
+
+def _assigned(call: Call) -> list[Followed]:
+    """Numbers written into a part of a tensor, such as those of one step into a tensor of all steps."""
+    target, index, value = call.args
+    written, before = call.known(value), call.known(target)
+    if not isinstance(written, Stream):
+        return [call.lost("which overwrites it")]
+    path = all_agreed([before, written], call.samples) if isinstance(before, Stream) else written.path
+    if path is None:
+        return [call.lost("which overwrites it")]
+    empty = torch.full(target.shape, -1, device=target.device)
+    where = before.where.clone() if isinstance(before, Stream) else empty
+    where[index] = written.where
+    return [written.along(path).rearranged(where)]
+
+
+def _places(value: Any, known: Callable[[Any], Followed | None]) -> Any:
+    """The arguments of a call with places instead of numbers."""
+    if isinstance(value, Tensor):
+        stream = known(value)
+        return stream.where if isinstance(stream, Stream) else value
+    if isinstance(value, (tuple, list)):
+        return type(value)(_places(each, known) for each in value)
+    if isinstance(value, dict):
+        return {name: _places(each, known) for name, each in value.items()}
+    return value
+
+
+def _pooled(call: Call) -> list[Followed]:
+    """Pooling of the last two axes, or of the last."""
+    kind, names = POOLS[call.function.__name__]
+    given = {name: call.argument(place, name) for place, name in enumerate(names, start=1)}
+    settings = {name: _hashable(each) for name, each in given.items() if each is not None}
+    operation = Operation(call.where, _module(kind, **settings))
+    return [through(call.streams[0], operation, call.args[0], call.result, axes=2 if kind.endswith("1d") else 3)]
+
+
+def _adaptive_maximum(call: Call) -> list[Followed]:
+    """Adaptive maximum pooling of the last two axes, where windows have one size."""
+    sides = call.args[0].shape[-2:]
+    outputs = tuple(call.result.shape[-2:])
+    if any(side % output for side, output in zip(sides, outputs, strict=True)):
+        return [call.lost(f"which makes {outputs} of a map of {tuple(sides)}, expected an output that divides it")]
+    window = tuple(side // output for side, output in zip(sides, outputs, strict=True))
+    operation = Operation(call.where, _module("MaxPool2d", kernel_size=window))
+    return [through(call.streams[0], operation, call.args[0], call.result)]
+
+
+def _padded(call: Call) -> list[Followed]:
+    """Zeros around the maps or rows of samples."""
+    given, (first, *rest) = call.args[0], zip(*[iter(call.argument(1, "pad"))] * 2, strict=True)
+    mode, value = call.argument(2, "mode", default="constant"), call.argument(3, "value")
+    second = rest[0] if rest else (0, 0)
+    if mode != "constant" or value:
+        return [call.lost(f"which pads with mode={mode!r}, value={value}, expected zeros")]
+    if any(map(any, rest[1:])) or min(*first, *second) < 0:
+        return [call.lost("which pads channels or crops, expected zeros around a map")]
+    rows = prod(given.shape[-2:]) == call.streams[0].size
+    return [through(call.streams[0], Operation(call.where, Pad((second, first))), given, call.result, 2 if rows else 3)]
+
+
+def _weighted(call: Call) -> list[Followed]:
+    """A linear layer, or a convolution of the last two axes, or of the last."""
+    given, weight, bias = call.args[0], call.argument(1, "weight"), call.argument(2, "bias")
+    if len(call.streams) > 1 or call.known(given) is None:
+        return [call.lost("whose weights come from the example")]
+    if call.function.__name__ == "linear":
+        linear = Operation(call.where, Linear(weight, bias))
+        return [mapped(call.streams[0], 1, linear, call.result.shape[-1], tuple(call.result.shape))]
+    axes = weight.ndim - 2
+    padding = call.argument(4, "padding", default=0)
+    settings = (
+        _each_axis(call.argument(3, "stride", default=1), axes),
+        padding if isinstance(padding, str) else _each_axis(padding, axes),
+        _each_axis(call.argument(5, "dilation", default=1), axes),
+        call.argument(6, "groups", default=1),
+    )
+    operation = Operation(call.where, Convolution(weight, bias, *settings))
+    return [through(call.streams[0], operation, given, call.result, axes + 1)]
+
+
+def _each_axis(setting: Any, axes: int) -> tuple[int, ...]:
+    numbers = (setting,) if isinstance(setting, int) else tuple(setting)
+    return numbers if len(numbers) == axes else numbers * axes
+
+
+def _hashable(setting: Any) -> Any:
+    return tuple(setting) if isinstance(setting, list) else setting
+
+
+@cache
+def _module(kind: str, **settings: Any) -> nn.Module:
+    """A module that does what a function did; one for equal settings, so that paths can be compared."""
+    made: nn.Module = getattr(nn, kind)(**settings)
+    return made
+
+
+def _softmax(call: Call) -> list[Followed]:
+    """Probabilities from sums, which leave the answer as it is."""
+    kind = "LogSoftmax" if "log" in call.function.__name__ else "Softmax"
+    return [call.streams[0].then(Operation(call.where, _module(kind, dim=-1)))]
+
+
+def _scaled(call: Call) -> list[Followed]:
+    """A product with, or a quotient by, numbers that do not come from the example."""
+    first, other = call.args[:2]
+    divides = "div" in call.function.__name__
+    if len(call.streams) > 1:
+        return [call.lost("a product of layers, as of spiking attention")]
+    if call.known(first) is None:
+        if divides:
+            return [call.lost("a quotient by it")]
+        first, other = other, first
+    factors = torch.as_tensor(other, dtype=torch.float64)
+    return [_with_numbers(call, call.streams[0], 1 / factors if divides else factors, Scale)]
+
+
+def _added(call: Call) -> list[Followed]:
+    """A sum or difference: of layers, of the same neurons at different steps, or of a stream and numbers."""
+    first, other = call.args[:2]
+    factor = float(call.kwargs.get("alpha", 1)) * (-1 if "sub" in call.function.__name__ else 1)
+    shapes = {each.shape for each in (first, other) if isinstance(each, Tensor)}
+    one, two = (call.stream(each) if len(shapes) == 1 or call.known(each) else None for each in (first, other))
+    scaled = two if two is None or factor == 1 else two.then(Operation(call.where, Scale(factor)))
+    if one is not None and scaled is not None:
+        total = added(one, scaled, call.samples, call.where)
+        return [call.lost(total) if isinstance(total, str) else total]
+    stream = one or scaled
+    assert stream is not None
+    shifts = torch.as_tensor(first, dtype=torch.float64) if one is None else factor * torch.as_tensor(other)
+    nothing = shifts.numel() == 1 and not shifts.any()
+    return [stream if nothing else _with_numbers(call, stream, shifts, Shift)]
+
+
+def _with_numbers(call: Call, stream: Stream, numbers: Tensor, kind: type[Scale] | type[Shift]) -> Followed:
+    """The stream behind numbers that scale or shift it: one, or one for each neuron, which steps may differ in."""
+    if numbers.numel() == 1:
+        return stream.then(Operation(call.where, kind(numbers.item())))
+    where, values = (each.detach().expand(call.result.shape) for each in (stream.where, numbers.double()))
+    of_step = call.samples * stream.size
+    for axis in range(where.ndim):
+        if stream.static and unchanging(where, axis) and not unchanging(values, axis):
+            where, stream = in_time(where, axis, of_step), stream.along(replace(stream.path, lag=0))
+    steps, neurons = where // of_step, where % stream.size
+    table = values.new_full((max(0, int(steps.max())) + 1, stream.size), float(kind is Scale))
+    table[steps, neurons] = values
+    if where.min() < 0 or (table[steps, neurons] != values).any():
+        return call.lost("with numbers that differ between samples")
+    found = {step: Operation(call.where, kind(_numbers(table[step]))) for step in steps_of(where, of_step)}
+    first, *others = found.values()
+    same = all(each == first for each in others)
+    return stream.rearranged(where).then(first if same else Operation(call.where, ByStep(found)))
+
+
+def _numbers(of_neurons: Tensor) -> Numbers:
+    """Numbers of neurons, one for as many neighbours as have the same everywhere."""
+    changes = (of_neurons[1:] != of_neurons[:-1]).nonzero().flatten() + 1
+    alike = gcd(len(of_neurons), *changes.tolist())
+    return tuple(of_neurons[::alike].tolist()) if len(changes) else of_neurons[0].item()
+
+
+def _reduced(call: Call) -> list[Followed]:
+    """A sum or mean: over steps, or over neurons of each sample and step, such as the rows and columns of maps."""
+    stream, ndim, axes = call.streams[0], call.args[0].ndim, call.argument(1, "dim", "axis")
+    if axes is None:
+        return [call.lost("over everything")]
+    dims = sorted(axis % ndim for axis in ((axes,) if isinstance(axes, int) else axes))
+    mean = call.function.__name__ == "mean"
+    if mean and ndim > 3 and dims == [ndim - 2, ndim - 1]:
+        operation = Operation(call.where, _module("AdaptiveAvgPool2d", output_size=1))
+        return [through(stream, operation, call.args[0], call.result)]
+    places = stream.rearranged(stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1))
+    if len(places.where) == 1:  # of one number it is the number, whatever the axis stands for
+        return [stream.rearranged(places.where.reshape(call.result.shape), call.where)]
+    within, steps = places.within(call.samples), places.steps(call.samples).flatten(1)
+    summed = frozenset(steps[:, 0].tolist())
+    over_time = bool((within == within[0]).all()) and bool((steps == steps[:, :1]).all())
+    if stream.static or stream.summed or not over_time or len(summed) < len(steps):
+        return [_grouped(call, places) or call.lost("over samples, or over steps and neurons at once")]
+    total = replace(stream, where=within[0].reshape(call.result.shape), path=stream.path + SUM, summed=summed)
+    return [total.then(Operation(call.where, Scale(1 / len(summed)))) if mean else total]
+
+
+def _grouped(call: Call, places: Stream) -> Stream | None:
+    """A sum or mean over the first axis of places, of the same neurons in each sample and step: a linear layer."""
+    size, added = places.size, len(places.where)
+    rows, order = (places.where[0] // size).flatten().sort(stable=True)
+    groups = (places.where % size).flatten(1)[:, order]
+    samples, counts = rows.unique(return_counts=True)
+    count = int(counts[0])
+    alike = bool((counts == count).all() and (places.where // size == places.where[:1] // size).all())
+    if not alike or samples[0] < 0 or (groups != groups[:, :count].repeat(1, len(samples))).any():
+        return None
+    weight = torch.zeros(count, size, device=groups.device)
+    weight.scatter_(1, groups[:, :count].T, 1 / added if call.function.__name__ == "mean" else 1.0)
+    where = torch.empty_like(rows)
+    where[order] = rows * count + torch.arange(count, device=rows.device).repeat(len(samples))
+    path = places.path + Operation(call.where, Linear(weight, None))
+    return replace(places, where=where.view(call.result.shape), size=count, path=path)
+
+
+POOLS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "max_pool2d": ("MaxPool2d", ("kernel_size", "stride", "padding", "dilation", "ceil_mode")),
+    "avg_pool2d": (
+        "AvgPool2d",
+        ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+    ),
+    "adaptive_avg_pool2d": ("AdaptiveAvgPool2d", ("output_size",)),
+    "max_pool1d": ("MaxPool1d", ("kernel_size", "stride", "padding", "dilation", "ceil_mode")),
+    "avg_pool1d": ("AvgPool1d", ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")),
+    "adaptive_avg_pool1d": ("AdaptiveAvgPool1d", ("output_size",)),
+}
+INDEPENDENT = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full")
+COPIES = ("to", "float", "type", "type_as", "contiguous", "clone", "detach", "cpu", "cuda")
+MOVES = (
+    *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat"),
+    *("permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims", "T", "mT"),
+    *("channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "flip", "roll"),
+    *("__getitem__", "select", "narrow", "index_select", "unbind", "split", "chunk"),
+    *("stack", "cat", "concat", "concatenate"),
+)
+CONCATENATIONS = ("cat", "concat", "concatenate")
+HANDLERS: dict[tuple[str, ...], Callable[[Call], list[Followed]]] = {
+    COPIES: _unchanged,
+    MOVES: _moved,
+    ("__setitem__",): _assigned,
+    ("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"): _dropout,
+    tuple(POOLS): _pooled,
+    ("adaptive_max_pool2d",): _adaptive_maximum,
+    ("pad",): _padded,
+    ("linear", "conv1d", "conv2d"): _weighted,
+    ("softmax", "log_softmax"): _softmax,
+    ("mul", "mul_", "div", "div_", "true_divide"): _scaled,
+    ("add", "add_", "sub", "sub_"): _added,
+    ("sum", "mean"): _reduced,
+}

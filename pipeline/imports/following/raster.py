@@ -1,0 +1,145 @@
+"""What neurons of a model were driven by and fired, put together from the calls of their module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from spikesam.backends.network import NetworkError, Shape
+from spikesam.pipeline.imports.following.stream import (
+    Junction,
+    Operation,
+    Path,
+    Stream,
+    agreed,
+    differing_weights,
+    in_time,
+    steps_of,
+    unchanging,
+)
+from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes
+
+
+class NotTakenError(NetworkError):
+    """The model does not take its input in the way it was called."""
+
+
+@dataclass(frozen=True, eq=False)
+class FollowedLayer:
+    """The neurons of a module, as they were driven and as they fired.
+
+    Parameters
+    ----------
+    name, label : of the module, and for messages
+    about : its equation
+    path : what led to it
+    shape : (C, H, W), as its tensors say
+    spikes : (T, B, N) bool
+    currents : (T, B, N) float32, what drove it; None where its synapses are part of it
+    """
+
+    name: str
+    label: str
+    about: SpikingModule
+    path: Path
+    shape: Shape
+    spikes: Tensor
+    currents: Tensor | None
+
+
+class Raster:
+    """Spikes of one module of neurons, call by call.
+
+    Parameters
+    ----------
+    name, label, about : of the module
+    samples, timesteps : B and T
+    first : what reaches the module; it stays the same at every step, but for gains and shifts, and zeros at first
+    """
+
+    def __init__(
+        self, name: str, label: str, about: SpikingModule, samples: int, timesteps: int, first: Stream
+    ) -> None:
+        self.name, self.label, self.about = name, label, about
+        self.path, self.steps = first.path.later(0, timesteps), frozenset[int]()
+        self.shape = (timesteps, samples, first.size)
+        self.map = _map_shape(first, about.takes)
+        self.calls = 0
+        self.spikes = torch.zeros(timesteps * samples * first.size, dtype=torch.bool, device=first.where.device)
+        self.currents = torch.zeros(self.spikes.shape, dtype=torch.float32, device=first.where.device)
+        self.seen = torch.zeros_like(self.spikes)
+
+    def timed(self, stream: Stream) -> Stream:
+        """What reaches the module, with its steps; NotTakenError if these are not those that the module takes."""
+        timesteps, samples, size = self.shape
+        where, takes, late = stream.where, self.about.takes, 0
+        if where.min() < 0:
+            raise NetworkError(f"{self.label}: gets a tensor that was written in part, expected all of it")
+        if stream.static and takes not in (None, "B..."):
+            axis = next((a for a, side in enumerate(where.shape) if side == timesteps and unchanging(where, a)), None)
+            if axis is None:
+                raise NotTakenError(f"{self.label}: takes all steps in one call, got {tuple(where.shape)} of one step")
+            where = in_time(where, axis, samples * size)
+        elif stream.static:
+            where = where + self.calls * samples * size
+        elif takes == "B...":
+            lag = self.calls - stream.steps(samples)
+            if lag.min() < 0 or (lag != lag.flatten()[0]).any():
+                raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
+            late = int(lag.flatten()[0])
+            where = where + late * samples * size
+        steps = self.steps, steps_of(where, samples * size)
+        path = agreed(self.path, stream.path.later(late, timesteps), steps)
+        if path is None and agreed(self.path, stream.path, steps):
+            raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
+        if path is None and (weights := differing_weights(self.path, stream.path)):
+            raise NetworkError(
+                f"{self.label}: is driven through {weights[0]} at one step, and through {weights[1]} at another; "
+                "expected the same weights at every step, where only gains and biases can differ"
+            )
+        if path is None:
+            raise NetworkError(
+                f"{self.label}: gets what {stream.path.last} gives, and in another call what {self.path.last} gives; "
+                "expected one input, and one call per step"
+            )
+        self.path, self.steps = path, self.steps | steps[1]
+        self.calls += 1
+        if where.max() >= len(self.spikes) or self.seen[where.flatten()].any():
+            raise NotTakenError(f"{self.label}: ran more often than once in each of {timesteps} timesteps")
+        self.seen[where.flatten()] = True
+        return Stream(where, size, path)
+
+    def add(self, where: Tensor, fired: Tensor, current: Tensor | None) -> None:
+        """Take what the module gave, which must be bits, and what drove it."""
+        if ((fired != 0) & (fired != 1)).any():
+            raise NetworkError(
+                f"{self.label}: gave values in {fired.min():g} … {fired.max():g}, expected spikes of 0 and 1; graded "
+                "spikes and counts cannot be imported"
+            )
+        self.spikes[where.flatten()] = fired.flatten().bool()
+        if current is not None:
+            self.currents[where.flatten()] = current.flatten()
+
+    def finished(self) -> FollowedLayer:
+        """All steps; NotTakenError if some are missing."""
+        if not self.seen.all():
+            raise NotTakenError(f"{self.label}: ran for fewer than {self.shape[0]} timesteps, in {self.calls} calls")
+        path, recurrent = self.path, self.about.recurrent
+        if recurrent is not None:
+            weights = Operation(f"{self.label}: its recurrent weights", recurrent)
+            path = Path(Junction(self.label, "sum", (path, Path(self.name, (weights,), 1))), lag=None)
+        currents = None if self.about.synapse or recurrent else self.currents.view(self.shape)
+        return FollowedLayer(self.name, self.label, self.about, path, self.map, self.spikes.view(self.shape), currents)
+
+
+def _map_shape(stream: Stream, takes: Takes | None) -> Shape:
+    """(C, H, W) of a sample, whose axes are the last ones of its tensors, or stand in front of the steps."""
+    shape = stream.where.shape[:-1] if takes == "B...T" else stream.where.shape
+    leading = [2] if takes in ("TB...", "BT...") else [1] if takes else range(len(shape) - 1, 0, -1)
+    found = next((shape[axes:] for axes in leading if prod(shape[axes:]) == stream.size), ())
+    channels, *sides = found if 1 <= len(found) <= 3 else (stream.size,)
+    height, width = (*[1] * (2 - len(sides)), *sides) if sides else (1, 1)
+    return channels, height, width

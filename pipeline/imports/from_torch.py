@@ -1,0 +1,102 @@
+"""Import: a spiking network of another library, or written by hand, as a network of this project."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from spikesam.backends.network import LIF, Network, NetworkError
+from spikesam.backends.torch.synapses import without_autocast
+from spikesam.pipeline.imports.example import check_model, read_example
+from spikesam.pipeline.imports.folding.assemble import assemble
+from spikesam.pipeline.imports.following.calling import follow_model
+from spikesam.pipeline.imports.libraries.library import Takes
+from spikesam.pipeline.imports.neuron_modules import NeuronModules
+from spikesam.pipeline.imports.proving.another import prove_on_another
+from spikesam.pipeline.imports.proving.proof import check_answer, check_that_all_fire, dropped, prove
+from spikesam.pipeline.imports.proving.rounding import prove_up_to_rounding
+
+
+@without_autocast()  # the network that is proved is in float32
+def from_torch(
+    model: Any,
+    example: Any,
+    *,
+    timesteps: int | None = None,
+    takes: Takes | None = None,
+    neurons: Mapping[str | type, LIF] | None = None,
+    rounding: bool = False,
+) -> Network:
+    """Import a spiking network that was written with torch, and prove that it fires the same bits.
+
+    The model runs on the example and is followed: convolutions, linear layers, batch normalisation and other gains and
+    shifts of channels, which may differ from step to step, pooling, flattening and dropout, sums of layers and
+    concatenations of channels, as modules or as functions, recurrence, and neurons of snnTorch, SpikingJelly, Norse,
+    sinabs and lava-dl. Then model and network run on the example in float32, and every bit of every layer must be the
+    same. So they must be on a second input made from the example, whose places are shuffled within each channel, with
+    fewer spikes, or with brighter or darker currents: there the model must be the same network, and its bits may differ
+    by rounding alone. The model is left as it was.
+
+    Parameters
+    ----------
+    model : torch.nn.Module in evaluation, in float32; a module whose forward makes one step, or loops over steps, or
+        takes all steps at once. Of what it returns, the first tensor is the answer (others are named in a warning, but
+        for membranes and for spikes of layers that lead to it): spikes or currents of every step,
+        which are summed, or their sum or mean, or the membranes of a leaky integrator, of which the last counts
+    example : one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …);
+        0 and 1 for a network whose input is spikes; other numbers for a current, constant where all steps are the same.
+        A current is in 8 bits: the largest number of the example is 127 (of a constant one 2, if that is larger), and
+        model and network run on the rounded numbers
+    timesteps : T; needed where the example is one batch
+    takes : the axes of what the model is called with: "B..." (at every step, or once, where it loops over steps
+        itself), "TB...", "BT...", "(BT)..." or "B...T"; found out by trying if not given
+    neurons : equations of neurons that the model's author wrote: the name or the class of a module -> LIF(...). Those
+        modules must be at rest: only the libraries' own are brought there
+    rounding : accept bits that differ where a membrane is as close to its threshold as rounding takes it: 1e-5 of it by
+        the order of additions, more where lava-dl rounds. Then every bit is worked out from the model's own bits before
+        it. For large models, in which some membrane meets its threshold
+
+    Returns
+    -------
+    a network in which the bits of a layer stand as many steps later as it is deep, 1 of the first; it has as many steps
+    more as its last layer is deep, which are silent in the input
+
+    Raises
+    ------
+    NetworkError : naming the module that cannot be imported, and what would be possible; or the first bit that differs,
+        its layer, step, sample, neuron and both membranes; or a layer that is silent on the example
+
+    Examples
+    --------
+    >>> import snntorch, torch
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(
+    ...     nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), snntorch.Leaky(beta=0.9, threshold=0.3, init_hidden=True),
+    ...     nn.Flatten(), nn.Linear(36, 5), snntorch.Leaky(beta=0.9, threshold=0.1, init_hidden=True, output=True),
+    ... ).eval()
+    >>> network = spikesam.from_torch(model, torch.rand(2, 1, 8, 8).round(), timesteps=10)
+    >>> network.timesteps, network.shapes
+    (12, ((1, 8, 8), (4, 3, 3), (5, 1, 1)))
+    """
+    try:
+        if takes is not None and takes not in get_args(Takes):
+            raise NetworkError(f"takes: got {takes!r}, expected one of {', '.join(map(repr, get_args(Takes)))}")
+        check_model(model)
+        known, tried = NeuronModules(neurons, takes), read_example(example, timesteps, model)
+        followed = follow_model(model, tried, known)
+        imported = assemble(model, followed, tried)
+        (prove_up_to_rounding if rounding else prove)(imported, tried)
+        check_that_all_fire(imported)
+        check_answer(imported, followed.answer)
+        prove_on_another(model, known, imported.network, tried.varied())
+    except NetworkError as error:
+        raise NetworkError(f"from_torch: {error}") from error.__cause__
+    if heads := dropped(followed, imported):
+        warnings.warn(
+            f"from_torch: the model gives several answers; kept that of {followed.answer.path.last}, dropped that of "
+            f"{' and '.join(heads)}; to import another, let the model return it first",
+            stacklevel=2,
+        )
+    return imported.network

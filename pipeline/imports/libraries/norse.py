@@ -1,0 +1,102 @@
+"""Norse: its neurons, feed-forward and recurrent `LIF`, one step (`…Cell`) or all steps (T, B, …) in one call.
+
+    v[t] = v[t-1] + x[t]                           IAF
+    v[t] = v[t-1] + k (v_leak + i[t] - v[t-1])     LIF and LIFBox, k = dt · tau_mem_inv
+    i[t] = (1 - dt · tau_syn_inv) i[t-1] + x[t]    LIF; of a LIFBox, i[t] = x[t]
+    x[t] = W x'[t] + V s[t-1]                      where recurrent, which hold their weights
+    s[t] = 1 if v[t] > v_th; then v[t] = v_reset, or v[t] - v_th with `reset_subtract`
+
+Membranes are counted from where they begin, v_reset of an IAF and v_leak of the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from spikesam.backends.network import LIF
+from spikesam.pipeline.imports.libraries.library import (
+    LeakyIntegrator,
+    Library,
+    SpikingModule,
+    Takes,
+    expect,
+    number,
+    refused,
+)
+
+
+def integrate_and_fire(module: Any, where: str) -> SpikingModule:
+    """`IAFCell` and `IAF`."""
+    rest = number(module.p.v_reset)
+    return SpikingModule(LIF(1.0, number(module.p.v_th) - rest, reset="zero"), axes(module), rest=rest)
+
+
+def leaky(module: Any, where: str) -> SpikingModule:
+    """`LIFCell`, `LIF` and `LIFBoxCell`."""
+    rate, rest = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
+    threshold = number(module.p.v_th)
+    reset: dict[str, Any] = {"reset": "zero"}
+    if getattr(module.p, "reset_method", leaky).__name__ == "reset_subtract":
+        reset = {"reset_by": (1 - rate) * threshold}
+    else:
+        back = number(module.p.v_reset)
+        expect(np.array_equal(back, rest), where, f"has v_reset={back}, v_leak={rest}", "equal ones")
+    outlasts = 1 - module.dt * number(module.p.tau_syn_inv) if hasattr(module.p, "tau_syn_inv") else 0.0
+    neuron = LIF(1 - rate, threshold - rest, rate, synaptic_leak=outlasts, **reset)
+    return SpikingModule(neuron, axes(module), rest=rest)
+
+
+def recurrent(module: Any, where: str) -> SpikingModule:
+    """`LIFRecurrentCell` and `LIFRecurrent`."""
+    inputs, own = map(_linear, (module.input_weights, module.recurrent_weights))
+    return replace(leaky(module, where), synapse=inputs, recurrent=own)
+
+
+def _linear(weight: Any) -> nn.Linear:
+    """Weights (out, in) as a layer."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    linear.weight = nn.Parameter(weight.detach())
+    return linear
+
+
+def integrator(module: Any, where: str) -> SpikingModule:
+    """`LIBoxCell`."""
+    rate, rest = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
+    expect(not np.any(rest), where, f"has v_leak={rest}", "0 of a readout")
+    return SpikingModule(LeakyIntegrator(1 - rate, rate), axes(module))
+
+
+def axes(module: Any) -> Takes:
+    """One step a call, of cells, or all of them."""
+    all_steps = any(kind.__name__ in ("SNN", "SNNRecurrent") for kind in type(module).__mro__)
+    return "TB..." if all_steps else "B..."
+
+
+OTHER = refused(
+    "an equation that is not known here",
+    "IAFCell, IAF, LIFCell, LIF, LIFBoxCell and, for a readout, LIBoxCell can be imported",
+)
+CURRENT = refused("a synaptic current, which a readout here has not", "LIBoxCell can be imported")
+RECURRENT = refused("an equation that is not known here", "LIFRecurrentCell and LIFRecurrent can be imported")
+EQUATIONS = {
+    "IAFCell": integrate_and_fire,
+    "IAF": integrate_and_fire,
+    "LIFBoxCell": leaky,
+    "LIFCell": leaky,
+    "LIF": leaky,
+    "LIFRecurrentCell": recurrent,
+    "LIFRecurrent": recurrent,
+    "LIBoxCell": integrator,
+    "LICell": CURRENT,
+    "LI": CURRENT,
+    "SNNCell": OTHER,
+    "SNN": OTHER,
+    "LILinearCell": OTHER,
+    "SNNRecurrentCell": RECURRENT,
+    "SNNRecurrent": RECURRENT,
+}
+LIBRARY = Library("norse", EQUATIONS, axes, silent="LI|LICell|LIBoxCell|LILinearCell", others=r".*\.CobaLIFCell")

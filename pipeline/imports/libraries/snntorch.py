@@ -1,0 +1,88 @@
+"""snnTorch: `Leaky`, `Synaptic` and the recurrent `RLeaky` and `RSynaptic`, called once per step.
+
+    i[t] = α · i[t-1] + x[t]                     α = 0 of `Leaky`
+    v[t] = β · v[t-1] + i[t] - θ · s[t-1]        reset "subtract"; with reset_delay=False θ goes before the leak: βθ
+    v[t] = β · v[t-1] · (1 - s[t-1]) + i[t]      reset "zero", of `Leaky`
+    v[t] = β · v[t-1] + i[t]                     reset "none"
+    s[t] = 1 if v[t] > θ
+
+What recurrent neurons fired the step before drives them with x[t], through weights of their own. Leaks and thresholds
+may be one number, or one for each channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from spikesam.backends.network import LIF
+from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, Takes, expect, number, refused
+
+
+def leaky(module: Any, where: str) -> SpikingModule:
+    """`snntorch.Leaky`."""
+    return _described(module, where, 0.0)
+
+
+def synaptic(module: Any, where: str) -> SpikingModule:
+    """`snntorch.Synaptic`."""
+    _expect_no_zero(module, where)
+    return _described(module, where, np.clip(number(module.alpha), 0, 1))
+
+
+def recurrent_leaky(module: Any, where: str) -> SpikingModule:
+    """`snntorch.RLeaky`."""
+    _expect_no_zero(module, where)
+    return replace(leaky(module, where), recurrent=module.recurrent)
+
+
+def recurrent_synaptic(module: Any, where: str) -> SpikingModule:
+    """`snntorch.RSynaptic`."""
+    expect(module.reset_delay, where, "has reset_delay=False, which snnTorch loses here", "True")
+    return replace(synaptic(module, where), recurrent=module.recurrent)
+
+
+def _expect_no_zero(module: Any, where: str) -> None:
+    found = "has reset_mechanism='zero', which drops the next step's current, too"
+    expect(module.reset_mechanism != "zero", where, found, "'subtract' or 'none'")
+
+
+def _described(module: Any, where: str, synaptic_leak: Any) -> SpikingModule:
+    expect(not module.inhibition, where, "has inhibition=True", "False: its neurons do not compete")
+    expect(not module.state_quant, where, "has state_quant", "False: use this network's own fixed point")
+    factor = number(module.graded_spikes_factor)
+    expect(np.all(factor == 1), where, f"has graded_spikes_factor={factor}", "1: spikes are bits")
+    leak, threshold = np.clip(number(module.beta), 0, 1), number(module.threshold)
+    if module.reset_mechanism == "zero":
+        return SpikingModule(LIF(leak, threshold, reset="zero"))
+    amount, caveat = threshold, ""
+    if module.reset_mechanism == "none":
+        amount = 0.0
+    elif not module.reset_delay:
+        amount, caveat = (
+            leak * threshold,
+            "with reset_delay=False, snnTorch subtracts θ twice where a membrane exceeds 2θ",
+        )
+    return SpikingModule(LIF(leak, threshold, reset_by=amount, synaptic_leak=synaptic_leak), caveat=caveat)
+
+
+def axes(module: Any) -> Takes:
+    """One step a call, but for neurons that take all steps at once."""
+    return "TB..." if any(kind.__name__ in ALL_STEPS for kind in type(module).__mro__) else "B..."
+
+
+ALL_STEPS = ("LeakyParallel", "StateLeaky", "AssociativeLeaky")
+EQUATIONS = {
+    "Leaky": leaky,
+    "Synaptic": synaptic,
+    "RLeaky": recurrent_leaky,
+    "RSynaptic": recurrent_synaptic,
+    "Alpha": refused("two synaptic currents", "Synaptic, which has one, can be imported"),
+    "DeltaLeaky": refused("a threshold for changes of the membrane", "Leaky can be imported"),
+    "Lapicque": refused("a membrane with R, C and dt", "Leaky with beta = 1 - dt/(RC) can be imported"),
+    "LeakyParallel": refused("synapses inside", "Linear and Leaky with reset_mechanism='none' can be imported"),
+    "SpikingNeuron": refused("an equation that is not known here", "Leaky and Synaptic can be imported"),
+}
+LIBRARY = Library("snntorch", EQUATIONS, axes, states=("mem", "syn", "spk"), rest=("SpikingNeuron", "reset_mem"))

@@ -1,0 +1,117 @@
+"""SpikingJelly: `IFNode`, `LIFNode`, `ParametricLIFNode`, `CUBALIFNode`; single-step, or all steps (T, B, …) at once.
+
+    h[t] = v[t-1] + i[t]                       IF
+    h[t] = v_decay · v[t-1] + c[t]             CUBALIF, c[t] = c_decay · c[t-1] + i[t]
+    h[t] = v[t-1] + (i[t] - v[t-1]) / τ        LIF; without decay_input, i[t] is not divided
+    s[t] = 1 if h[t] ≥ v_threshold
+    v[t] = h[t] (1 - s[t])                     v_reset = 0
+    v[t] = h[t] - v_threshold · s[t]           v_reset = None: at once, so before the next leak
+
+Releases up to 0.0.0.0.12 have a class for each mode, such as `clock_driven.neuron.MultiStepLIFNode`; the first of them
+have no decay_input, and divide i[t].
+
+Another v_reset is where membranes begin, where they leak to and what they are reset to: the same neuron, whose membrane
+is counted from there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from spikesam.backends.network import LIF
+from spikesam.pipeline.imports.libraries.library import (
+    LeakyIntegrator,
+    Library,
+    SpikingModule,
+    Takes,
+    expect,
+    number,
+    refused,
+)
+
+
+def integrate_and_fire(module: Any, where: str) -> SpikingModule:
+    """`IFNode`."""
+    return _node(module, where, leak=1.0, gain=1.0)
+
+
+def leaky(module: Any, where: str) -> SpikingModule:
+    """`LIFNode`."""
+    return _leaky(module, where, 1 / number(module.tau))
+
+
+def parametric(module: Any, where: str) -> SpikingModule:
+    """`ParametricLIFNode`, whose 1/τ is the sigmoid of a parameter."""
+    return _leaky(module, where, number(module.w.sigmoid()))
+
+
+def current_based(module: Any, where: str) -> SpikingModule:
+    """`CUBALIFNode`."""
+    expect(module.v_reset in (None, 0.0), where, f"has v_reset={module.v_reset}", "0 or None")
+    about = _node(module, where, number(module.v_decay), 1.0)
+    assert isinstance(about.neuron, LIF)
+    return replace(about, neuron=replace(about.neuron, synaptic_leak=number(module.c_decay)))
+
+
+def silent(module: Any, where: str) -> SpikingModule:
+    """`NonSpikingIFNode` and `NonSpikingLIFNode`; always multi-step."""
+    expect(
+        module.decode in (None, "last_mem"),
+        where,
+        f"has decode={module.decode!r}",
+        "None or 'last_mem': the answer is the last membrane",
+    )
+    rate = 1 / number(module.tau) if hasattr(module, "tau") else None
+    integrator = LeakyIntegrator(1.0) if rate is None else LeakyIntegrator(1 - rate, rate)
+    return SpikingModule(integrator, "TB...")
+
+
+def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
+    return _node(module, where, 1 - rate, rate if getattr(module, "decay_input", True) else 1.0)
+
+
+def _node(module: Any, where: str, leak: Any, gain: Any) -> SpikingModule:
+    takes, threshold, rest = axes(module), number(module.v_threshold), module.v_reset
+    if rest is None:
+        return SpikingModule(LIF(leak, threshold, gain, reset_by=leak * threshold, fires_at_threshold=True), takes)
+    expect(rest < threshold, where, f"has v_reset={rest}, v_threshold={threshold}", "v_reset below v_threshold")
+    return SpikingModule(LIF(leak, threshold - rest, gain, reset="zero", fires_at_threshold=True), takes, rest=rest)
+
+
+def axes(module: Any) -> Takes:
+    """One step a call, or all of them, as `step_mode` says; some neurons have no other mode, old ones no mode."""
+    multi_step = any(re.fullmatch("MultiStep(Module|.*Node)", kind.__name__) for kind in type(module).__mro__)
+    return "TB..." if multi_step or getattr(module, "step_mode", "s") == "m" else "B..."
+
+
+POSSIBLE = "IFNode, LIFNode, ParametricLIFNode and CUBALIFNode can be imported"
+UNKNOWN = refused("an equation that is not known here", POSSIBLE)
+PARALLEL = refused("membranes that are weighted sums over many steps, not made from one step to the next", POSSIBLE)
+GATED = refused("learned gates between kinds of leak, integration and reset in one neuron", POSSIBLE)
+EQUATIONS = {
+    "IFNode": integrate_and_fire,
+    "LIFNode": leaky,
+    "ParametricLIFNode": parametric,
+    "CUBALIFNode": current_based,
+    "NonSpikingIFNode": silent,
+    "NonSpikingLIFNode": silent,
+    "LIAFNode": UNKNOWN,
+    "ILIFNode": UNKNOWN,
+    "PSN": PARALLEL,
+    "MaskedPSN": PARALLEL,
+    "SlidingPSN": PARALLEL,
+    "GatedLIFNode": GATED,
+    "SimpleBaseNode": UNKNOWN,
+    "BaseNode": UNKNOWN,
+}
+LIBRARY = Library(
+    "spikingjelly",
+    EQUATIONS,
+    axes,
+    silent=".*NonSpiking.*",
+    others=r"spikingjelly\.(activation_based|clock_driven)\.neuron.*",
+    states=("v", "c"),
+    rest=("MemoryModule", "reset"),
+)

@@ -1,0 +1,100 @@
+"""Why a bit differs between a model and a network: two membranes of the neuron that fires it.
+
+One is the network's. The other is that of the network's neuron, driven by the model's own currents. Where both are the
+same, the neurons differ; otherwise what drives them does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikesam.backends.network import LIF
+from spikesam.backends.torch.neurons import FloatNeurons
+from spikesam.pipeline.imports.folding.assemble import Imported
+from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
+
+ROUNDING = 1e-5  # of the threshold: the order of additions may take a membrane as close to it as this to either side
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """A bit that differs, where everything before it is the same.
+
+    Parameters
+    ----------
+    imported : the network and the model
+    number : of the layer, from 0
+    t, sample, neuron : where the bit is, in the model's steps
+    fired : whether the model fires there
+    """
+
+    imported: Imported
+    number: int
+    t: int
+    sample: int
+    neuron: int
+    fired: bool
+
+    def explained(self, given: Mapping[str, NDArray[Any]], device: str) -> str:
+        """One line: where the bit is, the membranes, and the likely reason.
+
+        Parameters
+        ----------
+        given : (T, B, C, H, W) bool of each layer; int8 of a current
+        device : torch's name for it
+        """
+        layer, shape = self.imported.layers[self.number], self.imported.network.shapes[self.number + 1]
+        place = tuple(map(int, np.unravel_index(self.neuron, shape)))
+        neuron = self.imported.network.layers[self.number].spiking_neuron
+        assert isinstance(neuron, LIF)
+        membranes = {"in the network": self._membrane(given, device)}
+        if layer.currents is not None:
+            currents = layer.currents[:, self.sample, self.neuron].cpu().numpy()
+            own = membrane(self.imported.neurons[self.number], place[0], currents)[self.t]
+            membranes["with the model's own currents"] = own
+        threshold = float(np.broadcast_to(neuron.threshold, shape[0])[place[0]])
+        reason = layer.about.caveat
+        if all(abs(each - threshold) <= ROUNDING * threshold + layer.about.rounding for each in membranes.values()):
+            reason = f"{reason or 'the order of additions decides'}, which rounding=True accepts"
+        where = f"{layer.label}: at step {self.t} of sample {self.sample}, neuron {place}"
+        fires = "fires in the model, not in the network" if self.fired else "fires in the network, not in the model"
+        found = ", ".join(f"{value:.9g} {whose}" for whose, value in membranes.items())
+        return f"{where} {fires}; its membrane is {found}, its threshold {threshold:.9g}{reason and '; '}{reason}"
+
+    def _membrane(self, given: Mapping[str, NDArray[Any]], device: str) -> float:
+        """v[t] of the neuron in the network, after the model's own bits."""
+        network, step = self.imported.network, self.imported.shifts[self.number] + self.t
+        here = slice(self.sample, self.sample + 1)
+        one = {name: bits[..., here, :, :, :] for name, bits in given.items()}
+        alone = LayerAlone(network, self.number, one, device)
+        for t, _ in alone.run(self.imported.shifts[self.number], step + 1):
+            alone.neurons.spikes.copy_(positions(one[network.layers[self.number].name][t], device))
+        return alone.neurons.membrane.mT.flatten()[self.neuron].item()
+
+
+def membrane(neuron: LIF, channel: int, currents: NDArray[np.float32]) -> NDArray[np.float32]:
+    """v[t] of one neuron in float32, driven from rest.
+
+    Parameters
+    ----------
+    neuron : as a layer has it
+    channel : whose constants count
+    currents : (S,) — a[t]
+
+    Returns
+    -------
+    (S,)
+    """
+    channels = neuron.gain.shape[1]
+    neurons = FloatNeurons(neuron, (1, 1, channels), "cpu")
+    found = []
+    for t, current in enumerate(torch.from_numpy(currents), start=1):
+        neurons.step(current.expand(1, 1, channels), t)
+        found.append(neurons.membrane[0, 0, channel].item())
+    return np.array(found, np.float32)

@@ -1,0 +1,300 @@
+"""Networks in Loihi's own integers: what they fire, worked out by hand and by the equations; and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import spikesam
+from spikesam.pipeline.imports.netx.read import from_netx
+from tests.pipeline.small_net import conv, dense, small_net, write_net
+
+
+def fired(network: spikesam.Network, spikes: NDArray[np.bool_], layer: str) -> NDArray[np.bool_]:
+    """(T, C, H, W) of one sample."""
+    return spikesam.simulate(network, spikes[:, None], backend="event")[layer][0]
+
+
+def test_a_neuron_by_hand(tmp_path: Path) -> None:
+    """64 · (10 + 2) = 768 at every step: 768, 576 + 768 = 1344, 1008 + 768 = 1776 > 1600, then from rest again."""
+    path = write_net(tmp_path / "a.net", [dense([[10]], bias=np.float32([2]))])
+    network = from_netx(path, 7)
+    assert (network.timesteps, network.precision, network.encoder) == (8, "fixed", "spikes")
+    always = np.ones((7, 1, 1, 1), bool)
+    assert fired(network, always, "fc1").ravel().nonzero()[0].tolist() == [3, 6]
+    first = fired(network, always & (np.arange(7) == 0)[:, None, None, None], "fc1")
+    assert not first.any()  # 768, 576 + 128, 528 + 128 …
+
+
+def test_a_threshold_that_is_met_by_hand(tmp_path: Path) -> None:
+    path = write_net(tmp_path / "a.net", [dense([[25]])], 4)
+    spikes = np.ones((4, 1, 1, 1), bool)
+    spikes[1:] = False
+    assert fired(from_netx(path), spikes, "fc1").ravel().tolist() == [False] * 5
+    assert fired(from_netx(path, fires_at_threshold=True), spikes, "fc1").ravel().nonzero()[0].tolist() == [1]
+
+
+def test_weights_of_nine_bits_are_halved_and_the_gain_doubled(tmp_path: Path) -> None:
+    network = from_netx(write_net(tmp_path / "a.net", [dense([[254, -4], [6, 8]])], 4))
+    layer = network.layers[0]
+    assert (layer.weight.tolist(), layer.neuron.gain.tolist()) == ([[127, -2], [3, 4]], [[128, 128]])
+    assert (layer.neuron.threshold, layer.neuron.decay, layer.neuron.shift) == (1600, 1024, 0)
+
+
+def test_weights_that_8_bits_do_not_hold_are_those_of_two_inputs(tmp_path: Path) -> None:
+    layer = dense([[-256, 254], [2, 4]], {"vThMant": 200, "iDecay": 2048})
+    network = from_netx(write_net(tmp_path / "a.net", [layer], 12))
+    assert [[each.weight.tolist(), each.gain.max()] for each in network.inputs[0]] == [
+        [[[-127, 127], [1, 2]], 128],
+        [[[-1, 0], [0, 0]], 128],
+    ]
+    spikes = np.random.default_rng(0).random((12, 1, 2, 1, 1)) < [[[0.3]], [[0.7]]]
+    found = spikesam.simulate(network, spikes, backend="event")["fc1"][0][:, 0, 0, 0]
+    u = v = 0
+    for t in range(1, 13):
+        u = int(u / 2) + 64 * int([-256, 254] @ spikes[t - 1, 0, :, 0, 0])
+        v = int(v * 3 / 4) + u
+        assert found[t] == (v > 12800)
+        v = 0 if found[t] else v
+    assert 0 < found.mean() < 1
+
+
+def test_an_output_that_does_not_fire_by_hand(tmp_path: Path) -> None:
+    """The neuron fires at steps 3 and 6, and its output adds 4 · 2 each time, in units of 2, and a bias of 6 a step."""
+    never = {"vThMant": 131071, "vDecay": 0}
+    layers = [dense([[10]], bias=np.float32([2])), dense([[254]], never, bias=np.float32([6]))]
+    network = from_netx(write_net(tmp_path / "a.net", layers, 7))
+    raster = spikesam.simulate(network, np.ones((7, 1, 1, 1, 1), bool), backend="event")
+    assert raster.readout.tolist() == [[2 * 127 + 7 * 3]]
+    assert network.readout.scale == 2
+
+
+def test_a_mean_of_groups(tmp_path: Path) -> None:
+    layers = [dense(np.eye(6) * 100), {"type": "average", "shape": [2, 1, 1]}]
+    network = from_netx(write_net(tmp_path / "a.net", layers, 5))
+    spikes = np.zeros((5, 1, 6, 1, 1), bool)
+    spikes[:3, 0, 1] = spikes[:4, 0, 4] = spikes[:1, 0, 5] = True
+    raster = spikesam.simulate(network, spikes, backend="event")
+    assert raster.readout.tolist() == [[3, 5]]
+    assert network.readout.scale == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_network_fires_what_the_equations_say(seed: int, tmp_path: Path) -> None:
+    """Groups, dilation, unequal strides and paddings, sum pooling; currents that last, with bias or without."""
+    random = np.random.default_rng(seed)
+    stride, padding, dilation = (random.integers(low, 3, 2).tolist() for low in (1, 0, 1))
+    groups, outlasts = int(random.choice((1, 2))), bool(seed % 2)
+    weight = random.integers(-5, 9, (4, 4 // groups, 3, 2))
+    ways: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
+    shape = torch.nn.functional.conv2d(
+        torch.zeros(1, 4, 9, 10), torch.as_tensor(weight).float(), None, **ways, groups=groups
+    ).shape[1:]
+    neuron = {"vDecay": int(random.integers(0, 4097)), "vThMant": 9, "iDecay": 2000 if outlasts else 4096}
+    bias = None if outlasts else random.integers(-3, 5, 4).astype(np.float32)
+    window = {
+        "stride": [1, 2],
+        "padding": [0, 1],
+        "dilation": [1, 1],
+        "groups": None,
+        "neuron": {**neuron, "type": "CUBA"},
+    }
+    sums = np.full((1, 1, 2, 2), 6)
+    pooled = torch.nn.functional.avg_pool2d(torch.zeros(1, *shape), 2, (1, 2), (0, 1)).shape[1:]
+    layers = [
+        {"type": "input", "shape": [4, 9, 10]},
+        conv(weight, shape, {**neuron, "type": "LOIHI"}, groups=groups, bias=bias, **ways),
+        {**conv(sums, pooled), "type": "pool", **window, "inChannels": None, "outChannels": None},
+        dense(random.integers(-9, 9, (5, int(np.prod(pooled))))),
+    ]
+    network = from_netx(write_net(tmp_path / "a.net", layers, 9))
+    spikes = random.random((9, 4, 9, 10)) < 0.4
+    synapses = [
+        lambda s: torch.nn.functional.conv2d(s, torch.as_tensor(weight).double(), None, **ways, groups=groups),
+        lambda s: torch.nn.functional.conv2d(s, torch.full((4, 1, 2, 2), 6.0).double(), None, (1, 2), (0, 1), groups=4),
+    ]
+    before = np.concatenate([spikes, np.zeros((3, *spikes.shape[1:]), bool)])
+    for number, (name, synapse) in enumerate(zip(("conv1", "pool1"), synapses, strict=True)):
+        u = v = np.zeros(network.shapes[number + 1], np.int64)
+        expected = np.zeros((12, *v.shape), bool)
+        for t in range(1 + number, 12):
+            a = 64 * synapse(torch.as_tensor(before[t - 1])[None].double())[0].long().numpy()
+            u = rounded(u * (4096 - neuron["iDecay"])) + a
+            v = rounded(v * (4096 - neuron["vDecay"])) + u
+            if bias is not None and not number:
+                v += 64 * bias.astype(int)[:, None, None]
+            expected[t] = v > 64 * 9
+            v = np.where(expected[t], 0, v)
+        found = fired(network, spikes, name)
+        assert np.array_equal(found, expected)
+        assert 0 < expected.mean() < 1
+        before = found
+
+
+def rounded(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.sign(numbers) * (np.abs(numbers) >> 12)
+
+
+def test_an_image_drives_the_input_layer(tmp_path: Path) -> None:
+    """40 drives a neuron by 64 · 40 = 2560 > 1600 at every step, 20 by 1280: 1280, 960 + 1280, so at every second."""
+    network = from_netx(small_net(tmp_path / "a.net"))
+    assert [layer.name for layer in network.layers] == ["image", "conv1", "fc1"]
+    assert (network.timesteps, network.classes, network.encoder) == (11, 2, "constant-current")
+    image = np.full((1, 2, 4, 6), 20.0)
+    image[0, 1] = 40
+    raster = spikesam.simulate(network, image * 2 / 127, backend="event")
+    assert raster["image"][0][:, 0, 0, 0].nonzero()[0].tolist() == [2, 4, 6, 8, 10]
+    assert raster["image"][0][:, 1, 0, 0].nonzero()[0].tolist() == list(range(1, 11))
+    assert raster["fc1"][0].any()
+
+
+REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "sigma-delta": (
+        [dense([[1]], {"type": "SDNN"})],
+        "/layer/0/neuron/type: neurons of type 'SDNN', expected CUBA, LOI",
+    ),
+    "recurrent": (
+        [{**dense([[1]]), "type": "dense_rec"}],
+        "/layer/0/type: layer of type 'dense_rec', expected input, ",
+    ),
+    "graded": ([dense([[1]], {"gradedSpike": True})], r"layer 0 \(dense\): gradedSpike is True, expected 0"),
+    "messages": ([dense([[1]], {"messageBits": 16})], "messageBits is 16, expected 0 of these neurons"),
+    "refractory": ([dense([[1]], {"refDelay": 3})], "refDelay is 3, expected 1"),
+    "delays": ([dense([[1]], delay=np.float32([4]))], "has delays of its axons"),
+    "fractions": ([dense([[0.5]])], "weight holds other numbers than integers"),
+    "large weights": ([dense([[999, 2]])], "weights are up to 999 in steps of 1, expected at most 381 steps"),
+    "a large output": (
+        [dense([[1], [1]]), dense([[255, 2]], {"vThMant": 131071, "vDecay": 0})],
+        r"layer 1 \(dense\): weights take more than 8 bits, expected at most 8 of an output",
+    ),
+    "no decay": ([dense([[1]], {"vDecay": None})], "its neurons have no vDecay"),
+    "decays": ([dense([[1]], {"vDecay": 5000})], r"layer 'fc1': decay 5000, .* outside 0…4096"),
+    "a high threshold": (
+        [dense([[1]], {"vThMant": 1 << 18}), dense([[1]])],
+        "layer 'fc1': threshold is 16777216, expected 1 … 8,388,607",
+    ),
+    "a lasting bias": ([dense([[1]], {"iDecay": 9}, bias=np.float32([1]))], "a bias and a current that outlasts"),
+    "a leaking output": (
+        [dense([[1]]), dense([[1]], {"vThMant": 131071})],
+        r"layer 1 \(dense\): vDecay is 1024, expected 0 of these neurons",
+    ),
+    "nothing fires": ([dense([[1]], {"vThMant": 131071, "vDecay": 0})], "expected neurons that spike, got none"),
+    "no shape": ([conv(np.ones((1, 1, 1, 1)), [1, 2, 2])], r"layer 0 \(conv\): stands first, expected a layer input"),
+    "an input at the end": (
+        [dense([[1]]), {"type": "input", "shape": [1]}],
+        r"layer 1 \(input\): stands inside the network, expected an input first",
+    ),
+    "an input alone": ([{"type": "input", "shape": [1]}], "expected neurons that spike, got none"),
+    "an inner input": (
+        [dense([[1]]), {"type": "input", "shape": [1]}, dense([[1]])],
+        r"layer 1 \(input\): stands inside",
+    ),
+    "another shape": (
+        [{"type": "input", "shape": [1, 3, 3]}, conv(np.ones((1, 1, 2, 2)), [1, 3, 3])],
+        r"layer 1 \(conv\): shape is \(1, 3, 3\), expected \(1, 2, 2\)",
+    ),
+    "other channels": (
+        [{"type": "input", "shape": [2, 3, 3]}, conv(np.ones((1, 1, 2, 2)), [1, 2, 2])],
+        r"weight has shape \(1, 1, 2, 2, 1\) in 1 groups, the layer before it has 2 channels",
+    ),
+    "a huge dilation": (
+        [{"type": "input", "shape": [1, 3, 3]}, conv(np.ones((1, 1, 2, 2)), [1, 2, 2], dilation=[10**6, 10**6])],
+        "weights, expected at most 268,435,456",
+    ),
+    "complex weights": (
+        [{**dense([[1]]), "weight": {"real": 1.0, "imag": 1.0}}],
+        "/layer/0/weight: a group, as of compl",
+    ),
+    "something else": ([dense([[1]], other=1)], "/layer/0/other: an unknown path, expected some of bias, delay"),
+    "no number": ([dense([[np.nan]])], "/layer/0/weight: no value, or one that is not finite"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_one_line(name: str, tmp_path: Path) -> None:
+    layers, message = REFUSED[name]
+    path = write_net(tmp_path / "a.net", layers)
+    with pytest.raises(spikesam.InputError, match=message) as caught:
+        from_netx(path, 4)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_does_not_say_how_many_steps(tmp_path: Path) -> None:
+    with pytest.raises(spikesam.NetworkError, match="got no timesteps, which this file does not say"):
+        from_netx(write_net(tmp_path / "a.net", [dense([[1]])]))
+
+
+def _soft(file: h5py.File) -> None:
+    del file["layer/0/weight"]
+    file["layer/0/weight"] = h5py.SoftLink("/layer/0/bias")
+
+
+def _external(file: h5py.File) -> None:
+    del file["layer/0/weight"]
+    file["layer/0"].create_dataset("weight", (1, 1), "f4", external=[("elsewhere", 0, 4)])
+
+
+def _virtual(file: h5py.File) -> None:
+    del file["layer/0/weight"]
+    layout = h5py.VirtualLayout((1, 1), "f4")
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "weight", (1, 1))
+    file["layer/0"].create_virtual_dataset("weight", layout)
+
+
+def _large(file: h5py.File) -> None:
+    del file["layer/0/weight"]
+    file["layer/0"].create_dataset("weight", (1 << 15, 1 << 15), "f4", chunks=(64, 64))
+
+
+def _text(file: h5py.File) -> None:
+    del file["layer/0/weight"]
+    file["layer/0/weight"] = "weights"
+
+
+def _numbered(file: h5py.File) -> None:
+    file.move("layer/0", "layer/1")
+
+
+def _empty(file: h5py.File) -> None:
+    del file["layer/0/weight"]
+    file["layer/0/weight"] = h5py.Empty("f4")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_soft, "/layer/0/weight: a soft link, expected a hard link"),
+        (_external, "/layer/0/weight: external storage, expected data in this file"),
+        (_virtual, "/layer/0/weight: virtual storage, expected data in this file"),
+        (_large, "/layer/0/weight: arrays of more than 1,073,741,824 bytes"),
+        (_text, "/layer/0/weight: .*, expected numbers"),
+        (_numbered, "/layer: 1, expected groups 0, 1, 2"),
+        (_empty, "/layer/0/weight: unreadable"),
+    ],
+)
+def test_a_hostile_file_is_one_line(change: Any, message: str, tmp_path: Path) -> None:
+    path = write_net(tmp_path / "a.net", [dense([[1]])])
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(spikesam.InputError, match=message) as caught:
+        from_netx(path, 4)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_files(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.net", "w") as file:
+        file["node"] = 1
+    for path, message in (
+        (tmp_path / "a.net", "/node: an unknown path, expected some of layer, simulation"),
+        (tmp_path / "b.net", "no such file"),
+        (Path(__file__), "cannot be read as HDF5"),
+    ):
+        with pytest.raises(spikesam.InputError, match=message):
+            from_netx(path, 4)

@@ -1,0 +1,180 @@
+"""Graphs with sums, shortcuts and loops: what NIR says of them, and networks that go through a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from hypothesis import given, settings
+from numpy.typing import NDArray
+from torch import nn
+
+import spikesam
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import Network, Source
+from spikesam.pipeline.imports.nir.read import from_nir
+from spikesam.pipeline.imports.nir.write import to_nir
+from spikesam.recordings.raster.batch import unpack
+from tests.backends.graphs import FLOAT, graphs
+from tests.pipeline.imports.nir.graphs import DT, lif, nir, weights
+
+T = 40
+rng = np.random.default_rng(1)
+
+
+def graph(edges: str, **nodes: Any) -> Any:
+    """A graph of nodes of 4 neurons each; edges are written "from to, from to"."""
+    ends = {"input": nir.Input(np.array([4])), "output": nir.Output(np.array([4]))}
+    return nir.NIRGraph(ends | nodes, [tuple(edge.split()) for edge in edges.split(", ")], type_check=False)
+
+
+def dense(bias: bool = False) -> Any:
+    weight = weights(rng, 4, 4)
+    return nir.Affine(weight, rng.integers(-2, 5, 4).astype(np.float32) / 16) if bias else nir.Linear(weight)
+
+
+def fired(network: Network, spikes: NDArray[np.bool_], levels: Sequence[int]) -> list[NDArray[np.int64]]:
+    """(T, N) of each layer in the time of the input, whose spikes are (T, N); layers fire `levels` steps later."""
+    given = np.zeros((network.timesteps, 1, *network.input_shape), np.bool_)
+    given[: len(spikes), 0, :, 0, 0] = spikes
+    (batch,) = EventBackend(threads=1).run(network, iter([given]), 1)
+    layers = zip(network.layers, network.shapes[1:], levels, strict=True)
+    found = [unpack(batch.spikes[layer.name], shape)[level:, 0, :, 0, 0] for layer, shape, level in layers]
+    return [each[: len(spikes)].astype(np.int64) for each in found]
+
+
+def neurons(current: NDArray[Any], membrane: NDArray[Any], before: NDArray[Any]) -> tuple[Any, Any]:
+    """Spikes and membranes of one step of `lif`, which resets to zero."""
+    membrane = 0.75 * membrane * (1 - before) + current
+    return (membrane > 1).astype(np.int64), membrane
+
+
+def test_what_a_graph_says_step_by_step() -> None:
+    """Two layers; the second reads the input and the first through one node, itself, and the input later, subtracted.
+
+    A Flatten in front of that node makes two inputs of it, whose bias counts once.
+    """
+    first, second, own = dense(bias=True), dense(bias=True), dense(bias=True)
+    found = graph(
+        "input w1, w1 a, a flat, flat w2, input w2, w2 b, b own, own b, "
+        "input later, later minus, minus scaled, scaled b, b output",
+        w1=first,
+        a=lif((4,)),
+        flat=nir.Flatten(np.array([4]), 0, -1),
+        w2=second,
+        b=lif((4,)),
+        own=own,
+        later=nir.Delay(np.full(4, 3 * DT)),
+        minus=nir.Scale(-np.ones(4)),
+        scaled=nir.Scale(np.full(4, 0.5)),
+    )
+    network = from_nir(found, T)
+    assert network.timesteps == T + 2
+    assert [each.sources for each in network.inputs[1]] == [
+        (Source("w1", 1),),
+        (Source("input", 2),),
+        (Source("w2", 1),),
+        (Source("input", 5, -1),),
+    ]
+    x = (rng.random((T, 4)) < 0.5).astype(np.int64)
+    a = b = va = vb = np.zeros(4)
+    expected: list[list[Any]] = [[], []]
+    for t in range(T):
+        a, va = neurons(first.weight @ x[t] + first.bias, va, a)
+        current = second.weight @ (a + x[t]) + second.bias + own.weight @ b + own.bias
+        b, vb = neurons(current - 0.5 * (x[t - 3] if t >= 3 else 0), vb, b)
+        expected[0].append(a)
+        expected[1].append(b)
+    for layer, want in zip(fired(network, x > 0, (1, 2)), expected, strict=True):
+        assert np.array_equal(layer, want)
+        assert 0.1 < layer.mean() < 0.9
+
+
+def test_a_shortcut_waits_for_the_longest_way() -> None:
+    """Spikes that go straight to neurons are summed by one input; a Scale behind two weights is that of both."""
+    found = graph(
+        "input w1, w1 a, a w2, w2 b, b w4, w4 twice, a w5, w5 twice, twice c, b c, c output, input c",
+        **{name: dense() for name in ("w1", "w2", "w4", "w5")},
+        a=lif((4,)),
+        b=lif((4,)),
+        c=lif((4,)),
+        twice=nir.Scale(np.full(4, 2.0)),
+    )
+    network = from_nir(found, T)
+    assert [each.sources for each in network.inputs[2]] == [
+        (Source("w2", 1),),
+        (Source("w1", 2),),
+        (Source("w2", 1), Source("input", 3)),
+    ]
+    assert [each.gain[0, 0] for each in network.inputs[2]] == [2, 2, 1]
+    assert network.timesteps == T + 3
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_loop_through_two_layers_needs_a_delay(steps: int) -> None:
+    nodes = {"w1": dense(), "a": lif((4,)), "w2": dense(), "b": lif((4,)), "back": dense()}
+    nodes["delay"] = nir.Delay(np.full(4, steps * DT))
+    found = graph("input w1, w1 a, a w2, w2 b, b output, b delay, delay back, back a", **nodes)
+    if steps == 1:
+        message = "nodes 'a' → 'b' → 'a': form a loop of 2 layers, whose spikes are back sooner than 2 steps later"
+        with pytest.raises(spikesam.NetworkError, match=message):
+            from_nir(found, T)
+        return
+    network = from_nir(found, T)
+    assert network.inputs[0][1].sources == (Source("w2", steps - 1),)
+    assert network.has_loops
+
+
+@pytest.mark.parametrize("seconds", [1.5 * DT, -DT, 1e308, [DT, DT, DT, 2 * DT]])
+def test_delays_that_are_no_steps(seconds: Any) -> None:
+    delay = nir.Delay(np.broadcast_to(seconds, 4))
+    found = graph("input delay, delay w, w a, a output", delay=delay, w=dense(), a=lif((4,)))
+    with pytest.raises(spikesam.NetworkError, match="node 'delay': delay is .*, expected the same whole number of"):
+        from_nir(found, T)
+
+
+@given(network=graphs(FLOAT))
+@settings(max_examples=15)
+def test_any_graph_goes_through_a_file(network: Network, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("nir") / "network.nir"
+    to_nir(network, path)
+    assert from_nir(path).sha256 == network.sha256
+
+
+def snntorch_fires(weights: dict[str, torch.Tensor], reset: str, spikes: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """(T, N) of both layers of the NIR paper's network for Braille letters."""
+    hidden, bias = len(weights["lif1.recurrent.weight"]), "fc1.bias" in weights
+    model = nn.Module()
+    model.fc1, model.fc2 = nn.Linear(12, hidden, bias), nn.Linear(hidden, 7, bias)
+    model.lif1 = snn.RSynaptic(0.5, 0.5, linear_features=hidden, reset_mechanism=reset)
+    model.lif1.recurrent = nn.Linear(hidden, hidden, bias)
+    model.lif2 = snn.Synaptic(0.5, 0.5, reset_mechanism=reset)
+    model.load_state_dict(weights)
+    first, *states = model.lif1.reset_mem()
+    last: Any = model.lif2.reset_mem()
+    found: list[Any] = []
+    with torch.no_grad():
+        for step in torch.tensor(spikes).float():
+            first, *states = model.lif1(model.fc1(step), first, *states)
+            second, *last = model.lif2(model.fc2(first), *last)
+            found.append((first.numpy() > 0, second.numpy() > 0))
+    return [np.array(layer) for layer in zip(*found, strict=True)]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sub", "noBias_ref_subtract"), ("zero", "bias_ref_zero")])
+def test_braille(name: str, kind: str, shared: Path) -> None:
+    """With reset to zero snnTorch's neurons also lose their current, which NIR's keep: those spikes are others."""
+    folder, reset = shared / "data/networks/braille", {"sub": "subtract", "zero": "zero"}[name]
+    network = from_nir(folder / f"braille_{name}.nir", 1024, reset=reset)  # type: ignore[arg-type]
+    assert [[each.sources[0].layer for each in inputs] for inputs in network.inputs] == [["input", "fc1"], ["fc1"]]
+    spikes = np.random.default_rng(0).random((1024, 12)) < 0.1
+    theirs = snntorch_fires(torch.load(folder / f"model_noDelay_{kind}.pt", map_location="cpu"), reset, spikes)
+    ours = fired(network, spikes, (1, 2))
+    differ = sum(int((one != other).sum()) for one, other in zip(ours, theirs, strict=True))
+    assert all(layer.any() for layer in ours)
+    assert differ == 0 if name == "sub" else differ > 100

@@ -1,0 +1,163 @@
+"""Files that snnTorch and SpikingJelly wrote fire here as there, and files of ours fire there as here, to the bit.
+
+snnTorch's exporter needs a leak and a threshold per neuron, and `ignore_dims=[0]`; as documented, it raises.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.pipeline.imports.nir.read import from_nir
+from spikesam.pipeline.imports.nir.write import to_nir
+from tests.pipeline.imports.nir.graphs import nir, run
+
+pytest.importorskip("nirtorch")
+
+T = 100
+SPIKES = np.random.default_rng(0).random((T, 2, 12, 12)) < 0.3
+
+
+def ours(leak: float = 0.9, **options: Any) -> Network:
+    """Convolution, average pooling and dense layers, as they say it without delay: T + 3 steps, biases that wait."""
+    rng = np.random.default_rng(3)
+    neurons = {"threshold": 0.75, "reset": "zero", **options}
+
+    def bias(channels: int, number: int) -> Any:
+        rows = np.tile(rng.normal(0.05, 0.05, channels).astype(np.float32), (T + 3, 1))
+        rows[:number] = 0
+        return rows if number else rows[0]
+
+    layers = (
+        Layer("conv1", rng.normal(0.05, 0.3, (8, 2, 3, 3)), LIF(leak, bias=bias(8, 0), **neurons), padding=1),
+        Layer("conv2", rng.normal(0.02, 0.3, (6, 8, 3, 3)), LIF(0.5, bias=bias(6, 1), **neurons), pool=2, stride=2),
+        Layer("fc1", rng.normal(0, 1, (5, 24)), LIF(leak, bias=bias(5, 2), **neurons)),
+    )
+    return Network((2, 12, 12), T + 3, layers, Readout(np.eye(5)), "spikes")
+
+
+def assert_same(network: Network, wanted: list[NDArray[Any]]) -> None:
+    """Every bit of every layer, and the number of spikes of the last."""
+    fired, readout = run(network, SPIKES)
+    rasters = list(fired.values())[1:]
+    for raster, expected in zip(rasters, wanted, strict=True):
+        assert 0.01 < raster.mean() < 0.99
+        assert np.array_equal(raster.reshape(expected.shape), expected > 0)
+    assert readout.tolist() == wanted[-1].sum(axis=0).tolist()
+
+
+def stepped(model: nn.Module, explicit: bool) -> list[NDArray[Any]]:
+    """Spikes (T, …) of the neurons of a module that is called at every step, with or without a state."""
+    outputs: dict[nn.Module, list[NDArray[Any]]] = {}
+
+    def keep(module: nn.Module, given: Any, output: Any) -> None:
+        spikes = output[0] if isinstance(output, tuple) else output
+        outputs.setdefault(module, []).append(spikes[0].numpy())
+
+    for module in model.children():
+        if type(module).__name__ in ("LIFNode", "IFNode", "CUBALIFNode", "Leaky", "Synaptic", "_NIRStatefulModule"):
+            module.register_forward_hook(keep)
+    state = None
+    with torch.no_grad():
+        for spikes in torch.tensor(SPIKES[:, None], dtype=torch.float32):
+            if explicit:
+                _, state = model(spikes, state)
+            else:
+                model(spikes)
+    return [np.array(each) for each in outputs.values()]
+
+
+def test_spikingjelly_reads_ours(tmp_path: Path) -> None:
+    exchange = pytest.importorskip("spikingjelly.activation_based.nir_exchange")
+    network = ours()
+    to_nir(network, tmp_path / "ours.nir")
+    model = exchange.import_from_nir(tmp_path / "ours.nir")
+    assert_same(network, stepped(model, explicit=True))
+
+
+def test_spikingjelly_reads_neurons_that_do_not_leak() -> None:
+    exchange = pytest.importorskip("spikingjelly.activation_based.nir_exchange")
+    network = ours(leak=1.0)
+    assert_same(network, stepped(exchange.import_from_nir(to_nir(network)), explicit=True))
+
+
+def test_gains_are_in_the_weights_that_spikingjelly_reads() -> None:
+    exchange = pytest.importorskip("spikingjelly.activation_based.nir_exchange")
+    network = ours(gain=1.25)
+    assert_same(network, stepped(exchange.import_from_nir(to_nir(network)), explicit=True))
+
+
+def test_snntorch_reads_ours(tmp_path: Path) -> None:
+    module = pytest.importorskip("snntorch.import_nir")
+    network = ours()
+    to_nir(network, tmp_path / "ours.nir")
+    model = module.import_from_nir(nir.read(tmp_path / "ours.nir"))
+    assert_same(network, stepped(model, explicit=True))
+
+
+@pytest.mark.parametrize("library", ["spikingjelly.activation_based.nir_exchange", "snntorch.import_nir"])
+def test_both_read_synaptic_currents(library: str) -> None:
+    network = ours(synaptic_leak=0.75)
+    model = pytest.importorskip(library).import_from_nir(to_nir(network))
+    assert_same(network, stepped(model, explicit=True))
+
+
+def test_files_of_spikingjelly(tmp_path: Path) -> None:
+    exchange = pytest.importorskip("spikingjelly.activation_based.nir_exchange")
+    from spikingjelly.activation_based import layer, neuron
+
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        layer.Conv2d(2, 4, 3, padding=1),
+        neuron.LIFNode(tau=2.0, decay_input=True, v_threshold=0.2),
+        layer.AvgPool2d(2),
+        layer.Flatten(),
+        layer.Linear(144, 32),
+        neuron.LIFNode(tau=4.0, decay_input=False, v_threshold=0.5),
+        layer.Linear(32, 5),
+        neuron.IFNode(v_threshold=0.5),
+    )
+    example = torch.zeros(1, 2, 12, 12)
+    exchange.export_to_nir(model, example, save_path=tmp_path / "theirs.nir")
+    network = from_nir(tmp_path / "theirs.nir", T, fires_at_threshold=True)
+    assert_same(network, stepped(model, explicit=False))
+    assert from_nir(exchange.export_to_nir(model, example), T, fires_at_threshold=True).sha256 == network.sha256
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_files_of_snntorch(reset: Any, tmp_path: Path) -> None:
+    """Whose reset NIR does not say: snnTorch subtracts, unless told otherwise."""
+    snn = pytest.importorskip("snntorch")
+    from snntorch.export_nir import export_to_nir
+
+    def leaky(beta: float, *shape: int) -> nn.Module:
+        constants = {"beta": torch.full(shape, beta), "threshold": torch.full(shape, 0.25)}
+        return snn.Leaky(**constants, init_hidden=True, reset_mechanism=reset)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1),
+        leaky(0.75, 4, 12, 12),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(144, 5),
+        leaky(0.9, 5),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = export_to_nir(model, torch.zeros(1, 2, 12, 12), ignore_dims=[0])
+    nir.write(tmp_path / "theirs.nir", graph)
+    for module in model.modules():
+        if isinstance(module, snn.Leaky):
+            module.reset_mem()
+    wanted = stepped(model, explicit=False)
+    assert_same(from_nir(tmp_path / "theirs.nir", T, reset=reset), wanted)
+    assert_same(from_nir(graph, T, reset=reset), wanted)

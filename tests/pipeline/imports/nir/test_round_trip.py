@@ -1,0 +1,215 @@
+"""A network that goes through a NIR file is the same network, whatever it holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import spikesam
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.imports.nir.read import from_nir
+from spikesam.pipeline.imports.nir.write import to_nir
+from tests.backends.test_random_networks import windows
+from tests.pipeline.imports.nir.graphs import nir
+
+rng = np.random.default_rng(0)
+
+
+def neuron(rng: np.random.Generator, channels: int, timesteps: int) -> LIF:
+    """Constants of every kind: one number, one per channel, one per channel and step."""
+
+    def constant(low: float, high: float) -> Any:
+        return rng.uniform(low, high, channels if rng.random() < 0.3 else None)
+
+    def rows(values: NDArray[np.float64]) -> Any:
+        return values[0] if rng.random() < 0.4 else values
+
+    reset: Any = rng.choice(("subtract", "zero"))
+    return LIF(
+        leak=rng.choice((0.0, 0.5, 0.99, 1.0)) if rng.random() < 0.6 else constant(0, 1),
+        threshold=constant(0.1, 3),
+        gain=1.0 if rng.random() < 0.4 else rows(rng.normal(0, 2, (timesteps, channels))),
+        bias=0.0 if rng.random() < 0.4 else rows(rng.normal(0, 1, (timesteps, channels))),
+        reset=reset,
+        reset_by=constant(0, 2) if reset == "subtract" and rng.random() < 0.5 else None,
+        fires_at_threshold=bool(rng.random() < 0.5),
+        synaptic_leak=0.0 if rng.random() < 0.5 else constant(0, 1),
+        min_v_mem=None if rng.random() < 0.5 else constant(-1, 0),
+    )
+
+
+def divisors(rng: np.random.Generator, sides: tuple[int, int]) -> tuple[int, int]:
+    """A pooling that fits, whose rows and columns may differ."""
+    rows, columns = (int(rng.choice([k for k in (1, 2, 3) if side % k == 0])) for side in sides)
+    return rows, columns
+
+
+def random_network(rng: np.random.Generator) -> Network:
+    """One to three layers, and readouts that count, leak, or have a bias."""
+    timesteps = int(rng.integers(1, 6))
+    shape = input_shape = (int(rng.choice((1, 3))), *(int(rng.choice((1, 4, 6, 12))) for _ in range(2)))
+    layers: list[Layer] = []
+    for number in range(int(rng.integers(1, 4))):
+        pool = divisors(rng, shape[1:])
+        rows, columns, outputs = shape[1] // pool[0], shape[2] // pool[1], int(rng.choice((1, 5)))
+        pooling: Any = rng.choice(("average", "max"))
+        name, constants = f"layer{number}", neuron(rng, outputs, timesteps)
+        if rng.random() < 0.4:
+            layer = Layer(name, rng.normal(size=(outputs, shape[0] * rows * columns)), constants, pool, pooling=pooling)
+        else:
+            padding, stride = (tuple(rng.integers(least, 3, 2).tolist()) for least in (0, 1))
+            seen = rows + 2 * padding[0], columns + 2 * padding[1]
+            kernel = [int(rng.integers(1, min(4, side) + 1)) for side in seen]
+            weight = rng.normal(size=(outputs, shape[0], *kernel))
+            layer = Layer(name, weight, constants, pool, stride, padding, pooling)
+            layer = replace(layer, **windows(rng, layer.output_shape(shape)[1:]))
+        layers.append(layer)
+        shape = layer.output_shape(shape)
+    inputs = int(np.prod(shape))
+    weight = np.eye(inputs) if rng.random() < 0.3 else rng.normal(size=(3, inputs))
+    bias = rng.normal(size=(timesteps, len(weight))) if rng.random() < 0.5 else rng.choice((0.0, 0.5))
+    readout = Readout(weight, leak=float(rng.choice((1, 0.9, 0))), bias=bias)
+    currents = layers[0].pooling == "average" and rng.random() < 0.3
+    encoder: Any = rng.choice(("constant-current", "changing-current") if currents else ("poisson", "spikes"))
+    return Network(input_shape, timesteps, tuple(layers), readout, encoder, 2.64 if currents else 2.0)
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=40)
+def test_any_network(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    network = random_network(np.random.default_rng(seed))
+    path = tmp_path_factory.mktemp("nir") / "network.nir"
+    to_nir(network, path)
+    assert from_nir(path).sha256 == network.sha256
+
+
+@pytest.mark.parametrize("name", ["cluttered-digits", "tiny-imagenet-10"])
+def test_bundled_networks(name: str, tmp_path: Path) -> None:
+    """Their gains differ from step to step."""
+    network = spikesam.load(name).network
+    spikesam.to_nir(network, tmp_path / "network.nir")
+    assert spikesam.from_nir(tmp_path / "network.nir").sha256 == network.sha256
+
+
+def dense(neuron: LIF, readout: Any = None, timesteps: int = 4, **options: Any) -> Network:
+    weight = np.array([[0.5, -0.25], [1, 0.1], [0.3, 0.7]], np.float32)
+    layer = Layer("fc1", weight, neuron)
+    return Network((2, 1, 1), timesteps, (layer,), readout or Readout(np.eye(3)), "spikes", **options)
+
+
+def test_a_network_of_a_model_without_delay_keeps_its_window() -> None:
+    neuron = LIF(0.5, 0.4, bias=0.3)
+    layers = tuple(Layer(f"fc{number}", np.eye(3), neuron) for number in (1, 2))
+    graph = to_nir(Network((3, 1, 1), 6, layers, Readout(np.eye(3)), "spikes"))
+    network = from_nir(graph, timesteps=4)
+    assert (network.timesteps, network.window) == (6, 4)
+    assert network.layers[0].neuron.bias[:, 0].tolist() == [0.3] * 4 + [-0.4 * 2**17, 0.3]  # the last acts no more
+    again = to_nir(network)
+    assert again.nodes["fc1"].bias.tolist() == pytest.approx([0.3] * 3)
+    assert from_nir(again).sha256 == network.sha256
+
+
+def test_constants_travel_in_the_file_that_double_precision_cannot_compute() -> None:
+    """1 - dt/τ is not 0.99 but close to it."""
+    leak = np.nextafter(0.99, 1)
+    assert from_nir(to_nir(dense(LIF(leak)))).layers[0].neuron.leak == leak
+
+
+def test_a_channel_without_gain() -> None:
+    network = dense(LIF(0.9, gain=[0.0, 2.0, 1e-30], bias=0.5))
+    assert from_nir(to_nir(network)).sha256 == network.sha256
+
+
+def test_weights_hold_the_gain_for_other_programs() -> None:
+    network = dense(LIF(0.5, gain=[1.0, 2.0, 4.0], bias=0.5))
+    graph = to_nir(network)
+    assert graph.nodes["fc1"].weight == pytest.approx(network.layers[0].weight * [[1], [2], [4]])
+    graph.nodes["fc1.neuron"].metadata.clear()
+    read = from_nir(graph, reset="subtract").layers[0]
+    assert (read.neuron.gain == 1).all()
+    assert read.weight == pytest.approx(graph.nodes["fc1"].weight)
+
+
+def test_nodes_that_other_programs_read() -> None:
+    graph = to_nir(dense(LIF(0.75, 2.0, reset="zero")), dt=1e-3)
+    assert list(graph.nodes) == ["input", "fc1", "fc1.neuron", "output"]
+    assert graph.edges == [("input", "fc1"), ("fc1", "fc1.neuron"), ("fc1.neuron", "output")]
+    neuron = graph.nodes["fc1.neuron"]
+    assert isinstance(neuron, nir.LIF)
+    assert neuron.tau == pytest.approx([4e-3] * 3)
+    assert neuron.r == pytest.approx([4] * 3)
+    assert [*neuron.v_threshold, *neuron.v_reset, *neuron.v_leak] == [2, 2, 2, 0, 0, 0, 0, 0, 0]
+    assert graph.nodes["fc1"].weight.dtype == np.float32
+
+
+def test_the_library_itself_agrees_on_all_sizes(tmp_path: Path) -> None:
+    """nir.read checks types by default."""
+    conv = Layer("conv1", rng.normal(size=(4, 2, 3, 3)), LIF(0.9), padding=1)
+    layers = conv, Layer("fc1", rng.normal(size=(3, 16)), LIF(1.0), pool=4, pooling="max")
+    path = tmp_path / "network.nir"
+    to_nir(Network((2, 8, 8), 5, layers, Readout(np.eye(3), leak=0.5)), path)
+    assert list(nir.read(path).nodes) == sorted(to_nir(from_nir(path)).nodes)  # HDF5 sorts names
+
+
+def test_what_the_file_says_can_be_said_otherwise() -> None:
+    graph = to_nir(dense(LIF(0.75, reset_by=0.3, fires_at_threshold=True)))
+    read = from_nir(graph, 10, reset="zero", fires_at_threshold=False)
+    assert (read.timesteps, read.layers[0].neuron.reset) == (11, "zero")
+    assert read.layers[0].neuron.reset_by is None
+    assert not read.layers[0].neuron.fires_at_threshold
+
+
+def test_more_steps_for_gains_of_every_step_are_refused() -> None:
+    graph = to_nir(dense(LIF(0.75, gain=np.ones((4, 3)))))
+    with pytest.raises(NetworkError, match="gain has 4 steps, expected 1 or T = 11"):
+        from_nir(graph, 10)
+
+
+@pytest.mark.parametrize("field", ["tau", "bias"])
+def test_metadata_that_contradict_their_node_are_refused(field: str) -> None:
+    """As when another program trained the network on."""
+    graph = to_nir(dense(LIF(0.75, bias=rng.normal(size=(4, 3)))))
+    if field == "tau":
+        graph.nodes["fc1.neuron"].tau *= 2
+        graph.nodes["fc1.neuron"].r *= 2
+    else:
+        graph.nodes["fc1"].bias += 1
+    what = {"tau": "leak", "bias": "bias"}[field]
+    with pytest.raises(NetworkError, match=f"node 'fc1.neuron': its metadata 'spikesam' contradict it in {what}"):
+        from_nir(graph)
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    network = dense(LIF(0.9))
+    for bad, message in (
+        (quantise(network), "to_nir: got a network in fixed point, which NIR cannot say; expected it in float32"),
+        (spikesam.load("cluttered-digits"), "to_nir: got Checkpoint, expected a Network, such as checkpoint.network"),
+        (spikesam.load("cluttered-digits-ann").network, "to_nir: got an ANN, which does not spike"),
+    ):
+        with pytest.raises(NetworkError, match=message):
+            to_nir(bad)  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match="to_nir: dt is 0, expected more than 0 seconds"):
+        to_nir(network, dt=0)
+    with pytest.raises(NetworkError, match=r"absent/x.nir: cannot be written .*; expected the name of a file"):
+        to_nir(network, tmp_path / "absent" / "x.nir")
+    with pytest.raises(NetworkError, match=r"cannot be written .*; expected the name of a file"):
+        to_nir(network, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_delay_that_hides_where_a_layer_stands_leaves_no_window() -> None:
+    """The second layer is two steps from the input by the way that the first makes, but one by the other."""
+    neuron = LIF(0.5, 0.4)
+    first, second = Layer("fc1", np.eye(3), neuron, source="input"), Layer("fc2", np.eye(3), neuron, source="fc1")
+    third = Layer("fc3", np.eye(3), neuron, source=("fc2", Source("input", 2)))
+    network = from_nir(to_nir(Network((3, 1, 1), 8, (first, second, third), Readout(np.eye(3)), "spikes")), timesteps=4)
+    assert network.window is None
+    spikesam.simulate(network, np.ones((4, 2, 3, 1, 1), bool))

@@ -1,0 +1,455 @@
+"""What cannot be imported is refused in one line: which module, which property, and what would be possible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import spikesam
+from tests.pipeline.imports.models import Jelly, loud, scaler, spikes
+
+snn = pytest.importorskip("snntorch")
+
+
+def fires(**options: Any) -> nn.Module:
+    return snn.Leaky(**{"beta": 0.9, "threshold": 0.3, "init_hidden": True, **options})
+
+
+def dense(neuron: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(10, 10), neuron)
+
+
+def maps(*modules: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), fires(), *modules, nn.Conv2d(4, 4, 1), fires(), nn.Flatten())
+
+
+def currents(*modules: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), *modules, fires(), nn.Flatten())
+
+
+def norse(name: str, **options: Any) -> nn.Module:
+    return dense(getattr(pytest.importorskip("norse.torch"), name)(**options))
+
+
+def sinabs(name: str, **options: Any) -> nn.Module:
+    return dense(getattr(pytest.importorskip("sinabs.layers"), name)(**options))
+
+
+def held_after_the_reset() -> nn.Module:
+    activation = pytest.importorskip("sinabs.activation")
+    reset = activation.MembraneSubtract(2.5)
+    return sinabs("IAF", spike_fn=activation.SingleSpike, min_v_mem=-1.0, reset_fn=reset)
+
+
+def blocks(**options: Any) -> nn.Module:
+    pytest.importorskip("lava.lib.dl.slayer")
+    from lava.lib.dl.slayer.block import cuba
+
+    neuron = {"threshold": 1.0, "current_decay": 1.0, "voltage_decay": 0.0, **options}
+    return nn.Sequential(cuba.Dense(neuron, 10, 10, weight_scale=4))
+
+
+class Written(nn.Module):
+    """Two layers, and a forward of a test's own."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        super().__init__()
+        self.a, self.lif1 = nn.Linear(10, 10), fires()
+        self.b, self.lif2 = nn.Linear(10, 10), fires()
+        self._forward = forward
+
+    def forward(self, x: Tensor) -> Any:
+        return self._forward(self, x)
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "two currents": (
+        lambda: dense(snn.Alpha(0.9, 0.8, init_hidden=True)),
+        "'1' (Alpha): has two synaptic currents; Synaptic",
+    ),
+    "competition": (lambda: dense(fires(inhibition=True)), "'1' (Leaky): has inhibition=True, expected False"),
+    "graded spikes": (
+        lambda: dense(fires(graded_spikes_factor=2.0)),
+        "'1' (Leaky): has graded_spikes_factor=2.0, expected 1",
+    ),
+    "constants within a channel": (
+        lambda: currents(nn.Identity(), fires(beta=torch.rand(8)), nn.Conv2d(4, 4, 1)),
+        "'2' (Leaky): its leak has shape (8,), expected one number, or one for each channel",
+    ),
+    "reset of the current": (
+        lambda: dense(snn.Synaptic(0.5, 0.5, init_hidden=True, reset_mechanism="zero")),
+        "'1' (Synaptic): has reset_mechanism='zero', which drops the next step's current, too, expected 'subtract'",
+    ),
+    "adaptation": (
+        lambda: dense(Jelly("neuron").IzhikevichNode()),
+        "'1' (IzhikevichNode): has an equation that is not known",
+    ),
+    "subclass that is another neuron": (
+        lambda: dense(Jelly("neuron").ILIFNode()),
+        "'1' (ILIFNode): has an equation that is not known here; IFNode, LIFNode, ParametricLIFNode and CUBALIFNode",
+    ),
+    "all steps at once": (
+        lambda: nn.Sequential(nn.Linear(10, 5), Jelly("neuron").PSN(T=6)),
+        "'1' (PSN): has membranes that are weighted sums over many steps",
+    ),
+    "gates": (
+        lambda: nn.Sequential(nn.Linear(10, 5), Jelly("neuron").GatedLIFNode(T=6, inplane=5)),
+        "'1' (GatedLIFNode): has learned gates between kinds of leak",
+    ),
+    "scales of spikes by channel": (
+        lambda: nn.Sequential(nn.Linear(10, 5), fires(), scaler([1.0, 2, 3, 4, 5]), nn.Linear(5, 4), fires()),
+        "'2' (ChannelVoltageScaler): has 5 scales along axis 1, expected one for each channel of weights",
+    ),
+    "largest membrane": (
+        lambda: nn.Sequential(
+            nn.Linear(10, 5),
+            Jelly("neuron").IFNode(step_mode="m"),
+            nn.Linear(5, 3),
+            Jelly("neuron").NonSpikingIFNode("max-mem"),
+        ),
+        "'3' (NonSpikingIFNode): has decode='max-mem', expected None or 'last_mem'",
+    ),
+    "refractory neurons": (
+        lambda: norse("LIFRefracCell"),
+        "'1' (LIFRefracCell): has an equation that is not known here; IAFCell",
+    ),
+    "another rest": (
+        lambda: norse(
+            "LIFBoxCell", p=pytest.importorskip("norse.torch").LIFBoxParameters(v_reset=torch.as_tensor(0.5))
+        ),
+        "'1' (LIFBoxCell): has v_reset=0.5, v_leak=0.0, expected equal ones",
+    ),
+    "recurrent cells of other equations": (
+        lambda: norse("LSNNRecurrentCell", input_size=10, hidden_size=10),
+        "(LSNNRecurrentCell): has an equation that is not known here; LIFRecurrentCell and LIFRecurrent can be",
+    ),
+    "a recurrent reset of the current": (
+        lambda: dense(snn.RLeaky(0.5, linear_features=10, init_hidden=True, reset_mechanism="zero")),
+        "'1' (RLeaky): has reset_mechanism='zero', which drops the next step's current, too, expected 'subtract'",
+    ),
+    "a reset without delay that is lost": (
+        lambda: dense(snn.RSynaptic(0.5, 0.5, linear_features=10, init_hidden=True, reset_delay=False)),
+        "'1' (RSynaptic): has reset_delay=False, which snnTorch loses here, expected True",
+    ),
+    "several spikes a step": (
+        lambda: sinabs("IAFSqueeze", batch_size=3),
+        "'1' (IAFSqueeze): has spike_fn=MultiSpike, several spikes per step, expected SingleSpike",
+    ),
+    "a reset to below the lower bound": (
+        held_after_the_reset,
+        "'1' (IAF): subtracts 2.5, after which a membrane can lie below min_v_mem=-1.0, expected less",
+    ),
+    "a recurrent bias that begins a step late": (
+        lambda: sinabs("IAFRecurrent", rec_connect=nn.Linear(10, 10)),
+        "'1' (IAFRecurrent): has rec_connect=Linear, expected one Linear or Conv2d without a bias",
+    ),
+    "a current that decays where nothing arrives": (
+        lambda: nn.Sequential(nn.Linear(10, 5), fires(), Jelly("layer").SynapseFilter(), nn.Linear(5, 3), fires()),
+        "'4' (Leaky): its input comes from module '2' (SynapseFilter)",
+    ),
+    "decays that differ": (lambda: blocks(shared_param=False), "'0' (Dense): has shared_param=False, expected True"),
+    "graded blocks": (lambda: blocks(graded_spike=True), "'0' (Dense): has graded_spike=True, expected False"),
+    "states that persist": (
+        lambda: blocks(persistent_state=True),
+        "'0' (Dense): has persistent_state=True, expected False",
+    ),
+    "feedback past a layer within a step": (
+        lambda: Feedback(),
+        "module 'lif1' gets what module 'lif2' fired the step before, which is further from the input: feedback past a "
+        "layer within a step",
+    ),
+    "a sum of unequal shapes": (
+        lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y[:, :1])),
+        "'lif2' (Leaky): its input comes from torch.Tensor.add, behind module 'b' (Linear) and module 'lif1', a sum of "
+        "unequal shapes, (3, 10) and (3, 1); expected",
+    ),
+    "a sum of different samples": (
+        lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y.flip(0))),
+        "behind module 'b' (Linear) and module 'lif1', a sum of different neurons or steps; expected",
+    ),
+    "a product of spikes": (
+        lambda: Written(lambda m, x: m.lif2(m.lif1(m.a(x)) * x)),
+        "'lif2' (Leaky): its input comes from torch.Tensor.mul, behind module 'lif1' and the input, a product of "
+        "layers, as of spiking attention; expected",
+    ),
+    "a product with what did not fire": (
+        lambda: Written(lambda m, x: m.lif2(x * (1 - m.lif1(m.a(x))))),
+        "'lif2' (Leaky): its input comes from torch.Tensor.mul, behind the input and torch.Tensor.__rsub__, behind",
+    ),
+    "the maximum of a sum": (
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 1), Written(pooled_sum), nn.Conv2d(2, 2, 1), fires(), nn.Flatten()),
+        "torch.nn.functional.max_pool2d: pools a sum or a concatenation by maximum, expected one layer",
+    ),
+    "the maximum of a bias at a border": (
+        lambda: maps(shifted(), nn.Conv2d(4, 4, 3, padding=1), nn.MaxPool2d(2)),
+        "'4' (MaxPool2d): pools a sum or a concatenation by maximum, expected one layer",
+    ),
+    "a module that is used twice": (
+        lambda: Written(lambda m, x: m.lif1(m.b(m.lif1(m.a(x))))),
+        "'lif1' (Leaky): gets what module 'b' (Linear) gives, and in another call what module 'a' (Linear) gives",
+    ),
+    "a module that runs twice a step": (
+        lambda: Written(lambda m, x: (m.lif1(m.a(x)), m.lif1(m.a(x)))),
+        "module 'lif1' (Leaky): takes one step in each call, got others than step 1; say what the model takes",
+    ),
+    "an unknown function": (
+        lambda: Written(lambda m, x: m.lif1(torch.sin(m.a(x)))),
+        "'lif1' (Leaky): its input comes from torch.sin, behind module 'a' (Linear); expected Conv2d",
+    ),
+    "a random encoding": (
+        lambda: Written(lambda m, x: m.lif1(m.a(torch.bernoulli(x)))),
+        "'lif1' (Leaky): its input comes from torch.bernoulli, behind the input; expected",
+    ),
+    "an unknown module": (
+        lambda: nn.Sequential(nn.Linear(10, 10), nn.Tanh(), fires()),
+        "module '2' (Leaky): its input comes from module '1' (Tanh), behind module '0' (Linear); expected Conv2d",
+    ),
+    "a transposed convolution": (
+        lambda: nn.Sequential(nn.ConvTranspose2d(2, 4, 3, stride=2), fires(), nn.Flatten()),
+        "module '0' (ConvTranspose2d): has stride=(2, 2), expected 1: maps are not made larger here",
+    ),
+    "a border around a border": (
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 1, padding=1), nn.Conv2d(2, 2, 3, padding=1), fires(), nn.Flatten()),
+        "module '1' (Conv2d): pads a map that has a bias and a border, expected no padding there",
+    ),
+    "dropout that is on": (
+        lambda: Written(lambda m, x: m.lif1(nn.functional.dropout(m.a(x)))),
+        "comes from torch.nn.functional.dropout, behind module 'a' (Linear), with training=True",
+    ),
+    "two convolutions": (
+        lambda: currents(nn.Conv2d(4, 4, 3, padding=1)),
+        "module '1' (Conv2d): follows another convolution or linear layer without neurons between them, expected",
+    ),
+    "windows with holes": (
+        lambda: currents(nn.MaxPool2d(3, 2, dilation=2)),
+        "'1' (MaxPool2d): has dilation=(2, 2), expected 1",
+    ),
+    "windows that are cut off": (
+        lambda: currents(nn.MaxPool2d(3, 2, ceil_mode=True)),
+        "'1' (MaxPool2d): has ceil_mode=True, expected False",
+    ),
+    "a border of maxima": (
+        lambda: currents(nn.MaxPool2d(2), nn.MaxPool2d(2, padding=1)),
+        "'2' (MaxPool2d): pools a maximum again, expected one pooling, or",
+    ),
+    "pooling that does not divide": (
+        lambda: maps(nn.AvgPool2d(3)),
+        "'2' (AvgPool2d): pools 3×3 on a map of 8×8, expected sides that are multiples of it",
+    ),
+    "an uneven adaptive pooling": (
+        lambda: maps(nn.AdaptiveAvgPool2d(3)),
+        "makes [3, 3] of a map of [8, 8], expected an output that",
+    ),
+    "two kinds of pooling": (
+        lambda: maps(nn.MaxPool2d(2), nn.AvgPool2d(2)),
+        "averages what was pooled by maximum, expected one",
+    ),
+    "a border that is not zero": (
+        lambda: nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), fires()),
+        "module '0' (Conv2d), behind the input, which pads with mode='circular', value=None, expected zeros; expected",
+    ),
+    "a border of ones": (
+        lambda: nn.Sequential(nn.ConstantPad2d(1, 1.0), nn.Conv2d(2, 2, 3), fires()),
+        "module '0' (ConstantPad2d), behind the input, which pads with mode='constant', value=1.0, expected zeros; exp",
+    ),
+    "channels that are padded": (
+        lambda: nn.Sequential(nn.ConstantPad3d((0, 0, 0, 0, 1, 1), 0.0), nn.Conv2d(4, 2, 3), fires()),
+        "module '0' (ConstantPad3d), behind the input, which pads channels or crops, expected zeros around a map; exp",
+    ),
+    "weights of the example": (
+        lambda: Written(lambda m, x: m.lif1(nn.functional.linear(x, x, m.a.bias[:3]))),
+        "'lif1' (Leaky): its input comes from torch.nn.functional.linear, behind the input, whose weights come from",
+    ),
+    "an uneven adaptive maximum": (
+        lambda: maps(nn.AdaptiveMaxPool2d(3)),
+        "(AdaptiveMaxPool2d), behind module '1', which makes (3, 3) of a map of (8, 8), expected an output that",
+    ),
+    "a scripted part": (
+        lambda: maps(torch.jit.script(nn.Conv2d(4, 4, 3))),
+        "model: module '2' is scripted or traced, expected the module that it was made from",
+    ),
+    "statistics of the batch": (
+        lambda: currents(nn.BatchNorm2d(4, track_running_stats=False)),
+        "'1' (BatchNorm2d): has track_running_stats=False, expected running statistics",
+    ),
+    "membranes that are reset": (
+        lambda: Written(lambda m, x: m.lif1(m.a(x)) * 0 + m.lif1.mem),
+        "the model's output comes from torch.Tensor.add, behind",
+    ),
+    "membranes of neurons that fire": (
+        lambda: membranes(),
+        "module 'lif2' (Leaky): answers with membranes that are reset, expected spikes, or membranes without a reset",
+    ),
+    "the last step alone": (
+        lambda: Written(lambda m, x: [m.lif1(m.a(step)) for step in x][-1]),
+        "the model's output comes from module 'lif1', but from 1 of 6 steps; expected all steps",
+    ),
+    "probabilities of every step": (
+        lambda: Written(lambda m, x: torch.softmax(m.b(m.lif1(m.a(x))), 1)),
+        "torch.softmax: is of every step, expected of the sum over steps, or of the last membrane",
+    ),
+    "a sum over samples": (
+        lambda: Written(lambda m, x: m.lif1(m.a(x)).sum(0)),
+        "the model's output comes from torch.Tensor.sum, behind module 'lif1', over samples, or over steps and neurons",
+    ),
+    "no tensor": (lambda: Written(lambda m, x: str(m.lif1(m.a(x)))), "the model's output is str, expected a tensor"),
+    "the input": (
+        lambda: Written(lambda m, x: (x, m.lif1(m.a(x)))),
+        "the model's output comes from the input, with no neurons that fire in between",
+    ),
+    "no neurons": (
+        lambda: nn.Sequential(nn.Linear(10, 10), nn.ReLU()),
+        "found no neurons in Sequential, Linear, ReLU; expected those of snnTorch, SpikingJelly, Norse, sinabs",
+    ),
+    "neurons of one's own": (
+        lambda: nn.Sequential(nn.Linear(10, 10), Counter()),
+        "found no neurons in Sequential, Linear, Counter",
+    ),
+}
+
+
+def membranes() -> nn.Module:
+    model = Written(lambda m, x: m.lif2(m.b(m.lif1(m.a(x))))[1])
+    model.lif2 = fires(output=True)
+    return model
+
+
+class Feedback(Written):
+    """The second layer drives the first, a step later."""
+
+    def __init__(self) -> None:
+        super().__init__(Feedback.steps)
+
+    def steps(self, x: Tensor) -> Tensor:
+        fired, given = torch.zeros(x.shape[1], 10), []
+        for step in x:
+            fired = self.lif2(self.b(self.lif1(self.a(step) + fired)))
+            given.append(fired)
+        return torch.stack(given)
+
+
+def shifted() -> nn.Module:
+    """A normalisation that adds a half."""
+    normalisation = nn.BatchNorm2d(4)
+    normalisation.bias.data.fill_(0.5)
+    return normalisation
+
+
+def pooled_sum(m: Any, x: Tensor) -> Tensor:
+    y = m.lif1(x)
+    pooled: Tensor = nn.functional.max_pool2d(y + m.lif2(0.5 * x), 2)
+    return pooled
+
+
+class Counter(nn.Module):
+    """Fires several spikes at a step."""
+
+    def forward(self, current: Tensor) -> Tensor:
+        return current.clamp(min=0).floor()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused_by_name_and_property(name: str) -> None:
+    torch.manual_seed(0)
+    build, message = REFUSED[name]
+    model = loud(build())
+    first = next(module for module in model.modules() if hasattr(module, "weight"))
+    given = spikes(6, 3, 2, 8, 8) if first.weight.ndim == 4 else spikes(6, 3, 10)
+    with pytest.raises(spikesam.NetworkError, match=re.escape(message)) as caught:
+        spikesam.from_torch(model, given)
+    assert str(caught.value).startswith("from_torch: ") and "\n" not in str(caught.value)
+
+
+def test_counts_are_no_spikes() -> None:
+    torch.manual_seed(0)
+    model = loud(nn.Sequential(nn.Linear(10, 10), Counter()))
+    message = (
+        r"module '1' \(Counter\): gave values in 0 … \d, expected spikes of 0 and 1; graded spikes and counts cannot"
+    )
+    with pytest.raises(spikesam.NetworkError, match=message):
+        spikesam.from_torch(model, spikes(6, 3, 10), neurons={Counter: spikesam.LIF(0.0)})
+
+
+@pytest.mark.parametrize(
+    ("neurons", "message"),
+    [
+        ({"lif": spikesam.LIF(0.5)}, "neurons: got 'lif', expected the name or the class of a module, such as 0, 1"),
+        ({nn.ReLU: spikesam.LIF(0.5)}, "neurons: got <class 'torch.nn.modules.activation.ReLU'>, expected the name or"),
+        ({"1": 0.5}, "neurons: got float for '1', expected LIF(…)"),
+    ],
+)
+def test_equations_that_nothing_has(neurons: Any, message: str) -> None:
+    with pytest.raises(spikesam.NetworkError, match=re.escape(message)):
+        spikesam.from_torch(loud(nn.Sequential(nn.Linear(10, 10), Counter())), spikes(6, 3, 10), neurons=neurons)
+
+
+@pytest.mark.parametrize(
+    ("example", "options", "message"),
+    [
+        ("cat", {}, "example: got str, expected one batch as the model takes it at every step"),
+        (torch.zeros(10), {}, r"example: got shape \(10,\), expected one batch"),
+        (torch.zeros(0, 3, 10), {}, r"example: got shape \(0, 3, 10\), expected one batch"),
+        (torch.ones(3, 10), {}, r"timesteps: got none for one batch, \(3, 10\); say how many steps"),
+        (torch.ones(3, 10), {"timesteps": 0}, "timesteps: got 0, expected a whole number, at least 1"),
+        (spikes(6, 3, 10), {"timesteps": 7}, "timesteps: got 7, expected 6, as the example has"),
+        (spikes(6, 3, 10).half(), {}, "example: has dtype torch.float16, expected float32; give"),
+        (spikes(6, 3, 10) / 0, {}, "example: holds NaN or infinite numbers, expected finite ones"),
+        (torch.zeros(6, 3, 10, device="meta"), {}, "example: is on meta, the model on cpu; move one"),
+        (spikes(6, 3, 10), {"takes": "N"}, "takes: got 'N', expected one of 'B...', 'TB...'"),
+        (torch.zeros(6, 3, 10), {}, "module '1' .Leaky.: none of its neurons fires on the example, so that"),
+    ],
+)
+def test_examples_that_prove_nothing(example: Any, options: dict[str, Any], message: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(spikesam.NetworkError, match=f"from_torch: .*{message}"):
+        spikesam.from_torch(loud(dense(fires(threshold=3.0))), example, **options)
+
+
+class Looping(nn.Module):
+    """A network that shows itself its image, at 25 steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif1 = nn.Linear(10, 10), snn.Leaky(beta=0.9, threshold=0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        membrane, fired = self.lif1.reset_mem(), []
+        for _ in range(25):
+            spikes, membrane = self.lif1(self.fc(x), membrane)
+            fired.append(spikes)
+        return torch.stack(fired)
+
+
+@pytest.mark.parametrize("timesteps", [10, 30])
+def test_a_model_that_loops_itself_says_how_often(timesteps: int) -> None:
+    torch.manual_seed(0)
+    model = Looping().eval()
+    with pytest.raises(spikesam.NetworkError, match=rf"lif1 ran 25 times, expected {timesteps}: pass timesteps=25$"):
+        spikesam.from_torch(model, torch.rand(3, 10), timesteps=timesteps)
+    assert not model.lif1._forward_hooks
+    assert spikesam.from_torch(model, torch.rand(3, 10), timesteps=25).timesteps == 26
+
+
+def spoilt(model: Any) -> nn.Module:
+    model[0].bias.data[3] = float("nan")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda model: "cat", "model: got str, expected a torch.nn.Module"),
+        (nn.Module.train, "model: module '0' is in training mode, expected evaluation; call model.eval()"),
+        (nn.Module.half, "model: '0.weight' has dtype torch.float16, expected float32; call model.float"),
+        (nn.Module.double, "model: '0.weight' has dtype torch.float64, expected float32"),
+        (spoilt, "model: '0.bias' holds NaN or infinite numbers, expected finite ones"),
+    ],
+)
+def test_models_that_would_not_be_what_they_seem(spoil: Callable[[nn.Module], Any], message: str) -> None:
+    with pytest.raises(spikesam.NetworkError, match=re.escape(message)):
+        spikesam.from_torch(spoil(dense(fires()).eval()), spikes(6, 3, 10))

@@ -1,0 +1,353 @@
+"""Gains and biases that differ from step to step, or from channel to channel: BNTT, TEBN, schedules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import spikesam
+from spikesam.backends.network import Network
+from tests.pipeline.imports.models import Jelly, loud, spikes
+
+snn = pytest.importorskip("snntorch")
+T = 7
+
+
+class Stepwise(nn.Module):
+    """Modules by name, numbers of steps, and a forward of a test's own of step t, or of all steps."""
+
+    def __init__(self, forward: Callable[..., Any], step: bool = True, **modules: nn.Module) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.p = nn.Parameter(torch.rand(T) + 0.5)
+        self.w, self.b = torch.rand(4, 1, 1) + 0.5, torch.rand(4, 1, 1) / 4
+        self.each = torch.randn(T, 1, 4, 1, 1)
+        self._forward, self._step = forward, step
+
+    def forward(self, x: Tensor) -> Any:
+        if not self._step:
+            return self._forward(self, x)
+        handed, found = torch.zeros(x.shape[1], 4, *x.shape[3:]), []
+        for t, of_step in enumerate(x):
+            fired = self._forward(self, of_step, t, handed)
+            handed = fired if fired.shape == handed.shape else handed
+            found.append(fired)
+        return torch.stack(found)
+
+
+def fires(threshold: float = 0.3, **options: Any) -> nn.Module:
+    return snn.Leaky(beta=0.8, threshold=threshold, init_hidden=True, **options)
+
+
+def bntt(channels: int, kind: str = "2d") -> nn.Module:
+    norms: nn.Module = getattr(snn, f"BatchNormTT{kind}")(channels, T)
+    return norms
+
+
+def by_step(forward: Callable[..., Any], **modules: nn.Module) -> nn.Module:
+    return Stepwise(
+        forward,
+        a=nn.Conv2d(2, 4, 3, padding=1, bias=False),
+        c=nn.Conv2d(4, 4, 3, padding=1),
+        lif1=fires(0.2),
+        lif2=fires(0.2),
+        lif3=fires(0.1),
+        head=nn.Linear(4 * 4 * 4, 5),
+        **modules,
+    )
+
+
+def at_once(forward: Callable[..., Any], **modules: nn.Module) -> nn.Module:
+    layer, neuron = Jelly("layer"), Jelly("neuron")
+    return Stepwise(
+        forward,
+        False,
+        a=layer.SeqToANNContainer(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4)),
+        c=layer.SeqToANNContainer(nn.Conv2d(4, 4, 3, padding=1)),
+        **{name: neuron.LIFNode(v_threshold=0.2, v_reset=None, step_mode="m") for name in ("lif1", "lif2")},
+        **modules,
+    )
+
+
+def with_bntt(m: Any, x: Tensor, t: int, _: Tensor) -> Tensor:
+    one = m.lif1(m.bn1[t](m.a(x)))
+    pooled = nn.functional.max_pool2d(m.lif2(m.bn2[t](m.c(one))), 2)
+    fired: Tensor = m.lif3(m.bn3[t](m.head(pooled.flatten(1))))
+    return fired
+
+
+def schedule(numbers: Tensor) -> Tensor:
+    return numbers.view(-1, 1, 1, 1, 1)
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "BNTT": lambda: by_step(with_bntt, bn1=bntt(4), bn2=bntt(4), bn3=bntt(5, "1d")),
+    "a normalisation of each step in front of a maximum": lambda: by_step(
+        lambda m, x, t, _: m.lif1(nn.functional.max_pool2d(m.norms[t](m.a(x)), 2)),
+        norms=nn.ModuleList(nn.BatchNorm2d(4) for _ in range(T)),
+    ),
+    "TEBN": lambda: by_step(lambda m, x, t, _: m.lif1(m.p[t] * m.bn(m.a(x))), bn=nn.BatchNorm2d(4)),
+    "TEBN of all steps": lambda: at_once(lambda m, x: m.lif2(m.c(m.lif1(m.a(x) * schedule(m.p))) * schedule(m.p))),
+    "SpikingJelly's TEBN": lambda: at_once(
+        lambda m, x: m.lif2(m.bn(m.c(m.lif1(m.a(x))))), bn=Jelly("layer").TemporalEffectiveBatchNorm2d(T, 4)
+    ),
+    "a schedule": lambda: by_step(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x)) * 0.9**t) / 1.5**t)),
+    "gains of channels and steps": lambda: by_step(lambda m, x, t, _: m.lif1(m.a(x) * m.each[t])),
+    "biases of channels and steps": lambda: by_step(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x))) - m.each[t])),
+    "a stack of normalised steps": lambda: at_once(
+        lambda m, x: m.lif1(torch.stack([norm(y) for norm, y in zip(m.norms, m.a(x), strict=True)])),
+        norms=nn.ModuleList(nn.BatchNorm2d(4) for _ in range(T)),
+    ),
+    "gains and biases of all steps": lambda: at_once(lambda m, x: m.lif2(m.c(m.lif1(m.a(x))) * m.each + m.each / 5)),
+    "a gain and a bias of each channel": lambda: by_step(lambda m, x, t, _: m.lif1(m.b + m.w * m.a(x))),
+    "spikes with a gain of each channel": lambda: by_step(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x)) * m.w))),
+    "spikes without weights": lambda: by_step(lambda m, x, t, _: m.lif2(m.lif1(m.a(x)) * m.each[t] + m.b)),
+    "a residual sum": lambda: by_step(
+        lambda m, x, t, _: m.lif2(m.norms[t](m.c(y := m.lif1(m.a(x)))) * m.p[t] + y * m.p[-1 - t]),
+        norms=nn.ModuleList(nn.BatchNorm2d(4) for _ in range(T)),
+    ),
+    "a concatenation": lambda: by_step(
+        lambda m, x, t, _: m.lif3(m.wide(torch.cat([y := m.lif1(m.a(x)) * m.p[t], m.lif2(m.c(y))], dim=1))),
+        wide=nn.Conv2d(8, 4, 1),
+    ),
+    "recurrence": lambda: by_step(lambda m, x, t, y: m.lif1(m.a(x) + m.p[t] * m.c(y))),
+    "an answer with a gain of each class": lambda: by_step(
+        lambda m, x, t, _: m.lif1(m.bn[t](m.a(x))).mean((2, 3)) * m.w.flatten(), bn=bntt(4)
+    ),
+}
+
+
+def uneven(model: nn.Module) -> nn.Module:
+    """With constants of batch normalisation that are not the initial ones; those of BNTT have no shift."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.05, 0.5)
+            module.weight.data.uniform_(0.3, 1.5)
+            if module.bias is not None:
+                module.bias.data.uniform_(-0.1, 0.3)
+        if "TemporalEffective" in type(module).__name__:
+            module.scale.data.uniform_(0.3, 1.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_bit_is_the_same(name: str) -> None:
+    torch.manual_seed(0)
+    side = 8 if name == "BNTT" else 4
+    model, example = uneven(loud(MODELS[name](), 2)), spikes(T, 3, 2, side, side, density=0.4)
+    network = spikesam.from_torch(model, example)
+    compared = spikesam.compare(model, network, example, backends=("event", "torch"))
+    own = compared.runs["precision"] == "float32"
+    assert (compared.runs["differ"][own] == 0).all()
+    assert compared.runs["digest"][~own].nunique() == 1
+
+
+IMAGES: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "at once": lambda m, x: m.lif1(m.a(x.unsqueeze(0).repeat(T, 1, 1, 1, 1)) * schedule(m.p)),
+    "step by step": lambda m, x: torch.stack([m.once(m.conv(x) * p + m.b) for p in m.p]),
+}
+
+
+@pytest.mark.parametrize("how", IMAGES)
+def test_an_image_that_is_shown_at_every_step(how: str) -> None:
+    torch.manual_seed(0)
+    model = uneven(loud(at_once(IMAGES[how], once=fires(), conv=nn.Conv2d(2, 4, 3)), 2))
+    network = spikesam.from_torch(model, torch.rand(3, 2, 6, 6), timesteps=T)
+    assert network.encoder == "constant-current"
+    assert network.layers[0].spiking_neuron.gain.shape == (network.timesteps, 4)
+
+
+def test_the_rows_of_a_network_by_hand() -> None:
+    """A layer of depth D is driven at step t + D by row t + D - 1: no bias before, and silence behind."""
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        fired = [
+            m.lif2(m.c(m.lif1(m.a(of_step))) * (t + 1) + torch.tensor([0.1, 0.2]) * t) for t, of_step in enumerate(x)
+        ]
+        return torch.stack(fired)
+
+    a, c = (nn.Linear(2, 2, bias=False) for _ in range(2))
+    for linear in (a, c):
+        linear.weight.data = torch.eye(2)
+    model = Stepwise(forward, False, a=a, c=c, lif1=fires(), lif2=fires()).eval()
+    first, second = (layer.spiking_neuron for layer in spikesam.from_torch(model, torch.ones(3, 1, 2)).layers)
+    assert first.gain.tolist() == [[1, 1]]
+    assert first.bias.tolist() == [[0, 0]] * 3 + [[-(2**17) * first.threshold] * 2] + [[0, 0]]
+    assert second.gain.tolist() == [[1, 1], [1, 1], [2, 2], [3, 3], [3, 3]]
+    np.testing.assert_allclose(second.bias, [[0, 0], [0, 0], [0.1, 0.2], [0.2, 0.4], [0.2, 0.4]], rtol=1e-6)
+
+
+def with_snntorch(network: Network) -> nn.Module:
+    """A trained network without its delays: what its layers do from the step on at which the image reaches them."""
+    steps = network.timesteps - len(network.layers)
+    modules: list[nn.Module] = []
+    for depth, layer in enumerate(network.layers, 1):
+        neuron, (outputs, inputs, *kernel) = layer.spiking_neuron, layer.weight.shape
+        synapses = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False) if kernel else nn.Linear(inputs, outputs, False)
+        synapses.weight.data = torch.from_numpy(layer.weight.copy())
+        norms = getattr(snn, "BatchNormTT2d" if kernel else "BatchNormTT1d")(outputs, steps)
+        for norm, gain, bias in zip(norms, neuron.gain[depth - 1 :], neuron.bias[depth - 1 :], strict=False):
+            norm.weight.data, norm.running_mean = torch.tensor(gain).float(), torch.tensor(-bias / gain).float()
+            norm.running_var.fill_(1 - norm.eps)
+        pool = nn.AvgPool2d(layer.pool) if layer.pool != 1 else nn.Identity()
+        shape = nn.Identity() if kernel else nn.Flatten()
+        modules.append(nn.ModuleList([pool, shape, synapses, norms, fires(neuron.threshold)]))
+        modules[-1][-1].beta = torch.tensor(neuron.leak)
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        fired = []
+        for t, arriving in enumerate(x):
+            for pool, shape, synapses, norms, neuron in m.layers:
+                arriving = neuron(norms[t](synapses(shape(pool(arriving)))))
+            fired.append(arriving)
+        return torch.stack(fired)
+
+    return Stepwise(forward, False, layers=nn.ModuleList(modules)).eval()
+
+
+def test_a_trained_network_comes_back() -> None:
+    """Its gains and biases are those of BNTT, and its bits, where no bias of it acts before the image arrives."""
+    torch.manual_seed(0)
+    trained = spikesam.load("cluttered-digits").network
+    depths = range(1, len(trained.layers) + 1)
+    late = [
+        np.where(np.arange(16)[:, None] < depth - 1, 0, layer.spiking_neuron.bias)
+        for depth, layer in zip(depths, trained.layers, strict=True)
+    ]
+    quiet = replace(
+        trained,
+        encoder="spikes",
+        layers=tuple(
+            replace(layer, neuron=replace(layer.spiking_neuron, bias=bias))
+            for layer, bias in zip(trained.layers, late, strict=True)
+        ),
+    )
+    example = spikes(11, 1, 6, 80, 80, density=0.2)
+    network = spikesam.from_torch(with_snntorch(trained), example)
+    assert network.timesteps == trained.timesteps
+    for depth, one, two in zip(depths, network.layers, quiet.layers, strict=True):
+        rows = slice(depth - 1, depth + 10)
+        for name in ("gain", "bias"):
+            found, expected = (getattr(each.spiking_neuron, name)[rows] for each in (one, two))
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    shown = torch.cat([example, torch.zeros(5, *example.shape[1:])])
+    rasters = [spikesam.simulate(each, shown, backend="torch", precision="float32") for each in (network, quiet)]
+    for depth, one, two in zip(depths, network.layers, quiet.layers, strict=True):
+        fired = [raster[each.name][0][depth : depth + 11] for raster, each in zip(rasters, (one, two), strict=True)]
+        assert np.array_equal(*fired) and fired[0].any()
+
+
+BEHIND: dict[str, Callable[[int], nn.Module]] = {
+    "norms": lambda channels: nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(9)),
+    "norm": nn.BatchNorm2d,
+    "scales": lambda channels: nn.ParameterList(list(torch.rand(9) + 0.5)),
+    "scales of channels": lambda channels: nn.ParameterList(list(torch.rand(9, channels, 1, 1) + 0.5)),
+    "scale of channels": lambda channels: nn.ParameterList([torch.rand(channels, 1, 1) + 0.5] * 9),
+    "shifts": lambda channels: nn.ParameterList(list(torch.rand(9, channels, 1, 1) - 0.5)),
+    "maximum": lambda channels: nn.MaxPool2d(2),
+    "identity": lambda channels: nn.Identity(),
+}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    order=st.lists(st.sampled_from(sorted(BEHIND)), min_size=1, max_size=5).filter(
+        lambda names: names.count("maximum") < 2
+    ),
+    timesteps=st.integers(1, 9),
+    channels=st.integers(1, 5),
+    seed=st.integers(0, 99),
+)
+def test_numbers_in_any_order(order: list[str], timesteps: int, channels: int, seed: int) -> None:
+    torch.manual_seed(seed)
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        fired = []
+        for t, y in enumerate(x):
+            y = m.c(m.lif1(m.a(y)))
+            for name, module in zip(order, m.behind, strict=True):
+                if isinstance(module, nn.ParameterList):
+                    y = y + module[t] if name == "shifts" else y * module[t]
+                else:
+                    y = module[t](y) if name == "norms" else module(y)
+            fired.append(m.lif2(y))
+        return torch.stack(fired)
+
+    behind = nn.ModuleList(BEHIND[name](channels) for name in order)
+    convolutions = {"a": nn.Conv2d(2, 3, 1), "c": nn.Conv2d(3, channels, 3, padding=1)}
+    model = loud(Stepwise(forward, False, lif1=fires(0.01), lif2=fires(0.01), **convolutions), 5)
+    model.behind = behind
+    try:  # which proves every bit
+        network = spikesam.from_torch(uneven(model), spikes(timesteps, 2, 2, 4, 4, density=0.7), rounding=True)
+    except spikesam.NetworkError as error:
+        assume("none of its neurons fires" not in str(error))
+        raise
+    assert network.timesteps == timesteps + 2
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "weights that differ": (
+        lambda: by_step(
+            lambda m, x, t, _: m.lif1(m.bn[t](m.convs[t](x))),
+            convs=nn.ModuleList(nn.Conv2d(2, 4, 3, padding=1) for _ in range(T)),
+            bn=bntt(4),
+        ),
+        "'lif1' (Leaky): is driven through module 'convs.0' (Conv2d) at one step, and through module 'convs.1' "
+        "(Conv2d) at another; expected the same weights at every step, where only gains and biases can differ",
+    ),
+    "weights that differ, of all steps": (
+        lambda: at_once(
+            lambda m, x: m.lif1(torch.stack([conv(y) for conv, y in zip(m.convs, x, strict=True)])),
+            convs=nn.ModuleList(nn.Conv2d(2, 4, 1) for _ in range(T)),
+        ),
+        "and module 'convs.6' (Conv2d), whose weights differ from step to step; expected Conv2d",
+    ),
+    "gains in front of weights": (
+        lambda: by_step(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x)) * m.each[t]))),
+        "module 'c' (Conv2d): sees channels whose gains differ from step to step, each in its own way, expected one",
+    ),
+    "a sign that changes in front of a maximum": (
+        lambda: by_step(lambda m, x, t, _: m.lif1(nn.functional.max_pool2d(m.a(x) * (0.5 - t), 2))),
+        "max_pool2d: pools what is scaled by a negative number at some steps alone, expected one sign",
+    ),
+    "an answer that differs": (
+        lambda: by_step(lambda m, x, t, _: m.lif1(m.a(x)).mean((2, 3)) * m.p[t]),
+        "torch.Tensor.mul: has other numbers at every step in front of the answer, expected the same numbers",
+    ),
+    "numbers of single places": (
+        lambda: by_step(lambda m, x, t, _: m.lif1(m.a(x) * torch.arange(4.0))),
+        "torch.Tensor.mul: its scale has shape (64,), expected one number, or one for each channel",
+    ),
+    "numbers of samples": (
+        lambda: by_step(lambda m, x, t, _: m.lif1(m.a(x) + torch.ones(3, 1, 1, 1).cumsum(0))),
+        "torch.Tensor.add, behind module 'a' (Conv2d), with numbers that differ between samples; expected",
+    ),
+    "random numbers": (
+        lambda: by_step(lambda m, x, t, _: m.lif1(m.a(x) * (torch.rand(4, 1, 1) < 0.5))),
+        "torch.Tensor.mul, behind module 'a' (Conv2d) and rand, which draws random numbers; expected Conv2d",
+    ),
+    "a number over them": (
+        lambda: by_step(lambda m, x, t, _: m.lif1(torch.ones(1) / m.a(x))),
+        "torch.Tensor.div, behind module 'a' (Conv2d), a quotient by it; expected Conv2d",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused_in_one_line(name: str) -> None:
+    torch.manual_seed(0)
+    build, message = REFUSED[name]
+    with pytest.raises(spikesam.NetworkError, match=re.escape(message)) as caught:
+        spikesam.from_torch(uneven(loud(build(), 2)), spikes(T, 3, 2, 4, 4, density=0.4))
+    assert "\n" not in str(caught.value)
