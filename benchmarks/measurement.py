@@ -19,7 +19,7 @@ Clock = Callable[[], float]
 SETTLING = 0.3  # seconds that what takes less runs before its turn: threads of the way before may wait for work awake
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(1 << 28)}
-"""Environment in which glibc reuses freed memory, as in pipeline/networks/train: faster for large tensors."""
+"""Environment in which glibc reuses freed memory, as in pipeline/training: faster for large tensors."""
 
 
 class Options(Section):

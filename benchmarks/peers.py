@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.optional import LOOP, missing_spikingjelly
 from spikesam.backends.network import LIF, Layer, Network
-from spikesam.pipeline.networks.train.precision import convolution_type
+from spikesam.pipeline.training.precision import convolution_type
 
 Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (B, classes)
 

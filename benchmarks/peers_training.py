@@ -1,4 +1,4 @@
-"""The peers in training: the layers of `spikesam.pipeline.networks.train.spiking_network`, as their manuals do it.
+"""The peers in training: the layers of `spikesam.pipeline.training.spiking_network`, as their manuals do it.
 
 A layer is silent until the image arrives, one step later per layer, and as there, those steps are not computed.
 """
@@ -16,7 +16,7 @@ from benchmarks.peers import spikingjelly
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
-from spikesam.pipeline.networks.train.spiking_network import BNTT_EPSILON
+from spikesam.pipeline.training.spiking_network import BNTT_EPSILON
 
 
 class Surrogate(torch.autograd.Function):

@@ -190,7 +190,7 @@ def against_peers(
 
 def precision(peer: str) -> str:
     """What a peer computes in."""
-    from spikesam.pipeline.networks.train.precision import convolution_type  # torch is slow to import, and large
+    from spikesam.pipeline.training.precision import convolution_type  # torch is slow to import, and large
 
     return str(convolution_type("auto")).removeprefix("torch.") if peer == LOOP else "float32"
 

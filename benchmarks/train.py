@@ -20,8 +20,8 @@ from torch.nn import functional
 from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race
 from benchmarks.peers_training import training_peers
 from spikesam.pipeline.config import NetworkSection, TrainingPrecision
-from spikesam.pipeline.networks.train.precision import convolution_type
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.precision import convolution_type
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
 
 CLASSES = 10
 DENSITY = 0.2  # of the input's spikes, half of them negative

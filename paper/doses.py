@@ -39,7 +39,7 @@ from spikesam.pipeline.config import Config
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.pipeline.networks.train.images import steps_per_epoch
+from spikesam.pipeline.training.images import steps_per_epoch
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 

@@ -46,8 +46,8 @@ class ConvertCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, convert, measure, report."""
     command, config = parse_with_config(ConvertCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
-    from spikesam.pipeline.networks.convert.convert import convert  # torch is slow to import, --help need not wait
-    from spikesam.pipeline.networks.convert.summary import print_summary
+    from spikesam.pipeline.conversion.convert import convert  # torch is slow to import, --help need not wait
+    from spikesam.pipeline.conversion.summary import print_summary
 
     data = config.data.model_copy(update={"download": command.download or config.data.download})
     config = config.model_copy(update={"conversion": command.conversion, "data": data})

@@ -94,7 +94,7 @@ def _export_checkpoint(command: ExportCommand) -> list[str]:
     count = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples
     if not (count.isascii() and count.isdecimal() and int(count)):
         raise InputError(f"--samples: got {count!r}, expected for a checkpoint how many, such as {CHECKPOINT_SAMPLES}")
-    from spikesam.pipeline.networks.export_checkpoint import export_checkpoint  # torch is slow to import
+    from spikesam.pipeline.conversion.export_checkpoint import export_checkpoint  # torch is slow to import
 
     options = {name: getattr(command, name) for name in ("source", *FOR_CHECKPOINTS, "overwrite")}
     accuracy, files = export_checkpoint(**options, samples=int(count))

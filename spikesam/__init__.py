@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from spikesam.backends.network.quantise import quantise
     from spikesam.pipeline.comparison.compare import Comparison, compare
     from spikesam.pipeline.comparison.diff import Diff, diff
+    from spikesam.pipeline.conversion.convert import Conversion, convert
     from spikesam.pipeline.cost.energy import Energy, energy
     from spikesam.pipeline.cost.prices import Prices
     from spikesam.pipeline.drawing.network import draw_network
@@ -76,11 +77,10 @@ if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
     from spikesam.pipeline.networks.checkpoint import load_checkpoint as load
     from spikesam.pipeline.networks.checkpoint import save_checkpoint as save
-    from spikesam.pipeline.networks.convert.convert import Conversion, convert
     from spikesam.pipeline.networks.to_torch import to_torch
-    from spikesam.pipeline.networks.train.train import train
     from spikesam.pipeline.page.write import report
     from spikesam.pipeline.record.record import record
+    from spikesam.pipeline.training.train import train
     from spikesam.recordings.errors import InputError, RasterError
     from spikesam.recordings.maps.reader import MapReader, open_maps
     from spikesam.recordings.raster.arrays import write_raster
@@ -89,9 +89,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "load": "spikesam.pipeline.networks.checkpoint:load_checkpoint",
-    "train": "spikesam.pipeline.networks.train.train:train",
-    "convert": "spikesam.pipeline.networks.convert.convert:convert",
-    "Conversion": "spikesam.pipeline.networks.convert.convert:Conversion",
+    "train": "spikesam.pipeline.training.train:train",
+    "convert": "spikesam.pipeline.conversion.convert:convert",
+    "Conversion": "spikesam.pipeline.conversion.convert:Conversion",
     "simulate": "spikesam.pipeline.engine.simulate:simulate",
     "explain": "spikesam.pipeline.maps.explain:explain",
     "measure": "spikesam.pipeline.maps.measure:measure",

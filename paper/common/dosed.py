@@ -26,13 +26,13 @@ from paper.common.setup import Setup
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, TrainingSection
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from spikesam.pipeline.networks.train.epochs import finished_epochs
-from spikesam.pipeline.networks.train.export import export_network
-from spikesam.pipeline.networks.train.fit import build_model, train_checkpoint
-from spikesam.pipeline.networks.train.images import steps_per_epoch
-from spikesam.pipeline.networks.train.inputs import training_inputs
-from spikesam.pipeline.networks.train.module import STEP_MILESTONES
-from spikesam.pipeline.networks.train.start import start_from
+from spikesam.pipeline.training.epochs import finished_epochs
+from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.training.fit import build_model, train_checkpoint
+from spikesam.pipeline.training.images import steps_per_epoch
+from spikesam.pipeline.training.inputs import training_inputs
+from spikesam.pipeline.training.module import STEP_MILESTONES
+from spikesam.pipeline.training.start import start_from
 from spikesam.recordings.errors import InputError
 
 Gradients = Literal["none", "zero"]  # of what no answer hears of, as the optimizer gets them

@@ -23,7 +23,7 @@ from torch import Tensor
 from spikesam.backends.network import LIF, Layer, Network
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.firing import fire
-from spikesam.pipeline.networks.train.spiking_network import BNTT_EPSILON
+from spikesam.pipeline.training.spiking_network import BNTT_EPSILON
 from spikesam.recordings.errors import InputError
 
 Floats = NDArray[np.float64]

@@ -67,7 +67,7 @@ class Networks:
 
     def converted_as(self, settings: ConversionSection) -> Checkpoint:
         """The ANN twin converted to spikes, as these settings say."""
-        from spikesam.pipeline.networks.convert.algorithm import convert_checkpoint
+        from spikesam.pipeline.conversion.algorithm import convert_checkpoint
 
         ann, config = self.ann, self.config.model_copy(update={"conversion": settings})
         described = settings.model_dump(mode="json", exclude={"ann"})
@@ -117,8 +117,8 @@ class Networks:
 
     def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
         """A network trained as described."""
-        from spikesam.pipeline.networks.train.epochs import finished_epochs
-        from spikesam.pipeline.networks.train.fit import train_checkpoint
+        from spikesam.pipeline.training.epochs import finished_epochs
+        from spikesam.pipeline.training.fit import train_checkpoint
 
         config = Config(data=self.config.data, network=network, training=training)
         inputs = {

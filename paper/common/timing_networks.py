@@ -21,8 +21,8 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.pipeline.config import NetworkSection, TrainingSection
 from spikesam.pipeline.networks.layer_list import plan_layers
-from spikesam.pipeline.networks.train.export import export_network
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Advance
 

@@ -14,7 +14,7 @@ from benchmarks.peers_training import SnnTorchTraining, SpikingJellyTraining
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
 
 NETWORK = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=7, leak=0.9, threshold=1.3)
 

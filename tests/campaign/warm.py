@@ -18,7 +18,7 @@ MODULES = (
         "spikesam.pipeline.explain",
         "spikesam.pipeline.gradcam",
     ),
-    *("paper.__main__", "spikesam.recordings.validate", "spikesam.pipeline.networks.train.fit", "paper.common.setup"),
+    *("paper.__main__", "spikesam.recordings.validate", "spikesam.pipeline.training.fit", "paper.common.setup"),
     *(
         "spikesam.backends.available",
         "spikesam.backends.event",
@@ -44,7 +44,7 @@ MODULES = (
         "spikesam.pipeline.cost.pictures",
         "spikesam.pipeline.cli.energy_report",
     ),
-    *("paper.fig3", "spikesam.pipeline.networks.convert.algorithm", "spikesam.pipeline.imports.nir.write", "spikesam"),
+    *("paper.fig3", "spikesam.pipeline.conversion.algorithm", "spikesam.pipeline.imports.nir.write", "spikesam"),
     *("tests.campaign.isolated", "tests.campaign.formats"),
 )
 

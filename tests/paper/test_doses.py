@@ -16,10 +16,10 @@ from paper.common.settings import DosesSection
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
 from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
-from spikesam.pipeline.networks.train.images import steps_per_epoch
-from spikesam.pipeline.networks.train.inputs import training_inputs
-from spikesam.pipeline.networks.train.module import TrainingModule
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.images import steps_per_epoch
+from spikesam.pipeline.training.inputs import training_inputs
+from spikesam.pipeline.training.module import TrainingModule
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
 from spikesam.recordings.errors import InputError
 from tests.paper.setups import small_setup
 

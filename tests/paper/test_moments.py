@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from paper.common.moments import current_moments, learnt_scales, renormalised
-from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 

@@ -12,7 +12,7 @@ from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, joined
 from tests.pipeline.small_networks import constant_current_checkpoint, small_model

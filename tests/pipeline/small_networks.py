@@ -12,9 +12,9 @@ from PIL import Image
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from spikesam.pipeline.networks.train.export import export_network
-from spikesam.pipeline.networks.train.relu_network import ReluNetwork
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.training.relu_network import ReluNetwork
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
 
 CLASSES = ("apple", "pear", "plum")
 PREPARE = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

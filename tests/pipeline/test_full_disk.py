@@ -15,8 +15,8 @@ import pytest
 
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.pipeline.maps.sam import compile_kernel
-from spikesam.pipeline.networks.train.fused import compile_bntt_lif
-from spikesam.pipeline.networks.train.precision import convolution_type
+from spikesam.pipeline.training.fused import compile_bntt_lif
+from spikesam.pipeline.training.precision import convolution_type
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 from tests.pipeline.test_refusals import SMALL
 from tests.recordings.rasters import record

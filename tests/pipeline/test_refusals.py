@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from spikesam.backends.network.storage import content_digest
-from tests.pipeline.networks.train.test_events import CONFIG as OF_EVENTS
 from tests.pipeline.small_events import bar_folders
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+from tests.pipeline.training.test_events import CONFIG as OF_EVENTS
 from tests.recordings.rasters import record
 
 SMALL = """

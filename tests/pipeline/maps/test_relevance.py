@@ -20,7 +20,7 @@ from spikesam.pipeline.maps.relevance import (
     relevance,
     variance_relevance,
 )
-from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.training.export import export_network
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference
 

@@ -14,8 +14,8 @@ from torch import nn
 
 import spikesam
 from spikesam.pipeline.networks.defaults import usual_defaults
-from tests.pipeline.networks.train.test_fit import CONFIG
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+from tests.pipeline.training.test_fit import CONFIG
 
 MODES = {
     "no gradients": torch.no_grad,

@@ -19,7 +19,7 @@ from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import bundled_names
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
 from tests.pipeline.small_networks import SMALL, small_model

@@ -19,7 +19,7 @@ from spikesam.pipeline.maps.methods.occlusion import OcclusionMaps
 from spikesam.pipeline.maps.methods.rise import random_masks, rise
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.maps.reader import MapReader
 from tests.pipeline.small_networks import (
     class_folders,

@@ -10,8 +10,8 @@ from spikesam.backends.network import Layer, Network, Readout, ReLU
 from spikesam.pipeline.images.encoding import mean_spikes
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.pipeline.networks.train.export import export_network
-from spikesam.pipeline.networks.train.relu_network import ReluNetwork
+from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.training.relu_network import ReluNetwork
 from spikesam.recordings.errors import InputError
 
 

@@ -8,7 +8,7 @@ import pytest
 from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.pipeline.maps.methods.snn_grad_cam import snn_grad_cam
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 

@@ -1,4 +1,4 @@
-"""The loops of `pipeline/networks/train/fused.py`: rows of channels, over all steps, in blocks that stay in cache.
+"""The loops of `pipeline/training/fused.py`: rows of channels, over all steps, in blocks that stay in cache.
 
 Numba knows no bfloat16, so it travels as uint16: the upper half of a float32's bits.
 """

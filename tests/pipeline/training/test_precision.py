@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spikesam.pipeline.networks.train.precision import convolution_type
+from spikesam.pipeline.training.precision import convolution_type
 
 
 @pytest.mark.parametrize(

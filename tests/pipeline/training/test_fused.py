@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from benchmarks.peers_training import Surrogate
 from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.networks.train.fused import bntt_lif
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork, poisson
+from spikesam.pipeline.training.fused import bntt_lif
+from spikesam.pipeline.training.spiking_network import SpikingNetwork, poisson
 
 NETWORK = NetworkSection(layers=(5, "P", 6, "P4", "D9"), timesteps=7, leak=0.9, threshold=1.3)
 
@@ -198,7 +198,7 @@ def test_threads_change_no_bit_of_a_gradient():
     """Each number of threads in a process of its own: numba starts them once."""
     code = """
 import hashlib, torch
-from tests.pipeline.networks.train.test_fused import trained_once
+from tests.pipeline.training.test_fused import trained_once
 torch.set_num_threads(1)  # the kernels' threads are numba's
 found = [p.grad.numpy().tobytes() for p in trained_once(True).parameters() if p.grad is not None]
 print(len(found), hashlib.sha256(b"".join(found)).hexdigest())

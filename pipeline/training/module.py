@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikesam.pipeline.config import TrainingSection
-from spikesam.pipeline.networks.train.inputs import Inputs
-from spikesam.pipeline.networks.train.relu_network import ReluNetwork
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.inputs import Inputs
+from spikesam.pipeline.training.relu_network import ReluNetwork
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
 from spikesam.recordings.errors import InputError
 
 STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten

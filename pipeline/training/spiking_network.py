@@ -13,7 +13,7 @@ from spikesam.backends.network import LIF, Shape
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
-from spikesam.pipeline.networks.train.fused import bntt_lif
+from spikesam.pipeline.training.fused import bntt_lif
 from spikesam.recordings.errors import InputError
 
 BNTT_EPSILON = 1e-4

@@ -16,16 +16,16 @@ import torch
 
 from spikesam.pipeline import train
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.networks.train.epochs import read_epoch, write_epoch
+from spikesam.pipeline.training.epochs import read_epoch, write_epoch
 from spikesam.recordings.errors import InputError
-from tests.pipeline.networks.train.test_fit import CONFIG, ROOT
 from tests.pipeline.small_networks import class_folders
+from tests.pipeline.training.test_fit import CONFIG, ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 KILLED = """
 import os, signal, sys
 from spikesam.pipeline import train
-from spikesam.pipeline.networks.train.epoch_log import EpochLog
+from spikesam.pipeline.training.epoch_log import EpochLog
 
 def die(self, trainer, module):
     if trainer.current_epoch == 2:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesam.pipeline.networks.convert.thresholds import balanced_thresholds, largest_current, percentile_current
+from spikesam.pipeline.conversion.thresholds import balanced_thresholds, largest_current, percentile_current
 
 
 def test_the_largest_current_of_all_steps():

@@ -5,12 +5,12 @@ import torch
 
 from spikesam.pipeline import train
 from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.networks.train.epochs import write_epoch
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
-from spikesam.pipeline.networks.train.start import start_from
+from spikesam.pipeline.training.epochs import write_epoch
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.start import start_from
 from spikesam.recordings.errors import InputError
-from tests.pipeline.networks.train.test_fit import CONFIG
 from tests.pipeline.small_networks import class_folders
+from tests.pipeline.training.test_fit import CONFIG
 
 LAYERS = (4, "P", 6, "P4", "D8")
 

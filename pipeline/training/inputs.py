@@ -13,8 +13,8 @@ from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.layer_list import plan_layers
-from spikesam.pipeline.networks.train.augmentation import augment, move_events
-from spikesam.pipeline.networks.train.spiking_network import poisson
+from spikesam.pipeline.training.augmentation import augment, move_events
+from spikesam.pipeline.training.spiking_network import poisson
 from spikesam.recordings.errors import InputError
 
 

@@ -2,7 +2,7 @@
 
 The snnTorch modules do the same one step and one elementwise operation at a time, and on a CPU spend most of a training
 step moving memory. Here each element is read twice forward (batch statistics, then dynamics) and twice backward; the
-membrane is not stored but recomputed. The result is the plain loop's (`tests/pipeline/networks/train/test_fused.py`).
+membrane is not stored but recomputed. The result is the plain loop's (`tests/pipeline/training/test_fused.py`).
 
 Currents are float32, or bfloat16 as a convolution under autocast leaves them; arithmetic is float32 either way.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
-from spikesam.pipeline.networks.train.fused_kernels import (
+from spikesam.pipeline.training.fused_kernels import (
     backward_through_normalisation,
     backward_through_time,
     fire,

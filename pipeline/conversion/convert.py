@@ -14,12 +14,12 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.config import Config, read_config, save_config
+from spikesam.pipeline.conversion.algorithm import configuration, convert_checkpoint
+from spikesam.pipeline.conversion.latency import accuracy_over_time
+from spikesam.pipeline.conversion.summary import ConversionSummary, summarise, write_results
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
-from spikesam.pipeline.networks.convert.algorithm import configuration, convert_checkpoint
-from spikesam.pipeline.networks.convert.latency import accuracy_over_time
-from spikesam.pipeline.networks.convert.summary import ConversionSummary, summarise, write_results
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock

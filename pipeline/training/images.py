@@ -18,7 +18,7 @@ from spikesam.pipeline.config import Config
 from spikesam.pipeline.images.datasets import GENERATED, Dataset, open_dataset
 from spikesam.pipeline.images.datasets.base import shorten
 from spikesam.pipeline.images.selection import split_selection
-from spikesam.pipeline.networks.train.inputs import Inputs
+from spikesam.pipeline.training.inputs import Inputs
 from spikesam.recordings.child import die_with_parent
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import progress_bar

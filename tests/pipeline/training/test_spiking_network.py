@@ -10,8 +10,8 @@ from spikesam.backends.network import LIF, Layer, Network
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
 from spikesam.pipeline.networks.layer_list import LayerPlan, description, outline, plan_layers
-from spikesam.pipeline.networks.train.export import export_network
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork, poisson
+from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.training.spiking_network import SpikingNetwork, poisson
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.layers import steps_that_matter
 from tests.pipeline.small_networks import SMALL, small_model

@@ -10,7 +10,7 @@ from rich.console import Console
 from torch import nn
 
 from spikesam.pipeline.config import Config
-from spikesam.pipeline.networks.train.epochs import finished_epochs, read_epoch
+from spikesam.pipeline.training.epochs import finished_epochs, read_epoch
 from spikesam.recordings.errors import InputError, finding
 from spikesam.recordings.text import printable
 

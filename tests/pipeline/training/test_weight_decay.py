@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
-from spikesam.pipeline.networks.train.inputs import training_inputs
-from spikesam.pipeline.networks.train.module import TrainingModule
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.inputs import training_inputs
+from spikesam.pipeline.training.module import TrainingModule
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
 
 
 @pytest.mark.parametrize(("gain_decay", "left"), [(None, 0.99), (0.5, 0.95), (0.0, 1.0)])

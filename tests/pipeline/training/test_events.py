@@ -15,9 +15,9 @@ from spikesam.pipeline.config import Config, TrainingSection, load_config
 from spikesam.pipeline.images.datasets import handwriting
 from spikesam.pipeline.images.datasets.saccade_digits import SaccadeDigits
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.networks.train.augmentation import move_events
-from spikesam.pipeline.networks.train.images import loaders
-from spikesam.pipeline.networks.train.inputs import EventInputs, training_inputs
+from spikesam.pipeline.training.augmentation import move_events
+from spikesam.pipeline.training.images import loaders
+from spikesam.pipeline.training.inputs import EventInputs, training_inputs
 from tests.pipeline.small_events import DIRECTIONS, bar, bar_folders
 
 CONFIG = """

@@ -14,8 +14,8 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from spikesam.pipeline.networks.train.relu_network import ReluNetwork
-from spikesam.pipeline.networks.train.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.relu_network import ReluNetwork
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import open_file

@@ -7,8 +7,8 @@ from io import StringIO
 from rich.console import Console
 
 from spikesam.pipeline.config import Config, DataSection, TrainingSection
-from spikesam.pipeline.networks.train.images import loaders
-from spikesam.pipeline.networks.train.inputs import training_inputs
+from spikesam.pipeline.training.images import loaders
+from spikesam.pipeline.training.inputs import training_inputs
 
 SCENES = DataSection(height=16, width=16, train_scenes=40)
 

@@ -10,13 +10,13 @@ from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import Config, ConversionSection
+from spikesam.pipeline.conversion.algorithm import convert, convert_checkpoint
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.networks.convert.algorithm import convert, convert_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
-from spikesam.pipeline.networks.train.export import export_network
-from spikesam.pipeline.networks.train.relu_network import ReluNetwork
+from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.training.relu_network import ReluNetwork
 from spikesam.recordings.errors import InputError
 
 ENCODERS = ("poisson", "constant-current")

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from spikesam.pipeline.config import Config, read_config
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.pipeline.networks.train.environment import without_empty_caches
-from spikesam.pipeline.networks.train.epochs import finished_epochs
-from spikesam.pipeline.networks.train.fit import train_checkpoint
+from spikesam.pipeline.training.environment import without_empty_caches
+from spikesam.pipeline.training.epochs import finished_epochs
+from spikesam.pipeline.training.fit import train_checkpoint
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from spikesam.backends.network import LIF, Layer, Network, Neuron, Readout, ReLU
 from spikesam.pipeline.networks.layer_list import LayerPlan
-from spikesam.pipeline.networks.train.relu_network import ReluNetwork
-from spikesam.pipeline.networks.train.spiking_network import BNTT_EPSILON, SpikingNetwork, TrainableLayer
+from spikesam.pipeline.training.relu_network import ReluNetwork
+from spikesam.pipeline.training.spiking_network import BNTT_EPSILON, SpikingNetwork, TrainableLayer
 
 
 def export_network(model: SpikingNetwork | ReluNetwork) -> Network:

@@ -20,7 +20,7 @@ from spikesam.pipeline.config import TrainingSection
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import predictions
-from spikesam.pipeline.networks.train.augmentation import augment
+from spikesam.pipeline.training.augmentation import augment
 from tests.pipeline.small_networks import class_folders
 
 CONFIG = """
@@ -40,7 +40,7 @@ selection = 0.25
 shift = 1
 dropout = 0.1
 """
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import ConversionSection, Section
+from spikesam.pipeline.conversion.latency import milestones, plot_curves, settles_at, write_curves
 from spikesam.pipeline.images.samples import Samples
-from spikesam.pipeline.networks.convert.latency import milestones, plot_curves, settles_at, write_curves
 from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.text import printable

@@ -15,8 +15,8 @@ from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import bundled_names
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
-from spikesam.pipeline.networks.train.export import export_network
-from spikesam.pipeline.networks.train.relu_network import ReluNetwork
+from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.training.relu_network import ReluNetwork
 from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_ann_model, small_checkpoint
 

@@ -11,8 +11,8 @@ import pytest
 from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
-from spikesam.pipeline.networks.convert.latency import answers_over_time, milestones, settles_at, write_curves
-from spikesam.pipeline.networks.train.export import export_network
+from spikesam.pipeline.conversion.latency import answers_over_time, milestones, settles_at, write_curves
+from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.raster.batch import RasterBatch, pack
 from tests.pipeline.small_networks import small_model
 

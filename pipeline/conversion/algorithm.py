@@ -32,14 +32,14 @@ from spikesam.backends.base import InputBatch, batch_size
 from spikesam.backends.event.backend import EventBackend, first_currents
 from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout, Shape
 from spikesam.pipeline.config import Config, ConversionSection
+from spikesam.pipeline.conversion.thresholds import balanced_thresholds, largest_current, percentile_current
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.pipeline.networks.convert.thresholds import balanced_thresholds, largest_current, percentile_current
 from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.pipeline.networks.differentiable import rectifier_inputs
 from spikesam.pipeline.networks.layer_list import description
-from spikesam.pipeline.networks.train.export import with_off_planes
+from spikesam.pipeline.training.export import with_off_planes
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes
 
