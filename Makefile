@@ -7,16 +7,18 @@ MINUTES ?= 2
 # One file for every platform and Python, with the hash of every package: what is installed is what was locked.
 RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet
 # Three tests at a time, since many wait for processes; those of one file in one process, where they share what is made once.
-SIDE_BY_SIDE := -n 3 --dist loadfile -m "not alone"
+SIDE_BY_SIDE := -n 3 --dist loadfile
 ALONE = -m alone $$(grep -rl --include=*.py mark.alone tests)
+# What is tested on the oldest Python, for which lava-nc was written: Lava, what every backend owes, older releases of libraries.
+ON_OLDEST := tests/backends tests/pipeline/record tests/pipeline/imports
 PACKAGES := recordings backends pipeline spikesam paper benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz docs bench check format setup dist lock audit clean
+.PHONY: help demo test test-long fuzz docs bench check format setup dist lock audit clean
 
 help: ## Show this help
 	@echo "make <target>, where <target> is one of"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## See what three small networks look at: digits, a photo of a cat, and events, simulated on Lava (a minute)
 	@rm -rf runs/demo-digits runs/demo-cat runs/demo-events
@@ -29,9 +31,16 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 	@$(VENV_PYTHON) -m spikesam run --backend $(BACKEND) --checkpoint saccade-digits --out runs/demo-events
 	@echo "Open runs/demo-digits/report.html, runs/demo-cat/report.html or runs/demo-events/report.html in a browser."
 
-test: setup ## Run the tests
-	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE)
+test: setup ## Run the tests that take less than five minutes together; says so where node is missing for those of the page
+	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE) -m "not long"
+
+test-long: setup ## Run the others: Lava, kills, Dask, Chromium, hostile files, experiments; all backends on Python 3.10
+	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE) -m "long and not alone"
 	@$(VENV_PYTHON) -m pytest -q --no-header $(ALONE)
+	@if [ -n "$$CI" ] || command -v python3.10 >/dev/null; then \
+		VENV=.venv-3.10 PYTHON=python3.10 scripts/setup.sh && \
+		.venv-3.10/bin/python -m pytest -q --no-header $(SIDE_BY_SIDE) $(ON_OLDEST); \
+	else echo "python3.10 is missing: nothing was tested on it"; fi
 
 fuzz: setup ## Attack every entry point with new random cases for MINUTES=2, and say how they ended
 	@$(VENV_PYTHON) -m pytest $(ATTACKS) -q --no-header --hypothesis-profile=fuzz --minutes=$(MINUTES) \

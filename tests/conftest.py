@@ -26,6 +26,20 @@ settings.register_profile("fuzz", settings.get_profile("long"), max_examples=4, 
 settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+LONG = ("backends/lava", "benchmarks/test_command", "campaign", "paper/test_words", "pipeline/engine/test_graph")
+LONG += ("test_examples", "test_real_images")  # folders and modules for `make test-long`
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as long what stands in `LONG`, and what runs on Lava, in Chromium or alone, unless it is marked as short."""
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        on_lava = any(isinstance(value, str) and value.startswith("lava") for value in parameters)
+        named = item.nodeid.startswith(tuple(f"tests/{name}" for name in LONG))
+        slow = named or on_lava or "browser" in getattr(item, "fixturenames", ()) or item.get_closest_marker("alone")
+        if slow and not item.get_closest_marker("short"):
+            item.add_marker("long")
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,7 @@ def seen(page: Any, selector: str, row: int, column: int, shape: tuple[int, int]
     return list(page.eval_on_selector(selector, script, [float(each) for each in place]))
 
 
+@pytest.mark.short
 def test_maps_are_those_of_the_file(finished: Path, page_of_run: Path, open_page: Any) -> None:
     page = open_page(page_of_run)
     with MapReader(finished / "sam.h5") as maps:

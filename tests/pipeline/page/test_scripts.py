@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,12 +23,12 @@ from tests.backends.graphs import graphs
 from tests.backends.test_graphs import limits
 from tests.backends.test_random_networks import random_network
 
-NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(NODE is None, reason="needs node: it runs the page's scripts")
+missing = shutil.which("node") is None and "CI" not in os.environ
+pytestmark = pytest.mark.skipif(missing, reason="node is missing: the page was not tested")
 
 
 def node(*arguments: str, given: str = "") -> str:
-    done = subprocess.run([str(NODE), *arguments], input=given, capture_output=True, text=True, check=False)
+    done = subprocess.run(["node", *arguments], input=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
