@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +23,7 @@ from spikesam.recordings.progress import Tracker
 
 if TYPE_CHECKING:
     from spikesam.pipeline.engine.job import JobSpec
-    from spikesam.pipeline.images.samples import ReadSamples
+    from spikesam.pipeline.images.samples import DatasetSamples
 
 PROG, MERGE = "spikesam run", "spikesam merge"
 DESCRIPTION = """Run a spiking network on images or events, record every spike, explain them with Spike Activation Maps.
@@ -96,8 +96,6 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
     from spikesam.pipeline.engine.folder import begin, undone_if_refused
     from spikesam.pipeline.engine.prepare import prepare, read_all, with_contents
     from spikesam.pipeline.engine.range_file import PARTS
-    from spikesam.pipeline.engine.source import refuse_changed
-    from spikesam.pipeline.images.sources import clipped
     from spikesam.pipeline.page.results import write_results
 
     settings, tracker = config.run, Tracker()
@@ -105,7 +103,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
         prepared = prepare(config)
     if not prepared.job.spec.keep.spikes and _was_finished(out, prepared.job.spec, settings, console):
         return
-    read: ReadSamples = prepared.chosen.read
+    read: Callable[[range], DatasetSamples] = prepared.read
     with undone_if_refused(out), _counting_if_interrupted(out, len(prepared.job.spec.samples), "--resume"):
         if cluster is not None:
             from spikesam.pipeline.engine.cluster import connected
@@ -115,9 +113,9 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
                 totals = compute_on_cluster(out, job, client, tracker)
         else:
             samples, job = read_all(prepared, tracker)
-            tracker.notes += samples.notes(settings.samples) + list(filter(None, [clipped(samples, job.network)]))
+            tracker.notes += samples.notes(settings.samples) + list(filter(None, [samples.clipped(job.network)]))
             job, read = begin(out, on_torch_at_first(job, tracker.say), config), samples.part
-            refuse_changed(samples, job.spec.contents)
+            samples.refuse_changed(job.spec.contents)
             totals = compute_all(out, job, tracker)
     summary, figures = write_results(out, totals, job.network, settings, read, tracker)
     print_summary(summary, out, figures, tracker.notes, console)

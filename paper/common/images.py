@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +14,12 @@ from spikesam.backends.base import InputBatch
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import Samples, batches
-from spikesam.pipeline.images.sources import SampleSource
+from spikesam.pipeline.images.samples import DatasetSamples, Samples
 from spikesam.recordings.schema import SampleTable
 
 
-class Identified(SampleSource, Protocol):
-    """What can be recorded and found again: images or events with an identity."""
-
-    @property
-    def sha256(self) -> str:
-        """Of all that the spikes depend on."""
-
-
 @dataclass(frozen=True, eq=False)
-class ImageSet:
+class ImageSet(Samples):
     """Images as a network gets them.
 
     Parameters
@@ -57,8 +47,8 @@ class ImageSet:
         """Height and width."""
         return self.pixels.shape[2], self.pixels.shape[3]
 
-    @property
-    def table(self) -> SampleTable:
+    @cached_property
+    def table(self) -> SampleTable:  # type: ignore[override]  # a constant, too
         """For a raster file."""
         return SampleTable(self.indices, self.labels.astype(np.int32))
 
@@ -70,10 +60,13 @@ class ImageSet:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
-    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """What `network` gets for the chosen images, in batches; see `encode`."""
-        for batch in batches(chosen, batch_size):
-            yield encode(network, self.pixels[batch], seed, self.indices[batch])
+    def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
+        """What `network` gets for the chosen images; see `encode`."""
+        return encode(network, self.pixels[chosen], seed, self.indices[chosen])
+
+    def part(self, positions: range) -> ImageSet:
+        """Some consecutive images."""
+        return self.pick(positions)
 
     def picture(self, image: int) -> NDArray[np.float32]:
         """One image for display: (H, W, 3) float32 in 0 … 1."""
@@ -98,7 +91,7 @@ class ImageSet:
         )
 
 
-def prepare(samples: Samples) -> ImageSet:
+def prepare(samples: DatasetSamples) -> ImageSet:
     """The images of a run, all in memory."""
     table = samples.table
     return ImageSet(

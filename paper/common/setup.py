@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from paper.common.cache import Cache
-from paper.common.images import Identified, ImageSet, prepare
+from paper.common.images import ImageSet, prepare
 from paper.common.networks import Networks
 from paper.common.settings import PaperConfig
+from paper.common.timing_tasks import TimedSpikes
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
 from spikesam.pipeline.engine.simulate import simulate
@@ -61,7 +62,7 @@ class Setup:
     def recording(
         self,
         network: Network,
-        images: Identified,
+        images: ImageSet | TimedSpikes,
         *,
         seed: int | None = None,
         backend: str = "auto",

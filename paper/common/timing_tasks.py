@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.images.datasets.handwriting import handwriting
-from spikesam.pipeline.images.sources import InputSteps
+from spikesam.pipeline.images.samples import InputSteps
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import SampleTable
 
@@ -69,9 +69,6 @@ class TimedSpikes(InputSteps):
     answers: NDArray[np.int64]
     deciding: NDArray[np.bool_]
     others: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.table)
 
     @cached_property
     def sha256(self) -> str:

@@ -20,7 +20,7 @@ from spikesam.recordings.files import open_file, raster_file
 from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:
-    from spikesam.pipeline.images.sources import SampleSource
+    from spikesam.pipeline.images.samples import Samples
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
     Model = Network | Checkpoint
@@ -80,26 +80,24 @@ def describe(raster: RasterReader, *, named: bool = True) -> str:
     return f"{raster.where} ({by})" if named else by
 
 
-def samples_of(data: Any, model: Model | None, raster: RasterReader) -> SampleSource:
+def samples_of(data: Any, model: Model | None, raster: RasterReader) -> Samples:
     """The samples of a raster, made of its data.
 
     An InputError without a network that takes them, or if they do not fit it.
     """
-    from spikesam.pipeline.images.sources import open_source
+    from spikesam.pipeline.images.open_samples import open_samples
+    from spikesam.pipeline.images.samples import Samples
 
     if model is None:
         raise InputError("data: got some without a network, expected the network that takes them")
-    if hasattr(data, "encoded"):  # samples that are prepared already
-        return open_source(data, model, seed=raster.header.seed)
-    return open_source(data, model, samples=raster.n_samples, seed=raster.header.seed)
+    count = None if isinstance(data, Samples) else raster.n_samples
+    return open_samples(data, model, samples=count, seed=raster.header.seed)
 
 
-def simulated(
-    model: Model, raster: RasterReader, source: SampleSource | None, backend: str, precision: str
-) -> RasterReader:
+def simulated(model: Model, raster: RasterReader, source: Samples | None, backend: str, precision: str) -> RasterReader:
     """The spikes of a model on the samples of a raster; an InputError if what drives it is not known."""
     from spikesam.pipeline.engine.simulate import simulate
-    from spikesam.pipeline.images.sources import InputSteps
+    from spikesam.pipeline.images.samples import InputSteps
 
     if source is not None:
         return simulate(model, source, backend=backend, precision=precision, seed=raster.header.seed)
@@ -114,7 +112,7 @@ def simulated(
             f"{raster.where}: its input is {by_sides(spec.shape)}, that of the model {by_sides(network.input_shape)}; "
             "expected a raster of that model"
         )
-    values: Any = RecordedInput(raster)
+    values: Any = RecordedInput(raster, range(raster.n_samples))
     steps = InputSteps(raster.header.dataset, raster.samples, values)
     return simulate(network, steps, backend=backend, precision=precision)
 
@@ -124,18 +122,20 @@ class RecordedInput:
 
     dtype = np.dtype(np.bool_)
 
-    def __init__(self, raster: RasterReader) -> None:
-        self._layer = raster["input"]
-        self.shape = (raster.timesteps, raster.n_samples, *self._layer.shape)
+    def __init__(self, raster: RasterReader, samples: range) -> None:
+        self._raster, self._samples = raster, samples
+        self.shape = (raster.timesteps, len(samples), *raster["input"].shape)
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, chosen: tuple[slice, Sequence[int]]) -> NDArray[np.bool_]:
-        return np.stack([self._layer[sample] for sample in chosen[1]], axis=1)[chosen[0]]
+    def __getitem__(self, chosen: tuple[slice, slice | Sequence[int]]) -> Any:
+        if isinstance(chosen[1], slice):
+            return RecordedInput(self._raster, self._samples[chosen[1]])
+        return np.stack([self._raster["input"][self._samples[sample]] for sample in chosen[1]], axis=1)
 
 
-def what_drives(source: SampleSource | None, seed: int) -> Driven | None:
+def what_drives(source: Samples | None, seed: int) -> Driven | None:
     """The input of a network by sample; None if it is not known."""
     if source is None:
         return None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikesam.backends.base import Backend, batch_size
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.images.samples import Samples
+from spikesam.pipeline.images.samples import DatasetSamples
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.raster.batch import unpack
 
@@ -35,7 +35,7 @@ def answers_over_time(network: Network, packed: NDArray[np.uint8]) -> NDArray[np
 def accuracy_over_time(
     networks: Mapping[str, Network],
     backend: Backend,
-    samples: Samples,
+    samples: DatasetSamples,
     seed: int,
     advance: Callable[[int], None],
 ) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 if TYPE_CHECKING:
     from spikesam.pipeline.images.pictures import Pictures
     from spikesam.pipeline.images.preprocessing import Box
-    from spikesam.pipeline.images.samples import Samples
+    from spikesam.pipeline.images.samples import DatasetSamples
 
 RIGHT, WRONG = "#1b7f4b", "#b3261e"
 
@@ -76,7 +76,7 @@ class Subject:
 
 
 def subjects_of(
-    samples: Samples, predictions: Sequence[int] | NDArray[np.integer[Any]], class_names: Sequence[str]
+    samples: DatasetSamples, predictions: Sequence[int] | NDArray[np.integer[Any]], class_names: Sequence[str]
 ) -> list[Subject]:
     """The first samples, with their names for people and their boxes where they are known.
 

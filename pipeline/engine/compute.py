@@ -24,9 +24,9 @@ from spikesam.backends.trace import compile_maps
 from spikesam.pipeline.engine.formed_maps import map_request, process_maps
 from spikesam.pipeline.engine.job import RANGE, Job
 from spikesam.pipeline.engine.sample import SampleResult, process_spikes
-from spikesam.pipeline.engine.source import RangeSamples, refuse_changed
 from spikesam.pipeline.engine.timer import StageTimer
 from spikesam.pipeline.images.encoding import compile_encoding
+from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.sam import compile_kernel, compile_sums
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.parallel import behind, cores, in_order
@@ -121,10 +121,10 @@ class _Ranges:
 
     def __init__(self, job: Job, timer: StageTimer) -> None:
         self._job, self._timer = job, timer
-        self._ranges: dict[int, RangeSamples] = {}
+        self._ranges: dict[int, Samples] = {}
         self._lock = threading.Lock()
 
-    def of(self, position: int) -> RangeSamples:
+    def of(self, position: int) -> Samples:
         """Those of the range in which a sample lies."""
         number = position // RANGE
         with self._lock:
@@ -148,12 +148,12 @@ class _Ranges:
             rows = [position % RANGE for position in chosen]
             yield from self.of(chosen[0]).encoded(rows, job.network, job.spec.header.seed, job.batch_size)
 
-    def _read(self, positions: range) -> RangeSamples:
+    def _read(self, positions: range) -> Samples:
         found, expected = self._job.read(positions), self._job.spec.samples[positions.start : positions.stop]
         for name in ("index", "label"):
             if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
                 raise InputError(f"{found.name}: a sample has another {name} than when the run began; was it changed?")
-        refuse_changed(found, self._job.spec.contents[positions.start : positions.stop])
+        found.refuse_changed(self._job.spec.contents[positions.start : positions.stop])
         return found
 
 

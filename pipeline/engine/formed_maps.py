@@ -9,8 +9,8 @@ from spikesam.backends.network import Network
 from spikesam.backends.trace import spike_trace
 from spikesam.pipeline.engine.job import RANGE, JobSpec
 from spikesam.pipeline.engine.sample import SampleResult
-from spikesam.pipeline.engine.source import RangeSamples
 from spikesam.pipeline.engine.timer import StageTimer
+from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.layers import spatial_layers
 from spikesam.pipeline.maps.localisation import Score, score_sample
 from spikesam.recordings.maps.records import make_map_record
@@ -42,16 +42,14 @@ def map_request(spec: JobSpec, positions: Sequence[int]) -> MapRequest:
     return MapRequest(spec.gamma, summed, sum(position < spec.keep.stepped for position in positions))
 
 
-def process_maps(
-    spec: JobSpec, maps: FormedMaps, position: int, about: RangeSamples, timer: StageTimer
-) -> SampleResult:
+def process_maps(spec: JobSpec, maps: FormedMaps, position: int, about: Samples, timer: StageTimer) -> SampleResult:
     """Measure one sample; see `process_spikes`. How often neurons fired is not known."""
     at, scores, prediction = position % RANGE, list[Score](), int(maps.readout.argmax())
     with timer.time("measure"):
-        mask = about.masks[at]
+        mask = about.mask_of(at)
         if mask is not None and mask.any():
             scores = score_sample(position, {name: (of_layer,) for name, of_layer in maps.sums.items()}, mask)
     kept = {name: of_layer[list(spec.keep.steps)] for name, of_layer in maps.maps.items()}
     with timer.time("write"):
         record = make_map_record(spec.all_maps, position, prediction, maps.sums, kept)
-    return SampleResult(SampleRecord(position, maps.readout, prediction, {}), about.names[at], record, tuple(scores))
+    return SampleResult(SampleRecord(position, maps.readout, prediction, {}), about.name_of(at), record, tuple(scores))

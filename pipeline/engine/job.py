@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -23,7 +23,7 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
 from spikesam.pipeline.engine.keep import Keep
-from spikesam.pipeline.engine.source import Read
+from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.layers import map_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.recordings.digests import raster_digest
@@ -152,7 +152,7 @@ class Job:
 
     spec: JobSpec
     network: Network
-    read: Read
+    read: Callable[[range], Samples]
     backend: Backend
     choice: BackendChoice | None = None
     batch_size: int = 8

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from spikesam.backends.available import make_backend
@@ -13,7 +15,8 @@ from spikesam.pipeline.engine.header import raster_header
 from spikesam.pipeline.engine.job import Job, JobSpec
 from spikesam.pipeline.engine.keep import Keep
 from spikesam.pipeline.engine.range_file import PARTS, SPEC
-from spikesam.pipeline.images.samples import Chosen, ReadSamples, Samples, choose
+from spikesam.pipeline.images.datasets import Dataset
+from spikesam.pipeline.images.samples import DatasetSamples, choose, read_samples
 from spikesam.pipeline.maps.layers import spatial_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.pipeline.maps.steps import kept_steps
@@ -29,11 +32,13 @@ class Prepared:
     Parameters
     ----------
     job : that computes it
-    chosen : the samples, not read yet
+    dataset : the samples, not read yet
+    read : reads and prepares some of them
     """
 
     job: Job
-    chosen: Chosen
+    dataset: Dataset
+    read: Callable[..., DatasetSamples]
 
 
 def prepare(config: Config) -> Prepared:
@@ -50,21 +55,22 @@ def prepare(config: Config) -> Prepared:
     choice = settings.backend, settings.device, settings.backend_options
     backend, network = make_backend(*choice), in_precision(checkpoint.network, settings.precision)
     kept_steps(settings.steps, network.timesteps, settings.samples)
-    chosen = choose(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
-    keep = what_to_keep(settings, backend, network.timesteps, len(chosen.table))
-    header = raster_header(network, backend, chosen.dataset.name, settings.seed, config, keep.layers)
+    dataset = choose(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
+    samples, read = dataset.table, partial(read_samples, dataset, checkpoint.preparation)
+    keep = what_to_keep(settings, backend, network.timesteps, len(samples))
+    header = raster_header(network, backend, dataset.name, settings.seed, config, keep.layers)
     spatial_layers({layer.name: layer.kind for layer in header.layers}, (), "layers")
     variant: AnyVariant = "fixed" if settings.variant == "fixed" or keep.maps == "backend" else "paper"
     names = checkpoint.class_names
-    spec = JobSpec(header, chosen.table, keep, settings.gamma, variant, names, settings.checkpoint)
+    spec = JobSpec(header, samples, keep, settings.gamma, variant, names, settings.checkpoint)
     check_maps(spec, network, settings.layers)
-    return Prepared(Job(spec, network, chosen.read, backend, choice, settings.batch_size), chosen)
+    return Prepared(Job(spec, network, read, backend, choice, settings.batch_size), dataset, read)
 
 
-def read_all(prepared: Prepared, tracker: Tracker) -> tuple[Samples, Job]:
+def read_all(prepared: Prepared, tracker: Tracker) -> tuple[DatasetSamples, Job]:
     """Read all samples, so that a broken one is found before anything starts; the job then takes them from memory."""
-    with tracker.time("load"), tracker.show("reading images", len(prepared.chosen)) as advance:
-        samples = prepared.chosen.read(range(len(prepared.chosen)), advance)
+    with tracker.time("load"), tracker.show("reading images", len(prepared.dataset)) as advance:
+        samples = prepared.read(advance=advance)
     spec = replace(prepared.job.spec, contents=samples.contents)
     return samples, replace(prepared.job, spec=spec, read=samples.part)
 
@@ -73,8 +79,8 @@ def with_contents(prepared: Prepared, folder: Path, tracker: Tracker) -> Job:
     """The job of a run in several processes: the first of them finds out what each sample is read from."""
     if (folder / PARTS / SPEC).exists():
         return prepared.job  # joining it takes over what the first has found; each sample is compared when it is read
-    with tracker.time("load"), tracker.show("looking at images", len(prepared.chosen)) as advance:
-        contents = prepared.chosen.contents(advance)
+    with tracker.time("load"), tracker.show("looking at images", len(prepared.dataset)) as advance:
+        contents = prepared.dataset.contents(advance)
     return replace(prepared.job, spec=replace(prepared.job.spec, contents=contents))
 
 
@@ -90,12 +96,13 @@ def what_to_keep(settings: RunSection, backend: Backend, timesteps: int, n_sampl
     return Keep(settings.keep == "all", "backend" if formed else "spikes", steps, stepped, settings.layers)
 
 
-def read_samples_of(config: Config) -> ReadSamples:
+def read_samples_of(config: Config) -> Callable[[range], DatasetSamples]:
     """What reads the samples of a run again, for pictures; lists them when it is first asked."""
 
-    def read(positions: range) -> Samples:
+    def read(positions: range) -> DatasetSamples:
         settings = config.run
         checkpoint = load_checkpoint(settings.checkpoint, "snn")
-        return choose(settings.data, checkpoint, settings.samples, settings.seed).read(positions)
+        dataset = choose(settings.data, checkpoint, settings.samples, settings.seed)
+        return read_samples(dataset, checkpoint.preparation, positions)
 
     return read

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.engine.job import RANGE, JobSpec
-from spikesam.pipeline.engine.source import RangeSamples
 from spikesam.pipeline.engine.timer import StageTimer
+from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.localisation import Score, score_sample
 from spikesam.pipeline.maps.methods.sam import explain_spikes
 from spikesam.pipeline.maps.sam import spike_count_sum
@@ -53,7 +53,7 @@ def process_spikes(
     batch: RasterBatch,
     row: int,
     position: int,
-    about: RangeSamples,
+    about: Samples,
     timer: StageTimer,
     *,
     keep_spikes: bool,
@@ -70,12 +70,12 @@ def process_spikes(
     with timer.time("record"):
         record = make_record(spec.header, batch, row, position, keep_spikes=keep_spikes)
     if spec.keep.maps is None:
-        return SampleResult(record, about.names[at])
+        return SampleResult(record, about.name_of(at))
 
     def packed(layer: LayerSpec) -> NDArray[np.uint8]:
         return batch.spikes[layer.name][row]
 
-    mask, scores = about.masks[at], list[Score]()
+    mask, scores = about.mask_of(at), list[Score]()
     with timer.time("explain"):
         explained = explain_spikes(spec.all_maps, spec.spatial, packed, position, record.prediction)
     if mask is not None and mask.any():  # else it is unknown, or was cropped away
@@ -86,4 +86,4 @@ def process_spikes(
             scores = score_sample(position, {name: (explained.sums[name], counts[name]) for name in counts}, mask)
     with timer.time("write"):
         maps = make_map_record(spec.all_maps, position, *explained)
-    return SampleResult(record, about.names[at], maps, tuple(scores))
+    return SampleResult(record, about.name_of(at), maps, tuple(scores))

@@ -21,11 +21,10 @@ from spikesam.pipeline.engine.job import BackendChoice, Job, JobSpec
 from spikesam.pipeline.engine.keep import RASTER
 from spikesam.pipeline.engine.memory import MemoryStore
 from spikesam.pipeline.engine.merge import remove_parts
-from spikesam.pipeline.engine.source import Parts, refuse_changed
+from spikesam.pipeline.images.open_samples import open_samples
 from spikesam.pipeline.images.pictures import MOST, Pictures, as_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import Samples
-from spikesam.pipeline.images.sources import PreparedImages, SampleSource, clipped, open_source
+from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.recordings.arguments import checked_arguments, refuse_other_types
@@ -138,12 +137,11 @@ def simulate(
         simulator = make_backend(*choice) if choice else backend
         assert not isinstance(simulator, str)
         with tracker.show("reading images") as advance:
-            source = open_source(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
-    if said := clipped(source, graph):
+            source = open_samples(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
+    if said := source.clipped(graph):
         warnings.warn(f"simulate: {said}", stacklevel=3)  # behind what checks the arguments
-    contents = getattr(source, "contents", ())
-    spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=contents)
-    job = Job(spec, graph, Parts(source), simulator, choice, batch_size)
+    spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=source.contents)
+    job = Job(spec, graph, source.part, simulator, choice, batch_size)
     if backend == "auto" and client is None:
         from spikesam.pipeline.engine.first_run import on_torch_at_first  # imports numba, which other backends need not
 
@@ -156,7 +154,7 @@ def simulate(
         stack.enter_context(file_lock(folder / "raster.h5"))
         stack.enter_context(undone_if_refused(folder))
         job = begin(folder, job, resume=resume)
-        refuse_changed(job.read(range(len(source.table))), job.spec.contents)
+        source.refuse_changed(job.spec.contents)
         if there := (folder / "raster.h5").exists():
             pass  # it was finished before
         elif client is None:
@@ -179,10 +177,10 @@ def _loaded(network: Any) -> Checkpoint | Network:
     )
 
 
-def _keep_pictures(folder: Path, source: SampleSource, network: Checkpoint | Network) -> None:
+def _keep_pictures(folder: Path, source: Samples, network: Checkpoint | Network) -> None:
     """Put what people see of the first samples beside the raster."""
     names = told_apart(network.class_names) if isinstance(network, Checkpoint) else ()
-    if isinstance(source, Samples):
+    if isinstance(source, DatasetSamples):
         shown = Pictures.of(source, names)
     elif isinstance(source, PreparedImages):
         prepared = network.preprocessing if isinstance(network, Checkpoint) else None

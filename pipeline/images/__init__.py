@@ -5,6 +5,6 @@
 :mod:`.samples`             choose samples of a data set for a run, and read each once
 :mod:`.preprocessing`       images, and :mod:`.events`: recordings of events, in the size of the input
 :mod:`.encoding`            images as spikes or currents
-:mod:`.sources`             the above from whatever a caller of `simulate` has
+:mod:`.open_samples`        the above from whatever a caller of `simulate` has
 ==========================  ===========================================================================
 """

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
-from spikesam.pipeline.images.datasets import Dataset, Item
-from spikesam.pipeline.images.datasets.base import Choice, comparable, shorten
+from spikesam.pipeline.images.datasets import Dataset
+from spikesam.pipeline.images.datasets.base import comparable, shorten
 from spikesam.pipeline.images.datasets.folder import ClassFolders
 from spikesam.recordings.errors import InputError
 
 
-class KnownClasses(Dataset):
+def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> Dataset:
     """The items of a data set whose class is known, labelled by the known classes.
 
     A class is known by its identifier or its name. Upper and lower case are equal, and so are underscores and spaces.
@@ -22,39 +21,22 @@ class KnownClasses(Dataset):
 
     Parameters
     ----------
-    dataset : labels are indices into its own classes
     classes, class_names : identifiers and names of the known classes; they define the labels
 
     Raises
     ------
     InputError : if the data set has labels, and none is known, or one could be either of two classes
     """
-
-    def __init__(self, dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> None:
-        matched = _matched(dataset, classes, class_names)
-        known = [None if label is None else matched[label] for label in dataset.labels]
-        kept = [i for i, label in enumerate(dataset.labels) if label is None or known[i] is not None]
-        indices, labels = [dataset.indices[i] for i in kept], tuple(known[i] for i in kept)
-        super().__init__(dataset.name, Choice(tuple(classes), indices, labels, len(dataset) - len(kept)), class_names)
-        self._dataset, self._positions = dataset, kept
-        if len(dataset) and not kept:
-            names = shorten([name.split(",")[0] for name in class_names])
-            raise InputError(
-                f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the checkpoint knows "
-                f"({names})",
-                "without-labels" if isinstance(dataset, ClassFolders) else "other-data",
-                files=f"{shlex.quote(str(dataset.path))}/*/*" if isinstance(dataset, ClassFolders) else "",
-            )
-
-    def __getitem__(self, position: int) -> Item:
-        return replace(self._dataset[self._positions[position]], label=self.labels[position])
-
-    def content(self, position: int) -> str:
-        """See :meth:`.datasets.base.Dataset.content`."""
-        return self._dataset.content(self._positions[position])
-
-    def _name_of(self, position: int) -> str:
-        return self._dataset.entry(self._positions[position]).name
+    known = dataset.relabelled(_matched(dataset, classes, class_names), classes, class_names)
+    if len(dataset) and not len(known):
+        names = shorten([name.split(",")[0] for name in class_names])
+        raise InputError(
+            f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the checkpoint knows "
+            f"({names})",
+            "without-labels" if isinstance(dataset, ClassFolders) else "other-data",
+            files=f"{shlex.quote(str(dataset.path))}/*/*" if isinstance(dataset, ClassFolders) else "",
+        )
+    return known
 
 
 def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> dict[int, int | None]:

@@ -28,7 +28,7 @@ from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
 if TYPE_CHECKING:
-    from spikesam.pipeline.images.samples import Samples
+    from spikesam.pipeline.images.samples import DatasetSamples
 
 NAME = "pictures.zip"
 ABOUT = "samples.json"
@@ -77,7 +77,7 @@ class Pictures:
         return None if picture is None else picture.astype(np.float32) / np.float32(255)
 
     @classmethod
-    def of(cls, samples: Samples, class_names: Sequence[str]) -> Pictures:
+    def of(cls, samples: DatasetSamples, class_names: Sequence[str]) -> Pictures:
         """Those of samples that were read, as many as are kept."""
         kept = slice(most_kept(samples.pictures[0].nbytes, len(samples)))
         boxes, masks = samples.boxes[kept], samples.masks[kept]

@@ -1,29 +1,30 @@
-"""The images or events of a run: :func:`choose` them from a data set, read and prepare them, and encode them."""
+"""What is shown to a network, by position: items of a data set, read and prepared once, or arrays of a caller."""
 
 from __future__ import annotations
 
 import math
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch
 from spikesam.backends.network import Network
-from spikesam.pipeline.images.datasets import Dataset, Entry, Item, open_dataset
+from spikesam.pipeline.images.datasets import Dataset, Item, open_dataset
+from spikesam.pipeline.images.datasets.base import READERS
 from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
 from spikesam.pipeline.images.datasets.saccade_digits import NAME as SACCADE_DIGITS
-from spikesam.pipeline.images.encoding import encode
+from spikesam.pipeline.images.encoding import encode, in_eight_bits
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.packed import PackedEvents
-from spikesam.pipeline.images.matching import KnownClasses
+from spikesam.pipeline.images.matching import known_classes
 from spikesam.pipeline.images.preprocessing import Box, Preprocessing, box_mask
 from spikesam.pipeline.images.selection import balanced_order
 from spikesam.recordings.disk import readable, reason
@@ -32,8 +33,8 @@ from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import brief
 
-READERS = 4  # threads that read images at most; each may hold a large one
 SMALL = 1 << 16  # pixels; a smaller image is unpacked faster without threads
+FEW = 8  # samples whose numbers are looked at together
 
 
 class Trained(Protocol):
@@ -51,20 +52,144 @@ class Trained(Protocol):
     def preparation(self) -> Preprocessing | EventBinning: ...  # noqa: D102
 
 
+class Samples(ABC):
+    """What is shown to a network, by position.
+
+    Attributes
+    ----------
+    name : identity of the data, for files
+    table : index and label of every sample; -1 where the class is unknown
+    contents : SHA-256, hexadecimal, of what each was read from; nothing where `name` says what they are
+    """
+
+    name: str
+    table: SampleTable
+    contents: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @abstractmethod
+    def part(self, positions: range) -> Samples:
+        """Some consecutive samples."""
+
+    @abstractmethod
+    def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
+        """The input of `network` for the chosen samples."""
+
+    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+        """The input of `network` for the chosen samples, in batches."""
+        for rows in batches(chosen, batch_size):
+            yield self.batch(rows, network, seed)
+
+    def name_of(self, sample: int) -> str:
+        """A short name, for people."""
+        return f"sample {self.table.index[sample]}"
+
+    def mask_of(self, sample: int) -> NDArray[np.bool_] | None:
+        """(H, W) bool, the object's pixels; None if unknown."""
+        return None
+
+    def numbers(self) -> Iterator[NDArray[np.float32]]:
+        """The numbers before they are encoded, some samples at a time; nothing where the input is spikes."""
+        return iter(())
+
+    def clipped(self, network: Network) -> str | None:
+        """A line about numbers beyond the range of a current input, which are clipped; None where there are none."""
+        most = network.input_range
+        counts = [(np.count_nonzero(np.abs(part) > most), part.size) for part in self.numbers()]
+        beyond = sum(count for count, _ in counts)
+        if not (network.current_input and beyond):
+            return None
+        share = 100 * beyond / sum(size for _, size in counts)
+        return f"input: {share:.2g} % of the numbers are beyond ±{most:g}, the network's range, and are clipped to it"
+
+    def refuse_changed(self, expected: Sequence[str]) -> None:
+        """Refuse samples that are not what they were when a run began, by their contents then; nothing: not known."""
+        found = [number for number, pair in enumerate(zip(self.contents, expected, strict=False)) if pair[0] != pair[1]]
+        if found:
+            more = f" and {len(found) - 1} more" if found[1:] else ""
+            raise InputError(
+                f"{self.name}: {self.name_of(found[0])}{more}: changed since the run began; restore what it was",
+                "other-out",
+            )
+
+
 @dataclass(frozen=True, eq=False)
-class Samples:
-    """Images or events as a network sees them, in the order they are simulated; each was read and prepared once.
+class PreparedImages(Samples):
+    """Images that are prepared already, (N, C, H, W) float32, and only need to be encoded."""
+
+    name: str
+    table: SampleTable
+    images: NDArray[np.float32]
+
+    def part(self, positions: range) -> PreparedImages:
+        """See :class:`Samples`."""
+        chosen = slice(positions.start, positions.stop)
+        return PreparedImages(self.name, self.table[chosen], self.images[chosen])
+
+    def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
+        """See :class:`Samples`."""
+        return encode(network, self.images[chosen], seed, self.table.index[chosen])
+
+    def numbers(self) -> Iterator[NDArray[np.float32]]:
+        """See :class:`Samples`."""
+        yield self.images
+
+
+@dataclass(frozen=True, eq=False)
+class InputSteps(Samples):
+    """What the network is given at every step, (T, N, C, H, W): spikes as they are, bool, or numbers, float32."""
+
+    name: str
+    table: SampleTable
+    values: NDArray[Any]
+
+    def part(self, positions: range) -> InputSteps:
+        """See :class:`Samples`."""
+        chosen = slice(positions.start, positions.stop)
+        return InputSteps(self.name, self.table[chosen], self.values[:, chosen])
+
+    def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
+        """See :class:`Samples`; refuses another shape than the network's input.
+
+        Spikes take some steps to the readout, one per layer in a chain. A network imported from a library without
+        delays has as many steps more. The caller's input may lack these: then silent steps are added at its end.
+        """
+        spikes = self.values.dtype == np.bool_
+        what = "spikes" if spikes else "numbers"
+        if not (network.spiking_input if spikes else network.encoder == "changing-current"):
+            raise InputError(f"data: got input {what}, but the network takes its input as {network.encoder}")
+        steps, late = network.timesteps, network.to_readout["input"]
+        if len(self.values) not in (steps, steps - late) or self.values.shape[2:] != network.input_shape:
+            raise InputError(
+                f"data: got input {what} of (T, N, C, H, W) = {self.values.shape}, expected "
+                f"{(steps - late, len(self.table), *network.input_shape)}, after which {late} silent steps come, "
+                f"as many as a spike takes to the readout; or all {steps} steps"
+            )
+        values = self.values[:, chosen]
+        silent = np.zeros((steps - len(values), *values.shape[1:]), values.dtype)
+        values = np.concatenate([values, silent])
+        return values if spikes else in_eight_bits(values, network.input_range)
+
+    def numbers(self) -> Iterator[NDArray[np.float32]]:
+        """See :class:`Samples`."""
+        if self.values.dtype == np.float32:
+            yield self.values
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetSamples(Samples):
+    """Items of a data set as a network sees them; each was read and prepared once.
 
     Parameters
     ----------
-    name : identity of the data set, for files
-    table : index in the data set and label; -1 where the class is unknown
-    names : short, of the images, for people
+    names : short, of the items, for people
     pictures : (N, H, W, 3) uint8 — images resized and cropped, or events summed over time
     boxes : of the object in the picture; None if unknown or cropped away
     masks : (H, W) bool, the object's pixels, from its mask or else its box; None if unknown or cropped away
-    preprocessing : how they were prepared
-    contents : SHA-256, hexadecimal, of what each was read from; "" for what has no file
+    preparation : how they were prepared
+    contents : "" for what has no file
     skipped : items left out because the checkpoint does not know their class
     events : binned events, the input of the network; None if the samples are images
     """
@@ -75,31 +200,41 @@ class Samples:
     pictures: NDArray[np.uint8]
     boxes: tuple[Box | None, ...]
     masks: tuple[NDArray[np.bool_] | None, ...]
-    preprocessing: Preprocessing | EventBinning
+    preparation: Preprocessing | EventBinning
     contents: tuple[str, ...]
     skipped: int = 0
     events: PackedEvents | None = None
 
     __repr__ = brief
 
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def part(self, positions: range) -> Samples:
-        """Some consecutive samples."""
+    def part(self, positions: range) -> DatasetSamples:
+        """See :class:`Samples`."""
         chosen = slice(positions.start, positions.stop)
         fields = {
             name: getattr(self, name)[chosen] for name in ("table", "names", "pictures", "boxes", "masks", "contents")
         }
         return replace(self, **fields, events=None if self.events is None else self.events.part(chosen))
 
-    def known_labels(self) -> NDArray[np.int32]:
-        """(N,) the class of every sample.
+    def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
+        """See :class:`Samples`: bits of events, or images as `encode` gives."""
+        if self.events is None:
+            return encode(network, self.images(chosen), seed, self.table.index[chosen])
+        return self.events.spikes(chosen, network.timesteps)
 
-        Raises
-        ------
-        InputError : if one is unknown
-        """
+    def name_of(self, sample: int) -> str:
+        """See :class:`Samples`."""
+        return self.names[sample]
+
+    def mask_of(self, sample: int) -> NDArray[np.bool_] | None:
+        """See :class:`Samples`."""
+        return self.masks[sample]
+
+    def numbers(self) -> Iterator[NDArray[np.float32]]:
+        """See :class:`Samples`."""
+        return iter(()) if self.events else map(self.images, batches(range(len(self)), FEW))
+
+    def known_labels(self) -> NDArray[np.int32]:
+        """(N,) the class of every sample; refuses an unknown one."""
         if self.table.label.min() < 0:
             raise InputError(f"{self.name}: holds {self.kind} without labels, expected labelled ones")
         return self.table.label
@@ -110,23 +245,10 @@ class Samples:
 
     @property
     def image_preprocessing(self) -> Preprocessing:
-        """How images were prepared.
-
-        Raises
-        ------
-        InputError : if the samples are events
-        """
-        if isinstance(self.preprocessing, EventBinning):
+        """How images were prepared; events are refused."""
+        if isinstance(self.preparation, EventBinning):
             raise InputError(f"{self.name}: holds events, expected images")
-        return self.preprocessing
-
-    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """The chosen samples in batches: bits of events, or images as `encode` gives."""
-        for batch in batches(chosen, batch_size):
-            if self.events is None:
-                yield encode(network, self.images(batch), seed, self.table.index[batch])
-            else:
-                yield self.events.spikes(batch, network.timesteps)
+        return self.preparation
 
     def notes(self, asked: int) -> list[str]:
         """Lines for the user: what was skipped, fewer labelled items than were asked for, events that were merged."""
@@ -151,6 +273,56 @@ def batches(chosen: Sequence[int], size: int) -> Iterator[list[int]]:
         yield list(chosen[start : start + size])
 
 
+def read_samples(
+    dataset: Dataset,
+    preparation: Preprocessing | EventBinning,
+    positions: range | None = None,
+    advance: Callable[[int], None] = lambda images: None,
+) -> DatasetSamples:
+    """Read and prepare every item once, so that a broken one is found before anything starts.
+
+    Images are unpacked and resized in threads, which release Python's lock meanwhile, unless the first image is
+    small. The first broken image is reported. The pictures lie in a temporary file without a name, so that the
+    system may take back their memory.
+
+    Parameters
+    ----------
+    positions : of the items to read, at least one; all if not given
+    advance : called with the number of items just read
+
+    Raises
+    ------
+    InputError : if an item cannot be read, or the network does not take such items
+    """
+    if positions is not None:
+        dataset = dataset.chosen(positions)
+    pictures = _scratch((len(dataset), preparation.height, preparation.width, 3))
+    events = PackedEvents.empty(len(dataset), preparation) if isinstance(preparation, EventBinning) else None
+    boxes, masks, contents = [], [], []
+
+    def prepared(place: int, item: Item) -> tuple[Box | None, NDArray[np.bool_] | None, str]:
+        pictures[place] = preparation.picture(item.image) if events is None else events.add(place, item.image)
+        box = None if item.box is None else preparation.box(item.box, item.image.size)
+        return box, _mask(item, box, preparation), dataset.content(place)
+
+    def read(place: int) -> tuple[Box | None, NDArray[np.bool_] | None, str]:
+        return prepared(place, dataset[place])
+
+    first = dataset[0]
+    small = events is not None or math.prod(first.image.size) < SMALL
+    workers = 1 if small else min(cores(), READERS, len(dataset))
+    with closing(in_order(read, range(1, len(dataset)), workers)) as others:
+        for box, mask, content in chain([prepared(0, first)], others):
+            boxes.append(box)
+            masks.append(mask)
+            contents.append(content)
+            advance(1)
+    return DatasetSamples(
+        *(dataset.name, dataset.table, dataset.names, pictures, tuple(boxes), tuple(masks)),
+        *(preparation, tuple(contents), dataset.skipped, events),
+    )
+
+
 def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """An array in a temporary file without a name.
 
@@ -169,112 +341,11 @@ def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
         ) from error
 
 
-def _mask(item: Item, box: Box | None, preprocessing: Preprocessing | EventBinning) -> NDArray[np.bool_] | None:
+def _mask(item: Item, box: Box | None, preparation: Preprocessing | EventBinning) -> NDArray[np.bool_] | None:
     if item.mask is not None:
-        mask = preprocessing.mask(item.mask)
+        mask = preparation.mask(item.mask)
         return mask if mask.any() else None
-    return None if box is None else box_mask(box, (preprocessing.height, preprocessing.width))
-
-
-ReadSamples = Callable[[range], Samples]  # positions -> those samples, prepared
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """The images or recordings of a run, in its order, before they are read.
-
-    Parameters
-    ----------
-    dataset : the set they are in
-    positions : (N,) of the items in `dataset`
-    preprocessing : how the items will be prepared
-    """
-
-    dataset: Dataset
-    positions: NDArray[np.int64]
-    preprocessing: Preprocessing | EventBinning
-
-    __repr__ = brief
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    @cached_property
-    def table(self) -> SampleTable:
-        """Index in the data set and label of every item; -1 where the class is unknown."""
-        labels = [-1 if entry.label is None else entry.label for entry in self._entries]
-        return SampleTable(np.array([entry.index for entry in self._entries], np.int64), np.array(labels, np.int32))
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Short names of all items, for people."""
-        return tuple(entry.name for entry in self._entries)
-
-    def contents(self, advance: Callable[[int], None] = lambda images: None) -> tuple[str, ...]:
-        """SHA-256, hexadecimal, of what each item is read from, none of which is decoded.
-
-        Parameters
-        ----------
-        advance : called with the number of items just read
-
-        Raises
-        ------
-        InputError : if one cannot be read
-        """
-        found = []
-        with closing(in_order(self.dataset.content, self.positions.tolist(), min(cores(), READERS))) as digests:
-            for digest in digests:
-                found.append(digest)
-                advance(1)
-        return tuple(found)
-
-    @cached_property
-    def _entries(self) -> list[Entry]:
-        return [self.dataset.entry(position) for position in self.positions.tolist()]
-
-    def read(self, part: slice | range = slice(None), advance: Callable[[int], None] = lambda images: None) -> Samples:
-        """Read and prepare every item once, so that a broken one is found before anything starts.
-
-        Images are unpacked and resized in threads, which release Python's lock meanwhile, unless the first image is
-        small. The first broken image is reported. The pictures lie in a temporary file without a name, so that the
-        system may take back their memory.
-
-        Parameters
-        ----------
-        part : of the items, at least one; all if not given
-        advance : called with the number of items just read
-
-        Raises
-        ------
-        InputError : if an item cannot be read, or the network does not take such items
-        """
-        some, prepare = slice(part.start, part.stop), self.preprocessing
-        positions = self.positions[some]
-        pictures = _scratch((len(positions), prepare.height, prepare.width, 3))
-        events = PackedEvents.empty(len(positions), prepare) if isinstance(prepare, EventBinning) else None
-        boxes, masks, contents = [], [], []
-
-        def prepared(place: int, item: Item) -> tuple[Box | None, NDArray[np.bool_] | None, str]:
-            pictures[place] = prepare.picture(item.image) if events is None else events.add(place, item.image)
-            box = None if item.box is None else prepare.box(item.box, item.image.size)
-            return box, _mask(item, box, prepare), self.dataset.content(int(positions[place]))
-
-        def read(place: int) -> tuple[Box | None, NDArray[np.bool_] | None, str]:
-            return prepared(place, self.dataset[int(positions[place])])
-
-        first = self.dataset[int(positions[0])]
-        small = events is not None or math.prod(first.image.size) < SMALL
-        workers = 1 if small else min(cores(), READERS, len(positions))
-        with closing(in_order(read, range(1, len(positions)), workers)) as others:
-            for box, mask, content in chain([prepared(0, first)], others):
-                boxes.append(box)
-                masks.append(mask)
-                contents.append(content)
-                advance(1)
-        return Samples(
-            *(self.dataset.name, self.table[some], self.names[some], pictures, tuple(boxes), tuple(masks)),
-            *(prepare, tuple(contents), self.dataset.skipped, events),
-        )
+    return None if box is None else box_mask(box, (preparation.height, preparation.width))
 
 
 def choose(
@@ -284,10 +355,10 @@ def choose(
     seed: int,
     download: bool = False,
     split: str = "val",
-) -> Chosen:
+) -> Dataset:
     """The first `count` images or recordings of a seeded class-balanced order, as many as there are; reads none.
 
-    Items of classes that the checkpoint does not know are skipped, see `KnownClasses`.
+    Items of classes that the checkpoint does not know are skipped, see `known_classes`.
 
     Parameters
     ----------
@@ -298,14 +369,13 @@ def choose(
     ------
     InputError : if the data cannot be read, or none is of a class that the checkpoint knows
     """
-    preparation = checkpoint.preparation
     if source is None:
-        source = SACCADE_DIGITS if isinstance(preparation, EventBinning) else CLUTTERED_DIGITS
+        source = SACCADE_DIGITS if isinstance(checkpoint.preparation, EventBinning) else CLUTTERED_DIGITS
     everything = open_dataset(source, split, download=download)
-    dataset = KnownClasses(everything, checkpoint.classes, checkpoint.class_names)
+    dataset = known_classes(everything, checkpoint.classes, checkpoint.class_names)
     if not len(dataset):
         raise InputError(f"{dataset.name}: holds nothing")
-    return Chosen(dataset, balanced_order(dataset.labels, seed)[:count], preparation)
+    return dataset.chosen(balanced_order(dataset.labels, seed)[:count].tolist())
 
 
 def choose_samples(
@@ -316,6 +386,8 @@ def choose_samples(
     download: bool = False,
     split: str = "val",
     advance: Callable[[int], None] = lambda images: None,
-) -> Samples:
-    """Choose items, see :func:`choose`, and read them, see :meth:`Chosen.read`."""
-    return choose(source, checkpoint, count, seed, download, split).read(advance=advance)
+) -> DatasetSamples:
+    """Choose items, see :func:`choose`, and read them, see :func:`read_samples`."""
+    return read_samples(
+        choose(source, checkpoint, count, seed, download, split), checkpoint.preparation, advance=advance
+    )

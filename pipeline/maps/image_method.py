@@ -27,7 +27,7 @@ from spikesam.recordings.maps.schema import MapHeader, MapLayer, SourceName
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikesam.pipeline.images.samples import Samples
+    from spikesam.pipeline.images.samples import DatasetSamples
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 
@@ -115,7 +115,7 @@ class ImageMethod(MapMethod):
         self,
         differentiable: DifferentiableNetwork,
         class_names: tuple[str, ...],
-        images: Samples,
+        images: DatasetSamples,
         layers: tuple[str, ...],
         kept: tuple[tuple[int, ...], int],
     ) -> Explainer:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import RunSection
 from spikesam.pipeline.engine.merge import Totals, remove_parts
-from spikesam.pipeline.engine.source import refuse_changed
 from spikesam.pipeline.engine.summary import Summary, summarise
 from spikesam.pipeline.images.pictures import MOST, Pictures, write_pictures
-from spikesam.pipeline.images.samples import ReadSamples
+from spikesam.pipeline.images.samples import DatasetSamples
 from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.errors import InputError, finding
 from spikesam.recordings.maps.reader import MapReader
@@ -21,7 +20,12 @@ from spikesam.recordings.raster.reader import RasterReader
 
 
 def write_results(
-    folder: Path, totals: Totals, network: Network, settings: RunSection, read: ReadSamples, tracker: Tracker
+    folder: Path,
+    totals: Totals,
+    network: Network,
+    settings: RunSection,
+    read: Callable[[range], DatasetSamples],
+    tracker: Tracker,
 ) -> tuple[Summary, list[Path]]:
     """Write what is made of a merged run, then remove its ranges.
 
@@ -58,7 +62,7 @@ def _pictures(
     network: Network,
     settings: RunSection,
     summary: Summary,
-    read: ReadSamples,
+    read: Callable[[range], DatasetSamples],
     tracker: Tracker,
 ) -> list[Path]:
     """Draw what is asked for of the first samples, and write the page."""
@@ -69,7 +73,7 @@ def _pictures(
     samples = read(range(min(len(spec.samples), MOST)))
     # The folder may be somebody else's, who must not choose which pictures of this machine are shown: without a digest
     # that somebody knew when the run began, no file counts.
-    refuse_changed(samples, spec.contents or ("",) * len(samples))
+    samples.refuse_changed(spec.contents or ("",) * len(samples))
     pictures = Pictures.of(samples, summary.class_names)
     write_pictures(folder, totals.raster_digest or summary.network_sha256, pictures)
     if not (settings.figures or with_page):

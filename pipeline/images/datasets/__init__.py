@@ -13,13 +13,13 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from spikesam.pipeline.images.datasets.archive import Archive, FolderArchive, ZipArchive
-from spikesam.pipeline.images.datasets.base import Dataset, Entry, Item, NamedSet, did_you_mean
+from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet, did_you_mean
 from spikesam.pipeline.images.datasets.folder import ClassFolders, LooseFiles, class_folders, sample_files
 from spikesam.pipeline.images.datasets.tiny_imagenet import TinyImageNet, find_root
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import similar_file
 
-__all__ = ["Dataset", "Entry", "Item", "open_dataset"]
+__all__ = ["Dataset", "Item", "open_dataset"]
 
 NAMED: dict[str, NamedSet] = {}
 for _name in sorted(module.name for module in iter_modules(__path__)):

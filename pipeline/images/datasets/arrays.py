@@ -45,7 +45,8 @@ class InMemory(Dataset):
         sample = self._samples[position]
         return self._item(position, sample if isinstance(sample, Events) else Image.fromarray(sample).convert("RGB"))
 
-    def _name_of(self, position: int) -> str:
+    def name_of(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
         return f"{'image' if isinstance(self._samples, np.ndarray) else 'recording'} {position}"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,11 @@ from PIL import Image
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Box
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.parallel import cores, in_order
+from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import LONGEST_NAME, printable
+
+READERS = 4  # threads that read images at most; each may hold a large one
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,35 +32,24 @@ class Object:
     mask: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What is known of an item before it is read.
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One image, or one recording of events, and what is known about it.
 
     Parameters
     ----------
     index : position in the whole split, whatever subset of classes is used; the key of an image's Poisson spikes
     label : index into the data set's `classes`; None if unknown
     name : short, for people
-    """
-
-    index: int
-    label: int | None
-    name: str
-
-
-@dataclass(frozen=True, eq=False)
-class Item(Entry):
-    """One image, or one recording of events, and what is known about it.
-
-    Parameters
-    ----------
-    index, label, name : see :class:`Entry`
     image : RGB, or events
     box : (x0, y0, x1, y1) pixels of `image`, end exclusive
     mask : (H, W) bool, the object's pixels; of events, those it covered at any time
     others : further objects in the image, where known
     """
 
+    index: int
+    label: int | None
+    name: str
     image: Image.Image | Events
     box: Box | None = None
     mask: NDArray[np.bool_] | None = None
@@ -115,21 +109,84 @@ class Dataset(ABC):
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
 
-    def entry(self, position: int) -> Entry:
-        """What is known of an item, without reading it."""
-        return Entry(self.indices[position], self.labels[position], self._name_of(position))
+    @abstractmethod
+    def name_of(self, position: int) -> str:
+        """A short name of an item, for people, without reading it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all items."""
+        return tuple(map(self.name_of, range(len(self))))
+
+    @property
+    def table(self) -> SampleTable:
+        """Index and label of every item; -1 where the class is unknown."""
+        labels = [-1 if label is None else label for label in self.labels]
+        return SampleTable(np.array(self.indices, np.int64), np.array(labels, np.int32))
 
     def content(self, position: int) -> str:
         """SHA-256, hexadecimal, of what an item is read from, without decoding it; "" for what has no file."""
         return ""
 
-    @abstractmethod
-    def _name_of(self, position: int) -> str: ...
+    def contents(self, advance: Callable[[int], None] = lambda images: None) -> tuple[str, ...]:
+        """Those of all items; `advance` is called with the number of items just read."""
+        found = []
+        with closing(in_order(self.content, range(len(self)), min(cores(), READERS))) as digests:
+            for digest in digests:
+                found.append(digest)
+                advance(1)
+        return tuple(found)
+
+    def chosen(self, positions: Sequence[int]) -> Dataset:
+        """The items at some positions, in that order."""
+        return Subset(self, positions)
+
+    def relabelled(
+        self, numbers: Mapping[int, int | None], classes: Sequence[str], class_names: Sequence[str]
+    ) -> Dataset:
+        """The items whose class has one of the new `numbers`, labelled by it; items without a label stay."""
+        kept = [i for i, label in enumerate(self.labels) if label is None or numbers.get(label) is not None]
+        return Subset(self, kept, numbers, classes, class_names)
 
     def _item(self, position: int, image: Image.Image | Events, *about: Any) -> Item:
         """An item of what was read; `about` it are box, mask and others."""
-        entry = self.entry(position)
-        return Item(entry.index, entry.label, entry.name, image, *about)
+        return Item(self.indices[position], self.labels[position], self.name_of(position), image, *about)
+
+
+class Subset(Dataset):
+    """Some items of another data set, labelled by classes of their own if there are new numbers for the labels."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        positions: Sequence[int],
+        numbers: Mapping[int, int | None] | None = None,
+        classes: Sequence[str] = (),
+        class_names: Sequence[str] = (),
+    ) -> None:
+        self._dataset, self._positions, self._numbers = dataset, positions, numbers
+        labels = tuple(self._number(dataset.labels[i]) for i in positions)
+        skipped = dataset.skipped + (0 if numbers is None else len(dataset) - len(positions))
+        named = (dataset.classes, dataset.class_names) if numbers is None else (tuple(classes), class_names)
+        super().__init__(
+            dataset.name, Choice(named[0], [dataset.indices[i] for i in positions], labels, skipped), named[1]
+        )
+
+    def __getitem__(self, position: int) -> Item:
+        item = self._dataset[self._positions[position]]
+        others = tuple(replace(other, label=self._number(other.label)) for other in item.others)
+        return replace(item, label=self.labels[position], others=others)
+
+    def content(self, position: int) -> str:
+        """See :class:`Dataset`."""
+        return self._dataset.content(self._positions[position])
+
+    def name_of(self, position: int) -> str:
+        """See :class:`Dataset`."""
+        return self._dataset.name_of(self._positions[position])
+
+    def _number(self, label: int | None) -> int | None:
+        return label if label is None or self._numbers is None else self._numbers.get(label)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,8 @@ class ClutteredDigits(DigitSet):
         first, *others = objects
         return self._item(position, Image.fromarray(pixels), first.box, first.mask, tuple(others))
 
-    def _name_of(self, position: int) -> str:
+    def name_of(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
         index = self.indices[position]
         digits = self._digits_in(index, self._random(index, stream=0))
         return f"{'+'.join(map(str, digits))} (scene {index})"

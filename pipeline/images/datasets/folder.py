@@ -52,10 +52,11 @@ class ClassFolders(Dataset):
         return self._item(position, read_sample(self._files[position]))
 
     def content(self, position: int) -> str:
-        """See :meth:`.base.Dataset.content`."""
+        """See :class:`.base.Dataset`."""
         return file_digest(self._files[position])
 
-    def _name_of(self, position: int) -> str:
+    def name_of(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
         file = self._files[position]
         return f"{file.parent.name}/{file.name}"
 
@@ -82,10 +83,11 @@ class LooseFiles(Dataset):
         return self._item(position, read_sample(self._files[position]))
 
     def content(self, position: int) -> str:
-        """See :meth:`.base.Dataset.content`."""
+        """See :class:`.base.Dataset`."""
         return file_digest(self._files[position])
 
-    def _name_of(self, position: int) -> str:
+    def name_of(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
         return self._files[position].name
 
 

@@ -69,7 +69,8 @@ class SaccadeDigits(DigitSet):
         way, times = saccades()
         return film(glyph, way + WANDER * (2 * random.random(2) - 1), side, tangent), times, bright, random
 
-    def _name_of(self, position: int) -> str:
+    def name_of(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
         index = self.indices[position]
         return f"{self._digit_of[index]} (recording {index})"
 

@@ -76,11 +76,12 @@ class TinyImageNet(Dataset):
         return self._item(position, image, record.box)
 
     def content(self, position: int) -> str:
-        """See :meth:`.base.Dataset.content`; of its box, too, which lies in another file."""
+        """See :class:`.base.Dataset`; of its box, too, which lies in another file."""
         record = self._records[position]
         return hashlib.sha256(self._archive.read(record.file) + repr(record.box).encode()).hexdigest()
 
-    def _name_of(self, position: int) -> str:
+    def name_of(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
         return self._records[position].file.rsplit("/", 1)[1].rsplit(".", 1)[0]
 
 

@@ -51,11 +51,12 @@ class TorchvisionSet(Dataset):
         return self._item(position, image.convert("RGB"))
 
     def content(self, position: int) -> str:
-        """See :meth:`.base.Dataset.content`; of its pixels, which all lie in one file."""
+        """See :class:`.base.Dataset`; of its pixels, which all lie in one file."""
         image, _ = self._data[self.indices[position]]
         return hashlib.sha256(image.tobytes()).hexdigest()
 
-    def _name_of(self, position: int) -> str:
+    def name_of(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
         return f"{self._split}_{self.indices[position]}"
 
 

@@ -20,7 +20,7 @@ from spikesam.pipeline.comparison.membranes import Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.pipeline.comparison.why import explain_bit
 from spikesam.pipeline.diff import main
-from spikesam.pipeline.images.sources import open_source
+from spikesam.pipeline.images.open_samples import open_samples
 from spikesam.recordings.errors import InputError
 from tests.backends.graphs import graphs
 from tests.backends.test_graphs import some_spikes
@@ -432,7 +432,7 @@ def test_each_membrane_is_that_of_the_input_as_its_own_network_has_it(tmp_path: 
 def test_data_may_be_samples_that_are_prepared_already() -> None:
     network, image = driven_by(2.0), np.full((1, 1, 1, 1), 2.0, np.float32)
     raster = spikesam.simulate(network, image, backend="event")
-    assert not spikesam.diff(raster, network, data=open_source(image, network), backend="event")
+    assert not spikesam.diff(raster, network, data=open_samples(image, network), backend="event")
 
 
 def test_a_raster_in_fixed_point_that_names_no_network_has_the_integers_of_the_one_given(

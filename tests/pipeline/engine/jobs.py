@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from spikesam.pipeline.engine.keep import RASTER
 from spikesam.pipeline.engine.merge import merge, remove_parts
 from spikesam.pipeline.engine.sample import SampleResult
 from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.pipeline.images.samples import Samples
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.records import make_record
@@ -49,35 +50,25 @@ class MadeUp(Backend):
 
 
 @dataclass(frozen=True)
-class MadeUpSamples:
+class MadeUpSamples(Samples):
     """Samples of which the network gets the positions."""
 
     table: SampleTable
     positions: range
     name = "made-up"
-    contents = ()
 
-    @property
-    def names(self) -> list[str]:
-        return [f"sample {position}" for position in self.positions]
+    def part(self, positions: range) -> MadeUpSamples:
+        return MadeUpSamples(self.table[positions.start : positions.stop], positions)
 
-    @property
-    def masks(self) -> list[None]:
-        return [None] * len(self.positions)
-
-    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[Any]:
-        for start in range(0, len(chosen), batch_size):
-            yield np.array([self.positions[row] for row in chosen[start : start + batch_size]])
+    def batch(self, chosen: list[int], network: Network, seed: int) -> Any:
+        return np.array([self.positions[row] for row in chosen])
 
 
 def job(header: RasterHeader = HEADER, count: int = COUNT, table: SampleTable | None = None) -> Job:
     """Recorded are the spikes of `count` samples, and nothing else."""
     every = samples(count) if table is None else table
-
-    def read(positions: range) -> MadeUpSamples:
-        return MadeUpSamples(every[positions.start : positions.stop], positions)
-
     backend: Any = MadeUp(header, header.backend, header.device)
+    read = MadeUpSamples(every, range(count)).part
     return Job(JobSpec(header, every, RASTER), NETWORK, read, backend, batch_size=3)
 
 

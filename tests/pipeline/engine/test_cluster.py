@@ -35,8 +35,7 @@ from spikesam.pipeline.engine.keep import RASTER
 from spikesam.pipeline.engine.local_cluster import CODE
 from spikesam.pipeline.engine.merge import merge
 from spikesam.pipeline.engine.range_file import RangeFile
-from spikesam.pipeline.engine.source import Parts
-from spikesam.pipeline.images.sources import open_source
+from spikesam.pipeline.images.open_samples import open_samples
 from spikesam.recordings.child import python
 from spikesam.recordings.errors import InputError
 from tests.hostile import hostile_folder
@@ -79,9 +78,9 @@ def expected(network: spikesam.Network, spikes: np.ndarray) -> str:
 def task(network: spikesam.Network, spikes: np.ndarray, out: Path) -> Task:
     from spikesam.pipeline.networks.precisions import in_precision
 
-    graph, source = in_precision(network, "fixed"), open_source(spikes, network)
+    graph, source = in_precision(network, "fixed"), open_samples(spikes, network)
     spec = JobSpec(raster_header(graph, EventBackend(1), source.name, 0), source.table, RASTER)
-    job = Job(spec, graph, Parts(source), EventBackend(1), ("event", "auto", {}))
+    job = Job(spec, graph, source.part, EventBackend(1), ("event", "auto", {}))
     return Task(out, begin(out, job))
 
 

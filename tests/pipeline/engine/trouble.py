@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikesam.pipeline.engine.source import Parts, RangeSamples
+from spikesam.pipeline.images.samples import Samples
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Reads samples as :class:`Parts` does, but something happens first.
+    """Gives some of the samples, but something happens first.
 
     Parameters
     ----------
-    parts : what reads them
+    read : gives them
     at : first position of the range at which it happens
     folder : holds a file for each time that it happened
     times : how often
     sends : a signal to the process; 0 to fail as a disk does
     """
 
-    parts: Parts
+    read: Callable[[range], Samples]
     at: int
     folder: Path
     times: int
     sends: int
 
-    def __call__(self, positions: range) -> RangeSamples:
+    def __call__(self, positions: range) -> Samples:
         happened = len(list(self.folder.iterdir()))
         if positions.start == self.at and happened < self.times:
             (self.folder / str(happened)).touch()
@@ -37,25 +38,25 @@ class Trouble:
                 os.kill(os.getpid(), self.sends)
                 time.sleep(1)
             raise OSError(28, os.strerror(28), str(self.folder))
-        return self.parts(positions)
+        return self.read(positions)
 
 
 @dataclass(frozen=True)
 class TroubleAt:
-    """Reads samples as :class:`Parts` does, but not in one worker, where nothing ever succeeds.
+    """Gives some of the samples, but not in one worker, where nothing ever succeeds.
 
     Parameters
     ----------
-    parts : what reads them
+    read : gives them
     worker : its address
     """
 
-    parts: Parts
+    read: Callable[[range], Samples]
     worker: str
 
-    def __call__(self, positions: range) -> RangeSamples:
+    def __call__(self, positions: range) -> Samples:
         from distributed import get_worker
 
         if get_worker().address == self.worker:
             raise MemoryError
-        return self.parts(positions)
+        return self.read(positions)

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from spikesam.pipeline.cli.errors import message
-from spikesam.pipeline.images.datasets import open_dataset
-from spikesam.pipeline.images.matching import KnownClasses
+from spikesam.pipeline.images.datasets import Dataset, open_dataset
+from spikesam.pipeline.images.matching import known_classes
 from spikesam.recordings.errors import InputError
 
 CLASSES = ("n01443537", "n02124075", "n07873807")
@@ -24,8 +24,8 @@ def folders(path: Path, **counts: int) -> Path:
     return path
 
 
-def known(path: Path) -> KnownClasses:
-    return KnownClasses(open_dataset(str(path), "val"), CLASSES, NAMES)
+def known(path: Path) -> Dataset:
+    return known_classes(open_dataset(str(path), "val"), CLASSES, NAMES)
 
 
 def test_each_folder_is_matched_by_identifier_or_name(tmp_path):
@@ -42,7 +42,7 @@ def test_each_folder_is_matched_by_identifier_or_name(tmp_path):
 
 
 def test_an_identifier_goes_before_a_name(tmp_path):
-    data = KnownClasses(open_dataset(str(folders(tmp_path, crane=1)), "val"), ("bird", "crane"), ("crane", "machine"))
+    data = known_classes(open_dataset(str(folders(tmp_path, crane=1)), "val"), ("bird", "crane"), ("crane", "machine"))
     assert data.labels == (1,)
 
 
@@ -50,27 +50,27 @@ CRANES = ("n02012849", "n03126707", "n01443537"), ("crane", "crane, hoist", "gol
 
 
 def test_two_classes_of_one_name_are_matched_by_identifier(tmp_path):
-    data = KnownClasses(open_dataset(str(folders(tmp_path, n02012849=1, n03126707=2, goldfish=1)), "val"), *CRANES)
+    data = known_classes(open_dataset(str(folders(tmp_path, n02012849=1, n03126707=2, goldfish=1)), "val"), *CRANES)
     assert data.labels == (2, 0, 1, 1)
 
 
 def test_a_name_that_two_known_classes_have_is_refused(tmp_path):
     data = open_dataset(str(folders(tmp_path, Crane=1, goldfish=1)), "val")
     with pytest.raises(InputError, match=r"class 'Crane' could be each of .* 0 \(n02012849\) and 1 \(n03126707\)"):
-        KnownClasses(data, *CRANES)
+        known_classes(data, *CRANES)
 
 
 def test_folders_that_differ_in_case_alone_are_the_classes_trained_on_them(tmp_path):
     data = open_dataset(str(folders(tmp_path, Crane=1, crane=2)), "val")
-    assert KnownClasses(data, ("Crane", "crane"), ("Crane", "crane")).labels == (0, 1, 1)
+    assert known_classes(data, ("Crane", "crane"), ("Crane", "crane")).labels == (0, 1, 1)
 
 
 def test_two_classes_of_the_data_with_the_name_that_is_known_are_refused(tmp_path):
     data = open_dataset(str(folders(tmp_path, n02012849=1, n03126707=2)), "val")
     data.class_names = ("crane", "crane")
     with pytest.raises(InputError, match=r"classes n02012849 and n03126707 are all called 'crane'"):
-        KnownClasses(data, ("bird",), ("crane",))
-    hoist = KnownClasses(data, ("n03126707",), ("crane",))
+        known_classes(data, ("bird",), ("crane",))
+    hoist = known_classes(data, ("n03126707",), ("crane",))
     assert (hoist.labels, hoist.skipped) == ((0, 0), 1)
 
 

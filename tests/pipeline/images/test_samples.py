@@ -16,7 +16,7 @@ from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from spikesam.pipeline.images.datasets.folder import LooseFiles
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import Chosen, choose, choose_samples
+from spikesam.pipeline.images.samples import choose, choose_samples, read_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.recordings.errors import InputError
 
@@ -26,7 +26,7 @@ PREPARE = Preprocessing(4, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 def test_pictures_and_images_are_the_same_pixels(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    samples = Chosen(LooseFiles([tmp_path / "a.png"]), np.arange(1), PREPARE).read()
+    samples = read_samples(LooseFiles([tmp_path / "a.png"]), PREPARE)
     assert np.array_equal(samples.pictures, pixels[None])
     assert samples.names == ("a.png",)
     assert samples.table.label.tolist() == [-1]
@@ -44,9 +44,8 @@ def test_every_image_is_read_once_in_the_order_asked_for(tmp_path: Path, monkeyp
         type(dataset), "__getitem__", lambda self, position: read.append(position) or original(self, position)
     )
     seen: list[int] = []
-    samples = Chosen(dataset, np.array([3, 1, 4]), Preprocessing(80, 80, PREPARE.mean, PREPARE.std)).read(
-        advance=seen.append
-    )
+    prepare = Preprocessing(80, 80, PREPARE.mean, PREPARE.std)
+    samples = read_samples(dataset.chosen([3, 1, 4]), prepare, advance=seen.append)
     samples.images()
     subjects_of(samples, [0, 0], dataset.class_names)
     assert sorted(read) == [1, 3, 4]
@@ -63,7 +62,7 @@ def test_a_box_stands_for_a_mask_that_is_not_known(tmp_path: Path) -> None:
             return replace(item, box=(0, 0, 4, 8))
 
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    samples = Chosen(Boxed([tmp_path / "a.png"]), np.arange(1), PREPARE).read()  # half as large: columns 0 and 1
+    samples = read_samples(Boxed([tmp_path / "a.png"]), PREPARE)  # half as large: columns 0 and 1
     assert samples.boxes == ((0, 0, 2, 4),)
     assert samples.masks[0] is not None
     assert samples.masks[0].sum(axis=0).tolist() == [4, 4, 0, 0]
@@ -73,7 +72,7 @@ def test_a_broken_image_is_found_before_anything_starts(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
     with pytest.raises(InputError, match=r"b\.png: not an image"):
-        Chosen(LooseFiles([tmp_path / "a.png", tmp_path / "b.png"]), np.arange(2), PREPARE).read()
+        read_samples(LooseFiles([tmp_path / "a.png", tmp_path / "b.png"]), PREPARE)
 
 
 def test_of_several_broken_images_the_first_is_named(tmp_path: Path) -> None:
@@ -84,7 +83,7 @@ def test_of_several_broken_images_the_first_is_named(tmp_path: Path) -> None:
         else:
             Image.new("RGB", (8, 8)).save(file)
     with pytest.raises(InputError, match=r"11\.png: not an image"):
-        Chosen(LooseFiles(files), np.arange(20), PREPARE).read()
+        read_samples(LooseFiles(files), PREPARE)
 
 
 @pytest.mark.parametrize("source", ["cluttered-digits", "saccade-digits", "folder", "files", "zip"])
@@ -101,10 +100,9 @@ def test_what_is_known_before_reading_is_what_reading_gives(source: str, tmp_pat
             lines.append(f"val_{number}.JPEG n0000000{number % 3} 0 0 5 5\n")
         archive.writestr("val/val_annotations.txt", "".join(lines))
     where = {"folder": str(tmp_path / "set"), "files": files, "zip": str(tmp_path / "images.zip")}
-    dataset = open_dataset(where.get(source, source), "val")
-    binning = EventBinning(32, 32, 10_000, 4)
-    chosen = Chosen(dataset, np.array([4, 0, 3]), binning if source == "saccade-digits" else PREPARE)
-    samples, parts = chosen.read(), [chosen.read(slice(2)), chosen.read(slice(2, 3))]
+    chosen = open_dataset(where.get(source, source), "val").chosen([4, 0, 3])
+    prepare = EventBinning(32, 32, 10_000, 4) if source == "saccade-digits" else PREPARE
+    samples, *parts = [read_samples(chosen, prepare, positions) for positions in (None, range(2), range(2, 3))]
     assert chosen.table.index.tolist() == samples.table.index.tolist()
     assert chosen.table.label.tolist() == samples.table.label.tolist()
     assert chosen.names == samples.names == parts[0].names + parts[1].names
@@ -113,7 +111,7 @@ def test_what_is_known_before_reading_is_what_reading_gives(source: str, tmp_pat
 
 def test_scenes_of_two_digits_are_named_before_they_are_drawn() -> None:
     dataset = ClutteredDigits("val", size=6, digits=2)
-    assert [dataset.entry(position).name for position in range(6)] == [item.name for item in dataset]
+    assert list(dataset.names) == [item.name for item in dataset]
 
 
 def test_choosing_is_part_of_choosing_samples() -> None:

@@ -1,24 +1,21 @@
-"""What `simulate` takes as data: a data set, images or events in memory, or arrays of spikes."""
+"""Samples of what a caller of `simulate` has: a data set, images or events in memory, or arrays of spikes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from spikesam.backends.base import InputBatch
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.datasets.arrays import InMemory, identity_of_events
-from spikesam.pipeline.images.encoding import encode, in_eight_bits
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import Chosen, Samples, Trained, batches, choose_samples
+from spikesam.pipeline.images.samples import InputSteps, PreparedImages, Samples, Trained, choose_samples, read_samples
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.bits import as_bits, on_cpu
 from spikesam.recordings.schema import SampleTable
@@ -27,88 +24,7 @@ DEFAULT_SAMPLES = 8
 EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or input spikes (T, N, C, H, W) of 0 and 1"
 
 
-class SampleSource(Protocol):
-    """Samples that :func:`spikesam.pipeline.engine.simulate.simulate` takes."""
-
-    @property
-    def name(self) -> str:
-        """Identity of the data, for files."""
-        ...
-
-    @property
-    def table(self) -> SampleTable:
-        """Index and label of every sample."""
-        ...
-
-    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """The input of `network` for the chosen samples, in batches."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedImages:
-    """Images that are prepared already, (N, C, H, W) float32, and only need to be encoded."""
-
-    name: str
-    table: SampleTable
-    images: NDArray[np.float32]
-
-    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """See :class:`SampleSource`."""
-        for batch in batches(chosen, batch_size):
-            yield encode(network, self.images[batch], seed, self.table.index[batch])
-
-
-@dataclass(frozen=True, eq=False)
-class InputSteps:
-    """What the network is given at every step, (T, N, C, H, W): spikes as they are, bool, or numbers, float32."""
-
-    name: str
-    table: SampleTable
-    values: NDArray[np.bool_] | NDArray[np.float32]
-
-    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
-        """See :class:`SampleSource`; refuses another shape than the network's input.
-
-        Spikes take some steps to the readout, one per layer in a chain. A network imported from a library without
-        delays has as many steps more. The caller's input may lack these: then silent steps are added at its end.
-        """
-        spikes = self.values.dtype == np.bool_
-        what = "spikes" if spikes else "numbers"
-        if not (network.spiking_input if spikes else network.encoder == "changing-current"):
-            raise InputError(f"data: got input {what}, but the network takes its input as {network.encoder}")
-        steps, late = network.timesteps, network.to_readout["input"]
-        if len(self.values) not in (steps, steps - late) or self.values.shape[2:] != network.input_shape:
-            raise InputError(
-                f"data: got input {what} of (T, N, C, H, W) = {self.values.shape}, expected "
-                f"{(steps - late, len(self.table), *network.input_shape)}, after which {late} silent steps come, "
-                f"as many as a spike takes to the readout; or all {steps} steps"
-            )
-        missing = steps - len(self.values)
-        silent = np.zeros((missing, 1, *self.values.shape[2:]), self.values.dtype)
-        for batch in batches(chosen, batch_size):
-            values = self.values[:, batch]
-            values = np.concatenate([values, silent.repeat(len(batch), axis=1)]) if len(silent) else values
-            yield values if spikes else in_eight_bits(values, network.input_range)  # type: ignore[arg-type]
-
-
-def clipped(source: Any, network: Network) -> str | None:
-    """What to say of numbers beyond the range of a current input, which are clipped; None where there are none."""
-    if not network.current_input or not isinstance(source, (InputSteps, PreparedImages, Samples)):
-        return None
-    if isinstance(source, Samples):
-        parts: Iterable[NDArray[Any]] = (source.images(rows) for rows in batches(range(len(source)), DEFAULT_SAMPLES))
-    else:
-        parts = [source.values if isinstance(source, InputSteps) else source.images]
-    counts = [(np.count_nonzero(np.abs(part) > network.input_range), part.size) for part in parts]
-    beyond, total = map(sum, zip(*counts, strict=True))
-    if not beyond:
-        return None
-    share, most = 100 * beyond / total, network.input_range
-    return f"input: {share:.2g} % of the numbers are beyond ±{most:g}, the network's range, and are clipped to it"
-
-
-def open_source(
+def open_samples(
     data: Any,
     network: Trained | Network,
     *,
@@ -117,13 +33,13 @@ def open_source(
     seed: int = 0,
     download: bool = False,
     advance: Callable[[int], None] = lambda images: None,
-) -> SampleSource:
+) -> Samples:
     """The samples to simulate, from any data that a caller has.
 
     Parameters
     ----------
     data : a data set by name or path, paths of files of images or events, :class:`Events` or a list of them, an array
-        (see below), or a :class:`SampleSource`; None is "cluttered-digits", or of a checkpoint for events
+        (see below), or :class:`.samples.Samples`; None is "cluttered-digits", or of a checkpoint for events
         "saccade-digits".
         Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images
         (N, C, H, W) floating point, prepared already; or the input of every step (T, N, C, H, W): spikes, 0 and 1 of
@@ -140,11 +56,10 @@ def open_source(
     """
     if samples is not None and not (isinstance(samples, int) and samples >= 1):
         raise InputError(f"samples: got {samples!r}, expected a whole number, at least 1")
-    if hasattr(data, "encoded"):
+    if isinstance(data, Samples):
         if samples is not None or labels is not None:
             raise InputError("samples, labels: got some beside prepared samples, which have their own; leave them out")
-        source: SampleSource = data
-        return source
+        return data
     if isinstance(data, Events):
         data = [data]
     if isinstance(data, (list, tuple)) and data and all(isinstance(item, Events) for item in data):
@@ -177,7 +92,7 @@ def _from_array(
     labels: ArrayLike | None,
     samples: int | None,
     advance: Callable[[int], None],
-) -> SampleSource:
+) -> Samples:
     about = f"data: got an array of shape {array.shape} {array.dtype}, expected {EXPECTED}"
     if array.ndim == 5:
         table, array = _table(labels, array.shape[1], samples), array[:, :samples]
@@ -196,7 +111,8 @@ def _from_array(
         raise InputError(about)
     if isinstance(network, Network):
         raise InputError(f"{about}; a plain network does not know how images are prepared, so prepare them first")
-    return _read(InMemory(_identity(array), array, table.label.tolist(), network.class_names), network, advance)
+    dataset = InMemory(_identity(array), array, table.label.tolist(), network.class_names)
+    return read_samples(dataset, network.preparation, advance=advance)
 
 
 def _from_events(
@@ -205,19 +121,15 @@ def _from_events(
     labels: ArrayLike | None,
     samples: int | None,
     advance: Callable[[int], None],
-) -> SampleSource:
+) -> Samples:
     if isinstance(network, Network):
         raise InputError(
             "data: a plain network does not know how events are binned; give a checkpoint, or spikes "
             "(T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
         )
     table, recordings = _table(labels, len(recordings), samples), recordings[:samples]
-    name = identity_of_events(recordings)
-    return _read(InMemory(name, recordings, table.label.tolist(), network.class_names), network, advance)
-
-
-def _read(dataset: InMemory, checkpoint: Trained, advance: Callable[[int], None]) -> SampleSource:
-    return Chosen(dataset, np.arange(len(dataset)), checkpoint.preparation).read(advance=advance)
+    dataset = InMemory(identity_of_events(recordings), recordings, table.label.tolist(), network.class_names)
+    return read_samples(dataset, network.preparation, advance=advance)
 
 
 def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleTable:
