@@ -20,7 +20,7 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.maps.layers import network_layers
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter
-from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.schema import SampleTable
 
 GAMMA = 0.5
@@ -68,7 +68,8 @@ def simulate_maps(
     with tempfile.TemporaryDirectory(dir=folder) as out:
         with writing_maps(Path(out) / "maps.h5", header, table) as file:
             for sample, maps in enumerate(LavaBackend().run_maps(network, inputs, samples, request)):
-                file.write(sample, int(maps.readout.argmax()), maps.sums, maps.maps)
+                prediction = int(maps.readout.argmax())
+                file.add(sample, [make_map_record(header, sample, prediction, maps.sums, maps.maps)])
                 finished.append(time.perf_counter())
         return steps_between(finished, time.perf_counter(), network.timesteps)
 

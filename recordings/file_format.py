@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from spikesam.recordings.hdf5 import CheckedFile, Source
 from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.maps.schema import FORMAT as MAPS
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.schema import FORMAT as RASTER
 
+RASTER, MAPS = RasterReader.HEADER.FORMAT, MapReader.HEADER.FORMAT
 WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"
 
 

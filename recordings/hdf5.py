@@ -24,7 +24,7 @@ from spikesam.recordings.compress import CHECKSUM_BYTES, largest_stored
 from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
 from spikesam.recordings.files import similar_file
 from spikesam.recordings.inspection import inspect
-from spikesam.recordings.schema import MAX_TEXT, DatasetSpec
+from spikesam.recordings.schema import MAX_TEXT, Dataset
 from spikesam.recordings.text import printable
 
 MAX_SHOWN = 300  # characters of a path or a finding in a message
@@ -225,52 +225,47 @@ class CheckedFile:
         if virtual or plist.get_external_count():
             raise self.fail(where, f"{'virtual' if virtual else 'external'} storage", "data in this file")
 
-    def check_dataset(
-        self, dataset: h5py.h5d.DatasetID, where: str, spec: DatasetSpec, sizes: Mapping[str, int]
-    ) -> None:
+    def check_dataset(self, opened: h5py.h5d.DatasetID, dataset: Dataset) -> None:
         """Compare dtype, shape, chunks, filters and the place of every stored chunk with what the format says."""
-        with self.reading(where):
-            plist = dataset.get_create_plist()
+        with self.reading(dataset.path):
+            plist = opened.get_create_plist()
             filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
             codes = {h5py.h5z.FILTER_DEFLATE: "deflate", h5py.h5z.FILTER_FLETCHER32: "fletcher32"}
             for what, found, expected in (
-                ("dtype", dataset.dtype, spec.dtype),
-                ("shape", dataset.shape, spec.shape(sizes)),
-                ("chunks", plist.get_chunk(), spec.chunks(sizes)),
+                ("dtype", opened.dtype, dataset.dtype),
+                ("shape", opened.shape, dataset.shape),
+                ("chunks", plist.get_chunk(), dataset.chunks),
                 (
                     "filters",
                     " + ".join(codes.get(code, f"filter {code}") for code in filters) or "none",
-                    "deflate + fletcher32" if spec.deflate else "fletcher32",
+                    "deflate + fletcher32" if dataset.digests else "fletcher32",
                 ),
             ):
                 if found != expected:
-                    raise self.fail(where, f"{what} {found}", f"{what} {expected}")
-            self._check_chunks(dataset, where, spec, sizes)
+                    raise self.fail(dataset.path, f"{what} {found}", f"{what} {expected}")
+            self._check_chunks(opened, dataset)
 
-    def _check_chunks(
-        self, dataset: h5py.h5d.DatasetID, where: str, spec: DatasetSpec, sizes: Mapping[str, int]
-    ) -> None:
-        shape, chunks = spec.shape(sizes), spec.chunks(sizes)
-        expected = int(np.prod([-(-side // step) for side, step in zip(shape, chunks, strict=True)]))
-        if (count := dataset.get_num_chunks()) != expected:
-            raise self.fail(where, f"{count:,} stored chunks", f"{expected:,}")
-        size = int(np.prod(chunks)) * spec.dtype.itemsize
-        largest = largest_stored(size) if spec.deflate else size + CHECKSUM_BYTES
+    def _check_chunks(self, opened: h5py.h5d.DatasetID, dataset: Dataset) -> None:
+        expected = int(np.prod([-(-side // step) for side, step in zip(dataset.shape, dataset.chunks, strict=True)]))
+        if (count := opened.get_num_chunks()) != expected:
+            raise self.fail(dataset.path, f"{count:,} stored chunks", f"{expected:,}")
+        size = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
+        largest = largest_stored(size) if dataset.digests else size + CHECKSUM_BYTES
         end = self.size
         places = array("Q")
 
         def check(info: h5py.h5d.StoreInfo) -> None:
             if info.filter_mask or not CHECKSUM_BYTES < info.size <= largest or info.byte_offset + info.size > end:
                 raise self.fail(
-                    where,
+                    dataset.path,
                     f"chunk {info.chunk_offset} of {info.size:,} bytes at {info.byte_offset:,}, "
                     f"filter mask {info.filter_mask}",
                     f"{CHECKSUM_BYTES} to {largest:,} bytes within the file, every filter applied",
                 )
             places.extend((info.byte_offset, info.size))
 
-        dataset.chunk_iter(check)
-        self._chunks.append((where, np.frombuffer(places, np.uint64).reshape(-1, 2)))
+        opened.chunk_iter(check)
+        self._chunks.append((dataset.path, np.frombuffer(places, np.uint64).reshape(-1, 2)))
 
     def refuse_overlaps(self) -> None:
         """Refuse a file in which two chunks, of whichever datasets, share bytes: a small one could hold any amount."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from spikesam.recordings.compress import DEFLATE_LEVEL
 from spikesam.recordings.disk import replacing
-from spikesam.recordings.schema import LIBVER, DatasetSpec
+from spikesam.recordings.schema import LIBVER, Dataset
 
 
 class Target(io.FileIO):
@@ -58,10 +59,15 @@ def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[tuple[h5py.File, Callab
         target.check()
 
 
-def create_dataset(file: h5py.File, path: str, spec: DatasetSpec, sizes: Mapping[str, int]) -> None:
-    """An empty dataset as the format says."""
-    deflate: dict[str, Any] = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL} if spec.deflate else {}
-    file.create_dataset(path, spec.shape(sizes), spec.dtype, chunks=spec.chunks(sizes), fletcher32=True, **deflate)
+def create_dataset(file: h5py.File, dataset: Dataset) -> None:
+    """Lay out a dataset, empty unless its content is known."""
+    deflate: dict[str, Any] = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL} if dataset.digests else {}
+    data = np.array(dataset.content, dataset.dtype) if dataset.content else None
+    created = file.create_dataset(
+        dataset.path, dataset.shape, dataset.dtype, data, chunks=dataset.chunks, fletcher32=True, **deflate
+    )
+    for name, value in dataset.attributes.items():
+        created.attrs[name] = np.array(value, np.int64) if isinstance(value, tuple) else value
 
 
 @contextmanager

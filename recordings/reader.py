@@ -1,43 +1,49 @@
-"""What the readers of rasters and of maps share: opening and closing, finding layers, tables."""
+"""Reading a raster or a file of maps: checked when opened, its layers read sample by sample."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.recordings.compress import ChunkError, decode
-from spikesam.recordings.digests import content_digest
+from spikesam.recordings.digests import About, content_digest
+from spikesam.recordings.errors import InputError
 from spikesam.recordings.hdf5 import CheckedFile, Source
-from spikesam.recordings.layers import NamedLayer, find_layer, parse_group
 from spikesam.recordings.schema import (
     MAX_DATASET_BYTES,
     MAX_LAYERS,
     MAX_TABLES_BYTES,
-    SAMPLE_DATASETS,
-    DatasetSpec,
+    PREDICTION,
+    SAMPLE_DTYPES,
+    Dataset,
+    Header,
+    NamedLayer,
     SampleTable,
     check_size,
+    find_layer,
+    parse_group,
 )
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
-
 
 PLOTS = (
     "spikesam.pipeline.maps.plot"  # what draws, by name: it knows readers, and they need no plotting library to be read
 )
 
 Layer = TypeVar("Layer", bound=NamedLayer)
+Value = TypeVar("Value", bound=np.generic)
 
 
 class Reader(ABC, Generic[Layer]):
@@ -50,23 +56,22 @@ class Reader(ABC, Generic[Layer]):
         :mod:`spikesam.recordings.inspection`
     """
 
+    HEADER: ClassVar[type[Header]]
+    NOUN: ClassVar[str]  # what the file holds, and longer, for messages
+    WHAT: ClassVar[str]
+    VALUES: ClassVar[str]  # what the chunks of a sample hold
     header: Any
     samples: SampleTable
     predictions: NDArray[np.int32]
-    _noun: str  # what the file holds, and longer, for messages
-    _what: str
-    _format: str  # what it must say it is
-    _version: int
-    _content: str  # what the chunks of a sample hold
-    _tables_bytes = 0
 
     def __init__(self, source: Source, *, trusted: bool = False) -> None:
         opener = None if trusted else f"{type(self).__module__}:{type(self).__qualname__}"
-        self._checked = CheckedFile(source, self._noun, self._what, opener)
-        self._datasets: dict[str, h5py.h5d.DatasetID] = {}
+        self._checked = CheckedFile(source, self.NOUN, self.WHAT, opener)
+        self._opened: dict[str, h5py.h5d.DatasetID] = {}
         self._tables: dict[str, NDArray[Any]] = {}
+        self._tables_bytes = 0
         try:
-            self._checked.expect_finished(self._format, self._version)
+            self._checked.expect_finished(self.HEADER.FORMAT, self.HEADER.VERSION)
             self._open()
         except BaseException:
             self.close()
@@ -152,31 +157,73 @@ class Reader(ABC, Generic[Layer]):
     def _by_name(self) -> dict[str | int, Layer]:
         return {spec.name: spec for spec in self.layers}
 
+    def verify(self, advance: Callable[[], object] = lambda: None) -> None:
+        """Check every value and everything derived from it; calls `advance` after each layer of each sample."""
+        for layer in self.layers:
+            of_layer = [
+                each for each in self._datasets.values() if each.digests and each.path.startswith(layer.path(""))
+            ]
+            for sample in range(self.n_samples):
+                for dataset in of_layer:
+                    for _ in self._pieces(dataset.path, sample) if sample < dataset.shape[0] else ():
+                        pass
+                advance()
+
     @abstractmethod
+    def _read_header(self, about: About) -> Header:
+        """Read the header, and open all datasets but those of samples, not yet checked themselves.
+
+        `about` has the root attributes that every file of this kind has; those of the kind and of datasets are added.
+        """
+
+    @abstractmethod
+    def _check_piece(self, dataset: Dataset, sample: int, first: int, rows: NDArray[Any]) -> None:
+        """Refuse rows of a sample, from `first` on, that cannot be."""
+
     def _open(self) -> None:
         """Check and read everything but spikes or maps."""
+        about: About = {}
+        self.header = self._read_header(about)
+        datasets = self.header.datasets(self._opened["/samples/index"].shape[0])
+        self._datasets: dict[str, Dataset] = {dataset.path: dataset for dataset in datasets}
+        for dataset in datasets:
+            if dataset.path not in self._tables:  # which were checked to be read
+                self._check(dataset)
+        self._checked.refuse_overlaps()
+        self.samples = SampleTable(self._table("/samples/index"), self._table("/samples/label"))
+        self.predictions = self._table(PREDICTION)
+        digest = content_digest(about, (self._table(each.path) for each in datasets if not each.digests))
+        if (found := about["/"]["content_digest"]) != digest:
+            raise self._checked.fail(
+                "/@content_digest",
+                repr(found[:64]),
+                f"{digest}; its texts, tables or attributes were changed after it was written",
+            )
 
-    def _open_samples(self) -> int:
-        """Open the tables of samples, not yet checked themselves; returns how many samples they declare."""
+    def _open_root(self, further: Collection[str]) -> int:
+        """Open the tables of samples, and `further` datasets at the root; returns how many samples they declare."""
         checked = self._checked
+        checked.expect_children(checked.root, "/", {"samples", "layers", *further})
         group = checked.group(checked.root, "samples", "/samples")
-        checked.expect_children(group, "/samples", set(SAMPLE_DATASETS))
-        for name in SAMPLE_DATASETS:
-            self._datasets[f"/samples/{name}"] = checked.open_dataset(group, name, f"/samples/{name}")
+        checked.expect_children(group, "/samples", set(SAMPLE_DTYPES))
+        for name in SAMPLE_DTYPES:
+            self._opened[f"/samples/{name}"] = checked.open_dataset(group, name, f"/samples/{name}")
+        for name in further:
+            self._opened[f"/{name}"] = checked.open_dataset(checked.root, name, f"/{name}")
         return self._length("/samples/index", "number of samples", "N")
 
     def _length(self, where: str, name: str, symbol: str) -> int:
         """How long an opened dataset declares to be, which has one axis."""
         with self._checked.reading(where):
-            shape = self._datasets[where].shape
+            shape = self._opened[where].shape
         if len(shape) != 1:
             raise self._checked.fail(where, f"shape {shape}", f"({symbol},)")
         with self._checked.valid(where):
             check_size(name, shape[0], symbol)
         return int(shape[0])
 
-    def _open_layers(self, datasets: Collection[str]) -> Iterator[tuple[str, int, str]]:
-        """Open the datasets of every layer, not yet checked themselves; yields its name, its number and its path."""
+    def _open_layers(self, datasets: Collection[str]) -> Iterator[NamedLayer]:
+        """Open the datasets of every layer, not yet checked themselves."""
         checked = self._checked
         layers = checked.group(checked.root, "layers", "/layers")
         for child in checked.children(layers, "/layers", MAX_LAYERS):
@@ -186,73 +233,142 @@ class Reader(ABC, Generic[Layer]):
             group = checked.group(layers, child, where)
             checked.expect_children(group, where, set(datasets))
             for part in datasets:
-                self._datasets[f"{where}/{part}"] = checked.open_dataset(group, part, f"{where}/{part}")
-            yield numbered[1], numbered[0], where
+                self._opened[f"{where}/{part}"] = checked.open_dataset(group, part, f"{where}/{part}")
+            yield NamedLayer(numbered[1], numbered[0])
 
-    def _read_samples(self, n_samples: int) -> None:
-        """Check and read the tables of samples, after every other dataset was checked."""
-        for name, spec in SAMPLE_DATASETS.items():
-            self._check(f"/samples/{name}", spec, {"N": n_samples})
-        self._checked.refuse_overlaps()
-        self.samples = SampleTable(self._table("/samples/index"), self._table("/samples/label"))
-        self.predictions = self._table("/samples/prediction")
+    def _about(
+        self, about: About, where: str, axes: str, expected: Mapping[str, type], optional: Mapping[str, type] = {}
+    ) -> dict[str, Any]:
+        """Read the attributes of opened values; those but `axes`, which are compared."""
+        values = self._checked.attributes(self._opened[where], where, {"axes": str, **expected}, optional)
+        about[where] = values
+        if values["axes"] != axes:
+            raise self._checked.fail(f"{where}@axes", "unknown axes", repr(axes))
+        return {name: value for name, value in values.items() if name != "axes"}
 
-    def _check(self, where: str, spec: DatasetSpec, sizes: dict[str, int]) -> None:
+    def _check(self, dataset: Dataset) -> None:
         """Refuse an opened dataset that is too large to hold at once, or not as the format says."""
-        shape = spec.shape(sizes)
-        size = int(np.prod(shape[1:] if spec.deflate else shape, dtype=np.int64)) * spec.dtype.itemsize
+        shape = dataset.shape[1:] if dataset.digests else dataset.shape
+        size = math.prod(shape) * dataset.dtype.itemsize
         if size > MAX_DATASET_BYTES:
-            raise self._checked.fail(where, f"{size:,} bytes to hold at once", f"at most {MAX_DATASET_BYTES:,}")
-        if not spec.deflate:
+            found = f"{size:,} bytes to hold at once"
+            raise self._checked.fail(dataset.path, found, f"at most {MAX_DATASET_BYTES:,}")
+        if not dataset.digests:
             self._tables_bytes += size
             if self._tables_bytes > MAX_TABLES_BYTES:
                 found = f"tables of {self._tables_bytes:,} bytes or more in all"
-                raise self._checked.fail(where, found, f"at most {MAX_TABLES_BYTES:,}")
-        self._checked.check_dataset(self._datasets[where], where, spec, sizes)
+                raise self._checked.fail(dataset.path, found, f"at most {MAX_TABLES_BYTES:,}")
+        self._checked.check_dataset(self._opened[dataset.path], dataset)
 
-    def _check_content(self, attributes: dict[str, dict[str, Any]], tables: Collection[str]) -> None:
-        """Compare the content digest with what was read: attributes, tables of samples, then `tables`, by path."""
-        paths = (*(f"/samples/{name}" for name in SAMPLE_DATASETS), *tables)
-        digest = content_digest(attributes, map(self._table, paths))
-        if (found := attributes["/"]["content_digest"]) != digest:
-            raise self._checked.fail(
-                "/@content_digest",
-                repr(found[:64]),
-                f"{digest}; its texts, tables or attributes were changed after it was written",
-            )
+    def _rows(self, path: str, sample: int, first: int = 0, last: int | None = None) -> NDArray[Any]:
+        """(last - first, …): rows of one sample's values, all if not given, checked as far as these rows allow."""
+        dataset = self._datasets[path]
+        last = dataset.shape[1] if last is None else last
+        rows = np.empty((last - first, *dataset.shape[2:]), dataset.dtype)
+        for start, piece in self._pieces(path, sample, first, last):
+            rows[start - first : start - first + len(piece)] = piece
+        return rows
 
-    def _rows(
-        self, path: str, digests: str, sample: int, spec: DatasetSpec, sizes: dict[str, int], first: int, last: int
+    def _pieces(
+        self, path: str, sample: int, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Rows `first` to `last` - 1 of one sample, chunk by chunk, each with its first row; so no more need be held.
+        """The rows of :meth:`_rows` chunk by chunk, each with its first row, so that no more need be held.
 
         When all rows were read, they are compared with the sample's digest.
         """
-        where, (_, rows, *row) = f"{path}[{sample}]", spec.chunks(sizes)
+        dataset = self._datasets[path]
+        where, (_, rows, *row) = f"{path}[{sample}]", dataset.chunks
+        last = dataset.shape[1] if last is None else last
         sha256 = hashlib.sha256()
         for start in range(first - first % rows, last, rows):
             with self._checked.reading(where):
-                _, stored = self._datasets[path].read_direct_chunk((sample, start, *[0] * len(row)))
+                _, stored = self._opened[path].read_direct_chunk((sample, start, *[0] * len(row)))
             try:
-                chunk = decode(stored, spec.dtype.itemsize * rows * math.prod(row))
+                chunk = decode(stored, dataset.dtype.itemsize * rows * math.prod(row))
             except ChunkError as error:
                 raise self._checked.fail(where, f"damaged: {error}", "an intact chunk") from error
             begin = max(first, start)
-            piece = np.frombuffer(chunk, spec.dtype).reshape(rows, *row)[begin - start : last - start]
+            piece = np.frombuffer(chunk, dataset.dtype).reshape(rows, *row)[begin - start : last - start]
+            self._check_piece(dataset, sample, begin, piece)
             yield begin, piece
             sha256.update(piece.data)
-        found, digest = self._table(digests)[sample], sha256.hexdigest().encode()
-        if last - first == spec.shape(sizes)[1] and found != digest:
-            expected = f"{digest.decode()}, the SHA-256 of its {self._content}"
-            raise self._checked.fail(f"{digests}[{sample}]", found.decode("ascii", "replace"), expected)
+        found, digest = self._table(dataset.digests)[sample], sha256.hexdigest().encode()
+        if last - first == dataset.shape[1] and found != digest:
+            expected = f"{digest.decode()}, the SHA-256 of its {self.VALUES}"
+            raise self._checked.fail(f"{dataset.digests}[{sample}]", found.decode("ascii", "replace"), expected)
 
     def _table(self, where: str) -> NDArray[Any]:
         """A whole dataset whose size and type were checked; read once, then kept."""
         if where not in self._tables:
-            dataset = self._datasets[where]
+            opened = self._opened[where]
             with self._checked.reading(where):
-                array = np.empty(dataset.shape, dataset.dtype)
-                dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+                array = np.empty(opened.shape, opened.dtype)
+                opened.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
             array.setflags(write=False)
             self._tables[where] = array
         return self._tables[where]
+
+
+class LayerView(ABC, Generic[Value]):
+    """A layer of an open file, indexed by the position of a sample or by a slice of positions; nothing else is read."""
+
+    def __init__(self, reader: Reader[Any], spec: Any, steps: int, dtype: type[Value]) -> None:
+        self.spec, self._reader, self._dtype = spec, reader, dtype
+        self._shape = (reader.n_samples, steps, *spec.shape)
+
+    @property
+    def name(self) -> str:
+        """Such as "conv1"."""
+        return str(self.spec.name)
+
+    def __repr__(self) -> str:
+        """One line: which layer of which file, and how much is in it."""
+        samples, steps, *shape = self._shape
+        return f"<{self.name} of {self._reader.where}: {samples} samples, {steps} steps, {'×'.join(map(str, shape))}>"
+
+    def __len__(self) -> int:
+        """N, the number of samples."""
+        return self._shape[0]
+
+    def __iter__(self) -> Iterator[NDArray[Value]]:
+        """Every sample, one after the other."""
+        return (self._read(sample) for sample in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """(T, N, …) of all samples, for NumPy: the axes of a slice."""
+        return self[:].astype(dtype or self._dtype, copy=False)
+
+    @overload
+    def __getitem__(self, samples: slice) -> NDArray[Value]: ...
+    @overload
+    def __getitem__(self, samples: int) -> NDArray[Value]: ...
+    def __getitem__(self, samples: Any) -> NDArray[Value]:
+        """Read (T, …) of one sample, or (T, B, …) of a slice.
+
+        Raises
+        ------
+        InputError : if there is no such sample, or `samples` is neither a whole number nor a slice
+        """
+        if not isinstance(samples, slice):
+            return self._read(position(samples, len(self), self._reader.where))
+        chosen = range(len(self))[samples]
+        _, steps, *shape = self._shape
+        found = np.empty((steps, len(chosen), *shape), self._dtype)
+        for column, sample in enumerate(chosen):
+            found[:, column] = self._read(sample)
+        return found
+
+    @abstractmethod
+    def _read(self, sample: int) -> NDArray[Value]:
+        """One sample, (T, …)."""
+
+
+def position(sample: Any, n_samples: int, where: object) -> int:
+    """Refuse a position at which there is no sample; negative ones count from the end."""
+    try:
+        at = operator.index(sample)
+    except TypeError as error:
+        raise InputError(f"{where}: got sample {sample!r}, expected a whole number or a slice") from error
+    if not -n_samples <= at < n_samples:
+        raise InputError(f"{where}: no sample {at}, expected 0 to {n_samples - 1}")
+    return at % n_samples

@@ -1,11 +1,15 @@
-"""What the formats of rasters and of maps share: how a dataset is described, the table of samples, caps on sizes."""
+"""What the formats of rasters and of maps share: a file that holds something of every sample, layer by layer."""
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,35 +29,92 @@ MAX_DATASET_BYTES = 1 << 30  # of a whole table; for spikes and maps, of one sam
 MAX_TABLES_BYTES = 1 << 30  # of all tables of a file together
 MAX_TEXT = 1 << 20  # characters of one text attribute
 
+DIGEST = np.dtype("S64")  # SHA-256 in hexadecimal digits
+SAMPLE_DTYPES: dict[str, np.dtype[Any]] = {  # of /samples/…
+    "index": np.dtype("<i8"),
+    "label": np.dtype("<i4"),
+    "prediction": np.dtype("<i4"),
+}
+PREDICTION = "/samples/prediction"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_GROUP = re.compile(rf"([0-9]{{3}})_({_NAME.pattern})")
+
 
 @dataclass(frozen=True)
-class DatasetSpec:
-    """One dataset: its shape in symbols (N samples, T steps, K classes, bytes of one step), its dtype, its filters."""
+class Dataset:
+    """One dataset of a file: values of every sample, which are deflated, such as spikes or maps, or else a table.
+
+    Parameters
+    ----------
+    path : in the file
+    shape : samples first, but where it has `content`; of values (N, rows, …)
+    digests : path of the table of SHA-256 of each sample's values; "" of a table
+    attributes : name -> text, number, or numbers
+    content : what stands there in a file of whatever samples
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    digests: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    content: tuple[int, ...] = ()
+
+    @cached_property
+    def chunks(self) -> tuple[int, ...]:
+        """Of values (1, rows, …), whole rows of ≤ 1 MiB in all; of tables whole rows of ≤ 64 KiB; at least one."""
+        count, *row = self.shape[1:] if self.digests else self.shape
+        most = (SPIKE_CHUNK_BYTES if self.digests else TABLE_CHUNK_BYTES) // (math.prod(row) * self.dtype.itemsize)
+        return (*[1] * bool(self.digests), max(1, min(count, most)), *row)
+
+
+@dataclass(frozen=True)
+class NamedLayer:
+    """A layer as a header describes it: its name, such as "conv1", and its depth, 0 for the input."""
 
     name: str
-    axes: tuple[str, ...]
-    dtype: np.dtype[Any]
-    deflate: bool = False
+    number: int
 
-    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """The shape in numbers."""
-        return tuple(sizes[axis] for axis in self.axes)
+    @property
+    def group(self) -> str:
+        """Name of its group in the file, "001_conv1", so that groups are listed in order of depth."""
+        return f"{self.number:03d}_{self.name}"
 
-    def chunks(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """With deflate (1, steps, …), whole steps of ≤ 1 MiB in all; tables: whole rows of ≤ 64 KiB; at least one."""
-        count, *rest = self.shape(sizes)
-        if self.deflate:
-            steps, *step = rest
-            return (1, max(1, min(steps, SPIKE_CHUNK_BYTES // (math.prod(step) * self.dtype.itemsize))), *step)
-        row_bytes = math.prod(rest) * self.dtype.itemsize
-        return (max(1, min(count, TABLE_CHUNK_BYTES // row_bytes)), *rest)
+    def path(self, dataset: str) -> str:
+        """Where one of its datasets lies in the file: "/layers/001_conv1/spikes"."""
+        return f"/layers/{self.group}/{dataset}"
 
 
-SAMPLE_DATASETS = {
-    "index": DatasetSpec("index", ("N",), np.dtype("<i8")),
-    "label": DatasetSpec("label", ("N",), np.dtype("<i4")),
-    "prediction": DatasetSpec("prediction", ("N",), np.dtype("<i4")),
-}
+class Header(ABC):
+    """What a file says of all its samples; raster and maps have one each, a frozen dataclass."""
+
+    FORMAT: ClassVar[str]
+    VERSION: ClassVar[int]
+    timesteps: int
+    layers: tuple[Any, ...]
+
+    @abstractmethod
+    def datasets(self, n_samples: int) -> list[Dataset]:
+        """All datasets of a file of so many samples; tables in the order in which the content digest takes them."""
+
+    @abstractmethod
+    def attributes(self) -> dict[str, Any]:
+        """Root attributes that files of the same run have in common."""
+
+    def derived(self, table: Callable[[str], NDArray[Any]]) -> dict[str, str]:
+        """Root attributes that follow from tables, given by path, once all samples are there."""
+        return {}
+
+    @cached_property
+    def one_sample(self) -> dict[str, Dataset]:
+        """Path -> dataset of a file of one sample."""
+        return {dataset.path: dataset for dataset in self.datasets(1)}
+
+
+def sample_datasets(n_samples: int) -> list[Dataset]:
+    """The tables that say which samples a file holds."""
+    return [Dataset(f"/samples/{name}", (n_samples,), dtype) for name, dtype in SAMPLE_DTYPES.items()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,3 +157,38 @@ def check_size(name: str, value: int, symbol: str) -> None:
     """Refuse a size outside 1 … its cap."""
     if not 1 <= value <= MAX_SIZES[symbol]:
         raise InputError(f"{name} is {value}, expected 1 to {MAX_SIZES[symbol]:,}")
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a layer."""
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise InputError(f"layer {str(name)[:80]!r}: expected a name such as 'conv1', of letters, digits and _")
+
+
+def parse_group(group: str) -> tuple[int, str] | None:
+    """Number and name of the layer whose group has this name; None if no layer's group can have it."""
+    found = _GROUP.fullmatch(group)
+    return (int(found[1]), found[2]) if found else None
+
+
+def find_layer(asked: str | int, numbers: Mapping[str, int], where: object) -> str:
+    """Name of the layer of this name ("conv1") or number (1, "1"), of `numbers`: name -> number; else an InputError."""
+    by_number = {str(number): name for name, number in numbers.items()}
+    text = str(asked)
+    name = text if text in numbers else by_number.get(text.lstrip("0") or text[:1])
+    if name is None:
+        if set(text.replace(",", " ").split()) <= set(numbers) and "," in text:
+            raise InputError(f"{where}: no layer {asked!r}; name several one by one, without commas")
+        near = difflib.get_close_matches(text, numbers, 3) or numbers
+        raise InputError(f"{where}: no layer {asked!r}; did you mean {' or '.join(near)}?")
+    return name
+
+
+def steps_that_matter(timesteps: int, to_readout: int) -> int:
+    """How many of the first steps of a layer can still change the answer, at least 1.
+
+    The readout sums up to step T - 1. A spike after step T - 1 - `to_readout` arrives too late, and says nothing of the
+    answer. A spike needs `to_readout` steps at least to get there: where each layer takes a step and reads the one
+    before, L - l of layer l of L; 0 where layers take no step.
+    """
+    return max(1, timesteps - to_readout)

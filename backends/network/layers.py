@@ -26,7 +26,7 @@ from spikesam.backends.network.inputs import (
 )
 from spikesam.backends.network.neurons import THETA, Neuron, ReLU, SpikingNeuron
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layers import check_name
+from spikesam.recordings.schema import check_name
 from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1

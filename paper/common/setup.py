@@ -20,7 +20,7 @@ from spikesam.pipeline.maps.layers import spatial_layers
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.schema import SCHEMA_VERSION
+from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.text import told_apart
 
 
@@ -77,7 +77,7 @@ class Setup:
         device = "auto" if backend in ("event", "lava") else self.settings.device
         simulator = make_backend(backend, device)
         inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "backend": simulator.name}
-        inputs["schema"] = SCHEMA_VERSION  # rasters of an older format are recorded again
+        inputs["schema"] = RasterHeader.VERSION  # rasters of an older format are recorded again
 
         def build(folder: Path) -> None:
             simulate(

@@ -28,8 +28,8 @@ from spikesam.pipeline.comparison.why import Why, explain_bit, number
 from spikesam.pipeline.networks.recorded import fired_by, recorded_network
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError, finding
-from spikesam.recordings.layer_view import position
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.reader import position
 from spikesam.recordings.text import brief, printable
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layers import find_layer
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.schema import find_layer
 
 Place = tuple[int, int, int]
 

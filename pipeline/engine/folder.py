@@ -189,7 +189,7 @@ class FolderStore:
         if spec.keep.maps is not None:
             header = spec.maps(range(first, first + len(samples)), spec.digest(_digests(spec, samples)))
             with writing_maps(image := io.BytesIO(), header, table) as writer:
-                writer.store(0, [sample.maps for sample in samples if sample.maps is not None])
+                writer.add(0, [sample.maps for sample in samples if sample.maps is not None])
             sections["maps"] = image.getvalue()
         return sections
 
@@ -201,9 +201,9 @@ class FolderStore:
             count=len(samples),
             names=tuple(printable(sample.name) for sample in samples),  # a file's name need not be UTF-8
             predictions=tuple(record.prediction for record in records),
-            readout=tuple(tuple(record.readout.tolist()) for record in records),
+            readout=tuple(tuple(record.rows["/readout"].tolist()) for record in records),
             spikes={
-                layer.name: tuple(int(record.layers[layer.name].counts.sum(dtype=int)) for record in records)
+                layer.name: tuple(int(record.rows[layer.path("count")].sum(dtype=int)) for record in records)
                 for layer in spec.recorded
             },
             digests=_digests(spec, samples),
@@ -243,7 +243,7 @@ class FolderStore:
 
 def _digests(spec: JobSpec, samples: list[SampleResult]) -> dict[str, list[str]]:
     return {
-        layer.name: [sample.record.layers[layer.name].digest.decode() for sample in samples] for layer in spec.recorded
+        layer.name: [sample.record.rows[layer.path("digest")].decode() for sample in samples] for layer in spec.recorded
     }
 
 

@@ -13,8 +13,9 @@ from spikesam.pipeline.engine.timer import StageTimer
 from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.layers import spatial_layers
 from spikesam.pipeline.maps.localisation import Score, score_sample
-from spikesam.recordings.maps.records import make_map_record
-from spikesam.recordings.raster.records import SampleRecord
+from spikesam.recordings.maps.writer import make_map_record
+from spikesam.recordings.schema import PREDICTION
+from spikesam.recordings.writer import SampleRecord
 
 
 def check_maps(spec: JobSpec, network: Network, layers: Iterable[str]) -> None:
@@ -51,5 +52,6 @@ def process_maps(spec: JobSpec, maps: FormedMaps, position: int, about: Samples,
             scores = score_sample(position, {name: (of_layer,) for name, of_layer in maps.sums.items()}, mask)
     kept = {name: of_layer[list(spec.keep.steps)] for name, of_layer in maps.maps.items()}
     with timer.time("write"):
-        record = make_map_record(spec.all_maps, position, prediction, maps.sums, kept)
-    return SampleResult(SampleRecord(position, maps.readout, prediction, {}), about.name_of(at), record, tuple(scores))
+        formed = make_map_record(spec.all_maps, position, prediction, maps.sums, kept)
+    record = SampleRecord(position, {PREDICTION: prediction, "/readout": maps.readout})
+    return SampleResult(record, about.name_of(at), formed, tuple(scores))

@@ -11,8 +11,8 @@ import numpy as np
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, resolved
-from spikesam.recordings.layers import find_layer
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
+from spikesam.recordings.schema import find_layer
 
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 

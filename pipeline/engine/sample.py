@@ -13,10 +13,11 @@ from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.localisation import Score, score_sample
 from spikesam.pipeline.maps.methods.sam import explain_spikes
 from spikesam.pipeline.maps.sam import spike_count_sum
-from spikesam.recordings.maps.records import MapRecord, make_map_record
+from spikesam.recordings.maps.writer import make_map_record
 from spikesam.recordings.raster.batch import RasterBatch
-from spikesam.recordings.raster.records import SampleRecord, make_record
+from spikesam.recordings.raster.records import make_record
 from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.writer import SampleRecord
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class SampleResult:
 
     record: SampleRecord
     name: str
-    maps: MapRecord | None = None
+    maps: SampleRecord | None = None
     scores: tuple[Score, ...] = ()
 
     @property
@@ -44,8 +45,7 @@ class SampleResult:
     @property
     def nbytes(self) -> int:
         """Bytes of what is stored."""
-        maps = () if self.maps is None else self.maps.chunks.values()
-        return self.record.nbytes + sum(len(chunk) for chunks in maps for chunk in chunks)
+        return self.record.nbytes + (0 if self.maps is None else self.maps.nbytes)
 
 
 def process_spikes(

@@ -7,8 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from spikesam.pipeline.engine.job import JobSpec
-from spikesam.recordings.raster.merging import MergedRaster, merging
-from spikesam.recordings.raster.records import SampleRecord
+from spikesam.recordings.writer import SampleRecord, SampleWriter, writing_samples
 
 
 class WholeRaster:
@@ -28,7 +27,7 @@ class WholeRaster:
         self.path = folder / "raster.h5"
         self.added: set[int] = set()
         self._spec, self._resources = spec, ExitStack()
-        self._raster: MergedRaster | None = None
+        self._raster: SampleWriter | None = None
 
     def add(self, records: Sequence[SampleRecord]) -> None:
         """Take consecutive samples from memory.
@@ -37,7 +36,7 @@ class WholeRaster:
         ------
         OSError, RuntimeError : if it cannot be written
         """
-        self._opened().add_records(list(records))
+        self._opened().add(records[0].position, records)
         self.added.add(records[0].position)
 
     def copy(self, first: int, section: bytes) -> None:
@@ -47,7 +46,7 @@ class WholeRaster:
         ------
         OSError, RuntimeError : if it cannot be written
         """
-        self._opened().add_sealed(first, section)
+        self._opened().copy(first, section)
         self.added.add(first)
 
     def finish(self) -> None:
@@ -62,13 +61,13 @@ class WholeRaster:
         with suppress(_UnfinishedError), self._resources:
             raise _UnfinishedError
 
-    def _opened(self) -> MergedRaster:
+    def _opened(self) -> SampleWriter:
         if self._raster is None:
             spec = self._spec
-            new = merging(self.path, spec.header, spec.samples, spec.run_uuid)
+            new = writing_samples(self.path, spec.header, spec.samples, run_uuid=spec.run_uuid)
             self._raster = self._resources.enter_context(new)
         return self._raster
 
 
 class _UnfinishedError(Exception):
-    """Makes :func:`spikesam.recordings.raster.merging.merging` leave nothing."""
+    """Makes :func:`spikesam.recordings.writer.writing_samples` leave nothing."""

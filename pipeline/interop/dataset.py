@@ -17,9 +17,7 @@ from spikesam.pipeline.interop.lazy import LazyLayer, LazyMaps, LazySpikes, Lazy
 from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.file_format import open_recording
 from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.maps.schema import MAPS
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.schema import LAYER_DATASETS
 
 SAMPLE, STEPPED, STEP, CLASS, READOUT = "sample", "stepped", "step", "class", "readout"
 COORDINATES = (SAMPLE, "index", "label", "prediction", STEP, "seconds")
@@ -64,7 +62,7 @@ def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, V
         place = ("channel",) if layer.shape[1:] == (1, 1) else ("channel", "row", "column")
         dims = (SAMPLE, STEP, *(names.new(f"{layer.name}_{axis}") for axis in place))
         shape = (raster.n_samples, raster.timesteps, *layer.shape[: len(place)])
-        chunk = LAYER_DATASETS["spikes"].chunks(header.sizes(raster.n_samples, layer))[1]
+        chunk = header.one_sample[layer.path("spikes")].chunks[1]
         about = {
             "long_name": f"spikes of {layer.name}",
             "layer": layer.name,
@@ -100,7 +98,7 @@ def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variable
         if header.stepped:
             shape = (header.stepped, len(maps.steps), *layer.shape)
             steps = LazyMaps(files, maps, layer.name, shape)
-            chunk = MAPS.chunks(header.sizes(layer, header.stepped))[1]
+            chunk = header.one_sample[layer.path(header.method)].chunks[1]
             title = {"long_name": f"{method.title} of {layer.name}"}
             variables[names.new(f"{layer.name}_steps")] = _lazy((STEPPED, STEP, *place), steps, title | about, chunk)
     coordinates = _coordinates(maps)

@@ -15,7 +15,7 @@ from spikesam.pipeline.maps.steps import PICTURED
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.parallel import in_order
 from spikesam.recordings.progress import Tracker
 
@@ -129,7 +129,7 @@ def write_maps(
         closing(in_order(explainer.explain, samples, workers)) as explained,
     ):
         for sample in samples:
-            file.write(sample, *next(explained))
+            file.add(sample, [make_map_record(explainer.header, sample, *next(explained))])
             advance(1)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 
 from spikesam.backends.network import Network
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layers import find_layer, steps_that_matter
 from spikesam.recordings.maps.schema import MapLayer
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
+from spikesam.recordings.schema import find_layer, steps_that_matter
 
 
 def map_layers(header: RasterHeader, layers: Iterable[LayerSpec]) -> tuple[MapLayer, ...]:

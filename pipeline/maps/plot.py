@@ -17,9 +17,9 @@ from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
 from spikesam.pipeline.images.pictures import pictures_beside, read_pictures
 from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layer_view import position
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.reader import position
 
 
 def plot_maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> Figure:

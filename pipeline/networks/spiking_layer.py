@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spikesam.backends.network import DEFAULT_RANGE, LIF, PIXEL_LIMIT, Input, Layer, Network
 from spikesam.backends.torch.synapses import synapses
 from spikesam.pipeline.networks.firing import fire, fire_step
-from spikesam.recordings.layers import steps_that_matter
+from spikesam.recordings.schema import steps_that_matter
 
 Steps = Tensor | list[Tensor]  # (T, B, C, H, W), or one step after the other
 Fired = Mapping[str, Tensor]  # name of a layer, or "input" -> the spikes of all steps

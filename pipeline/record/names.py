@@ -9,7 +9,7 @@ from torch import nn
 
 from spikesam.pipeline.imports.layer_names import layer_name
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layers import check_name
+from spikesam.recordings.schema import check_name
 
 
 def named_modules(model: nn.Module, layers: Iterable[str] | Mapping[str, str]) -> dict[str, str]:

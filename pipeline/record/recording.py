@@ -18,14 +18,13 @@ from spikesam.pipeline.record.packing import LayerBits
 from spikesam.pipeline.record.seen_images import SeenImages
 from spikesam.pipeline.record.watch import Watch
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layers import check_name
 from spikesam.recordings.raster.arrays import layer_specs
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.bits import whole_numbers
 from spikesam.recordings.raster.growing import GrowingWriter
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
-from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.schema import SampleTable, check_name
 
 BACKEND = "torch-model"
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.recordings.digests import About
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.hdf5 import Source
-from spikesam.recordings.layer_view import LayerView
 from spikesam.recordings.maps.schema import (
     AXES,
-    DIGEST,
-    FORMAT,
-    MAPS,
-    MAPS_ATTRIBUTES,
     ROOT_ATTRIBUTES,
-    SCHEMA_VERSION,
-    STEPS,
+    STEP,
     SUM,
-    SUM_ATTRIBUTES,
     SUM_AXES,
     MapHeader,
     MapLayer,
@@ -31,13 +25,11 @@ from spikesam.recordings.maps.schema import (
     is_method_name,
     is_parameter_name,
 )
-from spikesam.recordings.reader import PLOTS, Reader
-from spikesam.recordings.schema import DatasetSpec
+from spikesam.recordings.reader import PLOTS, LayerView, Reader
+from spikesam.recordings.schema import Dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-WHAT = "a file of maps (sam.h5) that spikesam explain has finished"
 
 
 class MapReader(Reader[MapLayer]):
@@ -64,10 +56,10 @@ class MapReader(Reader[MapLayer]):
     RasterError : naming file, path in the file, finding and expectation
     """
 
+    HEADER, NOUN, VALUES = MapHeader, "maps", "maps"
+    WHAT = "a finished file of maps (sam.h5)"
     header: MapHeader
     content_digest: str
-    _noun, _what, _format, _version = "maps", WHAT, FORMAT, SCHEMA_VERSION
-    _content = "maps"
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -80,7 +72,7 @@ class MapReader(Reader[MapLayer]):
 
     def read_sum(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
         """(H, W) float32: the maps of one sample in one layer, which both exist, summed over the steps that matter."""
-        return self._read(self.header.sum_path(layer), SUM, layer, sample)
+        return self._rows(layer.path(SUM), sample)
 
     def read(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
         """(S, H, W) float32: the maps of one sample in one layer, which both exist, at the steps that are kept.
@@ -96,7 +88,7 @@ class MapReader(Reader[MapLayer]):
                 f"{self.where}: keeps maps step by step of {kept}, not of sample {sample}; "
                 f'take .sum, or explain again with steps "all"'
             )
-        return self._read(self.header.path(layer), MAPS, layer, sample)
+        return self._rows(layer.path(self.header.method), sample)
 
     def plot(self, samples: int = 4, layers: Sequence[str] = ()) -> Figure:
         """Draw the first samples: image, name and answer, and below the summed maps of some layers.
@@ -113,83 +105,49 @@ class MapReader(Reader[MapLayer]):
         figure: Figure = import_module(PLOTS).plot_maps(self, samples, layers)
         return figure
 
-    def verify(self, advance: Callable[[], object] = lambda: None) -> None:
-        """Check every map, in pieces; calls `advance` after each layer of each sample."""
-        for layer in self.layers:
-            for sample in range(self.n_samples):
-                for path, spec, count in self.header.datasets(layer, self.n_samples):
-                    for _ in self._pieces(path, spec, layer, sample) if sample < count else ():
-                        pass
-                advance()
+    def _check_piece(self, dataset: Dataset, sample: int, first: int, rows: NDArray[Any]) -> None:
+        """Refuse numbers that no map has."""
+        if not (rows.min() >= 0 and rows.max() < np.inf):  # which NaN is not, either
+            raise self._checked.fail(f"{dataset.path}[{sample}]", "negative or not finite", "numbers ≥ 0")
 
-    def _read(self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int) -> NDArray[np.float32]:
-        maps = np.empty(spec.shape(self.header.sizes(layer, 1))[1:], np.float32)
-        for start, piece in self._pieces(path, spec, layer, sample):
-            maps[start : start + len(piece)] = piece
-        return maps
-
-    def _pieces(
-        self, path: str, spec: DatasetSpec, layer: MapLayer, sample: int
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """One sample of a dataset chunk by chunk, some steps or rows each, with the first of them."""
-        sizes = self.header.sizes(layer, self.n_samples)
-        for start, piece in self._rows(path, digest_path(path), sample, spec, sizes, 0, spec.shape(sizes)[1]):
-            if not (piece.min() >= 0 and piece.max() < np.inf):  # which NaN is not, either
-                raise self._checked.fail(f"{path}[{sample}]", "negative or not finite", "numbers ≥ 0")
-            yield start, piece
-
-    def _open(self) -> None:
+    def _read_header(self, about: About) -> MapHeader:
         checked = self._checked
         found = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
-        method, stepped = found["method"], found["stepped"]
+        self.content_digest, method, stepped = found["content_digest"], found["method"], found["stepped"]
         if not is_method_name(method):
             raise checked.fail("/@method", repr(method)[:80], "a name such as 'grad-cam'")
         parameters = checked.scalars(checked.root, "/", is_parameter_name)
-        attributes = {"/": found | parameters}
+        about["/"] = found | parameters
         source_name = next((name for name in get_args(SourceName) if isinstance(parameters.get(name), str)), None)
         if source_name is None:
             raise checked.fail("/", "does not say what was explained", f"text @{' or @'.join(get_args(SourceName))}")
         source = str(parameters.pop(source_name))
-        checked.expect_children(checked.root, "/", {"samples", "layers", *(["steps"] if stepped else [])})
-        n_samples = self._open_samples()
+        n_samples = self._open_root(["steps"] if stepped else [])
         if not 0 <= stepped <= n_samples:
             raise checked.fail("/@stepped", str(stepped), f"0 to {n_samples}, the number of samples")
         steps = self._read_steps() if stepped else ()
-        layers = tuple(self._read_layers(method, bool(stepped), attributes))
+        layers = tuple(self._read_layers(method, bool(stepped), about))
         with checked.valid("/"):
-            self.header = header = MapHeader(
-                method, source, parameters, found["T"], layers, steps, stepped, source_name
-            )
-        for layer in layers:
-            for path, spec, count in header.datasets(layer, n_samples):
-                self._check(path, spec, header.sizes(layer, count))
-                self._check(digest_path(path), DIGEST, {"N": count})
-        self._read_samples(n_samples)
-        self._check_content(attributes, header.tables())
-        self.content_digest = found["content_digest"]
+            return MapHeader(method, source, parameters, found["T"], layers, steps, stepped, source_name)
 
     def _read_steps(self) -> tuple[int, ...]:
         """The steps that are kept, not yet checked themselves."""
-        self._datasets["/steps"] = self._checked.open_dataset(self._checked.root, "steps", "/steps")
-        self._check("/steps", STEPS, {"S": self._length("/steps", "number of steps", "S")})
+        self._check(Dataset("/steps", (self._length("/steps", "number of steps", "S"),), STEP))
         return tuple(self._table("/steps").tolist())
 
-    def _read_layers(self, method: str, stepped: bool, attributes: dict[str, dict[str, Any]]) -> Iterator[MapLayer]:
+    def _read_layers(self, method: str, stepped: bool, about: About) -> Iterator[MapLayer]:
         """The layers of the file, whose attributes are added to those given."""
-        checked = self._checked
-        kept = [SUM.name, *([method] if stepped else [])]
-        for name, number, group in self._open_layers({*kept, *map(digest_path, kept)}):
-            for part, axes, expected in zip(kept, (SUM_AXES, AXES), (SUM_ATTRIBUTES, MAPS_ATTRIBUTES), strict=False):
-                where = f"{group}/{part}"
-                attributes[where] = checked.attributes(self._datasets[where], where, expected)
-                if attributes[where]["axes"] != axes:
-                    raise checked.fail(f"{where}@axes", "unknown axes", repr(axes))
-            where = f"{group}/{SUM.name}"
-            with checked.reading(where):
-                shape = self._datasets[where].shape
+        kept = [SUM, *([method] if stepped else [])]
+        for layer in self._open_layers({*kept, *map(digest_path, kept)}):
+            where = layer.path(SUM)
+            steps_that_matter = self._about(about, where, SUM_AXES, {"steps": int})["steps"]
+            if stepped:
+                self._about(about, layer.path(method), AXES, {})
+            with self._checked.reading(where):
+                shape = self._opened[where].shape
             if len(shape) != 3:
-                raise checked.fail(where, f"shape {shape}", "(N, H, W)")
-            yield MapLayer(name, number, (int(shape[1]), int(shape[2])), attributes[where]["steps"])
+                raise self._checked.fail(where, f"shape {shape}", "(N, H, W)")
+            yield MapLayer(layer.name, layer.number, (int(shape[1]), int(shape[2])), steps_that_matter)
 
 
 class LayerMaps(LayerView[np.float32]):
@@ -204,13 +162,8 @@ class LayerMaps(LayerView[np.float32]):
     """
 
     def __init__(self, maps: MapReader, spec: MapLayer) -> None:
-        super().__init__(maps.where, (maps.n_samples, len(maps.header.steps), *spec.shape), np.float32)
-        self._maps, self.spec = maps, spec
-
-    @property
-    def name(self) -> str:
-        """Such as "conv1"."""
-        return self.spec.name
+        super().__init__(maps, spec, len(maps.header.steps), np.float32)
+        self._maps = maps
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -37,21 +37,26 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layers import NamedLayer, check_name
-from spikesam.recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, DatasetSpec, check_size
+from spikesam.recordings.schema import (
+    DIGEST,
+    MAX_DATASET_BYTES,
+    MAX_LAYERS,
+    Dataset,
+    Header,
+    NamedLayer,
+    check_name,
+    check_size,
+    sample_datasets,
+)
 
-FORMAT = "spike-maps"
-SCHEMA_VERSION = 5
+SUM = "sum"
 SUM_AXES, AXES = "sample, row, column", "sample, step, row, column"
-SUM = DatasetSpec("sum", ("N", "H", "W"), np.dtype("<f4"), deflate=True)
-MAPS = DatasetSpec("maps", ("N", "S", "H", "W"), np.dtype("<f4"), deflate=True)
-DIGEST = DatasetSpec("digest", ("N",), np.dtype("S64"))
-STEPS = DatasetSpec("steps", ("S",), np.dtype("<i4"))
+MAP, STEP = np.dtype("<f4"), np.dtype("<i4")
 MAX_STEP_BYTES = 1 << 26  # of one map
 MAX_PARAMETERS = 32
 ROOT_ATTRIBUTES: dict[str, type] = {
@@ -63,8 +68,6 @@ ROOT_ATTRIBUTES: dict[str, type] = {
     "method": str,
     "stepped": int,
 }
-SUM_ATTRIBUTES: dict[str, type] = {"axes": str, "steps": int}
-MAPS_ATTRIBUTES: dict[str, type] = {"axes": str}
 SourceName = Literal["raster_digest", "network_sha256"]
 Parameter = str | bool | int | float
 
@@ -86,7 +89,7 @@ class MapLayer(NamedLayer):
 
 
 @dataclass(frozen=True)
-class MapHeader:
+class MapHeader(Header):
     """What the maps were computed from, and how.
 
     Parameters
@@ -100,6 +103,8 @@ class MapHeader:
     stepped : how many of the first samples have them; 0 if and only if there are no such steps
     source_name : the attribute that holds the source
     """
+
+    FORMAT, VERSION = "spike-maps", 5
 
     method: str
     source: str
@@ -127,10 +132,10 @@ class MapHeader:
         for layer in self.layers:
             check_name(layer.name)
             height, width = layer.shape
-            if not (min(layer.shape) >= 1 and MAPS.dtype.itemsize * height * width <= MAX_STEP_BYTES):
+            if not (min(layer.shape) >= 1 and MAP.itemsize * height * width <= MAX_STEP_BYTES):
                 raise InputError(
                     f"layer {layer.name!r}: maps of {height}×{width}, "
-                    f"expected 1 to {MAX_STEP_BYTES // MAPS.dtype.itemsize:,} pixels"
+                    f"expected 1 to {MAX_STEP_BYTES // MAP.itemsize:,} pixels"
                 )
             if not 1 <= layer.steps_that_matter <= self.timesteps:
                 raise InputError(
@@ -166,40 +171,38 @@ class MapHeader:
         steps = "all steps" if len(self.steps) == self.timesteps else f"{len(self.steps)} of {self.timesteps} steps"
         return f"sums, and {steps} of {self.stepped} sample{'s' * (self.stepped > 1)}"
 
-    def sizes(self, layer: MapLayer, n_samples: int) -> dict[str, int]:
-        """What the symbols of :data:`SUM` stand for, and with `stepped` samples those of :data:`MAPS`."""
-        height, width = layer.shape
-        return {"N": n_samples, "S": len(self.steps), "H": height, "W": width}
-
     @property
     def sample_bytes(self) -> int:
         """Bytes of all that is kept of one sample."""
-        return MAPS.dtype.itemsize * (len(self.steps) + 1) * sum(math.prod(layer.shape) for layer in self.layers)
+        return MAP.itemsize * (len(self.steps) + 1) * sum(math.prod(layer.shape) for layer in self.layers)
 
-    def sum_path(self, layer: MapLayer) -> str:
-        """Where the sums of a layer lie in the file."""
-        return f"/layers/{layer.group}/{SUM.name}"
+    def attributes(self) -> dict[str, Any]:
+        """Root attributes that files of the same run have in common."""
+        about = {"format": self.FORMAT, "schema_version": self.VERSION, "method": self.method}
+        return {**about, "T": self.timesteps, "stepped": self.stepped, **self.parameters}
 
-    def path(self, layer: MapLayer) -> str:
-        """Where the maps of a layer lie in the file, step by step."""
-        return f"/layers/{layer.group}/{self.method}"
+    def datasets(self, n_samples: int) -> list[Dataset]:
+        """All datasets of a file of so many samples; tables in the order in which the content digest takes them."""
+        found = sample_datasets(n_samples)
+        if self.stepped:
+            found.append(Dataset("/steps", (len(self.steps),), STEP, content=self.steps))
+        for layer in self.layers:
+            about = {"axes": SUM_AXES, "steps": layer.steps_that_matter}
+            found += _with_digests(layer.path(SUM), (n_samples, *layer.shape), about)
+        for layer in self.layers if self.stepped else ():
+            shape = (self.stepped, len(self.steps), *layer.shape)
+            found += _with_digests(layer.path(self.method), shape, {"axes": AXES})
+        return found
 
-    def datasets(self, layer: MapLayer, n_samples: int) -> list[tuple[str, DatasetSpec, int]]:
-        """Where the sums of a layer and, if any are kept, its maps lie, what they are, and of how many samples."""
-        maps = [(self.path(layer), MAPS, self.stepped)] if self.stepped else []
-        return [(self.sum_path(layer), SUM, n_samples), *maps]
 
-    def tables(self) -> list[str]:
-        """Where the steps and the digests lie, in the order in which the content digest takes them."""
-        digests = [digest_path(self.sum_path(layer)) for layer in self.layers]
-        if not self.stepped:
-            return digests
-        return ["/steps", *digests, *(digest_path(self.path(layer)) for layer in self.layers)]
+def _with_digests(path: str, shape: tuple[int, ...], about: dict[str, Any]) -> tuple[Dataset, Dataset]:
+    digests = digest_path(path)
+    return Dataset(path, shape, MAP, digests, about), Dataset(digests, shape[:1], DIGEST)
 
 
 def is_method_name(name: str) -> bool:
     """Whether a method may have this name, which is that of its datasets as well."""
-    return name != SUM.name and re.fullmatch(r"[a-z][a-z0-9-]{0,63}", name) is not None
+    return name != SUM and re.fullmatch(r"[a-z][a-z0-9-]{0,63}", name) is not None
 
 
 def is_parameter_name(name: str) -> bool:
@@ -209,4 +212,4 @@ def is_parameter_name(name: str) -> bool:
 
 def digest_path(maps: str) -> str:
     """Where the digests of a dataset of sums or maps lie."""
-    return f"{maps}_{DIGEST.name}"
+    return f"{maps}_digest"

@@ -14,11 +14,11 @@ import numpy as np
 from spikesam.recordings.disk import check_free, write_file, writing
 from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.raster.batch import RasterBatch
-from spikesam.recordings.raster.merging import merging
-from spikesam.recordings.raster.records import FLUSH_BYTES, SampleRecord, encode_samples, raster_image
+from spikesam.recordings.raster.records import FLUSH_BYTES, encode_samples, raster_image
 from spikesam.recordings.raster.schema import MAX_SHARD_SAMPLES, RasterHeader
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.sealed import Seal, seal, sealed_content
+from spikesam.recordings.writer import SampleRecord, writing_samples
 
 
 def parts_of(path: Path) -> Path:
@@ -90,12 +90,14 @@ class GrowingWriter:
         with writing(self.path):
             needed, samples = sum(each.size for each in self._seals.values()), self._samples(0)
             check_free(parts_of(self.path), needed, "free space, or choose another name")
-            with merging(self.path, self.header, samples, self._run_uuid, overwrite=self._overwrite) as merged:
+            with writing_samples(
+                self.path, self.header, samples, overwrite=self._overwrite, run_uuid=self._run_uuid
+            ) as merged:
                 for first, expected in self._seals.items():
                     path = self._shard_path(first)
                     if (content := sealed_content(path, expected)) is None:
                         raise RasterError(f"{path}: was changed or removed since it was written; record again")
-                    merged.add_sealed(first, content)
+                    merged.copy(first, content)
         self.discard()
         return self.path
 

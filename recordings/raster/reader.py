@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,33 +10,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.digests import pad_bits_clear, raster_digest, spike_counts
+from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
 from spikesam.recordings.hdf5 import Source
-from spikesam.recordings.layer_view import LayerView, position
 from spikesam.recordings.raster.batch import unpack
 from spikesam.recordings.raster.schema import (
-    FORMAT,
+    FIELDS,
     GRAPH_ATTRIBUTES,
-    LAYER_ATTRIBUTES,
     LAYER_DATASETS,
-    LAYER_TABLES,
+    LAYER_FIELDS,
+    PRECISIONS,
     READOUT_ATTRIBUTES,
-    READOUT_DATASETS,
     ROOT_ATTRIBUTES,
-    ROOT_PATHS,
-    SCHEMA_VERSION,
     SPIKE_AXES,
     WINDOW_ATTRIBUTES,
     LayerSpec,
     RasterHeader,
 )
-from spikesam.recordings.reader import PLOTS, Reader
-from spikesam.recordings.schema import check_size
+from spikesam.recordings.reader import PLOTS, LayerView, Reader, position
+from spikesam.recordings.schema import Dataset, check_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-WHAT = "a raster file (raster.h5) that a run has finished"
 
 
 class RasterReader(Reader[LayerSpec]):
@@ -65,14 +59,15 @@ class RasterReader(Reader[LayerSpec]):
     RasterError : naming file, path in the file, finding and expectation
     """
 
+    HEADER, NOUN, VALUES = RasterHeader, "raster", "spikes"
+    WHAT = "a raster file (raster.h5) that a run has finished"
     header: RasterHeader
-    _noun, _what, _format, _version = "raster", WHAT, FORMAT, SCHEMA_VERSION
-    _content = "spikes"
+    readout: NDArray[Any]
 
     @cached_property
     def raster_digest(self) -> str:
         """Identity of all spikes, computed from the sample digests and compared with what the file says."""
-        found = self._attributes["raster_digest"]
+        found: str = self._root["raster_digest"]
         with self._checked.reading("/@raster_digest"):
             digest = raster_digest(self.digests(layer) for layer in self.layers)
         if found != digest:
@@ -94,20 +89,20 @@ class RasterReader(Reader[LayerSpec]):
         return figure
 
     def steps_that_matter(self, layer: str | int | LayerSpec) -> int:
-        """How many of the first steps of a layer can still change the answer, see :mod:`spikesam.recordings.layers`."""
+        """How many of the first steps of a layer can still change the answer."""
         return self.header.steps_that_matter(self.layer(layer))
 
     def counts(self, layer: str | int | LayerSpec) -> NDArray[np.uint32]:
         """(N, T) uint32 number of spikes."""
-        return self._table(f"/layers/{self.layer(layer).group}/count")
+        return self._table(self.layer(layer).path("count"))
 
     def digests(self, layer: str | int | LayerSpec) -> NDArray[np.bytes_]:
         """(N,) S64 hexadecimal SHA-256 of each sample's packed bytes."""
-        return self._table(f"/layers/{self.layer(layer).group}/digest")
+        return self._table(self.layer(layer).path("digest"))
 
     def packed(self, layer: str | int | LayerSpec, sample: int) -> NDArray[np.uint8]:
         """(T, bytes) uint8: all steps of one sample, with digest, counts and pad bits verified."""
-        return self._steps(self.layer(layer), position(sample, self.n_samples, self.where), 0, self.timesteps)
+        return self._rows(self.layer(layer).path("spikes"), position(sample, self.n_samples, self.where))
 
     def spikes(
         self, layer: str | int | LayerSpec, samples: slice = slice(None), steps: slice = slice(None)
@@ -120,7 +115,7 @@ class RasterReader(Reader[LayerSpec]):
         if chosen and times:
             first, last = min(times), max(times)
             for row, sample in enumerate(chosen):
-                packed[row] = self._steps(spec, sample, first, last + 1)[np.asarray(times) - first]
+                packed[row] = self._rows(spec.path("spikes"), sample, first, last + 1)[np.asarray(times) - first]
         return unpack(packed, spec.shape)
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
@@ -133,84 +128,53 @@ class RasterReader(Reader[LayerSpec]):
                 str(self.predictions[first]),
                 f"{predicted[first]}, the readout's argmax",
             )
-        for layer in self.layers:
-            for sample in range(self.n_samples):
-                for _ in self._pieces(layer, sample, 0, self.timesteps):
-                    pass
-                advance()
+        super().verify(advance)
         _ = self.raster_digest
 
-    def _steps(self, layer: LayerSpec, sample: int, first: int, last: int) -> NDArray[np.uint8]:
-        """(last - first, bytes) uint8 of one sample, verified as far as these steps allow."""
-        packed = np.empty((last - first, layer.step_bytes), np.uint8)
-        for step, piece in self._pieces(layer, sample, first, last):
-            packed[step - first : step - first + len(piece)] = piece
-        return packed
+    def _check_piece(self, dataset: Dataset, sample: int, first: int, rows: NDArray[Any]) -> None:
+        """Refuse steps with pad bits, or of other counts."""
+        where, group = f"{dataset.path}[{sample}]", dataset.path.rpartition("/")[0]
+        if not pad_bits_clear(rows, self._neurons[dataset.path]):
+            raise self._checked.fail(where, "pad bits that are set", "zero behind the last neuron")
+        found, counts = spike_counts(rows), self._table(f"{group}/count")[sample, first : first + len(rows)]
+        if (wrong := np.flatnonzero(found != counts)).size:
+            step = int(wrong[0])
+            counted = f"{found[step]}, the number of spikes"
+            raise self._checked.fail(f"{group}/count[{sample}, {first + step}]", str(counts[step]), counted)
 
-    def _pieces(self, layer: LayerSpec, sample: int, first: int, last: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """The steps of :meth:`_steps` chunk by chunk, each with its first step, compared with their counts."""
-        group, sizes = f"/layers/{layer.group}", self.header.sizes(self.n_samples, layer)
-        where, spec = f"{group}/spikes", LAYER_DATASETS["spikes"]
-        for start, piece in self._rows(where, f"{group}/digest", sample, spec, sizes, first, last):
-            if not pad_bits_clear(piece, layer.neurons):
-                raise self._checked.fail(f"{where}[{sample}]", "pad bits that are set", "zero behind the last neuron")
-            found, counts = spike_counts(piece), self.counts(layer)[sample, start : start + len(piece)]
-            if (wrong := np.flatnonzero(found != counts)).size:
-                step = int(wrong[0])
-                raise self._checked.fail(
-                    f"{group}/count[{sample}, {start + step}]",
-                    str(counts[step]),
-                    f"{found[step]}, the number of spikes",
-                )
-            yield start, piece
+    @cached_property
+    def _neurons(self) -> dict[str, int]:
+        return {layer.path("spikes"): layer.neurons for layer in self.layers}
 
-    def _open(self) -> None:
+    def _read_header(self, about: About) -> RasterHeader:
         checked = self._checked
-        self._attributes = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES, WINDOW_ATTRIBUTES)
-        self.run_uuid: str = self._attributes["run_uuid"]
+        self._root = about["/"] = root = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES, WINDOW_ATTRIBUTES)
+        self.run_uuid: str = root["run_uuid"]
         with checked.valid("/@T"):
-            check_size("timesteps", self._attributes["T"], "T")
-        classes = self._attributes["K"]
-        checked.expect_children(checked.root, "/", ROOT_PATHS if classes else ROOT_PATHS - {"readout"})
-        n_samples, about = self._open_samples(), {"/": self._attributes}
-        if classes:
-            self._datasets["/readout"] = checked.open_dataset(checked.root, "readout", "/readout")
-            about["/readout"] = checked.attributes(self._datasets["/readout"], "/readout", READOUT_ATTRIBUTES)
-        self.header = self._read_header(about)
-        readout = READOUT_DATASETS[self.header.precision]
-        if classes:
-            self._check("/readout", readout, self.header.sizes(n_samples))
-        for layer in self.header.layers:
-            for name, spec in LAYER_DATASETS.items():
-                self._check(f"/layers/{layer.group}/{name}", spec, self.header.sizes(n_samples, layer))
-        self._read_samples(n_samples)
-        self.readout: NDArray[Any] = self._table("/readout") if classes else np.empty((n_samples, 0), readout.dtype)
-        of_layers = (f"/layers/{layer.group}/{name}" for layer in self.layers for name in LAYER_TABLES)
-        self._check_content(about, [*(["/readout"] if classes else []), *of_layers])
-
-    def _read_header(self, about: dict[str, dict[str, Any]]) -> RasterHeader:
-        """The header, from the attributes of the file and of its readout; those of the layers are added to them."""
-        checked, attributes = self._checked, self._attributes
+            check_size("timesteps", root["T"], "T")
+        self._open_root(["readout"] if root["K"] else [])
+        if root["K"]:
+            about["/readout"] = checked.attributes(self._opened["/readout"], "/readout", READOUT_ATTRIBUTES)
         specs = []
-        for name, number, group in self._open_layers(LAYER_DATASETS):
-            where = f"{group}/spikes"
-            about[where] = values = checked.attributes(self._datasets[where], where, LAYER_ATTRIBUTES, GRAPH_ATTRIBUTES)
-            if values["axes"] != SPIKE_AXES:
-                raise checked.fail(f"{where}@axes", "unknown axes", repr(SPIKE_AXES))
+        for layer in self._open_layers(LAYER_DATASETS):
+            where = layer.path("spikes")
+            values = self._about(about, where, SPIKE_AXES, LAYER_FIELDS, GRAPH_ATTRIBUTES)
             with checked.valid(where):
-                specs.append(LayerSpec(name, number, **{field: values[field] for field in values if field != "axes"}))
+                specs.append(LayerSpec(layer.name, layer.number, **values))
         if not specs:
             raise checked.fail("/layers", "empty", "at least one layer")
-        fields = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config", "layer_delay")
         with checked.valid("/"):
             return RasterHeader(
-                **{field: attributes[field] for field in fields},
-                timesteps=attributes["T"],
-                window=attributes.get("window"),
+                **{field: root[name] for name, (_, field) in FIELDS.items()},
+                window=root.get("window"),
                 layers=tuple(specs),
-                classes=attributes["K"],
-                readout_scale=about["/readout"]["scale"] if attributes["K"] else 1.0,
+                readout_scale=about["/readout"]["scale"] if root["K"] else 1.0,
             )
+
+    def _open(self) -> None:
+        super()._open()
+        unknown = np.empty((self.n_samples, 0), PRECISIONS[self.header.precision])
+        self.readout = self._table("/readout") if self.header.classes else unknown
 
 
 class RecordedLayer(LayerView[np.bool_]):
@@ -224,13 +188,8 @@ class RecordedLayer(LayerView[np.bool_]):
     """
 
     def __init__(self, raster: RasterReader, spec: LayerSpec) -> None:
-        super().__init__(raster.where, (raster.n_samples, raster.timesteps, *spec.shape), np.bool_)
-        self._raster, self.spec = raster, spec
-
-    @property
-    def name(self) -> str:
-        """Such as "conv1"."""
-        return self.spec.name
+        super().__init__(raster, spec, raster.timesteps, np.bool_)
+        self._raster = raster
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -1,49 +1,23 @@
-"""Samples ready to store, and a whole raster file made of them in memory."""
+"""The spikes of a batch as samples ready to store, and a whole raster file made of them in memory."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.chunks import encode_chunks, open_dataset, store_chunks, write_table
 from spikesam.recordings.compress import SPIKE_WINDOW_BITS
-from spikesam.recordings.digests import pad_bits_clear, raster_digest, sample_digest, spike_counts
-from spikesam.recordings.new_hdf5 import hdf5_in_memory
+from spikesam.recordings.digests import pad_bits_clear, spike_counts
 from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.batch import RasterBatch
-from spikesam.recordings.raster.layout import attributes, empty_raster, finish, table_paths
-from spikesam.recordings.raster.schema import LAYER_DATASETS, PRECISIONS, LayerSpec, RasterHeader
-from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.raster.schema import PRECISIONS, RasterHeader
+from spikesam.recordings.schema import PREDICTION, SampleTable
+from spikesam.recordings.writer import SampleRecord, writing_samples
 
 FLUSH_BYTES = 64 << 20  # of finished samples in memory at most, beyond the batch at hand
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """One layer of one sample, ready to store: encoded chunks in order of time, (T,) counts, hexadecimal digest."""
-
-    chunks: list[bytes]
-    counts: NDArray[np.uint32]
-    digest: bytes
-
-
-@dataclass(frozen=True)
-class SampleRecord:
-    """One sample, ready to store: its position in the raster, (K,) readout, prediction, and its layers by name."""
-
-    position: int
-    readout: NDArray[Any]
-    prediction: int
-    layers: dict[str, LayerRecord]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its chunks."""
-        return sum(len(chunk) for layer in self.layers.values() for chunk in layer.chunks)
 
 
 def make_record(
@@ -52,47 +26,21 @@ def make_record(
     """Encode one sample of a batch; without its spikes, only their counts and digests are taken."""
     readout = np.array(batch.readout[row], PRECISIONS[header.precision])
     given = -1 if batch.predictions is None else int(batch.predictions[row])
-    prediction = int(readout.argmax()) if header.classes else given
-    layers = {
-        layer.name: _make_layer(header, layer, batch.spikes[layer.name][row], keep_spikes) for layer in header.layers
-    }
-    return SampleRecord(position, readout, prediction, layers)
-
-
-def _make_layer(header: RasterHeader, layer: LayerSpec, packed: NDArray[np.uint8], keep_spikes: bool) -> LayerRecord:
-    steps = LAYER_DATASETS["spikes"].chunks(header.sizes(1, layer))[1]
-    chunks = list(encode_chunks(packed, steps, window_bits=SPIKE_WINDOW_BITS)) if keep_spikes else []
-    return LayerRecord(chunks, spike_counts(packed), sample_digest(packed))
+    record = SampleRecord(position, {PREDICTION: int(readout.argmax()) if header.classes else given})
+    record.rows["/readout"] = readout
+    for layer in header.layers:
+        packed, dataset = batch.spikes[layer.name][row], header.one_sample[layer.path("spikes")]
+        record.rows[layer.path("count")] = spike_counts(packed)
+        record.encode(dataset, packed, keep=keep_spikes, window_bits=SPIKE_WINDOW_BITS)
+    return record
 
 
 def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, records: list[SampleRecord]) -> bytes:
     """The content of a raster file that holds these records, one for each sample, in order."""
-    tables = tables_of(header, records) | {"/samples/index": samples.index, "/samples/label": samples.label}
-    digest = raster_digest(tables[f"/layers/{layer.group}/digest"] for layer in header.layers)
-    ordered = {
-        path: tables[path].astype(tables[path].dtype.newbyteorder("<"), copy=False) for path in table_paths(header)
-    }
-    with hdf5_in_memory(empty_raster(header, len(samples), run_uuid)) as (file, image):
-        for path, table in ordered.items():
-            write_table(file, path, table)
-        for layer in header.layers:
-            chunks = (record.layers[layer.name].chunks for record in records)
-            store_chunks(open_dataset(file, f"layers/{layer.group}/spikes"), 0, chunks)
-        finish(file, digest, attributes(header, run_uuid), ordered.values())
-        return image()
-
-
-def tables_of(header: RasterHeader, records: list[SampleRecord]) -> dict[str, NDArray[Any]]:
-    """What the tables of a raster say of these samples: path -> rows, but for their index and label."""
-    tables: dict[str, NDArray[Any]] = {
-        "/samples/prediction": np.array([record.prediction for record in records], np.int32),
-        "/readout": np.stack([record.readout for record in records]),
-    }
-    for layer in header.layers:
-        of_layer = [record.layers[layer.name] for record in records]
-        tables[f"/layers/{layer.group}/count"] = np.stack([part.counts for part in of_layer])
-        tables[f"/layers/{layer.group}/digest"] = np.array([part.digest for part in of_layer], "S64")
-    return tables
+    memory = io.BytesIO()
+    with writing_samples(memory, header, samples, run_uuid=run_uuid) as writer:
+        writer.add(0, records)
+    return memory.getvalue()
 
 
 def encode_samples(

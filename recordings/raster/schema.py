@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import math
+import platform
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from typing import Any
 
+import h5py
 import numpy as np
+from numpy.typing import NDArray
 
+from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layers import NamedLayer, check_name, steps_that_matter
 from spikesam.recordings.parsing import parse_json
-from spikesam.recordings.schema import MAX_DATASET_BYTES, MAX_LAYERS, MAX_SIZES, MAX_TEXT, DatasetSpec, check_size
-
-FORMAT = "spike-raster"
-SCHEMA_VERSION = 3
+from spikesam.recordings.schema import (
+    DIGEST,
+    MAX_DATASET_BYTES,
+    MAX_LAYERS,
+    MAX_SIZES,
+    MAX_TEXT,
+    Dataset,
+    Header,
+    NamedLayer,
+    check_name,
+    check_size,
+    sample_datasets,
+    steps_that_matter,
+)
 
 MAX_SHARD_SAMPLES = 16
 
@@ -23,40 +41,40 @@ PRECISIONS = {"fixed": np.dtype("<i4"), "float32": np.dtype("<f4")}  # and the d
 KINDS = ("input", "conv", "dense")
 SPIKE_AXES = "sample, step, bits of (channel, row, column)"
 
+# Root attribute -> its type, and the field of the header that it holds.
+FIELDS: dict[str, tuple[type, str]] = {
+    "backend": (str, "backend"),
+    "device": (str, "device"),
+    "precision": (str, "precision"),
+    "T": (int, "timesteps"),
+    "K": (int, "classes"),
+    "layer_delay": (int, "layer_delay"),
+    "dt": (float, "dt"),
+    "seed": (int, "seed"),
+    "network_sha256": (str, "network_sha256"),
+    "dataset": (str, "dataset"),
+    "config": (str, "config"),
+}
 ROOT_ATTRIBUTES: dict[str, type] = {
+    **{name: kind for name, (kind, _) in FIELDS.items()},
     "format": str,
     "schema_version": int,
     "complete": bool,
     "run_uuid": str,
     "versions": str,  # JSON: distribution -> version
-    "backend": str,
-    "device": str,
-    "precision": str,
-    "T": int,
-    "K": int,  # classes of the readout; 0 where it is unknown
-    "layer_delay": int,  # steps that each synapse layer takes, 0 or 1
-    "dt": float,  # seconds per step
-    "seed": int,
-    "network_sha256": str,
-    "dataset": str,
-    "config": str,  # JSON
     "raster_digest": str,
     "content_digest": str,
 }
-READOUT_ATTRIBUTES: dict[str, type] = {"scale": float}
-LAYER_ATTRIBUTES: dict[str, type] = {"shape": tuple, "axes": str, "kind": str, "threshold": float, "leak": float}
-GRAPH_ATTRIBUTES: dict[str, type] = {"to_readout": int}  # of layers of a network that is no chain
 WINDOW_ATTRIBUTES: dict[str, type] = {"window": int}  # of networks that were imported from models without delay
+READOUT_ATTRIBUTES: dict[str, type] = {"scale": float}
+LAYER_FIELDS: dict[str, type] = {"shape": tuple, "kind": str, "threshold": float, "leak": float}
+GRAPH_ATTRIBUTES: dict[str, type] = {"to_readout": int}  # of layers of a network that is no chain
+LAYER_DATASETS = {"spikes", "count", "digest"}
 
-
-READOUT_DATASETS = {name: DatasetSpec("readout", ("N", "K"), dtype) for name, dtype in PRECISIONS.items()}
-LAYER_DATASETS = {
-    "spikes": DatasetSpec("spikes", ("N", "T", "bytes"), np.dtype("u1"), deflate=True),
-    "count": DatasetSpec("count", ("N", "T"), np.dtype("<u4")),
-    "digest": DatasetSpec("digest", ("N",), np.dtype("S64")),
-}
-LAYER_TABLES = ("count", "digest")  # of LAYER_DATASETS, what the content digest covers
-ROOT_PATHS = {"samples", "readout", "layers"}
+_DISTRIBUTIONS = (
+    *("spikesam", "numpy", "h5py", "isal", "numba", "torch"),
+    *("snntorch", "spikingjelly", "norse", "sinabs", "lava-dl", "lava-nc"),
+)
 
 
 @dataclass(frozen=True)
@@ -105,9 +123,14 @@ class LayerSpec(NamedLayer):
         """Bytes of one packed step."""
         return -(-self.neurons // 8)
 
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of its spikes in the file."""
+        about = {name: kind(getattr(self, name)) for name, kind in LAYER_FIELDS.items()} | {"axes": SPIKE_AXES}
+        return about if self.to_readout is None else about | {"to_readout": self.to_readout}
+
 
 @dataclass(frozen=True)
-class RasterHeader:
+class RasterHeader(Header):
     """What a raster says about the run it comes from.
 
     Parameters
@@ -131,6 +154,8 @@ class RasterHeader:
     ------
     InputError : naming the field, what it holds and what would be right
     """
+
+    FORMAT, VERSION = "spike-raster", 3
 
     backend: str
     device: str
@@ -202,13 +227,38 @@ class RasterHeader:
         layers = tuple(LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["layers"])
         return cls(**{**content, "layers": layers})
 
-    def sizes(self, n_samples: int, layer: LayerSpec | None = None) -> dict[str, int]:
-        """What the symbols of :class:`DatasetSpec` stand for, with "bytes" when a layer is given."""
-        sizes = {"N": n_samples, "T": self.timesteps, "K": self.classes}
-        return sizes | ({"bytes": layer.step_bytes} if layer else {})
+    def attributes(self) -> dict[str, Any]:
+        """Root attributes that files of the same run have in common."""
+        return {
+            "format": self.FORMAT,
+            "schema_version": self.VERSION,
+            "versions": versions(),
+            **{name: kind(getattr(self, field)) for name, (kind, field) in FIELDS.items()},
+            **({} if self.window is None else {"window": self.window}),
+        }
+
+    def datasets(self, n_samples: int) -> list[Dataset]:
+        """All datasets of a file of so many samples; tables in the order in which the content digest takes them."""
+        found = sample_datasets(n_samples)
+        if self.classes:
+            about: dict[str, Any] = {"scale": float(self.readout_scale)}
+            shape: tuple[int, ...] = (n_samples, self.classes)
+            found.append(Dataset("/readout", shape, PRECISIONS[self.precision], attributes=about))
+        for layer in self.layers:
+            shape, digests = (n_samples, self.timesteps, layer.step_bytes), layer.path("digest")
+            found += [
+                Dataset(layer.path("spikes"), shape, np.dtype("u1"), digests, layer.attributes()),
+                Dataset(layer.path("count"), shape[:2], np.dtype("<u4")),
+                Dataset(digests, shape[:1], DIGEST),
+            ]
+        return found
+
+    def derived(self, table: Callable[[str], NDArray[Any]]) -> dict[str, str]:
+        """The digest of all spikes."""
+        return {"raster_digest": raster_digest(table(layer.path("digest")) for layer in self.layers)}
 
     def steps_that_matter(self, layer: LayerSpec) -> int:
-        """How many of the first steps of a layer can still change the answer, see :mod:`spikesam.recordings.layers`."""
+        """How many of the first steps of a layer can still change the answer."""
         return steps_that_matter(self.timesteps, self._to_readout(layer))
 
     def window_of(self, layer: LayerSpec) -> slice:
@@ -221,3 +271,13 @@ class RasterHeader:
     def _to_readout(self, layer: LayerSpec) -> int:
         along_a_chain = self.layer_delay * (self.layers[-1].number - layer.number)
         return along_a_chain if layer.to_readout is None else layer.to_readout
+
+
+@cache
+def versions() -> str:
+    """Versions of Python, HDF5 and the libraries at hand as JSON, without importing any."""
+    found = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
+    for name in _DISTRIBUTIONS:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return json.dumps(found)

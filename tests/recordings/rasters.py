@@ -11,21 +11,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.chunks import store_chunks
 from spikesam.recordings.compress import encode
-from spikesam.recordings.digests import About, raster_digest, sample_digest
+from spikesam.recordings.digests import content_digest, sample_digest
 from spikesam.recordings.raster.batch import RasterBatch, pack
 from spikesam.recordings.raster.growing import GrowingWriter
-from spikesam.recordings.raster.layout import finish, lay_out
-from spikesam.recordings.raster.schema import (
-    LAYER_ATTRIBUTES,
-    LAYER_TABLES,
-    READOUT_ATTRIBUTES,
-    ROOT_ATTRIBUTES,
-    LayerSpec,
-    RasterHeader,
-)
-from spikesam.recordings.schema import LIBVER, SAMPLE_DATASETS, SampleTable
+from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
+from spikesam.recordings.schema import PREDICTION, Header, SampleTable
+from spikesam.recordings.writer import SampleRecord, writing_samples
 
 GOLDEN = Path(__file__).with_name("golden-v3.h5")
 
@@ -91,36 +83,21 @@ def record_silence(path: Path, samples: SampleTable, timesteps: int, shape: tupl
     """Write a raster of any size in which nothing fires; it takes a thousandth of what it declares."""
     layer = LayerSpec("conv1", 1, shape, "conv", 0.0, 0.0)
     header = replace(HEADER, timesteps=timesteps, layers=(layer,), classes=0, readout_scale=1.0)
-    with h5py.File(path, "w", libver=LIBVER) as file:
-        lay_out(file, header, len(samples), "a run")
-        file["samples/index"][:], file["samples/label"][:] = samples.index, samples.label
-        file["samples/prediction"][:] = -1
-        group = file[f"layers/{layer.group}"]
-        group["count"][:] = 0
-        group["digest"][:] = sample_digest(np.zeros((timesteps, layer.step_bytes), np.uint8))
-        steps = group["spikes"].chunks[1]
-        chunks = [encode(bytes(steps * layer.step_bytes))] * -(-timesteps // steps)
-        store_chunks(group["spikes"].id, 0, [chunks] * len(samples))
-        mark_complete(file, raster_digest([group["digest"][:]]))
+    dataset = header.one_sample[layer.path("spikes")]
+    _, steps, size = dataset.chunks
+    rows = {PREDICTION: -1, layer.path("count"): np.zeros(timesteps, np.uint32)}
+    rows[dataset.digests] = sample_digest(np.zeros((timesteps, size), np.uint8))
+    silent = SampleRecord(0, rows, {dataset.path: [encode(bytes(steps * size))] * -(-timesteps // steps)})
+    with writing_samples(path, header, samples, run_uuid="a run") as writer:
+        writer.add(0, [silent] * len(samples))
 
 
-def mark_complete(file: h5py.File, digest: str) -> None:
-    """Finish a file with what it holds, which is read from it."""
-    about: About = {"/": {name: file.attrs[name] for name in ROOT_ATTRIBUTES}}
-    tables = [f"/samples/{name}" for name in SAMPLE_DATASETS]
-    if "readout" in file:
-        about["/readout"] = {name: file["readout"].attrs[name] for name in READOUT_ATTRIBUTES}
-        tables.append("/readout")
-    for group in sorted(file["layers"]):
-        where = f"/layers/{group}"
-        about[f"{where}/spikes"] = {name: file[f"{where}/spikes"].attrs[name] for name in LAYER_ATTRIBUTES}
-        tables += [f"{where}/{name}" for name in LAYER_TABLES]
-    finish(file, digest, about, (file[where][:] for where in tables))
-
-
-def seal(file: h5py.File) -> None:
+def seal(file: h5py.File, header: Header) -> None:
     """Let the content digest of a file that was changed say what is there now, as whoever forges a file would."""
-    mark_complete(file, file.attrs["raster_digest"])
+    datasets = header.datasets(len(file["samples/index"]))
+    about = {path: dict(file[path].attrs) for path in ("/", *(each.path for each in datasets if each.attributes))}
+    tables = (file[each.path][:] for each in datasets if not each.digests)
+    file.attrs["content_digest"] = content_digest(about, tables)
 
 
 if __name__ == "__main__":

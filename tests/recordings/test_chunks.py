@@ -58,5 +58,5 @@ def test_maps_of_the_first_samples_have_rows_of_their_own(tmp_path: Path) -> Non
     path = write(tmp_path / "sam.h5")
     with MapReader(path) as maps, opened(content := path.read_bytes()) as sealed:
         for layer in maps.layers:
-            assert len(stored_chunks(sealed, content, MAPS.sum_path(layer))) == 3
-            assert len(stored_chunks(sealed, content, MAPS.path(layer))) == MAPS.stepped == 2
+            assert len(stored_chunks(sealed, content, layer.path("sum"))) == 3
+            assert len(stored_chunks(sealed, content, layer.path("sam"))) == MAPS.stepped == 2

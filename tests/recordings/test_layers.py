@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layers import NamedLayer, check_name, find_layer, parse_group, steps_that_matter
+from spikesam.recordings.schema import NamedLayer, check_name, find_layer, parse_group, steps_that_matter
 
 
 def test_a_group_is_the_number_and_the_name() -> None:

@@ -23,9 +23,10 @@ from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.maps import schema
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer
-from spikesam.recordings.maps.writer import MapWriter, writing_maps
+from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.validate import main
+from spikesam.recordings.writer import SampleWriter
 
 DOCUMENT = Path(schema.__file__).parents[1] / "FORMAT.md"
 KERNEL = {"gamma": 0.5, "variant": "paper", "include_current": True}
@@ -47,10 +48,11 @@ def made_up_sum(layer: MapLayer, sample: int) -> NDArray[np.float32]:
     return np.random.default_rng([7, sample, layer.number]).gamma(9, size=layer.shape).astype(np.float32)
 
 
-def write_sample(writer: MapWriter, header: MapHeader, sample: int) -> None:
+def write_sample(writer: SampleWriter, header: MapHeader, sample: int) -> None:
     sums = {layer.name: made_up_sum(layer, sample) for layer in header.layers}
     maps = {layer.name: made_up(header, layer, sample) for layer in header.layers}
-    writer.write(sample, int(PREDICTIONS[sample]), sums, maps if sample < header.stepped else {})
+    maps = maps if sample < header.stepped else {}
+    writer.add(sample, [make_map_record(header, sample, int(PREDICTIONS[sample]), sums, maps)])
 
 
 def write(path: Path, header: MapHeader = HEADER) -> Path:
@@ -260,7 +262,7 @@ def test_maps_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
             pytest.raises(ValueError, match=f"/layers/001_conv1/{message}"),
             writing_maps(tmp_path / "sam.h5", HEADER, SAMPLES) as maps,
         ):
-            maps.write(0, 0, wrong_sums, wrong_maps)
+            maps.add(0, [make_map_record(HEADER, 0, 0, wrong_sums, wrong_maps)])
         assert not any(tmp_path.iterdir())
 
 
@@ -274,7 +276,7 @@ def test_a_failure_leaves_nothing_behind_and_the_old_file_in_place(path: Path) -
     before = path.read_bytes()
     with pytest.raises(ZeroDivisionError):
         write_one(path, ZeroDivisionError)
-    with pytest.raises(ValueError, match="maps of 1 samples were written, expected 3"):
+    with pytest.raises(ValueError, match="1 samples were written, expected 3"):
         write_one(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["sam.h5"]
@@ -636,5 +638,5 @@ def test_truncated_file(path: Path, length: int) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(RasterError, match=r"no such file, expected a file of maps \(sam.h5\)"):
+    with pytest.raises(RasterError, match=r"no such file, expected a finished file of maps \(sam.h5\)"):
         MapReader(tmp_path / "none.h5")

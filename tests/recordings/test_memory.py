@@ -12,7 +12,7 @@ import pytest
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer
-from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.raster.batch import joined
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.records import encode_samples, raster_image
@@ -72,7 +72,8 @@ def test_maps_in_memory() -> None:
     expected = np.random.default_rng(0).random((2, 2, 2, 3), np.float32)
     with writing_maps(memory, MAPS, samples(2)) as maps:
         for sample in range(2):
-            maps.write(sample, -1, {"conv1": expected[sample, 0]}, {"conv1": expected[sample]})
+            made = {"conv1": expected[sample, 0]}, {"conv1": expected[sample]}
+            maps.add(sample, [make_map_record(MAPS, sample, -1, *made)])
     for source in (memory, memory.getvalue()):
         with MapReader(source) as maps:
             assert maps.header == MAPS
@@ -86,7 +87,8 @@ def test_maps_in_memory() -> None:
 def test_several_files_may_be_written_in_memory_at_once() -> None:
     memory = io.BytesIO()
     with writing_maps(memory, MAPS, samples(1)) as maps:
-        maps.write(0, 2, {"conv1": np.ones((2, 3), np.float32)}, {"conv1": np.ones((2, 2, 3), np.float32)})
+        made = {"conv1": np.ones((2, 3), np.float32)}, {"conv1": np.ones((2, 2, 3), np.float32)}
+        maps.add(0, [make_map_record(MAPS, 0, 2, *made)])
         raster = recorded(3)
     with MapReader(memory) as maps, RasterReader(raster) as one, RasterReader(recorded(2)) as other:
         assert (maps.predictions.tolist(), one.n_samples, other.n_samples) == ([2], 3, 2)
@@ -95,7 +97,7 @@ def test_several_files_may_be_written_in_memory_at_once() -> None:
 def test_maps_that_fail_leave_the_memory_as_it_was() -> None:
     memory = io.BytesIO(b"before")
     with (
-        pytest.raises(ValueError, match="maps of 0 samples were written, expected 2"),
+        pytest.raises(ValueError, match="0 samples were written, expected 2"),
         writing_maps(memory, MAPS, samples(2)),
     ):
         pass

@@ -30,7 +30,7 @@ from spikesam.pipeline.maps.sam import (
 )
 from spikesam.recordings.arguments import Option
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.maps.schema import MAPS, MapHeader, Parameter
+from spikesam.recordings.maps.schema import MAP, MapHeader, Parameter
 from spikesam.recordings.parallel import workers_within_memory
 from spikesam.recordings.raster.batch import pack
 from spikesam.recordings.raster.bits import as_bits
@@ -74,7 +74,7 @@ class SpikeActivationMaps(RasterMethod):
                 spike_trace(self.gamma, layer.shape[0], raster.timesteps)  # refuses what could overflow
         steps, _ = kept
         last = steps[-1] + 1 if steps else 0
-        map_bytes = {layer: MAPS.dtype.itemsize * last * math.prod(layer.shape[1:]) for layer in layers}
+        map_bytes = {layer: MAP.itemsize * last * math.prod(layer.shape[1:]) for layer in layers}
         largest = max(layers, key=map_bytes.__getitem__)
         if map_bytes[largest] > MAX_DATASET_BYTES:
             raise InputError(

@@ -14,7 +14,7 @@ from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer
-from spikesam.recordings.maps.writer import writing_maps
+from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.schema import SampleTable
 from tests.recordings.rasters import record
@@ -68,7 +68,7 @@ def test_grad_cam_names_its_class(
     table = SampleTable(np.arange(2, dtype=np.int64), np.full(2, -1, np.int32))
     with writing_maps(tmp_path / "ann.h5", header, table) as writer:
         for sample in range(2):
-            writer.write(sample, 0, {"conv2": np.ones((2, 3), np.float32)}, {})
+            writer.add(sample, [make_map_record(header, sample, 0, {"conv2": np.ones((2, 3), np.float32)}, {})])
     with MapReader(tmp_path / "ann.h5") as maps:
         written = save_figures(
             maps,

@@ -16,11 +16,11 @@ from spikesam.pipeline.engine.compute_folder import compute_all
 from spikesam.pipeline.engine.folder import begin
 from spikesam.pipeline.engine.job import Job
 from spikesam.pipeline.engine.merge import merge, remove_parts
+from spikesam.pipeline.engine.whole_raster import WholeRaster
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import Tracker
-from spikesam.recordings.raster.merging import MergedRaster
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.records import SampleRecord
+from spikesam.recordings.writer import SampleRecord
 from tests.pipeline.engine.jobs import COUNT, add, begun, digest, files, job
 from tests.recordings.rasters import HEADER, record
 
@@ -77,15 +77,15 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_full_disk_leaves_it_to_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: str, failing: int
 ) -> None:
-    plain, failures = MergedRaster.add_records, []
+    plain, failures = WholeRaster.add, []
 
-    def full(merged: MergedRaster, records: list[SampleRecord]) -> None:
+    def full(whole: WholeRaster, records: list[SampleRecord]) -> None:
         if records[0].position == failing and not failures:
             failures.append(failing)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        plain(merged, records)
+        plain(whole, records)
 
-    monkeypatch.setattr(MergedRaster, "add_records", full)
+    monkeypatch.setattr(WholeRaster, "add", full)
     assert digest(whole_run(tmp_path)) == expected
     assert failures == [failing]
 

@@ -84,18 +84,14 @@ def test_slices_are_those_of_the_whole(raster, key):
 
 def test_opening_reads_no_spikes_and_a_slice_reads_its_sample(raster, monkeypatch):
     asked = []
-    steps = RasterReader._steps
-    monkeypatch.setattr(
-        RasterReader,
-        "_steps",
-        lambda self, layer, *which: asked.append((layer.name, *which)) or steps(self, layer, *which),
-    )
+    rows = RasterReader._rows
+    monkeypatch.setattr(RasterReader, "_rows", lambda self, *which: asked.append(which) or rows(self, *which))
     with opened(raster) as data:
         part = data.conv1.isel(sample=[3, 1], step=slice(2, 4))
         repr(part)
         assert not asked
         part.load()
-    assert sorted(asked) == [("conv1", 1, 2, 4), ("conv1", 3, 2, 4)]
+    assert sorted(asked) == [("/layers/001_conv1/spikes", sample, 2, 4) for sample in (1, 3)]
 
 
 @pytest.mark.parametrize("chunks", [{}, "auto", {"sample": 2, "step": 6}], ids=str)

@@ -13,7 +13,7 @@ from spikesam.pipeline.networks.layer_list import LayerPlan, description, outlin
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.spiking_network import SpikingNetwork, poisson
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.layers import steps_that_matter
+from spikesam.recordings.schema import steps_that_matter
 from tests.pipeline.small_networks import SMALL, small_model
 
 VGG11 = (64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096")

@@ -1,0 +1,182 @@
+"""Writing a raster or a file of maps from its samples, in any order; it appears whole or not at all."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.recordings.chunks import (
+    encode_chunks,
+    open_dataset,
+    read_table,
+    store_chunks,
+    stored_chunks,
+    write_rows,
+    write_table,
+)
+from spikesam.recordings.digests import content_digest, sample_digest
+from spikesam.recordings.new_hdf5 import create_dataset, hdf5_in_memory, new_hdf5
+from spikesam.recordings.schema import PREDICTION, Dataset, Header, SampleTable
+
+JOINED = ("backend", "device")  # root attributes that say who made the samples: several are joined by "+"
+
+
+@dataclass(frozen=True)
+class SampleRecord:
+    """One sample, ready to store.
+
+    Parameters
+    ----------
+    position : in the raster or among the maps
+    rows : path in the file -> its row of that table
+    chunks : path in the file -> its encoded values, in order
+    """
+
+    position: int
+    rows: dict[str, Any]
+    chunks: dict[str, list[bytes]] = field(default_factory=dict)
+
+    @property
+    def prediction(self) -> int:
+        """The class that the network chose, -1 where unknown."""
+        return int(self.rows[PREDICTION])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its chunks."""
+        return sum(len(chunk) for chunks in self.chunks.values() for chunk in chunks)
+
+    def encode(self, dataset: Dataset, values: NDArray[Any], *, keep: bool = True, **options: int) -> None:
+        """Take its values of a dataset, (rows, …), and their digest; or the digest alone."""
+        self.rows[dataset.digests] = sample_digest(values)
+        if keep:
+            self.chunks[dataset.path] = list(encode_chunks(values, dataset.chunks[1], **options))
+
+
+@contextmanager
+def writing_samples(
+    target: Path | io.BytesIO, header: Header, samples: SampleTable, *, overwrite: bool = False, **identity: str
+) -> Iterator[SampleWriter]:
+    """Write a file that is at `target` when the block ends well, with every sample in it, or else not at all.
+
+    Parameters
+    ----------
+    target : name of the file, or what holds its content in memory afterwards
+    identity : further root attributes, which tell files of one run apart, or runs
+    """
+    if isinstance(target, io.BytesIO):
+        empty = _empty(tuple(header.datasets(len(samples))), tuple(header.attributes().items()))
+        with hdf5_in_memory(empty) as (file, image):
+            writer = SampleWriter(file, lambda: None, header, samples, identity)
+            yield writer
+            writer.finish()
+            target.seek(0)
+            target.truncate()
+            target.write(image())
+        return
+    with new_hdf5(target, overwrite=overwrite) as (file, check):
+        _lay_out(file, header.datasets(len(samples)), header.attributes())
+        writer = SampleWriter(file, check, header, samples, identity)
+        yield writer
+        writer.finish()
+
+
+class SampleWriter:
+    """Fills a file that was laid out; made by :func:`writing_samples`, so that memory does not grow with N.
+
+    Attributes
+    ----------
+    content_digest : of the finished file
+    """
+
+    content_digest: str
+
+    def __init__(
+        self,
+        file: h5py.File,
+        check: Callable[[], object],
+        header: Header,
+        samples: SampleTable,
+        identity: dict[str, str],
+    ) -> None:
+        self._file, self._check, self._header = file, check, header
+        self._datasets = header.datasets(len(samples))
+        self._root = header.attributes() | identity
+        self._origins: dict[str, dict[str, None]] = {name: {} for name in JOINED if name in self._root}
+        self._written = np.zeros(len(samples), np.bool_)
+        file.attrs.update(identity)
+        write_table(file, "/samples/index", samples.index)
+        write_table(file, "/samples/label", samples.label)
+        known = {"/samples/index", "/samples/label"}
+        filled = [each for each in self._datasets if each.path not in known and not each.content]
+        self._filled = [(each, open_dataset(file, each.path)) for each in filled]
+
+    def add(self, first: int, records: Sequence[SampleRecord]) -> None:
+        """Store consecutive samples, from position `first` of this file on."""
+        for dataset, place in self._filled:
+            # Some datasets have the first samples alone.
+            if of_dataset := records[: max(0, dataset.shape[0] - first)]:
+                if dataset.digests:
+                    store_chunks(place, first, (record.chunks[dataset.path] for record in of_dataset))
+                else:
+                    rows = np.array([record.rows[dataset.path] for record in of_dataset], dataset.dtype)
+                    write_rows(place, first, rows)
+        self._added(first, len(records), self._root)
+
+    def copy(self, first: int, content: bytes) -> None:
+        """Take the samples of another file of this run, which needs no check, chunk by chunk, to `first` on."""
+        with h5py.File(io.BytesIO(content), "r") as part:
+            for dataset, place in self._filled:
+                if first < dataset.shape[0]:
+                    if dataset.digests:
+                        store_chunks(place, first, stored_chunks(part, content, dataset.path))
+                    else:
+                        write_rows(place, first, read_table(part, dataset.path))
+            self._added(first, part[PREDICTION].shape[0], part.attrs)
+
+    def finish(self) -> None:
+        """Mark the file complete; a fault of the program if a sample was never written."""
+        if not self._written.all():
+            raise ValueError(f"{self._written.sum()} samples were written, expected {len(self._written)}")
+        last = self._header.derived(self._table)
+        for name, found in self._origins.items():  # who finishes the file stands last
+            joined = "+".join(sorted(found, key=getattr(self._header, name).__eq__))
+            if joined != self._root[name]:
+                last[name] = joined
+        about = {each.path: each.attributes for each in self._datasets if each.attributes}
+        tables = (self._table(each.path) for each in self._datasets if not each.digests)
+        self.content_digest = last["content_digest"] = content_digest({"/": self._root | last, **about}, tables)
+        self._file.attrs.update({**last, "complete": True})
+
+    def _added(self, first: int, count: int, root: Any) -> None:
+        for name, found in self._origins.items():
+            found[root[name]] = None
+        self._written[first : first + count] = True
+        self._check()
+
+    def _table(self, path: str) -> NDArray[Any]:
+        return read_table(self._file, path)
+
+
+def _lay_out(file: h5py.File, datasets: Sequence[Dataset], root: dict[str, Any]) -> None:
+    """Write attributes and empty datasets; `complete` stays false until :meth:`SampleWriter.finish`."""
+    for dataset in datasets:
+        create_dataset(file, dataset)
+    file.attrs.update({**root, "complete": False, "content_digest": ""})
+
+
+@lru_cache(maxsize=4)
+def _empty(datasets: tuple[Dataset, ...], root: tuple[tuple[str, Any], ...]) -> bytes:
+    """The content of a file that is laid out. Parts of a run differ in nothing else; h5py takes 7 ms."""
+    with hdf5_in_memory() as (file, image):
+        _lay_out(file, datasets, dict(root))
+        return image()
