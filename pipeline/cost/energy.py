@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from spikesam.pipeline.cost.grid import Floats
-from spikesam.pipeline.cost.ledger import Ledger, Spent
+from spikesam.pipeline.cost.ledger import Floats, Ledger, Spent
 from spikesam.pipeline.cost.prices import Prices, prices_of
 from spikesam.pipeline.cost.recorded import network_of
 from spikesam.pipeline.cost.words import in_joules

@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Input, Network, Readout, Shape
-from spikesam.pipeline.cost.grid import Floats, spread
 from spikesam.pipeline.cost.prices import Prices
 from spikesam.pipeline.cost.recorded import repeated_spikes
 from spikesam.pipeline.measures.operations import Counts, connections, fan_out, products, readout_name
@@ -38,13 +37,9 @@ WORD = 4  # bytes of a state variable, or of a sum
 
 @dataclass(frozen=True, eq=False)
 class Spent:
-    """What one sample costs; each by the name of a layer, or of the readout.
+    """The cost of one sample: (T,) by the name of a layer or of the readout, and J on the input's grid, (H, W).
 
-    Parameters
-    ----------
-    spikes, operations, macs, bytes : (T,) int64
-    joules : (T,) float64
-    map : (H, W) float64 J on the grid of the input, over all steps; None where the input has no extent
+    The map is None where the input has no extent.
     """
 
     spikes: dict[str, Counts]
@@ -56,22 +51,11 @@ class Spent:
 
 
 class Ledger:
-    """Counts the samples of a raster whose network is known.
+    """Counts the samples of a raster with all layers of the network that fired it, but for some that only repeat.
 
-    Parameters
-    ----------
-    raster : open, with all layers of the network, but for some that only repeat spikes
-    network : what fired the spikes, see :func:`spikesam.pipeline.cost.recorded.network_of`
-    prices : what operations cost
-
-    Attributes
-    ----------
-    readout : str — what it is called
-    steps : int — T of the model
-    updates : dict — layer, or readout -> updates per step
-    dense : dict — layer, or readout -> operations of a step at which all neurons fire, weights of 0 included
-    ann_macs : dict — layer, or readout -> products of one pass of an ANN of these layers
-    note : str — what to know of the numbers: what has no price, what is counted of an imported network; or empty
+    By layer, or readout: `updates` per step, `dense` operations of a step at which all neurons fire, weights of 0
+    included, `ann_macs` of one pass of an ANN of these layers. `steps` are T of the model. `note` says what has no
+    price, and what is counted of an imported network.
     """
 
     def __init__(self, raster: RasterReader, network: Network, prices: Prices) -> None:
@@ -162,3 +146,26 @@ def _add(heat: Floats | None, spent: NDArray[Any], shape: Shape) -> None:
     """Add what lies at the places of a layer with an extent, of this shape, to the map."""
     if heat is not None and shape[1:] != (1, 1):
         heat += spread(spent, (heat.shape[0], heat.shape[1]))
+
+
+Floats = NDArray[np.float64]
+
+
+def spread(amounts: NDArray[Any], size: tuple[int, int]) -> Floats:
+    """Spread the amount of each cell (h, w) evenly over the part of a grid (H, W) that it covers; the sum stays.
+
+    A cell (i, j) covers the rows i·H/h … (i+1)·H/h and the columns j·W/w … (j+1)·W/w, in parts where these are no whole
+    numbers.
+    """
+    return _along(_along(amounts, size[0]).T, size[1]).T
+
+
+def _along(amounts: NDArray[Any], pixels: int) -> Floats:
+    """The same for rows alone: (h, w) -> (pixels, w)."""
+    cells = len(amounts)
+    edges = np.arange(pixels + 1) * cells / pixels
+    cell = np.minimum(edges.astype(np.int64), cells - 1)  # in which an edge of a pixel lies
+    before = np.zeros((cells, *amounts.shape[1:]))  # what the cells above have
+    np.cumsum(amounts[:-1], axis=0, out=before[1:])
+    found: Floats = np.diff(before[cell] + (edges - cell)[:, None] * amounts[cell], axis=0)
+    return found

@@ -21,12 +21,7 @@ GAMMA = 0.5
 
 
 def save_pictures(energy: Energy, raster: RasterReader, folder: Path) -> list[Path]:
-    """Draw `energy.png`, and `energy_map.png` where there are maps.
-
-    Returns
-    -------
-    the files written; none where joules are not known
-    """
+    """Draw `energy.png`, and `energy_map.png` where there are maps, unless joules are unknown; the files written."""
     if np.isnan(energy.joules):
         return []
     scale, unit = unit_of(energy.layers["joules"].max())

@@ -76,12 +76,7 @@ PRICES = {
 
 
 def prices_of(given: str | Prices) -> Prices:
-    """A table by its name, or one's own.
-
-    Raises
-    ------
-    InputError : if there is none of that name
-    """
+    """A table by its name, or one's own; an InputError if there is none of that name."""
     if isinstance(given, Prices):
         return given
     if not isinstance(given, str) or given not in PRICES:

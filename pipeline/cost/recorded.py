@@ -19,16 +19,10 @@ from spikesam.recordings.raster.reader import RasterReader
 def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None, str]:
     """The network of a raster, in the raster's precision, or None and why it is not known.
 
-    Parameters
-    ----------
-    given : a network, a checkpoint, a bundled name or a file; if None, the file beside the raster, if there is one.
-        A raster that does not say what fired it takes any network whose layers have its names and shapes; those that
-        only repeat spikes, which the model has not that the network was imported from, may be missing
-
-    Raises
-    ------
-    InputError : if it is another network than the raster's, an ANN, damaged, or lacks layers that the raster should
-        hold
+    `given` is a network, a checkpoint, a bundled name or a file; if None, the file beside the raster. A raster that
+    does not say what fired it takes any network whose layers have its names and shapes; those that only repeat spikes,
+    which the model has not that the network was imported from, may be missing. An InputError if the network is another
+    than the raster's, an ANN, damaged, or lacks layers that the raster should hold.
     """
     if given is None and not raster.header.network_sha256:
         return None, "the recording does not say which network fired"
@@ -46,16 +40,7 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
 
 
 def repeated_spikes(network: Network, layer: Layer, spikes: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    """What a layer fires that remembers nothing, in the model's steps.
-
-    Parameters
-    ----------
-    spikes : (T, C, H, W) of all layers that it reads
-
-    Returns
-    -------
-    (T, C, H, W)
-    """
+    """The spikes (T, C, H, W) of a layer without memory, in the model's steps, of those of all layers that it reads."""
     neuron, number = layer.spiking_neuron, network.place(layer.name)
     steps = len(next(iter(spikes.values())))
     membranes = np.zeros((steps, *network.shapes[number])) + neuron.bias[-1][:, None, None]

@@ -1,4 +1,4 @@
-"""Which spikes of a layer an edit changes: a mask, channels and steps, checked."""
+"""The spikes of a layer that an edit changes: a mask, channels and steps, checked."""
 
 from __future__ import annotations
 
@@ -23,14 +23,7 @@ AXES = "(H, W), (C, H, W), (T, C, H, W) or (T, B, C, H, W)"
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The neurons and steps of a layer that are chosen: where `mask`, `channels` and `steps` all are true.
-
-    Parameters
-    ----------
-    mask : (T, B, C, H, W) bool
-    channels : (C,) bool
-    steps : (T,) bool
-    """
+    """Neurons and steps of a layer: where `mask` (T, B, C, H, W), `channels` (C,) and `steps` (T,) all are true."""
 
     mask: NDArray[np.bool_]
     channels: NDArray[np.bool_]
@@ -46,11 +39,9 @@ class Chosen:
         channels: Indices | None,
         steps: Indices | None,
     ) -> Chosen:
-        """Those that are asked for, see :func:`spikesam.pipeline.edits.edit.edit`.
+        """The neurons and steps that :func:`edit` was asked for.
 
-        Raises
-        ------
-        InputError : if one is not there, or a mask has another shape or dtype
+        An InputError if one is not there, or a mask has another shape or dtype.
         """
         where = f"edit: layer {layer.name!r}"
         return cls(
@@ -70,9 +61,7 @@ class Chosen:
 def positions(asked: Indices | None, count: int, what: str, where: str) -> list[int]:
     """Whole numbers or a slice as positions among `count`, all if not given; negative ones count from the end.
 
-    Raises
-    ------
-    InputError : if there is no such position, naming `what`
+    An InputError, naming `what`, if there is no such position.
     """
     if asked is None:
         return list(range(count))

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikesam.pipeline.cost.grid import spread
-from spikesam.pipeline.cost.ledger import Ledger, Spent
+from spikesam.pipeline.cost.ledger import Ledger, Spent, spread
 from spikesam.pipeline.cost.prices import PRICES
 from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.excerpt import Content

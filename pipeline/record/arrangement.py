@@ -7,14 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from spikesam.pipeline.record.axes import Axes, parse
 from spikesam.pipeline.record.batch import Batch, Key
-from spikesam.pipeline.record.convolutions import Convolutions
-from spikesam.pipeline.record.layouts import Layout, named_layout
+from spikesam.pipeline.record.layouts import Axes, Layout, named_layout, parse
 from spikesam.pipeline.record.spiking_layers import known_layout
 from spikesam.pipeline.record.token_layers import known_axes
 from spikesam.recordings.errors import InputError
@@ -24,24 +22,10 @@ Value = TypeVar("Value")
 
 
 class Arrangement:
-    """What is known of the axes of a model's layers.
+    """The axes of a model's layers, as `layout`, `axes` and `grid` of :func:`spikesam.record` say them.
 
-    Parameters
-    ----------
-    model : in which the layers are modules
-    layout : of modules that belong to no known library
-    axes : patterns of names of modules -> their axes, see :mod:`spikesam.pipeline.record.axes`
-    grid : rows and columns of tokens, of all layers, or of those that a pattern names; None to take those of the last
-        map with as many places
-
-    Attributes
-    ----------
-    convolutions : those that were called
-    used : name of a module -> axes by which it was read
-
-    Raises
-    ------
-    InputError : if axes or grid are none, or belong to no module
+    `convolutions` are those that were called, `used` has name of a module -> axes by which it was read. An InputError
+    if axes or grid are none, or belong to no module.
     """
 
     def __init__(
@@ -137,7 +121,7 @@ class Arrangement:
 
 
 def _first(table: Mapping[str, Value], name: str) -> Value | None:
-    """What the first pattern that a name fits stands for."""
+    """The value of the first pattern that a name fits."""
     return next((value for pattern, value in table.items() if fnmatchcase(name, pattern)), None)
 
 
@@ -156,3 +140,59 @@ def _sides(given: object) -> Sides:
     if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
         raise InputError(f"grid: got {given!r}, expected rows and columns, such as (8, 8)")
     return sides[0], sides[1]
+
+
+ALIKE = 0.25  # how far the ratios of pooling may lie apart for rows and columns: 7 → 3 and 8 → 4 do
+
+
+def is_convolution(module: nn.Module) -> bool:
+    """Of torch, or of a library: what has kernels and puts out channels."""
+    return hasattr(module, "kernel_size") and hasattr(module, "out_channels")
+
+
+class Convolutions:
+    """The convolutions that were called, of maps and of rows, and the model's own input."""
+
+    def __init__(self) -> None:
+        self._maps: dict[tuple[int, ...], None] = {}  # (C, H, W) and (C, L), each once, the last one called at the end
+        self._given: tuple[int, ...] = ()  # (C, H, W) of the input
+
+    def begin(self, inputs: Sequence[Any]) -> None:
+        """None was called so far, in a pass with these inputs."""
+        self._maps.clear()
+        given = next((each for each in inputs if isinstance(each, Tensor)), None)
+        self._given = tuple(given.shape[-3:]) if given is not None and given.ndim > 3 else ()
+
+    def see(self, module: Any, output: Any) -> None:
+        """Take the shape of what a convolution gave."""
+        if isinstance(output, Tensor):
+            axes = len(module.kernel_size) if isinstance(module.kernel_size, Sequence) else 2
+            shape = (module.out_channels, *output.shape[-axes:][:2])  # lava-dl: (H, W, T)
+            self._maps.pop(shape, None)
+            self._maps[shape] = None
+
+    def made(self, step: tuple[int, ...]) -> bool:
+        """True if (C, H, W) or (C, L) may be a map: of any before, or made of the last one without a convolution.
+
+        That is: pooled, by one factor for rows and columns, to a pixel or otherwise; enlarged by one factor, where
+        channels may become pixels; with further channels. The input is a map, too.
+        """
+        before = [each for each in self._maps if len(each) == len(step)]
+        if step in before or step == self._given or (len(step) == 3 and step[1:] == (1, 1)):
+            return True
+        if not before:
+            return False
+        (channels, *sides), now = before[-1], step[1:]
+        if len(sides) == 1:
+            return channels == step[0] and now[0] <= sides[0]
+        ratios = [side / each for side, each in zip(sides, now, strict=True)]
+        alike = abs(ratios[0] - ratios[1]) <= ALIKE * max(ratios) or _pooled(sides, now)
+        factor = now[0] // sides[0]
+        shuffled = [factor * side for side in sides] == list(now) and step[0] * factor**2 == channels
+        return shuffled or (step[0] >= channels and alike)
+
+
+def _pooled(sides: Sequence[int], now: Sequence[int]) -> bool:
+    """True if one factor leads from some sides to others, to a pixel."""
+    factors = range(1, max(sides) + 1)
+    return any(all(abs(side / k - each) < 1 for side, each in zip(sides, now, strict=True)) for k in factors)

@@ -1,16 +1,21 @@
-"""The batch at hand: the layers that fired in it, and whether they agree."""
+"""The batch at hand: the layers that fired in it, packed to bits on their device as they come."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
+from typing import Literal, TypeAlias
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from spikesam.pipeline.record.layouts import Layout
-from spikesam.pipeline.record.packing import Counts, LayerBits
+from spikesam.backends.torch.backend import pack_bits
+from spikesam.pipeline.record.layouts import Layout, one_step, shape_of_step
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.bits import FIRED_ADVICE
 
 Key = tuple[str, str]  # where the spikes of a layer come from, and its name there
 
@@ -48,12 +53,7 @@ class Batch:
         return min((layer.steps for layer in self.layers.values()), default=0)
 
     def agreed(self) -> list[LayerBits]:
-        """The layers, the input first; all of one number of steps and samples.
-
-        Raises
-        ------
-        InputError : naming two layers that differ
-        """
+        """The layers, the input first, all of one number of steps and samples; an InputError names two that differ."""
         layers = sorted(self.layers.values(), key=lambda layer: layer.name != "input")  # stable
         shortest = min(layers, key=lambda layer: layer.steps)
         for layer in layers:
@@ -79,3 +79,108 @@ def about(layer: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"layer {layer!r}: {error}") from error
+
+
+Counts: TypeAlias = Literal["fired", "ternary"] | None  # what a bit says of other values than 0 and 1
+TERNARY_ADVICE = "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, positive spikes first"
+SMALL = 1 << 18  # neurons times samples that are packed at a time, if a step is not larger
+Range = tuple[Tensor, Tensor]  # the least and the greatest of some values, each a scalar on its device
+
+
+def check_counts(counts: object) -> None:
+    """Refuse what is no :data:`Counts`."""
+    if counts not in (None, "fired", "ternary"):
+        raise InputError(f"record: counts: got {counts!r}, expected None, 'fired' or 'ternary'")
+
+
+class LayerBits:
+    """The spikes of one layer, packed as they come, a step or some small ones at a time.
+
+    After the first call `shape` (C, H, W), of ternary spikes 2C channels, `samples`, `layout` and `device` are known.
+    `packed` refuses values that `counts` does not stand for: None for 0 and 1 alone, "fired" for counts above 0,
+    "ternary" for two planes, where a neuron fired 1, then where it fired -1.
+    """
+
+    def __init__(self, name: str, counts: Counts) -> None:
+        self.name, self.counts = name, counts
+        self.shape = (0, 0, 0)
+        self.samples = self.steps = 0
+        self.layout: Layout = one_step
+        self.device = ""
+        self._packed: list[Tensor] = []  # (S, B, bytes) uint8 of S steps each
+        self._values: list[Range] = []  # of spikes x
+        self._excess: list[Range] = []  # of x - x², which is 0 for 0 and 1 alone; of ternary spikes for their amounts
+
+    def add(self, spikes: Tensor, layout: Layout) -> int:
+        """Take what a call gave; returns how many steps; refuses none, no samples, and other sizes than before."""
+        steps = layout(spikes.detach())
+        if not len(steps):
+            raise InputError(f"got shape {tuple(spikes.shape)}, in which T = 0, expected at least one step")
+        shape, samples = shape_of_step(steps[0]), steps.shape[1]
+        if not (samples and all(shape)):
+            raise InputError(f"got a step of shape {tuple(steps.shape[1:])}, expected no side of 0")
+        if self.counts == "ternary":
+            shape = (2 * shape[0], *shape[1:])
+        if not self.steps:
+            self.shape, self.samples, self.layout, self.device = shape, samples, layout, str(spikes.device)
+        elif (shape, samples) != (self.shape, self.samples):
+            raise InputError(
+                f"got a step of {samples} × {shape} after one of {self.samples} × {self.shape}; end a batch with "
+                "finish(), and give each layer a module of its own"
+            )
+        self.steps += len(steps)
+        for some in steps.split(max(1, SMALL // steps[0].numel())):
+            maps = some.flatten(0, 1)
+            packed = pack_maps(self._bits(maps))
+            self._packed.append(packed.unflatten(0, (-1, samples)))
+            if maps.dtype != torch.bool:
+                self._look_at(maps)
+        return len(steps)
+
+    def _bits(self, maps: Tensor) -> Tensor:
+        if self.counts == "ternary":
+            return torch.cat([maps > 0, maps < 0], dim=1)
+        return maps > 0 if self.counts else maps.to(torch.bool)
+
+    def _look_at(self, maps: Tensor) -> None:
+        if _channels_last(maps):
+            maps = maps.permute(0, 2, 3, 1)  # as it lies in memory, without which torch is ten times slower
+        self._values.append(maps.aminmax())
+        if self.counts != "fired":
+            amounts = maps.abs() if self.counts else maps
+            self._excess.append(torch.addcmul(amounts, maps, maps, value=-1).aminmax())
+
+    def packed(self) -> NDArray[np.uint8]:
+        """(B, T, bytes) uint8, on the CPU; refuses values that `counts` does not stand for."""
+        low, high = _overall(self._values)
+        if self.counts == "fired" and not low >= 0:
+            raise InputError(f"got values in {low:.4g} … {high:.4g}, expected counts of 0 or more{TERNARY_ADVICE}")
+        if _overall(self._excess) != (0, 0):
+            wanted = "-1, 0 and 1" if self.counts else f"spikes{TERNARY_ADVICE if low < 0 else FIRED_ADVICE}"
+            neither = "" if self.counts else " that are neither 0 nor 1"
+            raise InputError(f"got values in {low:.4g} … {high:.4g}{neither}, expected {wanted}")
+        return torch.cat(self._packed).cpu().numpy().swapaxes(0, 1)
+
+
+def _overall(ranges: Sequence[Range]) -> tuple[float, float]:
+    """The least and the greatest of all; 0 if there are none; NaN if there is one."""
+    if not ranges:
+        return 0.0, 0.0
+    lows, highs = (torch.stack(ends).cpu() for ends in zip(*ranges, strict=True))
+    return float(lows.min()) + 0.0, float(highs.max()) + 0.0  # + 0.0 makes 0 of -0
+
+
+def pack_maps(bits: Tensor) -> Tensor:
+    """(B, …) bool -> (B, ⌈neurons/8⌉) uint8 on the same device, packed in C-order as `numpy.packbits` does."""
+    channels_last = _channels_last(bits)
+    if bits.device.type == "cpu" and (
+        bits.numel() <= SMALL or not channels_last
+    ):  # NumPy is faster, but for reordering
+        return torch.from_numpy(np.packbits(bits.flatten(1).numpy(), axis=-1))
+    maps = bits.permute(0, 2, 3, 1).flatten(1, 2) if channels_last else bits.flatten(1)[:, :, None]
+    return pack_bits(maps[None].view(torch.int8))[:, 0]
+
+
+def _channels_last(maps: Tensor) -> bool:
+    """True of (B, C, H, W) that lies in memory as (B, H, W, C)."""
+    return maps.ndim == 4 and not maps.is_contiguous() and maps.is_contiguous(memory_format=torch.channels_last)

@@ -20,7 +20,7 @@ TOLERANCE = 1e-3  # of a unit
 
 
 class Grid:
-    """Whether all values seen so far lie on one grid {0, u, 2u, …}; `signed`: or on {…, -u, 0, u, …}."""
+    """A test that all values seen so far lie on one grid {0, u, 2u, …}; or, if `signed`, on {…, -u, 0, u, …}."""
 
     def __init__(self, signed: bool = False) -> None:
         self.fits, self._signed = True, signed
@@ -48,7 +48,7 @@ class Grid:
 
 
 class Probe:
-    """What was seen of a module that may fire: the values that went in, and those that came out."""
+    """The values that went into a module that may fire, and those that came out."""
 
     def __init__(self, signed: bool = False) -> None:
         self.entered, self.left = Grid(signed), Grid(signed)
@@ -61,15 +61,9 @@ class Probe:
 
 
 def find_firing(probes: Mapping[str, Probe]) -> list[str]:
-    """The names of the modules that fire.
+    """The names of the modules that fire, of name -> its probe, without the model itself.
 
-    Parameters
-    ----------
-    probes : name of a module -> what was seen of it; without the model itself, and without what was never called
-
-    Raises
-    ------
-    InputError : if a module put out nothing but zeros, though it may be a neuron
+    An InputError if a module put out nothing but zeros, though it may be a neuron.
     """
     makers = _makers(probes)
     firing = [name for name, probe in makers.items() if probe.left.unit]

@@ -1,4 +1,4 @@
-"""What modules and networks return: the tensor in it, and the class scores."""
+"""The outputs of modules and networks: the tensor in them, and the class scores."""
 
 from __future__ import annotations
 
@@ -26,12 +26,7 @@ def first_tensor(output: Any, where: str) -> Any:
 
 
 class OutputLayout:
-    """How a network lays out its output, from one batch to the next.
-
-    Attributes
-    ----------
-    name : the layout, "" of the last layer; None until a batch has shown it
-    """
+    """The layout of a network's output in all batches: `name`, "" of the last layer; None until a batch showed it."""
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -39,24 +34,12 @@ class OutputLayout:
     def scores(
         self, output: Any, timesteps: int, samples: int, layer: Layout, given: str | None = None
     ) -> NDArray[np.float32]:
-        """Scores of every class, the highest of which is the prediction.
+        """Scores (B, K) float32 of every class, the highest of which is the prediction.
 
-        Parameters
-        ----------
-        output : (B, K) scores; or spikes or scores of every step, which are added up: (T, B, K), (B, T, K), or as
-            the network lays out its layers. A tuple, such as (spikes, membrane), counts as its first member; of a
-            dictionary or an object with `logits`, these count
-        timesteps, samples : T and B
-        layer : layout of the last layer
-        given : what the caller says, one of `LAYOUTS`; None if nothing
-
-        Returns
-        -------
-        (B, K) float32
-
-        Raises
-        ------
-        InputError : if it has other axes or sizes, may be read in two ways, or is not finite
+        `output` holds (B, K) scores; or spikes or scores of every step, which are added up: (T, B, K), (B, T, K), or as
+        the network lays out its layers, `layer` the last. A tuple, such as (spikes, membrane), counts as its first
+        member; of a dictionary or an object with `logits`, these count. An InputError if it has other axes or sizes
+        than `given` says, may be read in two ways, or is not finite.
         """
         found = torch.as_tensor(first_tensor(_logits(output), "output")).detach().cpu().to(torch.float32)
         scores = self._read(found, timesteps, samples, layer, given)

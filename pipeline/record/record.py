@@ -12,12 +12,11 @@ from torch import nn
 
 from spikesam.pipeline.images.pictures import Normalisation
 from spikesam.pipeline.record.arrangement import Arrangement
+from spikesam.pipeline.record.batch import Counts, check_counts
 from spikesam.pipeline.record.layouts import named_layout
-from spikesam.pipeline.record.names import check_names, layer_names, named_modules
-from spikesam.pipeline.record.packing import Counts, check_counts
 from spikesam.pipeline.record.recording import Recording
 from spikesam.pipeline.record.seen_images import SeenImages
-from spikesam.pipeline.record.spiking_layers import find_known
+from spikesam.pipeline.record.spiking_layers import check_names, find_known, layer_names, named_modules
 from spikesam.pipeline.record.watch import Watch
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock, out_lock

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikesam.pipeline.record.batch import about
+from spikesam.pipeline.record.batch import LayerBits, about
 from spikesam.pipeline.record.outputs import OutputLayout
-from spikesam.pipeline.record.packing import LayerBits
 from spikesam.pipeline.record.seen_images import SeenImages
 from spikesam.pipeline.record.watch import Watch
 from spikesam.recordings.errors import InputError

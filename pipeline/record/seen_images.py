@@ -17,29 +17,16 @@ from spikesam.recordings.text import told_apart
 
 
 class SeenImages:
-    """The first samples of a recording, as many as are kept.
-
-    Parameters
-    ----------
-    class_names : of all classes; none if they are unknown
-    normalisation : see :func:`spikesam.pipeline.images.pictures.as_pictures`
-    """
+    """The first samples of a recording, as many as are kept; `normalisation` as of :func:`as_pictures`."""
 
     def __init__(self, class_names: Sequence[str], normalisation: Normalisation | None) -> None:
         self._class_names, self._normalisation = tuple(told_apart(map(str, class_names))), normalisation
         self._shown = Pictures(class_names=self._class_names)
 
     def add(self, table: SampleTable, images: Any, classes: int) -> None:
-        """Take the samples of a batch.
+        """Take the samples of a batch, with or without images; `classes` must have names, if any has.
 
-        Parameters
-        ----------
-        images : theirs, or None
-        classes : how many must have names, if any has
-
-        Raises
-        ------
-        InputError : if there are fewer names than classes, or the images do not fit
+        An InputError if there are fewer names than classes, or the images do not fit.
         """
         if self._class_names and len(self._class_names) < classes:
             raise InputError(

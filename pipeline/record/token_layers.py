@@ -21,7 +21,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from spikesam.pipeline.record.axes import Axes, parse
+from spikesam.pipeline.record.layouts import Axes, parse
 
 TOKENS, MAPS, HEADS = "T B C N", "T B C H W", "T B heads d N"
 TOKENS_FIRST, IN_MEMORY, HEADS_FIRST = "T B N C", "T B (N C)", "T B heads N d"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,15 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from spikesam.pipeline.record.arrangement import Arrangement
-from spikesam.pipeline.record.batch import Batch, Key
-from spikesam.pipeline.record.calls import Calls
-from spikesam.pipeline.record.convolutions import is_convolution
+from spikesam.pipeline.record.arrangement import Arrangement, is_convolution
+from spikesam.pipeline.record.batch import Batch, Counts, Key, LayerBits
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
-from spikesam.pipeline.record.names import check_names, layer_names
 from spikesam.pipeline.record.outputs import first_tensor
-from spikesam.pipeline.record.packing import Counts, LayerBits
-from spikesam.pipeline.record.spiking_layers import keeps_state, known_layout
+from spikesam.pipeline.record.spiking_layers import check_names, keeps_state, known_layout, layer_names
 from spikesam.recordings.errors import InputError
 
 ONE_USE = "give each use a module of its own, or hand the spikes of each over with recording.tap()"
@@ -29,17 +26,9 @@ MODULE, TAP = "module", "tap"  # where the spikes of a layer come from
 class Watch:
     """Collects the spikes of modules and of taps, batch by batch.
 
-    Parameters
-    ----------
-    model : in which modules are watched
-    names : names of the modules -> names of their layers; None to find them by their values in the first batch
-    by_library : whether they were found by the classes of libraries, so that more may fire than these
-    arrangement : how they lay out their spikes
-    counts : see :class:`spikesam.pipeline.record.packing.LayerBits`
-
-    Attributes
-    ----------
-    names : as above, None until they are found; without modules that the first batch did not call
+    `names` are names of the modules -> names of their layers; None to find them by their values in the first batch,
+    which leaves out modules that it did not call. `by_library`: they were found by the classes of libraries, so that
+    more may fire than these.
     """
 
     def __init__(
@@ -69,7 +58,7 @@ class Watch:
 
     @property
     def pending(self) -> bool:
-        """Whether anything happened since the batch began."""
+        """True if anything happened since the batch began."""
         return bool(self._batch.layers or self._passes)
 
     @contextmanager
@@ -92,7 +81,7 @@ class Watch:
         self._batch.add(key, name, spikes, self._arrangement.layout_named(name, layout, self._batch, key))
 
     def layers(self) -> list[LayerBits]:
-        """What was collected, in order of depth; all layers have one number of steps and samples."""
+        """The collected layers in order of depth; all have one number of steps and samples."""
         if self._looking and self.pending:
             self.names = self._found() if self.names is None else self._called_of(self.names)
             self._looking = False
@@ -244,3 +233,47 @@ def _listed(modules: Sequence[str]) -> str:
 def _say(text: str) -> None:
     """Warn of something that does not end the recording."""
     warnings.warn(f"record: {text}", stacklevel=5)  # where finish() is called
+
+
+Call = tuple[str, str | None]  # a module, and the one whose output it got, as it was; None if that is not known
+
+
+class Calls:
+    """The calls of modules in one call of a model.
+
+    Where a model loops over steps, from the second step on a layer is called after the same modules as at the step
+    before, with what the same modules put out; once that is known it stays known, which takes some steps where layers
+    hand on what they gave at the step before. What is called before the first step may differ.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[Call] = []
+        self._outputs: dict[str, weakref.ref[Tensor]] = {}  # of each module, the last one
+        self._ways: dict[
+            str, list[tuple[Call, ...]]
+        ] = {}  # calls that led to the first and to the last call of a module
+        self._ends: dict[str, int] = {}
+
+    def see(self, name: str, inputs: Any, output: Any) -> None:
+        """Note a call that has ended."""
+        given = inputs[0] if inputs else None
+        made = (module for module, output in self._outputs.items() if given is not None and output() is given)
+        self._calls.append((name, next(made, None)))
+        while isinstance(output, tuple) and output:
+            output = output[0]
+        if isinstance(output, Tensor):
+            self._outputs[name] = weakref.ref(output)
+
+    def differ(self, name: str) -> bool:
+        """True if the call of a module that was just seen cannot be the next step after the call before it."""
+        way, before = tuple(self._calls[self._ends.get(name, 0) :]), self._ways.setdefault(name, [])
+        self._ends[name] = len(self._calls)
+        before.append(way)
+        if len(before) == 2:
+            makers = {each[-1][1] for each in before} - {None}
+            return len(makers) > 1
+        if len(before) < 2:
+            return False
+        known, before[1:] = before[1], [way]
+        same = [module for module, _ in known] == [module for module, _ in way]
+        return not same or any(maker not in (None, now) for (_, maker), (_, now) in zip(known, way, strict=True))

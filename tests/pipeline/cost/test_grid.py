@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesam.pipeline.cost.grid import spread
+from spikesam.pipeline.cost.ledger import spread
 
 
 def test_a_cell_covers_its_pixels() -> None:

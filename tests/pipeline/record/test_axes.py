@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesam.pipeline.record.axes import parse
+from spikesam.pipeline.record.layouts import parse
 from spikesam.recordings.errors import InputError
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikesam.backends.torch.backend import pack_bits
+from spikesam.pipeline.record.batch import LayerBits, pack_maps
 from spikesam.pipeline.record.layouts import one_step, time_first
-from spikesam.pipeline.record.packing import LayerBits, pack_maps
 from spikesam.recordings.errors import InputError
 
 SHAPES = st.one_of(

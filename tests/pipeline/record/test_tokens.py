@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.pipeline.record.convolutions import Convolutions
+from spikesam.pipeline.record.arrangement import Convolutions
 from tests.pipeline.record.hand_written import Fire
 from tests.pipeline.record.transformers import SSA, Model, MS_SSA_Conv, Spiking_Self_Attention, Token_QK_Attention
 
