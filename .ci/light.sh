@@ -40,7 +40,7 @@ spikesam explain run --method relevance --figures pictures >/dev/null
 spikesam report run >/dev/null
 spikesam validate run/raster.h5 run/sam.h5 run/relevance.h5 >/dev/null
 python -c 'import numpy, spikesam; spikesam.write_raster("a.h5", {"conv1": numpy.ones((1, 4, 1, 2, 2), bool)}); spikesam.explain("a.h5").plot()'
-for command in "run --backend torch --out no" "train --out no" "gradcam cluttered-digits --out no.h5" "energy run" "diff run run"; do
+for command in "run --backend torch --out no" "train --out no" "explain cluttered-digits --out no.h5" "energy run" "diff run run"; do
   code=0
   said=$(spikesam $command 2>&1) || code=$?
   [[ $code = 2 && $said = *"pip install 'spikesam["* ]] || { echo "error: spikesam $command said: $said" >&2; exit 1; }

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from spikesam.pipeline import gradcam, run
+from spikesam.pipeline import explain, run
 from spikesam.pipeline.page.write import report
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -38,7 +38,7 @@ def example() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "cluttered digits"
         run.main(["--backend", "event", "--samples", SAMPLES, "--figures", "0", "--no-report", "--out", str(out)])
-        gradcam.main(["cluttered-digits", "--samples", SAMPLES, "--out", str(out / "gradcam.h5")])
+        explain.main(["cluttered-digits", "--samples", SAMPLES, "--out", str(out / "gradcam.h5")])
         report(out, page, overwrite=True)
     shown = {"sample": 1, "count": False, "cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
     take_picture(page, shown, DOCS / "report.png")

@@ -19,7 +19,6 @@ COMMANDS = (
     "spikesam.pipeline.train",
     "spikesam.pipeline.export",
     "spikesam.pipeline.explain",
-    "spikesam.pipeline.gradcam",
     "spikesam.pipeline.energy",
     "spikesam.pipeline.diff",
     "spikesam.pipeline.report",

@@ -22,8 +22,7 @@ COMMANDS = {
         "spikesam.pipeline.export",
         "a checkpoint in float32, in fixed point or as NIR, or a raster as NWB, Zarr or NIR",
     ),
-    "explain": ("spikesam.pipeline.explain", "map a raster file, or a network and images, by any method"),
-    "gradcam": ("spikesam.pipeline.gradcam", "compute Grad-CAM of an ANN or of a spiking network"),
+    "explain": ("spikesam.pipeline.explain", "map a raster, or a network and images, by any method"),
     "energy": (
         "spikesam.pipeline.energy",
         "count what a recording costs: operations and joules, by layer, class and pixel",

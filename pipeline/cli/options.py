@@ -15,7 +15,6 @@ from spikesam.recordings.lock import out_lock
 
 ConfigFile = Annotated[Path | None, Field(description="TOML file with the settings, or the name of a bundled one")]
 Figures = Annotated[Path | None, Field(description="new folder for pictures of the first samples (PNG)")]
-MapsFile = Annotated[Path, Field(description="file for the maps (HDF5); recordings/FORMAT.md says what it holds")]
 Out = Annotated[Path, Field(description="folder for the results")]
 Overwrite = Annotated[bool, Field(description="replace what is there")]
 

@@ -20,7 +20,7 @@ from spikesam.pipeline.config.fields import (
     KeptSteps,
     Samples,
     Seed,
-    option_fields,
+    option_field,
 )
 from spikesam.pipeline.config.toml import read_toml, validated
 from spikesam.recordings.arguments import options_of
@@ -169,7 +169,7 @@ def _with_backend_options(section: type[SectionT]) -> type[SectionT]:
     """A section, and the options that backends have: those of lava are lava_models and others."""
     fields = dict[str, Any]()
     for name, make in backends().items():
-        fields |= option_fields(make, f"{name}_")
+        fields |= {f"{name}_{option}": option_field(has) for option, has in options_of(make).items()}
     return create_model(section.__name__, __base__=section, __module__=__name__, __doc__=section.__doc__, **fields)
 
 

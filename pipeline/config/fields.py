@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
-from spikesam.recordings.arguments import options_of
+from spikesam.recordings.arguments import Declared
 
 CheckpointName = Annotated[str, Field(description="a bundled checkpoint's name, or a checkpoint file")]
 Data = Annotated[tuple[str, ...] | None, Field(description=DATA)]
@@ -25,9 +24,7 @@ Samples = Annotated[int, Field(ge=1, description=SAMPLES)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63, description=SEED)]
 
 
-def option_fields(owner: Callable[..., Any], prefix: str = "") -> dict[str, Any]:
-    """The options of a map method or backend as fields, for :func:`pydantic.create_model`."""
-    return {
-        prefix + name: (kind, Field(default, description=has.about, ge=has.at_least, lt=has.below, gt=has.above))
-        for name, (kind, has, default) in options_of(owner).items()
-    }
+def option_field(option: Declared, note: str = "") -> tuple[Any, Any]:
+    """An option of a map method or backend as a field, for :func:`pydantic.create_model`."""
+    kind, has, default = option
+    return kind, Field(default, description=has.about + note, ge=has.at_least, lt=has.below, gt=has.above)

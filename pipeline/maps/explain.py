@@ -10,18 +10,19 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikesam.pipeline.maps.method import DEFAULT, Explainer, MapMethod, offline_methods, refuse_foreign
+from spikesam.pipeline.maps.method import Explainer, MapMethod, offline_methods, refuse_foreign
 from spikesam.pipeline.maps.steps import PICTURED
+from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.parallel import in_order
 from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
-    from spikesam.recordings.raster.reader import RasterReader
 
 
 @checked_arguments
@@ -29,7 +30,7 @@ def explain(
     source: RasterReader | Checkpoint | str | PathLike[str],
     out: str | PathLike[str] | None = None,
     *,
-    method: str = DEFAULT,
+    method: str | None = None,
     layers: Iterable[str] = (),
     steps: str = "pictured",
     pictured: int = PICTURED,
@@ -63,6 +64,7 @@ def explain(
     out : file for the maps; if not given, beside the raster: `sam.h5` or `relevance.h5` for `raster.h5`, `x.sam.h5` for
         `x.h5`, in place of earlier maps of this method there. The maps of a raster in memory are in memory, too, and so
         are those of a network
+    method : if not given "sam" of a raster, and "grad-cam" of a network
     layers : by name or number; if not given all with a spatial extent, or of an ANN the last convolution
     steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured" for all steps of
         the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as Python slices
@@ -95,7 +97,7 @@ def explain(
     >>> spikesam.explain("cluttered-digits", method="occlusion", samples=1)["input"].sum.shape
     (1, 80, 80)
     """
-    tracker = tracker or Tracker()
+    tracker, method = tracker or Tracker(), method or usual_method(source)
     if (kind := offline_methods().get(method)) is None:
         raise InputError(f"explain: method is {method!r}, expected one of {', '.join(offline_methods())}")
     refuse_foreign(kind, [*options, *["layers"] * bool(layers), *["steps"] * (steps != "pictured")])
@@ -109,6 +111,13 @@ def explain(
     with chosen.prepare(source, names, steps, pictured) as explainer:
         compute_maps(explainer, target, tracker, overwrite=overwrite)
     return MapReader(target, trusted=True)
+
+
+def usual_method(source: Any) -> str:
+    """The method that explains a source where none is chosen: Grad-CAM a network, SAM all else."""
+    if isinstance(source, (str, PathLike)):
+        return "grad-cam" if is_checkpoint(source) else "sam"
+    return "sam" if isinstance(source, RasterReader) else "grad-cam"
 
 
 def write_maps(

@@ -213,9 +213,9 @@ def refuse_foreign(
     for name in given:
         if name in ("layers", "steps"):
             if not method.layered:
-                raise InputError(
-                    f"{spell(name)} belongs to {flag} grad-cam; {method.name} maps the input, over all steps"
-                )
+                others = [each for each in offline_methods().values() if each.layered and each.source == method.source]
+                named = f"{spell(name)} belongs to {flag} {', '.join(each.name for each in others)}"
+                raise InputError(f"{named}; {method.name} maps the input, over all steps")
         elif name not in own:
             owners = [each.name for each in offline_methods().values() if name in options_of(each)]
             if not owners:

@@ -36,7 +36,7 @@ class RelevanceMethod(RasterMethod):
 
     network: Annotated[
         str | None,
-        Option("of relevance: what was recorded; network.safetensors beside the raster if not given"),
+        Option("what was recorded; network.safetensors beside the raster if not given"),
     ] = None
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 from spikesam.backends.network import Kind
@@ -41,6 +42,11 @@ def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
         hint = f"; did you mean {inside}?" if inside.is_file() else ", expected a checkpoint file"
         raise InputError(f"checkpoint {name_or_path!r}: is a folder{hint}")
     return path
+
+
+def is_checkpoint(name_or_path: str | PathLike[str]) -> bool:
+    """Whether this is the name of a bundled checkpoint, or a file that begins as one."""
+    return (BUNDLED / f"{name_or_path}.safetensors").is_file() or _is_safetensors(Path(name_or_path))
 
 
 def _is_safetensors(path: Path) -> bool:

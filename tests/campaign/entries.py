@@ -56,7 +56,7 @@ ENTRIES = {
     "validate": Entry(("validate", "raster.h5", "maps.sam.h5"), ("raster.h5", "maps.sam.h5")),
     "explain": Entry(("explain", "raster.h5", "--out", "out.h5"), ("raster.h5",)),
     "relevance": Entry(("explain", "run/raster.h5", "--method", "relevance", "--out", "out.h5"), ("run",)),
-    "gradcam": Entry(("gradcam", SNN, "--samples", "6", "--data", "images", "--out", "out.h5"), (SNN, IMAGE)),
+    "gradcam": Entry(("explain", SNN, "--samples", "6", "--data", "images", "--out", "out.h5"), (SNN, IMAGE)),
     "diff": Entry(("diff", "run", "raster.h5", "--out", "out.png"), ("run", "raster.h5"), tells=True),
     "diff network": Entry(("diff", "run", SNN, *BACKEND), ("run", SNN), tells=True),
     "energy": Entry(("energy", "run", "--out", "out"), ("run",)),
@@ -108,14 +108,13 @@ def build_entries(base: Path, folder: Path) -> None:
     (work / "run.toml").write_text(f'[run]\ncheckpoint = "{SNN}"\ndata = ["images"]\nsamples = 20\nbackend = "event"\n')
     shutil.rmtree(work / "trained", ignore_errors=True)
     commands = [(*RUN, "parts", *BACKEND, "--range", "1/1"), ENTRIES["train"].words, ("merge", "run")]
-    commands += [("explain", "raster.h5", "--out", "maps.sam.h5"), (*ENTRIES["gradcam"].words[:2], "--samples", "40")]
+    commands += [("explain", "raster.h5", "--out", "maps.sam.h5")]
+    commands += [("explain", SNN, "--samples", "40", "--data", "images", "--out", "run/gradcam.h5")]
     for words in commands:
         if words == ("merge", "run"):
             shutil.copytree(work / "parts", work / "run")
             shutil.copytree(work / "parts", work / "stopped")
             max((work / "stopped" / "raster.parts").glob("*.range")).unlink()
-        if words[0] == "gradcam":
-            words = (*words, "--data", "images", "--out", "run/gradcam.h5")
         assert (ended := run(words, work)).code == 0, ended
     make_outside(folder / "outside", work)
 

@@ -16,7 +16,6 @@ MODULES = (
         "spikesam.pipeline.convert",
         "spikesam.pipeline.export",
         "spikesam.pipeline.explain",
-        "spikesam.pipeline.gradcam",
     ),
     *("paper.__main__", "spikesam.recordings.validate", "spikesam.pipeline.training.fit", "paper.common.setup"),
     *(

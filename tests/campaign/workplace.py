@@ -87,7 +87,7 @@ RECIPES = {
         ("out/layers.csv", "out/steps.csv", "out/classes.csv", "out/energy*.png"),
     ),
     "gradcam": Recipe(
-        ("gradcam", "snn.safetensors", "--samples", "6", *IMAGES, "out.h5"), ("--overwrite",), ("out.h5",)
+        ("explain", "snn.safetensors", "--samples", "6", *IMAGES, "out.h5"), ("--overwrite",), ("out.h5",)
     ),
     "diff": Recipe(("diff", "raster.h5", "raster.h5", "--out", "out.png"), ("--overwrite",), ("out.png",)),
     "export": Recipe(

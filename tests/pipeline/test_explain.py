@@ -1,4 +1,4 @@
-"""Offline explanation: the maps of a raster file, where torch and lava do not exist, and what is refused."""
+"""Maps of a raster file, also where torch and lava do not exist; and Grad-CAM of a network and images."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import spikesam
 from spikesam.pipeline.explain import main
+from spikesam.pipeline.images.encoding import mean_spikes
+from spikesam.pipeline.images.preprocessing import read_image
+from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.maps.method import offline_methods
+from spikesam.pipeline.maps.methods.grad_cam import grad_cam
+from spikesam.pipeline.maps.methods.snn_grad_cam import snn_grad_cam
 from spikesam.pipeline.maps.sam import spike_activation_map
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import MapHeader, MapLayer
 from spikesam.recordings.raster.arrays import write_raster
+from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 from tests.recordings.rasters import record
 
 
@@ -117,3 +128,68 @@ def test_a_folder_is_enough_and_maps_of_another_gamma_replace_those_of_this_meth
 def test_maps_of_a_network_need_a_name(capsys: pytest.CaptureFixture[str]) -> None:
     run("cluttered-digits", "--method", "occlusion", code=2)
     assert capsys.readouterr().err.startswith("error: --out is needed")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spiking network, an ANN, class folders and one image of no class."""
+    folder = tmp_path_factory.mktemp("networks")
+    small_checkpoint(folder / "snn.safetensors")
+    small_ann(folder / "ann.safetensors")
+    class_folders(folder / "data", per_class=1)
+    return folder
+
+
+def test_grad_cam_of_a_spiking_network(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, network = tmp_path / "snn.h5", workplace / "snn.safetensors"
+    run(network, "--data", workplace / "data", "--seed", 3, "--out", out, "--figures", tmp_path / "figures")
+    printed = capsys.readouterr()
+    assert "snn-grad-cam maps of 3 samples, 8 steps, layers input, conv1, conv2" in printed.out
+    assert [path.name for path in sorted((tmp_path / "figures").iterdir())] == [
+        "overview.png",
+        *(f"snn-grad-cam_{number:03d}.png" for number in range(3)),
+    ]
+    checkpoint = load_checkpoint(str(network))
+    samples = choose_samples(str(workplace / "data"), checkpoint, 3, 3)
+    labels = samples.table.label
+    (inputs,) = samples.encoded(range(3), checkpoint.network, 3, 3)
+    differentiable = DifferentiableNetwork(checkpoint.network)
+    _, expected = snn_grad_cam(differentiable, inputs, labels, [])
+    with MapReader(out) as maps:
+        assert (maps.header.source, maps.header.parameters) == (checkpoint.network.sha256, {"seed": 3})
+        np.testing.assert_array_equal(maps.samples.label, labels)
+        logits = differentiable(torch.from_numpy(inputs.unpacked()).float())[0]
+        np.testing.assert_array_equal(maps.predictions, logits.argmax(1))
+        for layer in maps:
+            for sample in range(3):
+                found = maps[layer][sample]
+                np.testing.assert_allclose(found, expected[layer][:, sample], rtol=1e-4, atol=1e-7)
+                matter = maps[layer].steps_that_matter
+                summed = expected[layer][:matter, sample].sum(axis=0)
+                np.testing.assert_allclose(maps[layer].sum[sample], summed, rtol=1e-4, atol=1e-6)
+
+
+def test_grad_cam_of_an_ann(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, image = tmp_path / "ann.h5", next((workplace / "data" / "pear").iterdir())
+    run(workplace / "ann.safetensors", "--data", image, "--out", out, "--figures", tmp_path / "figures")
+    printed = capsys.readouterr().out
+    assert printed.startswith("no label is known of 1 of 1 sample: explained for the predicted class\n")
+    assert "grad-cam maps of 1 sample, 1 step, layers conv2" in printed
+    ann = load_checkpoint(str(workplace / "ann.safetensors"))
+    inputs = mean_spikes(ann.preprocessing.image(read_image(image))[None])
+    with MapReader(out) as maps:
+        layers = (MapLayer("conv2", 2, (8, 12), 1),)
+        assert maps.header == MapHeader("grad-cam", ann.network.sha256, {}, 1, layers, (0,), 1, "network_sha256")
+        assert maps.samples.label[0] == -1
+        expected = grad_cam(DifferentiableNetwork(ann.network), inputs, maps.predictions, ["conv2"])[1]["conv2"]
+        np.testing.assert_allclose(maps["conv2"][0], expected[0], rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(maps["conv2"].sum, maps["conv2"][0])  # of one step
+
+
+def test_help_names_every_method_and_whose_each_option_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    help_text = " ".join(capsys.readouterr().out.split())
+    for name, method in offline_methods().items():
+        assert f"{name} {method.__doc__.splitlines()[0].rstrip('.')}" in help_text
+    assert "--rule {signed,positive} exact shares" in help_text and "; for relevance (default: signed)" in help_text

@@ -39,7 +39,7 @@ COMMANDS = {
     "export": ("export", "snn.safetensors", "--data", "images", "--seeds", "1", "--out", "OUT", *SHORT),
     "nir": ("export", "snn.safetensors", "--data", "images", "--nir", "OUT/x.nir", "--out", "OUT", *SHORT),
     "explain": ("explain", "raster.h5", "--out", "OUT/sam.h5", "--figures", "OUT/figures"),
-    "gradcam": ("gradcam", "snn.safetensors", "--data", "images", "--out", "OUT/maps.h5", *SHORT),
+    "gradcam": ("explain", "snn.safetensors", "--data", "images", "--out", "OUT/maps.h5", *SHORT),
     "paper": ("paper.__main__", "fig3", "--config", "paper.toml", "--images", "3", "--out", "OUT"),
 }
 

@@ -37,7 +37,7 @@ CONVERT = ("convert", "ann.safetensors", "--config", "small.toml")
 EVENTS = ("train", "--config", "events.toml", "--data.source", "bars", "--out", "new")
 EXPORT = ("export", "snn.safetensors", "--data", "images")
 EXPLAIN = ("explain", "raster.h5", "--out", "new/maps.h5")
-GRADCAM = ("gradcam", "snn.safetensors", "--data", "images", "--out", "new/maps.h5")
+GRADCAM = ("explain", "snn.safetensors", "--data", "images", "--out", "new/maps.h5")
 PAPER = ("paper.__main__", "fig3", "--config", "paper.toml")
 
 
@@ -152,9 +152,12 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*GRADCAM, "--figures", "snn.safetensors/new"), "is a file, expected the name of a folder"),
         ((*GRADCAM, "--seed", "-1"), "--seed"),
         ((*GRADCAM, "--steps", "8:"), "steps: '8:' means none of the 8 steps, 0 to 7"),
-        (("gradcam", "ann.safetensors", *GRADCAM[2:], "--layers", "input"), "no layer 'input'; did you mean"),
-        (("gradcam", "none", "--out", "new/maps.h5"), "checkpoint 'none': neither a bundled one"),
-        (("gradcam", "snn.safetensors"), "missing --out"),
+        (("explain", "ann.safetensors", *GRADCAM[2:], "--layers", "input"), "no layer 'input'; did you mean"),
+        (
+            ("explain", "none", "--out", "new/maps.h5", "--method", "grad-cam"),
+            "checkpoint 'none': neither a bundled one",
+        ),
+        (("explain", "snn.safetensors"), "--out is needed: maps of a network have no raster"),
         (("explain", "text.png", *EXPLAIN[2:]), "text.png: cannot be read as HDF5"),
         (("explain", "text.png", *EXPLAIN[2:], "--figures", "pictures"), "text.png: cannot be read as HDF5"),
         (("explain", "none.h5", *EXPLAIN[2:]), "none.h5: no such file, expected a raster file"),
@@ -175,7 +178,7 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ),
         (
             (*EXPLAIN, "--method", "rise", "--steps", "all"),
-            "--steps: belongs to --method grad-cam; rise maps the input",
+            "--steps: belongs to --method grad-cam, snn-grad-cam; rise maps the",
         ),
         ((*EXPLAIN, "--method", "rise", "--samples", "0"), "--samples"),
         ((*EXPLAIN, "--method", "graph-sam"), "'graph-sam'"),

@@ -171,10 +171,10 @@ def test_preparations_that_do_not_fit(planes: int, encoder: str, preparation: ob
 
 
 def test_grad_cam_of_a_network_for_events(for_events: spikesam.Checkpoint, tmp_path: Path) -> None:
-    from spikesam.pipeline import gradcam
+    from spikesam.pipeline import explain
 
     spikesam.save(for_events, tmp_path / "events.safetensors")
     file = nmnist_file(tmp_path / "a.bin", recording(0))
-    gradcam.main([str(tmp_path / "events.safetensors"), "--data", str(file), "--out", str(tmp_path / "maps.h5")])
+    explain.main([str(tmp_path / "events.safetensors"), "--data", str(file), "--out", str(tmp_path / "maps.h5")])
     with spikesam.open_maps(tmp_path / "maps.h5") as maps:
         assert maps["conv1"].sum.any()

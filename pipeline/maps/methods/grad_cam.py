@@ -71,7 +71,7 @@ def grad_cam(
 
 @dataclass(frozen=True)
 class GradCam(ImageMethod):
-    """What speaks for the class in an ANN; of a spiking network, :class:`SnnGradCam` takes its place."""
+    """What speaks for the class in an ANN; of a spiking network, snn-grad-cam takes its place."""
 
     name = "grad-cam"
     title = "Grad-CAM of the ANN"

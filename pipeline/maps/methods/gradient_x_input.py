@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GradientTimesInput(InputMethod):
-    """One gradient, by captum."""
+    """What speaks for the class in the input, by one gradient."""
 
     name = "gradient-x-input"
     title = "Gradient × input"

@@ -23,9 +23,7 @@ class Relevance(RelevanceMethod):
     target = "prediction"
     parameters: ClassVar[dict[str, type]] = {"network_sha256": str, "rule": str}
 
-    rule: Annotated[
-        Rule, Option("of relevance: exact shares of the membrane, or those of exciting spikes alone (SLTRP)")
-    ] = "signed"
+    rule: Annotated[Rule, Option("exact shares of the membrane, or those of exciting spikes alone (SLTRP)")] = "signed"
 
     def relevance_of(self, network: Network, spikes: Sequence[Spikes], prediction: int) -> list[Floats]:
         """See :class:`RelevanceMethod`."""

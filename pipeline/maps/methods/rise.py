@@ -37,7 +37,7 @@ VISIBLE = 0.5
 
 @dataclass(frozen=True)
 class RiseMaps(InputMethod):
-    """512 random masks, drawn by the seed."""
+    """What of the input the class needs, by 512 random masks."""
 
     name = "rise"
     title = "RISE"

@@ -14,7 +14,7 @@ from spikesam.pipeline.maps.relevance_method import RelevanceMethod
 
 @dataclass(frozen=True)
 class VarianceRelevance(RelevanceMethod):
-    """Which spikes set the logits apart; no class is chosen, neither a label nor the prediction."""
+    """Which spikes set the classes apart, whichever wins."""
 
     name = "variance-relevance"
     title = "Relevance of the variance over logits"

@@ -43,7 +43,7 @@ def test_version(capsys):
         ("rnu", "; did you mean run? See spikesam --help"),
         (
             "--samples",
-            ", expected one of run, merge, train, convert, export, explain, gradcam, energy, diff, report, "
+            ", expected one of run, merge, train, convert, export, explain, energy, diff, report, "
             "validate; see spikesam --help",
         ),
     ],

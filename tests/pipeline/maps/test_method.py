@@ -140,7 +140,7 @@ def test_every_method_refuses_what_it_cannot_explain(name: str, workplace: Path,
     with pytest.raises(InputError, match="none"):
         explain("none", tmp_path / "no.h5", method=name)
     for given in ({"layers": ["conv1"]}, {"steps": "all"}) * (not methods()[name].layered):
-        with pytest.raises(InputError, match=f"belongs to method grad-cam; {name} maps the input, over all steps"):
+        with pytest.raises(InputError, match=f"belongs to method grad-cam, snn-grad-cam; {name} maps the input"):
             explain(workplace / "snn.safetensors", tmp_path / "no.h5", method=name, **given)
     if methods()[name].source == "network_sha256":
         for given, told in (

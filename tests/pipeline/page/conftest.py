@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spikesam.pipeline import run
-from spikesam.pipeline.gradcam import main as gradcam
+from spikesam.pipeline.explain import main as explain_network
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from spikesam.recordings.raster.arrays import write_raster
@@ -49,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "event",
         ]
     )
-    gradcam([str(checkpoint), *data, "--out", str(out / "gradcam.h5")])
+    explain_network([str(checkpoint), *data, "--out", str(out / "gradcam.h5")])
     return out
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
-from spikesam.pipeline.gradcam import main
+from spikesam.pipeline.explain import main
 from spikesam.pipeline.maps.answers import answers_of
 from spikesam.pipeline.maps.methods.gradient_x_input import GradientTimesInput
 from spikesam.pipeline.maps.methods.integrated_gradients import integrated_gradients
@@ -29,7 +29,7 @@ from tests.pipeline.small_networks import (
     small_checkpoint,
     small_model,
 )
-from tests.pipeline.test_gradcam import run
+from tests.pipeline.test_explain import run
 from tests.reference import simulate_reference
 
 gradient_x_input, occlusion = GradientTimesInput().attributed, OcclusionMaps().attributed
@@ -138,9 +138,9 @@ def test_bad_usage_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for arguments, message in (
         (
             (network, "--method", "rise", "--layers", "conv1"),
-            "--layers: belongs to --method grad-cam; rise maps the in",
+            "--layers: belongs to --method grad-cam, snn-grad-cam; rise maps the in",
         ),
-        ((network, "--method", "occlusion", "--steps", "all"), "--steps: belongs to --method grad-cam"),
+        ((network, "--method", "occlusion", "--steps", "all"), "--steps: belongs to --method grad-cam, snn-grad-cam"),
         ((network, "--method", "lime"), "'lime'"),
         ((ann, "--method", "integrated-gradients"), "ann.safetensors: an ANN, which does not spike"),
     ):
