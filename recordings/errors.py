@@ -6,8 +6,9 @@ line.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 from spikesam.recordings.text import printable
@@ -135,3 +136,9 @@ def finding(error: Exception) -> str:
         text = error.strerror or text
         return printable(f"{files}: {text}" if files else text)
     return text
+
+
+def did_you_mean(name: str, valid: Sequence[str]) -> str:
+    """ "; did you mean 'x'?" with the nearest valid name, or nothing if none is near."""
+    near = difflib.get_close_matches(name, valid, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

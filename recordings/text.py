@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -62,6 +62,13 @@ def told_apart(names: Iterable[str]) -> list[str]:
 
 def _short(name: str) -> str:
     return printable(name, LONGEST_NAME)
+
+
+def shorten(names: Sequence[str], most: int = 5) -> str:
+    """The first few names as text: "a, b, c, … (20 in all)"."""
+    if not names:
+        return "none"
+    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
 
 
 def brief(thing: Any) -> str:

@@ -104,7 +104,7 @@ def side_by_side(images: ImageSet, count: int, seed: int) -> Scenes:
 
 def two_digit_scenes(checkpoint: Checkpoint, count: int) -> Scenes:
     """Cluttered digits, two in a scene; scenes are left out whose digits the checkpoint does not both know."""
-    dataset = ClutteredDigits("val", checkpoint.classes, count, digits=2)
+    dataset = ClutteredDigits("val", count, pairs=True).of_classes(checkpoint.classes)
     prepare = checkpoint.image_preprocessing
     items = [item for item in dataset if item.others[0].label is not None]
     if not items:

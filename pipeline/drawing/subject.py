@@ -94,7 +94,7 @@ def subjects_of(
             right=is_right(prediction, label),
             image=samples.pictures[sample] / np.float32(255),
             box=samples.boxes[sample],
-            frames=None if samples.events is None else samples.events.frames(sample) / np.float32(255),
+            frames=None if (frames := samples.frames(sample)) is None else frames / np.float32(255),
         )
         for sample, (prediction, label) in enumerate(zip(predictions, samples.table.label, strict=False))
     ]

@@ -19,20 +19,10 @@ from spikesam.recordings.raster.batch import PackedSpikes
 def encode(
     network: Network, images: NDArray[np.float32], seed: int, indices: Sequence[int] | NDArray[np.int64]
 ) -> InputBatch:
-    """Encode a batch of images as the input of a network.
+    """Encode preprocessed images, (B, C, H, W) float32, as the input of a network; refuses one that takes steps.
 
-    Parameters
-    ----------
-    images : (B, C, H, W) float32, preprocessed
-    seed, indices : of the Poisson spikes; nothing else is random
-
-    Returns
-    -------
-    packed Poisson spikes of maps (2C, H, W); (B, C, H, W) int8 images for a constant current, float32 ones for an ANN
-
-    Raises
-    ------
-    InputError : if the network takes no images, but steps
+    Poisson spikes of maps (2C, H, W), packed, depend on `seed` and `indices` alone; a constant current is int8, the
+    input of an ANN float32, both of (B, C, H, W).
     """
     if network.encoder == "constant-current":
         return in_eight_bits(images, network.input_range)
@@ -45,25 +35,12 @@ def encode(
 
 
 def poisson_spikes(x: NDArray[np.float32], timesteps: int, seed: int, index: int) -> NDArray[np.bool_]:
-    """Encode one preprocessed image; a pixel spikes with probability min(1, |x|/2), in the plane of its sign.
+    """Encode one preprocessed image, (C, H, W) float32: (T, 2C, H, W) bool, planes of positive pixels (ON), then OFF.
 
+    A pixel spikes with probability min(1, |x|/2), in the plane of its sign.
     The random numbers are `numpy.random.Philox(key=(seed, index)).random_raw`, split into little-endian uint32 `u` in
     C-order (T, C, H, W); a spike happens iff `u >> 8 < min(2²⁴, ⌊|x|·2²³⌋)`: integers, so the same bits everywhere.
     This is the definition, in NumPy; :func:`poisson_batch` draws the same spikes several times as fast.
-
-    Parameters
-    ----------
-    x : (C, H, W) float32 — preprocessed pixels, finite
-    timesteps : T ≥ 1
-    seed, index : in 0 … 2⁶⁴-1 — of the run, and of the image in its data set
-
-    Returns
-    -------
-    (T, 2C, H, W) bool — C planes for positive pixels (ON), then C for negative ones (OFF)
-
-    Raises
-    ------
-    InputError : if `x` is not 3-D or not finite, or a number is out of range
     """
     x = _checked(x, timesteps, seed, index)
     count = timesteps * x.size

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 
 from spikesam.backends.network import Network
-from spikesam.pipeline.images.datasets.arrays import InMemory, identity_of_events
+from spikesam.pipeline.images.datasets.arrays import InMemory, identity
+from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import InputSteps, PreparedImages, Samples, Trained, choose_samples, read_samples
@@ -40,8 +39,7 @@ def open_samples(
     ----------
     data : a data set by name or path, paths of files of images or events, :class:`Events` or a list of them, an array
         (see below), or :class:`.samples.Samples`; None is "cluttered-digits", or of a checkpoint for events
-        "saccade-digits".
-        Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images
+        "saccade-digits". Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images
         (N, C, H, W) floating point, prepared already; or the input of every step (T, N, C, H, W): spikes, 0 and 1 of
         any dtype, or real numbers for a network of the encoder "changing-current"
     network : a checkpoint, or a plain network, which takes arrays that need no preparation
@@ -49,10 +47,6 @@ def open_samples(
     samples : number of items: of a data set in a seeded class-balanced order (8 if not given); of an array, of events
         or of files the first ones (all if not given)
     advance : called with the number of items just read
-
-    Raises
-    ------
-    InputError : naming what was given and what would fit
     """
     if samples is not None and not (isinstance(samples, int) and samples >= 1):
         raise InputError(f"samples: got {samples!r}, expected a whole number, at least 1")
@@ -60,35 +54,40 @@ def open_samples(
         if samples is not None or labels is not None:
             raise InputError("samples, labels: got some beside prepared samples, which have their own; leave them out")
         return data
+    graph, checkpoint = (network, None) if isinstance(network, Network) else (network.network, network)
+    if hasattr(data, "__array__"):
+        return _of_array(np.asarray(on_cpu(data)), graph, checkpoint, labels, samples, advance)
     if isinstance(data, Events):
         data = [data]
-    if isinstance(data, (list, tuple)) and data and all(isinstance(item, Events) for item in data):
-        return _from_events(data, network, labels, samples, advance)
-    if isinstance(data, Image.Image) or (isinstance(data, (list, tuple)) and not all(map(_is_path, data))):
-        raise InputError(f"data: got {type(data).__name__} of other things than paths, expected {EXPECTED}")
-    if hasattr(data, "__array__"):
-        return _from_array(np.asarray(on_cpu(data)), network, labels, samples, advance)
-    if data is not None and not (_is_path(data) or isinstance(data, (list, tuple))):
-        raise InputError(f"data: got {type(data).__name__}, expected {EXPECTED}")
-    if isinstance(network, Network):
+    several = isinstance(data, (list, tuple))
+    if several and data and all(isinstance(item, Events) for item in data):
+        if checkpoint is None:
+            raise InputError(
+                "data: a plain network does not know how events are binned; give a checkpoint, or spikes "
+                "(T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
+            )
+        known = _table(labels, len(data), samples).label.tolist()
+        dataset = InMemory(data[:samples], known, checkpoint.class_names)
+        return read_samples(dataset, checkpoint.preparation, advance=advance)
+    if data is not None and not all(isinstance(path, (str, Path)) for path in (data if several else [data])):
+        of = " of other things than paths" if several else ""
+        raise InputError(f"data: got {type(data).__name__}{of}, expected {EXPECTED}")
+    if checkpoint is None:
         raise InputError(
             "data: a plain network does not know how its images are prepared; give a checkpoint, or arrays: "
             "(N, C, H, W) floating point or (T, N, C, H, W) of 0 and 1"
         )
     if labels is not None:
         raise InputError("labels: got some beside a data set, which has its own; leave them out")
-    chosen = [str(path) for path in data] if isinstance(data, (list, tuple)) else None if data is None else str(data)
-    count = samples or (len(chosen) if isinstance(chosen, list) else DEFAULT_SAMPLES)
-    return choose_samples(chosen, network, count, seed, download, advance=advance)
+    source = [str(path) for path in data] if several else None if data is None else str(data)
+    count = samples or (len(data) if several else DEFAULT_SAMPLES)
+    return choose_samples(source, checkpoint, count, seed, download, advance=advance)
 
 
-def _is_path(value: Any) -> bool:
-    return isinstance(value, (str, Path))
-
-
-def _from_array(
+def _of_array(
     array: NDArray[Any],
-    network: Trained | Network,
+    network: Network,
+    checkpoint: Trained | None,
     labels: ArrayLike | None,
     samples: int | None,
     advance: Callable[[int], None],
@@ -96,40 +95,23 @@ def _from_array(
     about = f"data: got an array of shape {array.shape} {array.dtype}, expected {EXPECTED}"
     if array.ndim == 5:
         table, array = _table(labels, array.shape[1], samples), array[:, :samples]
-        if (network if isinstance(network, Network) else network.network).encoder == "changing-current":
-            values = np.asarray(array, np.float32)
+        if network.encoder == "changing-current":
+            array = np.asarray(array, np.float32)
         else:
-            values = as_bits(array, lambda place: f"data: index {place}" if place else "data")
-        return InputSteps(_identity(values), table, values)
+            array = as_bits(array, lambda place: f"data: index {place}" if place else "data")
+        return InputSteps(identity("array", array), table, array)
     if array.ndim == 3 and array.shape[2] == 3:
         raise InputError(f"{about}; one image is image[None]")
     table, array = _table(labels, len(array), samples), array[:samples]
     if array.ndim == 4 and array.dtype.kind == "f":
-        _check_prepared(array, network)
-        return PreparedImages(_identity(array), table, array.astype(np.float32))
+        _check_prepared(array, network, checkpoint.preprocessing if checkpoint else None)
+        return PreparedImages(identity("array", array), table, array.astype(np.float32))
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise InputError(about)
-    if isinstance(network, Network):
+    if checkpoint is None:
         raise InputError(f"{about}; a plain network does not know how images are prepared, so prepare them first")
-    dataset = InMemory(_identity(array), array, table.label.tolist(), network.class_names)
-    return read_samples(dataset, network.preparation, advance=advance)
-
-
-def _from_events(
-    recordings: Sequence[Events],
-    network: Trained | Network,
-    labels: ArrayLike | None,
-    samples: int | None,
-    advance: Callable[[int], None],
-) -> Samples:
-    if isinstance(network, Network):
-        raise InputError(
-            "data: a plain network does not know how events are binned; give a checkpoint, or spikes "
-            "(T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
-        )
-    table, recordings = _table(labels, len(recordings), samples), recordings[:samples]
-    dataset = InMemory(identity_of_events(recordings), recordings, table.label.tolist(), network.class_names)
-    return read_samples(dataset, network.preparation, advance=advance)
+    dataset = InMemory(array, table.label.tolist(), checkpoint.class_names)
+    return read_samples(dataset, checkpoint.preparation, advance=advance)
 
 
 def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleTable:
@@ -140,27 +122,21 @@ def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleT
     return SampleTable(np.arange(count)[:samples], known[:samples])
 
 
-def _check_prepared(images: NDArray[Any], network: Trained | Network) -> None:
+def _check_prepared(images: NDArray[Any], network: Network, prepare: Preprocessing | EventBinning | None) -> None:
     """Refuse images of another shape, or whose values no prepared image can have."""
-    graph = network if isinstance(network, Network) else network.network
-    if not graph.takes_images:
-        of = "of 0 and 1" if graph.spiking_input else "floating point"
-        raise InputError(f"data: got images, but the network takes {graph.encoder}: (T, N, C, H, W) {of}")
-    channels, *size = graph.input_shape
-    expected = (channels // 2 if graph.encoder == "poisson" else channels, *size)
+    if not network.takes_images:
+        of = "of 0 and 1" if network.spiking_input else "floating point"
+        raise InputError(f"data: got images, but the network takes {network.encoder}: (T, N, C, H, W) {of}")
+    channels, *size = network.input_shape
+    expected = (channels // 2 if network.encoder == "poisson" else channels, *size)
     if images.shape[1:] != expected:
         raise InputError(f"data: got prepared images of (C, H, W) = {images.shape[1:]}, expected {expected}")
-    if isinstance(network, Network) or not isinstance(network.preprocessing, Preprocessing):
+    if not isinstance(prepare, Preprocessing):
         return
-    mean, std = (np.array(values) for values in (network.preprocessing.mean, network.preprocessing.std))
+    mean, std = np.array(prepare.mean), np.array(prepare.std)
     low, high = float((-mean / std).min()), float(((1 - mean) / std).max())
     if not (np.isfinite(images).all() and low - 1e-3 <= images.min() and images.max() <= high + 1e-3):
         raise InputError(
             f"data: got prepared images with values in {images.min():g} … {images.max():g}, expected {low:.3g} … "
             f"{high:.3g}; prepare them as (p/255 - mean)/std, or give the pixels as uint8"
         )
-
-
-def _identity(array: NDArray[Any]) -> str:
-    """A name that differs for other pixels or spikes, so that a run is not resumed with them."""
-    return f"array#{hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data).hexdigest()[:8]}"

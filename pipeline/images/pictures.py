@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spikesam.pipeline.images.datasets.archive import ZipArchive
-from spikesam.pipeline.images.events.binning import picture_of
+from spikesam.pipeline.images.events.binning import EventBinning, picture_of
 from spikesam.pipeline.images.png import png
 from spikesam.pipeline.images.preprocessing import Box, read_image
 from spikesam.recordings.disk import write_file
@@ -43,16 +43,10 @@ Normalisation = tuple[ArrayLike, ArrayLike]  # mean, standard deviation
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """The first samples of a raster.
+    """The first samples of a raster: for each a name, and what is known of its picture and of the object in it.
 
-    Parameters
-    ----------
-    names : of the samples, for people; as many as there are samples here
-    pictures : (H, W, 3) uint8 of each, as the network saw it; None where there is none
-    boxes : of the object in each; None where it is unknown or cropped away
-    masks : (H, W) bool, the object's pixels; None where they are unknown
-    class_names : of every class, by its number; none if they are unknown
-    events : whether the input is events, so that a picture is their sum over time
+    Pictures are (H, W, 3) uint8, as the network saw them, or its input summed over time if that is `events`; masks are
+    (H, W) bool. What is unknown is None. `class_names` are of every class, by its number; none if they are unknown.
     """
 
     names: tuple[str, ...] = ()
@@ -81,7 +75,7 @@ class Pictures:
         """Those of samples that were read, as many as are kept."""
         kept = slice(most_kept(samples.pictures[0].nbytes, len(samples)))
         boxes, masks = samples.boxes[kept], samples.masks[kept]
-        events = samples.events is not None
+        events = isinstance(samples.preparation, EventBinning)
         return cls(samples.names[kept], tuple(samples.pictures[kept]), boxes, masks, tuple(class_names), events)
 
     @classmethod
@@ -96,19 +90,11 @@ class Pictures:
 
 
 def as_pictures(images: Any, normalisation: Normalisation | None, where: str) -> NDArray[np.uint8]:
-    """Images as a network takes them, for people: (N, H, W, 3) uint8.
+    """Images as a network takes them, for people: (N, H, W, 3) uint8. A refusal begins with `where`.
 
-    Parameters
-    ----------
-    images : array or tensor, (N, C, H, W) with one or three channels, or two of events (OFF, ON); (N, H, W, 3);
-        or (N, H, W). Integers are 0 … 255. Other numbers are pixels in 0 … 1 once `normalisation` is undone; where they
-        are not, each image is stretched from its least to its greatest number
-    normalisation : mean and standard deviation that the network's owner had taken out, a number each or one a channel
-    where : what an error begins with
-
-    Raises
-    ------
-    InputError : if they are none of these
+    Given are (N, C, H, W) with one or three channels, or two of events (OFF, ON); (N, H, W, 3); or (N, H, W). Integers
+    are 0 … 255. Other numbers are pixels in 0 … 1 once `normalisation` is undone, the mean and standard deviation, a
+    number each or one a channel; where they are not, each image is stretched from its least to its greatest number.
     """
     array = np.asarray(on_cpu(images))
     if array.ndim == 3:
@@ -168,13 +154,7 @@ class _About(BaseModel):
 def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
     """Write the file of a folder anew; it appears whole.
 
-    Parameters
-    ----------
-    raster : digest of the spikes, or of the network where a graph formed the maps and there are none
-
-    Raises
-    ------
-    OSError : if it cannot be written
+    `raster` is the digest of the spikes, or of the network where a graph formed the maps and there are none.
     """
     samples = [
         _Sample(name=printable(name, LONGEST_NAME), box=box, picture=picture is not None, mask=mask is not None)
@@ -215,16 +195,9 @@ def _mask(sample: int) -> str:
 
 
 def read_pictures(folder: Path, raster: str, most: int = MOST) -> Pictures | None:
-    """The pictures that lie in a folder, whoever put them there; None if there is no such file.
+    """Read what was written for a raster, as far as its first samples, whoever did; None if there is no such file.
 
-    Parameters
-    ----------
-    raster : what :func:`write_pictures` was given
-    most : samples that are read
-
-    Raises
-    ------
-    InputError : if the file is damaged, too large, or of another raster
+    Refuses a file that is damaged, too large, or of another raster, as :func:`write_pictures` was told.
     """
     path = folder / NAME
     if not path.is_file():
@@ -259,12 +232,7 @@ def read_pictures(folder: Path, raster: str, most: int = MOST) -> Pictures | Non
 
 
 def pictures_beside(raster: RasterReader, most: int = MOST) -> Pictures | None:
-    """The pictures that lie beside a raster; None if there are none of it.
-
-    Parameters
-    ----------
-    most : samples that are read
-    """
+    """The pictures of the first samples that lie beside a raster; None if there are none of it."""
     if raster.path is None:
         return None
     try:

@@ -92,15 +92,11 @@ def draw_spikes(
     index: np.uint64,
     packed: NDArray[np.uint8],
 ) -> None:
-    """Draw the spikes of one image.
+    """Draw the spikes of an image of P pixels, into (T, ⌈2P/8⌉) uint8: big-endian bits, ON planes before OFF planes.
 
-    Parameters
-    ----------
-    on, off : (2P, padded to a multiple of 64) uint32 — a neuron of the ON or OFF planes fires where its pixel's draw,
-        shifted right by 8, is below its limit. Pixels lie at 0 … P-1 of `on` and P … 2P-1 of `off`, other limits are 0
-    pixels : P
-    seed, index : key of the random numbers; draw t·P + p is that of step t and pixel p
-    packed : (T, ⌈2P/8⌉) uint8, written — big-endian bits of the ON planes, then of the OFF planes; pad bits zero
+    A neuron of `on` or `off`, (2P, padded to a multiple of 64) uint32, fires where its pixel's draw, shifted right by
+    8, is below its limit. Pixels lie at 0 … P-1 of `on` and P … 2P-1 of `off`, other limits are 0. Draw t·P + p of the
+    random numbers of (seed, index) is that of step t and pixel p.
     """
     words = np.zeros((WORD + DRAWS + pixels + WORD) // 2, np.uint64)  # a word's room before and after the draws
     draws = words.view(np.uint32)

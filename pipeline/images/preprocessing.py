@@ -42,10 +42,7 @@ _one_large_image = threading.Lock()
 def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
     """Read an image file, or its bytes, as upright RGB; of an animation, the first frame.
 
-    Raises
-    ------
-    InputError : if it is missing, empty, truncated, too large or no image; the message starts with `name`, or else the
-        path
+    Refuses what is missing, empty, truncated, too large or no image, in a message that starts with `name` or the path.
     """
     where = name or str(source if isinstance(source, Path) else "image")
     try:
@@ -81,9 +78,7 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
 def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
     """Turn upright (EXIF orientation) and convert any mode to 8-bit RGB; alpha is dropped, 16 bits are shifted to 8.
 
-    Raises
-    ------
-    InputError : if a floating-point image holds NaN, infinity, or values outside 0 … 255
+    Refuses a floating-point image that holds NaN, infinity, or values outside 0 … 255.
     """
     if image.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT:  # else it would be copied
         image = ImageOps.exif_transpose(image)

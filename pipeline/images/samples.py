@@ -8,9 +8,9 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +22,18 @@ from spikesam.pipeline.images.datasets.base import READERS
 from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
 from spikesam.pipeline.images.datasets.saccade_digits import NAME as SACCADE_DIGITS
 from spikesam.pipeline.images.encoding import encode, in_eight_bits
-from spikesam.pipeline.images.events.binning import EventBinning
-from spikesam.pipeline.images.events.packed import PackedEvents
-from spikesam.pipeline.images.matching import known_classes
+from spikesam.pipeline.images.events.binning import EventBinning, picture_of
 from spikesam.pipeline.images.preprocessing import Box, Preprocessing, box_mask
-from spikesam.pipeline.images.selection import balanced_order
+from spikesam.pipeline.images.selection import balanced_order, known_classes
 from spikesam.recordings.disk import readable, reason
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.parallel import cores, in_order
+from spikesam.recordings.raster.batch import PackedSpikes, pack, unpack
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import brief
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # Python 3.10 lacks it
 
 SMALL = 1 << 16  # pixels; a smaller image is unpacked faster without threads
 FEW = 8  # samples whose numbers are looked at together
@@ -188,10 +190,9 @@ class DatasetSamples(Samples):
     pictures : (N, H, W, 3) uint8 — images resized and cropped, or events summed over time
     boxes : of the object in the picture; None if unknown or cropped away
     masks : (H, W) bool, the object's pixels, from its mask or else its box; None if unknown or cropped away
-    preparation : how they were prepared
     contents : "" for what has no file
+    preparation : how they were prepared
     skipped : items left out because the checkpoint does not know their class
-    events : binned events, the input of the network; None if the samples are images
     """
 
     name: str
@@ -200,26 +201,28 @@ class DatasetSamples(Samples):
     pictures: NDArray[np.uint8]
     boxes: tuple[Box | None, ...]
     masks: tuple[NDArray[np.bool_] | None, ...]
+    contents: tuple[str, ...] = field()  # without the default of `Samples`
     preparation: Preprocessing | EventBinning
-    contents: tuple[str, ...]
-    skipped: int = 0
-    events: PackedEvents | None = None
+    skipped: int
 
     __repr__ = brief
+    kind = "images"
+    by_sample: ClassVar[tuple[str, ...]] = (
+        "table",
+        "names",
+        "pictures",
+        "boxes",
+        "masks",
+        "contents",
+    )  # fields with a part for each sample
 
-    def part(self, positions: range) -> DatasetSamples:
+    def part(self, positions: range) -> Self:
         """See :class:`Samples`."""
-        chosen = slice(positions.start, positions.stop)
-        fields = {
-            name: getattr(self, name)[chosen] for name in ("table", "names", "pictures", "boxes", "masks", "contents")
-        }
-        return replace(self, **fields, events=None if self.events is None else self.events.part(chosen))
+        return replace(self, **{name: getattr(self, name)[positions.start : positions.stop] for name in self.by_sample})
 
     def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
-        """See :class:`Samples`: bits of events, or images as `encode` gives."""
-        if self.events is None:
-            return encode(network, self.images(chosen), seed, self.table.index[chosen])
-        return self.events.spikes(chosen, network.timesteps)
+        """See :class:`Samples`."""
+        return encode(network, self.images(chosen), seed, self.table.index[chosen])
 
     def name_of(self, sample: int) -> str:
         """See :class:`Samples`."""
@@ -231,7 +234,7 @@ class DatasetSamples(Samples):
 
     def numbers(self) -> Iterator[NDArray[np.float32]]:
         """See :class:`Samples`."""
-        return iter(()) if self.events else map(self.images, batches(range(len(self)), FEW))
+        return map(self.images, batches(range(len(self)), FEW))
 
     def known_labels(self) -> NDArray[np.int32]:
         """(N,) the class of every sample; refuses an unknown one."""
@@ -250,6 +253,10 @@ class DatasetSamples(Samples):
             raise InputError(f"{self.name}: holds events, expected images")
         return self.preparation
 
+    def frames(self, sample: int) -> NDArray[np.uint8] | None:
+        """(T, H, W, 3): what the network sees at each step, where that is not one image at all of them."""
+        return None
+
     def notes(self, asked: int) -> list[str]:
         """Lines for the user: what was skipped, fewer labelled items than were asked for, events that were merged."""
         found = []
@@ -257,14 +264,48 @@ class DatasetSamples(Samples):
             found.append(f"skipped {self.skipped:,} {self.kind} of classes that the checkpoint does not know")
         if len(self) < asked and self.table.label.max() >= 0:
             found.append(f"{self.name} has {len(self)} {self.kind} of these classes, fewer than the {asked} asked for")
-        if self.events is not None:
-            found.append(self.events.note)
         return found
 
-    @property
-    def kind(self) -> str:
-        """Either "images" or "recordings", of events."""
-        return "images" if self.events is None else "recordings"
+
+@dataclass(frozen=True, eq=False)
+class EventSamples(DatasetSamples):
+    """Recordings of events.
+
+    Parameters
+    ----------
+    bits : (N, bins, ⌈2·H·W/8⌉) uint8, packed
+    counts : (N, 3) int64 — the events that became bits; that fell on a bit set already; and that were left out
+    """
+
+    preparation: EventBinning
+    bits: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+
+    kind = "recordings"
+    __repr__ = brief
+    by_sample: ClassVar[tuple[str, ...]] = (*DatasetSamples.by_sample, "bits", "counts")
+
+    def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
+        """See :class:`Samples`: the bits, followed by silence."""
+        silent = np.zeros((len(chosen), network.timesteps - self.bits.shape[1], self.bits.shape[2]), np.uint8)
+        return PackedSpikes(np.concatenate([self.bits[chosen], silent], axis=1), self.preparation.input_shape)
+
+    def numbers(self) -> Iterator[NDArray[np.float32]]:
+        """See :class:`Samples`."""
+        return iter(())
+
+    def frames(self, sample: int) -> NDArray[np.uint8]:
+        """See :class:`DatasetSamples`."""
+        return np.stack([picture_of(step) for step in unpack(self.bits[[sample]], self.preparation.input_shape)])
+
+    def notes(self, asked: int) -> list[str]:
+        """See :class:`DatasetSamples`."""
+        kept, merged, left_out = self.counts.sum(axis=0).tolist()
+        events = (
+            f"{kept + merged + left_out:,} events became {kept:,} spikes: {merged:,} shared pixel, polarity and bin "
+            f"with another, {left_out:,} were outside the crop or later than the last bin"
+        )
+        return [*super().notes(asked), events]
 
 
 def batches(chosen: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -279,48 +320,39 @@ def read_samples(
     positions: range | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> DatasetSamples:
-    """Read and prepare every item once, so that a broken one is found before anything starts.
+    """Read and prepare every item once, or those at some positions; a broken one is found before anything starts.
 
     Images are unpacked and resized in threads, which release Python's lock meanwhile, unless the first image is
     small. The first broken image is reported. The pictures lie in a temporary file without a name, so that the
-    system may take back their memory.
-
-    Parameters
-    ----------
-    positions : of the items to read, at least one; all if not given
-    advance : called with the number of items just read
-
-    Raises
-    ------
-    InputError : if an item cannot be read, or the network does not take such items
+    system may take back their memory. `advance` is called with the number of items just read.
     """
     if positions is not None:
         dataset = dataset.chosen(positions)
     pictures = _scratch((len(dataset), preparation.height, preparation.width, 3))
-    events = PackedEvents.empty(len(dataset), preparation) if isinstance(preparation, EventBinning) else None
-    boxes, masks, contents = [], [], []
 
-    def prepared(place: int, item: Item) -> tuple[Box | None, NDArray[np.bool_] | None, str]:
-        pictures[place] = preparation.picture(item.image) if events is None else events.add(place, item.image)
+    def read(place: int, item: Item | None = None) -> tuple[Any, ...]:
+        item = dataset[place] if item is None else item
+        seen: tuple[Any, ...] = ()
+        if isinstance(preparation, EventBinning):
+            binned = preparation.binned(item.image)
+            pictures[place] = picture_of(binned.bits)
+            seen = pack(binned.bits[:, None])[0], (int(binned.bits.sum()), binned.merged, binned.left_out)
+        else:
+            pictures[place] = preparation.picture(item.image)
         box = None if item.box is None else preparation.box(item.box, item.image.size)
-        return box, _mask(item, box, preparation), dataset.content(place)
+        return box, _mask(item, box, preparation), dataset.content(place), *seen
 
-    def read(place: int) -> tuple[Box | None, NDArray[np.bool_] | None, str]:
-        return prepared(place, dataset[place])
-
-    first = dataset[0]
-    small = events is not None or math.prod(first.image.size) < SMALL
+    first, rows = dataset[0], []
+    small = isinstance(preparation, EventBinning) or math.prod(first.image.size) < SMALL
     workers = 1 if small else min(cores(), READERS, len(dataset))
     with closing(in_order(read, range(1, len(dataset)), workers)) as others:
-        for box, mask, content in chain([prepared(0, first)], others):
-            boxes.append(box)
-            masks.append(mask)
-            contents.append(content)
+        for row in chain([read(0, first)], others):
+            rows.append(row)
             advance(1)
-    return DatasetSamples(
-        *(dataset.name, dataset.table, dataset.names, pictures, tuple(boxes), tuple(masks)),
-        *(preparation, tuple(contents), dataset.skipped, events),
-    )
+    boxes, masks, contents, *seen = zip(*rows, strict=True)
+    about = (dataset.name, dataset.table, dataset.names, pictures, boxes, masks, contents, preparation, dataset.skipped)
+    kind: Any = EventSamples if seen else DatasetSamples
+    return kind(*about, *map(np.array, seen))
 
 
 def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -358,19 +390,13 @@ def choose(
 ) -> Dataset:
     """The first `count` images or recordings of a seeded class-balanced order, as many as there are; reads none.
 
-    Items of classes that the checkpoint does not know are skipped, see `known_classes`.
-
-    Parameters
-    ----------
-    source : see `open_dataset`; None is the set that needs no download, "saccade-digits"
-        for a network that takes events and "cluttered-digits" for others
-
-    Raises
-    ------
-    InputError : if the data cannot be read, or none is of a class that the checkpoint knows
+    Items of classes that the checkpoint does not know are skipped, see :func:`known_classes`. The source is one of
+    `open_dataset`; None is the set that needs no download, "saccade-digits" for a network that takes events and
+    "cluttered-digits" for others.
     """
+    for_events = isinstance(checkpoint.preparation, EventBinning)
     if source is None:
-        source = SACCADE_DIGITS if isinstance(checkpoint.preparation, EventBinning) else CLUTTERED_DIGITS
+        source = SACCADE_DIGITS if for_events else CLUTTERED_DIGITS
     everything = open_dataset(source, split, download=download)
     dataset = known_classes(everything, checkpoint.classes, checkpoint.class_names)
     if not len(dataset):

@@ -1,28 +1,92 @@
-"""The order in which images are chosen, balanced over classes; and the selection split of a training."""
+"""The choice of items: those whose class a checkpoint knows, in an order balanced over classes; a training's split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.pipeline.images.datasets import Dataset
+from spikesam.pipeline.images.datasets.base import comparable
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.text import shorten
+
+
+def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> Dataset:
+    """The items of a data set whose class is known, labelled by the known classes.
+
+    A class is known by its identifier or its name. Upper and lower case are equal, and so are underscores and spaces.
+    Only the first of several synonyms counts ("goldfish, Carassius auratus"). Items without a label stay.
+
+    Two classes may have one name: ImageNet has a crane that flies and one that lifts. Then identifiers alone match.
+
+    Refused are a data set that has labels, none of which is known, and a class that could be either of two.
+    """
+    known = dataset.relabelled(_matched(dataset, classes, class_names), classes, class_names)
+    if len(dataset) and not len(known):
+        names = shorten([name.split(",")[0] for name in class_names])
+        raise InputError(
+            f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the checkpoint knows "
+            f"({names})",
+            "without-labels" if dataset.files else "other-data",
+            files=dataset.files,
+        )
+    return known
+
+
+def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> dict[int, int | None]:
+    """The known class of every class of a data set that has items; None where it is unknown.
+
+    A name stands for a class only where the data set's identifier says nothing, and no other class has that name.
+    """
+    exactly, by_identifier = _numbers(classes), _numbers(map(comparable, classes))
+    by_name = _numbers(map(comparable, class_names))
+
+    def one(called: str, found: list[int] | None) -> int | None:
+        if found and len(found) > 1:
+            several = " and ".join(f"{number} ({classes[number]})" for number in found)
+            raise InputError(
+                f"{dataset.name}: its class {called!r} could be each of the checkpoint's classes {several}, which have "
+                "one name; expected the identifier of one"
+            )
+        return found[0] if found else None
+
+    matched: dict[int, int | None] = {}
+    for label in sorted({label for label in dataset.labels if label is not None}):
+        called = dataset.classes[label]
+        own = comparable(called)
+        matched[label] = one(called, exactly.get(called) or by_identifier.get(own) or by_name.get(own))
+    unknown = [label for label, number in matched.items() if number is None]
+    namesakes = _numbers(comparable(dataset.class_names[label]) for label in unknown)
+    taken = set(matched.values())
+    for name, alike in namesakes.items():
+        number = one(name, by_identifier.get(name) or by_name.get(name))
+        if number is None or number in taken:
+            continue
+        if len(alike) > 1:
+            same = " and ".join(dataset.classes[unknown[each]] for each in alike)
+            raise InputError(
+                f"{dataset.name}: its classes {same} are all called {name!r}, and the checkpoint knows no more of its "
+                f"class {number} ({classes[number]}), expected its identifier"
+            )
+        matched[unknown[alike[0]]] = number
+    return matched
+
+
+def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
+    """Where each name stands."""
+    found: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        found.setdefault(name, []).append(number)
+    return found
 
 
 def balanced_order(labels: Sequence[int | None], seed: int) -> NDArray[np.int64]:
-    """A seeded order of positions in which every class comes once per round, while it lasts.
+    """A seeded order of the n positions in which every class comes once per round, while it lasts: (n,) int64.
 
-    So the first N are as balanced as N allows, for every N, and stay the first when more are chosen.
-
-    Parameters
-    ----------
-    labels : n labels; None is unlabelled
-    seed : ≥ 0
-
-    Returns
-    -------
-    (n,) int64 — a permutation of 0 … n-1; unlabelled positions come last, in their own order
+    So the first N are as balanced as N allows, for every N, and stay the first when more are chosen. Unlabelled
+    positions come last, in their own order.
     """
     known = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
     unknown = np.array([i for i, label in enumerate(labels) if label is None], np.int64)
@@ -36,20 +100,8 @@ def split_selection(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split off a part of every class, to select a model by without touching validation data.
 
-    Parameters
-    ----------
-    labels : n labels
-    fraction : of each class that goes to the selection part, between 0 and 1; rounded, but at least one image of each
-        class goes to either part
-    seed : ≥ 0
-
-    Returns
-    -------
-    train, selection : sorted positions, disjoint, together all
-
-    Raises
-    ------
-    InputError : if an image has no label, a class has a single image, or `fraction` is not between 0 and 1
+    The `fraction` of each class that goes to the selection part is rounded, but at least one image of each class goes
+    to either part. Both are sorted positions, the training part first.
     """
     if not 0 < fraction < 1:
         raise InputError(f"selection fraction: got {fraction}, expected more than 0 and less than 1")

@@ -12,7 +12,7 @@ from typing import Any
 from spikesam.backends.network import Kind, Network
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.pipeline.config import Config
-from spikesam.pipeline.images.datasets.base import comparable, shorten
+from spikesam.pipeline.images.datasets.base import comparable
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
@@ -20,7 +20,7 @@ from spikesam.pipeline.networks.layer_list import outline, plan_layers
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.parsing import parse_json
-from spikesam.recordings.text import LONGEST_NAME, printable
+from spikesam.recordings.text import LONGEST_NAME, printable, shorten
 
 Preparation = Preprocessing | EventBinning
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from spikesam.backends.network import Kind
 from spikesam.backends.network.storage import read_network
-from spikesam.pipeline.images.datasets.base import did_you_mean
-from spikesam.recordings.errors import InputError
+from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.files import open_file, similar_file
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"

@@ -16,12 +16,12 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from spikesam.pipeline.config import Config
 from spikesam.pipeline.images.datasets import GENERATED, Dataset, open_dataset
-from spikesam.pipeline.images.datasets.base import shorten
 from spikesam.pipeline.images.selection import split_selection
 from spikesam.pipeline.training.inputs import Inputs
 from spikesam.recordings.child import die_with_parent
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import progress_bar
+from spikesam.recordings.text import shorten
 
 Part = tuple[Dataset, NDArray[np.int64]]
 

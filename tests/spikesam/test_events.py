@@ -73,12 +73,8 @@ def test_class_folders_and_files_of_events(for_events: spikesam.Checkpoint, tmp_
     (skipped, events) = samples.notes(4)
     assert skipped == "skipped 2 recordings of classes that the checkpoint does not know"
     assert events.startswith("240 events became ")
-    assert samples.events is not None
-    assert samples.events.count.tolist() == [60] * 4
-    shape = (4, 2, 8, 6)
-    bits = np.unpackbits(samples.events.packed, axis=2, count=96).reshape(4, *shape)
-    kept = samples.events.count - samples.events.merged - samples.events.left_out
-    assert bits.sum(axis=(1, 2, 3, 4)).tolist() == kept.tolist()
+    assert samples.counts.sum(axis=1).tolist() == [60] * 4
+    assert np.unpackbits(samples.bits, axis=2).sum(axis=(1, 2)).tolist() == samples.counts[:, 0].tolist()
     assert samples.pictures.shape == (4, 8, 6, 3)
 
 

@@ -12,11 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from spikesam.pipeline.images.datasets.archive import Archive, FolderArchive, ZipArchive
-from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet, did_you_mean
-from spikesam.pipeline.images.datasets.folder import ClassFolders, LooseFiles, class_folders, sample_files
+from spikesam.pipeline.images.datasets.archive import FolderArchive, ZipArchive
+from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet
+from spikesam.pipeline.images.datasets.folder import files_in, files_in_classes, loose_files
 from spikesam.pipeline.images.datasets.tiny_imagenet import TinyImageNet, find_root
-from spikesam.recordings.errors import InputError
+from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.files import similar_file
 
 __all__ = ["Dataset", "Item", "open_dataset"]
@@ -25,7 +25,6 @@ NAMED: dict[str, NamedSet] = {}
 for _name in sorted(module.name for module in iter_modules(__path__)):
     NAMED |= getattr(import_module(f"{__name__}.{_name}"), "NAMED", {})
 GENERATED = tuple(name for name, each in NAMED.items() if each.generated)
-SPLITS = ("train", "selection", "val")
 FILES = "a Tiny-ImageNet folder or zip, a folder of class folders, or files of images or events"
 EXPECTED = f"a name ({', '.join(NAMED)}), {FILES}"
 
@@ -57,35 +56,37 @@ def open_dataset(
     """
     if not isinstance(source, str) and len(source) == 1:
         source = source[0]
-    if split not in SPLITS or (split == "selection" and source not in GENERATED):
+    named = NAMED.get(source) if isinstance(source, str) else None
+    generated = named is not None and named.generated
+    if split not in ("train", "val") and not (split == "selection" and generated):
         raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
-    if size is not None and source not in GENERATED:
+    if size is not None and not generated:
         raise InputError(f"{source}: size belongs to {', '.join(GENERATED)}; leave it out")
-    if isinstance(source, str) and source in NAMED:
-        return NAMED[source].open(split, classes, size, download)
-    paths = [Path(source)] if isinstance(source, str) else [Path(path) for path in source]
-    if not paths:
+    if named is not None:
+        dataset = named.open(split, size if generated else download)
+    elif isinstance(source, str):
+        dataset = _at_path(Path(source), split)
+    elif not source:
         raise InputError(f"data: got nothing, expected {EXPECTED}")
-    if len(paths) > 1:
-        return LooseFiles(paths, classes)
-    return _open_path(paths[0], split, classes)
+    else:
+        dataset = loose_files([Path(path) for path in source])
+    return dataset if classes is None else dataset.of_classes(classes)
 
 
-def _open_path(path: Path, split: str, classes: Sequence[str] | None) -> Dataset:
+def _at_path(path: Path, split: str) -> Dataset:
     if not path.exists():
         hint = did_you_mean(str(path), list(NAMED)) or similar_file(path)
         raise InputError(f"{path}: no such data set or file; expected {EXPECTED}{hint}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: cannot be read (permission denied)")
     if path.is_file():
-        if not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":
-            return LooseFiles([path], classes)
-        return TinyImageNet(ZipArchive(path), split, classes)
-    archive: Archive = FolderArchive(path)
-    if find_root(archive) is not None:
-        return TinyImageNet(archive, split, classes)
-    if class_folders(path) or any(class_folders(path / part) for part in ("train", "val")):
-        return ClassFolders(path, split, classes)
-    if files := sample_files(path):
-        return LooseFiles(files, classes)
+        if zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
+            return TinyImageNet(ZipArchive(path), split)
+        return loose_files([path])
+    if find_root(archive := FolderArchive(path)) is not None:
+        return TinyImageNet(archive, split)
+    if (dataset := files_in_classes(path, split)) is not None:
+        return dataset
+    if files := files_in(path):
+        return loose_files(files)
     raise InputError(f"{path}: a folder without images or events; expected {EXPECTED}")

@@ -9,7 +9,7 @@ import threading
 import zipfile
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from spikesam.pipeline.images.preprocessing import LARGEST_IMAGE
 from spikesam.recordings.errors import InputError
@@ -19,33 +19,19 @@ DEEPEST = 32  # folders inside each other; a name of 64 kB could say 32,000
 LARGEST_LISTING = 1 << 25  # bytes of a zip's list of members, twice that of Tiny-ImageNet with its 120,000 files
 
 
-class Archive(Protocol):
-    """A read-only tree of files; names are relative, with "/" between parts. Picklable."""
-
-    path: Path
-
-    def children(self, folder: str) -> list[str]:
-        """Names of what lies directly in `folder` ("" is the root), sorted; [] if there is no such folder."""
-        ...
-
-    def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
-        """The content of a file; InputError if it is missing, damaged, or more than `most` bytes."""
-        ...
-
-
 class FolderArchive:
-    """A folder on disk."""
+    """A folder on disk, read-only and picklable; names are relative, with "/" between parts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def children(self, folder: str) -> list[str]:
-        """See :class:`Archive`."""
+        """Names of what lies directly in `folder` ("" is the root), sorted; [] if there is no such folder."""
         path = self.path / folder
         return sorted(os.listdir(path)) if path.is_dir() else []
 
     def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
-        """See :class:`Archive`."""
+        """The content of a file; an InputError if it is missing, damaged, or more than `most` bytes."""
         try:
             return read_file(self.path / name, most)
         except OSError as error:
@@ -76,11 +62,11 @@ class ZipArchive:
         self._children = {folder: sorted(names) for folder, names in tree.items()}
 
     def children(self, folder: str) -> list[str]:
-        """See :class:`Archive`."""
+        """See :class:`FolderArchive`."""
         return self._children.get(folder.strip("/"), [])
 
     def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
-        """See :class:`Archive`."""
+        """See :class:`FolderArchive`."""
         try:
             with self._reading:
                 info = self._open().getinfo(name)
@@ -142,3 +128,6 @@ class _Listing(_ClosesItself, io.BufferedReader):
         if size is not None and self.most is not None and size > self.most:
             raise InputError(f"{self.name}: its list of members has {size:,} bytes, expected at most {self.most:,}")
         return super().read(size)
+
+
+Archive = FolderArchive | ZipArchive

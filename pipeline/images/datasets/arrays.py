@@ -10,35 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from spikesam.pipeline.images.datasets.base import Choice, Dataset, Item
+from spikesam.pipeline.images.datasets.base import Dataset, Item
 from spikesam.pipeline.images.events.events import Events
 from spikesam.recordings.errors import InputError
 
 
 class InMemory(Dataset):
-    """Images or events in memory.
+    """Images (N, H, W, 3) or (N, H, W) uint8, or recordings of events, labelled by `classes`; -1 is unknown."""
 
-    Parameters
-    ----------
-    name : identity, for files
-    samples : (N, H, W, 3) or (N, H, W) uint8, or recordings of events
-    labels : of every sample, -1 where unknown
-    classes : what the labels stand for
-
-    Raises
-    ------
-    InputError : if there is no image, the last axis is not RGB, or a label is no class
-    """
-
-    def __init__(
-        self, name: str, samples: NDArray[Any] | Sequence[Events], labels: Sequence[int], classes: Sequence[str]
-    ) -> None:
+    def __init__(self, samples: NDArray[Any] | Sequence[Events], labels: Sequence[int], classes: Sequence[str]) -> None:
         if isinstance(samples, np.ndarray) and (not samples.size or (samples.ndim == 4 and samples.shape[3] != 3)):
             raise InputError(f"data: got images of shape {samples.shape}, expected (N, H, W, 3) or (N, H, W)")
         if labels and not -1 <= min(labels) <= max(labels) < len(classes):
             raise InputError(f"labels: got {min(labels)} … {max(labels)}, expected -1 … {len(classes) - 1}")
-        known = tuple(None if label < 0 else int(label) for label in labels)
-        super().__init__(name, Choice(tuple(classes), range(len(samples)), known))
+        if isinstance(samples, np.ndarray):
+            name = identity("array", samples)
+        else:
+            name = identity("events", *(array for each in samples for array in (each.t, each.x, each.y, each.polarity)))
+        super().__init__(name, classes, [None if label < 0 else int(label) for label in labels])
         self._samples = samples
 
     def __getitem__(self, position: int) -> Item:
@@ -50,10 +39,9 @@ class InMemory(Dataset):
         return f"{'image' if isinstance(self._samples, np.ndarray) else 'recording'} {position}"
 
 
-def identity_of_events(recordings: Sequence[Events]) -> str:
-    """A name that differs for other events, so that a run is not resumed with them."""
+def identity(kind: str, *arrays: NDArray[Any]) -> str:
+    """A name that differs for other pixels, spikes or events, so that a run is not resumed with them."""
     digest = hashlib.sha256()
-    for events in recordings:
-        for array in (events.t, events.x, events.y, events.polarity):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return f"events#{digest.hexdigest()[:8]}"
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
+    return f"{kind}#{digest.hexdigest()[:8]}"

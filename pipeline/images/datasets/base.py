@@ -1,8 +1,7 @@
-"""What a data set is: labelled images or events with a stable index, and where known the object's box and mask."""
+"""A data set: labelled images or events with a stable index, and where known the object's box and mask."""
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,10 +14,10 @@ from PIL import Image
 
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Box
-from spikesam.recordings.errors import InputError
+from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.schema import SampleTable
-from spikesam.recordings.text import LONGEST_NAME, printable
+from spikesam.recordings.text import LONGEST_NAME, printable, shorten
 
 READERS = 4  # threads that read images at most; each may hold a large one
 
@@ -56,45 +55,34 @@ class Item:
     others: tuple[Object, ...] = ()
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which items of a data set remain once only some classes are asked for.
-
-    Parameters
-    ----------
-    classes : the classes asked for, in that order (it defines the labels), or all
-    indices : of the remaining items
-    labels : of the remaining items, indices into `classes`; None where unknown
-    skipped : number of items left out
-    """
-
-    classes: tuple[str, ...]
-    indices: Sequence[int]
-    labels: tuple[int | None, ...]
-    skipped: int = 0
-
-
 class Dataset(ABC):
     """A sequence of :class:`Item`, which several threads may read; picklable, so that worker processes can, too.
 
     Parameters
     ----------
     name : identity stored in files, such as "tiny-imagenet/val"; holds no path
-    choice : the items
-    class_names : names of the classes for people; their identifiers if not given
-
-    Attributes
-    ----------
     classes : identifiers (WordNet id, folder name, "digit-0"), in the order of the labels
-    labels : of every item, without decoding an image
-    indices : of every item in the whole split
+    labels : of every item, without decoding an image; None if unknown
+    indices : of every item in the whole split; its position if not given
+    class_names : names of the classes for people; their identifiers if not given
     skipped : how many items were left out because their class was not asked for
+    files : where its files lie, as a shell finds them without their labels; "" if it has none
     """
 
-    def __init__(self, name: str, choice: Choice, class_names: Sequence[str] = ()) -> None:
-        self.name = name
-        self.classes, self.class_names = choice.classes, tuple(class_names) or choice.classes
-        self.labels, self.indices, self.skipped = choice.labels, choice.indices, choice.skipped
+    def __init__(
+        self,
+        name: str,
+        classes: Sequence[str],
+        labels: Sequence[int | None],
+        indices: Sequence[int] | None = None,
+        class_names: Sequence[str] = (),
+        skipped: int = 0,
+        files: str = "",
+    ) -> None:
+        self.name, self.classes, self.labels = name, tuple(classes), tuple(labels)
+        self.class_names = tuple(class_names) or self.classes
+        self.indices = range(len(labels)) if indices is None else indices
+        self.skipped, self.files = skipped, files
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -139,38 +127,64 @@ class Dataset(ABC):
 
     def chosen(self, positions: Sequence[int]) -> Dataset:
         """The items at some positions, in that order."""
-        return Subset(self, positions)
+        every = {label: label for label in range(len(self.classes))}
+        return _Subset(self, positions, every, self.classes, self.class_names, self.skipped)
 
     def relabelled(
         self, numbers: Mapping[int, int | None], classes: Sequence[str], class_names: Sequence[str]
     ) -> Dataset:
         """The items whose class has one of the new `numbers`, labelled by it; items without a label stay."""
         kept = [i for i, label in enumerate(self.labels) if label is None or numbers.get(label) is not None]
-        return Subset(self, kept, numbers, classes, class_names)
+        return _Subset(self, kept, numbers, classes, class_names, self.skipped + len(self) - len(kept))
+
+    def of_classes(self, asked: Sequence[str]) -> Dataset:
+        """The items of some classes, at least one, whose order defines the labels; items without a label stay.
+
+        A class is asked for by its identifier or by its name for people; what is neither is the identifier of a class
+        that has no items here. Of namesakes, the identifier alone names one.
+        """
+        kept = [self._identified(each) for each in asked]
+        if len(set(kept)) < len(kept):
+            raise InputError(f"{self.name}: classes named twice among {', '.join(kept)}; name each once")
+        here = {each: label for label, each in enumerate(self.classes)}
+        numbers = {here[each]: number for number, each in enumerate(kept) if each in here}
+        names = [self.class_names[here[each]] if each in here else each for each in kept]
+        found = self.relabelled(numbers, kept, names)
+        if not len(found):
+            near = did_you_mean(kept[0] if kept else "", [*self.classes, *self.class_names])
+            raise InputError(
+                f"{self.name}: none of its {len(self):,} items is of a class asked for ({shorten(kept)}); "
+                f"it has {shorten(self.class_names)}{near}"
+            )
+        return found
+
+    def _identified(self, asked: str) -> str:
+        if asked in self.classes:
+            return asked
+        both = zip(self.classes, self.class_names, strict=True)
+        found = [each for each, name in both if comparable(asked) in (comparable(each), comparable(name))]
+        return found[0] if len(found) == 1 else asked
 
     def _item(self, position: int, image: Image.Image | Events, *about: Any) -> Item:
         """An item of what was read; `about` it are box, mask and others."""
         return Item(self.indices[position], self.labels[position], self.name_of(position), image, *about)
 
 
-class Subset(Dataset):
-    """Some items of another data set, labelled by classes of their own if there are new numbers for the labels."""
+class _Subset(Dataset):
+    """Some items of another data set, whose labels have new numbers."""
 
     def __init__(
         self,
         dataset: Dataset,
         positions: Sequence[int],
-        numbers: Mapping[int, int | None] | None = None,
-        classes: Sequence[str] = (),
-        class_names: Sequence[str] = (),
+        numbers: Mapping[int, int | None],
+        classes: Sequence[str],
+        class_names: Sequence[str],
+        skipped: int,
     ) -> None:
         self._dataset, self._positions, self._numbers = dataset, positions, numbers
-        labels = tuple(self._number(dataset.labels[i]) for i in positions)
-        skipped = dataset.skipped + (0 if numbers is None else len(dataset) - len(positions))
-        named = (dataset.classes, dataset.class_names) if numbers is None else (tuple(classes), class_names)
-        super().__init__(
-            dataset.name, Choice(named[0], [dataset.indices[i] for i in positions], labels, skipped), named[1]
-        )
+        labels, indices = [self._number(dataset.labels[i]) for i in positions], [dataset.indices[i] for i in positions]
+        super().__init__(dataset.name, classes, labels, indices, class_names, skipped, dataset.files)
 
     def __getitem__(self, position: int) -> Item:
         item = self._dataset[self._positions[position]]
@@ -186,7 +200,7 @@ class Subset(Dataset):
         return self._dataset.name_of(self._positions[position])
 
     def _number(self, label: int | None) -> int | None:
-        return label if label is None or self._numbers is None else self._numbers.get(label)
+        return None if label is None else self._numbers.get(label)
 
 
 @dataclass(frozen=True)
@@ -195,61 +209,14 @@ class NamedSet:
 
     Parameters
     ----------
-    open : opens it: split, classes, size, download -> data set, see `open_dataset`
+    open : makes it of a split, and of its size if it is generated, or else of whether it may be downloaded
     generated : whether items are made when they are read: any number of them, and also a "selection" split
     """
 
-    open: Callable[[str, Sequence[str] | None, int | None, bool], Dataset]
+    open: Callable[..., Dataset]
     generated: bool = False
-
-
-def select_classes(
-    where: str,
-    item_classes: Sequence[str],
-    available: Sequence[str],
-    classes: Sequence[str] | None,
-    names: Mapping[str, str] | None = None,
-) -> Choice:
-    """Keep the items whose class is in `classes` (None: in `available`), one at least.
-
-    A class may be asked for by its identifier or by its name for people, of which `names` has those that differ; what
-    is neither is the identifier of a class that has no items here. Of namesakes, the identifier alone names one.
-    """
-    kept = tuple(available) if classes is None else tuple(_identified(each, available, names or {}) for each in classes)
-    if len(set(kept)) < len(kept):
-        raise InputError(f"{where}: classes named twice among {', '.join(kept)}; name each once")
-    label_of = {name: label for label, name in enumerate(kept)}
-    positions = tuple(i for i, name in enumerate(item_classes) if name in label_of)
-    if not positions:
-        called = [(names or {}).get(each, each) for each in available]
-        raise InputError(
-            f"{where}: none of its {len(item_classes):,} items is of a class asked for ({shorten(kept)}); "
-            f"it has {shorten(called)}{did_you_mean(kept[0] if kept else '', [*available, *called])}"
-        )
-    labels = tuple(label_of[item_classes[i]] for i in positions)
-    return Choice(kept, positions, labels, len(item_classes) - len(positions))
-
-
-def _identified(asked: str, available: Sequence[str], names: Mapping[str, str]) -> str:
-    if asked in available:
-        return asked
-    found = [each for each in available if comparable(asked) in (comparable(each), comparable(names.get(each, each)))]
-    return found[0] if len(found) == 1 else asked
 
 
 def comparable(name: str) -> str:
     """A class as names are compared: the first of its synonyms, whatever the case, and underscores as spaces."""
     return name.split(",")[0].replace("_", " ").strip().casefold()
-
-
-def shorten(names: Sequence[str], most: int = 5) -> str:
-    """The first few names as text: "a, b, c, … (20 in all)"."""
-    if not names:
-        return "none"
-    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
-
-
-def did_you_mean(name: str, valid: Sequence[str]) -> str:
-    """ "; did you mean 'x'?" with the nearest valid name, or nothing if none is near."""
-    near = difflib.get_close_matches(name, valid, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

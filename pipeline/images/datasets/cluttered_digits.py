@@ -16,20 +16,19 @@ every machine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from spikesam.pipeline.images.datasets.base import Item, NamedSet, Object
-from spikesam.pipeline.images.datasets.handwriting import CLASSES, DigitSet, Floats, handwriting, render, turn
-from spikesam.recordings.errors import InputError
+from spikesam.pipeline.images.datasets.handwriting import DigitSet, Floats, handwriting, render, turn
 
 CLUTTERED_DIGITS = "cluttered-digits"
 CONTRAST_DIGITS = "contrast-digits"  # the set whose digits have a random contrast and polarity
 SIDE = 80  # pixels of a scene
-DIGIT_SIDES = {1: (28, 40), 2: (28, 34)}  # pixels, by how many digits a scene holds
+SIDES, SIDES_IN_PAIRS = (28, 40), (28, 34)  # pixels of a digit, alone or with another one
 CLEARANCE = 2  # pixels around the scene's centre that a digit's box stays away from
 LARGEST_TURN = 0.16  # tan(angle/2), so ±18°
 FRAGMENTS, FRAGMENT_SIDE = 9, 17  # how many, pixels
@@ -38,34 +37,20 @@ _KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of it
 
 
 class ClutteredDigits(DigitSet):
-    """Scenes of one split, see :class:`.handwriting.DigitSet`.
+    """Scenes of one split, of random contrast and polarity if asked for, or else with a bright digit.
 
-    Parameters
-    ----------
-    digits : 1, or 2 of different classes (the item is about the first, `Item.others` holds the second)
-    contrast : whether contrast and polarity are random; otherwise the digit is bright
+    In `pairs`, digits are of different classes: the item is about the first, and `Item.others` holds the second.
     """
 
-    def __init__(
-        self,
-        split: str,
-        classes: Sequence[str] | None = None,
-        size: int | None = None,
-        digits: int = 1,
-        seed: int = 0,
-        contrast: bool = False,
-    ) -> None:
-        if digits not in DIGIT_SIDES:
-            raise InputError(f"cluttered-digits: got {digits} digits per scene, expected 1 or 2")
-        self._digits, self._contrast = digits, contrast
-        name = f"{CONTRAST_DIGITS if contrast else CLUTTERED_DIGITS}/{split}" + ("-pairs" if digits == 2 else "")
-        super().__init__(CLUTTERED_DIGITS, "scene", name, _KEY, split, classes, size, seed)
+    def __init__(self, split: str, size: int | None = None, *, contrast: bool = False, pairs: bool = False) -> None:
+        self._contrast, self._pairs = contrast, pairs
+        name = f"{CONTRAST_DIGITS if contrast else CLUTTERED_DIGITS}/{split}" + ("-pairs" if pairs else "")
+        super().__init__(name, _KEY, split, size)
 
     def __getitem__(self, position: int) -> Item:
-        index = self.indices[position]
-        random = self._random(index, stream=0)
+        random = self._random(position, stream=0)
         glyphs, labels = handwriting(self._split)
-        chosen = self._digits_in(index, random)
+        chosen, sides = self._digits_in(position, random), SIDES_IN_PAIRS if self._pairs else SIDES
         if self._contrast:
             level, brightness = _levels(random)
             polarity = np.where(random.random(FRAGMENTS) < 0.5, -1.0, 1.0)
@@ -78,7 +63,7 @@ class ClutteredDigits(DigitSet):
         for digit in chosen:
             candidates = np.flatnonzero(labels == digit)
             glyph = glyphs[candidates[int(random.random() * len(candidates))]]
-            ink, (x, y) = _place(random, glyph, DIGIT_SIDES[self._digits], [done.box for done in objects])
+            ink, (x, y) = _place(random, glyph, sides, [done.box for done in objects])
             height, width = ink.shape
             bright = 0.78 + 0.17 * random.random() if brightness is None else brightness
             colour = _colour(random, bright, saturation=0.5)
@@ -87,29 +72,25 @@ class ClutteredDigits(DigitSet):
             patch += ink[..., None] * (paint - patch)
             mask = np.zeros((SIDE, SIDE), np.bool_)
             mask[y : y + height, x : x + width] = ink >= 0.5
-            label = self.classes.index(CLASSES[digit]) if CLASSES[digit] in self.classes else None
-            objects.append(Object(label, (float(x), float(y), float(x + width), float(y + height)), mask))
+            objects.append(Object(digit, (float(x), float(y), float(x + width), float(y + height)), mask))
         pixels = np.rint(np.clip(scene, 0, 1) * np.float32(255)).astype(np.uint8)
         first, *others = objects
         return self._item(position, Image.fromarray(pixels), first.box, first.mask, tuple(others))
 
     def name_of(self, position: int) -> str:
         """See :class:`.base.Dataset`."""
-        index = self.indices[position]
-        digits = self._digits_in(index, self._random(index, stream=0))
-        return f"{'+'.join(map(str, digits))} (scene {index})"
+        digits = self._digits_in(position, self._random(position, stream=0))
+        return f"{'+'.join(map(str, digits))} (scene {position})"
 
-    def _digits_in(self, index: int, random: np.random.Generator) -> list[int]:
+    def _digits_in(self, position: int, random: np.random.Generator) -> list[int]:
         """The digits of a scene; the second one takes the first number that the scene draws."""
-        first = int(self._digit_of[index])
-        return [first] if self._digits == 1 else [first, (first + 1 + int(random.random() * 9)) % 10]
+        first = self.labels[position] or 0
+        return [first, (first + 1 + int(random.random() * 9)) % 10] if self._pairs else [first]
 
 
 NAMED = {
-    CLUTTERED_DIGITS: NamedSet(lambda split, classes, size, _: ClutteredDigits(split, classes, size), generated=True),
-    CONTRAST_DIGITS: NamedSet(
-        lambda split, classes, size, _: ClutteredDigits(split, classes, size, contrast=True), generated=True
-    ),
+    CLUTTERED_DIGITS: NamedSet(ClutteredDigits, generated=True),
+    CONTRAST_DIGITS: NamedSet(partial(ClutteredDigits, contrast=True), generated=True),
 }
 
 
@@ -149,9 +130,7 @@ def _draw_fragments(
 ) -> None:
     """Clutter the scene with pieces of digits: half the size of a digit at most, and nearer to the background.
 
-    Parameters
-    ----------
-    polarity : (FRAGMENTS,) 1 for pieces brighter than the background, -1 for darker ones
+    `polarity` (FRAGMENTS,) is 1 for pieces brighter than the background, -1 for darker ones.
     """
     draws = random.random((FRAGMENTS, 6))
     pieces = glyphs[(draws[:, 0] * len(glyphs)).astype(int)]

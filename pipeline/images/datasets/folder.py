@@ -3,113 +3,89 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
-from spikesam.pipeline.images.datasets.base import Choice, Dataset, Item, select_classes
-from spikesam.pipeline.images.events.events import Events
+from spikesam.pipeline.images.datasets.base import Dataset, Item
 from spikesam.pipeline.images.events.files import SUFFIXES, read_events
 from spikesam.pipeline.images.preprocessing import FORMATS, read_image
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import file_digest, similar_file
 from spikesam.recordings.text import LONGEST_NAME, printable
 
-SPLITS = ("train", "val")
+
+class FileSet(Dataset):
+    """Files of images or events in the order given, which have labels if they lie in class folders in `base`.
+
+    Its identity ends with a digest of the files' names and sizes: other files make another data set.
+    """
+
+    def __init__(self, name: str, files: Sequence[Path], base: Path | None = None) -> None:
+        self._files, digest = files, hashlib.sha256()
+        self._names = [file.relative_to(base).as_posix() if base else file.name for file in files]
+        for file, called in zip(files, self._names, strict=True):
+            digest.update(f"{called}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+        folders = [file.parent.name for file in files]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(folders))} if base else {}
+        super().__init__(
+            f"{printable(name, LONGEST_NAME)}#{digest.hexdigest()[:8]}",
+            list(numbers),
+            [numbers.get(name) for name in folders],
+            files=f"{shlex.quote(str(base))}/*/*" if base else "",
+        )
+
+    def __getitem__(self, position: int) -> Item:
+        file = self._files[position]
+        return self._item(position, read_events(file) if _holds_events(file) else read_image(file))
+
+    def content(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
+        return file_digest(self._files[position])
+
+    def name_of(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
+        return self._names[position]
 
 
-class ClassFolders(Dataset):
-    """Images or events in class folders, `<class>/*.jpg`, `<class>/*.bin`, either at once or below `train/` and `val/`.
+def loose_files(files: Sequence[Path]) -> FileSet:
+    """Files of images or events, at least one, without labels; refuses what is no file."""
+    for file in files:
+        if not file.is_file():
+            found = "a folder among several files" if file.is_dir() else "no such file"
+            raise InputError(f"{file}: {found}; give one folder, or files of images or events{similar_file(file)}")
+    return FileSet("events" if _holds_events(files[0]) else "images", files)
 
-    Parameters
-    ----------
-    path : the folder; without `train/` and `val/` in it, every split is the whole
-    split : "train" or "val"
-    classes : folder names to keep, which also order the labels; None keeps all, sorted
+
+def files_in_classes(path: Path, split: str) -> FileSet | None:
+    """Files in class folders of a folder, `<class>/*.jpg`, `<class>/*.bin`; None if it has none.
+
+    They lie either below `train/` and `val/`, or directly in the folder: then every split is the whole.
 
     Raises
     ------
-    InputError : if the split is not there, or none of the classes is
+    InputError : if the split is not there
     """
-
-    def __init__(self, path: Path, split: str, classes: Sequence[str] | None = None) -> None:
-        parts = [part for part in SPLITS if class_folders(path / part)]
-        if parts and split not in parts:
-            raise InputError(
-                f"{path}: has no {split} part; expected class folders of images or events in {path / split}"
-            )
-        base = path / split if parts else path
-        files = [file for folder in class_folders(base) for file in sample_files(folder)]
-        item_classes = [file.parent.name for file in files]
-        choice = select_classes(str(base), item_classes, list(dict.fromkeys(item_classes)), classes)
-        super().__init__(_identity(f"{path.resolve().name}/{split}", files, base), choice)
-        self.path = base
-        self._files = [files[i] for i in choice.indices]
-
-    def __getitem__(self, position: int) -> Item:
-        return self._item(position, read_sample(self._files[position]))
-
-    def content(self, position: int) -> str:
-        """See :class:`.base.Dataset`."""
-        return file_digest(self._files[position])
-
-    def name_of(self, position: int) -> str:
-        """See :class:`.base.Dataset`."""
-        file = self._files[position]
-        return f"{file.parent.name}/{file.name}"
-
-
-class LooseFiles(Dataset):
-    """Files of images or events in the order given, without labels.
-
-    Parameters
-    ----------
-    files : at least one
-    classes : what a network may answer; the files are of unknown class, so none is skipped
-    """
-
-    def __init__(self, files: Sequence[Path], classes: Sequence[str] | None = None) -> None:
-        for file in files:
-            if not file.is_file():
-                found = "a folder among several files" if file.is_dir() else "no such file"
-                raise InputError(f"{file}: {found}; give one folder, or files of images or events{similar_file(file)}")
-        name = _identity("events" if holds_events(files[0]) else "images", files, None)
-        super().__init__(name, Choice(tuple(classes or ()), range(len(files)), (None,) * len(files)))
-        self._files = list(files)
-
-    def __getitem__(self, position: int) -> Item:
-        return self._item(position, read_sample(self._files[position]))
-
-    def content(self, position: int) -> str:
-        """See :class:`.base.Dataset`."""
-        return file_digest(self._files[position])
-
-    def name_of(self, position: int) -> str:
-        """See :class:`.base.Dataset`."""
-        return self._files[position].name
+    parts = [part for part in ("train", "val") if class_folders(path / part)]
+    if parts and split not in parts:
+        raise InputError(f"{path}: has no {split} part; expected class folders of images or events in {path / split}")
+    base = path / split if parts else path
+    files = [file for folder in class_folders(base) for file in files_in(folder)]
+    return FileSet(f"{path.resolve().name}/{split}", files, base) if files else None
 
 
 def class_folders(path: Path) -> list[Path]:
     """The folders directly in `path` that hold images or events, sorted by name."""
     if not path.is_dir():
         return []
-    return [folder for folder in sorted(path.iterdir()) if folder.is_dir() and sample_files(folder)]
+    return [folder for folder in sorted(path.iterdir()) if folder.is_dir() and files_in(folder)]
 
 
-def read_sample(file: Path) -> Image.Image | Events:
-    """An image, or where the extension says so a recording of events."""
-    return read_events(file) if holds_events(file) else read_image(file)
-
-
-def holds_events(file: Path) -> bool:
-    """Whether a file is a recording of events, as its extension says."""
-    return file.suffix.lower() in SUFFIXES
-
-
-def sample_files(folder: Path) -> list[Path]:
-    """The images and events directly in `folder`, as extensions tell, sorted by name; hidden files are left out."""
+def files_in(folder: Path) -> list[Path]:
+    """The images and events directly in a folder, as extensions tell, sorted by name; hidden files are left out."""
     return [
         file
         for file in sorted(folder.iterdir())
@@ -123,10 +99,6 @@ def _extensions() -> frozenset[str]:
     return SUFFIXES | {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
 
 
-def _identity(name: str, files: Sequence[Path], base: Path | None) -> str:
-    """`name` and a digest of the files' names and sizes: other files make another data set."""
-    digest = hashlib.sha256()
-    for file in files:
-        relative = file.relative_to(base).as_posix() if base else file.name
-        digest.update(f"{relative}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
-    return f"{printable(name, LONGEST_NAME)}#{digest.hexdigest()[:8]}"
+def _holds_events(file: Path) -> bool:
+    """As its extension says."""
+    return file.suffix.lower() in SUFFIXES

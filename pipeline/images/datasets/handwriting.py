@@ -5,7 +5,6 @@ Elementwise float32 arithmetic alone: equal to the bit on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.images.datasets.base import Dataset, select_classes
+from spikesam.pipeline.images.datasets.base import Dataset
 from spikesam.recordings.errors import InputError
 
 DIGITS = Path(__file__).with_name("digits.csv.gz")  # from scikit-learn; its licence is beside it
@@ -27,45 +26,19 @@ Tangent = TypeVar("Tangent", float, NDArray[np.float64])
 
 
 class DigitSet(Dataset):
-    """Items made of one split's handwriting; index and position are the same unless classes are left out.
+    """Items made of one split's handwriting, any number of them; each block of ten holds every class once.
 
-    Parameters
-    ----------
-    where : name of the set, in errors
-    item : "scene" or "recording"
-    name : identity, without the seed
-    key : keeps an item's random numbers apart from others of the seed
-    split : "train", "selection" or "val"; no handwritten digit is in two of them
-    classes : of "digit-0" … "digit-9", which also order the labels; None keeps all
-    size : number of items, any; each block of ten holds every class once
-    seed : of the items, in 0 … 2³⁰-1
+    `key` keeps an item's random numbers apart from those of other sets, and of its Poisson spikes.
     """
 
-    def __init__(
-        self,
-        where: str,
-        item: str,
-        name: str,
-        key: int,
-        split: str,
-        classes: Sequence[str] | None,
-        size: int | None,
-        seed: int,
-    ) -> None:
-        if split not in FRACTIONS:
-            raise InputError(f"{where}: got split {split!r}, expected one of {', '.join(FRACTIONS)}")
+    def __init__(self, name: str, key: int, split: str, size: int | None) -> None:
         size = SIZES[split] if size is None else size
         if size < 1:
-            raise InputError(f"{where}: got size {size}, expected at least 1 {item}")
-        if not 0 <= seed < 1 << 30:
-            raise InputError(f"{where}: got seed {seed}, expected an integer in 0 … 2³⁰-1")
-        self._split = split
-        self._key = key + 4 * seed + list(FRACTIONS).index(split)
+            raise InputError(f"{name}: got size {size}, expected at least 1")
+        self._split, self._key = split, key + list(FRACTIONS).index(split)
         blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
-        self._digit_of = np.concatenate(blocks)[:size]
-        choice = select_classes(where, [CLASSES[digit] for digit in self._digit_of], CLASSES, classes)
-        names = [name.removeprefix("digit-") for name in choice.classes]
-        super().__init__(name + (f"/seed-{seed}" if seed else ""), choice, names)
+        names = [name.removeprefix("digit-") for name in CLASSES]
+        super().__init__(name, CLASSES, np.concatenate(blocks)[:size].tolist(), class_names=names)
 
     def _random(self, number: int, stream: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
@@ -100,19 +73,10 @@ def turn(tangent: Tangent) -> tuple[Tangent, Tangent]:
 def render(
     glyphs: Floats, side: float, tangents: NDArray[np.float64], size: int, centres: NDArray[np.float64]
 ) -> Floats:
-    """Enlarge and turn handwriting smoothly.
+    """Enlarge and turn handwriting smoothly: (n, 14, 14) -> (n, size, size) ink in 0 … 1.
 
-    Parameters
-    ----------
-    glyphs : (n, 14, 14)
-    side : pixels that the 8 source pixels become
-    tangents : (n,) — of half the angles
-    size : side of the result
-    centres : (n, 2) source position (x, y) of the result's centre
-
-    Returns
-    -------
-    (n, size, size) ink in 0 … 1: cubic (Catmull-Rom) interpolation, then a soft threshold
+    The 8 source pixels become `side`; `tangents` (n,) are of half the angles, `centres` (n, 2) the source positions
+    (x, y) of the result's centre. Interpolation is cubic (Catmull-Rom), followed by a soft threshold.
     """
     cosine, sine = (part[:, None, None] for part in turn(tangents))
     y, x = (np.mgrid[:size, :size] - (size - 1) / 2) * (8 / side)

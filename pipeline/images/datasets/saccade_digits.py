@@ -12,7 +12,6 @@ Orchard et al. 2015, Converting static image datasets to spiking neuromorphic da
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -44,13 +43,11 @@ class SaccadeDigits(DigitSet):
     An item's mask is every pixel that the digit covered at any time, its box the smallest around them.
     """
 
-    def __init__(
-        self, split: str, classes: Sequence[str] | None = None, size: int | None = None, seed: int = 0
-    ) -> None:
-        super().__init__(NAME, "recording", f"{NAME}/{split}", _KEY, split, classes, size, seed)
+    def __init__(self, split: str, size: int | None = None) -> None:
+        super().__init__(f"{NAME}/{split}", _KEY, split, size)
 
     def __getitem__(self, position: int) -> Item:
-        ink, times, bright, random = self.seen(self.indices[position])
+        ink, times, bright, random = self.seen(position)
         events = CAMERA.record(DARK + (bright - DARK) * ink, times, random)
         mask = (ink >= 0.5).any(axis=0)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -61,7 +58,7 @@ class SaccadeDigits(DigitSet):
         """Ink (F, 32, 32) and times of the frames, the digit's intensity, and random numbers left for the camera."""
         random = self._random(index, stream=0)
         glyphs, labels = handwriting(self._split)
-        candidates = np.flatnonzero(labels == int(self._digit_of[index]))
+        candidates = np.flatnonzero(labels == self.labels[index])
         glyph = glyphs[candidates[int(random.random() * len(candidates))]]
         side = DIGIT_SIDES[0] + (DIGIT_SIDES[1] - DIGIT_SIDES[0]) * random.random()
         tangent = LARGEST_TURN * (2 * random.random() - 1)
@@ -71,8 +68,7 @@ class SaccadeDigits(DigitSet):
 
     def name_of(self, position: int) -> str:
         """See :class:`.base.Dataset`."""
-        index = self.indices[position]
-        return f"{self._digit_of[index]} (recording {index})"
+        return f"{self.labels[position]} (recording {position})"
 
 
 def saccades() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -84,14 +80,10 @@ def saccades() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def film(glyph: Floats, way: NDArray[np.float64], side: float, tangent: float) -> Floats:
-    """A digit on its way: (F, 32, 32) ink in 0 … 1.
+    """A digit (14, 14) on its way: (F, 32, 32) ink in 0 … 1.
 
-    Parameters
-    ----------
-    glyph : (14, 14), from :func:`spikesam.pipeline.images.datasets.handwriting.handwriting`
-    way : (F, 2) — x and y of the digit's middle, pixels from the sensor's
-    side : pixels that the 8 source pixels become
-    tangent : of half the angle that the digit is turned by
+    `way` (F, 2) has x and y of the digit's middle, in pixels from the sensor's. The 8 source pixels become `side`;
+    `tangent` is that of half the angle that the digit is turned by.
     """
     turns = np.full(len(way), tangent)
     cosine, sine = turn(tangent)
@@ -100,4 +92,4 @@ def film(glyph: Floats, way: NDArray[np.float64], side: float, tangent: float) -
     return render(np.repeat(glyph[None], len(way), axis=0), side, turns, SIDE, centres)
 
 
-NAMED = {NAME: NamedSet(lambda split, classes, size, _: SaccadeDigits(split, classes, size), generated=True)}
+NAMED = {NAME: NamedSet(SaccadeDigits, generated=True)}

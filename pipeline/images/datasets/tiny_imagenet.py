@@ -13,11 +13,10 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from spikesam.pipeline.images.datasets.archive import Archive
-from spikesam.pipeline.images.datasets.base import Dataset, Item, select_classes
+from spikesam.pipeline.images.datasets.base import Dataset, Item
 from spikesam.pipeline.images.preprocessing import Box, read_image
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.text import LONGEST_NAME, printable
@@ -31,28 +30,17 @@ WNID = re.compile(r"n\d{8}")
 class _Record:
     file: str
     wnid: str
-    index: int
     box: Box | None
 
 
 class TinyImageNet(Dataset):
-    """One split of Tiny-ImageNet.
-
-    Parameters
-    ----------
-    archive : the folder or zip
-    split : "train" or "val"
-    classes : WordNet ids to keep, which also order the labels; None keeps all, in the order of wnids.txt
+    """One split of Tiny-ImageNet; its classes are in the order of wnids.txt.
 
     An item's index is its position in the official split: the number of a validation image, and class position × 500 +
     number of a training image; where names have no such numbers, the position in the listing.
-
-    Raises
-    ------
-    InputError : if the layout is not there, the split is not, or none of the classes is
     """
 
-    def __init__(self, archive: Archive, split: str, classes: Sequence[str] | None = None) -> None:
+    def __init__(self, archive: Archive, split: str) -> None:
         root = find_root(archive)
         if root is None:
             raise InputError(
@@ -63,12 +51,18 @@ class TinyImageNet(Dataset):
         records = _train_records(archive, root) if split == "train" else _val_records(archive, root)
         if not records:
             raise InputError(f"{archive.path}: has no {split} part; expected {_PARTS[split]}")
-        words, wnids = _words(archive, root), [record.wnid for record in records]
-        choice = select_classes(f"{archive.path} ({split})", wnids, _wnids(archive, root, records), classes, words)
-        self._records = [records[i] for i in choice.indices]
-        indices = [record.index for record in self._records]
-        names = [words.get(wnid, wnid) for wnid in choice.classes]
-        super().__init__(f"tiny-imagenet/{split}", replace(choice, indices=indices), names)
+        self._records = [record for _, record in records]
+        found = {record.wnid for record in self._records}
+        listed = [wnid for wnid in dict.fromkeys(_listed_wnids(archive, root)) if wnid in found]
+        numbers = {wnid: number for number, wnid in enumerate([*listed, *sorted(found.difference(listed))])}
+        words = _words(archive, root)
+        super().__init__(
+            f"tiny-imagenet/{split}",
+            list(numbers),
+            [numbers[record.wnid] for record in self._records],
+            [index for index, _ in records],
+            [words.get(wnid, wnid) for wnid in numbers],
+        )
 
     def __getitem__(self, position: int) -> Item:
         record = self._records[position]
@@ -101,12 +95,10 @@ def find_root(archive: Archive) -> str | None:
     return None
 
 
-def _train_records(archive: Archive, root: str) -> list[_Record]:
+def _train_records(archive: Archive, root: str) -> list[tuple[int, _Record]]:
     folders = {name: None for name in archive.children(f"{root}train") if WNID.fullmatch(name)}
-    listed = dict.fromkeys(_listed_wnids(archive, root))
-    records: list[_Record] = []
-    numbers: list[int | None] = []
-    for wnid in listed | folders:
+    records = []
+    for place, wnid in enumerate(dict.fromkeys([*_listed_wnids(archive, root), *folders])):
         if wnid not in folders:
             continue
         folder = f"{root}train/{wnid}"
@@ -114,44 +106,28 @@ def _train_records(archive: Archive, root: str) -> list[_Record]:
         box_of = {fields[0]: _box(fields[1:5], f"{folder}/{wnid}_boxes.txt") for fields in boxes}
         found = [(_number(file, f"{wnid}_"), file) for file in archive.children(f"{folder}/images")]
         for number, file in sorted(found, key=lambda pair: (pair[0] is None, pair[0] or 0, pair[1])):
-            records.append(_Record(f"{folder}/images/{file}", wnid, len(records), box_of.get(file)))
-            numbers.append(number)
-    position = {wnid: place for place, wnid in enumerate(listed | folders)}
-    official = [
-        position[record.wnid] * IMAGES_PER_CLASS + number
-        for record, number in zip(records, numbers, strict=True)
-        if number is not None and number < IMAGES_PER_CLASS
-    ]
-    return _indexed(records, official)
+            official = None if number is None or number >= IMAGES_PER_CLASS else place * IMAGES_PER_CLASS + number
+            records.append((official, _Record(f"{folder}/images/{file}", wnid, box_of.get(file))))
+    return _indexed(records)
 
 
-def _val_records(archive: Archive, root: str) -> list[_Record]:
-    file = "val_annotations.txt"
-    present = set(archive.children(f"{root}val/images"))
+def _val_records(archive: Archive, root: str) -> list[tuple[int, _Record]]:
+    file, folder = f"{root}val/val_annotations.txt", f"{root}val/images"
     records = []
-    for place, (name, wnid, *box) in enumerate(_lines(archive, f"{root}val", file, fields=6)):
+    for name, wnid, *box in _lines(archive, f"{root}val", "val_annotations.txt", fields=6):
         if "/" in name:
-            shown = printable(name, LONGEST_NAME)
-            raise InputError(f"{archive.path}: {root}val/{file} names {shown!r}, expected a file in {root}val/images")
-        records.append(_Record(f"{root}val/images/{name}", wnid, place, _box(box[:4], f"{root}val/{file}")))
-    official = [_number(record.file.rsplit("/", 1)[1], "val_") for record in records]
-    records = _indexed(records, [number for number in official if number is not None])
-    return [record for record in records if record.file.rsplit("/", 1)[1] in present]
+            raise InputError(
+                f"{archive.path}: {file} names {printable(name, LONGEST_NAME)!r}, expected a file in {folder}"
+            )
+        records.append((_number(name, "val_"), _Record(f"{folder}/{name}", wnid, _box(box[:4], file))))
+    present = {f"{folder}/{name}" for name in archive.children(folder)}
+    return [(index, record) for index, record in _indexed(records) if record.file in present]
 
 
-def _indexed(records: list[_Record], official: list[int]) -> list[_Record]:
-    """The records with their official positions, in that order, if each has its own; otherwise unchanged."""
-    if len(set(official)) < len(records):
-        return records
-    numbered = [replace(record, index=index) for record, index in zip(records, official, strict=True)]
-    return sorted(numbered, key=lambda record: record.index)
-
-
-def _wnids(archive: Archive, root: str, records: list[_Record]) -> list[str]:
-    """Classes of the split: those of wnids.txt that occur, in its order, then others, sorted."""
-    found = {record.wnid for record in records}
-    listed = [wnid for wnid in dict.fromkeys(_listed_wnids(archive, root)) if wnid in found]
-    return [*listed, *sorted(found.difference(listed))]
+def _indexed(records: list[tuple[int | None, _Record]]) -> list[tuple[int, _Record]]:
+    """The records by their official positions if each has its own; otherwise as they are listed."""
+    official = {number: record for number, record in records if number is not None}
+    return sorted(official.items()) if len(official) == len(records) else list(enumerate(each for _, each in records))
 
 
 def _listed_wnids(archive: Archive, root: str) -> list[str]:

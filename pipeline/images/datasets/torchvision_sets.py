@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet, select_classes
+from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.private import is_private
 
@@ -25,39 +24,25 @@ DIGESTS = {
 
 
 class TorchvisionSet(Dataset):
-    """One split of a torchvision data set; its test part is our "val".
+    """One split of a data set of torchvision, whose test part is our "val"; fetched to `ROOT` if that is allowed."""
 
-    Parameters
-    ----------
-    source : "cifar10" or "fashion-mnist"
-    split : "train" or "val"
-    classes : names to keep, as torchvision spells them, which also order the labels; None keeps all
-    download : fetch the data if it is not in :data:`ROOT`
-
-    Raises
-    ------
-    InputError : if the data is not there and `download` is false or fails, or none of the classes is
-    """
-
-    def __init__(self, source: str, split: str, classes: Sequence[str] | None, download: bool) -> None:
+    def __init__(self, source: str, split: str, download: bool) -> None:
         self._data = _load(source, split, ROOT.expanduser(), download)
-        available = tuple(self._data.classes)
-        targets = [available[int(target)] for target in self._data.targets]
-        super().__init__(f"{source}/{split}", select_classes(source, targets, available, classes))
+        super().__init__(f"{source}/{split}", self._data.classes, [int(target) for target in self._data.targets])
         self._split = split
 
     def __getitem__(self, position: int) -> Item:
-        image, _ = self._data[self.indices[position]]
+        image, _ = self._data[position]
         return self._item(position, image.convert("RGB"))
 
     def content(self, position: int) -> str:
         """See :class:`.base.Dataset`; of its pixels, which all lie in one file."""
-        image, _ = self._data[self.indices[position]]
+        image, _ = self._data[position]
         return hashlib.sha256(image.tobytes()).hexdigest()
 
     def name_of(self, position: int) -> str:
         """See :class:`.base.Dataset`."""
-        return f"{self._split}_{self.indices[position]}"
+        return f"{self._split}_{position}"
 
 
 def _load(source: str, split: str, root: Path, download: bool) -> Any:
@@ -102,8 +87,4 @@ def _fetch(source: str, kind: Any, root: Path) -> None:
             )
 
 
-def _open(source: str, split: str, classes: Sequence[str] | None, _: int | None, download: bool) -> Dataset:
-    return TorchvisionSet(source, split, classes, download)
-
-
-NAMED = {name: NamedSet(partial(_open, name)) for name in TORCHVISION_NAMES}
+NAMED = {name: NamedSet(partial(TorchvisionSet, name)) for name in TORCHVISION_NAMES}

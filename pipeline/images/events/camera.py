@@ -19,16 +19,14 @@ Part = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]  # times, 
 
 @dataclass(frozen=True)
 class EventCamera:
-    """The law of an ideal dynamic vision sensor.
+    """An ideal dynamic vision sensor.
 
     A pixel keeps a level, at first its log intensity. Whenever its log intensity is a threshold above the level, it
     sends an ON event, and the level rises by the threshold; a threshold below, an OFF event, and the level falls.
     Between two frames the log intensity changes linearly, so that every event has a time of its own.
 
-    Parameters
-    ----------
-    threshold : of the change in log intensity (natural logarithm), > 0
-    noise : events per pixel and second that no change has caused, of random place, time and polarity
+    `threshold` > 0 is of the change in log intensity (natural logarithm); `noise` are events per pixel and second that
+    no change has caused, of random place, time and polarity.
 
     References
     ----------
@@ -41,18 +39,7 @@ class EventCamera:
     def record(
         self, frames: NDArray[np.floating[Any]], times: NDArray[np.int64], random: np.random.Generator
     ) -> Events:
-        """The events of a film.
-
-        Parameters
-        ----------
-        frames : (F, H, W) — intensity, > 0
-        times : (F,) int64, µs — of the frames, rising from 0 or more
-        random : where noise comes from
-
-        Raises
-        ------
-        InputError : if nothing was reported
-        """
+        """The events of a film: intensity > 0, (F, H, W), at rising times (F,) in µs; refuses a film without any."""
         logs = np.rint(np.log(frames.astype(np.float64)) * UNIT).astype(np.int64).reshape(len(frames), -1)
         parts = self._changes(logs, times)
         if self.noise:

@@ -28,11 +28,9 @@ TRUNCATED = "truncated, its last event is not whole"
 
 
 def check_words(path: Path, kind: str) -> None:
-    """Refuse a .raw or .dat file that ends within a word, or has no header: faery would take all bytes for events.
+    """Refuse a .raw or .dat file of the format `kind` that ends within a word, or has no header.
 
-    Parameters
-    ----------
-    kind : what the format is called
+    faery would take all bytes for events.
     """
     header = b""
     with open_file(path) as file:
@@ -50,12 +48,7 @@ def check_words(path: Path, kind: str) -> None:
 
 
 def check_end(path: Path, t: NDArray[Any]) -> None:
-    """Refuse an .es or .aedat4 file that ends within an event or packet.
-
-    Parameters
-    ----------
-    t : µs, the times of the events as faery found them
-    """
+    """Refuse an .es or .aedat4 file that ends within an event or packet; `t` are the times that faery found, in µs."""
     with open_file(path) as file:
         whole = _event_stream(file, path, t) if path.suffix.lower() == ".es" else _aedat(file, path)
     if not whole:

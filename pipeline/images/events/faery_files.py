@@ -21,15 +21,10 @@ PANIC = "PanicException"  # the type of what Rust raises, which cannot be import
 
 
 def read_with_faery(path: Path) -> Events:
-    """The events of a file; times count from its first event.
+    """The events of a file; times count from its first event. Refuses a file that faery cannot read, or that is cut.
 
     faery is Rust: damage can make it panic, ask for any amount of memory, or end its process. So a process of its own
     decodes every file first.
-
-    Raises
-    ------
-    InputError : if faery is not installed, or cannot read the file, or it ends within an event; or as :class:`Events`
-        raises it
     """
     if find_spec("faery") is None:
         raise InputError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ from PIL import Image
 
 from spikesam.pipeline.drawing.subject import subjects_of
 from spikesam.pipeline.images.datasets import open_dataset
-from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
-from spikesam.pipeline.images.datasets.folder import LooseFiles
+from spikesam.pipeline.images.datasets.folder import FileSet
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import choose, choose_samples, read_samples
@@ -26,7 +24,7 @@ PREPARE = Preprocessing(4, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 def test_pictures_and_images_are_the_same_pixels(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    samples = read_samples(LooseFiles([tmp_path / "a.png"]), PREPARE)
+    samples = read_samples(FileSet("images", [tmp_path / "a.png"]), PREPARE)
     assert np.array_equal(samples.pictures, pixels[None])
     assert samples.names == ("a.png",)
     assert samples.table.label.tolist() == [-1]
@@ -56,13 +54,13 @@ def test_every_image_is_read_once_in_the_order_asked_for(tmp_path: Path, monkeyp
 
 
 def test_a_box_stands_for_a_mask_that_is_not_known(tmp_path: Path) -> None:
-    class Boxed(LooseFiles):
+    class Boxed(FileSet):
         def __getitem__(self, position: int):
             item = super().__getitem__(position)
             return replace(item, box=(0, 0, 4, 8))
 
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    samples = read_samples(Boxed([tmp_path / "a.png"]), PREPARE)  # half as large: columns 0 and 1
+    samples = read_samples(Boxed("images", [tmp_path / "a.png"]), PREPARE)  # half as large: columns 0 and 1
     assert samples.boxes == ((0, 0, 2, 4),)
     assert samples.masks[0] is not None
     assert samples.masks[0].sum(axis=0).tolist() == [4, 4, 0, 0]
@@ -72,7 +70,7 @@ def test_a_broken_image_is_found_before_anything_starts(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
     with pytest.raises(InputError, match=r"b\.png: not an image"):
-        read_samples(LooseFiles([tmp_path / "a.png", tmp_path / "b.png"]), PREPARE)
+        read_samples(FileSet("images", [tmp_path / "a.png", tmp_path / "b.png"]), PREPARE)
 
 
 def test_of_several_broken_images_the_first_is_named(tmp_path: Path) -> None:
@@ -83,35 +81,22 @@ def test_of_several_broken_images_the_first_is_named(tmp_path: Path) -> None:
         else:
             Image.new("RGB", (8, 8)).save(file)
     with pytest.raises(InputError, match=r"11\.png: not an image"):
-        read_samples(LooseFiles(files), PREPARE)
+        read_samples(FileSet("images", files), PREPARE)
 
 
-@pytest.mark.parametrize("source", ["cluttered-digits", "saccade-digits", "folder", "files", "zip"])
-def test_what_is_known_before_reading_is_what_reading_gives(source: str, tmp_path: Path) -> None:
-    for number in range(6):
-        path = tmp_path / f"set/val/{'ab'[number % 2]}/{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (6, 6), (40 * number, 0, 0)).save(path)
-    files = sorted(map(str, tmp_path.rglob("*.png")))
-    with ZipFile(tmp_path / "images.zip", "w") as archive:
-        lines = []
-        for number, file in enumerate(files):
-            archive.write(file, f"val/images/val_{number}.JPEG")
-            lines.append(f"val_{number}.JPEG n0000000{number % 3} 0 0 5 5\n")
-        archive.writestr("val/val_annotations.txt", "".join(lines))
-    where = {"folder": str(tmp_path / "set"), "files": files, "zip": str(tmp_path / "images.zip")}
-    chosen = open_dataset(where.get(source, source), "val").chosen([4, 0, 3])
-    prepare = EventBinning(32, 32, 10_000, 4) if source == "saccade-digits" else PREPARE
-    samples, *parts = [read_samples(chosen, prepare, positions) for positions in (None, range(2), range(2, 3))]
-    assert chosen.table.index.tolist() == samples.table.index.tolist()
-    assert chosen.table.label.tolist() == samples.table.label.tolist()
-    assert chosen.names == samples.names == parts[0].names + parts[1].names
-    np.testing.assert_array_equal(np.concatenate([part.pictures for part in parts]), samples.pictures)
-
-
-def test_scenes_of_two_digits_are_named_before_they_are_drawn() -> None:
-    dataset = ClutteredDigits("val", size=6, digits=2)
-    assert list(dataset.names) == [item.name for item in dataset]
+@pytest.mark.parametrize("source", ["cluttered-digits", "saccade-digits"])
+def test_parts_are_those_of_the_whole(source: str) -> None:
+    chosen = open_dataset(source, "val", size=10).chosen([4, 0, 3])
+    prepare = EventBinning(32, 32, 4, 75_000) if source == "saccade-digits" else PREPARE
+    whole, *parts = [read_samples(chosen, prepare, positions) for positions in (None, range(2), range(2, 3))]
+    assert len(whole) == 3
+    for positions, read in zip((range(2), range(2, 3)), parts, strict=True):
+        for part in (read, whole.part(positions)):
+            assert part.names == chosen.names[positions.start : positions.stop]
+            assert part.table.index.tolist() == chosen.table.index[positions.start : positions.stop].tolist()
+            for name in part.by_sample[3:]:
+                for given, expected in zip(getattr(part, name), getattr(whole, name)[positions.start :], strict=False):
+                    np.testing.assert_array_equal(given, expected)
 
 
 def test_choosing_is_part_of_choosing_samples() -> None:

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
-
 import pytest
-from PIL import Image
 
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.recordings.errors import InputError
-
-
-def save(path, size=(20, 10)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (10, 20, 30)).save(path)
-
-
-@pytest.fixture
-def pets(tmp_path):
-    for name in ("dog/b.png", "dog/a.jpg", "cat/z.webp", "bird/q.tif"):
-        save(tmp_path / "pets" / name)
-    (tmp_path / "pets" / "dog" / "notes.txt").write_text("not an image")
-    (tmp_path / "pets" / "dog" / ".hidden.png").write_bytes(b"")
-    (tmp_path / "pets" / "empty").mkdir()
-    return tmp_path / "pets"
+from tests.pipeline.images.datasets.conftest import save
 
 
 def test_class_folders(pets):
@@ -36,14 +19,6 @@ def test_class_folders(pets):
         ("bird/q.tif", 0), ("cat/z.webp", 1), ("dog/a.jpg", 2), ("dog/b.png", 3),
     ]  # fmt: skip
     assert data[0].image.size == (20, 10)
-    assert pickle.loads(pickle.dumps(data))[3].name == "dog/b.png"
-
-
-def test_a_subset_keeps_indices(pets):
-    data = open_dataset(str(pets), "val", ["dog", "lion"])
-    assert data.classes == ("dog", "lion")
-    assert (data.skipped, data.labels) == (2, (0, 0))
-    assert [item.index for item in data] == [2, 3]
 
 
 def test_other_files_make_another_data_set(pets):
@@ -61,16 +36,6 @@ def test_train_and_val_folders(tmp_path):
     (tmp_path / "val" / "b" / "3.png").unlink()
     with pytest.raises(InputError, match=r"has no val part; expected class folders of images or events in .*/val"):
         open_dataset(str(tmp_path), "val")
-
-
-def test_no_known_class(pets):
-    with pytest.raises(InputError, match=r"none of its 4 items is of a class asked for \(cot\).*did you mean 'cat'"):
-        open_dataset(str(pets), "val", ["cot"])
-
-
-def test_a_class_named_twice(pets):
-    with pytest.raises(InputError, match="classes named twice among dog, dog"):
-        open_dataset(str(pets), "val", ["dog", "dog"])
 
 
 def test_image_files_in_the_given_order(tmp_path):
@@ -109,14 +74,10 @@ def test_nothing_usable(source, message, tmp_path, monkeypatch):
     [
         ("cat.png", {"split": "test"}, "got split 'test', expected 'train' or 'val'"),
         ("cat.png", {"split": "selection"}, "got split 'selection', expected 'train' or 'val'"),
+        ("cluttered-digits", {"size": 0}, "cluttered-digits/val: got size 0, expected at least 1"),
         ("cat.png", {"size": 10}, "size belongs to cluttered-digits, contrast-digits, saccade-digits"),
     ],
 )
 def test_arguments_that_do_not_belong(source, arguments, message):
     with pytest.raises(InputError, match=message):
         open_dataset(source, **({"split": "val"} | arguments))
-
-
-def test_cluttered_digits_by_name():
-    data = open_dataset("cluttered-digits", "selection", size=20)
-    assert (len(data), data.name) == (20, "cluttered-digits/selection")

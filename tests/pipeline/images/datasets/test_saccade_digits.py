@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from spikesam.pipeline.images.datasets.handwriting import handwriting
 from spikesam.pipeline.images.datasets.saccade_digits import CORNERS, DURATION_US, SIDE, SaccadeDigits, film, saccades
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
-from spikesam.recordings.errors import InputError
 
 BINNING = EventBinning(SIDE, SIDE, bins=30, window_us=10_000)
 
@@ -37,17 +35,7 @@ def test_recordings_are_the_same_to_the_bit(unseen: list[Item]) -> None:
 def test_a_recording_depends_on_its_index_alone(unseen: list[Item]) -> None:
     longer = SaccadeDigits("val", size=10_007)
     assert digest([longer[7]]) == digest([unseen[7]])
-    odd = SaccadeDigits("val", classes=["digit-7", "digit-1"], size=20)
-    assert odd.skipped == 16
-    for item in odd:
-        assert digest([item]) == digest([unseen[item.index]])
-    assert digest([pickle.loads(pickle.dumps(longer))[3]]) == digest([unseen[3]])
-
-
-def test_seed_and_split_make_others(unseen: list[Item]) -> None:
-    variants = [SaccadeDigits("val", size=1), SaccadeDigits("val", size=1, seed=1), SaccadeDigits("train", size=1)]
-    assert len({digest([recordings[0]]) for recordings in variants}) == 3
-    assert len({recordings.name for recordings in variants}) == 3
+    assert digest([longer[0]]) != digest([SaccadeDigits("train", size=1)[0]])
 
 
 def test_every_bin_sees_the_digit_and_both_polarities(unseen: list[Item]) -> None:
@@ -65,8 +53,6 @@ def test_the_mask_is_where_events_come_from(unseen: list[Item]) -> None:
         events = item.image
         assert item.mask.mean() < 0.5
         assert item.mask[events.y, events.x].mean() > 0.8
-        ys, xs = np.nonzero(item.mask)
-        assert item.box == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
 
 
 def test_events_follow_the_digit() -> None:
@@ -96,17 +82,3 @@ def test_splits_and_sizes() -> None:
     labels = SaccadeDigits("train", size=105).labels
     for start in range(0, 100, 10):
         assert sorted(labels[start : start + 10]) == list(range(10))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"split": "test"}, "saccade-digits: got split 'test', expected one of train, selection, val"),
-        ({"size": 0}, "got size 0, expected at least 1 recording"),
-        ({"seed": -1}, "got seed -1, expected an integer"),
-        ({"classes": ["digit-12"]}, r"none .* \(digit-12\); it has digit-0"),
-    ],
-)
-def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        SaccadeDigits(**({"split": "val"} | arguments))
