@@ -109,20 +109,20 @@ def recorded_subjects(
     ----------
     predictions : class that the network chose for each of them, -1 where unknown
     """
-    from spikesam.pipeline.images.pictures import Pictures  # here, because pydantic takes a while
+    from spikesam.pipeline.images.pictures import Pictures, Seen  # here, because pydantic takes a while
 
     known = shown or Pictures()
     found = []
     for sample, (predicted, label) in enumerate(zip(predictions, source.labels, strict=False)):
-        inside = sample < len(known)
+        seen = known[sample] if sample < len(known) else Seen(f"sample {source.samples.index[sample]}")
         found.append(
             Subject(
-                name=known.names[sample] if inside else f"sample {source.samples.index[sample]}",
+                name=seen.name,
                 predicted=known.class_name(predicted),
                 true=known.class_name(label),
                 right=is_right(predicted, label),
-                image=known.image(sample),
-                box=known.boxes[sample] if inside else None,
+                image=seen.image,
+                box=seen.box,
                 frames=_event_frames(source, sample) if known.events and isinstance(source, RasterReader) else None,
             )
         )

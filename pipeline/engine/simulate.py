@@ -22,7 +22,7 @@ from spikesam.pipeline.engine.keep import RASTER
 from spikesam.pipeline.engine.memory import MemoryStore
 from spikesam.pipeline.engine.merge import remove_parts
 from spikesam.pipeline.images.open_samples import open_samples
-from spikesam.pipeline.images.pictures import MOST, Pictures, as_pictures, write_pictures
+from spikesam.pipeline.images.pictures import MOST, Pictures, Seen, as_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
@@ -186,7 +186,7 @@ def _keep_pictures(folder: Path, source: Samples, network: Checkpoint | Network)
         prepared = network.preprocessing if isinstance(network, Checkpoint) else None
         undo = (prepared.mean, prepared.std) if isinstance(prepared, Preprocessing) else None
         images = as_pictures(source.images[:MOST], undo, "data")
-        shown = Pictures.plain([f"sample {number}" for number in range(len(images))], list(images), names)
+        shown = Pictures.first([Seen(f"sample {number}", image) for number, image in enumerate(images)], names)
     else:
         return
     with RasterReader(folder / "raster.h5", trusted=True) as raster:

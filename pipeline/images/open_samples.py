@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from spikesam.backends.network import Network
-from spikesam.pipeline.images.datasets.arrays import InMemory, identity
+from spikesam.pipeline.images.datasets import Dataset, Item
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
@@ -35,18 +37,13 @@ def open_samples(
 ) -> Samples:
     """The samples to simulate, from any data that a caller has.
 
-    Parameters
-    ----------
-    data : a data set by name or path, paths of files of images or events, :class:`Events` or a list of them, an array
-        (see below), or :class:`.samples.Samples`; None is "cluttered-digits", or of a checkpoint for events
-        "saccade-digits". Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images
-        (N, C, H, W) floating point, prepared already; or the input of every step (T, N, C, H, W): spikes, 0 and 1 of
-        any dtype, or real numbers for a network of the encoder "changing-current"
-    network : a checkpoint, or a plain network, which takes arrays that need no preparation
-    labels : (N,) int, -1 where unknown; for arrays
-    samples : number of items: of a data set in a seeded class-balanced order (8 if not given); of an array, of events
-        or of files the first ones (all if not given)
-    advance : called with the number of items just read
+    Data are a data set by name or path, paths of files of images or events, :class:`Events` or a list of them, an
+    array, or :class:`.samples.Samples`; None is "cluttered-digits", or of a checkpoint for events "saccade-digits".
+    Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images (N, C, H, W) floating
+    point, prepared already; or the input of every step (T, N, C, H, W): spikes, 0 and 1 of any dtype, or real numbers
+    for a network of the encoder "changing-current". A plain network takes arrays that need no preparation. `labels`
+    (N,), -1 where unknown, are for arrays. `samples` is the number of items: of a data set in a seeded class-balanced
+    order (8 if not given); of an array, of events or of files the first ones (all if not given).
     """
     if samples is not None and not (isinstance(samples, int) and samples >= 1):
         raise InputError(f"samples: got {samples!r}, expected a whole number, at least 1")
@@ -99,13 +96,13 @@ def _of_array(
             array = np.asarray(array, np.float32)
         else:
             array = as_bits(array, lambda place: f"data: index {place}" if place else "data")
-        return InputSteps(identity("array", array), table, array)
+        return InputSteps(_identity("array", array), table, array)
     if array.ndim == 3 and array.shape[2] == 3:
         raise InputError(f"{about}; one image is image[None]")
     table, array = _table(labels, len(array), samples), array[:samples]
     if array.ndim == 4 and array.dtype.kind == "f":
         _check_prepared(array, network, checkpoint.preprocessing if checkpoint else None)
-        return PreparedImages(identity("array", array), table, array.astype(np.float32))
+        return PreparedImages(_identity("array", array), table, array.astype(np.float32))
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise InputError(about)
     if checkpoint is None:
@@ -140,3 +137,37 @@ def _check_prepared(images: NDArray[Any], network: Network, prepare: Preprocessi
             f"data: got prepared images with values in {images.min():g} … {images.max():g}, expected {low:.3g} … "
             f"{high:.3g}; prepare them as (p/255 - mean)/std, or give the pixels as uint8"
         )
+
+
+class InMemory(Dataset):
+    """Images (N, H, W, 3) or (N, H, W) uint8, or recordings of events, labelled by `classes`; -1 is unknown."""
+
+    def __init__(self, samples: NDArray[Any] | Sequence[Events], labels: Sequence[int], classes: Sequence[str]) -> None:
+        if isinstance(samples, np.ndarray) and (not samples.size or (samples.ndim == 4 and samples.shape[3] != 3)):
+            raise InputError(f"data: got images of shape {samples.shape}, expected (N, H, W, 3) or (N, H, W)")
+        if labels and not -1 <= min(labels) <= max(labels) < len(classes):
+            raise InputError(f"labels: got {min(labels)} … {max(labels)}, expected -1 … {len(classes) - 1}")
+        if isinstance(samples, np.ndarray):
+            name = _identity("array", samples)
+        else:
+            name = _identity(
+                "events", *(array for each in samples for array in (each.t, each.x, each.y, each.polarity))
+            )
+        super().__init__(name, classes, [None if label < 0 else int(label) for label in labels])
+        self._samples = samples
+
+    def __getitem__(self, position: int) -> Item:
+        sample = self._samples[position]
+        return self._item(position, sample if isinstance(sample, Events) else Image.fromarray(sample).convert("RGB"))
+
+    def name_of(self, position: int) -> str:
+        """See :class:`.base.Dataset`."""
+        return f"{'image' if isinstance(self._samples, np.ndarray) else 'recording'} {position}"
+
+
+def _identity(kind: str, *arrays: NDArray[Any]) -> str:
+    """A name that differs for other pixels, spikes or events, so that a run is not resumed with them."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
+    return f"{kind}#{digest.hexdigest()[:8]}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,22 +42,33 @@ Normalisation = tuple[ArrayLike, ArrayLike]  # mean, standard deviation
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """A sample as people see it; what is unknown is None."""
+
+    name: str
+    picture: NDArray[np.uint8] | None = None  # (H, W, 3), as the network saw it
+    box: Box | None = None  # of the object
+    mask: NDArray[np.bool_] | None = None  # (H, W), the object's pixels
+
+    @property
+    def image(self) -> NDArray[np.float32] | None:
+        """The picture in 0 … 1."""
+        return None if self.picture is None else self.picture.astype(np.float32) / np.float32(255)
+
+
+@dataclass(frozen=True, eq=False)
 class Pictures:
-    """The first samples of a raster: for each a name, and what is known of its picture and of the object in it.
+    """The first samples of a raster, and the names of its classes, or none; pictures of `events` are sums over time."""
 
-    Pictures are (H, W, 3) uint8, as the network saw them, or its input summed over time if that is `events`; masks are
-    (H, W) bool. What is unknown is None. `class_names` are of every class, by its number; none if they are unknown.
-    """
-
-    names: tuple[str, ...] = ()
-    pictures: tuple[NDArray[np.uint8] | None, ...] = ()
-    boxes: tuple[Box | None, ...] = ()
-    masks: tuple[NDArray[np.bool_] | None, ...] = ()
+    seen: tuple[Seen, ...] = ()
     class_names: tuple[str, ...] = ()
     events: bool = False
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.seen)
+
+    def __getitem__(self, sample: int) -> Seen:
+        return self.seen[sample]
 
     def class_name(self, number: int) -> str | None:
         """A class as people see it; None of -1, which is unknown."""
@@ -65,28 +76,18 @@ class Pictures:
             return None
         return self.class_names[number] if number < len(self.class_names) else f"class {number}"
 
-    def image(self, sample: int) -> NDArray[np.float32] | None:
-        """(H, W, 3) in 0 … 1 of a sample, whichever; None if there is none."""
-        picture = self.pictures[sample] if sample < len(self) else None
-        return None if picture is None else picture.astype(np.float32) / np.float32(255)
-
     @classmethod
     def of(cls, samples: DatasetSamples, class_names: Sequence[str]) -> Pictures:
         """Those of samples that were read, as many as are kept."""
-        kept = slice(most_kept(samples.pictures[0].nbytes, len(samples)))
-        boxes, masks = samples.boxes[kept], samples.masks[kept]
+        columns = (samples.names, samples.pictures, samples.boxes, samples.masks)
         events = isinstance(samples.preparation, EventBinning)
-        return cls(samples.names[kept], tuple(samples.pictures[kept]), boxes, masks, tuple(class_names), events)
+        return cls.first([Seen(*each) for each in zip(*columns, strict=True)], class_names, events)
 
     @classmethod
-    def plain(
-        cls, names: Sequence[str], pictures: Sequence[NDArray[np.uint8] | None], class_names: Sequence[str]
-    ) -> Pictures:
-        """Those of samples of whose objects nothing is known, as many as are kept."""
-        size = max((picture.nbytes for picture in pictures if picture is not None), default=1)
-        kept = most_kept(size, len(names))
-        unknown = (None,) * kept
-        return cls(tuple(names[:kept]), tuple(pictures[:kept]), unknown, unknown, tuple(class_names))
+    def first(cls, seen: Sequence[Seen], class_names: Sequence[str], events: bool = False) -> Pictures:
+        """The first of some samples, as many as are kept."""
+        size = max((each.picture.nbytes for each in seen if each.picture is not None), default=1)
+        return cls(tuple(seen[: min(MOST, max(1, LARGEST // size))]), tuple(class_names), events)
 
 
 def as_pictures(images: Any, normalisation: Normalisation | None, where: str) -> NDArray[np.uint8]:
@@ -123,11 +124,6 @@ def _pixels(image: NDArray[np.float64], normalisation: Normalisation | None) -> 
     return np.rint(image * 255).astype(np.uint8)
 
 
-def most_kept(size: int, count: int) -> int:
-    """How many of `count` pictures of `size` bytes are kept."""
-    return min(count, MOST, max(1, LARGEST // size))
-
-
 Name = Annotated[str, Field(max_length=LONGEST_NAME)]
 
 
@@ -157,33 +153,30 @@ def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
     `raster` is the digest of the spikes, or of the network where a graph formed the maps and there are none.
     """
     samples = [
-        _Sample(name=printable(name, LONGEST_NAME), box=box, picture=picture is not None, mask=mask is not None)
-        for name, box, picture, mask in zip(
-            pictures.names, pictures.boxes, pictures.pictures, pictures.masks, strict=True
+        _Sample(
+            name=printable(each.name, LONGEST_NAME),
+            box=each.box,
+            picture=each.picture is not None,
+            mask=each.mask is not None,
         )
+        for each in pictures.seen
     ]
-    names = [printable(name, LONGEST_NAME) for name in pictures.class_names]
     about = _About(
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
         raster=raster,
         events=pictures.events,
-        class_names=names,
+        class_names=[printable(name, LONGEST_NAME) for name in pictures.class_names],
         samples=samples,
     )
     with zipfile.ZipFile(content := io.BytesIO(), "w", zipfile.ZIP_STORED) as file:
         file.writestr(ABOUT, about.model_dump_json())
-        for name, pixels in _members(pictures):
-            file.writestr(name, png(pixels))
+        for number, each in enumerate(pictures.seen):
+            if each.picture is not None:
+                file.writestr(_picture(number), png(each.picture))
+            if each.mask is not None:
+                file.writestr(_mask(number), png(each.mask.astype(np.uint8) * 255))
     write_file(folder / NAME, content.getvalue())
-
-
-def _members(pictures: Pictures) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    for sample, (picture, mask) in enumerate(zip(pictures.pictures, pictures.masks, strict=True)):
-        if picture is not None:
-            yield _picture(sample), picture
-        if mask is not None:
-            yield _mask(sample), mask.astype(np.uint8) * 255
 
 
 def _picture(sample: int) -> str:
@@ -211,9 +204,8 @@ def read_pictures(folder: Path, raster: str, most: int = MOST) -> Pictures | Non
         raise InputError(f"{path}: is no file of pictures of this version")
     if about.raster != raster:
         raise InputError(f"{path}: holds pictures of another raster")
-    samples, spare = about.samples[:most], LARGEST
-    pictures, masks = list[NDArray[np.uint8] | None](), list[NDArray[np.bool_] | None]()
-    for number, sample in enumerate(samples):
+    seen, spare = list[Seen](), LARGEST
+    for number, sample in enumerate(about.samples[:most]):
         picture, mask = (
             np.asarray(read_image(archive.read(name(number)), f"{path}: {name(number)}")) if there else None
             for name, there in ((_picture, sample.picture), (_mask, sample.mask))
@@ -223,12 +215,8 @@ def read_pictures(folder: Path, raster: str, most: int = MOST) -> Pictures | Non
             raise InputError(f"{path}: more than {LARGEST:,} bytes of pixels")
         if mask is not None and (picture is None or mask.shape != picture.shape):
             raise InputError(f"{path}: {_mask(number)}: has another size than its picture")
-        pictures.append(picture)
-        masks.append(None if mask is None else mask[..., 0] >= 128)
-    boxes = tuple(sample.box for sample in samples)
-    names = tuple(printable(sample.name) for sample in samples)
-    classes = tuple(told_apart(about.class_names))
-    return Pictures(names, tuple(pictures), boxes, tuple(masks), classes, about.events)
+        seen.append(Seen(printable(sample.name), picture, sample.box, None if mask is None else mask[..., 0] >= 128))
+    return Pictures(tuple(seen), tuple(told_apart(about.class_names)), about.events)
 
 
 def pictures_beside(raster: RasterReader, most: int = MOST) -> Pictures | None:

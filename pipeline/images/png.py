@@ -19,13 +19,7 @@ METRE = 1 / 0.0254  # inches
 
 
 def png(pixels: NDArray[np.uint8], dpi: float | None = None) -> bytes:
-    """The content of a file.
-
-    Parameters
-    ----------
-    pixels : (H, W, 3) of red, green and blue, or (H, W) of grey
-    dpi : pixels per inch, that the file names
-    """
+    """The content of a file of (H, W, 3) red, green and blue, or (H, W) grey; `dpi` is the pixels per inch it names."""
     height, width, *colours = pixels.shape
     rows = pixels.reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)

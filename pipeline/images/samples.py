@@ -55,18 +55,11 @@ class Trained(Protocol):
 
 
 class Samples(ABC):
-    """What is shown to a network, by position.
+    """What is shown to a network, by position."""
 
-    Attributes
-    ----------
-    name : identity of the data, for files
-    table : index and label of every sample; -1 where the class is unknown
-    contents : SHA-256, hexadecimal, of what each was read from; nothing where `name` says what they are
-    """
-
-    name: str
-    table: SampleTable
-    contents: tuple[str, ...] = ()
+    name: str  # identity of the data, for files
+    table: SampleTable  # index and label of every sample; -1 where the class is unknown
+    contents: tuple[str, ...] = ()  # SHA-256, hexadecimal, of what each was read from; none where `name` says it
 
     def __len__(self) -> int:
         return len(self.table)
@@ -182,28 +175,17 @@ class InputSteps(Samples):
 
 @dataclass(frozen=True, eq=False)
 class DatasetSamples(Samples):
-    """Items of a data set as a network sees them; each was read and prepared once.
-
-    Parameters
-    ----------
-    names : short, of the items, for people
-    pictures : (N, H, W, 3) uint8 — images resized and cropped, or events summed over time
-    boxes : of the object in the picture; None if unknown or cropped away
-    masks : (H, W) bool, the object's pixels, from its mask or else its box; None if unknown or cropped away
-    contents : "" for what has no file
-    preparation : how they were prepared
-    skipped : items left out because the checkpoint does not know their class
-    """
+    """Items of a data set as a network sees them; each was read and prepared once."""
 
     name: str
     table: SampleTable
     names: tuple[str, ...]
-    pictures: NDArray[np.uint8]
-    boxes: tuple[Box | None, ...]
-    masks: tuple[NDArray[np.bool_] | None, ...]
-    contents: tuple[str, ...] = field()  # without the default of `Samples`
+    pictures: NDArray[np.uint8]  # (N, H, W, 3), resized and cropped, or events summed over time
+    boxes: tuple[Box | None, ...]  # of the object in the picture; None if unknown or cropped away
+    masks: tuple[NDArray[np.bool_] | None, ...]  # (H, W), the object's pixels, from its mask or else its box
+    contents: tuple[str, ...] = field()  # without the default of `Samples`; "" for what has no file
     preparation: Preprocessing | EventBinning
-    skipped: int
+    skipped: int  # items left out because the checkpoint does not know their class
 
     __repr__ = brief
     kind = "images"
@@ -269,17 +251,11 @@ class DatasetSamples(Samples):
 
 @dataclass(frozen=True, eq=False)
 class EventSamples(DatasetSamples):
-    """Recordings of events.
-
-    Parameters
-    ----------
-    bits : (N, bins, ⌈2·H·W/8⌉) uint8, packed
-    counts : (N, 3) int64 — the events that became bits; that fell on a bit set already; and that were left out
-    """
+    """Recordings of events."""
 
     preparation: EventBinning
-    bits: NDArray[np.uint8]
-    counts: NDArray[np.int64]
+    bits: NDArray[np.uint8]  # (N, bins, ⌈2·H·W/8⌉), packed
+    counts: NDArray[np.int64]  # (N, 3): events that became bits; that fell on a bit set already; that were left out
 
     kind = "recordings"
     __repr__ = brief

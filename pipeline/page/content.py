@@ -114,11 +114,10 @@ def _sample(run: ShownRun, scores: Scores, ledger: Ledger | None, explained: int
 
 def _picture(run: ShownRun, sample: int) -> Content:
     """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, as fractions of width and height."""
-    known = run.pictures if run.pictures and sample < len(run.pictures) else None
-    if known is None or (pixels := known.pictures[sample]) is None:
+    seen = run.pictures[sample] if run.pictures and sample < len(run.pictures) else None
+    if seen is None or (pixels := seen.picture) is None:
         return {"picture": None, "mask": None, "box": None}
-    mask, box = known.masks[sample], known.boxes[sample]
-    height, width = pixels.shape[:2]
+    (height, width), mask, box = pixels.shape[:2], seen.mask, seen.box
     return {
         "picture": {"shape": [height, width], "pixels": blob(pixels)},
         "mask": None if mask is None else {"shape": mask.shape, "pixels": blob(mask.astype(np.uint8))},

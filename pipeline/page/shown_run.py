@@ -164,7 +164,7 @@ def _with_scores(run: ShownRun, path: Path) -> ShownRun:
         kernel: Mapping[str, Any] = maps.header.parameters
         if kernel["variant"] != "paper" or not kernel["include_current"]:
             raise InputError("It holds maps of another variant; the page computes those of the paper")
-        known = run.pictures.masks if run.pictures else ()
+        known = [seen.mask for seen in run.pictures.seen] if run.pictures else []
         masks = [*known, *[None] * (run.raster.n_samples - len(known))]
         scores = localisation_scores(run.raster, maps, masks)
         return replace(run, gamma=kernel["gamma"], scores=scores)

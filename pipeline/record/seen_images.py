@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.images.pictures import MOST, NAME, Normalisation, Pictures, as_pictures, write_pictures
+from spikesam.pipeline.images.pictures import MOST, NAME, Normalisation, Pictures, Seen, as_pictures, write_pictures
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.schema import SampleTable
@@ -37,13 +37,13 @@ class SeenImages:
             pictures = list(as_pictures(images, self._normalisation, "finish: images"))
             if len(pictures) != len(table):
                 raise InputError(f"finish: images: got {len(pictures)}, expected {len(table)}, as many as fired")
-        names = [*self._shown.names, *(f"sample {index}" for index in table.index)]
+        seen = [Seen(f"sample {index}", picture) for index, picture in zip(table.index, pictures, strict=True)]
         if len(self._shown) < MOST:
-            self._shown = Pictures.plain(names, [*self._shown.pictures, *pictures], self._class_names)
+            self._shown = Pictures.first([*self._shown.seen, *seen], self._class_names)
 
     def write(self, raster: Path) -> None:
         """Put them beside a finished raster, in place of those of an earlier one."""
         (raster.parent / NAME).unlink(missing_ok=True)
-        if self._class_names or any(picture is not None for picture in self._shown.pictures):
+        if self._class_names or any(each.picture is not None for each in self._shown.seen):
             with RasterReader(raster, trusted=True) as reader:
                 write_pictures(raster.parent, reader.raster_digest, self._shown)

@@ -39,20 +39,11 @@ def open_dataset(
 ) -> Dataset:
     """Open a data set by its name or path.
 
-    Parameters
-    ----------
-    source : a key of :data:`NAMED`: "cluttered-digits", "contrast-digits", "saccade-digits", "cifar10",
-        "fashion-mnist"; the path of a Tiny-ImageNet folder or zip, of a folder of class folders, or of a folder of
-        images or events; or the paths of such files
-    split : "train" or "val"; the three sets of digits also have "selection", whose handwriting is in neither
-    classes : those to keep, in the order that shall define the labels; items of others are skipped and counted.
-        None keeps all
-    size : number of items; for the three sets of digits alone
-    download : fetch data of torchvision that is not there
-
-    Raises
-    ------
-    InputError : if `source` is none of these, the split is not there, or nothing of `classes` is left
+    The source is a key of :data:`NAMED`: "cluttered-digits", "contrast-digits", "saccade-digits", "cifar10",
+    "fashion-mnist"; the path of a Tiny-ImageNet folder or zip, of a folder of class folders, or of a folder of images
+    or events; or the paths of such files. The split is "train" or "val"; generated sets also have "selection", whose
+    handwriting is in neither, and any `size`. The order of `classes` defines the labels; items of others are skipped
+    and counted. `download` fetches data of torchvision that is not there.
     """
     if not isinstance(source, str) and len(source) == 1:
         source = source[0]

@@ -85,7 +85,7 @@ class ZipArchive:
     def _open(self) -> zipfile.ZipFile:
         if self._file is None or self._process != os.getpid():
             try:
-                listing = _Listing(_File(self.path))
+                listing = _Listing(self.path)
                 self._file = zipfile.ZipFile(listing)
                 listing.most = None
             except OSError as error:
@@ -104,30 +104,23 @@ class ZipArchive:
         self.__dict__.update(state, _file=None, _process=None, _reading=threading.Lock())
 
 
-class _ClosesItself:
-    """A file that nobody need close: a zip closes none that it was given, and Python warns of those left open."""
-
-    def __del__(self) -> None:
-        self.close()  # type: ignore[attr-defined]
-
-
-class _File(_ClosesItself, io.FileIO):
-    """The bytes of a zip."""
-
-
-class _Listing(_ClosesItself, io.BufferedReader):
+class _Listing(io.FileIO):
     """The file of a zip; while `most` is set, no more bytes are read from it at once.
 
-    :mod:`zipfile` reads the list of members at once, as long as the file says it is, and makes an object of each.
+    :mod:`zipfile` reads the list of members at once, as long as the file says it is, and makes an object of each. It
+    closes no file that it was given, and Python warns of those left open: this one closes itself.
     """
 
     most: int | None = LARGEST_LISTING
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """See :meth:`io.BufferedReader.read`."""
+        """See :meth:`io.FileIO.read`."""
         if size is not None and self.most is not None and size > self.most:
             raise InputError(f"{self.name}: its list of members has {size:,} bytes, expected at most {self.most:,}")
         return super().read(size)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 Archive = FolderArchive | ZipArchive

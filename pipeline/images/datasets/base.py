@@ -33,26 +33,15 @@ class Object:
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One image, or one recording of events, and what is known about it.
+    """One image, or one recording of events; what is unknown of the object in it is None."""
 
-    Parameters
-    ----------
-    index : position in the whole split, whatever subset of classes is used; the key of an image's Poisson spikes
-    label : index into the data set's `classes`; None if unknown
-    name : short, for people
-    image : RGB, or events
-    box : (x0, y0, x1, y1) pixels of `image`, end exclusive
-    mask : (H, W) bool, the object's pixels; of events, those it covered at any time
-    others : further objects in the image, where known
-    """
-
-    index: int
-    label: int | None
-    name: str
-    image: Image.Image | Events
-    box: Box | None = None
-    mask: NDArray[np.bool_] | None = None
-    others: tuple[Object, ...] = ()
+    index: int  # position in the whole split, whatever subset is used; the key of an image's Poisson spikes
+    label: int | None  # number of one of the data set's classes
+    name: str  # short, for people
+    image: Image.Image | Events  # RGB
+    box: Box | None = None  # of `image`
+    mask: NDArray[np.bool_] | None = None  # (H, W), the object's pixels; of events, those it covered at any time
+    others: tuple[Object, ...] = ()  # further objects, where known
 
 
 class Dataset(ABC):
@@ -205,16 +194,10 @@ class _Subset(Dataset):
 
 @dataclass(frozen=True)
 class NamedSet:
-    """A data set that is opened by its name; its module lists it in a dictionary `NAMED`, name -> set.
+    """A data set that is opened by its name; its module lists it in a dictionary `NAMED`, name -> set."""
 
-    Parameters
-    ----------
-    open : makes it of a split, and of its size if it is generated, or else of whether it may be downloaded
-    generated : whether items are made when they are read: any number of them, and also a "selection" split
-    """
-
-    open: Callable[..., Dataset]
-    generated: bool = False
+    open: Callable[..., Dataset]  # makes it of a split, and of its size if generated, else of whether it is fetched
+    generated: bool = False  # items are made when they are read: any number of them, and also a "selection" split
 
 
 def comparable(name: str) -> str:

@@ -12,32 +12,33 @@ import pytest
 import torch
 
 from spikesam.pipeline.images import pictures as module
-from spikesam.pipeline.images.pictures import NAME, Pictures, as_pictures, read_pictures, write_pictures
+from spikesam.pipeline.images.pictures import NAME, Pictures, Seen, as_pictures, read_pictures, write_pictures
 from spikesam.recordings.errors import InputError
 
 DIGEST = "ab" * 32
 RANDOM = np.random.default_rng(0)
 PICTURE = RANDOM.integers(0, 256, (5, 7, 3), np.uint8)
 MASK = RANDOM.random((5, 7)) < 0.5
-SHOWN = Pictures(("a", "b"), (PICTURE, None), ((0.0, 1.0, 3.5, 4.0), None), (MASK, None), ("cat", "dog"))
+SHOWN = Pictures((Seen("a", PICTURE, (0.0, 1.0, 3.5, 4.0), MASK), Seen("b")), ("cat", "dog"))
 
 
 def test_it_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     write_pictures(tmp_path, DIGEST, SHOWN)
     found = read_pictures(tmp_path, DIGEST)
     assert found is not None
-    assert (found.names, found.boxes, found.class_names) == (SHOWN.names, SHOWN.boxes, SHOWN.class_names)
-    assert np.array_equal(found.pictures[0], PICTURE) and np.array_equal(found.masks[0], MASK)
-    assert found.pictures[1] is None and found.masks[1] is None
+    assert [(seen.name, seen.box) for seen in found] == [("a", (0.0, 1.0, 3.5, 4.0)), ("b", None)]
+    assert found.class_names == SHOWN.class_names
+    assert np.array_equal(found[0].picture, PICTURE) and np.array_equal(found[0].mask, MASK)
+    assert found[1].picture is None and found[1].mask is None
     assert [found.class_name(number) for number in (-1, 1, 2)] == [None, "dog", "class 2"]
     assert read_pictures(tmp_path / "none", DIGEST) is None
 
 
 def test_names_are_short_and_printable(tmp_path: Path) -> None:
-    write_pictures(tmp_path, DIGEST, replace(SHOWN, names=("\x1b[2J", "x" * 1000), class_names=("\x07",)))
+    write_pictures(tmp_path, DIGEST, Pictures((Seen("\x1b[2J"), Seen("x" * 1000)), ("\x07",)))
     found = read_pictures(tmp_path, DIGEST)
     assert found is not None
-    assert all(name.isprintable() and len(name) <= 80 for name in (*found.names, *found.class_names))
+    assert all(name.isprintable() and len(name) <= 80 for name in (*(seen.name for seen in found), *found.class_names))
 
 
 def test_classes_of_one_name_are_told_apart_whoever_wrote_them(tmp_path: Path) -> None:
@@ -48,10 +49,9 @@ def test_classes_of_one_name_are_told_apart_whoever_wrote_them(tmp_path: Path) -
 
 
 def test_it_is_bounded() -> None:
-    many = [np.zeros((1000, 1000, 3), np.uint8)] * 9
-    assert len(Pictures.plain(["x"] * 9, many, ())) == 2
-    assert len(Pictures.plain(["x"] * 2000, [None] * 2000, ())) == 250
-    assert len(Pictures.plain(["x"], [np.zeros((4000, 4000, 3), np.uint8)], ())) == 1
+    assert len(Pictures.first([Seen("x", np.zeros((1000, 1000, 3), np.uint8))] * 9, ())) == 2
+    assert len(Pictures.first([Seen("x")] * 2000, ())) == 250
+    assert len(Pictures.first([Seen("x", np.zeros((4000, 4000, 3), np.uint8))], ())) == 1
 
 
 def edited(path: Path, **changed: bytes) -> None:
@@ -83,7 +83,7 @@ def test_what_is_damaged_is_one_line(tmp_path: Path, name: str, content: bytes) 
 
 
 def test_a_mask_of_another_size_and_pictures_of_another_raster_are_refused(tmp_path: Path) -> None:
-    write_pictures(tmp_path, DIGEST, replace(SHOWN, masks=(MASK[1:], None)))
+    write_pictures(tmp_path, DIGEST, Pictures((Seen("a", PICTURE, mask=MASK[1:]),)))
     with pytest.raises(InputError, match="has another size than its picture"):
         read_pictures(tmp_path, DIGEST)
     with pytest.raises(InputError, match="of another raster"):
@@ -91,7 +91,7 @@ def test_a_mask_of_another_size_and_pictures_of_another_raster_are_refused(tmp_p
 
 
 def test_more_pixels_than_are_ever_written_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_pictures(tmp_path, DIGEST, replace(SHOWN, pictures=(PICTURE, PICTURE)))
+    write_pictures(tmp_path, DIGEST, Pictures((Seen("a", PICTURE), Seen("b", PICTURE))))
     monkeypatch.setattr(module, "LARGEST", 150)
     with pytest.raises(InputError, match="more than 150 bytes of pixels"):
         read_pictures(tmp_path, DIGEST)

@@ -11,7 +11,7 @@ import pytest
 import spikesam
 from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.backends.network.storage import read_network
-from spikesam.pipeline.images.pictures import Pictures, write_pictures
+from spikesam.pipeline.images.pictures import Pictures, Seen, write_pictures
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
 from spikesam.pipeline.page.content import spike_trains
@@ -361,7 +361,7 @@ def test_most_events_in_one_step_are_told_of(tmp_path: Path, open_page: Any) -> 
     spikes[0, 6, 0, :, 1] = spikes[0, 2, 1, 3, 3] = True
     path = write_raster(tmp_path / "raster.h5", {"input": spikes, "conv1": spikes[:, :, :1, ::2, ::2]})
     with RasterReader(path) as raster:
-        write_pictures(tmp_path, raster.raster_digest, Pictures(("a",), (None,), (None,), (None,), events=True))
+        write_pictures(tmp_path, raster.raster_digest, Pictures((Seen("a"),), events=True))
     page = open_page(report(tmp_path))
     assert page.evaluate("[report.state().view, report.state().step]") == ["step", 6]
     assert "80 % of its events lie in step 6" in page.locator(".strip .card").first.inner_text()

@@ -201,7 +201,8 @@ def test_scores_are_those_of_the_measures(copy: Path, tmp_path: Path) -> None:
     with RasterReader(copy / "raster.h5") as raster:
         shown = read_pictures(copy, raster.raster_digest)
         assert shown is not None
-        write_pictures(copy, raster.raster_digest, replace(shown, masks=(mask, None, mask, mask)))
+        seen = [replace(each, mask=known) for each, known in zip(shown.seen, (mask, None, mask, mask), strict=True)]
+        write_pictures(copy, raster.raster_digest, replace(shown, seen=tuple(seen)))
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     with MapReader(copy / "sam.h5") as maps:
         heat = resize_map(maps["conv1"].sum[2], mask.shape)

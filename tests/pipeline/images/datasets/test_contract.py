@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from spikesam.pipeline.images.datasets import GENERATED, NAMED, open_dataset
-from spikesam.pipeline.images.datasets.arrays import InMemory
 from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from spikesam.pipeline.images.events.events import Events
+from spikesam.pipeline.images.open_samples import InMemory
 from spikesam.recordings.errors import InputError
 from tests.pipeline.images.datasets.conftest import zipped
 from tests.pipeline.small_events import bar, bar_folders
