@@ -1,4 +1,4 @@
-"""The backends: each folder here whose package has a function `make`, found by being there.
+"""The backends: each folder here whose package has a function `make`, and those of entry points `spikesam.backends`.
 
 `make(device, threads, …)` gives a :class:`spikesam.backends.base.Backend`, or raises :class:`BackendError` with the
 reason why it cannot run here. `threads` are how many it may use, None for one per core. Further arguments are its own
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,20 +20,20 @@ from typing import Any
 import spikesam.backends
 from spikesam.backends.base import Backend, BackendError
 from spikesam.recordings.extras import missing
+from spikesam.recordings.registry import Registry
 
 DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # of CUDA, on Linux and on Windows
 ROCM = Path("/dev/kfd")  # the device of AMD's driver, whose GPUs torch calls CUDA, too
 
 
-@cache
-def backends() -> Mapping[str, Callable[..., Backend]]:
-    """What makes each backend, by name."""
-    folders = {
-        each.name: import_module(f"spikesam.backends.{each.name}")
-        for each in iter_modules(spikesam.backends.__path__)
-        if each.ispkg
-    }
-    return {name: folder.make for name, folder in folders.items() if hasattr(folder, "make")}
+_NAMES = [each.name for each in iter_modules(spikesam.backends.__path__) if each.ispkg]
+_FOLDERS = {name: import_module(f"spikesam.backends.{name}") for name in _NAMES}
+BACKENDS: Registry[Callable[..., Backend]] = Registry(
+    "backends",
+    "a function that makes a Backend",
+    callable,
+    {name: folder.make for name, folder in _FOLDERS.items() if hasattr(folder, "make")},
+)
 
 
 def make_backend(
@@ -57,10 +56,10 @@ def make_backend(
     """
     if name == "auto":
         name = "event" if device == "cpu" or (device == "auto" and not _cuda()) else "torch"
-    if name not in backends():
-        raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(backends())}")
+    if name not in BACKENDS:
+        raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")
     try:
-        return backends()[name](device, threads, **options)
+        return BACKENDS[name](device, threads, **options)
     except ImportError as error:
         raise BackendError(f"{name}: {missing(error) or error}") from error
 

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spikesam.backends.available import backends
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.config.fields import BackendName
 from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
@@ -50,7 +50,7 @@ class DiffCommand(BaseModel):
     )
     layer: str | None = Field(None, description="where to look for the bit; in all layers if not given")
     sample: Annotated[int | None, Field(None, ge=0, description="position of the sample to look in; all if not given")]
-    backend: Literal[("auto", *backends())] = Field("auto", description="what simulates a model")  # type: ignore[valid-type]
+    backend: BackendName = Field("auto", description="what simulates a model")
     precision: Literal["fixed", "float32"] = Field("fixed", description="of a model")
     data: tuple[str, ...] | None = Field(
         None, description="what the samples are, as of run, where a raster does not hold its input"

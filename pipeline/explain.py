@@ -56,9 +56,6 @@ class Common(BaseModel):
     out: Annotated[
         Path | None, Field(description="file for the maps (HDF5); beside the raster if not given, of a network needed")
     ] = None
-    method: Literal[tuple(offline_methods())] | None = Field(  # type: ignore[valid-type]
-        None, description="sam of a raster, and grad-cam of a network, if not given"
-    )
     layers: tuple[str, ...] = Field(
         (), description="by name or number; if not given all with a spatial extent, of an ANN the last convolution"
     )
@@ -70,8 +67,10 @@ class Common(BaseModel):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Explain, print what was written, and draw it where figures are asked for."""
-    own = _options()
-    model = create_model("Explain", __base__=Common, **own)
+    own, names = _options(), tuple(offline_methods())
+    about = Field(None, description="sam of a raster, and grad-cam of a network, if not given")
+    chosen: Any = Literal[names] | None, about
+    model = create_model("Explain", __base__=Common, method=chosen, **own)
     command: Any = parse_command(model, argv, prog=PROG, description=DESCRIPTION.format(**_methods()))
     method = offline_methods()[command.method or usual_method(command.source)]
     given = command.model_fields_set & {*own, "layers", "steps"}
@@ -95,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             if command.figures is not None:
                 from spikesam.pipeline.drawing.figures import save_figures  # matplotlib takes a second to import
 
-                about = method_of(maps.header, maps.where), explainer.subjects(maps.predictions[:PICTURED])
-                console.print(*map(str, save_figures(maps, *about, command.figures, explainer.raster)), sep="\n")
+                shown = method_of(maps.header, maps.where), explainer.subjects(maps.predictions[:PICTURED])
+                console.print(*map(str, save_figures(maps, *shown, command.figures, explainer.raster)), sep="\n")
 
 
 def _methods() -> dict[str, str]:

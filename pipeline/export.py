@@ -46,7 +46,7 @@ class ExportCommand(Section):
 
     source: Positional[str] = Field(description="a bundled checkpoint's name, a checkpoint file, or a recording (HDF5)")
     target: Positional[Path | None] = Field(
-        None, description=f"of a recording: the file to write, NAME{' or NAME'.join(FORMATS)}"
+        None, description=f"of a recording: the file to write, NAME{' or NAME'.join(FORMATS.built_in)}"
     )
     samples: str | None = Field(
         None,

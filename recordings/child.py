@@ -34,7 +34,7 @@ def python(code: str, *arguments: str) -> list[str]:
     """
     _look_for_no_library_here()
     absolute = dict.fromkeys(os.path.abspath(folder) for folder in (*sys.path, SOURCE))
-    path = [folder for folder in absolute if folder == SOURCE or not _is_current(folder)]
+    path = [folder for folder in absolute if folder == SOURCE or not is_current(folder)]
     return [sys.executable, *_isolated(), "-c", _LAUNCH, code, str(len(path)), *path, *arguments]
 
 
@@ -80,7 +80,8 @@ def _isolated() -> list[str]:
     return ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
 
 
-def _is_current(folder: str) -> bool:
+def is_current(folder: str) -> bool:
+    """Whether a folder is there, and the current one."""
     with suppress(OSError):  # there is no python313.zip
         return os.path.samefile(folder, os.curdir)
     return False

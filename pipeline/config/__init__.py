@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from spikesam.backends.available import backends
+from spikesam.backends.available import BACKENDS
 from spikesam.backends.network.consistency import LONGEST
 from spikesam.pipeline.config.fields import (
+    BackendName,
     CheckpointName,
     Data,
     Device,
@@ -168,7 +169,7 @@ class ConversionSection(Section):
 def _with_backend_options(section: type[SectionT]) -> type[SectionT]:
     """A section, and the options that backends have: those of lava are lava_models and others."""
     fields = dict[str, Any]()
-    for name, make in backends().items():
+    for name, make in BACKENDS.built_in.items():
         fields |= {f"{name}_{option}": option_field(has) for option, has in options_of(make).items()}
     return create_model(section.__name__, __base__=section, __module__=__name__, __doc__=section.__doc__, **fields)
 
@@ -180,9 +181,7 @@ class RunSection(Section):
     checkpoint: CheckpointName = "cluttered-digits"
     data: Data = None
     download: Download = False
-    backend: Literal[("auto", *backends())] = Field(  # type: ignore[valid-type]
-        "auto", description="the simulator; auto is torch where there is a CUDA device, and event otherwise"
-    )
+    backend: BackendName = "auto"
     samples: Samples = 8
     seed: Seed = 0
     precision: Literal["fixed", "float32"] = Field("fixed", description="fixed: integers, equal bits on every backend")
@@ -211,7 +210,7 @@ class RunSection(Section):
     @property
     def backend_options(self) -> dict[str, Any]:
         """Those of the backend that is chosen, by the names that it has for them."""
-        named = options_of(backends()[self.backend]) if self.backend in backends() else ()
+        named = options_of(BACKENDS.built_in[self.backend]) if self.backend in BACKENDS.built_in else ()
         return {name: getattr(self, f"{self.backend}_{name}") for name in named}
 
 

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
+from spikesam.backends.available import BACKENDS
 from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
 from spikesam.recordings.arguments import Declared
 
+
+def _known_backend(name: str) -> str:
+    """The name; those of other packages are looked for now, so not where settings are declared."""
+    names = ["auto", *BACKENDS]
+    if name not in names:
+        expected = f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return name
+
+
+BackendName = Annotated[
+    str,
+    AfterValidator(_known_backend),
+    Field(
+        description=f"the simulator: {', '.join(BACKENDS.built_in)}, or one of another package; auto is torch where "
+        "there is a CUDA device, and event otherwise"
+    ),
+]
 CheckpointName = Annotated[str, Field(description="a bundled checkpoint's name, or a checkpoint file")]
 Data = Annotated[tuple[str, ...] | None, Field(description=DATA)]
 Device = Annotated[str, Field(description="where torch computes: auto, cpu, cuda, cuda:1")]

@@ -52,7 +52,7 @@ class NeuronModules:
 
     def states(self, name: str, module: nn.Module) -> dict[str, Any]:
         """Copies of the numbers that a module of neurons may keep from one call to the next, by their attribute."""
-        library = next((each for each in LIBRARIES if each.equation(module)), None)
+        library = next((each for each in LIBRARIES.values() if each.equation(module)), None)
         values = {**vars(module), **module._buffers}
         if library is not None and self._given(name, module) is None:
             values = {state: getattr(module, state, None) for state in library.states}
@@ -68,7 +68,7 @@ def _stands_for(key: str | type, name: str, module: nn.Module) -> bool:
 
 
 def _equation(module: nn.Module) -> Describe | None:
-    return next(filter(None, (library.equation(module) for library in LIBRARIES)), None)
+    return next(filter(None, (library.equation(module) for library in LIBRARIES.values())), None)
 
 
 def _copied(value: Any) -> Tensor | None:
@@ -80,5 +80,5 @@ def _copied(value: Any) -> Tensor | None:
 def reset(model: nn.Module) -> None:
     """Bring the neurons of a model to rest, as its library does."""
     for module in model.modules():
-        for library in LIBRARIES:
+        for library in LIBRARIES.values():
             library.reset(module)

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from spikesam.pipeline.interop.selection import Selection
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.registry import Registry
 
 Advance = Callable[[], object]
 
@@ -60,15 +61,21 @@ class Format:
         return exporter
 
 
-FORMATS = {
-    ".nwb": Format(
-        "NWB, for neuroscience: spike times by neuron, one trial per sample", "spikesam.pipeline.interop.nwb:Nwb"
-    ),
-    ".zarr": Format(
-        "Zarr 3, which xarray opens: arrays by layer; of maps, too", "spikesam.pipeline.interop.zarr_store:ZarrStore"
-    ),
-    ".nir": Format("data of NIR, beside the graph: arrays by node", "spikesam.pipeline.interop.nir_data:NirData"),
-}
+FORMATS: Registry[Format] = Registry(
+    "formats",
+    "a Format",
+    lambda thing: isinstance(thing, Format),
+    {
+        ".nwb": Format(
+            "NWB, for neuroscience: spike times by neuron, one trial per sample", "spikesam.pipeline.interop.nwb:Nwb"
+        ),
+        ".zarr": Format(
+            "Zarr 3, which xarray opens: arrays by layer; of maps, too",
+            "spikesam.pipeline.interop.zarr_store:ZarrStore",
+        ),
+        ".nir": Format("data of NIR, beside the graph: arrays by node", "spikesam.pipeline.interop.nir_data:NirData"),
+    },
+)
 
 
 def format_of(path: Path) -> Format:

@@ -24,6 +24,7 @@ from spikesam.pipeline.drawing.subject import Subject
 from spikesam.recordings.arguments import options_of, refuse_other_types
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader, Parameter, SourceName
+from spikesam.recordings.registry import Registry
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import LONGEST_NAME, printable
 
@@ -153,16 +154,21 @@ def summed(header: MapHeader, sample: int, prediction: int, maps: Mapping[str, N
 
 
 @cache
-def methods() -> Mapping[str, type[MapMethod]]:
-    """Every method by its name, the default first: one of each file in `methods/`."""
+def methods() -> Registry[type[MapMethod]]:
+    """Every method by its name, the default first: one of each file in `methods/`, and of entry points."""
     folder = import_module(METHODS)
     found = dict[str, type[MapMethod]]()
     for file in iter_modules(folder.__path__):
         module = import_module(f"{METHODS}.{file.name}")
         for each in vars(module).values():
-            if isinstance(each, type) and each.__module__ == module.__name__ and issubclass(each, MapMethod):
+            if _is_method(each) and each.__module__ == module.__name__:
                 found[each.name] = each
-    return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+    built_in = dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+    return Registry("methods", "a subclass of MapMethod", _is_method, built_in)
+
+
+def _is_method(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, MapMethod)
 
 
 def offline_methods() -> dict[str, type[MapMethod]]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from spikesam.pipeline.config import Config
-from spikesam.pipeline.images.datasets import GENERATED, Dataset, open_dataset
+from spikesam.pipeline.images.datasets import Dataset, is_generated, open_dataset
 from spikesam.pipeline.images.selection import split_selection
 from spikesam.pipeline.training.inputs import Inputs
 from spikesam.recordings.child import die_with_parent
@@ -29,14 +29,14 @@ Part = tuple[Dataset, NDArray[np.int64]]
 def open_split(config: Config, split: str) -> Dataset:
     """A part of the data that the configuration names: "train", or "selection" where the data have such a part."""
     data = config.data
-    size = data.train_scenes if data.source in GENERATED and split == "train" else None
+    size = data.train_scenes if is_generated(data.source) and split == "train" else None
     return open_dataset(data.source, split, data.classes, size=size, download=data.download)
 
 
 def split(config: Config) -> tuple[Part, Part]:
     """What is trained on, and what the best epoch is selected by: each a data set and the positions in it."""
     training = open_split(config, "train")
-    if config.data.source in GENERATED:
+    if is_generated(config.data.source):
         selection = open_split(config, "selection")
         return (training, np.arange(len(training))), (selection, np.arange(len(selection)))
     kept, aside = split_selection(training.labels, config.training.selection, config.training.seed)
@@ -108,7 +108,7 @@ def _prepared(
         return _LAST_DRAWN[described]
     _LAST_DRAWN.clear()
     prepared = [_in_memory(dataset, chosen, inputs, what, console) for dataset, chosen, what in parts]
-    if config.data.source in GENERATED:
+    if is_generated(config.data.source):
         _LAST_DRAWN[described] = prepared
     return prepared
 

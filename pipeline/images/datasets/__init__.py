@@ -1,6 +1,7 @@
 """The data sets, by name or by what lies at a path.
 
-A set with a name is a module of this folder whose dictionary `NAMED` lists it; see :class:`.base.NamedSet`.
+A set with a name is a module of this folder whose dictionary `NAMED` lists it, see :class:`.base.NamedSet`, or an entry
+point `spikesam.datasets`.
 """
 
 from __future__ import annotations
@@ -18,15 +19,27 @@ from spikesam.pipeline.images.datasets.folder import files_in, files_in_classes,
 from spikesam.pipeline.images.datasets.tiny_imagenet import TinyImageNet, find_root
 from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.files import similar_file
+from spikesam.recordings.registry import Registry
 
 __all__ = ["Dataset", "Item", "open_dataset"]
 
-NAMED: dict[str, NamedSet] = {}
-for _name in sorted(module.name for module in iter_modules(__path__)):
-    NAMED |= getattr(import_module(f"{__name__}.{_name}"), "NAMED", {})
-GENERATED = tuple(name for name, each in NAMED.items() if each.generated)
+_FILES = [import_module(f"{__name__}.{name}") for name in sorted(module.name for module in iter_modules(__path__))]
+NAMED: Registry[NamedSet] = Registry(
+    "datasets",
+    "a NamedSet",
+    lambda thing: isinstance(thing, NamedSet),
+    {name: each for file in _FILES for name, each in getattr(file, "NAMED", {}).items()},
+)
 FILES = "a Tiny-ImageNet folder or zip, a folder of class folders, or files of images or events"
-EXPECTED = f"a name ({', '.join(NAMED)}), {FILES}"
+
+
+def is_generated(source: str | Sequence[str]) -> bool:
+    """Whether this names a data set whose items are made when they are read."""
+    return isinstance(source, str) and source in NAMED and NAMED[source].generated
+
+
+def _expected() -> str:
+    return f"a name ({', '.join(NAMED)}), {FILES}"
 
 
 def open_dataset(
@@ -48,17 +61,17 @@ def open_dataset(
     if not isinstance(source, str) and len(source) == 1:
         source = source[0]
     named = NAMED.get(source) if isinstance(source, str) else None
-    generated = named is not None and named.generated
+    generated = is_generated(source)
     if split not in ("train", "val") and not (split == "selection" and generated):
         raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
     if size is not None and not generated:
-        raise InputError(f"{source}: size belongs to {', '.join(GENERATED)}; leave it out")
+        raise InputError(f"{source}: size belongs to {', '.join(filter(is_generated, NAMED))}; leave it out")
     if named is not None:
         dataset = named.open(split, size if generated else download)
     elif isinstance(source, str):
         dataset = _at_path(Path(source), split)
     elif not source:
-        raise InputError(f"data: got nothing, expected {EXPECTED}")
+        raise InputError(f"data: got nothing, expected {_expected()}")
     else:
         dataset = loose_files([Path(path) for path in source])
     return dataset if classes is None else dataset.of_classes(classes)
@@ -67,7 +80,7 @@ def open_dataset(
 def _at_path(path: Path, split: str) -> Dataset:
     if not path.exists():
         hint = did_you_mean(str(path), list(NAMED)) or similar_file(path)
-        raise InputError(f"{path}: no such data set or file; expected {EXPECTED}{hint}")
+        raise InputError(f"{path}: no such data set or file; expected {_expected()}{hint}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: cannot be read (permission denied)")
     if path.is_file():
@@ -80,4 +93,4 @@ def _at_path(path: Path, split: str) -> Dataset:
         return dataset
     if files := files_in(path):
         return loose_files(files)
-    raise InputError(f"{path}: a folder without images or events; expected {EXPECTED}")
+    raise InputError(f"{path}: a folder without images or events; expected {_expected()}")

@@ -1,15 +1,25 @@
-"""The libraries that are known."""
+"""The libraries that are known: the `LIBRARY` of each file here, and those of entry points `spikesam.libraries`."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
 from torch import nn
 
-from spikesam.pipeline.imports.libraries import lava_dl, norse, sinabs, snntorch, spikingjelly
 from spikesam.pipeline.imports.libraries.library import Library
+from spikesam.recordings.registry import Registry
 
-LIBRARIES = (snntorch.LIBRARY, spikingjelly.LIBRARY, norse.LIBRARY, sinabs.LIBRARY, lava_dl.LIBRARY)
+_FILES = {each.name for each in iter_modules([str(Path(__file__).parent)])} - {"known", "library"}
+LIBRARIES: Registry[Library] = Registry(
+    "libraries",
+    "a Library",
+    lambda thing: isinstance(thing, Library),
+    {name: import_module(f"spikesam.pipeline.imports.libraries.{name}").LIBRARY for name in sorted(_FILES)},
+)
 
 
 def library_that_fires(module: nn.Module) -> Library | None:
     """The library of a module that puts out spikes; None if it is of no known library, or puts out none."""
-    return next((library for library in LIBRARIES if library.fires(module)), None)
+    return next((library for library in LIBRARIES.values() if library.fires(module)), None)

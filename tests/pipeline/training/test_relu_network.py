@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikesam.backends.available import backends, make_backend
+from spikesam.backends.available import BACKENDS, make_backend
 from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.images.encoding import encode, mean_spikes
@@ -101,7 +101,7 @@ def test_whoever_asks_for_one_kind_is_told_of_the_other(tmp_path, path):
     assert load_checkpoint(str(path)).classes == load_checkpoint(str(spiking)).classes == CLASSES
 
 
-@pytest.mark.parametrize("backend", backends())
+@pytest.mark.parametrize("backend", BACKENDS.built_in)
 def test_no_backend_runs_it(backend):
     network = export_network(small_ann_model())
     images = [mean_spikes(np.zeros((1, 3, 16, 24), np.float32))]

@@ -1,0 +1,78 @@
+"""Things by name: those of this project, and those that other installed packages add by entry points."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import EntryPoint, distributions
+from typing import Any, TypeVar
+
+from spikesam.recordings.child import is_current
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.text import LONGEST_NAME, printable
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T]):
+    """The things of one kind, by name; a package's is loaded when it is first looked at.
+
+    Raises an InputError in one line that names the package: for a name that another thing has, as soon as names are
+    listed or one that is not built in is looked for; for what cannot be loaded or is no such thing, when it is needed.
+
+    Parameters
+    ----------
+    group : of the entry points, behind "spikesam."
+    expected : what things are, for people
+    fits : whether something is such a thing
+    built_in : those of this project, by name
+    """
+
+    def __init__(self, group: str, expected: str, fits: Callable[[Any], bool], built_in: Mapping[str, T]) -> None:
+        self.group, self.expected, self.built_in = group, expected, built_in
+        self._fits, self._loaded = fits, dict[str, T]()
+
+    def __getitem__(self, name: str) -> T:
+        if name in self.built_in:
+            return self.built_in[name]
+        if name not in self._loaded:
+            self._loaded[name] = self._load(*self._added[name])
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.built_in or name in self._added
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.built_in, *self._added])
+
+    def __len__(self) -> int:
+        return len(self.built_in) + len(self._added)
+
+    @cached_property
+    def _added(self) -> dict[str, tuple[EntryPoint, str]]:
+        """Name -> entry point, and what messages call it; none of the current folder, which holds data."""
+        found: dict[str, tuple[EntryPoint, str]] = {}
+        path = [folder for folder in map(os.path.abspath, sys.path) if not is_current(folder)]
+        packages = {package.name: package for package in [*distributions(path=path)][::-1]}  # the first of a name
+        for package in packages.values():
+            for point in package.entry_points:
+                if point.group != f"spikesam.{self.group}":
+                    continue
+                where = printable(f"package {package.name} {package.version}, {point.group}", LONGEST_NAME)
+                if point.name in (*self.built_in, *found):
+                    owner = found[point.name][1] if point.name in found else "spikesam"
+                    raise InputError(f"{where}: the name {point.name!r} is taken by {owner}; uninstall one of them")
+                found[point.name] = point, f"{where}: {point.name}"
+        return found
+
+    def _load(self, point: EntryPoint, where: str) -> T:
+        try:
+            thing: T = point.load()
+        except Exception as error:
+            reason = printable(f"{type(error).__name__}: {error}")
+            raise InputError(f"{where}: {point.value} cannot be imported ({reason})") from error
+        if not self._fits(thing):
+            raise InputError(f"{where}: {point.value} is of type {type(thing).__name__}, expected {self.expected}")
+        return thing
