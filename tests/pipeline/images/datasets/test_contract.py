@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spikesam.pipeline.images.datasets import GENERATED, NAMED, open_dataset
+from spikesam.pipeline.images.datasets import NAMED, is_generated, open_dataset
 from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.open_samples import InMemory
@@ -23,7 +23,7 @@ def generated(name):
 
 
 SETS = {  # name -> the fixture that it is made of, and how
-    **{name: generated(name) for name in GENERATED},
+    **{name: generated(name) for name in filter(is_generated, NAMED)},
     "pairs": ("tmp_path", lambda path: ClutteredDigits("val", 12, pairs=True)),
     "cifar10": ("cifar", lambda path: open_dataset("cifar10", "val")),
     "fashion-mnist": ("fashion", lambda path: open_dataset("fashion-mnist", "train")),
