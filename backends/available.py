@@ -3,16 +3,14 @@
 `make(device, threads, …)` gives a :class:`spikesam.backends.base.Backend`, or raises :class:`BackendError` with the
 reason why it cannot run here. `threads` are how many it may use, None for one per core. Further arguments are its own
 options, each with an annotation :class:`spikesam.recordings.arguments.Option` and a default. Imports of what takes long
-stand in the function, since every command reads the options.
+stand in the function, since every command reads the options. Where a folder also has a function `suits`, and it says so
+of the device that is asked for, the backend "auto" is this one.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Any
@@ -21,10 +19,6 @@ import spikesam.backends
 from spikesam.backends.base import Backend, BackendError
 from spikesam.recordings.extras import missing
 from spikesam.recordings.registry import Registry
-
-DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # of CUDA, on Linux and on Windows
-ROCM = Path("/dev/kfd")  # the device of AMD's driver, whose GPUs torch calls CUDA, too
-
 
 _NAMES = [each.name for each in iter_modules(spikesam.backends.__path__) if each.ispkg]
 _FOLDERS = {name: import_module(f"spikesam.backends.{name}") for name in _NAMES}
@@ -55,27 +49,11 @@ def make_backend(
     BackendError : if there is none, or it cannot run here
     """
     if name == "auto":
-        name = "event" if device == "cpu" or (device == "auto" and not _cuda()) else "torch"
+        suited = [each for each, folder in _FOLDERS.items() if hasattr(folder, "suits") and folder.suits(device)]
+        name = suited[0] if suited else "event"
     if name not in BACKENDS:
         raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")
     try:
         return BACKENDS[name](device, threads, **options)
     except ImportError as error:
         raise BackendError(f"{name}: {missing(error) or error}") from error
-
-
-def _cuda() -> bool:
-    """Whether torch finds a GPU. Importing it takes a second or more, so the driver is looked for first."""
-    if find_spec("torch") is None or not (any(map(_loads, DRIVERS)) or ROCM.exists()):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+from importlib.util import find_spec
+from pathlib import Path
+
 from spikesam.backends.base import Backend
+
+DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # of CUDA, on Linux and on Windows
+ROCM = Path("/dev/kfd")  # the device of AMD's driver, whose GPUs torch calls CUDA, too
 
 
 def make(device: str, threads: int | None) -> Backend:
@@ -10,3 +17,25 @@ def make(device: str, threads: int | None) -> Backend:
     from spikesam.backends.torch.backend import TorchBackend
 
     return TorchBackend(device)
+
+
+def suits(device: str) -> bool:
+    """Whether "auto" is this backend: where a GPU is named, or none is and there is one."""
+    return device != "cpu" and (device != "auto" or _cuda())
+
+
+def _cuda() -> bool:
+    """Whether torch finds a GPU. Importing it takes a second or more, so the driver is looked for first."""
+    if find_spec("torch") is None or not (any(map(_loads, DRIVERS)) or ROCM.exists()):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

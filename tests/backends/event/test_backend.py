@@ -148,15 +148,15 @@ def test_torch_is_not_imported_where_there_is_no_driver(monkeypatch: pytest.Monk
     def refuse() -> bool:
         raise AssertionError("torch was asked")
 
-    monkeypatch.setattr("spikesam.backends.available.DRIVERS", ("no such library",))
-    monkeypatch.setattr("spikesam.backends.available.ROCM", Path("/no/such/device"))
+    monkeypatch.setattr("spikesam.backends.torch.DRIVERS", ("no such library",))
+    monkeypatch.setattr("spikesam.backends.torch.ROCM", Path("/no/such/device"))
     monkeypatch.setattr(torch.cuda, "is_available", refuse)
     assert make_backend("auto").name == "event"
 
 
 def test_auto_is_torch_where_there_is_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("spikesam.backends.available._loads", lambda library: True)
+    monkeypatch.setattr("spikesam.backends.torch._loads", lambda library: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr("spikesam.backends.torch.backend.TorchBackend", lambda device: asked.append(device))
     make_backend("auto")
