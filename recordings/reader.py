@@ -8,6 +8,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
@@ -16,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam import recordings
 from spikesam.recordings.compress import ChunkError, decode
 from spikesam.recordings.digests import About, content_digest
 from spikesam.recordings.errors import InputError
@@ -38,9 +40,7 @@ from spikesam.recordings.schema import (
 if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
 
-PLOTS = (
-    "spikesam.pipeline.maps.plot"  # what draws, by name: it knows readers, and they need no plotting library to be read
-)
+    from matplotlib.figure import Figure
 
 Layer = TypeVar("Layer", bound=NamedLayer)
 Value = TypeVar("Value", bound=np.generic)
@@ -156,6 +156,11 @@ class Reader(ABC, Generic[Layer]):
     @cached_property
     def _by_name(self) -> dict[str | int, Layer]:
         return {spec.name: spec for spec in self.layers}
+
+    def _drawn(self, function: str, *arguments: object) -> Figure:
+        """What the module makes of it that draws, see :data:`spikesam.recordings.plots`."""
+        figure: Figure = getattr(import_module(recordings.plots), function)(self, *arguments)
+        return figure
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every value and everything derived from it; calls `advance` after each layer of each sample."""

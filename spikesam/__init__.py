@@ -46,6 +46,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from spikesam import recordings
+
 if TYPE_CHECKING:
     from spikesam.backends.base import BackendError
     from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
@@ -87,6 +89,7 @@ if TYPE_CHECKING:
     from spikesam.recordings.raster.events import SpikeEvents
     from spikesam.recordings.raster.reader import RasterReader, open_raster
 
+recordings.plots = "spikesam.pipeline.maps.plot"
 _WHERE = {
     "load": "spikesam.pipeline.networks.checkpoint:load_checkpoint",
     "train": "spikesam.pipeline.training.train:train",

@@ -31,10 +31,10 @@ def figures_folder(folder: Path | None, overwrite: bool) -> Iterator[None]:
         yield
         return
     if file := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
-        raise InputError(f"{folder}: {file} is a file", "figures-folder")
+        raise InputError(f"{folder}: {file} is a file, expected the name of a folder for --figures")
     if folder.exists() and not overwrite:
-        raise InputError(f"{folder}: already exists", "add-figures")
-    with out_lock(folder, None if overwrite else "add-figures"):
+        raise InputError(f"{folder}: already exists; choose another --figures, or add to it with --overwrite")
+    with out_lock(folder):
         yield
 
 

@@ -74,7 +74,7 @@ def _refuse_existing(source: Path, target: Path, overwrite: bool) -> None:
     if source.exists() and target.samefile(source):
         raise InputError(f"{target}: is the recording itself; choose another name")
     if not overwrite:
-        raise InputError(f"{target}: already exists", "overwrite-file")
+        raise InputError(f"{target}: already exists", "overwrite", out="name")
 
 
 def _size(path: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -25,7 +24,7 @@ from spikesam.recordings.maps.schema import (
     is_method_name,
     is_parameter_name,
 )
-from spikesam.recordings.reader import PLOTS, LayerView, Reader
+from spikesam.recordings.reader import LayerView, Reader
 from spikesam.recordings.schema import Dataset
 
 if TYPE_CHECKING:
@@ -102,8 +101,7 @@ class MapReader(Reader[MapLayer]):
         -------
         a :class:`matplotlib.figure.Figure`, which a notebook shows
         """
-        figure: Figure = import_module(PLOTS).plot_maps(self, samples, layers)
-        return figure
+        return self._drawn("plot_maps", samples, layers)
 
     def _check_piece(self, dataset: Dataset, sample: int, first: int, rows: NDArray[Any]) -> None:
         """Refuse numbers that no map has."""

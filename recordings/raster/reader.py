@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from spikesam.recordings.raster.schema import (
     LayerSpec,
     RasterHeader,
 )
-from spikesam.recordings.reader import PLOTS, LayerView, Reader, position
+from spikesam.recordings.reader import LayerView, Reader, position
 from spikesam.recordings.schema import Dataset, check_size
 
 if TYPE_CHECKING:
@@ -85,8 +84,7 @@ class RasterReader(Reader[LayerSpec]):
         -------
         a :class:`matplotlib.figure.Figure`, which a notebook shows
         """
-        figure: Figure = import_module(PLOTS).plot_raster(self, layer, sample)
-        return figure
+        return self._drawn("plot_raster", layer, sample)
 
     def steps_that_matter(self, layer: str | int | LayerSpec) -> int:
         """How many of the first steps of a layer can still change the answer."""
