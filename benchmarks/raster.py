@@ -35,7 +35,7 @@ from spikesam.pipeline.engine.sample import SampleResult
 from spikesam.pipeline.engine.whole_raster import WholeRaster
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.records import encode_samples
+from spikesam.recordings.raster.writer import encode_samples
 from spikesam.recordings.schema import SampleTable
 
 CHUNK = 1 << 20  # bytes

@@ -1,11 +1,12 @@
-"""What identifies a file's content: spike counts per step, a digest per sample, one over all, one over the rest."""
+"""What identifies a file's content: spike counts per step, digests of samples and files, and seals of files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,3 +92,26 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     return value.hex() if isinstance(value, float) else value
+
+
+class Seal(NamedTuple):
+    """What is remembered of one file: its size in bytes, and its SHA-256 in hexadecimal digits."""
+
+    size: int
+    sha256: str
+
+
+def seal(content: bytes | memoryview) -> Seal:
+    """The seal of a file with this content."""
+    return Seal(len(content), hashlib.sha256(content).hexdigest())
+
+
+def sealed_content(path: Path, expected: Seal) -> bytes | None:
+    """The content of a file that has this seal; None if it has another, or there is no such file."""
+    try:
+        if path.stat().st_size != expected.size:
+            return None
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content if seal(content) == expected else None

@@ -1,4 +1,4 @@
-"""Files of unknown origin, read whole: never more of them than is sensible, whatever they say they are."""
+"""Files of unknown origin, read whole, never more of them than is sensible; places that nobody else can write to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
@@ -130,3 +131,44 @@ def read_at_most(file: IO[bytes], declared: int, most: int, where: str) -> bytes
     if len(data) != declared:
         raise InputError(f"{where}: not the {declared:,} bytes that it declares; get an intact copy")
     return data
+
+
+ROOT_USER = 0
+
+
+def is_private(path: str | os.PathLike[str]) -> bool:
+    """Whether only this user and root can write `path`, or replace it or a folder above it.
+
+    Everything from the root folder down must belong to one of the two, and give nobody else the right to write. A
+    folder above may let others add what is theirs, as /tmp does (its sticky bit). A group of that user alone is nobody
+    else. Access control lists are not looked at. On Windows every path counts as private.
+
+    Raises
+    ------
+    OSError : if `path` does not exist
+    """
+    if sys.platform == "win32":
+        return True
+    place = Path(os.path.realpath(path))
+    return _is_ours(os.lstat(place), may_be_shared=False) and all(
+        _is_ours(os.lstat(above), may_be_shared=True) for above in place.parents
+    )
+
+
+def _is_ours(state: os.stat_result, may_be_shared: bool) -> bool:
+    if state.st_uid not in (ROOT_USER, os.geteuid()):
+        return False
+    others_write = state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and not _is_own_group(state.st_gid))
+    return not others_write or (may_be_shared and bool(state.st_mode & stat.S_ISVTX))
+
+
+def _is_own_group(number: int) -> bool:
+    """Whether a group has the name of this user and no other member, as most distributions make one for every user."""
+    import grp
+    import pwd
+
+    try:
+        group, user = grp.getgrgid(number), pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.compress import CHECKSUM_BYTES, largest_stored
+from spikesam.recordings.chunks import CHECKSUM_BYTES, largest_stored
 from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
 from spikesam.recordings.files import similar_file
 from spikesam.recordings.inspection import inspect

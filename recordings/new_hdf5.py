@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from spikesam.recordings.compress import DEFLATE_LEVEL
+from spikesam.recordings.chunks import DEFLATE_LEVEL
 from spikesam.recordings.disk import replacing
 from spikesam.recordings.schema import LIBVER, Dataset
 

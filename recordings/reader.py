@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam import recordings
-from spikesam.recordings.compress import ChunkError, decode
+from spikesam.recordings.chunks import ChunkError, decode
 from spikesam.recordings.digests import About, content_digest
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.hdf5 import CheckedFile, Source

@@ -85,8 +85,7 @@ if TYPE_CHECKING:
     from spikesam.pipeline.training.train import train
     from spikesam.recordings.errors import InputError, RasterError
     from spikesam.recordings.maps.reader import MapReader, open_maps
-    from spikesam.recordings.raster.arrays import write_raster
-    from spikesam.recordings.raster.events import SpikeEvents
+    from spikesam.recordings.raster.arrays import SpikeEvents, write_raster
     from spikesam.recordings.raster.reader import RasterReader, open_raster
 
 recordings.plots = "spikesam.pipeline.maps.plot"
@@ -110,7 +109,7 @@ _WHERE = {
     "open_raster": "spikesam.recordings.raster.reader:open_raster",
     "open_maps": "spikesam.recordings.maps.reader:open_maps",
     "write_raster": "spikesam.recordings.raster.arrays:write_raster",
-    "SpikeEvents": "spikesam.recordings.raster.events:SpikeEvents",
+    "SpikeEvents": "spikesam.recordings.raster.arrays:SpikeEvents",
     "sam": "spikesam.pipeline.maps.methods.sam:sam",
     "from_torch": "spikesam.pipeline.imports.from_torch:from_torch",
     "to_torch": "spikesam.pipeline.networks.to_torch:to_torch",

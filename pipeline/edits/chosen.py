@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.raster.batch import pack, unpack
-from spikesam.recordings.raster.bits import on_cpu
+from spikesam.recordings.raster.batch import on_cpu, pack, unpack
 from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.text import LONGEST_NAME, printable
 

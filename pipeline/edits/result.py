@@ -19,10 +19,9 @@ from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.disk import write_file, writing
 from spikesam.recordings.lock import file_lock
 from spikesam.recordings.raster.batch import RasterBatch
-from spikesam.recordings.raster.growing import refuse_existing
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.records import encode_samples, raster_image
 from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.recordings.raster.writer import encode_samples, raster_image, refuse_existing
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import brief
 

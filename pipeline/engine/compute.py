@@ -32,7 +32,7 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.parallel import behind, cores, in_order
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.records import check_batch
+from spikesam.recordings.raster.writer import check_batch
 
 AHEAD = 8  # samples that may wait for the disk
 

@@ -31,7 +31,7 @@ from spikesam.recordings.lock import holds_files
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import writing_maps
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.records import FLUSH_BYTES, raster_image
+from spikesam.recordings.raster.writer import FLUSH_BYTES, raster_image
 from spikesam.recordings.text import printable
 
 FLUSH_SECONDS = 10.0  # of work on finished samples: less than that is lost to a kill, beyond the samples at hand

@@ -6,7 +6,7 @@ from spikesam.pipeline.engine.job import JobSpec
 from spikesam.pipeline.engine.sample import SampleResult
 from spikesam.pipeline.engine.timer import StageTimer
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.records import raster_image
+from spikesam.recordings.raster.writer import raster_image
 from spikesam.recordings.writer import SampleRecord
 
 

@@ -22,10 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spikesam.pipeline.engine.job import RANGE, JobSpec
 from spikesam.pipeline.maps.localisation import Score
+from spikesam.recordings.digests import Seal, seal
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import RasterError
 from spikesam.recordings.schema import MAX_SIZES
-from spikesam.recordings.sealed import Seal, seal
 
 PARTS, SPEC = "raster.parts", "job.json"
 FILES = ("raster.h5", "sam.h5", "summary.json", "network.safetensors", "config.toml")

@@ -15,8 +15,8 @@ from spikesam.pipeline.maps.methods.sam import explain_spikes
 from spikesam.pipeline.maps.sam import spike_count_sum
 from spikesam.recordings.maps.writer import make_map_record
 from spikesam.recordings.raster.batch import RasterBatch
-from spikesam.recordings.raster.records import make_record
 from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.raster.writer import make_record
 from spikesam.recordings.writer import SampleRecord
 
 

@@ -18,7 +18,7 @@ from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import InputSteps, PreparedImages, Samples, Trained, choose_samples, read_samples
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.raster.bits import as_bits, on_cpu
+from spikesam.recordings.raster.batch import as_bits, on_cpu
 from spikesam.recordings.schema import SampleTable
 
 DEFAULT_SAMPLES = 8

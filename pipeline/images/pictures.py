@@ -23,7 +23,7 @@ from spikesam.pipeline.images.png import png
 from spikesam.pipeline.images.preprocessing import Box, read_image
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.raster.bits import on_cpu
+from spikesam.recordings.raster.batch import on_cpu
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 

@@ -20,7 +20,7 @@ from spikesam.pipeline.record.spiking_layers import check_names, find_known, lay
 from spikesam.pipeline.record.watch import Watch
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock, out_lock
-from spikesam.recordings.raster.growing import refuse_existing
+from spikesam.recordings.raster.writer import refuse_existing
 
 
 @contextmanager

@@ -18,11 +18,10 @@ from spikesam.pipeline.record.seen_images import SeenImages
 from spikesam.pipeline.record.watch import Watch
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.arrays import layer_specs
-from spikesam.recordings.raster.batch import RasterBatch
-from spikesam.recordings.raster.bits import whole_numbers
-from spikesam.recordings.raster.growing import GrowingWriter
+from spikesam.recordings.raster.batch import RasterBatch, whole_numbers
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.recordings.raster.writer import GrowingWriter
 from spikesam.recordings.schema import SampleTable, check_name
 
 BACKEND = "torch-model"

@@ -2,24 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock
-from spikesam.recordings.raster.batch import RasterBatch
-from spikesam.recordings.raster.bits import FIRED_ADVICE, as_bits, check_counts, whole_numbers
-from spikesam.recordings.raster.events import SpikeEvents
-from spikesam.recordings.raster.growing import GrowingWriter, refuse_existing
+from spikesam.recordings.raster.batch import FIRED_ADVICE, RasterBatch, as_bits, check_counts, on_cpu, whole_numbers
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
+from spikesam.recordings.raster.writer import GrowingWriter, refuse_existing
 from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.text import brief
 
-WHERE = "write_raster"
 BATCH = 16  # samples that are packed at a time
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeEvents:
+    """The spikes of one layer, one (sample, step, neuron) each, in any order.
+
+    Parameters
+    ----------
+    sample, step, neuron : (E,) int, from 0 — in which sample, in which step, and who: the position in C-order over
+        (C, H, W), which is ``numpy.ravel_multi_index((channel, row, column), (C, H, W))``
+    shape : (N, T, C, H, W), or (N, T, K) of a dense layer — what an array of all these spikes would have
+
+    Raises
+    ------
+    InputError : if they are no whole numbers, such as times in seconds, not equally many, or outside `shape`
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> events = spikesam.SpikeEvents(sample=[0, 0, 1], step=[2, 3, 0], neuron=[7, 7, 1], shape=(2, 5, 8))
+    >>> path = spikesam.write_raster("chip.h5", {"fc1": events}, overwrite=True)
+    >>> with spikesam.open_raster(path) as raster:
+    ...     raster["fc1"].counts.tolist()
+    [[0, 0, 1, 1, 0], [1, 0, 0, 0, 0]]
+    """
+
+    sample: ArrayLike
+    step: ArrayLike
+    neuron: ArrayLike
+    shape: tuple[int, ...]
+
+    __repr__ = brief
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.shape)
+        if len(shape) not in (3, 5) or not all(isinstance(side, int | np.integer) and side > 0 for side in shape):
+            raise InputError(f"SpikeEvents: shape: got {self.shape}, expected (N, T, C, H, W), or (N, T, K), above 0")
+        object.__setattr__(self, "shape", tuple(map(int, shape)))
+        sides = {"sample": self.shape[0], "step": self.shape[1], "neuron": self.neurons}
+        columns = {name: _column(name, getattr(self, name), side) for name, side in sides.items()}
+        if len({len(column) for column in columns.values()}) > 1:
+            found = ", ".join(f"{len(column)} of {name}" for name, column in columns.items())
+            raise InputError(f"SpikeEvents: got {found}, expected one of each for every spike")
+        sample = columns["sample"]
+        if (sample[1:] < sample[:-1]).any():
+            order = np.argsort(sample, kind="stable")
+            columns = {name: column[order] for name, column in columns.items()}
+        for name, column in columns.items():
+            object.__setattr__(self, name, column)
+
+    @property
+    def neurons(self) -> int:
+        """C·H·W, or K."""
+        return int(np.prod(self.shape[2:], dtype=object))
+
+    def packed(self, rows: slice, where: Callable[[tuple[int, ...]], str], *, fired: bool) -> NDArray[np.uint8]:
+        """Pack some samples: (B, T, bytes) uint8, see :func:`spikesam.recordings.raster.batch.pack`.
+
+        Parameters
+        ----------
+        where : (sample of these,) -> what names it at the beginning of a message
+        fired : whether a neuron may be listed twice in a step, which is refused otherwise
+        """
+        events = slice(*np.searchsorted(np.asarray(self.sample), (rows.start, rows.stop)))
+        columns = (self.sample, self.step, self.neuron)
+        sample, step, neuron = (np.asarray(column)[events].astype(np.int64) for column in columns)
+        shape = (rows.stop - rows.start, self.shape[1], self.neurons)
+        place = (sample - rows.start, step, neuron)
+        flat = np.ravel_multi_index(place, shape)
+        if not fired:
+            once, times = np.unique(flat, return_counts=True)
+            if (several := once[times > 1]).size:
+                at, t, who = np.unravel_index(several[0], shape)
+                twice = f"{where((int(at),))}: neuron {who} fires more than once in step {t}"
+                raise InputError(f"{twice}, expected at most once{FIRED_ADVICE}")
+        packed = np.zeros((*shape[:2], -(-shape[2] // 8)), np.uint8)
+        np.bitwise_or.at(packed, (*place[:2], neuron // 8), (128 >> neuron % 8).astype(np.uint8))
+        return packed
+
+
+def _column(name: str, values: Any, side: int) -> NDArray[Any]:
+    """(E,) whole numbers from 0 to below `side`."""
+    column = np.asarray(on_cpu(values))
+    if column.ndim == 1 and not column.size:
+        return column.astype(np.int64)
+    if column.ndim != 1 or column.dtype.kind not in "iu":
+        advice = "; for times, give the number of the step" if name == "step" and column.dtype.kind == "f" else ""
+        raise InputError(
+            f"SpikeEvents: {name}: got shape {column.shape} of {column.dtype}, expected (E,) whole numbers{advice}"
+        )
+    if (wrong := np.flatnonzero((column < 0) | (column >= side))).size:
+        first = wrong[0]
+        raise InputError(f"SpikeEvents: {name}: got {column[first]} for spike {first}, expected 0 to {side - 1}")
+    return column
 
 
 def write_raster(
@@ -74,10 +167,12 @@ def write_raster(
     [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
     """
     if not isinstance(layers, Mapping):
-        raise InputError(f'{WHERE}: got {type(layers).__name__}, expected layers by name, such as {{"conv1": spikes}}')
+        raise InputError(
+            f'write_raster: got {type(layers).__name__}, expected layers by name, such as {{"conv1": spikes}}'
+        )
     path = Path(path)
     refuse_existing(path, overwrite)
-    fired = check_counts(counts, WHERE)
+    fired = check_counts(counts, "write_raster")
     n_samples, timesteps = _common_sizes(layers)
     header = RasterHeader(
         backend="arrays",
@@ -95,7 +190,7 @@ def write_raster(
         layer_delay=layer_delay,
     )
     samples = SampleTable(
-        np.arange(n_samples) if index is None else whole_numbers(f"{WHERE}: index", index, n_samples, np.int64),
+        np.arange(n_samples) if index is None else whole_numbers("write_raster: index", index, n_samples, np.int64),
         _classes("labels", labels, n_samples),
     )
     chosen = _classes("predictions", predictions, n_samples).astype(np.int32)
@@ -116,18 +211,20 @@ def write_raster(
 def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
     """N and T, which all layers share."""
     if not layers:
-        raise InputError(f"{WHERE}: got no layer, expected at least one")
+        raise InputError("write_raster: got no layer, expected at least one")
     first = next(iter(layers))
     for name, spikes in layers.items():
         shape = tuple(getattr(spikes, "shape", ()))
         if len(shape) not in (3, 5):
             found = f"shape {shape}" if hasattr(spikes, "shape") else type(spikes).__name__
-            raise InputError(f"{WHERE}: layer {name!r}: got {found}, expected (N, T, C, H, W), or (N, T, K) if dense")
+            raise InputError(
+                f"write_raster: layer {name!r}: got {found}, expected (N, T, C, H, W), or (N, T, K) if dense"
+            )
         if not all(shape):
-            raise InputError(f"{WHERE}: layer {name!r}: got shape {shape}, expected no side of 0")
+            raise InputError(f"write_raster: layer {name!r}: got shape {shape}, expected no side of 0")
         if shape[:2] != tuple(layers[first].shape[:2]):
             raise InputError(
-                f"{WHERE}: layer {name!r}: got {shape[0]} samples and {shape[1]} steps, "
+                f"write_raster: layer {name!r}: got {shape[0]} samples and {shape[1]} steps, "
                 f"expected {layers[first].shape[0]} and {layers[first].shape[1]}, as layer {first!r} has"
             )
     return int(layers[first].shape[0]), int(layers[first].shape[1])
@@ -148,7 +245,7 @@ def _packed(layer: LayerSpec, spikes: Any, rows: slice, fired: bool) -> NDArray[
     """Pack some samples of a layer: of (N, T, …) of 0 and 1, array or tensor, or of events -> (B, T, bytes) uint8."""
 
     def where(place: tuple[int, ...]) -> str:
-        return f"{WHERE}: layer {layer.name!r}" + (f", sample {rows.start + place[0]}" if place else "")
+        return f"write_raster: layer {layer.name!r}" + (f", sample {rows.start + place[0]}" if place else "")
 
     if isinstance(spikes, SpikeEvents):
         return spikes.packed(rows, where, fired=fired)
@@ -160,4 +257,4 @@ def _classes(name: str, values: Any, n_samples: int) -> NDArray[Any]:
     """(N,) classes, all unknown if none are given."""
     if values is None:
         return np.full(n_samples, -1)
-    return whole_numbers(f"{WHERE}: {name}", values, n_samples, np.int32)
+    return whole_numbers(f"write_raster: {name}", values, n_samples, np.int32)

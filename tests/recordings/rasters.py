@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.compress import encode
+from spikesam.recordings.chunks import encode
 from spikesam.recordings.digests import content_digest, sample_digest
 from spikesam.recordings.raster.batch import RasterBatch, pack
-from spikesam.recordings.raster.growing import GrowingWriter
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
+from spikesam.recordings.raster.writer import GrowingWriter
 from spikesam.recordings.schema import PREDICTION, Header, SampleTable
 from spikesam.recordings.writer import SampleRecord, writing_samples
 

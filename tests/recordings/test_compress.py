@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spikesam.recordings.compress import SPIKE_WINDOW_BITS, ChunkError, decode, encode, fletcher32, largest_stored
+from spikesam.recordings.chunks import SPIKE_WINDOW_BITS, ChunkError, decode, encode, fletcher32, largest_stored
 
 
 def fletcher32_of_hdf5(data: bytes) -> bytes:

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.raster.arrays import write_raster
-from spikesam.recordings.raster.events import SpikeEvents
+from spikesam.recordings.raster.arrays import SpikeEvents, write_raster
 from spikesam.recordings.raster.reader import RasterReader
 
 SHAPE = (20, 6, 3, 4, 5)  # 60 neurons: 7.5 bytes a step

@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster import schema
-from spikesam.recordings.raster.growing import GrowingWriter
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.records import check_batch
 from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.raster.writer import GrowingWriter, check_batch
 from spikesam.recordings.schema import SampleTable
 from tests.recordings.rasters import GOLDEN, HEADER, batch, readout, record, samples, spikes
 

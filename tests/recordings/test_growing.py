@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from spikesam.recordings.errors import InputError, RasterError
-from spikesam.recordings.raster.growing import GrowingWriter
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.writer import GrowingWriter
 from tests.recordings.rasters import HEADER, batch, record, samples
 
 
@@ -94,7 +94,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from spikesam.recordings.raster.batch import RasterBatch
-from spikesam.recordings.raster.growing import GrowingWriter
+from spikesam.recordings.raster.writer import GrowingWriter
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.schema import SampleTable

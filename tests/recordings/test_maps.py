@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikesam.recordings.compress import encode
+from spikesam.recordings.chunks import encode
 from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.maps import schema
 from spikesam.recordings.maps.reader import MapReader

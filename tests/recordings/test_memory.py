@@ -15,7 +15,7 @@ from spikesam.recordings.maps.schema import MapHeader, MapLayer
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.raster.batch import joined
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.records import encode_samples, raster_image
+from spikesam.recordings.raster.writer import encode_samples, raster_image
 from tests.recordings.rasters import HEADER, batch, record, samples
 
 UNKNOWN = replace(HEADER, classes=0, readout_scale=1.0, network_sha256="")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spikesam.recordings.private import is_private
+from spikesam.recordings.files import is_private
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
 NOBODY = 65534

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from spikesam.recordings import reader
-from spikesam.recordings.compress import encode
+from spikesam.recordings.chunks import encode
 from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.validate import main

@@ -22,7 +22,7 @@ from typing import IO, Any
 from numba import njit
 from numba.core import caching
 
-from spikesam.recordings.private import is_private
+from spikesam.recordings.files import is_private
 
 DIGEST = 32  # bytes of a SHA-256
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.private import is_private
+from spikesam.recordings.files import is_private
 
 ROOT = Path("~/.cache/spikesam")
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}

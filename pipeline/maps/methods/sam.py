@@ -32,8 +32,7 @@ from spikesam.recordings.arguments import Option
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MAP, MapHeader, Parameter
 from spikesam.recordings.parallel import workers_within_memory
-from spikesam.recordings.raster.batch import pack
-from spikesam.recordings.raster.bits import as_bits
+from spikesam.recordings.raster.batch import as_bits, pack
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.schema import MAX_DATASET_BYTES

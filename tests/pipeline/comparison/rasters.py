@@ -13,9 +13,9 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
 from spikesam.pipeline.engine.header import raster_header
 from spikesam.recordings.raster.batch import RasterBatch, pack
-from spikesam.recordings.raster.growing import GrowingWriter
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.recordings.raster.writer import GrowingWriter
 from spikesam.recordings.schema import SampleTable
 
 BIT = tuple[str, int, int, tuple[int, int, int]]  # layer, sample, step, neuron

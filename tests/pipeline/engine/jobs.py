@@ -22,8 +22,8 @@ from spikesam.pipeline.engine.whole_raster import WholeRaster
 from spikesam.pipeline.images.samples import Samples
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.records import make_record
 from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.recordings.raster.writer import make_record
 from spikesam.recordings.schema import SampleTable
 from tests.recordings.rasters import HEADER, batch, samples
 
