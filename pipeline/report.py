@@ -20,8 +20,8 @@ DESCRIPTION = """\
 Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
 
 A browser opens it without a server, and it asks for nothing. Shown is what lies in the folder, and nothing else of this
-machine: spikes, the pictures of the first samples (pictures.zip), Grad-CAM that spikesam explain made of them, in a
-file such as gradcam.h5.
+machine: spikes, the pictures of the first samples (pictures.zip), and files of maps by any method that spikesam explain
+made of these samples.
 
 examples:
   spikesam report runs/digits

@@ -49,6 +49,10 @@ class MapMethod(ABC):
     parameters : further attributes of a file, and their types
     offline : whether :func:`spikesam.pipeline.maps.explain.explain` computes it
     layered : whether it maps any layers, and steps; otherwise it maps the input, over all steps
+    label : what the page calls it; its title if empty
+    on_page : where the page has its maps from: its own script, which computes them of the spikes; the network beside
+        the raster, when the page is written; or a file of maps beside the raster
+    signed : whether its maps on the page have signs: what speaks for a class, and against it
     """
 
     name: ClassVar[str]
@@ -59,6 +63,9 @@ class MapMethod(ABC):
     parameters: ClassVar[Mapping[str, type]] = {}
     offline: ClassVar[bool] = True
     layered: ClassVar[bool] = True
+    label: ClassVar[str] = ""
+    on_page: ClassVar[Literal["spikes", "network", "file"]] = "file"
+    signed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse options of which there is no such choice, or that are too small."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -10,17 +11,39 @@ from numpy.typing import NDArray
 from spikesam.pipeline.cost.ledger import Ledger
 from spikesam.pipeline.drawing.padding import outside
 from spikesam.pipeline.drawing.subject import is_right
-from spikesam.pipeline.page.blob import blob
+from spikesam.pipeline.maps.method import methods
+from spikesam.pipeline.page.blob import blob, heat_map
 from spikesam.pipeline.page.energy import energy_of_run, energy_of_sample, ledger_of
 from spikesam.pipeline.page.excerpt import Content, excerpt
 from spikesam.pipeline.page.integers import integers_of, unsimulated
 from spikesam.pipeline.page.network import graph_of
 from spikesam.pipeline.page.relevance import explained_samples, relevance_of, unexplained
-from spikesam.pipeline.page.shown_run import CAM_TITLES, ShownRun
+from spikesam.pipeline.page.shown_run import ShownRun
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.schema import LayerSpec
 
 Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sample -> map -> measure -> score
+
+COUNT = {"label": "spike count", "live": True}
+ENERGY = {"label": "energy", "title": "energy of all layers, all steps,", "unit": "J", "alone": True}
+
+
+def kinds_of(runs: Sequence[ShownRun]) -> dict[str, Content]:
+    """Which maps the page can show, in order: by name, how each is labelled and coloured, and where it comes from.
+
+    `live` ones the page computes of the spikes; one that is `alone` stands below a single layer.
+    """
+    known = methods()
+    computed = [each for each in known.built_in.values() if each.offline and each.on_page != "file"]
+    read = [known[name] for name in dict.fromkeys(maps.header.method for run in runs for maps in run.maps)]
+    first, second = (
+        {
+            each.name: {"label": each.label or each.title, "live": each.on_page == "spikes", "signed": each.signed}
+            for each in found
+        }
+        for found in (computed, read)
+    )
+    return {**first, "count": COUNT, **second, "energy": ENERGY}
 
 
 def run_content(run: ShownRun, limit: int) -> Content:
@@ -93,7 +116,7 @@ def _padded(run: ShownRun, layer: LayerSpec) -> dict[str, list[int]] | None:
 def _sample(run: ShownRun, scores: Scores, ledger: Ledger | None, explained: int, sample: int, steps: int) -> Content:
     raster, answer = run.raster, run.summary.answers[sample] if run.summary else None
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
-    index = int(raster.samples.index[sample])
+    index, (energy, energy_map) = int(raster.samples.index[sample]), energy_of_sample(run, ledger, sample)
     return {
         "index": index,
         "name": answer.image if answer else f"sample {index}",
@@ -105,9 +128,12 @@ def _sample(run: ShownRun, scores: Scores, ledger: Ledger | None, explained: int
         else [],
         **_picture(run, sample),
         "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
-        "gradCam": {layer.name: _grad_cam(maps, layer.name, sample) for maps in run.grad_cams for layer in maps.layers},
-        "relevance": relevance_of(run, sample) if sample < explained else {},
-        "energy": energy_of_sample(run, ledger, sample),
+        "maps": {
+            "relevance": relevance_of(run, sample) if sample < explained else [],
+            **{maps.header.method: [{"layers": _summed(maps, sample)}] for maps in run.maps},
+            "energy": [{"layers": energy_map}] if energy_map else [],
+        },
+        "energy": energy,
         "scores": {layer: scores.get((layer, sample), {}) for layer in raster},
     }
 
@@ -125,12 +151,9 @@ def _picture(run: ShownRun, sample: int) -> Content:
     }
 
 
-def _grad_cam(maps: MapReader, layer: str, sample: int) -> Content:
-    """Summed over the steps that matter, in 256 levels: enough for a picture."""
-    heat = maps.read_sum(maps.layer(layer), sample)
-    most = float(heat.max())
-    levels = np.rint(heat * (255 / most if most > 0 else 0)).astype(np.uint8)
-    return {"title": CAM_TITLES[maps.header.method], "shape": heat.shape, "most": most, "levels": blob(levels)}
+def _summed(maps: MapReader, sample: int) -> Content:
+    """Layer -> map, summed over the steps that matter."""
+    return {layer.name: heat_map(maps.read_sum(layer, sample)) for layer in maps.layers}
 
 
 def _scores(run: ShownRun) -> Scores:

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from spikesam.pipeline.cost.ledger import Ledger, Spent, spread
+from spikesam.pipeline.cost.ledger import Ledger, spread
 from spikesam.pipeline.cost.prices import PRICES
-from spikesam.pipeline.page.blob import blob
+from spikesam.pipeline.page.blob import heat_map
 from spikesam.pipeline.page.excerpt import Content
 from spikesam.pipeline.page.shown_run import ShownRun
-
-LEVELS = 255
 
 
 def ledger_of(run: ShownRun) -> Ledger | None:
@@ -21,28 +19,19 @@ def ledger_of(run: ShownRun) -> Ledger | None:
     return Ledger(run.raster, run.whole_network, PRICES["45nm"]) if run.whole_network else None
 
 
-def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int) -> Content | None:
-    """Operations and joules of each layer, and the map, on the grid of the first layer that has maps."""
+def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int) -> tuple[Content | None, Content]:
+    """Operations and joules of each layer; and layer -> map of all, on the grid of the first layer that has maps."""
     if ledger is None:
-        return None
+        return None, {}
     spent = ledger.sample(sample)
     layers = {
         name: {"operations": int(spent.operations[name].sum()), "joules": float(spent.joules[name].sum())}
         for name in ledger.updates
     }
-    return {"layers": layers, "map": _map(run, spent)}
-
-
-def _map(run: ShownRun, spent: Spent) -> Content:
-    """In 256 levels: enough for a picture."""
     shown = next((layer for layer in run.raster.layers if layer.kind != "dense" and layer.shape[1:] != (1, 1)), None)
     if shown is None or spent.map is None:
-        return {}
-    heat = spread(spent.map, shown.shape[1:])
-    most = float(heat.max())
-    levels = np.rint(heat * (LEVELS / most if most > 0 else 0)).astype(np.uint8)
-    about = {"title": "energy of all layers, all steps,", "shape": heat.shape, "most": most}
-    return {shown.name: {**about, "levels": blob(levels)}}
+        return layers, {}
+    return layers, {shown.name: heat_map(spread(spent.map, shown.shape[1:]))}
 
 
 def energy_of_run(ledger: Ledger | None, samples: Sequence[Content]) -> Content | None:
@@ -51,7 +40,7 @@ def energy_of_run(ledger: Ledger | None, samples: Sequence[Content]) -> Content 
         return None
 
     def mean(name: str, what: str) -> Any:
-        return float(np.mean([sample["energy"]["layers"][name][what] for sample in samples]))
+        return float(np.mean([sample["energy"][name][what] for sample in samples]))
 
     rows = [
         {

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from spikesam.pipeline.maps.relevance import relevance
-from spikesam.pipeline.page.blob import blob
+from spikesam.pipeline.page.blob import heat_map
 from spikesam.pipeline.page.shown_run import ShownRun
 
 MOST = 60_000_000  # neurons × steps × classes of all samples: some ten seconds on one core
 BRIEF = 3_000_000  # half a second
-LEVELS = 127  # above and below 0, which is level 128
 
 
 def explained_samples(run: ShownRun) -> int:
@@ -45,26 +44,19 @@ def _driven_late(run: ShownRun) -> list[str]:
     return [run.network.layers[place].name for place, _ in run.network.driven if place] if run.network else []
 
 
-def relevance_of(run: ShownRun, sample: int) -> dict[str, Any]:
+def relevance_of(run: ShownRun, sample: int) -> list[dict[str, Any]]:
     """Of the predicted class and of another one: its name, and by layer the sum over channels and all steps.
 
-    The other class is the sample's own where the answer is wrong, and else the runner-up. A level 128 means 0, levels
-    1 and 255 mean `most` against the class and for it.
+    The other class is the sample's own where the answer is wrong, and else the runner-up.
     """
     network, raster = run.network, run.raster
     assert network is not None
     spikes = [raster[layer.name][sample] for layer in raster.layers]
-    contents = {}
-    for which, target in zip(("predicted", "other"), _classes(run, sample), strict=False):
-        found = relevance(network, spikes, target)
-        layers = {}
-        for layer, each in zip(raster.layers, found, strict=True):
-            if layer.kind != "dense":
-                heat = each.sum(axis=(0, 1))
-                most = float(np.abs(heat).max())
-                levels = 128 + np.rint(heat * (LEVELS / most if most > 0 else 0))
-                layers[layer.name] = {"most": most, "levels": blob(levels.astype(np.uint8))}
-        contents[which] = {"class": run.class_name(target), "layers": layers}
+    contents = []
+    for target in _classes(run, sample):
+        found = zip(raster.layers, relevance(network, spikes, target), strict=True)
+        maps = {layer.name: heat_map(each.sum(axis=(0, 1)), True) for layer, each in found if layer.kind != "dense"}
+        contents.append({"of": run.class_name(target), "layers": maps})
     return contents
 
 

@@ -90,13 +90,13 @@ def _pictures(
                 subjects = subjects_of(samples, totals.predictions[: settings.figures], spec.class_names)
                 figures = save_figures(maps, method_of(maps.header), subjects, folder / "figures", raster, network)
         if with_page and raster is not None:
-            from spikesam.pipeline.page.shown_run import ShownRun, grad_cams
+            from spikesam.pipeline.page.shown_run import ShownRun, maps_beside
             from spikesam.pipeline.page.write import write_page
 
             with tracker.time("page"), tracker.show("writing the page"):
-                cams = tuple(grad_cams(folder, raster, stack))
+                beside = tuple(maps_beside(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
-                about = (settings.gamma, summary, pictures, network, scores, cams)
+                about = (settings.gamma, summary, pictures, network, scores, beside)
                 write_page([ShownRun(folder.resolve().name, raster, *about, brief=True)], folder / "report.html")
     return figures
 

@@ -25,8 +25,8 @@ from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import printable
 
 GAMMA = 0.5  # where no maps say another
-CAMS, MOST_CAMS = "*cam*.h5", 16  # files of Grad-CAM in a folder, and how many of them are read
-CAM_TITLES = {"grad-cam": "Grad-CAM (ANN)", "snn-grad-cam": "Grad-CAM (SNN)"}
+OWN = ("raster.h5", "sam.h5")
+MOST_FILES = 16  # files of maps in a folder that are read
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class ShownRun:
     pictures : images, boxes and masks of the first samples, and names of classes; None if they are not at hand
     network : what fired the spikes; None if it is not at hand
     scores : how well maps find the object, see `localisation_scores`; none if unknown
-    grad_cams : open files of Grad-CAM of the same samples
+    maps : open files of maps of the same samples, by methods of which the page has maps from files
     notes : what could not be shown, and why
     brief : whether the page must not take long, since somebody waits for the run that it is of
     """
@@ -54,7 +54,7 @@ class ShownRun:
     pictures: Pictures | None = None
     network: Network | None = None
     scores: Sequence[Score] = ()
-    grad_cams: tuple[MapReader, ...] = ()
+    maps: tuple[MapReader, ...] = ()
     notes: tuple[str, ...] = ()
     brief: bool = False
 
@@ -98,9 +98,9 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
             raise InputError(f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes")
         raise InputError(f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file")
     raster = resources.enter_context(RasterReader(path / "raster.h5"))
-    unread = len(list(path.glob(CAMS))) - MOST_CAMS
-    notes = (f"{unread} files of Grad-CAM are not shown, only the first {MOST_CAMS} by name",) * (unread > 0)
-    run = ShownRun(path.resolve().name, raster, grad_cams=tuple(grad_cams(path, raster, resources)), notes=notes)
+    unread = len(_other_files(path)) - MOST_FILES
+    notes = (f"{unread} files of maps are not shown, only the first {MOST_FILES} by name",) * (unread > 0)
+    run = ShownRun(path.resolve().name, raster, maps=tuple(maps_beside(path, raster, resources)), notes=notes)
     for file, add in (
         ("summary.json", _with_summary),
         ("network.safetensors", _with_network),
@@ -116,18 +116,25 @@ def open_run(path: Path, resources: ExitStack) -> ShownRun:
     return run
 
 
-def grad_cams(folder: Path, raster: RasterReader, resources: ExitStack) -> Iterator[MapReader]:
-    """The files of Grad-CAM in a folder that are of the samples of a raster: the first whose names hold "cam"."""
-    for path in sorted(folder.glob(CAMS))[:MOST_CAMS]:
+def maps_beside(folder: Path, raster: RasterReader, resources: ExitStack) -> Iterator[MapReader]:
+    """The files of maps in a folder that are of the samples of a raster, if the page has such maps from files."""
+    for path in _other_files(folder)[:MOST_FILES]:
         with ExitStack() as opened:
             try:
                 refuse_links(folder, [path.name])
                 maps = opened.enter_context(MapReader(path))
+                method = method_of(maps.header, maps.where)
             except InputError:
                 continue  # a file of something else, which nobody asked for
-            if maps.header.method in CAM_TITLES and np.array_equal(maps.samples.index, raster.samples.index):
+            of_raster = method.source != "raster_digest" or maps.header.source == raster.raster_digest
+            same = of_raster and np.array_equal(maps.samples.index, raster.samples.index)
+            if same and method.offline and method.on_page == "file":
                 resources.enter_context(opened.pop_all())
                 yield maps
+
+
+def _other_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.h5") if path.name not in OWN)
 
 
 def _with_summary(run: ShownRun, path: Path) -> ShownRun:

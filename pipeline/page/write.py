@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 
-from spikesam.pipeline.page.content import run_content
+from spikesam.pipeline.page.content import kinds_of, run_content
 from spikesam.pipeline.page.render import render
 from spikesam.pipeline.page.shown_run import ShownRun, open_run
 from spikesam.recordings.arguments import checked_arguments
@@ -83,7 +83,8 @@ def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overw
     """Write the page of runs that are open; see :func:`report`."""
     contents = [run_content(run, limit // len(runs)) for run in runs]
     try:
-        write_file(target, render(title_of(runs), {"runs": contents}).encode(), overwrite=overwrite)
+        page = render(title_of(runs), {"kinds": kinds_of(runs), "runs": contents})
+        write_file(target, page.encode(), overwrite=overwrite)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})", "other-out") from None
     return target

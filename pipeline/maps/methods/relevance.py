@@ -21,6 +21,9 @@ class Relevance(RelevanceMethod):
     title = "Relevance of spikes"
     shows = "What the answer rests on"
     target = "prediction"
+    label = "relevance"
+    on_page = "network"
+    signed = True
     parameters: ClassVar[dict[str, type]] = {"network_sha256": str, "rule": str}
 
     rule: Annotated[Rule, Option("exact shares of the membrane, or those of exciting spikes alone (SLTRP)")] = "signed"

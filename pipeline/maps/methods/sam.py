@@ -48,6 +48,8 @@ class SpikeActivationMaps(RasterMethod):
     title = "Spike Activation Map"
     shows = "Where neurons fire in short intervals"
     target = "none"
+    label = "SAM"
+    on_page = "spikes"
     parameters: ClassVar[dict[str, type]] = {"gamma": float, "variant": str, "include_current": bool}
 
     gamma: Annotated[float, Option("decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")] = 0.5

@@ -73,5 +73,6 @@ class SnnGradCam(ImageMethod):
     title = "SNN-crafted Grad-CAM"
     shows = "What speaks for the class"
     target = "label"
+    label = "Grad-CAM"
     parameters: ClassVar[dict[str, type]] = {"seed": int}
     maps = staticmethod(snn_grad_cam)

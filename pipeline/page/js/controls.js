@@ -10,7 +10,7 @@ export function makeControls(about, change) {
     stepSlider(about, change),
     slider("γ", "gamma", { min: 0, max: GAMMA_MOST, step: 0.01 }, (value) => `γ = ${value.toFixed(2)}`, change),
     kinds(about, change),
-    about.kinds.includes("relevance") ? target(change) : null,
+    about.kinds.some((kind) => KINDS[kind].signed) ? target(change) : null,
     choice("Scale", "scale", { layer: "each layer's own", all: "one for all layers" }, change),
     slider("Opacity", "opacity", { min: 0, max: 1, step: 0.05 }, (value) => `opacity ${value.toFixed(2)}`, change),
     choice(
@@ -107,7 +107,7 @@ function stepSlider(about, change) {
 function kinds(about, change) {
   const boxes = about.kinds.map((kind) => {
     const box = element("input", { type: "checkbox", name: kind, onchange: () => change({ [kind]: box.checked }) });
-    return { kind, box, node: element("label", { class: "tick" }, box, KINDS[kind]) };
+    return { kind, box, node: element("label", { class: "tick" }, box, KINDS[kind].label) };
   });
   return {
     node: element("fieldset", {}, element("legend", {}, "Show"), ...boxes.map((box) => box.node)),
@@ -130,7 +130,7 @@ function target(change) {
   return {
     node,
     show: (state) => {
-      node.hidden = !state.relevance;
+      node.hidden = !Object.keys(KINDS).some((kind) => KINDS[kind].signed && state[kind]);
       classes.show(state);
     },
   };

@@ -3,27 +3,22 @@ import { mapOfStep, sumOfMaps } from "./sam.js";
 import { cellAt } from "./state.js";
 import { isSpatial } from "./words.js";
 
-export const KINDS = { sam: "SAM", relevance: "relevance", count: "spike count", cam: "Grad-CAM", energy: "energy" };
+// What maps there are, in order: name -> { label, live, signed, unit, alone, title }, as pipeline/page/content.py says it.
+export const KINDS = {};
 
-// { map, most, shape: [H, W], title }, and of relevance { of: class }; { late: true } where spikes of this step come too late to change the answer;
-// { missing: true } where there is no such map.
+// { map, most, shape: [H, W], title }, and of packed ones { signed, of: class }; { late: true } where spikes of this step come too late to change the
+// answer; { missing: true } where there is no such map.
 export function heatOf(run, loaded, at, kind, state) {
   const layer = run.layers[at];
-  if (kind === "cam") {
-    const cam = loaded.gradCam.get(layer.name);
-    return cam ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.cam };
-  }
-  if (kind === "energy") {
-    return loaded.energy.get(layer.name) ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.energy };
-  }
-  if (kind === "relevance") {
-    const relevance = loaded.relevance[state.target]?.get(layer.name);
-    return relevance ?? { missing: true, shape: layer.shape.slice(1), title: KINDS.relevance };
+  const { label, live, signed } = KINDS[kind];
+  const shape = layer.shape.slice(1);
+  if (!live) {
+    const ofClass = loaded.maps[kind]?.[signed && state.target === "other" ? 1 : 0];
+    return ofClass?.get(layer.name) ?? { missing: true, shape, title: label };
   }
   const until = Math.min(layer.matter, run.steps);
   const step = stepOf(run, state);
-  const shape = layer.shape.slice(1);
-  if (state.view === "step" && step >= layer.matter) return { late: true, shape, title: KINDS[kind] };
+  if (state.view === "step" && step >= layer.matter) return { late: true, shape, title: label };
   const gamma = kind === "sam" ? state.gamma : Number.POSITIVE_INFINITY;
   const key = `${at} ${kind} ${gamma} ${state.view === "sum" ? "sum" : step}`;
   const known = loaded.heats;
@@ -31,7 +26,7 @@ export function heatOf(run, loaded, at, kind, state) {
   if (known.get(slot)?.key !== key) {
     const spikes = loaded.spikes[at];
     const heat = state.view === "sum" ? sumOfMaps(spikes, gamma, until) : mapOfStep(spikes, gamma, step, until);
-    known.set(slot, { key, ...heat, shape, title: KINDS[kind] });
+    known.set(slot, { key, ...heat, shape, title: label });
   }
   return known.get(slot);
 }

@@ -38,8 +38,7 @@ export function makeLayers(run, about, change) {
       const back = backOf(run, loaded, state);
       seen.show(state, loaded, back);
       const still = state.behind === "nothing" ? null : dimmed(loaded); // for maps that no step changes
-      const backs = { sam: back, count: back, relevance: still, cam: still, energy: still };
-      for (const card of cards) card.show(state, loaded, most, backs);
+      for (const card of cards) card.show(state, loaded, most, { back, still });
     },
   };
 }
@@ -141,8 +140,8 @@ function sampleCard(run) {
 }
 
 function mapCard(run, layer, at, about, change) {
-  const costs = run.samples.some((sample) => sample.energy?.map[layer.name]);
-  const kinds = about.kinds.filter((kind) => kind !== "energy" || costs);
+  const here = (kind) => run.samples.some((sample) => sample.maps[kind]?.some(({ layers }) => layers[layer.name]));
+  const kinds = about.kinds.filter((kind) => !KINDS[kind].alone || here(kind));
   const maps = kinds.map((kind) => mapFigure(run, layer, at, kind, change));
   const late = layer.matter < run.steps ? `steps 0 … ${layer.matter - 1} matter` : "every step can still matter";
   return {
@@ -167,7 +166,8 @@ function mapFigure(run, layer, at, kind, change) {
   followPointer(canvas, layer, change, run.integers !== null);
   return {
     node,
-    show: (state, loaded, most, { [kind]: back }) => {
+    show: (state, loaded, most, backs) => {
+      const back = KINDS[kind].live ? backs.back : backs.still;
       node.hidden = !state[kind];
       if (node.hidden) return;
       const heat = heatOf(run, loaded, at, kind, state);
@@ -202,10 +202,8 @@ function mapFigure(run, layer, at, kind, change) {
 }
 
 function captionOf(heat, kind, brightest) {
-  if (kind === "energy") return `${heat.title} ≤ ${joules(brightest)} a pixel`;
-  return heat.of
-    ? `relevance ±${number(brightest)} for ${heat.of}, all steps`
-    : `${KINDS[kind]} ≤ ${number(brightest)}`;
+  if (KINDS[kind].signed) return `${heat.title} ±${number(brightest)} for ${heat.of}, all steps`;
+  return `${heat.title} ≤ ${KINDS[kind].unit === "J" ? `${joules(brightest)} a pixel` : number(brightest)}`;
 }
 
 // Where the pointer was last: a browser also tells of a move when the page has moved under a pointer that rests.

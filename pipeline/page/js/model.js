@@ -8,9 +8,11 @@ const KEPT = 4; // unpacked samples; of 500 steps one takes tens of megabytes
 
 // The data of the page. Layers may be called "toString" or "__proto__": no object has anything but its own fields.
 export function dataOf(text) {
-  return JSON.parse(text, (_, value) =>
+  const data = JSON.parse(text, (_, value) =>
     value === null || typeof value !== "object" || Array.isArray(value) ? value : Object.setPrototypeOf(value, null),
   );
+  Object.assign(KINDS, data.kinds);
+  return data;
 }
 
 // What the controls need to know of the runs.
@@ -40,8 +42,7 @@ function livelyStep(run) {
 }
 
 function has(sample, kind) {
-  const packed = { cam: sample.gradCam, relevance: sample.relevance, energy: sample.energy?.map ?? {} }[kind];
-  return !packed || Object.keys(packed).length > 0; // other maps are computed here
+  return KINDS[kind].live || sample.maps[kind]?.length > 0;
 }
 
 // Position of the layer that is the encoded input; -1 where there is none.
@@ -72,38 +73,27 @@ async function unpack(run, sample) {
   const spikes = run.layers.map(async (layer, at) =>
     decodeSpikes(await inflate(sample.spikes[at]), layer.shape, run.steps),
   );
-  const relevance = Object.entries(sample.relevance).map(async ([target, found]) => [
-    target,
-    await relevanceOf(run, found),
+  const maps = Object.entries(sample.maps).map(async ([kind, found]) => [
+    kind,
+    await Promise.all(found.map((each) => mapsOf(kind, each))),
   ]);
   return {
     sample,
     heats: new Map(), // maps as they were last computed, see heat.js
     spikes: await Promise.all(spikes),
-    gradCam: await mapsOf(sample.gradCam),
-    energy: await mapsOf(sample.energy?.map ?? {}),
-    relevance: Object.fromEntries(await Promise.all(relevance)), // "predicted" or "other" -> layer -> map
+    maps: Object.fromEntries(await Promise.all(maps)), // kind -> of the class, and of another one: layer -> map
     picture: sample.picture && { shape: sample.picture.shape, pixels: await inflate(sample.picture.pixels) },
     mask: sample.mask && { shape: sample.mask.shape, pixels: await inflate(sample.mask.pixels) },
   };
 }
 
-// Layer -> map, of levels from 0 to 255.
-async function mapsOf(packed) {
-  const maps = Object.entries(packed).map(async ([layer, each]) => {
-    const levels = await inflate(each.levels);
-    return [layer, { ...each, map: Float64Array.from(levels, (level) => (level * each.most) / 255) }];
+// Layer -> map, of levels from 0 to 255; with signs 128 is 0.
+async function mapsOf(kind, { of, layers }) {
+  const { label, signed, title = label } = KINDS[kind];
+  const value = signed ? (level, most) => ((level - 128) * most) / 127 : (level, most) => (level * most) / 255;
+  const maps = Object.entries(layers).map(async ([layer, { shape, most, levels }]) => {
+    const map = Float64Array.from(await inflate(levels), (level) => value(level, most));
+    return [layer, { map, most, shape, title, signed, of }];
   });
-  return new Map(await Promise.all(maps));
-}
-
-async function relevanceOf(run, found) {
-  const maps = run.layers
-    .filter((layer) => found.layers[layer.name])
-    .map(async (layer) => {
-      const { most, levels } = found.layers[layer.name];
-      const map = Float64Array.from(await inflate(levels), (level) => ((level - 128) * most) / 127);
-      return [layer.name, { map, most, shape: layer.shape.slice(1), title: KINDS.relevance, of: found.class }];
-    });
   return new Map(await Promise.all(maps));
 }

@@ -15,7 +15,7 @@ export function fit(canvas, [height, width]) {
   return canvas.getContext("2d");
 }
 
-// heat: { map, shape }, and `of` where it has signs; most: what is brightest; back: a canvas, or null.
+// heat: { map, shape }, and `signed`; most: what is brightest; back: a canvas, or null.
 export function paintHeat(canvas, heat, most, opacity, back) {
   const context = fit(canvas, heat.shape);
   if (back) {
@@ -29,9 +29,9 @@ export function paintHeat(canvas, heat, most, opacity, back) {
   for (let at = 0; at < heat.map.length; at++) {
     const share = most > 0 ? Math.min(1, Math.abs(heat.map[at]) / most) : 0;
     const level = Math.round(255 * share);
-    const shade = heat.of ? (heat.map[at] < 0 ? AGAINST : FOR) : VIRIDIS.subarray(3 * level, 3 * level + 3);
+    const shade = heat.signed ? (heat.map[at] < 0 ? AGAINST : FOR) : VIRIDIS.subarray(3 * level, 3 * level + 3);
     cells.data.set(shade, 4 * at);
-    cells.data[4 * at + 3] = 255 * (back ? cover(share, opacity) : heat.of ? share : 1);
+    cells.data[4 * at + 3] = 255 * (back ? cover(share, opacity) : heat.signed ? share : 1);
   }
   drawCells(context, cells, canvas);
 }

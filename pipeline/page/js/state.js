@@ -10,11 +10,7 @@ export function initialState(about) {
     step: about.busiest,
     playing: false,
     gamma: about.gamma,
-    sam: true,
-    relevance: about.kinds.includes("relevance"),
-    count: true,
-    cam: about.kinds.includes("cam"),
-    energy: about.kinds.includes("energy"),
+    ...Object.fromEntries(about.kinds.map((kind) => [kind, true])),
     target: "predicted", // or "other": the class that relevance is for
     scale: "layer",
     opacity: 0.6,

@@ -84,7 +84,7 @@ function energy(run) {
     ),
     show: (_, loaded) => {
       if (!changed(loaded)) return;
-      const layers = loaded.sample.energy.layers;
+      const layers = loaded.sample.energy;
       const all = (of) => Object.values(layers).reduce((total, layer) => total + layer[of], 0);
       for (const { row, operations, spent } of rows) {
         const own = row === total ? { operations: all("operations"), joules: all("joules") } : layers[row.layer];

@@ -20,9 +20,9 @@ import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.storage import read_network
 from spikesam.pipeline.drawing.padding import outside
-from spikesam.pipeline.explain import main as explain_raster
 from spikesam.pipeline.images.pictures import read_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import box_mask
+from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import resize_map
@@ -42,11 +42,15 @@ from tests.backends.test_graphs import constant_current
 from tests.pipeline.page.conftest import HOSTILE
 
 
-def runs_of(page: Path) -> list[dict[str, Any]]:
-    """The data in a page."""
+def data_of(page: Path) -> dict[str, Any]:
+    """What a page holds for its script."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
     assert found
-    return json.loads(found[1])["runs"]
+    return json.loads(found[1])
+
+
+def runs_of(page: Path) -> list[dict[str, Any]]:
+    return data_of(page)["runs"]
 
 
 def bytes_of(text: str) -> bytes:
@@ -69,11 +73,9 @@ def test_a_run_wrote_its_page(finished: Path) -> None:
 def test_the_same_page_again(finished: Path, tmp_path: Path) -> None:
     (content,) = runs_of(report(finished, tmp_path / "page.html"))
     (written,) = runs_of(finished / "report.html")
-    assert all(sample["gradCam"].keys() == {"input", "conv1", "conv2"} for sample in content["samples"])
-    for sample in written["samples"]:
-        sample["gradCam"] = {}  # there was none yet
     for sample in content["samples"]:
-        sample["gradCam"] = {}
+        [grad_cam] = sample["maps"].pop("snn-grad-cam")  # there was none yet
+        assert grad_cam["layers"].keys() == {"input", "conv1", "conv2"}
     assert content == written
 
 
@@ -97,9 +99,8 @@ def test_relevance_is_that_of_the_spikes_for_two_classes(finished: Path, tmp_pat
             predicted, label = int(raster.predictions[sample]), int(raster.labels[sample])
             ranked = np.argsort(-raster.readout[sample], kind="stable")
             other = label if label != predicted else int(ranked[1])
-            for which, target in ("predicted", predicted), ("other", other):
-                found = shown["relevance"][which]
-                assert found["class"] == HOSTILE[target]
+            for found, target in zip(shown["maps"]["relevance"], (predicted, other), strict=True):
+                assert found["of"] == HOSTILE[target]
                 assert found["layers"].keys() == {"input", "conv1", "conv2"}
                 spikes = [raster[name][sample] for name in raster]
                 for name, expected in zip(raster, relevance(network, spikes, target), strict=True):
@@ -120,7 +121,7 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
         assert content["notes"] == [
             f"Relevance is {said}: for a network of {neurons:,} neurons and 8 steps it takes long."
         ]
-        assert [bool(sample["relevance"]) for sample in content["samples"]] == [at < count for at in range(4)]
+        assert [bool(sample["maps"]["relevance"]) for sample in content["samples"]] == [at < count for at in range(4)]
 
 
 def test_the_numbers_of_the_network_are_held(finished: Path) -> None:
@@ -225,7 +226,7 @@ def test_a_network_of_another_run_counts_nothing(copy: Path, tmp_path: Path) -> 
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     assert "network.safetensors is not shown. It is not the network that fired the spikes" in content["notes"]
     assert content["energy"] is None
-    assert content["samples"][0]["relevance"] == {}
+    assert content["samples"][0]["maps"]["relevance"] == []
 
 
 def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
@@ -276,12 +277,12 @@ def test_a_summary_larger_than_its_samples_need_is_named(copy: Path, tmp_path: P
     assert any("summary.json: a file of 33.6 MB, expected at most 16.8 MB" in note for note in content["notes"])
 
 
-def test_many_files_of_grad_cam_are_not_all_read(copy: Path, tmp_path: Path) -> None:
+def test_many_files_of_maps_are_not_all_read(copy: Path, tmp_path: Path) -> None:
     for number in range(30):
-        shutil.copy(copy / "gradcam.h5", copy / f"cam{number:02}.h5")
+        shutil.copy(copy / "gradcam.h5", copy / f"maps{number:02}.h5")
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
-    assert "15 files of Grad-CAM are not shown, only the first 16 by name" in content["notes"]
-    assert content["samples"][0]["gradCam"]
+    assert "15 files of maps are not shown, only the first 16 by name" in content["notes"]
+    assert content["samples"][0]["maps"]["snn-grad-cam"]
 
 
 def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path, tmp_path: Path) -> None:
@@ -293,13 +294,26 @@ def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path
         "pictures.zip",
         "sam.h5",
     }
-    assert content["samples"][0]["gradCam"] == {}
+    assert "snn-grad-cam" not in content["samples"][0]["maps"]
 
 
-def test_maps_of_other_methods_are_not_taken_for_grad_cam(copy: Path, tmp_path: Path) -> None:
-    explain_raster([str(copy / "raster.h5"), "--method", "relevance", "--out", str(copy / "gradcam.h5"), "--overwrite"])
-    (content,) = runs_of(report(copy, tmp_path / "page.html"))
-    assert content["samples"][0]["gradCam"] == {}
+def test_maps_of_any_method_are_shown_if_they_are_of_this_raster(
+    copy: Path, spikes_alone: Path, tmp_path: Path
+) -> None:
+    explain(copy, method="variance-relevance").close()
+    explain(spikes_alone, copy / "other.h5").close()
+    page = report(copy, tmp_path / "page.html")
+    (content,) = runs_of(page)
+    [shown] = content["samples"][0]["maps"]["variance-relevance"]
+    assert shown["layers"]["conv1"]["shape"] == [16, 24]
+    assert {name: kind["label"] for name, kind in data_of(page)["kinds"].items()} == {
+        "sam": "SAM",
+        "relevance": "relevance",
+        "count": "spike count",
+        "snn-grad-cam": "Grad-CAM",
+        "variance-relevance": "Relevance of the variance over logits",
+        "energy": "energy",
+    }
 
 
 def test_a_damaged_raster_is_refused(copy: Path, tmp_path: Path) -> None:
@@ -407,7 +421,7 @@ def test_what_it_costs(finished: Path, tmp_path: Path) -> None:
     assert [row["layer"] for row in content["energy"]["rows"]] == ["conv1", "conv2", "fc1", "readout"]
     assert found.maps is not None
     for sample, expected in zip(content["samples"], found.maps, strict=True):
-        ((layer, packed),) = sample["energy"]["map"].items()
+        ((layer, packed),) = sample["maps"]["energy"][0]["layers"].items()
         levels = np.frombuffer(bytes_of(packed["levels"]), np.uint8).reshape(packed["shape"])
         assert layer == "input"
         assert packed["most"] == pytest.approx(expected.max())
@@ -424,7 +438,7 @@ def test_a_network_whose_image_drives_several_layers_has_a_page(tmp_path: Path) 
     network = Network((1, 6, 6), 8, layers, Readout(rng.normal(size=(2, 108))), "constant-current")
     spikesam.simulate(network, rng.normal(size=(2, 1, 6, 6)).astype(np.float32), out=tmp_path, backend="event")
     (content,) = runs_of(report(tmp_path))
-    assert all(sample["relevance"] == {} for sample in content["samples"])
+    assert all(sample["maps"]["relevance"] == [] for sample in content["samples"])
     said = "Relevance is not shown: numbers of the input drive layer conv2, too, and a raster does not hold them."
     assert said in content["notes"]
 

@@ -57,7 +57,7 @@ test("an infinite gamma counts spikes, none at all counts every earlier spike", 
 test("values of the state stay within their limits, whatever is asked for", () => {
   const state = initialState(ABOUT);
   assert.equal(state.view, "sum");
-  assert.equal(state.cam, false);
+  assert.equal(state.sam, true);
   assert.equal(nextState(state, { gamma: 99 }, ABOUT).gamma, 3);
   assert.equal(nextState(state, { gamma: Number.NaN }, ABOUT).gamma, 0);
   assert.equal(nextState(state, { step: 99 }, ABOUT).step, 15);
