@@ -30,7 +30,7 @@ from paper.measures.inference import bootstrap_mean
 from paper.measures.tables import rows, summary
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.grid import draw_maps
-from spikesam.pipeline.drawing.steps import thinned
+from spikesam.pipeline.drawing.samples import thinned
 from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
 from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
 from spikesam.recordings.errors import InputError

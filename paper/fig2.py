@@ -25,8 +25,7 @@ from paper.measures.spread import total_variation
 from paper.measures.tables import rows, summary
 from spikesam.pipeline.drawing.grid import draw_maps
 from spikesam.pipeline.drawing.padding import outside
-from spikesam.pipeline.drawing.samples import hatching
-from spikesam.pipeline.drawing.steps import thinned
+from spikesam.pipeline.drawing.samples import hatching, thinned
 from spikesam.recordings.raster.reader import RasterReader
 
 MAPS = ("SNN Grad-CAM", "SAM")

@@ -35,8 +35,7 @@ from spikesam.backends.base import BackendError
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
 from spikesam.pipeline.drawing.padding import outside
-from spikesam.pipeline.drawing.samples import hatching, headings, row_over_time
-from spikesam.pipeline.drawing.steps import stretches
+from spikesam.pipeline.drawing.samples import hatching, headings, row_over_time, stretches
 from spikesam.pipeline.drawing.subject import Subject
 from spikesam.recordings.raster.reader import RasterReader
 

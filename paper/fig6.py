@@ -39,7 +39,7 @@ from paper.measures.localisation_error import EPSILON, localisation_errors, lowe
 from paper.measures.over_time import peak, spike_rate, variation
 from paper.measures.tables import difference, groups, measured, measured_over_steps, rows, summary
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.drawing.steps import thinned
+from spikesam.pipeline.drawing.samples import thinned
 from spikesam.recordings.raster.reader import RasterReader
 
 EPSILONS = (1e-7, EPSILON, 1e-2)

@@ -28,7 +28,7 @@ from paper.common.shifts import SHIFT, grad_cam_shifts, sam_shifts
 from paper.measures.maps import min_max
 from paper.measures.tables import rows, summary
 from spikesam.pipeline.drawing.grid import Row, draw_maps
-from spikesam.pipeline.drawing.steps import thinned
+from spikesam.pipeline.drawing.samples import thinned
 from spikesam.recordings.raster.reader import RasterReader
 
 

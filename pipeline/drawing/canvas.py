@@ -42,9 +42,7 @@ LONGEST_LINE = 240  # characters: a longer one loses its middle, before anything
 class Canvas:
     """A figure on which things are placed in inches, from the left and from below the title's lines.
 
-    Parameters
-    ----------
-    above : inches that the title needs beyond the usual
+    The title needs `above` inches beyond the usual.
     """
 
     def __init__(self, width: float, height: float, above: float = 0) -> None:
@@ -89,9 +87,7 @@ class Canvas:
 def drawing(path: Path, title: str, subtitle: str, width: float, height: float) -> Iterator[Canvas]:
     """A canvas with a title and an explanation at its top, saved when the block ends.
 
-    Parameters
-    ----------
-    width, height : inches; the canvas is wider where its title needs it, and higher where its subtitle needs more lines
+    It is wider than so many inches where its title needs it, and higher where its subtitle needs more lines.
     """
     title = printable(title, LONGEST_LINE)
     with style(), _any_letters():
@@ -107,12 +103,7 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
 
 @contextmanager
 def style(**further: Any) -> Iterator[None]:
-    """Draw in the style of all pictures, whatever the user's matplotlibrc says, but for its fonts: names may need them.
-
-    Parameters
-    ----------
-    further : names of matplotlib's parameters -> values
-    """
+    """Draw in the style of all pictures, whatever the user's matplotlibrc says; its fonts stay: names may need them."""
     kept: Any = {name: value for name, value in mpl.rcParams.items() if name.startswith("font.")}
     with mpl.style.context(["default", {**kept, **STYLE, **further}]):
         yield
@@ -164,7 +155,23 @@ def fitted(text: str, inches: float, **style: Any) -> str:
     return "\n".join(lines)
 
 
+def shortened(name: str, most: int) -> str:
+    """A layer's name in so many characters: it loses its middle, since numbers stand last."""
+    return name if len(name) <= most else f"{name[: most - 5]}…{name[-4:]}"
+
+
 def grid_lines(axes: Any, axis: str) -> None:
     """Pale lines behind a plot, at the ticks of one axis."""
     axes.grid(axis=axis, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def step_axis(axes: Any, steps: int) -> None:
+    """An x axis of so many steps."""
+    axes.set(xlabel="step t", xlim=(-0.5, steps - 0.5))
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def legend_beside(axes: Any, *handles: Any, right: float = 1.02, **further: Any) -> None:
+    """A legend at the right of a plot, as high as its top."""
+    axes.legend(*handles, loc="upper left", bbox_to_anchor=(right, 1.03), frameon=False, borderaxespad=0, **further)

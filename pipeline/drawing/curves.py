@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines, text_width
+from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines, legend_beside, text_width
 
 WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 3.0, 2.3, 0.9, 0.95, 1.05, 0.6  # inches; GAP and LEFT hold "−0.005" and a label
 APART = 0.12  # between curves in one category, whose width is 1
@@ -22,22 +22,13 @@ OPTIONAL = {"low": np.nan, "high": np.nan, "panel": "", "style": "-", "faint": "
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """How axes of curves are drawn.
+    """How axes of curves are drawn."""
 
-    Parameters
-    ----------
-    joined : join categories by lines and bands, too
-    level : height and name of a dashed line through all panels, to compare with
-    alike : give all panels the limits that hold the values of each
-    limits : of all y axes, in place of that
-    width : inches, of a panel
-    """
-
-    joined: bool = False
-    level: tuple[float, str] | None = None
-    alike: bool = False
-    limits: tuple[float, float] | None = None
-    width: float = WIDTH
+    joined: bool = False  # join categories by lines and bands, too
+    level: tuple[float, str] | None = None  # height and name of a dashed line through all panels, to compare with
+    alike: bool = False  # give all panels the limits that hold the values of each
+    limits: tuple[float, float] | None = None  # of all y axes, in place of that
+    width: float = WIDTH  # inches, of a panel
 
 
 USUAL = CurveOptions()
@@ -54,21 +45,11 @@ def draw_curves(
 ) -> None:
     """Draw and save. Whatever has a name is shown in the order in which the table first names it.
 
-    Parameters
-    ----------
-    table : one row per point, with the columns
-
-        - curve: name in the legend; every curve has a colour, in all panels
-        - x: numbers, which are joined by lines and bands, or names of categories, which get dots and bars
-        - mean
-        - low, high: the interval; optional, none is drawn where they are NaN or infinite
-        - panel: title of the axes; optional
-        - style: "-", "--" or ":", may change along a curve; optional
-        - faint: names a thin line without interval, of which a curve may have several; optional, "" is the curve itself
-        - colour: optional
-    x : label of the x axis
-    y : label of the y axis, or of each panel's
-    options : how axes are drawn
+    The table has a row per point, and the columns curve (name in the legend; it has a colour, in all panels), x
+    (numbers, which are joined by lines and bands, or names of categories, which get dots and bars), mean, and
+    optionally low and high (the interval; none is drawn where they are NaN or infinite), panel (title of the axes),
+    style ("-", "--" or ":", may change along a curve), faint (names a thin line without interval, of which a curve may
+    have several; "" is the curve itself) and colour. `x` and `y` are labels of the axes, `y` also of each panel's.
     """
     level, width = options.level, options.width
     palette = dict(zip(table["curve"].unique(), cycle(PALETTE), strict=False))
@@ -110,8 +91,7 @@ def draw_curves(
         if limits is not None:
             for axes in drawn:
                 axes.set_ylim(limits)
-        place = {"loc": "upper left", "bbox_to_anchor": (1 + 0.06 / width, 1.03), "borderaxespad": 0}
-        drawn[-1].legend(legend.values(), legend, frameon=False, fontsize=8, handlelength=2.8, **place)
+        legend_beside(drawn[-1], legend.values(), legend, right=1 + 0.06 / width, fontsize=8, handlelength=2.8)
 
 
 def reach(estimates: pd.DataFrame) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines
+from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines, step_axis
 
 LEFT, WIDTH, ROW, MEMBRANES = 1.05, 6.0, 0.26, 1.9  # inches: to the axes, of them, of a layer's row, of the membranes
 WRITTEN = 24  # steps: cells of more are too narrow for their numbers
@@ -22,22 +22,13 @@ NAMES = ("A", "B")
 
 @dataclass(frozen=True, eq=False)
 class DrawnNeuron:
-    """A neuron that differs.
+    """A neuron that differs."""
 
-    Parameters
-    ----------
-    layer : row of its layer
-    step : at which it differs
-    about : what to say of it
-    membranes : by name, (steps,) as shares of the threshold
-    fired : by name, (steps,) bool
-    """
-
-    layer: int
-    step: int
-    about: str
-    membranes: dict[str, NDArray[np.floating[Any]]]
-    fired: dict[str, NDArray[np.bool_]]
+    layer: int  # row of its layer
+    step: int  # at which it differs
+    about: str  # what to say of it
+    membranes: dict[str, NDArray[np.floating[Any]]]  # by name, (steps,), shares of the threshold
+    fired: dict[str, NDArray[np.bool_]]  # by name, (steps,)
 
 
 def draw_difference(
@@ -50,12 +41,7 @@ def draw_difference(
 ) -> None:
     """Draw a table of layers by steps, darker where a larger share of bits differs; below it a neuron's membranes.
 
-    Parameters
-    ----------
-    about : what was compared
-    counts : (layers, steps) bits that differ
-    bits : of each layer in a step, over all samples
-    neuron : that differs; none is drawn if not given
+    Of `bits` of each layer in a step, over all samples, `counts` (layers, steps) differ.
     """
     rows, steps = counts.shape
     height = ROW * min(rows, MOST_ROWS)
@@ -70,7 +56,8 @@ def draw_difference(
     with drawing(path, "Spikes that differ", f"{about} {said}", 7.4, height + below + 1.4) as canvas:
         axes = canvas.axes(LEFT, 0.8, WIDTH, height)
         axes.imshow(shares, cmap=DIFFER, vmin=0, vmax=max(shares.max(), 1e-9), aspect="auto", interpolation="nearest")
-        axes.set(yticks=range(rows), yticklabels=layers, xlabel="step t", xlim=(-0.5, steps - 0.5))
+        axes.set(yticks=range(rows), yticklabels=layers)
+        step_axis(axes, steps)
         axes.tick_params(axis="y", length=0)
         if steps <= WRITTEN and rows <= MOST_ROWS:
             _write(axes, counts, shares)
@@ -81,9 +68,6 @@ def draw_difference(
         if neuron is not None and below:
             _draw_membranes(canvas.axes(LEFT, height + 2.0, WIDTH, MEMBRANES), neuron, steps)
             canvas.text(LEFT, height + 1.68, neuron.about, fontsize=9, color=GREY)
-        plots: list[Any] = canvas.figure.axes[1:]
-        for each in plots:
-            each.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def _write(axes: Any, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
@@ -107,6 +91,7 @@ def _draw_membranes(axes: Any, neuron: DrawnNeuron, steps: int) -> None:
         axes.plot(at, height, "v", markersize=4, color=PALETTE[NAMES.index(name)], label=f"{name} fires")
     axes.axhline(100, color="0.2", linewidth=0.8)
     axes.axvline(neuron.step, color="0.9", linewidth=6, zorder=0)
-    axes.set(xlabel="step t", ylabel="% of the threshold", xlim=(-0.5, steps - 0.5))
+    step_axis(axes, steps)
+    axes.set_ylabel("% of the threshold")
     grid_lines(axes, "y")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), fontsize=7, frameon=False, ncols=4, borderaxespad=0.2)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import PALETTE, drawable, drawing, grid_lines
+from spikesam.pipeline.drawing.canvas import PALETTE, drawable, drawing, grid_lines, legend_beside, shortened, step_axis
 from spikesam.pipeline.drawing.rates import DEPTH
 
-HIGH = 0.3  # inches of a layer's bars
+HIGH, SHORT = 0.3, 14  # inches of a layer's bars; characters of its name
 
 
 def draw_energy(
@@ -23,14 +23,7 @@ def draw_energy(
     layers: Mapping[str, tuple[float, float]],
     steps: Mapping[str, NDArray[np.floating[Any]]],
 ) -> None:
-    """Draw and save.
-
-    Parameters
-    ----------
-    unit : of all numbers, such as "µJ"
-    layers : layer -> what it costs, and what an ANN's costs in one pass; NaN of what is not known
-    steps : layer -> (T,) what it costs at every step
-    """
+    """Draw what layers cost, beside an ANN's in one pass, NaN if unknown, and what they cost at every step, (T,)."""
     height = max(1.6, HIGH * len(layers))
     with drawing(path, title, subtitle, 9.4, height + 1.5) as canvas:
         bars = canvas.axes(1.0, 0.85, 3.4, height)
@@ -40,7 +33,7 @@ def draw_energy(
         if np.isfinite(dense).any():
             bars.barh(at + 0.19, dense, 0.36, color="0.75", label="an ANN, one pass")
             bars.legend(loc="lower right", frameon=False, fontsize=8)
-        bars.set(yticks=at, yticklabels=[drawable(_short(name)) for name in names], xlabel=f"{unit} a sample")
+        bars.set(yticks=at, yticklabels=[drawable(shortened(name, SHORT)) for name in names], xlabel=f"{unit} a sample")
         bars.invert_yaxis()
         grid_lines(bars, "x")
         lines = canvas.axes(5.2, 0.85, 3.0, height)
@@ -54,17 +47,10 @@ def _draw_steps(axes: Any, steps: Mapping[str, Sequence[float] | NDArray[np.floa
     below = np.zeros(timesteps)
     for name, colour in zip(steps, DEPTH(np.linspace(0, 1, len(steps))), strict=True):
         above = below + steps[name]
-        axes.stairs(above, edges, baseline=below, fill=True, color=colour, label=drawable(_short(name)))
+        axes.stairs(above, edges, baseline=below, fill=True, color=colour, label=drawable(shortened(name, SHORT)))
         below = above
-    axes.set(xlabel="step t", ylabel=f"{unit} a step", xlim=(-0.5, timesteps - 0.5))
+    step_axis(axes, timesteps)
+    axes.set_ylabel(f"{unit} a step")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     grid_lines(axes, "y")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False, borderaxespad=0, fontsize=7, reverse=True)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= SHORT else f"{name[: SHORT - 5]}…{name[-4:]}"
-
-
-SHORT = 14  # characters of a layer's name
+    legend_beside(axes, fontsize=7, reverse=True)

@@ -45,19 +45,9 @@ def save_figures(
 ) -> list[Path]:
     """Draw the first samples of a file of maps: sums over the steps that matter, then steps.
 
-    Parameters
-    ----------
-    maps : an open file of maps, whatever made them
-    method : what did
-    subjects : the first samples, not empty
-    directory : made if missing
-    raster : draw the spikes that the maps were computed from, too
-    network : whose layers these are; the cells that see much zero padding are hatched
-
-    Returns
-    -------
-    the files written: overview.png, METHOD_000.png, METHOD_001.png, …; with a raster spike_rates.png and
-    raster_LAYER.png, LAYER being the deepest that has maps
+    Written to the directory, made if missing, are overview.png, METHOD_000.png, METHOD_001.png, …; with the raster that
+    the maps were computed from, too, spike_rates.png and raster_LAYER.png, LAYER being the deepest that has maps. Of a
+    network whose layers these are, the cells that see much zero padding are hatched.
     """
     directory.mkdir(parents=True, exist_ok=True)
     title, kernel, hidden = method.title, method.caption(maps.header.parameters), _hidden(maps)

@@ -39,22 +39,13 @@ ASIDE = 2.4  # inches: side of a square image beside the grid
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A map over an image, or one of both; a pale square if neither is given.
+    """A map over an image, or one of both; a pale square if neither is given."""
 
-    Parameters
-    ----------
-    heat : (h, w) in 0 … 1
-    image : (H, W, 3) in 0 … 1
-    box : around the object in the image
-    tag : a few letters in the lower left corner
-    hatched : (h, w) bool, where the map says little about the image
-    """
-
-    heat: Heat | None = None
+    heat: Heat | None = None  # in 0 … 1
     image: Image | None = None
-    box: Box | None = None
-    tag: str = ""
-    hatched: NDArray[np.bool_] | None = None
+    box: Box | None = None  # around the object in the image
+    tag: str = ""  # a few letters in the lower left corner
+    hatched: NDArray[np.bool_] | None = None  # (h, w), where the map says little about the image
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,16 +56,11 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Cells beside each other, None where nothing is drawn, and a label left of them.
-
-    Parameters
-    ----------
-    headings : of the first cells; a row that has some stands apart from the row above
-    """
+    """Cells beside each other, None where nothing is drawn, and a label left of them."""
 
     label: str
     cells: Sequence[Cell | None]
-    headings: Sequence[str] = ()
+    headings: Sequence[str] = ()  # of the first cells; a row that has some stands apart from the row above
 
 
 def draw_maps(
@@ -88,15 +74,11 @@ def draw_maps(
     apart: int = 0,
     aside: Subject | None = None,
 ) -> None:
-    """Draw and save.
+    """Draw and save a grid of rows, at least one, in which a shorter one leaves its last cells blank.
 
-    Parameters
-    ----------
-    columns : headings of the last columns; a first column of images needs none
-    rows : not empty; a shorter one leaves its last cells blank
-    colours : of the headings; black if not given
-    apart : number of first columns that stand apart from the others
-    aside : a sample whose image stands left of the grid, larger, with its caption below
+    `columns` are headings of the last columns: a first column of images needs none; `colours` are theirs. The first
+    `apart` columns stand apart from the others. The image of the sample `aside` stands left of the grid, larger, with
+    its caption below.
     """
     n_columns = max(len(row.cells) for row in rows)
     cells = [cell for row in rows for cell in row.cells if cell is not None]
@@ -138,14 +120,7 @@ def draw_maps(
 
 
 def overlay(image: Image | None, heat: Heat, size: tuple[int, int]) -> NDArray[np.float64]:
-    """A map over its image, (H, W, 3) in 0 … 1. Low values let the image through, high ones cover it.
-
-    Parameters
-    ----------
-    image : (H, W, 3) in 0 … 1; None shows the map alone
-    heat : (h, w) in 0 … 1, resized bilinearly
-    size : (H, W)
-    """
+    """A map (h, w) in 0 … 1 over its image, or alone, (H, W, 3) in 0 … 1; low values let the image through."""
     heat = np.clip(resize_map(heat, size), 0, 1)
     colours: NDArray[np.float64] = HEAT(heat)[..., :3]
     if image is None:

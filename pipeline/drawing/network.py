@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikesam.backends.network import Input, Network, Source
-from spikesam.pipeline.drawing.canvas import GREY, drawable, style
+from spikesam.pipeline.drawing.canvas import GREY, drawable, shortened, style
 from spikesam.recordings.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from spikesam.recordings.raster.reader import RasterReader
 
-WIDTH, HEIGHT = 1.12, 0.62  # inches of a box
+WIDTH, HEIGHT, SHORT = 1.12, 0.62, 16  # inches of a box; characters of a name in it
 ACROSS, DOWN = 1.8, 1.05  # inches from box to box
 ARROW: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 1}
 
@@ -54,7 +54,8 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> Figure
     places = _places(network)
     columns = 2 + max(column for column, _ in places.values())
     rows = 1 + max(row for _, row in places.values())
-    longest = max((right - left for left, right in _spans(network, places)), default=1)
+    reads = _reads(network)
+    longest = max((places[target][0] - places[source.layer][0] for source, _, target in reads), default=1)
     above = 0.75 + 0.08 * longest
     size = ACROSS * columns, DOWN * rows + above
     with style():
@@ -66,12 +67,8 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> Figure
             _box(axes, places[name], name, "×".join(map(str, shape)), name == "input")
         places["readout"] = columns - 1, 0
         _box(axes, places["readout"], "readout", f"{network.classes}", True)
-        for layer, inputs in zip(network.layers, network.inputs, strict=True):
-            for each in inputs:
-                for source in each.sources:
-                    _arrow(axes, places, source, each, layer.name, rates)
-        last = network.layers[-1].name
-        _arrow(axes, places, Source(last), None, "readout", rates)
+        for source, each, target in [*reads, (Source(network.layers[-1].name), None, "readout")]:
+            _arrow(axes, places, source, each, target, rates)
     return figure
 
 
@@ -95,14 +92,10 @@ def _places(network: Network) -> dict[str, tuple[int, int]]:
     return places
 
 
-def _spans(network: Network, places: dict[str, tuple[int, int]]) -> list[tuple[int, int]]:
-    """The columns that each bow begins and ends in."""
-    return [
-        (places[source.layer][0], places[layer.name][0])
-        for layer, inputs in zip(network.layers, network.inputs, strict=True)
-        for each in inputs
-        for source in each.sources
-    ]
+def _reads(network: Network) -> list[tuple[Source, Input, str]]:
+    """What each layer reads: a source, the input that it belongs to, and the layer."""
+    both = zip(network.layers, network.inputs, strict=True)
+    return [(source, each, layer.name) for layer, inputs in both for each in inputs for source in each.sources]
 
 
 def _box(axes: Any, place: tuple[int, int], name: str, shape: str, plain: bool) -> None:
@@ -113,12 +106,8 @@ def _box(axes: Any, place: tuple[int, int], name: str, shape: str, plain: bool) 
     style: Any = {"facecolor": "white" if plain else "#e8eef6", "edgecolor": GREY, "linewidth": 0.8}
     axes.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.08", **style))
     about: Any = {"ha": "center", "va": "center"}
-    short = name if len(name) <= SHORT else f"{name[: SHORT - 5]}…{name[-4:]}"
-    axes.text(x, y + 0.11, drawable(short), fontsize=8, fontweight="bold", **about)
+    axes.text(x, y + 0.11, drawable(shortened(name, SHORT)), fontsize=8, fontweight="bold", **about)
     axes.text(x, y - 0.13, shape, fontsize=7, color=GREY, **about)
-
-
-SHORT = 16  # characters of a name in its box
 
 
 def _arrow(axes: Any, places: Any, source: Source, each: Input | None, target: str, rates: dict[str, float]) -> None:

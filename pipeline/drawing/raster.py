@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import GREY, drawing
+from spikesam.pipeline.drawing.canvas import GREY, drawing, step_axis
 
 MOST_NEURONS = 40
 WIDTH, LINE, LEAST = 6.35, 0.085, 0.9  # inches: of the axes, of a neuron's line, of the axes' height
@@ -16,12 +16,9 @@ LONGEST, THINNEST, THICKEST = 0.72, 0.6, 2.4  # of a line: a spike's height; poi
 
 
 def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int, sample: str) -> None:
-    """A line per neuron, a tick per spike; the most active neurons on top, evenly thinned if there are many.
+    """Draw the packed spikes of one sample, (T, bytes), of a layer of C·H·W neurons: a line a neuron, a tick a spike.
 
-    Parameters
-    ----------
-    packed : (T, bytes) uint8, the spikes of one sample, see :func:`spikesam.recordings.raster.batch.pack`
-    neurons : how many the layer has, C·H·W
+    The most active neurons are on top, evenly thinned if there are many.
     """
     timesteps, counts = len(packed), np.zeros(neurons, np.int32)
     for step in packed:
@@ -37,7 +34,8 @@ def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int,
     height = max(LINE * len(shown), LEAST)
     with drawing(path, f"Spikes of {layer}: {sample}", about, WIDTH + 0.85, height + 1.4) as canvas:
         axes = canvas.axes(0.65, 0.8, WIDTH, height)
-        axes.set(xlabel="step t", ylabel="neurons, most active on top", yticks=[], xlim=(-0.5, timesteps - 0.5))
+        step_axis(axes, timesteps)
+        axes.set(ylabel="neurons, most active on top", yticks=[])
         if len(shown):
             fired = packed[:, shown // 8] << (shown % 8).astype(np.uint8) & 0x80  # the first bit is the highest
             lines = np.arange(len(shown))
@@ -48,4 +46,3 @@ def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int,
             axes.set_ylim(len(shown) - 0.4, -0.6)
         else:
             axes.text(0.5, 0.5, "no spikes", transform=axes.transAxes, ha="center", va="center", color=GREY)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

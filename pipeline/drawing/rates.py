@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import drawing, grid_lines
+from spikesam.pipeline.drawing.canvas import drawing, grid_lines, legend_beside, step_axis
 
 # From the input to the deepest layer. All are dark enough on white, and neighbours differ more than viridis's would.
 DEPTH = mpl.colors.LinearSegmentedColormap.from_list(
@@ -22,12 +22,9 @@ MARKED = 20  # markers along a line, at most about
 
 
 def draw_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]], matter: Mapping[str, int]) -> None:
-    """Spike rate of every layer: mean over samples, and a band from the 10th to the 90th percentile.
+    """Draw the fraction of each layer's neurons that fire, (N, T): its mean over samples, and a band of percentiles.
 
-    Parameters
-    ----------
-    rates : layer -> (N, T) fraction of its neurons that fire, in order of depth
-    matter : layer -> how many first steps can change the answer; later ones are dotted
+    Steps after the first ones that `matter`, because they can change the answer, are dotted.
     """
     n_samples, timesteps = next(iter(rates.values())).shape
     samples = "One sample." if n_samples == 1 else f"Mean of {n_samples:,} samples. Band: 10th to 90th percentile."
@@ -43,8 +40,8 @@ def draw_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]], matte
             style = {"marker": marker, "markersize": 3.5, "markevery": max(1, timesteps // MARKED)}
             axes.plot(steps[:end], mean[:end], color=colour, label=name, **style)
             axes.plot(steps[end - 1 :], mean[end - 1 :], color=colour, linestyle=":", linewidth=1)
-        axes.set(xlabel="step t", ylabel="neurons that fire, %", xlim=(-0.5, timesteps - 0.5))
+        step_axis(axes, timesteps)
+        axes.set_ylabel("neurons that fire, %")
         axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         grid_lines(axes, "y")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False, borderaxespad=0)
+        legend_beside(axes)

@@ -7,6 +7,7 @@ their layer reaches in that sample: steps of one layer can be compared by eye, l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,8 +16,12 @@ from numpy.typing import NDArray
 
 from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
 from spikesam.pipeline.drawing.padding import Outside, lit_border
-from spikesam.pipeline.drawing.steps import Maps, best_step, common_steps, stretches
 from spikesam.pipeline.drawing.subject import Subject
+
+MOST_STEPS = 8
+LONG = 8 * MOST_STEPS  # steps: from here on, one in eight or fewer would be shown
+
+Maps = Mapping[str, NDArray[np.float32]]  # layer -> (T, H, W) ≥ 0, in order of depth; T may differ
 
 NO_DELAY: Mapping[str, int] = MappingProxyType({})
 NOT_PADDED: Outside = MappingProxyType({})
@@ -39,14 +44,9 @@ def draw_over_time(
 ) -> None:
     """One sample, its maps by layer (rows): their sum, then by step (columns): Kim & Panda's Fig. 5 at a glance.
 
-    Long recordings are shown in eight stretches of steps, because one step of hundreds holds few spikes.
-
-    Parameters
-    ----------
-    maps : not empty; steps that only deeper layers have are left blank, or left out where the image moves
-    title, about : what the maps are, and a sentence on how they were made
-    delays : layer -> number of steps until the input reaches it; 0 if not given
-    padded : layer -> which cells see much zero padding
+    Long recordings are shown in eight stretches of steps, because one step of hundreds holds few spikes. Steps that
+    only deeper layers have are left blank, or left out where the image moves. `delays` are the steps until the input
+    reaches a layer; `padded` says which of its cells see much zero padding.
     """
     over_time = max(map(len, maps.values())) > 1
     shown = stretches(maps) if subject.frames is None else [range(t, t + 1) for t in common_steps(maps)]
@@ -74,13 +74,9 @@ def row_over_time(
     delay: int = 0,
     padded: NDArray[np.bool_] | None = None,
 ) -> Row:
-    """The sum of a layer's maps, and then its maps at some steps or summed over some stretches of steps.
+    """The sum of a layer's maps (T, H, W), and then its maps at some steps, or summed over some stretches of steps.
 
-    Parameters
-    ----------
-    layer : (T, H, W) ≥ 0
-    shown : steps or stretches of them; pale where they begin after the last
-    delay, padded : the layer's, see :func:`draw_over_time`
+    Cells are pale where these begin after the last step.
     """
     total = _summed(layer, subject, padded)
     parts = [layer[t.start : t.stop].sum(axis=0) if t.start < len(layer) else None for t in shown]
@@ -112,13 +108,6 @@ def draw_side_by_side(
     """Several samples (columns): the image, then each layer's map summed over the steps that matter (rows).
 
     Where images move, a row per layer follows with its map at the best step. One sample alone gets one row of all that.
-
-    Parameters
-    ----------
-    subjects : not empty
-    maps : per subject, the same layers for each
-    title, about : what the picture shows, and what the maps are
-    delays, padded : see :func:`draw_over_time`
     """
     over_time = max(map(len, maps[0].values())) > 1
     moving = over_time and any(subject.frames is not None for subject in subjects)
@@ -167,3 +156,38 @@ def _sentences(*each: str) -> str:
 def largest(maps: NDArray[np.float32]) -> np.float32:
     """The largest value of maps ≥ 0, by which they are divided to be shown; never 0."""
     return max(maps.max(), np.finfo(np.float32).tiny)
+
+
+def thinned(steps: int, most: int = MOST_STEPS, first: int = 0) -> list[int]:
+    """At most `most` steps, evenly spaced from `first` to the last of `steps`."""
+    return sorted({int(step) for step in np.linspace(min(first, steps - 1), steps - 1, most).round()})
+
+
+def active_steps(maps: Maps) -> list[int]:
+    """At most eight steps, from the first to the last at which a map shows something; the last step if none does."""
+    active = [step for layer in maps.values() for step in np.flatnonzero(layer.any(axis=(1, 2))).tolist()]
+    last = max(len(layer) for layer in maps.values()) - 1
+    return thinned(max(active, default=last) + 1, first=min(active, default=last))
+
+
+def common_steps(maps: Maps) -> list[int]:
+    """At most eight steps at which every layer has a map, from the first at which each of them has shown something."""
+    steps = min(len(layer) for layer in maps.values())
+    begun = [int(layer.any(axis=(1, 2)).argmax()) for layer in maps.values()]
+    return thinned(steps, first=max(begun))
+
+
+def stretches(maps: Maps) -> list[range]:
+    """At most eight steps as :func:`active_steps` chooses them; or of a long time eight stretches that fill it."""
+    chosen = active_steps(maps)
+    first, end = chosen[0], chosen[-1] + 1
+    if end - first < LONG:
+        return [range(step, step + 1) for step in chosen]
+    edges = np.linspace(first, end, MOST_STEPS + 1).round().astype(int).tolist()
+    return [range(start, stop) for start, stop in pairwise(edges)]
+
+
+def best_step(maps: NDArray[np.float32]) -> int:
+    """The step, of (T, H, W), whose map has the largest variance over pixels, or the largest value if it has one."""
+    contrast = [step.var() if step.size > 1 else step.sum() for step in maps]  # one by one: var makes copies
+    return int(np.argmax(contrast))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spikesam.pipeline.images.events.binning import picture_of
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
 if TYPE_CHECKING:
@@ -19,31 +20,22 @@ if TYPE_CHECKING:
     from spikesam.pipeline.images.preprocessing import Box
     from spikesam.pipeline.images.samples import DatasetSamples
 
+Classes = Sequence[int] | NDArray[np.integer[Any]]  # of each sample; -1 where unknown
+
 RIGHT, WRONG = "#1b7f4b", "#b3261e"
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One sample. Its names are shortened, and lose what cannot be drawn.
+    """One sample; what is unknown is None. Its names are shortened, and lose what cannot be drawn."""
 
-    Parameters
-    ----------
-    name : of the image, or the sample's number
-    predicted : name of the class that the network chose, None if unknown
-    true : name of its class, None if unknown
-    image : (H, W, 3) float in 0 … 1 as the network saw it, None if not at hand
-    box : around the object in `image`, None if unknown
-    frames : (T, H, W, 3) float in 0 … 1, what the network saw at each step, where that is not one image at all of them
-    right : whether the network chose the sample's class; None if either is unknown
-    """
-
-    name: str
-    predicted: str | None = None
-    true: str | None = None
-    image: NDArray[np.floating[Any]] | None = None
-    box: Box | None = None
-    frames: NDArray[np.floating[Any]] | None = None
-    right: bool | None = None
+    name: str  # of the image, or the sample's number
+    predicted: str | None = None  # name of the class that the network chose
+    true: str | None = None  # name of its class
+    image: NDArray[np.floating[Any]] | None = None  # (H, W, 3) in 0 … 1, as the network saw it
+    box: Box | None = None  # around the object in `image`
+    frames: NDArray[np.floating[Any]] | None = None  # (T, H, W, 3) in 0 … 1, of each step, where images move
+    right: bool | None = None  # the network chose the sample's class
 
     def __post_init__(self) -> None:
         for field in ("name", "predicted", "true"):
@@ -75,66 +67,55 @@ class Subject:
         return "black" if self.right is None else RIGHT if self.right else WRONG
 
 
-def subjects_of(
-    samples: DatasetSamples, predictions: Sequence[int] | NDArray[np.integer[Any]], class_names: Sequence[str]
-) -> list[Subject]:
-    """The first samples, with their names for people and their boxes where they are known.
+def subjects_of(samples: DatasetSamples, predictions: Classes, class_names: Sequence[str]) -> list[Subject]:
+    """The first samples, with the classes that the network chose for them, and the names of all classes."""
+    from spikesam.pipeline.images.pictures import Pictures, seen_of  # here, because pydantic takes a while
 
-    Parameters
-    ----------
-    predictions : class that the network chose for each of them, -1 where unknown
-    class_names : of all classes
-    """
-    names = told_apart(class_names)
-    return [
-        Subject(
-            name=samples.names[sample],
-            predicted=names[prediction] if prediction >= 0 else None,
-            true=names[label] if label >= 0 else None,
-            right=is_right(prediction, label),
-            image=samples.pictures[sample] / np.float32(255),
-            box=samples.boxes[sample],
-            frames=None if (frames := samples.frames(sample)) is None else frames / np.float32(255),
-        )
-        for sample, (prediction, label) in enumerate(zip(predictions, samples.table.label, strict=False))
-    ]
+    shown = Pictures(tuple(seen_of(samples, len(predictions))), tuple(told_apart(class_names)))
+    return _subjects(shown, predictions, samples.table, samples.frames)
 
 
 def recorded_subjects(
     source: RasterReader | MapReader, predictions: NDArray[np.integer[Any]], shown: Pictures | None
 ) -> list[Subject]:
-    """The first samples of a raster or of maps, with what lies beside it of pictures and names.
-
-    Parameters
-    ----------
-    predictions : class that the network chose for each of them, -1 where unknown
-    """
-    from spikesam.pipeline.images.pictures import Pictures, Seen  # here, because pydantic takes a while
+    """The first samples of a raster or of maps, with what lies beside it of pictures and names."""
+    from spikesam.pipeline.images.pictures import Pictures
 
     known = shown or Pictures()
+
+    def frames(sample: int) -> NDArray[np.uint8] | None:
+        return _event_frames(source, sample) if known.events and isinstance(source, RasterReader) else None
+
+    return _subjects(known, predictions, source.samples, frames)
+
+
+def _subjects(
+    shown: Pictures, predictions: Classes, table: SampleTable, frames: Callable[[int], NDArray[np.uint8] | None]
+) -> list[Subject]:
     found = []
-    for sample, (predicted, label) in enumerate(zip(predictions, source.labels, strict=False)):
-        seen = known[sample] if sample < len(known) else Seen(f"sample {source.samples.index[sample]}")
+    for sample, (predicted, label) in enumerate(zip(predictions, table.label, strict=False)):
+        seen = shown[sample] if sample < len(shown) else None
+        moving = frames(sample)
         found.append(
             Subject(
-                name=seen.name,
-                predicted=known.class_name(predicted),
-                true=known.class_name(label),
+                name=f"sample {table.index[sample]}" if seen is None else seen.name,
+                predicted=shown.class_name(predicted),
+                true=shown.class_name(label),
+                image=None if seen is None else seen.image,
+                box=None if seen is None else seen.box,
+                frames=None if moving is None else moving / np.float32(255),
                 right=is_right(predicted, label),
-                image=seen.image,
-                box=seen.box,
-                frames=_event_frames(source, sample) if known.events and isinstance(source, RasterReader) else None,
             )
         )
     return found
 
 
-def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.floating[Any]] | None:
+def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.uint8] | None:
     """What came in at each step; None if the input was not recorded."""
     first = raster.layers[0]
     if first.kind != "input" or first.shape[0] != len(("OFF", "ON")):
         return None
-    return np.stack([picture_of(step[None]) for step in raster[first][sample]]) / np.float32(255)
+    return np.stack([picture_of(step[None]) for step in raster[first][sample]])
 
 
 def is_right(prediction: int, label: int) -> bool | None:

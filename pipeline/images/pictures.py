@@ -79,15 +79,19 @@ class Pictures:
     @classmethod
     def of(cls, samples: DatasetSamples, class_names: Sequence[str]) -> Pictures:
         """Those of samples that were read, as many as are kept."""
-        columns = (samples.names, samples.pictures, samples.boxes, samples.masks)
-        events = isinstance(samples.preparation, EventBinning)
-        return cls.first([Seen(*each) for each in zip(*columns, strict=True)], class_names, events)
+        return cls.first(seen_of(samples, MOST), class_names, isinstance(samples.preparation, EventBinning))
 
     @classmethod
     def first(cls, seen: Sequence[Seen], class_names: Sequence[str], events: bool = False) -> Pictures:
         """The first of some samples, as many as are kept."""
         size = max((each.picture.nbytes for each in seen if each.picture is not None), default=1)
         return cls(tuple(seen[: min(MOST, max(1, LARGEST // size))]), tuple(class_names), events)
+
+
+def seen_of(samples: DatasetSamples, most: int) -> list[Seen]:
+    """The first samples that were read, at most so many."""
+    columns = (samples.names[:most], samples.pictures, samples.boxes, samples.masks)
+    return [Seen(*each) for each in zip(*columns, strict=False)]
 
 
 def as_pictures(images: Any, normalisation: Normalisation | None, where: str) -> NDArray[np.uint8]:
