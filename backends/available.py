@@ -37,16 +37,10 @@ def make_backend(
     *,
     threads: int | None = None,
 ) -> Backend:
-    """The backend of that name.
+    """The backend of that name; `device`, `threads` and `options` are for its `make`.
 
-    Parameters
-    ----------
-    name : of the backend; "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise
-    device, threads, options : for its `make`
-
-    Raises
-    ------
-    BackendError : if there is none, or it cannot run here
+    "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise. A BackendError if there is
+    none, or it cannot run here.
     """
     if name == "auto":
         suited = [each for each, folder in _FOLDERS.items() if hasattr(folder, "suits") and folder.suits(device)]

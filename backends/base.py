@@ -44,16 +44,7 @@ def unpacked(batch: InputBatch) -> NDArray[Any]:
 
 
 def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSpikes:
-    """A batch of spikes, packed; refuses another shape than the network's T and input.
-
-    Parameters
-    ----------
-    batch : packed, or (T, B, C, H, W) bool
-
-    Raises
-    ------
-    BackendError
-    """
+    """A batch of spikes, packed or (T, B, C, H, W) bool, as packed; a BackendError if it does not fit the network."""
     dtype: Any = np.dtype(np.bool_)
     if isinstance(batch, PackedSpikes):
         found: tuple[int, ...] = (batch.timesteps, *batch.map_shape)
@@ -104,9 +95,7 @@ class Backend(ABC):
     ) -> Iterator[tuple[int, Callable[[], RasterBatch]]]:
         """Simulate samples as :meth:`run`, where any thread may do it: who simulates a sample can go on with it.
 
-        Yields
-        ------
-        number of the next samples, and what gives their rasters when it is called, once, in any thread
+        Yields the number of the next samples, and what gives their rasters when it is called, once, in any thread.
         """
         for batch in self.run(network, inputs, n_samples):
             for row in range(len(batch)):
@@ -115,12 +104,7 @@ class Backend(ABC):
     def run_maps(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
     ) -> Iterator[FormedMaps]:
-        """Simulate samples as :meth:`run`, and yield the maps that are formed meanwhile.
-
-        Raises
-        ------
-        InputError : see :meth:`spikesam.backends.formed_maps.MapRequest.check`
-        """
+        """Simulate samples as :meth:`run`, and yield the maps formed meanwhile; see :meth:`MapRequest.check`."""
         raise BackendError(f"{self.name}: forms no maps")
 
 

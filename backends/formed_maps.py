@@ -17,14 +17,10 @@ from spikesam.recordings.raster.batch import RasterBatch
 
 @dataclass(frozen=True)
 class MapRequest:
-    """Which maps a backend forms, in integers (:mod:`spikesam.backends.trace`).
+    """Maps that a backend forms in integers (:mod:`spikesam.backends.trace`), with the decay `gamma` of traces.
 
-    Parameters
-    ----------
-    gamma : γ, decay of traces per step
-    summed : layer -> how many first steps are summed, 1 … T; the input may be among the layers
-    stepped : for how many first samples the map of every single step is returned as well
-    spikes : whether every spike is returned as well
+    `summed` has layer -> how many first steps are summed, 1 … T; the input may be among the layers. Of the first
+    `stepped` samples the map of every step is returned as well; with `spikes`, every spike, too.
     """
 
     gamma: float
@@ -35,10 +31,8 @@ class MapRequest:
     def check(self, network: Network, backend: str) -> None:
         """Refuse maps that this network does not have; `backend` is named in the message.
 
-        Raises
-        ------
-        BackendError : if a layer is unknown or dense, or has not as many steps, or the network is not in fixed point
-        InputError : as :func:`spikesam.backends.trace.spike_trace`
+        A BackendError if a layer is unknown or dense, or has not as many steps, or the network is not in fixed point;
+        an InputError as of :func:`spikesam.backends.trace.spike_trace`.
         """
         if network.precision != "fixed":
             raise BackendError(
@@ -64,14 +58,9 @@ class MapRequest:
 
 @dataclass(frozen=True)
 class FormedMaps:
-    """Maps of one sample.
+    """Maps of one sample: layer -> (H, W) float32 sums, and (T, H, W) float32 by step, these of first samples alone.
 
-    Parameters
-    ----------
-    sums : layer -> (H, W) float32 — SAM over the steps that are summed
-    maps : layer -> (T, H, W) float32 — SAM step by step; empty for all samples but the first ones
-    readout : (K,) int32
-    spikes : of all layers, as one sample; None if they were not requested
+    `readout` is (K,) int32; `spikes` of all layers, as one sample, or None if they were not requested.
     """
 
     sums: dict[str, NDArray[np.float32]]

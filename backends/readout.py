@@ -47,13 +47,7 @@ class ReadoutIntegrator:
 
 
 def integrate(readout: Readout, driven: NDArray[Any], sums: NDArray[Any], start: int) -> NDArray[Any]:
-    """The sums after some steps.
-
-    Parameters
-    ----------
-    driven : (S, …, K) float64 — W s[t] of steps from `start` on
-    sums : (…, K) float64 — r of the step before them
-    """
+    """The sums (…, K) after some steps, of W s[t] of steps from `start` on, (S, …, K), and r of the step before."""
     fixed, kept = readout.weight.dtype == np.int8, THETA * readout.leak
     for t, drive in enumerate(driven, start):
         leaked = np.trunc(sums * kept / THETA) if fixed else sums * readout.leak

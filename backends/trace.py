@@ -34,12 +34,8 @@ STEP_TYPE, SUM_TYPE = np.dtype(np.uint16), np.dtype(np.int32)  # of maps of one 
 class SpikeTrace:
     """The constants of integer SAM in one layer, made by :func:`spike_trace`.
 
-    Parameters
-    ----------
-    kept : 4096 - κ
-    trace_bits : n, bits of the trace behind the point
-    payload_bits : k, bits of what a spike carries behind the point, at most n
-    dropped_bits : m, lowest bits of a step's map that are not stored
+    `kept` is 4096 - κ. Bits behind the point: n of the trace, k ≤ n of what a spike carries. The lowest m bits of a
+    step's map are not stored.
     """
 
     kept: int
@@ -49,7 +45,7 @@ class SpikeTrace:
 
     @property
     def constants(self) -> tuple[np.int32, np.int32, np.int32]:
-        """What the kernels read: 4096 - κ, 2ⁿ and n - k."""
+        """The numbers that kernels read: 4096 - κ, 2ⁿ and n - k."""
         return np.int32(self.kept), np.int32(1 << self.trace_bits), np.int32(self.trace_bits - self.payload_bits)
 
     def of_steps(self, stored: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -63,21 +59,12 @@ class SpikeTrace:
 
 @lru_cache(maxsize=64)
 def spike_trace(gamma: float, channels: int, timesteps: int) -> SpikeTrace:
-    """Constants with the most bits that cannot overflow, whatever fires.
+    """Constants with the most bits that cannot overflow, whatever fires, for γ ≥ 0 per step, C and T.
 
     n is the largest number up to 16 with which a trace stays below 2²³; k the largest up to 8 and n with which the sum
     over channels stays below 2²³, where Lava's `Conv` wraps, and its sum over steps below 2³¹; m the smallest with
-    which a step's map fits into 16 bits.
-
-    Parameters
-    ----------
-    gamma : γ, 1/step, finite and ≥ 0
-    channels, timesteps : C and T
-
-    Raises
-    ------
-    InputError : if κ rounds to 0 although γ > 0, or to 4096, or if sums could overflow even without bits behind the
-        point
+    which a step's map fits into 16 bits. An InputError if κ rounds to 0 although γ > 0, or to 4096, or if sums could
+    overflow even without bits behind the point.
     """
     if not (math.isfinite(gamma) and gamma >= 0):
         raise InputError(f"gamma: got {gamma}, expected a finite number ≥ 0 (1/step; 0.5 is the authors' default)")
@@ -116,28 +103,14 @@ def _largest_trace(kept: int, trace_bits: int, timesteps: int) -> int:
 
 
 class GradedSpikes:
-    """What the spikes of one layer carry, step by step, one sample after the other.
-
-    Parameters
-    ----------
-    trace : constants
-    """
+    """The numbers that spikes of one layer carry, step by step, one sample after the other."""
 
     def __init__(self, trace: SpikeTrace) -> None:
         self._trace = trace
         self._scores: NDArray[np.int64] = np.zeros((), np.int64)
 
     def step(self, t: int, fired: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """P[t] of a sample, which begins at t = 0.
-
-        Parameters
-        ----------
-        fired : bool, of any shape
-
-        Returns
-        -------
-        int32 of that shape
-        """
+        """P[t] of a sample, which begins at t = 0: bool of any shape to int32 of that shape."""
         trace = self._trace
         before = self._scores * trace.kept >> 12 if t else 0
         self._scores = before + (fired.astype(np.int64) << trace.trace_bits)
@@ -145,13 +118,7 @@ class GradedSpikes:
 
 
 class StepMaps:
-    """The map of one layer, step by step: what :class:`GradedSpikes` gives, summed over channels in one compiled call.
-
-    Parameters
-    ----------
-    trace : constants
-    shape : (H, W, C) of the spikes
-    """
+    """The map of one layer (H, W, C), step by step: :class:`GradedSpikes` summed over channels in one compiled call."""
 
     def __init__(self, trace: SpikeTrace, shape: tuple[int, int, int]) -> None:
         self._constants = trace.constants
@@ -160,15 +127,9 @@ class StepMaps:
         self._sums = np.empty(height * width, np.int32)
 
     def step(self, t: int, fired: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """M[t] of a sample, which begins at t = 0.
+        """M[t] of a sample, which begins at t = 0: (H, W, C) bool, C-contiguous, to (H·W,) int32.
 
-        Parameters
-        ----------
-        fired : (H, W, C) bool, C-contiguous
-
-        Returns
-        -------
-        (H·W,) int32, overwritten by the next step
+        It is overwritten by the next step.
         """
         from spikesam.backends.event.kernels.trace import step_map
 
@@ -181,17 +142,7 @@ class StepMaps:
 class StoredMaps:
     """Gathers M[t] of one sample after the other in the form in which it is stored.
 
-    Parameters
-    ----------
-    trace : constants
-    pixels : H·W
-    steps_that_matter : how many first steps are summed
-    room : number of steps kept
-
-    Attributes
-    ----------
-    steps : (room, H·W) uint16 — step t stands at t modulo room
-    sum : (H·W,) int32 — over the steps up to t that matter
+    `steps` is (room, H·W) uint16, step t at t modulo room; `sum` (H·W,) int32, over the steps up to t that matter.
     """
 
     def __init__(self, trace: SpikeTrace, pixels: int, steps_that_matter: int, room: int) -> None:
@@ -210,18 +161,9 @@ class StoredMaps:
 def maps_of_packed(
     packed: NDArray[np.uint8], shape: Shape, trace: SpikeTrace, steps_that_matter: int, steps: int
 ) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
-    """The stored maps of one sample in one layer, in one pass over its packed spikes.
+    """The stored maps of one sample in one layer (C, H, W), in one pass over its packed spikes (T, ⌈C·H·W/8⌉).
 
-    Parameters
-    ----------
-    packed : (T, ⌈C·H·W/8⌉) uint8 — `np.packbits` of (C, H, W) in C-order
-    shape : (C, H, W)
-    steps_that_matter : how many first steps are summed
-    steps : of how many first steps the maps are kept
-
-    Returns
-    -------
-    (steps, H·W) uint16 of the first steps, (H·W,) int32 of the sum
+    (steps, H·W) uint16 of the first `steps`, (H·W,) int32 of the sum over the first `steps_that_matter`.
     """
     from spikesam.backends.event.kernels.trace import step_maps
 

@@ -42,15 +42,10 @@ class RemoteTracebackError(Exception):
 
 
 class Child:
-    """A worker process in a session of its own: signals to this process do not reach it.
+    """A worker process, `python -m module`, in a session of its own: signals to this process do not reach it.
 
-    The worker makes nothing that has a name in a file system. So whatever is killed, in whatever order, no file is
-    left.
-
-    Parameters
-    ----------
-    module : what to run with `python -m`
-    deadline : seconds that :meth:`send` and :meth:`receive` may each take
+    It makes nothing that has a name in a file system: whatever is killed, in whatever order, no file is left.
+    :meth:`send` and :meth:`receive` may each take `deadline` seconds.
     """
 
     def __init__(self, module: str, deadline: float) -> None:
@@ -194,7 +189,7 @@ def _anonymous_file() -> IO[bytes]:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process stands still because of a signal; Linux alone can tell."""
+    """True of a process that stands still because of a signal; Linux alone can tell."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -203,7 +198,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def describe_exit(code: int | None) -> str:
-    """What an exit code says, in words."""
+    """An exit code in words."""
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

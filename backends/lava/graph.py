@@ -23,11 +23,8 @@ from spikesam.backends.network import Network
 def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRequest | None) -> AbstractProcess:
     """Build and connect every Process; returns the source, from which Lava finds the others.
 
-    It runs for `n_samples · timesteps + 1` steps: the last sample's readout needs one more.
-
-    Parameters
-    ----------
-    request : which maps leave the graph; without it, every spike does
+    It runs for `n_samples · timesteps + 1` steps: the last sample's readout needs one more. Without a `request` for
+    maps every spike leaves the graph.
     """
     timesteps = network.timesteps
     shapes = dict(zip(("input", *(layer.name for layer in network.layers)), network.shapes, strict=True))

@@ -19,13 +19,7 @@ Arrays: TypeAlias = dict[tuple[str, str], NDArray[Any]]
 
 
 def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> Layout:
-    """What the recorder sends of a sample, in order; see `RecorderProcess`.
-
-    Parameters
-    ----------
-    request : which maps are sent; without it, the spikes of every layer are
-    sample : its number
-    """
+    """The arrays that the recorder sends of a sample, in order; the spikes of every layer if no maps are requested."""
     timesteps = network.timesteps
     layout: Layout = {}
     if request is None or request.spikes:
@@ -75,13 +69,10 @@ def maps_of(network: Network, request: MapRequest, sample: int, arrays: Arrays) 
 
 
 class LayerMapRequest(NamedTuple):
-    """Which maps of a layer leave the graph.
+    """Maps of a layer that leave the graph.
 
-    Parameters
-    ----------
-    trace : constants of its neurons
-    steps_that_matter : how many first steps are summed; the sum of every sample leaves
-    stepped : how many first samples' maps leave step by step as well
+    The sum over the first `steps_that_matter` steps of every sample leaves, step by step those of the first `stepped`
+    samples as well.
     """
 
     trace: SpikeTrace
@@ -90,20 +81,16 @@ class LayerMapRequest(NamedTuple):
 
 
 def maps_of_layer(network: Network, request: MapRequest | None, name: str) -> LayerMapRequest | None:
-    """What the process of a layer is told about its maps; None if it has none."""
+    """The request for one layer's maps, for its process; None if it has none."""
     if request is None or name not in request.summed:
         return None
     return LayerMapRequest(request.trace(network, name), request.summed[name], request.stepped)
 
 
 def input_maps(network: Network, request: MapRequest, sample: int, spikes: memoryview) -> Arrays:
-    """The input's maps of a sample, if they are requested, in the form in which the graph sends those of other layers.
+    """The input's maps of a sample, if requested, as the graph sends those of other layers.
 
-    They are made outside the graph, where the input spikes are known.
-
-    Parameters
-    ----------
-    spikes : bytes of the input spikes, packed step by step
+    They are made outside the graph, where the input's packed spikes are known.
     """
     name, shape = "input", network.input_shape
     if name not in request.summed:

@@ -20,12 +20,12 @@ def make(device: str, threads: int | None) -> Backend:
 
 
 def suits(device: str) -> bool:
-    """Whether "auto" is this backend: where a GPU is named, or none is and there is one."""
+    """True if "auto" is this backend: where a GPU is named, or none is and there is one."""
     return device != "cpu" and (device != "auto" or _cuda())
 
 
 def _cuda() -> bool:
-    """Whether torch finds a GPU. Importing it takes a second or more, so the driver is looked for first."""
+    """True if torch finds a GPU. Importing torch takes a second or more, so the driver is looked for first."""
     if find_spec("torch") is None or not (any(map(_loads, DRIVERS)) or ROCM.exists()):
         return False
     import torch

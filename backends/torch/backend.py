@@ -32,15 +32,9 @@ CHUNK_STEPS = 8  # of a chunk, at least: rather fewer samples, whose membranes t
 
 
 class TorchBackend(Backend):
-    """Runs a network with torch.
+    """Runs a network with torch on "cpu", "cuda", "cuda:1", or "auto" for CUDA where there is one.
 
-    Parameters
-    ----------
-    device : "cpu", "cuda", "cuda:1", or "auto" for CUDA where there is one
-
-    Raises
-    ------
-    BackendError : if the device is not there
+    A BackendError if the device is not there.
     """
 
     name = "torch"
@@ -153,12 +147,7 @@ class _Simulation:
         return fired
 
     def _currents(self, place: int, number: int, steps: range, start: int) -> Tensor:
-        """a of one input of a layer at some steps of the chunk that begins at `start`, counted from there.
-
-        Returns
-        -------
-        (S, B, P, C)
-        """
+        """(S, B, P, C) a of a layer's input at some steps of the chunk that begins at `start`, counted from there."""
         each = self.network.inputs[place - 1][number]
         if (given := self.given.get((place - 1, number))) is not None:
             maps, first = given.flatten(3).mT.transpose(0, 1), start + steps.start - each.sources[0].delay
@@ -203,16 +192,7 @@ class _DeviceIntegrator:
 
 
 def pack_bits(spikes: Tensor) -> Tensor:
-    """Pack spikes on the device, from maps that are channels last, to what `pack` gives.
-
-    Parameters
-    ----------
-    spikes : (S, B, P, C) int8 of 0 and 1, at P positions of C channels
-
-    Returns
-    -------
-    (B, S, ⌈C·P/8⌉) uint8
-    """
+    """Pack spikes on the device, (S, B, P, C) int8 of 0 and 1, channels last, as `pack` does: (B, S, ⌈C·P/8⌉) uint8."""
     spikes = spikes.view(torch.uint8)
     positions, channels = spikes.shape[2:]
     if positions % 8:  # then a byte may hold bits of two channels

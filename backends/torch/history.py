@@ -60,11 +60,9 @@ class History:
             self.spikes[read] = self.spikes[read][-self.kept[read] :].clone()
 
     def arrived(self, given: Input, steps: range, name: str) -> Tensor:
-        """x of an input at some steps of the chunk, counted from its first.
+        """x of an input at some steps of the chunk, counted from its first: (S, B, P, C) int8.
 
-        Returns
-        -------
-        (S, B, P, C) int8, valid until the next call with this name, and until :meth:`end` of the layer
+        It is valid until the next call with this name, and until :meth:`end` of the layer.
         """
         arriving = []
         for source in given.sources:

@@ -50,17 +50,9 @@ class TorchNeurons(ABC):
         self.spikes.zero_()
 
     def step(self, current: Tensor, t: int, out: Tensor | None = None, others: Sequence[Tensor] = ()) -> Tensor:
-        """Advance from step t - 1 to t ≥ 1.
+        """Advance from step t - 1 to t ≥ 1: a[t] of each input, (B, P, C), to s[t] as 0 and 1, (B, P, C).
 
-        Parameters
-        ----------
-        current : (B, P, C) — a[t] of the first input
-        others : (B, P, C) each — a[t] of each further input
-        out : (B, P, C), where to write s[t]; what was written at the step before is read once more
-
-        Returns
-        -------
-        (B, P, C), s[t] as 0 and 1, valid until the next step if no `out` was given
+        s[t] is written to `out`, or valid until the next step; s[t - 1] is read once more.
         """
         gain, bias = (rows[(t - 1) % len(rows)] for rows in (self.gain, self.bias))
         if self.to_zero:
@@ -79,7 +71,7 @@ class TorchNeurons(ABC):
 
     @abstractmethod
     def _weigh(self, current: Tensor, gain: Tensor, scale: int, out: Tensor) -> None:
-        """What an input adds to i[t], written to `out`."""
+        """An input's part of i[t], written to `out`."""
 
     @abstractmethod
     def _drive(self) -> None:

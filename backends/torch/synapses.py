@@ -53,11 +53,8 @@ class Workspace:
 class FixedSynapses:
     """An input's weights in fixed point, as a matrix; a dense layer is a kernel as large as its pooled map.
 
-    Parameters
-    ----------
-    shape : (C, H, W) of its sources
-    name : of the currents in the workspace; inputs whose currents are needed at a time have different ones
-    dtype : what is multiplied, int8 or float32; the faster of those that are exact on the device if not given
+    Inputs whose currents are needed at a time have different names. `dtype` is what is multiplied, int8 or float32; the
+    faster of those that are exact on the device if not given.
     """
 
     def __init__(
@@ -84,15 +81,9 @@ class FixedSynapses:
         self.bytes_per_map = prod(self.positions) * (len(self.matrix) * dtype.itemsize + outputs * 4)
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """a = W ⊛ pool(x), where average pooling sums.
+        """a = W ⊛ pool(x) of (N, H·W, C) int8: (N·H'·W', C') int32 or float32, of integers; average pooling sums.
 
-        Parameters
-        ----------
-        spikes : (N, H·W, C) int8, of 0 and 1 or their sums
-
-        Returns
-        -------
-        (N·H'·W', C') int32 or float32, of integers; valid until the next call with this name in this workspace
+        Valid until the next call with this name in this workspace.
         """
         (down, across), (top, left), dtype = self.pool, self.padding, self.matrix.dtype
         maps = spikes.to(dtype).unflatten(1, self.map)
@@ -143,7 +134,7 @@ class NoSynapses:
 def make_synapses(
     given: Input, shape: Shape, workspace: Workspace, name: str
 ) -> FixedSynapses | FloatSynapses | NoSynapses:
-    """What turns the spikes of sources of `shape` into the currents of an input; see :class:`FixedSynapses`."""
+    """The function from spikes of sources of `shape` to the currents of an input; see :class:`FixedSynapses`."""
     if given.weight is None:
         return NoSynapses(shape)
     if given.fixed:
@@ -170,7 +161,7 @@ def synapses(
 
 
 def multiplies_int8() -> bool:
-    """Whether this CPU has the instructions (VNNI) that make int8 products exact, and fast."""
+    """True if this CPU has the instructions (VNNI) that make int8 products exact, and fast."""
     return bool(torch.cpu._is_vnni_supported())
 
 

@@ -13,13 +13,7 @@ from spikesam.backends.network import Source
 
 
 class LateSpikes:
-    """The last spikes of a layer.
-
-    Parameters
-    ----------
-    steps : how many of them are kept
-    shape : of the spikes of a step
-    """
+    """The last `steps` spikes of a layer of some `shape`."""
 
     def __init__(self, steps: int, shape: tuple[int, ...]) -> None:
         self._silence = np.zeros(shape, np.bool_)
@@ -37,15 +31,9 @@ class LateSpikes:
 class SpikeSum(AbstractProcess):
     """The spikes that arrive at an input at a step: those of its sources, added or subtracted.
 
-    Parameters
-    ----------
-    sources : of the input
-    shape : of the spikes
-    timesteps : steps of a sample
-    ahead : 1 in front of synapses, which take a step themselves, so that it sends what arrives at the next step; 0 if
-        it sends what arrives at this step, before it receives this step's spikes
-
-    Ports: `in_0`, `in_1`, …, bool, one for each source, and `x_out`, int8, all of `shape`.
+    `ahead` is 1 in front of synapses, which take a step themselves, so that it sends what arrives at the next step; 0
+    if it sends what arrives at this step, before it receives this step's spikes. Ports: `in_0`, `in_1`, …, bool, one
+    for each source, and `x_out`, int8, all of `shape`.
     """
 
     def __init__(

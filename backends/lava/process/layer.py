@@ -34,20 +34,11 @@ from spikesam.backends.trace import StepMaps
 class LayerProcess(AbstractProcess):
     """Synapses, which take one step, and the neurons they drive.
 
-    Parameters
-    ----------
-    layer : weights, pooling and neurons
-    inputs : all of the layer, see :attr:`spikesam.backends.network.Network.inputs`
-    shapes : name -> (C, H, W) of all layers
-    timesteps : steps of a sample; at the first one the neurons are at rest, and currents from the sample before
-        are dropped
-    driven : numbers of the inputs at which a current comes in place of spikes
-    maps : which maps of the layer leave the graph, if any
-
-    Ports: `s_in_0`, … of (H, W, C), bool, one for each layer that it reads (:meth:`port_of`); `a_in_0`, … of
-    (H', W', C'), float32, for each of `driven`; the spikes `s_out` of (H', W', C'), bool; `bits_out`, the spikes
-    packed to bits in C-order (C', H', W'), a message where :func:`~.recorder.ends_message`; `maps_out` and `sum_out`,
-    see :class:`~.maps.MapGatherer`.
+    At a sample's first step the neurons are at rest, and currents from the sample before are dropped. `driven` numbers
+    the inputs at which a current comes in place of spikes. Ports: `s_in_0`, … of (H, W, C), bool, one for each layer
+    that it reads (:meth:`port_of`); `a_in_0`, … of (H', W', C'), float32, for each of `driven`; the spikes `s_out` of
+    (H', W', C'), bool; `bits_out`, the spikes packed to bits in C-order (C', H', W'), a message where
+    :func:`~.recorder.ends_message`; `maps_out` and `sum_out`, see :class:`~.maps.MapGatherer`.
     """
 
     def __init__(

@@ -29,14 +29,7 @@ PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
 
 
 class MapMessages:
-    """Gathers maps and sends them through the ports `maps_out` and `sum_out` of a model.
-
-    Parameters
-    ----------
-    maps : which maps leave
-    pixels : H·W
-    timesteps : steps of a sample
-    """
+    """Gathers maps of H·W `pixels` and sends them through the ports `maps_out` and `sum_out` of a model."""
 
     def __init__(self, maps: LayerMapRequest, pixels: int, timesteps: int) -> None:
         self._stepped, self._timesteps = maps.stepped, timesteps
@@ -64,16 +57,10 @@ def sum_over_channels(shape: tuple[int, int, int], name: str) -> Conv:
 
 
 class MapGatherer(AbstractProcess):
-    """Gathers maps. The sums that arrive at a step are those of the spikes one step before.
+    """Gathers maps of `shape` (H, W, 1).
 
-    Parameters
-    ----------
-    shape : (H, W, 1)
-    maps : which maps leave
-    timesteps : steps of a sample
-
-    Ports: `a_in` of `shape`; `maps_out` of (MESSAGE_STEPS, H·W), maps of single steps, and `sum_out` of (H·W,), a
-    message each where :func:`~.recorder.due`.
+    The sums that arrive at a step are those of the spikes one step before. Ports: `a_in` of `shape`; `maps_out` of
+    (MESSAGE_STEPS, H·W), maps of single steps, and `sum_out` of (H·W,), a message each where :func:`~.recorder.due`.
     """
 
     def __init__(self, *, shape: tuple[int, int, int], maps: LayerMapRequest, timesteps: int, name: str) -> None:

@@ -22,18 +22,10 @@ from spikesam.backends.trace import GradedSpikes, SpikeTrace
 class LIFNeurons(AbstractProcess):
     """A layer of neurons; the equations are those of :class:`spikesam.backends.network.LIF` and `FixedLIF`.
 
-    Parameters
-    ----------
-    shape : (H, W, C)
-    timesteps : steps of a sample; at the first one the state is zeroed and currents, which belong to the sample
-        before, are ignored
-    neuron : type and constants of the neurons, with the gain of the first input
-    more : further inputs of the layer, with their gains
-    trace : constants of the traces that spikes carry, if any; in fixed point only
-
-    Ports: `a_in_0`, … of `shape`, the currents of each input; `s_out` of `shape`, bool; `p_out` of `shape`, the same
-    spikes graded, sent if there is a trace; `bits_out`, spikes packed to bits in C-order (C, H, W), a message where
-    :func:`~.recorder.ends_message`.
+    At a sample's first step the state is zeroed and currents, which belong to the sample before, are ignored. Spikes
+    carry a `trace` in fixed point only. Ports: `a_in_0`, … of `shape` (H, W, C), the currents of each input; `s_out` of
+    `shape`, bool; `p_out` of `shape`, the same spikes graded, sent if there is a trace; `bits_out`, spikes packed to
+    bits in C-order (C, H, W), a message where :func:`~.recorder.ends_message`.
     """
 
     def __init__(

@@ -18,15 +18,7 @@ from spikesam.backends.network import Windows
 
 
 class SpikePooling(AbstractProcess):
-    """Whether any neuron of a window fired.
-
-    Parameters
-    ----------
-    shape : (H, W, C) of the map
-    pool : (y, x) of a window
-
-    Ports: `s_in` of `shape` and `s_out` of (H/y, W/x, C), bool.
-    """
+    """The OR of each window (y, x) of spikes; ports `s_in` of (H, W, C) and `s_out` of (H/y, W/x, C), bool."""
 
     def __init__(self, *, shape: tuple[int, int, int], pool: tuple[int, int], name: str) -> None:
         height, width, channels = shape
@@ -51,14 +43,7 @@ class SpikePoolingModel(PyLoihiProcessModel):
 
 
 class CurrentPooling(AbstractProcess):
-    """The largest current of each window.
-
-    Parameters
-    ----------
-    shape : (H, W, C) of the currents
-
-    Ports: `a_in` of `shape`, `a_out` of (H', W', C), one for each window.
-    """
+    """The largest current of each window; ports `a_in` of (H, W, C) and `a_out` of (H', W', C)."""
 
     def __init__(self, *, shape: tuple[int, ...], windows: Windows, name: str) -> None:
         super().__init__(windows=windows, name=name)

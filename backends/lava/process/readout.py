@@ -24,16 +24,10 @@ from spikesam.backends.readout import ReadoutIntegrator, integrate, rounded
 
 
 class ReadoutProcess(AbstractProcess):
-    """Integrates the spikes of a sample, see :class:`spikesam.backends.network.Readout`.
+    """Integrates a sample's spikes of the last layer, (C, H, W); see :class:`spikesam.backends.network.Readout`.
 
-    Parameters
-    ----------
-    readout : of the network
-    shape : (C, H, W) of the last layer
-    timesteps : steps of a sample
-
-    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before,
-    in float64, which holds the int32 of fixed point and the float32 of other networks.
+    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before, in
+    float64, which holds the int32 of fixed point and the float32 of other networks.
     """
 
     def __init__(self, *, readout: Readout, shape: Shape, timesteps: int) -> None:
@@ -76,16 +70,10 @@ class EventReadout(PyLoihiProcessModel):
 
 
 class Accumulator(AbstractProcess):
-    """Integrates its input over a sample. Currents arrive one step after the spikes that cause them.
+    """Integrates its input over a sample, with the readout's leak and bias.
 
-    So the currents that arrive at a sample's first step belong to the sample before.
-
-    Parameters
-    ----------
-    readout : of the network, whose leak and bias are applied here
-    timesteps : steps of a sample
-
-    Ports: `a_in` and `r_out` of (classes,); `r_out` is sent at a sample's first step.
+    Currents arrive one step after the spikes that cause them, so those of a sample's first step belong to the sample
+    before. Ports: `a_in` and `r_out` of (classes,); `r_out` is sent at a sample's first step.
     """
 
     def __init__(self, *, readout: Readout, timesteps: int, name: str) -> None:

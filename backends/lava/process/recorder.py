@@ -21,20 +21,15 @@ MESSAGE_STEPS = 16  # of packed spikes in one message: Lava takes longer to pass
 
 
 def ends_message(t: int, timesteps: int) -> bool:
-    """Whether the packed spikes up to step t of a sample are sent: every few steps, and where the sample ends."""
+    """True where the packed spikes up to step t of a sample are sent: every few steps, and where the sample ends."""
     return t % MESSAGE_STEPS == MESSAGE_STEPS - 1 or t == timesteps - 1
 
 
 def due(time_step: int, timesteps: int, stepped: int) -> tuple[int, bool, bool]:
-    """Which messages of maps are sent at one of Lava's steps, counted from 1; they end with the step before.
+    """The messages of maps at one of Lava's steps, counted from 1; they end with the step before.
 
-    Parameters
-    ----------
-    stepped : how many first samples' maps leave step by step
-
-    Returns
-    -------
-    number t of the step before in its sample; whether the maps up to it are sent; whether their sum is
+    Number t of that step in its sample; True if the maps up to it are sent; True if their sum is. Maps of the first
+    `stepped` samples leave step by step.
     """
     sample, t = divmod(time_step - 2, timesteps)
     return t, 0 <= sample < stepped and ends_message(t, timesteps), sample >= 0 and t == timesteps - 1
@@ -43,14 +38,8 @@ def due(time_step: int, timesteps: int, stepped: int) -> tuple[int, bool, bool]:
 class RecorderProcess(AbstractProcess):
     """Collects the arrays of each sample, and sends them over a socket when it is complete.
 
-    Parameters
-    ----------
-    layout : what is sent of a first sample, in order; see :func:`spikesam.backends.lava.transfer.sent_arrays`
-    stepped : how many first samples' maps leave step by step
-    timesteps : steps of a sample
-    socket_fd : file descriptor, inherited
-
-    Ports: `in_0`, `in_1`, …, one for each array. Bits and maps come as messages of (MESSAGE_STEPS, bytes or H·W) where
+    `layout` has the arrays of a first sample, in order; see :func:`spikesam.backends.lava.transfer.sent_arrays`. Ports:
+    `in_0`, `in_1`, …, one for each array. Bits and maps come as messages of (MESSAGE_STEPS, bytes or H·W) where
     :func:`ends_message` and :func:`due`; sums (H·W,) where :func:`due`; and the readout (classes,) of a sample at the
     first step of the next.
     """

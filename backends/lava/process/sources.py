@@ -50,12 +50,7 @@ class AbstractSourceModel(PyLoihiProcessModel):
 class SpikeSource(AbstractProcess):
     """Sends input spikes: (timesteps, ⌈C·H·W/8⌉) bytes per sample, bits in C-order (C, H, W).
 
-    Parameters
-    ----------
-    shape : (H, W, C)
-    timesteps, socket : see :class:`AbstractSourceModel`
-
-    Ports: `s_out` of `shape`, bool; `bits_out`, the bytes as they came, a message where
+    Ports: `s_out` of (H, W, C), bool; `bits_out`, the bytes as they came, a message where
     :func:`~.recorder.ends_message`.
     """
 
@@ -95,11 +90,6 @@ class SpikeSourceModel(AbstractSourceModel):
 
 class CurrentSource(AbstractProcess):
     """Sends currents: (S, N) float32 per sample, see :func:`spikesam.backends.input_currents.input_currents`.
-
-    Parameters
-    ----------
-    network : with a current as input
-    socket : see :class:`AbstractSourceModel`
 
     Ports: `a_out_0`, … of (H, W, C), one for each of `network.driven`: a[t] at step t of a sample.
     """

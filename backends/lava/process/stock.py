@@ -102,12 +102,7 @@ class StockLayer(AbstractSubProcessModel):
 
 
 def stock_synapses(each: Input, shape: Shape, bits: int, name: str) -> Conv | Dense:
-    """Lava's synapses of an input that reads a map (C, H, W).
-
-    Parameters
-    ----------
-    bits : of a message; 0 of spikes
-    """
+    """Lava's synapses of an input that reads a map (C, H, W); messages of `bits`, 0 of spikes."""
     channels, height, width = shape
     averaged = pair(each.pool)
     if each.pooling == "max":  # in a process in front
