@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spikesam.pipeline.validate import main
-from tests.recordings.test_maps import HEADER, write
+from tests.recordings.maps import HEADER, write
 
 
 def test_maps_are_called_by_their_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

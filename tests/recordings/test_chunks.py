@@ -1,62 +1,84 @@
-"""What is copied of a file whose bytes are those that were written: the tables and chunks that its reader verifies."""
+"""Chunks and their checksum, against HDF5's own filters."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import replace
-from pathlib import Path
+import zlib
 
 import h5py
 import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from spikesam.recordings.chunks import read_table, stored_chunks
-from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.schema import LayerSpec
-from tests.recordings.rasters import HEADER, record
-from tests.recordings.test_maps import HEADER as MAPS
-from tests.recordings.test_maps import write
+from spikesam.recordings.chunks import SPIKE_WINDOW_BITS, ChunkError, decode, encode, fletcher32, largest_stored
 
 
-def opened(content: bytes) -> h5py.File:
-    """A file in memory."""
-    return h5py.File(io.BytesIO(content), "r")
+def fletcher32_of_hdf5(data: bytes) -> bytes:
+    """Let the HDF5 library checksum a chunk."""
+    with h5py.File("checksum", "w", driver="core", backing_store=False) as file:
+        dataset = file.create_dataset("x", (len(data),), "u1", chunks=(len(data),), fletcher32=True)
+        dataset[:] = np.frombuffer(data, np.uint8)
+        file.flush()
+        return dataset.id.read_direct_chunk((0,))[1][-4:]
 
 
-def verified_chunks(path: Path, layer: LayerSpec, sample: int) -> list[bytes]:
-    """The chunks of a sample as HDF5 reads them one by one, once the reader has verified them."""
-    with RasterReader(path) as raster, h5py.File(path) as file:
-        raster.packed(layer, sample)
-        dataset = file[f"layers/{layer.group}/spikes"]
-        starts = range(0, raster.timesteps, dataset.chunks[1])
-        return [bytes(dataset.id.read_direct_chunk((sample, start, 0))[1]) for start in starts]
+@given(st.binary(min_size=1, max_size=1500))
+@example(b"\0" * 1000)
+@example(b"\xff" * 1441)
+@example(b"\0\0\xff\xff")  # a sum of 65535, which HDF5 does not write as 0
+@example(bytes(range(251)) * 41)  # rows of words, the last one begun and of an odd number of bytes
+@example(b"\xff" * 5000)
+def test_checksum_equals_that_of_hdf5(data: bytes) -> None:
+    assert fletcher32(data) == fletcher32_of_hdf5(data)
 
 
-def test_chunks_and_tables_of_a_raster_are_those_that_its_reader_verifies(tmp_path: Path) -> None:
-    path = record(tmp_path, 5)
-    with RasterReader(path) as raster, opened(content := path.read_bytes()) as sealed:
-        assert sealed.attrs["backend"] == raster.header.backend
-        np.testing.assert_array_equal(read_table(sealed, "samples/prediction"), raster.predictions)
-        for layer in raster.layers:
-            expected = [verified_chunks(path, layer, sample) for sample in range(5)]
-            found = stored_chunks(sealed, content, f"layers/{layer.group}/spikes")
-            assert [[bytes(chunk) for chunk in row] for row in found] == expected
-            np.testing.assert_array_equal(read_table(sealed, f"layers/{layer.group}/count"), raster.counts(layer))
+def test_checksum_by_hand() -> None:
+    # Words 0x0102 and 0x0300: low half 0x0402; high half 2 · 0x0102 + 0x0300 = 0x0504; little-endian.
+    assert fletcher32(b"\1\2\3") == bytes([0x02, 0x04, 0x04, 0x05])
 
 
-def test_several_chunks_of_a_sample_are_in_order_of_time(tmp_path: Path) -> None:
-    layer = replace(HEADER.layers[1], shape=(64, 128, 128))  # 128 KiB a step, so 8 steps a chunk
-    path = record(tmp_path, 2, replace(HEADER, timesteps=20, layers=(layer,)))
-    with RasterReader(path) as raster, opened(content := path.read_bytes()) as sealed:
-        found = stored_chunks(sealed, content, f"layers/{layer.group}/spikes")
-        assert [len(row) for row in found] == [3, 3]
-        for sample, row in enumerate(found):
-            assert [bytes(chunk) for chunk in row] == verified_chunks(path, raster.layers[0], sample)
+@given(st.binary(min_size=1, max_size=5000), st.sampled_from([SPIKE_WINDOW_BITS, 8, 15]))
+def test_decode_undoes_encode(chunk: bytes, window_bits: int) -> None:
+    stored = encode(chunk, window_bits)
+    assert decode(stored, len(chunk)) == chunk
+    assert zlib.decompress(stored[:-4]) == chunk
+    assert len(stored) <= largest_stored(len(chunk))
 
 
-def test_maps_of_the_first_samples_have_rows_of_their_own(tmp_path: Path) -> None:
-    path = write(tmp_path / "sam.h5")
-    with MapReader(path) as maps, opened(content := path.read_bytes()) as sealed:
-        for layer in maps.layers:
-            assert len(stored_chunks(sealed, content, layer.path("sum"))) == 3
-            assert len(stored_chunks(sealed, content, layer.path("sam"))) == MAPS.stepped == 2
+def test_noise_of_a_whole_chunk_stays_below_the_cap() -> None:
+    noise = np.random.default_rng(0).bytes(1 << 20)
+    assert len(encode(noise)) <= largest_stored(1 << 20)
+    assert decode(encode(noise), 1 << 20) == noise
+
+
+def test_random_spikes_take_little_more_than_their_entropy() -> None:
+    # A bit that is set with probability 0.1 is worth 0.469 bits; a code for whole bytes needs 0.48.
+    spikes = np.random.default_rng(0).random(1 << 20) < 0.1
+    assert len(encode(np.packbits(spikes).tobytes(), SPIKE_WINDOW_BITS)) < 0.49 * len(spikes) / 8
+
+
+def test_silence_takes_next_to_nothing() -> None:
+    assert len(encode(bytes(1 << 20), SPIKE_WINDOW_BITS)) < 1 << 13
+
+
+def test_every_flipped_bit_is_noticed() -> None:
+    chunk = np.random.default_rng(1).bytes(40)
+    stored = bytearray(encode(chunk))
+    for at in range(len(stored)):
+        stored[at] ^= 4
+        with pytest.raises(ChunkError):
+            decode(bytes(stored), len(chunk))
+        stored[at] ^= 4
+
+
+@pytest.mark.parametrize("size", [99, 101, 1])
+def test_a_stream_of_another_size_is_refused(size: int) -> None:
+    with pytest.raises(ChunkError, match=f"does not hold exactly {size} bytes"):
+        decode(encode(b"x" * 100), size)
+
+
+def test_a_stream_cut_short_or_no_stream_at_all_is_refused() -> None:
+    whole = zlib.compress(b"x" * 100)
+    for stream in (whole[:-6], b"", b"not deflate"):
+        with pytest.raises(ChunkError):
+            decode(stream + fletcher32(stream), 100)

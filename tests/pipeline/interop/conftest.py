@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.recordings.maps import write
 from tests.recordings.rasters import HEADER, record
-from tests.recordings.test_maps import write
 
 COUNT = 5
 

@@ -17,8 +17,8 @@ from spikesam.recordings.errors import RasterError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader
+from tests.recordings.maps import SUMS_ALONE, write
 from tests.recordings.rasters import GOLDEN, HEADER, readout, samples, spikes
-from tests.recordings.test_maps import SUMS_ALONE, write
 
 xr = pytest.importorskip("xarray", reason="xarray is not installed; pip install 'spikesam[xarray]'")
 
