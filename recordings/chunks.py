@@ -37,12 +37,7 @@ def encode(chunk: bytes | NDArray[Any], window_bits: int = igzip_lib.MAX_HIST_BI
 
 
 def decode(stored: bytes, size: int) -> bytes:
-    """Undo :func:`encode`; never allocates more than `size` bytes, whatever the stream claims.
-
-    Raises
-    ------
-    ChunkError : if the checksum does not fit, or the stream does not hold exactly `size` bytes
-    """
+    """Undo :func:`encode`, else a ChunkError; never allocates more than `size` bytes, whatever the stream claims."""
     stream, checksum = memoryview(stored)[:-CHECKSUM_BYTES], stored[-CHECKSUM_BYTES:]
     if fletcher32(stream) != checksum:
         raise ChunkError("its fletcher32 checksum does not match")

@@ -56,12 +56,7 @@ def sample_digest(sample: NDArray[Any]) -> bytes:
 
 
 def raster_digest(digests: Iterable[NDArray[np.bytes_]]) -> str:
-    """SHA-256 over the raw sample digests, layer by layer, then sample by sample; equal rasters have equal digests.
-
-    Parameters
-    ----------
-    digests : for each layer in order, (N,) S64 of hexadecimal sample digests
-    """
+    """SHA-256 over raw sample digests, which are given as (N,) S64 for each layer; equal rasters have equal digests."""
     total = hashlib.sha256()
     for layer in digests:
         for first in range(0, len(layer), ROWS):
@@ -70,13 +65,7 @@ def raster_digest(digests: Iterable[NDArray[np.bytes_]]) -> str:
 
 
 def content_digest(attributes: Mapping[str, Mapping[str, Any]], tables: Iterable[NDArray[Any]]) -> str:
-    """SHA-256 over what a file says beside its spikes or maps: its attributes, then its tables.
-
-    Parameters
-    ----------
-    attributes : path -> name -> text, bool, integer, float, or integers; those of :data:`NOT_CONTENT` are left out
-    tables : arrays as they are stored, little-endian, in order
-    """
+    """SHA-256 over what a file says beside spikes or maps: its attributes, path -> name -> value, then its tables."""
     covered = {
         path: {name: _plain(value) for name, value in named.items() if name not in NOT_CONTENT}
         for path, named in attributes.items()

@@ -32,16 +32,8 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     Meanwhile it lies in the folder of `path`, under a name that nobody else has, so any number of processes may write
     the same `path`: it is always one of their files, and whole. A file that is replaced hands on its permissions. A
     link that is called `path` is replaced itself, never followed: a link in a folder that others can write to must not
-    lead to your files.
-
-    Parameters
-    ----------
-    overwrite : replace a file that exists; if not, a file that appears at any time before the end is kept
-
-    Raises
-    ------
-    ExistsError : if `path` exists, even since the beginning, and may not be replaced
-    OSError : if `path` is no regular file, or cannot be written
+    lead to your files. Without `overwrite`, an ExistsError if `path` exists, even since the beginning; an OSError if it
+    is no regular file, or cannot be written.
     """
     _check(path, overwrite)
     remove_leftovers(path.parent)

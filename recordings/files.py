@@ -38,12 +38,7 @@ def similar_file(path: Path) -> str:
 
 
 def refuse_links(folder: Path, names: Iterable[str]) -> None:
-    """Refuse a folder, whoever made it, in which one of these names leads out of it: what is there was not given.
-
-    Raises
-    ------
-    InputError : if one is such a link
-    """
+    """Refuse a folder, whoever made it, in which one of these names leads out of it: what is there was not given."""
     inside = os.path.realpath(folder)
     for path in (folder / name for name in names):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(inside):
@@ -51,12 +46,7 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
 
 
 def raster_file(path: Path, expected: str) -> Path:
-    """The raster's file: the path itself, or `raster.h5` in the folder of a run, which nothing may lead out of.
-
-    Raises
-    ------
-    InputError : if a folder has none, saying what was `expected`
-    """
+    """The raster's file: the path itself, or `raster.h5` in the folder of a run, which nothing may lead out of."""
     if not path.is_dir():
         return path
     refuse_links(path, [RASTER])
@@ -66,14 +56,10 @@ def raster_file(path: Path, expected: str) -> Path:
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """An ordinary file, open for reading; neither opening nor reading it waits for anybody.
+    """An ordinary file, open for reading; neither opening nor reading it waits for anybody; else an OSError.
 
     A pipe waits for a writer. Files that the kernel makes up as they are read, such as /proc/kmsg, pass for ordinary
     ones and may wait for ever; but they declare no bytes, and of such a file none are read.
-
-    Raises
-    ------
-    OSError : if it is no ordinary file, or cannot be opened
     """
     handle = os.open(path, os.O_RDONLY | NO_WAITING)
     about = os.fstat(handle)
@@ -86,13 +72,7 @@ def open_file(path: Path) -> IO[bytes]:
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """The content of an ordinary file.
-
-    Raises
-    ------
-    InputError : if it is no ordinary file (reading a device or a pipe need not end), or has more than `most` bytes
-    OSError : if it cannot be opened or read
-    """
+    """The content of an ordinary file (reading a device need not end) of at most `most` bytes; else an InputError."""
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: {'a folder' if path.is_dir() else 'not an ordinary file'}, expected a file")
     with open_file(path) as file:
@@ -100,12 +80,7 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256, hexadecimal, of an ordinary file, of which little is held at a time.
-
-    Raises
-    ------
-    InputError : if it is no ordinary file, or cannot be read
-    """
+    """SHA-256, hexadecimal, of an ordinary file, of which little is held at a time; else an InputError."""
     digest = hashlib.sha256()
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: not an ordinary file, expected a file")
@@ -119,12 +94,7 @@ def file_digest(path: Path) -> str:
 
 
 def read_at_most(file: IO[bytes], declared: int, most: int, where: str) -> bytes:
-    """All of an open file that declares its size, which is looked at first.
-
-    Raises
-    ------
-    InputError : if it is more than `most` bytes, or there are more or fewer; beginning with `where`
-    """
+    """All of an open file that declares its size, at most `most` bytes; else an InputError that begins with `where`."""
     if declared > most:
         raise InputError(f"{where}: a file of {readable(declared)}, expected at most {readable(most)}")
     data = file.read(declared + 1)
@@ -137,15 +107,11 @@ ROOT_USER = 0
 
 
 def is_private(path: str | os.PathLike[str]) -> bool:
-    """Whether only this user and root can write `path`, or replace it or a folder above it.
+    """Say if only this user and root can write `path`, which is there, or replace it or a folder above it.
 
     Everything from the root folder down must belong to one of the two, and give nobody else the right to write. A
     folder above may let others add what is theirs, as /tmp does (its sticky bit). A group of that user alone is nobody
     else. Access control lists are not looked at. On Windows every path counts as private.
-
-    Raises
-    ------
-    OSError : if `path` does not exist
     """
     if sys.platform == "win32":
         return True

@@ -41,12 +41,9 @@ Source = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
 class CheckedFile:
     """A file opened for reading; every method raises a RasterError if the file is not as expected.
 
-    Parameters
-    ----------
-    source : name of the file, or its content
-    noun, what : what it holds, such as "raster", and the longer description that an error gives of what was expected
-    opener : what opens such a file in a process of its own first, see `inspect`; None if
-        this process wrote the file
+    `source` is its name or content, `noun` what it holds, such as "raster", `what` the longer description that an error
+    gives of what was expected. `opener` opens such a file in a process of its own first, see `inspect`; None if this
+    process wrote the file.
     """
 
     def __init__(self, source: Source, noun: str, what: str, opener: str | None) -> None:

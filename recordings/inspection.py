@@ -43,12 +43,10 @@ _in_child = False
 
 
 def inspect(source: Path | bytes, opener: str, where: str) -> None:
-    """Open a file, or its content, in the child process; raise there found, or the child's end, as a RasterError.
+    """Open a file, or its content, in the child process; raise what is found there, or its end, as a RasterError.
 
-    Parameters
-    ----------
-    opener : module and name of what opens it, such as "spikesam.recordings.raster.reader:RasterReader"
-    where : what an error message begins with
+    `opener` is module and name of what opens it, such as "spikesam.recordings.raster.reader:RasterReader"; a message
+    begins with `where`.
     """
     if _in_child:
         return

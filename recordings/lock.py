@@ -56,16 +56,8 @@ def out_lock(directory: Path, advice: Advice | None = None, *, shared: bool = Fa
 
     Afterwards the lock is gone, and so are the directories that were made and are still empty: a refused command leaves
     nothing. What a killed process left of a file that it wrote there is removed. A thread that holds a directory may
-    hold it again.
-
-    Parameters
-    ----------
-    advice : what to do about a directory that holds files already, which is then refused; None allows it
-    shared : others may hold it, too, who say so
-
-    Raises
-    ------
-    InputError : at once, if another process or thread holds it, it cannot be written, or it holds files
+    hold it again; others may, too, who say `shared`. An InputError at once if another process or thread holds it, it
+    cannot be written, or it holds files and `advice` says what to do about that.
     """
     directory = Path(directory)
     held = (directory.absolute(), threading.get_ident())
@@ -88,10 +80,7 @@ def file_lock(path: Path) -> Iterator[None]:
     """Hold the name of a file that is being made, so that nobody works for long on a file that another makes.
 
     The lock, `.NAME.lock`, lies beside it; folders that are missing are made, and removed if nothing came to lie there.
-
-    Raises
-    ------
-    InputError : at once, if another process or thread holds the name, or the folder cannot be written
+    An InputError at once if another process or thread holds the name, or the folder cannot be written.
     """
     lock = path.with_name(f".{path.name}.lock")
     with _locked(path.parent, lambda _: (lock, _acquired(lock, TRIES)), partial(_file_refusal, path)):

@@ -12,12 +12,10 @@ DEEPEST = 32  # lists and objects inside each other; what this project writes ne
 
 
 def parse_json(text: str | bytes, where: object) -> Any:
-    """The value of a JSON text; `where` opens the message if it is none.
+    """The value of a JSON text; else an InputError that begins with `where`.
 
-    Raises
-    ------
-    InputError : if it is not JSON in UTF-8, nested deeper than any file of this project, or holds NaN, infinity or a
-        number of thousands of digits, which are not JSON or which Python does not read
+    Refused, too: what nests deeper than any file of this project, NaN, infinity, and numbers of thousands of digits,
+    which are not JSON or which Python does not read.
     """
     try:
         value = json.loads(text, parse_constant=_refuse_constant)

@@ -13,23 +13,11 @@ LONGEST_NAME = 80  # of the name of a class, of an image or of a data set among 
 
 
 def printable(text: object, most: int = LONGEST_MESSAGE) -> str:
-    """A text in one line of at most `most` characters, as it can be shown anywhere.
+    """A text in one line of at most `most` ≥ 3 characters, as it can be shown anywhere.
 
     Every white space becomes a space. "?" stands for what cannot be printed: control characters such as ESC, marks that
     turn the direction of writing, halves of surrogate pairs (bytes of a file name that are not UTF-8). Of what is too
     long the middle is left out, because where something is stands first, and what would be right stands last.
-
-    Parameters
-    ----------
-    text : anything; its `str` is taken
-    most : at least 3
-
-    Examples
-    --------
-    >>> printable("\\x1b[31mred\\nrose")
-    '?[31mred rose'
-    >>> printable("abcdefghij", most=5)
-    'ab…ij'
     """
     text = str(text)
     if len(text) > 2 * most:  # before looking at each character of what could be megabytes
@@ -44,15 +32,7 @@ def printable(text: object, most: int = LONGEST_MESSAGE) -> str:
 
 
 def told_apart(names: Iterable[str]) -> list[str]:
-    """Names as people see them, each another one: those that would look alike get their number.
-
-    Names look alike that are equal once they are printable and no longer than :data:`LONGEST_NAME`.
-
-    Examples
-    --------
-    >>> told_apart(["crane", "goldfish", "crane"])
-    ['crane (0)', 'goldfish', 'crane (2)']
-    """
+    """Names as people see them, each another one: those that would look alike get their number, "crane (2)"."""
     shown = [printable(name) for name in names]
     numbered = [f"{name} ({number})" for number, name in enumerate(shown)]
     count = Counter(map(_short, shown))

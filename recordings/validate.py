@@ -48,12 +48,7 @@ def described(maps: MapReader) -> tuple[str, Iterable[str]]:
 
 
 def main(arguments: list[str] | None = None, describe: Describe = described) -> int:
-    """Run the command; returns its exit code.
-
-    Parameters
-    ----------
-    describe : as :func:`described`, by whoever knows methods; may refuse a file of maps
-    """
+    """Run the command; returns its exit code. `describe` is as :func:`described`, by whoever knows methods."""
     parser = _Parser(
         "spikesam validate",
         description=DESCRIPTION,

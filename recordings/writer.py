@@ -68,10 +68,8 @@ def writing_samples(
 ) -> Iterator[SampleWriter]:
     """Write a file that is at `target` when the block ends well, with every sample in it, or else not at all.
 
-    Parameters
-    ----------
-    target : name of the file, or what holds its content in memory afterwards
-    identity : further root attributes, which tell files of one run apart, or runs
+    `target` is the name of the file, or what holds its content in memory afterwards. `identity` are further root
+    attributes, which tell files of one run apart, or runs.
     """
     if isinstance(target, io.BytesIO):
         empty = _empty(tuple(header.datasets(len(samples))), tuple(header.attributes().items()))
@@ -91,14 +89,9 @@ def writing_samples(
 
 
 class SampleWriter:
-    """Fills a file that was laid out; made by :func:`writing_samples`, so that memory does not grow with N.
+    """Fills a file that was laid out; made by :func:`writing_samples`. Memory does not grow with N."""
 
-    Attributes
-    ----------
-    content_digest : of the finished file
-    """
-
-    content_digest: str
+    content_digest: str  # of the finished file
 
     def __init__(
         self,

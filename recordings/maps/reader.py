@@ -74,12 +74,7 @@ class MapReader(Reader[MapLayer]):
         return self._rows(layer.path(SUM), sample)
 
     def read(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
-        """(S, H, W) float32: the maps of one sample in one layer, which both exist, at the steps that are kept.
-
-        Raises
-        ------
-        InputError : if the file keeps none of this sample
-        """
+        """(S, H, W) float32: the maps of one sample at the steps that are kept; an InputError if it has none."""
         if sample >= self.header.stepped:
             count = self.header.stepped
             kept = "no sample" if not count else "its first sample" if count == 1 else f"its first {count} samples"

@@ -1,35 +1,4 @@
-"""The file of maps (sam.h5, …), whatever made them: its layout and what it may hold.
-
-    /                             attributes format="spike-maps", schema_version=5, complete, content_digest, T, method,
-                                  stepped: how many of the first samples have maps step by step; raster_digest or
-                                  network_sha256: what was explained; and the parameters of the method
-    /samples/index                (N,) int64    position in the data set
-    /samples/label                (N,) int32    class, -1 where unknown
-    /samples/prediction           (N,) int32    class that the network chose, -1 where unknown
-    /layers/<NNN_name>/sum        (N, H, W) float32, maps summed over the steps that matter, finite and ≥ 0; attributes
-                                  axes, and steps: how many first steps can change the answer, and are summed
-    /layers/<NNN_name>/sum_digest (N,) S64, SHA-256, hexadecimal, of the sample's H × W float32, little-endian
-
-Where `stepped` is not 0, maps step by step stand beside the sums:
-
-    /steps                        (S,) int32    the steps that are kept, ascending, of 0 … T - 1
-    /layers/<NNN_name>/<method>   (stepped, S, H, W) float32, raw maps of the first samples, finite and ≥ 0; attribute
-                                  axes
-    /layers/<NNN_name>/<method>_digest   (stepped,) S64, SHA-256, hexadecimal, of the sample's S × H × W float32
-
-Maps and sums are stored in chunks of one sample and at most 1 MiB, of whole steps or rows, deflate + fletcher32.
-
-Plain HDF5 1.10, readable with h5py alone: `h5py.File("sam.h5")["layers/001_conv1/sum"][0]`. Layers have the names and
-numbers they have in a raster; dense layers have no spatial extent and are absent. An ANN's maps have one step, and so
-have attributions, which are of the input. Grad-CAM is for the label or, where that is -1, for the prediction; relevance
-and attributions are for the prediction; SAM needs neither. Sums are
-made of all steps that matter, whichever steps are kept; they are added in float64 and rounded once. Where a method has
-signs, sums and maps are the positive parts, a sum that of the signed values' sum. The file appears under its name when
-complete.
-`content_digest` is made as in a raster (FORMAT.md): of every attribute above, those of a layer under the paths of its
-sum and of its maps, then of index, label, prediction, steps, and of every layer's digests. The maps of one sample take
-at most 2³⁰ bytes, those of one step and layer at most 2²⁶.
-"""
+"""The format of files of maps (sam.h5, …), whatever made them; FORMAT.md says the same in prose."""
 
 from __future__ import annotations
 

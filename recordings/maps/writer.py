@@ -26,17 +26,11 @@ def make_map_record(
     sums: Mapping[str, NDArray[np.float32]],
     maps: Mapping[str, NDArray[np.float32]],
 ) -> SampleRecord:
-    """Encode one sample, by its position among those of the header; may run in any thread.
+    """Encode the sample at position `sample`; may run in any thread.
 
-    Parameters
-    ----------
-    sums : (H, W) float32 for every layer
-    maps : (S, H, W) float32 for every layer, of the steps that are kept; of the first `stepped` samples alone
-
-    Raises
-    ------
-    ValueError : if an array is of another shape than the header says, a fault of the program
-    InputError : if a map holds a number that is not finite, as gradients that leave float32 are
+    `sums` are (H, W) float32 for every layer; `maps` (S, H, W) float32, of the steps that are kept, of the first
+    `stepped` samples. Another shape than the header says is a fault of the program, a ValueError; a number that is not
+    finite, as gradients that leave float32 are, an InputError.
     """
     record = SampleRecord(sample, {PREDICTION: prediction})
     for layer in header.layers:
@@ -57,12 +51,7 @@ def make_map_record(
 def writing_maps(
     target: Path | str | io.BytesIO, header: MapHeader, samples: SampleTable, *, overwrite: bool = False
 ) -> Iterator[SampleWriter]:
-    """Write a file of maps; see :func:`spikesam.recordings.writer.writing_samples`.
-
-    Raises
-    ------
-    InputError : if it cannot be written there, exists, is being written by another, or the disk is full
-    """
+    """Write a file of maps as `writing_samples` does; an InputError if another writes it, or it cannot be written."""
     if header.stepped > len(samples):
         raise ValueError(f"{header.stepped} of {len(samples)} samples have maps step by step")
     identity: dict[str, Any] = {header.source_name: header.source}

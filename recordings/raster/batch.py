@@ -28,17 +28,10 @@ def check_counts(counts: object, where: str) -> bool:
 def as_bits(
     spikes: Any, where: Callable[[tuple[int, ...]], str], *, fired: bool = False, advice: str = ""
 ) -> NDArray[np.bool_]:
-    """Spikes of 0 and 1, an array or torch tensor of any shape, device and dtype, as bool.
+    """Spikes of 0 and 1, an array or torch tensor of any shape, device and dtype, as bool; else an InputError.
 
-    Parameters
-    ----------
-    where : an index -> what names its place at the beginning of a message; () names the whole
-    fired : take counts of spikes as well, and call what is above 0 a spike
-    advice : what else could be done about other values than 0 and 1, the end of the message
-
-    Raises
-    ------
-    InputError : if another value is among them, NaN included, or they are no numbers
+    `where` makes of an index what names its place in a message; () names the whole. `fired` takes counts of spikes as
+    well, and calls what is above 0 a spike. `advice`, the end of a message, is what else could be done about counts.
     """
     spikes = on_cpu(spikes)
     if not hasattr(spikes, "detach"):

@@ -218,12 +218,7 @@ class RasterHeader(Header):
 
     @classmethod
     def parse(cls, content: Any) -> RasterHeader:
-        """A header of what `dataclasses.asdict` made of it, after a way through JSON.
-
-        Raises
-        ------
-        InputError, KeyError, TypeError : if it is none
-        """
+        """A header of what `dataclasses.asdict` made of it, after a way through JSON; else one of several errors."""
         layers = tuple(LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["layers"])
         return cls(**{**content, "layers": layers})
 

@@ -54,10 +54,7 @@ def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, reco
 def encode_samples(
     header: RasterHeader, batch: RasterBatch, positions: Sequence[int]
 ) -> Generator[SampleRecord, None, None]:
-    """Check a batch, then encode its samples, which stand at these positions in the raster; a core takes one at a time.
-
-    A batch that is not what the header says is a fault of the program, a ValueError.
-    """
+    """Check a batch and encode its samples, which stand at these positions; a core takes one at a time."""
     check_batch(header, batch)
     rows, workers = enumerate(positions), max(1, min(cores(), len(batch)))
     return in_order(lambda row: make_record(header, batch, *row), rows, workers)
@@ -104,13 +101,9 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 class GrowingWriter:
     """Records samples batch by batch. The file appears whole when :meth:`finalize` is called, or not at all.
 
-    Meanwhile shards of at most 16 samples lie in a folder beside it, made with the first of them. Hold
-    `file_lock` on the path, or a lock on its folder. With `overwrite`, the new file replaces an
-    existing one when it is whole, and what a run that was cut off left of one.
-
-    Raises
-    ------
-    InputError : if the file exists and may not be replaced, or the disk is full or cannot be written
+    Meanwhile shards of at most 16 samples lie in a folder beside it, made with the first of them. Hold `file_lock` on
+    the path, or a lock on its folder. With `overwrite`, the new file replaces an existing one when it is whole, and
+    what a run that was cut off left of one. An InputError says if the disk is full or cannot be written.
     """
 
     def __init__(self, path: Path, header: RasterHeader, *, overwrite: bool = False) -> None:
@@ -127,12 +120,7 @@ class GrowingWriter:
         return len(self._index)
 
     def append(self, batch: RasterBatch, samples: SampleTable) -> None:
-        """Take the rasters of the next samples.
-
-        Raises
-        ------
-        ValueError : if the batch is not what the header says, a fault of the program
-        """
+        """Take the rasters of the next samples; a ValueError if they are not what the header says."""
         positions = range(self.n_samples, self.n_samples + len(batch))
         self._index.extend(samples.index.tolist())
         self._label.extend(samples.label.tolist())
@@ -144,12 +132,7 @@ class GrowingWriter:
                     self._flush()
 
     def finalize(self) -> Path:
-        """Verify the shards, merge them into the file, and remove them; returns the path.
-
-        Raises
-        ------
-        InputError : if the disk is full, or a shard was damaged since it was written
-        """
+        """Verify the shards, merge them into the file, and remove them; returns the path."""
         self._flush()
         with writing(self.path):
             needed, samples = sum(each.size for each in self._seals.values()), self._samples(0)
