@@ -13,8 +13,7 @@ from spikesam.pipeline.cli.names import listing
 from spikesam.pipeline.cli.options import Out, Overwrite
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import Data, Device, Download
-from spikesam.pipeline.interop.command import export_recording
-from spikesam.pipeline.interop.exporter import FORMATS
+from spikesam.pipeline.interop.exporter import FORMATS, export_recording
 from spikesam.pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError

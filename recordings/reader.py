@@ -265,7 +265,7 @@ class Reader(ABC, Generic[Layer]):
                 raise self._checked.fail(dataset.path, found, f"at most {MAX_TABLES_BYTES:,}")
         self._checked.check_dataset(self._opened[dataset.path], dataset)
 
-    def _rows(self, path: str, sample: int, first: int = 0, last: int | None = None) -> NDArray[Any]:
+    def rows(self, path: str, sample: int, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """(last - first, …): rows of one sample's values, all if not given, checked as far as these rows allow."""
         dataset = self._datasets[path]
         last = dataset.shape[1] if last is None else last
@@ -277,7 +277,7 @@ class Reader(ABC, Generic[Layer]):
     def _pieces(
         self, path: str, sample: int, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """The rows of :meth:`_rows` chunk by chunk, each with its first row, so that no more need be held.
+        """The rows of :meth:`rows` chunk by chunk, each with its first row, so that no more need be held.
 
         When all rows were read, they are compared with the sample's digest.
         """

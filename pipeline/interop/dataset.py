@@ -5,18 +5,21 @@ docs/other-formats.md describes them for those who use them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.backends import CachingFileManager, DummyFileManager, FileManager
+from numpy.typing import NDArray
+from xarray.backends import BackendArray, CachingFileManager, DummyFileManager, FileManager
 from xarray.core import indexing
 
-from spikesam.pipeline.interop.lazy import LazyLayer, LazyMaps, LazySpikes, LazySums
 from spikesam.pipeline.maps.method import method_of
+from spikesam.recordings.errors import RasterError
 from spikesam.recordings.file_format import open_recording
 from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import SUM
 from spikesam.recordings.raster.reader import RasterReader
 
 SAMPLE, STEPPED, STEP, CLASS, READOUT = "sample", "stepped", "step", "class", "readout"
@@ -62,7 +65,6 @@ def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, V
         place = ("channel",) if layer.shape[1:] == (1, 1) else ("channel", "row", "column")
         dims = (SAMPLE, STEP, *(names.new(f"{layer.name}_{axis}") for axis in place))
         shape = (raster.n_samples, raster.timesteps, *layer.shape[: len(place)])
-        chunk = header.one_sample[layer.path("spikes")].chunks[1]
         about = {
             "long_name": f"spikes of {layer.name}",
             "layer": layer.name,
@@ -72,7 +74,7 @@ def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, V
             "leak": layer.leak,
             "steps_that_matter": raster.steps_that_matter(layer),
         }
-        variables[name] = _lazy(dims, LazySpikes(files, raster, layer.name, shape), about, chunk)
+        variables[name] = _lazy(dims, LazyValues(files, raster, layer.path("spikes"), shape), about)
         about = {"long_name": f"spikes per step of {layer.name}", "layer": layer.name}
         variables[names.new(f"{layer.name}_count")] = xr.Variable((SAMPLE, STEP), raster.counts(layer), about)
     if header.classes:
@@ -92,15 +94,14 @@ def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variable
     for layer in maps.layers:
         place = (names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))
         about = {"layer": layer.name, "number": layer.number, "steps_that_matter": layer.steps_that_matter}
-        sums = LazySums(files, maps, layer.name, (maps.n_samples, *layer.shape))
+        sums = LazyValues(files, maps, layer.path(SUM), (maps.n_samples, *layer.shape))
         title = {"long_name": f"{method.title} of {layer.name}, summed over the steps that matter"}
         variables[names.new(layer.name)] = _lazy((SAMPLE, *place), sums, title | about)
         if header.stepped:
             shape = (header.stepped, len(maps.steps), *layer.shape)
-            steps = LazyMaps(files, maps, layer.name, shape)
-            chunk = header.one_sample[layer.path(header.method)].chunks[1]
+            steps = LazyValues(files, maps, layer.path(header.method), shape)
             title = {"long_name": f"{method.title} of {layer.name}"}
-            variables[names.new(f"{layer.name}_steps")] = _lazy((STEPPED, STEP, *place), steps, title | about, chunk)
+            variables[names.new(f"{layer.name}_steps")] = _lazy((STEPPED, STEP, *place), steps, title | about)
     coordinates = _coordinates(maps)
     if header.stepped:
         coordinates[STEP] = xr.Variable(STEP, np.array(maps.steps))
@@ -113,11 +114,61 @@ def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variable
     return variables, coordinates, {**about, **parameters}
 
 
-def _lazy(dims: tuple[str, ...], array: LazyLayer, about: dict[str, Any], steps: int | None = None) -> xr.Variable:
-    """A variable whose chunks are those of the file: `steps` of one sample, or all of it."""
-    data = indexing.LazilyIndexedArray(array)
-    sizes = dict(zip(dims, array.shape, strict=True)) | {dims[0]: 1} | ({STEP: steps} if steps else {})
-    return xr.Variable(dims, data, about, {"preferred_chunks": sizes})
+def _lazy(dims: tuple[str, ...], array: LazyValues, about: dict[str, Any]) -> xr.Variable:
+    """A variable whose chunks are those of the file: some steps of one sample, or a sum."""
+    sizes = dict(zip(dims, array.shape, strict=True)) | {dims[0]: 1} | ({STEP: array.rows} if STEP in dims else {})
+    return xr.Variable(dims, indexing.LazilyIndexedArray(array), about, {"preferred_chunks": sizes})
+
+
+Key = Any  # of one axis: a whole number, a slice or an array of whole numbers
+
+
+class LazyValues(BackendArray):
+    """Spikes or maps of a layer, (sample, …), read sample by sample, from the first to the last row that is asked for.
+
+    It may be copied to other processes, which open the file for themselves: `files` opens it, and again after it was
+    closed because too many others are open. `path` is where the values lie in the file, `shape` their shape for xarray.
+    """
+
+    def __init__(
+        self, files: FileManager[Any], reader: RasterReader | MapReader, path: str, shape: tuple[int, ...]
+    ) -> None:
+        self._files, self._identity, self._path, self.shape = files, _identity(reader), path, shape
+        self.dtype: np.dtype[Any] = np.dtype(np.bool_ if isinstance(reader, RasterReader) else np.float32)
+        self.rows = reader.header.one_sample[path].chunks[1]  # of a chunk
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """The selection that xarray asks for."""
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._select)
+
+    def _select(self, key: tuple[Key, ...]) -> NDArray[Any]:
+        reader = self._files.acquire()
+        if _identity(reader) != self._identity:
+            raise RasterError(f"{reader.where}: was replaced by another file since it was opened; open it again")
+        positions = [np.arange(side)[index] for side, index in zip(self.shape, key, strict=True)]
+        samples, rows = np.atleast_1d(positions[0]), np.atleast_1d(positions[1])
+        found = np.empty([len(samples), *(each.size for each in positions[1:] if each.ndim)], self.dtype)
+        if found.size:
+            first, last = int(rows.min()), int(rows.max()) + 1
+            inside = (positions[1] - first, *key[2:])
+            for place, sample in enumerate(samples):
+                values = reader.rows(self._path, int(sample), first, last)
+                if self.dtype == np.bool_:
+                    values = np.unpackbits(values, axis=-1, count=math.prod(self.shape[2:]))
+                found[place] = _orthogonal(values.reshape(last - first, *self.shape[2:]), inside)
+        return found if positions[0].ndim else found[0]
+
+
+def _identity(reader: RasterReader | MapReader) -> str:
+    """Text that differs between recordings; reads neither spikes nor maps."""
+    return reader.raster_digest if isinstance(reader, RasterReader) else repr(reader.header)
+
+
+def _orthogonal(block: NDArray[Any], key: Sequence[Key]) -> NDArray[Any]:
+    """Index the axes independently; the last axis first, because a whole number removes its axis."""
+    for axis in reversed(range(len(key))):
+        block = block[(slice(None),) * axis + (key[axis],)]
+    return block
 
 
 def _coordinates(reader: RasterReader | MapReader) -> Variables:

@@ -1,19 +1,81 @@
-"""The file formats for other programs, and the interface of their exporters."""
+"""Recordings for other programs: what is exported, the file formats, and the interface of their exporters."""
 
 from __future__ import annotations
 
+import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from spikesam.pipeline.interop.selection import Selection
+from spikesam.recordings.disk import check_free, readable
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.file_format import open_recording
+from spikesam.recordings.lock import file_lock
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.registry import Registry
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 Advance = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some samples of an open recording, by position, and some layers, by name in order of depth."""
+
+    recording: Any  # a raster or a file of maps
+    samples: range
+    names: tuple[str, ...]
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers, in order of depth."""
+        return [layer for layer in self.recording.layers if layer.name in self.names]
+
+    @property
+    def packed(self) -> int:
+        """Bytes of the selected spikes, a bit each, or maps, before compression."""
+        return self._packed(self.names, self.samples)
+
+    @property
+    def fraction(self) -> float:
+        """The fraction of the recording's spikes or maps that are selected, 0 … 1."""
+        return self.packed / self._packed([*self.recording], range(self.recording.n_samples))
+
+    def _packed(self, names: Iterable[str], samples: range) -> int:
+        groups = tuple(self.recording.layer(name).path("") for name in names)
+        every = self.recording.header.datasets(self.recording.n_samples)
+        return sum(
+            math.prod(each.shape[1:]) * each.dtype.itemsize * len(samples[: max(0, each.shape[0] - samples.start)])
+            for each in every
+            if each.digests and each.path.startswith(groups)
+        )
+
+
+def select(recording: RasterReader | MapReader, samples: str | None, layers: Iterable[str]) -> Selection:
+    """Choose samples, "8" for the first 8, "8:16", "8:" and ":16", and layers by name or number; all if not given."""
+    names = {recording.layer(layer).name for layer in layers} or set(recording)
+    return Selection(recording, _positions(samples, recording), tuple(name for name in recording if name in names))
+
+
+def _positions(text: str | None, recording: RasterReader | MapReader) -> range:
+    count = recording.n_samples
+    if text is None:
+        return range(count)
+    found = re.fullmatch(r"(?:(\d*):)?(\d*)", text.strip(), re.ASCII)
+    expected = "how many, such as 8, or positions from : to, such as 8:16"
+    if found and text.strip():
+        first, last = int(found[1] or 0), int(found[2] or count)
+        if first < last <= count:
+            return range(first, last)
+        expected = f"at least one of the {count} samples of {recording.where}"
+    raise InputError(f"got {text!r}, expected {expected}", argument="samples")
 
 
 class Exporter(ABC):
@@ -41,10 +103,7 @@ class Exporter(ABC):
 
     @abstractmethod
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
-        """Write the file, which appears whole or not at all, in a folder that exists.
-
-        Memory does not grow with the number of samples. With `overwrite`, it replaces what is there.
-        """
+        """Write the file, which appears whole or not at all, in a folder that exists; memory stays flat."""
 
 
 @dataclass(frozen=True)
@@ -93,3 +152,55 @@ def missing(library: str, extra: str) -> InputError:
     return InputError(
         f"this format needs the library {library}, which is not installed; pip install 'spikesam[{extra}]'"
     )
+
+
+def export_recording(
+    source: Path,
+    target: Path,
+    samples: str | None,
+    layers: Iterable[str],
+    *,
+    overwrite: bool,
+    say: Callable[[str], object],
+    progress: Progress,
+) -> None:
+    """Write samples and layers, see :func:`select`, as the file that the name of `target` asks for.
+
+    `say` prints a line: first what will be written and how large it will be, at the end what was.
+    """
+    target_format = format_of(target)
+    _refuse_existing(source, target, overwrite)
+    with open_recording(source) as recording:
+        exporter = target_format.open(select(recording, samples, layers))
+        if isinstance(recording, MapReader) and not exporter.takes_maps:
+            raise InputError(f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes maps")
+        chosen, count = exporter.selection, len(exporter.selection.samples)
+        contents = f"{count} sample{'s' * (count > 1)}, {recording.timesteps} steps, layers {', '.join(chosen.names)}"
+        say(f"{source} -> {target}: {contents}, about {readable(exporter.size)}")
+        folder = next(parent for parent in target.absolute().parents if parent.is_dir())
+        check_free(folder, exporter.most, advice="fewer-exported")
+        with file_lock(target), progress:
+            task = progress.add_task("exporting", total=exporter.steps)
+            exporter.write(target, lambda: progress.advance(task), overwrite)
+    say(f"{target}  {readable(_size(target))}")
+
+
+def _refuse_existing(source: Path, target: Path, overwrite: bool) -> None:
+    """Refuse to replace the recording itself, a folder that is no Zarr store, or, without `overwrite`, a file."""
+    if not target.exists() and not target.is_symlink():
+        return
+    if target.suffix == ".zarr" and target.is_dir() and not target.is_symlink():
+        if any(target.iterdir()) and not (target / "zarr.json").is_file():
+            raise InputError(f"{target}: is a folder without zarr.json, expected a Zarr store; choose another name")
+    elif not target.is_file() or target.suffix == ".zarr":
+        found = "a directory" if target.is_dir() else "a file" if target.is_file() else "not a regular file"
+        raise InputError(f"{target}: is {found}, which is not replaced; choose another name")
+    if source.exists() and target.samefile(source):
+        raise InputError(f"{target}: is the recording itself; choose another name")
+    if not overwrite:
+        raise InputError(f"{target}: already exists", "overwrite", out="name")
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

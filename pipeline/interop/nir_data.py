@@ -34,7 +34,7 @@ class NirData(Exporter):
     @property
     def most(self) -> int:
         """Two bits for each value; deflate makes about one of those that are random."""
-        return FILE_BYTES + LAYER_BYTES * len(self.selection.names) + self.selection.values // 4
+        return FILE_BYTES + LAYER_BYTES * len(self.selection.names) + 2 * self.selection.packed
 
     @property
     def steps(self) -> int:

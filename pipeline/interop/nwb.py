@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.interop.exporter import Advance, Exporter, missing
-from spikesam.pipeline.interop.selection import Selection
-from spikesam.pipeline.interop.spike_times import SpikeTimes
+from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection, missing
 from spikesam.recordings.disk import writing
 from spikesam.recordings.new_hdf5 import new_hdf5
+from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 try:
@@ -34,6 +33,8 @@ MOST_SPIKE_BYTES = 9.0
 UNIT_BYTES, MOST_UNIT_BYTES = 45, 120
 FILE_BYTES = 300_000  # the schema of NWB, which every file holds, and the other tables
 PIECE = 1 << 18  # spike times that are written at a time
+BLOCK_BYTES = 64 << 20  # of packed spikes in memory at a time
+UNPACKED_BYTES = 16 << 20
 HEADER = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "layer_delay")
 
 
@@ -216,3 +217,48 @@ class _Times(AbstractDataChunkIterator):
     @property
     def maxshape(self) -> tuple[int]:
         return (self._total,)
+
+
+class SpikeTimes:
+    """The spikes of one layer of a raster in order of neuron, and of step within a neuron.
+
+    The samples follow each other: step t of the p-th chosen sample is step p·T + t.
+    """
+
+    def __init__(self, selection: Selection, layer: LayerSpec) -> None:
+        self.layer = layer
+        self._raster, self._samples = selection.recording, selection.samples
+        steps = len(self._samples) * self._raster.timesteps
+        self._width = min(layer.step_bytes, max(1, BLOCK_BYTES // steps))  # bytes of a step in memory at a time
+        self._starts = range(0, layer.step_bytes, self._width)
+
+    @property
+    def reads(self) -> int:
+        """How many samples are read in all, some several times."""
+        return len(self._samples) * (1 + len(self._starts))
+
+    def counts(self, advance: Callable[[], object]) -> NDArray[np.int64]:
+        """(C·H·W,) number of spikes of every neuron; calls `advance` after each sample."""
+        counts = np.zeros(self.layer.neurons, np.int64)
+        rows = max(1, UNPACKED_BYTES // self.layer.neurons)
+        for sample in self._samples:
+            packed = self._raster.packed(self.layer, sample)
+            for start in range(0, len(packed), rows):
+                bits = np.unpackbits(packed[start : start + rows], axis=-1, count=self.layer.neurons)
+                counts += bits.sum(axis=0, dtype=np.int64)
+            advance()
+        return counts
+
+    def steps(self, counts: NDArray[np.int64], advance: Callable[[], object]) -> Iterator[NDArray[np.int64]]:
+        """The steps of all spikes of one neuron after the other, for each that fires; `advance` after each sample."""
+        timesteps = self._raster.timesteps
+        for start in self._starts:
+            width = min(self._width, self.layer.step_bytes - start)
+            block = np.empty((width, len(self._samples) * timesteps), np.uint8)  # by byte, then by step
+            for row, sample in enumerate(self._samples):
+                packed = self._raster.packed(self.layer, sample)[:, start : start + width]
+                block[:, row * timesteps : (row + 1) * timesteps] = packed.T
+                advance()
+            firing = np.flatnonzero(counts[8 * start : 8 * (start + width)])
+            for neuron in firing.tolist():
+                yield np.flatnonzero(block[neuron // 8] & (0x80 >> neuron % 8))

@@ -9,8 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikesam.pipeline.interop.exporter import Advance, Exporter, missing
-from spikesam.pipeline.interop.selection import Selection
+from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection, missing
 from spikesam.recordings.disk import replacing_folder, writing
 from spikesam.recordings.errors import InputError
 

@@ -71,7 +71,7 @@ class MapReader(Reader[MapLayer]):
 
     def read_sum(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
         """(H, W) float32: the maps of one sample in one layer, which both exist, summed over the steps that matter."""
-        return self._rows(layer.path(SUM), sample)
+        return self.rows(layer.path(SUM), sample)
 
     def read(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
         """(S, H, W) float32: the maps of one sample at the steps that are kept; an InputError if it has none."""
@@ -82,7 +82,7 @@ class MapReader(Reader[MapLayer]):
                 f"{self.where}: keeps maps step by step of {kept}, not of sample {sample}; "
                 f'take .sum, or explain again with steps "all"'
             )
-        return self._rows(layer.path(self.header.method), sample)
+        return self.rows(layer.path(self.header.method), sample)
 
     def plot(self, samples: int = 4, layers: Sequence[str] = ()) -> Figure:
         """Draw the first samples: image, name and answer, and below the summed maps of some layers.

@@ -100,7 +100,7 @@ class RasterReader(Reader[LayerSpec]):
 
     def packed(self, layer: str | int | LayerSpec, sample: int) -> NDArray[np.uint8]:
         """(T, bytes) uint8: all steps of one sample, with digest, counts and pad bits verified."""
-        return self._rows(self.layer(layer).path("spikes"), position(sample, self.n_samples, self.where))
+        return self.rows(self.layer(layer).path("spikes"), position(sample, self.n_samples, self.where))
 
     def spikes(
         self, layer: str | int | LayerSpec, samples: slice = slice(None), steps: slice = slice(None)
@@ -113,7 +113,7 @@ class RasterReader(Reader[LayerSpec]):
         if chosen and times:
             first, last = min(times), max(times)
             for row, sample in enumerate(chosen):
-                packed[row] = self._rows(spec.path("spikes"), sample, first, last + 1)[np.asarray(times) - first]
+                packed[row] = self.rows(spec.path("spikes"), sample, first, last + 1)[np.asarray(times) - first]
         return unpack(packed, spec.shape)
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from spikesam.pipeline import export
-from spikesam.pipeline.interop import spike_times
 from spikesam.recordings.raster.arrays import write_raster
 from tests.recordings.rasters import HEADER, readout, samples, spikes
 
 pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed; pip install 'spikesam[nwb]'")
+
+from spikesam.pipeline.interop import nwb  # noqa: E402 - it needs it
 
 DT = 0.002
 
@@ -43,7 +44,7 @@ def raster_of(units, layer, shape, n_samples, timesteps, dt):
 
 @pytest.mark.parametrize("block_bytes", [64 << 20, 60], ids=["at once", "in blocks of 2 bytes"])
 def test_every_spike_comes_back(raster, tmp_path, opened, monkeypatch, block_bytes):
-    monkeypatch.setattr(spike_times, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(nwb, "BLOCK_BYTES", block_bytes)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         export.main([str(raster), str(tmp_path / "new" / "out.nwb")])

@@ -84,8 +84,8 @@ def test_slices_are_those_of_the_whole(raster, key):
 
 def test_opening_reads_no_spikes_and_a_slice_reads_its_sample(raster, monkeypatch):
     asked = []
-    rows = RasterReader._rows
-    monkeypatch.setattr(RasterReader, "_rows", lambda self, *which: asked.append(which) or rows(self, *which))
+    rows = RasterReader.rows
+    monkeypatch.setattr(RasterReader, "rows", lambda self, *which: asked.append(which) or rows(self, *which))
     with opened(raster) as data:
         part = data.conv1.isel(sample=[3, 1], step=slice(2, 4))
         repr(part)
