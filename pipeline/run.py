@@ -124,7 +124,7 @@ def run(config: Config, out: Path, *, cluster: str | None = None, console: Conso
 def run_part(config: Config, out: Path, part: str, console: Console) -> None:
     """Compute the K-th of N parts of a run, beside others."""
     from spikesam.pipeline.engine.compute import compile_kernels
-    from spikesam.pipeline.engine.compute_ranges import compute_ranges
+    from spikesam.pipeline.engine.compute_folder import compute_ranges
     from spikesam.pipeline.engine.folder import begin
     from spikesam.pipeline.engine.prepare import prepare, with_contents
 
@@ -140,7 +140,7 @@ def run_part(config: Config, out: Path, part: str, console: Console) -> None:
         with tracker.show("preparing (the first time, kernels are compiled)"):
             compile_kernels(job)
         with tracker.show(f"part {part} on {job.backend.name}", sum(len(ranges[n]) for n in numbers)) as advance:
-            compute_ranges(out, job, numbers, advance, tracker.say)
+            compute_ranges(out, job, numbers, advance)
     about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
     console.print(f"{out}: {about} of {len(ranges)} are finished; when all are, {MERGE} {out}")
 

@@ -6,13 +6,11 @@ import errno
 import os
 import secrets
 import socket
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from functools import lru_cache, partial
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -25,24 +23,9 @@ from spikesam.recordings.text import printable
 
 LOCK_NAME = ".lock"
 SHARED = ".*.shared.lock"  # one for each process that shares a directory
-BEAT = 5.0  # seconds between the signs of life of a process that holds a lease
 TRIES, PAUSE = 10, 0.02  # who comes to share a directory holds it alone for a moment; seconds
 LONGEST = 200  # bytes that are read of what a lock says
 _HELD: set[tuple[Path, int]] = set()  # directories, with the threads of this process that hold them
-
-
-class HeldError(Exception):
-    """Another process holds a lease.
-
-    Parameters
-    ----------
-    holder : "pid N on HOST"
-    silent : seconds since its last sign of life
-    """
-
-    def __init__(self, holder: str, silent: float) -> None:
-        super().__init__(holder, silent)
-        self.holder, self.silent = holder, silent
 
 
 def holds_files(directory: Path) -> bool:
@@ -85,48 +68,6 @@ def file_lock(path: Path) -> Iterator[None]:
     lock = path.with_name(f".{path.name}.lock")
     with _locked(path.parent, lambda _: (lock, _acquired(lock, TRIES)), partial(_file_refusal, path)):
         yield
-
-
-@contextmanager
-def lease(path: Path, patience: float) -> Iterator[str]:
-    """Hold the name of a file, in a folder that is there, against whoever is alive.
-
-    A process that holds a lease gives signs of life. One that has given none for long is stopped, or its machine is
-    away; its lease is then taken from it. It does not notice: what it writes when it wakes up must do no harm.
-
-    Parameters
-    ----------
-    patience : seconds without a sign of life; some times :data:`BEAT`
-
-    Yields
-    ------
-    from whom the lease was taken, "pid N on HOST"; "" if from nobody
-
-    Raises
-    ------
-    HeldError : at once, if another process or thread holds the name
-    InputError : if the folder is gone, or cannot be written
-    """
-    lock, given_up, beats = path.with_name(f".{path.name}.lock"), "", signs_of_life(os.getpid())
-    try:
-        try:
-            handle = _acquired(lock)
-        except BlockingIOError:
-            if (held := _seen(lock)).silent < patience:
-                raise held from None
-            lock.unlink(missing_ok=True)
-            handle, given_up = _acquired(lock), held.holder
-    except BlockingIOError:  # another process was faster to take it
-        raise _seen(lock) from None
-    except FileNotFoundError:
-        raise InputError(f"{path.parent}: is gone; the run was merged or removed meanwhile") from None
-    except OSError as error:
-        raise _file_refusal(path, error) from error
-    try:
-        with beats.of(handle):
-            yield given_up
-    finally:
-        _release(lock, handle)
 
 
 @contextmanager
@@ -216,52 +157,6 @@ def _is_there(path: Path, handle: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:
         return False
-
-
-class _Beats:
-    """The signs of life of all leases of a process, from one thread.
-
-    It is started with the first of them: where memory has run out, Python can wait for a new thread forever.
-    """
-
-    def __init__(self) -> None:
-        self._handles, self._at_them = set[int](), threading.Lock()
-        threading.Thread(target=self._beat, daemon=True).start()
-
-    @contextmanager
-    def of(self, handle: int) -> Iterator[None]:
-        """Give them for an open lock."""
-        with self._at_them:
-            self._handles.add(handle)
-        try:
-            yield
-        finally:
-            # Ctrl-C can leave this to the very end, where the other thread runs no more, and may hold this lock.
-            with nullcontext() if sys.is_finalizing() else self._at_them:
-                self._handles.discard(handle)
-
-    def _beat(self) -> None:
-        while True:
-            time.sleep(BEAT)
-            with self._at_them:  # a handle that was closed could be another file's
-                for handle in self._handles:
-                    with suppress(OSError):  # writing the first byte again sets the time on any system
-                        os.lseek(handle, 0, os.SEEK_SET)
-                        os.write(handle, b" ")
-
-
-@lru_cache(maxsize=1)
-def signs_of_life(process: int) -> _Beats:
-    """Those of this process: one that was forked has none of the threads of the first one."""
-    return _Beats()
-
-
-def _seen(lock: Path) -> HeldError:
-    """Who holds a lease, and for how long it has been silent by the clock of the disk, which all machines share."""
-    with suppress(FileNotFoundError), lock.open("rb") as file, tempfile.TemporaryFile(dir=lock.parent) as now:
-        silent = os.fstat(now.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
-        return HeldError(_says(file), silent)
-    return HeldError("a process that has just ended", 0.0)
 
 
 def _says(file: IO[bytes]) -> str:

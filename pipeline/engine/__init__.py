@@ -10,9 +10,7 @@ memory.py        a store: the raster stays in memory
 folder.py        a store: the folder of a run, which survives a kill; what `resume` does
 range_file.py    the sealed file of up to 16 samples, of which that folder is made until it is merged
 range_check.py   whether such a file, whoever wrote it, holds what a run would have written
-compute_folder.py  a job computed in a folder by one process, or on a cluster (cluster.py, local_cluster.py,
-                 stopping.py)
-compute_ranges.py  some of its ranges, while other processes compute theirs
+compute_folder.py  a job computed in a folder: by one process, by several that share it, or on a cluster (cluster.py)
 merge.py         all ranges together: raster.h5 (whole_raster.py), sam.h5, and what is known of every sample
 finished.py      a run that was finished before
 summary.py       the results of a run as `summary.json`

@@ -1,4 +1,4 @@
-"""Ranges on a cluster of dask.distributed: one task for each, a few at a time, tried again where a worker is lost.
+"""Ranges on a cluster of dask.distributed: one task for each. Dask tries again what fails, and replaces lost workers.
 
 Workers need the project installed, and see the folder of the run and the data under the same paths. The job travels
 once to each worker, network and list of samples included; spikes and maps go to the folder, not through the scheduler.
@@ -6,211 +6,102 @@ once to each worker, network and list of samples included; spikes and maps go to
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import re
-import time
-from collections import Counter, defaultdict, deque
+import secrets
+import shutil
+import signal
+import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache
 from importlib import metadata
+from multiprocessing import active_children, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikesam.pipeline.engine.compute_ranges import PATIENCE, PAUSE, compute_one, silent
+from spikesam.backends.available import make_backend
+from spikesam.backends.base import Backend
+from spikesam.pipeline.engine.compute_folder import compute_range
 from spikesam.pipeline.engine.job import Job
-from spikesam.pipeline.engine.local_cluster import local_cluster
-from spikesam.pipeline.engine.stopping import go_on, one_at_a_time
+from spikesam.recordings.child import isolated_spawning
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import BEAT, HeldError
 from spikesam.recordings.text import printable
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, LocalCluster
+    from distributed.security import Security
 
-ATTEMPTS = 3  # of one range, on whichever workers
-AHEAD = 2  # ranges that are with the scheduler, for each thread of the cluster
+RETRIES = 2  # of a range that fails
 SHOWN = 3  # failures that a message names
-LOST = "every worker was lost"
+PATIENCE = 30.0  # seconds without a sign of life after which a worker on this machine is replaced
+STARTING = 60.0  # seconds in which such a worker must be connected
+HOST = "127.0.0.1"
+_one_range = threading.Lock()  # the threads of a worker all work on the same range
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What a worker computes ranges with; sent once to each.
-
-    Parameters
-    ----------
-    folder : of the run, absolute
-    job : of the run
-    """
-
-    folder: Path
-    job: Job
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What travels, also from one worker to another: all but :attr:`here`. Each worker makes its own."""
-        return {name: value for name, value in vars(self).items() if name != "here"}
-
-    @cached_property
-    def here(self) -> Job:
-        """The job with a backend of this worker, which uses as many threads as the worker has."""
-        return self.job.with_threads(_threads())
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a range in a worker.
-
-    Parameters
-    ----------
-    samples : that it has, all finished; None if it was not computed
-    said : lines for the user
-    failed : why it failed; "" if it did not, or another process has it
-    worker : address of the worker
-    """
-
-    samples: int | None
-    said: tuple[str, ...]
-    failed: str
-    worker: str
-
-
-def compute_range(task: Task, number: int, pause: float = 0.0) -> Outcome:
-    """Compute one range in a worker, if it is not finished already, after a pause in seconds."""
-    from distributed import get_worker
-
-    said: list[str] = []
-    worker: str = get_worker().address
-    time.sleep(pause)
-    with one_at_a_time:
-        try:
-            compute_one(task.folder, task.here, number, go_on, said.append, workers=_threads())
-        except HeldError as held:
-            return Outcome(None, (silent(number, held),) if held.silent > 3 * BEAT else (), "", worker)
-        except Exception as error:
-            return Outcome(None, (), _why(error), worker)
-    return Outcome(len(task.job.spec.ranges[number]), tuple(said), "", worker)
-
-
-def _why(error: Exception) -> str:
-    return printable(error) or type(error).__name__
-
-
-def _threads() -> int:
+def compute_in_worker(number: int, job: Job, folder: Path) -> int:
+    """Compute one range, or what is missing of it, with all threads of this worker; gives the number of its samples."""
     from distributed import get_worker
 
     threads: int = get_worker().state.nthreads
-    return threads
+    assert job.choice is not None
+    name, device, options = job.choice
+    backend = _backend(name, device, tuple(options.items()), threads)
+    with _one_range:
+        compute_range(folder, replace(job, backend=backend), number, workers=threads)
+    return len(job.spec.ranges[number])
 
 
-def distribute(
-    client: Client,
-    task: Task,
-    advance: Callable[[int], None] = lambda samples: None,
-    say: Callable[[str], object] = lambda text: None,
-) -> None:
+@lru_cache(maxsize=1)
+def _backend(name: str, device: str, options: tuple[tuple[str, Any], ...], threads: int) -> Backend:
+    """The backend of this worker, which keeps what it has prepared from one range to the next."""
+    return make_backend(name, device, dict(options), threads=threads)
+
+
+def distribute(client: Client, folder: Path, job: Job, advance: Callable[[int], None] = lambda samples: None) -> None:
     """Compute all ranges of a run on a cluster.
-
-    A range that fails is computed again, by another worker if there is one, :data:`ATTEMPTS` times in all; the other
-    ranges go on. A range that another process has comes last.
 
     Parameters
     ----------
     advance : called with the number of samples just finished
-    say : called with a line for the user
 
     Raises
     ------
-    InputError : if a range failed on every attempt, once all the others are finished; they are kept
+    InputError : if a range failed :data:`RETRIES` times more, once all the others are finished; they are kept
     """
-    from distributed import KilledWorker, as_completed
+    from distributed import as_completed
 
     _expect_the_project(client)
-    waiting = deque(range(len(task.job.spec.ranges)))
-    numbers: dict[Any, int] = {}
-    failures: Counter[int] = Counter()
-    failed: dict[int, str] = {}
-    held, told = set[int](), set[int]()
-    failed_at: dict[int, set[str]] = defaultdict(set)
-    shared = _sent(client, task)
-
-    def submit() -> list[Any]:
-        if not waiting:
-            return []
-        number = waiting.popleft()
-        pause = PAUSE if number in held else 0.0
-        others = list(client.nthreads().keys() - failed_at[number]) if failed_at[number] else []
-        where = {"workers": others, "allow_other_workers": True} if others else {}
-        future = client.submit(compute_range, shared, number, pause, pure=False, **where)
-        numbers[future.key] = number
-        return [future]
-
-    threads = max(1, sum(client.nthreads().values()))
-    running = as_completed([future for _ in range(AHEAD * threads) for future in submit()])
-    for future in running:
-        number = numbers.pop(future.key)
-        reason = ""
-        try:
-            outcome = future.result()
-        except CancelledError:  # all workers that had the task died with it
-            reason = LOST
-        except KilledWorker as error:  # four workers, one after the other
-            reason, failures[number] = _why(error), ATTEMPTS - 1
-        except Exception as error:  # where there is not even the memory to say what failed
-            reason = _why(error)
-        else:
-            finished = outcome.samples is not None
-            # Said once, and not at first: a stopped worker of a local cluster, which holds it, is ended soon.
-            for text in outcome.said if finished or (number in held and number not in told) else ():
-                told.add(number)
-                say(text)
-            if outcome.samples is not None:
-                advance(outcome.samples)
-            elif not outcome.failed:
-                held.add(number)
-                waiting.append(number)
-            else:
-                reason = outcome.failed
-                failed_at[number].add(outcome.worker)
-        if reason:
-            failures[number] += 1
-            if failures[number] == ATTEMPTS:
-                failed[number] = reason
-            else:
-                waiting.append(number)
-                if reason == LOST:
-                    shared = _sent(client, task)
-        future.release()
-        for more in submit():
-            running.add(more)
+    count, failed = len(job.spec.ranges), dict[int, str]()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph")  # it is sent once
+        shared = client.submit(_given, job, pure=False)  # a task: made anew where all workers that had it were lost
+    ranges = client.map(
+        compute_in_worker, range(count), job=shared, folder=folder.absolute(), retries=RETRIES, pure=False
+    )
+    numbers = {future.key: number for number, future in enumerate(ranges)}
+    for future, found in as_completed(ranges, with_results=True, raise_errors=False):
+        if isinstance(found, int):
+            advance(found)
+        else:  # the error with its traceback, or what cancelled all
+            error = found[1] if isinstance(found, tuple) else found
+            failed[numbers[future.key]] = printable(error) or type(error).__name__
     if failed:
         named = "; ".join(f"range {number}: {reason}" for number, reason in sorted(failed.items())[:SHOWN])
         more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
         raise InputError(
-            f"{len(failed)} of {len(task.job.spec.ranges)} ranges failed {ATTEMPTS} times each ({named}{more}); "
-            f"all others are kept in {task.folder}",
+            f"{len(failed)} of {count} ranges failed {1 + RETRIES} times each ({named}{more}); "
+            f"all others are kept in {folder}",
             "resume-missing",
         )
 
 
-def _sent(client: Client, task: Task) -> Future[Task]:
-    """The task, with every worker: a busy one, from which others would have to fetch it, answers late."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            [future] = client.scatter([task], hash=False, broadcast=True, timeout=max(PAUSE, end - time.monotonic()))
-            return future
-        except (OSError, asyncio.TimeoutError) as error:
-            if time.monotonic() >= end:
-                raise InputError(
-                    f"no worker of the cluster took the run within {PATIENCE:.0f} s ({printable(error)}); what is "
-                    f"finished is kept in {task.folder}",
-                    "resume",
-                    argument="dask",
-                ) from None
-        time.sleep(PAUSE)
+def _given(job: Job) -> Job:
+    return job
 
 
 def _expect_the_project(client: Client) -> None:
@@ -250,7 +141,7 @@ def connected(address: str, folder: Path, say: Callable[[str], object] = lambda 
     except ValueError as error:
         raise InputError(f"the configuration of dask cannot be read ({printable(error)})", argument="dask") from None
     if local and int(local[1]):
-        with local_cluster(int(local[1]), folder, PATIENCE, say) as client:
+        with _local(int(local[1]), folder) as client:
             yield client
         return
     if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+", address):
@@ -272,3 +163,89 @@ def connected(address: str, folder: Path, say: Callable[[str], object] = lambda 
         if not client.nthreads():
             raise InputError(f"{address} has no workers; start some with: dask worker {address}", argument="dask")
         yield client
+
+
+@contextmanager
+def _local(count: int, folder: Path) -> Iterator[Client]:
+    """A client of so many new processes with one thread each; nobody else on this machine may connect.
+
+    Parameters
+    ----------
+    folder : where dask may make folders; they are gone in the end
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    for logger in ("distributed", "tornado.application"):  # they print what they try again
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
+    scratch = folder / f".dask-scratch-space-{secrets.token_hex(8)}"  # dask takes a folder that is called so as it is
+    settings = {
+        "temporary-directory": str(scratch),
+        "distributed.scheduler.worker-ttl": f"{PATIENCE} s",
+        "distributed.scheduler.http.routes": [],  # it would answer anybody, without encryption
+        "distributed.worker.http.routes": [],
+    }
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        scratch.mkdir(mode=0o700)
+        stack.callback(sys.path.__setitem__, slice(None), list(sys.path))  # dask adds its folders
+        stack.enter_context(dask.config.set(settings))
+        stack.enter_context(isolated_spawning())
+        stack.callback(_kill_workers)
+        try:
+            with _uninterrupted():
+                cluster = LocalCluster(
+                    count,
+                    threads_per_worker=1,
+                    memory_limit=None,
+                    host=HOST,
+                    dashboard_address=f"{HOST}:0",
+                    security=_certified(scratch),
+                    silence_logs=logging.CRITICAL,
+                    death_timeout=STARTING,
+                )
+                cluster.shutdown_on_close = False  # it is closed here, not once more when Python ends
+                stack.callback(_close, cluster)
+                client = stack.enter_context(Client(cluster))
+        except Exception as error:  # whatever dask says of it
+            why = printable(error) or type(error).__name__
+            raise InputError(f"the workers cannot be started ({why})", argument="dask") from None
+        yield client
+
+
+def _close(cluster: LocalCluster) -> None:
+    with suppress(Exception):  # of a worker that is just being replaced
+        cluster.close()
+
+
+def _kill_workers() -> None:
+    """A worker that is stopped while it starts ends in no other way."""
+    for process in active_children():
+        process.kill()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block, and never reach the threads and processes that start in it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # which would let this thread be interrupted again, in Python 3.10
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _certified(folder: Path) -> Security:
+    """A new certificate and its key, as files there: dask makes temporary ones, which would stay after a kill."""
+    from distributed.security import Security
+
+    made = Security.temporary()
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_text(made.tls_ca_file)
+    key.write_text(made.tls_client_key)
+    roles = [(f"tls_{role}_cert", f"tls_{role}_key") for role in ("client", "scheduler", "worker")]
+    files = {cert_name: str(certificate) for cert_name, _ in roles} | {key_name: str(key) for _, key_name in roles}
+    return Security(require_encryption=True, tls_ca_file=str(certificate), **files)

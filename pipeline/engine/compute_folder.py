@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,9 @@ from spikesam.pipeline.engine.compute import compile_kernels, compute
 from spikesam.pipeline.engine.folder import FolderStore
 from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
 from spikesam.pipeline.engine.merge import Totals, merge
-from spikesam.pipeline.engine.range_file import PARTS, SPEC, RangeFile, range_files
+from spikesam.pipeline.engine.range_file import PARTS, SPEC, RangeFile, range_files, range_path
 from spikesam.pipeline.engine.whole_raster import WholeRaster
-from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.errors import ExistsError, InputError, RasterError
 from spikesam.recordings.progress import Tracker
 
 if TYPE_CHECKING:
@@ -52,12 +52,75 @@ def compute_all(folder: Path, job: Job, tracker: Tracker) -> Totals:
 
 def compute_on_cluster(folder: Path, job: Job, client: Client, tracker: Tracker) -> Totals:
     """Compute what is missing of a run on a cluster, and make its files; see :func:`compute_all`."""
-    from spikesam.pipeline.engine.cluster import Task, distribute  # asyncio is slow to import
+    from spikesam.pipeline.engine.cluster import distribute  # asyncio is slow to import
 
     count = len(job.spec.samples)
     with tracker.time("simulate"), tracker.show("computing on the cluster", count) as advance:
-        distribute(client, Task(folder.absolute(), job), advance, tracker.say)
+        distribute(client, folder, job, advance)
     return merge_all(folder, job.spec, tracker)
+
+
+def compute_ranges(
+    folder: Path, job: Job, numbers: range, advance: Callable[[int], None] = lambda samples: None
+) -> None:
+    """Compute some ranges of a run beside other processes; those that others have claimed come last.
+
+    A claim is an empty file, and nothing depends on it but time: a range that two processes compute is written once.
+
+    Parameters
+    ----------
+    numbers : of the ranges
+    advance : called with the number of samples just finished
+    """
+    claimed = list[int]()
+    for number in numbers:
+        path = range_path(folder, job.spec.ranges[number].start)
+        claim = path.with_name(f".{path.name}.claim")
+        try:
+            claim.touch(exist_ok=False)
+        except OSError:  # computing says what is wrong if it is not there yet
+            claimed.append(number)
+        else:
+            compute_range(folder, job, number, advance)
+            claim.unlink(missing_ok=True)
+    for number in claimed:
+        compute_range(folder, job, number, advance)
+
+
+def compute_range(
+    folder: Path,
+    job: Job,
+    number: int,
+    advance: Callable[[int], None] = lambda samples: None,
+    workers: int | None = None,
+) -> None:
+    """Compute one range of a run, or what is missing of it, whether another process computes it or not.
+
+    Parameters
+    ----------
+    workers : see :func:`spikesam.pipeline.engine.compute.compute`
+
+    Raises
+    ------
+    InputError : if it cannot be computed, or the folder is gone
+    """
+    positions, known = job.spec.ranges[number], 0
+
+    def count(samples: int) -> None:
+        nonlocal known
+        known += samples
+        advance(samples)
+
+    store = FolderStore(folder, job, positions)
+    while True:
+        count(len(positions) - len(store.missing) - known)
+        try:
+            compute(job, store, count, workers)
+            return
+        except ExistsError:  # of two processes, the other was faster
+            before, store = store.missing, FolderStore(folder, job, positions)
+            if store.missing == before:
+                raise
 
 
 def merge_all(

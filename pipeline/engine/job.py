@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
 from spikesam.pipeline.engine.keep import Keep
@@ -158,13 +157,8 @@ class Job:
     batch_size: int = 8
 
     def __getstate__(self) -> dict[str, Any]:
-        """What travels to other processes: everything but the backend, see :meth:`with_threads`."""
+        """What travels to other processes: everything but the backend: each makes its own."""
         return vars(self) | {"backend": None}
-
-    def with_threads(self, threads: int) -> Job:
-        """This job in another process, with a backend of its own that uses so many threads."""
-        assert self.choice is not None
-        return replace(self, backend=make_backend(*self.choice, threads=threads))
 
 
 def join(path: Path, spec: JobSpec) -> JobSpec:

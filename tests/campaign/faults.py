@@ -101,12 +101,19 @@ def log_samples(log: Path, slow: float = 0.0) -> None:
 
 
 def log_workers(log: Path, slow: float, patience: float) -> None:
-    """The same in the workers of dask, of which one is given up after so many seconds without a sign of life."""
-    from spikesam.pipeline.engine import cluster, local_cluster
+    """The same in the workers of dask, of which one is replaced after so many seconds without a sign of life."""
+    import dask
 
-    names = "from pathlib import Path; from tests.campaign.faults import log_samples"
-    local_cluster.CODE = f"{names}; log_samples(Path({str(log)!r}), {slow}); {local_cluster.CODE}"
+    from spikesam.pipeline.engine import cluster
+
+    os.environ["SAMPLES_LOG"], os.environ["SAMPLES_SLOW"] = str(log), str(slow)
+    dask.config.set({"distributed.worker.preload": [__name__]})
     cluster.PATIENCE = patience
+
+
+def dask_setup(_: Any) -> None:
+    """Called by dask in every worker."""
+    log_samples(Path(os.environ["SAMPLES_LOG"]), float(os.environ["SAMPLES_SLOW"]))
 
 
 def _writes(path: Any, mode: str = "r", *args: Any, **more: Any) -> bool:

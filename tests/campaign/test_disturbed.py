@@ -44,8 +44,7 @@ fractions = st.floats(0, 1, exclude_max=True)
 
 LOST = 16  # finished samples, at most, of which a kill may cost the work, in each process that computes
 WORKERS = {"dask": 2}
-PATIENCE = 8.0  # seconds after which a worker of dask that was stopped is given up
-LINES = 3  # of what is said when a worker of dask is lost
+PATIENCE = 8.0  # seconds after which a worker of dask that was stopped is replaced
 LOST_SECONDS = 10.0  # or so much work, and the batch at hand
 BATCH = 2  # samples that the event backend hands over at a time
 EARLY = 40  # calls that change the disk
@@ -271,25 +270,32 @@ def test_an_exception_in_lava(workplace: Path, process: str, place: float) -> No
 
 
 def dask_fault(base: Path, work: Path, name: str, alone: bool, moment: float, victim: float, number: str) -> None:
-    """A signal to one of the processes that a run on dask has started: the run ends as if nothing had happened."""
+    """A signal to a worker of dask: the run ends as if nothing had happened, or in one line if no worker had begun."""
     good = measured(base, name)
     command = Command(RECIPES[name].words, work, lambda: prepare(Boundaries(), work, name, 0.0))
     end = time.monotonic() + moment * good["seconds"]
-    while command.poll() is None and (time.monotonic() < end or not descendants(command.pid)):
+    while command.poll() is None and (time.monotonic() < end or not dask_workers(command.pid)):
         time.sleep(0.002)
     who = "nobody"
-    if command.poll() is None and (victims := started(command.pid)):
+    if command.poll() is None and (victims := dask_workers(command.pid)):
         pid = victims[int(victim * len(victims))]
         who = describe(pid)
         os.kill(pid, getattr(signal, number))
     ended = command.wait(12 * PATIENCE + 8 * good["seconds"])
-    assert ended.code == 0, f"exit code {ended.code}: {ended.error[-300:]!r}; the victim was {who}"
-    assert ended.error.count("\n") <= LINES and ended.error.replace("\n", "").isprintable(), ended.error[:600]
+    assert ended.code in (0, 2), f"exit code {ended.code}: {ended.error[-300:]!r}; the victim was {who}"
+    ended.check()
     nothing_runs()
+    if ended.code:
+        finish(work, base, name, alone)
     same_results(work, base, name)
     none("left, or lacking", files(work) ^ set(good["files"]))
     none("temporary files are left", os.listdir(os.environ["TMPDIR"]))
     none("left in shared memory", os.listdir(SHARED_MEMORY) if alone else [])
+
+
+def dask_workers(pid: int) -> list[int]:
+    """Those that a command has started; not the process that watches over Python's shared memory."""
+    return [each for each in started(pid) if "spawn_main" in describe(each)]
 
 
 @pytest.mark.skipif(find_spec("distributed") is None, reason="dask.distributed is not installed")

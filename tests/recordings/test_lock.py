@@ -9,8 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from spikesam.recordings import lock
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock
+
+HOLD = """
+import sys
+from pathlib import Path
+from spikesam.recordings import lock
+with {held}:
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holding(held: str) -> subprocess.Popen[str]:
+    """A process that holds a lock until its input ends."""
+    code = HOLD.format(held=held)
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
 
 
 def test_a_second_process_is_refused_at_once(tmp_path: Path) -> None:
@@ -59,3 +77,31 @@ def test_nothing_is_left_of_a_lock_under_which_nothing_was_written(tmp_path: Pat
 def test_two_directories_are_two_locks(tmp_path: Path) -> None:
     with out_lock(tmp_path / "a"), out_lock(tmp_path / "b" / "deep"):
         assert (tmp_path / "b" / "deep").is_dir()
+
+
+def test_who_shares_a_directory_keeps_out_who_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "PAUSE", 0.001)
+    shared = [holding(f"lock.out_lock(Path({str(tmp_path)!r}), shared=True)") for _ in range(3)]
+    for number, process in enumerate(shared):
+        living = "|".join(str(each.pid) for each in shared[number:])
+        says = rf"another run is writing here, expected one run per directory \(pid ({living}) on "
+        with pytest.raises(InputError, match=says), out_lock(tmp_path):
+            pass
+        process.communicate()
+    assert not list(tmp_path.iterdir())
+    code = HOLD.format(held=f"lock.out_lock(Path({str(tmp_path)!r}), shared=True)")
+    with out_lock(tmp_path):
+        refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "another run is writing here" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_process_shares_nothing_any_more(tmp_path: Path) -> None:
+    processes = [holding(f"lock.out_lock(Path({str(tmp_path)!r}), shared=True)") for _ in range(2)]
+    for process in processes:
+        process.kill()
+        process.communicate()
+    assert len(list(tmp_path.iterdir())) == 2
+    with out_lock(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [lock.LOCK_NAME]
+    assert not list(tmp_path.iterdir())

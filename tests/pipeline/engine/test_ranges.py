@@ -20,7 +20,6 @@ from PIL import Image, ImageOps
 
 from spikesam.pipeline import merge, run
 from spikesam.pipeline.engine import compute_folder as engine
-from spikesam.pipeline.engine import compute_ranges
 from spikesam.pipeline.engine.folder import FolderStore
 from spikesam.pipeline.engine.job import Job, read_spec
 from tests.campaign.forge import reseal, unseal
@@ -293,27 +292,32 @@ def begun(options: list[str], out: Path, pause: float = 0.0) -> subprocess.Popen
 
 
 def test_a_stopped_process_does_not_hold_up_the_others(
-    options: list[str], alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str], alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(compute_ranges, "PATIENCE", 3.0)
-    monkeypatch.setattr(compute_ranges, "BEAT", 0.3)
     out = tmp_path / "run"
     stopped = begun(options, out, pause=0.05)
     try:
         time.sleep(0.2)
         stopped.send_signal(signal.SIGSTOP)
         run.main([*options, "--out", str(out), "--range", "1/1"])
-        said = capsys.readouterr().err.splitlines()
-        who = rf"pid {stopped.pid} on \S+"
-        assert len(said) == 2
-        assert re.fullmatch(rf"range 1 is held by another process \({who}\), silent for \d s; after 3 s it .*", said[0])
-        assert re.fullmatch(rf"range 1: {who} has given no sign of life for 3 s; it is computed again", said[1])
         assert "another run is writing here" in refusal(capsys, merge.main, [str(out)])
         kept = {path: path.read_bytes() for path in out.rglob("*.range")}
     finally:
         stopped.send_signal(signal.SIGCONT)
     assert "ranges 0 to 2 of 3 are finished" in stopped.communicate()[0]
     assert {path: path.read_bytes() for path in out.rglob("*.range")} == kept
+    merge.main([str(out)])
+    assert digests(out) == digests(alone)
+
+
+def test_ranges_that_others_have_claimed_come_last(options: list[str], alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run.main([*options, "--out", str(out), "--range", "3/3"])
+    (claim := out / PARTS / ".00000000.range.claim").touch()
+    run.main([*options, "--out", str(out), "--range", "1/1"])
+    times = {path.name[:8]: path.stat().st_mtime_ns for path in (out / PARTS).glob("*.range")}
+    assert sorted(times, key=times.__getitem__) == ["00000032", "00000016", "00000000"]
+    assert list((out / PARTS).glob(".*")) == [claim]
     merge.main([str(out)])
     assert digests(out) == digests(alone)
 
@@ -331,8 +335,8 @@ def test_of_two_processes_on_one_range_the_slower_one_goes_on_from_what_is_there
             honest(job, other, workers=1)
         honest(job, store, advance, workers)
 
-    honest = compute_ranges.compute
-    monkeypatch.setattr(compute_ranges, "compute", late)
+    honest = engine.compute
+    monkeypatch.setattr(engine, "compute", late)
     run.main([*options, "--out", str(out), "--range", "1/1"])
     names = [path.name for path in sorted((out / PARTS).glob("*.range"))]
     assert names == [f"{first:08d}.range" for first in (0, 5, 16, 21, 32)]
@@ -345,7 +349,7 @@ def test_merging_waits_until_nobody_computes(
 ) -> None:
     (copied / PARTS / "00000016.range").unlink()
     process = begun(options, copied, pause=0.1)
-    while not list((copied / PARTS).glob(".*.lock")) and process.poll() is None:
+    while not list((copied / PARTS).glob(".*.claim")) and process.poll() is None:
         time.sleep(0.01)
     before = {path.name for path in copied.iterdir()}
     for command, words in ((merge.main, [str(copied)]), (run.main, [*options, "--out", str(copied), "--resume"])):

@@ -39,24 +39,3 @@ class Trouble:
                 time.sleep(1)
             raise OSError(28, os.strerror(28), str(self.folder))
         return self.read(positions)
-
-
-@dataclass(frozen=True)
-class TroubleAt:
-    """Gives some of the samples, but not in one worker, where nothing ever succeeds.
-
-    Parameters
-    ----------
-    read : gives them
-    worker : its address
-    """
-
-    read: Callable[[range], Samples]
-    worker: str
-
-    def __call__(self, positions: range) -> Samples:
-        from distributed import get_worker
-
-        if get_worker().address == self.worker:
-            raise MemoryError
-        return self.read(positions)
