@@ -227,15 +227,18 @@ def _kill_workers() -> None:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Let Ctrl-C wait for the end of the block, and never reach the threads and processes that start in it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
+    came = list[int]()
     resource_tracker.ensure_running()  # which would let this thread be interrupted again, in Python 3.10
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if mask is not None:  # else this is Windows
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _certified(folder: Path) -> Security:
