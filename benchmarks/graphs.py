@@ -23,7 +23,7 @@ from benchmarks.networks import firing, random_spikes, spike_rates
 from benchmarks.optional import missing_lava, missing_spikingjelly
 from benchmarks.simulate import check_same_bits, ours, simulating
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Layer, Network, Readout, Source
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.parallel import cores
 
@@ -116,13 +116,13 @@ def sew_resnet(size: int, seed: int) -> Network:
     for name, weight, sources, geometry in planned:
         source = [Source(each, depths[name] - depths[each]) for each in sources]
         if name == "pool":
-            neuron = LIF(0.0, 0.5)
+            neuron, gain = LIF(0.0, 0.5), 1.0
         else:
             acts = np.arange(1, timesteps)[:, None] - depths[name]
             bias = np.append(BIAS * ((acts >= 0) & (acts < TIMESTEPS)), [[0]], axis=0)  # bias[t-1] acts at step t
             gain = SIGMA / math.sqrt(RATE * len(sources) * weight[0].size) * geometry.get("pool", 1)
-            neuron = LIF(0.5, gain=gain, bias=np.broadcast_to(bias, (timesteps, len(weight))))
-        layers.append(Layer(name, weight, neuron, **geometry, source=source))
+            neuron = LIF(0.5, bias=np.broadcast_to(bias, (timesteps, len(weight))))
+        layers.append(Layer(name, Input(weight, source, gain, **geometry), neuron))
     readout = Readout(np.eye(CLASSES, dtype=np.float32))
     return Network((PLANES, size, size), timesteps, tuple(layers), readout, "spikes")
 

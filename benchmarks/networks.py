@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import bisect
 
 from spikesam.backends.event.backend import EventBackend, first_currents
-from spikesam.backends.network import LIF, Layer, Network, Readout, Shape
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Shape
 from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.raster.batch import RasterBatch, unpack
@@ -61,11 +61,11 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
         weight = rng.standard_normal((plan.outputs, inputs, 3, 3) if conv else (plan.outputs, inputs), np.float32)
         weight -= weight.mean(axis=tuple(range(1, weight.ndim)), keepdims=True)
         gain = SIGMA * plan.pool / math.sqrt(rate * weight[0].size)
-        layer = Layer(plan.name, weight, LIF(LEAK, gain=gain), plan.pool, padding=int(conv))
+        layer = Layer(plan.name, Input(weight, gain=gain, pool=plan.pool, padding=int(conv)), LIF(LEAK))
         currents = np.concatenate([_sampled(a) for a in first_currents(_alone(layer, shape, timesteps), [spikes])])
-        layer = replace(layer, neuron=LIF(LEAK, gain=gain, bias=tuned_bias(gain * currents, rate)))
+        layer = replace(layer, neuron=LIF(LEAK, bias=tuned_bias(gain * currents, rate)))
         (batch,) = EventBackend(1).run(_alone(layer, shape, timesteps), [spikes], 1)
-        shape = layer.output_shape(shape)
+        shape = layer.inputs[0].output_shape(shape)
         spikes = unpack(batch.spikes[layer.name], shape)
         built.append(layer)
     readout = Readout(rng.standard_normal((CLASSES, math.prod(shape)), np.float32))
@@ -109,7 +109,8 @@ def firing(rates: Mapping[str, float]) -> str:
 
 def additions(network: Network, rates: Mapping[str, float]) -> float:
     """Weights that the spikes of one sample add to currents, borders not subtracted; see :func:`spike_rates`."""
-    fan_outs = (layer.weight[:, 0].size if layer.kind == "conv" else len(layer.weight) for layer in network.layers)
+    weights = (layer.inputs[0].weight for layer in network.layers)
+    fan_outs = (weight[:, 0].size if weight.ndim == 4 else len(weight) for weight in weights)
     rasters = zip(network.raster_names, network.raster_shapes, fan_outs, strict=False)  # the last one drives no layer
     return sum(rates[name] * math.prod(shape) * fan_out for name, shape, fan_out in rasters) * network.timesteps
 
@@ -118,13 +119,13 @@ def multiplications(network: Network) -> float:
     """Multiplications that the same sample takes where every weight meets every neuron, spike or not."""
     total = 0
     for layer, shape in zip(network.layers, network.shapes[1:], strict=True):
-        total += layer.weight[0].size * math.prod(shape)
+        total += layer.inputs[0].weight[0].size * math.prod(shape)
     return float(total) * network.timesteps
 
 
 def _alone(layer: Layer, shape: Shape, timesteps: int) -> Network:
     """A network of one layer, whose readout is of no interest."""
-    nothing = np.zeros((1, math.prod(layer.output_shape(shape))), np.float32)
+    nothing = np.zeros((1, math.prod(layer.inputs[0].output_shape(shape))), np.float32)
     return Network(shape, timesteps, (layer,), Readout(nothing))
 
 

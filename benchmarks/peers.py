@@ -147,14 +147,14 @@ def as_tensor(spikes: NDArray[np.bool_]) -> Tensor:
 
 def synapses(layer: Layer) -> nn.Sequential:
     """What turns the spikes of one step, (B, C, H, W), into currents of the next, gain and bias included."""
-    neuron = layer.spiking_neuron
-    gain, bias = (torch.tensor(constants[0]).float() for constants in (neuron.gain, neuron.bias))
-    weight = torch.tensor(layer.weight)
+    (given,) = layer.inputs
+    gain, bias = (torch.tensor(rows[0]).float() for rows in (given.gain, layer.spiking_neuron.bias))
+    weight = torch.tensor(given.weight)
     outputs, inputs, *kernel = weight.shape
     linear: Any
-    modules: list[nn.Module] = [nn.AvgPool2d(layer.pool)] if layer.pool != 1 else []
+    modules: list[nn.Module] = [nn.AvgPool2d(given.pool)] if given.pool != 1 else []
     if kernel:
-        linear = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), layer.stride, layer.padding)
+        linear = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), given.stride, given.padding)
     else:
         linear = nn.Linear(inputs, outputs)
         modules.append(nn.Flatten())

@@ -47,7 +47,7 @@ from benchmarks.networks import (
 from benchmarks.optional import LOOP
 from benchmarks.recorded import BATCH_SIZE, simulate_and_record, simulate_only
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.images.encoding import poisson_batch, poisson_spikes
 from spikesam.recordings.parallel import cores
@@ -116,8 +116,8 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
 def first(how: str) -> Iterator[Row]:
     """The first call of the event backend, on a network in which there is hardly anything to compute."""
     layers = (
-        Layer("conv1", np.ones((8, 6, 3, 3), np.float32), LIF(0.9), padding=1),
-        Layer("fc1", np.ones((8, 32), np.float32), LIF(0.9), pool=2),
+        Layer("conv1", Input(np.ones((8, 6, 3, 3), np.float32), padding=1), LIF(0.9)),
+        Layer("fc1", Input(np.ones((8, 32), np.float32), pool=2), LIF(0.9)),
     )
     network = quantise(Network((6, 4, 4), 4, layers, Readout(np.ones((2, 8), np.float32))))
     spikes = random_spikes(network.input_shape, network.timesteps, 2, 0.5, seed=0)

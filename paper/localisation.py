@@ -132,7 +132,8 @@ def score_condition(setup: Setup, network: Network, condition: Condition) -> pd.
 
 def steps_on_canvas(network: Network) -> int:
     """All of a trained network, whose normalisation belongs to its steps; a converted one may stop at any."""
-    constant = all(len(layer.spiking_neuron.gain) == len(layer.spiking_neuron.bias) == 1 for layer in network.layers)
+    rows = ((layer.spiking_neuron.bias, *(each.gain for each in layer.inputs)) for layer in network.layers)
+    constant = all(len(each) == 1 for of_layer in rows for each in of_layer)
     return CANVAS_STEPS if constant else network.timesteps
 
 

@@ -18,10 +18,12 @@ def reference_network(shared: Path) -> tuple[Network, Any]:
     layers = []
     for number in range(1, 5):
         part = {name: arrays[f"layer{number}_float_{name}"] for name in ("w", "pool", "leak", "g", "b", "threshold")}
-        neuron = LIF(float(part["leak"]), float(part["threshold"]), part["g"], part["b"])
+        neuron = LIF(float(part["leak"]), float(part["threshold"]), bias=part["b"])
         convolution = part["w"].ndim == 4
         name = f"conv{number}" if convolution else f"fc{number}"
-        layers.append(Layer(name, part["w"], neuron, pool=int(part["pool"]), padding=int(convolution)))
+        layers.append(
+            Layer(name, Input(part["w"], gain=part["g"], pool=int(part["pool"]), padding=int(convolution)), neuron)
+        )
     return Network((6, 12, 8), 16, tuple(layers), Readout(arrays["w_out"])), arrays
 
 
@@ -59,7 +61,9 @@ def simulate_reference(
                     membranes[number] = np.zeros(silent.shape, readout.dtype)
                     currents[number] = membranes[number]
                 else:
-                    read = [layer_current(each, _arrived(network, each, fired, t)) for each in network.inputs[number]]
+                    read = [
+                        layer_current(each, _arrived(network, each, fired, t)) for each in network.layers[number].inputs
+                    ]
                     for place, each in network.driven:
                         if place == number and network.precision == "float32":
                             read[each] = read[each] * (network.input_range / 2) / 127
@@ -80,7 +84,7 @@ def _arrived(network: Network, given: Input, rasters: list[NDArray[Any]], t: int
     return arrived
 
 
-def layer_current(layer: Layer | Input, spikes: NDArray[Any]) -> NDArray[Any]:
+def layer_current(layer: Input, spikes: NDArray[Any]) -> NDArray[Any]:
     """`a[t]` (C, H, W) of spikes, their sums, or pixels: pooling, then correlation or matrix product.
 
     One output pixel at a time.
@@ -110,7 +114,7 @@ def layer_current(layer: Layer | Input, spikes: NDArray[Any]) -> NDArray[Any]:
     return _largest(layer, current)
 
 
-def _largest(layer: Layer | Input, current: NDArray[Any]) -> NDArray[Any]:
+def _largest(layer: Input, current: NDArray[Any]) -> NDArray[Any]:
     """The largest current of each window (C, H', W'); windows may overlap, and reach past the border."""
     pool = layer.current_pool
     (k, m), (above, beside) = pair(pool), pair(layer.current_padding)
@@ -128,18 +132,17 @@ def _largest(layer: Layer | Input, current: NDArray[Any]) -> NDArray[Any]:
 def _driven(layer: Layer, i: NDArray[Any], currents: list[NDArray[Any]], t: int) -> NDArray[Any]:
     """`i[t]` from `i[t-1]` and `a[t]` of each input."""
     neuron = layer.neuron
-    inputs = [(neuron.gain, getattr(neuron, "shift", 0)), *((each.gain, each.shift) for each in layer.more)]
     bias = neuron.bias[(t - 1) % len(neuron.bias)][:, None, None]
     driven: Any = 0
-    for (rows, shift), a in zip(inputs, currents, strict=True):
-        gain = rows[(t - 1) % len(rows)][:, None, None]
+    for each, a in zip(layer.inputs, currents, strict=True):
+        gain = each.gain[(t - 1) % len(each.gain)][:, None, None]
         driven = driven + (
-            round_to_zero(a * gain.astype(np.int64), shift) if isinstance(neuron, FixedLIF) else gain * a
+            round_to_zero(a * gain.astype(np.int64), each.shift) if isinstance(neuron, FixedLIF) else gain * a
         )
     driven = driven + bias
     if not isinstance(neuron, FixedLIF):
         return by_channel(neuron.synaptic_leak) * i + driven
-    if len(inputs) == 1 and np.all(neuron.synaptic_decay == 4096):
+    if len(layer.inputs) == 1 and np.all(neuron.synaptic_decay == 4096):
         return driven
     return saturated(round_to_zero(i * (4096 - by_channel(neuron.synaptic_decay)), 12) + driven)
 

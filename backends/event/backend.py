@@ -172,13 +172,17 @@ class _PreparedNetwork:
         self.raster_names = network.raster_names
         self.raster_bytes = network.raster_bytes
         self.layers = [
-            LayerKernel(layer, *(network.shapes[network.place(each.sources[0].layer)] for each in inputs))
-            for layer, inputs in zip(network.layers, network.inputs, strict=True)
+            LayerKernel(
+                layer,
+                *(network.shapes[network.place(each.sources[0].layer)] for each in layer.inputs),
+                driven=[input_number for place, input_number in network.driven if place == number],
+            )
+            for number, layer in enumerate(network.layers)
         ]
         self.has_loops = network.has_loops
         self.reads = [
-            {network.place(source.layer) - 1 for each in inputs for source in each.sources} - {-1}
-            for inputs in network.inputs
+            {network.place(source.layer) - 1 for each in layer.inputs for source in each.sources} - {-1}
+            for layer in network.layers
         ]
         self.new_spikes = partial(ChainSpikes if network.is_chain else GraphSpikes, network)
         channels, height, width = network.shapes[-1]
@@ -210,8 +214,8 @@ class _PreparedNetwork:
     def rerun(self, given: Mapping[str, NDArray[np.uint8]], threads: int) -> RasterBatch:
         """One sample, of which some layers are given; see :meth:`EventBackend.rerun`."""
         numbers = {self.network.place(name) - 1: bits for name, bits in given.items()}
-        for number, (layer, inputs) in enumerate(zip(self.network.layers, self.network.inputs, strict=True)):
-            reads = {source.layer for each in inputs for source in each.sources}
+        for number, layer in enumerate(self.network.layers):
+            reads = {source.layer for each in layer.inputs for source in each.sources}
             if "input" in reads and number not in numbers and -1 not in numbers:
                 raise BackendError(f"event: layer {layer.name!r} reads the input, which is not given")
         room = self._unused_room(threads)

@@ -45,7 +45,7 @@ class _Currents:
 
     def _delay(self, key: tuple[int, int]) -> int:
         place, number = key
-        return self._network.inputs[place][number].sources[0].delay
+        return self._network.layers[place].inputs[number].sources[0].delay
 
 
 class ChainSpikes:
@@ -86,10 +86,10 @@ class GraphSpikes:
         self._sources = [
             [
                 (each, network.place(source.layer), source.delay)
-                for each, given in enumerate(inputs)
+                for each, given in enumerate(layer.inputs)
                 for source in given.sources
             ]
-            for inputs in network.inputs
+            for layer in network.layers
         ]
         self._currents = None if network.spiking_input else _Currents(network)
         self._before = [0] * len(network.shapes)  # steps without spikes that are kept in front of the first

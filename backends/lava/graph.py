@@ -31,13 +31,12 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
     layers = [
         LayerProcess(
             layer=layer,
-            inputs=inputs,
             shapes=shapes,
             timesteps=timesteps,
             driven=tuple(number for place, number in network.driven if network.layers[place] is layer),
             maps=maps_of_layer(network, request, layer.name),
         )
-        for layer, inputs in zip(network.layers, network.inputs, strict=True)
+        for layer in network.layers
     ]
     readout = ReadoutProcess(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
     leaving: dict[tuple[str, str], OutPort] = {("readout", ""): readout.r_out}

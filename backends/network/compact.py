@@ -49,12 +49,12 @@ def compact(network: Network) -> Network:
     for layer in network.layers:
         neuron = layer.neuron
         if isinstance(neuron, LIF):
-            neuron = replace(neuron, gain=_to_float32(neuron.gain), bias=_to_float32(neuron.bias))
-        more = tuple(
+            neuron = replace(neuron, bias=_to_float32(neuron.bias))
+        inputs = tuple(
             replace(each, weight=None if each.weight is None else _on_grid(each.weight), gain=_to_float32(each.gain))
-            for each in layer.more
+            for each in layer.inputs
         )
-        layers.append(replace(layer, weight=_on_grid(layer.weight), neuron=neuron, more=more))
+        layers.append(replace(layer, inputs=inputs, neuron=neuron))
     readout = replace(network.readout, weight=_on_grid(network.readout.weight), bias=_to_float32(network.readout.bias))
     return replace(network, layers=tuple(layers), readout=readout)
 

@@ -29,7 +29,7 @@ FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to
 
 def check_counts(network: Network) -> None:
     """Refuse more steps, layers or sources than any network needs."""
-    sources = sum(max(1, len(each.sources)) for layer in network.layers for each in (layer.first, *layer.more))
+    sources = sum(max(1, len(each.sources)) for layer in network.layers for each in layer.inputs)
     for found, most, what in (
         (network.timesteps, LONGEST, "timesteps"),
         (len(network.layers), MOST_LAYERS, "layers"),
@@ -47,8 +47,8 @@ def check_maps(network: Network) -> None:
             raise NetworkError(
                 f"layer {name!r}: its map is {by_sides(shape)}, expected at most {LARGEST_MAP:,} neurons"
             )
-    for layer, inputs in zip(network.layers, network.inputs, strict=True):
-        for each in inputs:
+    for layer in network.layers:
+        for each in layer.inputs:
             channels, *sides = network.shapes[network.place(each.sources[0].layer)]
             around = zip(sides, pair(each.pool), pair(each.padding), strict=True)
             padded = (channels, *(side // pool + 2 * padding for side, pool, padding in around))
@@ -67,16 +67,16 @@ def check_maps(network: Network) -> None:
 
 def check_sources(network: Network) -> None:
     """Refuse a source that no spike can arrive from, and a layer that nothing reads."""
-    for layer, inputs in zip(network.layers, network.inputs, strict=True):
-        sources = [source for each in inputs for source in each.sources]
-        for source in sources:
+    for layer in network.layers:
+        for source in (source for each in layer.inputs for source in each.sources):
             if source.delay > max(1, network.timesteps - 1):
                 raise NetworkError(
                     f"layer {layer.name!r}: reads {source.layer!r} {source.delay} steps later, expected less than "
                     f"T = {network.timesteps}"
                 )
     for place, number in network.driven:
-        where, given = f"layer {network.layers[place].name!r}", network.inputs[place][number]
+        layer = network.layers[place]
+        where, given = f"layer {layer.name!r}", layer.inputs[number]
         if given.weight is None or len(given.sources) > 1 or given.sources[0].sign != 1:
             raise NetworkError(
                 f"{where}, input {number + 1}: reads the numbers of 'input', expected weights and no other source there"
@@ -93,7 +93,7 @@ def check_neurons(network: Network) -> None:
     """Refuse neurons that cannot work together, or have constants for another number of steps."""
     if len({layer.neuron.spikes for layer in network.layers}) > 1:
         raise NetworkError("layers: got ReLU and spiking neurons in one network, expected either")
-    weights = [network.readout.weight, *(layer.weight for layer in network.layers)]
+    weights = [network.readout.weight, *(layer.inputs[0].weight for layer in network.layers)]
     if len({weight.dtype for weight in weights}) > 1:
         raise NetworkError("layers and readout must be all float32 or all fixed point; see quantise()")
     if (network.encoder == "image") != (network.kind == "ann"):
@@ -104,16 +104,15 @@ def check_neurons(network: Network) -> None:
         raise NetworkError(f"timesteps is {network.timesteps}, expected 1 of a network with neurons ReLU")
     if network.kind == "ann" and (network.readout.leak != 1 or network.readout.bias.any()):
         raise NetworkError("readout: has leak or bias, expected neither of a network with neurons ReLU")
+    if network.kind == "ann":
+        network.check_chain("neurons ReLU")
+        if odd := [layer.name for layer in network.layers if (layer.inputs[0].gain != 1).any()]:
+            raise NetworkError(f"layer {odd[0]!r}: its input has a gain, expected none in front of neurons ReLU")
     rows = [
-        (f"layer {layer.name!r}", field, getattr(layer.neuron, field))
-        for layer in network.layers
-        for field in layer.neuron.arrays
+        (layer.where(number), "gain", each.gain) for layer in network.layers for number, each in enumerate(layer.inputs)
     ]
-    rows += [
-        (f"layer {layer.name!r}, input {number}", "gain", each.gain)
-        for layer in network.layers
-        for number, each in enumerate(layer.more, 2)
-    ]
+    if network.kind == "snn":
+        rows += [(f"layer {layer.name!r}", "bias", layer.spiking_neuron.bias) for layer in network.layers]
     for where, field, values in (*rows, ("readout", "bias", network.readout.bias)):
         if len(values) not in (1, network.timesteps):
             raise NetworkError(f"{where}: {field} has {len(values)} steps, expected 1 or T = {network.timesteps}")
@@ -129,7 +128,7 @@ def check_sums(network: Network) -> None:
             f"{network.timesteps} steps that could overflow; use fewer inputs or steps"
         )
     for place, number in network.driven:
-        largest = network.inputs[place][number].largest_current
+        largest = network.layers[place].inputs[number].largest_current
         if largest * PIXEL_LIMIT >= CURRENT_LIMIT:
             raise NetworkError(
                 f"layer {network.layers[place].name!r}: the int8 weights of one neuron sum to {largest:,} in "
@@ -143,9 +142,9 @@ def check_range(network: Network) -> None:
     steps, readout = network.timesteps, network.readout
     sums = _largest_sum(readout.weight) + _largest(readout.bias)
     reached = {"readout": steps * sums * max(1.0, abs(readout.scale))}
-    for layer, inputs in zip(network.layers, network.inputs, strict=True):
+    for layer in network.layers:
         neuron = layer.spiking_neuron
-        current = sum(_largest_current(each) * max(1.0, _largest(each.gain)) for each in inputs)
+        current = sum(_largest_current(each) * max(1.0, _largest(each.gain)) for each in layer.inputs)
         current += _largest(neuron.bias)
         current *= steps if np.any(neuron.synaptic_leak) else 1
         reached[f"layer {layer.name!r}"] = steps * float(current + np.max(neuron.threshold + neuron.subtracted))

@@ -16,9 +16,9 @@ from that of step t-1 (see input_currents.py). A network of your own weights:
         input_shape=(6, 32, 32),  # ON and OFF planes of an RGB image
         timesteps=16,
         layers=(
-            Layer("conv1", np.concatenate([w1, -w1], axis=1), LIF(leak=0.99), padding=1),
-            Layer("conv2", w2, LIF(leak=0.99, threshold=0.8), pool=2, padding=1),
-            Layer("fc1", w3, LIF(leak=0.99), pool=2),
+            Layer("conv1", Input(np.concatenate([w1, -w1], axis=1), padding=1), LIF(leak=0.99)),
+            Layer("conv2", Input(w2, pool=2, padding=1), LIF(leak=0.99, threshold=0.8)),
+            Layer("fc1", Input(w3, pool=2), LIF(leak=0.99)),
         ),
         readout=Readout(w_out),
     )
@@ -32,7 +32,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -50,10 +50,10 @@ from spikesam.backends.network.consistency import (
     check_sources,
     check_sums,
 )
-from spikesam.backends.network.inputs import Input, Shape
+from spikesam.backends.network.inputs import Shape
 from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.table import by_sides, table_of
-from spikesam.backends.network.wiring import dependents, named_inputs, shapes_of, steps_to_readout, with_plain_sources
+from spikesam.backends.network.wiring import connected, dependents, reads_alone, shapes_of, steps_to_readout
 from spikesam.recordings.text import printable
 
 Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "image"]
@@ -89,11 +89,11 @@ class Network:
     Two layers of your own weights, for RGB images of 8×8; the first layer sees an ON and an OFF plane of each colour.
 
     >>> import numpy as np
-    >>> from spikesam import LIF, Layer, Network, Readout
+    >>> from spikesam import LIF, Input, Layer, Network, Readout
     >>> random, neuron = np.random.default_rng(0), LIF(leak=0.9)
     >>> w1, w2, w_out = random.normal(size=(4, 3, 3, 3)), random.normal(size=(5, 64)), random.normal(size=(2, 5))
-    >>> conv1 = Layer("conv1", np.concatenate([w1, -w1], axis=1), neuron, padding=1)
-    >>> network = Network((6, 8, 8), 12, (conv1, Layer("fc1", w2, neuron, pool=2)), Readout(w_out))
+    >>> conv1 = Layer("conv1", Input(np.concatenate([w1, -w1], axis=1), padding=1), neuron)
+    >>> network = Network((6, 8, 8), 12, (conv1, Layer("fc1", Input(w2, pool=2), neuron)), Readout(w_out))
     >>> network.shapes
     ((6, 8, 8), (4, 8, 8), (5, 1, 1))
     """
@@ -128,7 +128,7 @@ class Network:
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
-        object.__setattr__(self, "layers", with_plain_sources(self.layers))
+        object.__setattr__(self, "layers", connected(self.layers))
         check_neurons(self)
         check_sources(self)
         check_maps(self)
@@ -160,8 +160,8 @@ class Network:
         ------
         NetworkError : beginning with `where`
         """
-        for layer in self.layers:
-            if layer.source or layer.more:
+        for layer, before in self._behind:
+            if not reads_alone(layer, before):
                 raise NetworkError(f"{where}: layer {layer.name!r} reads more than the layer before, expected a chain")
 
     def __str__(self) -> str:
@@ -195,8 +195,8 @@ class Network:
         """The inputs of layers that numbers drive, not spikes: number of the layer and of its input, both from 0."""
         return tuple(
             (place, number)
-            for place, inputs in enumerate(self.inputs)
-            for number, each in enumerate(inputs)
+            for place, layer in enumerate(self.layers)
+            for number, each in enumerate(layer.inputs)
             if self.current_input and any(source.layer == "input" for source in each.sources)
         )
 
@@ -213,7 +213,7 @@ class Network:
     @property
     def outline(self) -> list[tuple[str, int, Sides]]:
         """Kind, outputs and pool of every layer: equal in all networks of one description, whatever their neurons."""
-        return [(layer.kind, len(layer.weight), layer.pool) for layer in self.layers]
+        return [(layer.kind, len(layer.inputs[0].weight), layer.inputs[0].pool) for layer in self.layers]
 
     @property
     def classes(self) -> int:
@@ -223,36 +223,36 @@ class Network:
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
         """(C, H, W) of the input, then of each layer."""
-        return shapes_of(self.input_shape, self.layers, self.inputs)
-
-    @cached_property
-    def inputs(self) -> tuple[tuple[Input, ...], ...]:
-        """All inputs of each layer, the first and `more`, with the names of their sources."""
-        return named_inputs(self.layers)
+        return shapes_of(self.input_shape, self.layers)
 
     @property
     def is_chain(self) -> bool:
         """Whether every layer reads the layer before, and nothing else."""
-        return not any(layer.source or layer.more for layer in self.layers)
+        return all(reads_alone(layer, before) for layer, before in self._behind)
+
+    @property
+    def _behind(self) -> Iterator[tuple[Layer, str]]:
+        """Each layer, and the name of the layer before, or "input"."""
+        return zip(self.layers, ("input", *(layer.name for layer in self.layers)), strict=False)
 
     @cached_property
     def has_loops(self) -> bool:
         """Whether a layer reads one that comes later; a layer that reads itself makes no loop."""
         return any(
             self.place(source.layer) > number
-            for number, inputs in enumerate(self.inputs, 1)
-            for each in inputs
+            for number, layer in enumerate(self.layers, 1)
+            for each in layer.inputs
             for source in each.sources
         )
 
     @cached_property
     def to_readout(self) -> dict[str, int]:
         """Name of a layer, or "input" -> the steps that its spikes need at least to the readout: 0 of the last."""
-        return steps_to_readout(self.layers, self.inputs)
+        return steps_to_readout(self.layers)
 
     def dependents(self, name: str) -> tuple[str, ...]:
         """The layers that a way leads to from a layer or from "input", in order; itself only where it is in a loop."""
-        return dependents(self.layers, self.inputs, name)
+        return dependents(self.layers, name)
 
     def place(self, name: str) -> int:
         """Number of a layer among :attr:`shapes`: 0 of "input"."""
@@ -304,7 +304,7 @@ class Network:
 
     def to_graph(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The network as a JSON-able graph and its tensors by name; undone by :meth:`from_graph`."""
-        nodes, tensors = zip(*(layer.to_graph() for layer in self.layers), strict=True)
+        nodes, tensors = zip(*(layer.to_graph(before) for layer, before in self._behind), strict=True)
         graph: dict[str, Any] = {
             "encoder": self.encoder,
             "input_shape": list(self.input_shape),

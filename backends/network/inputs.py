@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, Sides, array, by_channel, one_or_pair, pair, whole
-from spikesam.backends.network.neurons import GAIN_LIMIT, LARGEST_SHIFT
 from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 Shape = tuple[int, int, int]
 Pooling = Literal["average", "max"]
 
+GAIN_LIMIT = 32767  # the largest magnitude of a gain in fixed point
+LARGEST_SHIFT = 30  # and of its shift
 CURRENT_LIMIT = 1 << 23  # Lava's Conv wraps at 24 bits, so no sum of weights may reach this
 WEIGHT_LIMIT = 127  # the largest magnitude of an int8 weight: Lava's Dense clips -128
 LONGEST_DELAY = 1 << 10  # steps; backends keep the spikes of so many
@@ -75,16 +76,22 @@ class Input:
     ----------
     weight : (out, in, y, x) for a convolution or (out, in) for a dense layer, float32, or int8 in fixed point,
         -127 … 127; None for the identity, which adds the spikes themselves
-    source : what it reads: a name, a :class:`Source`, or several, whose spikes are summed
-    gain : scalar, (C,), (1, C) or (T, C) — what the currents of this input are multiplied by, per channel and step;
-        float64, or int32 in fixed point
-    pool, stride, padding, pooling, current_pool, current_stride, current_padding : as of a :class:`~.layers.Layer`
-    shift : of the gain, in fixed point: 0 … 30
+    source : what it reads: a name, a :class:`Source`, or several, whose spikes are summed; of a layer's first input the
+        layer before, one step later, if not given
+    gain : scalar, (C,), (1, C) or (T, C) — what the currents of this input are multiplied by, per channel and, with
+        BNTT, per step; float64, so that quantising rounds once, or int32 in fixed point
+    pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and columns differ
+    stride, padding : of the convolution, after pooling
+    pooling : "average" (fixed point sums instead; the gain absorbs the factor), or "max", which of spikes is their OR
+    current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the neurons
+    current_stride, current_padding : of that pooling; its windows stand side by side if not given, and what lies around
+        the currents is never the maximum
+    shift : in fixed point, 0 … 30: gain · a is divided by 2^shift
     """
 
-    weight: NDArray[Any] | None
-    source: Any
-    gain: Any = 1.0
+    weight: Any
+    source: Any = ()
+    gain: Any = 1
     pool: Sides = 1
     stride: Sides = 1
     padding: Sides = 0
@@ -101,12 +108,13 @@ class Input:
         """What it reads, in order, once it is part of a layer."""
         return tuple(self.source)
 
-    def checked(self, dtype: Any, channels: int, where: str) -> Input:
-        """A checked copy for a layer of C channels, whose weights are float32, or int8 in fixed point.
+    def checked(self, dtype: Any, where: str, channels: int = 0) -> Input:
+        """A checked copy, whose weights are float32, or int8 in fixed point.
 
-        Raises
-        ------
-        NetworkError : beginning with `where`
+        Parameters
+        ----------
+        where : what the message of an error begins with
+        channels : C of the layer, which weights say, too
         """
         weight = None if self.weight is None else checked_weight(self.weight, dtype, where)
         given = {name: getattr(self, name) for name in PLAIN}
@@ -119,10 +127,11 @@ class Input:
             sides["current_stride"] = None
         if self.pooling not in get_args(Pooling):
             raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average' or 'max'")
-        sources = sources_of(self.source, where)
+        sources = _sources(self.source, where)
         if self.pooling == "max" and (len(sources) > 1 or any(source.sign < 0 for source in sources)):
             raise NetworkError(f"{where}: pooling is 'max', which is of spikes, expected one source, of sign 1")
         fixed = dtype == np.int8
+        channels = channels if weight is None else len(weight)
         gain = by_channel(self.gain, channels, np.int32 if fixed else np.float64, "gain", where)
         if fixed and np.abs(gain.astype(np.int64)).max() > GAIN_LIMIT:
             raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} in fixed point")
@@ -241,10 +250,17 @@ class Input:
         return {
             "kind": self.kind,
             "shape": [] if self.weight is None else list(self.weight.shape),
-            **geometry_to_graph(self),
+            **self._geometry,
             "shift": self.shift,
-            "source": sources_to_graph(self.sources),
+            "source": [[getattr(source, field.name) for field in fields(source)] for source in self.sources],
         }
+
+    @property
+    def _geometry(self) -> dict[str, Any]:
+        """The sides of pooling, convolution and windows as JSON, without tuples."""
+        values = {name: getattr(self, name) for name in GEOMETRY}
+        said = {name: value for name, value in values.items() if name not in UNSAID or value != UNSAID[name]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
 
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -255,8 +271,9 @@ class Input:
     def from_graph(cls, node: dict[str, Any], prefix: str, tensors: dict[str, NDArray[Any]]) -> Input:
         """Rebuild an input from its node, and from its tensors, whose names begin with a prefix and a dot."""
         weight = None if node["kind"] == "identity" else tensors[f"{prefix}.weight"]
-        source = sources_from_graph(node["source"])
-        return cls(weight, source, tensors[f"{prefix}.gain"], shift=node["shift"], **geometry_from_graph(node))
+        source = tuple(Source(layer, delay, sign) for layer, delay, sign in node["source"])
+        geometry = {name: (UNSAID | node)[name] for name in GEOMETRY}
+        return cls(weight, source, tensors[f"{prefix}.gain"], shift=node["shift"], **geometry)
 
 
 UNSAID = {"current_stride": None, "current_padding": 0}  # in graphs, so that windows side by side are described as ever
@@ -264,20 +281,7 @@ PLAIN = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1, **UNSAID}  # t
 GEOMETRY = (*PLAIN, "pooling")
 
 
-def geometry_to_graph(given: Any) -> dict[str, Any]:
-    """The geometry of an input, or of a layer, as JSON, without tuples; undone by :func:`geometry_from_graph`."""
-    values = {name: getattr(given, name) for name in GEOMETRY}
-    said = {name: value for name, value in values.items() if name not in UNSAID or value != UNSAID[name]}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
-
-
-def geometry_from_graph(node: dict[str, Any]) -> dict[str, Any]:
-    """Undo :func:`geometry_to_graph`; raises KeyError if a part is missing."""
-    given = UNSAID | node
-    return {name: given[name] for name in GEOMETRY}
-
-
-def sources_of(given: Any, where: str) -> tuple[Source, ...]:
+def _sources(given: Any, where: str) -> tuple[Source, ...]:
     """What a layer reads, as it may be written: nothing, a name, a :class:`Source`, or several of these."""
     several = given if isinstance(given, (tuple, list)) else (given,)
     if len(several) > MOST_SOURCES:
@@ -296,16 +300,6 @@ def _source(given: Any, where: str) -> Source:
     if source.sign not in (1, -1) or isinstance(source.sign, bool):
         raise NetworkError(f"{where}: sign of {source.layer!r} is {source.sign!r}, expected 1 or -1")
     return Source(source.layer, delay, int(source.sign))
-
-
-def sources_to_graph(sources: Iterable[Source]) -> list[list[Any]]:
-    """Sources as JSON; undone by :func:`sources_from_graph`."""
-    return [[getattr(source, field.name) for field in fields(source)] for source in sources]
-
-
-def sources_from_graph(listed: Any) -> tuple[Source, ...]:
-    """Undo :func:`sources_to_graph`."""
-    return tuple(Source(layer, delay, sign) for layer, delay, sign in listed)
 
 
 def checked_weight(weight: Any, dtype: Any, where: str) -> NDArray[Any]:

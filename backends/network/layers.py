@@ -2,116 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import neurons
-from spikesam.backends.network.checks import NetworkError, Sides, array, by_channel, real
-from spikesam.backends.network.inputs import (
-    GEOMETRY,
-    Input,
-    Pooling,
-    Shape,
-    Windows,
-    check_weight,
-    checked_weight,
-    geometry_from_graph,
-    geometry_to_graph,
-    sources_from_graph,
-    sources_to_graph,
-)
+from spikesam.backends.network.checks import NetworkError, array, by_channel, real
+from spikesam.backends.network.inputs import Input, Source, check_weight
 from spikesam.backends.network.neurons import THETA, Neuron, ReLU, SpikingNeuron
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import check_name
-from spikesam.recordings.text import LONGEST_NAME, brief, printable
+from spikesam.recordings.text import brief
 
 PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Layer:
-    """Neurons and the synapses that drive them: pooling, then convolution or matrix product, then neurons.
+    """Neurons and the inputs that drive them; each has weights, pooling and a gain of its own.
 
-    A layer copies what it is given, so one neuron may be given to several layers. It reads the layer before, unless
-    `source` names others; what it reads through other weights is in `more`:
+    A layer copies what it is given, so one neuron may be given to several layers. Its first input reads the layer
+    before, unless it names others:
 
-        Layer("conv2", w, LIF(leak=0.9), padding=1, more=(Input(None, "input"),))                a shortcut
-        Layer("hidden", w, LIF(leak=0.9), more=(Input(recurrent, "hidden"),))                    recurrent weights
-        Layer("conv3", w, LIF(leak=0.9), source=("conv2", Source("conv1", delay=2)))             a sum of spikes
+        Layer("conv1", w, LIF(leak=0.9))                                                   an array is an Input of it
+        Layer("conv2", Input(w, padding=1, pool=2), LIF(leak=0.9))
+        Layer("conv3", Input(w, ("conv2", Source("conv1", delay=2))), LIF(leak=0.9))       a sum of spikes
+        Layer("conv3", (Input(w, padding=1), Input(None, "conv1")), LIF(leak=0.9))         a shortcut
+        Layer("hidden", (w, Input(recurrent, "hidden")), LIF(leak=0.9))                    recurrent weights
 
     Parameters
     ----------
     name : short identifier such as "conv1"
-    weight : (out, in, y, x) for a convolution or (out, in) for a dense layer; float32, or
-        int8 in fixed point, -127 … 127
+    inputs : an :class:`Input`, an array of weights, which is one of it, or several of these; the first has weights
     neuron : LIF, or FixedLIF in fixed point, or ReLU in an ANN
-    pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and columns differ
-    stride, padding : of the convolution, after pooling
-    pooling : "average" (fixed point sums instead; the gain absorbs the factor), or "max", which of spikes is their OR
-    current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the neurons
-    current_stride, current_padding : of that pooling; its windows stand side by side if not given, and what lies around
-        the currents is never the maximum
-    source : whose spikes the weights are for: a name, a :class:`Source`, or several, which are summed; the layer
-        before, one step later, if not given
-    more : further inputs, each with its own sources, weights and gain; those above, with the gain of the neuron, are
-        the first input
     """
 
     name: str
-    weight: NDArray[Any]
+    inputs: tuple[Input, ...]
     neuron: Neuron
-    pool: Sides = 1
-    stride: Sides = 1
-    padding: Sides = 0
-    pooling: Pooling = "average"
-    current_pool: Sides = 1
-    current_stride: Sides | None = None
-    current_padding: Sides = 0
-    source: Any = ()
-    more: tuple[Input, ...] = ()
 
     __repr__ = brief
 
-    def __post_init__(self) -> None:
+    def __init__(self, name: str, inputs: Any, neuron: Neuron) -> None:
         try:
-            check_name(self.name)
+            check_name(name)
         except InputError as error:
             raise NetworkError(str(error)) from None
-        where = f"layer {self.name!r}"
-        if not isinstance(self.neuron, Neuron):
-            raise NetworkError(f"{where}: neuron is {self.neuron!r}, expected LIF, FixedLIF or ReLU")
-        dtype = self.neuron.weight_dtype
-        weight = checked_weight(self.weight, dtype, where)
-        neuron = self.neuron.of_channels(len(weight), where)
-        geometry = {name: getattr(self, name) for name in GEOMETRY}
-        first = Input(weight, self.source, getattr(neuron, "gain", 1), shift=getattr(neuron, "shift", 0), **geometry)
-        first = first.checked(dtype, len(weight), where)
-        more = tuple(self.more) if isinstance(self.more, (tuple, list)) else (self.more,)
-        if odd := [each for each in more if not isinstance(each, Input)]:
-            raise NetworkError(
-                f"{where}: more holds {printable(repr(odd[0]), LONGEST_NAME)}, expected a tuple of Input"
-            )
-        more = tuple(
-            each.checked(dtype, len(weight), f"{where}, input {number}") for number, each in enumerate(more, 2)
-        )
-        if empty := [number for number, each in enumerate(more, 2) if not each.sources]:
+        where = f"layer {name!r}"
+        if not isinstance(neuron, Neuron):
+            raise NetworkError(f"{where}: neuron is {neuron!r}, expected LIF, FixedLIF or ReLU")
+        several = isinstance(inputs, (tuple, list)) and any(isinstance(each, Input) for each in inputs)
+        first, *more = (each if isinstance(each, Input) else Input(each) for each in (inputs if several else (inputs,)))
+        if first.weight is None:
+            raise NetworkError(f"{where}: its first input has no weights, expected an array of them")
+        first = first.checked(neuron.weight_dtype, where)
+        channels, dtype = len(first.weight), neuron.weight_dtype
+        others = [each.checked(dtype, f"{where}, input {number}", channels) for number, each in enumerate(more, 2)]
+        if empty := [number for number, each in enumerate(others, 2) if not each.sources]:
             raise NetworkError(f"{where}, input {empty[0]}: has no source, expected the name of a layer")
-        checked = {"weight": first.weight, "neuron": neuron, "source": first.sources, "more": more}
-        for field, value in (checked | {name: getattr(first, name) for name in GEOMETRY}).items():
-            object.__setattr__(self, field, value)
-        if (more or first.sources) and isinstance(neuron, ReLU):
-            raise NetworkError(f"{where}: neurons ReLU have one input, the layer before; got other sources")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "inputs", (first, *others))
+        object.__setattr__(self, "neuron", neuron.of_channels(channels, where))
 
-    @cached_property
-    def first(self) -> Input:
-        """The input that this layer's own weights are for."""
-        geometry = {name: getattr(self, name) for name in GEOMETRY}
-        gain, shift = getattr(self.neuron, "gain", 1), getattr(self.neuron, "shift", 0)
-        return Input(self.weight, self.source, gain, shift=shift, **geometry)
+    def behind(self, before: str) -> Layer:
+        """The layer whose first input reads the layer of a name, if it names no source itself."""
+        first, *more = self.inputs
+        if first.sources:
+            return self
+        made = copy(self)  # what is checked need not be copied and checked again
+        object.__setattr__(made, "inputs", (replace(first, source=(Source(before),)), *more))
+        return made
 
     @property
     def spiking_neuron(self) -> SpikingNeuron:
@@ -121,57 +84,49 @@ class Layer:
         return self.neuron
 
     @property
-    def summed(self) -> int:
-        """See :attr:`Input.summed`."""
-        return self.first.summed
-
-    @property
-    def windows(self) -> Windows:
-        """See :attr:`Input.windows`."""
-        return self.first.windows
-
-    @property
     def kind(self) -> str:
-        """Either "conv" or "dense"."""
-        return self.first.kind
+        """Either "conv" or "dense", that of its first input."""
+        return self.inputs[0].kind
 
-    @property
-    def largest_current(self) -> int:
-        """See :attr:`Input.largest_current`."""
-        return self.first.largest_current
+    def where(self, number: int) -> str:
+        """What messages call one of its inputs, counted from 0."""
+        return f"layer {self.name!r}, input {number + 1}" if len(self.inputs) > 1 else f"layer {self.name!r}"
 
-    def output_shape(self, shape: Shape, before: str = "the layer before it") -> Shape:
-        """(C, H, W) of this layer's spikes for an input of (C, H, W); refuses what does not fit."""
-        return self.first.output_shape(shape, f"layer {self.name!r}", before)
+    def to_graph(self, before: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """The layer behind that of a name as a JSON-able node, and its tensors by name; undone by :meth:`from_graph`.
 
-    def to_graph(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """The layer as a JSON-able node of the graph, and its tensors by name; undone by :meth:`from_graph`."""
-        node = {
-            "name": self.name,
-            "kind": self.kind,
-            "shape": list(self.weight.shape),
-            **geometry_to_graph(self),
-            "neuron": neurons.to_graph(self.neuron),
-        }
-        tensors = {"weight": self.weight, **{name: getattr(self.neuron, name) for name in self.neuron.arrays}}
-        if self.source:  # so that chains are described as ever
-            node["source"] = sources_to_graph(self.source)
-        if self.more:
-            node["more"] = [each.to_graph() for each in self.more]
-        for number, each in enumerate(self.more, 2):
+        In a graph, the first input is the layer's: its shift stands with the neuron, and its source stands there if it
+        is another than the layer before.
+        """
+        first, *more = self.inputs
+        node = {"name": self.name, **first.to_graph(), "neuron": neurons.to_graph(self.neuron)}
+        shift, source = node.pop("shift"), node.pop("source")
+        if first.fixed:
+            node["neuron"]["shift"] = shift
+        if first.sources not in ((), (Source(before),)):
+            node["source"] = source
+        if more:
+            node["more"] = [each.to_graph() for each in more]
+        tensors = {"weight": first.weight}
+        if not isinstance(self.neuron, ReLU):
+            tensors |= {"gain": first.gain, "bias": self.neuron.bias}
+        for number, each in enumerate(more, 2):
             tensors |= {f"{number}.{name}": value for name, value in each.tensors.items()}
         return node, {f"{self.name}.{name}": value for name, value in tensors.items()}
 
     @classmethod
     def from_graph(cls, node: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Layer:
         """Rebuild a layer from its node and the tensors of the network; raises KeyError if a part is missing."""
-        name = node["name"]
-        neuron = neurons.from_graph(node["neuron"], tensors, name)
-        more = tuple(
-            Input.from_graph(each, f"{name}.{number}", tensors) for number, each in enumerate(node.get("more", ()), 2)
+        name, about = node["name"], dict(node["neuron"])
+        first = {"source": (), **node, "shift": about.pop("shift") if about["type"] == "fixed-lif" else 0}
+        neuron = neurons.from_graph(about, tensors, name)
+        gains: dict[str, Any] = {f"{name}.gain": 1} if isinstance(neuron, ReLU) else {}
+        more = enumerate(node.get("more", ()), 2)
+        inputs = (
+            Input.from_graph(first, name, {**tensors, **gains}),
+            *(Input.from_graph(each, f"{name}.{number}", tensors) for number, each in more),
         )
-        source = sources_from_graph(node.get("source", ()))
-        return cls(name, tensors[f"{name}.weight"], neuron, **geometry_from_graph(node), source=source, more=more)
+        return cls(name, inputs, neuron)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,20 +5,18 @@ A new type is one class and one line of :data:`NEURONS`, by whose names files te
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network.checks import NetworkError, by_channel, constant, whole, yes_or_no
+from spikesam.backends.network.checks import NetworkError, by_channel, constant, yes_or_no
 from spikesam.recordings.text import brief
 
 THETA = 1 << 12  # the threshold in fixed point, where a neuron has no other
 MEMBRANE_LIMIT = (1 << 23) - 1  # v saturates here in fixed point
-GAIN_LIMIT = 32767  # the largest magnitude of a gain in fixed point
-BIAS_LIMIT = 1 << 30  # and of a bias
-LARGEST_SHIFT = 30
+BIAS_LIMIT = 1 << 30  # the largest magnitude of a bias in fixed point
 
 Reset = Literal["subtract", "zero"]
 
@@ -29,10 +27,10 @@ class LIF:
 
     With the defaults it is that of Kim & Panda 2021, Eq. 2-4.
 
-        i[t] = synaptic_leak · i[t-1] + gain[t-1] · a[t] + bias[t-1]   i[0] = 0
-        v[t] = leak · v[t-1] + i[t] - reset_by · s[t-1]                reset "subtract"
-        v[t] = leak · v[t-1] · (1 - s[t-1]) + i[t]                     reset "zero"
-        s[t] = 1 if v[t] > threshold else 0                            or ≥, where `fires_at_threshold`
+        i[t] = synaptic_leak · i[t-1] + Σ gain[t-1] · a[t] + bias[t-1]   i[0] = 0; Σ over the inputs, see inputs.py
+        v[t] = leak · v[t-1] + i[t] - reset_by · s[t-1]                  reset "subtract"
+        v[t] = leak · v[t-1] · (1 - s[t-1]) + i[t]                       reset "zero"
+        s[t] = 1 if v[t] > threshold else 0                              or ≥, where `fires_at_threshold`
 
     With `min_v_mem`, v[t] is the larger of the two: of that number, and of what stands above. sinabs raises a membrane
     to its `min_v_mem` after the reset. That is the same, since a membrane that fired lies above.
@@ -41,8 +39,8 @@ class LIF:
     ----------
     leak : in [0, 1], per step — the paper's λ, snnTorch's beta; 1 is the integrate-and-fire neuron
     threshold : > 0
-    gain, bias : scalar, (C,), (1, C) or (T, C) float64 — per channel and, with BNTT, per step. Kept in double precision
-        so that quantising rounds once
+    bias : scalar, (C,), (1, C) or (T, C) float64 — per channel and, with BNTT, per step. Kept in double precision so
+        that quantising rounds once
     reset : "subtract" or "zero" — what a spike does to the membrane, at the next step
     reset_by : ≥ 0 — what is subtracted, the threshold if not given. SpikingJelly, sinabs and Norse subtract the
         threshold before the leak: leak · threshold
@@ -55,7 +53,7 @@ class LIF:
 
     leak: Any
     threshold: Any = 1.0
-    gain: Any = 1.0
+    _: KW_ONLY
     bias: Any = 0.0
     reset: Reset = "subtract"
     reset_by: Any = None
@@ -67,7 +65,6 @@ class LIF:
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.float32
-    arrays: ClassVar = ("gain", "bias")
     optional: ClassVar = ("min_v_mem",)
 
     @property
@@ -82,7 +79,7 @@ class LIF:
         return np.nextafter(threshold, np.float32(-np.inf)) if self.fires_at_threshold else threshold
 
     def of_channels(self, channels: int, where: str) -> LIF:
-        """A checked copy for a layer of C channels; its gain and bias are (1, C) or (T, C)."""
+        """A checked copy for a layer of C channels; its bias is (1, C) or (T, C)."""
         leak, threshold, synaptic_leak = (
             constant(getattr(self, name), channels, np.float64, name, where)
             for name in ("leak", "threshold", "synaptic_leak")
@@ -94,22 +91,28 @@ class LIF:
         reset_by = _reset_by(self, channels, np.float64, where)
         if np.array_equal(reset_by, threshold):
             reset_by = None
-        gain, bias = (by_channel(getattr(self, name), channels, np.float64, name, where) for name in self.arrays)
-        at_threshold = yes_or_no(self.fires_at_threshold, "fires_at_threshold", where)
-        lowest = _min_v_mem(self, channels, np.float64, where)
-        return LIF(leak, threshold, gain, bias, self.reset, reset_by, at_threshold, synaptic_leak, lowest)
+        return LIF(
+            leak,
+            threshold,
+            bias=by_channel(self.bias, channels, np.float64, "bias", where),
+            reset=self.reset,
+            reset_by=reset_by,
+            fires_at_threshold=yes_or_no(self.fires_at_threshold, "fires_at_threshold", where),
+            synaptic_leak=synaptic_leak,
+            min_v_mem=_min_v_mem(self, channels, np.float64, where),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class FixedLIF:
     """:class:`LIF` in integers; made by :func:`spikesam.backends.network.quantise.quantise`.
 
-        i[t] = rz(i[t-1]·(4096 - synaptic_decay), 12) + rz(a[t]·gain[t-1], shift) + bias[t-1]
+        i[t] = rz(i[t-1]·(4096 - synaptic_decay), 12) + Σ rz(a[t]·gain[t-1], shift) + bias[t-1]
         v[t] = sat24( rz(v[t-1]·(4096 - decay), 12) + i[t] - reset_by·s[t-1] )
         s[t] = 1 if v[t] > threshold (or ≥, where `fires_at_threshold`)
         rz(x, n) = sign(x) · (|x| >> n)
 
-    Where synaptic_decay is below 4096, i outlasts a step and is limited to 24 bits, as v is.
+    Where synaptic_decay is below 4096, or a layer has several inputs, i is limited to 24 bits, as v is.
 
     With reset "zero", v[t-1] counts as 0 where s[t-1] = 1, and nothing is subtracted. With `min_v_mem`, v[t] is at
     least that.
@@ -117,9 +120,7 @@ class FixedLIF:
     Parameters
     ----------
     decay, synaptic_decay : in [0, 4096] — Loihi's dv and du; one integer, or (C,) where channels differ
-    shift : int in [0, 30]
-    gain : (1, C) or (T, C) int32, magnitude ≤ 32767
-    bias : (1, C) or (T, C) int32, magnitude ≤ 2³⁰
+    bias : scalar, (C,), (1, C) or (T, C) int32, magnitude ≤ 2³⁰
     reset, fires_at_threshold : as of :class:`LIF`
     reset_by : in [0, 2²³) — one integer, or (C,); the threshold if not given
     threshold : in [1, 2²³) — one integer, or (C,). 4096 unless a network was trained for a chip, whose thresholds are
@@ -128,9 +129,8 @@ class FixedLIF:
     """
 
     decay: Any
-    shift: int
-    gain: NDArray[np.int32]
-    bias: NDArray[np.int32]
+    _: KW_ONLY
+    bias: Any = 0
     reset: Reset = "subtract"
     reset_by: Any = None
     fires_at_threshold: bool = False
@@ -142,7 +142,6 @@ class FixedLIF:
 
     spikes: ClassVar = True
     weight_dtype: ClassVar = np.int8
-    arrays: ClassVar = ("gain", "bias")
     optional: ClassVar = ("threshold", "min_v_mem")
 
     @property
@@ -166,27 +165,30 @@ class FixedLIF:
         return self.threshold - self.fires_at_threshold
 
     def of_channels(self, channels: int, where: str) -> FixedLIF:
-        """A checked copy for a layer of C channels; its gain and bias are (1, C) or (T, C)."""
-        decay, synaptic_decay = (
-            constant(getattr(self, name), channels, np.int64, name, where) for name in ("decay", "synaptic_decay")
-        )
-        shift = whole(self.shift, "shift", where, 0)
-        if np.min(decay) < 0 or np.max(decay) > THETA or shift > LARGEST_SHIFT:
-            raise NetworkError(f"{where}: decay {decay}, shift {shift} outside 0…{THETA}, 0…{LARGEST_SHIFT}")
-        if np.min(synaptic_decay) < 0 or np.max(synaptic_decay) > THETA:
-            raise NetworkError(f"{where}: synaptic_decay is {synaptic_decay}, expected 0 … {THETA}")
+        """A checked copy for a layer of C channels; its bias is (1, C) or (T, C)."""
+        decays = {}
+        for name in ("decay", "synaptic_decay"):
+            decays[name] = constant(getattr(self, name), channels, np.int64, name, where)
+            if np.min(decays[name]) < 0 or np.max(decays[name]) > THETA:
+                raise NetworkError(f"{where}: {name} is {decays[name]}, expected 0 … {THETA}")
         threshold = constant(self.threshold, channels, np.int64, "threshold", where)
         if np.min(threshold) < 1 or np.max(threshold) > MEMBRANE_LIMIT:
             raise NetworkError(f"{where}: threshold is {threshold}, expected 1 … {MEMBRANE_LIMIT:,} in fixed point")
         reset_by = _reset_by(self, channels, np.int64, where)
         if np.array_equal(reset_by, threshold):
             reset_by = None
-        gain, bias = (by_channel(getattr(self, name), channels, np.int32, name, where) for name in self.arrays)
-        if np.abs(gain.astype(np.int64)).max() > GAIN_LIMIT or np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
-            raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} and |bias| ≤ 2³⁰ in fixed point")
-        at_threshold = yes_or_no(self.fires_at_threshold, "fires_at_threshold", where)
-        constants = decay, shift, gain, bias, self.reset, reset_by, at_threshold, synaptic_decay
-        return FixedLIF(*constants, threshold, _min_v_mem(self, channels, np.int64, where))
+        bias = by_channel(self.bias, channels, np.int32, "bias", where)
+        if np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
+            raise NetworkError(f"{where}: |bias| must be ≤ 2³⁰ in fixed point")
+        return FixedLIF(
+            **decays,
+            bias=bias,
+            reset=self.reset,
+            reset_by=reset_by,
+            fires_at_threshold=yes_or_no(self.fires_at_threshold, "fires_at_threshold", where),
+            threshold=threshold,
+            min_v_mem=_min_v_mem(self, channels, np.int64, where),
+        )
 
 
 def _reset_by(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> Any:
@@ -221,7 +223,6 @@ class ReLU:
 
     spikes: ClassVar = False
     weight_dtype: ClassVar = np.float32
-    arrays: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ()
 
     def of_channels(self, channels: int, where: str) -> ReLU:
@@ -237,7 +238,7 @@ DEFAULTS = {"threshold": THETA, "min_v_mem": None}  # of the constants that are 
 
 
 def to_graph(neuron: Neuron) -> dict[str, Any]:
-    """Type and constants as JSON, without the `optional` ones that are the default; `arrays` are stored as tensors."""
+    """Type and constants as JSON, without the `optional` ones that are the default; a bias is stored as a tensor."""
     constants = {name: getattr(neuron, name) for name in _constants(type(neuron))}
     listed = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in constants.items()}
     said = {name: value for name, value in listed.items() if name not in neuron.optional or value != DEFAULTS[name]}
@@ -259,9 +260,8 @@ def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: st
     if constants.keys() | set(kind.optional) != set(_constants(kind)):
         expected, found = (", ".join(names) or "none" for names in (_constants(kind), constants))
         raise NetworkError(f"layer {layer!r}: constants of {node['type']} are {found}, expected {expected}")
-    arrays: dict[str, Any] = {name: tensors[f"{layer}.{name}"] for name in kind.arrays}
-    return kind(**constants, **arrays)
+    return ReLU() if kind is ReLU else kind(**constants, bias=tensors[f"{layer}.bias"])  # type: ignore[call-arg]
 
 
 def _constants(kind: type[Neuron]) -> list[str]:
-    return [field.name for field in fields(kind) if field.name not in kind.arrays]
+    return [field.name for field in fields(kind) if field.name != "bias"]

@@ -4,11 +4,11 @@ A neuron that fires 0 … D spikes at a step, or -1, 0, 1, becomes layers with t
 What one fires is subtracted from the membranes of the others at the next step, as it is from its own; so all of them
 hold the same membrane. Whoever reads such a neuron reads all its layers:
 
-    hidden = integer_planes(Layer("hidden", w, LIF(0.5), source="input"), thresholds=(0.5, 1.5, 2.5))    I-LIF, up to 3
-    Layer("next", w2, LIF(0.5), source=("hidden_1", "hidden_2", "hidden_3"))
+    hidden = integer_planes(Layer("hidden", Input(w, "input"), LIF(0.5)), thresholds=(0.5, 1.5, 2.5))    I-LIF, up to 3
+    Layer("next", Input(w2, ("hidden_1", "hidden_2", "hidden_3")), LIF(0.5))
 
-    hidden = ternary_planes(Layer("hidden", w, LIF(0.5), source="input"))
-    Layer("next", w2, LIF(0.5), source=("hidden_plus", Source("hidden_minus", sign=-1)))
+    hidden = ternary_planes(Layer("hidden", Input(w, "input"), LIF(0.5)))
+    Layer("next", Input(w2, ("hidden_plus", Source("hidden_minus", sign=-1))), LIF(0.5))
 
 In fixed point the layers round for themselves, each in units of its own threshold.
 
@@ -36,7 +36,7 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
 
     Parameters
     ----------
-    layer : in float32, with a `source`, that subtracts when it fires: each spike `reset_by`, or its threshold
+    layer : in float32, which names its sources, and subtracts when it fires: each spike `reset_by`, or its threshold
     thresholds : ascending, above 0; they take the place of the layer's own
 
     Raises
@@ -45,8 +45,9 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
 
     Examples
     --------
-    >>> from spikesam import LIF, Layer, integer_planes
-    >>> [layer.name for layer in integer_planes(Layer("hidden", [[1.0]], LIF(0.5), source="input"), (0.5, 1.5))]
+    >>> from spikesam import LIF, Input, Layer, integer_planes
+    >>> hidden = Layer("hidden", Input([[1.0]], "input"), LIF(0.5))
+    >>> [layer.name for layer in integer_planes(hidden, (0.5, 1.5))]
     ['hidden_1', 'hidden_2']
     """
     neuron = _subtracting(layer, "integer_planes")
@@ -61,7 +62,7 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
         others = tuple(each for each in names if each != name)
         reset = (Input(None, others, gain=-np.asarray(neuron.subtracted)),) if others else ()
         own = replace(neuron, threshold=threshold, reset_by=neuron.subtracted)
-        planes.append(replace(layer, name=name, neuron=own, more=(*layer.more, *reset)))
+        planes.append(replace(layer, name=name, neuron=own, inputs=(*layer.inputs, *reset)))
     return tuple(planes)
 
 
@@ -71,7 +72,7 @@ def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
 
     Parameters
     ----------
-    layer : in float32, with a `source`, that subtracts when it fires
+    layer : in float32, which names its sources, and subtracts when it fires
 
     Raises
     ------
@@ -80,16 +81,11 @@ def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
     neuron = _subtracting(layer, "ternary_planes")
     plus, minus = f"{layer.name}_plus", f"{layer.name}_minus"
     back = np.asarray(neuron.subtracted)
-    mirrored = tuple(replace(each, gain=-each.gain) for each in layer.more)
+    first, *more = layer.inputs
+    mirrored = replace(first, weight=-first.weight), *(replace(each, gain=-each.gain) for each in more)
     return (
-        replace(layer, name=plus, more=(*layer.more, Input(None, minus, gain=back))),
-        replace(
-            layer,
-            name=minus,
-            weight=-layer.weight,
-            neuron=replace(neuron, bias=-neuron.bias),
-            more=(*mirrored, Input(None, plus, gain=back)),
-        ),
+        replace(layer, name=plus, inputs=(*layer.inputs, Input(None, minus, gain=back))),
+        Layer(minus, (*mirrored, Input(None, plus, gain=back)), replace(neuron, bias=-neuron.bias)),
     )
 
 
@@ -106,6 +102,6 @@ def _subtracting(layer: Layer, where: str) -> LIF:
             f"{where}: layer {layer.name!r} has {neuron!r}, expected LIF that subtracts, without synaptic_leak and "
             "min_v_mem"
         )
-    if not layer.source:
+    if not layer.inputs[0].sources:
         raise NetworkError(f"{where}: layer {layer.name!r} names no source, expected the name of the layer before")
     return neuron

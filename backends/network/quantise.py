@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.graph import DEFAULT_RANGE, Network
-from spikesam.backends.network.inputs import WEIGHT_LIMIT, Input
+from spikesam.backends.network.inputs import GAIN_LIMIT, LARGEST_SHIFT, WEIGHT_LIMIT, Input
 from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.neurons import (
     BIAS_LIMIT,
-    GAIN_LIMIT,
-    LARGEST_SHIFT,
     LIF,
     MEMBRANE_LIMIT,
     THETA,
@@ -59,7 +57,7 @@ def quantise(network: Network) -> Network:
     --------
     >>> import spikesam
     >>> network = spikesam.quantise(spikesam.load("cluttered-digits").network)
-    >>> network.precision, network.layers[0].weight.dtype.name
+    >>> network.precision, network.layers[0].inputs[0].weight.dtype.name
     ('fixed', 'int8')
     """
     if not isinstance(network, Network):
@@ -69,8 +67,10 @@ def quantise(network: Network) -> Network:
         return network
     unit = network.input_range / DEFAULT_RANGE / PIXEL_LIMIT
     layers = tuple(
-        _quantise_layer(layer, [unit if (place, number) in network.driven else 1.0 for number in range(len(inputs))])
-        for place, (layer, inputs) in enumerate(zip(network.layers, network.inputs, strict=True))
+        _quantise_layer(
+            layer, [unit if (place, number) in network.driven else 1.0 for number in range(len(layer.inputs))]
+        )
+        for place, layer in enumerate(network.layers)
     )
     return replace(network, layers=layers, readout=_quantise_readout(network.readout))
 
@@ -78,8 +78,7 @@ def quantise(network: Network) -> Network:
 def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
     """One layer; `units` are the real values of a 1 in each of its inputs."""
     assert isinstance(layer.neuron, LIF)
-    neuron = layer.neuron
-    inputs = (layer.first, *layer.more)
+    neuron, inputs = layer.neuron, layer.inputs
     largest, thetas = _exact_grid(inputs, units, neuron) or ([WEIGHT_LIMIT] * len(inputs), THETAS)
     weights, scales = zip(*map(_integer_weight, inputs, largest), strict=True)
     for theta in thetas:
@@ -96,7 +95,6 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
             f"layer {layer.name!r}: gain {max(np.abs(gain).max() for gain in gains):.3g} exceeds {GAIN_LIMIT} in fixed "
             f"point, with a threshold of {theta}; is a BNTT variance close to zero, or the threshold tiny?"
         )
-    integers = [np.rint(gain * 2.0**shift).astype(np.int32) for gain, shift in zip(gains, shifts, strict=True)]
     bias = np.rint(neuron.bias * per_membrane)
     if not np.abs(bias).max() <= BIAS_LIMIT:
         raise NetworkError(
@@ -104,8 +102,6 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
         )
     fixed = FixedLIF(
         decay=_rounded(THETA * (1 - neuron.leak)),
-        shift=shifts[0],
-        gain=integers[0],
         bias=bias.astype(np.int32),
         reset=neuron.reset,
         reset_by=None if neuron.reset_by is None else _rounded(neuron.reset_by * per_membrane),
@@ -114,11 +110,11 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
         threshold=theta,
         min_v_mem=None if neuron.min_v_mem is None else _lowest(neuron.min_v_mem * per_membrane),
     )
-    others = tuple(
-        replace(each, weight=weight, gain=gain, shift=shift)
-        for each, weight, gain, shift in zip(layer.more, weights[1:], integers[1:], shifts[1:], strict=True)
+    rounded = tuple(
+        replace(each, weight=weight, gain=np.rint(gain * 2.0**shift).astype(np.int32), shift=shift)
+        for each, weight, gain, shift in zip(inputs, weights, gains, shifts, strict=True)
     )
-    return replace(layer, weight=weights[0], neuron=fixed, more=others)
+    return Layer(layer.name, rounded, fixed)
 
 
 def _exact_grid(inputs: Sequence[Input], units: Sequence[float], neuron: LIF) -> tuple[list[int], list[int]] | None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def table_of(network: Network) -> str:
     """One line for the input, for every input of every layer, and for the readout."""
     rows = [("layer", "reads", "shape", "weights"), ("input", network.encoder, by_sides(network.input_shape), "")]
-    for layer, shape, inputs in zip(network.layers, network.shapes[1:], network.inputs, strict=True):
-        first, *more = inputs
+    for layer, shape in zip(network.layers, network.shapes[1:], strict=True):
+        first, *more = layer.inputs
         rows.append((layer.name, _sources(first), by_sides(shape), _weights(first)))
         rows += [("", _sources(each), "", _weights(each)) for each in more]
     rows.append(("readout", network.layers[-1].name, str(network.classes), by_sides(network.readout.weight.shape)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.inputs import Input, Shape, Source
@@ -14,64 +13,54 @@ from spikesam.backends.network.table import by_sides
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 
-def with_plain_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The same layers; one that names the layer before as its only source is written as one that names nothing."""
-    before = ["input", *(layer.name for layer in layers)]
-    return tuple(
-        replace(layer, source=()) if layer.source == (Source(name),) else layer
-        for layer, name in zip(layers, before, strict=False)
-    )
-
-
-def named_inputs(layers: Sequence[Layer]) -> tuple[tuple[Input, ...], ...]:
-    """All inputs of every layer, with their sources by name.
-
-    Raises
-    ------
-    NetworkError : if a source is no layer of the network
-    """
-    before = ["input", *(layer.name for layer in layers)]
-    known, found = set(before), []
-    for layer, name in zip(layers, before, strict=False):
-        first = replace(layer.first, source=layer.source or (Source(name),))
-        for source in (source for each in (first, *layer.more) for source in each.sources):
-            if source.layer not in known:
-                near = difflib.get_close_matches(source.layer, before, 1) or ["'input' or a layer of this network"]
+def connected(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers, with the sources of all their inputs by name; refuses a source that is no layer among them."""
+    names = ["input", *(layer.name for layer in layers)]
+    found = tuple(layer.behind(before) for layer, before in zip(layers, names, strict=False))
+    for layer in found:
+        for source in (source for each in layer.inputs for source in each.sources):
+            if source.layer not in names:
+                near = difflib.get_close_matches(source.layer, names, 1) or ["'input' or a layer of this network"]
                 raise NetworkError(
                     f"layer {layer.name!r}: reads {printable(source.layer, LONGEST_NAME)!r}, which is not there; "
                     f"expected {near[0]}"
                 )
-        found.append((first, *layer.more))
-    return tuple(found)
+    return found
 
 
-def shapes_of(input_shape: Shape, layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]]) -> tuple[Shape, ...]:
+def reads_alone(layer: Layer, before: str) -> bool:
+    """Whether a layer reads the layer of a name one step later, and nothing else."""
+    return [each.sources for each in layer.inputs] == [(Source(before),)]
+
+
+def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
     """(C, H, W) of the input, then of each layer.
 
     Raises
     ------
     NetworkError : if parts do not fit, naming both
     """
-    shapes, readers = {"input": input_shape}, _readers(inputs)
+    shapes, readers = {"input": input_shape}, _readers(layers)
     ways = readers.pop("input", [])[::-1]
     while ways:
         number, place, source = ways.pop()
-        layer, each = layers[number], inputs[number][place]
+        layer = layers[number]
         if layer.name not in shapes:
-            shapes[layer.name] = each.output_shape(shapes[source.layer], _where(layer, place), _called(source))
+            before = shapes[source.layer]
+            shapes[layer.name] = layer.inputs[place].output_shape(before, layer.where(place), _called(source))
             ways += readers.pop(layer.name, [])[::-1]
     if waiting := [layer.name for layer in layers if layer.name not in shapes]:
         names = " and ".join(map(repr, waiting[:2]))
         raise NetworkError(f"layer {names}: nothing on the way from 'input' is read there, expected that it is")
-    for layer, each_input in zip(layers, inputs, strict=True):
-        for number, each in enumerate(each_input):
+    for layer in layers:
+        for number, each in enumerate(layer.inputs):
             _check_input(layer, number, each, shapes)
     return tuple(shapes[name] for name in ("input", *(layer.name for layer in layers)))
 
 
 def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Shape]) -> None:
     """Refuse an input whose sources have other shapes than each other, or give another shape than the layer's."""
-    where, (first, *others) = _where(layer, number), each.sources
+    where, (first, *others) = layer.where(number), each.sources
     for other in others:
         if shapes[other.layer] != shapes[first.layer]:
             raise NetworkError(
@@ -86,12 +75,12 @@ def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Sh
         )
 
 
-def steps_to_readout(layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]]) -> dict[str, int]:
+def steps_to_readout(layers: Sequence[Layer]) -> dict[str, int]:
     """The steps that a spike of each layer, and of "input", needs at least until the readout reads its effect.
 
     0 of the last layer, which the readout reads. A layer from which no way leads there is not among them.
     """
-    reads = dict(zip((layer.name for layer in layers), inputs, strict=True))
+    reads = {layer.name: layer.inputs for layer in layers}
     steps, ways = dict[str, int](), [(0, layers[-1].name)]
     while ways:  # the shortest first
         way, name = heapq.heappop(ways)
@@ -102,9 +91,9 @@ def steps_to_readout(layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]
     return steps
 
 
-def dependents(layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]], name: str) -> tuple[str, ...]:
+def dependents(layers: Sequence[Layer], name: str) -> tuple[str, ...]:
     """The layers that a way leads to from a layer or from "input", in order; itself only where it lies in a loop."""
-    readers, found = _readers(inputs), set[str]()
+    readers, found = _readers(layers), set[str]()
     changed = [name]
     while changed:
         new = {layers[number].name for number, _, _ in readers.get(changed.pop(), ())} - found
@@ -113,18 +102,14 @@ def dependents(layers: Sequence[Layer], inputs: Sequence[tuple[Input, ...]], nam
     return tuple(layer.name for layer in layers if layer.name in found)
 
 
-def _readers(inputs: Sequence[tuple[Input, ...]]) -> dict[str, list[tuple[int, int, Source]]]:
+def _readers(layers: Sequence[Layer]) -> dict[str, list[tuple[int, int, Source]]]:
     """Name of a layer, or "input" -> who reads it: number of the layer and of its input, from 0, and how it is read."""
     found: dict[str, list[tuple[int, int, Source]]] = {}
-    for number, of_layer in enumerate(inputs):
-        for place, each in enumerate(of_layer):
+    for number, layer in enumerate(layers):
+        for place, each in enumerate(layer.inputs):
             for source in each.sources:
                 found.setdefault(source.layer, []).append((number, place, source))
     return found
-
-
-def _where(layer: Layer, number: int) -> str:
-    return f"layer {layer.name!r}, input {number + 1}" if layer.more else f"layer {layer.name!r}"
 
 
 def _called(source: Source) -> str:

@@ -75,9 +75,9 @@ class _Simulation:
         self.synapses = [
             [
                 make_synapses(each, network.shapes[network.place(each.sources[0].layer)], workspace, f"a{number}")
-                for number, each in enumerate(inputs)
+                for number, each in enumerate(layer.inputs)
             ]
-            for inputs in network.inputs
+            for layer in network.layers
         ]
         self.neurons: list[TorchNeurons] = []
         self.given: dict[tuple[int, int], Tensor] = {}  # currents (B, S, C, H, W) of the inputs that numbers drive
@@ -117,7 +117,7 @@ class _Simulation:
         """Bring the neurons of so many samples to rest; new ones, unless there are as many from the last run."""
         if not self.neurons or len(self.neurons[0].membrane) != samples:
             self.neurons = [
-                make_neurons(layer.spiking_neuron, (samples, height * width, channels), self.device, layer.more)
+                make_neurons(layer, (samples, height * width, channels), self.device)
                 for layer, (channels, height, width) in zip(self.network.layers, self.network.shapes[1:], strict=True)
             ]
         for neurons in self.neurons:
@@ -130,7 +130,7 @@ class _Simulation:
         fired, piece = history.begin(place, len(steps)), history.pieces[place]
         early = {
             number: self._currents(place, number, range(len(steps)), steps.start)
-            for number, each in enumerate(self.network.inputs[place - 1])
+            for number, each in enumerate(layer.inputs)
             if all(read.layer != layer.name for read in each.sources)
         }
         for start in range(0, len(steps), piece):
@@ -139,16 +139,16 @@ class _Simulation:
                 early[number][start : part.stop]
                 if number in early
                 else self._currents(place, number, part, steps.start)
-                for number in range(1 + len(layer.more))
+                for number in range(len(layer.inputs))
             ]
             now = zip(steps[start : part.stop], fired[start : part.stop], *currents, strict=True)
-            for t, spikes, current, *others in now:
-                spikes.copy_(neurons.step(current, t, others=others))
+            for t, spikes, *given in now:
+                spikes.copy_(neurons.step(given, t))
         return fired
 
     def _currents(self, place: int, number: int, steps: range, start: int) -> Tensor:
         """(S, B, P, C) a of a layer's input at some steps of the chunk that begins at `start`, counted from there."""
-        each = self.network.inputs[place - 1][number]
+        each = self.network.layers[place - 1].inputs[number]
         if (given := self.given.get((place - 1, number))) is not None:
             maps, first = given.flatten(3).mT.transpose(0, 1), start + steps.start - each.sources[0].delay
             silent = min(max(0, -first), len(steps))  # steps before the input arrives

@@ -27,8 +27,8 @@ class History:
             network.timesteps,
         )
         last_reader = list(places)
-        for place, inputs in enumerate(network.inputs, 1):
-            for source in (source for each in inputs for source in each.sources):
+        for place, layer in enumerate(network.layers, 1):
+            for source in (source for each in layer.inputs for source in each.sources):
                 read = network.place(source.layer)
                 self.kept[read] = max(self.kept[read], source.delay)
                 last_reader[read] = max(last_reader[read], place)

@@ -15,23 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikesam.backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Input, SpikingNeuron
+from spikesam.backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Input, Layer, SpikingNeuron
 
 
 class TorchNeurons(ABC):
-    """The neurons of a layer in some samples, of `shape` (B, P, C); first at rest, the state at t = 0.
-
-    `more` are the layer's further inputs, whose gains and shifts are theirs; those of the neuron are of the first.
-    """
+    """The neurons of a layer in some samples, of `shape` (B, P, C), and the gains of its inputs; first at rest."""
 
     dtype: ClassVar[torch.dtype]
-    scale: int = 1  # what a · gain of the first input is divided by
 
     def __init__(
-        self, neuron: SpikingNeuron, shape: tuple[int, int, int], device: str, more: Sequence[Input] = ()
+        self, neuron: SpikingNeuron, inputs: Sequence[Input], shape: tuple[int, int, int], device: str
     ) -> None:
         self._constant = partial(torch.tensor, dtype=self.dtype, device=device)  # of one number, or (C,) or rows of it
-        self.gain, self.bias = self._constant(neuron.gain), self._constant(neuron.bias)
+        self.gains = [(self._constant(each.gain), 1 << each.shift) for each in inputs]
+        self.bias = self._constant(neuron.bias)
         self.to_zero = neuron.reset == "zero"
         self.fires_above, self.subtracted = self._constant(neuron.fires_above), self._constant(neuron.subtracted)
         self.membrane = torch.zeros(shape, dtype=self.dtype, device=device)
@@ -40,8 +37,7 @@ class TorchNeurons(ABC):
         self.lowest = None if neuron.min_v_mem is None else self._constant(neuron.min_v_mem)
         self.outlasts = bool(np.any(np.asarray(neuron.synaptic_leak) > 0))
         self.current = torch.empty_like(self.membrane) if self.outlasts else self.driven
-        self.more = [(self._constant(each.gain), 1 << each.shift) for each in more]
-        self.product = torch.empty_like(self.membrane) if more else self.current
+        self.product = torch.empty_like(self.membrane) if len(inputs) > 1 else self.current
 
     def rest(self) -> None:
         """Return to rest."""
@@ -49,19 +45,18 @@ class TorchNeurons(ABC):
         self.driven.zero_()
         self.spikes.zero_()
 
-    def step(self, current: Tensor, t: int, out: Tensor | None = None, others: Sequence[Tensor] = ()) -> Tensor:
+    def step(self, currents: Sequence[Tensor], t: int, out: Tensor | None = None) -> Tensor:
         """Advance from step t - 1 to t ≥ 1: a[t] of each input, (B, P, C), to s[t] as 0 and 1, (B, P, C).
 
         s[t] is written to `out`, or valid until the next step; s[t - 1] is read once more.
         """
-        gain, bias = (rows[(t - 1) % len(rows)] for rows in (self.gain, self.bias))
         if self.to_zero:
             self.membrane.addcmul_(self.membrane, self.spikes, value=-1)
-        self._weigh(current, gain, self.scale, self.current)
-        for other, (rows, scale) in zip(others, self.more, strict=True):
-            self._weigh(other, rows[(t - 1) % len(rows)], scale, self.product)
-            self.current.add_(self.product)
-        self.current.add_(bias)
+        for number, (current, (rows, scale)) in enumerate(zip(currents, self.gains, strict=True)):
+            self._weigh(current, rows[(t - 1) % len(rows)], scale, self.product if number else self.current)
+            if number:
+                self.current.add_(self.product)
+        self.current.add_(self.bias[(t - 1) % len(self.bias)])
         self._drive()
         self._integrate()
         if self.lowest is not None:
@@ -92,8 +87,8 @@ class FloatNeurons(TorchNeurons):
 
     dtype = torch.float32
 
-    def __init__(self, neuron: LIF, shape: tuple[int, int, int], device: str, more: Sequence[Input] = ()) -> None:
-        super().__init__(neuron, shape, device, more)
+    def __init__(self, neuron: LIF, inputs: Sequence[Input], shape: tuple[int, int, int], device: str) -> None:
+        super().__init__(neuron, inputs, shape, device)
         self.leak, self.synaptic_leak = self._constant(neuron.leak), self._constant(neuron.synaptic_leak)
 
     def _weigh(self, current: Tensor, gain: Tensor, scale: int, out: Tensor) -> None:
@@ -116,9 +111,9 @@ class FixedNeurons(TorchNeurons):
 
     dtype = torch.float64
 
-    def __init__(self, neuron: FixedLIF, shape: tuple[int, int, int], device: str, more: Sequence[Input] = ()) -> None:
-        super().__init__(neuron, shape, device, more)
-        self.kept, self.scale = self._constant(THETA - neuron.decay), 1 << neuron.shift
+    def __init__(self, neuron: FixedLIF, inputs: Sequence[Input], shape: tuple[int, int, int], device: str) -> None:
+        super().__init__(neuron, inputs, shape, device)
+        self.kept = self._constant(THETA - neuron.decay)
         self.synaptic_kept = self._constant(THETA - neuron.synaptic_decay)
 
     def _weigh(self, current: Tensor, gain: Tensor, scale: int, out: Tensor) -> None:
@@ -127,7 +122,7 @@ class FixedNeurons(TorchNeurons):
     def _drive(self) -> None:
         if self.outlasts:
             self.driven.mul_(self.synaptic_kept).div_(THETA, rounding_mode="trunc").add_(self.current)
-        if self.outlasts or self.more:
+        if self.outlasts or len(self.gains) > 1:
             self.driven.clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
 
     def _integrate(self) -> None:
@@ -137,10 +132,9 @@ class FixedNeurons(TorchNeurons):
         self.membrane.clamp_(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
 
 
-def make_neurons(
-    neuron: SpikingNeuron, shape: tuple[int, int, int], device: str, more: Sequence[Input] = ()
-) -> TorchNeurons:
+def make_neurons(layer: Layer, shape: tuple[int, int, int], device: str) -> TorchNeurons:
     """:class:`FixedNeurons` or :class:`FloatNeurons`."""
+    neuron = layer.spiking_neuron
     if isinstance(neuron, FixedLIF):
-        return FixedNeurons(neuron, shape, device, more)
-    return FloatNeurons(neuron, shape, device, more)
+        return FixedNeurons(neuron, layer.inputs, shape, device)
+    return FloatNeurons(neuron, layer.inputs, shape, device)

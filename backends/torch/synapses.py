@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikesam.backends.network import CURRENT_LIMIT, NO_POOLING, Input, Layer, Shape, pair
+from spikesam.backends.network import CURRENT_LIMIT, NO_POOLING, Input, Shape, pair
 
 
 class Workspace:
@@ -143,21 +143,21 @@ def make_synapses(
 
 
 def synapses(
-    layer: Layer | Input, weight: Tensor, maps: Tensor, memory_format: torch.memory_format = torch.channels_last
+    given: Input, weight: Tensor, maps: Tensor, memory_format: torch.memory_format = torch.channels_last
 ) -> Tensor:
     """a = W ⊛ pool(s) in real numbers: (N, C, H, W) -> (N, C', H', W') or (N, C').
 
     Maps are laid out as `memory_format` says, whatever the caller has: another layout may add products in another
     order.
     """
-    if layer.pool != 1:
-        pool = functional.max_pool2d if layer.pooling == "max" else functional.avg_pool2d
-        maps = pool(maps, layer.pool)
-    if layer.kind == "dense":
+    if given.pool != 1:
+        pool = functional.max_pool2d if given.pooling == "max" else functional.avg_pool2d
+        maps = pool(maps, given.pool)
+    if given.kind == "dense":
         return functional.linear(maps.flatten(1), weight)
     maps = maps.contiguous(memory_format=memory_format)
-    currents = functional.conv2d(maps, weight, stride=layer.stride, padding=layer.padding)
-    return currents if layer.windows == NO_POOLING else functional.max_pool2d(currents, *layer.windows)
+    currents = functional.conv2d(maps, weight, stride=given.stride, padding=given.padding)
+    return currents if given.windows == NO_POOLING else functional.max_pool2d(currents, *given.windows)
 
 
 def multiplies_int8() -> bool:

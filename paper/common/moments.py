@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikesam.backends.network import LIF, Layer, Network
+from spikesam.backends.network import Layer, Network
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.firing import fire
 from spikesam.pipeline.training.spiking_network import BNTT_EPSILON
@@ -48,7 +48,7 @@ def current_moments(network: Network, inputs: Tensor) -> list[Moments]:
         for layer, module in zip(network.layers, layers, strict=True):
             currents = module.currents(fired)
             found.append(_moments(currents))
-            fired[layer.name] = fire(module.neuron, currents)
+            fired[layer.name] = fire(module.neuron, module.gain, currents)
     return found
 
 
@@ -59,7 +59,7 @@ def learnt_scales(network: Network, moments: Sequence[Moments]) -> list[Floats]:
     """
     scales = []
     for layer, (_, variance) in zip(network.layers, moments, strict=True):
-        gain = np.asarray(layer.spiking_neuron.gain, np.float64)
+        gain = layer.inputs[0].gain
         steps = np.arange(len(variance)) % len(gain)  # a converted network has one gain for all steps
         scales.append(gain[steps] * np.sqrt(variance + BNTT_EPSILON))
     return scales
@@ -82,19 +82,20 @@ def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats], fir
             currents = module.currents(fired)
             if position >= first:
                 layers[position] = _with_statistics(layers[position], scale, _moments(currents), network.timesteps)
-            fired[module.name] = fire(layers[position].spiking_neuron, currents)
+            layer = layers[position]
+            fired[module.name] = fire(layer.spiking_neuron, layer.inputs[0].gain, currents)
     return replace(network, layers=tuple(layers))
 
 
 def _with_statistics(layer: Layer, scale: Floats, moments: Moments, timesteps: int) -> Layer:
     """A layer whose gain and bias fold other statistics."""
-    neuron = layer.spiking_neuron
-    if not isinstance(neuron, LIF) or len(neuron.gain) != timesteps:
+    neuron, (given,) = layer.spiking_neuron, layer.inputs
+    if len(given.gain) != timesteps:
         raise InputError(f"BNTT: {layer.name} has no gain per step, expected a network with BNTT")
-    gain, bias = (np.array(each, np.float64) for each in (neuron.gain, neuron.bias))
+    gain, bias = (np.array(each, np.float64) for each in (given.gain, neuron.bias))
     gain[:-1] = scale / np.sqrt(moments.variance + BNTT_EPSILON)  # the last one is for a step that never comes
     bias[:-1] = -gain[:-1] * moments.mean
-    return replace(layer, neuron=replace(neuron, gain=gain, bias=bias))
+    return Layer(layer.name, replace(given, gain=gain), replace(neuron, bias=bias))
 
 
 def _moments(currents: Tensor) -> Moments:

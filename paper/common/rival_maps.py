@@ -56,7 +56,7 @@ def temporal_spike_attribution(
     NetworkError : if the network is no such chain
     """
     network.check_chain("TSA")
-    inputs = [each for (each,) in network.inputs]
+    inputs = [layer.inputs[0] for layer in network.layers]
     if any(each.pooling == "max" or each.windows != NO_POOLING for each in inputs):
         raise NetworkError("TSA: got a layer with maximum pooling, expected averages")
     leaks = [*(by_channel(layer.spiking_neuron.leak) for layer in network.layers), network.readout.leak]

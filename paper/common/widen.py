@@ -32,8 +32,10 @@ def widen(network: Network, height: int, width: int) -> Network:
     layers = list(network.layers)
     readout = network.readout
     for number, (layer, shape) in enumerate(zip(layers, network.shapes, strict=False)):
-        if layer.kind == "dense":
-            layers[number] = replace(layer, weight=_over_blocks(layer.weight, shape, layer.pool, block))
+        first, *more = layer.inputs
+        if first.kind == "dense":
+            wide = replace(first, weight=_over_blocks(first.weight, shape, first.pool, block))
+            layers[number] = replace(layer, inputs=(wide, *more))
             break
     else:
         readout = replace(readout, weight=_over_blocks(readout.weight, network.shapes[-1], 1, block))

@@ -41,14 +41,15 @@ def randomise_from_top(network: Network, seed: int) -> Iterator[tuple[str, Netwo
     yield "readout", network
     layers = list(network.layers)
     for position in reversed(range(len(layers))):
-        weight = layers[position].weight
+        first, *more = layers[position].inputs
+        weight = first.weight
         half = weight.shape[1] // 2
         if position == 0 and np.array_equal(weight[:, half:], -weight[:, :half]):
             on = _shuffled(weight[:, :half], seed, 1)
             weight = np.concatenate([on, -on], axis=1)
         else:
             weight = _shuffled(weight, seed, position + 1)
-        layers[position] = replace(layers[position], weight=weight)
+        layers[position] = replace(layers[position], inputs=(replace(first, weight=weight), *more))
         network = replace(network, layers=tuple(layers))
         yield layers[position].name, network
 

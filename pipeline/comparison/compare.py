@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from spikesam.backends.network import LIF, Network, NetworkError
+from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.comparison.recorded_layer import ROUNDING
@@ -23,7 +23,7 @@ from spikesam.pipeline.imports.folding.assemble import arrange, model_bits
 from spikesam.pipeline.imports.following.calling import follow_model
 from spikesam.pipeline.imports.following.raster import FollowedLayer
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.neuron_modules import NeuronModules
+from spikesam.pipeline.imports.neuron_modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
@@ -42,7 +42,7 @@ def compare(
     *,
     backends: Sequence[str] = ("event",),
     takes: Takes | None = None,
-    neurons: Mapping[str | type, LIF] | None = None,
+    neurons: Mapping[str | type, OwnNeurons] | None = None,
 ) -> Comparison:
     """Compare a model with the network that it became, on data: where do bits differ, and where does accuracy go?
 

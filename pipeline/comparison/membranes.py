@@ -224,7 +224,7 @@ class Traced:
 
 def _wiring(network: Network) -> tuple[object, ...]:
     """Which layer reads what."""
-    sources = tuple(tuple(tuple(s.layer for s in each.sources) for each in inputs) for inputs in network.inputs)
+    sources = tuple(tuple(tuple(s.layer for s in each.sources) for each in layer.inputs) for layer in network.layers)
     return network.raster_names, network.shapes, network.current_input, network.timesteps, sources
 
 

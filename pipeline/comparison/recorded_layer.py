@@ -45,8 +45,8 @@ class RecordedLayer:
 
     def __init__(self, network: Network, name: str) -> None:
         self.network, self.number = network, network.place(name) - 1
-        self.layer, self.inputs = network.layers[self.number], network.inputs[self.number]
-        self.neuron, self.fixed = self.layer.spiking_neuron, network.precision == "fixed"
+        layer = network.layers[self.number]
+        self.inputs, self.neuron, self.fixed = layer.inputs, layer.spiking_neuron, network.precision == "fixed"
         self.shape = network.shapes[self.number + 1]
 
     def reads(self, place: Shape) -> Iterator[tuple[Source, NDArray[np.bool_]]]:
@@ -115,7 +115,7 @@ class Membranes:
     """
 
     def __init__(self, layer: RecordedLayer, neuron: SpikingNeuron | None = None) -> None:
-        self.neuron, self.more = neuron or layer.neuron, layer.layer.more
+        self.neuron, self.inputs = neuron or layer.neuron, layer.inputs
         self.dtype: Any = np.int64 if layer.fixed else np.float32
         self.outlasts = bool(np.any(np.asarray(self.neuron.synaptic_leak) > 0))
         self.v, self.i = np.zeros((2, *layer.shape), self.dtype)
@@ -123,18 +123,17 @@ class Membranes:
     def step(self, t: int, currents: Sequence[NDArray[Any]], before: NDArray[np.bool_]) -> NDArray[Any]:
         """v[t] (C, H, W) of a[t], t ≥ 1, where `before` are s[t-1]."""
         neuron, of = self.neuron, self._of
-        scales = [(neuron.gain, getattr(neuron, "shift", 0)), *((each.gain, each.shift) for each in self.more)]
         v = np.where(before, of(0), self.v) if neuron.reset == "zero" else self.v
         subtracted = of(0 if neuron.reset == "zero" else neuron.subtracted) * before
         with np.errstate(all="ignore"):
             drive = np.zeros_like(v)
-            for (gains, shift), current in zip(scales, currents, strict=True):
-                weighed = current * of(gains[(t - 1) % len(gains)])
-                drive += _to_zero(weighed, shift) if isinstance(neuron, FixedLIF) else weighed
+            for given, current in zip(self.inputs, currents, strict=True):
+                weighed = current * of(given.gain[(t - 1) % len(given.gain)])
+                drive += _to_zero(weighed, given.shift) if isinstance(neuron, FixedLIF) else weighed
             drive += of(neuron.bias[(t - 1) % len(neuron.bias)])
             if isinstance(neuron, FixedLIF):
                 i = drive + (_to_zero(self.i * (THETA - of(neuron.synaptic_decay)), 12) if self.outlasts else 0)
-                self.i = _saturated(i) if self.outlasts or self.more else i
+                self.i = _saturated(i) if self.outlasts or len(self.inputs) > 1 else i
                 v = _saturated(_to_zero(v * (THETA - of(neuron.decay)), 12) + self.i - subtracted)
             else:
                 self.i = self.i * of(neuron.synaptic_leak) + drive if self.outlasts else drive

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import LIF, THETA, SpikingNeuron
+from spikesam.backends.network import LIF, THETA, Layer, SpikingNeuron
 from spikesam.pipeline.comparison.recorded_layer import ROUNDING
 
 LEAKS = (0, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1)  # that networks often have
@@ -51,12 +51,12 @@ def rules_of(neuron: SpikingNeuron) -> dict[str, Variant]:
     }
 
 
-def delays_of(neuron: SpikingNeuron) -> dict[str, Variant]:
+def delays_of(layer: Layer) -> dict[str, Variant]:
     """The layer itself a step later or earlier, with or without its constants of a step."""
-    found = {}
+    neuron, found = layer.spiking_neuron, {}
     for late, when in ((1, "later"), (-1, "earlier")):
         found[f"inputs that act one step {when}"] = Variant(neuron, late)
-        if np.any(neuron.bias) or len(neuron.gain) > 1:
+        if np.any(neuron.bias) or any(len(each.gain) > 1 for each in layer.inputs):
             found[f"all that it does one step {when}"] = Variant(neuron, late, all_late=True)
     return found
 

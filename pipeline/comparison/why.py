@@ -150,7 +150,8 @@ def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> s
     order = f"near the threshold, the order in which {name}'s simulator adds float32 numbers decides"
     if near and rule.proven:
         return order
-    neuron = rule.network.layers[rule.network.place(layer) - 1].spiking_neuron
+    asked = rule.network.layers[rule.network.place(layer) - 1]
+    neuron = asked.spiking_neuron
     samples = [bit.sample, *(each for each in range(traced.pair.first.n_samples) if each != bit.sample)][:SAMPLES]
     own = {"": Variant(neuron), "at": Variant(neuron, at=True)}
     each = [traced.misses(which, layer, sample, own) for sample in samples]
@@ -164,7 +165,7 @@ def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> s
     rules = {each: variant for each, variant in rules_of(neuron).items() if variant.at or off.any()}
     fits = traced.fitting(which, layer, samples, rules)
     if not fits and bits > 1 and off.any():
-        others = delays_of(neuron) | leaks_of(neuron) | traced.other_thresholds(which, layer, samples)
+        others = delays_of(asked) | leaks_of(neuron) | traced.other_thresholds(which, layer, samples)
         fits = traced.fitting(which, layer, samples, others)
     reasons = [f"{name} has another rule: with {' or '.join(fits)}, {layer} fires all that {name} has"] if fits else []
     if near and (bits == 1 or not (fits or off.any())):
@@ -210,7 +211,7 @@ def _differences(first: Network, second: Network, name: str) -> Iterator[str]:
     yield from _unlike("firing at the threshold", one.fires_at_threshold, other.fires_at_threshold)
     lowest = [-np.inf if each.min_v_mem is None else each.min_v_mem for each in (one, other)]
     yield from _unlike("lowest membrane", *lowest)
-    inputs = first.inputs[number], second.inputs[number]
+    inputs = first.layers[number].inputs, second.layers[number].inputs
     for place, (a, b) in enumerate(zip(*inputs, strict=True), 1):
         of = f" of input {place}" if len(inputs[0]) > 1 else ""
         if a.weight is not None and b.weight is not None:

@@ -107,7 +107,8 @@ def convert(
         layers, readout = _balance(ann, images, advance)
     if settings.encoder == "poisson":
         shape = (2 * shape[0], *shape[1:])
-        layers[0] = replace(layers[0], weight=with_off_planes(layers[0].weight))
+        (first,) = layers[0].inputs
+        layers[0] = Layer(layers[0].name, replace(first, weight=with_off_planes(first.weight)), layers[0].neuron)
     if settings.rule != "balanced":
         layers = _simulate(layers, shape, images, settings, advance)
     return Network(shape, settings.timesteps, tuple(layers), readout, settings.encoder)
@@ -127,7 +128,7 @@ def _simulate(
         threshold = _threshold(first_currents(stage, inputs), settings)
         _refuse_dead(threshold, layer, len(images))
         converted.append(replace(layer, neuron=LIF(1.0, threshold)))
-        stage = replace(stage, layers=(converted[-1],))
+        stage = _single_layer(converted[-1], shape, settings.timesteps, encoder)
         inputs = _inputs(stage, images, spikes, settings.seed)
         spikes = [batch.spikes[stage.raster_names[-1]] for batch in backend.run(stage, inputs, len(images))]  # one each
         shape = stage.shapes[-1]
@@ -166,12 +167,14 @@ def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tup
     x, worth = torch.from_numpy(mean_spikes(images)), np.ones(ann.input_shape[0], np.float32)
     with torch.inference_mode():
         for layer in ann.layers:
-            weight = torch.tensor(layer.weight)
-            z = torch.cat([rectifier_inputs(layer, weight, part) for part in x.split(BATCH)])
+            (given,) = layer.inputs
+            weight = torch.tensor(given.weight)
+            z = torch.cat([rectifier_inputs(given, weight, part) for part in x.split(BATCH)])
             thresholds = balanced_thresholds(z.transpose(0, 1).flatten(1))
             _refuse_dead(float(thresholds.max()), layer, len(images))
-            neuron = LIF(1.0, gain=(1 / thresholds.double()).numpy())
-            layers.append(replace(layer, weight=_scaled(layer.weight, worth), neuron=neuron))
+            gain = (1 / thresholds.double()).numpy()
+            scaled = replace(given, weight=_scaled(given.weight, worth), gain=gain)
+            layers.append(Layer(layer.name, scaled, LIF(1.0)))
             limit = thresholds.reshape(-1, *[1] * (z.ndim - 2))
             x, worth = functional.relu(z).minimum(limit), thresholds.numpy()
             advance(len(images))
@@ -179,8 +182,11 @@ def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tup
 
 
 def _single_layer(layer: Layer, shape: Shape, timesteps: int, encoder: Encoder) -> Network:
-    """A network of one layer, with a readout of zeros."""
-    return Network(shape, timesteps, (layer,), Readout(np.zeros((1, prod(layer.output_shape(shape))))), encoder)
+    """A network of one layer of a chain, with a readout of zeros."""
+    (given,) = layer.inputs
+    readout = Readout(np.zeros((1, prod(given.output_shape(shape)))))
+    alone = Layer(layer.name, replace(given, source=()), layer.neuron)
+    return Network(shape, timesteps, (alone,), readout, encoder)
 
 
 def _scaled(weight: NDArray[np.float32], worth: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -73,8 +73,7 @@ def summarise(
 
 def thresholds(network: Network) -> dict[str, list[float]]:
     """θ/g of each layer, in units of its input current: one for all, or one per channel."""
-    neurons = {layer.name: layer.spiking_neuron for layer in network.layers}
-    each = {name: (neuron.threshold / neuron.gain[0]).tolist() for name, neuron in neurons.items()}
+    each = {layer.name: (layer.spiking_neuron.threshold / layer.inputs[0].gain[0]).tolist() for layer in network.layers}
     return {name: values[:1] if len(set(values)) == 1 else values for name, values in each.items()}
 
 

@@ -44,7 +44,7 @@ def repeated_spikes(network: Network, layer: Layer, spikes: Mapping[str, NDArray
     neuron, number = layer.spiking_neuron, network.place(layer.name)
     steps = len(next(iter(spikes.values())))
     membranes = np.zeros((steps, *network.shapes[number])) + neuron.bias[-1][:, None, None]
-    for each in network.inputs[number - 1]:
+    for each in layer.inputs:
         for source in each.sources:
             late = source.delay + network.to_readout[layer.name] - network.to_readout[source.layer]
             for t in range(late, steps):

@@ -84,8 +84,8 @@ def _places(network: Network) -> dict[str, tuple[int, int]]:
     """Column and row of every layer: columns by the longest way from the input, without feedback."""
     columns, taken = {"input": 0}, {0: 1}
     places = {"input": (0, 0)}
-    for layer, inputs in zip(network.layers, network.inputs, strict=True):
-        before = [columns[source.layer] for each in inputs for source in each.sources if source.layer in columns]
+    for layer in network.layers:
+        before = [columns[source.layer] for each in layer.inputs for source in each.sources if source.layer in columns]
         column = columns[layer.name] = 1 + max(before, default=0)
         places[layer.name] = column, taken.get(column, 0)
         taken[column] = taken.get(column, 0) + 1
@@ -94,8 +94,7 @@ def _places(network: Network) -> dict[str, tuple[int, int]]:
 
 def _reads(network: Network) -> list[tuple[Source, Input, str]]:
     """What each layer reads: a source, the input that it belongs to, and the layer."""
-    both = zip(network.layers, network.inputs, strict=True)
-    return [(source, each, layer.name) for layer, inputs in both for each in inputs for source in each.sources]
+    return [(source, each, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources]
 
 
 def _box(axes: Any, place: tuple[int, int], name: str, shape: str, plain: bool) -> None:

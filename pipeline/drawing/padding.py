@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Layer, Network, pair
+from spikesam.backends.network import Input, Network, pair
 
 MOSTLY_IMAGE = 2 / 3  # of a cell's inputs: from this fraction on, the cell counts as seeing the image
 BRIGHTER = 1.25  # times as bright as the cells inside, on average, is a border that the padding lights up
@@ -31,10 +31,11 @@ def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
     """
     height, width = network.input_shape[1:]
     sides = {"input": (np.ones(height), np.ones(width))}
-    for layer, (first, *_) in zip(network.layers, network.inputs, strict=True):
+    for layer in network.layers:
+        first = layer.inputs[0]
         before = first.sources[0].layer
         if layer.kind == "conv" and before in sides:
-            rows, columns = (_after(side, layer, axis) for axis, side in enumerate(sides[before]))
+            rows, columns = (_after(side, first, axis) for axis, side in enumerate(sides[before]))
             sides[layer.name] = rows, columns
     return {layer.name: np.minimum.outer(*sides[layer.name]) for layer in network.layers if layer.name in sides}
 
@@ -46,12 +47,12 @@ def lit_border(heat: NDArray[np.floating[Any]], padded: NDArray[np.bool_] | None
     return padded if heat[padded].mean() > BRIGHTER * heat[~padded].mean() else None
 
 
-def _after(fractions: NDArray[np.float64], layer: Layer, axis: int) -> NDArray[np.float64]:
+def _after(fractions: NDArray[np.float64], given: Input, axis: int) -> NDArray[np.float64]:
     """The fractions along one side of a layer's output, rows or columns, from those of its input."""
-    pool, stride, padding = (pair(sides)[axis] for sides in (layer.pool, layer.stride, layer.padding))
-    window, step, around = (sides[axis] for sides in layer.windows)
+    pool, stride, padding = (pair(sides)[axis] for sides in (given.pool, given.stride, given.padding))
+    window, step, around = (sides[axis] for sides in given.windows)
     pooled = fractions.reshape(-1, pool).mean(axis=1)
-    seen = sliding_window_view(np.pad(pooled, padding), layer.weight.shape[2 + axis]).mean(axis=1)[::stride]
+    seen = sliding_window_view(np.pad(pooled, padding), given.weight.shape[2 + axis]).mean(axis=1)[::stride]
     mean: NDArray[np.float64] = np.nanmean(
         sliding_window_view(np.pad(seen, around, constant_values=np.nan), window)[::step], axis=1
     )

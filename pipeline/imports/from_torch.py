@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from spikesam.backends.network import LIF, Network, NetworkError
+from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.imports.example import check_model, read_example
 from spikesam.pipeline.imports.folding.assemble import assemble
 from spikesam.pipeline.imports.following.calling import follow_model
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.neuron_modules import NeuronModules
+from spikesam.pipeline.imports.neuron_modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.imports.proving.another import prove_on_another
 from spikesam.pipeline.imports.proving.proof import check_answer, check_that_all_fire, dropped, prove
 from spikesam.pipeline.imports.proving.rounding import prove_up_to_rounding
@@ -25,7 +25,7 @@ def from_torch(
     *,
     timesteps: int | None = None,
     takes: Takes | None = None,
-    neurons: Mapping[str | type, LIF] | None = None,
+    neurons: Mapping[str | type, OwnNeurons] | None = None,
     rounding: bool = False,
 ) -> Network:
     """Import a spiking network that was written with torch, and prove that it fires the same bits.
@@ -51,8 +51,9 @@ def from_torch(
     timesteps : T; needed where the example is one batch
     takes : the axes of what the model is called with: "B..." (at every step, or once, where it loops over steps
         itself), "TB...", "BT...", "(BT)..." or "B...T"; found out by trying if not given
-    neurons : equations of neurons that the model's author wrote: the name or the class of a module -> LIF(...). Those
-        modules must be at rest: only the libraries' own are brought there
+    neurons : equations of neurons that the model's author wrote: the name or the class of a module -> LIF(...), or
+        (LIF(...), gain) where they multiply what drives them. Those modules must be at rest: only the libraries' own
+        are brought there
     rounding : accept bits that differ where a membrane is as close to its threshold as rounding takes it: 1e-5 of it by
         the order of additions, more where lava-dl rounds. Then every bit is worked out from the model's own bits before
         it. For large models, in which some membrane meets its threshold

@@ -12,19 +12,24 @@ from spikesam.backends.network import LIF, NetworkError
 from spikesam.pipeline.imports.libraries.known import LIBRARIES
 from spikesam.pipeline.imports.libraries.library import Describe, SpikingModule, Takes
 
+OwnNeurons = LIF | tuple[LIF, Any]  # what an author's neurons are; with a gain, by which they multiply currents
+
 
 class NeuronModules:
     """The modules of a model that are neurons; `given` are the caller's own, by name or class of a module."""
 
-    def __init__(self, given: Mapping[str | type, LIF] | None = None, takes: Takes | None = None) -> None:
-        self.given, self.takes = given or {}, takes
+    def __init__(self, given: Mapping[str | type, OwnNeurons] | None = None, takes: Takes | None = None) -> None:
+        self.given = {key: each if isinstance(each, tuple) else (each, 1.0) for key, each in (given or {}).items()}
+        self.takes = takes
 
     def check(self, model: nn.Module) -> None:
         """Refuse equations of the caller's that are none, or of modules that the model does not have."""
         modules = dict(model.named_modules())
-        for key, neuron in self.given.items():
-            if not isinstance(neuron, LIF):
-                raise NetworkError(f"neurons: got {type(neuron).__name__} for {key!r}, expected LIF(…)")
+        for key, given in self.given.items():
+            if len(given) != 2 or not isinstance(given[0], LIF):
+                raise NetworkError(
+                    f"neurons: got {type(given[0]).__name__} for {key!r}, expected LIF(…), or (LIF(…), gain)"
+                )
             if not any(_stands_for(key, name, module) for name, module in modules.items()):
                 names = ", ".join(filter(None, modules))
                 raise NetworkError(f"neurons: got {key!r}, expected the name or the class of a module, such as {names}")
@@ -45,7 +50,8 @@ class NeuronModules:
         """What a module of neurons is."""
         given = self._given(name, module)
         if given is not None:
-            return SpikingModule(given, "B..." if self.takes is None else None)
+            neuron, gain = given
+            return SpikingModule(neuron, "B..." if self.takes is None else None, gain=gain)
         describe = _equation(module)
         assert describe is not None
         return describe(module, f"module {name!r} ({type(module).__name__})")
@@ -59,7 +65,7 @@ class NeuronModules:
         copies = {state: _copied(value) for state, value in values.items()}
         return {state: copy for state, copy in copies.items() if copy is not None}
 
-    def _given(self, name: str, module: nn.Module) -> LIF | None:
+    def _given(self, name: str, module: nn.Module) -> tuple[LIF, Any] | None:
         return next((neuron for key, neuron in self.given.items() if _stands_for(key, name, module)), None)
 
 

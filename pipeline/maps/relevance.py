@@ -89,9 +89,9 @@ def relevance(
     of_rule = RULES[rule] if isinstance(rule, str) else rule
     found[names[-1]] += readout_relevance(network, spikes[-1], target, exciting=of_rule.exciting)
     layers = [
-        of_rule(layer, inputs, fired)
-        for layer, inputs in zip(network.layers, network.inputs, strict=True)
-        if layer.name in found and all(source.layer in found for each in inputs for source in each.sources)
+        of_rule(layer, fired)
+        for layer in network.layers
+        if layer.name in found and all(source.layer in found for each in layer.inputs for source in each.sources)
     ]
     # What reads a layer comes after it, so its own relevance is complete; in a loop, that of each step is.
     for together in [layers] if network.has_loops else [[layer] for layer in reversed(layers)]:
@@ -152,7 +152,7 @@ class RelevanceLayer(ABC):
 
     Parameters
     ----------
-    layer, inputs : its neurons, and all that it reads
+    layer : its neurons, and all that it reads
     fired : spikes of every layer by name, (T, C, H, W)
 
     Attributes
@@ -164,10 +164,10 @@ class RelevanceLayer(ABC):
 
     exciting: ClassVar[bool] = False
 
-    def __init__(self, layer: Layer, inputs: Sequence[Input], fired: Mapping[str, Spikes]) -> None:
+    def __init__(self, layer: Layer, fired: Mapping[str, Spikes]) -> None:
         self.name, self.neuron = layer.name, layer.spiking_neuron
         self.fired = fired[layer.name]
-        self.inputs = [_Input(each, fired, self.fired.shape, self.exciting) for each in inputs]
+        self.inputs = [_Input(each, fired, self.fired.shape, self.exciting) for each in layer.inputs]
         currents = np.zeros(self.fired.shape)
         for t in range(1, len(currents)):
             currents[t] = sum(each.current(t) for each in self.inputs)
@@ -215,8 +215,8 @@ class PositiveShares(RelevanceLayer):
 
     exciting = True
 
-    def __init__(self, layer: Layer, inputs: Sequence[Input], fired: Mapping[str, Spikes]) -> None:
-        super().__init__(layer, inputs, fired)
+    def __init__(self, layer: Layer, fired: Mapping[str, Spikes]) -> None:
+        super().__init__(layer, fired)
         excited = np.zeros(self.fired.shape)
         for t in range(1, len(excited)):
             excited[t] = sum(each.excitation(t) for each in self.inputs)

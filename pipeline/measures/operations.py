@@ -93,8 +93,8 @@ def connections(network: Network) -> list[Connection]:
     """All of a network, in order of their targets; one for each source of each input."""
     found = [
         Connection(source.layer, layer.name, each, network.shapes[network.place(source.layer)])
-        for layer, inputs in zip(network.layers, network.inputs, strict=True)
-        for each in inputs
+        for layer in network.layers
+        for each in layer.inputs
         for source in each.sources
     ]
     return [*found, Connection(network.layers[-1].name, readout_name(network), network.readout, network.shapes[-1])]
@@ -108,8 +108,8 @@ def products(network: Network) -> dict[str, int]:
     only pass values on, or take their maximum. The ON and OFF planes of Poisson spikes are one image to an ANN.
     """
     found = {layer.name: 0 for layer in network.layers}
-    for layer, inputs in zip(network.layers, network.inputs, strict=True):
-        for each in inputs:
+    for layer in network.layers:
+        for each in layer.inputs:
             source = each.sources[0].layer
             if each.weight is not None and not passes_on(each.weight) and not _takes_maximum(layer):
                 macs = int(fan_out(each, network.shapes[network.place(source)], dense=True).sum())
@@ -145,7 +145,8 @@ def repeats(layer: Layer) -> bool:
 
 def _takes_maximum(layer: Layer) -> bool:
     """True of a layer that fires where any spike arrives, through equal weights: a maximum pooling of spikes."""
-    used = layer.weight[layer.weight != 0]
+    weight = layer.inputs[0].weight
+    used = weight[weight != 0]
     return repeats(layer) and layer.kind == "conv" and used.size > 0 and bool((used == used[0]).all())
 
 

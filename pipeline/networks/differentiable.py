@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesam.backends.base import InputBatch, unpacked
-from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, ReLU
 from spikesam.backends.torch.synapses import exact_sums, synapses
 from spikesam.pipeline.networks.spiking_layer import SpikingLayer, constant
 from spikesam.recordings.errors import InputError
@@ -119,20 +119,20 @@ class _ReluLayer(nn.Module):
 
     def __init__(self, layer: Layer, network: Network) -> None:
         super().__init__()
-        self.layer, self.name = layer, layer.name
-        self.before = network.inputs[network.place(layer.name) - 1][0].sources[0].layer
-        self.weight = constant(layer.weight)
+        (self.given,) = layer.inputs
+        self.name, self.before = layer.name, self.given.sources[0].layer
+        self.weight = constant(self.given.weight)
 
     def forward(self, fired: Mapping[str, Tensor]) -> Tensor:
-        return functional.relu(rectifier_inputs(self.layer, self.weight, fired[self.before]))
+        return functional.relu(rectifier_inputs(self.given, self.weight, fired[self.before]))
 
 
 MODULES = {LIF: SpikingLayer, ReLU: _ReluLayer}
 
 
-def rectifier_inputs(layer: Layer, weight: Tensor, activations: Tensor) -> Tensor:
+def rectifier_inputs(given: Input, weight: Tensor, activations: Tensor) -> Tensor:
     """What a layer's ReLU gets of the activations before it: (B, C, H, W) -> (B, C', H', W') or (B, C')."""
-    return synapses(layer, weight, activations, torch.contiguous_format)
+    return synapses(given, weight, activations, torch.contiguous_format)
 
 
 def classes_meant(logits: Tensor, labels: Tensor) -> Tensor:

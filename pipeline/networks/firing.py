@@ -16,22 +16,27 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from spikesam.backends.network import LIF, SpikingNeuron
+from spikesam.backends.network import Input, SpikingNeuron
 from spikesam.backends.torch.neurons import FloatNeurons
 
 SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
 
+Rows = NDArray[np.float64]  # (1 or T, C)
 
-def fire(neuron: SpikingNeuron, early: Tensor, late: Tensor | None = None) -> Tensor:
+
+def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None = None) -> Tensor:
     """Spikes of a layer's neurons, which start at rest.
 
     Parameters
     ----------
-    neuron : the layer's, in float32, with a row of gains and biases for each step, or one for all
+    neuron : the layer's, in float32, with a row of biases for each step, or one for all
+    gain : (1 or T, C) — by which currents are multiplied
     early : (S, B, C, …) float32 — what the synapses hand to the neurons at steps 1 … S
     late : (S', B, C, …) — at the steps after those; no gradient comes back from their spikes
 
@@ -42,15 +47,18 @@ def fire(neuron: SpikingNeuron, early: Tensor, late: Tensor | None = None) -> Te
     late = early[:0] if late is None else late
     space = early.shape[3:]
     positions = (part.reshape(*part.shape[:3], prod(space)).mT for part in (early, late.detach()))
-    spikes: Tensor = _Fire.apply(*positions, neuron)
+    spikes: Tensor = _Fire.apply(*positions, neuron, gain)
     return spikes.mT.reshape(*spikes.shape[:2], early.shape[2], *space)
 
 
-def fire_step(neuron: LIF, driven: Tensor, t: int, before: Tensor, state: Any) -> tuple[Tensor, Any]:
+def fire_step(
+    neuron: SpikingNeuron, gain: Rows, driven: Tensor, t: int, before: Tensor, state: Any
+) -> tuple[Tensor, Any]:
     """One step of a layer's neurons, for layers that read themselves; the spikes are those of :func:`fire`.
 
     Parameters
     ----------
+    neuron, gain : see :func:`fire`
     driven : (B, C, H, W) — what the synapses hand to the neurons at step t ≥ 1
     before : (B, C, H, W) of 0 and 1 — the spikes of the step before
     state : what this function returned at the step before; None at first
@@ -64,8 +72,8 @@ def fire_step(neuron: LIF, driven: Tensor, t: int, before: Tensor, state: Any) -
         return torch.tensor(numbers, dtype=driven.dtype, device=driven.device).reshape(-1, 1, 1)
 
     membrane, current = state if state is not None else (torch.zeros_like(driven), torch.zeros_like(driven))
-    gain, bias = (by_channel(rows[(t - 1) % len(rows)]) for rows in (neuron.gain, neuron.bias))
-    current = current * by_channel(neuron.synaptic_leak) + (driven * gain + bias)
+    factor, bias = (by_channel(rows[(t - 1) % len(rows)]) for rows in (gain, neuron.bias))
+    current = current * by_channel(neuron.synaptic_leak) + (driven * factor + bias)
     before = before.detach()  # no gradient through the reset
     if neuron.reset == "zero":
         membrane = membrane - membrane * before
@@ -96,10 +104,10 @@ class _Fire(torch.autograd.Function):
     """Currents and spikes are (S, B, P, C), of P positions."""
 
     @staticmethod
-    def forward(ctx: Any, early: Tensor, late: Tensor, neuron: Any) -> Tensor:
+    def forward(ctx: Any, early: Tensor, late: Tensor, neuron: Any, gain: Rows) -> Tensor:
         steps = len(early) + len(late)
         samples, positions, channels = shape = early.shape[1:]
-        neurons = FloatNeurons(neuron, (samples, positions, channels), str(early.device))
+        neurons = FloatNeurons(neuron, [Input(None, gain=gain)], (samples, positions, channels), str(early.device))
         threshold = early.new_tensor(neuron.threshold)
         spikes = early.new_empty((1 + steps, *shape))
         spikes[0] = 0
@@ -107,18 +115,18 @@ class _Fire(torch.autograd.Function):
         distances = early.new_empty((kept, *shape))  # u
         for t in range(steps):
             current = early[t] if t < len(early) else late[t - len(early)]
-            neurons.step(current, t + 1, out=spikes[t + 1])
+            neurons.step([current], t + 1, out=spikes[t + 1])
             if t < kept:
                 torch.sub(neurons.membrane, neurons.fires_above, out=distances[t]).div_(threshold)
         lowest = None if neurons.lowest is None else (neurons.lowest - neurons.fires_above).div_(threshold)
-        constants = neurons.gain, neurons.leak, neurons.synaptic_leak, SURROGATE_SLOPE / threshold, lowest
+        constants = neurons.gains[0][0], neurons.leak, neurons.synaptic_leak, SURROGATE_SLOPE / threshold, lowest
         ctx.save_for_backward(distances, *constants)
         ctx.to_zero, ctx.outlasts = neurons.to_zero, neurons.outlasts
         return spikes
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         distances, gains, leak, synaptic_leak, steepness, lowest = ctx.saved_tensors
         result = torch.empty_like(distances)
         membrane, driven, surrogate = (torch.zeros_like(gradient[0]) for _ in range(3))
@@ -132,4 +140,4 @@ class _Fire(torch.autograd.Function):
             if ctx.outlasts:
                 driven.mul_(synaptic_leak).add_(membrane)
             torch.mul(driven if ctx.outlasts else membrane, gains[t % len(gains)], out=result[t])
-        return result, None, None
+        return result, None, None, None

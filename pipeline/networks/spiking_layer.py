@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikesam.backends.network import DEFAULT_RANGE, LIF, PIXEL_LIMIT, Input, Layer, Network
+from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Input, Layer, Network
 from spikesam.backends.torch.synapses import synapses
 from spikesam.pipeline.networks.firing import fire, fire_step
 from spikesam.recordings.schema import steps_that_matter
@@ -29,7 +28,7 @@ class SpikingLayer(nn.Module):
         super().__init__()
         place = network.place(layer.name)
         self.name, self.steps = layer.name, network.timesteps - 1  # at the first one nothing arrives
-        self.inputs, self.shape = network.inputs[place - 1], network.shapes[place]
+        self.inputs, self.shape = layer.inputs, network.shapes[place]
         self.driven = [number for at, number in network.driven if at == place - 1]
         self.constant = network.encoder == "constant-current"
         self.unit = network.input_range / DEFAULT_RANGE
@@ -37,11 +36,10 @@ class SpikingLayer(nn.Module):
             constant(np.zeros(0) if each.weight is None else each.weight) for each in self.inputs
         )
         self.reach = steps_that_matter(network.timesteps, network.to_readout[layer.name]) - 1
-        neuron = layer.spiking_neuron
-        assert isinstance(neuron, LIF)
-        several = len(self.inputs) > 1  # then each has a gain of its own
-        self.neuron = replace(neuron, gain=np.ones((1, self.shape[0]))) if several else neuron
-        self.gains = [torch.tensor(each.gain, dtype=torch.float32) for each in self.inputs] if several else []
+        self.neuron = layer.spiking_neuron
+        gains = [each.gain for each in self.inputs]
+        self.gain = gains.pop() if len(gains) == 1 else np.ones((1, self.shape[0]))  # which the neurons' steps apply
+        self.gains = [torch.tensor(gain, dtype=torch.float32) for gain in gains]
         self.recurrent = any(source.layer == layer.name for each in self.inputs for source in each.sources)
 
     def forward(self, fired: Fired) -> Tensor:
@@ -49,7 +47,8 @@ class SpikingLayer(nn.Module):
         if self.recurrent:
             return self._step_by_step(fired)
         late = {name: each.detach() for name, each in fired.items()}
-        return fire(self.neuron, self._driven(fired, 0, self.reach), self._driven(late, self.reach, self.steps))
+        early, rest = self._driven(fired, 0, self.reach), self._driven(late, self.reach, self.steps)
+        return fire(self.neuron, self.gain, early, rest)
 
     def currents(self, fired: Fired) -> Tensor:
         """What the synapses hand to the neurons at steps 1 … T - 1: of several inputs, with their gains."""
@@ -66,7 +65,7 @@ class SpikingLayer(nn.Module):
 
     def _weighed(self, number: int, currents: Tensor, start: int) -> Tensor:
         """Currents of an input at some steps from start + 1 on, times its gain."""
-        if not self.gains:  # which the neuron has
+        if not self.gains:
             return currents
         rows = self.gains[number]
         rows = rows if len(rows) == 1 else rows[start : start + len(currents)]
@@ -113,7 +112,7 @@ class SpikingLayer(nn.Module):
                 else each[t - 1]
                 for number, each in enumerate(known)
             ]
-            spikes, state = fire_step(self.neuron, sum(found[1:], found[0]), t, own[-1], state)
+            spikes, state = fire_step(self.neuron, self.gain, sum(found[1:], found[0]), t, own[-1], state)
             own.append(spikes)
         return torch.stack(own)
 

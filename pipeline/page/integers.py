@@ -53,9 +53,7 @@ def laid_out(network: Network, classes: list[str]) -> dict[str, Any]:
         "first": network.first_raster,
         "shapes": network.shapes,
         "timesteps": network.timesteps,
-        "layers": [
-            _layer(layer, inputs, network) for layer, inputs in zip(network.layers, network.inputs, strict=True)
-        ],
+        "layers": [_layer(layer, network) for layer in network.layers],
         "readout": {
             "weights": blob(readout.weight.T),
             "kept": round(THETA * readout.leak),
@@ -65,16 +63,16 @@ def laid_out(network: Network, classes: list[str]) -> dict[str, Any]:
     }
 
 
-def _layer(layer: Layer, inputs: tuple[Input, ...], network: Network) -> dict[str, Any]:
+def _layer(layer: Layer, network: Network) -> dict[str, Any]:
     neuron = layer.neuron
     assert isinstance(neuron, FixedLIF)
-    channels = len(layer.weight)
+    channels = neuron.bias.shape[1]
 
     def every(constant: Any) -> list[int]:
         return [int(each) for each in np.broadcast_to(constant, channels)]
 
     return {
-        "inputs": [_input(each, network) for each in inputs],
+        "inputs": [_input(each, network) for each in layer.inputs],
         "bias": _rows(neuron.bias),
         "kept": every(THETA - neuron.decay),
         "keptCurrent": every(THETA - neuron.synaptic_decay),
@@ -119,5 +117,5 @@ def _operations(run: ShownRun, network: Network) -> int:
 
 
 def _weights(network: Network) -> int:
-    every = (each.weight for inputs in network.inputs for each in inputs if each.weight is not None)
+    every = (each.weight for layer in network.layers for each in layer.inputs if each.weight is not None)
     return sum(weight.size for weight in every) + network.readout.weight.size

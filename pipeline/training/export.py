@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikesam.backends.network import LIF, Layer, Network, Neuron, Readout, ReLU
+from spikesam.backends.network import LIF, Input, Layer, Network, Neuron, Readout, ReLU
 from spikesam.pipeline.networks.layer_list import LayerPlan
 from spikesam.pipeline.training.relu_network import ReluNetwork
 from spikesam.pipeline.training.spiking_network import BNTT_EPSILON, SpikingNetwork, TrainableLayer
@@ -28,7 +28,8 @@ def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
     layers = [_spiking_layer(plan, layer) for plan, layer in zip(model.plans, model.layers, strict=True)]
     if model.encoder == "spikes":
         return Network(shape, model.timesteps, tuple(layers), readout, "spikes")
-    layers[0] = replace(layers[0], weight=with_off_planes(layers[0].weight))
+    (first,) = layers[0].inputs
+    layers[0] = Layer(layers[0].name, replace(first, weight=with_off_planes(first.weight)), layers[0].neuron)
     return Network((2 * shape[0], *shape[1:]), model.timesteps, tuple(layers), readout)
 
 
@@ -37,14 +38,15 @@ def with_off_planes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([weight, -weight], axis=1)
 
 
-def _layer(plan: LayerPlan, weight: Any, neuron: Neuron) -> Layer:
-    return Layer(plan.name, _numpy(weight), neuron, plan.pool, padding=1 if plan.kind == "conv" else 0)
+def _layer(plan: LayerPlan, weight: Any, neuron: Neuron, gain: Any = 1) -> Layer:
+    padding = 1 if plan.kind == "conv" else 0
+    return Layer(plan.name, Input(_numpy(weight), gain=gain, pool=plan.pool, padding=padding), neuron)
 
 
 def _spiking_layer(plan: LayerPlan, layer: nn.Module) -> Layer:
     assert isinstance(layer, TrainableLayer)
     gain, bias = (1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
-    return _layer(plan, layer.synapses.weight, LIF(layer.neuron.leak, layer.neuron.threshold, gain, bias))
+    return _layer(plan, layer.synapses.weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain)
 
 
 def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import snntorch
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from spikesam.pipeline.training.fused import bntt_lif
 from spikesam.recordings.errors import InputError
 
 BNTT_EPSILON = 1e-4
+NO_GAIN = np.ones((1, 1))  # BNTT is apart
 
 
 class TrainableLayer(nn.Module):
@@ -60,7 +62,7 @@ class TrainableLayer(nn.Module):
         currents = self._normalised(early, self.depth)
         with torch.no_grad():
             of_late = self._normalised(late, first_late) if len(late) else None
-        spikes = fire(self.neuron, currents, of_late)
+        spikes = fire(self.neuron, NO_GAIN, currents, of_late)
         return spikes[1 : 1 + len(early)], spikes[1 + len(early) :].detach()
 
     def _currents(self, spikes: Tensor) -> Tensor:

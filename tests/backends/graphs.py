@@ -39,9 +39,15 @@ def float_neurons(rng: np.random.Generator, channels: int) -> LIF:
     reset = str(rng.choice(("subtract", "zero")))
     reset_by = rng.integers(0, 5, channels) / 4 if reset == "subtract" and rng.random() < 0.3 else None
     lasting = rng.choice((0.5, 1.0)) if rng.random() < 0.3 else 0.0
-    gain, bias = rng.integers(-1, 5, channels) / 4, rng.integers(-1, 3, channels) / 4
-    at_threshold = bool(rng.random() < 0.5)
-    return LIF(leak, threshold, gain, bias, reset, reset_by, at_threshold, lasting)  # type: ignore[arg-type]
+    return LIF(
+        leak,
+        threshold,
+        bias=rng.integers(-1, 3, channels) / 4,
+        reset=reset,
+        reset_by=reset_by,
+        fires_at_threshold=bool(rng.random() < 0.5),
+        synaptic_leak=lasting,
+    )  # type: ignore[arg-type]
 
 
 FIXED = Numbers(
@@ -102,11 +108,8 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes
         earlier = [draw(st.integers(0, place - 1))] if place < len(shapes) - 1 else sorted(unread) or [place - 1]
         reads = [*earlier, *draw(st.lists(st.integers(0, len(shapes) - 1), max_size=2))]
         unread -= {read for read in reads if read < place}
-        first, *more = [one_input(place, read, number == 0) for number, read in enumerate(draw(st.permutations(reads)))]
-        neuron = replace(numbers.neurons(rng, shapes[place][0]), gain=first.gain)
-        neuron = replace(neuron, shift=first.shift) if numbers is FIXED else neuron
-        geometry = {name: getattr(first, name) for name in ("pool", "stride", "padding", "pooling", "current_pool")}
-        layers.append(Layer(names[place], first.weight, neuron, **geometry, source=first.source, more=tuple(more)))
+        inputs = [one_input(place, read, number == 0) for number, read in enumerate(draw(st.permutations(reads)))]
+        layers.append(Layer(names[place], inputs, numbers.neurons(rng, shapes[place][0])))
     readout = Readout(numbers.weights(rng, 3, int(np.prod(shapes[-1]))))
     return Network(shapes[0], timesteps, tuple(layers), readout, encoder, 254.0 if current else 2.0)
 

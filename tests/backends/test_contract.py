@@ -61,16 +61,25 @@ def assert_same(network: Network, found: list[NDArray[np.bool_]], expected: list
         assert np.array_equal(raster, wanted), f"{name}: {np.sum(raster != wanted)} of {wanted.size} bits differ"
 
 
-def neurons(rng: np.random.Generator, channels: int, timesteps: int, leak: float = 0.9) -> LIF:
-    """Neurons with random gains and biases: one row for all steps, or one per step."""
-    return LIF(
-        leak, rng.uniform(0.5, 2), rng.uniform(0.5, 2, (timesteps, channels)), rng.normal(0, 0.1, (timesteps, channels))
-    )
-
-
 def weights(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     """Random weights that pass activity on."""
     return rng.normal(0.2, 2, shape).astype(np.float32) / np.float32(np.sqrt(np.prod(shape[1:])) * 0.5)
+
+
+def layer(
+    rng: np.random.Generator,
+    name: str,
+    shape: tuple[int, ...],
+    steps: int,
+    *more: Input,
+    leak: float = 0.9,
+    **about: Any,
+) -> Layer:
+    """Random weights, gains and biases, one row for all steps or one per step, and further inputs."""
+    rows = steps, shape[0]
+    weight, threshold, gain = weights(rng, *shape), rng.uniform(0.5, 2), rng.uniform(0.5, 2, rows)
+    neuron = LIF(leak, threshold, bias=rng.normal(0, 0.1, rows))
+    return Layer(name, (Input(weight, gain=gain, **about), *more), neuron)
 
 
 def odd_sizes(rng: np.random.Generator) -> Network:
@@ -79,11 +88,11 @@ def odd_sizes(rng: np.random.Generator) -> Network:
         (3, 13, 7),
         9,
         (
-            Layer("conv1", weights(rng, 5, 3, 5, 5), neurons(rng, 5, 9), padding=2),
-            Layer("conv2", weights(rng, 6, 5, 3, 3), neurons(rng, 6, 9), stride=2, padding=1),
-            Layer("conv3", weights(rng, 4, 6, 1, 1), neurons(rng, 4, 9)),
-            Layer("conv4", weights(rng, 9, 4, 2, 4), neurons(rng, 9, 9, leak=1.0), padding=1),
-            Layer("fc5", weights(rng, 11, 9 * 8 * 3), neurons(rng, 11, 9)),
+            layer(rng, "conv1", (5, 3, 5, 5), 9, padding=2),
+            layer(rng, "conv2", (6, 5, 3, 3), 9, stride=2, padding=1),
+            layer(rng, "conv3", (4, 6, 1, 1), 9),
+            layer(rng, "conv4", (9, 4, 2, 4), 9, padding=1, leak=1.0),
+            layer(rng, "fc5", (11, 9 * 8 * 3), 9),
         ),
         Readout(weights(rng, 3, 11)),
     )
@@ -95,11 +104,11 @@ def pooled(rng: np.random.Generator) -> Network:
         (2, 48, 24),
         8,
         (
-            Layer("conv1", weights(rng, 3, 2, 3, 3), neurons(rng, 3, 1), padding=1),
-            Layer("conv2", weights(rng, 4, 3, 3, 3), neurons(rng, 4, 1), pool=4, padding=2),
-            Layer("conv3", weights(rng, 4, 4, 4, 2), neurons(rng, 4, 1, leak=0.0), pool=2, stride=2, padding=1),
-            Layer("fc4", weights(rng, 6, 4), neurons(rng, 6, 1), pool=3),
-            Layer("conv5", weights(rng, 3, 6, 2, 2), neurons(rng, 3, 1), padding=1),
+            layer(rng, "conv1", (3, 2, 3, 3), 1, padding=1),
+            layer(rng, "conv2", (4, 3, 3, 3), 1, pool=4, padding=2),
+            layer(rng, "conv3", (4, 4, 4, 2), 1, pool=2, stride=2, padding=1, leak=0.0),
+            layer(rng, "fc4", (6, 4), 1, pool=3),
+            layer(rng, "conv5", (3, 6, 2, 2), 1, padding=1),
         ),
         Readout(weights(rng, 4, 3 * 2 * 2)),
     )
@@ -116,8 +125,10 @@ def limits(rng: np.random.Generator) -> Network:
         (16, 64, 64),
         4,
         (
-            Layer("fc1", 127 * signs, FixedLIF(1, 0, gain, bias, threshold=MEMBRANE_LIMIT - 1), pool=4),
-            Layer("fc2", 127 * signs[2:, :6], FixedLIF(4096, 30, gain[:, :4], bias[:, :4] >> 17)),
+            Layer("fc1", Input(127 * signs, gain=gain, pool=4), FixedLIF(1, bias=bias, threshold=MEMBRANE_LIMIT - 1)),
+            Layer(
+                "fc2", Input(127 * signs[2:, :6], gain=gain[:, :4], shift=30), FixedLIF(4096, bias=bias[:, :4] >> 17)
+            ),
         ),
         Readout(127 * signs[:2, :4]),
     )
@@ -138,10 +149,16 @@ def resets(rng: np.random.Generator) -> Network:
         (3, 6, 8),
         12,
         (
-            Layer("conv1", round_weights(4, 3, 3, 3), LIF(1.0, reset="zero", fires_at_threshold=True), padding=1),
-            Layer("conv2", round_weights(5, 4, 1, 1), LIF(by_channel, 2 * by_channel, reset_by=by_channel), pool=2),
-            Layer("conv3", round_weights(6, 5, 3, 3), LIF(0.5, reset_by=0.5, fires_at_threshold=True), padding=1),
-            Layer("conv4", round_weights(5, 6, 3, 3), LIF(1.0, 0.75, min_v_mem=-by_channel), padding=1),
+            Layer(
+                "conv1", Input(round_weights(4, 3, 3, 3), padding=1), LIF(1.0, reset="zero", fires_at_threshold=True)
+            ),
+            Layer(
+                "conv2", Input(round_weights(5, 4, 1, 1), pool=2), LIF(by_channel, 2 * by_channel, reset_by=by_channel)
+            ),
+            Layer(
+                "conv3", Input(round_weights(6, 5, 3, 3), padding=1), LIF(0.5, reset_by=0.5, fires_at_threshold=True)
+            ),
+            Layer("conv4", Input(round_weights(5, 6, 3, 3), padding=1), LIF(1.0, 0.75, min_v_mem=-by_channel)),
             Layer("fc5", round_weights(7, 60), LIF(0.5, bias=0.25, reset="zero", synaptic_leak=0.5, min_v_mem=-0.25)),
         ),
         Readout(round_weights(3, 7)),
@@ -155,10 +172,10 @@ def maxima(rng: np.random.Generator) -> Network:
         (2, 14, 18),
         9,
         (
-            Layer("conv1", weights(rng, 4, 2, 3, 3), neurons(rng, 4, 9), current_pool=2),
-            Layer("conv2", weights(rng, 5, 4, 3, 3), neurons(rng, 5, 1), pool=2, padding=2, pooling="max"),
-            Layer("conv3", weights(rng, 3, 5, 2, 3), neurons(rng, 3, 9), stride=2, padding=2, current_pool=2),
-            Layer("fc4", weights(rng, 6, 3), neurons(rng, 6, 1), pool=2, pooling="max"),
+            layer(rng, "conv1", (4, 2, 3, 3), 9, current_pool=2),
+            layer(rng, "conv2", (5, 4, 3, 3), 1, pool=2, padding=2, pooling="max"),
+            layer(rng, "conv3", (3, 5, 2, 3), 9, stride=2, padding=2, current_pool=2),
+            layer(rng, "fc4", (6, 3), 1, pool=2, pooling="max"),
         ),
         Readout(weights(rng, 3, 6), leak=0.75, bias=rng.normal(0, 0.3, (9, 3))),
     )
@@ -170,10 +187,10 @@ def rectangles(rng: np.random.Generator) -> Network:
         (2, 25, 27),
         9,
         (
-            Layer("conv1", weights(rng, 4, 2, 3, 2), neurons(rng, 4, 9), (1, 3), (2, 1), (2, 0), current_pool=(1, 2)),
-            Layer("conv2", weights(rng, 5, 4, 1, 4), neurons(rng, 5, 1), (7, 1), padding=(0, 2), pooling="max"),
-            Layer("conv3", weights(rng, 3, 5, 1, 2), neurons(rng, 3, 9), stride=(3, 1), padding=(0, 1)),
-            Layer("fc4", weights(rng, 6, 9), neurons(rng, 6, 1), (1, 2)),
+            layer(rng, "conv1", (4, 2, 3, 2), 9, pool=(1, 3), stride=(2, 1), padding=(2, 0), current_pool=(1, 2)),
+            layer(rng, "conv2", (5, 4, 1, 4), 1, pool=(7, 1), padding=(0, 2), pooling="max"),
+            layer(rng, "conv3", (3, 5, 1, 2), 9, stride=(3, 1), padding=(0, 1)),
+            layer(rng, "fc4", (6, 9), 1, pool=(1, 2)),
         ),
         Readout(weights(rng, 3, 6)),
     )
@@ -187,9 +204,9 @@ def constant_maxima(rng: np.random.Generator) -> Network:
         (2, 18, 9),
         7,
         (
-            Layer("conv1", weights(rng, 4, 2, 2, 2), neurons(rng, 4, 7), (2, 1), (1, 2), current_pool=(4, 1)),
-            Layer("conv2", weights(rng, 4, 4, 1, 1), neurons(rng, 4, 7), more=(driven,)),
-            Layer("fc3", weights(rng, 5, 16), neurons(rng, 5, 1), pool=(1, 2), pooling="max"),
+            layer(rng, "conv1", (4, 2, 2, 2), 7, pool=(2, 1), stride=(1, 2), current_pool=(4, 1)),
+            layer(rng, "conv2", (4, 4, 1, 1), 7, driven),
+            layer(rng, "fc3", (5, 16), 1, pool=(1, 2), pooling="max"),
         ),
         Readout(weights(rng, 3, 5), bias=[0.25, -0.5, 0.125]),
         "constant-current",
@@ -199,16 +216,16 @@ def constant_maxima(rng: np.random.Generator) -> Network:
 def overlaps(rng: np.random.Generator) -> Network:
     """Maxima of currents whose windows overlap, reach past the border, leave out or leave over; gains of both signs."""
     stem: dict[str, Any] = {"current_pool": 3, "current_stride": 2, "current_padding": 1}
-    mixed = LIF(0.9, 0.8, rng.choice((-1, 1), 4) * rng.uniform(0.5, 2, 4), rng.normal(0.1, 0.1, 4))
+    mixed, gain = LIF(0.9, 0.8, bias=rng.normal(0.1, 0.1, 4)), rng.choice((-1, 1), 4) * rng.uniform(0.5, 2, 4)
     again = Input(weights(rng, 5, 2, 3, 2), "input", [1.0, -1.0, 0.5, -0.5, 1.0], padding=(1, 0), **stem)
     return Network(
         (2, 14, 17),
         9,
         (
-            Layer("conv1", weights(rng, 4, 2, 3, 3), mixed, padding=1, **stem),
-            Layer("conv2", weights(rng, 5, 4, 1, 2), neurons(rng, 5, 9), more=(again,)),
-            Layer("conv3", weights(rng, 6, 5, 2, 2), neurons(rng, 6, 1), current_pool=(2, 3), current_stride=(3, 2)),
-            Layer("conv4", weights(rng, 3, 6, 1, 1), neurons(rng, 3, 9), current_stride=(1, 2)),
+            Layer("conv1", Input(weights(rng, 4, 2, 3, 3), gain=gain, padding=1, **stem), mixed),
+            layer(rng, "conv2", (5, 4, 1, 2), 9, again),
+            layer(rng, "conv3", (6, 5, 2, 2), 1, current_pool=(2, 3), current_stride=(3, 2)),
+            layer(rng, "conv4", (3, 6, 1, 1), 9, current_stride=(1, 2)),
         ),
         Readout(weights(rng, 3, 12)),
     )
@@ -216,9 +233,7 @@ def overlaps(rng: np.random.Generator) -> Network:
 
 def one_step(rng: np.random.Generator) -> Network:
     """T = 1: nothing but the input can have happened yet."""
-    return Network(
-        (1, 3, 3), 1, (Layer("conv1", weights(rng, 2, 1, 2, 2), neurons(rng, 2, 1)),), Readout(weights(rng, 2, 8))
-    )
+    return Network((1, 3, 3), 1, (layer(rng, "conv1", (2, 1, 2, 2), 1),), Readout(weights(rng, 2, 8)))
 
 
 def constant_odd(rng: np.random.Generator) -> Network:
@@ -227,9 +242,9 @@ def constant_odd(rng: np.random.Generator) -> Network:
         (3, 27, 15),
         9,
         (
-            Layer("conv1", weights(rng, 5, 3, 3, 2), neurons(rng, 5, 9), pool=3, stride=2, padding=1),
-            Layer("conv2", weights(rng, 6, 5, 3, 3), neurons(rng, 6, 9), padding=1),
-            Layer("fc3", weights(rng, 7, 6 * 5 * 3), neurons(rng, 7, 9)),
+            layer(rng, "conv1", (5, 3, 3, 2), 9, pool=3, stride=2, padding=1),
+            layer(rng, "conv2", (6, 5, 3, 3), 9, padding=1),
+            layer(rng, "fc3", (7, 6 * 5 * 3), 9),
         ),
         Readout(weights(rng, 3, 7)),
         "constant-current",
@@ -242,8 +257,8 @@ def changing(rng: np.random.Generator) -> Network:
         (3, 4, 2),
         9,
         (
-            Layer("fc1", weights(rng, 5, 12), neurons(rng, 5, 9), pool=(2, 1)),
-            Layer("fc2", weights(rng, 6, 5), neurons(rng, 6, 1)),
+            layer(rng, "fc1", (5, 12), 9, pool=(2, 1)),
+            layer(rng, "fc2", (6, 5), 1),
         ),
         Readout(weights(rng, 3, 6)),
         "changing-current",
@@ -254,9 +269,8 @@ def changing(rng: np.random.Generator) -> Network:
 def changing_maps(rng: np.random.Generator) -> Network:
     """Other maps at every step, more steps than a chunk holds, a maximum of their currents, and recurrent weights."""
     recurrent = Input(weights(rng, 4, 4, 3, 1) / 4, "conv1", padding=(1, 0))
-    own, driven = weights(rng, 4, 2, 3, 3), neurons(rng, 4, 40)
-    layer = Layer("conv1", own, driven, padding=1, current_pool=2, more=(recurrent,))
-    return Network((2, 6, 8), 40, (layer,), Readout(weights(rng, 3, 48)), "changing-current", 1.5)
+    conv1 = layer(rng, "conv1", (4, 2, 3, 3), 40, recurrent, padding=1, current_pool=2)
+    return Network((2, 6, 8), 40, (conv1,), Readout(weights(rng, 3, 48)), "changing-current", 1.5)
 
 
 def constant_limits(rng: np.random.Generator) -> Network:
@@ -269,8 +283,8 @@ def constant_limits(rng: np.random.Generator) -> Network:
         (13, 4, 10),
         7,
         (
-            Layer("fc1", 127 * signs, FixedLIF(1, 10, gain, bias), pool=2),
-            Layer("fc2", 127 * signs[:, :4], FixedLIF(4096, 10, gain[:, ::-1], bias >> 17)),
+            Layer("fc1", Input(127 * signs, gain=gain, pool=2, shift=10), FixedLIF(1, bias=bias)),
+            Layer("fc2", Input(127 * signs[:, :4], gain=gain[:, ::-1], shift=10), FixedLIF(4096, bias=bias >> 17)),
         ),
         Readout(127 * signs[:2, :4]),
         "constant-current",
@@ -408,8 +422,10 @@ def test_the_largest_numbers_that_a_network_may_have_stay_numbers(name: str) -> 
 
     def scaled(conv_scale: float, dense_scale: float, out_scale: float) -> Network:
         layers = (
-            Layer("conv1", conv * conv_scale, LIF(1.0, gain=rng.choice([-1, 1], 4), synaptic_leak=1.0), padding=1),
-            Layer("fc1", dense * dense_scale, LIF(1.0, bias=rng.choice([-1, 1], 5) * dense_scale), pool=2),
+            Layer(
+                "conv1", Input(conv * conv_scale, gain=rng.choice([-1, 1], 4), padding=1), LIF(1.0, synaptic_leak=1.0)
+            ),
+            Layer("fc1", Input(dense * dense_scale, pool=2), LIF(1.0, bias=rng.choice([-1, 1], 5) * dense_scale)),
         )
         return Network((2, 6, 8), 8, layers, Readout(out * out_scale), "spikes")
 

@@ -90,12 +90,10 @@ def test_a_memory_of_one_bit_worked_by_hand(backend: str, precision: str) -> Non
         Layer("seen", one, LIF(0.0, 0.5, reset="zero")),
         Layer(
             "hold",
-            one,
+            (Input(one, (Source("seen", 2), Source("input", 4, sign=-1))), Input(one, "hold")),
             LIF(1.0, 0.5, reset_by=1.0),
-            source=(Source("seen", 2), Source("input", 4, sign=-1)),
-            more=(Input(one, "hold"),),
         ),
-        Layer("both", one, LIF(0.0, 1.5, reset="zero"), source=("hold", Source("seen", 2))),
+        Layer("both", Input(one, ("hold", Source("seen", 2))), LIF(0.0, 1.5, reset="zero")),
     )
     network = Network((1, 1, 1), 9, layers, Readout(one), "spikes")
     network = quantise(network) if precision == "fixed" else network
@@ -115,15 +113,18 @@ def test_a_memory_of_one_bit_worked_by_hand(backend: str, precision: str) -> Non
 def test_a_concatenation_is_a_weight_that_is_split(backend: str) -> None:
     rng = np.random.default_rng(2)
     gain, bias = rng.integers(1, 12, (10, 6), np.int32), rng.integers(0, 2000, (10, 6), np.int32)
-    neuron = FixedLIF(400, 0, gain, bias)
+    neuron = FixedLIF(400, bias=bias)
     before, after = (rng.integers(-100, 128, shape).astype(np.int8) for shape in ((8, 2, 3, 3), (6, 8, 3, 3)))
-    early = FixedLIF(41, 0, np.array(9, np.int32), np.array(0, np.int32))
+    early = FixedLIF(41)
     readout = Readout(np.ones((2, 6 * 5 * 4), np.int8))
-    joined = (Layer("ab", before, early, padding=1), Layer("c", after, neuron, padding=1))
+    joined = (
+        Layer("ab", Input(before, gain=9, padding=1), early),
+        Layer("c", Input(after, gain=gain, padding=1), neuron),
+    )
     split = (
-        Layer("a", before[:3], early, padding=1),
-        Layer("b", before[3:], early, padding=1, source="input"),
-        Layer("c", after[:, :3], neuron, padding=1, source="a", more=(Input(after[:, 3:], "b", gain, padding=1),)),
+        Layer("a", Input(before[:3], gain=9, padding=1), early),
+        Layer("b", Input(before[3:], "input", 9, padding=1), early),
+        Layer("c", (Input(after[:, :3], "a", gain, padding=1), Input(after[:, 3:], "b", gain, padding=1)), neuron),
     )
     networks = [Network((2, 5, 4), 10, layers, readout) for layers in (joined, split)]
     (_, ab, c), (_, a, b, of_both) = (simulate(backend, each, some_spikes(each), (3,))[0] for each in networks)
@@ -142,13 +143,12 @@ def limits() -> Network:
     again = Input(127 * signs[::-1], ("input", Source("input", 3, -1)), gain[:, ::-1], pool=2)
     layers = (
         Layer(
-            "fc1", 127 * signs, FixedLIF(1, 0, gain, bias), pool=2, source=("input", Source("input", 2)), more=(again,)
+            "fc1", (Input(127 * signs, ("input", Source("input", 2)), gain=gain, pool=2), again), FixedLIF(1, bias=bias)
         ),
         Layer(
             "fc2",
-            127 * signs[:4, :6],
-            FixedLIF(0, 2, gain[:, :4], bias[:, :4] >> 17),
-            more=(Input(None, "fc2", -gain[:, :4]),),
+            (Input(127 * signs[:4, :6], gain=gain[:, :4], shift=2), Input(None, "fc2", -gain[:, :4])),
+            FixedLIF(0, bias=bias[:, :4] >> 17),
         ),
     )
     return Network((32, 32, 32), 6, layers, Readout(127 * signs[:2, :4]))
@@ -160,16 +160,15 @@ def constant_current() -> Network:
     layers = (
         Layer(
             "conv1",
-            quarters(rng, 4, 1, 3, 3),
-            LIF(0.5),
-            padding=1,
-            more=(
+            (
+                Input(quarters(rng, 4, 1, 3, 3), padding=1),
                 Input(quarters(rng, 4, 4, 1, 1), "conv1", gain=-1),
                 Input(None, Source("conv3", 2), gain=[1, 0, 1, 2]),
             ),
+            LIF(0.5),
         ),
-        Layer("conv2", quarters(rng, 4, 4, 3, 3), LIF(0.5), padding=1),
-        Layer("conv3", quarters(rng, 4, 4, 3, 3), LIF(0.5), padding=1, source=("conv2", Source("conv1", 3))),
+        Layer("conv2", Input(quarters(rng, 4, 4, 3, 3), padding=1), LIF(0.5)),
+        Layer("conv3", Input(quarters(rng, 4, 4, 3, 3), ("conv2", Source("conv1", 3)), padding=1), LIF(0.5)),
     )
     return quantise(Network((1, 4, 6), 9, layers, Readout(quarters(rng, 3, 96)), "constant-current"))
 
@@ -177,7 +176,7 @@ def constant_current() -> Network:
 @pytest.mark.parametrize("backend", [*GRAPH_BACKENDS, "lava-stock"])
 def test_the_largest_sums(backend: str) -> None:
     network = limits()
-    assert network.inputs[0][0].largest_current == 8_323_072
+    assert network.layers[0].inputs[0].largest_current == 8_323_072
     rng = np.random.default_rng(5)
     shape = (network.timesteps, *network.input_shape)
     rasters = check(backend, network, np.stack([rng.random(shape) < density for density in (1, 0.97, 0.5)], axis=1))

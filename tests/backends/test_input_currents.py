@@ -15,7 +15,7 @@ from tests.reference import layer_current
 
 
 def network(layer: Layer, input_shape: tuple[int, int, int], timesteps: int = 3) -> Network:
-    neurons = int(np.prod(layer.output_shape(input_shape)))
+    neurons = int(np.prod(layer.inputs[0].output_shape(input_shape)))
     return Network(input_shape, timesteps, (layer,), Readout(np.ones((2, neurons))), "constant-current")
 
 
@@ -23,7 +23,7 @@ def test_a_pooled_convolution_by_hand():
     # Pool sums 14 and 6, or averages 3.5 and 1.5; padded with zeros, the kernel (2, -1) sees (0, 14), (14, 6), (6, 0)
     # in the middle of three rows. In fixed point the weights are 127 and rint(-63.5) = -64.
     image = np.int8([[[[1, 2, 3, 4], [5, 6, 7, -8]]]])
-    layer = Layer("conv1", np.float32([[[[2, -1]]]]), LIF(1.0, bias=1e-4), pool=2, padding=1)  # on no grid
+    layer = Layer("conv1", Input(np.float32([[[[2, -1]]]]), pool=2, padding=1), LIF(1.0, bias=1e-4))  # on no grid
     real = network(layer, (1, 2, 4))
     current = input_currents(real, image)
     assert (current.dtype, current.shape) == (np.float32, (1, 1, 9))
@@ -37,7 +37,7 @@ def test_a_pooled_convolution_by_hand():
 def test_the_equations_for_every_image_of_a_batch(kernel):
     rng = np.random.default_rng(0)
     geometry = {"stride": 2, "padding": 2} if len(kernel) == 4 else {}
-    real = network(Layer("layer1", rng.normal(size=kernel), LIF(1.0), pool=2, **geometry), (3, 12, 8))
+    real = network(Layer("layer1", Input(rng.normal(size=kernel), pool=2, **geometry), LIF(1.0)), (3, 12, 8))
     images = rng.integers(-127, 128, (3, 3, 12, 8), np.int8)
     for given, unit in ((quantise(real), 1), (real, 127)):
         currents = input_currents(given, images)
@@ -58,15 +58,15 @@ def test_other_numbers_at_every_step_by_hand():
     assert input_currents(fixed, steps)[0].ravel().tolist() == [127 * 127, -127 * 127, 127, 88 * 127]
     # One unit is 2/127 · 2.5/127 · 4096 = 1.269763 of the membrane: times 2¹⁴ 20803.8, times 2¹⁵ beyond 32767.
     assert isinstance(fixed.layers[0].neuron, FixedLIF)
-    assert (fixed.layers[0].neuron.gain.item(), fixed.layers[0].neuron.shift) == (20804, 14)
+    assert (fixed.layers[0].inputs[0].gain.item(), fixed.layers[0].inputs[0].shift) == (20804, 14)
 
 
 @pytest.mark.parametrize("source", [Source("input", sign=-1), ("input", "fc1")])
 def test_numbers_are_read_by_an_input_of_their_own(source):
-    layer = Layer("fc1", np.float32([[2]]), LIF(1.0), source=source)
+    layer = Layer("fc1", Input(np.float32([[2]]), source), LIF(1.0))
     with pytest.raises(NetworkError, match="^layer 'fc1', input 1: reads the numbers of 'input', expected weights and"):
         network(layer, (1, 1, 1), timesteps=4)
-    layer = Layer("fc1", np.float32([[2]]), LIF(1.0), more=(Input(None, "input"),))
+    layer = Layer("fc1", (np.float32([[2]]), Input(None, "input")), LIF(1.0))
     with pytest.raises(NetworkError, match="^layer 'fc1', input 2: reads the numbers of 'input', expected weights and"):
         network(layer, (1, 1, 1), timesteps=4)
 
@@ -88,7 +88,7 @@ def test_an_image_drives_two_layers_by_hand(backend):
     image = Input(np.float32([[0.25]]), Source("input", 3))
     layers = (
         Layer("first", np.float32([[0.5]]), LIF(1.0)),
-        Layer("second", np.float32([[1]]), LIF(1.0), more=(image,)),
+        Layer("second", (np.float32([[1]]), image), LIF(1.0)),
     )
     given = Network((1, 1, 1), 8, layers, Readout(np.ones((1, 1))), "constant-current", input_range=254.0)
     (batch,) = make_backend(backend).run(given, [np.int8([[[[1]]]])], 1)
@@ -116,7 +116,7 @@ def test_127_stands_for_a_plane_that_fires_at_every_step():
     pytest.importorskip("torch")
     rng = np.random.default_rng(1)
     layers = (
-        Layer("conv1", 2.0 ** rng.integers(-3, 1, (4, 3, 3, 3)), LIF(0.9), pool=2, padding=1),
+        Layer("conv1", Input(2.0 ** rng.integers(-3, 1, (4, 3, 3, 3)), pool=2, padding=1), LIF(0.9)),
         Layer("fc2", rng.normal(0.2, 1, (5, 4 * 3 * 4)), LIF(0.8)),
     )
     readout = Readout(rng.normal(size=(2, 5)))

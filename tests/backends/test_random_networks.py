@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.network import FixedLIF, Layer, Network, Readout
+from spikesam.backends.network import FixedLIF, Input, Layer, Network, Readout
 from tests.backends.test_contract import assert_same, simulate
 from tests.reference import simulate_reference
 
@@ -33,17 +33,18 @@ def random_network(rng: np.random.Generator) -> Network:
         outputs = int(rng.choice((1, 5, 64, 67)))
         pooling: Any = rng.choice(("average", "max"))
         if rng.random() < 0.3:
-            weight = weights(rng, outputs, shape[0] * rows * columns)
-            layer = Layer(f"dense{number}", weight, neurons(rng, outputs), pool, pooling=pooling)
+            made = Input(weights(rng, outputs, shape[0] * rows * columns), pool=pool, pooling=pooling)
         else:
             padding = int(rng.integers(0, 4))
             kernel = [int(rng.integers(1, min(5, side + 2 * padding) + 1)) for side in (rows, columns)]
             stride = int(rng.integers(1, 4))
             weight = weights(rng, outputs, shape[0], *kernel)
-            layer = Layer(f"conv{number}", weight, neurons(rng, outputs), pool, stride, padding, pooling)
-            layer = replace(layer, **windows(rng, layer.output_shape(shape)[1:]))
-        layers.append(layer)
-        shape = layer.output_shape(shape)
+            made = Input(weight, pool=pool, stride=stride, padding=padding, pooling=pooling)
+            made = replace(made, **windows(rng, made.output_shape(shape)[1:]))
+        # Gains that bring currents near the threshold, whatever the weights.
+        gain, shift = rng.integers(-3, 60, (1, outputs), np.int32), int(rng.choice((0, 2, 6)))
+        layers.append(Layer(f"{made.kind}{number}", replace(made, gain=gain, shift=shift), neurons(rng, outputs)))
+        shape = layers[-1].inputs[0].output_shape(shape)
     bias = rng.integers(-50, 50, (timesteps, 3), np.int32)
     readout = Readout(weights(rng, 3, int(np.prod(shape))), leak=float(rng.choice((1, 0.5, 0))), bias=bias)
     return Network(input_shape, timesteps, tuple(layers), readout)
@@ -65,18 +66,24 @@ def weights(rng: np.random.Generator, *shape: int) -> NDArray[np.int8]:
 
 
 def neurons(rng: np.random.Generator, channels: int) -> FixedLIF:
-    """Gains that bring currents near the threshold, whatever the weights."""
-    gain = rng.integers(-3, 60, (1, channels), np.int32)
+    """Constants of every kind."""
     bias = rng.integers(-3000, 6000, (1, channels), np.int32)
     decay = rng.choice((0, 41, 4096), channels if rng.random() < 0.3 else None)
     reset, at_threshold = rng.choice(("subtract", "zero")), rng.random() < 0.5
     reset_by = rng.integers(0, 6000, channels) if reset == "subtract" and rng.random() < 0.3 else None
     synaptic_decay = rng.choice((0, 1000, 4096), channels) if rng.random() < 0.3 else 4096
-    shift = int(rng.choice((0, 2, 6)))
     threshold = rng.integers(1, 9000, channels if rng.random() < 0.5 else None) if rng.random() < 0.3 else 4096
     lowest = -rng.integers(0, 9000, channels if rng.random() < 0.5 else None) if rng.random() < 0.3 else None
-    about = str(reset), reset_by, at_threshold, synaptic_decay, threshold, lowest
-    return FixedLIF(decay, shift, gain, bias, *about)  # type: ignore[arg-type]
+    return FixedLIF(
+        decay,
+        bias=bias,
+        reset=str(reset),
+        reset_by=reset_by,
+        fires_at_threshold=at_threshold,
+        synaptic_decay=synaptic_decay,
+        threshold=threshold,
+        min_v_mem=lowest,
+    )  # type: ignore[arg-type]
 
 
 def check(backend: str, seed: int) -> None:

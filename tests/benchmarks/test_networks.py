@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.networks import SMALL, TINY, additions, multiplications, random_network, random_spikes, spike_rates
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 
 
@@ -36,8 +36,8 @@ def test_wider_means_more_channels_and_dense_neurons():
 
 def test_work_by_hand():
     layers = (
-        Layer("conv1", np.ones((5, 2, 3, 3), np.float32), LIF(0.9), padding=1),
-        Layer("fc1", np.ones((3, 20), np.float32), LIF(0.9), pool=2),
+        Layer("conv1", Input(np.ones((5, 2, 3, 3), np.float32), padding=1), LIF(0.9)),
+        Layer("fc1", Input(np.ones((3, 20), np.float32), pool=2), LIF(0.9)),
     )
     network = Network((2, 4, 4), 10, layers, Readout(np.ones((2, 3), np.float32)))
     rates = {"input": 0.5, "conv1": 0.25, "fc1": 1.0}

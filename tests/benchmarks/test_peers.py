@@ -12,7 +12,7 @@ from benchmarks.optional import missing_spikingjelly
 from benchmarks.peers import SnnTorchNetwork, SpikingJellyNetwork, TorchLoopNetwork, as_tensor
 from benchmarks.peers_training import SnnTorchTraining, SpikingJellyTraining
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.training.spiking_network import SpikingNetwork
 
@@ -34,7 +34,7 @@ def test_snntorch_gives_the_readout_of_the_event_backend():
 def test_spikingjelly_has_leak_soft_reset_gain_and_bias():
     # leak 0.5, i = 2·0.5·s + 0.25: v = 1.25 (fires, keeps 0.25), 1.375 (fires, keeps 0.375), then without input
     # 0.4375, and with it again 1.46875 (fires).
-    layer = Layer("fc1", np.ones((1, 1), np.float32), LIF(0.5, gain=1.0, bias=0.25))
+    layer = Layer("fc1", np.ones((1, 1), np.float32), LIF(0.5, bias=0.25))
     network = Network((1, 1, 1), 5, (layer,), Readout(np.full((1, 1), 3, np.float32)))
     spikes = np.array([1, 1, 0, 1, 1], np.bool_).reshape(5, 1, 1, 1, 1)  # the last arrives nowhere
     assert SpikingJellyNetwork(network)(as_tensor(spikes)).tolist() == [[9.0]]
@@ -46,8 +46,8 @@ def test_the_loop_fires_as_spikingjelly_does():
     # Weights are whole numbers, leaks 1/2, membranes small: bfloat16 holds them exactly for three steps.
     rng = np.random.default_rng(0)
     layers = (
-        Layer("conv1", rng.integers(-1, 3, (4, 6, 3, 3)).astype(np.float32), LIF(0.5, 2.0), padding=1),
-        Layer("fc2", rng.integers(-1, 2, (5, 4 * 4 * 4)).astype(np.float32), LIF(0.5, 4.0), pool=2),
+        Layer("conv1", Input(rng.integers(-1, 3, (4, 6, 3, 3)).astype(np.float32), padding=1), LIF(0.5, 2.0)),
+        Layer("fc2", Input(rng.integers(-1, 2, (5, 4 * 4 * 4)).astype(np.float32), pool=2), LIF(0.5, 4.0)),
     )
     network = Network((6, 8, 8), 4, layers, Readout(np.eye(5, dtype=np.float32)))
     spikes = as_tensor(random_spikes(network.input_shape, 4, 3, 0.1, 0))

@@ -45,7 +45,7 @@ def linear_snn(encoder: str) -> DifferentiableNetwork:
     weight = np.array([[0.6, 0.6, 0, 0, 0, 0], [0, 0, 0.3, 0.3, 0, 0]])
     if encoder == "poisson":
         weight = np.concatenate([weight, -weight], axis=1)
-    layer = Layer("fc1", weight, LIF(0.9, 1.0, 1.0, 0.2))
+    layer = Layer("fc1", weight, LIF(0.9, 1.0, bias=0.2))
     shape = (len(weight[0]) // 2, 1, 2)
     return DifferentiableNetwork(Network(shape, 30, (layer,), Readout(np.eye(2)), encoder))
 

@@ -130,7 +130,7 @@ def test_gains_without_gradient_stay_and_zeros_take_them(setup: Setup) -> None:
     for gradients in ("none", "zero"):
         treatment = Treatment(0.02, gradients, 2.0)
         network = dosed(setup, config, section.training, treatment).network
-        gain = np.abs(np.asarray(network.layers[0].spiking_neuron.gain)).mean(axis=1)
+        gain = np.abs(np.asarray(network.layers[0].inputs[0].gain)).mean(axis=1)
         left[gradients] = gain[7] / gain[3]  # three layers, nine steps: currents of the first six reach the answer
     assert left["none"] > 1.2, "they stay while the others decay"
     assert left["zero"] == pytest.approx(1, abs=0.1), "they decay alike"

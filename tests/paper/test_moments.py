@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from paper.common.moments import current_moments, learnt_scales, renormalised
+from spikesam.backends.network import Layer
 from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.errors import InputError
+from tests.layers import with_first
 from tests.pipeline.small_networks import small_model
 
 
@@ -24,7 +26,7 @@ def test_moments_are_those_of_the_currents_by_channel_and_step(inputs: torch.Ten
     network = export_network(small_model())
     first, *_ = found = current_moments(network, inputs)
     assert [moments.mean.shape for moments in found] == [(7, 4), (7, 6), (7, 8)]
-    weight = torch.tensor(network.layers[0].weight)
+    weight = torch.tensor(network.layers[0].inputs[0].weight)
     currents = torch.nn.functional.conv2d(inputs[2].double(), weight.double(), padding=1)[:, 3]
     assert first.mean[2, 3] == pytest.approx(float(currents.mean()), rel=1e-4)
     assert first.variance[2, 3] == pytest.approx(float(currents.var(correction=0)), rel=1e-4)
@@ -40,25 +42,28 @@ def test_statistics_estimated_anew_give_back_the_scale(inputs: torch.Tensor) -> 
     for scale, one, other in zip(scales, learnt_scales(again, current_moments(again, inputs)), scales, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
         assert scale.any()
-    gain = np.asarray(again.layers[0].spiking_neuron.gain)
+    gain = np.asarray(again.layers[0].inputs[0].gain)
     np.testing.assert_allclose(gain[:-1] ** 2 * (trained[0].variance + 1e-4), scales[0] ** 2, rtol=1e-6)
 
 
 def test_a_layer_made_too_strong_is_brought_back(inputs: torch.Tensor) -> None:
     network = export_network(small_model())
     scales = learnt_scales(network, current_moments(network, inputs))
-    strong = replace(network.layers[0], weight=network.layers[0].weight * 50 + 1)
+    strong = with_first(network.layers[0], weight=network.layers[0].inputs[0].weight * 50 + 1)
     loud = replace(network, layers=(strong, *network.layers[1:]))
     means, variances = zip(*current_moments(renormalised(loud, inputs, scales), inputs), strict=True)
-    layer = renormalised(loud, inputs, scales).layers[0].spiking_neuron
-    driven = np.asarray(layer.gain)[:-1] * means[0] + np.asarray(layer.bias)[:-1]
+    layer = renormalised(loud, inputs, scales).layers[0]
+    gain = layer.inputs[0].gain[:-1]
+    driven = gain * means[0] + layer.spiking_neuron.bias[:-1]
     np.testing.assert_allclose(driven, 0, atol=1e-4)  # centred, as BNTT does
-    np.testing.assert_allclose(np.asarray(layer.gain)[:-1] ** 2 * (variances[0] + 1e-4), scales[0] ** 2, rtol=1e-3)
+    np.testing.assert_allclose(gain**2 * (variances[0] + 1e-4), scales[0] ** 2, rtol=1e-3)
 
 
 def test_a_network_without_a_gain_per_step_is_refused(inputs: torch.Tensor) -> None:
     network = export_network(small_model())
-    plain = tuple(replace(layer, neuron=replace(layer.neuron, gain=1.0, bias=0.0)) for layer in network.layers)
+    plain = tuple(
+        Layer(layer.name, replace(layer.inputs[0], gain=1), replace(layer.neuron, bias=0.0)) for layer in network.layers
+    )
     constant = replace(network, layers=plain)
     scales = learnt_scales(constant, current_moments(constant, inputs))
     assert [scale.shape for scale in scales] == [(7, 4), (7, 6), (7, 8)]

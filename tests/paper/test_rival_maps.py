@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from paper.common.rival_maps import Absence, stabilised, temporal_spike_attribution
-from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout
 from spikesam.pipeline.maps.relevance import relevance
 from tests.reference import simulate_reference
 
@@ -50,7 +50,7 @@ def test_tsa_by_hand(absence: Absence, of_input: list[list[float]], of_layer: li
 
 def test_tsa_goes_through_convolutions_gains_and_pooling_by_hand() -> None:
     """One place of a window of 2 × 2 fires: a quarter of 1.6, by a gain of 2 at t = 2, times 3 of the readout."""
-    layer = Layer("conv1", [[[[1.6]]]], LIF(1.0, threshold=0.1, gain=[[1.0], [2.0], [1.0]]), pool=2)
+    layer = Layer("conv1", Input([[[[1.6]]]], gain=[[1.0], [2.0], [1.0]], pool=2), LIF(1.0, threshold=0.1))
     network = Network((1, 2, 2), 3, (layer,), Readout([[3.0]]), encoder="spikes")
     spikes = np.zeros((3, 1, 1, 2, 2), bool)
     spikes[1, 0, 0, 0, 1] = True
@@ -61,7 +61,7 @@ def test_tsa_goes_through_convolutions_gains_and_pooling_by_hand() -> None:
 
 
 def test_tsa_refuses_what_it_is_not_defined_for() -> None:
-    layer = Layer("conv1", [[[[1.0]]]], LIF(0.5), pool=2, pooling="max")
+    layer = Layer("conv1", Input([[[[1.0]]]], pool=2, pooling="max"), LIF(0.5))
     network = Network((1, 2, 2), 3, (layer,), Readout([[1.0]]), encoder="spikes")
     rasters = [np.ones((3, 1, 2, 2), bool), np.ones((3, 1, 1, 1), bool)]
     with pytest.raises(NetworkError, match="TSA: got a layer with maximum pooling"):

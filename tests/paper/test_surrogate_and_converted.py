@@ -29,6 +29,7 @@ from paper.measures.maps import AUTHORS_FLOOR, is_flat
 from paper.measures.over_time import activity
 from paper.measures.tables import measured, rows, summary, values
 from spikesam.backends.base import BackendError
+from spikesam.backends.network import Layer
 from spikesam.pipeline.config import ConversionRule
 from spikesam.pipeline.drawing.grid import Cell
 from spikesam.pipeline.networks.checkpoint import Checkpoint
@@ -47,7 +48,8 @@ def setup(folder: Path) -> Setup:
     setup = small_setup(folder, images=5, both_backends=0)
     surrogate = setup.networks.surrogate
     layers = tuple(
-        replace(layer, neuron=replace(layer.neuron, leak=1.0, gain=1.0, bias=0.0)) for layer in surrogate.network.layers
+        Layer(layer.name, replace(layer.inputs[0], gain=1), replace(layer.neuron, leak=1.0, bias=0.0))
+        for layer in surrogate.network.layers
     )
     converted = replace(surrogate, network=replace(surrogate.network, timesteps=20, layers=layers))
     setup.networks.converted = converted

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paper.common.widen import widen
-from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
@@ -26,7 +26,7 @@ def network(dense: bool = True) -> Network:
 
     layers = [
         Layer("conv1", weights(3, 2, 1, 1), LIF(leak=0.9, threshold=0.3)),
-        Layer("conv2", weights(4, 3, 1, 1), LIF(leak=0.9, threshold=0.2), pool=2),
+        Layer("conv2", Input(weights(4, 3, 1, 1), pool=2), LIF(leak=0.9, threshold=0.2)),
     ]
     if dense:
         layers.append(Layer("fc1", weights(5, 4 * 1 * 3 * 2), LIF(leak=0.9, threshold=0.2)))
@@ -57,7 +57,7 @@ def test_an_even_image_is_the_same_at_any_size(dense: bool, rows: int, columns: 
 def test_cells_of_a_block_share_the_weight_of_the_cell_they_stand_for() -> None:
     own = Network((1, 1, 2), 3, (Layer("fc1", np.array([[4.0, 8.0]]), LIF(leak=1)),), Readout(np.ones((1, 1))))
     wide = widen(own, 2, 4)
-    np.testing.assert_array_equal(wide.layers[0].weight, [[1, 1, 2, 2, 1, 1, 2, 2]])
+    np.testing.assert_array_equal(wide.layers[0].inputs[0].weight, [[1, 1, 2, 2, 1, 1, 2, 2]])
     assert wide.shapes == ((1, 2, 4), (1, 1, 1))
     assert wide.readout is own.readout
 
@@ -67,7 +67,7 @@ def test_an_ann_sees_the_same_in_an_image_enlarged_by_repetition() -> None:
     random = np.random.default_rng(0)
     layers = (
         Layer("conv1", random.normal(size=(3, 2, 1, 1)), ReLU()),
-        Layer("fc1", random.normal(size=(5, 18)), ReLU(), pool=2),
+        Layer("fc1", Input(random.normal(size=(5, 18)), pool=2), ReLU()),
     )
     ann = Network(SHAPE, 1, layers, Readout(random.normal(size=(3, 5))), "image")
     images = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
@@ -86,7 +86,7 @@ def test_a_neuron_keeps_the_sum_of_its_weights(rows: int, columns: int) -> None:
     for dense in (True, False):
         own = network(dense)
         wide = widen(own, 4 * rows, 6 * columns)
-        for one, other in ((own.layers[-1], wide.layers[-1]), (own.readout, wide.readout)):
+        for one, other in ((own.layers[-1].inputs[0], wide.layers[-1].inputs[0]), (own.readout, wide.readout)):
             axes = tuple(range(1, one.weight.ndim))
             np.testing.assert_allclose(other.weight.sum(axis=axes), one.weight.sum(axis=axes), atol=1e-5)
 

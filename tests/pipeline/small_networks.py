@@ -15,6 +15,7 @@ from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, s
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.relu_network import ReluNetwork
 from spikesam.pipeline.training.spiking_network import SpikingNetwork
+from tests.layers import with_first
 
 CLASSES = ("apple", "pear", "plum")
 PREPARE = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -43,7 +44,7 @@ def constant_current_checkpoint(path: Path) -> Path:
     """A checkpoint file of the same network, whose first layer takes RGB as a constant current instead of spikes."""
     checkpoint = load_checkpoint(str(small_checkpoint(path)))
     network = checkpoint.network
-    first = replace(network.layers[0], weight=network.layers[0].weight[:, :3])
+    first = with_first(network.layers[0], weight=network.layers[0].inputs[0].weight[:, :3])
     layers = (first, *network.layers[1:])
     network = replace(network, input_shape=(3, 16, 24), layers=layers, encoder="constant-current")
     save_checkpoint(replace(checkpoint, network=network), path)

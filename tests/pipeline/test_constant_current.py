@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline import explain, export, run
 from spikesam.pipeline.engine.simulate import simulate
@@ -111,7 +111,7 @@ def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
 
 def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, capsys):
     checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
-    layer = Layer("fc1", np.ones((4, 3 * 16 * 24)), LIF(1.0, bias=1e-4), pool=1)  # on no grid
+    layer = Layer("fc1", Input(np.ones((4, 3 * 16 * 24)), pool=1), LIF(1.0, bias=1e-4))  # on no grid
     network = Network((3, 16, 24), 8, (layer,), Readout(np.ones((3, 4))), "constant-current")
     dense = Checkpoint(network, checkpoint.preprocessing, checkpoint.classes, checkpoint.class_names)
     save_checkpoint(dense, workplace / "dense.safetensors")
@@ -127,7 +127,7 @@ def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, caps
 
 @pytest.mark.parametrize("encoder", ["constant-current", "changing-current"])
 def test_numbers_that_are_clipped_are_said_once(encoder):
-    layers = (Layer("fc1", np.eye(4), LIF(0.9), source="input"),)
+    layers = (Layer("fc1", Input(np.eye(4), "input"), LIF(0.9)),)
     network = Network((4, 1, 1), 5, layers, Readout(np.ones((2, 4))), encoder, input_range=1.5)
     shape = (20, 4, 1, 1) if encoder == "constant-current" else (5, 20, 4, 1, 1)
     data = np.full(shape, 1.5, np.float32)

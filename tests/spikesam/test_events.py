@@ -22,8 +22,8 @@ def network(planes: int, encoder: str, timesteps: int = 6) -> spikesam.Network:
     random = np.random.default_rng(0)
     neuron = spikesam.LIF(0.9)
     layers = (
-        spikesam.Layer("conv1", random.normal(0.3, 1, (3, planes, 3, 3)), neuron, padding=1),
-        spikesam.Layer("fc1", random.normal(0.2, 1, (5, 36)), neuron, pool=2),
+        spikesam.Layer("conv1", spikesam.Input(random.normal(0.3, 1, (3, planes, 3, 3)), padding=1), neuron),
+        spikesam.Layer("fc1", spikesam.Input(random.normal(0.2, 1, (5, 36)), pool=2), neuron),
     )
     return spikesam.Network((planes, 8, 6), timesteps, layers, spikesam.Readout(random.normal(size=(2, 5))), encoder)
 

@@ -165,7 +165,10 @@ def test_a_network_that_takes_spikes_records_them_and_refuses_images() -> None:
     random = np.random.default_rng(0)
     weight, out = random.normal(0.3, 1, (3, 2, 3, 3)), random.normal(size=(2, 48))
     poisson = spikesam.Network(
-        (2, 4, 4), 6, (spikesam.Layer("conv1", weight, spikesam.LIF(0.9), padding=1),), spikesam.Readout(out)
+        (2, 4, 4),
+        6,
+        (spikesam.Layer("conv1", spikesam.Input(weight, padding=1), spikesam.LIF(0.9)),),
+        spikesam.Readout(out),
     )
     network = replace(poisson, encoder="spikes")
     spikes = random.random((6, 3, 2, 4, 4)) < 0.4
@@ -183,7 +186,7 @@ def test_missing_silent_steps_are_added_to_spikes_for_a_network_without_delay() 
     random = np.random.default_rng(0)
     w1, w2 = random.normal(0.3, 1, (3, 2, 3, 3)), random.normal(0.3, 1, (4, 48))
     neuron = spikesam.LIF(0.9)
-    layers = spikesam.Layer("conv1", w1, neuron, padding=1), spikesam.Layer("fc2", w2, neuron)
+    layers = spikesam.Layer("conv1", spikesam.Input(w1, padding=1), neuron), spikesam.Layer("fc2", w2, neuron)
     network = spikesam.Network((2, 4, 4), 8, layers, spikesam.Readout(np.eye(4)), "spikes")
     spikes = random.random((6, 3, 2, 4, 4)) < 0.4
     padded = np.concatenate([spikes, np.zeros((2, 3, 2, 4, 4), bool)])
@@ -199,11 +202,15 @@ def test_a_network_with_a_shortcut_and_recurrence_is_recorded_like_any_other(bac
     random = np.random.default_rng(0)
     neuron = spikesam.LIF(0.9)
     layers = (
-        spikesam.Layer("conv1", random.normal(0.3, 1, (3, 2, 3, 3)), neuron, padding=1),
+        spikesam.Layer("conv1", spikesam.Input(random.normal(0.3, 1, (3, 2, 3, 3)), padding=1), neuron),
         spikesam.Layer(
-            "conv2", random.normal(0, 1, (3, 3, 3, 3)), neuron, padding=1, more=(spikesam.Input(None, "conv2"),)
+            "conv2",
+            (spikesam.Input(random.normal(0, 1, (3, 3, 3, 3)), padding=1), spikesam.Input(None, "conv2")),
+            neuron,
         ),
-        spikesam.Layer("fc3", random.normal(0.1, 1, (4, 48)), neuron, source=("conv2", spikesam.Source("conv1"))),
+        spikesam.Layer(
+            "fc3", spikesam.Input(random.normal(0.1, 1, (4, 48)), ("conv2", spikesam.Source("conv1"))), neuron
+        ),
     )
     network = spikesam.Network((2, 4, 4), 8, layers, spikesam.Readout(np.eye(4)), "spikes")
     spikes = random.random((6, 3, 2, 4, 4)) < 0.4

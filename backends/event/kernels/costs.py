@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.products import STEPS, Costs, Pair, Products
 from spikesam.backends.event.kernels.tiles import AMX, GROUP, HOW
-from spikesam.backends.network import FixedLIF, Layer, Shape
+from spikesam.backends.network import FixedLIF, Input, Layer, Shape
 
 SIDE, CHANNELS, REPEATS = 16, 64, 5  # of the layer that is measured, and how often
 POOL = 2  # of one with fewer positions
@@ -102,10 +102,12 @@ def instructions(products: Products, positions: Pair, across: int) -> int:
 def measured(outputs: int, make: Callable[..., Kernel]) -> Seconds:
     """What a row of so many outputs takes; `make` as of :func:`costs_of`."""
     rng, sides = np.random.default_rng(0), (SIDE, SIDE)
-    neuron = FixedLIF(400, 12, np.ones((1, outputs), np.int32), np.zeros((1, outputs), np.int32))
     weight = rng.integers(-127, 128, (outputs, CHANNELS, 3, 3)).astype(np.int8)
-    layer, narrow = Layer("nine", weight, neuron, padding=1), Layer("one", weight[:, :, :1, :1], neuron)
-    few_positions = Layer("pooled", weight[:, :, :1, :1], neuron, pool=POOL)
+    one = weight[:, :, :1, :1]
+    layer, narrow, few_positions = (
+        Layer("timed", Input(kernel, shift=12, padding=padding, pool=pool), FixedLIF(400))
+        for kernel, padding, pool in ((weight, 1, 1), (one, 0, 1), (one, 0, POOL))
+    )
     multiply, adding, multiply_narrow, multiply_pooled, adding_pooled = (
         make(each, (CHANNELS, *sides), costs=costs)
         for each, costs in (

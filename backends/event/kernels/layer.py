@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -65,22 +65,22 @@ class LayerKernel:
     layer : its inputs and neurons
     shapes : (C, H, W) of the sources of each input
     costs : what decides whether spikes are added or multiplied; measured if not given
+    driven : numbers of the inputs at which a current comes in place of spikes
 
     Attributes
     ----------
     packs : whether it writes bits; not so a part whose first bit may lie amid a byte
     """
 
-    def __init__(self, layer: Layer, *shapes: Shape, costs: Costs | None = None) -> None:
-        neuron = layer.spiking_neuron
-        self.shapes, inputs = shapes, (layer.first, *layer.more)
+    def __init__(self, layer: Layer, *shapes: Shape, costs: Costs | None = None, driven: Collection[int] = ()) -> None:
+        neuron, inputs = layer.spiking_neuron, layer.inputs
+        self.shapes = shapes
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
         self.synapses = [_laid_out(each, shape, costs) for each, shape in zip(inputs, shapes, strict=True)]
         self.packs = True
-        outputs, rows, columns = layer.output_shape(shapes[0])
+        outputs, rows, columns = inputs[0].output_shape(shapes[0])
         self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
-        of_pixels = PIXEL_LIMIT if any(source.layer == "input" for source in layer.first.sources) else 1
-        self.dynamics = dynamics_of(neuron, layer.more, layer.largest_current * of_pixels)
+        self.dynamics = dynamics_of(neuron, inputs, inputs[0].largest_current * (PIXEL_LIMIT if driven else 1))
         self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32  # of currents, membranes
 
     @property
@@ -246,12 +246,11 @@ def compile_kernels(precision: str) -> None:
     Call it before a timed part, and before forking, so that no child compiles again.
     """
     fixed = precision == "fixed"
-    neuron = FixedLIF(0, 0, np.ones((1, 1), np.int32), np.zeros((1, 1), np.int32)) if fixed else LIF(1.0)
+    neuron = FixedLIF(0) if fixed else LIF(1.0)
     weight = np.ones((1, 1), np.int8 if fixed else np.float32)
     spikes, packed = np.zeros((1, 1, 1, 1), np.bool_), np.zeros((1, 1), np.uint8)
-    several = Layer("compiled", weight, neuron, source=("a", "b"), more=(Input(None, "a", np.ones(1, np.int32)),))
-    for layer in (Layer("compiled", weight, neuron), several):
-        kernel = LayerKernel(layer, *(1 + len(layer.more)) * [(1, 1, 1)], costs=Costs(0.0, 0.0, 0.0))
+    for inputs in ((Input(weight),), (Input(weight, ("a", "b")), Input(None, "a"))):
+        kernel = LayerKernel(Layer("compiled", inputs, neuron), *len(inputs) * [(1, 1, 1)], costs=Costs(0.0, 0.0, 0.0))
         state, arrived = kernel.rest(), sum(map(len, kernel.signs)) * [spikes]
         kernel.run(0, arrived, state, spikes, packed)
         kernel.add([each[0] for each in arrived], state)

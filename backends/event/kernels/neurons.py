@@ -80,31 +80,29 @@ class Dynamics(NamedTuple):
     quiet: NDArray[np.bool_]
 
 
-def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = (), largest: int = CURRENT_LIMIT) -> Dynamics:
-    """The neurons of a network as the kernels read them; real numbers are rounded to float32.
+def dynamics_of(neuron: SpikingNeuron, inputs: Sequence[Input], largest: int = CURRENT_LIMIT) -> Dynamics:
+    """The neurons of a layer and the gains of its inputs as the kernels read them; real numbers are rounded to float32.
 
     Parameters
     ----------
-    more : inputs of the layer beyond the first, whose gain the neuron has
     largest : magnitude that `a[t]` may have in integers
     """
     fixed = isinstance(neuron, FixedLIF)
     dtype: Any = np.float64 if fixed else np.float32
-    shifts = [getattr(neuron, "shift", 0), *(each.shift for each in more)]
-    gains = [gain / 2**shift for gain, shift in zip([neuron.gain, *(each.gain for each in more)], shifts, strict=True)]
-    steps, channels = max(map(len, gains)), neuron.gain.shape[1]
+    gains = [each.gain / 2**each.shift for each in inputs]
+    steps, channels = max(map(len, gains)), neuron.bias.shape[1]
     currents = Currents(
         np.array([np.broadcast_to(gain, (steps, channels)) for gain in gains], dtype),
         neuron.bias.astype(dtype),
         np.full(channels, neuron.synaptic_leak, dtype),
     )
-    plain: dict[str, Any] = {"gain": np.ones_like(neuron.gain[:1]), "bias": np.zeros_like(neuron.bias[:1])}
-    if fixed:
-        plain["shift"] = 0
     lowest = [] if neuron.min_v_mem is None else np.atleast_1d(neuron.min_v_mem)
     apart = len(gains) > 1 or bool(currents.kept.any())
     held = np.array(lowest, np.int32 if fixed else np.float32)
-    driven = constants_of(replace(neuron, **plain)) if apart else constants_of(neuron, largest)
+    if apart:
+        driven = constants_of(replace(neuron, bias=np.zeros_like(neuron.bias[:1])), np.ones((1, channels)))
+    else:
+        driven = constants_of(neuron, gains[0], largest)
     decays = (
         not apart
         and not held.size
@@ -114,11 +112,10 @@ def dynamics_of(neuron: SpikingNeuron, more: Sequence[Input] = (), largest: int 
     return Dynamics(currents, driven, apart, held, decays & ~driven.bias.any(axis=1))
 
 
-def constants_of(neuron: SpikingNeuron, largest: int = CURRENT_LIMIT) -> NeuronConstants:
-    """The constants of neurons that `a[t]` drives, or `i[t]`, of such a magnitude; see :func:`dynamics_of`."""
-    fixed, channels = isinstance(neuron, FixedLIF), neuron.gain.shape[1]
+def constants_of(neuron: SpikingNeuron, gain: NDArray[Any], largest: int = CURRENT_LIMIT) -> NeuronConstants:
+    """The constants of neurons that `a[t]` drives through a gain, or `i[t]`, of such a magnitude."""
+    fixed, channels = isinstance(neuron, FixedLIF), neuron.bias.shape[1]
     dtype = np.int32 if fixed else np.float32  # of membranes
-    gain = neuron.gain / 2 ** getattr(neuron, "shift", 0)
     to_zero = neuron.reset == "zero"
     differ = any(np.ndim(constant) for constant in (neuron.leak, neuron.subtracted, neuron.fires_above))
     times = repeats(channels)

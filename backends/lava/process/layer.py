@@ -45,15 +45,14 @@ class LayerProcess(AbstractProcess):
         self,
         *,
         layer: Layer,
-        inputs: tuple[Input, ...],
         shapes: Mapping[str, Shape],
         timesteps: int,
         driven: tuple[int, ...],
         maps: LayerMapRequest | None,
     ) -> None:
-        about: dict[str, Any] = {"layer": layer, "inputs": inputs, "shapes": shapes, "maps": maps, "name": layer.name}
+        about: dict[str, Any] = {"layer": layer, "shapes": shapes, "maps": maps, "name": layer.name}
         super().__init__(**about, timesteps=timesteps, driven=driven)
-        self.reads = list(longest_delays(each for number, each in enumerate(inputs) if number not in driven))
+        self.reads = list(longest_delays(each for number, each in enumerate(layer.inputs) if number not in driven))
         neurons = channels_last(shapes[layer.name])
         add_in_ports(
             self,
@@ -80,10 +79,11 @@ class EventLayer(PyLoihiProcessModel):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.timesteps, shapes, inputs = proc_params["timesteps"], proc_params["shapes"], proc_params["inputs"]
-        self.kernel = LayerKernel(proc_params["layer"], *(shapes[each.sources[0].layer] for each in inputs))
+        self.timesteps, shapes, layer = proc_params["timesteps"], proc_params["shapes"], proc_params["layer"]
         self.driven = proc_params["driven"]
-        of_spikes = [None if number in self.driven else each for number, each in enumerate(inputs)]
+        read = (shapes[each.sources[0].layer] for each in layer.inputs)
+        self.kernel = LayerKernel(layer, *read, driven=self.driven)
+        of_spikes = [None if number in self.driven else each for number, each in enumerate(layer.inputs)]
         self.sources = [source for each in of_spikes for source in (each.sources if each else (None,))]
         delays = longest_delays(each for each in of_spikes if each)
         self.late = {name: LateSpikes(delay, channels_last(shapes[name])) for name, delay in delays.items()}

@@ -34,12 +34,12 @@ class LIFNeurons(AbstractProcess):
         shape: tuple[int, ...],
         timesteps: int,
         neuron: SpikingNeuron,
-        more: Sequence[Input],
+        inputs: Sequence[Input],
         trace: SpikeTrace | None,
         name: str,
     ) -> None:
-        super().__init__(shape=shape, timesteps=timesteps, neuron=neuron, more=more, trace=trace, name=name)
-        add_in_ports(self, {f"a_in_{number}": (np.float32, shape) for number in range(1 + len(more))})
+        super().__init__(shape=shape, timesteps=timesteps, neuron=neuron, inputs=inputs, trace=trace, name=name)
+        add_in_ports(self, {f"a_in_{number}": (np.float32, shape) for number in range(len(inputs))})
         self.s_out = OutPort(shape=shape)
         self.p_out = OutPort(shape=shape)
         self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-int(np.prod(shape)) // 8)))
@@ -57,11 +57,11 @@ class LIFNeuronsModel(PyLoihiProcessModel):
         super().__init__(proc_params)
         neuron, trace, shape = proc_params["neuron"], proc_params["trace"], proc_params["shape"]
         self.timesteps = proc_params["timesteps"]
-        self.dynamics = dynamics_of(neuron, proc_params["more"])
+        self.dynamics = dynamics_of(neuron, proc_params["inputs"])
         self.graded = GradedSpikes(trace) if trace else None
         self.spikes = np.zeros(shape, np.bool_)
         dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32
-        self.currents = np.zeros((1 + len(proc_params["more"]), *shape), dtype)
+        self.currents = np.zeros((len(proc_params["inputs"]), *shape), dtype)
         self.membrane, self.synaptic = np.zeros((2, *shape), dtype)
         self.bits = np.zeros((MESSAGE_STEPS, -(-self.spikes.size // 8)), np.uint8)
 

@@ -39,12 +39,12 @@ class StockLayer(AbstractSubProcessModel):
                 shape=shape,
                 timesteps=self.timesteps,
                 neuron=layer.spiking_neuron,
-                more=layer.more,
+                inputs=layer.inputs,
                 trace=maps and maps.trace,
                 name=layer.name,
             )
         )
-        for number, each in enumerate(about["inputs"]):
+        for number, each in enumerate(layer.inputs):
             name = f"{layer.name}_{number + 1}" if number else layer.name
             given = getattr(process, f"a_in_{number}", None)  # a current in place of spikes
             currents = given or self._currents(each, name).reshape(shape)

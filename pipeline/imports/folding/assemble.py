@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Shape
+from spikesam.backends.network.checks import by_channel as rows_of
 from spikesam.pipeline.imports.delays import delayed, rows_later, with_window
 from spikesam.pipeline.imports.example import Example
 from spikesam.pipeline.imports.folding.borders import with_ones
@@ -44,6 +45,7 @@ class Imported:
     network : the network
     layers : the model's neurons, one for each layer of the network
     neurons : their equations, driven by the currents that drive them in the model
+    gains : (1, C) of each, which multiply these currents
     shifts : by how many steps the bits of each layer stand later in the network
     readout : behind the last layer
     """
@@ -51,6 +53,7 @@ class Imported:
     network: Network
     layers: tuple[FollowedLayer, ...]
     neurons: tuple[LIF, ...]
+    gains: tuple[NDArray[np.float64], ...]
     shifts: tuple[int, ...]
     readout: FoldedReadout
 
@@ -127,31 +130,28 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
     layers, shifts, readout, depths = arranged.layers, arranged.shifts, arranged.readout, arranged.depths
     timesteps = example.timesteps + shifts[-1]
     names = {INPUT: INPUT} | {layer.name: _name(model, layer.name) for layer in layers}
-    neurons = tuple(_neuron(layer, arranged.folded[layer.name][0].shape) for layer in layers)
+    neurons, gains = zip(*(_neuron(layer, arranged.folded[layer.name][0].shape) for layer in layers), strict=True)
     built: list[Layer] = []
-    for layer, neuron in zip(layers, neurons, strict=True):
+    for layer, neuron, gain in zip(layers, neurons, gains, strict=True):
         folded, depth = arranged.folded[layer.name], depths[layer.name]
-        bias = folded[0].bias * neuron.gain + neuron.bias
+        bias = folded[0].bias * gain + neuron.bias
         bias = delayed(bias, depth - 1, timesteps, example.timesteps, neuron.threshold)
-        first, *more = [
+        inputs = [
             replace(
                 _input(synapses, example),
                 source=tuple(
                     replace(source, layer=names[source.layer], delay=source.delay + depth - depths[source.layer])
                     for source in synapses.sources
                 ),
-                gain=rows_later(synapses.gain * neuron.gain, depth - 1, timesteps),
+                gain=rows_later(synapses.gain * gain, depth - 1, timesteps),
             )
             for synapses in _weights_first(folded, example)
         ]
-        geometry = first.pool, first.stride, first.padding, first.pooling, *first.windows
-        assert first.weight is not None
-        driven = replace(neuron, gain=first.gain, bias=bias)
-        built.append(Layer(names[layer.name], first.weight, driven, *geometry, first.source, tuple(more)))
+        built.append(Layer(names[layer.name], inputs, replace(neuron, bias=bias)))
     integrated = Readout(readout.weight, 1.0, readout.leak, delayed(readout.bias, shifts[-1], timesteps))
     network = Network(example.shape, timesteps, tuple(built), integrated, example.encoder, example.input_range)
     network = with_window(network, example.timesteps, shifts)
-    return Imported(network, tuple(layers), neurons, shifts, readout)
+    return Imported(network, tuple(layers), neurons, gains, shifts, readout)
 
 
 def _layers(followed: FollowedModel) -> list[FollowedLayer]:
@@ -176,14 +176,15 @@ def _name(model: nn.Module, module: str) -> str:
     return layer_name(model, source) + f"{made}{kind}".replace("/", "_")
 
 
-def _neuron(layer: FollowedLayer, shape: Shape) -> LIF:
-    """The neurons of a module, by channel."""
+def _neuron(layer: FollowedLayer, shape: Shape) -> tuple[LIF, NDArray[np.float64]]:
+    """The neurons of a module, by channel, and their gain, (1, C)."""
     neuron, where = layer.about.neuron, layer.label
     assert isinstance(neuron, LIF)
-    numbers = ("leak", "threshold", "gain", "bias", "reset_by", "synaptic_leak", "min_v_mem")
+    numbers = ("leak", "threshold", "bias", "reset_by", "synaptic_leak", "min_v_mem")
     given = {name: getattr(neuron, name) for name in numbers if getattr(neuron, name) is not None}
     constants = {name: by_channel(value, shape, where, name) for name, value in given.items()}
-    return replace(neuron, **constants).of_channels(shape[0], where)
+    gain = by_channel(layer.about.gain, shape, where, "gain")
+    return replace(neuron, **constants).of_channels(shape[0], where), rows_of(gain, shape[0], np.float64, "gain", where)
 
 
 def _weights_first(folded: list[FoldedSynapses], example: Example) -> list[FoldedSynapses]:

@@ -64,8 +64,7 @@ def fold_readout(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedR
             folded, over_steps, over = [replace(each, bias=each.bias * steps) for each in folded], steps, True
         elif isinstance(what, SpikingModule):
             expect(not over, where, "integrates an integral", "one readout")
-            integrator, over = _integrator(what, where), True
-            by = integrator.gain
+            integrator, over, by = _integrator(what, where), True, what.gain
             folded = [replace(each, gain=each.gain * by, bias=each.bias * by) for each in folded]
         else:
             folded = fold_one(folded, operation, READOUT_FOLDS)
@@ -99,10 +98,9 @@ def _integrator(about: SpikingModule, where: str) -> LeakyIntegrator:
         expect(not np.any(neuron.synaptic_leak), where, "answers with membranes of a synaptic current", "spikes")
         none = neuron.reset == "subtract" and not np.any(neuron.subtracted)
         expect(none, where, "answers with membranes that are reset", "spikes, or membranes without a reset")
-        neuron = LeakyIntegrator(neuron.leak, neuron.gain)
     leak = np.unique(neuron.leak)
     expect(len(leak) == 1, where, "has a leak for each class", "one leak")
-    return LeakyIntegrator(float(leak[0]), neuron.gain)
+    return LeakyIntegrator(float(leak[0]))
 
 
 def _votes(synapses: FoldedSynapses, module: Any, where: str) -> FoldedSynapses:

@@ -17,10 +17,9 @@ Takes = Literal["B...", "TB...", "BT...", "(BT)...", "B...T"]
 
 @dataclass(frozen=True, eq=False)
 class LeakyIntegrator:
-    """Neurons that never fire: v[t] = leak · v[t-1] + gain · i[t]; the last membrane is the answer."""
+    """Neurons that never fire: v[t] = leak · v[t-1] + i[t]; the last membrane is the answer."""
 
     leak: Any
-    gain: Any = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,8 @@ class SpikingModule:
 
     Parameters
     ----------
-    neuron : their equation, driven by i[t]: leak · v + gain · i. Constants are numbers, or arrays that broadcast with
-        the map of one sample, (C, H, W) or (N,)
+    neuron : their equation. Constants are numbers, or arrays that broadcast with the map of one sample, (C, H, W) or
+        (N,)
     takes : the axes of what one call gets: one step of all samples, or all steps; None if either
     synapse : a module of synapses that belongs to it
     delayed : whether what it gives is what its neurons fired one step earlier
@@ -38,6 +37,7 @@ class SpikingModule:
     rounding : how far the library's own rounding takes a membrane from the equation
     recurrent : a module of synapses through which what they fired the step before drives them, too
     rest : the library's number for a membrane of 0, with which its membranes begin
+    gain : what its neurons multiply the currents by that drive them; a constant like those of `neuron`
     """
 
     neuron: LIF | LeakyIntegrator
@@ -48,6 +48,7 @@ class SpikingModule:
     rounding: float = 0.0
     recurrent: nn.Module | None = None
     rest: Any = 0.0
+    gain: Any = 1.0
 
 
 Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for errors

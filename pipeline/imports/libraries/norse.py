@@ -46,8 +46,8 @@ def leaky(module: Any, where: str) -> SpikingModule:
         back = number(module.p.v_reset)
         expect(np.array_equal(back, rest), where, f"has v_reset={back}, v_leak={rest}", "equal ones")
     outlasts = 1 - module.dt * number(module.p.tau_syn_inv) if hasattr(module.p, "tau_syn_inv") else 0.0
-    neuron = LIF(1 - rate, threshold - rest, rate, synaptic_leak=outlasts, **reset)
-    return SpikingModule(neuron, axes(module), rest=rest)
+    neuron = LIF(1 - rate, threshold - rest, synaptic_leak=outlasts, **reset)
+    return SpikingModule(neuron, axes(module), rest=rest, gain=rate)
 
 
 def recurrent(module: Any, where: str) -> SpikingModule:
@@ -67,7 +67,7 @@ def integrator(module: Any, where: str) -> SpikingModule:
     """`LIBoxCell`."""
     rate, rest = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
     expect(not np.any(rest), where, f"has v_leak={rest}", "0 of a readout")
-    return SpikingModule(LeakyIntegrator(1 - rate, rate), axes(module))
+    return SpikingModule(LeakyIntegrator(1 - rate), axes(module), gain=rate)
 
 
 def axes(module: Any) -> Takes:

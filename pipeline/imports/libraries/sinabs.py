@@ -45,9 +45,9 @@ def spiking(module: Any, where: str) -> SpikingModule:
     expect(single, where, f"has spike_fn={spike}, several spikes per step", "SingleSpike: spikes are bits")
     threshold, lowest = number(module.spike_threshold), number(module.min_v_mem)
     fires: dict[str, Any] = {"fires_at_threshold": True, "synaptic_leak": outlasts, "min_v_mem": lowest}
-    neuron = LIF(leak, threshold, gain, **_reset(module.reset_fn, leak, threshold, lowest, where), **fires)
+    neuron = LIF(leak, threshold, **_reset(module.reset_fn, leak, threshold, lowest, where), **fires)
     caveat = "" if lowest is None else "sinabs rounds where it compares with min_v_mem"
-    return SpikingModule(neuron, axes(module), caveat=caveat)
+    return SpikingModule(neuron, axes(module), caveat=caveat, gain=gain)
 
 
 def recurrent(module: Any, where: str) -> SpikingModule:
@@ -65,7 +65,8 @@ def integrator(module: Any, where: str) -> SpikingModule:
     """`ExpLeak` and `ExpLeakSqueeze`."""
     found = f"has min_v_mem={number(module.min_v_mem)}, a lower bound of membranes"
     expect(module.min_v_mem is None, where, found, "None of a readout")
-    return SpikingModule(LeakyIntegrator(*_leak(module)), axes(module))
+    leak, gain = _leak(module)
+    return SpikingModule(LeakyIntegrator(leak), axes(module), gain=gain)
 
 
 def _reset(rule: Any, leak: Any, threshold: Any, lowest: Any, where: str) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def silent(module: Any, where: str) -> SpikingModule:
         "None or 'last_mem': the answer is the last membrane",
     )
     rate = 1 / number(module.tau) if hasattr(module, "tau") else None
-    integrator = LeakyIntegrator(1.0) if rate is None else LeakyIntegrator(1 - rate, rate)
-    return SpikingModule(integrator, "TB...")
+    leak, gain = (1.0, 1.0) if rate is None else (1 - rate, rate)
+    return SpikingModule(LeakyIntegrator(leak), "TB...", gain=gain)
 
 
 def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
@@ -75,9 +75,11 @@ def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
 def _node(module: Any, where: str, leak: Any, gain: Any) -> SpikingModule:
     takes, threshold, rest = axes(module), number(module.v_threshold), module.v_reset
     if rest is None:
-        return SpikingModule(LIF(leak, threshold, gain, reset_by=leak * threshold, fires_at_threshold=True), takes)
+        neuron = LIF(leak, threshold, reset_by=leak * threshold, fires_at_threshold=True)
+        return SpikingModule(neuron, takes, gain=gain)
     expect(rest < threshold, where, f"has v_reset={rest}, v_threshold={threshold}", "v_reset below v_threshold")
-    return SpikingModule(LIF(leak, threshold - rest, gain, reset="zero", fires_at_threshold=True), takes, rest=rest)
+    neuron = LIF(leak, threshold - rest, reset="zero", fires_at_threshold=True)
+    return SpikingModule(neuron, takes, rest=rest, gain=gain)
 
 
 def axes(module: Any) -> Takes:

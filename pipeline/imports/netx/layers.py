@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Input, Layer, NetworkError, Readout, Shape
 from spikesam.backends.network.checks import whole
-from spikesam.backends.network.neurons import GAIN_LIMIT
+from spikesam.backends.network.inputs import GAIN_LIMIT
 from spikesam.pipeline.imports.delays import delayed
 from spikesam.pipeline.imports.kernels import undilated, ungrouped
 from spikesam.pipeline.imports.netx.files import Node
@@ -63,24 +63,22 @@ def pixels(node: Node, shape: Shape, fires_at_threshold: bool) -> Layer:
     """The neurons of an input layer, each driven by its own pixel at every step."""
     channels = shape[0]
     check_weights(node, channels * channels)
-    neuron = neurons(node, np.zeros(channels, np.int64), 1, 0, 1, fires_at_threshold)
+    neuron = neurons(node, np.zeros(channels, np.int64), 0, 1, fires_at_threshold)
     if np.any(neuron.synaptic_decay != 4096):
         raise NetworkError(f"{node.where}: iDecay is {neuron.synaptic_decay}, expected 4096 of an input layer")
-    return Layer("image", np.eye(channels, dtype=np.int8)[:, :, None, None], neuron)
+    return Layer("image", Input(np.eye(channels, dtype=np.int8)[:, :, None, None], gain=UNIT), neuron)
 
 
 def layer(
     node: Node, name: str, before: str, shape: Shape, silent: int, timesteps: int, fires_at_threshold: bool
 ) -> Layer:
     """The layer behind that of a name and a map (C, H, W), without bias in the first `silent` steps."""
-    (weight, *others), unit = eight_bits(node, synapses(node, shape))
-    bias = biases(node, len(weight))
-    neuron = neurons(node, bias, unit, silent, timesteps, fires_at_threshold)
+    weights, unit = eight_bits(node, synapses(node, shape))
+    neuron = neurons(node, biases(node, len(weights[0])), silent, timesteps, fires_at_threshold)
     least = {} if node.kind == "dense" else {"stride": 1, "padding": 0}
     ways: dict[str, Any] = {way: sides(node, way, smallest) for way, smallest in least.items()}
-    more = tuple(Input(other, before, UNIT * unit, **ways) for other in others)
-    made = Layer(name, weight, neuron, **ways, more=more)
-    declared(node, made.output_shape(shape))
+    made = Layer(name, tuple(Input(weight, before, UNIT * unit, **ways) for weight in weights), neuron)
+    declared(node, made.inputs[0].output_shape(shape))
     return made
 
 
@@ -154,9 +152,7 @@ def biases(node: Node, channels: int) -> NDArray[np.int64]:
     return np.broadcast_to(bias, channels)
 
 
-def neurons(
-    node: Node, bias: NDArray[np.int64], unit: int, silent: int, timesteps: int, fires_at_threshold: bool
-) -> FixedLIF:
+def neurons(node: Node, bias: NDArray[np.int64], silent: int, timesteps: int, fires_at_threshold: bool) -> FixedLIF:
     """The neurons of a layer."""
     decay, synaptic_decay, threshold = (_constant(node, name) for name in ("vDecay", "iDecay", "vThMant"))
     _expect(node, refDelay=1, wgtExp=0, gradedSpike=0, messageBits=0)
@@ -165,8 +161,14 @@ def neurons(
     if bias.any() and np.any(synaptic_decay != 4096):
         raise NetworkError(f"{node.where}: has a bias and a current that outlasts its step, expected either")
     rows: Any = delayed((UNIT * bias).astype(np.float64), silent, timesteps).astype(np.int64)
-    constants = {"fires_at_threshold": fires_at_threshold, "threshold": UNIT * threshold}
-    return FixedLIF(decay, 0, UNIT * unit, rows, "zero", synaptic_decay=synaptic_decay, **constants)  # type: ignore[arg-type]
+    return FixedLIF(
+        decay,
+        bias=rows,
+        reset="zero",
+        fires_at_threshold=fires_at_threshold,
+        synaptic_decay=synaptic_decay,
+        threshold=UNIT * threshold,
+    )
 
 
 def check_weights(node: Node, count: int) -> None:

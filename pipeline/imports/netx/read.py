@@ -92,7 +92,7 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
         name = f"{NAMES[node.kind]}{1 + sum(each.kind == node.kind for each in firing[: firing.index(node)])}"
         before = layers[-1].name if layers else "input"
         layers.append(layer(node, name, before, shape, number, total, at_threshold))
-        shape = layers[-1].output_shape(shape)
+        shape = layers[-1].inputs[0].output_shape(shape)
     if not layers:
         raise NetworkError("expected neurons that spike, got none")
     if last.kind == "average":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import NO_POOLING, Input, Layer, NetworkError, Shape, Windows
+from spikesam.backends.network import NO_POOLING, Input, Layer, NetworkError, Shape, Source, Windows
 from spikesam.backends.network.checks import by_channel
 from spikesam.pipeline.imports.delays import delayed
 from spikesam.pipeline.imports.nir.attributes import by_channel as by_neuron
@@ -64,48 +64,41 @@ def read_layer(
     name: str,
     nodes: Sequence[InputNodes],
     inputs: Sequence[ReadInput],
+    sources: Sequence[tuple[Source, ...]],
     level: int,
     steps: tuple[int, int | None],
     rules: Rules,
 ) -> Layer:
-    """The layer of neurons that fire `level` steps later than in NIR; the sources of its inputs are still missing.
+    """The layer of neurons that fire `level` steps later than in NIR.
 
     Parameters
     ----------
+    nodes, inputs, sources : of each input
     steps : of the network, and its window
     """
-    group, first = nodes[0].group, inputs[0]
-    assert group.neuron is not None
-    assert first.synapse is not None
-    where = group.neuron.where
-    weight, channels = first.weight, len(first.scale)
-    neuron = read_lif(group.neuron, first.shape, first.scale, first.synapse.bias, rules)
-    drive = read_membrane(group.neuron, first.shape, rules).drive
-    counted, more = {_behind_bias(group)}, []
-    for each, read in zip(nodes[1:], inputs[1:], strict=True):
+    node, shape = nodes[0].group.neuron, inputs[0].shape
+    assert node is not None
+    where, said = node.where, metadata(node.node, node.where, SAID)
+    neuron, drive = read_lif(node, shape, rules), read_membrane(node, shape, rules).drive
+    constant: Any = neuron.bias
+    counted, made = set[tuple[str, ...]](), list[Input]()
+    for each, read, of in zip(nodes, inputs, sources, strict=True):
         gain = near_one(drive * read.scale)
         if read.synapse is not None and _behind_bias(each.group) not in counted:  # inputs may share these nodes
             counted.add(_behind_bias(each.group))
-            neuron = replace(neuron, bias=neuron.bias + gain * read.synapse.bias)
-        more.append(_further(each.group, read, gain))
-    bias = delayed(neuron.bias, level - 1, *steps, neuron.threshold)
-    said = metadata(group.neuron.node, where, SAID)
-    weight, gain = _said(said, weight, neuron.gain, where)
+            constant = constant + gain * read.synapse.bias
+        carrier = each.group.synapse or each.group.scale
+        if not made:
+            about = said, where
+        else:
+            about = (metadata(carrier.node, carrier.where, ("gain", "weight")), carrier.where) if carrier else ({}, "")
+        made.append(replace(_input(read, gain, *about), source=of))
+    bias = delayed(constant, level - 1, *steps, neuron.threshold)
     if "bias" in said:
-        bias = by_channel(said["bias"], channels, np.float64, "bias", where)
-        agreed(bias[-1], neuron.bias, "bias", where)
+        bias = by_channel(said["bias"], shape[0], np.float64, "bias", where)
+        agreed(bias[-1], constant, "bias", where)
     try:
-        return Layer(
-            name,
-            weight,
-            replace(neuron, gain=gain, bias=bias),
-            first.pool.sides,
-            first.synapse.stride,
-            first.synapse.padding,
-            first.pool.pooling,
-            *first.windows,
-            more=tuple(more),
-        )
+        return Layer(name, made, replace(neuron, bias=bias))
     except NetworkError as error:
         raise NetworkError(f"{where}: {error}") from None
 
@@ -115,18 +108,15 @@ def _behind_bias(group: NodeGroup) -> tuple[str, ...]:
     return tuple(node.name for node in (group.synapse, group.scale, group.currents_pool) if node)
 
 
-def _further(group: NodeGroup, read: ReadInput, gain: NDArray[np.float64]) -> Input:
-    """A further input, without its sources."""
-    carrier = group.synapse or group.scale
-    said = metadata(carrier.node, carrier.where, ("gain", "weight")) if carrier else {}
-    where = carrier.where if carrier else ""
+def _input(read: ReadInput, gain: NDArray[np.float64], said: dict[str, Any], where: str) -> Input:
+    """An input, without its sources."""
     if read.synapse is None:
         if "gain" in said:
             gain = gain * by_channel(said["gain"], len(gain), np.float64, "gain", where)
-        return Input(None, ("input",), gain)
+        return Input(None, gain=gain)
     weight, gain = _said(said, read.weight, gain, where)
     synapse, pool = read.synapse, read.pool
-    return Input(weight, ("input",), gain, pool.sides, synapse.stride, synapse.padding, pool.pooling, *read.windows)
+    return Input(weight, (), gain, pool.sides, synapse.stride, synapse.padding, pool.pooling, *read.windows)
 
 
 def _said(said: dict[str, Any], weight: Any, gain: NDArray[np.float64], where: str) -> tuple[Any, Any]:

@@ -104,12 +104,11 @@ def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
     return Membrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, rest)
 
 
-def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any], rules: Rules) -> LIF:
-    """The neurons of a node that spikes, driven by scale · (a + bias), with a bias for all steps."""
+def read_lif(neuron: Named, shape: Shape, rules: Rules) -> LIF:
+    """The neurons of a node that spikes, with the bias that is their own."""
     node, where = neuron.node, neuron.where
     said = metadata(node, where, SAID)
     membrane = read_membrane(neuron, shape, rules)
-    gain = near_one(membrane.drive * scale)
     leak, synaptic_leak = (
         agreed(said.get(what, computed), computed, what, where)
         for what, computed in (("leak", membrane.leak), ("synaptic_leak", membrane.synaptic_leak))
@@ -117,12 +116,20 @@ def read_lif(neuron: Named, shape: Shape, scale: NDArray[Any], bias: NDArray[Any
     fires = rules.fires(said)
     if neuron.kind == "Threshold":
         threshold = by_channel(node.threshold, shape, "threshold", where)
-        return LIF(leak, threshold, gain, gain * bias, "zero", None, fires, min_v_mem=said.get("min_v_mem"))
+        return LIF(leak, threshold, reset="zero", fires_at_threshold=fires, min_v_mem=said.get("min_v_mem"))
     threshold = by_channel(node.v_threshold, shape, "v_threshold", where) - membrane.rest
     reset: Any = _reset(neuron, rules)
     reset_by = said.get("reset_by") if reset == str(said.get("reset", "zero")) else None
-    driven = leak, threshold, gain, gain * bias + membrane.offset
-    return LIF(*driven, reset, reset_by, fires, synaptic_leak, said.get("min_v_mem"))
+    return LIF(
+        leak,
+        threshold,
+        bias=membrane.offset,
+        reset=reset,
+        reset_by=reset_by,
+        fires_at_threshold=fires,
+        synaptic_leak=synaptic_leak,
+        min_v_mem=said.get("min_v_mem"),
+    )
 
 
 def _reset(neuron: Named, rules: Rules) -> str:

@@ -21,29 +21,24 @@ ANY_SPIKE = 0.5  # a sum of spikes is above it if there is one, whether v > θ o
 
 
 def layer_nodes(
-    layer: Layer,
-    inputs: Sequence[Input],
-    sizes: Sequence[Size],
-    level: int,
-    steps: tuple[int, int | None],
-    dt: float,
+    layer: Layer, sizes: Sequence[Size], level: int, steps: tuple[int, int | None], dt: float
 ) -> list[dict[str, Any]]:
     """Nodes of a layer that fires `level` steps later than in NIR: those of each input, then the neurons.
 
     Parameters
     ----------
-    inputs, sizes : all inputs of the layer, and the maps that their sources are
+    sizes : the maps that the sources of its inputs are
     steps : of the network, and its window
     """
     name, neuron = layer.name, layer.neuron
     assert isinstance(neuron, LIF)
     bias = neuron.bias[-1]
-    first, said = _input_nodes(name, inputs[0], sizes[0], bias)
+    first, said = _input_nodes(name, layer.inputs[0], sizes[0], bias)
     if not np.array_equal(neuron.bias, delayed(bias, level - 1, *steps, neuron.threshold)):
         said["bias"] = neuron.bias
-    shape = layer.output_shape(_map(sizes[0]))
+    shape = layer.inputs[0].output_shape(_map(sizes[0]))
     nodes = [first]
-    for number, (each, size) in enumerate(zip(inputs[1:], sizes[1:], strict=True), 2):
+    for number, (each, size) in enumerate(zip(layer.inputs[1:], sizes[1:], strict=True), 2):
         further, about = _input_nodes(f"{name}.{number}", each, size)
         if about:  # in the metadata of its weights, or of its Scale
             further[f"{name}.{number}"].metadata = _metadata(about)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from os import PathLike
 from typing import Any, get_args
 
@@ -120,13 +119,11 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     called = {graph.first: "input", **dict(zip(order, names, strict=True))}
     layers: list[Layer] = []
     for node, name in zip(order, names, strict=True):
-        layer = read_layer(name, inputs[node], read[node], level[node], (total, window), rules)
         sources = [
             tuple(Source(called[r.name], r.steps + level[node] - level[r.name], r.sign) for r in each.reads)
             for each in inputs[node]
         ]
-        more = tuple(replace(one, source=of) for one, of in zip(layer.more, sources[1:], strict=True))
-        layers.append(replace(layer, source=sources[0], more=more))
+        layers.append(read_layer(name, inputs[node], read[node], sources, level[node], (total, window), rules))
     readout = read_readout(end.group, shapes[last], depth, total, rules)
     output = graph.named(graph.last)
     same_shape(output.node.output_type["output"], (len(readout.weight), 1, 1), "shape", output.where)

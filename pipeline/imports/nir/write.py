@@ -67,10 +67,10 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     sizes |= {layer.name: nir_size(layer, shape) for layer, shape in shapes}
     nodes: dict[str, Any] = {"input": nir.Input(np.array(sizes["input"]))}
     edges: list[tuple[str, str]] = []
-    for layer, inputs in zip(network.layers, network.inputs, strict=True):
-        of_inputs = [sizes[each.sources[0].layer] for each in inputs]
-        *parts, neurons = layer_nodes(layer, inputs, of_inputs, levels[layer.name], steps, dt)
-        for number, (each, part) in enumerate(zip(inputs, parts, strict=True), 1):
+    for layer in network.layers:
+        of_inputs = [sizes[each.sources[0].layer] for each in layer.inputs]
+        *parts, neurons = layer_nodes(layer, of_inputs, levels[layer.name], steps, dt)
+        for number, (each, part) in enumerate(zip(layer.inputs, parts, strict=True), 1):
             direct: set[str] = set()
             for place, source in enumerate(each.sources, 1):
                 later = source.delay - levels[layer.name] + levels[source.layer]
@@ -113,8 +113,7 @@ def _levels(network: Network) -> dict[str, int]:
     """
     level = {"input": 0}
     plain = list(level)
-    of_layer = dict(zip((layer.name for layer in network.layers), network.inputs, strict=True))
-    reads = {name: [source for each in inputs for source in each.sources] for name, inputs in of_layer.items()}
+    reads = {layer.name: [source for each in layer.inputs for source in each.sources] for layer in network.layers}
     for name in plain:  # grows
         plain += [
             other

@@ -29,15 +29,10 @@ class LayerAlone:
 
     def __init__(self, network: Network, number: int, given: Mapping[str, NDArray[Any]], device: str) -> None:
         self.network, self.given, self.device = network, given, device
-        layer, inputs, (channels, height, width) = (
-            network.layers[number],
-            network.inputs[number],
-            network.shapes[number + 1],
-        )
-        first = given[inputs[0].sources[0].layer]
-        samples = first.shape[-4]
-        self.neurons = make_neurons(layer.spiking_neuron, (samples, height * width, channels), device, layer.more)
-        self.currents = [self._currents(each, (number, place)) for place, each in enumerate(inputs)]
+        layer, (channels, height, width) = network.layers[number], network.shapes[number + 1]
+        samples = given[layer.inputs[0].sources[0].layer].shape[-4]
+        self.neurons = make_neurons(layer, (samples, height * width, channels), device)
+        self.currents = [self._currents(each, (number, place)) for place, each in enumerate(layer.inputs)]
 
     def run(self, first: int, stop: int) -> Iterator[tuple[int, Tensor]]:
         """Go from rest at the step before `first` to each step before `stop`, and give what fires there, (B, H·W, C).
@@ -46,8 +41,7 @@ class LayerAlone:
         """
         for t in range(max(1, first), stop):
             with torch.inference_mode(), exact_sums():
-                current, *others = (of_input(t).view_as(self.neurons.membrane) for of_input in self.currents)
-                fired = self.neurons.step(current, t, others=others)
+                fired = self.neurons.step([each(t).view_as(self.neurons.membrane) for each in self.currents], t)
             yield t, fired
 
     def _currents(self, each: Input, key: tuple[int, int]) -> Callable[[int], Tensor]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikesam.backends.network import LIF
+from spikesam.backends.network import LIF, Input
 from spikesam.backends.torch.neurons import FloatNeurons
 from spikesam.pipeline.imports.folding.assemble import Imported
 from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
@@ -56,8 +56,8 @@ class Difference:
         membranes = {"in the network": self._membrane(given, device)}
         if layer.currents is not None:
             currents = layer.currents[:, self.sample, self.neuron].cpu().numpy()
-            own = membrane(self.imported.neurons[self.number], place[0], currents)[self.t]
-            membranes["with the model's own currents"] = own
+            own = self.imported.neurons[self.number], self.imported.gains[self.number]
+            membranes["with the model's own currents"] = membrane(*own, place[0], currents)[self.t]
         threshold = float(np.broadcast_to(neuron.threshold, shape[0])[place[0]])
         reason = layer.about.caveat
         if all(abs(each - threshold) <= ROUNDING * threshold + layer.about.rounding for each in membranes.values()):
@@ -78,12 +78,14 @@ class Difference:
         return alone.neurons.membrane.mT.flatten()[self.neuron].item()
 
 
-def membrane(neuron: LIF, channel: int, currents: NDArray[np.float32]) -> NDArray[np.float32]:
+def membrane(
+    neuron: LIF, gain: NDArray[np.float64], channel: int, currents: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """v[t] of one neuron in float32, driven from rest.
 
     Parameters
     ----------
-    neuron : as a layer has it
+    neuron, gain : as a layer has it, and its input
     channel : whose constants count
     currents : (S,) — a[t]
 
@@ -91,10 +93,10 @@ def membrane(neuron: LIF, channel: int, currents: NDArray[np.float32]) -> NDArra
     -------
     (S,)
     """
-    channels = neuron.gain.shape[1]
-    neurons = FloatNeurons(neuron, (1, 1, channels), "cpu")
+    channels = gain.shape[1]
+    neurons = FloatNeurons(neuron, [Input(None, gain=gain)], (1, 1, channels), "cpu")
     found = []
     for t, current in enumerate(torch.from_numpy(currents), start=1):
-        neurons.step(current.expand(1, 1, channels), t)
+        neurons.step([current.expand(1, 1, channels)], t)
         found.append(neurons.membrane[0, 0, channel].item())
     return np.array(found, np.float32)

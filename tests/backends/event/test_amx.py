@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from spikesam.backends.event.kernels import tiles
 from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, instruction
-from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Layer
+from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Input, Layer
 from tests.backends.test_random_networks import windows
+from tests.layers import with_first
 from tests.reference import layer_current
 
 tiled = pytest.mark.skipif(HOW is not AMX, reason="this CPU has no AMX, or the kernel of the system does not allow it")
@@ -38,7 +38,7 @@ def make_layer(weight: NDArray[np.int8], rng: np.random.Generator, **geometry: A
     """Neurons that fire now and then, whatever the size of the weights."""
     outputs = len(weight)
     gain, bias = rng.integers(-3000, 3000, (1, outputs), np.int32), rng.integers(-2000, 4000, (3, outputs), np.int32)
-    return Layer("layer", weight, FixedLIF(400, 12, gain, bias), **geometry)
+    return Layer("layer", Input(weight, gain=gain, shift=12, **geometry), FixedLIF(400, bias=bias))
 
 
 def advanced(layer: Layer, spikes: NDArray[np.bool_], costs: Any, start: int, most: int = 1) -> list[NDArray[Any]]:
@@ -88,7 +88,7 @@ def test_multiplied_steps_are_added_ones(drawn: tuple[Layer, NDArray[np.bool_]],
     multiplied, added = (advanced(layer, spikes, costs, start) for costs in (ALWAYS, NEVER))
     for one, other in zip(multiplied, added, strict=True):
         assert np.array_equal(one, other)
-    assert np.array_equal(multiplied[-1], layer_current(layer, spikes[-1]).transpose(1, 2, 0))
+    assert np.array_equal(multiplied[-1], layer_current(layer.inputs[0], spikes[-1]).transpose(1, 2, 0))
 
 
 def test_a_single_step_has_room_for_as_many_rows_as_it_computes_at_a_time() -> None:
@@ -99,7 +99,7 @@ def test_a_single_step_has_room_for_as_many_rows_as_it_computes_at_a_time() -> N
     kernel = LayerKernel(layer, spikes.shape, costs=ALWAYS)
     state = kernel.rest()
     kernel.add([spikes.transpose(1, 2, 0)], state)
-    assert np.array_equal(state.current[0], layer_current(layer, spikes).transpose(1, 2, 0))
+    assert np.array_equal(state.current[0], layer_current(layer.inputs[0], spikes).transpose(1, 2, 0))
 
 
 @given(layers(divisible=True), st.integers(2, 4), st.sampled_from((ALWAYS, NEVER)), st.integers(0, 2**32))
@@ -108,7 +108,9 @@ def test_parts_of_a_layer_are_the_whole(
     drawn: tuple[Layer, NDArray[np.bool_]], most: int, costs: Any, seed: int
 ) -> None:
     layer, spikes = drawn
-    layer = replace(layer, **windows(np.random.default_rng(seed), layer.output_shape(spikes.shape[1:])[1:]))
+    layer = with_first(
+        layer, **windows(np.random.default_rng(seed), layer.inputs[0].output_shape(spikes.shape[1:])[1:])
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
         assume(len(LayerKernel(layer, spikes.shape[1:], costs=costs).parts(most)) > 1)

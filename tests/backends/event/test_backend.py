@@ -64,7 +64,7 @@ def test_a_layer_that_reads_itself_is_not_shared(monkeypatch: pytest.MonkeyPatch
     rng = np.random.default_rng(0)
     weight = rng.integers(-127, 128, (4, 6, 3, 3)).astype(np.int8)
     again = Input(weight[:, 2:], Source("again"), 1, padding=1)
-    layer = Layer("again", weight[:, :2], FixedLIF(400, 0, 6, 0), padding=1, source=Source("input"), more=(again,))
+    layer = Layer("again", (Input(weight[:, :2], Source("input"), gain=6, padding=1), again), FixedLIF(400))
     network = Network((2, 16, 16), 20, (layer,), Readout(np.ones((3, 1024), np.int8)), "spikes")
     backend, add = EventBackend(2), LayerKernel.add
 
@@ -109,7 +109,7 @@ def test_currents_of_every_step_but_the_last() -> None:
 
 
 def test_memory_grows_by_the_packed_bits_alone() -> None:
-    layer = Layer("conv1", np.ones((8, 2, 3, 3), np.float32) / 9, LIF(0.9), padding=1)
+    layer = Layer("conv1", Input(np.ones((8, 2, 3, 3), np.float32) / 9, padding=1), LIF(0.9))
     network = Network((2, 16, 16), 4000, (layer,), Readout(np.ones((2, 8 * 256), np.float32)))
     spikes = np.zeros((4000, 1, 2, 16, 16), np.bool_)
     backend = EventBackend(threads=1)

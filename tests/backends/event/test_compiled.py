@@ -12,10 +12,9 @@ ROOT = Path(__file__).parents[3]
 RUN = """
 import numpy as np
 from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.network import FixedLIF, Layer
+from spikesam.backends.network import FixedLIF, Input, Layer
 
-neuron = FixedLIF(0, 0, np.full((1, 1), 4097, np.int32), np.zeros((1, 1), np.int32))
-kernel = LayerKernel(Layer("fc1", np.ones((1, 1), np.int8), neuron), (1, 1, 1))
+kernel = LayerKernel(Layer("fc1", Input(np.ones((1, 1), np.int8), gain=4097), FixedLIF(0)), (1, 1, 1))
 spikes, fired = np.ones((2, 4, 1, 1, 1), np.bool_)
 kernel.run(0, [spikes], kernel.rest(), fired, np.zeros((4, 1), np.uint8))
 print(fired.ravel().tolist())

@@ -8,7 +8,7 @@ import pytest
 from spikesam.backends.event.kernels.costs import Seconds, measured
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, Instruction
-from spikesam.backends.network import FixedLIF, Layer
+from spikesam.backends.network import FixedLIF, Input, Layer
 
 
 def kernel_of(layer: Layer) -> LayerKernel:
@@ -17,7 +17,7 @@ def kernel_of(layer: Layer) -> LayerKernel:
 
 def layer_of(outputs: int) -> Layer:
     gain = np.ones((1, outputs), np.int32)
-    return Layer("conv", np.ones((outputs, 64, 3, 3), np.int8), FixedLIF(0, 0, gain, 0 * gain), padding=1)
+    return Layer("conv", Input(np.ones((outputs, 64, 3, 3), np.int8), gain=gain, padding=1), FixedLIF(0))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tests.backends.graphs import graphs
 def test_sources_are_added_and_subtracted_and_currents_pooled_by_hand() -> None:
     """One pixel row of four, weight 2: sources 1 1 0 0, and 0 1 0 0 subtracted, give 2 0 0 0, of which 2 0 are left."""
     source = (Source("one"), Source("other", sign=-1))
-    layer = Layer("conv", np.full((1, 1, 1, 1), 2, np.int8), FixedLIF(0, 0, 1, 0), current_pool=2, source=source)
+    layer = Layer("conv", Input(np.full((1, 1, 1, 1), 2, np.int8), source, current_pool=2), FixedLIF(0))
     kernel = LayerKernel(layer, (1, 2, 4))
     one, other = np.zeros((2, 2, 4, 1), np.bool_)
     one[:, :2] = other[:, 1] = True
@@ -39,7 +39,7 @@ def test_sources_are_added_and_subtracted_and_currents_pooled_by_hand() -> None:
 def test_an_identity_beside_weights_by_hand(sign: int, expected: list[int]) -> None:
     """v = 2 · s + sign · s' with s = 1 0 0 1 and s' = 1 1 0 0; the gain of the weights is 2 / 2¹."""
     weight = 2 * np.eye(4, dtype=np.int8)[:, :, None, None]
-    layer = Layer("conv", weight, FixedLIF(0, 1, 2, 0), more=(Input(None, Source("other", sign=sign), 1),))
+    layer = Layer("conv", (Input(weight, gain=2, shift=1), Input(None, Source("other", sign=sign), 1)), FixedLIF(0))
     kernel = LayerKernel(layer, (4, 1, 1), (4, 1, 1))
     state, fired, packed = kernel.rest(), np.zeros((1, 1, 4), np.bool_), np.zeros(1, np.uint8)
     kernel.add([np.array([[spikes]], np.bool_) for spikes in ([1, 0, 0, 1], [1, 1, 0, 0])], state)
@@ -52,7 +52,7 @@ def test_sums_of_several_inputs_saturate(bias: int, expected: int) -> None:
     """Three inputs of 127 · 32767 each sum to 12,484,227 > 2²³; the bias is added before the sum saturates."""
     weight = np.array([[127]], np.int8)
     more = tuple(Input(weight, "input", 32767) for _ in range(2))
-    kernel = LayerKernel(Layer("fc", weight, FixedLIF(4096, 0, 32767, bias), more=more), *3 * [(1, 1, 1)])
+    kernel = LayerKernel(Layer("fc", (Input(weight, gain=32767), *more), FixedLIF(4096, bias=bias)), *3 * [(1, 1, 1)])
     state, fired, packed = kernel.rest(), np.ones((1, 1, 1), np.bool_), np.zeros(1, np.uint8)
     kernel.add(3 * [fired], state)
     kernel.advance(1, state, fired, packed)
@@ -72,10 +72,12 @@ def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
         rng.integers(-2000, 4000, (steps, outputs), np.int32),
     )
     reset, least = draw(st.sampled_from(("zero", "subtract"))), draw(st.sampled_from((None, -100)))
-    neuron: Any = FixedLIF(draw(st.sampled_from((0, 400, 4096))), 10, gain, bias * acts[:, None], reset=reset)
+    neuron: Any = FixedLIF(draw(st.sampled_from((0, 400, 4096))), bias=bias * acts[:, None], reset=reset)
+    of_input: dict[str, Any] = {"gain": gain, "shift": 10}
     if draw(st.booleans()):
-        real = gain.astype(np.float32) / 2**20, (bias * acts[:, None]).astype(np.float32) / 4096
-        weight, neuron = weight.astype(np.float32), LIF(draw(st.sampled_from((0.0, 0.9, 1.0))), 1.0, *real, reset=reset)
+        weight, of_input = weight.astype(np.float32), {"gain": gain.astype(np.float32) / 2**20}
+        real = (bias * acts[:, None]).astype(np.float32) / 4096
+        neuron = LIF(draw(st.sampled_from((0.0, 0.9, 1.0))), bias=real, reset=reset)
     elif least is not None:
         neuron = replace(neuron, min_v_mem=least)
     names = ("a", "b", "c")[: draw(st.integers(1, 3))]
@@ -83,7 +85,7 @@ def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
     fires = (acts & (rng.random(steps) < 0.8))[:, None, None, None]
     spikes = [(rng.random((steps, side, side, channels)) < density) & fires for _ in names]
     source = tuple(map(Source, names))
-    return Layer("layer", weight, neuron, padding=draw(st.integers(0, 1)), source=source), spikes
+    return Layer("layer", Input(weight, source, padding=draw(st.integers(0, 1)), **of_input), neuron), spikes
 
 
 @given(windows(), st.integers(0, 2), st.sampled_from((ALWAYS, NEVER, None)))
@@ -127,7 +129,7 @@ def test_threads_change_nothing(network: Network, threads: int) -> None:
 def test_a_constant_current_beside_recurrent_weights_by_hand() -> None:
     """The current 1 is driven at every step after the first; from its own spikes, two steps later, comes -1."""
     more = (Input(np.float32([[-1]]), Source("rec", 2)),)
-    layer = Layer("rec", np.float32([[1]]), LIF(1.0, fires_at_threshold=True), more=more)
+    layer = Layer("rec", (np.float32([[1]]), *more), LIF(1.0, fires_at_threshold=True))
     network = Network((1, 1, 1), 7, (layer,), Readout(np.float32([[1]])), "constant-current")
     (batch,) = EventBackend().run(network, [np.full((1, 1, 1, 1), 127, np.int8)], 1)
     # v = 1 at t = 1, and 1 - 1 + 1 = 1 at t = 2. The spike of t = 1 arrives at t = 3: v = 1 - 1 + 1 - 1 = 0; that of

@@ -26,10 +26,12 @@ from spikesam.backends.event.kernels.synapses import (
     room_for,
 )
 from spikesam.backends.event.kernels.tiles import HOW
-from spikesam.backends.network import LIF, FixedLIF, Layer, Windows, pair
+from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Windows, pair
 from tests.reference import layer_current, round_to_zero
 
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
+
+ONE = np.ones((1, 1))
 
 
 def step_once(neurons: NeuronConstants, current: NDArray[Any], membrane: NDArray[Any], spikes: NDArray[Any]) -> None:
@@ -154,8 +156,8 @@ def test_a_pooling_whose_counts_are_no_bytes_is_not_multiplied() -> None:
 
 
 @st.composite
-def convolutions(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
-    """A float layer of integer weights, so that its currents are exact, and the spikes before it."""
+def convolutions(draw: st.DrawFn) -> tuple[Input, NDArray[np.bool_]]:
+    """Float synapses of integer weights, so that its currents are exact, and the spikes before it."""
     pool, stride, padding = (
         draw(st.tuples(st.integers(*limits), st.integers(*limits))) for limits in ((1, 4), (1, 3), (0, 3))
     )
@@ -167,16 +169,16 @@ def convolutions(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
     weight = rng.integers(-127, 128, (outputs, channels, rows, columns)).astype(np.float32)
     density = draw(st.sampled_from((0.0, 0.02, 0.1, 0.5, 0.9, 1.0)))
     spikes = rng.random((channels, height * pool[0], width * pool[1])) < density
-    return Layer("conv", weight, LIF(1.0), pool, stride, padding), spikes
+    return Input(weight, pool=pool, stride=stride, padding=padding), spikes
 
 
 @given(convolutions(), st.sampled_from((np.int8, np.float32)))
 @settings(max_examples=200)
-def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Layer, NDArray[np.bool_]], dtype: Any) -> None:
-    layer, spikes = drawn
-    expected = (layer_current(layer, spikes) * layer.summed).transpose(1, 2, 0)
-    sides = map(pair, (layer.pool, layer.stride, layer.padding))
-    synapses = lay_out(layer.weight.astype(dtype), spikes.shape, *sides)
+def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Input, NDArray[np.bool_]], dtype: Any) -> None:
+    given, spikes = drawn
+    expected = (layer_current(given, spikes) * given.summed).transpose(1, 2, 0)
+    sides = map(pair, (given.pool, given.stride, given.padding))
+    synapses = lay_out(given.weight.astype(dtype), spikes.shape, *sides)
     assert np.array_equal(currents(spikes, synapses, expected.shape), np.rint(expected))
 
 
@@ -186,8 +188,7 @@ def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, densi
     rng = np.random.default_rng(seed)
     weight = rng.integers(-127, 128, (outputs, channels * 2)).astype(np.int8)
     spikes = rng.random((channels, 2 * pool, pool)) < density
-    neuron = FixedLIF(0, 0, np.ones((1, 1), np.int32).repeat(outputs, 1), np.zeros((1, outputs), np.int32))
-    kernel = LayerKernel(Layer("fc1", weight, neuron, pool), spikes.shape)
+    kernel = LayerKernel(Layer("fc1", Input(weight, pool=pool), FixedLIF(0)), spikes.shape)
     state = kernel.rest()
     kernel.add([np.ascontiguousarray(spikes.transpose(1, 2, 0))], state)
     pooled = spikes.reshape(channels, 2, pool, pool).sum(axis=(2, 3)).ravel()
@@ -211,7 +212,7 @@ def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, densi
 )
 def test_fixed_step_by_hand(v: int, a: int, gain: int, bias: int, decay: int, shift: int, expected: int) -> None:
     membrane, spikes = np.array([[v]], np.int32), np.array([[v <= 4096]])  # written, not read
-    neurons = constants_of(FixedLIF(decay, shift, np.array([[gain]]), np.array([[bias]])).of_channels(1, "layer"))
+    neurons = constants_of(FixedLIF(decay, bias=bias).of_channels(1, "layer"), np.array([[gain]]) / 2**shift)
     step_once(neurons, np.array([[a]], np.int32), membrane, spikes)
     assert membrane.tolist() == [[expected]]
     assert spikes.tolist() == [[expected > 4096]]
@@ -234,7 +235,8 @@ def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
         -(2**23 - 1),
         2**23 - 1,
     )
-    step_once(constants_of(FixedLIF(decay, shift, gain, bias).of_channels(37, "layer")), current, state, spikes)
+    neurons = constants_of(FixedLIF(decay, bias=bias).of_channels(37, "layer"), gain[None] / 2**shift)
+    step_once(neurons, current, state, spikes)
     assert np.array_equal(state, expected)
     assert np.array_equal(spikes, expected > 4096)
 
@@ -243,7 +245,7 @@ def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
 def test_several_steps_and_positions_at_once_are_the_same(positions: int, channels: int, spare: int) -> None:
     rng = np.random.default_rng(positions)
     gain, bias = (rng.integers(-900, 900, (2, channels), np.int32) for _ in range(2))
-    dynamics = dynamics_of(FixedLIF(400, 8, gain, bias), largest=9000)
+    dynamics = dynamics_of(FixedLIF(400, bias=bias), [Input(None, gain=gain, shift=8)], largest=9000)
     arrived: Any = rng.integers(-9000, 9000, (4, 1, positions + spare, channels), np.int32)
     membrane: Any = rng.integers(-5000, 5000, (positions, channels), np.int32)
     expected, rows = membrane.copy(), np.zeros((4, positions, channels), np.bool_)
@@ -261,11 +263,15 @@ def test_float_step_by_hand() -> None:
     # v = 0.5 · 3 + (2 · 0.25 + 0.125) - 1 = 1.125: it was above the threshold of 1 and is reset; 4 it had not reached.
     membrane, spikes = np.full((2, 1), 3, np.float32), np.zeros((2, 1), np.bool_)
     current = np.full((2, 1), 0.25, np.float32)
-    step_once(constants_of(LIF(0.5, 1, 2, 0.125).of_channels(1, "layer")), current, membrane, spikes)
+    step_once(
+        constants_of(LIF(0.5, 1, bias=0.125).of_channels(1, "layer"), np.array([[2.0]])), current, membrane, spikes
+    )
     assert membrane.tolist() == [[1.125], [1.125]]
     assert spikes.tolist() == [[True], [True]]
     membrane[:] = 3
-    step_once(constants_of(LIF(0.5, 4, 2, 0.125).of_channels(1, "layer")), current, membrane, spikes)
+    step_once(
+        constants_of(LIF(0.5, 4, bias=0.125).of_channels(1, "layer"), np.array([[2.0]])), current, membrane, spikes
+    )
     assert membrane.tolist() == [[2.125], [2.125]]
     assert spikes.tolist() == [[False], [False]]
 
@@ -285,7 +291,7 @@ def test_float_step_by_hand() -> None:
 )
 def test_resets_and_firing_rules_by_hand(neuron: LIF, expected: float, fires: bool) -> None:
     membrane, spikes = np.array([[3]], np.float32), np.zeros((1, 1), np.bool_)
-    step_once(constants_of(neuron.of_channels(1, "layer")), np.array([[0.25]], np.float32), membrane, spikes)
+    step_once(constants_of(neuron.of_channels(1, "layer"), ONE), np.array([[0.25]], np.float32), membrane, spikes)
     assert (membrane.item(), spikes.item()) == (expected, fires)
 
 
@@ -295,21 +301,25 @@ def test_resets_and_firing_rules_by_hand(neuron: LIF, expected: float, fires: bo
         ({}, 4000 - 4096, False),  # 8000 · 2048 / 4096 - 4096
         ({"reset_by": 1000}, 3000, False),
         ({"reset": "zero"}, 0, False),
-        ({"bias": np.array([[4192]])}, 4096, False),
-        ({"bias": np.array([[4192]]), "fires_at_threshold": True}, 4096, True),
+        ({"bias": 4192}, 4096, False),
+        ({"bias": 4192, "fires_at_threshold": True}, 4096, True),
     ],
 )
 def test_resets_and_firing_rules_by_hand_in_fixed_point(changes: dict[str, Any], expected: int, fires: bool) -> None:
-    constants: dict[str, Any] = {"decay": 2048, "shift": 0, "gain": np.array([[1]]), "bias": np.array([[0]]), **changes}
     membrane, spikes = np.array([[8000]], np.int32), np.zeros((1, 1), np.bool_)
-    step_once(constants_of(FixedLIF(**constants).of_channels(1, "layer")), np.array([[0]], np.int32), membrane, spikes)
+    step_once(
+        constants_of(FixedLIF(2048, **changes).of_channels(1, "layer"), ONE),
+        np.array([[0]], np.int32),
+        membrane,
+        spikes,
+    )
     assert (membrane.item(), spikes.item()) == (expected, fires)
 
 
 def test_channels_may_differ_in_every_constant() -> None:
     neuron = LIF([0.5, 1.0], [1.0, 2.0], reset_by=[0.5, 1.5]).of_channels(2, "layer")
     membrane, spikes = np.array([[3, 3]], np.float32), np.zeros((1, 2), np.bool_)
-    step_once(constants_of(neuron), np.zeros((1, 2), np.float32), membrane, spikes)
+    step_once(constants_of(neuron, np.ones((1, 2))), np.zeros((1, 2), np.float32), membrane, spikes)
     assert membrane.tolist() == [[1.0, 1.5]]
     assert spikes.tolist() == [[False, False]]
 
@@ -329,10 +339,9 @@ def test_membranes_that_are_held_by_hand(lowest: float | None, expected: list[fl
     """In float32, and in integers that are four times as large."""
     neuron: LIF | FixedLIF = LIF(0.5, 10.0, min_v_mem=lowest)
     if unit > 1:
-        held = None if lowest is None else int(unit * lowest)
-        neuron = FixedLIF(2048, 0, np.array([[unit]]), np.array([[0]]), min_v_mem=held)
+        neuron = FixedLIF(2048, min_v_mem=None if lowest is None else int(unit * lowest))
     weight = np.array([[-3, 2]], np.int8 if unit > 1 else np.float32)
-    kernel = LayerKernel(Layer("fc1", weight, neuron), (2, 1, 1))
+    kernel = LayerKernel(Layer("fc1", Input(weight, gain=unit), neuron), (2, 1, 1))
     arrived, packed = np.zeros((5, 1, 1, 2), np.bool_), np.zeros((5, 1), np.uint8)
     arrived[:3, 0, 0, 0] = arrived[3, 0, 0, 1] = True
     state, fired, membranes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_), []
@@ -344,8 +353,8 @@ def test_membranes_that_are_held_by_hand(lowest: float | None, expected: list[fl
 
 def test_an_integer_threshold_by_hand() -> None:
     """160 at every step: 160, 280 and 370, which is above 300, then 160 again, as from rest."""
-    neuron = FixedLIF(1024, 0, np.array([[16]]), np.array([[0]]), "zero", threshold=300)
-    kernel = LayerKernel(Layer("fc1", np.array([[10]], np.int8), neuron), (1, 1, 1))
+    neuron = FixedLIF(1024, reset="zero", threshold=300)
+    kernel = LayerKernel(Layer("fc1", Input(np.array([[10]], np.int8), gain=16), neuron), (1, 1, 1))
     state, packed, membranes = kernel.rest(), np.zeros((6, 1), np.uint8), []
     always, fired = np.ones((1, 1, 1, 1), np.bool_), np.zeros((1, 1, 1, 1), np.bool_)
     for t in range(6):

@@ -28,18 +28,18 @@ def everything(rng: np.random.Generator) -> Network:
 
     There are delays in front of convolutions, dense layers and pooling of both kinds.
     """
-    lif, slow = LIF(0.5, 1.0, bias=0.25), LIF(0.5, 1.5, gain=0.5, bias=0.25, reset="zero", synaptic_leak=0.5)
+    lif, slow = LIF(0.5, 1.0, bias=0.25), LIF(0.5, 1.5, bias=0.25, reset="zero", synaptic_leak=0.5)
     shortcut, itself = Input(None, Source("conv1", 3), 0.5), Input(quarters(rng, 4, 4, 1, 1), "conv2", 0.25)
     subtracted = Input(None, ("conv4", Source("conv1", 2, -1)), 0.5)
     skipped = Input(quarters(rng, 4, 2, 3, 3), ("input", Source("input", 4)), 0.5, padding=1, current_pool=2)
     recurrent, less = Input(quarters(rng, 5, 5), "fc6"), Input(quarters(rng, 5, 36), Source("conv4", 1, -1), pool=2)
     layers = (
-        Layer("conv1", quarters(rng, 4, 2, 3, 3), lif, padding=1),
-        Layer("conv2", quarters(rng, 4, 4, 3, 3), slow, padding=1, more=(shortcut, itself)),
-        Layer("conv3", quarters(rng, 4, 4, 3, 3), lif, padding=1, source=("conv2", Source("conv1", 2, -1), "conv4")),
-        Layer("conv4", quarters(rng, 4, 4, 3, 3), lif, padding=1, source=Source("conv3", 2), more=(subtracted,)),
-        Layer("conv5", quarters(rng, 4, 4, 1, 1), lif, 2, pooling="max", source=Source("conv4", 2), more=(skipped,)),
-        Layer("fc6", quarters(rng, 5, 36), LIF(0.5, 2.0), more=(recurrent, less)),
+        Layer("conv1", Input(quarters(rng, 4, 2, 3, 3), padding=1), lif),
+        Layer("conv2", (Input(quarters(rng, 4, 4, 3, 3), gain=0.5, padding=1), shortcut, itself), slow),
+        Layer("conv3", Input(quarters(rng, 4, 4, 3, 3), ("conv2", Source("conv1", 2, -1), "conv4"), padding=1), lif),
+        Layer("conv4", (Input(quarters(rng, 4, 4, 3, 3), Source("conv3", 2), padding=1), subtracted), lif),
+        Layer("conv5", (Input(quarters(rng, 4, 4, 1, 1), Source("conv4", 2), pool=2, pooling="max"), skipped), lif),
+        Layer("fc6", (quarters(rng, 5, 36), recurrent, less), LIF(0.5, 2.0)),
     )
     return Network((2, 6, 6), TIMESTEPS, layers, Readout(quarters(rng, 3, 5)), "spikes")
 
@@ -48,9 +48,9 @@ def driven(rng: np.random.Generator) -> Network:
     """A current that changes, into both layers; the first reads itself and the one behind it as well."""
     lif, itself = LIF(0.5, 1.0), Input(quarters(rng, 3, 3, 1, 1), "conv1")
     back = Input(None, Source("conv2", 2, -1), 0.5)
-    first = Layer("conv1", quarters(rng, 3, 2, 3, 3), lif, padding=1, more=(itself, back))
+    first = Layer("conv1", (Input(quarters(rng, 3, 2, 3, 3), padding=1), itself, back), lif)
     later = Input(quarters(rng, 3, 2, 1, 1), Source("input", 3))
-    second = Layer("conv2", quarters(rng, 3, 3, 3, 3), lif, padding=1, more=(later,))
+    second = Layer("conv2", (Input(quarters(rng, 3, 3, 3, 3), padding=1), later), lif)
     return Network((2, 4, 4), TIMESTEPS, (first, second), Readout(quarters(rng, 3, 48)), "changing-current")
 
 

@@ -17,7 +17,7 @@ from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.formed_maps import FormedMaps, MapRequest
 from spikesam.backends.input_currents import input_currents
 from spikesam.backends.lava.backend import LavaBackend
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace
 from spikesam.recordings.errors import InputError
@@ -87,9 +87,9 @@ def test_these_networks_are_worth_it() -> None:
     layers = [layer for network in networks for layer in network.layers if layer.kind == "conv"]
     neurons = [layer.spiking_neuron for layer in layers]
     assert {neuron.reset for neuron in neurons} == {"subtract", "zero"}
-    assert {layer.pooling for layer in layers if layer.pool != 1} == {"average", "max"}
-    assert {layer.stride for layer in layers} == {1, 2, 3}
-    assert any(layer.current_pool != 1 for layer in layers)
+    assert {layer.inputs[0].pooling for layer in layers if layer.inputs[0].pool != 1} == {"average", "max"}
+    assert {layer.inputs[0].stride for layer in layers} == {1, 2, 3}
+    assert any(layer.inputs[0].current_pool != 1 for layer in layers)
 
 
 @pytest.mark.parametrize(("models", "summed"), [("event", {"conv1": 17, "conv2": 18}), ("stock", {"conv1": 17})])
@@ -97,8 +97,10 @@ def test_a_constant_current(models: Any, summed: dict[str, int]) -> None:
     """The first layer has no synapses of its own in the graph, and the input no spikes."""
     pytest.importorskip("lava", reason="lava-nc is not installed")
     rng = np.random.default_rng(0)
-    first = Layer("conv1", rng.normal(0, 1, (5, 3, 3, 3)).astype(np.float32), LIF(0.9, 20.0), padding=1)
-    second = Layer("conv2", rng.normal(0.2, 1, (4, 5, 3, 3)).astype(np.float32), LIF(0.9, 2.0, reset="zero"), pool=2)
+    first = Layer("conv1", Input(rng.normal(0, 1, (5, 3, 3, 3)).astype(np.float32), padding=1), LIF(0.9, 20.0))
+    second = Layer(
+        "conv2", Input(rng.normal(0.2, 1, (4, 5, 3, 3)).astype(np.float32), pool=2), LIF(0.9, 2.0, reset="zero")
+    )
     readout = Readout(rng.normal(0, 1, (3, 4 * 2 * 1)).astype(np.float32))
     network = quantise(Network((3, 8, 6), 18, (first, second), readout, "constant-current"))
     images = rng.integers(-127, 128, (SAMPLES, 3, 8, 6), np.int8)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, ReLU
 from spikesam.backends.network.compact import compact
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import read_network, write_network
@@ -17,8 +17,8 @@ NUMBERS = st.floats(-4, 4, width=32)
 
 
 def network(weight, neuron=None, encoder="spikes", timesteps=3):
-    neuron = neuron or LIF(leak=0.9, gain=np.linspace(0.1, 1.3, 3 * len(weight)).reshape(3, -1), bias=1 / 3)
-    layer = Layer("conv1", weight, neuron, padding=1)
+    gain = 1 if neuron else np.linspace(0.1, 1.3, 3 * len(weight)).reshape(3, -1)
+    layer = Layer("conv1", Input(weight, gain=gain, padding=1), neuron or LIF(leak=0.9, bias=1 / 3))
     readout = Readout(np.linspace(-1, 1, 2 * 4 * len(weight), dtype=np.float32).reshape(2, -1), bias=0)
     return Network((2, 2, 2), timesteps, (layer,), readout, encoder)
 
@@ -26,7 +26,7 @@ def network(weight, neuron=None, encoder="spikes", timesteps=3):
 def test_a_weight_worked_by_hand():
     weight = np.zeros((1, 2, 3, 3), np.float32)
     weight[0, 0, 0] = 2.54, 0.011, -0.0301  # a unit is 0.02: 127, 0.55 and -1.505 units
-    found = compact(network(weight)).layers[0].weight[0, 0, 0]
+    found = compact(network(weight)).layers[0].inputs[0].weight[0, 0, 0]
     np.testing.assert_array_equal(found, np.float32([2.54, 0.02, -0.04]))
 
 
@@ -35,9 +35,9 @@ def test_fixed_point_keeps_its_weights_and_rounding_again_changes_nothing(weight
     rounded = compact(network(weight))
     assert compact(rounded).sha256 == rounded.sha256
     before, after = quantise(network(weight)), quantise(rounded)
-    for held, found in ((before.layers[0], after.layers[0]), (before.readout, after.readout)):
+    for held, found in ((before.layers[0].inputs[0], after.layers[0].inputs[0]), (before.readout, after.readout)):
         np.testing.assert_array_equal(held.weight, found.weight)
-    assert np.abs(before.layers[0].neuron.gain - after.layers[0].neuron.gain).max() <= 1
+    assert np.abs(before.layers[0].inputs[0].gain - after.layers[0].inputs[0].gain).max() <= 1
 
 
 @given(arrays(np.float32, (3, 2, 3, 3), elements=NUMBERS), st.booleans())

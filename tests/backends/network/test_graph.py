@@ -17,7 +17,7 @@ DENSE = random.normal(size=(5, 4 * 3 * 4))
 
 
 def network(timesteps: int = 3, conv: np.ndarray = CONV, dense: np.ndarray = DENSE, **changes: object) -> Network:
-    layers = (Layer("conv1", conv, LIF(0.9), padding=1), Layer("fc1", dense, LIF(1.0, 0.5), pool=2))
+    layers = (Layer("conv1", Input(conv, padding=1), LIF(0.9)), Layer("fc1", Input(dense, pool=2), LIF(1.0, 0.5)))
     arguments = {"input_shape": (2, 6, 8), "layers": layers, "readout": Readout(np.ones((3, 5)))} | changes
     return Network(timesteps=timesteps, **arguments)
 
@@ -59,46 +59,53 @@ def test_a_constant_current_is_no_raster():
             r"min_v_mem has shape \(1,\), expected one number or \(4,\)",
         ),
         (
-            lambda: Layer("fc1", np.int8([[1]]), FixedLIF(0, 0, np.int32([[1]]), np.int32([[0]]), threshold=0)),
+            lambda: Layer(
+                "fc1", Input(np.int8([[1]]), gain=np.int32([[1]])), FixedLIF(0, bias=np.int32([[0]]), threshold=0)
+            ),
             "layer 'fc1': threshold is 0, expected 1 … 8,388,607 in fixed point",
         ),
         (
-            lambda: Layer("fc1", np.int8([[1]]), FixedLIF(0, 0, np.int32([[1]]), np.int32([[0]]), min_v_mem=-1.5)),
+            lambda: Layer(
+                "fc1", Input(np.int8([[1]]), gain=np.int32([[1]])), FixedLIF(0, bias=np.int32([[0]]), min_v_mem=-1.5)
+            ),
             "layer 'fc1': min_v_mem is -1.5, expected an integer ≥ -8388607",
         ),
         (lambda: Layer("conv1", CONV[0], LIF(0.9)), r"weight has shape \(2, 3, 3\), expected"),
         (
-            lambda: Layer("conv1", CONV, LIF(0.9, gain=np.ones((2, 3)))),
+            lambda: Layer("conv1", Input(CONV, gain=np.ones((2, 3))), LIF(0.9)),
             r"gain has shape \(2, 3\), expected one number, \(4,\), \(1, 4\) or \(T, 4\)",
         ),
         (
-            lambda: Layer("fc1", np.int8([[1, -128]]), FixedLIF(0, 0, np.int32([[1]]), np.int32([[0]]))),
+            lambda: Layer("fc1", Input(np.int8([[1, -128]]), gain=np.int32([[1]])), FixedLIF(0, bias=np.int32([[0]]))),
             "layer 'fc1': got a weight of -128, expected -127 … 127",
         ),
         (lambda: Readout(np.int8([[1, -128]])), "readout: got a weight of -128, expected -127 … 127"),
-        (lambda: Layer("fc1", DENSE, LIF(0.9), stride=2), "a dense layer has neither stride nor padding"),
-        (lambda: Layer("fc1", DENSE, LIF(0.9), current_pool=2), "neither stride nor padding nor current_pool"),
-        (lambda: Layer("conv1", CONV, LIF(0.9), pooling="sum"), "pooling is 'sum', expected 'average' or 'max'"),
+        (lambda: Layer("fc1", Input(DENSE, stride=2), LIF(0.9)), "a dense layer has neither stride nor padding"),
+        (lambda: Layer("fc1", Input(DENSE, current_pool=2), LIF(0.9)), "neither stride nor padding nor current_pool"),
+        (lambda: Layer("conv1", Input(CONV, pooling="sum"), LIF(0.9)), "pooling is 'sum', expected 'average' or 'max'"),
         (
             lambda: network(
-                layers=(Layer("conv1", CONV, LIF(0.9), current_pool=(8, 2), current_padding=(1, 0)),),
+                layers=(Layer("conv1", Input(CONV, current_pool=(8, 2), current_padding=(1, 0)), LIF(0.9)),),
                 input_shape=(2, 7, 8),
             ),
             r"layer 'conv1': current_pool \(8, 2\) does not fit its 5×6 currents with current_padding \(1, 0\)",
         ),
         (
-            lambda: network(layers=(Layer("c", CONV, LIF(0.9), current_pool=10**9, current_padding=10**8 * 5),)),
+            lambda: network(layers=(Layer("c", Input(CONV, current_pool=10**9, current_padding=10**8 * 5), LIF(0.9)),)),
             "layer 'c': current_pool 1000000000 does not fit its",
         ),
         (
-            lambda: Layer("conv1", CONV, LIF(0.9), current_pool=3, current_padding=2),
+            lambda: Layer("conv1", Input(CONV, current_pool=3, current_padding=2), LIF(0.9)),
             "layer 'conv1': current_padding is 2, expected at most half of current_pool, 3",
         ),
-        (lambda: Layer("conv1", CONV, LIF(0.9), current_stride=0), "layer 'conv1': current_stride is 0, expected an"),
-        (lambda: Layer("fc1", DENSE, LIF(0.9), current_stride=2), "neither stride nor padding nor current_pool"),
+        (
+            lambda: Layer("conv1", Input(CONV, current_stride=0), LIF(0.9)),
+            "layer 'conv1': current_stride is 0, expected an",
+        ),
+        (lambda: Layer("fc1", Input(DENSE, current_stride=2), LIF(0.9)), "neither stride nor padding nor current_pool"),
         (
             lambda: network(
-                layers=(Layer("fc1", DENSE, LIF(0.9), pool=2, pooling="max"),),
+                layers=(Layer("fc1", Input(DENSE, pool=2, pooling="max"), LIF(0.9)),),
                 input_shape=(4, 6, 8),
                 encoder="constant-current",
             ),
@@ -137,7 +144,7 @@ def layers_of(*layers: Layer, input_shape: tuple[int, ...] = (1, 8, 8), timestep
             "layer 'input': its map is 1×6000×6000, expected at most 16,777,216 neurons",
         ),
         (
-            lambda: layers_of(Layer("c", POINT, LIF(1), padding=1 << 30, stride=1 << 28)),
+            lambda: layers_of(Layer("c", Input(POINT, stride=1 << 28, padding=1 << 30), LIF(1))),
             "layer 'c': with padding 1073741824 its input is 1×2147483656×2147483656, expected at most 33,554,432",
         ),
         (
@@ -145,7 +152,7 @@ def layers_of(*layers: Layer, input_shape: tuple[int, ...] = (1, 8, 8), timestep
             "network: got 1,100 layers, expected at most 1,024",
         ),
         (
-            lambda: layers_of(Layer("c", POINT, LIF(1), more=300 * (Input(None, 127 * ("input",)),))),
+            lambda: layers_of(Layer("c", (POINT, *300 * (Input(None, 127 * ("input",)),)), LIF(1))),
             "network: got 38,101 sources of layers, expected at most 32,768",
         ),
         (
@@ -170,7 +177,7 @@ def test_deep_long_and_large_networks_are_none_of_these():
     assert network(10_000).timesteps == 10_000
     vgg = [(6, 224, 64), (64, 224, 64), (64, 112, 128), (128, 112, 128), (128, 56, 256), (256, 56, 256)]
     layers = [
-        Layer(f"c{number}", np.ones((out, given, 1, 1), np.float32), LIF(1), pool=2 if number in (2, 4) else 1)
+        Layer(f"c{number}", Input(np.ones((out, given, 1, 1), np.float32), pool=2 if number in (2, 4) else 1), LIF(1))
         for number, (given, _, out) in enumerate(vgg)
     ]
     readout = Readout(np.ones((1, 256 * 56 * 56), np.float32))
@@ -181,17 +188,18 @@ def test_deep_long_and_large_networks_are_none_of_these():
 
 def test_one_neuron_for_several_layers():
     neuron = LIF(0.9, bias=0.5)
-    layers = Layer("conv1", CONV[:1], neuron, padding=1), Layer("fc1", DENSE[:, :12], neuron, pool=2)
-    assert [layer.neuron.gain.shape for layer in layers] == [(1, 1), (1, 5)]
-    assert (neuron.gain, neuron.bias) == (1.0, 0.5)
+    layers = Layer("conv1", Input(CONV[:1], padding=1), neuron), Layer("fc1", Input(DENSE[:, :12], pool=2), neuron)
+    assert [layer.inputs[0].gain.shape for layer in layers] == [(1, 1), (1, 5)]
+    assert neuron.bias == 0.5
     shared = ReLU()
     assert Layer("fc1", DENSE, shared).neuron is not shared
 
 
 def test_one_value_per_channel_is_enough():
-    rows = Layer("conv1", CONV, LIF(0.9, gain=[1, 2, 3, 4], bias=np.arange(4.0)[None])).neuron
-    assert (rows.gain.tolist(), rows.bias.tolist()) == ([[1, 2, 3, 4]], [[0, 1, 2, 3]])
-    assert rows.gain.dtype == np.float64
+    layer = Layer("conv1", Input(CONV, gain=[1, 2, 3, 4]), LIF(0.9, bias=np.arange(4.0)[None]))
+    gain = layer.inputs[0].gain
+    assert (gain.tolist(), layer.neuron.bias.tolist()) == ([[1, 2, 3, 4]], [[0, 1, 2, 3]])
+    assert gain.dtype == np.float64
 
 
 def test_constants_that_are_the_same_everywhere_are_one_number():
@@ -199,16 +207,27 @@ def test_constants_that_are_the_same_everywhere_are_one_number():
     layer = Layer("conv1", CONV, LIF([0.5] * 4, np.ones(4), reset_by=1, synaptic_leak=np.zeros(4)))
     assert (layer.neuron.leak, layer.neuron.threshold, layer.neuron.synaptic_leak) == (0.5, 1.0, 0.0)
     assert layer.neuron.reset_by is None  # the threshold, which is what it is anyway
-    assert layer.to_graph()[0] == Layer("conv1", CONV, LIF(0.5)).to_graph()[0]
+    assert layer.to_graph("input")[0] == Layer("conv1", CONV, LIF(0.5)).to_graph("input")[0]
     assert Layer("conv1", CONV, LIF([0.5, 0.5, 0.5, 0.75])).neuron.leak.tolist() == [0.5, 0.5, 0.5, 0.75]
 
 
 def test_everything_a_network_can_hold_survives_its_file(tmp_path):
     held = [-1.0, -0.5, -0.25, 0.0]
-    neuron = LIF([0.5, 0.6, 0.7, 0.8], [1, 2, 3, 4], 2, 0.5, "subtract", 0.25, True, [0.1, 0.2, 0.3, 0.4], held)
+    neuron = LIF(
+        [0.5, 0.6, 0.7, 0.8],
+        [1, 2, 3, 4],
+        bias=0.5,
+        reset="subtract",
+        reset_by=0.25,
+        fires_at_threshold=True,
+        synaptic_leak=[0.1, 0.2, 0.3, 0.4],
+        min_v_mem=held,
+    )
     layers = (
-        Layer("conv1", CONV, neuron, padding=1, current_pool=(3, 1), current_stride=(2, 1), current_padding=(1, 0)),
-        Layer("fc1", DENSE[:, :4], LIF(0.9, reset="zero"), pool=(3, 6), pooling="max"),
+        Layer(
+            "conv1", Input(CONV, padding=1, current_pool=(3, 1), current_stride=(2, 1), current_padding=(1, 0)), neuron
+        ),
+        Layer("fc1", Input(DENSE[:, :4], pool=(3, 6), pooling="max"), LIF(0.9, reset="zero")),
     )
     everything = network(
         layers=layers, input_shape=(2, 6, 6), readout=Readout(np.ones((3, 5)), leak=0.5, bias=np.ones((3, 3)))
@@ -227,16 +246,18 @@ def test_everything_a_network_can_hold_survives_its_file(tmp_path):
 
 def test_windows_side_by_side_are_described_as_ever():
     for given in ({}, {"current_stride": 2}, {"current_stride": (2, 2), "current_padding": (0, 0)}):
-        layer = Layer("conv1", CONV, LIF(0.9), current_pool=2, more=(Input(CONV, "input", current_pool=2, **given),))
-        node = replace(layer, **given).to_graph()[0]
+        inputs = [Input(CONV, source, current_pool=2, **given) for source in ((), "input")]
+        node = Layer("conv1", inputs, LIF(0.9)).to_graph("input")[0]
         assert not {"current_stride", "current_padding"} & (node.keys() | node["more"][0].keys())
-    node = Layer("conv1", CONV, LIF(0.9), current_pool=3, current_stride=2, current_padding=1).to_graph()[0]
+    node = Layer("conv1", Input(CONV, current_pool=3, current_stride=2, current_padding=1), LIF(0.9)).to_graph("input")[
+        0
+    ]
     assert (node["current_pool"], node["current_stride"], node["current_padding"]) == (3, 2, 1)
 
 
 def test_constants_that_files_may_leave_out_are_not_written_where_they_are_the_default():
     for given, usual in ((network(), {}), (quantise(network()), {"threshold": 4096})):
-        node = given.layers[0].to_graph()[0]["neuron"]
+        node = neurons.to_graph(given.layers[0].neuron)
         assert not node.keys() & {"min_v_mem", *usual}
         said = neurons.from_graph({**node, **usual, "min_v_mem": None}, given.to_graph()[1], "conv1")
         assert neurons.to_graph(said.of_channels(4, "conv1")) == node
@@ -245,11 +266,13 @@ def test_constants_that_files_may_leave_out_are_not_written_where_they_are_the_d
 def test_pairs_as_torch_writes_them_and_other_array_types():
     torch = pytest.importorskip("torch")
     conv = torch.nn.Conv2d(2, 4, 3, stride=2, padding=1)
-    layer = Layer("conv1", conv.weight.detach(), LIF(0.9), stride=conv.stride, padding=conv.padding, pool=np.int64(2))
-    assert (layer.stride, layer.padding, layer.pool) == (2, 1, 2)
-    assert Layer("conv1", CONV, LIF(1), stride=[2, 1]).stride == (2, 1)
-    assert np.array_equal(layer.weight, conv.weight.detach().numpy())
-    assert Layer("fc1", [[1, 2], [3, 4]], LIF(1)).weight.tolist() == [[1, 2], [3, 4]]
+    layer = Layer(
+        "conv1", Input(conv.weight.detach(), pool=np.int64(2), stride=conv.stride, padding=conv.padding), LIF(0.9)
+    )
+    assert (layer.inputs[0].stride, layer.inputs[0].padding, layer.inputs[0].pool) == (2, 1, 2)
+    assert Layer("conv1", Input(CONV, stride=[2, 1]), LIF(1)).inputs[0].stride == (2, 1)
+    assert np.array_equal(layer.inputs[0].weight, conv.weight.detach().numpy())
+    assert Layer("fc1", [[1, 2], [3, 4]], LIF(1)).inputs[0].weight.tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize(
@@ -262,8 +285,8 @@ def test_pairs_as_torch_writes_them_and_other_array_types():
         ({"stride": 1.5}, "stride is 1.5, expected an integer ≥ 1"),
         ({"stride": (0, 0)}, "stride is 0, expected an integer ≥ 1"),
         ({"pool": None}, "pool is None, expected an integer ≥ 1"),
-        ({"weight": [[1, "a"]]}, "weight must be finite numbers"),
-        ({"weight": [[1, 2], [3]]}, "weight cannot be made an array of numbers: "),
+        ({"inputs": [[1, "a"]]}, "weight must be finite numbers"),
+        ({"inputs": [[1, 2], [3]]}, "weight cannot be made an array of numbers: "),
         ({"neuron": 0.9}, "neuron is 0.9, expected LIF, FixedLIF or ReLU"),
         ({"neuron": LIF("0.9")}, "leak is '0.9', expected a finite number"),
         ({"neuron": LIF(0.9, np.inf)}, "threshold is inf, expected a finite number"),
@@ -276,8 +299,10 @@ def test_pairs_as_torch_writes_them_and_other_array_types():
     ],
 )
 def test_a_layer_of_something_else_is_one_line(changes, message):
+    parts = {"name": "conv1", "inputs": CONV, "neuron": LIF(0.9)}
+    parts |= changes if changes.keys() <= parts.keys() else {"inputs": Input(CONV, **changes)}
     with pytest.raises(NetworkError, match=rf"^layer .*: {message}") as error:
-        Layer(**{"name": "conv1", "weight": CONV, "neuron": LIF(0.9)} | changes)
+        Layer(**parts)
     assert "\n" not in str(error.value)
 
 
@@ -308,7 +333,7 @@ HUGE = 3e38  # float32 holds it, but not the sum of two
         (lambda: network(readout=Readout(np.full((3, 5), HUGE))), "readout"),
         (lambda: network(readout=Readout(np.ones((3, 5)), bias=-HUGE)), "readout"),
         (lambda: network(readout=Readout(np.ones((3, 5)), scale=1e300)), "readout"),
-        (lambda: with_neuron(LIF(0.9, gain=-1e200)), "layer 'conv1'"),
+        (lambda: with_neuron(LIF(0.9), gain=-1e200), "layer 'conv1'"),
         (lambda: with_neuron(LIF(0.9, bias=HUGE)), "layer 'conv1'"),
         (lambda: with_neuron(LIF(1.0, bias=-1e29), timesteps=20), "layer 'conv1'"),  # as large only after 13 steps
         (lambda: with_neuron(LIF(0.9, threshold=1e39)), "layer 'conv1'"),  # infinite in float32: would never fire
@@ -322,12 +347,16 @@ def test_a_network_that_could_leave_float32_is_refused(build, where):
     assert "\n" not in str(error.value)
 
 
-def with_neuron(neuron, timesteps=3):
-    return network(timesteps, layers=(Layer("conv1", CONV, neuron, padding=1),), readout=Readout(np.ones((3, 192))))
+def with_neuron(neuron, timesteps=3, gain=1):
+    return network(
+        timesteps,
+        layers=(Layer("conv1", Input(CONV, gain=gain, padding=1), neuron),),
+        readout=Readout(np.ones((3, 192))),
+    )
 
 
 def test_gains_of_another_number_of_steps():
-    layer = Layer("conv1", CONV, LIF(0.9, gain=np.ones((4, 4))), padding=1)
+    layer = Layer("conv1", Input(CONV, gain=np.ones((4, 4)), padding=1), LIF(0.9))
     with pytest.raises(NetworkError, match="layer 'conv1': gain has 4 steps, expected 1 or T = 3"):
         network(layers=(layer,), readout=Readout(np.ones((3, 192))))
 
@@ -351,11 +380,11 @@ def test_identity_depends_on_every_number():
 def test_arrays_cannot_be_changed_behind_the_identity():
     weight = CONV.astype(np.float32)
     built = network(conv=weight)
-    before = built.layers[0].weight.copy()
+    before = built.layers[0].inputs[0].weight.copy()
     weight[:] = 0
-    assert np.array_equal(built.layers[0].weight, before)
+    assert np.array_equal(built.layers[0].inputs[0].weight, before)
     with pytest.raises(ValueError, match="read-only"):
-        built.layers[0].weight[:] = 0
+        built.layers[0].inputs[0].weight[:] = 0
 
 
 @pytest.mark.parametrize("encoder", ["poisson", "constant-current"])

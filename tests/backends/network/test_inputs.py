@@ -24,16 +24,16 @@ def kernel(outputs: int, inputs: int, side: int = 3) -> np.ndarray:
 def residual(**changes: object) -> Network:
     """Sum of spikes, a shortcut with and one without weights, recurrence, a delay, a minus sign."""
     layers = {
-        "a": Layer("a", kernel(4, 2), NEURON, padding=1),
-        "b": Layer("b", kernel(4, 4), NEURON, padding=1, more=(Input(None, Source("a", 2), gain=0.5),)),
+        "a": Layer("a", Input(kernel(4, 2), padding=1), NEURON),
+        "b": Layer("b", (Input(kernel(4, 4), padding=1), Input(None, Source("a", 2), gain=0.5)), NEURON),
         "c": Layer(
             "c",
-            kernel(6, 4),
+            (
+                Input(kernel(6, 4), ("b", Source("a", 2, -1)), stride=2, padding=1),
+                Input(kernel(6, 4, 1), "a", stride=2),
+                Input(random.normal(size=(6, 6, 1, 1)), "c"),
+            ),
             NEURON,
-            padding=1,
-            stride=2,
-            source=("b", Source("a", 2, -1)),
-            more=(Input(kernel(6, 4, 1), "a", stride=2), Input(random.normal(size=(6, 6, 1, 1)), "c")),
         ),
     }
     return Network((2, 8, 8), 9, tuple((layers | changes).values()), Readout(random.normal(size=(3, 96))))
@@ -44,7 +44,7 @@ def test_what_a_graph_says_of_itself():
     assert network.shapes == ((2, 8, 8), (4, 8, 8), (4, 8, 8), (6, 4, 4))
     assert not network.is_chain and not network.has_loops
     assert network.to_readout == {"c": 0, "b": 1, "a": 1, "input": 2}
-    assert [[each.sources for each in inputs] for inputs in network.inputs] == [
+    assert [[each.sources for each in layer.inputs] for layer in network.layers] == [
         [(Source("input"),)],
         [(Source("a"),), (Source("a", 2),)],
         [(Source("b"), Source("a", 2, -1)), (Source("a"),), (Source("c"),)],
@@ -66,10 +66,14 @@ def test_what_a_graph_says_of_itself():
 def test_a_chain_that_is_written_as_a_graph_is_the_same_network():
     layers = residual().layers[:1]
     chain = Network((2, 8, 8), 9, layers, Readout(np.ones((3, 256))))
-    named = replace(chain, layers=(replace(layers[0], source="input"),))
+
+    def reading(source):
+        return replace(chain, layers=(Layer("a", replace(layers[0].inputs[0], source=source), NEURON),))
+
+    named = reading("input")
     assert named.is_chain
     assert named.sha256 == chain.sha256
-    assert replace(chain, layers=(replace(layers[0], source=Source("input", 2)),)).sha256 != chain.sha256
+    assert reading(Source("input", 2)).sha256 != chain.sha256
 
 
 @pytest.mark.parametrize("change", [lambda network: network, quantise, compact])
@@ -78,30 +82,30 @@ def test_a_graph_is_stored_with_every_number(tmp_path: Path, change):
     write_network(network, tmp_path / "net.safetensors")
     found, _ = read_network(tmp_path / "net.safetensors")
     assert found.sha256 == network.sha256
-    assert found.inputs[2][0].sources == network.inputs[2][0].sources
-    assert np.array_equal(found.layers[1].more[0].gain, network.layers[1].more[0].gain)
+    assert found.layers[2].inputs[0].sources == network.layers[2].inputs[0].sources
+    assert np.array_equal(found.layers[1].inputs[1].gain, network.layers[1].inputs[1].gain)
 
 
 def test_every_input_has_a_gain_of_its_own_in_fixed_point():
     layer = quantise(residual()).layers[2]
-    for each, of_float in zip(layer.more, residual().layers[2].more, strict=True):
+    for each, of_float in zip(layer.inputs, residual().layers[2].inputs, strict=True):
         assert each.weight.dtype == np.int8
         assert np.abs(each.weight).max() == 127
         real = each.gain[0, 0] / 2.0**each.shift / 4096
         assert real == pytest.approx(float(np.abs(of_float.weight).max()) / 127, rel=0.5)
-    identity = quantise(residual()).layers[1].more[0]
+    identity = quantise(residual()).layers[1].inputs[1]
     assert identity.weight is None
     assert identity.gain[0, 0] / 2.0**identity.shift == 0.5 * 4096  # a spike adds half a threshold
 
 
 def test_a_layer_may_read_a_later_one():
-    back = residual(a=Layer("a", kernel(4, 2), NEURON, padding=1, more=(Input(None, "b"),)))
+    back = residual(a=Layer("a", (Input(kernel(4, 2), padding=1), Input(None, "b")), NEURON))
     assert back.has_loops
     assert back.to_readout["input"] == 2
 
 
-def layer_b(channels: int = 4, **about: object) -> Layer:
-    return Layer("b", kernel(4, channels), NEURON, **({"padding": 1} | about))  # type: ignore[arg-type]
+def layer_b(*more: object, channels: int = 4, **about: object) -> Layer:
+    return Layer("b", (Input(kernel(4, channels), **{"padding": 1} | about), *more), NEURON)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -110,21 +114,21 @@ def layer_b(channels: int = 4, **about: object) -> Layer:
         ([layer_b(source="aa")], "layer 'b': reads 'aa', which is not there; expected a"),
         ([layer_b(source=Source("a", 9))], "layer 'b': reads 'a' 9 steps later, expected less than T = 9"),
         ([layer_b(source=("a", "input"))], "layer 'b': adds 'a' of 4×8×8 and 'input' of 2×8×8, expected equal"),
-        ([layer_b(5)], "layer 'b': weight expects 5 channels, layer 'a' has 4"),
+        ([layer_b(channels=5)], "layer 'b': weight expects 5 channels, layer 'a' has 4"),
         (
-            [layer_b(padding=0, more=(Input(None, "a"),))],
+            [layer_b(Input(None, "a"), padding=0)],
             "layer 'b', input 2: 'a' gives 4×8×8 there, the layer is 4×6×6",
         ),
         (
-            [layer_b(more=(Input(kernel(4, 3), "a", padding=1),))],
+            [layer_b(Input(kernel(4, 3), "a", padding=1))],
             "layer 'b', input 2: weight expects 3 channels, layer 'a' has 4",
         ),
         (
-            [Layer("a", kernel(4, 4), NEURON, padding=1, source="b"), layer_b()],
+            [Layer("a", Input(kernel(4, 4), "b", padding=1), NEURON), layer_b()],
             "layer 'a' and 'b': nothing on the way from 'input'",
         ),
         (
-            [Layer("c", kernel(6, 2), NEURON, padding=1, stride=2, source="input")],
+            [Layer("c", Input(kernel(6, 2), "input", stride=2, padding=1), NEURON)],
             "layer 'a': no way leads from there to the readout",
         ),
     ],
@@ -135,29 +139,35 @@ def test_layers_that_do_not_fit(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("about", "message"),
+    ("given", "message"),
     [
         ({"source": Source("a", 0)}, "layer 'b': delay from 'a' is 0, expected an integer ≥ 1"),
         ({"source": Source("a", 5000)}, "delay from 'a' is 5000, expected 1 … 1024"),
         ({"source": Source("a", 1, 2)}, "sign of 'a' is 2, expected 1 or -1"),
         ({"source": 3}, "source is 3, expected the name of a layer, or a Source"),
-        ({"more": "a"}, "more holds 'a', expected a tuple of Input"),
-        ({"more": (Input(None, ()),)}, "layer 'b', input 2: has no source"),
-        ({"more": (Input(None, "a", pool=2),)}, "input 2: without weights, expected neither pool"),
+        ("a", "layer 'b', input 2: weight must be finite numbers"),
+        (Input(None, ()), "layer 'b', input 2: has no source"),
+        (Input(None, "a", pool=2), "input 2: without weights, expected neither pool"),
         ({"source": ("a", "c"), "pooling": "max", "pool": 2}, "expected one source, of sign 1"),
-        ({"more": (Input(None, "a", shift=3),)}, "shift is 3, expected 0 … 30, and 0 in float32"),
+        (Input(None, "a", shift=3), "shift is 3, expected 0 … 30, and 0 in float32"),
     ],
 )
-def test_inputs_that_cannot_be(about, message):
+def test_inputs_that_cannot_be(given, message):
     with pytest.raises(NetworkError, match=message):
-        layer_b(**about)
+        layer_b(**given) if isinstance(given, dict) else layer_b(given)
+
+
+def test_the_first_input_has_weights():
+    with pytest.raises(NetworkError, match="layer 'b': its first input has no weights, expected an array of them"):
+        Layer("b", Input(None, "a"), NEURON)
 
 
 def test_sums_of_many_sources_that_could_overflow_are_refused():
     fixed = quantise(Network((1, 1, 1), 9, (Layer("a", np.ones((1, 1)), NEURON),), Readout([[1.0]]))).layers[0]
-    wide = replace(fixed, weight=np.full((1, 60_000), 127, np.int8))
+    wide = Input(np.full((1, 60_000), 127, np.int8), ("b", "c"))
+    Layer("a", replace(wide, source="b"), fixed.neuron)
     with pytest.raises(NetworkError, match=r"could pass 2²³"):
-        replace(wide, source=("b", "c"))
+        Layer("a", wide, fixed.neuron)
 
 
 def test_code_for_chains_refuses_a_graph_by_name():

@@ -30,7 +30,7 @@ def numbers(fires: Any) -> NDArray[np.int64]:
 
 
 def network(planes: tuple[Layer, ...], sources: Any) -> Network:
-    last = Layer("last", np.eye(4), LIF(0.0, reset="zero"), source=sources)
+    last = Layer("last", Input(np.eye(4), sources), LIF(0.0, reset="zero"))
     return Network((3, 1, 1), STEPS, (*planes, last), Readout(np.eye(4)), encoder="spikes")
 
 
@@ -40,7 +40,7 @@ def summed(found: Network, signs: dict[str, int]) -> NDArray[np.int64]:
 
 
 def test_integer_spikes_are_the_number_of_thresholds_passed() -> None:
-    layer = Layer("hidden", WEIGHT, LIF(0.5, bias=0.25), source="input")
+    layer = Layer("hidden", Input(WEIGHT, "input"), LIF(0.5, bias=0.25))
     planes = integer_planes(layer, (0.25, 1.0, 1.75))
     names = tuple(plane.name for plane in planes)
     found = network(planes, names)
@@ -50,7 +50,7 @@ def test_integer_spikes_are_the_number_of_thresholds_passed() -> None:
 
 
 def test_ternary_spikes_have_the_sign_of_the_membrane() -> None:
-    layer = Layer("hidden", WEIGHT - 0.5, LIF(0.5, bias=0.25), source="input")
+    layer = Layer("hidden", Input(WEIGHT - 0.5, "input"), LIF(0.5, bias=0.25))
     found = network(ternary_planes(layer), ("hidden_plus", Source("hidden_minus", sign=-1)))
     membrane, expected = np.zeros(4), np.zeros((STEPS, 4), np.int64)
     for t in range(1, STEPS):
@@ -62,7 +62,7 @@ def test_ternary_spikes_have_the_sign_of_the_membrane() -> None:
 
 def test_planes_have_one_digest_in_fixed_point() -> None:
     more = (Input(WEIGHT, Source("input", 2), gain=0.5),)
-    planes = ternary_planes(Layer("hidden", WEIGHT - 0.5, LIF(0.5, bias=0.25), source="input", more=more))
+    planes = ternary_planes(Layer("hidden", (Input(WEIGHT - 0.5, "input"), *more), LIF(0.5, bias=0.25)))
     fixed = quantise(network(planes, ("hidden_plus", Source("hidden_minus", sign=-1))))
     (one,), (two,) = (list(each.run(fixed, [SPIKES], 1)) for each in (TorchBackend("cpu"), EventBackend()))
     for name in fixed.raster_names:
@@ -92,4 +92,4 @@ def test_planes_have_one_digest_in_fixed_point() -> None:
 )
 def test_what_cannot_be_planes(build: Any, message: str) -> None:
     with pytest.raises(NetworkError, match=message):
-        build(Layer("hidden", WEIGHT, LIF(0.5), source="input"))
+        build(Layer("hidden", Input(WEIGHT, "input"), LIF(0.5)))

@@ -17,9 +17,11 @@ from tests.reference import reference_network
 OFF_GRID = 1e-4  # a bias that rounds to 0, but is no multiple of weights
 
 
-def small(weight: list[list[float]], neuron: LIF) -> Network:
+def small(weight: list[list[float]], neuron: LIF, gain: float = 1) -> Network:
     array = np.array(weight, np.float32)
-    return Network((array.shape[1], 1, 1), 3, (Layer("fc1", array, neuron),), Readout(np.ones((2, len(array)))))
+    return Network(
+        (array.shape[1], 1, 1), 3, (Layer("fc1", Input(array, gain=gain), neuron),), Readout(np.ones((2, len(array))))
+    )
 
 
 def test_reference_numbers(shared):
@@ -27,10 +29,10 @@ def test_reference_numbers(shared):
     fixed = quantise(network)
     for number, layer in enumerate(fixed.layers, 1):
         assert isinstance(layer.neuron, FixedLIF)
-        assert np.array_equal(layer.weight, expected[f"layer{number}_fixed_w"])
+        assert np.array_equal(layer.inputs[0].weight, expected[f"layer{number}_fixed_w"])
         assert layer.neuron.decay == expected[f"layer{number}_fixed_decay"]
-        assert layer.neuron.shift == expected[f"layer{number}_fixed_shift"]
-        assert np.array_equal(layer.neuron.gain, expected[f"layer{number}_fixed_G"])
+        assert layer.inputs[0].shift == expected[f"layer{number}_fixed_shift"]
+        assert np.array_equal(layer.inputs[0].gain, expected[f"layer{number}_fixed_G"])
         assert np.array_equal(layer.neuron.bias, expected[f"layer{number}_fixed_B"])
     assert np.array_equal(fixed.readout.weight, expected["w_out_fixed"])
 
@@ -38,19 +40,29 @@ def test_reference_numbers(shared):
 def test_by_hand():
     # max|W| = 2, so one unit is 2/127; -1 → rint(-63.5) = -64 and 0.5 → rint(31.75) = 32.
     # gain = 0.5 · 2/127 · 4096/2 = 16.1260; 2^10 times that is 16513, 2^11 times it is 33026 > 32767.
-    fixed = quantise(small([[2.0, -1.0], [0.5, 0.0]], LIF(leak=0.9, threshold=2.0, gain=0.5, bias=-0.2501)))
+    fixed = quantise(small([[2.0, -1.0], [0.5, 0.0]], LIF(leak=0.9, threshold=2.0, bias=-0.2501), gain=0.5))
     layer = fixed.layers[0]
-    assert layer.weight.tolist() == [[127, -64], [32, 0]]
-    assert layer.neuron.shift == 10
-    assert layer.neuron.gain.tolist() == [[16513, 16513]]
+    assert layer.inputs[0].weight.tolist() == [[127, -64], [32, 0]]
+    assert layer.inputs[0].shift == 10
+    assert layer.inputs[0].gain.tolist() == [[16513, 16513]]
     assert layer.neuron.bias.tolist() == [[-512, -512]]
     assert layer.neuron.decay == 410  # rint(409.6)
     assert fixed.readout.scale == pytest.approx(1 / 127)
 
 
 def test_other_neurons_by_hand():
-    neuron = LIF([0.9, 0.5], [2.0, 1.0], 1.0, OFF_GRID, "subtract", [1.0, 0.3], True, [0.25, 0.0], [-1.0, -0.3])
-    fixed = quantise(small([[2.0, -1.0], [0.5, 0.0]], neuron)).layers[0].neuron
+    neuron = LIF(
+        [0.9, 0.5],
+        [2.0, 1.0],
+        bias=OFF_GRID,
+        reset="subtract",
+        reset_by=[1.0, 0.3],
+        fires_at_threshold=True,
+        synaptic_leak=[0.25, 0.0],
+        min_v_mem=[-1.0, -0.3],
+    )
+    layer = quantise(small([[2.0, -1.0], [0.5, 0.0]], neuron)).layers[0]
+    fixed = layer.neuron
     assert fixed.decay.tolist() == [410, 2048]
     assert fixed.reset_by.tolist() == [2048, 1229]  # 1.0 · 4096/2 and rint(0.3 · 4096)
     assert fixed.synaptic_decay.tolist() == [3072, 4096]
@@ -58,24 +70,24 @@ def test_other_neurons_by_hand():
     assert fixed.threshold == 4096
     assert fixed.fires_at_threshold
     # 2/127 · 4096/2 = 32.2520 and 2/127 · 4096 = 64.5039; 2^8 times that is 16513, and 2^9 times is 33026 > 32767.
-    assert (fixed.shift, fixed.gain.tolist()) == (8, [[8257, 16513]])
+    assert (layer.inputs[0].shift, layer.inputs[0].gain.tolist()) == (8, [[8257, 16513]])
 
 
 def test_an_exact_grid_by_hand():
     # u = 1/4: weights 2, -1, 4 of them, a threshold of 6 and a bias of 3, so Θ = 6·2⁹ = 3072 and gain = 2⁹ = 2¹⁴ >> 5.
     layer = quantise(small([[0.5, -0.25, 1.0]], LIF(1.0, 1.5, bias=0.75))).layers[0]
-    assert layer.weight.tolist() == [[2, -1, 4]]
+    assert layer.inputs[0].weight.tolist() == [[2, -1, 4]]
     assert (layer.neuron.threshold, layer.neuron.bias.tolist()) == (3072, [[1536]])
-    assert (layer.neuron.gain.tolist(), layer.neuron.shift) == ([[1 << 14]], 5)
+    assert (layer.inputs[0].gain.tolist(), layer.inputs[0].shift) == ([[1 << 14]], 5)
 
 
 def test_a_grid_finer_than_the_weights():
     # Without a reset to zero, membranes are sums of weights and thresholds: multiples of 1/4, not of 1.
     layer = quantise(small([[1.0, -1.0]], LIF(1.0, 0.75))).layers[0]
-    assert (layer.weight.tolist(), layer.neuron.threshold) == ([[4, -4]], 3072)
+    assert (layer.inputs[0].weight.tolist(), layer.neuron.threshold) == ([[4, -4]], 3072)
     # With it no sum can meet 3/4, and nothing must be exact.
     layer = quantise(small([[1.0, -1.0]], LIF(1.0, 0.75, reset="zero"))).layers[0]
-    assert (layer.weight.tolist(), layer.neuron.threshold) == ([[127, -127]], 4096)
+    assert (layer.inputs[0].weight.tolist(), layer.neuron.threshold) == ([[127, -127]], 4096)
 
 
 @settings(max_examples=40, deadline=None)
@@ -92,7 +104,7 @@ def test_on_a_grid_fixed_point_fires_the_bits_of_float32(weights, recurrent, the
     unit = 1 / 8  # so that no sum is rounded in float32, either
     neuron = LIF(1.0, theta * unit, bias=bias * unit, reset=reset, fires_at_threshold=at_threshold)
     itself = Input(None, Source("fc1"), gain=recurrent * unit)
-    layer = Layer("fc1", np.float32(weights * unit), neuron, source="input", more=(itself,))
+    layer = Layer("fc1", (Input(np.float32(weights * unit), "input"), itself), neuron)
     spikes = np.random.default_rng(seed).random((12, 2, 4, 1, 1)) < 0.5
     network = Network((4, 1, 1), 12, (layer,), Readout(np.ones((2, 3))), "spikes")
     real, fixed = (
@@ -105,16 +117,16 @@ def test_on_a_grid_fixed_point_fires_the_bits_of_float32(weights, recurrent, the
 def test_bundled_networks_are_on_no_grid(name):
     real = spikesam.load(name).network
     for before, after in zip(real.layers, quantise(real).layers, strict=True):
-        largest = np.abs(before.weight).max()
-        assert np.array_equal(after.weight, np.rint(127 * before.weight.astype(np.float64) / largest))
+        weight = before.inputs[0].weight.astype(np.float64)
+        assert np.array_equal(after.inputs[0].weight, np.rint(127 * weight / np.abs(weight).max()))
         assert after.neuron.threshold == 4096
 
 
 def test_maximum_pooling_sums_nothing():
-    layer = Layer("fc1", np.float32([[1.0]]), LIF(1.0, bias=OFF_GRID), pool=2, pooling="max")
+    layer = Layer("fc1", Input(np.float32([[1.0]]), pool=2, pooling="max"), LIF(1.0, bias=OFF_GRID))
     fixed = quantise(Network((1, 2, 2), 3, (layer,), Readout(np.ones((2, 1)))))
-    assert (fixed.layers[0].neuron.shift, fixed.layers[0].neuron.gain.item()) == (9, 16513)  # 1/127 · 4096 · 2⁹
-    assert fixed.layers[0].largest_current == 127
+    assert (fixed.layers[0].inputs[0].shift, fixed.layers[0].inputs[0].gain.item()) == (9, 16513)  # 1/127 · 4096 · 2⁹
+    assert fixed.layers[0].inputs[0].largest_current == 127
 
 
 def test_a_leaky_readout_by_hand():
@@ -129,18 +141,20 @@ def test_a_leaky_readout_by_hand():
 def test_constant_current_by_hand():
     # As above, but a 1 in the input of the first layer is worth 1/127, so 2^17 · 0.126976 = 16643 and 2^18 is too much.
     # The second layer is not concerned: gain = 1/127 · 4096 = 32.2520, and 2^9 times that is 16513.
-    first = Layer("fc1", np.float32([[2.0, -1.0], [0.5, 0.0]]), LIF(leak=0.9, threshold=2.0, gain=0.5, bias=OFF_GRID))
+    first = Layer(
+        "fc1", Input(np.float32([[2.0, -1.0], [0.5, 0.0]]), gain=0.5), LIF(leak=0.9, threshold=2.0, bias=OFF_GRID)
+    )
     second = Layer("fc2", np.float32([[1.0, -1.0]]), LIF(leak=1.0, bias=OFF_GRID))
     fixed = quantise(Network((2, 1, 1), 3, (first, second), Readout(np.ones((2, 1))), "constant-current"))
     assert fixed.encoder == "constant-current"
-    assert [(layer.neuron.shift, layer.neuron.gain[0, 0]) for layer in fixed.layers] == [(17, 16643), (9, 16513)]
+    assert [(layer.inputs[0].shift, layer.inputs[0].gain[0, 0]) for layer in fixed.layers] == [(17, 16643), (9, 16513)]
 
 
 @pytest.mark.parametrize(("pool", "inputs"), [(1, 521), (2, 131)])
 def test_constant_currents_that_could_overflow_are_refused(pool, inputs):
     # 127 · 127 · 520 = 8,387,080 is the last multiple below 2²³ = 8,388,608; pooling 2 counts four times.
     def network(channels: int, encoder: str) -> Network:
-        layer = Layer("fc1", np.ones((1, channels), np.float32), LIF(leak=1.0, bias=OFF_GRID), pool=pool)
+        layer = Layer("fc1", Input(np.ones((1, channels), np.float32), pool=pool), LIF(leak=1.0, bias=OFF_GRID))
         return Network((channels, pool, pool), 1, (layer,), Readout(np.ones((2, 1))), encoder)
 
     assert quantise(network(inputs - 1, "constant-current")).precision == "fixed"
@@ -151,9 +165,9 @@ def test_constant_currents_that_could_overflow_are_refused(pool, inputs):
 
 def test_all_zero_weights_stay_zero():
     fixed = quantise(small([[0.0, 0.0]], LIF(leak=1.0)))
-    assert not fixed.layers[0].weight.any()
-    assert fixed.layers[0].neuron.gain.tolist() == [[0]]
-    assert fixed.layers[0].neuron.shift == 30
+    assert not fixed.layers[0].inputs[0].weight.any()
+    assert fixed.layers[0].inputs[0].gain.tolist() == [[0]]
+    assert fixed.layers[0].inputs[0].shift == 30
 
 
 def test_quantising_twice_changes_nothing():
@@ -163,8 +177,9 @@ def test_quantising_twice_changes_nothing():
 
 def test_weights_many_times_the_threshold_get_a_lower_one():
     # A unit of weight is 1200/127 thresholds: 1200·4096/127 = 38702.4 is too much; with half of it, 19351.2 is not.
-    neuron = quantise(small([[1200.0, -600.0]], LIF(leak=0.5, bias=0.25, reset_by=0.5))).layers[0].neuron
-    assert (neuron.threshold, neuron.gain.tolist(), neuron.shift) == (2048, [[19351]], 0)
+    layer = quantise(small([[1200.0, -600.0]], LIF(leak=0.5, bias=0.25, reset_by=0.5))).layers[0]
+    neuron, (given,) = layer.neuron, layer.inputs
+    assert (neuron.threshold, given.gain.tolist(), given.shift) == (2048, [[19351]], 0)
     assert (neuron.bias.tolist(), neuron.reset_by, neuron.decay) == ([[512]], 1024, 2048)
 
 

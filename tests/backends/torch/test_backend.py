@@ -17,6 +17,7 @@ from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, Reado
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend, pack_bits
 from spikesam.recordings.raster.batch import pack, unpack
+from tests.layers import with_first
 from tests.reference import simulate_reference
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -30,8 +31,8 @@ def small_network(timesteps: int, encoder: Encoder = "poisson") -> Network:
         (2, 12, 20),
         timesteps,
         (
-            Layer("conv1", random.normal(size=(3, 2, 3, 3)), LIF(0.9, 1.0, gains, 0.1), padding=1),
-            Layer("conv2", random.normal(size=(5, 3, 3, 3)), LIF(0.8), pool=2, stride=2, padding=1),
+            Layer("conv1", Input(random.normal(size=(3, 2, 3, 3)), gain=gains, padding=1), LIF(0.9, 1.0, bias=0.1)),
+            Layer("conv2", Input(random.normal(size=(5, 3, 3, 3)), pool=2, stride=2, padding=1), LIF(0.8)),
             Layer("fc3", random.normal(size=(6, 5 * 3 * 5)), LIF(1.0)),
         ),
         Readout(random.normal(size=(4, 6))),
@@ -46,8 +47,9 @@ def small_graph(timesteps: int, encoder: Encoder = "poisson") -> Network:
     conv1, conv2, fc3 = chain.layers
     own = Input(random.normal(size=(3, 3, 1, 1)), (Source("conv1", 2), Source("conv1", 3, sign=-1)))
     back = Input(random.normal(size=(5, 6, 7, 5)), Source("fc3", 3), padding=4)
-    sums = replace(fc3, source=("conv2", Source("conv2", 6)))
-    return replace(chain, layers=(replace(conv1, more=(own,)), replace(conv2, more=(back,)), sums))
+    conv1, conv2 = (replace(layer, inputs=(*layer.inputs, more)) for layer, more in ((conv1, own), (conv2, back)))
+    sums = with_first(fc3, source=("conv2", Source("conv2", 6)))
+    return replace(chain, layers=(conv1, conv2, sums))
 
 
 @pytest.mark.parametrize("device", DEVICES)

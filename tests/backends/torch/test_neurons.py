@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesam.backends.network import CURRENT_LIMIT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF
+from spikesam.backends.network import CURRENT_LIMIT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Input
 from spikesam.backends.torch.neurons import FixedNeurons, FloatNeurons
 from tests.reference import round_to_zero
 
@@ -20,56 +20,55 @@ from tests.reference import round_to_zero
     currents=st.lists(st.integers(1 - CURRENT_LIMIT, CURRENT_LIMIT - 1) | st.integers(-99, 99), min_size=1, max_size=9),
 )
 def test_fixed_point_is_the_equation_to_the_bit(decay: int, shift: int, gain: int, bias: int, currents: list[int]):
-    neuron = FixedLIF(decay, shift, np.array([[gain]], np.int32), np.array([[bias]], np.int32))
-    neurons = FixedNeurons(neuron, (1, 1, 1), "cpu")
+    neuron = FixedLIF(decay, bias=bias).of_channels(1, "")
+    neurons = FixedNeurons(neuron, [Input(None, gain=np.array([[gain]]), shift=shift)], (1, 1, 1), "cpu")
     v = np.int64(0)
     for t, current in enumerate(currents, start=1):
         reset = THETA * (v > THETA)
         driven = round_to_zero(np.int64(current * gain), shift)
         v = np.clip(round_to_zero(v * (THETA - decay), 12) + driven + bias - reset, -MEMBRANE_LIMIT, MEMBRANE_LIMIT)
-        spikes = neurons.step(torch.tensor([[[current]]], dtype=torch.int32), t)
+        spikes = neurons.step([torch.tensor([[[current]]], dtype=torch.int32)], t)
         assert neurons.membrane.item() == v
         assert spikes.item() == (v > THETA)
 
 
 def test_fixed_point_worked_by_hand():
     """Half of the membrane is kept, a gain of 3/2: -7 drives by rz(-10.5) = -10, then rz(-10/2) + 7·3/2 -> -5 + 10."""
-    neuron = FixedLIF(THETA // 2, 1, np.array([[3]], np.int32), np.array([[0]], np.int32))
-    neurons = FixedNeurons(neuron, (1, 1, 1), "cpu")
+    neuron = FixedLIF(THETA // 2).of_channels(1, "")
+    neurons = FixedNeurons(neuron, [Input(None, gain=np.array([[3]]), shift=1)], (1, 1, 1), "cpu")
     membranes = []
     for t, current in enumerate((-7, 7, 5461, 0, 0), start=1):
-        neurons.step(torch.tensor([[[current]]], dtype=torch.int32), t)
+        neurons.step([torch.tensor([[[current]]], dtype=torch.int32)], t)
         membranes.append(int(neurons.membrane.item()))
     assert membranes == [-10, 5, 8193, 0, 0]  # 2 + 8191 passes 4096, so at the next step rz(8193/2) - 4096 = 0
 
 
 def test_gains_and_biases_are_those_of_their_step_and_channel():
     """Two steps, two channels, no leak: v = g·a + b added up, below a threshold of 100."""
-    neuron = LIF(1.0, 100.0, np.array([[1, 2], [3, 4]], np.float64), np.array([[0.5, 0], [0, 0.25]]))
-    neurons = FloatNeurons(neuron, (1, 1, 2), "cpu")
+    neuron = LIF(1.0, 100.0, bias=np.array([[0.5, 0], [0, 0.25]]))
+    neurons = FloatNeurons(neuron, [Input(None, gain=np.array([[1.0, 2], [3, 4]]))], (1, 1, 2), "cpu")
     ones = torch.ones(1, 1, 2)
     for t in (1, 2):
-        neurons.step(ones, t)
+        neurons.step([ones], t)
     assert neurons.membrane.tolist() == [[[1 + 0.5 + 3, 2 + 4 + 0.25]]]
 
 
 def test_an_integer_threshold_and_membranes_that_are_held_by_hand():
     """A quarter leaks, what fires subtracts 300: 160, 120 + 200 = 320 fires, 240 - 300 - 100 is held at -50."""
-    zero = np.array([[0]], np.int32)
-    neuron = FixedLIF(THETA // 4, 0, zero + 1, zero, threshold=300, min_v_mem=-50)
-    neurons = FixedNeurons(neuron, (1, 1, 1), "cpu")
+    neuron = FixedLIF(THETA // 4, threshold=300, min_v_mem=-50).of_channels(1, "")
+    neurons = FixedNeurons(neuron, [Input(None, gain=np.array([[1]]))], (1, 1, 1), "cpu")
     found = []
     for t, current in enumerate((160, 200, -100, 0), start=1):
-        fired = neurons.step(torch.tensor([[[current]]], dtype=torch.int32), t).item()
+        fired = neurons.step([torch.tensor([[[current]]], dtype=torch.int32)], t).item()
         found.append((int(neurons.membrane.item()), fired))
     assert found == [(160, 0), (320, 1), (-50, 0), (-37, 0)]
 
 
 def test_rest_forgets_membranes_and_spikes():
-    neurons = FloatNeurons(LIF(1.0, 1.0, np.ones((1, 1)), np.zeros((1, 1))), (1, 1, 1), "cpu")
+    neurons = FloatNeurons(LIF(1.0).of_channels(1, ""), [Input(None, gain=np.ones((1, 1)))], (1, 1, 1), "cpu")
     current = torch.full((1, 1, 1), 1.5)
-    first = [neurons.step(current, t).item() for t in (1, 2)]
+    first = [neurons.step([current], t).item() for t in (1, 2)]
     after = neurons.membrane.item()
     neurons.rest()
-    assert [neurons.step(current, t).item() for t in (1, 2)] == first == [1, 1]
+    assert [neurons.step([current], t).item() for t in (1, 2)] == first == [1, 1]
     assert neurons.membrane.item() == after == 2  # 1.5, then 1.5 + 1.5 - 1

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.network import CURRENT_LIMIT, LIF, FixedLIF, Layer
+from spikesam.backends.network import CURRENT_LIMIT, Input
 from spikesam.backends.torch import synapses as torch_synapses
 from spikesam.backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums, multiplies_int8
 from tests.reference import layer_current
@@ -23,9 +23,8 @@ float32 = [("cpu", torch.float32), *([("cuda", torch.float32)] if torch.cuda.is_
 KINDS = pytest.mark.parametrize(("device", "dtype"), [int8, *float32])
 
 
-def fixed_layer(weight: NDArray[np.int8], pool: int = 1, stride: int = 1, padding: int = 0) -> Layer:
-    one = np.ones((1, len(weight)), np.int32)
-    return Layer("layer", weight, FixedLIF(41, 0, one, 0 * one), pool, stride, padding)
+def fixed(weight: NDArray[np.int8], pool: int = 1, stride: int = 1, padding: int = 0) -> Input:
+    return Input(weight, pool=pool, stride=stride, padding=padding)
 
 
 def currents(synapses: FixedSynapses | FloatSynapses, spikes: NDArray[np.bool_], device: str) -> NDArray[Any]:
@@ -35,7 +34,7 @@ def currents(synapses: FixedSynapses | FloatSynapses, spikes: NDArray[np.bool_],
         return synapses(given).cpu().numpy()
 
 
-def reference_currents(layer: Layer, spikes: NDArray[np.bool_]) -> NDArray[Any]:
+def reference_currents(layer: Input, spikes: NDArray[np.bool_]) -> NDArray[Any]:
     return np.concatenate(
         [np.moveaxis(layer_current(layer, one), 0, -1).reshape(-1, len(layer.weight)) for one in spikes]
     )
@@ -50,11 +49,11 @@ def test_convolutions_are_exact_at_the_largest_current_allowed(
     random = np.random.default_rng(0)
     weight = random.choice((-127, 127), (2, channels, 3, 3)).astype(np.int8)
     weight[0] = 127
-    layer = fixed_layer(weight, pool, padding=1)
+    layer = fixed(weight, pool, padding=1)
     assert layer.largest_current > 0.98 * CURRENT_LIMIT
     spikes = random.random((1, channels, 4 * pool, 5 * pool)) < 0.97
     spikes[:, :, : 3 * pool] = True
-    found = currents(FixedSynapses(layer.first, spikes.shape[1:], Workspace(device), dtype), spikes, device)
+    found = currents(FixedSynapses(layer, spikes.shape[1:], Workspace(device), dtype), spikes, device)
     expected = reference_currents(layer, spikes)
     assert np.array_equal(found, expected)
     assert np.abs(expected).max() == layer.largest_current
@@ -66,15 +65,15 @@ def test_dense_layers_are_exact_at_the_largest_current_allowed(device: str, dtyp
     inputs = CURRENT_LIMIT // 127
     weight = random.choice((-127, 127), (3, inputs)).astype(np.int8)
     weight[0], weight[1] = 127, -127
-    layer = fixed_layer(weight)
+    layer = fixed(weight)
     spikes = np.ones((2, inputs, 1, 1), np.bool_)
-    found = currents(FixedSynapses(layer.first, (inputs, 1, 1), Workspace(device), dtype), spikes, device)
+    found = currents(FixedSynapses(layer, (inputs, 1, 1), Workspace(device), dtype), spikes, device)
     assert found[:, 0].tolist() == [127 * inputs] * 2
     assert np.array_equal(found, reference_currents(layer, spikes))
 
 
 @st.composite
-def layers(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
+def layers(draw: st.DrawFn) -> tuple[Input, NDArray[np.bool_]]:
     """A layer of weights ±127 and other extremes, and spikes of any density for it."""
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     sides, pool, dense = st.integers(1, 9), draw(st.integers(1, 4)), draw(st.booleans())
@@ -88,18 +87,16 @@ def layers(draw: st.DrawFn) -> tuple[Layer, NDArray[np.bool_]]:
         shape = (outputs, channels, *kernel)
     weight = random.choice(draw(st.sampled_from([(-127, 127), (127,), (-127, 0, 1, 126)])), shape).astype(np.int8)
     spikes = random.random((draw(st.integers(1, 3)), channels, pool * height, pool * width)) < draw(st.floats(0, 1))
-    return fixed_layer(weight, pool, stride, padding), spikes
+    return fixed(weight, pool, stride, padding), spikes
 
 
 @KINDS
 @given(layers())
-@example(
-    (fixed_layer(np.array([[5], [-127], [127]], np.int8)), np.ones((2, 1, 1, 1), np.bool_))
-)  # PyTorch issue 195066
-def test_any_geometry_and_density(device: str, dtype: torch.dtype, case: tuple[Layer, NDArray[np.bool_]]):
+@example((fixed(np.array([[5], [-127], [127]], np.int8)), np.ones((2, 1, 1, 1), np.bool_)))  # PyTorch issue 195066
+def test_any_geometry_and_density(device: str, dtype: torch.dtype, case: tuple[Input, NDArray[np.bool_]]):
     layer, spikes = case
     workspace = Workspace(device)
-    synapses = FixedSynapses(layer.first, spikes.shape[1:], workspace, dtype)
+    synapses = FixedSynapses(layer, spikes.shape[1:], workspace, dtype)
     assert np.array_equal(currents(synapses, spikes, device), reference_currents(layer, spikes))
 
 
@@ -107,8 +104,8 @@ def test_what_is_multiplied_is_chosen_by_device_and_pooling(monkeypatch: pytest.
     """A pooling of 12 adds up to 144 spikes, which int8 cannot hold."""
 
     def chosen(pool: int) -> torch.dtype:
-        layer = fixed_layer(np.ones((1, 1, 1, 1), np.int8), pool)
-        return FixedSynapses(layer.first, (1, pool, pool), Workspace("cpu")).matrix.dtype
+        layer = fixed(np.ones((1, 1, 1, 1), np.int8), pool)
+        return FixedSynapses(layer, (1, pool, pool), Workspace("cpu")).matrix.dtype
 
     monkeypatch.setattr(torch_synapses, "multiplies_int8", lambda: True)
     assert (chosen(1), chosen(11), chosen(12)) == (torch.int8, torch.int8, torch.float32)
@@ -117,26 +114,26 @@ def test_what_is_multiplied_is_chosen_by_device_and_pooling(monkeypatch: pytest.
 
 
 def test_pooling_too_coarse_for_int8_is_exact():
-    layer = fixed_layer(np.array([[[[127]]], [[[-3]]]], np.int8), pool=12)
+    layer = fixed(np.array([[[[127]]], [[[-3]]]], np.int8), pool=12)
     spikes = np.ones((1, 1, 12, 24), np.bool_)
     spikes[..., 12:] = False
-    found = currents(FixedSynapses(layer.first, (1, 12, 24), Workspace("cpu")), spikes, "cpu")
+    found = currents(FixedSynapses(layer, (1, 12, 24), Workspace("cpu")), spikes, "cpu")
     assert found.tolist() == [[127 * 144, -3 * 144], [0, 0]]
 
 
 def test_pooling_averages_in_float32():
     """A dense layer on a 2×1 map of averages 3/4 and 1/4, in C-order: 4·3/4 + 8·1/4 = 5."""
-    layer = Layer("layer", np.array([[4, 8], [1, 0]], np.float32), LIF(0.9), pool=2)
+    layer = Input(np.array([[4, 8], [1, 0]], np.float32), pool=2)
     spikes = np.array([[[[1, 1], [1, 0], [0, 1], [0, 0]]]], np.bool_)
-    assert currents(FloatSynapses(layer.first, (1, 4, 2), "cpu"), spikes, "cpu").tolist() == [[5, 0.75]]
+    assert currents(FloatSynapses(layer, (1, 4, 2), "cpu"), spikes, "cpu").tolist() == [[5, 0.75]]
 
 
 def test_layers_share_a_workspace_one_after_the_other():
     workspace = Workspace("cpu")
-    small, large = (fixed_layer(np.full((2, 3, side, side), side, np.int8)) for side in (1, 2))
+    small, large = (fixed(np.full((2, 3, side, side), side, np.int8)) for side in (1, 2))
     spikes = np.ones((2, 3, 4, 4), np.bool_)
     for layer, current in ((small, 3), (large, 24), (small, 3)):
-        found = currents(FixedSynapses(layer.first, (3, 4, 4), workspace), spikes, "cpu")
+        found = currents(FixedSynapses(layer, (3, 4, 4), workspace), spikes, "cpu")
         assert np.all(found == current)
 
 

@@ -28,8 +28,8 @@ def small_network(encoder: str = "poisson", channels: int = 6, side: int = 8) ->
 
     neuron = spikesam.LIF(leak=0.9, threshold=1.0)
     layers = (
-        spikesam.Layer("conv1", weights(3, channels, 3, 3), neuron, padding=1),
-        spikesam.Layer("conv2", weights(4, 3, 3, 3), neuron, pool=2, padding=1),
+        spikesam.Layer("conv1", spikesam.Input(weights(3, channels, 3, 3), padding=1), neuron),
+        spikesam.Layer("conv2", spikesam.Input(weights(4, 3, 3, 3), pool=2, padding=1), neuron),
         spikesam.Layer("fc1", weights(5, 4 * (side // 2) ** 2), neuron),
     )
     readout = spikesam.Readout(weights(2, 5))

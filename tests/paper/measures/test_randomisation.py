@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from paper.measures.randomisation import randomise_from_top
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.errors import InputError
 
@@ -20,16 +20,16 @@ def network(*, signed: bool = True) -> Network:
         input_shape=(6, 4, 4),
         timesteps=5,
         layers=(
-            Layer("conv1", np.concatenate([w1, -w1 if signed else w1], axis=1), LIF(leak=0.9), padding=1),
-            Layer("conv2", w2, LIF(leak=0.9, threshold=0.7, gain=0.5), padding=1),
-            Layer("fc1", w3, LIF(leak=0.9), pool=2),
+            Layer("conv1", Input(np.concatenate([w1, -w1 if signed else w1], axis=1), padding=1), LIF(leak=0.9)),
+            Layer("conv2", Input(w2, gain=0.5, padding=1), LIF(leak=0.9, threshold=0.7)),
+            Layer("fc1", Input(w3, pool=2), LIF(leak=0.9)),
         ),
         readout=Readout(w_out),
     )
 
 
 def weights(network: Network) -> dict[str, np.ndarray]:
-    return {layer.name: layer.weight for layer in network.layers} | {"readout": network.readout.weight}
+    return {layer.name: layer.inputs[0].weight for layer in network.layers} | {"readout": network.readout.weight}
 
 
 def test_one_layer_more_each_time_from_the_top() -> None:
@@ -43,14 +43,16 @@ def test_one_layer_more_each_time_from_the_top() -> None:
     for name, weight in weights(final).items():
         np.testing.assert_array_equal(np.sort(np.abs(weight), axis=None), np.sort(np.abs(whole[name]), axis=None))
     assert (final.layers[1].neuron.threshold, final.timesteps) == (0.7, 5)
-    np.testing.assert_array_equal(final.layers[1].neuron.gain, network().layers[1].neuron.gain)
+    np.testing.assert_array_equal(final.layers[1].inputs[0].gain, network().layers[1].inputs[0].gain)
 
 
 def test_the_code_of_signed_spikes_stays() -> None:
     *_, (_, final) = randomise_from_top(network(), seed=1)
-    np.testing.assert_array_equal(final.layers[0].weight[:, 3:], -final.layers[0].weight[:, :3])
+    np.testing.assert_array_equal(final.layers[0].inputs[0].weight[:, 3:], -final.layers[0].inputs[0].weight[:, :3])
     *_, (_, final) = randomise_from_top(network(signed=False), seed=1)
-    assert not np.array_equal(np.abs(final.layers[0].weight[:, 3:]), np.abs(final.layers[0].weight[:, :3]))
+    assert not np.array_equal(
+        np.abs(final.layers[0].inputs[0].weight[:, 3:]), np.abs(final.layers[0].inputs[0].weight[:, :3])
+    )
 
 
 def test_seeded() -> None:

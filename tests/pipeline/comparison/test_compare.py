@@ -16,6 +16,7 @@ import spikesam
 from spikesam.backends.network import LIF, Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.comparison.compare import Comparison
+from tests.layers import with_first
 
 snn = pytest.importorskip("snntorch")
 
@@ -67,7 +68,7 @@ def test_its_tables_say_what_was_measured(network: Network) -> None:
 
 def test_another_network_differs_where_its_weights_do(network: Network) -> None:
     first, second = network.layers
-    other = replace(network, layers=(first, replace(second, weight=second.weight[::-1])))
+    other = replace(network, layers=(first, with_first(second, weight=second.inputs[0].weight[::-1])))
     compared = spikesam.compare(model(), other, data())
     assert compared.layers["differ_float32"][0] == 0 < compared.layers["differ_float32"][1]
     assert compared.drifts_from == "leaky_5"
@@ -77,9 +78,9 @@ def test_a_layer_alone_is_driven_by_the_models_spikes(network: Network) -> None:
     """The first layer is spoilt in fixed point; the second is not, though everything behind the first differs."""
     first, second = network.layers
     assert isinstance(first.neuron, LIF)
-    tiny = first.weight.copy()
+    tiny = first.inputs[0].weight.copy()
     tiny[0, 0, 0, 0] = 100  # of the other weights, int8 leaves nothing
-    spoilt = replace(network, layers=(replace(first, weight=tiny), second))
+    spoilt = replace(network, layers=(with_first(first, weight=tiny), second))
     layers = spikesam.compare(model(), spoilt, data()).layers
     assert layers["alone_fixed"][0] > 0.1
     assert layers["differ_fixed"][1] > 5 * layers["alone_fixed"][1]

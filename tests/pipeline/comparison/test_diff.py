@@ -105,7 +105,7 @@ def chain() -> Network:
     return Network(
         (2, 1, 1),
         8,
-        (relay, Layer("sum", np.array([[0.75]], np.float32), LIF(0.5, 1.0, reset="zero"), more=own)),
+        (relay, Layer("sum", (np.array([[0.75]], np.float32), *own), LIF(0.5, 1.0, reset="zero"))),
         Readout(np.ones((1, 1), np.float32)),
         encoder="spikes",
     )
@@ -201,7 +201,7 @@ def test_a_chip_whose_rule_differs(shown: tuple[Network, dict[str, Spikes]], tmp
     """It subtracts where the network resets to zero; its raster says nothing of a network, and has no delays."""
     network, spikes = shown
     weight = np.array([[0.7]], np.float32)  # reset to zero, v is 1.05 at 3 and 6; by subtraction it is 0.93 at 6
-    layers = (network.layers[0], replace(network.layers[1], weight=weight, neuron=LIF(0.5, 1.0), more=()))
+    layers = (network.layers[0], Layer("sum", Input(weight, network.layers[1].inputs[0].sources), LIF(0.5, 1.0)))
     ours = replace(network, layers=(layers[0], replace(layers[1], neuron=LIF(0.5, 1.0, reset="zero"))))
     theirs = fired(replace(network, layers=layers), spikes["input"])
     trace = {name: bits.swapaxes(0, 1)[:, late:][:, :6] for late, (name, bits) in enumerate(theirs.items())}
@@ -396,7 +396,7 @@ def test_steps_that_cannot_be_found_in_the_networks_are_said(tmp_path: Path) -> 
     layers = (
         Layer("fc1", one, LIF(0.5, 0.5)),
         Layer("fc2", one, LIF(0.5, 0.5)),
-        Layer("fc3", one, LIF(0.5, 0.5), more=(Input(one, "input"),)),
+        Layer("fc3", (one, Input(one, "input")), LIF(0.5, 0.5)),
     )
     network = Network((1, 1, 1), 7, layers, Readout(one), "spikes")
     bits = np.random.default_rng(0).random((1, 6, 1, 1, 1)) < 0.5

@@ -17,6 +17,7 @@ from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Sourc
 from spikesam.backends.network.storage import write_network
 from spikesam.pipeline.comparison.pair import Bit
 from tests.backends.graphs import quarters
+from tests.layers import with_first
 from tests.pipeline.comparison.rasters import of_network
 from tests.reference import simulate_reference
 
@@ -30,8 +31,10 @@ def random_network(rng: np.random.Generator) -> Network:
         reset: Any = rng.choice(("subtract", "zero"))
         return LIF(0.5, rng.choice((0.75, 1.0, 1.5)), bias=rng.integers(0, 2, channels) / 4, reset=reset)
 
-    conv = Layer("conv1", quarters(rng, 4, 2, 3, 3), neuron(4), padding=1)
-    dense = Layer("fc1", (rng.integers(-3, 4, (12, 36)) / 4).astype(np.float32), neuron(12), pool=2, pooling="max")
+    conv = Layer("conv1", Input(quarters(rng, 4, 2, 3, 3), padding=1), neuron(4))
+    dense = Layer(
+        "fc1", Input((rng.integers(-3, 4, (12, 36)) / 4).astype(np.float32), pool=2, pooling="max"), neuron(12)
+    )
     return Network((2, 6, 6), 16, (conv, dense), Readout(np.ones((1, 12), np.float32)), "spikes")
 
 
@@ -45,13 +48,13 @@ def neuron(**changed: Callable[[LIF], Any]) -> Callable[[Layer], Layer]:
 
 
 def heavier(layer: Layer) -> Layer:
-    weight = layer.weight.copy()
+    weight = layer.inputs[0].weight.copy()
     weight[1] += np.float32(2) * (np.arange(weight[1].size) == 7).reshape(weight[1].shape)
-    return replace(layer, weight=weight)
+    return with_first(layer, weight=weight)
 
 
 def later(layer: Layer) -> Layer:
-    return replace(layer, source=Source("input" if layer.name == "conv1" else "conv1", delay=2))
+    return with_first(layer, source=Source("input" if layer.name == "conv1" else "conv1", delay=2))
 
 
 OTHER_NUMBERS = "or other numbers in channel 1: the network explains all but"
@@ -133,7 +136,8 @@ def test_no_rule_is_blamed_for_one_changed_bit(seed: int, tmp_path: Path) -> Non
     rng = np.random.default_rng(seed)
     network, name = random_network(rng), ("conv1", "fc1")[seed % 2]
     itself = Input(quarters(rng, 12, 12), Source("fc1", delay=2))
-    network = replace(network, layers=(network.layers[0], replace(network.layers[1], more=(itself,))))
+    conv1, fc1 = network.layers
+    network = replace(network, layers=(conv1, replace(fc1, inputs=(*fc1.inputs, itself))))
     ours = fired(network, rng.random((network.timesteps, 2, *network.input_shape)) < 0.4)
     theirs = ours | {name: ours[name].copy()}
     place = tuple(int(rng.integers(side)) for side in ours[name].shape)

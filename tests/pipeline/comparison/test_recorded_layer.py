@@ -90,7 +90,7 @@ def test_a_membrane_by_hand() -> None:
     weight = np.zeros((1, 1, 2, 2), np.float32)
     weight[0, 0, 1, 1] = 2
     own = (Input(None, Source("conv1", delay=2), gain=0.5),)
-    layer = Layer("conv1", weight, LIF(0.5, 0.75, reset="zero"), pool=2, padding=1, more=own)
+    layer = Layer("conv1", (Input(weight, pool=2, padding=1), *own), LIF(0.5, 0.75, reset="zero"))
     network = Network((1, 4, 4), 4, (layer,), Readout(np.ones((1, 9), np.float32)), encoder="spikes")
     spikes = {"input": np.zeros((4, 1, 4, 4), np.bool_), "conv1": np.zeros((4, 1, 3, 3), np.bool_)}
     spikes["input"][[0, 0, 1], 0, 0, [0, 1, 0]] = True

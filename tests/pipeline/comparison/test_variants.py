@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from spikesam.backends.network import LIF, FixedLIF
@@ -11,7 +10,6 @@ from spikesam.pipeline.comparison.variants import rules_of
 ABOVE, AT = "firing above the threshold alone", "firing at the threshold, too"
 ZERO, SUBTRACT = "a reset to zero", "a reset by subtraction"
 FRONT, BEHIND = "a reset by subtraction in front of the leak", "a reset by subtraction behind the leak"
-GAIN, BIAS = np.ones((1, 1), np.int32), np.zeros((1, 1), np.int32)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +19,7 @@ GAIN, BIAS = np.ones((1, 1), np.int32), np.zeros((1, 1), np.int32)
         (LIF(0.5, 1.0, reset_by=0.5), [AT, ZERO, BEHIND]),
         (LIF(1.0, 1.0), [AT, ZERO]),  # without a leak, in front of it and behind it are the same
         (LIF(0.5, 1.0, reset="zero", fires_at_threshold=True), [ABOVE, SUBTRACT, FRONT]),
-        (FixedLIF(1024, 0, GAIN, BIAS, "zero", threshold=1600), [AT, SUBTRACT, FRONT]),
+        (FixedLIF(1024, reset="zero", threshold=1600), [AT, SUBTRACT, FRONT]),
     ],
 )
 def test_rules(neuron: LIF | FixedLIF, names: list[str]) -> None:
@@ -29,4 +27,4 @@ def test_rules(neuron: LIF | FixedLIF, names: list[str]) -> None:
 
 
 def test_what_is_subtracted_in_front_of_the_leak() -> None:
-    assert rules_of(FixedLIF(1024, 0, GAIN, BIAS, threshold=1600))[FRONT].neuron.subtracted == 1200  # 3/4 of it is left
+    assert rules_of(FixedLIF(1024, threshold=1600))[FRONT].neuron.subtracted == 1200  # 3/4 of it is left

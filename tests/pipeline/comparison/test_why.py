@@ -14,9 +14,9 @@ from spikesam.pipeline.comparison.why import differences
 WEIGHT = np.array([[0.5, 0.25, 0.1], [0.75, 0.3, 1.0]], np.float32)
 
 
-def network(weight: Any = WEIGHT, source: Any = ("input",), sign: int = 1, **constants: Any) -> Network:
-    neuron = LIF(**({"leak": 0.9, "bias": [0.1, 0.2]} | constants))
-    layer = Layer("fc1", weight, neuron, source=source, more=(Input(None, Source("fc1", 2, sign), 0.5),))
+def network(weight: Any = WEIGHT, source: Any = ("input",), sign: int = 1, gain: Any = 1, **constants: Any) -> Network:
+    neuron = LIF(**{"leak": 0.9, "bias": [0.1, 0.2]} | constants)
+    layer = Layer("fc1", (Input(weight, source, gain), Input(None, Source("fc1", 2, sign), 0.5)), neuron)
     return Network((3, 1, 1), 4, (layer,), Readout(np.ones((1, 2), np.float32)), "spikes")
 
 

@@ -67,8 +67,8 @@ def test_balanced_thresholds_of_three_neurons_by_hand(encoder):
     # 0: θ = 2.5. A spike of fc1's first neuron is worth 0.5, so fc2's weights become 1.5 and 1; the readout's 2.5.
     network = convert(three_neurons(), PIXELS, ConversionSection(timesteps=5, rule="balanced", encoder=encoder))
     assert thresholds(network) == [1, 1]
-    assert [layer.neuron.gain.tolist() for layer in network.layers] == [[[2, 1]], [[pytest.approx(1 / 2.5)]]]
-    assert network.layers[1].weight.tolist() == [[1.5, 1]]
+    assert [layer.inputs[0].gain.tolist() for layer in network.layers] == [[[2, 1]], [[pytest.approx(1 / 2.5)]]]
+    assert network.layers[1].inputs[0].weight.tolist() == [[1.5, 1]]
     assert network.readout.weight.tolist() == [[2.5], [-2.5]]
 
 
@@ -92,7 +92,7 @@ def test_rates_approach_the_anns_activations(small_ann, noise, encoder, rule):
         assert isinstance(layer.neuron, LIF)
         assert layer.neuron.leak == 1
         assert not layer.neuron.bias.any()
-        assert rule == "balanced" or (layer.neuron.gain == 1).all()
+        assert rule == "balanced" or (layer.inputs[0].gain == 1).all()
     inputs = encode(network, noise, 7, range(6))
     (exact,) = TorchBackend("cpu").run(network, [inputs], 6)
     (rounded,) = TorchBackend("cpu").run(quantise(network), [inputs], 6)

@@ -32,8 +32,11 @@ def test_answers_by_hand():
 def test_stopping_early_is_the_same_as_asking_earlier(steps):
     whole = quantise(export_network(small_model()))
     layers = tuple(
-        replace(layer, neuron=replace(layer.neuron, gain=layer.neuron.gain[:steps], bias=layer.neuron.bias[:steps]))
+        Layer(
+            layer.name, replace(given, gain=given.gain[:steps]), replace(layer.neuron, bias=layer.neuron.bias[:steps])
+        )
         for layer in whole.layers
+        for given in layer.inputs
     )
     shorter = replace(whole, timesteps=steps, layers=layers)
     planes = np.random.default_rng(0).random((8, 5, 6, 16, 24)) < 0.3

@@ -157,8 +157,9 @@ def replace_zeros(network: Network) -> Network:
     layers = tuple(
         replace(
             layer,
-            weight=ones(layer.weight),
-            more=tuple(each if each.weight is None else replace(each, weight=ones(each.weight)) for each in layer.more),
+            inputs=tuple(
+                each if each.weight is None else replace(each, weight=ones(each.weight)) for each in layer.inputs
+            ),
         )
         for layer in network.layers
     )
@@ -235,7 +236,7 @@ def test_another_network_in_the_folder_of_a_run(run: Path, tmp_path: Path) -> No
 
 
 def test_a_shortcut_without_weights_adds_once(tmp_path: Path) -> None:
-    layer = Layer("conv1", np.ones((1, 1, 1, 1), np.float32), LIF(leak=0.5), more=(Input(None, "input"),))
+    layer = Layer("conv1", (np.ones((1, 1, 1, 1), np.float32), Input(None, "input")), LIF(leak=0.5))
     network = Network((1, 2, 2), 2, (layer,), Readout(np.ones((1, 4), np.float32)), "spikes")
     spikes = {"input": np.ones((1, 2, 1, 2, 2)), "conv1": np.zeros((1, 2, 1, 2, 2))}
     found = spikesam.energy(spikesam.write_raster(tmp_path / "c.h5", spikes), network)

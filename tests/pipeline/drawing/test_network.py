@@ -17,8 +17,8 @@ def network() -> Network:
     random, neuron = np.random.default_rng(0), LIF(0.9)
     layers = (
         Layer("first", random.normal(size=(4, 2)), neuron),
-        Layer("second", random.normal(size=(4, 4)), neuron, more=(Input(None, Source("first", 2, -1)),)),
-        Layer("third", random.normal(size=(4, 4)), neuron, more=(Input(random.normal(size=(4, 4)), "third"),)),
+        Layer("second", (random.normal(size=(4, 4)), Input(None, Source("first", 2, -1))), neuron),
+        Layer("third", (random.normal(size=(4, 4)), Input(random.normal(size=(4, 4)), "third")), neuron),
     )
     return Network((2, 1, 1), 5, layers, Readout(random.normal(size=(3, 4))), encoder="spikes")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.pipeline.drawing.padding import fractions_inside, lit_border, outside
 
 
 def network(padding: int = 1) -> Network:
     side = 4 if padding else 1
     layers = (
-        Layer("conv1", np.ones((1, 1, 3, 3)), LIF(leak=0.9), padding=padding),
-        Layer("conv2", np.ones((1, 1, 3, 3)), LIF(leak=0.9), pool=2, padding=padding),
+        Layer("conv1", Input(np.ones((1, 1, 3, 3)), padding=padding), LIF(leak=0.9)),
+        Layer("conv2", Input(np.ones((1, 1, 3, 3)), pool=2, padding=padding), LIF(leak=0.9)),
         Layer("fc1", np.ones((2, side * side)), LIF(leak=0.9)),
     )
     size = 2 * side if padding else 8
@@ -42,7 +42,7 @@ def test_without_padding_nothing_is_outside() -> None:
 
 def test_windows_of_a_maximum_see_only_what_there_is() -> None:
     overlap: dict[str, int] = {"current_pool": 3, "current_stride": 2, "current_padding": 1}
-    layer = Layer("conv1", np.ones((1, 1, 3, 3)), LIF(leak=0.9), padding=1, **overlap)
+    layer = Layer("conv1", Input(np.ones((1, 1, 3, 3)), padding=1, **overlap), LIF(leak=0.9))
     rows = fractions_inside(Network((1, 6, 6), 4, (layer,), Readout(np.ones((2, 9)))))["conv1"][1]
     np.testing.assert_allclose(rows, [(2 / 3 + 1) / 2, 1, (1 + 1 + 2 / 3) / 3])
 

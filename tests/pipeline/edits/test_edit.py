@@ -30,8 +30,8 @@ def memory_of_one_bit() -> Network:
     late = (Source("seen", 2), Source("input", 4, sign=-1))
     layers = (
         Layer("seen", one, LIF(0.0, 0.5, reset="zero")),
-        Layer("hold", one, LIF(1.0, 0.5, reset_by=1.0), source=late, more=(Input(one, "hold"),)),
-        Layer("both", one, LIF(0.0, 1.5, reset="zero"), source=("hold", Source("seen", 2))),
+        Layer("hold", (Input(one, late), Input(one, "hold")), LIF(1.0, 0.5, reset_by=1.0)),
+        Layer("both", Input(one, ("hold", Source("seen", 2))), LIF(0.0, 1.5, reset="zero")),
     )
     return quantise(Network((1, 1, 1), 9, layers, Readout(one), "spikes"))
 

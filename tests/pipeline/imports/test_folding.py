@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.backends.network import LIF, Network, Sides
+from spikesam.backends.network import LIF, Layer, Network, Sides
 from tests.pipeline.imports.models import Jelly, loud, normalised, scaler, spikes
 
 snn = pytest.importorskip("snntorch")
@@ -92,7 +92,7 @@ def test_what_stands_between_neurons(name: str) -> None:
 def test_weights_may_drive_two_layers() -> None:
     tied = conv(2, 2, 3, padding=1)
     one, two = imported(tied, fires(0.1), tied, fires(0.1), nn.Flatten()).layers
-    assert np.array_equal(one.weight, two.weight)
+    assert np.array_equal(one.inputs[0].weight, two.inputs[0].weight)
 
 
 BORDERS: dict[str, Callable[[], list[nn.Module]]] = {
@@ -109,7 +109,7 @@ def test_a_bias_in_front_of_a_border_is_a_layer(name: str) -> None:
     network = imported(conv(2, 2, 3, padding=1), fires(0.1), *BORDERS[name](), fires(0.1), nn.Flatten())
     first, bias, last = network.layers
     assert bias.name == f"{last.name}_bias" and network.timesteps == 9 + 2
-    assert [source.layer for each in network.inputs[2] for source in each.sources] == [first.name, bias.name]
+    assert [source.layer for each in network.layers[2].inputs for source in each.sources] == [first.name, bias.name]
     fired = spikesam.simulate(network, spikes(11, 2, 2, 8, 9))[bias.name][:]
     assert fired[1:-1].all() and not fired[[0, -1]].any()
     check_that_backends_agree(network)
@@ -190,7 +190,7 @@ def test_rows_are_maps_of_height_one(name: str) -> None:
     conv1d = nn.Conv1d(2, 4, 3, padding=1)
     network = rows(conv1d, nn.BatchNorm1d(4), fires(0.1), *ROWS[name](), fires(0.1), nn.Flatten())
     assert [shape[1] for shape in network.shapes] == [1, 1, 1]
-    assert network.layers[0].padding == (0, 1)
+    assert network.layers[0].inputs[0].padding == (0, 1)
 
 
 SPIKES: dict[str, tuple[list[nn.Module], tuple[Sides, str]]] = {
@@ -217,7 +217,7 @@ def test_pooling_of_spikes(name: str) -> None:
     with torch.no_grad():
         model(given[0])
     layer = spikesam.from_torch(loud(model), given).layers[1]
-    assert (layer.pool, layer.pooling) == expected
+    assert (layer.inputs[0].pool, layer.inputs[0].pooling) == expected
 
 
 @pytest.mark.parametrize(("pooling", "windows"), [((2,), (2, None, 0)), ((3, 2, 1), (3, 2, 1))])
@@ -237,10 +237,10 @@ def test_the_numbers_of_a_layer_by_hand(pooling: tuple[int, ...], windows: tuple
     (layer,) = spikesam.from_torch(model.eval(), torch.ones(1, 1, 4, 4), timesteps=3).layers
     # 6/√4 · (w + 10 - 1) - 5 = 3 w + 22; -1/√0.25 · (w + 20 - 2) + 40 = -2 w + 4, whose weight changes its sign
     assert isinstance(layer.neuron, LIF)
-    assert layer.weight.ravel().tolist() == [1, 3]
-    assert layer.neuron.gain.tolist() == [[3, 2]]
+    assert layer.inputs[0].weight.ravel().tolist() == [1, 3]
+    assert layer.inputs[0].gain.tolist() == [[3, 2]]
     assert layer.neuron.bias.tolist() == [[22, 4]]
-    assert (layer.current_pool, layer.current_stride, layer.current_padding) == windows
+    assert (layer.inputs[0].current_pool, layer.inputs[0].current_stride, layer.inputs[0].current_padding) == windows
     assert (layer.neuron.leak, layer.neuron.threshold) == (0.5, 2)
 
 
@@ -276,7 +276,7 @@ def test_an_image_is_a_constant_current_of_twice_the_weights() -> None:
     model = loud(nn.Sequential(nn.Conv2d(1, 3, 3), fires()))
     network = spikesam.from_torch(model, torch.rand(2, 1, 6, 6), timesteps=5)
     assert network.encoder == "constant-current"
-    assert np.array_equal(network.layers[0].weight, 2 * model[0].weight.detach().numpy())
+    assert np.array_equal(network.layers[0].inputs[0].weight, 2 * model[0].weight.detach().numpy())
 
 
 def test_an_image_beyond_the_usual_range_sets_another() -> None:
@@ -284,7 +284,7 @@ def test_an_image_beyond_the_usual_range_sets_another() -> None:
     model = loud(nn.Sequential(nn.Conv2d(1, 3, 3), fires()))
     network = spikesam.from_torch(model, 2.64 * torch.rand(2, 1, 6, 6).round(), timesteps=5)
     assert (network.encoder, network.input_range) == ("constant-current", np.float32(2.64))
-    assert np.array_equal(network.layers[0].weight, 2 * model[0].weight.detach().numpy())
+    assert np.array_equal(network.layers[0].inputs[0].weight, 2 * model[0].weight.detach().numpy())
     with pytest.raises(spikesam.NetworkError, match="example: holds 3, expected numbers in ±2.64, which the network"):
         spikesam.compare(model, network, torch.full((2, 1, 6, 6), 3.0))
 
@@ -304,12 +304,17 @@ def test_numbers_that_change_at_every_step() -> None:
         spikesam.compare(model, replace(network, encoder="constant-current"), given)
 
 
-def lif(module: nn.Module, size: int = 4) -> LIF:
-    """The equation of a module behind a linear layer."""
+def behind_linear(module: nn.Module, size: int = 4) -> Layer:
+    """The layer of a module behind a linear layer."""
     torch.manual_seed(0)
     model = loud(nn.Sequential(nn.Linear(10, size), module), 4)
     takes: Any = "B..."
-    neuron = spikesam.from_torch(model, spikes(6, 4, 10, density=0.5), takes=takes).layers[0].neuron
+    return spikesam.from_torch(model, spikes(6, 4, 10, density=0.5), takes=takes).layers[0]
+
+
+def lif(module: nn.Module, size: int = 4) -> LIF:
+    """The equation of a module behind a linear layer."""
+    neuron = behind_linear(module, size).neuron
     assert isinstance(neuron, LIF)
     return neuron
 
@@ -331,11 +336,14 @@ def test_snntorchs_resets() -> None:
 
 def test_spikingjellys_neurons_count_from_where_they_are_reset_to() -> None:
     neuron = Jelly("neuron")
-    found = lif(neuron.LIFNode(tau=4.0, v_threshold=0.5, v_reset=-0.25))
-    assert (found.leak, found.gain.tolist(), found.threshold, found.reset) == (0.75, [[0.25] * 4], 0.75, "zero")
-    found = lif(neuron.LIFNode(tau=4.0, v_threshold=0.5, v_reset=None, decay_input=False))
-    assert (found.leak, found.gain.tolist(), found.reset_by) == (0.75, [[1.0] * 4], 0.375)
-    assert found.fires_at_threshold
+    layer = behind_linear(neuron.LIFNode(tau=4.0, v_threshold=0.5, v_reset=-0.25))
+    found: Any = layer.neuron
+    assert layer.inputs[0].gain.tolist() == [[0.25] * 4]
+    assert (found.leak, found.threshold, found.reset) == (0.75, 0.75, "zero")
+    layer = behind_linear(neuron.LIFNode(tau=4.0, v_threshold=0.5, v_reset=None, decay_input=False))
+    found = layer.neuron
+    assert layer.inputs[0].gain.tolist() == [[1.0] * 4]
+    assert (found.leak, found.reset_by, found.fires_at_threshold) == (0.75, 0.375, True)
     assert lif(neuron.ParametricLIFNode(init_tau=2.0)).leak == pytest.approx(0.5)
 
 
@@ -434,7 +442,7 @@ def test_sums_of_populations_drive_neurons_each_perhaps_several_times() -> None:
     model = loud(nn.Sequential(nn.Linear(10, 12), fires(), summed, nn.Linear(8, 5), fires()))
     network = spikesam.from_torch(model, spikes(6, 4, 10))
     expected = model[3].weight.detach().view(5, 4, 2).sum(2).repeat_interleave(3, 1)
-    assert network.layers[1].weight == pytest.approx(expected.numpy())
+    assert network.layers[1].inputs[0].weight == pytest.approx(expected.numpy())
     check_that_backends_agree(network)
 
 

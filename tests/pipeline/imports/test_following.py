@@ -318,5 +318,6 @@ def test_neurons_of_ones_own_may_take_all_steps_at_once() -> None:
     given, neuron = spikes(9, 3, 20), spikesam.LIF(0.5, reset="zero", fires_at_threshold=True)
     network = spikesam.from_torch(model, given, neurons={All: neuron}, takes="TB...")
     assert np.array_equal(
-        network.layers[0].weight, spikesam.from_torch(own(), given, neurons={Own: neuron}).layers[0].weight
+        network.layers[0].inputs[0].weight,
+        spikesam.from_torch(own(), given, neurons={Own: neuron}).layers[0].inputs[0].weight,
     )

@@ -340,9 +340,9 @@ def reads(network: Network) -> dict[str, list[str]]:
         layer.name: [
             ", ".join(f"{'-' * (source.sign < 0)}{source.layer} +{source.delay}" for source in each.sources)
             + " as it is" * (each.weight is None)
-            for each in inputs
+            for each in layer.inputs
         ]
-        for layer, inputs in zip(network.layers, network.inputs, strict=True)
+        for layer in network.layers
     }
 
 
@@ -432,7 +432,7 @@ def test_sew_resnet_18() -> None:
     model = builder.sew_resnet18(spiking_neuron=neuron.IFNode, num_classes=10, cnf="ADD")
     Jelly("functional").set_step_mode(model, "m")
     network = spikesam.from_torch(normalised(model), torch.rand(1, 3, 32, 32), timesteps=4)
-    delays = [source.delay for inputs in network.inputs for each in inputs for source in each.sources]
+    delays = [source.delay for layer in network.layers for each in layer.inputs for source in each.sources]
     assert network.timesteps == 4 + 19 and max(delays) == 5 and len(network.layers) == 22
     assert reads(network)["layer2_0_sn1"] == ["sn1_max +5, layer1_0_sn2 +3, layer1_1_sn2 +1"]
     assert reads(network)["answer"] == ["layer4_0_downsample_sn +4", "layer4_0_sn2 +3", "layer4_1_sn2 +1"]

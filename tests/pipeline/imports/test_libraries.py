@@ -28,7 +28,7 @@ def test_maximum_pooling_and_hard_reset_run_on_lava() -> None:
     pytest.importorskip("lava.magma")
     model, example = make("spikingjelly_sequence_hard")
     network = spikesam.from_torch(model, example)
-    assert [layer.pooling for layer in network.layers] == ["average", "max", "max"]
+    assert [layer.inputs[0].pooling for layer in network.layers] == ["average", "max", "max"]
     assert {layer.neuron.reset for layer in network.layers} == {"zero"}
     runs = spikesam.compare(model, network, example, backends=("event", "torch", "lava")).runs
     assert runs["differ"][runs["precision"] == "float32"].tolist() == [0, 0, 0]

@@ -165,7 +165,7 @@ def test_an_image_that_is_shown_at_every_step(how: str) -> None:
     model = uneven(loud(at_once(IMAGES[how], once=fires(), conv=nn.Conv2d(2, 4, 3)), 2))
     network = spikesam.from_torch(model, torch.rand(3, 2, 6, 6), timesteps=T)
     assert network.encoder == "constant-current"
-    assert network.layers[0].spiking_neuron.gain.shape == (network.timesteps, 4)
+    assert network.layers[0].inputs[0].gain.shape == (network.timesteps, 4)
 
 
 def test_the_rows_of_a_network_by_hand() -> None:
@@ -181,10 +181,10 @@ def test_the_rows_of_a_network_by_hand() -> None:
     for linear in (a, c):
         linear.weight.data = torch.eye(2)
     model = Stepwise(forward, False, a=a, c=c, lif1=fires(), lif2=fires()).eval()
-    first, second = (layer.spiking_neuron for layer in spikesam.from_torch(model, torch.ones(3, 1, 2)).layers)
-    assert first.gain.tolist() == [[1, 1]]
+    layers = spikesam.from_torch(model, torch.ones(3, 1, 2)).layers
+    first, second = (layer.spiking_neuron for layer in layers)
+    assert [layer.inputs[0].gain.tolist() for layer in layers] == [[[1, 1]], [[1, 1], [1, 1], [2, 2], [3, 3], [3, 3]]]
     assert first.bias.tolist() == [[0, 0]] * 3 + [[-(2**17) * first.threshold] * 2] + [[0, 0]]
-    assert second.gain.tolist() == [[1, 1], [1, 1], [2, 2], [3, 3], [3, 3]]
     np.testing.assert_allclose(second.bias, [[0, 0], [0, 0], [0.1, 0.2], [0.2, 0.4], [0.2, 0.4]], rtol=1e-6)
 
 
@@ -193,14 +193,15 @@ def with_snntorch(network: Network) -> nn.Module:
     steps = network.timesteps - len(network.layers)
     modules: list[nn.Module] = []
     for depth, layer in enumerate(network.layers, 1):
-        neuron, (outputs, inputs, *kernel) = layer.spiking_neuron, layer.weight.shape
+        neuron, (given,) = layer.spiking_neuron, layer.inputs
+        outputs, inputs, *kernel = given.weight.shape
         synapses = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False) if kernel else nn.Linear(inputs, outputs, False)
-        synapses.weight.data = torch.from_numpy(layer.weight.copy())
+        synapses.weight.data = torch.from_numpy(given.weight.copy())
         norms = getattr(snn, "BatchNormTT2d" if kernel else "BatchNormTT1d")(outputs, steps)
-        for norm, gain, bias in zip(norms, neuron.gain[depth - 1 :], neuron.bias[depth - 1 :], strict=False):
+        for norm, gain, bias in zip(norms, given.gain[depth - 1 :], neuron.bias[depth - 1 :], strict=False):
             norm.weight.data, norm.running_mean = torch.tensor(gain).float(), torch.tensor(-bias / gain).float()
             norm.running_var.fill_(1 - norm.eps)
-        pool = nn.AvgPool2d(layer.pool) if layer.pool != 1 else nn.Identity()
+        pool = nn.AvgPool2d(given.pool) if given.pool != 1 else nn.Identity()
         shape = nn.Identity() if kernel else nn.Flatten()
         modules.append(nn.ModuleList([pool, shape, synapses, norms, fires(neuron.threshold)]))
         modules[-1][-1].beta = torch.tensor(neuron.leak)
@@ -238,9 +239,8 @@ def test_a_trained_network_comes_back() -> None:
     assert network.timesteps == trained.timesteps
     for depth, one, two in zip(depths, network.layers, quiet.layers, strict=True):
         rows = slice(depth - 1, depth + 10)
-        for name in ("gain", "bias"):
-            found, expected = (getattr(each.spiking_neuron, name)[rows] for each in (one, two))
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+        for found, expected in zip(*((each.inputs[0].gain, each.neuron.bias) for each in (one, two)), strict=True):
+            np.testing.assert_allclose(found[rows], expected[rows], rtol=1e-5, atol=1e-7)
     shown = torch.cat([example, torch.zeros(5, *example.shape[1:])])
     rasters = [spikesam.simulate(each, shown, backend="torch", precision="float32") for each in (network, quiet)]
     for depth, one, two in zip(depths, network.layers, quiet.layers, strict=True):

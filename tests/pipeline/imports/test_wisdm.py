@@ -54,7 +54,7 @@ def test_every_bit_is_the_models_on_every_backend(model: nn.Module) -> None:
     given = 3 * torch.randn(STEPS, SAMPLES, 6, 1)
     network = spikesam.from_torch(model, given)  # proves itself
     assert network.shapes == ((6, 1, 1), (200, 1, 4), (256, 1, 2), (7, 1, 1))
-    assert (network.layers[0].padding, network.layers[0].current_pool) == ((0, 4), (1, 2))
+    assert (network.layers[0].inputs[0].padding, network.layers[0].inputs[0].current_pool) == ((0, 4), (1, 2))
     assert (network.timesteps, network.encoder) == (STEPS + 3, "changing-current")
     compared = spikesam.compare(model, network, given, backends=BACKENDS)
     assert compared.runs["differ"][compared.runs["precision"] == "float32"].max() == 0

@@ -113,28 +113,33 @@ def without_bias(draw: Any) -> Network:
     side = draw(st.sampled_from([1, 2]))  # of windows of currents; where it is 1, conv2 pools spikes
     overlap = {"current_pool": 3, "current_padding": 1} if draw(st.booleans()) else {"current_pool": side}
 
-    def neuron(channels: int) -> LIF:
+    def gain(channels: int) -> Any:
+        return random.uniform(-0.5, 2, (6, channels))
+
+    def neuron() -> LIF:
         return LIF(
             leak=draw(st.sampled_from([0.0, 0.5, 0.9, 1.0])),
             threshold=draw(st.sampled_from([0.3, 1.0])),
-            gain=random.uniform(-0.5, 2, (6, channels)),
             reset=draw(st.sampled_from(["subtract", "zero"])),
             synaptic_leak=draw(st.sampled_from([0.0, 0.4])),
         )
 
     layers = (
-        Layer("conv1", random.normal(size=(3, 2, 3, 3)), neuron(3), padding=1),
+        Layer("conv1", Input(random.normal(size=(3, 2, 3, 3)), gain=gain(3), padding=1), neuron()),
         Layer(
             "conv2",
-            random.normal(size=(4, 3, 3, 3)),
-            neuron(4),
-            pool=2 // side,
-            padding=1,
-            pooling=pooling,
-            current_stride=side,
-            **overlap,
+            Input(
+                random.normal(size=(4, 3, 3, 3)),
+                gain=gain(4),
+                pool=2 // side,
+                padding=1,
+                pooling=pooling,
+                current_stride=side,
+                **overlap,
+            ),
+            neuron(),
         ),
-        Layer("fc1", random.normal(size=(5, 4 * 6)), neuron(5)),
+        Layer("fc1", Input(random.normal(size=(5, 4 * 6)), gain=gain(5)), neuron()),
     )
     return Network((2, 4, 6), 6, layers, Readout(random.normal(size=(3, 5)), leak=draw(st.sampled_from([1.0, 0.8]))))
 
@@ -186,7 +191,7 @@ def test_another_readout_gives_another_relevance() -> None:
 @pytest.mark.parametrize("rule", ["signed", "positive"])
 def test_the_largest_current_of_a_window_takes_all_by_hand(rule: Any) -> None:
     """Currents 1 2 / 2 0, then 1 0 / 0 2: v = 2, then 1 - 1 + 2 = 2, a spike each of 1/2. Of two maxima the first."""
-    layer = Layer("conv1", [[[[1]], [[1]]]], LIF(0.5), current_pool=2)
+    layer = Layer("conv1", Input([[[[1]], [[1]]]], current_pool=2), LIF(0.5))
     network = Network((2, 2, 2), 4, (layer,), Readout([[2.0]]), encoder="spikes")
     spikes = np.zeros((4, 1, 2, 2, 2), bool)
     spikes[0, 0] = [[[1, 1], [1, 0]], [[0, 1], [1, 0]]]
@@ -206,15 +211,16 @@ def graph(loop: bool) -> Network:
 
     back = (Input(kernel(3, 4, 1), Source("conv2", 2)),) if loop else ()
     layers = (
-        Layer("conv1", kernel(3, 2), neuron, padding=1, more=back),
-        Layer("conv2", kernel(4, 3), neuron, padding=1, more=(Input(kernel(4, 2, 1), Source("input", 3), gain=0.7),)),
+        Layer("conv1", (Input(kernel(3, 2), padding=1), *back), neuron),
+        Layer("conv2", (Input(kernel(4, 3), padding=1), Input(kernel(4, 2, 1), Source("input", 3), gain=0.7)), neuron),
         Layer(
             "conv3",
-            kernel(4, 4),
+            (
+                Input(kernel(4, 4), ("conv2", Source("conv2", 2, -1)), padding=1),
+                Input(None, Source("conv2", 2), gain=0.5),
+                Input(kernel(4, 4, 1), "conv3", gain=0.3),
+            ),
             replace(neuron, reset="zero", synaptic_leak=0.4),
-            padding=1,
-            source=("conv2", Source("conv2", 2, -1)),
-            more=(Input(None, Source("conv2", 2), gain=0.5), Input(kernel(4, 4, 1), "conv3", gain=0.3)),
         ),
     )
     return Network((2, 4, 6), 10, layers, Readout(random.normal(size=(3, 96))), encoder="spikes")
@@ -241,7 +247,7 @@ def test_relevance_is_kept_over_sums_recurrence_and_loops(loop: bool) -> None:
 def test_numbers_that_reach_later_layers_are_refused() -> None:
     layers = (
         Layer("fc1", [[1.0]], LIF(0.5)),
-        Layer("fc2", [[1.0]], LIF(0.5), more=(Input([[1.0]], Source("input", 2)),)),
+        Layer("fc2", ([[1.0]], Input([[1.0]], Source("input", 2))), LIF(0.5)),
     )
     network = Network((1, 1, 1), 4, layers, Readout([[1.0]]), encoder="constant-current")
     with pytest.raises(NetworkError, match="^relevance: layer 'fc2' gets the numbers of the input, too, which"):
@@ -254,7 +260,7 @@ def test_a_spike_that_is_subtracted_speaks_against_by_hand() -> None:
     signed: of the second one's 1/2, 1.8 / 1.5 goes to the later arrival and -0.3 / 1.5 to the earlier.
     """
     neuron = LIF(0.0, reset="zero")
-    layer = Layer("fc1", [[1.8]], neuron, more=(Input([[0.3]], Source("input", 2, -1)),))
+    layer = Layer("fc1", ([[1.8]], Input([[0.3]], Source("input", 2, -1))), neuron)
     network = Network((1, 1, 1), 4, (layer,), Readout([[2.0]]), encoder="spikes")
     spikes = np.array([1, 1, 0, 0], bool).reshape(4, 1, 1, 1, 1)
     fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
@@ -306,15 +312,14 @@ def random_graph(draw: Any) -> Network:
         neuron = LIF(
             leak=draw(st.sampled_from([0.0, 0.5, 1.0])),
             threshold=draw(st.sampled_from([0.2, 1.0])),
-            gain=random.uniform(0.2, 1.5, (7, channels[name])),
             bias=random.normal(0, 0.3, (7, channels[name])),
             reset=reset,
             reset_by=reset_by,
             synaptic_leak=draw(st.sampled_from([0.0, 0.5])),
             min_v_mem=draw(st.sampled_from([None, -0.3])),
         )
-        weight = kernel(channels[name], names[-1], 3)
-        layers.append(Layer(name, weight, neuron, padding=1, source=names[-1], more=tuple(more)))
+        weight, gain = kernel(channels[name], names[-1], 3), random.uniform(0.2, 1.5, (7, channels[name]))
+        layers.append(Layer(name, (Input(weight, names[-1], gain, padding=1), *more), neuron))
         names.append(name)
     leak = draw(st.sampled_from([1.0, 0.8]))
     readout = Readout(random.normal(size=(3, 4 * 6)), bias=random.normal(size=3), leak=leak)

@@ -17,37 +17,37 @@ from tests.backends.graphs import FLOAT, graphs
 
 
 def conv(out: int, channels: int, side: int = 3, **more: object) -> Layer:
-    return Layer("conv1", np.ones((out, channels, side, side), np.float32), LIF(leak=0.9), **more)
+    return Layer("conv1", Input(np.ones((out, channels, side, side), np.float32), **more), LIF(leak=0.9))
 
 
 def way(layer: Layer, shape: tuple[int, int, int]) -> Connection:
-    return Connection("input", layer.name, layer.first, shape)
+    return Connection("input", layer.name, layer.inputs[0], shape)
 
 
 def test_fan_out_of_a_convolution_is_smaller_at_borders() -> None:
     # 3 × 3 kernels with padding 1 on 3 × 4 pixels: a corner lies under 2 × 2 places, the middle under 3 × 3.
     expected = np.outer([2, 3, 2], [2, 3, 3, 2])
-    assert np.array_equal(fan_out(conv(1, 2, padding=1).first, (2, 3, 4)), [expected, expected])
-    assert np.array_equal(fan_out(conv(5, 1, padding=1).first, (1, 3, 4)), [5 * expected])
+    assert np.array_equal(fan_out(conv(1, 2, padding=1).inputs[0], (2, 3, 4)), [expected, expected])
+    assert np.array_equal(fan_out(conv(5, 1, padding=1).inputs[0], (1, 3, 4)), [5 * expected])
 
 
 def test_fan_out_without_padding_and_with_a_stride() -> None:
     # 2 places, at 0 and 2, on 5 cells: cells 0, 1, 3, 4 lie under one, cell 2 under both.
-    assert fan_out(conv(1, 1, stride=2).first, (1, 5, 5))[0, 0].tolist() == [1, 1, 2, 1, 1]
-    cut_off = fan_out(conv(1, 1, side=2, stride=2).first, (1, 5, 4))
+    assert fan_out(conv(1, 1, stride=2).inputs[0], (1, 5, 5))[0, 0].tolist() == [1, 1, 2, 1, 1]
+    cut_off = fan_out(conv(1, 1, side=2, stride=2).inputs[0], (1, 5, 4))
     assert cut_off[0].tolist() == [[1, 1, 1, 1]] * 4 + [[0, 0, 0, 0]]
 
 
 def test_fan_out_of_dense_layers_and_of_the_readout_is_their_size() -> None:
-    dense = Layer("fc1", np.ones((7, 4), np.float32), LIF(leak=0.9), pool=2)
-    assert fan_out(dense.first, (1, 4, 4)).tolist() == [[[7, 7], [7, 7]]]
+    dense = Layer("fc1", Input(np.ones((7, 4), np.float32), pool=2), LIF(leak=0.9))
+    assert fan_out(dense.inputs[0], (1, 4, 4)).tolist() == [[[7, 7], [7, 7]]]
     assert fan_out(Readout(np.ones((10, 7), np.float32)), (7, 1, 1)).ravel().tolist() == [10] * 7
 
 
 def test_a_weight_of_0_is_no_synapse() -> None:
     weight = np.ones((2, 2, 1, 1), np.float32)
     weight[0, 1] = 0
-    synapses = Layer("conv1", weight, LIF(leak=0.9)).first
+    synapses = Layer("conv1", weight, LIF(leak=0.9)).inputs[0]
     assert fan_out(synapses, (2, 1, 1)).ravel().tolist() == [2, 1]
     assert fan_out(synapses, (2, 1, 1), dense=True).ravel().tolist() == [2, 2]
     assert fan_out(Readout(np.float32([[0, 1, 0], [0, 1, 1]])), (3, 1, 1)).ravel().tolist() == [0, 2, 1]
@@ -69,7 +69,7 @@ def test_zeros_that_fill_a_kernel_are_no_weights_of_an_ann(groups: int, dilation
     weight = grown(model)
     if shuffled:
         weight = weight[:, np.random.default_rng(0).permutation(32)]
-    layer = Layer("conv1", weight, LIF(leak=0.9), padding=0)
+    layer = Layer("conv1", Input(weight, padding=0), LIF(leak=0.9))
     network = Network((32, 9, 9), 3, (layer,), Readout(np.ones((2, 32 * 25))), "spikes")
     assert np.count_nonzero(weight) == model.weight.numel()
     assert products(network)["conv1"] == model.weight.numel() * 25
@@ -82,7 +82,7 @@ def test_zeros_that_fill_a_kernel_are_no_weights_of_an_ann(groups: int, dilation
 def test_a_maximum_multiplies_nothing() -> None:
     weight = np.zeros((4, 4, 3, 3), np.float32)
     weight[range(4), range(4)] = 1
-    relay = Layer("relay", weight, LIF(0.0, 0.75, reset="zero"), stride=2, padding=1)
+    relay = Layer("relay", Input(weight, stride=2, padding=1), LIF(0.0, 0.75, reset="zero"))
     network = Network((4, 8, 8), 3, (relay,), Readout(np.ones((2, 4 * 16))), "spikes")
     assert products(network) == {"relay": 0, "readout": 128}
 
@@ -99,7 +99,7 @@ def test_operations_of_three_spikes() -> None:
 def test_maximum_pooling_passes_on_one_spike_per_pool_and_step(pooling: str, passed: int) -> None:
     spikes = np.zeros((2, 1, 2, 2), bool)
     spikes[0, 0, 0] = spikes[1, 0, 1, 1] = True  # two at one step, one at the next
-    layer = Layer("fc1", np.ones((5, 1), np.float32), LIF(leak=0.9), pool=2, pooling=pooling)
+    layer = Layer("fc1", Input(np.ones((5, 1), np.float32), pool=2, pooling=pooling), LIF(leak=0.9))
     by_step, by_place = way(layer, (1, 2, 2)).operations(spikes)
     assert (by_step.sum(), by_place.tolist()) == (5 * passed, [[5 * passed]])
 
@@ -108,7 +108,7 @@ def test_products_of_an_ann() -> None:
     network = Network(
         input_shape=(2, 4, 4),
         timesteps=3,
-        layers=(conv(3, 2, padding=1), Layer("fc1", np.ones((5, 12), np.float32), LIF(leak=0.9), pool=2)),
+        layers=(conv(3, 2, padding=1), Layer("fc1", Input(np.ones((5, 12), np.float32), pool=2), LIF(leak=0.9))),
         readout=Readout(np.ones((2, 5), np.float32)),
     )
     # One image, not its two planes: 3 channels × (2 + 3 + 3 + 2)²; 12 pooled values × 5; 5 × 2.
@@ -118,7 +118,7 @@ def test_products_of_an_ann() -> None:
 def test_sums_are_multiplied_once_and_the_identity_not_at_all() -> None:
     weight, neuron = np.ones((2, 2, 1, 1), np.float32), LIF(leak=0.9)
     first = Layer("conv1", weight, neuron)
-    second = Layer("conv2", weight, neuron, source=("conv1", Source("input", 2)), more=(Input(None, "input"),))
+    second = Layer("conv2", (Input(weight, ("conv1", Source("input", 2))), Input(None, "input")), neuron)
     network = Network((2, 3, 3), 4, (first, second), Readout(np.ones((1, 18), np.float32)), "spikes")
     assert products(network) == {"conv1": 36, "conv2": 36, "readout": 18}
     ways = [(each.source, each.target, int(each.fan_out.sum())) for each in connections(network)]
@@ -177,12 +177,7 @@ def test_every_spike_counts_at_every_synapse_that_it_reaches(network: Network, s
                 expected[(step, *place[1:])] += known[place]
         assert by_step.tolist() == expected.sum(axis=(1, 2)).tolist()
         assert by_place.tolist() == expected.sum(axis=0).tolist()
-    read = {
-        (source.layer, layer.name)
-        for layer, inputs in zip(network.layers, network.inputs, strict=True)
-        for each in inputs
-        for source in each.sources
-    }
+    read = {(source.layer, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources}
     assert seen == read | {(network.layers[-1].name, "readout")}
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch, batch_size, unpacked
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import NetworkSection
@@ -58,7 +58,7 @@ def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
     [
         LIF(0.75, 0.5, reset="zero"),
         LIF(1.0, 0.5, reset="zero", fires_at_threshold=True),
-        LIF(0.75, 1.0, gain=0.5, synaptic_leak=[0.5, 0.0, 0.25, 0.75]),
+        LIF(0.75, 1.0, synaptic_leak=[0.5, 0.0, 0.25, 0.75]),
         LIF(0.5, [0.5, 0.75, 1.0, 0.25], reset_by=[0.25, 0.5, 0.25, 0.125], fires_at_threshold=True),
     ],
 )
@@ -70,8 +70,8 @@ def test_every_reset_and_firing_rule_is_the_backends(neuron: LIF) -> None:
         (2, 8, 8),
         10,
         (
-            Layer("conv1", w1, neuron, padding=1, current_pool=3, current_stride=2, current_padding=1),
-            Layer("conv2", w2, neuron, pool=2, padding=1, pooling="max"),
+            Layer("conv1", Input(w1, gain=0.5, padding=1, current_pool=3, current_stride=2, current_padding=1), neuron),
+            Layer("conv2", Input(w2, pool=2, padding=1, pooling="max"), neuron),
         ),
         Readout(random.normal(size=(3, 16)), leak=0.75, bias=[0.5, -1.0, 0.0]),
         "spikes",
@@ -88,9 +88,15 @@ def test_spikes_of_random_networks_are_the_backends(seed: int) -> None:
         (6, 12, 8),
         9,
         (
-            Layer("conv1", random.normal(0, 0.5, (5, 6, 3, 3)), LIF(leak, thresholds[0], gains[0]), padding=1),
-            Layer("conv2", random.normal(0, 0.5, (4, 5, 3, 3)), LIF(1.0, thresholds[1], gains[1], 0.1), pool=2),
-            Layer("fc1", random.normal(0, 0.5, (7, 32)), LIF(leak, thresholds[2], gains[2], -0.05)),
+            Layer(
+                "conv1", Input(random.normal(0, 0.5, (5, 6, 3, 3)), gain=gains[0], padding=1), LIF(leak, thresholds[0])
+            ),
+            Layer(
+                "conv2",
+                Input(random.normal(0, 0.5, (4, 5, 3, 3)), gain=gains[1], pool=2),
+                LIF(1.0, thresholds[1], bias=0.1),
+            ),
+            Layer("fc1", Input(random.normal(0, 0.5, (7, 32)), gain=gains[2]), LIF(leak, thresholds[2], bias=-0.05)),
         ),
         Readout(random.normal(size=(3, 7))),
     )
@@ -104,7 +110,7 @@ def test_spikes_for_a_constant_current_are_the_backends(seed: int, dense: bool) 
     pool = 3 - seed % 2
     shape, inputs = ((9, 3 * 12 * 6 // pool**2), 9) if dense else ((9, 3, 3, 3), 9 * 12 * 6 // pool**2)
     layers = (
-        Layer("first", random.normal(0, 1, shape), LIF(1.0, 0.7), pool=pool, padding=0 if dense else 1),
+        Layer("first", Input(random.normal(0, 1, shape), pool=pool, padding=0 if dense else 1), LIF(1.0, 0.7)),
         Layer("second", random.normal(0, 0.5, (8, inputs)), LIF(1.0, 1.3)),
     )
     network = Network((3, 12, 6), 60, layers, Readout(random.normal(size=(3, 8))), "constant-current")
@@ -128,7 +134,7 @@ def test_one_neuron_and_a_constant_current_by_hand() -> None:
 
 def one_neuron() -> Network:
     """λ = 0.5, θ = 2, weight 1.5, gain 2 and bias 0.1, readout weight 3; T = 4."""
-    layer = Layer("fc1", np.array([[1.5]]), LIF(0.5, 2.0, 2.0, 0.1))
+    layer = Layer("fc1", Input(np.array([[1.5]]), gain=2.0), LIF(0.5, 2.0, bias=0.1))
     return Network((1, 1, 1), 4, (layer,), Readout(np.array([[3.0]])))
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers_training import Surrogate
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.firing import fire
 
@@ -18,12 +18,12 @@ CHANNELS = 4
 NEURONS = [
     LIF(0.9, 1.3),
     LIF(0.75, 0.5, reset="zero"),
-    LIF(0.75, 1.0, gain=0.5, synaptic_leak=[0.5, 0.0, 0.25, 0.75]),
+    (LIF(0.75, 1.0, synaptic_leak=[0.5, 0.0, 0.25, 0.75]), 0.5),
     LIF(0.9, 0.7, reset="zero", synaptic_leak=0.5),
     LIF(0.5, [0.5, 0.75, 1.0, 0.25], reset_by=[0.25, 0.5, 0.25, 0.125], fires_at_threshold=True),
     LIF(0.9, 0.7, min_v_mem=-0.5),
     LIF(1.0, [0.5, 0.75, 1.0, 0.25], reset="zero", synaptic_leak=0.5, min_v_mem=[0.0, -0.25, -0.5, -1.0]),
-    LIF(1.0, 0.8, gain=np.linspace(0.5, 2, 9 * CHANNELS).reshape(9, CHANNELS), bias=np.full((9, CHANNELS), 0.1)),
+    (LIF(1.0, 0.8, bias=np.full((9, CHANNELS), 0.1)), np.linspace(0.5, 2, 9 * CHANNELS).reshape(9, CHANNELS)),
 ]
 
 
@@ -32,9 +32,9 @@ def by_channel(constant: Any) -> Tensor:
     return tensor[..., None, None] if tensor.ndim else tensor
 
 
-def fire_step_by_step(neuron: LIF, currents: Tensor) -> Tensor:
+def fire_step_by_step(neuron: LIF, gain: Tensor, currents: Tensor) -> Tensor:
     """The equations, one line each."""
-    gain, bias = by_channel(neuron.gain), by_channel(neuron.bias)
+    bias = by_channel(neuron.bias)
     driven = membrane = fired = torch.zeros_like(currents[0])
     spikes = [fired]
     for t, current in enumerate(currents):
@@ -54,7 +54,7 @@ def fire_step_by_step(neuron: LIF, currents: Tensor) -> Tensor:
 def test_the_surrogate_by_hand() -> None:
     # 0.3 · max(0, 1 - |u|) / θ at u = v/θ - 1 = -2, -0.5, 0, 0.25, 1, with θ = 1
     currents = torch.tensor([-1.0, 0.5, 1.0, 1.25, 2.0]).reshape(1, 1, 5).requires_grad_()
-    spikes = fire(LIF(0.9, 1.0).of_channels(5, "neurons"), currents)
+    spikes = fire(LIF(0.9, 1.0).of_channels(5, "neurons"), np.ones((1, 5)), currents)
     spikes.sum().backward()
     assert spikes[0].tolist() == [[0, 0, 0, 0, 0]]
     assert spikes[1].tolist() == [[0, 0, 0, 1, 1]]
@@ -64,12 +64,14 @@ def test_the_surrogate_by_hand() -> None:
 
 @pytest.mark.parametrize("late", [0, 3, 8])
 @pytest.mark.parametrize("neuron", NEURONS)
-def test_spikes_and_gradients_of_the_equations(neuron: LIF, late: int) -> None:
+def test_spikes_and_gradients_of_the_equations(neuron: LIF | tuple[LIF, Any], late: int) -> None:
+    neuron, gain = neuron if isinstance(neuron, tuple) else (neuron, 1)
     currents = torch.randn(8, 3, CHANNELS, 5, 2, generator=torch.Generator().manual_seed(late)).requires_grad_()
     weights = torch.randn(9, 3, CHANNELS, 5, 2, generator=torch.Generator().manual_seed(9))
-    layer = Layer("conv1", np.ones((CHANNELS, 1, 3, 3)), neuron, padding=1)
-    expected = fire_step_by_step(layer.spiking_neuron, currents)
-    found = fire(layer.spiking_neuron, currents[: 8 - late], currents[8 - late :].detach())
+    layer = Layer("conv1", Input(np.ones((CHANNELS, 1, 3, 3)), gain=gain), neuron)
+    rows = layer.inputs[0].gain
+    expected = fire_step_by_step(layer.spiking_neuron, by_channel(rows), currents)
+    found = fire(layer.spiking_neuron, rows, currents[: 8 - late], currents[8 - late :].detach())
     assert 0.05 < expected.mean() < 0.9
     assert torch.equal(found, expected)
     weights[9 - late :] = 0  # of late spikes there is no gradient
@@ -82,7 +84,7 @@ def test_spikes_and_gradients_of_the_equations(neuron: LIF, late: int) -> None:
 def deep(timesteps: int) -> Network:
     random = np.random.default_rng(0)
     layers = tuple(
-        Layer(f"conv{number}", random.normal(0, 0.5, (CHANNELS, channels, 3, 3)), LIF(0.9, 0.4), padding=1)
+        Layer(f"conv{number}", Input(random.normal(0, 0.5, (CHANNELS, channels, 3, 3)), padding=1), LIF(0.9, 0.4))
         for number, channels in enumerate((2, CHANNELS, CHANNELS), 1)
     )
     return Network((2, 4, 4), timesteps, layers, Readout(random.normal(size=(3, 16 * CHANNELS))), "spikes")

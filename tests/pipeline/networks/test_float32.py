@@ -16,13 +16,14 @@ from spikesam.backends.network import consistency
 from spikesam.pipeline import convert, explain, run
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from spikesam.recordings.errors import InputError
+from tests.layers import with_first
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 
 def scaled(checkpoint: Checkpoint, factor: float, name: str) -> Checkpoint:
     """With the weights of one layer times a factor."""
     layers = tuple(
-        replace(layer, weight=layer.weight * np.float32(factor)) if layer.name == name else layer
+        with_first(layer, weight=layer.inputs[0].weight * np.float32(factor)) if layer.name == name else layer
         for layer in checkpoint.network.layers
     )
     return replace(checkpoint, network=replace(checkpoint.network, layers=layers))

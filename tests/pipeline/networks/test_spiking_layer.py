@@ -44,11 +44,11 @@ def refused(network: Network) -> None:
         DifferentiableNetwork(network)
 
 
-def two_layers(**about: Any) -> Network:
+def two_layers(*more: Input) -> Network:
     """Two dense layers of three neurons, whose second one may read others, too. T = 6."""
     layers = (
         Layer("fc1", random.uniform(0.1, 0.4, (3, 2)), LIF(0.9, 0.4)),
-        Layer("fc2", random.uniform(0.1, 0.4, (3, 3)), LIF(0.8, 0.5, synaptic_leak=0.3), **about),
+        Layer("fc2", (Input(random.uniform(0.1, 0.4, (3, 3))), *more), LIF(0.8, 0.5, synaptic_leak=0.3)),
     )
     return Network((2, 1, 1), 6, layers, Readout(random.normal(size=(2, 3))), encoder="spikes")
 
@@ -65,7 +65,7 @@ def test_a_layer_that_reads_itself_with_weights_of_zero_has_the_gradient_of_one_
     alone = two_layers()
     fc1, fc2 = alone.layers
     fc2 = replace(fc2, neuron=replace(fc2.neuron, reset=reset))
-    again = replace(alone, layers=(fc1, replace(fc2, more=(Input(np.zeros((3, 3)), "fc2"),))))
+    again = replace(alone, layers=(fc1, replace(fc2, inputs=(*fc2.inputs, Input(np.zeros((3, 3)), "fc2")))))
     spikes = torch.tensor(random.random((6, 4, 2, 1, 1)) < 0.5, dtype=torch.float32)
     expected = gradient(replace(alone, layers=(fc1, fc2)), spikes)
     assert expected.abs().max() > 0
@@ -75,7 +75,7 @@ def test_a_layer_that_reads_itself_with_weights_of_zero_has_the_gradient_of_one_
 def test_a_shortcut_brings_gradients_from_later_steps() -> None:
     """Through two layers the last step but two is the last that matters; through the shortcut the last but one."""
     spikes = torch.tensor(random.random((6, 32, 2, 1, 1)) < 0.3, dtype=torch.float32)
-    chain, short = two_layers(), two_layers(more=(Input(random.uniform(0.1, 0.4, (3, 2)), "input"),))
+    chain, short = two_layers(), two_layers(Input(random.uniform(0.1, 0.4, (3, 2)), "input"))
     assert [step.abs().max() > 0 for step in gradient(chain, spikes)][4:] == [False, False]
     assert [step.abs().max() > 0 for step in gradient(short, spikes)][4:] == [True, False]
 
@@ -93,7 +93,7 @@ def test_an_image_may_drive_a_layer_in_front_of_one_that_reads_itself() -> None:
     """Images are (B, C, H, W), without an axis of steps, and have as many channels as they please."""
     layers = (
         Layer("fc1", random.uniform(0.1, 0.4, (3, 2)), LIF(0.9, 0.4)),
-        Layer("fc2", random.uniform(0.1, 0.4, (3, 3)), LIF(0.8, 0.5), more=(Input(0.2 * np.eye(3), "fc2"),)),
+        Layer("fc2", (random.uniform(0.1, 0.4, (3, 3)), Input(0.2 * np.eye(3), "fc2")), LIF(0.8, 0.5)),
     )
     network = Network((2, 1, 1), 6, layers, Readout(random.normal(size=(2, 3))), encoder="constant-current")
     images = random.integers(-127, 128, (5, 2, 1, 1), np.int8)

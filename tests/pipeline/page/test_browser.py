@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import spikesam
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.storage import read_network
 from spikesam.pipeline.images.pictures import Pictures, Seen, write_pictures
 from spikesam.pipeline.maps.relevance import relevance
@@ -100,7 +100,7 @@ INHERITED = ("__proto__", "toString", "constructor", "hasOwnProperty")  # what e
 
 def test_layers_with_names_of_javascript(tmp_path: Path, open_page: Any) -> None:
     random = np.random.default_rng(0)
-    layers = [Layer(name, random.normal(size=(2, 2, 3, 3)), LIF(0.9, 0.5), padding=1) for name in INHERITED]
+    layers = [Layer(name, Input(random.normal(size=(2, 2, 3, 3)), padding=1), LIF(0.9, 0.5)) for name in INHERITED]
     network = Network((2, 5, 5), 8, layers, Readout(random.normal(size=(3, 50))), "spikes")
     whole, alone = tmp_path / "whole", tmp_path / "alone"
     with spikesam.simulate(network, random.random((8, 2, 2, 5, 5)) < 0.4, out=whole) as raster:

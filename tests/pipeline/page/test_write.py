@@ -130,9 +130,9 @@ def test_the_numbers_of_the_network_are_held(finished: Path) -> None:
     held = content["integers"]
     assert held["classes"] == list(HOSTILE)
     kernel = np.frombuffer(bytes_of(held["layers"][1]["inputs"][0]["weights"]), np.int8)
-    assert np.array_equal(kernel.reshape(4, 3, 3, 6).transpose(3, 0, 1, 2), network.layers[1].weight)
+    assert np.array_equal(kernel.reshape(4, 3, 3, 6).transpose(3, 0, 1, 2), network.layers[1].inputs[0].weight)
     gain = np.frombuffer(bytes_of(held["layers"][0]["inputs"][0]["gain"]), "<i4")
-    assert np.array_equal(gain.reshape(8, 4), network.layers[0].neuron.gain)
+    assert np.array_equal(gain.reshape(8, 4), network.layers[0].inputs[0].gain)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, mon
 def small_network() -> Network:
     """One convolution, of 4·2·3·3 weights, and a readout of 2·144."""
     weight = np.random.default_rng(1).normal(size=(4, 2, 3, 3)).astype(np.float32)
-    layer = Layer("conv1", weight, LIF(0.9), padding=1)
+    layer = Layer("conv1", Input(weight, padding=1), LIF(0.9))
     return Network((2, 6, 6), 40, (layer,), Readout(np.ones((2, 144), np.float32)))
 
 
@@ -432,8 +432,8 @@ def test_a_network_whose_image_drives_several_layers_has_a_page(tmp_path: Path) 
     rng = np.random.default_rng(0)
     image = Input(rng.normal(size=(3, 1, 1, 1)), "input")
     layers = (
-        Layer("conv1", rng.normal(size=(3, 1, 3, 3)), LIF(0.9), padding=1),
-        Layer("conv2", rng.normal(size=(3, 3, 3, 3)), LIF(0.9), padding=1, more=(image,)),
+        Layer("conv1", Input(rng.normal(size=(3, 1, 3, 3)), padding=1), LIF(0.9)),
+        Layer("conv2", (Input(rng.normal(size=(3, 3, 3, 3)), padding=1), image), LIF(0.9)),
     )
     network = Network((1, 6, 6), 8, layers, Readout(rng.normal(size=(2, 108))), "constant-current")
     spikesam.simulate(network, rng.normal(size=(2, 1, 6, 6)).astype(np.float32), out=tmp_path, backend="event")

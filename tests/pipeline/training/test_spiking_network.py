@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from spikesam.backends.network import LIF, Layer, Network
+from spikesam.backends.network import Layer, Network
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
 from spikesam.pipeline.networks.layer_list import LayerPlan, description, outline, plan_layers
@@ -82,11 +84,10 @@ def test_bntt_becomes_a_gain_and_bias_per_step():
     model = small_model()
     norm = model.layers[1].bntt[3]
     norm.weight.data[2], norm.running_mean[2], norm.running_var[2] = 1.5, 0.2, 0.5
-    neuron = export_network(model).layers[1].neuron
-    assert isinstance(neuron, LIF)
+    layer = export_network(model).layers[1]
     gain = 1.5 / np.sqrt(0.5 + 1e-4)
-    assert neuron.gain[3, 2] == pytest.approx(gain)
-    assert neuron.bias[3, 2] == pytest.approx(-gain * 0.2)
+    assert layer.inputs[0].gain[3, 2] == pytest.approx(gain)
+    assert layer.spiking_neuron.bias[3, 2] == pytest.approx(-gain * 0.2)
 
 
 def test_the_image_reaches_layer_l_at_step_l():
@@ -114,10 +115,10 @@ def test_spikes_that_come_too_late_change_no_answer():
     layers = []
     for number, layer in enumerate(network.layers, 1):
         steps = steps_that_matter(8, len(network.layers) - number)
-        gain = layer.neuron.gain.copy()
+        (given,) = layer.inputs
+        gain = given.gain.copy()
         gain[steps - 1 :] *= -5  # the gain of step t acts at t + 1
-        neuron = LIF(layer.neuron.leak, layer.neuron.threshold, gain, layer.neuron.bias)
-        layers.append(Layer(layer.name, layer.weight, neuron, layer.pool, layer.stride, layer.padding))
+        layers.append(Layer(layer.name, replace(given, gain=gain), layer.neuron))
     changed = Network(network.input_shape, 8, tuple(layers), network.readout)
     (after,) = TorchBackend("cpu").run(changed, [planes], 3)
     assert np.array_equal(before.readout, after.readout)

@@ -47,9 +47,9 @@ def alone(folder: Path) -> Iterator[tuple[str, spikesam.Network, NDArray[np.bool
         neuron = replace(layer.neuron, bias=layer.neuron.bias[-1:])
         readout = spikesam.Readout(np.ones((1, int(np.prod(network.shapes[number + 1]))), np.int8))
         steps = len(arrived) + 1
-        one = spikesam.Network(
-            network.shapes[number], steps, (replace(layer, neuron=neuron),), readout, encoder="spikes"
-        )
+        given = [replace(each, source="input") for each in layer.inputs]
+        layers = (spikesam.Layer(layer.name, given, neuron),)
+        one = spikesam.Network(network.shapes[number], steps, layers, readout, encoder="spikes")
         yield layer.name, one, arrived, recorded(folder, NAMES[number])[number:][:STEPS]
 
 

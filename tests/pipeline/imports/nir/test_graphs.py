@@ -75,7 +75,7 @@ def test_what_a_graph_says_step_by_step() -> None:
     )
     network = from_nir(found, T)
     assert network.timesteps == T + 2
-    assert [each.sources for each in network.inputs[1]] == [
+    assert [each.sources for each in network.layers[1].inputs] == [
         (Source("w1", 1),),
         (Source("input", 2),),
         (Source("w2", 1),),
@@ -106,12 +106,12 @@ def test_a_shortcut_waits_for_the_longest_way() -> None:
         twice=nir.Scale(np.full(4, 2.0)),
     )
     network = from_nir(found, T)
-    assert [each.sources for each in network.inputs[2]] == [
+    assert [each.sources for each in network.layers[2].inputs] == [
         (Source("w2", 1),),
         (Source("w1", 2),),
         (Source("w2", 1), Source("input", 3)),
     ]
-    assert [each.gain[0, 0] for each in network.inputs[2]] == [2, 2, 1]
+    assert [each.gain[0, 0] for each in network.layers[2].inputs] == [2, 2, 1]
     assert network.timesteps == T + 3
 
 
@@ -126,7 +126,7 @@ def test_a_loop_through_two_layers_needs_a_delay(steps: int) -> None:
             from_nir(found, T)
         return
     network = from_nir(found, T)
-    assert network.inputs[0][1].sources == (Source("w2", steps - 1),)
+    assert network.layers[0].inputs[1].sources == (Source("w2", steps - 1),)
     assert network.has_loops
 
 
@@ -171,7 +171,7 @@ def test_braille(name: str, kind: str, shared: Path) -> None:
     """With reset to zero snnTorch's neurons also lose their current, which NIR's keep: those spikes are others."""
     folder, reset = shared / "data/networks/braille", {"sub": "subtract", "zero": "zero"}[name]
     network = from_nir(folder / f"braille_{name}.nir", 1024, reset=reset)  # type: ignore[arg-type]
-    assert [[each.sources[0].layer for each in inputs] for inputs in network.inputs] == [["input", "fc1"], ["fc1"]]
+    assert [[each.sources[0].layer for each in layer.inputs] for layer in network.layers] == [["input", "fc1"], ["fc1"]]
     spikes = np.random.default_rng(0).random((1024, 12)) < 0.1
     theirs = snntorch_fires(torch.load(folder / f"model_noDelay_{kind}.pt", map_location="cpu"), reset, spikes)
     ours = fired(network, spikes, (1, 2))

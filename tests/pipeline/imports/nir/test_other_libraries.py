@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.nir.write import to_nir
+from tests.layers import with_first
 from tests.pipeline.imports.nir.graphs import nir, run
 
 pytest.importorskip("nirtorch")
@@ -26,7 +27,7 @@ T = 100
 SPIKES = np.random.default_rng(0).random((T, 2, 12, 12)) < 0.3
 
 
-def ours(leak: float = 0.9, **options: Any) -> Network:
+def ours(leak: float = 0.9, gain: float = 1, **options: Any) -> Network:
     """Convolution, average pooling and dense layers, as they say it without delay: T + 3 steps, biases that wait."""
     rng = np.random.default_rng(3)
     neurons = {"threshold": 0.75, "reset": "zero", **options}
@@ -37,10 +38,13 @@ def ours(leak: float = 0.9, **options: Any) -> Network:
         return rows if number else rows[0]
 
     layers = (
-        Layer("conv1", rng.normal(0.05, 0.3, (8, 2, 3, 3)), LIF(leak, bias=bias(8, 0), **neurons), padding=1),
-        Layer("conv2", rng.normal(0.02, 0.3, (6, 8, 3, 3)), LIF(0.5, bias=bias(6, 1), **neurons), pool=2, stride=2),
+        Layer("conv1", Input(rng.normal(0.05, 0.3, (8, 2, 3, 3)), padding=1), LIF(leak, bias=bias(8, 0), **neurons)),
+        Layer(
+            "conv2", Input(rng.normal(0.02, 0.3, (6, 8, 3, 3)), pool=2, stride=2), LIF(0.5, bias=bias(6, 1), **neurons)
+        ),
         Layer("fc1", rng.normal(0, 1, (5, 24)), LIF(leak, bias=bias(5, 2), **neurons)),
     )
+    layers = tuple(with_first(layer, gain=gain) for layer in layers)
     return Network((2, 12, 12), T + 3, layers, Readout(np.eye(5)), "spikes")
 
 

@@ -106,7 +106,7 @@ def test_a_threshold_behind_pooling_is_maximum_pooling(kind: str, threshold: flo
         output=nir.Output(np.array([3])),
     )
     assert_same(found, spikes(density=0.2))
-    assert from_nir(found, T).layers[1].pooling == "max"
+    assert from_nir(found, T).layers[1].inputs[0].pooling == "max"
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -146,9 +146,9 @@ def test_what_a_resistance_and_a_leak_voltage_do() -> None:
     shape = np.ones((3, 8, 8))
     found = small(neurons1=nir.LIF(4 * DT * shape, 2 * shape, 0.5 * shape, shape))
     assert_same(found, spikes())
-    neuron = from_nir(found, T).layers[0].neuron
-    assert (neuron.leak, neuron.gain[0, 0]) == (0.75, 0.5)
-    assert neuron.bias[0] == pytest.approx(0.5 * found.nodes["conv1"].bias + 0.125)
+    layer = from_nir(found, T).layers[0]
+    assert (layer.neuron.leak, layer.inputs[0].gain[0, 0]) == (0.75, 0.5)
+    assert layer.neuron.bias[0] == pytest.approx(0.5 * found.nodes["conv1"].bias + 0.125)
 
 
 def test_membranes_are_counted_from_where_they_rest() -> None:
@@ -192,8 +192,8 @@ def test_synaptic_currents(steps: int) -> None:
     cuba = nir.CubaLIF(steps * DT * shape, 4 * DT * shape, 4 * shape, 0 * shape, shape, w_in=steps / 2)
     found = small(neurons1=cuba)
     assert_same(found, spikes(density=0.8))
-    neuron = from_nir(found, T).layers[0].neuron
-    assert (neuron.synaptic_leak, neuron.gain[0, 0]) == (1 - 1 / steps, 0.5)
+    layer = from_nir(found, T).layers[0]
+    assert (layer.neuron.synaptic_leak, layer.inputs[0].gain[0, 0]) == (1 - 1 / steps, 0.5)
 
 
 def test_a_threshold_behind_weights_is_a_neuron_without_memory() -> None:
@@ -245,13 +245,15 @@ def test_graphs_inside_graphs() -> None:
     found = from_nir(graph(input=nodes["input"], block=inside, **rest), T)
     assert [layer.name for layer in found.layers] == ["block_conv1", "fc"]
     flat = from_nir(small(), T)
-    assert all(np.array_equal(a.weight, b.weight) for a, b in zip(found.layers, flat.layers, strict=True))
+    pairs = zip(found.layers, flat.layers, strict=True)
+    assert all(np.array_equal(a.inputs[0].weight, b.inputs[0].weight) for a, b in pairs)
 
 
 def test_float32_files_lose_no_factor_of_one() -> None:
     """snnTorch computes tau and r in float32, so that r·dt/tau is 1 only nearly."""
     shape = np.ones(5, np.float32)
     tau = (DT / (1 - np.float32(0.9))).astype(np.float32) * shape
-    neuron = from_nir(small(neurons2=nir.LIF(tau, tau / np.float32(DT), 0 * shape, shape)), T).layers[1].neuron
-    assert (neuron.gain == 1).all()
+    layer = from_nir(small(neurons2=nir.LIF(tau, tau / np.float32(DT), 0 * shape, shape)), T).layers[1]
+    neuron = layer.neuron
+    assert (layer.inputs[0].gain == 1).all()
     assert np.float32(neuron.leak) == np.float32(0.9)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import spikesam
-from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.nir.write import to_nir
@@ -36,7 +36,6 @@ def neuron(rng: np.random.Generator, channels: int, timesteps: int) -> LIF:
     return LIF(
         leak=rng.choice((0.0, 0.5, 0.99, 1.0)) if rng.random() < 0.6 else constant(0, 1),
         threshold=constant(0.1, 3),
-        gain=1.0 if rng.random() < 0.4 else rows(rng.normal(0, 2, (timesteps, channels))),
         bias=0.0 if rng.random() < 0.4 else rows(rng.normal(0, 1, (timesteps, channels))),
         reset=reset,
         reset_by=constant(0, 2) if reset == "subtract" and rng.random() < 0.5 else None,
@@ -62,22 +61,24 @@ def random_network(rng: np.random.Generator) -> Network:
         rows, columns, outputs = shape[1] // pool[0], shape[2] // pool[1], int(rng.choice((1, 5)))
         pooling: Any = rng.choice(("average", "max"))
         name, constants = f"layer{number}", neuron(rng, outputs, timesteps)
+        gain = 1.0 if rng.random() < 0.4 else rng.normal(0, 2, (timesteps, outputs))
+        gain = gain[0] if np.ndim(gain) and rng.random() < 0.4 else gain
         if rng.random() < 0.4:
-            layer = Layer(name, rng.normal(size=(outputs, shape[0] * rows * columns)), constants, pool, pooling=pooling)
+            made = Input(rng.normal(size=(outputs, shape[0] * rows * columns)), pool=pool, pooling=pooling)
         else:
             padding, stride = (tuple(rng.integers(least, 3, 2).tolist()) for least in (0, 1))
             seen = rows + 2 * padding[0], columns + 2 * padding[1]
             kernel = [int(rng.integers(1, min(4, side) + 1)) for side in seen]
             weight = rng.normal(size=(outputs, shape[0], *kernel))
-            layer = Layer(name, weight, constants, pool, stride, padding, pooling)
-            layer = replace(layer, **windows(rng, layer.output_shape(shape)[1:]))
-        layers.append(layer)
-        shape = layer.output_shape(shape)
+            made = Input(weight, pool=pool, stride=stride, padding=padding, pooling=pooling)
+            made = replace(made, **windows(rng, made.output_shape(shape)[1:]))
+        layers.append(Layer(name, replace(made, gain=gain), constants))
+        shape = layers[-1].inputs[0].output_shape(shape)
     inputs = int(np.prod(shape))
     weight = np.eye(inputs) if rng.random() < 0.3 else rng.normal(size=(3, inputs))
     bias = rng.normal(size=(timesteps, len(weight))) if rng.random() < 0.5 else rng.choice((0.0, 0.5))
     readout = Readout(weight, leak=float(rng.choice((1, 0.9, 0))), bias=bias)
-    currents = layers[0].pooling == "average" and rng.random() < 0.3
+    currents = layers[0].inputs[0].pooling == "average" and rng.random() < 0.3
     encoder: Any = rng.choice(("constant-current", "changing-current") if currents else ("poisson", "spikes"))
     return Network(input_shape, timesteps, tuple(layers), readout, encoder, 2.64 if currents else 2.0)
 
@@ -99,9 +100,9 @@ def test_bundled_networks(name: str, tmp_path: Path) -> None:
     assert spikesam.from_nir(tmp_path / "network.nir").sha256 == network.sha256
 
 
-def dense(neuron: LIF, readout: Any = None, timesteps: int = 4, **options: Any) -> Network:
+def dense(neuron: LIF, readout: Any = None, timesteps: int = 4, gain: Any = 1, **options: Any) -> Network:
     weight = np.array([[0.5, -0.25], [1, 0.1], [0.3, 0.7]], np.float32)
-    layer = Layer("fc1", weight, neuron)
+    layer = Layer("fc1", Input(weight, gain=gain), neuron)
     return Network((2, 1, 1), timesteps, (layer,), readout or Readout(np.eye(3)), "spikes", **options)
 
 
@@ -124,18 +125,18 @@ def test_constants_travel_in_the_file_that_double_precision_cannot_compute() -> 
 
 
 def test_a_channel_without_gain() -> None:
-    network = dense(LIF(0.9, gain=[0.0, 2.0, 1e-30], bias=0.5))
+    network = dense(LIF(0.9, bias=0.5), gain=[0.0, 2.0, 1e-30])
     assert from_nir(to_nir(network)).sha256 == network.sha256
 
 
 def test_weights_hold_the_gain_for_other_programs() -> None:
-    network = dense(LIF(0.5, gain=[1.0, 2.0, 4.0], bias=0.5))
+    network = dense(LIF(0.5, bias=0.5), gain=[1.0, 2.0, 4.0])
     graph = to_nir(network)
-    assert graph.nodes["fc1"].weight == pytest.approx(network.layers[0].weight * [[1], [2], [4]])
+    assert graph.nodes["fc1"].weight == pytest.approx(network.layers[0].inputs[0].weight * [[1], [2], [4]])
     graph.nodes["fc1.neuron"].metadata.clear()
     read = from_nir(graph, reset="subtract").layers[0]
-    assert (read.neuron.gain == 1).all()
-    assert read.weight == pytest.approx(graph.nodes["fc1"].weight)
+    assert (read.inputs[0].gain == 1).all()
+    assert read.inputs[0].weight == pytest.approx(graph.nodes["fc1"].weight)
 
 
 def test_nodes_that_other_programs_read() -> None:
@@ -152,8 +153,8 @@ def test_nodes_that_other_programs_read() -> None:
 
 def test_the_library_itself_agrees_on_all_sizes(tmp_path: Path) -> None:
     """nir.read checks types by default."""
-    conv = Layer("conv1", rng.normal(size=(4, 2, 3, 3)), LIF(0.9), padding=1)
-    layers = conv, Layer("fc1", rng.normal(size=(3, 16)), LIF(1.0), pool=4, pooling="max")
+    conv = Layer("conv1", Input(rng.normal(size=(4, 2, 3, 3)), padding=1), LIF(0.9))
+    layers = conv, Layer("fc1", Input(rng.normal(size=(3, 16)), pool=4, pooling="max"), LIF(1.0))
     path = tmp_path / "network.nir"
     to_nir(Network((2, 8, 8), 5, layers, Readout(np.eye(3), leak=0.5)), path)
     assert list(nir.read(path).nodes) == sorted(to_nir(from_nir(path)).nodes)  # HDF5 sorts names
@@ -168,7 +169,7 @@ def test_what_the_file_says_can_be_said_otherwise() -> None:
 
 
 def test_more_steps_for_gains_of_every_step_are_refused() -> None:
-    graph = to_nir(dense(LIF(0.75, gain=np.ones((4, 3)))))
+    graph = to_nir(dense(LIF(0.75), gain=np.ones((4, 3))))
     with pytest.raises(NetworkError, match="gain has 4 steps, expected 1 or T = 11"):
         from_nir(graph, 10)
 
@@ -208,8 +209,8 @@ def test_what_is_refused(tmp_path: Path) -> None:
 def test_a_delay_that_hides_where_a_layer_stands_leaves_no_window() -> None:
     """The second layer is two steps from the input by the way that the first makes, but one by the other."""
     neuron = LIF(0.5, 0.4)
-    first, second = Layer("fc1", np.eye(3), neuron, source="input"), Layer("fc2", np.eye(3), neuron, source="fc1")
-    third = Layer("fc3", np.eye(3), neuron, source=("fc2", Source("input", 2)))
+    first, second = Layer("fc1", Input(np.eye(3), "input"), neuron), Layer("fc2", Input(np.eye(3), "fc1"), neuron)
+    third = Layer("fc3", Input(np.eye(3), ("fc2", Source("input", 2))), neuron)
     network = from_nir(to_nir(Network((3, 1, 1), 8, (first, second, third), Readout(np.eye(3)), "spikes")), timesteps=4)
     assert network.window is None
     spikesam.simulate(network, np.ones((4, 2, 3, 1, 1), bool))

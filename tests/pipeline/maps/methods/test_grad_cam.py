@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikesam.backends.network import Layer, Network, Readout, ReLU
+from spikesam.backends.network import Input, Layer, Network, Readout, ReLU
 from spikesam.pipeline.images.encoding import mean_spikes
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
@@ -19,7 +19,7 @@ def seeing_ann() -> DifferentiableNetwork:
     """Two 3×3 filters that pass the red and the green pixel on, before a dense layer that just copies 2·1·2 values."""
     weight = np.zeros((2, 3, 3, 3))
     weight[0, 0, 1, 1] = weight[1, 1, 1, 1] = 2
-    layers = (Layer("conv1", weight, ReLU(), padding=1), Layer("fc1", np.eye(4), ReLU()))
+    layers = (Layer("conv1", Input(weight, padding=1), ReLU()), Layer("fc1", np.eye(4), ReLU()))
     readout = Readout(np.array([[3.0, 1, -4, 1], [0, 0, 1, 1]]))
     return DifferentiableNetwork(Network((3, 1, 2), 1, layers, readout, "image"))
 
