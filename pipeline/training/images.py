@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -23,8 +22,6 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import progress_bar
 from spikesam.recordings.text import shorten
 
-Part = tuple[Dataset, NDArray[np.int64]]
-
 
 def open_split(config: Config, split: str) -> Dataset:
     """A part of the data that the configuration names: "train", or "selection" where the data have such a part."""
@@ -33,20 +30,18 @@ def open_split(config: Config, split: str) -> Dataset:
     return open_dataset(data.source, split, data.classes, size=size, download=data.download)
 
 
-def split(config: Config) -> tuple[Part, Part]:
-    """What is trained on, and what the best epoch is selected by: each a data set and the positions in it."""
+def split(config: Config) -> tuple[Dataset, Dataset]:
+    """What is trained on, and what the best epoch is selected by."""
     training = open_split(config, "train")
     if is_generated(config.data.source):
-        selection = open_split(config, "selection")
-        return (training, np.arange(len(training))), (selection, np.arange(len(selection)))
+        return training, open_split(config, "selection")
     kept, aside = split_selection(training.labels, config.training.selection, config.training.seed)
-    return (training, kept), (training, aside)
+    return training.chosen(kept.tolist()), training.chosen(aside.tolist())
 
 
 def steps_per_epoch(config: Config) -> int:
     """How many batches are trained on in an epoch."""
-    (_, kept), _ = split(config)
-    return len(kept) // config.training.batch_size
+    return len(split(config)[0]) // config.training.batch_size
 
 
 def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
@@ -57,16 +52,16 @@ def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoade
     InputError : if the data cannot be read, have no labels, miss a class that was named, or are fewer than a batch
     """
     settings = config.training
-    (training, kept), (selection, aside) = split(config)
+    training, selection = split(config)
     found = set(training.labels)
     absent = [name for label, name in enumerate(training.classes) if label not in found]
     if config.data.classes is not None and absent:
         raise InputError(f"data.classes: {training.name} has no training image of {shorten(absent)}")
-    if len(kept) < settings.batch_size:
+    if len(training) < settings.batch_size:
         raise InputError(
-            f"training.batch_size is {settings.batch_size}, but there are only {len(kept)} training images"
+            f"training.batch_size is {settings.batch_size}, but there are only {len(training)} training images"
         )
-    parts = ((training, kept, "training images"), (selection, aside, "selection images"))
+    parts = ((training, "training images"), (selection, "selection images"))
     fitting, selecting = _prepared(config, parts, inputs, console)
 
     def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
@@ -100,14 +95,14 @@ def _end_with(parent: int, _: int) -> None:
 
 
 def _prepared(
-    config: Config, parts: Sequence[tuple[Dataset, NDArray[np.int64], str]], inputs: Inputs, console: Console
+    config: Config, parts: Sequence[tuple[Dataset, str]], inputs: Inputs, console: Console
 ) -> list[TensorDataset]:
     """Both parts in memory; scenes of the last training are kept for the next, since drawing them takes a minute."""
     described = (config.data, inputs.kept_shape)
     if described in _LAST_DRAWN:
         return _LAST_DRAWN[described]
     _LAST_DRAWN.clear()
-    prepared = [_in_memory(dataset, chosen, inputs, what, console) for dataset, chosen, what in parts]
+    prepared = [_in_memory(dataset, inputs, what, console) for dataset, what in parts]
     if is_generated(config.data.source):
         _LAST_DRAWN[described] = prepared
     return prepared
@@ -116,16 +111,13 @@ def _prepared(
 _LAST_DRAWN: dict[Any, list[TensorDataset]] = {}  # at most one
 
 
-def _in_memory(
-    dataset: Dataset, chosen: NDArray[np.int64], inputs: Inputs, what: str, console: Console
-) -> TensorDataset:
+def _in_memory(dataset: Dataset, inputs: Inputs, what: str, console: Console) -> TensorDataset:
     """Prepare every image once, as bytes."""
-    images = np.empty((len(chosen), *inputs.kept_shape), np.uint8)
-    labels = np.empty(len(chosen), np.int64)
-    boxes = np.full((len(chosen), 4), np.nan, np.float32)
+    images = np.empty((len(dataset), *inputs.kept_shape), np.uint8)
+    labels = np.empty(len(dataset), np.int64)
+    boxes = np.full((len(dataset), 4), np.nan, np.float32)
     with progress_bar(console) as progress:
-        for place, position in enumerate(progress.track(chosen, description=f"preparing {what}")):
-            item = dataset[int(position)]
+        for place, item in enumerate(progress.track(dataset, description=f"preparing {what}", total=len(dataset))):
             if item.label is None:
                 raise InputError(f"{dataset.name}: {item.name} has no label; training needs class folders")
             images[place] = inputs.kept(item.image)
