@@ -51,9 +51,7 @@ Advance = Callable[[int], None]
 def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
     """Convert with the first `conversion.calibration` training images of `data.source`, in class-balanced order.
 
-    Raises
-    ------
-    InputError : as :func:`convert`, or if the data have no training part or none of the ANN's classes
+    An InputError as :func:`convert`, or if the data have no training part or none of the ANN's classes.
     """
     settings, data = config.conversion, config.data
     samples = choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
@@ -74,24 +72,12 @@ def convert(
     settings: ConversionSection,
     advance: Advance = lambda images: None,
 ) -> Network:
-    """Convert an ANN, given calibration images.
+    """A float32 spiking network of an ANN: λ = 1, b = 0, and g = 1 except with "balanced", where θ = 1 and g = 1/θ_c.
 
-    Memory: one bit per neuron of two layers, step and image; with rule "balanced" a float32 per neuron of a layer.
-
-    Parameters
-    ----------
-    ann : whose neurons are ReLU
-    images : (N, C, H, W) float32 — preprocessed, of the training part
-    advance : called with the number of images that one more layer has seen
-
-    Returns
-    -------
-    float32 network: λ = 1, b = 0, and g = 1 except with "balanced", where θ = 1 and g = 1/θ_c per channel
-
-    Raises
-    ------
-    InputError : if the network spikes already, there are too few images, T is too short for the depth, or nothing
-        drives a layer
+    `images` (N, C, H, W) are of the training part, preprocessed; `advance` is called with the number that one more
+    layer has seen. Memory: one bit per neuron of two layers, step and image; with rule "balanced" a float32 per neuron
+    of a layer. An InputError if the network spikes already, there are too few images, T is too short for the depth, or
+    nothing drives a layer.
     """
     if ann.kind != "ann":
         raise InputError("conversion: got a spiking network, expected an ANN, whose neurons are ReLU")
@@ -145,7 +131,7 @@ def _threshold(currents: Iterator[NDArray[np.float32]], settings: ConversionSect
 def _inputs(
     stage: Network, images: NDArray[np.float32], spikes: list[NDArray[np.uint8]] | None, seed: int
 ) -> Iterator[InputBatch]:
-    """What drives a layer, in batches: the encoded images, or the spikes of the layer before."""
+    """The input of a layer, in batches: the encoded images, or the spikes of the layer before."""
     if spikes is not None:
         yield from (PackedSpikes(packed, stage.input_shape) for packed in spikes)
         return

@@ -35,21 +35,8 @@ def export_checkpoint(
 ) -> tuple[str, list[Path]]:
     """Write a checkpoint in both precisions, and measure it; a line about its accuracy, and the files written.
 
-    Parameters
-    ----------
-    source : a bundled checkpoint's name, or a file
-    out : folder that receives both networks and accuracy.json
-    data : data set; that of the checkpoint's kind if None
-    samples : how many images
-    seeds : how many Poisson seeds; without Poisson spikes one is enough
-    nir : a file to write the float32 network to as NIR, too
-    device : of the torch backend
-    download : whether data may be downloaded
-    overwrite : write into a folder that holds files already
-
-    Raises
-    ------
-    InputError : if there is no such checkpoint or data set, or the network is in fixed point or cannot be
+    `nir` is a file for the float32 network as NIR; without Poisson spikes one of `seeds` is enough. An InputError if
+    there is no such checkpoint or data set, or the network is in fixed point or cannot be.
     """
     checkpoint = load_checkpoint(source, "snn")
     if checkpoint.network.precision != "float32":

@@ -21,11 +21,9 @@ BATCH = 4  # images simulated together
 
 
 def answers_over_time(network: Network, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The class with the largest sum Σ_{τ<t} W_out s_L[τ] after t = 1 … T steps: (B, T); ties go to the lowest.
+    """The class with the largest sum Σ_{τ<t} W_out s_L[τ] after t = 1 … T steps, (B, T), of packed (B, T, bytes).
 
-    Parameters
-    ----------
-    packed : (B, T, bytes) uint8 — spikes of the last layer
+    Ties go to the lowest.
     """
     spikes = unpack(packed, network.shapes[-1]).reshape(*packed.shape[1::-1], -1)  # (T, B, neurons)
     sums = (spikes.astype(np.float64) @ network.readout.weight.T.astype(np.float64)).cumsum(axis=0)
@@ -39,14 +37,10 @@ def accuracy_over_time(
     seed: int,
     advance: Callable[[int], None],
 ) -> pd.DataFrame:
-    """Share of right answers, a row per number of steps t = 1 … T, a column per network; all see the same input.
+    """Share of right answers, a row per number of steps t = 1 … T, a column per network.
 
-    Parameters
-    ----------
-    networks : alike but for their numbers, such as both precisions of one
-    samples : labelled
-    seed : of the Poisson spikes
-    advance : called with the number of images just done
+    The networks, alike but for their numbers, see the same input. `advance` is called with the number of images just
+    done.
     """
     right = {name: np.zeros(network.timesteps) for name, network in networks.items()}
     some = next(iter(networks.values()))

@@ -53,7 +53,7 @@ def summarise(
     curves: pd.DataFrame,
     seconds: dict[str, float],
 ) -> ConversionSummary:
-    """What to say of an ANN, the float32 network it became, and both precisions' accuracy on labelled samples."""
+    """The summary of an ANN, the float32 network it became, and both precisions' accuracy on labelled samples."""
     encoded = samples.encoded(range(len(samples)), ann, seed, 1)
     reference = float(np.mean(predictions(ann, encoded) == samples.table.label))
     return ConversionSummary(

@@ -63,18 +63,13 @@ class Checkpoint:
         return f"<Checkpoint of {printable(shorten(self.class_names), LONGEST_NAME)}: {self.network!r}>"
 
     def is_called(self, classes: Sequence[str]) -> bool:
-        """Whether its classes are these, in this order, each by its identifier or its name."""
+        """True if its classes are these, in this order, each by its identifier or its name."""
         asked, *known = ([comparable(each) for each in names] for names in (classes, self.classes, self.class_names))
         return len(asked) == len(known[0]) and all(each in both for each, *both in zip(asked, *known, strict=True))
 
     @property
     def preparation(self) -> Preparation:
-        """How images or events are prepared.
-
-        Raises
-        ------
-        InputError : if the network takes spikes alone
-        """
+        """The preparation of images or events; an InputError if the network takes spikes alone."""
         if self.preprocessing is None:
             what, of = ("spikes", "0 and 1") if self.network.spiking_input else ("numbers", "floating point")
             raise InputError(
@@ -84,12 +79,7 @@ class Checkpoint:
 
     @property
     def image_preprocessing(self) -> Preprocessing:
-        """How images are prepared.
-
-        Raises
-        ------
-        InputError : if the network takes events or spikes
-        """
+        """The preparation of images; an InputError if the network takes events or spikes."""
         if not isinstance(self.preprocessing, Preprocessing):
             takes = "spikes" if self.preprocessing is None else "events"
             raise InputError(f"checkpoint: the network takes {takes}, expected one that takes images")

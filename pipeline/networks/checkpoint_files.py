@@ -21,12 +21,7 @@ FOREIGN = {  # files of networks that others wrote, by their ending, and what to
 
 
 def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
-    """The file of a bundled checkpoint, or `name_or_path` itself.
-
-    Raises
-    ------
-    InputError : if there is neither; lists the bundled ones of that kind
-    """
+    """The file of a bundled checkpoint, or `name_or_path` itself; an InputError lists the bundled ones if neither."""
     path = BUNDLED / f"{name_or_path}.safetensors"
     if not path.is_file():
         path = Path(name_or_path)
@@ -44,12 +39,12 @@ def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
 
 
 def is_checkpoint(name_or_path: str | PathLike[str]) -> bool:
-    """Whether this is the name of a bundled checkpoint, or a file that begins as one."""
+    """True of the name of a bundled checkpoint, or of a file that begins as one."""
     return (BUNDLED / f"{name_or_path}.safetensors").is_file() or _is_safetensors(Path(name_or_path))
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether a file, whatever it is called, begins as our checkpoints do: the length of the header, then JSON."""
+    """True of a file that begins as our checkpoints do, whatever its name: the header's length, then JSON."""
     try:
         with open_file(path) as file:
             return file.read(9)[8:] == b"{"

@@ -12,10 +12,9 @@ from spikesam.backends.torch.synapses import without_autocast
 
 @contextmanager
 def usual_defaults() -> Iterator[None]:
-    """As torch begins: new tensors are float32 on the CPU, with gradients and without autocast.
+    """Torch's first settings: new tensors are float32 on the CPU, with gradients and without autocast.
 
-    Whatever the user's session has set since. For what builds models of its own, not for what runs the user's: these
-    may count on that.
+    For models built here, whatever the user's session has set since; not for the user's own, which may count on that.
     """
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)

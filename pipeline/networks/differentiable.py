@@ -28,23 +28,11 @@ from spikesam.recordings.errors import InputError
 
 
 class DifferentiableNetwork(nn.Module):
-    """A network through which gradients flow from the logits to the outputs of its layers and to its input.
+    """A float32 network through which gradients flow from the logits to its layers' outputs and its input.
 
-    Weights are constants. Of a spiking network, a layer's membranes are kept for the gradient only where one can flow
-    further back, so the most memory is about three float32 per neuron and step.
-
-    Parameters
-    ----------
-    network : in float32
-
-    Attributes
-    ----------
-    layers : ModuleList, one per layer; what leaves a module are spikes, or activations behind a ReLU
-
-    Raises
-    ------
-    InputError : if the network is in fixed point; or, of what runs an ANN, if its activations leave float32. What a
-        spiking network can reach is known when it is built, see :class:`spikesam.backends.network.Network`
+    Weights are constants. A spiking layer's membranes are kept only where a gradient can flow further back, so the most
+    memory is about three float32 per neuron and step. An InputError if the network is in fixed point, or an ANN's
+    activations leave float32.
     """
 
     def __init__(self, network: Network) -> None:
@@ -63,19 +51,10 @@ class DifferentiableNetwork(nn.Module):
         self.bias = constant((_leaked(readout, timesteps) @ bias).numpy().astype(np.float32))
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Run all layers.
+        """Logits (B, classes), and each layer's spikes (T, B, C, H, W), or an ANN's activations (B, C, H, W) or (B, C).
 
-        Parameters
-        ----------
-        inputs : what the network's encoder makes of images, as float32: (T, B, 2C, H, W) of 0 and 1, or (B, C, H, W),
-            for a constant current in -127 … 127; for a changing one (T, B, C, H, W). Gradients reach them if they
-            require it
-
-        Returns
-        -------
-        logits : (B, classes) float32
-        outputs : of each layer, in order of depth: spikes (T, B, C, H, W) float32 of 0 and 1, for each of which the
-            logits have gradients; or an ANN's activations, (B, C, H, W) or of dense layers (B, C)
+        `inputs` are what the encoder makes of images, as float32: (T, B, 2C, H, W) of 0 and 1, (B, C, H, W) of a
+        constant current in -127 … 127, (T, B, C, H, W) of a changing one.
         """
         tracked = torch.is_grad_enabled()
         fired = {"input": inputs}
@@ -131,7 +110,7 @@ MODULES = {LIF: SpikingLayer, ReLU: _ReluLayer}
 
 
 def rectifier_inputs(given: Input, weight: Tensor, activations: Tensor) -> Tensor:
-    """What a layer's ReLU gets of the activations before it: (B, C, H, W) -> (B, C', H', W') or (B, C')."""
+    """The inputs of a layer's ReLU: (B, C, H, W) activations before it -> (B, C', H', W') or (B, C')."""
     return synapses(given, weight, activations, torch.contiguous_format)
 
 

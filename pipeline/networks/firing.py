@@ -31,18 +31,10 @@ Rows = NDArray[np.float64]  # (1 or T, C)
 
 
 def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None = None) -> Tensor:
-    """Spikes of a layer's neurons, which start at rest.
+    """Spikes (1 + S + S', B, C, …) float32 of a layer's neurons from rest, channels last in memory.
 
-    Parameters
-    ----------
-    neuron : the layer's, in float32, with a row of biases for each step, or one for all
-    gain : (1 or T, C) — by which currents are multiplied
-    early : (S, B, C, …) float32 — what the synapses hand to the neurons at steps 1 … S
-    late : (S', B, C, …) — at the steps after those; no gradient comes back from their spikes
-
-    Returns
-    -------
-    (1 + S + S', B, C, …) float32 of 0 and 1, channels last in memory, as convolutions like it best
+    `gain` (1 or T, C) multiplies the currents: `early` (S, B, C, …) of steps 1 … S, and `late` (S', B, C, …) of the
+    steps after, from whose spikes no gradient comes back.
     """
     late = early[:0] if late is None else late
     space = early.shape[3:]
@@ -54,18 +46,10 @@ def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None =
 def fire_step(
     neuron: SpikingNeuron, gain: Rows, driven: Tensor, t: int, before: Tensor, state: Any
 ) -> tuple[Tensor, Any]:
-    """One step of a layer's neurons, for layers that read themselves; the spikes are those of :func:`fire`.
+    """One step t ≥ 1 of a layer that reads itself, and its state; the spikes are those of :func:`fire`.
 
-    Parameters
-    ----------
-    neuron, gain : see :func:`fire`
-    driven : (B, C, H, W) — what the synapses hand to the neurons at step t ≥ 1
-    before : (B, C, H, W) of 0 and 1 — the spikes of the step before
-    state : what this function returned at the step before; None at first
-
-    Returns
-    -------
-    the spikes, and what it needs at the next step
+    `driven` (B, C, H, W) is what the synapses give, `before` the spikes of the step before, `state` what this returned
+    there, None at first.
     """
 
     def by_channel(numbers: Any) -> Tensor:

@@ -40,12 +40,7 @@ def description(outline: Iterable[tuple[str, int, Sides]]) -> tuple[int | str, .
 
 
 def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
-    """Read a list such as ``[64, "P", 128, "P4", "D4096"]``.
-
-    Raises
-    ------
-    InputError : naming the entry that is not understood
-    """
+    """Read a list such as ``[64, "P", 128, "P4", "D4096"]``; an InputError names the entry that is not understood."""
     plans: list[LayerPlan] = []
     pool = 1
     if len(description) > MOST_LAYERS:
@@ -77,11 +72,9 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
 
 
 def count_inputs(plans: Sequence[LayerPlan], shape: Shape) -> tuple[int, ...]:
-    """How many channels (dense: features) each layer gets for images of (C, H, W).
+    """The channels (dense: features) that each layer gets for images of (C, H, W).
 
-    Raises
-    ------
-    InputError : if pooling does not divide a map, or the layers have more weights than any network needs
+    An InputError if pooling does not divide a map, or the layers have more weights than any network needs.
     """
     channels, height, width = shape
     counts: list[int] = []

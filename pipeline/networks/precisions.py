@@ -19,9 +19,7 @@ BATCH = 16  # images encoded together
 def in_precision(network: Network, precision: str) -> Network:
     """A network in fixed point or float32.
 
-    Raises
-    ------
-    InputError : if it is in fixed point, which cannot be undone, or cannot be represented there
+    An InputError if it is in fixed point, which cannot be undone, or cannot be represented there.
     """
     if precision == "fixed":
         return quantise(network)
@@ -35,15 +33,9 @@ def in_precision(network: Network, precision: str) -> Network:
 def predictions(
     networks: Sequence[Network], backend: Backend, samples: Samples, seeds: Iterable[int]
 ) -> list[NDArray[np.int64]]:
-    """The class that each network chooses for every image and Poisson seed; all of them see equal spikes.
+    """The class that each network chooses by Poisson seed, (seeds, N) each.
 
-    Parameters
-    ----------
-    networks : of one input shape and encoder
-
-    Returns
-    -------
-    per network (seeds, N)
+    All see equal spikes and have one input shape and encoder.
     """
     chosen: list[list[NDArray[np.int64]]] = [[] for _ in networks]  # batch by batch
     for seed in seeds:

@@ -17,15 +17,10 @@ BESIDE = "network.safetensors"
 
 
 def recorded_network(raster: RasterReader, given: Any = None) -> Network:
-    """The network that a raster was recorded from, in the raster's precision; the raster holds all of its layers.
+    """The network of a raster that holds all of its layers, in the raster's precision.
 
-    Parameters
-    ----------
-    given : a network, a checkpoint, a bundled name or a file; `network.safetensors` beside the raster if not given
-
-    Raises
-    ------
-    InputError : if there is none, it is another network, or the raster does not hold all of its layers
+    `given` is a network, a checkpoint, a bundled name or a file; `network.safetensors` beside the raster if None. An
+    InputError if there is none, it is another network, or layers are missing.
     """
     if not raster.header.network_sha256:
         raise InputError(f"{raster.where}: does not say which network it was recorded from, expected a raster of a run")
@@ -44,13 +39,8 @@ def recorded_network(raster: RasterReader, given: Any = None) -> Network:
 def fired_by(raster: RasterReader, given: Any = None) -> Network:
     """The network that fired a raster, in the raster's precision; the raster need not hold all of its layers.
 
-    Parameters
-    ----------
-    given : see :func:`recorded_network`; for a raster that does not say what fired it, any spiking network
-
-    Raises
-    ------
-    InputError : if there is none, it is an ANN, damaged, or another network than the raster says
+    `given` as of :func:`recorded_network`; any spiking network for a raster that does not say what fired it. An
+    InputError if there is none, it is an ANN, damaged, or another network than the raster says.
     """
     if given is None and raster.path is not None:
         refuse_links(raster.path.parent, [BESIDE])

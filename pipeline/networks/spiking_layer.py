@@ -51,11 +51,11 @@ class SpikingLayer(nn.Module):
         return fire(self.neuron, self.gain, early, rest)
 
     def currents(self, fired: Fired) -> Tensor:
-        """What the synapses hand to the neurons at steps 1 … T - 1: of several inputs, with their gains."""
+        """The currents of the neurons at steps 1 … T - 1: of several inputs, with their gains."""
         return self._driven(fired, 0, self.steps)
 
     def _driven(self, fired: Fired, start: int, stop: int) -> Tensor:
-        """What all inputs hand to the neurons at steps start + 1 … stop."""
+        """The currents of all inputs at steps start + 1 … stop."""
         found = [self._weighed(number, self._currents(number, fired, start, stop), start) for number in self._numbers]
         return sum(found[1:], found[0])
 
@@ -84,7 +84,7 @@ class SpikingLayer(nn.Module):
         return synapses(each, weight, maps.flatten(0, 1)).reshape(*maps.shape[:2], *self.shape)
 
     def _of_numbers(self, each: Input, weight: Tensor, given: Tensor, start: int, stop: int) -> Tensor:
-        """What numbers cause, summed in float64 and rounded once: see backends/input_currents.py."""
+        """The currents of numbers, summed in float64 and rounded once: see backends/input_currents.py."""
         delay = each.sources[0].delay
         silent = min(max(0, delay - start - 1), stop - start)  # steps before they arrive
         maps = given[None] if self.constant else given[max(0, start + 1 - delay) : max(0, stop + 1 - delay)]
@@ -118,7 +118,7 @@ class SpikingLayer(nn.Module):
 
 
 def _later(spikes: Steps, delay: int, start: int, stop: int) -> Tensor:
-    """What arrives at steps start + 1 … stop of spikes, `delay` steps after they were fired; silence at first."""
+    """The spikes that arrive at steps start + 1 … stop, `delay` steps after they were fired; silence at first."""
     first, last = start + 1 - delay, stop + 1 - delay
     silent, among = min(max(0, -first), stop - start), slice(max(0, first), max(0, last))
     if isinstance(spikes, list):

@@ -31,7 +31,7 @@ def open_split(config: Config, split: str) -> Dataset:
 
 
 def split(config: Config) -> tuple[Dataset, Dataset]:
-    """What is trained on, and what the best epoch is selected by."""
+    """The images to train on, and those by which the best epoch is selected."""
     training = open_split(config, "train")
     if is_generated(config.data.source):
         return training, open_split(config, "selection")
@@ -47,9 +47,7 @@ def steps_per_epoch(config: Config) -> int:
 def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """Batches to train on, and to select the best epoch by.
 
-    Raises
-    ------
-    InputError : if the data cannot be read, have no labels, miss a class that was named, or are fewer than a batch
+    An InputError if the data cannot be read, have no labels, miss a class that was named, or are fewer than a batch.
     """
     settings = config.training
     training, selection = split(config)

@@ -55,9 +55,7 @@ class ImageInputs:
 class EventInputs:
     """Binned events, one bin per step; silent steps follow, one per layer, so that every bin reaches the answer.
 
-    Raises
-    ------
-    InputError : if the network takes no spikes, has too few steps, or zooms are asked for
+    An InputError if the network takes no spikes, has too few steps, or zooms are asked for.
     """
 
     def __init__(self, config: Config) -> None:
@@ -105,5 +103,5 @@ Inputs = ImageInputs | EventInputs
 
 
 def training_inputs(config: Config) -> Inputs:
-    """What the configured network is to be fed."""
+    """The inputs of the configured network."""
     return EventInputs(config) if config.network.encoder == "spikes" else ImageInputs(config)

@@ -20,7 +20,7 @@ SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy 
 
 
 class TrainingModule(lightning.LightningModule):
-    """What Lightning asks for: loss, selection accuracy and optimizer of either trainable network."""
+    """Loss, selection accuracy and optimizer of either trainable network, for Lightning."""
 
     def __init__(self, model: SpikingNetwork | ReluNetwork, settings: TrainingSection, inputs: Inputs) -> None:
         super().__init__()

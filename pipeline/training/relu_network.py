@@ -14,21 +14,9 @@ from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
 class ReluNetwork(nn.Module):
     """Average pooling, synapses without bias, ReLU; dropout in front of dense layers and the readout; no normalisation.
 
-    Once trained, `export_network` makes it a `Network`.
-
-    What it sees is what a Poisson-coded spiking network sees on average: pixels clipped to ±2 and halved, the mean of
-    the signed input spikes per step.
-
-    Parameters
-    ----------
-    layers : the VGG-like list, as a spiking network's
-    shape : (C, H, W) of the images
-    classes : number of outputs
-    dropout : share of features dropped in training
-
-    Raises
-    ------
-    InputError : if the list is not understood, or pooling does not divide a map
+    Its input is the mean that a Poisson-coded spiking network sees: pixels clipped to ±2 and halved. `layers` is the
+    VGG-like list, `shape` (C, H, W) of the images. Once trained, `export_network` makes it a `Network`. An InputError
+    if the list is not understood, or pooling does not divide a map.
     """
 
     def __init__(self, layers: Sequence[int | str], shape: Shape, classes: int, dropout: float = 0.0) -> None:

@@ -47,10 +47,7 @@ class TrainableLayer(nn.Module):
     def forward(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes that arrive -> spikes that these neurons fire in the same steps.
 
-        Parameters
-        ----------
-        early : (T', B, …) — arriving from step `depth` on
-        late : (T'', B, …) — arriving in the steps after those; no gradient passes them
+        `early` (T', B, …) arrive from step `depth` on, `late` (T'', B, …) after those; no gradient passes these.
         """
         first_late = self.depth + len(early)
         if self.fused and self.training and self.bntt is not None and early.device.type == "cpu":
@@ -79,7 +76,7 @@ class TrainableLayer(nn.Module):
         return list(cast(nn.ModuleList, self.bntt))[step - 1 : step - 1 + steps]
 
     def _normalised(self, spikes: Tensor, step: int) -> Tensor:
-        """What the neurons get of spikes that arrive from `step` on: (T, B, …) float32."""
+        """The neurons' currents of spikes that arrive from `step` on: (T, B, …) float32."""
         currents = self._currents(spikes).float()
         if self.bntt is None:
             return currents
@@ -106,19 +103,10 @@ class TrainableLayer(nn.Module):
 
 
 class SpikingNetwork(nn.Module):
-    """Layers as planned and an accumulating readout.
+    """Layers as planned and an accumulating readout, for images or input spikes of (C, H, W) = `shape`.
 
-    Parameters
-    ----------
-    network : the description
-    shape : (C, H, W) of the images, or of input spikes
-    classes : number of outputs
-    dropout : share of features dropped in front of dense layers and the readout, the same ones at every step
-    fused : see `TrainingSection.fused`
-
-    Raises
-    ------
-    InputError : if pooling does not divide a map, or T is too short for the depth
+    Dropout in front of dense layers and the readout is the same at every step. An InputError if pooling does not divide
+    a map, or T is too short for the depth.
     """
 
     def __init__(

@@ -19,16 +19,10 @@ PREFIX = "model."  # of the network's parameters in a file of TrainingModule
 
 
 def start_from(model: nn.Module, path: Path) -> None:
-    """Set the parameters and BNTT's statistics of `model` to those of an epoch of another training.
+    """Set the parameters and BNTT's statistics of a new `model` to those of an epoch of another training.
 
-    Parameters
-    ----------
-    model : the network, newly built
-    path : `epochs/best.ckpt` or `epochs/last.ckpt` in the folder of a training; its input may have had another size
-
-    Raises
-    ------
-    InputError : if there is no such file, it is damaged, or its parameters have other names or shapes
+    `path` is `epochs/best.ckpt` or `epochs/last.ckpt`; its input may have had another size. An InputError if there is
+    no such file, it is damaged, or its parameters have other names or shapes.
     """
     if not path.is_file():
         raise InputError(f"training.start: {path}: no such file; give epochs/best.ckpt of a training's folder")
@@ -81,11 +75,9 @@ def settings_of(config: Config) -> dict[str, Any]:
 
 
 def epoch_to_resume(config: Config, out: Path, console: Console) -> Resumed:
-    """The last finished epoch of a training in `out`; if its file is damaged, the best one, of which a line tells.
+    """The last finished epoch of a training in `out`, or the best one, with a line, if its file is damaged.
 
-    Raises
-    ------
-    InputError : if no file is sound, or the training had other settings
+    An InputError if no file is sound, or the training had other settings.
     """
     damaged: list[str] = []
     for path in (found := finished_epochs(out)):
