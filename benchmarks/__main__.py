@@ -18,9 +18,8 @@ from benchmarks.optional import missing
 from benchmarks.plots import draw_sweeps
 from benchmarks.report import as_json, as_tables
 from benchmarks.running import measure
-from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command
+from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_command, some_or_all
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.names import listing, some_or_all
 from spikesam.pipeline.config import Section
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import write_file

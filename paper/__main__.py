@@ -13,9 +13,8 @@ from pydantic import Field
 from paper.common.settings import PaperSection, load_paper_config
 from paper.experiments import EXPERIMENTS, run_experiment
 from paper.pages.fill import experiments_page, write_pages
-from spikesam.pipeline.cli.command_line import Flat, Positional, parse_with_config
+from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_with_config, some_or_all
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.names import listing, some_or_all
 from spikesam.pipeline.cli.options import ConfigFile
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.networks.allocator import keep_freed_memory

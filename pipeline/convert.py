@@ -1,4 +1,14 @@
-"""spikesam convert: an ANN becomes a spiking checkpoint, with its accuracy after every number of steps."""
+"""Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
+
+Thresholds come from training images, accuracy from validation images.
+
+examples:
+  spikesam convert cluttered-digits-ann --out runs/converted
+  spikesam convert tiny-imagenet-10-ann --data tiny-imagenet-200.zip --samples 200
+  spikesam convert --conversion.rule balanced --conversion.encoder constant-current --conversion.timesteps 64
+
+--out receives checkpoint.safetensors for spikesam run, accuracy.csv, accuracy.png, summary.json and config.toml.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +23,6 @@ from spikesam.pipeline.cli.options import ConfigFile, Out, Overwrite
 from spikesam.pipeline.config import ConversionSection, Section, load_config
 from spikesam.pipeline.config.fields import Device, Download, Seed
 from spikesam.recordings.console import PlainConsole
-
-PROG = "spikesam convert"
-DESCRIPTION = """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
-
-Thresholds come from training images, accuracy from validation images.
-
-examples:
-  spikesam convert cluttered-digits-ann --out runs/converted
-  spikesam convert tiny-imagenet-10-ann --data tiny-imagenet-200.zip --samples 200
-  spikesam convert --conversion.rule balanced --conversion.encoder constant-current --conversion.timesteps 64
-
---out receives checkpoint.safetensors for spikesam run, accuracy.csv, accuracy.png, summary.json and config.toml."""
 
 
 class ConvertCommand(Section):
@@ -45,7 +43,7 @@ class ConvertCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, convert, measure, report."""
-    command, config = parse_with_config(ConvertCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
+    command, config = parse_with_config(ConvertCommand, load_config, argv, prog="spikesam convert", description=__doc__)
     from spikesam.pipeline.conversion.convert import convert  # torch is slow to import, --help need not wait
     from spikesam.pipeline.conversion.summary import print_summary
 

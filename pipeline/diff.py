@@ -1,4 +1,17 @@
-"""spikesam diff: the first spike that differs between two rasters, or a raster and a model, and why."""
+"""Find the first spike that differs between two rasters, or between a raster and a model, and say why.
+
+Said are how many spikes of each layer differ, the first bit that differs, what reaches its neuron, both membranes step
+by step, and the bits before it that it rests on. Membranes need the network: the one beside a run's raster, or a model.
+A model is simulated on the input spikes that the raster holds. A raster of a library or a chip that passes spikes on
+in the same step is lined up with one of a network in which every layer takes a step.
+
+examples:
+  spikesam diff runs/event runs/lava
+  spikesam diff runs/float32 cluttered-digits --precision fixed --out diff.png
+  spikesam diff chip.h5 network.safetensors --layer conv3 --sample 2
+
+exit code: 0 if no bit differs, 1 if one does, 2 if they cannot be compared
+"""
 
 from __future__ import annotations
 
@@ -20,22 +33,7 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import RASTER
 from spikesam.recordings.progress import Tracker
 
-PROG = "spikesam diff"
 DIFFERENT = 1  # exit code, as that of diff(1)
-DESCRIPTION = """\
-Find the first spike that differs between two rasters, or between a raster and a model, and say why.
-
-Said are how many spikes of each layer differ, the first bit that differs, what reaches its neuron, both membranes step
-by step, and the bits before it that it rests on. Membranes need the network: the one beside a run's raster, or a model.
-A model is simulated on the input spikes that the raster holds. A raster of a library or a chip that passes spikes on
-in the same step is lined up with one of a network in which every layer takes a step.
-
-examples:
-  spikesam diff runs/event runs/lava
-  spikesam diff runs/float32 cluttered-digits --precision fixed --out diff.png
-  spikesam diff chip.h5 network.safetensors --layer conv3 --sample 2
-
-exit code: 0 if no bit differs, 1 if one does, 2 if they cannot be compared"""
 
 
 class DiffCommand(BaseModel):
@@ -62,7 +60,7 @@ class DiffCommand(BaseModel):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, compare, print; the exit code says whether a bit differs."""
-    options = parse_command(DiffCommand, argv, prog=PROG, description=DESCRIPTION)
+    options = parse_command(DiffCommand, argv, prog="spikesam diff", description=__doc__)
     # Reading networks takes a second to import, --help need not wait.
     from spikesam.pipeline.comparison.diff import diff
 

@@ -1,4 +1,17 @@
-"""spikesam energy: what a recording costs, in operations and joules."""
+"""Count what a recording costs: synaptic operations, neuron updates, bytes and joules, by layer, step, class and pixel.
+
+A synaptic operation is a spike that is added at one synapse: spikes at borders reach fewer neurons, weights of 0 are no
+synapses. Beside them stand the MACs of an ANN of the same layers. Joules are operations times published prices; they
+are no measurement of a chip. The network is needed for all but spikes, sparsity and updates; a run leaves it beside its
+raster.
+
+examples:
+  spikesam energy runs/digits
+  spikesam energy runs/digits --prices loihi --out runs/digits/energy
+  spikesam energy raster.h5 --network cluttered-digits
+
+--out receives layers.csv, steps.csv, classes.csv, energy.png, and energy_map.png: where the energy goes.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +31,6 @@ from spikesam.recordings.disk import write_file
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import Tracker
 
-PROG = "spikesam energy"
-DESCRIPTION = """\
-Count what a recording costs: synaptic operations, neuron updates, bytes and joules, by layer, step, class and pixel.
-
-A synaptic operation is a spike that is added at one synapse: spikes at borders reach fewer neurons, weights of 0 are no
-synapses. Beside them stand the MACs of an ANN of the same layers. Joules are operations times published prices; they
-are no measurement of a chip. The network is needed for all but spikes, sparsity and updates; a run leaves it beside its
-raster.
-
-examples:
-  spikesam energy runs/digits
-  spikesam energy runs/digits --prices loihi --out runs/digits/energy
-  spikesam energy raster.h5 --network cluttered-digits
-
---out receives layers.csv, steps.csv, classes.csv, energy.png, and energy_map.png: where the energy goes."""
-
 
 class EnergyCommand(BaseModel):
     """Options of the command."""
@@ -52,7 +49,7 @@ class EnergyCommand(BaseModel):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Count, print, and write what is asked for."""
-    command = parse_command(EnergyCommand, argv, prog=PROG, description=DESCRIPTION)
+    command = parse_command(EnergyCommand, argv, prog="spikesam energy", description=__doc__)
     from spikesam.pipeline.cli.energy_report import layer_table, sentences  # pandas takes a second to import
     from spikesam.pipeline.cost.energy import energy, opened
     from spikesam.pipeline.images.pictures import pictures_beside

@@ -1,4 +1,20 @@
-"""spikesam export: a checkpoint as float32 and fixed-point networks, or a recording for other programs."""
+"""Export a checkpoint, or a recording for other programs: the kind of SOURCE decides.
+
+A CHECKPOINT goes to float32 and to Loihi-style fixed point, and their accuracy is compared. Both networks see the same
+Poisson spikes, over several seeds. A network whose input is a constant current, or events, sees the same whatever the
+seed, so it is measured once. --out receives the two networks and accuracy.json.
+
+A RECORDING (raster.h5, sam.h5) goes to the file TARGET, whose name decides the format:
+{known}
+docs/other-formats.md says what each of them holds. A raster keeps its spikes exactly in all of them.
+
+examples:
+  spikesam export cluttered-digits --out runs/export
+  spikesam export cluttered-digits --nir digits.nir --samples 100
+  spikesam export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny
+  spikesam export runs/digits/raster.h5 digits.nwb
+  spikesam export runs/digits/raster.h5 digits.zarr --samples 0:4 --layers conv1 conv2
+"""
 
 from __future__ import annotations
 
@@ -7,9 +23,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.command_line import Positional, listing, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.names import listing
 from spikesam.pipeline.cli.options import Out, Overwrite
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import Data, Device, Download
@@ -19,23 +34,6 @@ from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import progress_bar
 
-PROG = "spikesam export"
-DESCRIPTION = """Export a checkpoint, or a recording for other programs: the kind of SOURCE decides.
-
-A CHECKPOINT goes to float32 and to Loihi-style fixed point, and their accuracy is compared. Both networks see the same
-Poisson spikes, over several seeds. A network whose input is a constant current, or events, sees the same whatever the
-seed, so it is measured once. --out receives the two networks and accuracy.json.
-
-A RECORDING (raster.h5, sam.h5) goes to the file TARGET, whose name decides the format:
-{formats}
-docs/other-formats.md says what each of them holds. A raster keeps its spikes exactly in all of them.
-
-examples:
-  spikesam export cluttered-digits --out runs/export
-  spikesam export cluttered-digits --nir digits.nir --samples 100
-  spikesam export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny
-  spikesam export runs/digits/raster.h5 digits.nwb
-  spikesam export runs/digits/raster.h5 digits.zarr --samples 0:4 --layers conv1 conv2"""
 FOR_CHECKPOINTS = ("out", "data", "seeds", "nir", "device", "download")
 CHECKPOINT_SAMPLES = 1000
 
@@ -65,8 +63,8 @@ class ExportCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, export what it is, say what was written."""
-    formats = listing({f"NAME{suffix}": each.title for suffix, each in FORMATS.items()})
-    command = parse_command(ExportCommand, argv, prog=PROG, description=DESCRIPTION.format(formats=formats))
+    known = listing({f"NAME{suffix}": each.title for suffix, each in FORMATS.items()})
+    command = parse_command(ExportCommand, argv, prog="spikesam export", description=__doc__, known=known)
     source, say = Path(command.source), PlainConsole(soft_wrap=True).print
     if has_hdf5_name(source) or has_hdf5_signature(source):
         _export_recording(command, source, say)

@@ -1,4 +1,10 @@
-"""spikesam merge: make the files of a run of its ranges, when all processes have computed theirs."""
+"""Merge the ranges that "run --range K/N" processes left in a folder into raster.h5, sam.h5, summary.json and a page.
+
+Every range is verified first. Missing, damaged and foreign ones are refused, and nothing is removed then.
+
+example:
+  spikesam merge shared/big
+"""
 
 from __future__ import annotations
 
@@ -7,22 +13,13 @@ from pathlib import Path
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.run_report import print_summary
+from spikesam.pipeline.cli.running import print_summary
 from spikesam.pipeline.config import Section, load_config
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import refuse_links
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import Tracker
-
-PROG = "spikesam merge"
-DESCRIPTION = """\
-Merge the ranges that "run --range K/N" processes left in a folder into raster.h5, sam.h5, summary.json and a page.
-
-Every range is verified first. Missing, damaged and foreign ones are refused, and nothing is removed then.
-
-example:
-  spikesam merge shared/big"""
 
 
 class MergeCommand(Section):
@@ -34,7 +31,7 @@ class MergeCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Merge."""
-    folder = parse_command(MergeCommand, argv, prog=PROG, description=DESCRIPTION).folder
+    folder = parse_command(MergeCommand, argv, prog="spikesam merge", description=__doc__).folder
     from spikesam.backends.network.storage import read_network  # torch is slow to import, --help need not wait
     from spikesam.pipeline.engine.compute_folder import merge_all
     from spikesam.pipeline.engine.job import read_spec

@@ -1,4 +1,14 @@
-"""spikesam report: a run becomes one HTML file to explore it in."""
+"""Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
+
+A browser opens it without a server, and it asks for nothing. Shown is what lies in the folder, and nothing else of this
+machine: spikes, the pictures of the first samples (pictures.zip), and files of maps by any method that spikesam explain
+made of these samples.
+
+examples:
+  spikesam report runs/digits
+  spikesam report runs/digits runs/converted --out both.html
+  spikesam report raster.h5 --out spikes.html
+"""
 
 from __future__ import annotations
 
@@ -14,19 +24,6 @@ from spikesam.pipeline.cli.options import Overwrite
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import readable
 from spikesam.recordings.progress import Tracker
-
-PROG = "spikesam report"
-DESCRIPTION = """\
-Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
-
-A browser opens it without a server, and it asks for nothing. Shown is what lies in the folder, and nothing else of this
-machine: spikes, the pictures of the first samples (pictures.zip), and files of maps by any method that spikesam explain
-made of these samples.
-
-examples:
-  spikesam report runs/digits
-  spikesam report runs/digits runs/converted --out both.html
-  spikesam report raster.h5 --out spikes.html"""
 
 
 class ReportCommand(BaseModel):
@@ -46,7 +43,7 @@ class ReportCommand(BaseModel):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
-    options = parse_command(ReportCommand, argv, prog=PROG, description=DESCRIPTION)
+    options = parse_command(ReportCommand, argv, prog="spikesam report", description=__doc__)
     # Reading images and networks takes a second to import, --help need not wait.
     from spikesam.pipeline.page.write import report
 

@@ -1,4 +1,14 @@
-"""spikesam train: surrogate-gradient training of a spiking network, or of its ANN twin, into a checkpoint."""
+"""Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.
+
+With --network.neuron relu, train its artificial twin instead, for spikesam convert.
+
+examples:
+  spikesam train --config cluttered_digits --out runs/digits
+  spikesam train --config tiny_imagenet_10 --data.source tiny-imagenet-200.zip --out runs/tiny
+  spikesam train --config cluttered_digits_ann --out runs/digits-ann
+
+Stopped? The same command with --resume continues after the last finished epoch, as if it had never stopped.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +22,6 @@ from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
 from spikesam.pipeline.config import DataSection, NetworkSection, Section, TrainingSection, load_config
 from spikesam.recordings.console import PlainConsole
-
-PROG = "spikesam train"
-DESCRIPTION = """Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.
-
-With --network.neuron relu, train its artificial twin instead, for spikesam convert.
-
-examples:
-  spikesam train --config cluttered_digits --out runs/digits
-  spikesam train --config tiny_imagenet_10 --data.source tiny-imagenet-200.zip --out runs/tiny
-  spikesam train --config cluttered_digits_ann --out runs/digits-ann
-
-Stopped? The same command with --resume continues after the last finished epoch, as if it had never stopped."""
 
 
 class TrainCommand(Section):
@@ -40,7 +38,7 @@ class TrainCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, train, say what follows."""
-    command, config = parse_with_config(TrainCommand, load_config, argv, prog=PROG, description=DESCRIPTION)
+    command, config = parse_with_config(TrainCommand, load_config, argv, prog="spikesam train", description=__doc__)
     from spikesam.pipeline.training.train import train  # torch is slow to import
 
     train(config, command.out, resume=command.resume)

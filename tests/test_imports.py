@@ -33,7 +33,7 @@ def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
     done = run_python(
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None there makes an import fail
         "from spikesam.recordings import validate\n"
-        "from spikesam.recordings.raster import arrays, growing, reader\n"
+        "from spikesam.recordings.raster import arrays, reader\n"
         "import spikesam.pipeline.maps.sam, spikesam.pipeline.explain\n"
         "import paper.measures.localisation_error, spikesam.pipeline.measures.localisation, paper.measures.deletion\n"
         "import paper.measures.agreement, paper.measures.randomisation, spikesam.pipeline.measures.statistics\n"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
@@ -37,19 +37,23 @@ Positional = Annotated[ValueT, "positional"]  # marks an argument without an opt
 _METAVARS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
-def parse_command(model: type[CommandT], argv: Sequence[str] | None, *, prog: str, description: str) -> CommandT:
+def parse_command(
+    model: type[CommandT], argv: Sequence[str] | None, *, prog: str, description: str | None, **lists: str
+) -> CommandT:
     """Parse `argv` (None for the process's own) into `model`; ``--help`` prints to standard output and exits with 0.
 
     Parameters
     ----------
     prog : how the user types the command, such as "spikesam run"
     description : opens the help; best with two worked examples
+    lists : what stands for names in braces in it
 
     Raises
     ------
     InputError : one line naming the option, what was given and what would be right
     """
-    return _parse(model, sys.argv[1:] if argv is None else argv, {}, prog, description)
+    about = (description or "").format(**lists) if lists else description
+    return _parse(model, sys.argv[1:] if argv is None else argv, {}, prog, about)
 
 
 def parse_with_config(
@@ -58,7 +62,7 @@ def parse_with_config(
     argv: Sequence[str] | None,
     *,
     prog: str,
-    description: str,
+    description: str | None,
 ) -> tuple[CommandT, ConfigT]:
     """Parse like :func:`parse_command`; what ``--config`` holds are the defaults of the sections of that name.
 
@@ -112,7 +116,11 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 def _parse(
-    model: type[CommandT], arguments: Sequence[str], defaults: Mapping[str, BaseModel], prog: str, description: str
+    model: type[CommandT],
+    arguments: Sequence[str],
+    defaults: Mapping[str, BaseModel],
+    prog: str,
+    description: str | None,
 ) -> CommandT:
     _check(arguments)
     sections = {name: field.default for name, field in model.model_fields.items() if is_section(field)}
@@ -220,3 +228,22 @@ def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
     if given == "--timesteps" and not (close or "").endswith(".timesteps"):
         return f"{given}: T belongs to the network; take another --checkpoint, or train one with --network.timesteps"
     return f"unknown option {given}" + (f"; did you mean {close}?" if close else "")
+
+
+def listing(about: Mapping[str, str]) -> str:
+    """One line per name, for the help: the name, and what it is."""
+    width = max(map(len, about)) + 2
+    return "\n".join(f"  {name:<{width}}{text}" for name, text in about.items())
+
+
+def some_or_all(names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+    """The known names that these stand for, each once, in the order in which they were asked for."""
+    every = tuple(known)
+    found: list[str] = []
+    for name in names:
+        if name not in (*every, "all"):
+            close = nearest(name, [*every, "all"])
+            hint = f"; did you mean {close!r}?" if close else ""
+            raise InputError(f"NAME: got {name!r}, expected one of {', '.join(every)} or all{hint}")
+        found += every if name == "all" else [name]
+    return tuple(dict.fromkeys(found))

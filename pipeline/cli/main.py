@@ -8,35 +8,29 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
+from spikesam.pipeline.cli.command_line import listing
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.names import listing
 from spikesam.pipeline.config.mistakes import nearest
 from spikesam.recordings.errors import InputError
 
-COMMANDS = {
-    "run": ("spikesam.pipeline.run", "run a spiking network on images, record every spike, and explain them"),
-    "merge": ("spikesam.pipeline.merge", "merge the parts of a run that several processes computed"),
-    "train": ("spikesam.pipeline.train", "train a spiking network, or its ANN twin, into a checkpoint"),
-    "convert": ("spikesam.pipeline.convert", "convert an ANN to a spiking network"),
-    "export": (
-        "spikesam.pipeline.export",
-        "a checkpoint in float32, in fixed point or as NIR, or a raster as NWB, Zarr or NIR",
-    ),
-    "explain": ("spikesam.pipeline.explain", "map a raster, or a network and images, by any method"),
-    "energy": (
-        "spikesam.pipeline.energy",
-        "count what a recording costs: operations and joules, by layer, class and pixel",
-    ),
-    "diff": ("spikesam.pipeline.diff", "find the first spike that differs between two rasters, and why"),
-    "report": ("spikesam.pipeline.report", "write a page to explore a run in, or two side by side"),
-    "validate": ("spikesam.pipeline.validate", "check rasters and files of maps completely"),
+COMMANDS = {  # each is a module of spikesam.pipeline
+    "run": "run a spiking network on images, record every spike, and explain them",
+    "merge": "merge the parts of a run that several processes computed",
+    "train": "train a spiking network, or its ANN twin, into a checkpoint",
+    "convert": "convert an ANN to a spiking network",
+    "export": "a checkpoint in float32, in fixed point or as NIR, or a raster as NWB, Zarr or NIR",
+    "explain": "map a raster, or a network and images, by any method",
+    "energy": "count what a recording costs: operations and joules, by layer, class and pixel",
+    "diff": "find the first spike that differs between two rasters, and why",
+    "report": "write a page to explore a run in, or two side by side",
+    "validate": "check rasters and files of maps completely",
 }
 HELP = f"""usage: spikesam COMMAND [options]
 
 See what a spiking neural network looks at: simulate it, record every spike, and map the spikes to the image.
 
 commands:
-{listing({name: about for name, (_, about) in COMMANDS.items()})}
+{listing(COMMANDS)}
 
 spikesam COMMAND --help   options and examples of a command
 spikesam --version        the version"""
@@ -52,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif name == "--version":
         print(version("spikesam"))
     elif name in COMMANDS:
-        sys.exit(import_module(COMMANDS[name][0]).main(arguments))
+        sys.exit(import_module(f"spikesam.pipeline.{name}").main(arguments))
     else:
         close = nearest(name, list(COMMANDS))
         hint = f"; did you mean {close}? See" if close else f", expected one of {', '.join(COMMANDS)}; see"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from spikesam.pipeline.cli.command_line import listing
+from spikesam.pipeline.config.fields import option_field
+from spikesam.recordings.arguments import Declared, options_of
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock
 
@@ -38,16 +40,23 @@ def figures_folder(folder: Path | None, overwrite: bool) -> Iterator[None]:
         yield
 
 
-def part_of(text: str, ranges: int) -> range:
-    """The ranges of the K-th of N processes, "K/N": consecutive ones, as many as the others' or one more.
+def methods_listed() -> dict[str, str]:
+    """The list of the methods for the help, by what they explain."""
+    from spikesam.pipeline.maps.method import offline_methods  # other commands need not wait
 
-    Parameters
-    ----------
-    text : such as "1/8"; the first is 1
-    ranges : how many the run has
-    """
-    parts = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip(), re.ASCII)
-    if not parts or not 1 <= int(parts[1]) <= int(parts[2]):
-        raise InputError(f"--range: got {text!r}, expected K/N, the K-th of N processes, such as 1/8")
-    number, count = int(parts[1]), int(parts[2])
-    return range((number - 1) * ranges // count, number * ranges // count)
+    found: dict[str, dict[str, str]] = {}
+    for name, method in offline_methods().items():
+        found.setdefault(method.source, {})[name] = (method.__doc__ or "").partition("\n")[0].rstrip(".")
+    return {source: listing(about) for source, about in found.items()}
+
+
+def method_options() -> dict[str, Any]:
+    """The options of all methods as fields, whose help says which methods have them."""
+    from spikesam.pipeline.maps.method import offline_methods
+
+    declared, having = dict[str, Declared](), dict[str, list[str]]()
+    for name, method in offline_methods().items():
+        for option, has in options_of(method).items():
+            declared[option] = has
+            having.setdefault(option, []).append(name)
+    return {option: option_field(has, f"; for {', '.join(having[option])}") for option, has in declared.items()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -102,15 +102,31 @@ def explain(
         raise InputError(f"explain: method is {method!r}, expected one of {', '.join(offline_methods())}")
     refuse_foreign(kind, [*options, *["layers"] * bool(layers), *["steps"] * (steps != "pictured")])
     chosen = kind(**options)
-    path = chosen.path(source)
-    target = target_of(out, path, chosen)
-    if isinstance(target, Path):
-        overwrite = overwrite or (out is None and is_of(target, chosen))
-        refuse_existing(target, path, overwrite)
     names = (layers,) if isinstance(layers, str) else tuple(layers)
-    with chosen.prepare(source, names, steps, pictured) as explainer:
+    with explained(chosen, source, out, names, steps, pictured, overwrite, tracker) as (target, _):
+        return MapReader(target, trusted=True)
+
+
+@contextmanager
+def explained(
+    method: MapMethod,
+    source: Any,
+    out: str | PathLike[str] | None,
+    layers: tuple[str, ...],
+    steps: str,
+    pictured: int,
+    overwrite: bool,
+    tracker: Tracker,
+) -> Iterator[tuple[Path | BytesIO, Explainer]]:
+    """Compute maps, see :func:`explain`; gives where they are, while what was explained is still open."""
+    path = method.path(source)
+    target = _target(out, path, method)
+    if isinstance(target, Path):
+        overwrite = overwrite or (out is None and _is_of(target, method))
+        _refuse_existing(target, path, overwrite)
+    with method.prepare(source, layers, steps, pictured) as explainer:
         compute_maps(explainer, target, tracker, overwrite=overwrite)
-    return MapReader(target, trusted=True)
+        yield target, explainer
 
 
 def usual_method(source: Any) -> str:
@@ -150,7 +166,7 @@ def compute_maps(explainer: Explainer, target: Path | BytesIO, tracker: Tracker,
         write_maps(explainer, target, advance, explainer.workers, overwrite=overwrite)
 
 
-def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> None:
+def _refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> None:
     """Refuse a target that would overwrite something not given up, above all the file that the maps are made from."""
     if not os.path.lexists(out_path):
         return
@@ -163,7 +179,7 @@ def refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> Non
         raise InputError(f"{out_path}: already exists", "overwrite")
 
 
-def is_of(path: Path, method: MapMethod) -> bool:
+def _is_of(path: Path, method: MapMethod) -> bool:
     """True of a file with maps of this method: they can be made again, so they may be replaced."""
     try:
         with MapReader(path) as maps:
@@ -172,7 +188,7 @@ def is_of(path: Path, method: MapMethod) -> bool:
         return False
 
 
-def target_of(out: str | PathLike[str] | None, path: Path | None, method: MapMethod) -> Path | BytesIO:
+def _target(out: str | PathLike[str] | None, path: Path | None, method: MapMethod) -> Path | BytesIO:
     """Where maps go: the file that was named, or one beside the raster at `path`, or memory."""
     if out is not None:
         return Path(out)

@@ -139,12 +139,11 @@ def aside(function: Callable[..., T], *arguments: Any) -> T:
 
 def main_of(command: str) -> Callable[[Sequence[str]], Any]:
     """What runs a command; a public function of Python is one, too."""
-    from spikesam.pipeline.cli.main import COMMANDS
     from tests.campaign.calls import CALLS
 
     if command in CALLS:
         return CALLS[command]
-    return import_module("paper.__main__" if command == "paper" else COMMANDS[command][0]).main
+    return import_module("paper.__main__" if command == "paper" else f"spikesam.pipeline.{command}").main
 
 
 def _run(words: Sequence[str], folder: Path, writes: Sequence[int], prepare: Callable[[], object]) -> int:

@@ -33,7 +33,7 @@ MODULES = (
     ),
     *(
         "spikesam.pipeline.drawing.subject",
-        "spikesam.pipeline.cli.run_report",
+        "spikesam.pipeline.cli.running",
         "matplotlib.backends.backend_agg",
         "PIL.PngImagePlugin",
     ),

@@ -12,7 +12,7 @@ from paper import __main__ as command
 from paper.__main__ import main
 from paper.experiments import EXPERIMENTS
 from paper.pages import folder
-from spikesam.pipeline.cli.names import some_or_all
+from spikesam.pipeline.cli.command_line import some_or_all
 from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader

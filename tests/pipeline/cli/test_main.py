@@ -28,7 +28,7 @@ def script(monkeypatch):
 def test_help_lists_every_command(capsys):
     assert ending("--help") == ending("-h") == ending() == 0
     lines = capsys.readouterr().out.splitlines()
-    for name, (_, about) in COMMANDS.items():
+    for name, about in COMMANDS.items():
         assert lines.count(f"  {name:<10}{about}") == 3
 
 

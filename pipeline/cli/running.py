@@ -1,0 +1,194 @@
+"""What `run` does once its options are parsed, and what it prints of a run: answers, rates, localisation and files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from spikesam.pipeline.cli.errors import interruption
+from spikesam.pipeline.config import Config, RunSection
+from spikesam.pipeline.engine.summary import Answer, LocalisationScore, Summary
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.progress import Tracker
+from spikesam.recordings.text import LONGEST_NAME, printable
+
+if TYPE_CHECKING:
+    from spikesam.pipeline.engine.job import JobSpec
+    from spikesam.pipeline.images.samples import DatasetSamples
+
+SHOWN_ANSWERS = 8  # images whose classes are printed
+
+
+def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
+    """Compute all of it, and print what was found; `out` is locked."""
+    from spikesam.pipeline.engine.compute_folder import compute_all, compute_on_cluster  # numba is slow to import
+    from spikesam.pipeline.engine.first_run import on_torch_at_first
+    from spikesam.pipeline.engine.folder import begin, undone_if_refused
+    from spikesam.pipeline.engine.prepare import prepare, read_all, with_contents
+    from spikesam.pipeline.engine.range_file import PARTS
+    from spikesam.pipeline.page.results import write_results
+
+    settings, tracker = config.run, Tracker()
+    with tracker.time("load"), tracker.show("listing samples"):
+        prepared = prepare(config)
+    if not prepared.job.spec.keep.spikes and _was_finished(out, prepared.job.spec, settings, console):
+        return
+    read: Callable[[range], DatasetSamples] = prepared.read
+    with undone_if_refused(out), _counting_if_interrupted(out, len(prepared.job.spec.samples), "--resume"):
+        if cluster is not None:
+            from spikesam.pipeline.engine.cluster import connected
+
+            job = begin(out, with_contents(prepared, out, tracker), config)
+            with tracker.show("connecting"), connected(cluster, out / PARTS, tracker.say) as client:
+                totals = compute_on_cluster(out, job, client, tracker)
+        else:
+            samples, job = read_all(prepared, tracker)
+            tracker.notes += samples.notes(settings.samples) + list(filter(None, [samples.clipped(job.network)]))
+            job, read = begin(out, on_torch_at_first(job, tracker.say), config), samples.part
+            samples.refuse_changed(job.spec.contents)
+            totals = compute_all(out, job, tracker)
+    summary, figures = write_results(out, totals, job.network, settings, read, tracker)
+    print_summary(summary, out, figures, tracker.notes, console)
+
+
+def run_part(config: Config, out: Path, part: str, console: Console) -> None:
+    """Compute the K-th of N parts of a run, beside others."""
+    from spikesam.pipeline.engine.compute import compile_kernels
+    from spikesam.pipeline.engine.compute_folder import compute_ranges
+    from spikesam.pipeline.engine.folder import begin
+    from spikesam.pipeline.engine.prepare import prepare, with_contents
+
+    tracker = Tracker()
+    with tracker.show("listing samples"):
+        prepared = prepare(config)
+    if _was_finished(out, prepared.job.spec, config.run, console):
+        return
+    ranges = prepared.job.spec.ranges
+    numbers = part_of(part, len(ranges))
+    job = begin(out, with_contents(prepared, out, tracker), config)
+    with _counting_if_interrupted(out, len(job.spec.samples), "the same command"):
+        with tracker.show("preparing (the first time, kernels are compiled)"):
+            compile_kernels(job)
+        with tracker.show(f"part {part} on {job.backend.name}", sum(len(ranges[n]) for n in numbers)) as advance:
+            compute_ranges(out, job, numbers, advance)
+    about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
+    console.print(f"{out}: {about} of {len(ranges)} are finished; when all are, spikesam merge {out}")
+
+
+@contextmanager
+def _counting_if_interrupted(out: Path, count: int, then: str) -> Iterator[None]:
+    """Let Ctrl-C say how many samples are kept, and what goes on from there."""
+    from spikesam.pipeline.engine.compute_folder import samples_kept
+
+    try:
+        yield
+    except BaseException as error:
+        if interruption(error) is None:
+            raise
+        kept = f"{samples_kept(out)} of {count} samples are kept in {out}"
+        raise KeyboardInterrupt(f"{kept}, and {then} goes on from there") from None
+
+
+def _was_finished(out: Path, spec: JobSpec, settings: RunSection, console: Console) -> bool:
+    """Print the results of a run that was finished before, if that is so."""
+    from spikesam.pipeline.engine.finished import finished_before
+
+    if (found := finished_before(out, spec, settings)) is None:
+        return False
+    pictures = sorted((out / "figures").glob("*.png"))
+    notes = [f"{out}: was finished before; nothing is computed again"]
+    drawn, asked = sum(path.name != "overview.png" for path in pictures), min(settings.figures, found.n_samples)
+    if drawn < asked and not spec.keep.spikes:
+        notes.append(
+            f"{drawn} of {asked} pictures are there: more need the spikes, which were dropped; use another --out"
+        )
+    print_summary(found, out, pictures, notes, console)
+    return True
+
+
+def part_of(text: str, ranges: int) -> range:
+    """The ranges of the K-th of N processes, "K/N": consecutive ones, as many as the others' or one more.
+
+    Parameters
+    ----------
+    text : such as "1/8"; the first is 1
+    ranges : how many the run has
+    """
+    parts = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip(), re.ASCII)
+    if not parts or not 1 <= int(parts[1]) <= int(parts[2]):
+        raise InputError(f"--range: got {text!r}, expected K/N, the K-th of N processes, such as 1/8")
+    number, count = int(parts[1]), int(parts[2])
+    return range((number - 1) * ranges // count, number * ranges // count)
+
+
+def print_summary(summary: Summary, out: Path, figures: Sequence[Path], notes: Sequence[str], console: Console) -> None:
+    """Print the results of a run in `out`, the pictures that were drawn, and before them the notes."""
+
+    def say(text: str) -> None:
+        console.print(printable(text))
+
+    for note in notes:
+        say(note)
+    count = f"{summary.n_samples} sample{'s' * (summary.n_samples > 1)}"
+    simulated = f"{summary.timesteps} steps on {summary.backend} ({summary.precision})"
+    say(f"{count} of {summary.dataset}, {simulated}{_accuracy_text(summary)}")
+    for answer in summary.answers[:SHOWN_ANSWERS]:
+        say(f"  {_answer_text(answer, summary.class_names)}")
+    if (more := len(summary.answers) - SHOWN_ANSWERS) > 0:
+        say(f"  and {more} more in summary.json")
+    if summary.spike_rate:
+        rates = ", ".join(f"{name} {rate:.1%}" for name, rate in summary.spike_rate.items())
+        say(f"spikes per neuron and step: {rates}")
+    if summary.localisation:
+        console.print(localisation_text(summary.localisation))
+    else:
+        say("no box or mask is known of these samples: whether maps find the object is not measured")
+    say(f"raster_digest {summary.raster_digest}" if summary.raster_digest else "no spikes left Lava's graph, only maps")
+    for name in ("raster.h5", "sam.h5", "summary.json", "report.html"):
+        if (out / name).is_file():
+            say(str(out / name))
+    if figures:
+        say(f"pictures: {', '.join(str(path) for path in figures)}")
+
+
+def localisation_text(scores: Sequence[LocalisationScore]) -> Table:
+    """Mean and 95 % interval by layer and kind of map, measures as columns."""
+    measures = list(dict.fromkeys(score.measure for score in scores))
+    count = f"{scores[0].n} sample{'s' * (scores[0].n > 1)}"
+    title = f"does the map find the object? ({count}; mean, 95 % interval)"
+    table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)  # fits into 80 columns
+    for column in ("layer", "map", *measures):
+        table.add_column(column)
+    for layer, method in dict.fromkeys((score.layer, score.method) for score in scores):
+        cells = {score.measure: score for score in scores if (score.layer, score.method) == (layer, method)}
+        texts = [_score_text(cell) for cell in map(cells.get, measures) if cell]
+        table.add_row(layer or "", method, *texts)
+    return table
+
+
+def _score_text(score: LocalisationScore) -> str:
+    return f"{score.mean:.2f}" + (f" ({score.low:.2f}–{score.high:.2f})" if score.n > 1 else "")
+
+
+def _accuracy_text(summary: Summary) -> str:
+    found = summary.accuracy_interval
+    return "" if found is None else f": accuracy {found.mean:.1%} (95 % interval {found.low:.0%} to {found.high:.0%})"
+
+
+def _answer_text(answer: Answer, names: Sequence[str]) -> str:
+    """ "goldfish/3.png: goldfish 80%, pizza 11%, bus 4% ✓" """
+
+    def name(number: int) -> str:
+        return printable(names[number], LONGEST_NAME)
+
+    found = zip(answer.classes, answer.shares, strict=True)
+    ranked = ", ".join(f"{name(number)} {share:.0%}" for number, share in found)
+    verdict = "" if answer.label is None else " ✓" if answer.right else f" ✗ is {name(answer.label)}"
+    return f"{printable(answer.image, LONGEST_NAME)}: {ranked}{verdict}"
