@@ -1,4 +1,4 @@
-"""What a method of maps is, and all that there are: one file each in `methods/`, found by being there.
+"""The contract of a method of maps, and the list of all methods: one file each in `methods/`, found by being there.
 
 A method is a frozen dataclass. Its class says what a file of maps tells of it, its fields are its options, and
 :meth:`MapMethod.prepare` gives what computes its maps. None of the files may import torch or numba when it is imported,
@@ -81,7 +81,7 @@ class MapMethod(ABC):
 
     @classmethod
     def caption(cls, parameters: Mapping[str, Parameter]) -> str:
-        """What a picture says of the parameters; nothing if not overridden."""
+        """The parameters in a picture's words; nothing if not overridden."""
         return ""
 
     @abstractmethod
@@ -150,7 +150,7 @@ class Explained(NamedTuple):
 
 
 def summed(header: MapHeader, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]) -> Explained:
-    """What a file keeps of a sample, from its maps (T, H, W) at all steps."""
+    """The part of a sample's maps (T, H, W) at all steps that a file keeps."""
     sums = {
         layer.name: maps[layer.name][: layer.steps_that_matter].sum(axis=0, dtype=np.float64).astype(np.float32)
         for layer in header.layers
@@ -184,15 +184,9 @@ def offline_methods() -> dict[str, type[MapMethod]]:
 
 
 def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
-    """The method that made a file of maps.
+    """The method that made a file of maps, named `where` in errors.
 
-    Parameters
-    ----------
-    where : what errors begin with, the name of the file
-
-    Raises
-    ------
-    InputError : if there is none of that name, or the file says other things than it would
+    An InputError if there is none of that name, or the file says other things than it would.
     """
     if (method := methods().get(header.method)) is None:
         raise InputError(f"{where}: method is {header.method!r}, expected one of {', '.join(methods())}")
@@ -216,11 +210,7 @@ def refuse_foreign(
 ) -> None:
     """Refuse options of other methods, and layers and steps of a method that maps the input alone.
 
-    Parameters
-    ----------
-    given : names of options
-    spell : how a message begins, by the name of an option
-    flag : what chooses the method
+    A message begins with `spell` of an option's name; `flag` chooses the method.
     """
     own = options_of(method)
     for name in given:

@@ -80,7 +80,7 @@ def load_bits(_: Any, packed: Any, step: Any, byte: Any, offset: Any, width: Any
 
 
 def _load_bits(builder: Any, array: Any, step: Any, byte: Any, offset: Any, width: Any) -> Any:
-    """What :func:`load_bits` gives; LLVM takes out of a loop over steps what does not change in it."""
+    """The bits that :func:`load_bits` gives; LLVM takes out of a loop over steps what does not change in it."""
     eight, unused = ir.Constant(BITS, 8), builder.sub(ir.Constant(BITS, 64), width)
     spills = builder.icmp_unsigned(">", builder.add(offset, width), ir.Constant(BITS, 64))  # into a ninth byte
     ninth = builder.select(spills, eight, ir.Constant(BITS, 0))

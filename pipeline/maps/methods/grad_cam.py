@@ -31,23 +31,10 @@ if TYPE_CHECKING:
 def grad_cam(
     network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
 ) -> Maps:
-    """Grad-CAM of B images, by captum.
+    """Grad-CAM of B images in an ANN, by captum: predictions (B,), and by layer (1, B, H, W) float32 ≥ 0, in order.
 
-    Parameters
-    ----------
-    network : an ANN
-    inputs : what its encoder makes of B images, (B, C, H, W) float32
-    labels : (B,) int — true classes, -1 where unknown
-    layers : convolutions by name or number; all if none is given
-
-    Returns
-    -------
-    predictions : (B,)
-    maps : name of the layer -> (1, B, H, W) float32 ≥ 0, in order of depth; an ANN has one step
-
-    Raises
-    ------
-    InputError : if there is no such layer, or it is dense
+    `inputs` are (B, C, H, W) float32, `labels` (B,) classes, -1 where unknown; all convolutions if no layer is given.
+    An InputError if there is no such layer, or it is dense.
     """
     import torch
     from captum.attr import LayerGradCam
@@ -71,7 +58,7 @@ def grad_cam(
 
 @dataclass(frozen=True)
 class GradCam(ImageMethod):
-    """What speaks for the class in an ANN; of a spiking network, snn-grad-cam takes its place."""
+    """Evidence for the class in an ANN's layer; of a spiking network, snn-grad-cam takes its place."""
 
     name = "grad-cam"
     title = "Grad-CAM of the ANN"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GradientTimesInput(InputMethod):
-    """What speaks for the class in the input, by one gradient."""
+    """Evidence for the class in the input, by one gradient."""
 
     name = "gradient-x-input"
     title = "Gradient × input"

@@ -25,7 +25,7 @@ POINTS = 16  # on the way from an empty input (Gauss-Legendre)
 
 @dataclass(frozen=True)
 class IntegratedGradientMaps(InputMethod):
-    """What speaks for the class in the input, by 16 gradients on the way from an empty one."""
+    """Evidence for the class in the input, by 16 gradients on the way from an empty one."""
 
     name = "integrated-gradients"
     title = "Integrated gradients"

@@ -28,7 +28,7 @@ SIDES, OVERLAP = 5, 2  # squares in the image's short side; how many cover a pix
 
 @dataclass(frozen=True)
 class OcclusionMaps(InputMethod):
-    """What the class loses where squares of the input, a fifth of its short side, are hidden."""
+    """Loss of the class's logit where squares of the input, a fifth of its short side, are hidden."""
 
     name = "occlusion"
     title = "Occlusion"

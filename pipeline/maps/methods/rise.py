@@ -37,7 +37,7 @@ VISIBLE = 0.5
 
 @dataclass(frozen=True)
 class RiseMaps(InputMethod):
-    """What of the input the class needs, by 512 random masks."""
+    """Probability of the class under 512 random masks of the input."""
 
     name = "rise"
     title = "RISE"
@@ -48,23 +48,9 @@ class RiseMaps(InputMethod):
 
 
 def rise(network: Network, inputs: InputBatch, seed: int, masks: int = MASKS) -> Attributed:
-    """RISE of B images, all with the same masks; simulated on the event backend.
+    """RISE of B images, all with the same masks, on the event backend: predictions (B,), maps (B, H, W) float32 ≥ 0.
 
-    Parameters
-    ----------
-    network : spiking, in any precision
-    inputs : what its encoder makes of B images
-    seed : ≥ 0, of the masks and of the spikes that survive them
-    masks : K ≥ 1
-
-    Returns
-    -------
-    predictions : (B,)
-    maps : (B, H, W) float32 ≥ 0, dimensionless
-
-    Raises
-    ------
-    NetworkError : if the network is an ANN
+    `seed` is that of the masks and of the spikes that survive them. A NetworkError if the network is an ANN.
     """
     answers, encoded = answers_of(network), unpacked(inputs)
     predictions = answers(encoded).argmax(axis=1)

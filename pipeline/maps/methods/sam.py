@@ -163,16 +163,7 @@ def explain_spikes(
     sample: int,
     prediction: int,
 ) -> Explained:
-    """SAM of one sample, one layer at a time.
-
-    Parameters
-    ----------
-    header : of the maps; its first `stepped` samples get maps step by step
-    layers : those of the raster that it names, in the same order
-    packed : layer -> (T, bytes) uint8, the sample's spikes
-    sample : its position among those of `header`
-    prediction : the class that the network chose
-    """
+    """SAM of one sample, one of the header's layers at a time, of packed spikes (T, bytes) by layer."""
     kernel = SpikeActivationMaps(**header.parameters)  # type: ignore[arg-type]
     steps = list(header.steps) if sample < header.stepped else []
     last = steps[-1] + 1 if steps else 0  # later spikes change none of the maps that are kept
@@ -208,25 +199,10 @@ def fixed_maps(
     summed: int | None = None,
     steps: int | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Integer SAM of one sample in one layer, in a single pass over its spikes.
+    """Integer SAM of a sample's layer: (steps, H, W) float32 maps of 16 bits, and (H, W) float32, their sum.
 
-    Parameters
-    ----------
-    packed : (T, ⌈C·H·W/8⌉) uint8 — `np.packbits` of (C, H, W) in C-order
-    shape : (C, H, W)
-    gamma : decay of the kernel, 1/step, finite and ≥ 0
-    summed : how many first steps are summed, 1 … T; all if not given
-    steps : of how many first steps the maps are kept, 0 … T; of all if not given
-
-    Returns
-    -------
-    (steps, H, W) float32, maps of 16 bits; (H, W) float32, the sum before maps are rounded to so many. Both are
-    dimensionless and ≥ 0, as SAM in real numbers is
-
-    Raises
-    ------
-    InputError : as `spike_trace`, or if `packed` does not hold C·H·W bits per step, or if there
-        are not as many steps
+    `packed` is (T, ⌈C·H·W/8⌉) uint8. The first `summed` steps, all if not given, are summed before maps are rounded to
+    16 bits; maps of the first `steps` are kept. An InputError as of `spike_trace`, or if sizes do not fit.
     """
     check_packed(packed, shape)
     timesteps = len(packed)

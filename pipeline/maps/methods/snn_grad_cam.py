@@ -31,21 +31,9 @@ def snn_grad_cam(
 ) -> Maps:
     """SNN-crafted Grad-CAM of B images at any layers and every step, in one pass forward and one back.
 
-    Parameters
-    ----------
-    network : a spiking network
-    inputs : what its encoder makes of B images: spikes, packed or (T, B, 2C, H, W) bool, or (B, C, H, W) int8
-    labels : (B,) int — true classes, -1 where unknown
-    layers : names or numbers; all with a spatial extent if none is given
-
-    Returns
-    -------
-    predictions : (B,)
-    maps : name of the layer -> (T, B, H, W) float32 ≥ 0, in order of depth
-
-    Raises
-    ------
-    InputError : if a layer is unknown or dense
+    Predictions (B,), and name of the layer -> (T, B, H, W) float32 ≥ 0, in order of depth. `inputs` are spikes, packed
+    or (T, B, 2C, H, W) bool, or (B, C, H, W) int8; `labels` (B,) classes, -1 where unknown; all layers with a spatial
+    extent if none is given. An InputError if a layer is unknown or dense.
     """
     import torch
 
@@ -67,7 +55,7 @@ def snn_grad_cam(
 
 @dataclass(frozen=True)
 class SnnGradCam(ImageMethod):
-    """What speaks for the class in a spiking network, step by step."""
+    """Evidence for the class in a spiking network, step by step."""
 
     name = "snn-grad-cam"
     title = "SNN-crafted Grad-CAM"
