@@ -12,12 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from benchmarks.environment import commit, machine, versions
-from benchmarks.measurement import Options
-from benchmarks.optional import missing
-from benchmarks.plots import draw_sweeps
-from benchmarks.report import as_json, as_tables
-from benchmarks.running import measure
+from benchmarks.common.environment import all_benchmarks, commit, machine, measure, missing, versions
+from benchmarks.common.measurement import Options
+from benchmarks.common.report import as_json, as_tables, draw_sweeps
 from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_command, some_or_all
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.config import Section
@@ -25,17 +22,7 @@ from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import write_file
 
 PROG = "python -m benchmarks"
-BENCHMARKS = {
-    "quick": "for a change: ratios to the peers in less than ten minutes; refuses a machine that is busy",
-    "lava": "a step of VGG11 on Lava: this project's models, and Lava's own",
-    "simulate": "images per second beside snnTorch and SpikingJelly; cost against density, width, T, images",
-    "graphs": "a residual network, SEW-ResNet-18, beside SpikingJelly's own",
-    "sam": "Spike Activation Maps beside NumPy and the authors' loop; cost against density, T, images",
-    "train": "images per second of training beside snnTorch and SpikingJelly",
-    "record": "what recording adds to networks of snnTorch and SpikingJelly, beside their own monitors",
-    "road": "image files to maps on disk, in fresh processes",
-    "raster": "bits per spike, writing and reading beside h5py; what recording adds to simulating",
-}
+BENCHMARKS = all_benchmarks()
 DESCRIPTION = """Time this project and its peers side by side: a table, JSON, and plots of cost against size.
 
 {names}
@@ -68,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = some_or_all(command.name, BENCHMARKS)
     names = [name for name in asked if name != "quick" or name in command.name]  # "all" measures more of the same
     console, begun = PlainConsole(), time.perf_counter()
-    left_out = sorted({reason for name in names if (reason := missing(name))})
+    left_out = missing(names)
     for reason in left_out:
         console.print(f"left out: {reason}", soft_wrap=True)
     command.out.mkdir(parents=True, exist_ok=True)

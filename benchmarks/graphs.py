@@ -17,16 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.lava_timing import simulate
-from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, quotients, race, scaled
-from benchmarks.networks import firing, random_spikes, spike_rates
-from benchmarks.optional import missing_lava, missing_spikingjelly
+from benchmarks.common.environment import missing_lava, missing_spikingjelly
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, Row, race
+from benchmarks.common.networks import firing, random_spikes, spike_rates
+from benchmarks.lava import timed_spikes
 from benchmarks.simulate import check_same_bits, ours, simulating
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.parallel import cores
 
+PEERS = (missing_spikingjelly,)
 TIMESTEPS = 4  # with input
 RATE = 0.15
 SIGMA = 0.5  # of the current of a step, where the threshold is 1
@@ -39,7 +40,7 @@ TINY_SIZES = (32,)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; `scratch` is a folder for files."""
+    """What to measure."""
     sizes = TINY_SIZES if options.tiny else SIZES
     for size in sizes:
         yield Case(f"SEW-ResNet-18, {size}×{size}", partial(compare, size, options), KEEP_FREED_MEMORY)
@@ -69,20 +70,21 @@ def compare(size: int, options: Options) -> Iterator[Row]:
         "SpikingJelly": f"its own model, {TIMESTEPS} steps without delays, float32",
     }
     for way, found in timed.items():
-        yield Row(case, way, "ms/image", scaled(found.seconds, 1000), note=notes.get(way, ""))
+        yield Row(case, way, "ms/image", 1000 * found.seconds, note=notes.get(way, ""))
     if "SpikingJelly" in timed:
-        ratios = quotients(timed["SpikingJelly"].seconds, timed["event"].seconds)
+        ratios = timed["SpikingJelly"].seconds / timed["event"].seconds
         yield Row(case, "SpikingJelly ÷ event", "×", ratios, at_least=None if options.tiny else 2.0)
 
 
 def on_lava(size: int, options: Options, scratch: Path) -> Iterator[Row]:
     """A step through Lava's processes, every spike recorded."""
     network = quantise(sew_resnet(size, options.seed))
-    timed = simulate(network, "event", RATE, options.repeats + 1, options.seed, scratch)
+    spikes = random_spikes(network.input_shape, network.timesteps, options.repeats + 1, RATE, options.seed)
+    timed = timed_spikes(network, "event", spikes, scratch)
     case = f"SEW-ResNet-18, {size}×{size}"
     about = f"{len(network.layers)} layers, input at {RATE:.0%} at each of {network.timesteps} steps; {cores()} cores"
     at_most = None if options.tiny else 50.0
-    yield Row(case, "Lava", "ms/step", scaled(timed.steps, 1000), at_most=at_most, note=about)
+    yield Row(case, "Lava", "ms/step", 1000 * timed.seconds, at_most=at_most, note=about)
 
 
 def sew_resnet(size: int, seed: int) -> Network:
@@ -131,7 +133,7 @@ def spikingjelly_network(spikes: NDArray[np.bool_]) -> Any:
     """SpikingJelly's own model, which takes all steps of a layer at a time, with these spikes."""
     import torch
 
-    from benchmarks.peers import spikingjelly
+    from benchmarks.common.peers import spikingjelly
 
     functional, neuron = spikingjelly().functional, spikingjelly().neuron
     from spikingjelly.activation_based.model import sew_resnet as models

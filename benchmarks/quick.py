@@ -1,4 +1,4 @@
-"""What a change does to speed, in less than ten minutes: ratios to the peers, on a machine that does nothing else.
+"""For a change: ratios to the peers in less than ten minutes, on a machine that does nothing else.
 
 The best library and a loop in PyTorch alone simulate the same spikes; the loop computes in the type that the processor
 convolves fastest, bfloat16 or float32, this project in exact fixed point.
@@ -12,26 +12,22 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import train
-from benchmarks.environment import busy, machine
-from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_calls, per, race
-from benchmarks.networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
+from benchmarks.common.environment import busy, machine, missing_spikingjelly
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_calls, race
+from benchmarks.common.networks import SMALL, TINY, VGG11, Design, driven
 from benchmarks.simulate import BATCH, RATE, against_peers, first, simulating, theirs
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.errors import InputError
 
+PEERS = (missing_spikingjelly,)
 BUSY = 0.15  # share of all cores that others may use
 WANTED = {"amx_tile": 2.0, "avx512_vnni": 4.0}  # times the speed of the loop, VGG11; by instructions, the best first
 WANTED_ELSE, WANTED_ALONE, WANTED_SMALL = 3.5, 2.5, 2.0
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; `scratch` is a folder for files.
-
-    Raises
-    ------
-    InputError : if the machine is busy
-    """
+    """What to measure; InputError if the machine is busy."""
     if not options.tiny and (share := busy()) > BUSY:
         raise InputError(f"the machine is busy ({share:.0%} of its cores, at most {BUSY:.0%}); end what else runs")
     vectors = machine(options.instructions)["vectors"]
@@ -51,11 +47,10 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
 
 def simulated(case: str, design: Design, images: int, wanted: float | None, options: Options) -> Iterator[Row]:
     """The event backend beside the peers, and how many times their speed it has."""
-    network = random_network(design, RATE, options.seed)
-    spikes = random_spikes(network.input_shape, network.timesteps, images, RATE, options.seed)
+    network, spikes = driven(design, RATE, images, options.seed)
     peers = theirs(network, spikes)
     ways = {"event": simulating(EventBackend(), quantise(network), spikes)} | peers
-    speeds = {way: per(images, timed.seconds) for way, timed in race(ways, options.repeats).items()}
+    speeds = {way: images / timed.seconds for way, timed in race(ways, options.repeats).items()}
     best = max(median(speed) for speed in speeds.values())
     for way, speed in speeds.items():
         yield Row(case, way, "images/s", speed, note="the fastest" if median(speed) == best else "")

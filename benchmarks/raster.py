@@ -9,34 +9,26 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import h5py
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from benchmarks.measurement import Case, Options, Row, per, quotients, race, scaled
-from benchmarks.networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
-from benchmarks.recorded import simulate_and_record, simulate_in_memory, simulate_only
+from benchmarks.common.measurement import Case, Options, Row, race
+from benchmarks.common.networks import SMALL, TINY, VGG11, Design, Repeated, driven, simulate_and_record, simulate_only
+from spikesam.backends.base import Backend, InputBatch
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.engine.folder import FolderStore, begin
-from spikesam.pipeline.engine.header import raster_header
-from spikesam.pipeline.engine.job import Job, JobSpec
-from spikesam.pipeline.engine.keep import RASTER
-from spikesam.pipeline.engine.merge import merge, remove_parts
-from spikesam.pipeline.engine.sample import SampleResult
-from spikesam.pipeline.engine.whole_raster import WholeRaster
-from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.pipeline.engine.simulate import simulate
+from spikesam.recordings.raster.batch import RasterBatch, joined
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.writer import encode_samples
-from spikesam.recordings.schema import SampleTable
 
 CHUNK = 1 << 20  # bytes
 OURS = "spikesam"
@@ -61,7 +53,7 @@ TINY_SIZES = Sizes(TINY, (0.2,), 2, 4, {}, TINY, 20)
 
 @dataclass(frozen=True)
 class Store:
-    """A way to keep rasters: the form it stores, and functions that write it to a file and read that."""
+    """A way to keep rasters: the form it stores, what writes it to a file, and what reads that."""
 
     content: Arrays
     write: Callable[[Arrays, Path], None]
@@ -75,7 +67,7 @@ class Store:
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; `scratch` is a folder for files."""
+    """What to measure."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     for rate in sizes.rates:
         yield Case(f"files, {rate:.0%} firing", partial(files, sizes, rate, options, scratch))
@@ -86,9 +78,8 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
 def files(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
     """Size, and speed of writing and reading, of every way to keep all layers of some samples."""
     case = f"{rate:.0%} firing"
-    network, spikes = simulated(sizes, rate, options)
-    batches = list(EventBackend().run(network, [spikes], sizes.samples))
-    packed = {name: np.concatenate([batch.spikes[name] for batch in batches]) for name in network.raster_names}
+    network, spikes = quantised(sizes.design, rate, sizes.samples, options)
+    packed = joined(list(EventBackend().run(network, [spikes], sizes.samples))).spikes
     stores = all_stores(network, packed)
     content = b"".join(bits.tobytes() for bits in packed.values())
     megabytes, n_spikes = len(content) / 1e6, int(np.unpackbits(np.frombuffer(content, np.uint8)).sum())
@@ -99,30 +90,26 @@ def files(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterato
             raise RuntimeError(f"{way}: spikes did not come back as they were")
         bits = 8 * written[way].result.stat().st_size / n_spikes
         yield Row(case, way, "bits per spike", (bits,))
-        yield Row(case, way, "MB/s written", per(megabytes, written[way].seconds))
-        yield Row(case, way, "MB/s read", per(megabytes, read[way].seconds))
+        yield Row(case, way, "MB/s written", megabytes / written[way].seconds)
+        yield Row(case, way, "MB/s read", megabytes / read[way].seconds)
     share = n_spikes / (8 * len(content))
     entropy = -math.log2(share) - (1 - share) / share * math.log2(1 - share)
     yield Row(case, "entropy", "bits per spike", (entropy,), note="the least, were all spikes independent")
     chunks = [content[start : start + CHUNK] for start in range(0, len(content), CHUNK)]
     deflated = race({"": lambda: [isal_zlib.compress(chunk, 1) for chunk in chunks]}, options.repeats)[""]
     inflated = race({"": lambda: [isal_zlib.decompress(chunk) for chunk in deflated.result]}, options.repeats)[""]
-    yield Row(case, "isal alone", "MB/s written", per(megabytes, deflated.seconds), note="compression on one core")
-    yield Row(case, "isal alone", "MB/s read", per(megabytes, inflated.seconds), note="decompression on one core")
+    yield Row(case, "isal alone", "MB/s written", megabytes / deflated.seconds, note="compression on one core")
+    yield Row(case, "isal alone", "MB/s read", megabytes / inflated.seconds, note="decompression on one core")
 
 
 def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
     """What recording adds to simulating on the event backend."""
-    network, spikes = simulated(sizes, rate, options)
+    network, spikes = quantised(sizes.design, rate, sizes.samples, options)
     samples = sizes.recorded
-    timed = race(
-        {
-            "simulate": lambda: simulate_only(network, EventBackend(), spikes, samples),
-            "record": lambda: simulate_and_record(network, EventBackend(), spikes, samples, scratch),
-        },
-        options.repeats,
-    )
-    shares = tuple(ratio - 1 for ratio in quotients(timed["record"].seconds, timed["simulate"].seconds))
+    given = network, EventBackend(), spikes, samples
+    ways = {"simulate": partial(simulate_only, *given), "record": partial(simulate_and_record, *given, scratch)}
+    timed = race(ways, options.repeats)
+    shares = timed["record"].seconds / timed["simulate"].seconds - 1
     case = f"{rate:.0%} firing, {samples} images"
     wanted, note = sizes.shares.get(rate), "beyond the event backend's time"
     yield Row(case, "recording", "× simulating", shares, at_most=wanted, note=note)
@@ -131,30 +118,26 @@ def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Ite
 def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     """What it costs that a kill loses at most 15 finished samples: shards, each synced, then verified and merged."""
     rate, samples = 0.1, sizes.small_recorded
-    network, spikes = simulated(sizes, rate, options, sizes.small)
-    backend = EventBackend()
-    timed = race(
-        {
-            "simulate": lambda: simulate_only(network, backend, spikes, samples),
-            "in memory": lambda: simulate_in_memory(network, backend, spikes, samples),
-            "on disk": lambda: simulate_and_record(network, backend, spikes, samples, scratch),
-        },
-        options.repeats,
-    )
+    network, spikes = quantised(sizes.small, rate, sizes.samples, options)
+    given = network, EventBackend(), spikes, samples
+    ways = {
+        "simulate": partial(simulate_only, *given),
+        "in memory": partial(simulate_and_record, *given, None),
+        "on disk": partial(simulate_and_record, *given, scratch),
+    }
+    timed = race(ways, options.repeats)
     case = f"a small network, {rate:.0%} firing, {samples} images"
     for way, found in timed.items():
-        yield Row(case, way, "ms/image", scaled(found.seconds, 1e3 / samples))
-    kept = tuple(on - off for on, off in zip(timed["on disk"].seconds, timed["in memory"].seconds, strict=True))
+        yield Row(case, way, "ms/image", 1e3 / samples * found.seconds)
+    kept = timed["on disk"].seconds - timed["in memory"].seconds
     note = "on disk less in memory: shards of 16 samples, each synced, then verified and merged"
-    yield Row(case, "safe from a kill", "ms/image", scaled(kept, 1e3 / samples), note=note)
+    yield Row(case, "safe from a kill", "ms/image", 1e3 / samples * kept, note=note)
 
 
-def simulated(
-    sizes: Sizes, rate: float, options: Options, design: Design | None = None
-) -> tuple[Network, NDArray[np.bool_]]:
-    """A network and its input."""
-    network = quantise(random_network(design or sizes.design, rate, options.seed))
-    return network, random_spikes(network.input_shape, network.timesteps, sizes.samples, rate, options.seed)
+def quantised(design: Design, rate: float, samples: int, options: Options) -> tuple[Network, NDArray[np.bool_]]:
+    """A network in fixed point, and its input."""
+    network, spikes = driven(design, rate, samples, options.seed)
+    return quantise(network), spikes
 
 
 def all_stores(network: Network, packed: Arrays) -> dict[str, Store]:
@@ -175,25 +158,25 @@ def all_stores(network: Network, packed: Arrays) -> dict[str, Store]:
     }
 
 
+class Given(Backend):
+    """A backend that has the spikes of all samples."""
+
+    name = "event"
+
+    def __init__(self, packed: Arrays) -> None:
+        self.packed = packed
+
+    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
+        """See :class:`spikesam.backends.base.Backend`."""
+        yield RasterBatch(self.packed, np.zeros((n_samples, network.classes), np.int32))
+
+
 def write_ours(network: Network, packed: Arrays, path: Path) -> None:
     """What spikesam run does with what a backend hands over."""
     samples = len(next(iter(packed.values())))
-    table = SampleTable(np.arange(samples), np.full(samples, -1))
-    backend = EventBackend()
-    spec = JobSpec(raster_header(network, backend, "random", 0), table, RASTER)
-    job = begin(path.parent, Job(spec, network, _read, backend))
-    store = FolderStore(path.parent, job, whole=(whole := WholeRaster(path.parent, job.spec)))
-    batch = RasterBatch(packed, np.zeros((samples, network.classes), np.int32))
-    for record in encode_samples(job.spec.header, batch, range(samples)):
-        store.add(SampleResult(record, ""))
-    store.flush()
-    merge(path.parent, job.spec, whole=whole)
-    remove_parts(path.parent)
-
-
-def _read(positions: range) -> NoReturn:
-    """Samples are not read: their spikes are there."""
-    raise NotImplementedError
+    source = Repeated(np.zeros((network.timesteps, 1, *network.input_shape), np.bool_), range(samples))
+    about: Any = {"backend": Given(packed), "precision": network.precision, "batch_size": samples}
+    simulate(network, source, out=path.parent, **about).close()
 
 
 def read_ours(path: Path) -> Arrays:
@@ -205,16 +188,10 @@ def read_ours(path: Path) -> Arrays:
 
 def write_plain(content: Arrays, path: Path, level: int, shuffle: bool = False) -> None:
     """One dataset per array, in chunks of whole steps, through HDF5's own filters."""
+    filters: Any = {"compression": "gzip", "compression_opts": level, "shuffle": shuffle}
     with h5py.File(path, "w") as file:
         for name, array in content.items():
-            file.create_dataset(
-                name,
-                data=array,
-                chunks=chunk_shape(array),
-                compression="gzip",
-                compression_opts=level,
-                shuffle=shuffle,
-            )
+            file.create_dataset(name, data=array, chunks=chunk_shape(array), **filters)
 
 
 def read_plain(path: Path) -> Arrays:

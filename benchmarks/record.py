@@ -13,15 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from benchmarks.common.environment import missing_spikingjelly
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, Row, ends, megabytes, race
+from benchmarks.common.networks import SMALL, TINY, VGG11, Design, driven
 
-from benchmarks.images import INTERVAL, ends
-from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, per, quotients, race
-from benchmarks.memory import MemoryWatch
-from benchmarks.networks import SMALL, TINY, VGG11, Design, random_network, random_spikes
-from benchmarks.optional import missing_spikingjelly
-
+PEERS = (missing_spikingjelly,)
 RATE = 0.1  # of firing
 ALONE, RECORDED, MONITORED = "alone", "recorded", "its own monitor"
 Way = Callable[[int], object]  # runs so many batches
@@ -44,7 +40,7 @@ TINY_SIZES = Sizes(TINY, TINY, 2, 2, (1, 2), None, None)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; `scratch` is a folder for files."""
+    """What to measure."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     libraries = ["snnTorch"] + ([] if missing_spikingjelly() else ["SpikingJelly"])
     for library in libraries:
@@ -62,9 +58,9 @@ def speed(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterat
     ways = ways_of(library, sizes.design, sizes.batch, options, scratch)
     timed = race({way: partial(run, sizes.batches) for way, run in ways.items()}, options.repeats)
     for way, found in timed.items():
-        yield Row(case, way, "images/s", per(images, found.seconds), note=NOTES[way])
+        yield Row(case, way, "images/s", images / found.seconds, note=NOTES[way])
     for way in (RECORDED, MONITORED):
-        shares = tuple(ratio - 1 for ratio in quotients(timed[way].seconds, timed[ALONE].seconds))
+        shares = timed[way].seconds / timed[ALONE].seconds - 1
         wanted = sizes.share if way == RECORDED else None
         yield Row(case, f"{way} ÷ {ALONE} - 1", "×", shares, at_most=wanted, note="what is added to running alone")
 
@@ -96,12 +92,11 @@ NOTES = {ALONE: "", RECORDED: "every spike on disk", MONITORED: "every output in
 
 def ways_of(library: str, design: Design, batch: int, options: Options, scratch: Path) -> dict[str, Way]:
     """The ways to run a network of a library, by name."""
-    from benchmarks.peers import as_tensor, peers
+    from benchmarks.common.peers import as_tensor, peers
 
-    network = random_network(design, RATE, options.seed)
+    network, spikes = driven(design, RATE, batch, options.seed)
     model: Any = peers(network)[library]
     model.eval()
-    spikes: NDArray[np.bool_] = random_spikes(network.input_shape, network.timesteps, batch, RATE, options.seed)
     inputs = as_tensor(spikes)
     return {
         ALONE: partial(alone, model, inputs),
@@ -141,16 +136,9 @@ def make_monitor(library: str, model: Any) -> Any:
         from snntorch.functional import probe
 
         return probe.OutputMonitor(model, instance=snntorch.SpikingNeuron)
-    from benchmarks.peers import spikingjelly
+    from benchmarks.common.peers import spikingjelly
 
     package = spikingjelly()
     from spikingjelly.activation_based import monitor
 
     return monitor.OutputMonitor(model, instance=package.neuron.BaseNode)
-
-
-def megabytes(run: Callable[[], object]) -> float:
-    """The most memory used meanwhile, looked at now and then."""
-    with MemoryWatch(INTERVAL) as watch:
-        run()
-    return watch.largest / 1e6

@@ -6,7 +6,10 @@ The first turn, which is not counted, takes few images: it compiles the kernels,
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.fresh import Command
-from benchmarks.measurement import Case, Options, Row, per, race
+from benchmarks.common.measurement import Case, MemoryWatch, Options, Row, race
 
 NOW = "this project"
 RESULTS_ONLY = ("--figures", "0", "--no-report")
@@ -29,37 +31,56 @@ SIZE = 64  # rows and columns of an image of Tiny-ImageNet
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is done, and how fast it should be: `seconds` at most, `rate` at least, in images/s.
+    """How much is done, and how fast it should be."""
 
-    Parameters
-    ----------
-    converting : options of spikesam convert
-    converted : images of the converted network
-    files : few and many image files
-    """
-
-    converting: tuple[str, ...] = ("--samples", "2")
-    converted: int = 50
-    files: tuple[int, int] = (250, 1000)
-    seconds: float | None = 8.0
-    rate: float | None = 100.0
-    flat: float | None = 1.1
-    first: tuple[float | None, float | None, float | None] = (0.05, 0.3, 2.5)
+    converting: tuple[str, ...] = ("--samples", "2")  # options of spikesam convert
+    converted: int = 50  # images of the converted network
+    files: tuple[int, int] = (250, 1000)  # few and many
+    seconds: float | None = 8.0  # of the converted network, at most
+    rate: float | None = 100.0  # images/s of many files, at least
+    flat: float | None = 1.1  # memory of many files in that of few, at most
+    first: tuple[float | None, float | None, float | None] = (0.05, 0.3, 2.5)  # s of first commands, at most
 
 
-TINY_SIZES = Sizes(
-    ("--samples", "1", "--conversion.timesteps", "64", "--conversion.calibration", "2"),
-    2,
-    (2, 6),
-    None,
-    None,
-    None,
-    (None, None, None),
-)
+FEW_STEPS = ("--samples", "1", "--conversion.timesteps", "64", "--conversion.calibration", "2")
+TINY_SIZES = Sizes(FEW_STEPS, 2, (2, 6), None, None, None, (None, None, None))
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of Python in a process of its own, run in a folder that is empty each time, and kept until the next."""
+
+    arguments: Sequence[str]
+    folder: Path
+
+    def __call__(self) -> Path:
+        """Run it to its end; returns the folder."""
+        self._finish(self._start())
+        return self.folder
+
+    def peak(self) -> int:
+        """Run it to its end; the most bytes that it and its descendants held, looked at now and then."""
+        process = self._start()
+        with MemoryWatch(0.05, process.pid) as watch:
+            self._finish(process)
+        return watch.largest
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have compiled modules from the second time on
+        pipes: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, *self.arguments], cwd=self.folder, env=environment, **pipes)
+
+    def _finish(self, process: subprocess.Popen[bytes]) -> None:
+        _, errors = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(self.arguments)}: exit code {process.returncode}: {errors.decode()[-2000:]}")
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; `scratch` is a folder for files."""
+    """What to measure."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     yield Case("first commands", partial(first_commands, sizes, options, scratch))
     yield Case("a converted network", partial(converted, sizes, options, scratch))
@@ -104,11 +125,11 @@ def image_files(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     timed = race(ways, options.repeats, first={NOW: run(scratch, CHECKPOINT, str(data), min(FIRST, few))})
     seconds, summary = [found.seconds for found in timed.values()], summary_of(timed[f"{many}"].result)
     case = f"{CHECKPOINT}, T = {summary['timesteps']}, {many} JPEG files"
-    yield Row(case, NOW, "images/s", per(many, seconds[1]), at_least=sizes.rate, note="the whole command")
-    beyond = tuple(late - early for early, late in zip(*seconds, strict=True))
+    yield Row(case, NOW, "images/s", many / seconds[1], at_least=sizes.rate, note="the whole command")
+    beyond = seconds[1] - seconds[0]
     if min(beyond) > 0:  # not where so little is done that chance decides
         note = f"beyond {few} images: without the start of the process"
-        yield Row(case, f"{NOW}, more images", "images/s", per(many - few, beyond), at_least=sizes.rate, note=note)
+        yield Row(case, f"{NOW}, more images", "images/s", (many - few) / beyond, at_least=sizes.rate, note=note)
     yield from stages(case, summary)
     peaks = [command.peak() for command in ways.values()]
     for count, peak in zip(sizes.files, peaks, strict=True):

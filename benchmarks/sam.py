@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.images import ends, many_images
-from benchmarks.measurement import Case, Options, Row, first_call, first_calls, race, scaled
+from benchmarks.common.measurement import Case, Options, Row, ends, first_call, first_calls, many_images, race
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_activation_sum, spike_count_map
 
 GAMMA = 0.5
@@ -28,16 +28,13 @@ Packed = NDArray[np.uint8]
 Shape = tuple[int, int, int]
 Maps = NDArray[np.float32]
 LAYER_4: Shape = (256, 16, 16)  # of VGG11 at 64×64, as its first, sixth and eighth below
-KERNEL = "event-driven"
+KERNEL, AUTHORS = "event-driven", "authors' loop"
+SUM, THEN_SUMMED, ONE_PASS = "summed SAM", "maps, then summed", "one pass from packed bits"
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """(C, H, W) and T of what is explained.
-
-    Targets are for layer 4 and 30 steps: `target` in milliseconds, `sum_target` for what a sum made in one pass takes,
-    relative to maps that are summed.
-    """
+    """(C, H, W) and T of what is explained; targets are for the first of the layers."""
 
     layers: tuple[tuple[Shape, int], ...] = (
         (LAYER_4, 30),
@@ -50,8 +47,8 @@ class Sizes:
     densities: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     timesteps: tuple[int, ...] = (30, 60, 120, 250, 500)
     images: tuple[int, ...] = (10, 30, 100, 300, 1000)
-    target: float | None = 0.4
-    sum_target: float | None = 0.6
+    target: float | None = 0.4  # ms
+    sum_target: float | None = 0.6  # of a sum made in one pass, relative to maps that are summed
     flat: float | None = 1.1
 
 
@@ -60,7 +57,7 @@ TINY_SIZES = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4), None, None, 
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; `scratch` is a folder for files."""
+    """What to measure."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, {})
     yield Case("images", partial(flat, sizes, options))
@@ -88,11 +85,10 @@ def compare(
         for way, found in timed.items():
             np.testing.assert_allclose(found.result, expected, rtol=1e-5, err_msg=f"{what}, {way}, {shape}")
             wanted = target if (what, way) == ("SAM", KERNEL) else None
-            row = Row(f"{what} of {name(shape, timesteps)}", way, "ms", scaled(found.seconds, 1000), at_most=wanted)
+            row = Row(f"{what} of {name(shape, timesteps)}", way, "ms", 1000 * found.seconds, at_most=wanted)
             yield replace(row, note=f"{1e6 * row.median / spikes:.3g} ns per spike")
         if what == SUM:
-            parts = zip(timed[ONE_PASS].seconds, timed[THEN_SUMMED].seconds, strict=True)
-            ratios = tuple(one_pass / in_two for one_pass, in_two in parts)
+            ratios = timed[ONE_PASS].seconds / timed[THEN_SUMMED].seconds
             way = f"{ONE_PASS} : {THEN_SUMMED}"
             yield Row(f"{what} of {name(shape, timesteps)}", way, "×", ratios, at_most=sum_target)
 
@@ -119,7 +115,7 @@ def point(sweep: str, x: float, packed: Packed, shape: Shape, options: Options) 
     ways = ways_to("the authors' maps", packed, shape) | ways_to("SAM", packed, shape)
     timed = race(ways, options.repeats, time.process_time)
     for way, found in timed.items():
-        yield Row(f"{sweep} {x:g}", way, "ms/image", scaled(found.seconds, 1000), sweep=sweep, x=x)
+        yield Row(f"{sweep} {x:g}", way, "ms/image", 1000 * found.seconds, sweep=sweep, x=x)
 
 
 def flat(sizes: Sizes, options: Options) -> Iterator[Row]:
@@ -144,30 +140,9 @@ def name(shape: Shape, timesteps: int) -> str:
     return f"{'×'.join(map(str, shape))}, T {timesteps}"
 
 
-def event_driven(packed: Packed, shape: Shape) -> Maps:
-    """This project's kernel, one γ."""
-    return spike_activation_maps(packed, shape, (GAMMA,))[0]
-
-
-def event_driven_sweep(packed: Packed, shape: Shape) -> Maps:
-    """This project's kernel, eleven γ at once; the maps of the one that the others compute."""
-    return spike_activation_maps(packed, shape, SWEEP)[SWEEP.index(GAMMA)]
-
-
-def maps_then_sum(packed: Packed, shape: Shape) -> Maps:
-    """This project's kernel, its maps summed over steps."""
-    summed: Maps = event_driven(packed, shape).sum(axis=0)
-    return summed
-
-
-def one_pass(packed: Packed, shape: Shape) -> Maps:
-    """This project's kernel for sums, which writes no maps."""
-    return spike_activation_sum(packed, shape, GAMMA)
-
-
-def event_driven_authors_code(packed: Packed, shape: Shape) -> Maps:
-    """This project's kernel, reading the equations as the authors' loop does."""
-    return spike_activation_maps(packed, shape, (GAMMA,), variant="authors-code")[0]
+def event_driven(packed: Packed, shape: Shape, gammas: tuple[float, ...] = (GAMMA,), **options: Any) -> Maps:
+    """This project's kernel, one γ or several at once; the maps of the one that the others compute."""
+    return spike_activation_maps(packed, shape, gammas, **options)[gammas.index(GAMMA)]
 
 
 def numpy_stream(packed: Packed, shape: Shape) -> Maps:
@@ -206,13 +181,17 @@ def steps(packed: Packed, shape: Shape) -> Iterator[NDArray[np.uint8]]:
     return (np.unpackbits(step, count=math.prod(shape)).reshape(shape) for step in packed)
 
 
-AUTHORS = "authors' loop"
-SUM = "summed SAM"
-THEN_SUMMED, ONE_PASS = "maps, then summed", "one pass from packed bits"
 WAYS: dict[str, dict[str, Callable[[Packed, Shape], Maps]]] = {  # what is computed -> ways to do it
-    "SAM": {KERNEL: event_driven, f"{KERNEL}, {len(SWEEP)} γ": event_driven_sweep, "NumPy": numpy_stream},
-    SUM: {THEN_SUMMED: maps_then_sum, ONE_PASS: one_pass},
-    "the authors' maps": {KERNEL: event_driven_authors_code, AUTHORS: authors_loop},
+    "SAM": {
+        KERNEL: event_driven,
+        f"{KERNEL}, {len(SWEEP)} γ": partial(event_driven, gammas=SWEEP),
+        "NumPy": numpy_stream,
+    },
+    SUM: {
+        THEN_SUMMED: lambda packed, shape: event_driven(packed, shape).sum(axis=0),
+        ONE_PASS: partial(spike_activation_sum, gamma=GAMMA),
+    },
+    "the authors' maps": {KERNEL: partial(event_driven, variant="authors-code"), AUTHORS: authors_loop},
     "spike counts": {KERNEL: spike_count_map, "NumPy": numpy_count},
 }
 

@@ -18,34 +18,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.images import ends, many_images
-from benchmarks.measurement import (
+from benchmarks.common.environment import LOOP, missing_spikingjelly
+from benchmarks.common.measurement import (
     KEEP_FREED_MEMORY,
     Case,
+    Floats,
     Options,
     Row,
+    ends,
     first_call,
     first_calls,
-    per,
-    quotients,
+    many_images,
     race,
-    scaled,
 )
-from benchmarks.networks import (
+from benchmarks.common.networks import (
+    BATCH_SIZE,
     PLANES,
     SMALL,
     TINY,
     VGG11,
     Design,
     additions,
+    driven,
     firing,
     multiplications,
-    random_network,
     random_spikes,
+    simulate_and_record,
+    simulate_only,
     spike_rates,
 )
-from benchmarks.optional import LOOP
-from benchmarks.recorded import BATCH_SIZE, simulate_and_record, simulate_only
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
@@ -53,6 +54,7 @@ from spikesam.pipeline.images.encoding import poisson_batch, poisson_spikes
 from spikesam.recordings.parallel import cores
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, pack
 
+PEERS = (missing_spikingjelly,)
 RATE = 0.1  # of firing, where it is not what varies
 BATCH = 8
 
@@ -74,42 +76,31 @@ class Sizes:
     flat: float | None = 1.1  # the most that the end of a sweep may cost relative to its beginning
 
 
-TINY_SIZES = Sizes(
-    design=TINY,
-    small=TINY,
-    batches=((2, 1),),
-    targets={},
-    targets_recorded={},
-    recorded=4,
-    densities=(0.1, 1.0),
-    widths=(1, 2),
-    timesteps=(12, 24),
-    images=(2, 4),
-    flat=None,
-)
+TINY_SIZES = Sizes(TINY, TINY, ((2, 1),), {}, {}, 4, (0.1, 1.0), (1, 2), (12, 24), (2, 4), None)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; `scratch` is a folder for files."""
+    """What to measure."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
+    measured: dict[str, Callable[[], Iterator[Row]]] = {}
     for rate in (0.1, 0.2):
         for images, batch in sizes.batches:
-            measured = partial(compare, sizes, rate, images, batch, options)
-            yield Case(f"{rate:.0%}, {images} images, batch {batch}", measured, KEEP_FREED_MEMORY)
-        measured = partial(compare_recorded, sizes, rate, options, scratch)
-        yield Case(f"{rate:.0%}, recorded", measured, KEEP_FREED_MEMORY)
+            measured[f"{rate:.0%}, {images} images, batch {batch}"] = partial(
+                compare, sizes, rate, images, batch, options
+            )
+        measured[f"{rate:.0%}, recorded"] = partial(compare_recorded, sizes, rate, options, scratch)
     for images in (BATCH, 1):
-        measured = partial(compare_cores, sizes.design, images, options)
-        yield Case(f"cores, {images} images", measured, KEEP_FREED_MEMORY)
-    yield Case("Poisson input", partial(encoding, sizes.design, options), KEEP_FREED_MEMORY)
+        measured[f"cores, {images} images"] = partial(compare_cores, sizes.design, images, options)
+    measured["Poisson input"] = partial(encoding, sizes.design, options)
     for density in sizes.densities:
-        measured = partial(point, "density", density, sizes.design, density, 2, options)
-        yield Case(f"density {density:.0%}", measured, KEEP_FREED_MEMORY)
+        measured[f"density {density:.0%}"] = partial(point, "density", density, sizes.design, density, 2, options)
     for factor in sizes.widths:
-        measured = partial(point, "width", factor, sizes.small.widened(factor), RATE, BATCH, options)
-        yield Case(f"width × {factor}", measured, KEEP_FREED_MEMORY)
-    yield Case("T", partial(many_steps, sizes, options), KEEP_FREED_MEMORY)
+        design = sizes.small.widened(factor)
+        measured[f"width × {factor}"] = partial(point, "width", factor, design, RATE, BATCH, options)
+    measured["T"] = partial(many_steps, sizes, options)
+    for name, rows in measured.items():
+        yield Case(name, rows, KEEP_FREED_MEMORY)
     yield Case("images", partial(flat, sizes, options, scratch))
 
 
@@ -127,16 +118,14 @@ def first(how: str) -> Iterator[Row]:
 def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options) -> Iterator[Row]:
     """Every way to simulate some images, handed over in batches."""
     case = f"{rate:.0%}, {images} images, batch {batch}" if images > 1 else f"{rate:.0%}, one image alone"
-    network = random_network(sizes.design, rate, options.seed)
-    fixed = quantise(network)
-    spikes = random_spikes(network.input_shape, network.timesteps, images, rate, options.seed)
-    peers = theirs(network, spikes, batch)
+    network, spikes = driven(sizes.design, rate, images, options.seed)
+    fixed, peers = quantise(network), theirs(network, spikes, batch)
     ways = ours(fixed, spikes, batch) | peers
     ways["event, float32"] = simulating(EventBackend(), network, spikes, batch)
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     rates = spike_rates(fixed, timed["event"].result)
-    speeds = {way: per(images, found.seconds) for way, found in timed.items()}
+    speeds = {way: images / found.seconds for way, found in timed.items()}
     work = additions(fixed, rates) / 1e9, multiplications(network) / 1e9
     notes = {
         "event": f"{firing(rates)}; {work[0] * median(speeds['event']):.0f} G additions/s",
@@ -153,16 +142,11 @@ def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options
 def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
     """The event backend with every spike of every layer recorded to a file, beside peers that record nothing."""
     case = f"{rate:.0%}, {sizes.recorded} images, recorded"
-    network = random_network(sizes.design, rate, options.seed)
-    fixed = quantise(network)
-    spikes = random_spikes(network.input_shape, network.timesteps, BATCH, rate, options.seed)
-    peers = theirs(network, spikes)
-    mine = {
-        "event": partial(simulate_only, fixed, EventBackend(), spikes, sizes.recorded),
-        "event, recorded": partial(simulate_and_record, fixed, EventBackend(), spikes, sizes.recorded, scratch),
-    }
+    network, spikes = driven(sizes.design, rate, BATCH, options.seed)
+    peers, given = theirs(network, spikes), (quantise(network), EventBackend(), spikes, sizes.recorded)
+    mine = {"event": partial(simulate_only, *given), "event, recorded": partial(simulate_and_record, *given, scratch)}
     timed = race(mine | peers, options.repeats)
-    speeds = {way: per(sizes.recorded if way in mine else BATCH, found.seconds) for way, found in timed.items()}
+    speeds = {way: (sizes.recorded if way in mine else BATCH) / found.seconds for way, found in timed.items()}
     for way, speed in speeds.items():
         yield Row(case, way, "images/s", speed, note=f"not recorded, {BATCH} images" if way in peers else "")
     if peers:
@@ -172,20 +156,18 @@ def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path)
 def against_peers(
     case: str,
     way: str,
-    speeds: Mapping[str, tuple[float, ...]],
+    speeds: Mapping[str, Floats],
     peers: Iterable[str],
     target: float | None,
     loop_target: float | None = None,
 ) -> Iterator[Row]:
     """How many times the speed of the best library, and of the loop in PyTorch alone."""
     best = max(set(peers) - {LOOP}, key=lambda peer: median(speeds[peer]))
-    yield Row(
-        case, f"{way} ÷ {best}", "×", quotients(speeds[way], speeds[best]), at_least=target, note="the best library"
-    )
+    notes = {best: ("the best library", target)}
     if LOOP in peers:
-        ratios = quotients(speeds[way], speeds[LOOP])
-        note = f"written by hand, {precision(LOOP)}"
-        yield Row(case, f"{way} ÷ {LOOP}", "×", ratios, at_least=loop_target, note=note)
+        notes[LOOP] = f"written by hand, {precision(LOOP)}", loop_target
+    for peer, (note, wanted) in notes.items():
+        yield Row(case, f"{way} ÷ {peer}", "×", speeds[way] / speeds[peer], at_least=wanted, note=note)
 
 
 def precision(peer: str) -> str:
@@ -198,14 +180,14 @@ def precision(peer: str) -> str:
 def compare_cores(design: Design, images: int, options: Options) -> Iterator[Row]:
     """The event backend on one core and on all."""
     case = f"{RATE:.0%}, batch {images}" if images > 1 else f"{RATE:.0%}, one image on several cores"
-    network = quantise(random_network(design, RATE, options.seed))
-    spikes = random_spikes(network.input_shape, network.timesteps, images, RATE, options.seed)
+    network, spikes = driven(design, RATE, images, options.seed)
+    network = quantise(network)
     one, every = "event, 1 core", f"event, {cores()} cores"
     ways = {one: simulating(EventBackend(1), network, spikes), every: simulating(EventBackend(), network, spikes)}
     timed = race(ways, options.repeats)
     for way, found in timed.items():
-        yield Row(case, way, "images/s", per(images, found.seconds))
-    ratios = quotients(timed[one].seconds, timed[every].seconds)
+        yield Row(case, way, "images/s", images / found.seconds)
+    ratios = timed[one].seconds / timed[every].seconds
     yield Row(case, f"{cores()} cores ÷ 1", "×", ratios, note=f"at most {cores()}")
 
 
@@ -224,17 +206,16 @@ def encoding(design: Design, options: Options) -> Iterator[Row]:
     for way, found in timed.items():
         limit = 1.2 if way == "compiled" and design is VGG11 else None
         draws = image.size * design.timesteps
-        yield Row("Poisson input", way, "ns/draw", scaled(found.seconds, 1e9 / draws), at_most=limit, note="packed")
+        yield Row("Poisson input", way, "ns/draw", 1e9 / draws * found.seconds, at_most=limit, note="packed")
 
 
 def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[Row]:
     """Every way to simulate one batch, as a point of a curve."""
-    network = random_network(design, rate, options.seed)
-    spikes = random_spikes(network.input_shape, network.timesteps, batch, rate, options.seed)
+    network, spikes = driven(design, rate, batch, options.seed)
     timed = race(ours(quantise(network), spikes) | theirs(network, spikes), options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     for way, found in timed.items():
-        yield Row(f"{sweep} {x:g}", way, "ms/image", scaled(found.seconds, 1000 / batch), sweep=sweep, x=x)
+        yield Row(f"{sweep} {x:g}", way, "ms/image", 1000 / batch * found.seconds, sweep=sweep, x=x)
 
 
 def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
@@ -249,9 +230,8 @@ def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
 
 def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     """From few to many images, simulated and recorded."""
-    network = quantise(random_network(sizes.small, RATE, options.seed))
-    spikes = random_spikes(network.input_shape, network.timesteps, BATCH_SIZE, RATE, options.seed)
-    way = partial(simulate_and_record, network, EventBackend(), spikes, folder=scratch)
+    network, spikes = driven(sizes.small, RATE, BATCH_SIZE, options.seed)
+    way = partial(simulate_and_record, quantise(network), EventBackend(), spikes, folder=scratch)
     yield from many_images("event, recorded", way, sizes.images, options.repeats, sizes.flat)
 
 
@@ -278,15 +258,14 @@ def ours(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dic
 
 def theirs(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dict[str, Callable[[], Any]]:
     """The peers that are installed, given the spikes as they like them best."""
-    from benchmarks.peers import as_tensor, peers
+    from benchmarks.common.peers import as_tensor, peers
 
     tensors = [as_tensor(part) for part in batches(spikes, batch)]
-    return {name: partial(run_peer, peer, tensors) for name, peer in peers(network).items()}
 
+    def way(peer: Callable[[Any], Any]) -> Callable[[], Any]:
+        return lambda: [peer(tensor) for tensor in tensors]
 
-def run_peer(peer: Callable[[Any], Any], tensors: list[Any]) -> list[Any]:
-    """Readouts of one batch after the other."""
-    return [peer(tensor) for tensor in tensors]
+    return {name: way(peer) for name, peer in peers(network).items()}
 
 
 def check_same_bits(found: list[RasterBatch], expected: list[RasterBatch]) -> None:

@@ -17,12 +17,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, per, quotients, race
-from benchmarks.peers_training import training_peers
+from benchmarks.common.environment import missing_spikingjelly
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, race
+from benchmarks.common.peers import training_peers
 from spikesam.pipeline.config import NetworkSection, TrainingPrecision
 from spikesam.pipeline.training.precision import convolution_type
 from spikesam.pipeline.training.spiking_network import SpikingNetwork
 
+PEERS = (missing_spikingjelly,)
 CLASSES = 10
 DENSITY = 0.2  # of the input's spikes, half of them negative
 LEARNING_RATE = 2e-3
@@ -53,7 +55,7 @@ TINY_SIZES = Sizes(NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=6), 
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; `scratch` is a folder for files."""
+    """What to measure."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
     kept = {"six layers": sizes} | ({} if options.tiny else {"VGG11 at half width, T 30": VGG11_SIZES})
@@ -78,9 +80,9 @@ def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> 
         steps |= {f"{peer}, float32": Step(network, sizes, options.seed, "float32") for peer, network in peers.items()}
     timed = race(steps, options.repeats)
     for way, found in timed.items():
-        yield Row(case, way, "images/s", per(sizes.batch, found.seconds), note=NOTES.get(way, ""))
+        yield Row(case, way, "images/s", sizes.batch / found.seconds, note=NOTES.get(way, ""))
     best = min(peers, key=lambda peer: median(timed[peer].seconds))
-    ratios = quotients(timed[best].seconds, timed["fused"].seconds)
+    ratios = timed[best].seconds / timed["fused"].seconds
     yield Row(case, f"fused ÷ {best}", "×", ratios, at_least=target, note="the best peer")
 
 

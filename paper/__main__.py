@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from paper.common.experiments import all_experiments, run_experiment
 from paper.common.settings import PaperSection, load_paper_config
-from paper.experiments import EXPERIMENTS, run_experiment
 from paper.pages.fill import experiments_page, write_pages
 from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_with_config, some_or_all
 from spikesam.pipeline.cli.errors import exit_codes
@@ -25,6 +25,7 @@ from spikesam.recordings.lock import out_lock
 from spikesam.recordings.text import printable
 
 PROG = "python -m paper"
+EXPERIMENTS = all_experiments()
 PAGES, DOCS = "pages", Path("docs")
 DESCRIPTION = """Reproduce experiments of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
 
@@ -37,11 +38,8 @@ examples:
 
 What is trained, converted or recorded for one experiment serves the others, and is kept for later runs.""".format(
     names=listing(
-        {
-            **EXPERIMENTS,
-            "all": "every one of them",
-            PAGES: "no experiment: write the pages of docs/ anew from the tables in docs/results/*/",
-        }
+        EXPERIMENTS
+        | {"all": "every one of them", PAGES: "no experiment: write the pages of docs/ from docs/results/*/*.csv"}
     )
 )
 

@@ -3,30 +3,53 @@
 Pixels are deleted from the image, or inserted into a blurred one, in the order of a map (Petsiuk et al. 2018); the
 network's probability of its own answer should fall fast, or rise fast. Spikes are deleted from a recorded layer, which
 needs no image that stands for nothing. The network is the fixed-point one; one set of random numbers drives it for
-every version of an image. Maps are summed over the steps that can still change the answer.
+every version of an image. Maps are summed over the steps that can still change the answer. All that speak for a class
+do so for the one that the recorded network predicts; attributions of the input, for the one that its float32 version
+predicts, which is nearly always the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
-from paper.common.baselines import COUNT, GAUSSIAN, RULES, SAM, SNN_GRAD_CAM
-from paper.common.claims import Claim, judged, over_family, with_interval
-from paper.common.deletion_curves import BY_SPIKES, DELETION, INSERTION, RANDOM, curves, label
-from paper.common.result import Result
+from paper.common.ann import reference_maps
+from paper.common.deletion import BY_PLACES, BY_SPIKES, DELETION, INSERTION, RANDOM, Floats, pixel_score, upper_network
+from paper.common.heatmaps import COUNT, SAM, SNN_GRAD_CAM, count_maps, sam_maps, snn_grad_cams
+from paper.common.images import ImageSet
+from paper.common.result import Claim, Result, judged, over_family, with_interval
 from paper.common.setup import Setup
+from paper.measures.deletion import faithfulness, random_orders, spike_deletion
 from paper.measures.tables import difference, groups, measured_over_steps, rows, summary, values
+from spikesam.backends.available import make_backend
+from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.drawing.canvas import GREY, PALETTE
 from spikesam.pipeline.drawing.curves import draw_curves
+from spikesam.pipeline.maps.answers import answers_of
+from spikesam.pipeline.maps.image_method import InputMethod
+from spikesam.pipeline.maps.method import methods
+from spikesam.pipeline.maps.relevance import Rule, relevance
+from spikesam.pipeline.measures.localisation import centred_gaussian
 from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.recordings.raster.reader import RasterReader
 
+ANN_GRAD_CAM, GAUSSIAN, BRIGHTNESS = "Grad-CAM of the ANN", "centred Gaussian", "brightness"
+ATTRIBUTIONS = ("gradient-x-input", "integrated-gradients", "occlusion", "rise")
+RULES: dict[str, Rule] = {"relevance": "signed", "SLTRP": "positive"}
+Heatmaps = dict[tuple[str, str], NDArray[np.floating[Any]]]  # map, and its layer, "" of a map of the image -> (h, w)
+ORDERS = 3  # random orders of each image
+PIXELS = "pixels"
+CURVES = {True: {DELETION: (0, 1), INSERTION: (0, 2)}, False: {BY_PLACES: (0, 2), BY_SPIKES: (1, 2)}}
+"""Of pixels, or else spikes: what the area under a curve is, and the rows of its shares and its probabilities."""
 FRONT = dict(zip((SAM, COUNT, SNN_GRAD_CAM, "relevance", RANDOM), PALETTE, strict=False))  # map -> colour
 OTHERS = "other maps"
 
@@ -140,3 +163,137 @@ def draw(path: Path, title: str, subtitle: str, points: pd.DataFrame, x: str, y:
     styles = ["-" if names.index(name) < len(PALETTE) else "--" for name in points["map"]]
     points = points.rename(columns={"map": "curve", "share": "x", "value": "mean"}).assign(style=styles)
     draw_curves(path, title, subtitle, points, x, y)
+
+
+def curves(
+    setup: Setup, images: ImageSet, raster: RasterReader, network: Network, layers: Sequence[str]
+) -> pd.DataFrame:
+    """Every curve of every map and of random orders.
+
+    The network is the recorded one in fixed point; `layers` are those whose maps are compared and whose spikes are
+    deleted.
+
+    Returns
+    -------
+    image, map ("SAM conv4"), layer (whose spikes are deleted, "" of pixels), measure (named after the curve's area),
+    share (deleted, or inserted), value (the probability); a row per point of a curve
+    """
+
+    def compute() -> dict[str, NDArray[Any]]:
+        backend = make_backend("auto", setup.settings.device)
+        answers = {layer: answers_of(upper_network(network, layer), backend) for layer in layers}
+        found: dict[str, list[Floats]] = {}
+        heatmaps = maps_to_compare(setup, images, raster, network, layers)
+        with setup.progress("deletion and insertion", len(images)) as advance:
+            for image, maps in enumerate(heatmaps):
+                seed = setup.settings.seed + ORDERS * image
+                pixels = pixel_score(network, images, image, setup.settings.seed, backend)
+                for name, curve in pixel_curves(pixels, images.pixels[image], maps, layers, seed):
+                    found.setdefault(f"{PIXELS}|{name}", []).append(curve)
+                for layer in layers:
+                    for name, curve in spike_curves(answers[layer], raster[layer][image], maps, layer, seed):
+                        found.setdefault(f"{layer}|{name}", []).append(curve)
+                advance(1)
+        return {name: np.stack(of_images) for name, of_images in found.items()}
+
+    inputs = {
+        "network": network.sha256,
+        "ann": setup.networks.ann.network.sha256,
+        "images": images.sha256,
+        "layers": list(layers),
+        "gamma": setup.settings.gamma,
+        "seed": setup.settings.seed,
+        "random orders": ORDERS,
+        "maps": [*RULES, "sam", "relevance", "grad-cam", "snn-grad-cam", "graph-sam", *ATTRIBUTIONS],
+    }
+    parts = []
+    for key, stored in setup.cache.arrays("faithfulness", inputs, compute).items():
+        deleted, _, name = key.partition("|")
+        for measure, (shares, probabilities) in CURVES[deleted == PIXELS].items():
+            about = {"map": name, "layer": "" if deleted == PIXELS else deleted, "measure": measure}
+            points = {"share": stored[:, shares].ravel(), "value": stored[:, probabilities].ravel()}
+            image = np.repeat(np.arange(len(stored)), stored.shape[2])
+            parts.append(pd.DataFrame({"image": image, **about, **points}))
+    return pd.concat(parts)
+
+
+def pixel_curves(
+    score: Callable[[NDArray[np.float32]], Floats],
+    pixels: NDArray[np.float32],
+    maps: Heatmaps,
+    layers: Sequence[str],
+    seed: int,
+) -> Iterator[tuple[str, Floats]]:
+    """Curves of every map of the image or the last layer; of SAM in earlier layers, too, of relevance in the first."""
+    for (name, layer), each in maps.items():
+        others = layers[1:] if name == SAM else layers[:1] if name in RULES else ()
+        if layer in ("", layers[-1], *others):
+            yield label(name, layer), np.stack(faithfulness(score, pixels, each, seed=seed))
+    yield RANDOM, np.stack(random_orders(faithfulness, score, pixels, repeats=ORDERS, seed=seed))
+
+
+def spike_curves(
+    score: Callable[[NDArray[Any]], Floats],
+    spikes: NDArray[np.bool_],
+    maps: Heatmaps,
+    layer: str,
+    seed: int,
+) -> Iterator[tuple[str, Floats]]:
+    """Of every map of the image or of the layer."""
+    for (name, of_layer), each in maps.items():
+        if of_layer in ("", layer):
+            yield label(name, of_layer), np.stack(spike_deletion(score, spikes, each, seed=seed))
+    yield RANDOM, np.stack(random_orders(spike_deletion, score, spikes, repeats=ORDERS, seed=seed))
+
+
+def maps_to_compare(
+    setup: Setup, images: ImageSet, raster: RasterReader, network: Network, layers: Sequence[str]
+) -> Iterator[Heatmaps]:
+    """Per image every map, summed over the steps that can still change the answer; slow ones are cached.
+
+    The raster is of these images through the network; each of its `layers` gets maps of its own.
+    """
+    answered = replace(images, labels=raster.predictions.astype(np.int64))
+    gradients, reference = snn_grad_cams(setup, answered, raster), reference_maps(setup, answered)
+    found = {methods()[name].title: attributions(setup, images, name) for name in ATTRIBUTIONS}
+    for image in range(len(images)):
+        of_image: Heatmaps = {}
+        fired = [raster[name][image] for name in raster]
+        of_rules = {
+            name: relevance(network, fired, int(raster.predictions[image]), rule) for name, rule in RULES.items()
+        }
+        for layer in layers:
+            number = list(raster).index(layer)
+            of_image[SAM, layer] = sam_maps(raster, layer, image, setup.settings.gamma).sum(axis=0)
+            of_image[COUNT, layer] = count_maps(raster, layer, image).sum(axis=0)
+            of_image |= {(name, layer): each[number].sum(axis=(0, 1)) for name, each in of_rules.items()}
+            if layer in gradients:
+                of_image[SNN_GRAD_CAM, layer] = gradients[layer][image].sum(axis=0)
+        of_image |= {(name, ""): each[image] for name, each in found.items()}
+        of_image[ANN_GRAD_CAM, ""] = reference[image]
+        of_image[BRIGHTNESS, ""] = np.abs(images.pixels[image]).mean(axis=0)
+        of_image[GAUSSIAN, ""] = centred_gaussian(images.size)
+        yield of_image
+
+
+def attributions(setup: Setup, images: ImageSet, name: str) -> NDArray[np.float32]:
+    """(N, H, W) ≥ 0 by a method of :data:`ATTRIBUTIONS`; cached."""
+    network, seed = setup.networks.surrogate.network, setup.settings.seed
+
+    def compute() -> dict[str, NDArray[Any]]:
+        model, maps = DifferentiableNetwork(network), []
+        method = cast("type[InputMethod]", methods()[name])(seed=seed)
+        with setup.progress(method.title, len(images)) as advance:
+            for inputs in images.encoded(range(len(images)), network, seed, 1):
+                maps.append(method.attributed(model, inputs)[1][0])
+                advance(1)
+        return {"maps": np.stack(maps)}
+
+    inputs = {"method": name, "network": network.sha256, "images": images.sha256, "seed": seed}
+    maps: NDArray[np.float32] = setup.cache.arrays("attribution", inputs, compute)["maps"]
+    return maps
+
+
+def label(name: str, layer: str) -> str:
+    """What tables call a map: "SAM conv4", "RISE"."""
+    return f"{name} {layer}".strip()

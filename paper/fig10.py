@@ -19,13 +19,10 @@ import pandas as pd
 from numpy import int64
 from numpy.typing import NDArray
 
-from paper.common.claims import Claim, Verdict, judged, with_interval
-from paper.common.heatmaps import at_steps, row_of_maps, sam_maps
-from paper.common.result import Result
-from paper.common.scenes import Scenes, side_by_side, two_digit_scenes
+from paper.common.heatmaps import COUNT, SAM, at_steps, row_of_maps, sam_maps
+from paper.common.result import Claim, Result, Verdict, judged, with_interval
+from paper.common.scenes import Scenes, attention, side_by_side, taken_for_one, two_digit_scenes, widen
 from paper.common.setup import Setup
-from paper.common.two_objects import COUNT, SAM, attention, taken_for_one
-from paper.common.widen import widen
 from paper.measures.inference import bootstrap_mean
 from paper.measures.tables import rows, summary
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves

@@ -15,13 +15,21 @@ from __future__ import annotations
 
 import pandas as pd
 
-from paper.common.claims import differences
-from paper.common.heatmaps import Maps, at_steps, convolutions, row_of_maps, sam_maps, snn_grad_cams
-from paper.common.result import Result
+from paper.common.heatmaps import (
+    Maps,
+    at_steps,
+    convolutions,
+    largest,
+    mean_where_not_flat,
+    measured_by_step,
+    row_of_maps,
+    sam_above_grad_cam,
+    sam_maps,
+    snn_grad_cams,
+)
+from paper.common.result import Result, differences
 from paper.common.setup import Setup
-from paper.common.steps import largest, mean_where_not_flat, measured_by_step, sam_above_grad_cam
-from paper.measures.maps import min_max
-from paper.measures.spread import total_variation
+from paper.measures.maps import min_max, total_variation
 from paper.measures.tables import rows, summary
 from spikesam.pipeline.drawing.grid import draw_maps
 from spikesam.pipeline.drawing.padding import outside

@@ -19,13 +19,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from paper.common.claims import Claim, compared, differences
-from paper.common.heatmaps import Maps, convolutions
-from paper.common.result import Result
+from paper.common.heatmaps import (
+    MAPS,
+    Maps,
+    convolutions,
+    largest,
+    mean_where_not_flat,
+    measured_by_step,
+    sam_above_grad_cam,
+    step_of_largest,
+)
+from paper.common.result import Claim, Result, compared, differences
 from paper.common.setup import Setup
-from paper.common.steps import MAPS, largest, mean_where_not_flat, measured_by_step, sam_above_grad_cam, step_of_largest
-from paper.measures.maps import AUTHORS_FLOOR, min_max
-from paper.measures.spread import heatmap_variance
+from paper.measures.maps import AUTHORS_FLOOR, heatmap_variance, min_max
 from paper.measures.tables import measured, rows, summary, values
 from spikesam.pipeline.drawing.curves import draw_curves
 from spikesam.recordings.raster.reader import RasterReader

@@ -24,11 +24,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paper.common.ann import reference_maps
-from paper.common.claims import Claim, compared, differences, judged, with_interval
-from paper.common.heatmaps import row_of_maps, sam_maps
-from paper.common.result import Result
+from paper.common.heatmaps import arrivals, row_of_maps, sam_maps, swept
+from paper.common.result import Claim, Result, compared, differences, judged, with_interval
 from paper.common.setup import Setup
-from paper.common.sweep import arrivals, swept
 from paper.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
 from paper.measures.tables import difference, measured, rows, summary, values
 from spikesam.backends.base import BackendError

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from paper.common.claims import Claim, compared, differences, judged, with_interval
 from paper.common.errors_by_kernel import (
     EQUATIONS,
     ERROR,
@@ -31,10 +30,9 @@ from paper.common.errors_by_kernel import (
     targets,
     with_reference,
 )
-from paper.common.heatmaps import convolutions, spike_rates
-from paper.common.result import Result
+from paper.common.heatmaps import arrivals, convolutions, spike_rates
+from paper.common.result import Claim, Result, compared, differences, judged, with_interval
 from paper.common.setup import Setup
-from paper.common.sweep import arrivals
 from paper.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
 from paper.measures.over_time import peak, spike_rate, variation
 from paper.measures.tables import difference, groups, measured, measured_over_steps, rows, summary

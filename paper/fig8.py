@@ -25,9 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paper.common.claims import Claim, Verdict, compared, judged, verdict, with_interval
 from paper.common.errors_by_kernel import (
-    COUNT,
     GRAD_CAM,
     KERNELS,
     OBJECT,
@@ -37,7 +35,8 @@ from paper.common.errors_by_kernel import (
     targets,
     with_reference,
 )
-from paper.common.result import Result
+from paper.common.heatmaps import COUNT
+from paper.common.result import Claim, Result, Verdict, compared, judged, verdict, with_interval
 from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_mean, p_value
 from paper.measures.localisation_error import localisation_errors, lowest

@@ -23,8 +23,9 @@ with an object nearer to or farther from the centre.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,23 +33,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paper.common.ann import reference_maps
-from paper.common.claims import Claim, Verdict, compared, verdict, with_interval
-from paper.common.conditions import AS_IS, Condition, conditions, has_shapes
-from paper.common.heatmaps import convolutions, time_sums
+from paper.common.heatmaps import convolutions, score_maps, time_sums
+from paper.common.images import ImageSet
 from paper.common.intervals import draw_intervals
-from paper.common.objects import blind, mean_of_parts, score_maps, strata
-from paper.common.pasting import inverted
-from paper.common.result import Result
+from paper.common.result import Claim, Result, Verdict, compared, verdict, with_interval
+from paper.common.scenes import Scenes, inverted, mosaics, paste, widen, with_decoys
 from paper.common.setup import Setup
-from paper.common.widen import widen
 from paper.measures.inference import p_value
-from paper.measures.tables import difference, groups, measured, rows, summary_of_shares
+from paper.measures.tables import difference, groups, mean_of, measured, rows, summary_of_shares
 from spikesam.backends.network import Network
+from spikesam.pipeline.measures.localisation import centred_box, centred_gaussian
+from spikesam.pipeline.measures.maps import Map
 from spikesam.pipeline.measures.statistics import Estimate
 from spikesam.recordings.raster.reader import RasterReader
 
 ORDINAL = ("pointing game", "IoU at the object's area")  # a sharper map is no better in these
 CANVAS_STEPS = 128
+DRAWS = 5  # random maps of each image
 INPUT, GRAD_CAM, ANY_OF_FOUR = "untrained input", "ANN Grad-CAM", "SAM, mean of the four"
 BLIND = ("centred box", "centred Gaussian", "random")
 METHODS = ("SAM", "spike count", ANY_OF_FOUR, GRAD_CAM, INPUT, *BLIND)
@@ -92,10 +93,7 @@ NOTES = (
 
 
 def score_condition(setup: Setup, network: Network, condition: Condition) -> pd.DataFrame:
-    """Record, and score every method: image, subset, layer, method, measure, value.
-
-    Accuracy is of all images whose class is known; it stands at the top.
-    """
+    """Record, and score every method: image, subset, layer, method, measure, value; accuracy stands at the top."""
     images = condition.images
     if images.size != network.input_shape[1:]:
         network = widen(replace(network, timesteps=min(network.timesteps, steps_on_canvas(network))), *images.size)
@@ -176,13 +174,7 @@ def claims_of(scores: pd.DataFrame) -> list[Claim]:
 
 
 def claims_on_layers(sam: pd.DataFrame, layers: Sequence[str]) -> list[Claim]:
-    """SAM of the surrogate-trained network against the converted one's, layer by layer, and of its last layer.
-
-    Parameters
-    ----------
-    sam : scores of images as they are
-    layers : of which, in order of depth; all if none is given
-    """
+    """SAM of the surrogate-trained network against the converted one's, layer by layer, and of its last layer."""
     layers = layers or list(sam["layer"].unique())
     networks = ("surrogate", "converted")
     tests = [
@@ -226,3 +218,98 @@ def draw(setup: Setup, table: pd.DataFrame, layer: str) -> None:
         f"{setup.images.name}, {len(setup.images)} images; mean and 95 % interval; SAM and spike count at {layer}",
         points,
     )
+
+
+AS_IS, TEXTURE = "as is", "pasted on texture"
+PREDICTED, ALL_OBJECTS = "four images: predicted", "four images: any"
+DECOYS, DECOY_SIDE = 4, 0.15  # how many, share of the image's side
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """Images, and which object in them is asked for."""
+
+    name: str
+    images: ImageSet
+    parts: Scenes | None = None  # of images side by side
+    predicted: bool = False  # the object of the predicted class among the parts is asked for, not that of `images`
+
+    def asked(self, predictions: NDArray[np.integer[Any]]) -> ImageSet:
+        """The images with the label and object that are asked for; no mask where the question makes no sense."""
+        return self.parts.about(predictions) if self.parts is not None and self.predicted else self.images
+
+
+def conditions(setup: Setup, images: ImageSet) -> list[Condition]:
+    """All conditions that these images allow. Canvases are twice as high and wide as the images.
+
+    * as is
+    * pasted on mean: the whole image on a canvas of the mean colour, at a random place, its object off the centre
+    * pasted on texture: likewise, on a canvas with the spectrum of another image but without its shapes
+    * four images side by side, all of different classes: the object is that of the predicted class, or any of the four
+    * among decoys: pieces of other objects, as bright, beside the object (where objects have shapes, not boxes)
+    """
+    height, width = (2 * side for side in images.size)
+    seed = setup.settings.seed
+    found = [
+        Condition(AS_IS, images),
+        Condition("pasted on mean", paste(images, height, width, seed)),
+        Condition(TEXTURE, paste(images, height, width, seed, "texture")),
+    ]
+    if len(set(images.labels.tolist()) - {-1}) >= 4:
+        mosaic = mosaics(images, 2, 2, seed)
+        found += [
+            Condition(PREDICTED, mosaic.images, mosaic, predicted=True),
+            Condition(ALL_OBJECTS, mosaic.images, mosaic),
+        ]
+    if has_shapes(images):
+        decoys = with_decoys(images, DECOYS, max(1, round(DECOY_SIDE * min(images.size))), seed)
+        found.append(Condition("among decoys", decoys))
+    return found
+
+
+def has_shapes(images: ImageSet) -> bool:
+    """Whether the masks are the objects' own shapes, at least two of them, and not boxes."""
+    known = [mask for mask in images.masks if mask is not None]
+    return len(known) > 1 and not any(_is_box(mask) for mask in known)
+
+
+def _is_box(mask: NDArray[np.bool_]) -> bool:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(mask.sum()) == len(rows) * len(columns)
+
+
+def mean_of_parts(maps: Iterable[Map], scenes: Scenes, known: list[int]) -> pd.DataFrame:
+    """Every measure averaged over the objects of a scene: what a map scores that favours none of them."""
+    stack = list(maps)
+    return mean_of([score_maps(stack, scenes.about(labels), known) for labels in scenes.labels.T])
+
+
+def blind(method: str, images: ImageSet, known: list[int], seed: int) -> pd.DataFrame:
+    """Every measure of a map that has not seen the image.
+
+    Parameters
+    ----------
+    method : "random", "centred box" (of the object's area) or "centred Gaussian"
+    """
+    size = images.size
+    if method == "random":
+        random = np.random.default_rng(seed)
+        return mean_of([score_maps(random.random((len(images), 8, 8)), images, known) for _ in range(DRAWS)])
+    gaussian = centred_gaussian(size)
+    areas = [0 if mask is None else int(mask.sum()) for mask in images.masks]
+    maps = [centred_box(size, area) if method == "centred box" and area else gaussian for area in areas]
+    return score_maps(maps, images, known)
+
+
+def strata(images: ImageSet, known: list[int]) -> dict[str, NDArray[np.int64]]:
+    """Halves by the object's area, and by how far its bounding box is from the image's centre: name -> images."""
+    areas, distances = [], []
+    for mask in (images.masks[image] for image in known):
+        assert mask is not None
+        areas.append(mask.sum())
+        sides = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+        offsets = [(side[0] + side[-1] + 1 - length) / 2 for side, length in zip(sides, mask.shape, strict=True)]
+        distances.append(math.hypot(*offsets))
+    small, near = np.array(areas) <= np.median(areas), np.array(distances) <= np.median(distances)
+    halves = {"smaller": small, "larger": ~small, "nearer the centre": near, "off the centre": ~near}
+    return {name: np.array(known)[chosen] for name, chosen in halves.items()}

@@ -1,19 +1,29 @@
 """Do the maps depend on what was learnt? Weights are shuffled from the readout down; not in the paper.
 
-Every layer's map is correlated with the map of the trained network, image by image (Adebayo et al. 2018,
-arXiv:1810.03292). SAM of a layer sees only the layers up to this one: shuffling the layers above cannot change it.
-SNN-crafted Grad-CAM also sees the layers above. Maps are summed over the steps that can still change the answer. The
-dashed line is the noise floor: the trained network with other Poisson spikes.
+Every layer's map is correlated with the map of the trained network, image by image (Adebayo et al. 2018). SAM of a
+layer sees only the layers up to this one: shuffling the layers above cannot change it. SNN-crafted Grad-CAM also sees
+the layers above. Maps are summed over the steps that can still change the answer. The dashed line is the noise floor:
+the trained network with other Poisson spikes.
 
 BNTT's gains and biases hold the statistics of the trained weights' currents. With other weights they fit no longer, and
 a map may change because its layer falls silent or fires all the time. So shuffled layers are measured twice: with BNTT
 as learnt, and with its statistics estimated anew on the images (the learnt scale stays). How often neurons fire stands
 beside both. A correlation is the mean over several shuffles.
+
+A network file holds gain and bias per channel and step, in which the statistics of training are folded (Eq. 4):
+g = γ/√(σ² + ε), b = -g·μ. The learnt scale is γ = g·√(σ² + ε), with σ as measured.
+
+References
+----------
+Adebayo et al. 2018, Sanity checks for saliency maps, arXiv:1810.03292, Section 3.1, cascading randomisation. Kim &
+Panda 2020, Revisiting batch normalization for training low-latency deep SNNs from scratch, arXiv:2010.01729.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,19 +31,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from paper.common.claims import Claim, judged, with_interval
 from paper.common.heatmaps import sam_maps, snn_grad_cams, spike_rates
 from paper.common.images import ImageSet
-from paper.common.moments import current_moments, learnt_scales, renormalised
-from paper.common.result import Result
+from paper.common.result import Claim, Result, judged, with_interval
 from paper.common.setup import Setup
-from paper.measures.agreement import pearson
 from paper.measures.inference import bootstrap_mean
-from paper.measures.randomisation import randomise_from_top
+from paper.measures.maps import pearson
 from paper.measures.tables import difference, groups, measured, rows, summary, values
 from spikesam.backends.base import unpacked
-from spikesam.backends.network import Network
+from spikesam.backends.network import Layer, Network
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.firing import fire
+from spikesam.pipeline.training.spiking_network import BNTT_EPSILON
+from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
 TRAINED, FLOOR, READOUT = "trained", "nothing, other spikes", "readout"
@@ -198,3 +209,104 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
     )
     title, y = "How often neurons fire", "share of neurons that fire at a step"
     draw_curves(setup.out / "randomisation_rate.png", title, about, drawn, "", y, options)
+
+
+Floats = NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """Mean and variance of a layer's currents over images and pixels, both (T - 1, C) float64: steps 1 … T - 1."""
+
+    mean: Floats
+    variance: Floats
+
+
+def current_moments(network: Network, inputs: Tensor) -> list[Moments]:
+    """Moments of what each synapse layer hands its neurons, for inputs (T, B, C, H, W) float32 of 0 and 1."""
+    found = []
+    with torch.no_grad():
+        fired = {"input": inputs}
+        layers: Any = DifferentiableNetwork(network).layers
+        for layer, module in zip(network.layers, layers, strict=True):
+            currents = module.currents(fired)
+            found.append(_moments(currents))
+            fired[layer.name] = fire(module.neuron, module.gain, currents)
+    return found
+
+
+def learnt_scales(network: Network, moments: Sequence[Moments]) -> list[Floats]:
+    """BNTT's γ of every layer, (T - 1, C), as far as the currents have the spread that they had in training.
+
+    A channel to which no current comes at a step has √ε·g there, practically 0: its gain does nothing.
+    """
+    scales = []
+    for layer, (_, variance) in zip(network.layers, moments, strict=True):
+        gain = layer.inputs[0].gain
+        steps = np.arange(len(variance)) % len(gain)  # a converted network has one gain for all steps
+        scales.append(gain[steps] * np.sqrt(variance + BNTT_EPSILON))
+    return scales
+
+
+def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats], first: int = 0) -> Network:
+    """The network with BNTT's statistics estimated on these inputs, layer after layer, from the layer `first` on."""
+    network.check_chain("BNTT")
+    layers, fired = list(network.layers), {"input": inputs}
+    modules: Any = DifferentiableNetwork(network).layers
+    with torch.no_grad():
+        for position, (module, scale) in enumerate(zip(modules, scales, strict=True)):
+            currents = module.currents(fired)
+            if position >= first:
+                layers[position] = _with_statistics(layers[position], scale, _moments(currents), network.timesteps)
+            layer = layers[position]
+            fired[module.name] = fire(layer.spiking_neuron, layer.inputs[0].gain, currents)
+    return replace(network, layers=tuple(layers))
+
+
+def _with_statistics(layer: Layer, scale: Floats, moments: Moments, timesteps: int) -> Layer:
+    """A layer whose gain and bias fold other statistics."""
+    neuron, (given,) = layer.spiking_neuron, layer.inputs
+    if len(given.gain) != timesteps:
+        raise InputError(f"BNTT: {layer.name} has no gain per step, expected a network with BNTT")
+    gain, bias = (np.array(each, np.float64) for each in (given.gain, neuron.bias))
+    gain[:-1] = scale / np.sqrt(moments.variance + BNTT_EPSILON)  # the last one is for a step that never comes
+    bias[:-1] = -gain[:-1] * moments.mean
+    return Layer(layer.name, replace(given, gain=gain), replace(neuron, bias=bias))
+
+
+def _moments(currents: Tensor) -> Moments:
+    """Of (T - 1, B, C, H, W) or (T - 1, B, C, 1, 1), one step at a time, in double precision."""
+    steps = [torch.var_mean(step.double(), dim=(0, 2, 3), correction=0) for step in currents]
+    variance, mean = (torch.stack(each).cpu().numpy() for each in zip(*steps, strict=True))
+    return Moments(mean, variance)
+
+
+def randomise_from_top(network: Network, seed: int) -> Iterator[tuple[str, Network]]:
+    """Shuffle the readout's weights, then also the last layer's, …: name of the layer shuffled last, and the network.
+
+    The source draws new weights from the initial distribution. Here each layer's weights are permuted, over all of its
+    channels: their distribution stays, and with it about as many spikes, so that a map does not change merely because
+    its layer has fallen silent. In the first layer the OFF planes keep the negated weights of the ON planes, which
+    encode signed spikes. The permutation of a layer depends on `seed` and the layer's number alone.
+    """
+    if network.precision != "float32":
+        raise InputError("randomise_from_top: got a network in fixed point, expected float32; quantise it afterwards")
+    readout = replace(network.readout, weight=_shuffled(network.readout.weight, seed, len(network.layers) + 1))
+    network = replace(network, readout=readout)
+    yield "readout", network
+    layers = list(network.layers)
+    for position in reversed(range(len(layers))):
+        first, *more = layers[position].inputs
+        weight = first.weight
+        half = weight.shape[1] // 2
+        if position == 0 and np.array_equal(weight[:, half:], -weight[:, :half]):
+            on = _shuffled(weight[:, :half], seed, 1)
+            weight = np.concatenate([on, -on], axis=1)
+        else:
+            weight = _shuffled(weight, seed, position + 1)
+        layers[position] = replace(layers[position], inputs=(replace(first, weight=weight), *more))
+        network = replace(network, layers=tuple(layers))
+        yield layers[position].name, network
+
+
+def _shuffled(weight: NDArray[Any], seed: int, number: int) -> NDArray[Any]:
+    return np.random.default_rng([seed, number]).permutation(weight.ravel()).reshape(weight.shape)

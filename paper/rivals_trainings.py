@@ -10,17 +10,13 @@ from functools import partial
 
 import pandas as pd
 
-from paper.common.baselines import SAM
-from paper.common.claims import Claim, compared_over_trainings
-from paper.common.deletion_curves import BY_SPIKES, RANDOM
-from paper.common.dosed import Treatment
-from paper.common.heatmaps import convolutions
-from paper.common.result import Result
-from paper.common.rival_curves import MapsOf, areas, of_the_variance, sam
+from paper.common.deletion import BY_SPIKES, RANDOM
+from paper.common.heatmaps import SAM, convolutions
+from paper.common.result import Claim, Result, compared_over_trainings
 from paper.common.setup import Setup
-from paper.doses import recorded, treated
+from paper.doses import Treatment, recorded, treated
 from paper.measures.tables import rows, summary_over_trainings
-from paper.rivals import ALWAYS, RELEVANCE, draw
+from paper.rivals import ALWAYS, RELEVANCE, MapsOf, areas, draw, of_the_variance, sam
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.reader import RasterReader
 

@@ -27,13 +27,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paper.common.attacked import ATTACKERS
-from paper.common.attacks import pgd
-from paper.common.claims import Claim
+from paper.common.attacks import ATTACKERS, pgd
 from paper.common.images import ImageSet
-from paper.common.result import Result
-from paper.common.robustness import hits, robustness_claim
+from paper.common.result import Claim, Result
 from paper.common.setup import Setup
+from paper.fig9 import hits, robustness_claim
 from paper.measures.tables import measured, minus, rows, summary, summary_of_shares
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
@@ -87,10 +85,10 @@ def networks_of(setup: Setup) -> dict[str, Network]:
 def survivals(
     setup: Setup, images: ImageSet, name: str, networks: dict[str, Network], epsilons: list[float]
 ) -> pd.DataFrame:
-    """What is left of one network's answers at each strength, and what broke the others.
+    """What is left of one network's answers at each strength, and what broke the others: image, measure, …, value.
 
-    In the table: image, measure, network, epsilon, value. The measure "accuracy" is the share of draws in which the
-    answer is right, under the worst attack so far; "broken by …" is 1 where that attack made all draws wrong.
+    The measure "accuracy" is the share of draws in which the answer is right, under the worst attack so far; "broken by
+    …" is 1 where that attack made all draws wrong.
     """
     parts = []
     for end, epsilon in enumerate(epsilons, 1):
@@ -112,10 +110,8 @@ def worst_case(
 ) -> dict[str, NDArray[Any]]:
     """One network after attacks of ascending strengths, from 0 on; each is computed once, then cached.
 
-    Returns
-    -------
-    right : (N,) share of draws in which an image is right under the worst attack of all
-    by : (N,) which of :func:`throughs` left no draw right, -1 if none did
+    right : (N,) share of draws in which an image is right under the worst attack; by : (N,) which of :func:`throughs`
+    left no draw right, -1 if none did
     """
     section, settings = setup.config.same_weights, setup.settings
     victim, (*before, epsilon) = networks[name], epsilons

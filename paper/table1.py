@@ -13,10 +13,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from paper.common.claims import Claim, verdict, with_interval
 from paper.common.errors_by_kernel import ERROR, SCRIPT, lowest_by_case, note_on_reference
 from paper.common.images import ImageSet
-from paper.common.result import Result
+from paper.common.result import Claim, Result, verdict, with_interval
 from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_over_networks, p_value
 from paper.measures.tables import by_training, groups, measured, rows, summary, summary_of_shares

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper.common.images import ImageSet
+from paper.common.scenes import widen
 from paper.common.setup import Setup
-from paper.common.widen import widen
 from spikesam.pipeline.images.samples import batches
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
@@ -18,8 +18,7 @@ from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, pre
 def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:
     """The map that the paper measures against, (N, h, w) float32 ≥ 0: Grad-CAM of the ANN's last convolution; cached.
 
-    It is taken for the true label, or where that is unknown for the class that the ANN predicts. Images may be larger
-    than the ANN's own, see :func:`paper.common.widen.widen`.
+    It is taken for the true label, or where that is unknown for the class that the ANN predicts.
     """
     ann, size, seed = setup.networks.ann.network, setup.settings.batch_size, setup.settings.seed
     network = widen(ann, *images.size)

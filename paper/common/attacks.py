@@ -24,8 +24,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +35,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from paper.common.images import ImageSet
+from paper.common.setup import Setup
+from spikesam.backends.network import Network
+from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
 from spikesam.pipeline.networks.to_torch import encode_straight_through
@@ -47,22 +52,14 @@ NEURON_STEPS = 1 << 25  # simulated at a time through gradients, which hold some
 
 def fgsm(
     network: DifferentiableNetwork,
-    images: Images,
-    labels: Integers,
-    epsilon: float,
+    images: Images,  # (B, 3, H, W) float32, preprocessed, as is what comes back
+    labels: Integers,  # (B,) true classes, -1 where unknown
+    epsilon: float,  # in 0 … 1, the range of a pixel; 0 gives the images bit for bit
     preprocessing: Preprocessing,
     seed: int,
     indices: Sequence[int] | NDArray[np.int64],
 ) -> Images:
-    """FGSM, by captum. The attacker knows the network and, by `seed` and `indices`, the very spikes it is given.
-
-    Parameters
-    ----------
-    images : (B, 3, H, W) float32, preprocessed, as is what comes back
-    labels : (B,) int — true classes, -1 where unknown
-    epsilon : in 0 … 1, the range of a pixel; 0 gives the images bit for bit
-    seed, indices : of the Poisson spikes, one index per image, see :mod:`spikesam.pipeline.images.encoding`
-    """
+    """FGSM, by captum. The attacker knows the network and, by `seed` and `indices`, the very spikes it is given."""
     _check(epsilon)
     if epsilon == 0:
         return images.copy()
@@ -92,18 +89,12 @@ def pgd(
     indices: Sequence[int] | NDArray[np.int64],
     iterations: int,
     *,
-    at_once: int | None = None,
-    start: int | None = None,
+    at_once: int | None = None,  # seeds that each step averages over, the next ones in turn; all if None
+    start: int | None = None,  # seed of the random point within ε where the steps begin; the image itself if None
 ) -> Images:
-    """PGD, by captum: steps of 2.5 · ε / iterations, the loss averaged over Poisson seeds.
+    """PGD, by captum: steps of 2.5 · ε / iterations, the loss averaged over Poisson seeds of the attacker's own.
 
-    The seeds are the attacker's own; one will do where the input is not random. The rest is as for :func:`fgsm`.
-
-    Parameters
-    ----------
-    at_once : how many of the seeds each step averages over, the next ones in turn; all if None. Many steps then see all
-        of them at a fraction of the price
-    start : seed of the random point within ε of the image where the steps begin, a restart; the image itself if None
+    Averaging over some seeds in turn lets many steps see all of them at a fraction of the price.
     """
     _check(epsilon)
     if epsilon == 0:
@@ -174,3 +165,73 @@ def _pixel(preprocessing: Preprocessing) -> tuple[Tensor, Callable[[Tensor], Ten
 def _check(epsilon: float) -> None:
     if not 0 <= epsilon <= 1:
         raise InputError(f"epsilon: got {epsilon}, expected 0 … 1, the range of a pixel; 8/255 is customary")
+
+
+Through = Literal["ann", "snn", "ann-iterated", "snn-iterated", "noise"]
+ABOUT: dict[Through, str] = {
+    "ann": "attacked through the ANN",
+    "snn": "attacked through the SNN",
+    "ann-iterated": "attacked through the ANN, iterated",
+    "snn-iterated": "attacked through the SNN, iterated",
+    "noise": "random signs",
+}
+ATTACKERS = 1000  # what the seeds of an iterated attack lie above those of answers
+
+
+def attacked(setup: Setup, through: Through, epsilon: float) -> ImageSet:
+    """The setup's images with every pixel changed by ±ε, clipped to what a pixel can be; cached.
+
+    The SNN's gradient is taken through the float32 network, for the spikes that the clean images are encoded to: the
+    attacker knows the seed. An iterated attack (PGD) does not, and averages over `paper.attack_seeds` of its own.
+    """
+    images, settings = setup.images, setup.settings
+    if epsilon == 0:
+        return images
+    network = _attacker(setup, through)
+    identity = network and network.sha256
+    inputs = {"through": through, "network": identity, "images": images.sha256, "epsilon": epsilon}
+
+    def compute() -> dict[str, NDArray[Any]]:
+        batches = []
+        with setup.progress(f"{ABOUT[through]}, ε = {epsilon:g}", len(images)) as advance:
+            for batch in _changed(setup, through, network, epsilon):
+                batches.append(batch)
+                advance(len(batch))
+        return {"pixels": np.concatenate(batches)}
+
+    inputs |= {"seed": settings.seed}
+    if through.endswith("iterated"):
+        inputs |= {"iterations": settings.attack_iterations, "seeds": settings.attack_seeds}
+    pixels = setup.cache.arrays("attacked", inputs, compute)["pixels"]
+    return replace(images, name=f"{images.name}, {ABOUT[through]}, ε = {epsilon:g}", pixels=pixels)
+
+
+def _attacker(setup: Setup, through: Through) -> Network | None:
+    """The network whose gradient gives the signs; None for random ones."""
+    if through == "noise":
+        return None
+    return (setup.networks.ann if through.startswith("ann") else setup.networks.surrogate).network
+
+
+def _changed(setup: Setup, through: Through, network: Network | None, epsilon: float) -> Iterator[NDArray[np.float32]]:
+    images, settings, prepare = setup.images, setup.settings, setup.images.preprocessing
+    model = None if network is None else DifferentiableNetwork(network).to(TorchBackend(settings.device).device)
+    for start in range(0, len(images), settings.batch_size):
+        batch = slice(start, start + settings.batch_size)
+        pixels, labels, indices = images.pixels[batch], images.labels[batch], images.indices[batch]
+        if model is None:
+            yield random_signs(pixels, epsilon, prepare, settings.seed, indices)
+        elif through.endswith("iterated"):
+            draws = settings.attack_seeds if through.startswith("snn") else 1  # an ANN's input is not random
+            seeds = range(settings.seed + ATTACKERS, settings.seed + ATTACKERS + draws)
+            yield pgd(model, pixels, labels, epsilon, prepare, seeds, indices, settings.attack_iterations)
+        else:
+            yield fgsm(model, pixels, labels, epsilon, prepare, settings.seed, indices)
+
+
+def strengths(setup: Setup) -> tuple[float, ...]:
+    """The attack strengths in order, 0 among them."""
+    given = setup.settings.epsilons
+    if not given or min(given) < 0 or max(given) == 0:
+        raise InputError(f"paper.epsilons: got {list(given)}, expected numbers ≥ 0 with at least one above 0")
+    return tuple(sorted({0.0, *given}))

@@ -22,16 +22,10 @@ MANIFEST = "stage.json"
 
 
 class Cache:
-    """Builds a stage once; later calls, in this run or another, get the finished folder.
+    """Builds a stage once; later calls, in this run or another, get the finished folder under `directory`.
 
-    Parameters
-    ----------
-    directory : of all entries; an experiment that shares it shares networks and recordings
-    console : told of what is reused, built and found damaged
-
-    Attributes
-    ----------
-    found : what was asked for -> the seconds that it had taken to build, 0 for what was built since `found` was emptied
+    Experiments that share it share networks and recordings. `found` has the seconds that what was asked for had taken
+    to build, 0 for what was built since it was emptied.
     """
 
     def __init__(self, directory: Path, console: Console) -> None:
@@ -43,10 +37,8 @@ class Cache:
     def folder(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """The folder of a finished stage, built first if it is missing or a file in it is not what it was.
 
-        Parameters
-        ----------
-        inputs : JSON-able; everything the result depends on. What came out of another stage is named by its hash
-        build : fills an empty folder, or goes on with one that an earlier, interrupted build left
+        `inputs` are all that the result depends on, what came out of another stage by its hash. `build` fills an empty
+        folder, or goes on with one that an interrupted build left.
         """
         text = json.dumps({"kind": kind, **inputs}, sort_keys=True, ensure_ascii=False)
         folder = self.directory / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

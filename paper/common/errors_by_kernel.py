@@ -11,18 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paper.common.ann import reference_maps
-from paper.common.claims import with_interval
-from paper.common.heatmaps import Maps
-from paper.common.objects import score_maps
+from paper.common.heatmaps import COUNT, Maps, score_maps, swept
+from paper.common.result import with_interval
 from paper.common.setup import Setup
-from paper.common.sweep import swept
 from paper.measures.localisation_error import lowest_errors
 from paper.measures.maps import AUTHORS_FLOOR
 from paper.measures.tables import summary_of_shares, values
 from spikesam.pipeline.maps.sam import Variant
 from spikesam.pipeline.measures.statistics import mean_with_interval
 
-EQUATIONS, SCRIPT, COUNT = "equations", "authors' script", "spike count"
+EQUATIONS, SCRIPT = "equations", "authors' script"
 KERNELS: Mapping[str, Variant] = {EQUATIONS: "paper", SCRIPT: "authors-code"}
 ERROR = "localisation error"
 GRAD_CAM, OBJECT = "Grad-CAM", "object"
@@ -31,12 +29,7 @@ POINTS, ENERGY = "pointing game", "energy in object"
 
 
 def maps_by_kernel(setup: Setup, path: Path, gammas: Sequence[float]) -> Iterator[tuple[str, int, str, Maps]]:
-    """SAM of every image with both kernels, and the plain spike count.
-
-    Yields
-    ------
-    kernel, image, name of the layer, and (G, T', H, W) at the steps that matter; G is 1 for the spike count
-    """
+    """SAM with both kernels, and the spike count (G = 1): kernel, image, layer, (G, T', H, W) at steps that matter."""
     for kernel, variant in KERNELS.items():
         for image, layer, maps in swept(setup, path, gammas, variant):
             yield kernel, image, layer, maps
@@ -50,10 +43,7 @@ def gammas_of(kernel: str, gammas: Sequence[float]) -> Sequence[float]:
 
 
 def targets(setup: Setup) -> list[tuple[str, float, Sequence[NDArray[Any]]]]:
-    """What errors are taken against, the floor, and one reference for each image.
-
-    Against Grad-CAM without a floor first, then with the authors'; then, where every image has one, against the object.
-    """
+    """What errors are taken against, the floor, and one reference for each image; the object where all have one."""
     images = setup.images
     reference = list(reference_maps(setup, images))
     objects = [mask.astype(np.float32) for mask in images.masks if mask is not None]
@@ -67,8 +57,7 @@ def targets(setup: Setup) -> list[tuple[str, float, Sequence[NDArray[Any]]]]:
 def lowest_by_case(setup: Setup, path: Path) -> pd.DataFrame:
     """The errors of every image and layer, minimum over steps, at the settings' γ: by kernel, floor and reference.
 
-    The measure is :data:`ERROR` for the paper's own case, and says what is different in the others: "localisation
-    error, authors' script, floor 0.001".
+    The measure names what is not the paper's own: "localisation error, authors' script, floor 0.001".
     """
     found, measured_against = [], targets(setup)
     for kernel, image, layer, (maps,) in maps_by_kernel(setup, path, [setup.settings.gamma]):

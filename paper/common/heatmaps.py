@@ -1,24 +1,39 @@
-"""The maps of a spiking network that experiments compare: SAM and spike counts of a raster file, and SNN Grad-CAM."""
+"""The maps of a spiking network that experiments compare: SAM and spike counts of a raster file, and SNN Grad-CAM.
+
+Of a whole recording, or measured at every step, and what becomes of it over steps: the largest, its step, and the mean.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from paper.common.images import ImageSet
+from paper.common.result import Claim, compared
 from paper.common.setup import Setup
+from paper.measures.maps import iou_at_area
 from paper.measures.over_time import spike_rate
+from paper.measures.tables import measured, rows
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.grid import Cell, Row
 from spikesam.pipeline.drawing.padding import lit_border
-from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
+from spikesam.pipeline.maps.sam import Variant, spike_activation_maps, spike_count_map
+from spikesam.pipeline.measures.localisation import MEASURES
+from spikesam.pipeline.measures.maps import Map, resize_map
+from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.reader import RasterReader
 
 Maps = NDArray[np.float32]
+WORKERS = min(4, cores())
+SCORED = MEASURES | {"IoU at the object's area": iou_at_area}
+SAM, COUNT, SNN_GRAD_CAM = MAPS = ("SAM", "spike count", "SNN Grad-CAM")
+Measure = Callable[[Maps], float]
 
 
 def sam_maps(raster: RasterReader, layer: str, sample: int, gamma: float) -> Maps:
@@ -46,13 +61,9 @@ def row_of_maps(
     each: bool = False,
     padded: NDArray[np.bool_] | None = None,
 ) -> Row:
-    """An image, if there is one, and the maps over it.
+    """An image, if there is one, and the maps (h, w) ≥ 0 over it, relative to the row's maximum, or `each` to its own.
 
-    Parameters
-    ----------
-    maps : (h, w) each, ≥ 0; None leaves a cell blank
-    each : show every map relative to its own largest value, not to that of the row
-    padded : (h, w) — cells that see much zero padding, hatched in maps that are brighter there
+    None leaves a cell blank. Maps are hatched that are brighter where `padded` cells see much zero padding.
     """
     largest = max((float(shown.max()) for shown in maps if shown is not None), default=0.0)
     cells = [
@@ -104,8 +115,8 @@ def snn_grad_cams(
 ) -> dict[str, Maps]:
     """SNN-crafted Grad-CAM at every convolution, (N, T', H, W) float32 ≥ 0, for the true label; cached.
 
-    Gradients need real numbers: these are the maps of the float32 network, driven by the spikes that `raster`, in fixed
-    point, was driven by. The network is the surrogate-trained one and the seed the settings', if none is given.
+    Gradients need real numbers: these are the maps of the float32 network, by default the surrogate-trained one, driven
+    by the spikes that `raster`, in fixed point, was driven by.
     """
     from spikesam.backends.torch.backend import TorchBackend
     from spikesam.pipeline.maps.methods.snn_grad_cam import snn_grad_cam
@@ -130,3 +141,99 @@ def snn_grad_cams(
 
     inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "layers": layers}
     return setup.cache.arrays("snn-grad-cam", inputs, compute)
+
+
+def swept(
+    setup: Setup, path: Path, gammas: Sequence[float], variant: Variant = "paper"
+) -> Iterator[tuple[int, str, Maps]]:
+    """SAM of every image, in the layers that stand for the paper's 4, 6 and 8, all γ with one decoding of the spikes.
+
+    Yields image, name of the layer, (G, T', H, W) at the steps that matter; every layer of an image before the next.
+    """
+    with RasterReader(path) as raster:
+        layers = setup.layers(raster)
+
+        def explain(chosen: tuple[int, str]) -> tuple[int, str, Maps]:
+            sample, layer = chosen
+            packed = raster.packed(layer, sample)[: raster.steps_that_matter(layer)]
+            return sample, layer, spike_activation_maps(packed, raster.layer(layer).shape, gammas, variant=variant)
+
+        what = f"SAM of {raster.n_samples} images, {raster.timesteps} steps, {len(gammas)} γ"
+        with setup.progress(what, raster.n_samples * len(layers)) as advance:
+            for each in in_order(explain, product(range(raster.n_samples), layers), WORKERS):
+                yield each
+                advance(1)
+
+
+def arrivals(path: Path) -> dict[str, int]:
+    """The step at which the image reaches a layer, or its last step that matters: name of the layer -> step."""
+    with RasterReader(path) as raster:
+        return {layer.name: min(layer.number, raster.steps_that_matter(layer.name) - 1) for layer in raster.layers}
+
+
+def measured_by_step(
+    setup: Setup, raster: RasterReader, layers: Sequence[str], maps: Sequence[str], measures: Mapping[str, Measure]
+) -> pd.DataFrame:
+    """Measure maps of the images, (1, H, W), at every step that matters: image, measure, layer, map, step, value."""
+    grad_cams = snn_grad_cams(setup, setup.images, raster)
+    gamma, found = setup.settings.gamma, []
+    with setup.progress(", ".join(measures), len(layers) * len(setup.images)) as advance:
+        for layer in layers:
+            for image in range(len(setup.images)):
+                of_image = {
+                    "SAM": sam_maps(raster, layer, image, gamma),
+                    "spike count": count_maps(raster, layer, image),
+                    "SNN Grad-CAM": grad_cams[layer][image],
+                }
+                for name in maps:
+                    for measure, function in measures.items():
+                        values = by_step(function, of_image[name])
+                        found += [(image, measure, layer, name, step, value) for step, value in enumerate(values)]
+                advance(1)
+    return pd.DataFrame(found, columns=["image", "measure", "layer", "map", "step", "value"])
+
+
+def by_step(measure: Measure, maps: Maps) -> list[float]:
+    """A measure of (T', H, W) maps at each step by itself."""
+    return [measure(maps[step : step + 1]) for step in range(len(maps))]
+
+
+def largest(by_step: pd.DataFrame) -> pd.DataFrame:
+    """The largest value over steps, of every image under every condition."""
+    return by_step.groupby(_conditions(by_step), sort=False)["value"].max().reset_index()
+
+
+def step_of_largest(by_step: pd.DataFrame) -> pd.DataFrame:
+    """The step of the largest value, the first of several; of every image under every condition."""
+    at = by_step.reset_index(drop=True).groupby(_conditions(by_step), sort=False)["value"].idxmax()
+    return at.map(by_step["step"].reset_index(drop=True).astype(float)).reset_index()
+
+
+def mean_where_not_flat(by_step: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the steps whose map is not flat, where a measure of spread is zero; 0 if all are flat."""
+    grouped = by_step.assign(counted=by_step["value"] > 0).groupby(_conditions(by_step), sort=False)
+    return (grouped["value"].sum() / grouped["counted"].sum().clip(lower=1)).rename("value").reset_index()
+
+
+def sam_above_grad_cam(measure: str, paper: str, found: pd.DataFrame, seed: int) -> list[Claim]:
+    """At every layer, SAM has more of a measure than SNN-crafted Grad-CAM."""
+    return [
+        compared(f"{measure} at {layer}", paper, {name: rows(each, map=name) for name in ("SAM", "SNN Grad-CAM")}, seed)
+        for layer, each in found.groupby("layer", sort=False)
+    ]
+
+
+def _conditions(by_step: pd.DataFrame) -> list[str]:
+    return [column for column in by_step.columns if column not in ("step", "value")]
+
+
+def score_maps(maps: Iterable[Map], images: ImageSet, known: list[int]) -> pd.DataFrame:
+    """Every measure of one map per image, of the images whose object is known: image, measure, value."""
+    stack = list(maps)
+    resized = [resize_map(stack[image], images.size) for image in known]
+    masks = [mask for image in known if (mask := images.masks[image]) is not None]
+    parts = [
+        measured([score(each, mask) for each, mask in zip(resized, masks, strict=True)], known, measure=measure)
+        for measure, score in SCORED.items()
+    ]
+    return pd.concat(parts)

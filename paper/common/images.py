@@ -20,24 +20,14 @@ from spikesam.recordings.schema import SampleTable
 
 @dataclass(frozen=True, eq=False)
 class ImageSet(Samples):
-    """Images as a network gets them.
-
-    Parameters
-    ----------
-    name : what files call it
-    pixels : (N, C, H, W) float32, preprocessed
-    labels : (N,) int64 — true class, -1 where unknown
-    indices : (N,) int64 — keys of the Poisson spikes
-    masks : per image (H, W) bool, the object; None where unknown
-    preprocessing : that was applied; height and width may since have changed
-    """
+    """Images as a network gets them."""
 
     name: str
-    pixels: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    indices: NDArray[np.int64]
-    masks: tuple[NDArray[np.bool_] | None, ...]
-    preprocessing: Preprocessing
+    pixels: NDArray[np.float32]  # (N, C, H, W), preprocessed
+    labels: NDArray[np.int64]  # (N,), -1 where unknown
+    indices: NDArray[np.int64]  # (N,) keys of the Poisson spikes
+    masks: tuple[NDArray[np.bool_] | None, ...]  # (H, W) of every object; None where unknown
+    preprocessing: Preprocessing  # that was applied; height and width may since have changed
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -16,14 +16,8 @@ APART = 0.22  # between series in one line
 def draw_intervals(path: Path, title: str, subtitle: str, table: pd.DataFrame) -> None:
     """Draw and save, on axes from 0 to 1. Whatever has a name is shown in the order in which the table first names it.
 
-    Parameters
-    ----------
-    table : one row per estimate, with the columns
-
-        - row, column: names of the axes' row (a measure) and column (a condition)
-        - method: line in the axes
-        - series: a colour each, such as the network
-        - mean, low, high
+    The table has a row per estimate: row and column of its axes, method (the line in them), series (a colour each),
+    mean, low and high.
     """
     rows, columns, methods, series = (list(table[name].unique()) for name in ("row", "column", "method", "series"))
     left = 0.3 + text_width("\n".join(methods), 8)

@@ -1,16 +1,21 @@
-"""What an experiment leaves: figures, three small tables that a page is made from (CSV), and every image's values."""
+"""What an experiment leaves: figures, three small tables that a page is made from (CSV), and every image's values.
+
+A claim is what the paper says beside what was found: a view of a measured table.
+"""
 
 from __future__ import annotations
 
 import lzma
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from paper.common.claims import Claim
+from paper.measures.inference import bootstrap_over_networks, holm, p_value
+from paper.measures.tables import by_training, difference, rows, values
+from spikesam.pipeline.measures.statistics import Estimate
 from spikesam.recordings.disk import write_file
 
 LONGEST_NOTE = 10_000  # characters
@@ -21,37 +26,25 @@ SMALL = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "
 
 @dataclass(frozen=True)
 class Result:
-    """What one experiment found.
-
-    Parameters
-    ----------
-    title : of the experiment
-    table : a row per condition with n, mean, low, high; see :mod:`paper.measures.tables`
-    claims : at least one
-    notes : sentences that a reader needs beside the numbers
-    values : a row per image and condition, from which intervals can be computed again; see :mod:`paper.measures.tables`
-    samples : what was measured on, where that is not the configuration's images
-    networks : SHA-256 of those that were measured, by name, where they are not the configuration's; none of those that
-        the experiment trained
-    """
+    """What one experiment found; tables as in :mod:`paper.measures.tables`."""
 
     title: str
-    table: pd.DataFrame
-    claims: Sequence[Claim]
-    notes: Sequence[str] = ()
-    values: pd.DataFrame | None = None
-    samples: str = ""
-    networks: Mapping[str, str] | None = None
+    table: pd.DataFrame  # a row per condition with n, mean, low, high
+    claims: Sequence[Claim]  # at least one
+    notes: Sequence[str] = ()  # sentences that a reader needs beside the numbers
+    values: pd.DataFrame | None = None  # a row per image and condition, from which intervals can be computed again
+    samples: str = ""  # what was measured on, where that is not the configuration's images
+    networks: Mapping[str, str] | None = None  # name -> SHA-256, where they are not the configuration's
+    beside: Mapping[str, Result] = field(
+        default_factory=dict
+    )  # name -> what the same measurements say of another figure
 
 
 def write_result(name: str, result: Result, about: dict[str, str], directory: Path) -> None:
     """Write `NAME.csv`, what was measured, `NAME.claims.csv`, a row per claim, and `NAME.notes.csv`: kind, text.
 
-    Beside them `NAME.values.csv.xz`, what was measured of every image, to 5 digits; of many values, to 4.
-
-    Parameters
-    ----------
-    about : kind of note = text: how the numbers were made, such as command and seconds
+    Beside them `NAME.values.csv.xz`, what was measured of every image, to 5 digits; of many values, to 4. `about` says
+    how the numbers were made: kind of note -> text.
     """
     claims = [{**asdict(claim), **_parts(claim)} for claim in result.claims]
     notes = [("title", result.title), *(("note", note) for note in result.notes), *about.items()]
@@ -78,3 +71,81 @@ def _parts(claim: Claim) -> dict[str, float | None]:
 
 def _rounded(value: Any, digits: int) -> Any:
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+
+
+LEVEL = 0.05  # of wrongly claimed differences
+
+Verdict = Literal["yes", "no", "no difference seen", "cannot say"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing the paper says, and what was found here."""
+
+    what: str  # the quantity or direction
+    paper: str  # its figure or direction in the paper
+    ours: str  # what was measured here, with 95 % interval
+    same: Verdict
+    n: int  # images behind it
+    gain: Estimate | None = None  # the difference that the verdict is about, if it is about one
+    p: float | None = None  # of there being none, where the verdict is a test
+    p_holm: float | None = None  # p, adjusted for all the claims of the experiment, see :func:`over_family`
+
+
+def judged(what: str, paper: str, ours: str, gain: Estimate) -> Claim:
+    """The claim that a difference is positive."""
+    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain))
+
+
+def over_family(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims of one experiment, judged together: of many claims, some differences are seen by chance.
+
+    p-values are adjusted by Holm's procedure. A verdict "yes" or "no" whose adjusted p-value is 0.05 or more becomes
+    "no difference seen". Claims without a p-value stay as they are.
+    """
+    adjusted = iter(holm([claim.p for claim in claims if claim.p is not None]).tolist())
+    return [claim if claim.p is None else _adjusted(claim, next(adjusted)) for claim in claims]
+
+
+def _adjusted(claim: Claim, p: float) -> Claim:
+    seen = claim.same in ("yes", "no") and p >= LEVEL
+    return replace(claim, p_holm=p, same="no difference seen" if seen else claim.same)
+
+
+def verdict(estimate: Estimate) -> Verdict:
+    """Verdict on one difference that the paper gives as positive, by itself; one image says nothing."""
+    if estimate.n < 2:
+        return "cannot say"
+    return "yes" if estimate.low > 0 else "no" if estimate.high < 0 else "no difference seen"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """An estimate as text: "0.81 (0.79 … 0.83)"."""
+    if estimate.n < 2:
+        return f"{estimate.mean:.3g} (no interval)"
+    return f"{estimate.mean:.3g} ({estimate.low:.3g} … {estimate.high:.3g})"
+
+
+def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame], seed: int = 0) -> Claim:
+    """The claim that the first of two conditions, given by name, has the larger values, image by image."""
+    first, second = conditions.values()
+    gain = difference(first, second, seed)
+    means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in conditions.items())
+    return judged(what, paper, f"{means}; {' − '.join(conditions)}: {with_interval(gain)}", gain)
+
+
+def compared_over_trainings(what: str, paper: str, conditions: Mapping[str, pd.DataFrame]) -> Claim:
+    """The claim that the first of two conditions has the larger values; a test over trainings and images."""
+    first, second = (by_training(each) for each in conditions.values())
+    gain = bootstrap_over_networks(first - second)
+    means = ", ".join(f"{name} {each.mean():.3g}" for name, each in zip(conditions, (first, second), strict=True))
+    ours = f"{means}; {' − '.join(conditions)}: {with_interval(gain)}"
+    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain, len(first)))
+
+
+def differences(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> str:
+    """First − second, image by image, layer by layer, as text: "conv1 0.2 (0.1 … 0.3), conv2 …"."""
+    found = {
+        layer: difference(each, rows(second, layer=layer), seed) for layer, each in first.groupby("layer", sort=False)
+    }
+    return ", ".join(f"{layer} {with_interval(estimate)}" for layer, estimate in found.items())

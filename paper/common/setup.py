@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from paper.common.cache import Cache
 from paper.common.images import ImageSet, prepare
-from paper.common.networks import Networks
 from paper.common.settings import PaperConfig
-from paper.common.timing_tasks import TimedSpikes
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
+from spikesam.pipeline.config import (
+    Config,
+    ConversionRule,
+    ConversionSection,
+    DataSection,
+    NetworkSection,
+    TrainingSection,
+)
 from spikesam.pipeline.engine.simulate import simulate
+from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
-from spikesam.recordings.progress import Tracker
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.progress import Tracker, progress_bar
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.text import told_apart
 
+if TYPE_CHECKING:
+    from paper.common.timing_tasks import TimedSpikes
+
 
 class Setup:
-    """Networks, images and recordings of one configuration.
+    """Networks, images and recordings of one configuration: what every experiment draws on.
 
-    Parameters
-    ----------
-    config : the configuration
-    out : folder for the results
-    console : for progress
-    cache : folder of networks, recordings and maps; `out/stages` if not given
+    Results go to `out`, networks, recordings and maps to `cache`, `out/stages` if not given.
     """
 
     def __init__(self, config: PaperConfig, out: Path, console: Console, cache: Path | None = None) -> None:
@@ -68,10 +77,7 @@ class Setup:
         backend: str = "auto",
         precision: str = "fixed",
     ) -> Path:
-        """The raster file of `images` through `network`; encoded with `seed`, by default the settings'.
-
-        Where it was recorded before, nothing is simulated.
-        """
+        """The raster file of `images` through `network`, encoded with `seed`, by default the settings'; cached."""
         network = in_precision(network, precision)
         seed = self.settings.seed if seed is None else seed
         device = "auto" if backend in ("event", "lava") else self.settings.device
@@ -98,3 +104,117 @@ class Setup:
         """Names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of depth."""
         kinds = {spec.name: spec.kind for spec in raster.layers if spec.kind == "conv"}
         return list(spatial_layers(kinds, self.settings.layers, "paper.layers"))
+
+
+class Networks:
+    """Every network that the experiments ask for, loaded, trained or converted as the configuration says."""
+
+    def __init__(self, config: PaperConfig, cache: Cache, console: Console) -> None:
+        self.config = config
+        self.settings = config.paper
+        self.cache = cache
+        self.console = console
+
+    @cached_property
+    def surrogate(self) -> Checkpoint:
+        """The network trained with surrogate gradients."""
+        name = self.settings.checkpoint
+        if name is None:
+            return self.trained(self.config.network, self.config.training)
+        checkpoint = load_checkpoint(name, "snn")
+        if checkpoint.network.precision != "float32":
+            raise InputError(f"paper.checkpoint {name!r}: is in fixed point, expected float32; gradients need it")
+        return checkpoint
+
+    @cached_property
+    def ann(self) -> Checkpoint:
+        """The ANN twin of the surrogate-trained network."""
+        if self.settings.ann is not None:
+            ann = load_checkpoint(self.settings.ann, "ann")
+            check_twins(ann, self.surrogate, self.settings.ann)
+            return ann
+        network = self.config.network.model_copy(update={"neuron": "relu"})
+        return self.trained(network, self.config.ann)
+
+    @cached_property
+    def converted(self) -> Checkpoint:
+        """The ANN twin converted to spikes, as `[conversion]` says."""
+        return self.converted_by(self.config.conversion.rule)
+
+    def converted_by(self, rule: ConversionRule) -> Checkpoint:
+        """The ANN twin converted to spikes by a rule, and otherwise as `[conversion]` says."""
+        return self.converted_as(self.config.conversion.model_copy(update={"rule": rule}))
+
+    def converted_as(self, settings: ConversionSection) -> Checkpoint:
+        """The ANN twin converted to spikes, as these settings say."""
+        from spikesam.pipeline.conversion.algorithm import convert_checkpoint
+
+        ann, config = self.ann, self.config.model_copy(update={"conversion": settings})
+        described = settings.model_dump(mode="json", exclude={"ann"})
+        inputs = {"ann": ann.network.sha256, "conversion": described, "data": self._training_data}
+
+        def build(folder: Path) -> None:
+            with progress_bar(self.console, transient=True) as bar:
+                bar.add_task("converting", total=None)
+                save_checkpoint(convert_checkpoint(ann, config), folder / "checkpoint.safetensors")
+
+        return load_checkpoint(self.cache.folder("converted", inputs, build) / "checkpoint.safetensors")
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of those of the three above that an experiment has asked for so far, by name."""
+        return {
+            name: vars(self)[name].network.sha256 for name in ("surrogate", "ann", "converted") if name in vars(self)
+        }
+
+    @property
+    def both(self) -> dict[str, Network]:
+        """The two spiking networks that the paper compares, by name."""
+        return {"surrogate": self.surrogate.network, "converted": self.converted.network}
+
+    @property
+    def by_rule(self) -> dict[str, Network]:
+        """Those two, and the ANN converted by each other rule of `paper.rules`: "converted, balanced" and so on."""
+        found = self.both
+        for rule in self.settings.rules:
+            if rule != self.config.conversion.rule:
+                found[f"converted, {rule}"] = self.converted_by(rule).network
+        return found
+
+    def leaky(self, leak: float) -> list[Checkpoint]:
+        """Surrogate-trained networks of another leak λ, by the schedule of `leak_epochs`, a training seed each."""
+        described = Config(data=self.config.data, network=self.config.network)
+        check_fit(self.surrogate, described, str(self.settings.checkpoint))
+        network, training = self.config.network.model_copy(update={"leak": leak}), self.config.training
+        seeds = range(training.seed, training.seed + self.settings.trainings)
+        updates = ({"epochs": self.settings.leak_epochs, "seed": seed} for seed in seeds)
+        return [self.trained(network, training.model_copy(update=update)) for update in updates]
+
+    def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
+        """A network trained as described."""
+        from spikesam.pipeline.training.epochs import finished_epochs
+        from spikesam.pipeline.training.fit import train_checkpoint
+
+        config = Config(data=self.config.data, network=network, training=training)
+        inputs = {
+            "data": self._training_data,
+            "network": network.model_dump(mode="json"),
+            "training": training.model_dump(mode="json", exclude={"workers"}),
+        }
+
+        def build(folder: Path) -> None:
+            train_checkpoint(config, folder, bool(finished_epochs(folder)), self.console)
+            for leftover in ("epochs", "tensorboard"):
+                shutil.rmtree(folder / leftover)
+
+        return load_checkpoint(self.cache.folder("trained", inputs, build) / "checkpoint.safetensors")
+
+    @cached_property
+    def _training_data(self) -> dict[str, Any]:
+        return described_data(self.config.data)
+
+
+def described_data(data: DataSection) -> dict[str, Any]:
+    """What training depends on, wherever the data lie."""
+    dataset = open_dataset(data.source, "train", data.classes, download=data.download)
+    return {"name": dataset.name, "images": len(dataset), **data.model_dump(mode="json", exclude={"source"})}

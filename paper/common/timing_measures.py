@@ -10,6 +10,14 @@ Three measures, all in 0 … 1:
 
 Maps: SAM at every γ; the spike count (γ → ∞); SAM whose spikes are at random steps ("shuffled": of places) or whose
 earlier spikes are ("earlier": of moments, where the spike that is deleted must stay); relevance; and random orders.
+
+In "shuffled", each neuron's spikes are put at random steps; it fires as often, but not then. In "earlier", who fires at
+a step stays, and how often each neuron fired before, but its earlier spikes lie at random among the steps before. Of
+that, the expected map is exact: with n earlier spikes of a neuron that fires at t, among t - a steps,
+
+    E N[t] = 1 + n · K(t),   K(t) = mean over d = 1 … t - a of e^{-γd},
+
+so that E M[t] = C[t] + K(t) · (M₀[t] - C[t]), where C is the spike count and M₀ is SAM with γ = 0.
 """
 
 from __future__ import annotations
@@ -23,11 +31,11 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 from scipy.special import softmax
 
-from paper.common.deletion_curves import upper_network
+from paper.common.deletion import RANDOM, upper_network
+from paper.common.heatmaps import COUNT, SAM
+from paper.common.scenes import energy_on, shares
 from paper.common.setup import Setup
-from paper.common.shuffled import all_times_shuffled, earlier_times_shuffled
 from paper.common.timing_tasks import TimedSpikes
-from paper.common.two_objects import energy_on, shares
 from paper.measures.deletion import pixel_order
 from spikesam.backends.network import Network
 from spikesam.pipeline.maps.answers import Answer
@@ -35,7 +43,7 @@ from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
 from spikesam.recordings.raster.reader import RasterReader
 
-SAM, COUNT, RELEVANCE, RANDOM = "SAM", "spike count", "relevance", "random order"
+RELEVANCE = "relevance"
 SHUFFLED, EARLIER = "SAM, times shuffled", "SAM, earlier times shuffled"
 SHARE, PLACES, MOMENTS = "share on the deciding places", "deletion of places", "deletion of moments"
 Floats = NDArray[np.float64]
@@ -131,10 +139,7 @@ def maps_of(
 
 
 def on_deciding(maps: Named, objects: NDArray[np.bool_]) -> dict[Map, float]:
-    """The share of each map, summed over steps, on the first of two objects, (2, H, W); relevance's positive part.
-
-    0.5 for a map that is zero on both.
-    """
+    """The share of each map, summed over steps, on the first of two objects (2, H, W); 0.5 where it is zero on both."""
     totals = {name: np.maximum(each.sum(axis=0), 0) for name, each in maps.items() if name[0] != EARLIER}
     return {
         name: float(np.nan_to_num(shares(energy_on(total[None], objects), 0)["step 0"], nan=0.5))
@@ -147,16 +152,8 @@ def deletion_areas(
 ) -> dict[str, dict[Map, float]]:
     """Areas under the probability over the share of spikes deleted, by places and by moments: measure -> map -> area.
 
-    See :mod:`paper.measures.deletion`, whose order, ties and curves these are; here a single call of `answer` takes
-    every version of the spikes.
-
-    Parameters
-    ----------
-    answer : (T, B, C, H, W) bool -> logits (B, classes)
-    spikes : (T, C, H, W) bool, of one sample
-    maps : (T', H, W) each, T' ≤ T; the later steps have no spikes
-    parts : of the places, or of the moments with a spike, as far as there are as many
-    seed : of the order of ties, and of the random order
+    Order, ties and curves are those of :mod:`paper.measures.deletion`; here a single call of `answer` takes every
+    version of the spikes (T, C, H, W). Maps are (T', H, W), T' ≤ T; the later steps have no spikes.
     """
     shape = (len(spikes), *spikes.shape[2:])
     fires = spikes.any(axis=1)
@@ -207,3 +204,28 @@ def float_answers(network: Network) -> Answer:
             return model(torch.from_numpy(np.ascontiguousarray(spikes, np.float32)))[0].double().numpy()
 
     return answer
+
+
+Maps = NDArray[np.float32]
+
+
+def earlier_times_shuffled(packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int) -> Maps:
+    """The expected map, (T, H, W), where earlier spikes lie at random; before step `first` the layer cannot fire."""
+    count = spike_count_map(packed, shape)
+    (since,) = spike_activation_maps(packed, shape, [0.0])
+    decays = np.exp(-gamma * np.arange(1, len(packed) + 1))
+    kernel = np.zeros(len(packed))
+    for step in range(first + 1, len(packed)):
+        kernel[step] = decays[: step - first].mean()
+    shuffled: Maps = (count + kernel[:, None, None] * (since - count)).astype(np.float32)
+    return shuffled
+
+
+def all_times_shuffled(
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int, random: np.random.Generator
+) -> Maps:
+    """SAM of spikes of which each neuron's are put at random steps from `first` on; as above."""
+    neurons = int(np.prod(shape))
+    bits = np.unpackbits(packed, axis=1, count=neurons)
+    bits[first:] = random.permuted(bits[first:], axis=0)
+    return spike_activation_maps(np.packbits(bits, axis=1), shape, [gamma])[0]

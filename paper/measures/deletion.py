@@ -64,19 +64,12 @@ def faithfulness(
     steps: int = STEPS,
     seed: int = 0,
 ) -> PixelCurves:
-    """Both curves of a map on one image, in one call of `score` with 2·(steps + 1) images.
+    """Both curves of a map (h, w) on one image (C, H, W), in one call of `score` with 2·(steps + 1) images.
 
     Left open by the source: the map is resized bilinearly; pixels go in `steps` equal parts; the deleted ones become 0,
     the mean after preprocessing; the blur has a standard deviation of an eighth of the short side. What it leaves of
-    the class shows in the curve's first value.
-
-    Parameters
-    ----------
-    score : (B, C, H, W) float32 -> logits (B, classes). Where it encodes with random spikes, use the same random
-        numbers for every image of the batch, or noise is measured too
-    image : (C, H, W) float32, preprocessed
-    image_map : (h, w) of any size
-    seed : of the order of ties, see :func:`pixel_order`
+    the class shows in the curve's first value. Where `score` encodes with random spikes, it takes the same random
+    numbers for every image of the batch, or noise is measured too.
     """
     if image.ndim != 3:
         raise InputError(f"faithfulness: got an image of shape {image.shape}, expected (C, H, W)")
@@ -100,15 +93,9 @@ def spike_deletion(
     steps: int = STEPS,
     seed: int = 0,
 ) -> SpikeCurve:
-    """Delete a layer's spikes in the order of a map, in one call of `score` with at most steps + 1 rasters.
+    """Delete a layer's spikes (T, C, H, W) in the order of a map, in one call of `score`, at most steps + 1 rasters.
 
-    Parameters
-    ----------
-    score : (T, B, C, H, W) bool, spikes of the layer -> logits (B, classes)
-    spikes : (T, C, H, W) bool, those of one sample
-    layer_map : (h, w) of any size: a larger one is averaged over each place, a smaller one resized bilinearly
-    steps : ≥ 1; equal parts of the places, as far as there are as many
-    seed : of the order of ties
+    A map (h, w) that is larger is averaged over each place, a smaller one resized bilinearly.
     """
     if spikes.ndim != 4 or steps < 1:
         raise InputError(
@@ -135,13 +122,7 @@ def random_orders(
     seed: int = 0,
     **options: Any,
 ) -> Curves:
-    """The baseline: mean curves of `repeats` random orders, seeded by seed, seed + 1, …; flat maps give such orders.
-
-    Parameters
-    ----------
-    curve : :func:`faithfulness` or :func:`spike_deletion`; its first field is the same for all seeds
-    score, whole, options : what it is given: image or spikes
-    """
+    """The baseline: mean curves of random orders, seeded by seed, seed + 1, …; flat maps give such orders."""
     if repeats < 1:
         raise InputError(f"random orders: got {repeats} repeats, expected at least 1")
     flat, seeds = np.zeros(whole.shape[-2:]), range(seed, seed + repeats)
@@ -153,8 +134,7 @@ def random_orders(
 def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> NDArray[np.int64]:
     """C-order positions of pixels from the map's highest value to its lowest; ties in a seeded random order.
 
-    Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a random order. The map,
-    (h, w), is resized to the image.
+    Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a random order.
     """
     values = resize_map(checked("faithfulness", image_map, "(h, w)"), size).ravel()
     largest = np.abs(values).max()

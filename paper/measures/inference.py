@@ -1,4 +1,13 @@
-"""Means over networks and images, and p-values of many claims."""
+"""Means over networks and images, and p-values of many claims.
+
+References
+----------
+Altman & Bland 2011, How to obtain the P value from a confidence interval, BMJ 343:d2304. Hesterberg 2015, What teachers
+should know about the bootstrap, Am. Stat. 69. Holm 1979, A simple sequentially rejective multiple test procedure,
+Scand. J. Statist. 6. Owen 2007, The pigeonhole bootstrap, Ann. Appl. Stat. 1. Schuirmann 1987, A comparison of the two
+one-sided tests procedure and the power approach for assessing the equivalence of average bioavailability,
+J. Pharmacokinet. Biopharm. 15.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +24,12 @@ def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
 
 
 def bootstrap_over_networks(values: ArrayLike, seed: int = 0) -> Estimate:
-    """Mean over networks and images, and its 95 % interval: both are resampled, since both could have been others.
+    """Mean of (K, N) over networks and images, and its 95 % interval: both are resampled, for both could be others.
 
     Networks and images are drawn independently of each other (Owen 2007), as each network sees every image. Of K
     networks, resamples differ too little, by √((K - 1)/K), and their percentiles are a normal distribution's. So the
     networks' means are first moved away from the mean of all, by what a t-interval of K values would have more
     (Hesterberg 2015). With one network the interval is over images alone, and says nothing of other networks.
-
-    Parameters
-    ----------
-    values : (K, N) — value [k, i] of network k on image i; N is the estimate's n
-
-    References
-    ----------
-    Owen 2007, The pigeonhole bootstrap, Ann. Appl. Stat. 1. Hesterberg 2015, What teachers should know about the
-    bootstrap, Am. Stat. 69.
     """
     sample = np.asarray(values, np.float64)
     if sample.ndim != 2 or not sample.size:
@@ -53,15 +53,7 @@ def bootstrap_over_networks(values: ArrayLike, seed: int = 0) -> Estimate:
 def p_value(estimate: Estimate, networks: int | None = None) -> float:
     """Two-sided p-value of a mean of 0, from the 95 % interval (Altman & Bland 2011): below 0.05 if 0 lies outside.
 
-    The interval's reach towards 0 is taken to be 1.96 standard errors.
-
-    Parameters
-    ----------
-    networks : ≥ 2, where the interval is over networks, too: it then reaches as far as a t-interval of that many values
-
-    References
-    ----------
-    Altman & Bland 2011, How to obtain the P value from a confidence interval, BMJ 343:d2304.
+    The interval's reach towards 0 is taken to be 1.96 standard errors, or what a t-interval of so many networks has.
     """
     n, mean, low, high = estimate
     reach = mean - low if mean > 0 else high - mean
@@ -78,16 +70,6 @@ def equivalence_p_value(estimate: Estimate, margin: float, networks: int | None 
 
     Two one-sided tests, of -margin and of +margin; the larger p-value counts (Schuirmann 1987). Standard errors are
     taken from the 95 % interval, as by :func:`p_value`.
-
-    Parameters
-    ----------
-    margin : > 0
-    networks : see :func:`p_value`
-
-    References
-    ----------
-    Schuirmann 1987, A comparison of the two one-sided tests procedure and the power approach for assessing the
-    equivalence of average bioavailability, J. Pharmacokinet. Biopharm. 15.
     """
     n, mean, low, high = estimate
     if n < 2:
@@ -104,15 +86,9 @@ def equivalence_p_value(estimate: Estimate, margin: float, networks: int | None 
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """p-values adjusted for their number: reject those below 0.05, and one true hypothesis in 20 families is rejected.
+    """p-values (m,) adjusted for their number: one true hypothesis in 20 families is rejected below 0.05 (Holm 1979).
 
-        p'(k) = max_{j ≤ k} min(1, (m - j + 1) p(j)),   p(1) ≤ … ≤ p(m)
-
-    Given and returned are the (m,) of one family, in one order; m may be 0.
-
-    References
-    ----------
-    Holm 1979, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6.
+    p'(k) = max_{j ≤ k} min(1, (m - j + 1) p(j)),   p(1) ≤ … ≤ p(m)
     """
     given = np.asarray(p_values, np.float64)
     order = np.argsort(given)

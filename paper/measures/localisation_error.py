@@ -20,7 +20,7 @@ EPSILON = 1e-3
 def localisation_errors(
     maps: ArrayLike, reference: ArrayLike, epsilon: float = EPSILON, floor: float = 0.0
 ) -> NDArray[np.float64]:
-    """Pixel-wise cross-entropy between each map and a reference, such as the Grad-CAM of the ANN's last convolution.
+    """Pixel-wise cross-entropy (...) ≥ 0, nats, between each map (..., H, W) and a reference (h, w); smaller is better.
 
         E[t] = -1/(H·W) Σ_hw  R ln P[t] + (1 - R) ln(1 - P[t])
         R = min_max(reference resized to H × W)            P = clip(min_max(maps), ε, 1 - ε)
@@ -28,17 +28,6 @@ def localisation_errors(
     Left open by the paper: the reference is the target and the map the prediction; resizing is bilinear with centres
     aligned; the mean is over pixels; ε keeps the logarithm finite, and bounds an error by -ln ε (6.9 for 10⁻³). A flat
     map, silent or not, is the prediction 0 and gets -ln(ε) · mean(R), nearly; a flat reference is the target 0.
-
-    Parameters
-    ----------
-    maps : (..., H, W) — the leading axes may be γ, sample, step
-    reference : (h, w)
-    epsilon : in (0, 0.5)
-    floor : ≥ 0, added to the range that map and reference are divided by, see :func:`paper.measures.maps.min_max`
-
-    Returns
-    -------
-    (...) float64, nats, ≥ 0; smaller is better
     """
     if not 0 < epsilon < 0.5:
         raise InputError(f"localisation error: got epsilon {epsilon}, expected a number between 0 and 0.5")

@@ -1,4 +1,10 @@
-"""What the measures of experiments share: maps are compared in shape, averaged, min-max normalised, or called flat."""
+"""Measures of maps: how far one is from an even grey, how well it finds an object, how far it moves, how alike two are.
+
+References
+----------
+Kim & Panda 2021, Sci. Rep. 11, 19037, Sections 4.3 and 5.7. The paper gives no formulas; what it leaves open is defined
+here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.pipeline.measures.maps import TIE, Map, checked, resize_map
+from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked, resize_map
 from spikesam.recordings.errors import InputError
 
 AUTHORS_FLOOR = 1e-3
@@ -64,3 +70,93 @@ def min_max(maps: ArrayLike, floor: float = 0.0) -> Map:
         span = np.where(is_flat(array)[..., None, None], array.dtype.type(np.inf), span)
     scaled: Map = (array - lowest) / span
     return scaled
+
+
+def pearson(first: ArrayLike, second: ArrayLike) -> float:
+    """Pearson's correlation over all pixels (and steps): 1 equal up to scale and offset, 0 unrelated, -1 opposite.
+
+    Two flat maps, which are constant up to rounding, agree (1); a flat map and one that is not have nothing in common.
+    """
+    pair = checked_pair("Pearson correlation", first, second)
+    one, other = (maps.reshape(1, -1).astype(np.float64) for maps in pair)
+    flat = bool(is_flat(one)), bool(is_flat(other))
+    if any(flat):
+        return float(all(flat))
+    return float(np.clip(np.corrcoef(one, other)[0, 1], -1, 1))
+
+
+def iou_at_area(maps: Map, mask: Mask) -> NDArray[np.float64]:
+    """Overlap of the object with the map's highest pixels, as many as the object has: intersection over union.
+
+    Like in the pointing game, only the order of the pixels counts. Squaring a map, or subtracting a constant from it,
+    raises energy in the object and IoU although the map shows nothing new; here it changes nothing. Pixels that are
+    equal at the limit all count in part.
+    """
+    values, inside = checked("IoU", maps), mask.ravel()
+    values = values.reshape(*values.shape[:-2], -1)
+    if not (area := int(mask.sum())):
+        return np.zeros(values.shape[:-1])[()]
+    limit = np.partition(values, -area, axis=-1)[..., -area, None]
+    above, tied = values > limit * (1 + TIE), np.abs(values - limit) <= np.abs(limit) * TIE
+    share = (tied & inside).sum(axis=-1) / tied.sum(axis=-1)
+    overlap = (above & inside).sum(axis=-1) + (area - above.sum(axis=-1)) * share
+    return np.where(values.max(axis=-1) > 0, overlap / (2 * area - overlap), 0.0)[()]
+
+
+def heatmap_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
+    """Normalised L1 distance between two maps (..., H, W) of one image, before and after an attack.
+
+        D = mean over steps and pixels of |min_max(clean) - min_max(attacked)|
+
+    Left open by the paper: each map is min-max normalised by itself, at every step, so that the distance lies between
+    0 and 1. Steps at which both maps are flat do not count (0 if all are flat); otherwise silence would look like
+    robustness. Where few pixels are lit, the distance is always small: see :func:`mass_shift`.
+    """
+    one, other = checked_pair("heatmap shift", clean, attacked)
+    distance = np.abs(min_max(one) - min_max(other)).mean(axis=(-2, -1), dtype=np.float64)
+    return _mean_where(distance, ~(is_flat(one) & is_flat(other)))
+
+
+def mass_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
+    """The fraction of a map that has moved: L1 distance between maps that sum to 1, halved, mean over steps.
+
+    Unlike :func:`heatmap_shift`, it can compare sparse maps with smooth ones: it is 0 for identical maps, and 1 where
+    no pixel is lit in both. Steps at which both maps are zero do not count (0 if all are). Where one of the two is
+    zero, the distance is 1. Maps are (..., H, W) ≥ 0.
+    """
+    one, other = checked_pair("mass shift", clean, attacked, positive=True)
+    masses = [each.sum(axis=(-2, -1), dtype=np.float64) for each in (one, other)]
+    normalised = [
+        each / np.where(mass > 0, mass, 1)[..., None, None] for each, mass in zip((one, other), masses, strict=True)
+    ]
+    distance = np.abs(normalised[0] - normalised[1]).sum(axis=(-2, -1)) / 2
+    return _mean_where(np.where((masses[0] > 0) == (masses[1] > 0), distance, 1), (masses[0] > 0) | (masses[1] > 0))
+
+
+def _mean_where(values: NDArray[np.float64], taken: NDArray[np.bool_]) -> float:
+    return float(values[taken].mean()) if taken.any() else 0.0
+
+
+def heatmap_variance(maps: ArrayLike) -> float:
+    """Variance over pixels of min-max normalised maps (T, H, W), at the step where it is largest.
+
+    At most 0.25 (half the pixels 0, half 1); 0 where every step is flat. It says how far a map is from an even grey,
+    not whether it is right.
+    """
+    scaled = min_max(checked("heatmap variance", maps, "(T, H, W)"))
+    return float(scaled.var(axis=(-2, -1), dtype=np.float64).max())
+
+
+def total_variation(maps: ArrayLike) -> float:
+    """Mean difference between neighbouring pixels of min-max normalised maps (T, H, W), at the step where it is most.
+
+        V[t] = mean over pairs of neighbours (right, below) of |P_a - P_b|,   P = min_max(maps[t])
+
+    At most 1 (a chessboard); 0 where every step is flat, and for a map of one pixel. Unlike the variance it depends on
+    where the bright pixels are: a map that is bright on one side and dark on the other has variance but hardly varies.
+    """
+    scaled = min_max(checked("total variation", maps, "(T, H, W)"))
+    steps = len(scaled)
+    pairs = [np.abs(np.diff(scaled, axis=axis)).reshape(steps, -1) for axis in (1, 2)]
+    differences = np.concatenate(pairs, axis=1)
+    return float(differences.mean(axis=1, dtype=np.float64).max()) if differences.size else 0.0

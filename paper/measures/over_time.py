@@ -20,13 +20,7 @@ CONSECUTIVE, ANY_TWO, EIGHTHS = "consecutive steps", "any two steps", "the first
 
 
 def spike_rate(counts: NDArray[np.integer[Any]], neurons: int) -> NDArray[np.float64]:
-    """Fraction of a layer's neurons that fire, of every sample at every step; Fig. 6b shows the mean over samples.
-
-    Parameters
-    ----------
-    counts : (N, T) — spikes of the whole layer, as rasters record them
-    neurons : C·H·W
-    """
+    """Fraction of a layer's neurons (C·H·W) that fire, from counts (N, T); Fig. 6b shows the mean over samples."""
     if counts.ndim != 2 or not counts.size:
         raise InputError(f"spike rate: got counts of shape {counts.shape}, expected (N, T), not empty")
     if counts.min() < 0 or counts.max() > neurons:
@@ -46,10 +40,7 @@ def peak(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def activity(counts: NDArray[np.integer[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Activity of each third relative to the busiest step, and the fraction of silent steps.
-
-    Spikes of a layer (N, T) -> "early", "middle", "late", "silent" -> (N,) in [0, 1]; no activity at all is 0.
-    """
+    """Activity of each third relative to the busiest step, and the share of silent steps: (N, T) -> (N,) in 0 … 1."""
     relative = counts / np.maximum(counts.max(axis=1, keepdims=True), 1)
     thirds = np.array_split(relative, len(PARTS), axis=1)
     found = {

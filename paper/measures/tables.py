@@ -21,13 +21,7 @@ from spikesam.recordings.errors import InputError
 
 
 def measured(values: ArrayLike, images: Sequence[int] | None = None, /, **names: Any) -> pd.DataFrame:
-    """One measurement of every image: a row each with its number (0 … n - 1 if not given), the names, and the value.
-
-    Parameters
-    ----------
-    values : (n,) — one per image
-    names : column = what the value is of, in this order
-    """
+    """One measurement (n,) of every image: a row each with its number (0 … n - 1 if not given), names, value."""
     array = np.asarray(values, np.float64)
     return pd.DataFrame({"image": range(len(array)) if images is None else images, **names, "value": array})
 
@@ -71,10 +65,7 @@ def by_training(table: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def summary_over_trainings(table: pd.DataFrame) -> pd.DataFrame:
-    """Every condition of a measured table that has a column `training`: the number of trainings, n, mean, low, high.
-
-    Intervals are over trainings and images (:func:`.inference.bootstrap_over_networks`).
-    """
+    """Every condition of a table with a column `training`, over trainings and images: trainings, n, mean, low, high."""
     by = [column for column in table.columns if column not in ("image", "training", "value")]
     found = []
     for names, each in groups(table, by):
@@ -89,27 +80,14 @@ def mean_of(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def minus(first: pd.DataFrame, second: pd.DataFrame, *by: str) -> pd.DataFrame:
-    """First - second, image by image: the rows of `first`, whose value is now the difference.
-
-    `second` has one row for every image and what is in the columns `by`.
-    """
+    """First - second, image by image: `second` has one row for every image and what is in the columns `by`."""
     keys = ["image", *by]
     other = second.set_index(keys)["value"]
     return first.assign(value=first["value"].to_numpy() - other.loc[first.set_index(keys).index].to_numpy())
 
 
 def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> Estimate:
-    """Mean of first - second, image by image, with the bootstrap's interval: a difference if 0 lies outside.
-
-    Parameters
-    ----------
-    first, second : rows of one condition each; value i of both is of image i
-    seed : ≥ 0, of the bootstrap
-
-    Raises
-    ------
-    InputError : if they are not of the same images, one row each and in the same order
-    """
+    """Mean of first - second, image by image; InputError unless both have one row, in one order, for each image."""
     images = [each["image"].tolist() for each in (first, second)]
     if images[0] != images[1] or len(set(images[0])) != len(images[0]):
         counts = " and ".join(f"{len(each)} rows of {len(set(each))} images" for each in images)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from paper.common.experiments import in_order
 from paper.common.result import VALUES
-from paper.experiments import EXPERIMENTS
 from spikesam.pipeline.config.toml import read_toml
 from spikesam.recordings.errors import InputError
 
@@ -21,25 +21,14 @@ NUMBERS = ("n", "mean", "low", "high", "p", "p_holm")
 
 
 class Rows:
-    """Rows of a table, each a dictionary; of exactly one row, `mean`, `low`, `high`, `n` and the like are attributes.
-
-    Parameters
-    ----------
-    where : what they are, for messages
-    rows : column -> value
-    """
+    """Rows of a table, column -> value, called `where` in messages; of exactly one row, columns are attributes."""
 
     def __init__(self, where: str, rows: Sequence[dict[str, Any]]) -> None:
         self.where = where
         self.rows = rows
 
     def __call__(self, **wanted: Any) -> Rows:
-        """Those that have these values in these columns; a tuple stands for any of its values.
-
-        Raises
-        ------
-        InputError : if there is no such column, or no such row
-        """
+        """Those that have these values in these columns, one at least; a tuple stands for any of its values."""
         chosen = self.rows
         for column, value in wanted.items():
             if chosen and column not in chosen[0]:
@@ -63,21 +52,16 @@ class Rows:
 
 
 class Folder:
-    """Results of one data set.
-
-    Parameters
-    ----------
-    path : holds `NAME.csv`, `NAME.claims.csv` and `NAME.notes.csv` of each experiment, figures, and `config.toml`
-    """
+    """Results of one data set: `NAME.csv`, `.claims.csv` and `.notes.csv` of experiments, figures, `config.toml`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @cached_property
     def experiments(self) -> list[str]:
-        """Names of the experiments that were run, in the order of the paper."""
-        found = sorted(path.name.removesuffix(f"{CLAIMS}.csv") for path in self.path.glob(f"*{CLAIMS}.csv"))
-        return [name for name in EXPERIMENTS if name in found] + [name for name in found if name not in EXPERIMENTS]
+        """Names of the experiments that were run."""
+        found = [path.name.removesuffix(f"{CLAIMS}.csv") for path in self.path.glob(f"*{CLAIMS}.csv")]
+        return sorted(found, key=in_order)
 
     @cached_property
     def config(self) -> Any:

@@ -36,12 +36,7 @@ def chosen(same: str, yes: str, no: str, unseen: str) -> str:
 
 
 def given(condition: object, sentence: str) -> str:
-    """A sentence that says what the tables say; where they do not, the page cannot be made.
-
-    Raises
-    ------
-    InputError : with the sentence, if the condition is false
-    """
+    """A sentence that says what the tables say; where they do not, it is refused, and the page cannot be made."""
     if not condition:
         raise InputError(f"the tables no longer say this, write it anew: {sentence}")
     return sentence

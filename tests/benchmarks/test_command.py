@@ -13,10 +13,8 @@ import torch
 from numba.core.registry import cpu_target
 
 from benchmarks import __main__ as command
-from benchmarks.environment import UP_TO, machine
-from benchmarks.measurement import KEEP_FREED_MEMORY, Options, Row
-from benchmarks.optional import missing
-from benchmarks.running import new_process
+from benchmarks.common.environment import UP_TO, machine, missing_lava, missing_spikingjelly, new_process
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Options, Row
 from spikesam.recordings.errors import InputError
 
 TINY = ("--tiny", "--repeats", "1")
@@ -57,7 +55,7 @@ def test_raster_leaves_no_files_behind(tmp_path):
     assert {row["unit"] for row in rows["spikesam"]} == {"bits per spike", "MB/s written", "MB/s read"}
 
 
-@pytest.mark.skipif(bool(missing("lava")), reason="Lava cannot run here")
+@pytest.mark.skipif(bool(missing_lava()), reason="Lava cannot run here")
 def test_lava_measures_both_kinds_of_models(tmp_path):
     """In this process: each case, of which the command would send every one to a process of its own."""
     rows = [
@@ -86,7 +84,7 @@ def test_peers_stand_beside_this_project(name, tmp_path):
     cases = [case for case in module.cases(Options(repeats=1, tiny=True), tmp_path) if case.name != "first call"]
     ways = {row.way: row.median for row in cases[0].rows()}
     assert {"simulate": {"event", "torch"}, "train": {"fused", "not fused"}}[name] | {"snnTorch"} <= set(ways)
-    assert ("SpikingJelly" in ways) == (not missing(name))
+    assert ("SpikingJelly" in ways) == (not missing_spikingjelly())
     assert all(median > 0 for median in ways.values())
     assert cases[0].environment == KEEP_FREED_MEMORY  # peers get the settings that training has
 
@@ -144,9 +142,9 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
         return [Row("case", "way", "s", (1.0,))]
 
     monkeypatch.setattr(command, "measure", measure)
-    monkeypatch.setattr("benchmarks.optional.find_spec", lambda name: None)
+    monkeypatch.setattr("benchmarks.common.environment.find_spec", lambda name: None)
     command.main(["all", "--out", str(tmp_path)])
-    assert asked == ["lava", "simulate", "graphs", "sam", "train", "record", "road", "raster"]
+    assert asked == ["graphs", "lava", "raster", "record", "road", "sam", "simulate", "train"]
     printed = capsys.readouterr().out.splitlines()
     (line,) = [line for line in printed if "spikingjelly" in line]
     assert line.startswith("left out: spikingjelly: not installed; make setup installs it")
@@ -158,8 +156,8 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     [
         (
             ["simlate"],
-            "NAME: got 'simlate', expected one of quick, lava, simulate, graphs, sam, train, record, road, "
-            "raster or all; did you mean 'simulate'?",
+            "NAME: got 'simlate', expected one of graphs, lava, quick, raster, record, road, sam, simulate, "
+            "train or all; did you mean 'simulate'?",
         ),
         (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),
         (["sam", "--tinny"], "unknown option --tinny; did you mean --tiny?"),

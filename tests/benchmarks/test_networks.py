@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.networks import SMALL, TINY, additions, multiplications, random_network, random_spikes, spike_rates
+from benchmarks.common.networks import (
+    SMALL,
+    TINY,
+    additions,
+    multiplications,
+    random_network,
+    random_spikes,
+    spike_rates,
+)
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise

@@ -7,10 +7,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmarks.networks import TINY, random_network, random_spikes
-from benchmarks.optional import missing_spikingjelly
-from benchmarks.peers import SnnTorchNetwork, SpikingJellyNetwork, TorchLoopNetwork, as_tensor
-from benchmarks.peers_training import SnnTorchTraining, SpikingJellyTraining
+from benchmarks.common.environment import missing_spikingjelly
+from benchmarks.common.networks import TINY, random_network, random_spikes
+from benchmarks.common.peers import (
+    SnnTorchNetwork,
+    SnnTorchTraining,
+    SpikingJellyNetwork,
+    SpikingJellyTraining,
+    TorchLoopNetwork,
+    as_tensor,
+)
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.pipeline.config import NetworkSection

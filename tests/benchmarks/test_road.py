@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import road
-from benchmarks.fresh import Command
-from benchmarks.measurement import Options
+from benchmarks.common.measurement import Options
+from benchmarks.road import Command
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 
 

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from paper import __main__ as command
-from paper.__main__ import main
-from paper.experiments import EXPERIMENTS
-from paper.pages import folder
+from paper.__main__ import EXPERIMENTS, main
 from spikesam.pipeline.cli.command_line import some_or_all
 from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from spikesam.recordings.errors import InputError
@@ -101,8 +99,7 @@ def test_what_is_impossible_does_not_stop_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     three = {name: EXPERIMENTS[name] for name in ("fig3", "fig9", "fig10")}
-    for module in (command, folder):
-        monkeypatch.setattr(module, "EXPERIMENTS", three)
+    monkeypatch.setattr(command, "EXPERIMENTS", three)
     arguments = small_command(tmp_path, "all")
     with pytest.raises(SystemExit) as stop:
         main([*arguments, "--epsilons", "-1"])

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from paper import doses, rivals_trainings
-from paper.common.deletion_curves import BY_SPIKES
-from paper.common.dosed import TreatGains, Treatment, decay_of, dosed, sum_of_rates
+from paper.common.deletion import BY_SPIKES
 from paper.common.settings import DosesSection
 from paper.common.setup import Setup
+from paper.doses import TreatGains, Treatment, decay_of, dosed, sum_of_rates
 from paper.measures.tables import rows, values
 from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
 from spikesam.pipeline.training.images import steps_per_epoch

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from paper import fig10
-from paper.common.scenes import side_by_side
-from paper.common.two_objects import COUNT, SAM, energy_on, shares, taken_for_one
+from paper.common.heatmaps import COUNT, SAM
+from paper.common.scenes import energy_on, shares, side_by_side, taken_for_one
 from paper.fig10 import judge
 from paper.measures.tables import measured, rows
 from spikesam.recordings.errors import InputError

@@ -9,17 +9,25 @@ import pandas as pd
 import pytest
 
 from paper import localisation
-from paper.common import objects
-from paper.common.conditions import AS_IS, Condition, conditions, has_shapes
-from paper.common.objects import mean_of_parts, score_maps, strata
+from paper.common.heatmaps import score_maps
 from paper.common.result import write_result
 from paper.common.scenes import mosaics
-from paper.localisation import claims_on_layers, joint, recognised
+from paper.localisation import (
+    AS_IS,
+    Condition,
+    claims_on_layers,
+    conditions,
+    has_shapes,
+    joint,
+    mean_of_parts,
+    recognised,
+    strata,
+)
 from paper.measures.tables import measured, rows, values
 from spikesam.pipeline.measures import statistics
 from spikesam.pipeline.measures.statistics import Estimate
 from tests.paper.setups import small_setup
-from tests.paper.test_pasting import image_set
+from tests.paper.test_scenes import image_set
 
 BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.1), Estimate(9, 0, -0.1, 0.1)
 
@@ -28,7 +36,7 @@ BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.
 def setup(tmp_path, monkeypatch):
     """Nine images with an object at their left, and a stand-in for the converted network."""
     monkeypatch.setattr(statistics, "RESAMPLES", 100)
-    monkeypatch.setattr(objects, "DRAWS", 1)
+    monkeypatch.setattr(localisation, "DRAWS", 1)
     setup = small_setup(tmp_path, images=9)
     mask = np.zeros((16, 24), np.bool_)
     mask[4:10, 1:8] = True

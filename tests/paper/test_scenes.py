@@ -1,3 +1,5 @@
+"""None"""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -5,15 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from paper.common.images import ImageSet, prepare
-from paper.common.scenes import mosaics, side_by_side, two_digit_scenes
+from paper.common.scenes import inverted, mosaics, paste, side_by_side, two_digit_scenes, widen, with_decoys
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.recordings.errors import InputError
-from tests.paper.test_pasting import image_set
+from spikesam.recordings.raster.batch import unpack
 from tests.pipeline.small_networks import small_checkpoint
 
 
@@ -157,3 +166,207 @@ def test_mosaics_of_unknown_objects():
 def test_too_few_classes_for_a_mosaic():
     with pytest.raises(InputError, match="side by side: got images of 3 known classes, expected at least 4"):
         mosaics(image_set(), 2, 2, seed=0)
+
+
+def image_set(count=6, height=8, width=12, classes=3, masks=True):
+    random = np.random.default_rng(0)
+    own = []
+    for _ in range(count):
+        mask = np.zeros((height, width), np.bool_)
+        mask[2:5, random.integers(width - 3) :][:, :3] = True
+        own.append(mask if masks else None)
+    return ImageSet(
+        "toys",
+        random.standard_normal((count, 3, height, width)).astype(np.float32),
+        np.arange(count) % classes,
+        100 + np.arange(count),
+        tuple(own),
+        Preprocessing(height, width, (0.5, 0.4, 0.3), (0.25, 0.2, 0.1)),
+    )
+
+
+def find(canvas, pixels):
+    """The only place at which an image lies in a canvas."""
+    height, width = pixels.shape[1:]
+    windows = np.lib.stride_tricks.sliding_window_view(canvas, (height, width), axis=(1, 2))
+    hits = np.argwhere((windows == pixels[:, None, None]).all(axis=(0, 3, 4)))
+    assert len(hits) == 1
+    return np.s_[hits[0][0] : hits[0][0] + height, hits[0][1] : hits[0][1] + width]
+
+
+@pytest.mark.parametrize("fill", ["mean", "texture"])
+def test_pasted_images_are_whole_and_masks_move_along(fill):
+    images = image_set()
+    pasted = paste(images, 16, 24, seed=3, fill=fill)
+    assert pasted.size == (16, 24)
+    for number in range(len(images)):
+        window = find(pasted.pixels[number], images.pixels[number])
+        np.testing.assert_array_equal(pasted.masks[number][window], images.masks[number])
+        assert pasted.masks[number].sum() == images.masks[number].sum()
+        outside = np.ones((16, 24), np.bool_)
+        outside[window] = False
+        assert pasted.pixels[number][:, outside].any() == (fill == "texture")
+
+
+def test_places_are_spread_and_depend_on_the_seed():
+    images = image_set(count=60)
+    canvases = paste(images, 16, 24, 0).pixels
+    tops = {find(canvas, own)[0].start for canvas, own in zip(canvases, images.pixels, strict=True)}
+    assert tops == set(range(9))
+    assert paste(images, 16, 24, 0).sha256 == paste(images, 16, 24, 0).sha256 != paste(images, 16, 24, 1).sha256
+
+
+@pytest.mark.parametrize("size", [(16, 24), (15, 23)])
+def test_no_object_is_at_the_centre(size):
+    for mask in paste(image_set(count=60), *size, 0).masks:
+        assert not mask[(size[0] - 1) // 2 : size[0] // 2 + 1, (size[1] - 1) // 2 : size[1] // 2 + 1].any()
+
+
+def test_an_object_that_fills_its_image_goes_into_a_corner():
+    full = replace(image_set(count=20), masks=(np.ones((8, 12), np.bool_),) * 20)
+    corners = {tuple(np.argwhere(mask)[0]) for mask in paste(full, 15, 22, 0).masks}
+    assert corners == {(0, 0), (0, 10), (7, 0), (7, 10)}
+
+
+def test_a_texture_has_the_spectrum_and_colours_of_an_image_but_not_its_shapes():
+    images = image_set(count=2)
+    canvas = paste(images, 16, 24, seed=0, fill="texture").pixels[0]
+    source = images.pixels[1]
+    outside = canvas[:, (canvas != 0).any(axis=0)]
+    assert (outside.max(axis=1) <= np.maximum(source, images.pixels[0]).max(axis=(1, 2))).all()
+    hits = (canvas[:, :-7, :-11, None] == source[:, 0, 0, None, None, None]).all(axis=0)
+    assert not hits.any()
+
+
+def test_a_canvas_of_the_same_size_is_the_image():
+    images = image_set()
+    np.testing.assert_array_equal(paste(images, 8, 12, 0, "texture").pixels, images.pixels)
+
+
+def test_a_canvas_that_is_too_small():
+    with pytest.raises(InputError, match="paste: got a canvas of 7×24, expected at least the images' 8×12"):
+        paste(image_set(), 7, 24, 0)
+
+
+def test_decoys_leave_the_object_alone_and_have_the_colours_of_others():
+    images = image_set(count=8, height=20, width=20)
+    decoys = with_decoys(images, count=3, side=4, seed=0)
+    assert decoys.masks == images.masks
+    for number in range(len(images)):
+        changed = (decoys.pixels[number] != images.pixels[number]).any(axis=0)
+        assert 3 <= changed.sum() <= 3 * 16
+        assert not (changed & images.masks[number]).any()
+        others = [images.pixels[i][:, images.masks[i]] for i in range(8) if i != number]
+        colours = {tuple(colour) for colour in np.concatenate(others, axis=1).T}
+        assert {tuple(colour) for colour in decoys.pixels[number][:, changed].T} <= colours
+
+
+def test_where_there_is_no_room_there_are_no_decoys():
+    images = image_set(count=2)
+    full = replace(images, masks=(np.ones((8, 12), np.bool_), images.masks[1]))
+    decoys = with_decoys(full, count=3, side=4, seed=0)
+    np.testing.assert_array_equal(decoys.pixels[0], images.pixels[0])
+
+
+@pytest.mark.parametrize(("masks", "side"), [(False, 3), (True, 9)])
+def test_decoys_need_objects_and_must_fit(masks, side):
+    with pytest.raises(InputError, match="expected at least 2 objects, and decoys that fit"):
+        with_decoys(image_set(masks=masks), count=1, side=side, seed=0)
+
+
+def test_negatives():
+    images = image_set()
+    negatives = inverted(images)
+    mean, std = np.array([0.5, 0.4, 0.3]), np.array([0.25, 0.2, 0.1])
+    shown = images.pixels[0][:, 0, 0] * std + mean
+    np.testing.assert_allclose(negatives.pixels[0][:, 0, 0] * std + mean, 1 - shown, rtol=1e-5)
+    np.testing.assert_allclose(inverted(negatives).pixels, images.pixels, rtol=1e-4, atol=1e-5)
+
+
+SHAPE = (2, 4, 6)
+
+
+def network(dense: bool = True) -> Network:
+    """Pointwise convolutions, which do not see the border, so that an even image stays even."""
+    random = np.random.default_rng(0)
+
+    def weights(*shape: int) -> np.ndarray:
+        return random.normal(0.1, 0.5, shape).astype(np.float32)
+
+    layers = [
+        Layer("conv1", weights(3, 2, 1, 1), LIF(leak=0.9, threshold=0.3)),
+        Layer("conv2", Input(weights(4, 3, 1, 1), pool=2), LIF(leak=0.9, threshold=0.2)),
+    ]
+    if dense:
+        layers.append(Layer("fc1", weights(5, 4 * 1 * 3 * 2), LIF(leak=0.9, threshold=0.2)))
+    return Network(SHAPE, 12, tuple(layers), Readout(weights(3, 5 if dense else 4 * 2 * 3)))
+
+
+def run(network: Network, inputs: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    (batch,) = TorchBackend("cpu").run(network, [inputs], inputs.shape[1])
+    shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
+    return {name: unpack(packed, shapes[name]) for name, packed in batch.spikes.items()}, batch.readout
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 2), (3, 1), (2, 2)])
+def test_an_even_image_is_the_same_at_any_size(dense: bool, rows: int, columns: int) -> None:
+    own = network(dense)
+    wide = widen(own, 4 * rows, 6 * columns)
+    channels = np.random.default_rng(1).random((12, 1, 2, 1, 1)) < 0.6  # a colour at each step, the same everywhere
+    inputs = np.broadcast_to(channels, (12, 1, *SHAPE))
+    spikes, readout = run(own, inputs)
+    wide_spikes, wide_readout = run(wide, np.tile(inputs, (1, 1, 1, rows, columns)))
+    assert spikes["conv2"].any()
+    np.testing.assert_allclose(wide_readout, readout, rtol=1e-4)
+    if dense:
+        np.testing.assert_array_equal(wide_spikes["fc1"], spikes["fc1"])
+
+
+def test_cells_of_a_block_share_the_weight_of_the_cell_they_stand_for() -> None:
+    own = Network((1, 1, 2), 3, (Layer("fc1", np.array([[4.0, 8.0]]), LIF(leak=1)),), Readout(np.ones((1, 1))))
+    wide = widen(own, 2, 4)
+    np.testing.assert_array_equal(wide.layers[0].inputs[0].weight, [[1, 1, 2, 2, 1, 1, 2, 2]])
+    assert wide.shapes == ((1, 2, 4), (1, 1, 1))
+    assert wide.readout is own.readout
+
+
+def test_an_ann_sees_the_same_in_an_image_enlarged_by_repetition() -> None:
+    """Its convolution sees single pixels, so that repeating them changes no mean of the pooling behind it."""
+    random = np.random.default_rng(0)
+    layers = (
+        Layer("conv1", random.normal(size=(3, 2, 1, 1)), ReLU()),
+        Layer("fc1", Input(random.normal(size=(5, 18)), pool=2), ReLU()),
+    )
+    ann = Network(SHAPE, 1, layers, Readout(random.normal(size=(3, 5))), "image")
+    images = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
+    wide = DifferentiableNetwork(widen(ann, 8, 18))
+    enlarged = images.repeat_interleave(2, 2).repeat_interleave(3, 3)
+    torch.testing.assert_close(wide(enlarged)[0], DifferentiableNetwork(ann)(images)[0])
+
+
+def test_its_own_size_is_itself() -> None:
+    own = network()
+    assert widen(own, 4, 6) is own
+
+
+@given(st.integers(1, 3), st.integers(1, 3))
+def test_a_neuron_keeps_the_sum_of_its_weights(rows: int, columns: int) -> None:
+    for dense in (True, False):
+        own = network(dense)
+        wide = widen(own, 4 * rows, 6 * columns)
+        for one, other in ((own.layers[-1].inputs[0], wide.layers[-1].inputs[0]), (own.readout, wide.readout)):
+            axes = tuple(range(1, one.weight.ndim))
+            np.testing.assert_allclose(other.weight.sum(axis=axes), one.weight.sum(axis=axes), atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 6), (4, 9), (2, 6), (0, 6), (4, 0)])
+def test_other_sizes_than_multiples_are_refused(height: int, width: int) -> None:
+    with pytest.raises(InputError) as refused:
+        widen(network(), height, width)
+    assert str(refused.value) == (f"widen: got {height}×{width}, expected multiples of the network's own input of 4×6")
+
+
+def test_fixed_point_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^widen: got a network in fixed point, expected float32; widen it before"):
+        widen(quantise(network()), 8, 12)

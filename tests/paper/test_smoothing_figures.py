@@ -11,13 +11,16 @@ import pytest
 from paper import fig2, fig3
 from paper.common.heatmaps import (
     at_steps,
+    by_step,
     count_maps,
+    largest,
+    mean_where_not_flat,
     row_of_maps,
     sam_maps,
     snn_grad_cams,
+    step_of_largest,
 )
-from paper.common.steps import by_step, largest, mean_where_not_flat, step_of_largest
-from paper.measures.spread import heatmap_variance
+from paper.measures.maps import heatmap_variance
 from spikesam.pipeline.maps.sam import spike_activation_map
 from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from paper import fig5, fig6, fig8
-from paper.common.claims import Claim
 from paper.common.errors_by_kernel import (
     COUNT,
     EQUATIONS,
@@ -22,8 +21,9 @@ from paper.common.errors_by_kernel import (
     note_on_reference,
     with_reference,
 )
+from paper.common.heatmaps import swept
+from paper.common.result import Claim
 from paper.common.setup import Setup
-from paper.common.sweep import swept
 from paper.measures.localisation_error import localisation_errors, lowest_errors
 from paper.measures.maps import AUTHORS_FLOOR, is_flat
 from paper.measures.over_time import activity

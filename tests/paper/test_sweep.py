@@ -8,54 +8,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paper.common.sweep import sweep
+from paper.common.heatmaps import swept
 from spikesam.pipeline.maps.sam import spike_activation_maps
 from spikesam.recordings import reader as reading
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
-from tests.recordings.rasters import record
+from tests.paper.setups import small_setup
 
 GAMMAS = [gamma / 10 for gamma in range(11)]
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_every_layer_of_a_sample_before_the_next_sample(tmp_path: Path, workers: int) -> None:
-    with RasterReader(record(tmp_path, 4)) as raster:
-        found = list(sweep(raster, ["conv1", "input"], GAMMAS, [3, 0], workers=workers))
-        assert [(sample, layer.name) for sample, layer, _ in found] == [
-            (3, "conv1"),
-            (3, "input"),
-            (0, "conv1"),
-            (0, "input"),
-        ]
-        for sample, layer, maps in found:
-            assert maps.shape == (11, 6, 4, 5)
-            for gamma, of_gamma in zip(GAMMAS, maps, strict=True):
-                alone = spike_activation_maps(raster.packed(layer, sample), layer.shape, [gamma])[0]
-                np.testing.assert_array_equal(of_gamma, alone)
-
-
-def test_eleven_gammas_decode_every_chunk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded: Counter[bytes] = Counter()
-    decode = reading.decode
+def test_every_layer_of_an_image_before_the_next_with_each_chunk_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup, decoded = small_setup(tmp_path, images=3), Counter[bytes]()
+    path, decode = setup.recording(setup.networks.surrogate.network, setup.images), reading.decode
 
     def counting(stored: bytes, size: int) -> bytes:
         decoded[stored] += 1
         return decode(stored, size)
 
     monkeypatch.setattr(reading, "decode", counting)
-    with RasterReader(record(tmp_path, 20)) as raster:
-        decoded.clear()
-        for _ in sweep(raster, ["conv1"], GAMMAS, range(20), workers=2):
-            pass
-        assert len(decoded) == 20 and set(decoded.values()) == {1}
-
-
-def test_what_does_not_exist_is_one_line(tmp_path: Path) -> None:
-    with RasterReader(record(tmp_path, 2)) as raster:
-        with pytest.raises(InputError, match="no layer 'conv7'"):
-            list(sweep(raster, ["conv7"], GAMMAS, [0]))
-        with pytest.raises(InputError, match="no sample 2, expected 0 to 1"):
-            list(sweep(raster, ["conv1"], GAMMAS, [2]))
-        with pytest.raises(InputError, match="gamma: got -1"):
-            list(sweep(raster, ["conv1"], [0.5, -1], [0]))
+    found = list(swept(setup, path, GAMMAS))
+    assert decoded and set(decoded.values()) == {1}
+    assert [(image, layer) for image, layer, _ in found] == [
+        (i, layer) for i in range(3) for layer in ("conv1", "conv2")
+    ]
+    with RasterReader(path) as raster:
+        for image, layer, maps in found:
+            packed = raster.packed(layer, image)[: raster.steps_that_matter(layer)]
+            for gamma, of_gamma in zip(GAMMAS, maps, strict=True):
+                (alone,) = spike_activation_maps(packed, raster.layer(layer).shape, [gamma])
+                np.testing.assert_array_equal(of_gamma, alone)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from paper import faithfulness, randomisation
-from paper.common.claims import Claim, Verdict
 from paper.common.images import ImageSet
+from paper.common.result import Claim, Verdict
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
 from spikesam.backends.network import Network

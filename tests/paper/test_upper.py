@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paper.common.deletion_curves import upper_network
+from paper.common.deletion import upper_network
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise

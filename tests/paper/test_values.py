@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from paper import fig5, fig10
-from paper.common.claims import Claim, over_family
-from paper.common.result import VALUES
-from paper.common.steps import sam_above_grad_cam
+from paper.common.heatmaps import sam_above_grad_cam
+from paper.common.result import VALUES, Claim, over_family
 from paper.measures.inference import bootstrap_mean, bootstrap_over_networks
 from paper.measures.tables import groups, rows
 from paper.pages.folder import Folder

@@ -14,12 +14,18 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from paper.measures.agreement import pearson
 from paper.measures.deletion import pixel_order
 from paper.measures.localisation_error import localisation_errors, lowest_errors
-from paper.measures.maps import AUTHORS_FLOOR, min_max
-from paper.measures.shift import heatmap_shift, mass_shift
-from paper.measures.spread import heatmap_variance, total_variation
+from paper.measures.maps import (
+    AUTHORS_FLOOR,
+    heatmap_shift,
+    heatmap_variance,
+    iou_at_area,
+    mass_shift,
+    min_max,
+    pearson,
+    total_variation,
+)
 from spikesam.pipeline.measures.localisation import energy_in_object, iou, pointing_game
 from spikesam.pipeline.measures.maps import resize_map
 from spikesam.recordings.errors import InputError
@@ -131,3 +137,107 @@ def test_min_max_knows_no_unit(maps: Maps, factor: float, offset: float) -> None
     scaled = min_max(maps)
     assert scaled.min() >= 0 and scaled.max() <= 1
     np.testing.assert_allclose(min_max(factor * (maps + offset)), scaled, atol=1e-9)
+
+
+def test_pearson_by_hand() -> None:
+    assert pearson([[1.0, 2, 3]], [[1.0, 3, 2]]) == pytest.approx(0.5)
+    assert pearson([[1.0, 2, 3]], [[7.0, 5, 3]]) == -1
+    assert pearson([[1e-9, 2e-9, 3e-9]], [[3.0, 5, 7]]) == pytest.approx(1)
+
+
+def test_flat_maps_agree_with_each_other_only() -> None:
+    zero, flat, peak = np.zeros((2, 2)), np.full((2, 2), 0.3), np.eye(2)
+    assert pearson(zero, flat) == pearson(zero, zero) == pearson([[5.0]], [[0.0]]) == 1
+    assert pearson(zero, peak) == pearson(peak, flat) == 0
+
+
+@given(maps, maps, st.sampled_from([0.5, 1e-6, 1e6]), st.integers(0, 3))
+def test_pearson_laws(one: Maps, other: Maps, factor: float, offset: float) -> None:
+    correlation = pearson(one, other)
+    assert -1 <= correlation <= 1
+    assert pearson(one, one) == pytest.approx(1)
+    assert pearson(other, one) == pytest.approx(correlation)
+    assert pearson(factor * (one + offset), other) == pytest.approx(correlation, abs=1e-9)
+
+
+@given(arrays(np.float64, (2, 3, 4, 5), elements=st.integers(-2, 4).map(float)), arrays(np.bool_, (4, 5)))
+def test_a_stack_is_measured_map_by_map(stack: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
+    expected = [[iou_at_area(image_map, mask) for image_map in row] for row in stack]
+    np.testing.assert_allclose(iou_at_area(stack, mask), expected, rtol=1e-12)
+
+
+def test_iou_at_the_objects_area_by_hand():
+    mask = np.array([[True, True, False, False]])
+    assert iou_at_area(np.array([[3.0, 1, 2, 0]]), mask) == pytest.approx(1 / 3)  # picks 1 of 2: 1 / (2·2 - 1)
+    assert iou_at_area(np.array([[3.0, 2, 1, 0]]), mask) == 1
+    assert iou_at_area(np.array([[3.0, 1, 1, 1]]), mask) == pytest.approx((4 / 3) / (4 - 4 / 3))  # a third of one more
+    assert iou_at_area(np.zeros((1, 4)), mask) == 0
+
+
+def test_iou_at_the_objects_area_asks_for_an_order_alone():
+    random = np.random.default_rng(0)
+    mask, image_map = random.random((6, 7)) < 0.3, random.random((6, 7))
+    assert iou_at_area(image_map**3 + 5, mask) == iou_at_area(image_map, mask)
+    assert iou_at_area(np.maximum(image_map - 0.3, 0), mask) == iou_at_area(image_map, mask)
+
+
+def test_shift_by_hand() -> None:
+    assert heatmap_shift([[0.0, 1]], [[9.0, 3]]) == 1
+    assert heatmap_shift([[0.0, 1, 2]], [[0.0, 2, 2]]) == pytest.approx(0.5 / 3)
+    assert mass_shift([[1.0, 1, 2]], [[4.0, 4, 0]]) == 0.5
+    assert mass_shift([[1.0, 0, 0]], [[0, 2.0, 0]]) == 1
+
+
+def test_silence_does_not_pass_for_robustness() -> None:
+    silent, left, right = [[0.0, 0]], [[1.0, 0]], [[0.0, 1]]
+    for shift in (heatmap_shift, mass_shift):
+        assert shift([silent, left, silent], [silent, right, silent]) == 1
+        assert shift([silent, silent], [silent, silent]) == 0
+    assert heatmap_shift(silent, left) == 0.5
+    assert mass_shift(silent, left) == 1
+
+
+@given(maps, maps)
+def test_shift_is_a_bounded_symmetric_distance(one: Maps, other: Maps) -> None:
+    for shift in (heatmap_shift, mass_shift):
+        assert shift(one, one) == 0  # exactly: an attack of strength 0 moves nothing
+        assert 0 <= shift(one, other) <= 1 + 1e-12
+        assert shift(one, other) == shift(other, one)
+
+
+def test_variance_by_hand() -> None:
+    assert heatmap_variance([[[0.0, 0, 3, 3]]]) == 0.25
+    assert heatmap_variance([[[0.0, 0, 0, 0]], [[0.0, 3, 3, 3]], [[2.0, 2, 2, 2]]]) == 0.1875
+    assert heatmap_variance(np.zeros((3, 2, 2))) == heatmap_variance(np.ones((3, 1, 1))) == 0
+
+
+@given(maps, factors)
+def test_variance_is_bounded_and_neither_knows_a_unit(maps: Maps, factor: float) -> None:
+    variance = heatmap_variance(maps)
+    assert 0 <= variance <= 0.25
+    assert heatmap_variance(factor * maps) == pytest.approx(variance)
+    assert total_variation(factor * maps) == pytest.approx(total_variation(maps))
+
+
+def test_total_variation_by_hand() -> None:
+    # Normalised [[0, 1/4], [1/2, 1]]: neighbours differ by 1/4 and 1/2 along rows, 1/2 and 3/4 along columns.
+    assert total_variation(np.array([[[2.0, 3.0], [4.0, 6.0]]])) == pytest.approx(2 / 4)
+
+
+def test_a_chessboard_is_roughest_and_halves_are_smooth_though_their_variance_is_the_same() -> None:
+    chessboard = np.indices((8, 8)).sum(axis=0) % 2.0
+    halves = np.repeat([[0.0] * 4 + [1.0] * 4], 8, axis=0)
+    assert chessboard.var() == halves.var()
+    assert total_variation(chessboard[None]) == 1.0
+    assert total_variation(halves[None]) == pytest.approx(8 / 112)
+
+
+def test_the_roughest_step_counts() -> None:
+    ramp, spike = np.tile(np.arange(5.0), (5, 1)), np.eye(5)
+    alone = [total_variation(each[None]) for each in (ramp, spike)]
+    assert total_variation(np.stack([np.zeros((5, 5)), ramp, spike])) == max(alone)
+
+
+@pytest.mark.parametrize("maps", [np.zeros((3, 4, 4)), np.full((1, 2, 2), 7.0), np.ones((2, 1, 1))])
+def test_flat_maps_and_single_pixels_have_none(maps: np.ndarray) -> None:
+    assert total_variation(maps) == 0.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.peers_training import Surrogate
+from benchmarks.common.peers import Surrogate
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.firing import fire

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.peers_training import Surrogate
+from benchmarks.common.peers import Surrogate
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.training.fused import bntt_lif
 from spikesam.pipeline.training.spiking_network import SpikingNetwork, poisson

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import bisect
 
+from spikesam.backends.base import Backend
 from spikesam.backends.event.backend import EventBackend, first_currents
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Shape
+from spikesam.pipeline.engine.simulate import simulate
+from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.raster.batch import RasterBatch, unpack
+from spikesam.recordings.schema import SampleTable
 
 
 class Design(NamedTuple):
@@ -70,6 +77,12 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
         built.append(layer)
     readout = Readout(rng.standard_normal((CLASSES, math.prod(shape)), np.float32))
     return Network(input_shape, timesteps, tuple(built), readout)
+
+
+def driven(design: Design, rate: float, samples: int, seed: int) -> tuple[Network, NDArray[np.bool_]]:
+    """A network of :func:`random_network`, and input for so many samples."""
+    network = random_network(design, rate, seed)
+    return network, random_spikes(network.input_shape, network.timesteps, samples, rate, seed)
 
 
 def random_spikes(shape: Shape, timesteps: int, samples: int, rate: float, seed: int) -> NDArray[np.bool_]:
@@ -132,3 +145,46 @@ def _alone(layer: Layer, shape: Shape, timesteps: int) -> Network:
 def _sampled(currents: NDArray[np.float32]) -> NDArray[np.float32]:
     """(S, H, W, C) currents of some of the neurons."""
     return currents[:, :: -(-currents.shape[1] // SAMPLED), :: -(-currents.shape[2] // SAMPLED)]
+
+
+BATCH_SIZE = 16  # the most that spikesam run hands over at a time
+
+
+class Repeated(Samples):
+    """Spikes (T, B, C, H, W) as if they were those of any number of images: after the last comes the first again."""
+
+    name = "random"
+
+    def __init__(self, spikes: NDArray[np.bool_], samples: range) -> None:
+        self.spikes = spikes
+        self.table = SampleTable(np.array(samples), np.full(len(samples), -1))
+
+    def part(self, positions: range) -> Repeated:
+        """See :class:`Samples`."""
+        return Repeated(self.spikes, positions)
+
+    def batch(self, chosen: list[int], network: Network, seed: int) -> NDArray[np.bool_]:
+        """See :class:`Samples`."""
+        return self.spikes.take(self.table.index[chosen], axis=1, mode="wrap")
+
+
+def simulate_only(network: Network, backend: Backend, spikes: NDArray[np.bool_], samples: int) -> None:
+    """Simulate so many samples and keep nothing: what :func:`simulate_and_record` takes beyond this is recording."""
+    for _ in backend.run(
+        network, Repeated(spikes, range(samples)).encoded(range(samples), network, 0, BATCH_SIZE), samples
+    ):
+        pass
+
+
+def simulate_and_record(
+    network: Network,
+    backend: Backend,
+    spikes: NDArray[np.bool_],
+    samples: int,
+    folder: Path | None,
+    batch_size: int = BATCH_SIZE,
+) -> None:
+    """Simulate so many samples, and keep all spikes in memory, or in a raster file under `folder`, which is removed."""
+    with nullcontext() if folder is None else tempfile.TemporaryDirectory(dir=folder) as out:
+        about: Any = {"backend": backend, "precision": network.precision, "batch_size": batch_size}
+        simulate(network, Repeated(spikes, range(samples)), out=out, **about).close()

@@ -19,9 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.optional import LOOP, missing_spikingjelly
+from benchmarks.common.environment import LOOP, missing_spikingjelly
 from spikesam.backends.network import LIF, Layer, Network
+from spikesam.pipeline.config import NetworkSection
+from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
+from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
 from spikesam.pipeline.training.precision import convolution_type
+from spikesam.pipeline.training.spiking_network import BNTT_EPSILON
 
 Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (B, classes)
 
@@ -46,6 +50,14 @@ def spikingjelly() -> Any:
         from spikingjelly import activation_based
         from spikingjelly.activation_based import functional, layer, neuron, surrogate  # noqa: F401
     return activation_based
+
+
+def lif_node(leak: float, threshold: float, **options: Any) -> nn.Module:
+    """SpikingJelly's leaky neurons, which take all steps at a time."""
+    lif: Any = spikingjelly().neuron.LIFNode
+    about = {"tau": 1 / (1 - leak), "decay_input": False, "v_threshold": threshold, "v_reset": None, "step_mode": "m"}
+    neurons: nn.Module = lif(**about, **options)
+    return neurons
 
 
 class SnnTorchNetwork(nn.Module):
@@ -85,13 +97,7 @@ class SpikingJellyNetwork(nn.Module):
         layers: list[nn.Module] = []
         for layer in network.layers:
             assert isinstance(layer.spiking_neuron, LIF)
-            leaky = self.library.neuron.LIFNode(
-                tau=1 / (1 - layer.spiking_neuron.leak),
-                decay_input=False,
-                v_threshold=layer.spiking_neuron.threshold,
-                v_reset=None,
-                step_mode="m",
-            )
+            leaky = lif_node(layer.spiking_neuron.leak, layer.spiking_neuron.threshold)
             layers += [self.library.layer.SeqToANNContainer(synapses(layer)), leaky]
         self.layers = nn.Sequential(*layers).eval()
         self.readout = readout(network)
@@ -168,3 +174,100 @@ def readout(network: Network) -> nn.Linear:
     linear = nn.Linear(network.readout.weight.shape[1], network.classes, bias=False)
     linear.weight.data = torch.tensor(network.readout.weight)
     return linear
+
+
+class Surrogate(torch.autograd.Function):
+    """Heaviside forward, piecewise-linear backward: ∂s/∂u = 0.3·max(0, 1 - |u|), with u = v/θ - 1 (Eq. 8)."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor) -> Tensor:
+        """Fire where u > 0."""
+        ctx.save_for_backward(u)
+        return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Let the gradient through near the threshold."""
+        (u,) = ctx.saved_tensors
+        return gradients[0] * SURROGATE_SLOPE * (1 - u.abs()).clamp(min=0)
+
+
+def training_peers(network: NetworkSection, size: int, classes: int) -> dict[str, nn.Module]:
+    """Every peer that is installed, by name, for RGB images of a size: spikes (T, B, 3, H, W) -> logits."""
+    found: dict[str, nn.Module] = {"snnTorch": SnnTorchTraining(network, size, classes)}
+    if not missing_spikingjelly():
+        found["SpikingJelly"] = SpikingJellyTraining(network, size, classes)
+    return found
+
+
+class SnnTorchTraining(nn.Module):
+    """A loop over time, with a batch normalisation per step: the very function that this project trains."""
+
+    def __init__(self, network: NetworkSection, size: int, classes: int) -> None:
+        super().__init__()
+        self.synapses: Any = nn.ModuleList()
+        self.norms: Any = nn.ModuleList()
+        self.neurons: Any = nn.ModuleList()
+        plans = plan_layers(network.layers)
+        for plan, inputs in zip(plans, count_inputs(plans, (3, size, size)), strict=True):
+            norm = snntorch.BatchNormTT2d if plan.kind == "conv" else snntorch.BatchNormTT1d
+            self.synapses.append(untrained_synapses(plan, inputs))
+            self.norms.append(norm(plan.outputs, network.timesteps, eps=BNTT_EPSILON))
+            self.neurons.append(
+                snntorch.Leaky(
+                    beta=network.leak,
+                    threshold=network.threshold,
+                    spike_grad=lambda distance: Surrogate.apply(distance / network.threshold),
+                )
+            )
+        self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """(T, B, C, H, W) -> (B, classes)."""
+        depth = len(self.neurons)
+        membranes = [neuron.reset_mem() for neuron in self.neurons]
+        sent = [spikes[0], *membranes]  # by each layer, the input first, in the last step
+        counts = []
+        for t in range(1, len(spikes)):
+            for layer in reversed(range(min(t, depth))):
+                current = self.norms[layer][t - 1](self.synapses[layer](sent[layer]))
+                sent[layer + 1], membranes[layer] = self.neurons[layer](current, membranes[layer])
+            sent[0] = spikes[t]
+            if t >= depth:
+                counts.append(sent[-1])
+        return self.readout(torch.stack(counts).sum(0)) / len(spikes)
+
+
+class SpikingJellyTraining(nn.Module):
+    """Multi-step mode: all steps of a layer, then the next layer; one batch normalisation for all steps."""
+
+    def __init__(self, network: NetworkSection, size: int, classes: int) -> None:
+        super().__init__()
+        self.library = spikingjelly()
+        plans = plan_layers(network.layers)
+        self.layers = nn.ModuleList()
+        for plan, inputs in zip(plans, count_inputs(plans, (3, size, size)), strict=True):
+            norm = nn.BatchNorm2d if plan.kind == "conv" else nn.BatchNorm1d
+            triangle = self.library.surrogate.PiecewiseQuadratic(alpha=1.0)  # as Eq. 8
+            neuron = lif_node(network.leak, network.threshold, surrogate_function=triangle, detach_reset=True)
+            container = self.library.layer.SeqToANNContainer
+            self.layers.append(
+                nn.Sequential(container(untrained_synapses(plan, inputs), norm(plan.outputs, BNTT_EPSILON)), neuron)
+            )
+        self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """(T, B, C, H, W) -> (B, classes)."""
+        self.library.functional.reset_net(self)
+        timesteps = len(spikes)
+        for layer in self.layers:
+            spikes = layer(spikes[:-1])
+        return self.readout(spikes.sum(0)) / timesteps
+
+
+def untrained_synapses(plan: LayerPlan, inputs: int) -> nn.Sequential:
+    """Average pooling, then a convolution or matrix product without bias."""
+    front: list[nn.Module] = [nn.AvgPool2d(plan.pool)] if plan.pool > 1 else []
+    if plan.kind == "conv":
+        return nn.Sequential(*front, nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False))
+    return nn.Sequential(*front, nn.Flatten(), nn.Linear(inputs, plan.outputs, bias=False))

@@ -1,15 +1,89 @@
-"""Cost against size: a panel for everything that was varied, a curve for every way."""
+"""What was measured, as tables on the terminal and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
-from benchmarks.measurement import Row
+from benchmarks.common.measurement import Row
 from spikesam.pipeline.drawing.canvas import PALETTE, drawing, grid_lines
+
+
+def as_tables(title: str, rows: Sequence[Row]) -> Iterator[Table]:
+    """First what was measured at one size; then a table for everything that was varied, with ways as columns."""
+    yield figures(title, [row for row in rows if not row.sweep])
+    for sweep, unit in dict.fromkeys((row.sweep, row.unit) for row in rows if row.sweep):
+        yield curves(sweep, unit, [row for row in rows if (row.sweep, row.unit) == (sweep, unit)])
+
+
+def figures(title: str, rows: Sequence[Row]) -> Table:
+    """One line per figure: the median, its unit, the range of repeats if there is more than one, and the target."""
+    table = new_table(title)
+    table.add_column("")
+    table.add_column("median", justify="right", no_wrap=True)
+    table.add_column("")
+    table.add_column("range", justify="right", no_wrap=True)
+    table.add_column("target", no_wrap=True)
+    for case, group in groupby(rows, key=lambda row: row.case):
+        table.add_row(Text(case, "bold"))
+        for row in group:
+            way = [Padding(Text(row.way), (0, 0, 0, 2))]
+            if row.note:
+                way.append(Padding(Text(row.note, "dim"), (0, 0, 0, 4)))
+            spread = f"{number(min(row.values))}–{number(max(row.values))}" if len(row.values) > 1 else ""
+            table.add_row(Group(*way), number(row.median), row.unit, spread, target(row))
+    return table
+
+
+def curves(sweep: str, unit: str, rows: Sequence[Row]) -> Table:
+    """Medians: sizes down, ways across."""
+    ways = list(dict.fromkeys(row.way for row in rows))
+    medians = {(row.x, row.way): number(row.median) for row in rows}
+    table = new_table(f"{unit} against {sweep}")
+    for heading in (sweep, *ways):
+        table.add_column(heading, justify="right")
+    for x in dict.fromkeys(row.x for row in rows):
+        table.add_row(f"{x:g}", *(medians.get((x, way), "") for way in ways))
+    return table
+
+
+def new_table(title: str) -> Table:
+    """An empty one."""
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+
+
+def number(value: float) -> str:
+    """Three digits, or all there are before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def target(row: Row) -> str:
+    """ "≥ 5 met", "≤ 10 missed", or nothing."""
+    if row.reached is None:
+        return ""
+    sign, limit = ("≥", row.at_least) if row.at_least is not None else ("≤", row.at_most)
+    return f"{sign} {limit:g} {'met' if row.reached else 'missed'}"
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """Everything about a figure."""
+    return asdict(row) | {
+        "median": row.median,
+        "repeats": len(row.values),
+        "spread": [min(row.values), max(row.values)],
+        "reached": row.reached,
+    }
+
 
 COLUMNS = 3
 FLAT = 4  # times the smallest cost: less is drawn on a linear scale

@@ -1,4 +1,4 @@
-"""fig7 and fig9, whole, and the arithmetic of their claims."""
+"""fig9, with fig7 beside it, and the arithmetic of their claims."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paper import fig7, fig9
-from paper.common.attacked import ABOUT, Through
-from paper.common.robustness import accuracy_claims, answers, survived
-from paper.common.shifts import MEASURES, RESEEDED, grad_cam_shifts, heatmap_shifts, note_on_noise, shift_claims
+from paper import fig9
+from paper.common.attacks import ABOUT, Through, attacked, strengths
+from paper.fig9 import (
+    MEASURES,
+    RESEEDED,
+    accuracy_claims,
+    answers,
+    grad_cam_shifts,
+    heatmap_shifts,
+    note_on_noise,
+    shift_claims,
+    survived,
+)
 from paper.measures.tables import groups, measured, rows, summary, values
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
@@ -95,8 +104,11 @@ def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Pat
     assert "by 0.0000 (ANN's attack), 0.0000 (SNN's attack)" in note_on_noise(summary(shifts), "mass shift", 0.0)
 
 
-def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
-    setup = small_setup(tmp_path, epsilons=(0.0, 0.05), attack_iterations=2)
+@pytest.mark.parametrize("show_images", [True, False])
+def test_fig9_measures_every_line_and_draws_with_fig7_beside_it(tmp_path: Path, show_images: bool) -> None:
+    setup = small_setup(
+        tmp_path, epsilons=(0.0, 0.05), strong_epsilon=0.05, attack_iterations=2, show_images=show_images
+    )
     setup.out.mkdir()
     result = fig9.run(setup)
     table = result.table
@@ -106,23 +118,15 @@ def test_fig9_measures_every_line_and_draws(tmp_path: Path) -> None:
     assert clean["SNN − ANN"] == pytest.approx(clean["SNN"] - clean["ANN"])
     assert (table["low"] <= table["mean"]).all() and (table["mean"] <= table["high"]).all()
     assert table[table["measure"] != "accuracy"]["mean"].between(0, 1).all()
-    assert (setup.out / "fig9.png").stat().st_size > 5000
-    assert (setup.out / "fig9_shift.png").stat().st_size > 5000
-
-
-@pytest.mark.parametrize("show_images", [True, False])
-def test_fig7_draws_and_measures_the_same_shift_as_fig9(tmp_path: Path, show_images: bool) -> None:
-    setup = small_setup(tmp_path, shift_epsilon=0.01, strong_epsilon=0.05, attack_iterations=2, show_images=show_images)
-    setup.out.mkdir()
-    result = fig7.run(setup)
-    shifts = rows(heatmap_shifts(setup), measure="heatmap shift", epsilon=0.05)
+    seen, shifts = result.beside["fig7"], rows(result.values, measure="heatmap shift", epsilon=0.05)
     expected = {
         "Grad-CAM": values(shifts, map="Grad-CAM", change="attacked through the ANN, iterated").mean(),
         "SAM": values(shifts, map="SAM", layer="conv2", change="attacked through the SNN, iterated").mean(),
     }
-    assert dict(zip(result.table["map"], result.table["mean"], strict=True)) == pytest.approx(expected)
-    assert result.claims[0].n == 9
-    assert (setup.out / "fig7.png").stat().st_size > 5000
+    assert dict(zip(seen.table["map"], seen.table["mean"], strict=True)) == pytest.approx(expected)
+    assert seen.claims[0].n == 9
+    for name in ("fig9", "fig9_shift", "fig7"):
+        assert (setup.out / f"{name}.png").stat().st_size > 5000
 
 
 def test_the_snn_answers_with_several_seeds(tmp_path: Path) -> None:
@@ -135,3 +139,46 @@ def test_the_snn_answers_with_several_seeds(tmp_path: Path) -> None:
             right.append(raster.predictions == images.labels)
     expected = (right[0].astype(float) + right[1]) / 2
     np.testing.assert_array_equal(values(found, network="SNN", change=ABOUT["snn"]), expected)
+
+
+@pytest.mark.parametrize("through", list(ABOUT))
+def test_pixels_change_by_the_strength_and_nothing_else_does(tmp_path: Path, through: str) -> None:
+    setup = small_setup(tmp_path)
+    clean, changed = setup.images, attacked(setup, through, 0.01)  # type: ignore[arg-type]
+    distance = np.abs(changed.pixels - clean.pixels) * 0.25  # in the 0 … 1 range; the standard deviation is 0.25
+    assert distance.max() == pytest.approx(0.01, rel=1e-4)
+    assert (distance > 0).mean() > 0.5
+    np.testing.assert_array_equal(changed.indices, clean.indices)
+    np.testing.assert_array_equal(changed.labels, clean.labels)
+    assert changed.sha256 != clean.sha256
+    assert "ε = 0.01" in changed.name
+
+
+def test_strength_zero_is_the_images_themselves(tmp_path: Path) -> None:
+    setup = small_setup(tmp_path)
+    assert all(attacked(setup, through, 0.0).sha256 == setup.images.sha256 for through in ABOUT)
+
+
+def test_an_attack_is_computed_once(tmp_path: Path) -> None:
+    first = attacked(small_setup(tmp_path), "snn", 0.01)
+    cache = sorted((tmp_path / "out" / "stages").iterdir())
+    again = attacked(small_setup(tmp_path), "snn", 0.01)
+    assert sorted((tmp_path / "out" / "stages").iterdir()) == cache
+    np.testing.assert_array_equal(first.pixels, again.pixels)
+
+
+def test_attacks_on_two_networks_differ(tmp_path: Path) -> None:
+    setup = small_setup(tmp_path)
+    pixels = [attacked(setup, through, 0.01).pixels for through in ABOUT]
+    assert not np.array_equal(pixels[0], pixels[1])
+    assert not np.array_equal(pixels[1], pixels[2])
+
+
+def test_strengths_are_sorted_and_begin_with_the_clean_images(tmp_path: Path) -> None:
+    assert strengths(small_setup(tmp_path, epsilons=(0.02, 0.01))) == (0.0, 0.01, 0.02)
+
+
+@pytest.mark.parametrize("epsilons", [(), (0.0,), (-0.1, 0.1)])
+def test_strengths_that_mean_nothing_are_refused(tmp_path: Path, epsilons: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="paper.epsilons: got .*, expected numbers ≥ 0 with at least one above 0"):
+        strengths(small_setup(tmp_path, epsilons=epsilons))

@@ -1,0 +1,227 @@
+"""What a benchmark consists of: cases, each measured in a process of its own kind, each giving rows; and how to time.
+
+A benchmark is a module of this package with one function, `cases(options, scratch)`, and is found by it; the first
+line of its docstring says what it is. `scratch` is a folder for files.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from spikesam.pipeline.config import Section
+
+Clock = Callable[[], float]
+Floats = NDArray[np.float64]
+
+SETTLING = 0.3  # seconds that what takes less runs before its turn: threads of the way before may wait for work awake
+
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(1 << 28)}
+"""Environment in which glibc reuses freed memory, as in pipeline/training: faster for large tensors."""
+
+
+class Options(Section):
+    """How to measure."""
+
+    repeats: int = Field(5, ge=1, description="how often everything is timed, after a first time that does not count")
+    seed: int = Field(0, ge=0, description="seed of the weights and inputs")
+    instructions: Literal["all", "avx512_vnni", "avx2"] = Field(
+        "all", description="the best vector instructions that are used, as on a processor that has no better ones"
+    )
+    tiny: bool = Field(False, description="small sizes, to try the command: its figures say nothing")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: its median is reported; `sweep` and `x` make it a point of a curve."""
+
+    case: str  # what was done, such as "10 %, batch 8"
+    way: str  # by whom, such as "snnTorch"
+    unit: str
+    values: Sequence[float] | Floats  # one per repeat
+    at_least: float | None = None
+    at_most: float | None = None
+    note: str = ""
+    sweep: str = ""  # the size that is varied, and its value here
+    x: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(map(float, self.values)))
+
+    @property
+    def median(self) -> float:
+        """The median of the values."""
+        return median(self.values)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is; None without one."""
+        if self.at_least is not None:
+            return self.median >= self.at_least
+        return None if self.at_most is None else self.median <= self.at_most
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to measure; cases of one environment that follow each other share a process, unless one is `alone`."""
+
+    name: str
+    rows: Callable[[], Iterable[Row]]  # a function of a module and its arguments, to be sent to another process
+    environment: Mapping[str, str] = field(default_factory=dict)  # set before that process starts
+    alone: bool = False  # where what earlier cases left in memory would be counted
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Seconds of each repeat, and what the last one returned."""
+
+    seconds: Floats
+    result: Any
+
+
+def race(
+    ways: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    clock: Clock = time.perf_counter,
+    first: Mapping[str, Callable[[], Any]] | None = None,
+) -> dict[str, Timed]:
+    """Time ways to do the same, taking turns, so that whatever else the machine does meets them all.
+
+    A first turn does not count: it compiles, allocates, and fills caches; it does `first`, where less will do. What
+    takes less than SETTLING, in the turn before, runs for so long before each of its turns.
+    """
+    took = {}
+    for name, way in (first or ways).items():
+        begun = clock()
+        way()
+        took[name] = clock() - begun
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    results = {}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            settled = clock() + SETTLING
+            while took.get(name, SETTLING) < SETTLING and clock() < settled:
+                way()
+            begun = clock()
+            results[name] = way()
+            took[name] = clock() - begun
+            seconds[name].append(took[name])
+    return {name: Timed(np.array(times), results[name]) for name, times in seconds.items()}
+
+
+def first_calls(
+    first: Callable[[str], Iterable[Row]], options: Options, scratch: Path, environment: Mapping[str, str]
+) -> Iterator[Case]:
+    """What compiling takes, timed by itself: a first call with nothing compiled, and one after numba's cache is warm.
+
+    The second begins the process of the cases that follow it in `environment`; what else these compile, they do in
+    their first turn, which is not counted. `first` measures, and is told how: "compiling", …
+    """
+    if not options.tiny:
+        yield Case("first call, compiling", partial(first, "compiling"), {"NUMBA_CACHE_DIR": str(scratch / "numba")})
+    yield Case("first call", partial(first, "numba's cache, or compiling if it is cold"), environment)
+
+
+def first_call(way: str, how: str, function: Callable[[], object]) -> Row:
+    """Time a call that is counted nowhere else."""
+    begun = time.perf_counter()
+    function()
+    return Row("first call", way, "s", (time.perf_counter() - begun,), note=how)
+
+
+class MemoryWatch:
+    """The largest proportional set size (PSS) of a process, by default this one, and its descendants: `largest`, bytes.
+
+    It looks every `interval` seconds, which takes a few milliseconds per process: not where time is measured.
+    """
+
+    def __init__(self, interval: float, root: int | None = None) -> None:
+        self.largest = 0
+        self._interval, self._root = interval, os.getpid() if root is None else root
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> MemoryWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.largest = max(self.largest, sum(map(proportional_set_size, family(self._root))))
+            if self._stop.wait(self._interval):
+                return
+
+
+def family(root: int) -> set[int]:
+    """A process and all its descendants."""
+    parents = {int(entry.name): parent(entry) for entry in Path("/proc").glob("[0-9]*")}
+    members = {root}
+    while more := {pid for pid, above in parents.items() if above in members} - members:
+        members |= more
+    return members
+
+
+def parent(entry: Path) -> int | None:
+    """The parent of a process in /proc, None if it has ended meanwhile."""
+    try:
+        return int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return None
+
+
+def proportional_set_size(pid: int) -> int:
+    """Bytes of memory of a process, shared pages divided among those that share them; 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def megabytes(run: Callable[[], object], interval: float = 0.02) -> float:
+    """The most memory that is used meanwhile; a run of its own, because looking takes time."""
+    with MemoryWatch(interval) as watch:
+        run()
+    return watch.largest / 1e6
+
+
+def ends(curve: Sequence[Row], unit: str, at_most: float | None, factor: float = 1.0) -> Row:
+    """The last point of a curve relative to its first, times a factor."""
+    begin, *_, end = curve
+    ratio = end.median / begin.median * factor
+    return Row(f"{begin.sweep} {end.x:g} : {begin.x:g}", begin.way, unit, (ratio,), at_most=at_most)
+
+
+def many_images(
+    way: str,
+    run: Callable[[int], object],
+    images: Sequence[int],
+    repeats: int,
+    flat: float | None,
+    clock: Clock = time.perf_counter,
+) -> Iterator[Row]:
+    """Time and memory of `run` for so many images, ascending, and their ends compared: at most `flat` times as much."""
+    curves: dict[str, list[Row]] = {"ms/image": [], "MB": []}
+    for count in images:
+        (timed,) = race({way: partial(run, count)}, repeats, clock).values()
+        found: dict[str, Any] = {"ms/image": 1000 / count * timed.seconds, "MB": (megabytes(partial(run, count)),)}
+        for unit, values in found.items():
+            curves[unit].append(Row(f"images {count}", way, unit, values, sweep="images", x=count))
+    for unit, curve in curves.items():
+        yield from curve
+        yield ends(curve, f"× {unit}", flat)

@@ -1,0 +1,49 @@
+"""What deletion asks: the answers of a recorded network to parts of an image, or of a layer's spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paper.common.images import ImageSet
+from spikesam.backends.base import Backend
+from spikesam.backends.network import Network
+from spikesam.pipeline.images.encoding import encode
+from spikesam.pipeline.maps.answers import BATCH
+from spikesam.recordings.errors import InputError
+
+RANDOM = "random order"
+DELETION, INSERTION = "deletion area", "insertion area"
+BY_PLACES, BY_SPIKES = "spike deletion area by places", "spike deletion area by spikes"
+Floats = NDArray[np.float64]
+
+
+def pixel_score(
+    network: Network, images: ImageSet, image: int, seed: int, backend: Backend
+) -> Callable[[NDArray[np.float32]], Floats]:
+    """Logits of versions of one image, all encoded with its own random numbers."""
+
+    def logits(pixels: NDArray[np.float32]) -> Floats:
+        found: list[NDArray[Any]] = []
+        for start in range(0, len(pixels), BATCH):
+            batch = pixels[start : start + BATCH]
+            inputs = encode(network, batch, seed, np.repeat(images.indices[image], len(batch)))
+            found.extend(result.readout for result in backend.run(network, [inputs], len(batch)))
+        return np.concatenate(found) * (network.readout.scale / network.timesteps)
+
+    return logits
+
+
+def upper_network(network: Network, layer: str) -> Network:
+    """A network that is given the spikes of a layer, or of the input, and answers as the whole network does.
+
+    Every layer takes a step to pass spikes on, as the input does. So the recorded spikes of a layer, as an input, cause
+    the same spikes behind it, bit for bit.
+    """
+    number = network.first_raster + network.raster_names.index(layer) if layer in network.raster_names else None
+    if number is None or number == len(network.layers):
+        raise InputError(f"layer {layer!r}: expected one of {', '.join(network.raster_names[:-1])}")
+    return Network(network.shapes[number], network.timesteps, network.layers[number:], network.readout, "spikes")
