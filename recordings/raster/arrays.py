@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikesam.recordings.disk import writing
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock
 from spikesam.recordings.raster.batch import FIRED_ADVICE, RasterBatch, as_bits, check_counts, on_cpu, whole_numbers
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
-from spikesam.recordings.raster.writer import GrowingWriter, refuse_existing
+from spikesam.recordings.raster.writer import encode_samples, parts_of, refuse_existing
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import brief
+from spikesam.recordings.writer import writing_samples
 
 BATCH = 16  # samples that are packed at a time
 
@@ -194,18 +198,16 @@ def write_raster(
         _classes("labels", labels, n_samples),
     )
     chosen = _classes("predictions", predictions, n_samples).astype(np.int32)
-    with file_lock(path):
-        writer = GrowingWriter(path, header, overwrite=overwrite)
-        try:
-            for start in range(0, n_samples, BATCH):
-                rows = slice(start, min(start + BATCH, n_samples))
-                packed = {layer.name: _packed(layer, layers[layer.name], rows, fired) for layer in header.layers}
-                nothing = np.empty((rows.stop - start, 0), np.float32)
-                writer.append(RasterBatch(packed, nothing, chosen[rows]), samples[rows])
-            return writer.finalize()
-        except BaseException:
-            writer.discard()
-            raise
+    new = writing_samples(path, header, samples, overwrite=overwrite, run_uuid=str(uuid.uuid4()))
+    with file_lock(path), writing(path), new as writer:
+        for start in range(0, n_samples, BATCH):
+            rows = slice(start, min(start + BATCH, n_samples))
+            packed = {layer.name: _packed(layer, layers[layer.name], rows, fired) for layer in header.layers}
+            nothing = np.empty((rows.stop - start, 0), np.float32)
+            batch = RasterBatch(packed, nothing, chosen[rows])
+            writer.add(start, list(encode_samples(header, batch, range(start, rows.stop))))
+    shutil.rmtree(parts_of(path), ignore_errors=True)  # which it replaces, too
+    return path
 
 
 def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
