@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +14,8 @@ from rich.text import Text
 
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import readable
-from spikesam.recordings.errors import InputError, OtherFormatError
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.file_format import open_recording
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
@@ -30,8 +32,7 @@ examples:
   %(prog)s out/raster.h5 out/sam.h5
   %(prog)s torch/raster.h5 lava/raster.h5     equal digests: equal spikes, neuron by neuron
 
-exit code: 0 if every file is valid, 2 if one is not. The formats are described in recordings/FORMAT.md and
-recordings/maps/schema.py."""
+exit code: 0 if every file is valid, 2 if one is not. recordings/FORMAT.md describes the formats."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,33 +60,20 @@ def main(arguments: list[str] | None = None, describe: Describe = described) -> 
     console = PlainConsole(soft_wrap=True)
     try:
         for path in parser.parse_args(arguments).files:
-            with _opened(path) as reader:
+            with open_recording(path) as reader:
                 about = describe(reader) if isinstance(reader, MapReader) else ("", ())
-                _verify(reader)
-                console.print(f"{reader.where}  {readable(reader.size)}", style="bold")
+                with Tracker().show(f"checking {path}", len(reader.layers) * reader.n_samples) as advance:
+                    reader.verify(partial(advance, 1))
+                console.print(f"{path}  {readable(reader.size)}", style="bold")
                 if isinstance(reader, RasterReader):
                     _describe_raster(reader, console)
                 else:
                     _describe_maps(reader, *about, console)
                 console.print(Text("valid\n", style="green"))
-    except InputError as error:
+    except (InputError, OSError) as error:  # OSError: a name that the system refuses
         print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     return 0
-
-
-def _opened(path: Path) -> RasterReader | MapReader:
-    try:
-        return RasterReader(path)
-    except OtherFormatError:
-        return MapReader(path)
-    except OSError as error:  # a name that the system refuses
-        raise InputError(printable(error)) from error
-
-
-def _verify(reader: RasterReader | MapReader) -> None:
-    with Tracker().show(f"checking {reader.where}", len(reader.layers) * reader.n_samples) as advance:
-        reader.verify(lambda: advance(1))
 
 
 def _describe_raster(raster: RasterReader, console: PlainConsole) -> None:
