@@ -25,7 +25,7 @@ from spikesam.recordings.chunks import (
 )
 from spikesam.recordings.digests import content_digest, sample_digest
 from spikesam.recordings.new_hdf5 import create_dataset, hdf5_in_memory, new_hdf5
-from spikesam.recordings.schema import PREDICTION, Dataset, Header, SampleTable
+from spikesam.recordings.schema import PREDICTION, SAMPLE_DTYPES, Dataset, Header, SampleTable
 
 JOINED = ("backend", "device")  # root attributes that say who made the samples: several are joined by "+"
 
@@ -107,10 +107,12 @@ class SampleWriter:
         self._origins: dict[str, dict[str, None]] = {name: {} for name in JOINED if name in self._root}
         self._written = np.zeros(len(samples), np.bool_)
         file.attrs.update(identity)
-        write_table(file, "/samples/index", samples.index)
-        write_table(file, "/samples/label", samples.label)
-        known = {"/samples/index", "/samples/label"}
-        filled = [each for each in self._datasets if each.path not in known and not each.content]
+        self._tables = {  # that are known whole, and need not be read from the file
+            f"/samples/{name}": np.asarray(getattr(samples, name), SAMPLE_DTYPES[name]) for name in ("index", "label")
+        }
+        for path, table in self._tables.items():
+            write_table(file, path, table)
+        filled = [each for each in self._datasets if each.path not in self._tables and not each.content]
         self._filled = [(each, open_dataset(file, each.path)) for each in filled]
 
     def add(self, first: int, records: Sequence[SampleRecord]) -> None:
@@ -122,7 +124,7 @@ class SampleWriter:
                     store_chunks(place, first, (record.chunks[dataset.path] for record in of_dataset))
                 else:
                     rows = np.array([record.rows[dataset.path] for record in of_dataset], dataset.dtype)
-                    write_rows(place, first, rows)
+                    self._write(dataset, place, first, rows)
         self._added(first, len(records), self._root)
 
     def copy(self, first: int, content: bytes) -> None:
@@ -133,7 +135,7 @@ class SampleWriter:
                     if dataset.digests:
                         store_chunks(place, first, stored_chunks(part, content, dataset.path))
                     else:
-                        write_rows(place, first, read_table(part, dataset.path))
+                        self._write(dataset, place, first, read_table(part, dataset.path))
             self._added(first, part[PREDICTION].shape[0], part.attrs)
 
     def finish(self) -> None:
@@ -156,8 +158,13 @@ class SampleWriter:
         self._written[first : first + count] = True
         self._check()
 
+    def _write(self, dataset: Dataset, place: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> None:
+        write_rows(place, first, rows)
+        if len(rows) == dataset.shape[0]:
+            self._tables[dataset.path] = rows
+
     def _table(self, path: str) -> NDArray[Any]:
-        return read_table(self._file, path)
+        return self._tables[path] if path in self._tables else read_table(self._file, path)
 
 
 def _lay_out(file: h5py.File, datasets: Sequence[Dataset], root: dict[str, Any]) -> None:
