@@ -91,12 +91,12 @@ class Samples(ABC):
 
     def clipped(self, network: Network) -> str | None:
         """A line about numbers beyond the range of a current input, which are clipped; None where there are none."""
-        most = network.input_range
-        counts = [(np.count_nonzero(np.abs(part) > most), part.size) for part in self.numbers()]
-        beyond = sum(count for count, _ in counts)
-        if not (network.current_input and beyond):
+        most, beyond, size = network.input_range, 0, 0
+        for part in self.numbers() if network.current_input else ():
+            beyond, size = beyond + int(np.count_nonzero(np.abs(part) > most)), size + part.size
+        if not beyond:
             return None
-        share = 100 * beyond / sum(size for _, size in counts)
+        share = 100 * beyond / size
         return f"input: {share:.2g} % of the numbers are beyond ±{most:g}, the network's range, and are clipped to it"
 
     def refuse_changed(self, expected: Sequence[str]) -> None:
@@ -189,14 +189,8 @@ class DatasetSamples(Samples):
 
     __repr__ = brief
     kind = "images"
-    by_sample: ClassVar[tuple[str, ...]] = (
-        "table",
-        "names",
-        "pictures",
-        "boxes",
-        "masks",
-        "contents",
-    )  # fields with a part for each sample
+    # Fields with a part for each sample.
+    by_sample: ClassVar[tuple[str, ...]] = ("table", "names", "pictures", "boxes", "masks", "contents")
 
     def part(self, positions: range) -> Self:
         """See :class:`Samples`."""
