@@ -21,11 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import BackendName
 from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.recordings.console import PlainConsole
@@ -36,10 +37,8 @@ from spikesam.recordings.progress import Tracker
 DIFFERENT = 1  # exit code, as that of diff(1)
 
 
-class DiffCommand(BaseModel):
+class DiffCommand(Section):
     """Options of the command."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     first: Positional[str] = Field(description="a raster file, the folder of a run, or a network by name or file")
     second: Positional[str] = Field(description="another one; one of both must be a raster")

@@ -20,11 +20,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.config import Section
 from spikesam.pipeline.cost.prices import PRICES
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import write_file
@@ -32,10 +33,8 @@ from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import Tracker
 
 
-class EnergyCommand(BaseModel):
+class EnergyCommand(Section):
     """Options of the command."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     raster: Positional[Path] = Field(description="folder of a run, or a raster file")
     network: str | None = Field(

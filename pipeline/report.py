@@ -16,20 +16,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.config import Section
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import readable
 from spikesam.recordings.progress import Tracker
 
 
-class ReportCommand(BaseModel):
+class ReportCommand(Section):
     """Options of the command."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: Positional[Path] = Field(description="folder of a finished run, or a raster file")
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")

@@ -40,18 +40,7 @@ _METAVARS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
 def parse_command(
     model: type[CommandT], argv: Sequence[str] | None, *, prog: str, description: str | None, **lists: str
 ) -> CommandT:
-    """Parse `argv` (None for the process's own) into `model`; ``--help`` prints to standard output and exits with 0.
-
-    Parameters
-    ----------
-    prog : how the user types the command, such as "spikesam run"
-    description : opens the help; best with two worked examples
-    lists : what stands for names in braces in it
-
-    Raises
-    ------
-    InputError : one line naming the option, what was given and what would be right
-    """
+    """Parse `argv`, None for the process's own; `lists` stand in the description of ``--help`` for names in braces."""
     about = (description or "").format(**lists) if lists else description
     return _parse(model, sys.argv[1:] if argv is None else argv, {}, prog, about)
 
@@ -64,10 +53,9 @@ def parse_with_config(
     prog: str,
     description: str | None,
 ) -> tuple[CommandT, ConfigT]:
-    """Parse like :func:`parse_command`; what ``--config`` holds are the defaults of the sections of that name.
+    """Parse like :func:`parse_command`; what ``--config`` holds (None if not given) are the defaults of sections.
 
-    `read` makes the configuration of the value of ``--config``, None if not given. Returned are the command, and the
-    configuration with the sections that the options have changed.
+    Returned are the command, and the configuration with the sections that the options have changed.
     """
     arguments = sys.argv[1:] if argv is None else argv
     _check(arguments)

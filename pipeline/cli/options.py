@@ -23,12 +23,7 @@ Overwrite = Annotated[bool, Field(description="replace what is there")]
 
 @contextmanager
 def figures_folder(folder: Path | None, overwrite: bool) -> Iterator[None]:
-    """Hold the folder for pictures, if any are wanted, from before the hours of work until they are drawn.
-
-    Raises
-    ------
-    InputError : at once, if it exists without `overwrite`, cannot be written, or another process holds it
-    """
+    """Hold the folder for pictures, if any are wanted, from before the hours of work until they are drawn."""
     if folder is None:
         yield
         return

@@ -114,13 +114,7 @@ def _was_finished(out: Path, spec: JobSpec, settings: RunSection, console: Conso
 
 
 def part_of(text: str, ranges: int) -> range:
-    """The ranges of the K-th of N processes, "K/N": consecutive ones, as many as the others' or one more.
-
-    Parameters
-    ----------
-    text : such as "1/8"; the first is 1
-    ranges : how many the run has
-    """
+    """The ranges of the K-th of N processes, "K/N" from "1/N" on: consecutive ones, as many as others' or one more."""
     parts = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip(), re.ASCII)
     if not parts or not 1 <= int(parts[1]) <= int(parts[2]):
         raise InputError(f"--range: got {text!r}, expected K/N, the K-th of N processes, such as 1/8")

@@ -236,12 +236,7 @@ def load_config(path: Path | None = None) -> Config:
 
 
 def read_config(config: Config | Mapping[str, Any] | str | PathLike[str] | None) -> Config:
-    """A configuration as it is, its tables as a dictionary, or read from a TOML file; None is the embedded default.
-
-    Raises
-    ------
-    InputError : as of :func:`load_config`
-    """
+    """A configuration as it is, its tables as a dictionary, or read from a TOML file; None is the embedded default."""
     if isinstance(config, Config):
         return config
     if isinstance(config, Mapping):

@@ -14,12 +14,7 @@ ALIKE = 0.6  # similarity from which on one name probably means the other
 
 
 def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[[KeyPath], str] = ".".join) -> str:
-    """Say in one line what the first problem is, and how many more there are.
-
-    Parameters
-    ----------
-    spell : how the user writes a key: ("training", "lr") -> "training.lr" in TOML, "--training.lr" on a command line
-    """
+    """Say in one line what the first problem is, and how many more there are; `spell` is how the user writes a key."""
     first, *others = error.errors(include_url=False)
     keys = tuple(part for part in first["loc"] if isinstance(part, str))
     name = spell(keys) + "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))

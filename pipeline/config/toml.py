@@ -25,12 +25,7 @@ MOST_DOTS = 100  # in a line: the parser's time and memory grow with the square 
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file.
-
-    Raises
-    ------
-    InputError : if it is missing, unreadable, not UTF-8 or not TOML (with line and column)
-    """
+    """Parse a TOML file; a mistake is an InputError with line and column."""
     try:
         text = read_file(path, LARGEST_FILE).decode("utf-8")
         for number, line in enumerate(text.splitlines(), 1):
@@ -56,10 +51,6 @@ def validated(model: type[ModelT], values: dict[str, Any], where: object) -> Mod
     """Build `model` from parsed TOML; `where` opens the message if it does not fit.
 
     Validation goes through JSON, in which even a strict model takes an array for a tuple and a string for a path.
-
-    Raises
-    ------
-    InputError : ``where: unknown key training.epcohs; did you mean training.epochs?`` and the like
     """
     try:
         _check_texts(values, where)

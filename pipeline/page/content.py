@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from functools import partial
 
@@ -16,7 +18,6 @@ from spikesam.pipeline.page.blob import blob, heat_map
 from spikesam.pipeline.page.energy import energy_of_run, energy_of_sample, ledger_of
 from spikesam.pipeline.page.excerpt import Content, excerpt
 from spikesam.pipeline.page.integers import integers_of, unsimulated
-from spikesam.pipeline.page.network import graph_of
 from spikesam.pipeline.page.relevance import explained_samples, relevance_of, unexplained
 from spikesam.pipeline.page.shown_run import ShownRun
 from spikesam.recordings.maps.reader import MapReader
@@ -73,7 +74,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
             *([["right answers", f"{right} of {known.sum()}"]] if known.any() else []),
             ["spikes' digest", raster.raster_digest[:12]],
         ],
-        "graph": graph_of(run),
+        "graph": _graph(run),
         "energy": energy_of_run(ledger, shown.samples),
         "integers": None if without_edits else integers_of(run),
         "notes": [
@@ -89,6 +90,20 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "layers": [_layer(run, scores, layer) for layer in raster.layers],
         "samples": shown.samples,
     }
+
+
+def _graph(run: ShownRun) -> Content | None:
+    """The picture as SVG in a `data:` address, and whether it shows more than a chain; None without the network."""
+    if run.network is None:
+        return None
+    from spikesam.pipeline.drawing.canvas import style  # matplotlib takes a second to import
+    from spikesam.pipeline.drawing.network import draw_network
+
+    drawn = io.BytesIO()
+    with style(**{"svg.fonttype": "none", "svg.hashsalt": "spikesam"}):  # the same network, the same page
+        draw_network(run.network, run.raster).savefig(drawn, format="svg", metadata={"Date": None})
+    address = "data:image/svg+xml;base64," + base64.b64encode(drawn.getvalue()).decode()
+    return {"address": address, "chain": run.network.is_chain}
 
 
 def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:

@@ -20,14 +20,7 @@ class Excerpt:
 
 
 def excerpt(content: Callable[[int, int], Content], samples: int, steps: int, limit: int) -> Excerpt:
-    """As many of the first samples as fit; if not even one does, its first steps, which need no later ones.
-
-    Parameters
-    ----------
-    content : number of a sample, number of steps -> what the page holds of it
-    samples, steps : that there are
-    limit : bytes
-    """
+    """As many of the first samples as fit into `limit` bytes; if not even one does, its first steps."""
     first = content(0, steps)
     size = _size(first)
     shown = steps if size <= limit else max(1, steps * limit // size)

@@ -27,22 +27,7 @@ def write_results(
     read: Callable[[range], DatasetSamples],
     tracker: Tracker,
 ) -> tuple[Summary, list[Path]]:
-    """Write what is made of a merged run, then remove its ranges.
-
-    Parameters
-    ----------
-    network : in the run's precision
-    read : positions from 0 on -> those samples, for pictures and the page
-    tracker : gets a note of what could not be made
-
-    Returns
-    -------
-    the summary, and the pictures that were drawn
-
-    Raises
-    ------
-    InputError : if a file cannot be written; says what is kept
-    """
+    """Write what is made of a merged run, then remove its ranges; gives the summary and the pictures drawn."""
     keep = totals.spec.keep
     with _saying_what_is_kept(folder, totals):
         summary = summarise(totals, totals.seconds)

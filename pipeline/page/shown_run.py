@@ -31,32 +31,18 @@ MOST_FILES = 16  # files of maps in a folder that are read
 
 @dataclass(frozen=True, eq=False)
 class ShownRun:
-    """One run.
-
-    Parameters
-    ----------
-    name : of its folder or file
-    raster : open
-    gamma : that the page begins with, 1/step
-    summary : answers for every sample, with names for people; None if unknown
-    pictures : images, boxes and masks of the first samples, and names of classes; None if they are not at hand
-    network : what fired the spikes; None if it is not at hand
-    scores : how well maps find the object, see `localisation_scores`; none if unknown
-    maps : open files of maps of the same samples, by methods of which the page has maps from files
-    notes : what could not be shown, and why
-    brief : whether the page must not take long, since somebody waits for the run that it is of
-    """
+    """One run; None, or nothing, stands for what is not at hand."""
 
     name: str
     raster: RasterReader
-    gamma: float = GAMMA
+    gamma: float = GAMMA  # that the page begins with, 1/step
     summary: Summary | None = None
     pictures: Pictures | None = None
     network: Network | None = None
-    scores: Sequence[Score] = ()
-    maps: tuple[MapReader, ...] = ()
-    notes: tuple[str, ...] = ()
-    brief: bool = False
+    scores: Sequence[Score] = ()  # how well maps find the object
+    maps: tuple[MapReader, ...] = ()  # of the same samples, open
+    notes: tuple[str, ...] = ()  # what could not be shown, and why
+    brief: bool = False  # somebody waits for the run that the page is of
 
     @property
     def whole_network(self) -> Network | None:
@@ -77,18 +63,10 @@ class ShownRun:
 
 
 def open_run(path: Path, resources: ExitStack) -> ShownRun:
-    """Open a run's folder, or a raster file alone.
+    """Open a run's folder, or a raster file alone; `resources` closes the files.
 
     What lies beside the raster may be missing, or belong to another run: then a note says so. Nothing outside of the
     folder is read: it may be somebody else's, who must not choose what a page shows of this machine.
-
-    Parameters
-    ----------
-    resources : closes the files
-
-    Raises
-    ------
-    InputError : if there is no raster, or it is damaged
     """
     if not path.is_dir():
         return ShownRun(path.name, resources.enter_context(RasterReader(path)))
