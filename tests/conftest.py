@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ settings.register_profile("fuzz", settings.get_profile("long"), max_examples=4, 
 settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-LONG = ("backends/lava", "benchmarks/test_command", "campaign", "paper/test_words", "pipeline/engine/test_graph")
-LONG += ("test_examples", "test_real_images")  # folders and modules for `make test-long`
+LONG = ("backends/event/test_cache", "backends/lava", "benchmarks/test_command", "campaign", "paper/test_")
+LONG += ("pipeline/engine/test_graph", "test_examples", "test_package", "test_real_images")  # for `make test-long`
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
@@ -40,6 +41,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         slow = named or on_lava or "browser" in getattr(item, "fixturenames", ()) or item.get_closest_marker("alone")
         if slow and not item.get_closest_marker("short"):
             item.add_marker("long")
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must end with exit code 2; the line that it says, alone but where it reports progress."""
+
+    def run(main: Callable[[list[str]], object], *arguments: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        error = capsys.readouterr().err
+        *before, line = error.splitlines()
+        assert stop.value.code == 2 and line.startswith("error: "), line
+        assert not before or main.__module__.rpartition(".")[2] in ("train", "__main__"), error
+        assert "Traceback" not in error
+        return line
+
+    return run
 
 
 @pytest.fixture(scope="session")

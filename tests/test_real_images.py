@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -57,25 +52,6 @@ def test_the_same_bits_and_maps(shared, on_torch, tmp_path, extra):
     assert digest == on_torch[0]
     for name, expected in on_torch[2].items():
         assert np.array_equal(maps[name], expected)
-
-
-def test_killed_in_the_middle_and_resumed(shared, on_torch, tmp_path):
-    out = tmp_path / "killed"
-    command = [
-        sys.executable,
-        "-m",
-        "spikesam.pipeline.run",
-        *arguments(shared, out, "--backend", "torch", "--batch-size", "1"),
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
-    while not list((out / "raster.parts").glob("0*.range")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert list((out / "raster.parts").glob("0*.range")), "it was not killed in the middle"
-    run.main(arguments(shared, out, "--backend", "torch", "--resume"))
-    assert outcome(out)[0] == on_torch[0]
 
 
 def test_maps_from_the_graph_are_those_of_the_recorded_spikes(shared, tmp_path):

@@ -153,23 +153,17 @@ def test_an_update_keeps_to_the_python_it_was_made_with_while_that_exists(projec
     assert f"with {other} " in setup().stdout
 
 
-def test_an_interrupted_set_up_is_made_anew(project, setup):
+@pytest.mark.parametrize("update", [False, True])
+def test_an_interrupted_set_up_or_update_is_made_anew(project, setup, update):
     add_python(project)
+    if update:
+        setup()
+        (project / "requirements.lock").write_text("changed\n")
     assert setup(PIP_STATUS="1").returncode != 0
     (project / ".venv" / "half-installed").touch()
     assert setup().returncode == 0
     assert not (project / ".venv" / "half-installed").exists()
     assert setup().stdout == ""
-
-
-def test_an_interrupted_update_is_made_anew(project, setup):
-    add_python(project)
-    setup()
-    (project / "requirements.lock").write_text("changed\n")
-    assert setup(PIP_STATUS="1").returncode != 0
-    (project / ".venv" / "half-installed").touch()
-    assert setup().returncode == 0
-    assert not (project / ".venv" / "half-installed").exists()
 
 
 def test_a_moved_project_sets_up_again(project, setup):

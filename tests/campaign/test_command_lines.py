@@ -9,7 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
@@ -93,22 +92,3 @@ def typed(words: list[str], work: Path) -> Ended:
 def everything(folder: Path) -> dict[str, bytes | None]:
     """What lies in a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
-
-
-@pytest.mark.parametrize(
-    ("ended", "wrong"),
-    [
-        (Ended(0, ""), None),
-        (Ended(2, "error: a.h5: no such file\n"), None),
-        (Ended(2, "warning\nerror: a.h5: no such file\n"), "exit code 2"),
-        (Ended(2, "error: \x1b[2J\n"), "not one clean line"),
-        (Ended(70, "internal failure: ValueError: x\n"), "exit code 70"),
-        (Ended(-11, ""), "crash: SIGSEGV"),
-    ],
-)
-def test_how_a_command_may_end(ended: Ended, wrong: str | None) -> None:
-    if wrong is None:
-        ended.check()
-    else:
-        with pytest.raises(AssertionError, match=wrong):
-            ended.check()

@@ -6,17 +6,13 @@ import os
 import signal
 import time
 from pathlib import Path
-from random import Random
 
 import pytest
-from hypothesis import find
-from hypothesis import strategies as st
 
 from spikesam.recordings.errors import InputError
-from tests.campaign.damage import damage
 from tests.campaign.faults import Boundaries
 from tests.campaign.isolated import LINUX, Refused, attempt
-from tests.campaign.process import aside, forked
+from tests.campaign.process import forked
 from tests.campaign.test_files import compared
 
 pytestmark = LINUX
@@ -102,13 +98,6 @@ def test_a_difference_is_wrong_unless_it_was_meant(tmp_path: Path) -> None:
     assert ends(bytes([1, 2, 9, 4, 5, 6, 7, 8, 9, 51]), valid=True) == "another valid"
 
 
-def test_damage_is_found_and_shrunk_by_hypothesis() -> None:
-    data = bytes(range(256)) * 8
-    random = find(st.randoms(use_true_random=False), lambda random: damage(random, data, data)[0] != data)
-    assert isinstance(random, Random)
-    assert len({damage(Random(number), data, data) for number in range(50)}) > 45
-
-
 @pytest.mark.parametrize(("at", "after", "whole"), [(0, False, 3), (2, False, 0), (2, True, 1), (5, True, 2)])
 def test_a_process_dies_at_the_call_it_is_told(tmp_path: Path, at: int, after: bool, whole: int) -> None:
     def write() -> None:
@@ -120,9 +109,3 @@ def test_a_process_dies_at_the_call_it_is_told(tmp_path: Path, at: int, after: b
     code = os.waitstatus_to_exitcode(os.waitpid(forked(write), 0)[1])
     assert code == (-signal.SIGKILL if at else 0)
     assert len([path for path in tmp_path.iterdir() if path.suffix != ".tmp"]) == whole
-
-
-def test_a_call_aside_gives_its_result_or_its_error() -> None:
-    assert aside(max, 3, 5) == 5
-    with pytest.raises(AssertionError, match="ZeroDivisionError"):
-        aside(lambda: 1 // 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,16 +25,8 @@ def test_every_experiment_is_a_module_that_runs() -> None:
         assert callable(importlib.import_module(f"paper.{name}").run)
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The last line of a command that ends with 2."""
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    assert stop.value.code == 2
-    return capsys.readouterr().err.splitlines()[-1]
-
-
-def test_an_unknown_experiment_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, "fig4")
+def test_an_unknown_experiment_is_one_line(refused: Any) -> None:
+    line = refused(main, "fig4")
     assert line.startswith("error: NAME: got 'fig4', expected one of fig2, fig3,")
     assert "did you mean 'fig" in line
     with pytest.raises(InputError, match="did you mean 'randomisation'"):
@@ -45,8 +38,8 @@ def test_some_experiments_are_each_done_once_in_the_order_asked_for() -> None:
     assert some_or_all(["fig8", "all"], EXPERIMENTS) == ("fig8", *(name for name in EXPERIMENTS if name != "fig8"))
 
 
-def test_pages_go_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    assert refusal(capsys, "fig6", "pages").startswith("error: NAME: pages goes alone")
+def test_pages_go_alone(refused: Any) -> None:
+    assert refused(main, "fig6", "pages").startswith("error: NAME: pages goes alone")
 
 
 def test_help_teaches_without_loading_torch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,10 +114,8 @@ def test_what_is_impossible_does_not_stop_the_others(
         (["--leaks"], "--leaks"),
     ],
 )
-def test_settings_without_meaning_are_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
-) -> None:
-    last = refusal(capsys, *small_command(tmp_path, "fig2", *words))
+def test_settings_without_meaning_are_one_line(tmp_path: Path, refused: Any, words: list[str], message: str) -> None:
+    last = refused(main, *small_command(tmp_path, "fig2", *words))
     assert last.startswith(f"error: {message}"), last
 
 
@@ -134,9 +125,9 @@ def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:
         assert setup.layers(raster) == ["conv1", "conv2"]
 
 
-def test_an_ann_that_is_no_twin_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_ann_that_is_no_twin_is_refused(tmp_path: Path, refused: Any) -> None:
     arguments = small_command(tmp_path, "fig6")
     other = load_checkpoint(str(tmp_path / "ann.safetensors"))
     save_checkpoint(replace(other, classes=other.classes[::-1]), tmp_path / "other.safetensors")
-    last = refusal(capsys, *arguments, "--ann", str(tmp_path / "other.safetensors"))
+    last = refused(main, *arguments, "--ann", str(tmp_path / "other.safetensors"))
     assert "is no twin of the spiking network: its classes are ('plum', 'pear', 'apple')" in last

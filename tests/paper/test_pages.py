@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -127,23 +128,16 @@ def test_the_command_fills_templates(
     ],
 )
 def test_a_template_that_asks_for_what_is_not_there_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], template: str, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any, template: str, message: str
 ) -> None:
     small_docs(tmp_path, template)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stop:
-        main(["pages"])
-    error = capsys.readouterr().err
-    assert stop.value.code == 2 and message in error and error.count("\n") == 1
+    assert message in refused(main, "pages")
 
 
-def test_without_results_there_are_no_pages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_results_there_are_no_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit):
-        main(["pages"])
-    assert "docs/results: no folder there holds results; run from the root" in capsys.readouterr().err
+    assert "docs/results: no folder there holds results; run from the root" in refused(main, "pages")
 
 
 def test_numbers_are_written_with_a_real_minus() -> None:

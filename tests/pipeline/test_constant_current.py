@@ -66,6 +66,7 @@ def test_a_run_records_from_the_first_layer_on(workplace):
     }
 
 
+@pytest.mark.long
 def test_nothing_is_random_and_lava_gives_the_same_bits(workplace):
     pytest.importorskip("lava", reason="lava-nc is not installed")
     run.main(command(workplace, "lava", "--backend", "lava", "--figures", "0"))
@@ -109,7 +110,7 @@ def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
         replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, width=20))
 
 
-def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, capsys):
+def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, refused):
     checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
     layer = Layer("fc1", Input(np.ones((4, 3 * 16 * 24)), pool=1), LIF(1.0, bias=1e-4))  # on no grid
     network = Network((3, 16, 24), 8, (layer,), Readout(np.ones((3, 4))), "constant-current")
@@ -117,10 +118,7 @@ def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, caps
     save_checkpoint(dense, workplace / "dense.safetensors")
     arguments = command(workplace, "dense", "--precision", "float32")
     arguments[1] = str(workplace / "dense.safetensors")
-    with pytest.raises(SystemExit) as stop:
-        run.main(arguments)
-    assert stop.value.code == 2
-    assert "has dense layers only, expected at least one with a spatial extent" in capsys.readouterr().err
+    assert "has dense layers only, expected at least one with a spatial extent" in refused(run.main, *arguments)
     with pytest.raises(InputError, match="layer 'fc1': the int8 weights of one neuron sum to 146,304"):
         quantise(network)
 

@@ -55,6 +55,7 @@ def test_it_leaves_a_checkpoint_and_its_accuracy_over_time(finished, capsys):
     assert (finished / "accuracy.png").stat().st_size > 5000
 
 
+@pytest.mark.long
 def test_it_runs_on_every_backend_with_the_same_bits(workplace, finished, tmp_path):
     digests = {}
     for backend in BACKENDS.built_in:

@@ -54,18 +54,6 @@ def finished(workplace):
     return workplace / "torch"
 
 
-def refusal(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
-    """The one line that a command ends with when it exits with 2."""
-    with pytest.raises(SystemExit) as stop:
-        run.main(arguments)
-    captured = capsys.readouterr()
-    assert stop.value.code == 2, captured.err
-    lines = captured.err.splitlines()
-    assert len(lines) == 1, captured.err
-    assert lines[0].startswith("error: ")
-    return lines[0]
-
-
 def test_what_a_run_leaves(finished):
     found = {path.name for path in finished.iterdir()}
     assert {"config.toml", "network.safetensors", "raster.h5", "sam.h5", "figures", "summary.json"} <= found
@@ -87,6 +75,7 @@ def test_what_a_run_leaves(finished):
             assert np.asarray(image.convert("L")).std() > 5
 
 
+@pytest.mark.long
 def test_lava_and_another_batch_size_give_the_same_bits(workplace, finished):
     run.main(command(workplace, workplace / "batch", "--batch-size", "3", "--figures", "0"))
     run.main(command(workplace, workplace / "lava", "--backend", "lava", "--figures", "0"))
@@ -109,6 +98,7 @@ def test_steps_are_kept_of_the_samples_that_are_pictured_or_as_asked(workplace):
             assert (len(found.steps), found.header.stepped) == kept
 
 
+@pytest.mark.long
 def test_killed_and_resumed_on_another_backend(workplace, finished):
     out = workplace / "killed"
     arguments = [sys.executable, "-m", "spikesam.pipeline.run", *command(workplace, out, "--figures", "0")]
@@ -131,13 +121,13 @@ def test_resuming_a_finished_run_computes_nothing_and_agrees(workplace, finished
     assert (finished / "raster.h5").read_bytes() == before
 
 
-def test_a_failure_after_the_simulation_says_that_the_spikes_are_kept(workplace, tmp_path, capsys, monkeypatch):
+def test_a_failure_after_the_simulation_says_that_the_spikes_are_kept(workplace, tmp_path, refused, monkeypatch):
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
         patched.setattr(
             "spikesam.pipeline.drawing.figures.save_figures", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
         )
-        line = refusal(capsys, command(workplace, out, "--backend", "event"))
+        line = refused(run.main, *command(workplace, out, "--backend", "event"))
     assert line == (
         f"error: full; the spikes of all 20 samples are kept in {out}/raster.h5, and --resume goes on from there"
     )
@@ -145,7 +135,7 @@ def test_a_failure_after_the_simulation_says_that_the_spikes_are_kept(workplace,
     assert summary(out)["n_samples"] == 20
 
 
-def test_results_that_vanish_while_the_run_goes_on(workplace, tmp_path, capsys, monkeypatch):
+def test_results_that_vanish_while_the_run_goes_on(workplace, tmp_path, refused, monkeypatch):
     out = tmp_path / "out"
 
     def remove(*_):
@@ -153,7 +143,7 @@ def test_results_that_vanish_while_the_run_goes_on(workplace, tmp_path, capsys, 
         return []
 
     monkeypatch.setattr("spikesam.pipeline.drawing.figures.save_figures", remove)
-    line = refusal(capsys, command(workplace, out, "--backend", "event"))
+    line = refused(run.main, *command(workplace, out, "--backend", "event"))
     assert line == f"error: {out}: raster.h5 vanished while the run went on; did something else remove it?"
 
 
@@ -202,17 +192,17 @@ def test_class_folders_called_by_their_readable_names(workplace, tmp_path):
         assert sorted(file["samples/label"][:]) == [0, 2]
 
 
-def test_an_existing_folder_is_never_overwritten(workplace, finished, capsys):
+def test_an_existing_folder_is_never_overwritten(workplace, finished, refused):
     before = (finished / "raster.h5").read_bytes()
-    line = refusal(capsys, command(workplace, finished))
+    line = refused(run.main, *command(workplace, finished))
     assert "holds files already; continue that run with --resume, or choose another --out" in line
-    line = refusal(capsys, command(workplace, finished, "--resume", "--seed", "1"))
+    line = refused(run.main, *command(workplace, finished, "--resume", "--seed", "1"))
     assert re.search(r"cannot resume: .*seed", line)
     assert (finished / "raster.h5").read_bytes() == before
     assert summary(finished)["seed"] == 0
 
 
-def test_one_run_per_folder(workplace, tmp_path, capsys):
+def test_one_run_per_folder(workplace, tmp_path, refused):
     code = (
         "import sys, pathlib; from spikesam.recordings.lock import out_lock\n"
         "with out_lock(pathlib.Path(sys.argv[1])):\n print(); input()"
@@ -221,7 +211,7 @@ def test_one_run_per_folder(workplace, tmp_path, capsys):
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         other.stdout.readline()
-        line = refusal(capsys, command(workplace, tmp_path))
+        line = refused(run.main, *command(workplace, tmp_path))
         other.communicate(b"\n")
     assert "another run is writing here" in line
     with out_lock(tmp_path):

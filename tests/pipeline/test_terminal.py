@@ -58,8 +58,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("export", "{}/snn.safetensors --data {}/images --samples 2 --seeds 1 --out {}/export"),
         ("validate", "{}/run/raster.h5 {}/run/sam.h5"),
         ("validate", "{}/none.h5"),
-        ("train", "--data.source {}/images --data.height 8 --data.width 8 --network.layers 2 D4 --network.timesteps 4 "
-                  "--training.epochs 1 --training.batch-size 2 --training.selection 0.5 --out {}/train"),
+        pytest.param(
+            "train", "--data.source {}/images --data.height 8 --data.width 8 --network.layers 2 D4 "
+                     "--network.timesteps 4 --training.epochs 1 --training.batch-size 2 --training.selection 0.5 "
+                     "--out {}/train",
+            marks=pytest.mark.long,
+        ),
         ("train", "--data.source {}/none --out {}/none"),
         ("convert", "{}/ann.safetensors --data {}/images --samples 2 --conversion.timesteps 12 "
                     "--conversion.calibration 6 --out {}/convert"),

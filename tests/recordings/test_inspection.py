@@ -33,6 +33,7 @@ def endless(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_file_that_hangs_hdf5_is_refused_and_the_next_one_is_read(endless: Path) -> None:
     begun = time.monotonic()
     with pytest.raises(RasterError, match=f"^{endless}: {HANGS}$"):

@@ -195,29 +195,6 @@ def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, densi
     assert np.array_equal(state.current[0, 0, 0], weight.astype(np.int64) @ pooled)
 
 
-@pytest.mark.parametrize(
-    ("v", "a", "gain", "bias", "decay", "shift", "expected"),
-    [
-        (1000, 0, 1, 0, 96, 0, 976),  # 1000 · 4000/4096 = 976.56 → 976
-        (-1000, 0, 1, 0, 96, 0, -976),  # toward zero, not down to -977
-        (0, -3, 5, 0, 0, 2, -3),  # -15 / 4 = -3.75 → -3
-        (0, 3, 5, 7, 0, 2, 10),  # 15 / 4 = 3.75 → 3, + 7
-        (5000, 0, 1, 0, 0, 0, 904),  # the reset of the step before: 5000 - 4096
-        (4096, 0, 1, 0, 0, 0, 4096),  # at the threshold: no spike
-        (8388607, 8388607, 32767, 0, 0, 0, 8388607),  # saturates above
-        (-8388607, 8388607, -32767, -(1 << 30), 0, 0, -8388607),  # and below
-        (8388607, 0, 0, 4096, 0, 0, 8388607),  # saturates last: 8388607 + 4096 - 4096
-        (123, 50, 1, 0, 4096, 0, 50),  # full decay forgets
-    ],
-)
-def test_fixed_step_by_hand(v: int, a: int, gain: int, bias: int, decay: int, shift: int, expected: int) -> None:
-    membrane, spikes = np.array([[v]], np.int32), np.array([[v <= 4096]])  # written, not read
-    neurons = constants_of(FixedLIF(decay, bias=bias).of_channels(1, "layer"), np.array([[gain]]) / 2**shift)
-    step_once(neurons, np.array([[a]], np.int32), membrane, spikes)
-    assert membrane.tolist() == [[expected]]
-    assert spikes.tolist() == [[expected > 4096]]
-
-
 @given(st.integers(0, 4096), st.integers(0, 30), st.integers(0, 2**32))
 @settings(max_examples=50)
 def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:

@@ -32,17 +32,6 @@ def test_fixed_point_is_the_equation_to_the_bit(decay: int, shift: int, gain: in
         assert spikes.item() == (v > THETA)
 
 
-def test_fixed_point_worked_by_hand():
-    """Half of the membrane is kept, a gain of 3/2: -7 drives by rz(-10.5) = -10, then rz(-10/2) + 7·3/2 -> -5 + 10."""
-    neuron = FixedLIF(THETA // 2).of_channels(1, "")
-    neurons = FixedNeurons(neuron, [Input(None, gain=np.array([[3]]), shift=1)], (1, 1, 1), "cpu")
-    membranes = []
-    for t, current in enumerate((-7, 7, 5461, 0, 0), start=1):
-        neurons.step([torch.tensor([[[current]]], dtype=torch.int32)], t)
-        membranes.append(int(neurons.membrane.item()))
-    assert membranes == [-10, 5, 8193, 0, 0]  # 2 + 8191 passes 4096, so at the next step rz(8193/2) - 4096 = 0
-
-
 def test_gains_and_biases_are_those_of_their_step_and_channel():
     """Two steps, two channels, no leak: v = g·a + b added up, below a threshold of 100."""
     neuron = LIF(1.0, 100.0, bias=np.array([[0.5, 0], [0, 0.25]]))

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.pipeline.cost.energy import Energy
-from spikesam.pipeline.cost.prices import PRICES, Prices
+from spikesam.pipeline.cost.ledger import spread
+from spikesam.pipeline.cost.prices import PRICES, Prices, prices_of
+from spikesam.pipeline.cost.words import in_joules, in_short, unit_of
 from spikesam.recordings.errors import InputError
 from tests.backends.graphs import FLOAT, graphs
 
@@ -262,3 +264,86 @@ def test_a_recording_of_its_input_alone_has_no_sparsity(tmp_path: Path) -> None:
 def test_a_raster_outside_of_its_folder_is_not_read(run: Path, tmp_path: Path) -> None:
     (tmp_path / "raster.h5").symlink_to(run / "raster.h5")
     assert "raster.h5: is a link that leads out of" in wrong(tmp_path)
+
+
+def test_a_cell_covers_its_pixels() -> None:
+    assert spread(np.array([[4, 8]]), (2, 4)).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+
+
+def test_a_pixel_in_two_cells_gets_a_part_of_each() -> None:
+    # Two cells on three pixels: each gives two thirds to its own and a third to the one between.
+    np.testing.assert_allclose(spread(np.array([[3, 6]]), (1, 3)), [[2, 1 + 2, 4]])
+
+
+def test_a_coarser_grid_adds_up() -> None:
+    np.testing.assert_allclose(spread(np.arange(8).reshape(2, 4), (1, 2)), [[0 + 1 + 4 + 5, 2 + 3 + 6 + 7]])
+
+
+sides = st.integers(1, 9)
+
+
+@given(st.tuples(sides, sides), st.tuples(sides, sides), st.integers(0, 99))
+def test_nothing_is_lost(shape: tuple[int, int], size: tuple[int, int], seed: int) -> None:
+    amounts = np.random.default_rng(seed).integers(0, 9, shape)
+    found = spread(amounts, size)
+    assert found.shape == size
+    assert found.min() >= 0
+    assert found.sum() == pytest.approx(amounts.sum())
+    if size == shape:
+        np.testing.assert_allclose(found, amounts, atol=1e-12)
+
+
+def test_published_numbers_and_their_sources() -> None:
+    assert (PRICES["45nm"].operation, PRICES["45nm"].mac) == (0.9, 4.6)
+    assert (PRICES["loihi"].operation, PRICES["loihi"].update, PRICES["loihi"].firing) == (23.6, 52, 81)
+    assert PRICES["loihi"].mac is None
+    assert PRICES["45nm-memory"].byte == 10 / 8
+    assert all("doi:" in prices.source for prices in PRICES.values())
+
+
+def test_ones_own() -> None:
+    own = Prices("mine", "measured", operation=2, mac=None)
+    assert prices_of(own) is own
+    assert prices_of("loihi") is PRICES["loihi"]
+
+
+@pytest.mark.parametrize("wrong", ["28nm", None, 0.9])
+def test_no_such_prices(wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"^prices: got .*, expected one of 45nm, 45nm-memory, loihi$"):
+        prices_of(wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"operation": -1}, {"mac": float("nan")}, {"byte": "1"}, {"update": True}])
+def test_prices_are_numbers(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(InputError, match=f"prices 'mine': {name} is .*, expected pJ, at least 0"):
+        Prices("mine", "nowhere", **{"operation": 1.0, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "0"),
+        (3e-13, "0.30 pJ"),
+        (4.19e-9, "4.19 nJ"),
+        (59.24e-6, "59.2 µJ"),
+        (481e-6, "481 µJ"),
+        (1.2, "1.20 J"),
+        (float("nan"), "–"),
+    ],
+)
+def test_joules(value: float, expected: str) -> None:
+    assert in_joules(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0, "0"), (7, "7"), (7.25, "7.25"), (2048, "2.05 k"), (1e6, "1.00 M"), (65.2e6, "65.2 M")]
+)
+def test_counts(value: float, expected: str) -> None:
+    assert in_short(value) == expected
+
+
+def test_units() -> None:
+    assert unit_of(59e-6) == (pytest.approx(1e-6), "µJ")
+    assert unit_of(0) == (1, "J")
+    assert unit_of(1e-20) == (pytest.approx(1e-12), "pJ")

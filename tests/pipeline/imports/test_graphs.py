@@ -386,6 +386,7 @@ def test_layers_fire_as_many_steps_later_as_they_are_deep(tmp_path: Path) -> Non
     assert network.timesteps == len(example) + 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("changing", [False, True], ids=["an image", "numbers at every step"])
 def test_numbers_flow_into_several_layers(changing: bool) -> None:
     """The shortcuts of an MS-ResNet carry the current of the input past the first layer, which is one step later there.

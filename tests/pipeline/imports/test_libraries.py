@@ -24,6 +24,7 @@ def test_every_bit_is_the_same_on_event_and_torch(name: str) -> None:
     assert compared.layers["rate"].between(0.005, 0.98).all(), "a layer that never or always fires tests nothing"
 
 
+@pytest.mark.long
 def test_maximum_pooling_and_hard_reset_run_on_lava() -> None:
     pytest.importorskip("lava.magma")
     model, example = make("spikingjelly_sequence_hard")

@@ -16,13 +16,6 @@ from tests.recordings.rasters import record
 nir = pytest.importorskip("nir", reason="nir is not installed; pip install 'spikesam[nir]'")
 
 
-def refused(capsys, *arguments) -> str:
-    with pytest.raises(SystemExit) as stop:
-        export.main([str(argument) for argument in arguments])
-    assert stop.value.code == 2
-    return capsys.readouterr().err
-
-
 def test_it_says_what_is_written_before_and_after(raster, tmp_path, capsys):
     export.main([str(raster), str(tmp_path / "out.nir"), "--samples", "1"])
     first, last = capsys.readouterr().out.splitlines()
@@ -56,83 +49,83 @@ def test_help_names_every_format(capsys):
     ],
     ids=str,
 )
-def test_refusals(raster, tmp_path, capsys, monkeypatch, arguments, message):
+def test_refusals(raster, tmp_path, refused, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    assert message in refused(capsys, raster, *arguments)
+    assert message in refused(export.main, raster, *arguments)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
-def test_a_file_that_exists_is_kept_until_it_may_be_replaced(raster, tmp_path, capsys):
+def test_a_file_that_exists_is_kept_until_it_may_be_replaced(raster, tmp_path, refused):
     out = tmp_path / "out.nir"
     out.write_text("mine")
-    assert f"{out}: already exists; choose another name, or replace it with --overwrite" in refused(capsys, raster, out)
+    line = refused(export.main, raster, out)
+    assert f"{out}: already exists; choose another name, or replace it with --overwrite" in line
     assert out.read_text() == "mine"
     export.main([str(raster), str(out), "--overwrite"])
     assert len(nir.read_data(out).nodes) == 3
 
 
-def test_the_recording_itself_is_never_replaced(tmp_path, capsys):
+def test_the_recording_itself_is_never_replaced(tmp_path, refused):
     path = record(tmp_path, 2).rename(tmp_path / "raster.nir")
     before = path.read_bytes()
-    assert "is the recording itself" in refused(capsys, path, path, "--overwrite")
+    assert "is the recording itself" in refused(export.main, path, path, "--overwrite")
     assert path.read_bytes() == before
 
 
-def test_a_folder_is_not_replaced_by_a_file(raster, tmp_path, capsys):
+def test_a_folder_is_not_replaced_by_a_file(raster, tmp_path, refused):
     (tmp_path / "out.nir").mkdir()
-    assert "is a directory, which is not replaced" in refused(capsys, raster, tmp_path / "out.nir", "--overwrite")
+    assert "is a directory, which is not replaced" in refused(export.main, raster, tmp_path / "out.nir", "--overwrite")
 
 
-def test_a_disk_that_is_too_small(raster, tmp_path, capsys, monkeypatch):
+def test_a_disk_that_is_too_small(raster, tmp_path, refused, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(1000))
-    message = refused(capsys, raster, tmp_path / "new" / "out.nir")
+    message = refused(export.main, raster, tmp_path / "new" / "out.nir")
     assert "1.0 kB free, expected about" in message
     assert "fewer --samples or --layers" in message
     assert not (tmp_path / "new").exists()
 
 
-def test_a_failure_leaves_nothing(raster, tmp_path, capsys, monkeypatch):
+def test_a_failure_leaves_nothing(raster, tmp_path, refused, monkeypatch):
     from spikesam.recordings.new_hdf5 import Target
 
     def full(self):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Target, "check", full)
-    assert "out.nir: cannot be written (No space left on device)" in refused(capsys, raster, tmp_path / "out.nir")
+    assert "out.nir: cannot be written (No space left on device)" in refused(export.main, raster, tmp_path / "out.nir")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
-def test_maps_go_to_zarr_alone(maps, tmp_path, capsys):
-    message = refused(capsys, maps, tmp_path / "out.nir")
+def test_maps_go_to_zarr_alone(maps, tmp_path, refused):
+    message = refused(export.main, maps, tmp_path / "out.nir")
     assert "sam.h5: is a file of maps, expected a raster for .nir; .zarr takes maps" in message
 
 
-def test_what_is_no_recording(tmp_path, capsys):
-    assert "no such file" in refused(capsys, tmp_path / "raster.h5", tmp_path / "out.nir")
+def test_what_is_no_recording(tmp_path, refused):
+    assert "no such file" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
     (tmp_path / "raster.h5").write_text("no HDF5")
-    assert "cannot be read as HDF5" in refused(capsys, tmp_path / "raster.h5", tmp_path / "out.nir")
+    assert "cannot be read as HDF5" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
 
 
 @pytest.mark.parametrize(
     ("suffix", "library", "extra"), [(".nwb", "pynwb", "nwb"), (".zarr", "zarr", "zarr"), (".zarr", "xarray", "zarr")]
 )
-def test_a_library_that_is_missing(raster, tmp_path, capsys, monkeypatch, suffix, library, extra):
+def test_a_library_that_is_missing(raster, tmp_path, refused, monkeypatch, suffix, library, extra):
     if suffix == ".zarr" and sys.version_info < (3, 11):
         pytest.skip("zarr 3 needs Python 3.11")
     for name in [name for name in sys.modules if name.startswith("spikesam.pipeline.interop.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)
-    message = refused(capsys, raster, tmp_path / f"out{suffix}")
-    assert message.endswith(f"not installed; pip install 'spikesam[{extra}]'\n")
+    message = refused(export.main, raster, tmp_path / f"out{suffix}")
+    assert message.endswith(f"not installed; pip install 'spikesam[{extra}]'")
 
 
-def test_what_is_for_recordings_is_refused_of_checkpoints(capsys):
-    assert "a checkpoint's network goes to NIR with --nir FILE" in refused(capsys, "cluttered-digits", "out.nir")
-    assert "--layers is for a recording" in refused(capsys, "cluttered-digits", "--layers", "conv1")
+def test_what_is_for_recordings_is_refused_of_checkpoints(refused):
+    assert "a checkpoint's network goes to NIR with --nir FILE" in refused(export.main, "cluttered-digits", "out.nir")
+    assert "--layers is for a recording" in refused(export.main, "cluttered-digits", "--layers", "conv1")
     for text in ("0", "2:4", "many"):
-        assert f"--samples: got {text!r}, expected for a checkpoint how many" in refused(
-            capsys, "cluttered-digits", "--samples", text
-        )
+        line = refused(export.main, "cluttered-digits", "--samples", text)
+        assert f"--samples: got {text!r}, expected for a checkpoint how many" in line
 
 
 def test_one_library_is_enough_for_one_format(raster, tmp_path):

@@ -84,7 +84,7 @@ def test_a_store_is_replaced_whole(raster, maps, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "out.zarr", "run"]
 
 
-def test_a_failure_leaves_what_was_there(raster, maps, tmp_path, monkeypatch, capsys):
+def test_a_failure_leaves_what_was_there(raster, maps, tmp_path, monkeypatch, refused):
     out = tmp_path / "out.zarr"
     export.main([str(maps), str(out)])
 
@@ -92,19 +92,16 @@ def test_a_failure_leaves_what_was_there(raster, maps, tmp_path, monkeypatch, ca
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(zarr_store, "_create", full)
-    with pytest.raises(SystemExit) as stop:
-        export.main([str(raster), str(out), "--overwrite"])
-    assert stop.value.code == 2
-    assert "out.zarr: cannot be written (No space left on device)" in capsys.readouterr().err
+    line = refused(export.main, raster, out, "--overwrite")
+    assert "out.zarr: cannot be written (No space left on device)" in line
     with xr.open_zarr(out) as data:
         assert set(data) == {"input", "input_steps", "conv1", "conv1_steps"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "out.zarr", "run"]
 
 
-def test_folders_that_are_no_store_are_kept(raster, tmp_path, capsys):
+def test_folders_that_are_no_store_are_kept(raster, tmp_path, refused):
     (tmp_path / "out.zarr").mkdir()
     (tmp_path / "out.zarr" / "thesis.txt").touch()
-    with pytest.raises(SystemExit):
-        export.main([str(raster), str(tmp_path / "out.zarr"), "--overwrite"])
-    assert "is a folder without zarr.json, expected a Zarr store" in capsys.readouterr().err
+    line = refused(export.main, raster, tmp_path / "out.zarr", "--overwrite")
+    assert "is a folder without zarr.json, expected a Zarr store" in line
     assert (tmp_path / "out.zarr" / "thesis.txt").exists()

@@ -1,15 +1,22 @@
-"""The scores of a recording: how well its maps, its spike counts and two blind guesses find the object."""
+"""Scores of a recording: how well its maps, its spike counts and blind guesses find objects, and whether they agree."""
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import spikesam
 from paper.measures.tables import summary_of_shares
+from spikesam.backends.network import Input, pair
 from spikesam.pipeline.images.preprocessing import box_mask
+from spikesam.pipeline.maps.correlation import correlate, pooled, spread, to_winners, unpooled, winners, won
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.localisation import GatheredScores, Score, localisation_scores, score_sample
 from spikesam.pipeline.measures.localisation import MEASURES
@@ -17,6 +24,7 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings.rasters import HEADER, record
+from tests.reference import layer_current
 
 
 @pytest.fixture
@@ -106,3 +114,123 @@ def test_maps_whose_spikes_nobody_counted_are_scored_alone() -> None:
     both = score_sample(3, {"conv1": (sam, count), "conv2": (count, sam)}, mask)
     alone = score_sample(3, {"conv1": (sam,), "conv2": (count,)}, mask)
     assert alone == [score for score in both if score.method != "spike count"]
+
+
+GUESSES = ["centred box", "centred Gaussian"]
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    """Two images of 4×4: in the first the upper left neuron of conv1 fires, in the second nothing does."""
+    spikes = np.zeros((2, 3, 1, 4, 4), bool)
+    spikes[0, :, 0, 0, 0] = True
+    path = spikesam.write_raster(tmp_path / "raster.h5", {"conv1": spikes})
+    spikesam.explain(path, tmp_path / "sam.h5").close()
+    return tmp_path / "sam.h5"
+
+
+def test_a_row_per_image_layer_and_measure(maps: Path) -> None:
+    upper = np.zeros((4, 4), bool)
+    upper[:2] = True
+    table = spikesam.measure(maps, [upper, upper])
+    assert list(table) == ["image", "layer", "map", "measure", "value"]
+    conditions = [("conv1", "sam"), *(("", guess) for guess in GUESSES)]
+    expected = [(image, *about, name) for image in (0, 1) for about in conditions for name in MEASURES]
+    assert list(table[["image", "layer", "map", "measure"]].itertuples(index=False, name=None)) == expected
+    of_map = table[table["map"] == "sam"]["value"].tolist()
+    assert of_map == [1.0, 1.0, 1 / 8, 0.0, 0.0, 0.0]  # one of the object's 8 pixels; a silent map finds nothing
+    gaussian = table[table["map"] == GUESSES[1]]["value"].tolist()
+    assert gaussian[:2] == pytest.approx([0.5, 0.5])  # the object is the upper half, and the guess is symmetric
+
+
+def test_images_without_an_object_are_left_out(maps: Path) -> None:
+    with spikesam.open_maps(maps) as reader:
+        table = spikesam.measure(reader, [None, np.ones((8, 8), bool)])
+        assert set(table["image"]) == {1}
+        assert spikesam.measure(reader, [None, np.zeros((4, 4), bool)]).empty
+        assert reader["conv1"].sum.shape == (2, 4, 4)  # still open
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ([None], "masks: got 1, expected one for each of the 2 images"),
+        ([None, np.ones((4, 4))], r"masks: number 1 is \(4, 4\) float64, expected \(H, W\) bool"),
+        ([np.ones((1, 4, 4), bool), None], r"masks: number 0 is \(1, 4, 4\) bool, expected \(H, W\) bool"),
+    ],
+)
+def test_masks_that_do_not_fit(maps: Path, masks: list[np.ndarray | None], message: str) -> None:
+    with pytest.raises(spikesam.InputError, match=f"^{message}"):
+        spikesam.measure(maps, masks)
+
+
+def test_the_table_can_be_summarised_as_any_other(maps: Path) -> None:
+    table = spikesam.measure(maps, [np.ones((4, 4), bool)] * 2)
+    means = table.groupby(["layer", "map", "measure"], sort=False)["value"].mean()
+    assert isinstance(means, pd.Series)
+    assert means["conv1", "sam", "pointing game"] == 0.5
+
+
+@st.composite
+def layers(draw: Any) -> tuple[Input, np.random.Generator]:
+    """An input of any kind, for maps of 2×4×8."""
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    pool, pooling = draw(st.sampled_from([1, 2, (2, 4)])), draw(st.sampled_from(["average", "max"]))
+    if draw(st.booleans()):
+        weight = random.normal(size=(3, 64 // prod(pair(pool))))
+        return Input(weight, pool=pool, pooling=pooling), random
+    shape = (3, 2, draw(st.integers(1, 2)), draw(st.integers(1, 3)))
+    stride, padding = (draw(st.tuples(st.integers(1, 2), st.integers(1, 2))) for _ in range(2))
+    return Input(random.normal(size=shape), pool=pool, stride=stride, padding=padding, pooling=pooling), random
+
+
+@settings(max_examples=40)
+@given(layers())
+def test_forward_is_the_current_of_the_equations(case: tuple[Input, np.random.Generator]) -> None:
+    layer, random = case
+    spikes = random.random((2, 4, 8)) < 0.4
+    found = correlate(layer, layer.averaged_weight.astype(float), pooled(layer, spikes))
+    np.testing.assert_allclose(found, layer_current(layer, spikes), rtol=1e-5, atol=1e-6)
+
+
+@given(layers())
+def test_back_is_the_transpose(case: tuple[Input, np.random.Generator]) -> None:
+    layer, random = case
+    maps, weight = pooled(layer, random.random((2, 4, 8)) < 0.4), layer.weight.astype(float)
+    values = random.normal(size=layer.output_shape((2, 4, 8)))
+    forward = (correlate(layer, weight, maps) * values).sum()
+    assert (maps * spread(layer, weight, values, maps.shape)).sum() == pytest.approx(forward, abs=1e-9)
+
+
+def test_the_winner_of_a_window_by_hand() -> None:
+    """Windows 1 3 / 3 2 and -1 -2 / -3 -1: the first 3, and the first -1."""
+    layer = Input(np.ones((1, 1, 1, 1)), current_pool=2)
+    currents = np.array([[[1.0, 3, -1, -2], [3, 2, -3, -1]]])
+    found = winners(layer, currents)
+    np.testing.assert_array_equal(found, [[[1, 0]]])
+    np.testing.assert_array_equal(won(layer, currents, found), [[[3, -1]]])
+    back = to_winners(layer, np.array([[[5.0, 7]]]), found, (2, 4))
+    np.testing.assert_array_equal(back, [[[0, 5, 7, 0], [0, 0, 0, 0]]])
+    rows = Input(np.ones((1, 1, 1, 1)), current_pool=(2, 1))
+    np.testing.assert_array_equal(winners(rows, currents), [[[1, 0, 0, 1]]])
+    np.testing.assert_array_equal(won(rows, currents, winners(rows, currents)), [[[3, 3, -1, -1]]])
+
+
+def test_the_winner_of_windows_that_overlap_by_hand() -> None:
+    """Windows of 3, 2 apart, around 1: -1 -2 behind the border, -2 -3 0, and 0 -4 before the border."""
+    about: dict[str, Any] = {"current_pool": (1, 3), "current_stride": (1, 2), "current_padding": (0, 1)}
+    layer, currents = Input(np.ones((1, 1, 1, 1)), **about), np.array([[[-1.0, -2, -3, 0, -4]]])
+    found = winners(layer, currents)
+    np.testing.assert_array_equal(found, [[[1, 2, 0]]])
+    np.testing.assert_array_equal(won(layer, currents, found), [[[-1, 0, 0]]])
+    np.testing.assert_array_equal(to_winners(layer, np.array([[[5.0, 7, 2]]]), found, (1, 5)), [[[5, 0, 0, 9, 0]]])
+
+
+def test_pooling_by_hand() -> None:
+    spikes = np.array([[[1, 1, 0, 0], [0, 1, 0, 0]]])
+    average, largest = (Input(np.ones((1, 1, 1, 1)), pool=2, pooling=each) for each in ("average", "max"))
+    np.testing.assert_array_equal(pooled(average, spikes), [[[3, 0]]])
+    np.testing.assert_array_equal(pooled(largest, spikes), [[[1, 0]]])
+    values = np.array([[[6.0, 5.0]]])
+    np.testing.assert_array_equal(unpooled(average, spikes, values), [[[6, 6, 0, 0], [0, 6, 0, 0]]])
+    np.testing.assert_array_equal(unpooled(largest, spikes, values), [[[2, 2, 0, 0], [0, 2, 0, 0]]])

@@ -183,12 +183,6 @@ def test_channel_order_is_irrelevant(
     np.testing.assert_array_max_ulp(maps, permuted, maxulp=1)
 
 
-@given(rasters, gammas, any_reading)
-def test_channels_add_up(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]) -> None:
-    channels = [stream(spikes[:, [c]], gamma, **reading) for c in range(spikes.shape[1])]
-    np.testing.assert_allclose(stream(spikes, gamma, **reading), np.sum(channels, axis=0), rtol=1e-6)
-
-
 @given(rasters)
 def test_steep_kernel_gives_the_spike_count(spikes: NDArray[np.bool_]) -> None:
     counts = spikes.sum(axis=1)
@@ -201,13 +195,6 @@ def test_steep_kernel_gives_the_spike_count(spikes: NDArray[np.bool_]) -> None:
 def test_flat_kernel_gives_running_counts(spikes: NDArray[np.bool_]) -> None:
     running = np.cumsum(spikes, axis=0)
     np.testing.assert_array_equal(stream(spikes, 0.0), (spikes * running).sum(axis=1))
-
-
-@given(rasters, gammas, gammas)
-def test_a_steeper_kernel_never_raises_the_map(spikes: NDArray[np.bool_], one: float, other: float) -> None:
-    flat, steep = stream(spikes, min(one, other)), stream(spikes, max(one, other))
-    assert (steep <= flat).all()
-    assert (steep >= spikes.sum(axis=1)).all()
 
 
 @pytest.mark.parametrize("gamma", [-0.1, math.nan, math.inf])

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from spikesam.pipeline.maps.sam import compile_sums, spike_activation_map, spike_activation_sum, spike_count_sum
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import pack
-from tests.pipeline.maps.test_sam import READINGS, any_reading, gammas, rasters, single_neuron
-
-LOG_2 = float(np.log(2))
+from tests.pipeline.maps.test_sam import READINGS, any_reading, gammas, rasters
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,20 +33,6 @@ def by_definition(
     spikes: NDArray[np.bool_], gamma: float, steps: int | None = None, **reading: Any
 ) -> NDArray[np.float32]:
     return spike_activation_map(spikes[:, None], gamma, **reading)[:steps, 0].sum(axis=0, dtype=np.float64)
-
-
-def test_worked_by_hand() -> None:
-    """One neuron firing at t = 1, 2, 4, with e^-γ = 1/2."""
-    spikes = single_neuron(0, 1, 1, 0, 1)
-    for reading, upto_two, all_steps in zip(
-        READINGS.values(),
-        (1 + 3 / 2, 1 / 2, 3 / 2 + 7 / 4),  # t = 1 and 2
-        (1 + 3 / 2 + 11 / 8, 1 / 2 + 3 / 8, 3 / 2 + 7 / 4 + 3 / 2),
-        strict=True,
-    ):
-        assert summed(spikes, LOG_2, 3, **reading).item() == pytest.approx(upto_two)
-        assert summed(spikes, LOG_2, 4, **reading).item() == pytest.approx(upto_two)
-        assert summed(spikes, LOG_2, **reading).item() == pytest.approx(all_steps)
 
 
 @given(rasters, gammas, any_reading, st.data())

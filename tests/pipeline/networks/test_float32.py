@@ -29,15 +29,7 @@ def scaled(checkpoint: Checkpoint, factor: float, name: str) -> Checkpoint:
     return replace(checkpoint, network=replace(checkpoint.network, layers=layers))
 
 
-def stderr_of(main: Callable[[list[str]], object], arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
-
-
-def test_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     path = small_checkpoint(tmp_path / "snn.safetensors")
     with monkeypatch.context() as patch:
         patch.setattr(consistency, "FLOAT_LIMIT", np.inf)  # as whoever wrote the file did without
@@ -45,7 +37,7 @@ def test_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     images = class_folders(tmp_path / "images", per_class=1)
     command = ["--checkpoint", str(path), "--data", str(images), "--out", str(tmp_path / "out")]
     for precision in ("fixed", "float32"):
-        line = stderr_of(run.main, [*command, "--precision", precision], capsys)
+        line = refused(run.main, *command, "--precision", precision)
         assert line.startswith(f"error: {path}: layer 'conv2': what its numbers sum to over 8 steps could reach ")
     assert not (tmp_path / "out").exists()
 
@@ -64,31 +56,27 @@ def test_a_model_of_another_library() -> None:
         spikesam.from_torch(model, torch.ones(1, 4), timesteps=4)
 
 
-def test_an_ann(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_ann(tmp_path: Path, refused: Callable[..., str]) -> None:
     """What its layers reach depends on each other, and is seen where images go through it."""
     path = small_ann(tmp_path / "ann.safetensors")
     save_checkpoint(scaled(load_checkpoint(path), 1e38, "conv2"), path)
     for part in ("train", "val"):
         class_folders(tmp_path / "images" / part, per_class=2)
     source = ["--data", str(tmp_path / "images")]
-    line = stderr_of(
-        explain.main, [str(path), "--method", "grad-cam", *source, "--out", str(tmp_path / "a.h5")], capsys
-    )
+    line = refused(explain.main, path, "--method", "grad-cam", *source, "--out", tmp_path / "a.h5")
     assert line.startswith("error: layer 'fc1': its sums leave float32 on these images")
     assert not (tmp_path / "a.h5").exists()
     steps = ["--conversion.timesteps", "12", "--conversion.calibration", "4"]
-    line = stderr_of(convert.main, [str(path), *source, *steps, "--out", str(tmp_path / "out")], capsys)
+    line = refused(convert.main, path, *source, *steps, "--out", tmp_path / "out")
     assert line.startswith("error: layer 'conv2': what its numbers sum to")
 
 
-def test_gradients(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gradients(tmp_path: Path, refused: Callable[..., str]) -> None:
     path = small_checkpoint(tmp_path / "snn.safetensors")
     checkpoint = load_checkpoint(path)
     tiny = tuple(replace(each, neuron=replace(each.neuron, threshold=1e-44)) for each in checkpoint.network.layers)
     save_checkpoint(replace(checkpoint, network=replace(checkpoint.network, layers=tiny)), path)
     source = ["--data", str(class_folders(tmp_path / "images", per_class=1)), "--samples", "1"]
-    line = stderr_of(
-        explain.main, [str(path), "--method", "grad-cam", *source, "--out", str(tmp_path / "a.h5")], capsys
-    )
+    line = refused(explain.main, path, "--method", "grad-cam", *source, "--out", tmp_path / "a.h5")
     assert line == "error: layer 'input': map of sample 0 is not finite, it leaves float32"
     assert not (tmp_path / "a.h5").exists()

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+import spikesam
+
+
+def run(model: nn.Module, out: Path, *inputs: Tensor, **options: Any) -> spikesam.RasterReader:
+    """Record a batch: a call of the model for each of the inputs."""
+    with spikesam.record(model, out, overwrite=True, **options) as recording:
+        for each in inputs:
+            model(each)
+        recording.finish()
+    return recording.raster
 
 
 class Fire(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,21 +13,13 @@ from torch import Tensor, nn
 
 import spikesam
 from spikesam.pipeline.record.detection import Grid
-from tests.pipeline.record.hand_written import AllSteps, Fire, Net, Neuron
+from tests.pipeline.record.hand_written import AllSteps, Fire, Net, Neuron, run
 
 T, B = 6, 3
 
 
 def images(scale: float = 2.0) -> Tensor:
     return torch.rand(T, B, 2, 6, 6) * scale
-
-
-def run(model: nn.Module, out: Path, inputs: Tensor, **options: Any) -> spikesam.RasterReader:
-    """Record one call of a model."""
-    with spikesam.record(model, out, **options) as recording:
-        model(inputs)
-        recording.finish()
-    return recording.raster
 
 
 def test_neurons_are_found_in_the_first_batch_and_all_of_it_is_recorded(tmp_path: Path) -> None:
@@ -50,11 +41,7 @@ def test_neurons_are_found_in_the_first_batch_and_all_of_it_is_recorded(tmp_path
 def test_of_modules_within_each_other_the_innermost_counts(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Sequential(nn.Conv2d(2, 5, 3), Fire()), nn.Flatten(), nn.Linear(80, 4), Fire()).eval()
     model[2].bias.fill_(0.4)
-    with spikesam.record(model, tmp_path) as recording:
-        for image in images():
-            model(image)
-        recording.finish()
-    assert list(recording.raster) == ["fire_0_1", "fire_3"]
+    assert list(run(model, tmp_path, *images())) == ["fire_0_1", "fire_3"]
 
 
 class Block(nn.Module):
@@ -70,11 +57,7 @@ class Block(nn.Module):
 
 def test_a_block_of_synapses_and_neurons_is_found_though_spikes_go_in(tmp_path: Path) -> None:
     model = nn.Sequential(Block(8, 9), Block(9, 4)).eval()
-    with spikesam.record(model, tmp_path) as recording:
-        for _ in range(T):
-            model((torch.rand(B, 8) < 0.5).float())
-        recording.finish()
-    assert list(recording.raster) == ["block_0", "block_1"]
+    assert list(run(model, tmp_path, *(torch.rand(T, B, 8) < 0.5).float())) == ["block_0", "block_1"]
 
 
 def test_all_steps_at_once_need_a_word_on_the_layout(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from snntorch import utils
 from torch import Tensor, nn
 
 import spikesam
-from tests.pipeline.record.hand_written import Net, Neuron
+from tests.pipeline.record.hand_written import Net, Neuron, run
 
 T, B = 5, 3
 
@@ -42,9 +42,8 @@ def test_all_steps_twice_in_a_call_of_the_model_are_refused(tmp_path: Path) -> N
         r"layer 'lif': called twice in one call of the model, each time with 5 steps, so these would be two layers; "
         r"give each use a module of its own, or hand the spikes of each over with recording.tap\(\)"
     )
-    model = Twice()
-    with pytest.raises(spikesam.InputError, match=message), spikesam.record(model, tmp_path / "new"):
-        model(torch.rand(T, B, 6))
+    with pytest.raises(spikesam.InputError, match=message):
+        run(Twice(), tmp_path / "new", torch.rand(T, B, 6))
     assert not (tmp_path / "new").exists()
 
 
@@ -88,15 +87,13 @@ class TiedOverDepth(nn.Module):
 @pytest.mark.parametrize("uses", [2, 3])
 def test_neurons_that_are_tied_over_depth_are_refused(kind: str, uses: int, tmp_path: Path) -> None:
     message = r"layer 'lif': called several times in one call .* several layers, not several steps; give each use a mod"
-    model = TiedOverDepth(kind, uses)
-    with pytest.raises(spikesam.InputError, match=message), spikesam.record(model, tmp_path):
-        model(torch.rand(B, 6))
+    with pytest.raises(spikesam.InputError, match=message):
+        run(TiedOverDepth(kind, uses), tmp_path, torch.rand(B, 6))
 
 
 def test_two_layers_in_one_step_are_refused(tmp_path: Path) -> None:
-    model = TiedOverDepth("weights", steps=1)
-    with pytest.raises(spikesam.InputError, match="several layers"), spikesam.record(model, tmp_path):
-        model(torch.rand(B, 6))
+    with pytest.raises(spikesam.InputError, match="several layers"):
+        run(TiedOverDepth("weights", steps=1), tmp_path, torch.rand(B, 6))
 
 
 class Loop(nn.Module):
@@ -136,10 +133,8 @@ class Late(nn.Module):
 
 
 def test_layers_with_a_delay_are_recorded_step_by_step(tmp_path: Path) -> None:
-    model = Late(4).eval()
-    with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
-        recording.finish(model(torch.rand(7, B, 6)))
-    assert [recording.raster.timesteps, *recording.raster] == [7, "lif_0", "lif_1", "lif_2", "lif_3"]
+    raster = run(Late(4).eval(), tmp_path, torch.rand(7, B, 6))
+    assert [raster.timesteps, *raster] == [7, "lif_0", "lif_1", "lif_2", "lif_3"]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
@@ -196,12 +191,9 @@ def test_neurons_beside_those_of_a_library_are_named(tmp_path: Path) -> None:
 def test_blocks_that_hold_known_neurons_are_no_others(tmp_path: Path) -> None:
     block = nn.Sequential(nn.Linear(6, 6), snntorch.Leaky(0.9, threshold=0.1, init_hidden=True))
     model = nn.Sequential(block, nn.Linear(6, 4), snntorch.Leaky(0.9, threshold=0.1, init_hidden=True)).eval()
-    with warnings.catch_warnings(), spikesam.record(model, tmp_path) as recording:
+    with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for _ in range(T):
-            model(torch.rand(B, 6) * 3)
-        recording.finish()
-    assert len(recording.raster.layers) == 2
+        assert len(run(model, tmp_path, *torch.rand(T, B, 6) * 3).layers) == 2
 
 
 class Spare(nn.Module):
@@ -297,10 +289,6 @@ def test_what_is_not_ternary_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_fires_is_still_found_by_its_values(tmp_path: Path) -> None:
-    model = Net()
-    with spikesam.record(model, tmp_path, counts="ternary") as recording:
-        model(torch.rand(B, 2, 6, 6) * 2)
-        recording.finish()
-    with recording.raster as raster:
+    with run(Net(), tmp_path, torch.rand(B, 2, 6, 6) * 2, counts="ternary") as raster:
         assert [layer.shape for layer in raster.layers] == [(10, 4, 4), (8, 1, 1)]
         assert raster["lif1"][:][:, :, 5:].sum() == 0 < raster["lif1"][:].sum()  # nothing fires -1

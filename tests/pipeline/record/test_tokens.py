@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import spikesam
 from spikesam.pipeline.record.arrangement import Convolutions
-from tests.pipeline.record.hand_written import Fire
+from tests.pipeline.record.hand_written import Fire, run
 from tests.pipeline.record.transformers import SSA, Model, MS_SSA_Conv, Spiking_Self_Attention, Token_QK_Attention
 
 with warnings.catch_warnings():
@@ -28,10 +28,7 @@ PLACES = (2, 3)
 def record(model: nn.Module, out: Path, inputs: Tensor, **options: Any) -> spikesam.RasterReader:
     """One batch, from rest."""
     functional.reset_net(model)
-    with spikesam.record(model, out, overwrite=True, **options) as recording:
-        model(inputs)
-        recording.finish()
-    return recording.raster
+    return run(model, out, inputs, **options)
 
 
 @pytest.mark.parametrize("attention", [SSA, Spiking_Self_Attention, Token_QK_Attention, MS_SSA_Conv])
@@ -98,10 +95,10 @@ def test_the_place_of_an_object_is_its_place_in_every_layer(tmp_path: Path, plac
     image = torch.zeros(1, 1, 4, 6)
     image[0, 0, place[0], place[1]] = 1
     model = Bright()
-    with spikesam.record(model, tmp_path, LAYERS, axes=AXES) as recording:
-        model(image)
-        recording.finish()
-    with recording.raster as raster, spikesam.explain(raster, tmp_path / "maps.h5") as maps:
+    with (
+        run(model, tmp_path, image, layers=LAYERS, axes=AXES) as raster,
+        spikesam.explain(raster, tmp_path / "maps.h5") as maps,
+    ):
         for layer in raster:
             assert raster[layer][0].nonzero()[2].tolist() == [place[0]] * 4
             assert np.unravel_index(maps[layer].sum[0].argmax(), (4, 6)) == place
@@ -256,11 +253,7 @@ def leaky() -> nn.Module:
 )
 def test_maps_that_layers_without_kernels_make_are_maps(tmp_path: Path, layers: Any, sides: tuple[int, int]) -> None:
     model = nn.Sequential(*layers()).eval()
-    with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
-        for _ in range(3):
-            model(torch.rand(2, 1, *sides))
-        recording.finish()
-    assert recording.raster.timesteps == 3
+    assert run(model, tmp_path, *torch.rand(3, 2, 1, *sides)).timesteps == 3
 
 
 def test_shapes_of_convolutions_are_kept_once() -> None:

@@ -194,6 +194,7 @@ def test_block_edges(rows):
     torch.testing.assert_close(variance[0], current[0].var(0, unbiased=False), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.long
 def test_threads_change_no_bit_of_a_gradient():
     """Each number of threads in a process of its own: numba starts them once."""
     code = """

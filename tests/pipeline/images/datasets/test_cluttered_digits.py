@@ -54,6 +54,7 @@ def test_splits_share_nohandwriting():
     assert set(handwriting("val")[1]) == set(range(10))
 
 
+@pytest.mark.long
 def test_no_box_covers_the_centre(training, unseen):
     for item in [*training, *unseen]:
         x0, y0, x1, y1 = item.box
@@ -97,6 +98,7 @@ def test_classes_come_once_in_every_ten():
     assert len({tuple(labels[start : start + 10]) for start in range(0, 1000, 10)}) > 90
 
 
+@pytest.mark.long
 def test_a_linear_classifier_fails(training, unseen):
     from sklearn.linear_model import RidgeClassifier
 
@@ -108,6 +110,7 @@ def test_a_linear_classifier_fails(training, unseen):
     assert score < 0.3
 
 
+@pytest.mark.long
 def test_neither_colour_nor_place_gives_the_class_away(training, unseen):
     from sklearn.ensemble import RandomForestClassifier
 

@@ -51,6 +51,7 @@ def test_its_output_spikes_are_those_that_are_known(shared: Path, milliseconds: 
     assert fixed.predictions.tolist() == raster.predictions.tolist() == [4]
 
 
+@pytest.mark.long
 def test_lava_and_maps(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     spikes = recorded(shared, 3)

@@ -29,7 +29,6 @@ from tests.pipeline.small_networks import (
     small_checkpoint,
     small_model,
 )
-from tests.pipeline.test_explain import run
 from tests.reference import simulate_reference
 
 gradient_x_input, occlusion = GradientTimesInput().attributed, OcclusionMaps().attributed
@@ -132,7 +131,7 @@ def test_the_class_is_the_predicted_one(tmp_path: Path) -> None:
             np.testing.assert_allclose(method(network, spikes[:, [image]])[1][0], maps[image], rtol=1e-3, atol=1e-5)
 
 
-def test_bad_usage_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_usage_is_one_line(tmp_path: Path, refused: Any) -> None:
     network, ann = small_checkpoint(tmp_path / "snn.safetensors"), small_ann(tmp_path / "ann.safetensors")
     out = tmp_path / "maps.h5"
     for arguments, message in (
@@ -144,7 +143,5 @@ def test_bad_usage_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ((network, "--method", "lime"), "'lime'"),
         ((ann, "--method", "integrated-gradients"), "ann.safetensors: an ANN, which does not spike"),
     ):
-        run(*arguments, "--out", out, code=2)
-        printed = capsys.readouterr()
-        assert message in printed.err and printed.err.count("\n") == 1
+        assert message in refused(main, *arguments, "--out", out)
         assert not out.exists()

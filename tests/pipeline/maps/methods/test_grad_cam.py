@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from spikesam.backends.network import Input, Layer, Network, Readout, ReLU
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
 from spikesam.pipeline.images.encoding import mean_spikes
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam
+from spikesam.pipeline.maps.methods.snn_grad_cam import snn_grad_cam
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.relu_network import ReluNetwork
 from spikesam.recordings.errors import InputError
+from tests.pipeline.small_networks import small_model
 
 
 def seeing_ann() -> DifferentiableNetwork:
@@ -60,3 +62,74 @@ def test_grad_cam_of_an_ann_is_the_formula() -> None:
 def test_dense_layers_of_an_ann_are_refused() -> None:
     with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from conv1"):
         grad_cam(seeing_ann(), np.zeros((1, 3, 1, 2), np.float32), np.array([0]), ["fc1"])
+
+
+def two_channels() -> Network:
+    """Two planes of 1×2 pixels straight to two channels (weight 3, so that every spike makes one), then to two classes.
+
+    T = 3, threshold 1, leak 0. Readout of class 0: +3, +1 for the first channel's pixels, -4, +1 for the second's.
+    """
+    weight = 3 * np.eye(2).reshape(2, 2, 1, 1)
+    readout = np.array([[3.0, 1, -4, 1], [0, 0, 1, 1]])
+    return Network((2, 1, 2), 3, (Layer("conv1", weight, LIF(0.0)),), Readout(readout))
+
+
+def test_spiking_grad_cam_by_hand() -> None:
+    """Worked out on paper.
+
+    Spikes of the layer are those of the input a step later; ∂y/∂A is the readout's weight / T at every step. So
+    α = mean over pixels and steps: (3 + 1)/2/3 = 2/3 and (-4 + 1)/2/3 = -1/2 for class 0; 0 and 1/3 for class 1.
+    """
+    inputs = np.zeros((3, 1, 2, 1, 2), bool)
+    inputs[0, 0, 0] = [1, 0]  # arrives at t = 1: channel 0 left
+    inputs[1, 0] = [[[1, 1]], [[1, 0]]]  # at t = 2: channel 0 both, channel 1 left
+    network = DifferentiableNetwork(two_channels())
+    predictions, maps = snn_grad_cam(network, inputs, np.array([0]), ["conv1"])
+    assert predictions.tolist() == [0]
+    assert list(maps) == ["conv1"]
+    expected = [[[0, 0]], [[2 / 3, 0]], [[2 / 3 - 1 / 2, 2 / 3]]]
+    np.testing.assert_allclose(maps["conv1"][:, 0], expected, rtol=1e-6)
+    for_class_1 = snn_grad_cam(network, inputs, np.array([1]), ["1"])[1]["conv1"][:, 0]
+    np.testing.assert_allclose(for_class_1, [[[0, 0]], [[0, 0]], [[1 / 3, 0]]], rtol=1e-6)
+    # logits: 3 + (3 + 1 - 4) = 3 over 3, and 1 over 3: class 0 is what an unknown label stands for
+    np.testing.assert_array_equal(snn_grad_cam(network, inputs, np.array([-1]), ["conv1"])[1]["conv1"], maps["conv1"])
+
+
+def test_negative_evidence_gives_zero() -> None:
+    inputs = np.zeros((3, 1, 2, 1, 2), bool)
+    inputs[0, 0, 1] = True  # only channel 1, which speaks against class 0
+    assert not snn_grad_cam(DifferentiableNetwork(two_channels()), inputs, np.array([0]), ["conv1"])[1]["conv1"].any()
+
+
+def test_every_layer_at_once_is_every_layer_alone() -> None:
+    network = DifferentiableNetwork(export_network(small_model()))
+    inputs = np.random.default_rng(0).random((8, 2, 6, 16, 24)) < 0.4
+    labels = np.array([2, 0])
+    _, together = snn_grad_cam(network, inputs, labels, [])
+    assert {name: maps.shape for name, maps in together.items()} == {
+        "input": (8, 2, 16, 24),
+        "conv1": (8, 2, 16, 24),
+        "conv2": (8, 2, 8, 12),
+    }
+    for name, maps in together.items():
+        assert maps.dtype == np.float32 and maps.any() and (maps >= 0).all()
+        for sample in range(2):  # and every sample, whatever it is batched with
+            alone = snn_grad_cam(network, inputs[:, [sample]], labels[[sample]], [name])[1][name]
+            np.testing.assert_allclose(alone[:, 0], maps[:, sample], rtol=1e-4, atol=1e-7)
+
+
+def test_a_layer_that_never_spikes_gives_zero() -> None:
+    network = DifferentiableNetwork(export_network(small_model()))
+    for maps in snn_grad_cam(network, np.zeros((8, 1, 6, 16, 24), bool), np.array([1]), ["input", "conv1"])[1].values():
+        assert np.isfinite(maps).all()
+    silent = DifferentiableNetwork(two_channels())
+    assert not snn_grad_cam(silent, np.zeros((3, 1, 2, 1, 2), bool), np.array([0]), ["conv1"])[1]["conv1"].any()
+
+
+def test_dense_and_unknown_layers_are_refused() -> None:
+    network = DifferentiableNetwork(export_network(small_model()))
+    inputs = np.zeros((8, 1, 6, 16, 24), bool)
+    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from input, conv1, conv2"):
+        snn_grad_cam(network, inputs, np.array([0]), ["fc1"])
+    with pytest.raises(InputError, match="Grad-CAM: no layer 'conv3'; did you mean conv2 or conv1"):
+        snn_grad_cam(network, inputs, np.array([0]), ["conv3"])

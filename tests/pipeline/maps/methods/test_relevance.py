@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, constant_current_checkpoint, small_ann, small_checkpoint
-from tests.pipeline.test_explain import WITHOUT, run
+from tests.pipeline.test_explain import WITHOUT
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +157,7 @@ def test_a_network_that_was_not_recorded_is_refused(folder: Path, tmp_path: Path
         assert "\n" not in str(raised.value)
 
 
-def test_options_of_the_other_method_are_refused(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_of_the_other_method_are_refused(folder: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     out = tmp_path / "maps.h5"
     for arguments, message in (
         (("--method", "relevance", "--gamma", 1), "--gamma: belongs to --method sam, got --method relevance"),
@@ -168,7 +167,5 @@ def test_options_of_the_other_method_are_refused(
         (("--method", "relevance", "--steps", "9:"), "steps: '9:' means none of the 8 steps"),
         (("--method", "lrp"), "'lrp'"),
     ):
-        run(folder / "run" / "raster.h5", "--out", out, *arguments, code=2)
-        printed = capsys.readouterr()
-        assert message in printed.err and printed.err.count("\n") == 1
+        assert message in refused(main, folder / "run" / "raster.h5", "--out", out, *arguments)
         assert not out.exists()

@@ -1,16 +1,25 @@
-"""Conversion: thresholds worked out by hand, the ANN's logits from spikes, and what cannot be converted."""
+"""Conversion: thresholds and latency by hand, the ANN's logits from spikes, and what cannot be converted."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+import spikesam
 from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import Config, ConversionSection
 from spikesam.pipeline.conversion.algorithm import convert, convert_checkpoint
+from spikesam.pipeline.conversion.latency import answers_over_time, milestones, settles_at, write_curves
+from spikesam.pipeline.conversion.thresholds import balanced_thresholds, largest_current, percentile_current
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
@@ -18,6 +27,8 @@ from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, pre
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.relu_network import ReluNetwork
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import RasterBatch, pack
+from tests.pipeline.small_networks import class_folders, small_ann, small_model
 
 ENCODERS = ("poisson", "constant-current")
 RULES = ("max", "percentile", "scaled", "balanced")
@@ -73,7 +84,7 @@ def test_balanced_thresholds_of_three_neurons_by_hand(encoder):
 
 
 @pytest.fixture(scope="module")
-def small_ann() -> Network:
+def ann() -> Network:
     torch.manual_seed(3)
     return export_network(ReluNetwork([4, "P", 6, "P4", "D8"], (3, 16, 24), 3))
 
@@ -85,9 +96,9 @@ def noise() -> np.ndarray:
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("rule", RULES)
-def test_rates_approach_the_anns_activations(small_ann, noise, encoder, rule):
+def test_rates_approach_the_anns_activations(ann, noise, encoder, rule):
     settings = ConversionSection(timesteps=600, rule=rule, encoder=encoder, percentile=100)
-    network = convert(small_ann, noise, settings)
+    network = convert(ann, noise, settings)
     for layer in network.layers:
         assert isinstance(layer.neuron, LIF)
         assert layer.neuron.leak == 1
@@ -97,7 +108,7 @@ def test_rates_approach_the_anns_activations(small_ann, noise, encoder, rule):
     (exact,) = TorchBackend("cpu").run(network, [inputs], 6)
     (rounded,) = TorchBackend("cpu").run(quantise(network), [inputs], 6)
     with torch.no_grad():
-        logits = DifferentiableNetwork(small_ann)(torch.from_numpy(mean_spikes(noise)))[0].numpy()
+        logits = DifferentiableNetwork(ann)(torch.from_numpy(mean_spikes(noise)))[0].numpy()
     unit = np.prod(thresholds(network)) / settings.timesteps
     largest = np.abs(logits).max()
     np.testing.assert_allclose(exact.readout * unit, logits, atol=0.15 * largest)
@@ -137,3 +148,109 @@ def test_too_little_to_convert_from():
         convert(three_neurons(), PIXELS[:1], ConversionSection(timesteps=5))
     with pytest.raises(InputError, match=r"conversion.timesteps is 2, but 2 layers delay .* at least 3"):
         convert(three_neurons(), PIXELS, ConversionSection(timesteps=2))
+
+
+CONFIG = {"conversion": {"timesteps": 9, "calibration": 3, "rule": "balanced"}}
+
+
+def test_what_comes_back_is_what_was_written(tmp_path: Path) -> None:
+    ann = small_ann(tmp_path / "ann.safetensors")
+    for part in ("train", "val"):
+        class_folders(tmp_path / "images" / part, per_class=2)
+    given = {"data": str(tmp_path / "images"), "samples": 4, "device": "cpu"}
+    conversion = spikesam.convert(ann, tmp_path / "out", CONFIG, **given)
+    names = ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json")
+    assert conversion.files == tuple(tmp_path / "out" / name for name in names)
+    assert conversion.checkpoint.network.timesteps == 9
+    written = spikesam.load(conversion.files[0])
+    assert written.network.sha256 == conversion.checkpoint.network.sha256 == conversion.summary.network_sha256
+    table = pd.read_csv(conversion.files[1]).set_index("t")
+    pd.testing.assert_frame_equal(table, conversion.accuracy, atol=5e-5, check_exact=False)
+    with pytest.raises(InputError, match=f"{tmp_path / 'out'}: holds files already"):
+        spikesam.convert(ann, tmp_path / "out", CONFIG, **given)
+    again = spikesam.convert(ann, tmp_path / "out", CONFIG, **given, overwrite=True)
+    assert again.checkpoint.network.sha256 == conversion.checkpoint.network.sha256
+
+
+def test_answers_by_hand():
+    # Two neurons fire at t = 1 and at t = 2, 3. Class 0 gets 1 for the first, class 1 gets 1 for the second.
+    layer = Layer("fc1", np.ones((2, 1), np.float32), LIF(1.0))
+    network = Network((1, 1, 1), 4, (layer,), Readout(np.eye(2, dtype=np.float32)))
+    spikes = np.zeros((4, 1, 2, 1, 1), bool)
+    spikes[1, 0, 0] = spikes[2:, 0, 1] = True
+    batch = RasterBatch({"input": pack(spikes[:, :, :1]), "fc1": pack(spikes)}, np.array([[1, 2]], np.float32))
+    # After 1 step 0:0 and after 3 steps 1:1, ties that go to class 0; after all four 1:2.
+    assert answers_over_time(network, batch.spikes["fc1"]).tolist() == [[0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("steps", [4, 6, 8])
+def test_stopping_early_is_the_same_as_asking_earlier(steps):
+    whole = quantise(export_network(small_model()))
+    layers = tuple(
+        Layer(
+            layer.name, replace(given, gain=given.gain[:steps]), replace(layer.neuron, bias=layer.neuron.bias[:steps])
+        )
+        for layer in whole.layers
+        for given in layer.inputs
+    )
+    shorter = replace(whole, timesteps=steps, layers=layers)
+    planes = np.random.default_rng(0).random((8, 5, 6, 16, 24)) < 0.3
+    backend = TorchBackend("cpu")
+    (batch,) = backend.run(whole, [planes], 5)
+    (early,) = backend.run(shorter, [planes[:steps]], 5)
+    answers = answers_over_time(whole, batch.spikes[whole.raster_names[-1]])
+    assert answers[:, steps - 1].tolist() == early.readout.argmax(1).tolist()
+
+
+def test_curves_as_csv(tmp_path):
+    curves = pd.DataFrame({"float32": [0, 0.5], "fixed": [0.25, 1 / 3]}, pd.RangeIndex(1, 3, name="t"))
+    write_curves(tmp_path / "accuracy.csv", curves)
+    assert (tmp_path / "accuracy.csv").read_text() == "t,float32,fixed\n1,0.0000,0.2500\n2,0.5000,0.3333\n"
+
+
+def test_settles_at_the_step_after_the_last_one_below():
+    curve = np.array([0.1, 0.9, 0.8, 0.9, 0.95])
+    assert [settles_at(curve, level) for level in (0, 0.85, 0.9, 0.95, 0.96)] == [1, 4, 4, 5, None]
+
+
+def test_milestones():
+    assert list(milestones(500)) == [32, 64, 100, 250, 500]
+    assert list(milestones(20)) == [20]
+
+
+def test_the_largest_current_of_all_steps():
+    assert largest_current([np.float32([-3.0, 0.5]), np.float32([2.25, 1.0])]) == 2.25
+    assert largest_current([np.float32([-3.0, -1.0])]) < 0
+    assert largest_current([]) == 0
+
+
+def test_a_percentile_counts_positive_currents_only():
+    # Of 1 … 100, three quarters are at most 75, however many silent neurons there are beside them.
+    currents = [np.arange(1.0, 101.0, dtype=np.float32), np.zeros(1000, np.float32), np.full(500, -7.0, np.float32)]
+    assert percentile_current(currents, 75) == pytest.approx(75, rel=2e-3)
+    assert percentile_current(currents, 100) == pytest.approx(100, rel=2e-3)
+    assert percentile_current([np.float32([-1.0, 0.0])], 99.9) == 0
+
+
+@given(st.lists(st.floats(2**-20, 2**20, width=32), min_size=1, max_size=60), st.floats(1, 99), st.integers(1, 5))
+def test_a_percentile_separates_that_share_to_a_bin(values, percentile, parts):
+    currents = np.array(values, np.float32)
+    found = percentile_current(np.array_split(currents, parts), percentile)
+    assert (currents <= found).mean() >= percentile / 100 - 1e-9
+    assert (currents < found / 1.002).mean() < percentile / 100 + 1e-9
+
+
+def test_balancing_by_hand():
+    # One channel, z = (4, -1): θ ← θ + 2·(4 - θ)/2 = 4 at once, and stays.
+    # Eight of which one is 4: θ ← θ + 2·(4 - θ)/8, so what is missing to 4 shrinks by 3/4 each of 1,000 steps.
+    # No positive input: the layer's largest.
+    rare = torch.tensor([4.0, *[-1.0] * 7])
+    always = torch.tensor([4.0, -1.0] * 4)
+    assert balanced_thresholds(torch.stack([always, rare, -rare.abs()])).tolist() == pytest.approx([4, 4, 4])
+    assert balanced_thresholds(torch.tensor([[-1.0, -2.0]])).tolist() == [0]
+
+
+def test_balancing_stays_below_an_outlier():
+    # 99,999 activations up to 1 and one of 10, which in 1,000 steps can lift θ by 2·10/100,000·1,000 = 0.2 at most.
+    z = torch.cat([torch.linspace(0, 1, 99_999), torch.tensor([10.0])])[None]
+    assert 0.9 < float(balanced_thresholds(z)) < 1.2

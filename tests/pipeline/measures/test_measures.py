@@ -1,4 +1,4 @@
-"""Localisation measures: numbers worked by hand, and baselines that cannot win by accident."""
+"""Localisation and statistics: numbers worked by hand, and baselines that cannot win by accident."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ from spikesam.pipeline.measures.localisation import (
     pointing_game,
 )
 from spikesam.pipeline.measures.maps import resize_map
+from spikesam.pipeline.measures.paired_accuracy import paired_accuracy
+from spikesam.pipeline.measures.statistics import (
+    Estimate,
+    bootstrap_means,
+    mean_with_interval,
+    means_with_intervals,
+)
 from spikesam.recordings.errors import InputError
 
 LEFT = np.array([[True, False, False], [True, False, False]])
@@ -132,3 +139,62 @@ def test_centred_gaussian_knows_neither_object_nor_image() -> None:
     assert guess[20, 45] / guess[20, 30] == pytest.approx(expected)
     assert (guess >= guess.max() / 2).mean() == pytest.approx(np.pi * np.log(4) / 16, rel=0.03)
     assert centred_gaussian((1, 1)).tolist() == [[1]]
+
+
+LABELS = np.array([0, 1], np.int32)
+
+
+def test_two_seeds_of_two_images():
+    # float32: 2 of 2 right, then 1 of 2; fixed: 1 of 2, then 1 of 2. Differences -0.5 and 0, deviation 0.5 / √2.
+    found = paired_accuracy(np.array([[0, 1], [0, 0]]), np.array([[0, 0], [1, 1]]), LABELS)
+    assert (found.float32, found.fixed, found.difference, found.seeds) == (0.75, 0.5, -0.25, 2)
+    assert found.low == pytest.approx(-0.25 - 1.96 * 0.25)
+    assert found.high == pytest.approx(-0.25 + 1.96 * 0.25)
+    assert found.accuracy_by_seed == {"float32": [1.0, 0.5], "fixed": [0.5, 0.5]}
+
+
+def test_one_seed_allows_no_interval():
+    found = paired_accuracy(np.array([[0, 1]]), np.array([[0, 0]]), LABELS)
+    assert (found.difference, found.low, found.high) == (-0.5, None, None)
+
+
+def test_interval_of_hits_is_wilson_s() -> None:
+    assert mean_with_interval([1.0] * 8) == pytest.approx((8, 1, 0.6756, 1), abs=1e-4)
+    assert mean_with_interval([1.0, 0, 0, 0]) == pytest.approx((4, 0.25, 0.0456, 0.6994), abs=1e-4)
+    assert mean_with_interval([0.0]) == pytest.approx((1, 0, 0, 0.7935), abs=1e-4)
+
+
+def test_interval_of_shares_is_the_bootstrap_s() -> None:
+    assert mean_with_interval([0.3]) == (1, 0.3, 0, 1)
+    _, mean, low, high = mean_with_interval([0.2, 0.6] * 50)
+    assert mean == pytest.approx(0.4)
+    np.testing.assert_allclose([low, high], [0.4 - 1.96 * 0.02, 0.4 + 1.96 * 0.02], atol=0.01)
+
+
+def test_bootstrap_of_anything() -> None:
+    assert bootstrap_means([[2.5] * 4])[0] == Estimate(4, 2.5, 2.5, 2.5)
+    assert bootstrap_means([[-7.0]])[0] == (1, -7, -np.inf, np.inf)  # one image says nothing of the next
+    random = np.random.default_rng(0)
+    n, mean, low, high = bootstrap_means([random.normal(3, 2, 400)])[0]
+    assert n == 400 and mean == pytest.approx(3, abs=0.3)
+    np.testing.assert_allclose([mean - low, high - mean], 1.96 * 2 / 20, rtol=0.15)
+    assert bootstrap_means([[1.0, 2, 4]], seed=1) == bootstrap_means([[1.0, 2, 4]], seed=1)
+
+
+def test_several_measures_get_what_each_gets_alone() -> None:
+    measures = [*np.random.default_rng(0).random((3, 17)), np.arange(17) % 2, np.zeros(17)]
+    assert means_with_intervals(measures) == [mean_with_interval(each) for each in measures]
+    assert bootstrap_means(measures, 3) == [bootstrap_means([each], 3)[0] for each in measures]
+    assert means_with_intervals([[0.5], [1.0]]) == [mean_with_interval([0.5]), mean_with_interval([1.0])]
+    assert means_with_intervals([]) == []
+    with pytest.raises(
+        InputError, match=r"^bootstrap: got measures of \[2, 3\] images, expected the same images in all"
+    ):
+        bootstrap_means([[0.1, 0.2], [0.1, 0.2, 0.3]])
+
+
+def test_bad_values() -> None:
+    with pytest.raises(InputError, match=r"^bootstrap: got values of shape \(0,\), expected at least one in a row$"):
+        bootstrap_means([[]])
+    with pytest.raises(InputError, match="^mean: got NaN or infinite values, expected finite ones"):
+        mean_with_interval([0.5, np.nan])

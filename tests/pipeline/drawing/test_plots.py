@@ -1,17 +1,23 @@
-"""Curves: what the table says stands where it should, in one colour per curve."""
+"""Curves, rates and networks: what the table says stands where it should, in one colour per curve."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from skimage.color import deltaE_ciede2000, rgb2lab
 
-from spikesam.pipeline.drawing.canvas import PALETTE
+import spikesam
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.pipeline.drawing.canvas import PALETTE, SUBTITLE, TITLE, drawing, fitted, text_width, wrapped
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves, reach
+from spikesam.pipeline.drawing.rates import DEPTH, draw_rates
+from spikesam.recordings.errors import InputError
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 
 
@@ -150,3 +156,118 @@ def test_no_legend_is_cut_off(tmp_path: Path, saved: list[Figure], width: float)
 def test_reach() -> None:
     estimates = pd.DataFrame({"mean": [1.0, 1], "low": [0.25, -np.inf], "high": [3, np.inf]})
     np.testing.assert_array_equal(reach(estimates), [[0.75, np.nan], [2, np.nan]])
+
+
+@pytest.mark.parametrize("style", [TITLE, SUBTITLE])
+def test_text_is_as_wide_as_it_is_drawn(tmp_path: Path, saved: list[Figure], style: dict[str, object]) -> None:
+    text = "γ = 0.5 with $ and $, 40×40"
+    with drawing(tmp_path / "text.png", "", "", 8, 2) as canvas:
+        canvas.text(1, 1, text, **style)
+        canvas.text(1, 1.5, f"{text}\nshort", **style)
+    widths = [drawn.get_window_extent().width / canvas.figure.dpi for drawn in saved[0].axes[0].texts[-2:]]
+    assert widths == pytest.approx([text_width(text, **style), text_width(f"{text}\nshort", **style)], rel=0.03)
+
+
+OF_A_USER = {"savefig.dpi": 300, "savefig.bbox": "tight", "axes.grid": True, "figure.constrained_layout.use": True}
+
+
+def test_a_picture_is_the_same_whatever_the_users_style(tmp_path: Path) -> None:
+    for name, style in {"plain": {}, "of a user": OF_A_USER}.items():
+        with mpl.rc_context(style), drawing(tmp_path / name, "Title", "subtitle", 6, 2) as canvas:
+            canvas.axes(1, 1, 3, 1).plot([1, 2])
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "of a user").read_bytes()
+
+
+def test_wrapped() -> None:
+    assert wrapped("", 3) == []
+    assert wrapped("one two three four", text_width("one two three")) == ["one two three", "four"]
+    assert wrapped("one two", 0.01) == ["one", "two"]
+
+
+def test_fitted() -> None:
+    assert fitted("lion ✗\nis Egyptian cat", text_width("is Egyp…")) == "lion ✗\nis Egyp…"
+    assert fitted("lion", 9) == "lion"
+    assert fitted("lion", 0) == "…"
+
+
+def test_title_and_subtitle_fit(tmp_path: Path, saved: list[Figure]) -> None:
+    for title, subtitle, width in (("Short", "a long explanation " * 9, 4), ("A long title " * 9, "short", 4)):
+        with drawing(tmp_path / "long.png", title, subtitle, width, 2) as canvas:
+            canvas.text(1, 1, "content")
+        figure = saved[-1]
+        (*heading, content) = (text.get_window_extent() for text in figure.axes[0].texts)
+        assert all(each.x0 > 0 and each.x1 < figure.bbox.width and each.y1 < figure.bbox.height for each in heading)
+        assert all(lower.y1 < upper.y1 for upper, lower in zip(heading, [*heading[1:], content], strict=True))
+        assert content.y0 == pytest.approx(figure.dpi, abs=5)  # 1 inch above the bottom, however many lines are on top
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    random, neuron = np.random.default_rng(0), LIF(0.9)
+    layers = (
+        Layer("first", random.normal(size=(4, 2)), neuron),
+        Layer("second", (random.normal(size=(4, 4)), Input(None, Source("first", 2, -1))), neuron),
+        Layer("third", (random.normal(size=(4, 4)), Input(random.normal(size=(4, 4)), "third")), neuron),
+    )
+    return Network((2, 1, 1), 5, layers, Readout(random.normal(size=(3, 4))), encoder="spikes")
+
+
+def texts(figure: Any) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_every_layer_and_every_arrow(network: Network) -> None:
+    figure = spikesam.draw_network(network)
+    boxes, arrows = (
+        [patch for patch in figure.axes[0].patches if type(patch).__name__ == kind]
+        for kind in ("FancyBboxPatch", "FancyArrowPatch")
+    )
+    assert (len(boxes), len(arrows)) == (5, 6)
+    boxed = ["input", "2×1×1", "first", "4×1×1", "second", "4×1×1", "third", "4×1×1", "readout", "3"]
+    assert texts(figure) == [*boxed, "2 steps, −"]
+
+
+def test_rates_stand_at_the_arrows(network: Network) -> None:
+    spikes = np.zeros((5, 2, 2, 1, 1), bool)
+    spikes[1, 0] = True  # 2 of 20: each of two neurons once, in one of two samples
+    raster = spikesam.simulate(network, data=spikes, backend="torch")
+    found = texts(spikesam.draw_network(network, raster))
+    assert "10.0 %" in found
+    rate = f"{100 * float(raster.counts('first').sum()) / 40:.1f} %"
+    assert {rate, f"{rate}, 2 steps, −"} <= set(found)
+    with pytest.raises(InputError, match="draw_network: the raster has a layer 'conv1', which the network has not"):
+        spikesam.draw_network(network, spikesam.simulate("cluttered-digits", samples=1, backend="torch"))
+    with pytest.raises(InputError, match="draw_network: got str, expected a Network or a Checkpoint"):
+        spikesam.draw_network("cluttered-digits")  # type: ignore[arg-type]
+
+
+def test_means_are_dotted_where_they_no_longer_matter(tmp_path: Path, saved: list[Figure]) -> None:
+    rates = {"input": np.array([[0.1, 0.2, 0.3], [0.3, 0.4, 0.5]]), "conv1": np.zeros((2, 3))}
+    draw_rates(tmp_path / "rates.png", rates, {"input": 2, "conv1": 3})
+    sheet, axes = saved[0].axes
+    solid, dotted, *_ = axes.lines
+    np.testing.assert_allclose(solid.get_xydata(), [[0, 20], [1, 30]])
+    np.testing.assert_allclose(dotted.get_xydata(), [[1, 30], [2, 40]])
+    assert (solid.get_linestyle(), dotted.get_linestyle()) == ("-", ":")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["input", "conv1"]
+    assert sheet.texts[1].get_text() == (
+        "Mean of 2 samples. Band: 10th to 90th percentile. Dotted: too late to change the answer."
+    )
+    draw_rates(tmp_path / "rates.png", {"input": np.zeros((1, 3))}, {"input": 3})
+    assert saved[1].axes[0].texts[1].get_text() == "One sample."
+
+
+@pytest.mark.parametrize("shape", [(5, 16), (1, 1), (2, 500)])
+def test_every_length_is_drawn(tmp_path: Path, shape: tuple[int, int]) -> None:
+    rates = {f"conv{number}": np.random.default_rng(0).random(shape) for number in range(11)}
+    rates["fc1"] = np.zeros(shape)
+    matter = {name: max(1, shape[1] - 11 + number) for number, name in enumerate(rates)}
+    draw_rates(tmp_path / "rates.png", rates, matter)
+    assert (tmp_path / "rates.png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("layers", [3, 6, 8, 12])
+def test_neighbouring_layers_differ_and_show_on_white(layers: int) -> None:
+    colours = rgb2lab(np.array(DEPTH(np.linspace(0, 1, layers)))[None, :, :3])[0]
+    assert deltaE_ciede2000(colours[:-1], colours[1:]).min() > 14
+    assert deltaE_ciede2000(colours, np.array([[100.0, 0, 0]])).min() > 30

@@ -1,0 +1,281 @@
+"""Timing, rows and what they look like, by hand; and peers that compute what this project does."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from torch.nn import functional
+
+from benchmarks import road
+from benchmarks.common.environment import missing_spikingjelly
+from benchmarks.common.measurement import Options, Row, race
+from benchmarks.common.networks import (
+    SMALL,
+    TINY,
+    additions,
+    multiplications,
+    random_network,
+    random_spikes,
+    spike_rates,
+)
+from benchmarks.common.peers import (
+    SnnTorchNetwork,
+    SnnTorchTraining,
+    SpikingJellyNetwork,
+    SpikingJellyTraining,
+    TorchLoopNetwork,
+    as_tensor,
+)
+from benchmarks.common.report import as_json, as_tables, draw_sweeps, number, target
+from benchmarks.road import Command
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.config import NetworkSection
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.training.spiking_network import SpikingNetwork
+
+
+def test_ways_take_turns_and_the_first_turn_does_not_count():
+    calls: list[str] = []
+    now = 0.0
+
+    def way(name: str, seconds: list[float]):
+        durations = iter(seconds)
+
+        def call() -> int:
+            nonlocal now
+            calls.append(name)
+            now += next(durations)
+            return len(calls)
+
+        return call
+
+    timed = race({"a": way("a", [100, 1, 2]), "b": way("b", [200, 3, 5])}, 2, clock=lambda: now)
+    assert calls == ["a", "b", "a", "b", "a", "b"]
+    assert (timed["a"].seconds.tolist(), timed["b"].seconds.tolist()) == ([1, 2], [3, 5])
+    assert (timed["a"].result, timed["b"].result) == (5, 6)  # what the last turn returned
+
+    calls.clear()
+    less = {"less": way("less", [100])}
+    timed = race({"a": way("a", [1, 2])}, 2, clock=lambda: now, first=less)
+    assert (calls, timed["a"].seconds.tolist()) == (["less", "a", "a"], [1, 2])
+
+
+def test_what_is_short_settles_before_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.common.measurement.SETTLING", 3.0)
+    now, calls = 0.0, []
+
+    def way(name: str, seconds: float):
+        def call() -> None:
+            nonlocal now
+            calls.append(name)
+            now += seconds
+
+        return call
+
+    timed = race({"short": way("short", 1.0), "long": way("long", 5.0)}, 2, clock=lambda: now)
+    assert calls == ["short", "long", *2 * ["short", "short", "short", "short", "long"]]
+    assert (timed["short"].seconds.tolist(), timed["long"].seconds.tolist()) == ([1.0, 1.0], [5.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("limits", "reached", "text"),
+    [
+        ({}, None, ""),
+        ({"at_least": 2.0}, True, "≥ 2 met"),
+        ({"at_least": 2.5}, False, "≥ 2.5 missed"),
+        ({"at_most": 2.0}, True, "≤ 2 met"),
+        ({"at_most": 1.9}, False, "≤ 1.9 missed"),
+    ],
+)
+def test_targets_are_for_the_median(limits, reached, text):
+    row = Row("case", "way", "×", (1.0, 2.0, 50.0), **limits)
+    assert (row.median, row.reached, target(row)) == (2.0, reached, text)
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.012345, "0.0123"), (7.0, "7"), (123.45, "123"), (7668.4, "7,668")])
+def test_numbers_have_three_digits(value, text):
+    assert number(value) == text
+
+
+CURVE = [
+    Row(f"T {x}", way, "ms", (cost * x, cost * x), sweep="T", x=x)
+    for x in (10, 20)
+    for way, cost in (("a", 1.0), ("b", 2.5))
+]
+
+
+def test_tables_show_figures_then_curves_with_ways_across():
+    console = Console(width=80, file=io.StringIO())
+    rows = [Row("10 %", "a", "images/s", (3.0, 1.0, 2.0), at_least=5, note="a bound"), *CURVE]
+    for table in as_tables("title", rows):
+        console.print(table)
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    assert ["a", "2", "images/s", "1–3", "≥", "5", "missed"] in lines
+    assert ["a", "bound"] in lines
+    assert ["T", "a", "b"] in lines
+    assert ["20", "20", "50"] in lines
+
+
+def test_json_holds_every_value():
+    row = as_json(Row("10 %", "a", "images/s", (3.0, 1.0, 2.0), at_least=5))
+    assert row["values"] == (3.0, 1.0, 2.0)
+    assert (row["median"], row["repeats"], row["spread"], row["reached"]) == (2.0, 3, [1.0, 3.0], False)
+
+
+def test_only_what_was_varied_is_drawn(tmp_path):
+    assert not draw_sweeps(tmp_path / "none.png", "title", "", [Row("10 %", "a", "s", (1.0,))])
+    assert not list(tmp_path.iterdir())
+    assert draw_sweeps(tmp_path / "some.png", "title", "", CURVE)
+    assert (tmp_path / "some.png").read_bytes().startswith(b"\x89PNG")
+
+
+@settings(max_examples=8)
+@given(rate=st.floats(0.05, 0.95), seed=st.integers(0, 9))  # the bias of a layer that always fires is not determined
+def test_every_layer_fires_about_as_often_as_asked(rate, seed):
+    network = quantise(random_network(SMALL._replace(timesteps=12), rate, seed))
+    spikes = random_spikes(network.input_shape, network.timesteps, 2, rate, seed + 1)
+    rates = spike_rates(network, list(EventBackend(1).run(network, [spikes], 2)))
+    assert all(abs(found - rate * 11 / 12) < 0.05 for name, found in rates.items() if name != "input"), rates
+
+
+def test_the_same_seed_is_the_same_network():
+    random_network.cache_clear()
+    first = random_network(TINY, 0.2, 0).sha256
+    random_network.cache_clear()
+    assert random_network(TINY, 0.2, 0).sha256 == first
+    assert random_network(TINY, 0.2, 1).sha256 != first
+
+
+def test_wider_means_more_channels_and_dense_neurons():
+    assert TINY.widened(3).layers == ("12", "P", "24", "P4", "D24")
+
+
+def test_work_by_hand():
+    layers = (
+        Layer("conv1", Input(np.ones((5, 2, 3, 3), np.float32), padding=1), LIF(0.9)),
+        Layer("fc1", Input(np.ones((3, 20), np.float32), pool=2), LIF(0.9)),
+    )
+    network = Network((2, 4, 4), 10, layers, Readout(np.ones((2, 3), np.float32)))
+    rates = {"input": 0.5, "conv1": 0.25, "fc1": 1.0}
+    # Per step, 16 input spikes reach 9·5 weights each, 20 spikes of conv1 3 each; what fc1 sends goes to the readout.
+    assert additions(network, rates) == pytest.approx(10 * (16 * 45 + 20 * 3))
+    # 80 neurons with 2·9 weights, 3 neurons with 20.
+    assert multiplications(network) == 10 * (80 * 18 + 3 * 20)
+
+
+NETWORK = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=7, leak=0.9, threshold=1.3)
+needs_spikingjelly = pytest.mark.skipif(bool(missing_spikingjelly()), reason="SpikingJelly is not installed")
+
+
+def test_snntorch_gives_the_readout_of_the_event_backend():
+    network = random_network(TINY, 0.2, 0)
+    spikes = random_spikes(network.input_shape, network.timesteps, 3, 0.2, 1)
+    batches = EventBackend(1).run(network, [spikes], 3)
+    expected = np.concatenate([batch.readout for batch in batches])
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(SnnTorchNetwork(network)(as_tensor(spikes)), expected, rtol=1e-4, atol=1e-4)
+
+
+@needs_spikingjelly
+def test_spikingjelly_has_leak_soft_reset_gain_and_bias():
+    # leak 0.5, i = 2·0.5·s + 0.25: v = 1.25 (fires, keeps 0.25), 1.375 (fires, keeps 0.375), then without input
+    # 0.4375, and with it again 1.46875 (fires).
+    layer = Layer("fc1", np.ones((1, 1), np.float32), LIF(0.5, bias=0.25))
+    network = Network((1, 1, 1), 5, (layer,), Readout(np.full((1, 1), 3, np.float32)))
+    spikes = np.array([1, 1, 0, 1, 1], np.bool_).reshape(5, 1, 1, 1, 1)  # the last arrives nowhere
+    assert SpikingJellyNetwork(network)(as_tensor(spikes)).tolist() == [[9.0]]
+    assert TorchLoopNetwork(network)(as_tensor(spikes)).tolist() == [[9.0]]
+
+
+@needs_spikingjelly
+def test_the_loop_fires_as_spikingjelly_does():
+    # Weights are whole numbers, leaks 1/2, membranes small: bfloat16 holds them exactly for three steps.
+    rng = np.random.default_rng(0)
+    layers = (
+        Layer("conv1", Input(rng.integers(-1, 3, (4, 6, 3, 3)).astype(np.float32), padding=1), LIF(0.5, 2.0)),
+        Layer("fc2", Input(rng.integers(-1, 2, (5, 4 * 4 * 4)).astype(np.float32), pool=2), LIF(0.5, 4.0)),
+    )
+    network = Network((6, 8, 8), 4, layers, Readout(np.eye(5, dtype=np.float32)))
+    spikes = as_tensor(random_spikes(network.input_shape, 4, 3, 0.1, 0))
+    found = TorchLoopNetwork(network)(spikes)
+    assert found.any()
+    assert torch.equal(found, SpikingJellyNetwork(network)(spikes))
+
+
+def test_snntorch_trains_the_function_of_this_project():
+    torch.manual_seed(0)
+    ours, theirs = SpikingNetwork(NETWORK, (3, 16, 16), 5).train(), SnnTorchTraining(NETWORK, 16, 5).train()
+    for index, layer in enumerate(ours.layers):
+        theirs.synapses[index][-1].load_state_dict(layer.synapses.state_dict())
+        theirs.norms[index].load_state_dict(layer.bntt.state_dict())
+    theirs.readout.load_state_dict(ours.readout.state_dict())
+    spikes = torch.randn(7, 4, 3, 16, 16).sign()
+    expected, found = ours(spikes), theirs(spikes)
+    torch.testing.assert_close(found, expected)
+    for logits in (expected, found):
+        functional.cross_entropy(logits, torch.tensor([0, 1, 2, 3])).backward()
+    for index, layer in enumerate(ours.layers):
+        assert layer.synapses.weight.grad.abs().max() > 0
+        torch.testing.assert_close(theirs.synapses[index][-1].weight.grad, layer.synapses.weight.grad)
+
+
+@needs_spikingjelly
+def test_spikingjelly_trains_every_weight():
+    torch.manual_seed(0)
+    model = SpikingJellyTraining(NETWORK, 16, 5).train()
+    spikes = torch.randn(7, 4, 3, 16, 16).sign()
+    for _ in range(2):  # what the first time left behind does not matter
+        model.zero_grad()
+        functional.cross_entropy(model(spikes), torch.tensor([0, 1, 2, 3])).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.ndim == 1 or parameter.grad.abs().max() > 0, name
+
+
+def test_as_tensor_keeps_the_spikes():
+    spikes = random_spikes((2, 3, 4), 5, 2, 0.5, 0)
+    tensor = as_tensor(spikes)
+    assert np.array_equal(tensor.numpy(), spikes)
+    assert tensor[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_image_files_are_in_the_layout_of_tiny_imagenet(tmp_path):
+    from spikesam.pipeline.images.datasets import open_dataset
+
+    items = list(open_dataset(str(road.tiny_imagenet(tmp_path / "data", 12, 0)), "val"))
+    assert [item.index for item in items] == list(range(12))
+    assert [item.label for item in items] == [*range(10), 0, 1]
+    assert {item.image.size for item in items} == {(64, 64)}
+    for item in items:
+        x0, y0, x1, y1 = item.box
+        assert 0 <= x0 <= x1 - 16
+        assert 0 <= y0 <= y1 - 16
+        assert max(x1, y1) <= 64
+    assert load_checkpoint(road.CHECKPOINT).classes == open_dataset(str(tmp_path / "data"), "val").classes
+
+
+def test_a_command_that_fails_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match=r"exit code 3: no such thing"):
+        Command(("-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"), tmp_path / "new")()
+
+
+def test_a_command_is_watched_with_its_children(tmp_path):
+    held = "x = b'1' * (200 << 20); import time; time.sleep(1)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {held!r}])"
+    assert Command(("-c", parent), tmp_path / "new").peak() > 200 << 20
+
+
+def test_image_files_are_timed_and_their_memory_is_measured(tmp_path):
+    rows = list(road.image_files(road.Sizes(files=(1, 2)), Options(repeats=1), tmp_path))
+    assert {row.way.split(":")[0].split(",")[0] for row in rows} == {road.NOW}
+    peaks = [row for row in rows if row.unit == "MB"]
+    assert [row.case for row in peaks] == [f"{road.CHECKPOINT}, {count} JPEG files" for count in (1, 2)]
+    assert all(row.median > 50 for row in peaks)  # what Python and NumPy take
