@@ -34,7 +34,7 @@ def refuse_other_devices(backend: str, device: str) -> None:
 
 
 def batch_size(batch: InputBatch) -> int:
-    """How many samples a batch holds."""
+    """Number of samples in a batch."""
     return len(batch) if isinstance(batch, PackedSpikes) else batch.shape[-4]
 
 

@@ -12,11 +12,11 @@ from spikesam.recordings.maps.reader import MapReader
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    return validate.main(argv, described)
+    return validate.main(argv, known_maps)
 
 
-def described(maps: MapReader) -> tuple[str, Iterable[str]]:
-    """What maps are called, and their parameters; refuses those of an unknown method."""
+def known_maps(maps: MapReader) -> tuple[str, Iterable[str]]:
+    """Title and parameters of maps; refuses those of an unknown method."""
     method = method_of(maps.header, maps.where)
     return method.title, method.parameters
 

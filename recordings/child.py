@@ -81,7 +81,7 @@ def _isolated() -> list[str]:
 
 
 def is_current(folder: str) -> bool:
-    """Whether a folder is there, and the current one."""
+    """True of the current folder, if it is there."""
     with suppress(OSError):  # there is no python313.zip
         return os.path.samefile(folder, os.curdir)
     return False

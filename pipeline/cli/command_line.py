@@ -68,7 +68,7 @@ def parse_with_config(
 
 
 def option(path: KeyPath, model: type[BaseModel]) -> str:
-    """How the command line of `model` spells a field: ("training", "batch_size") -> "--training.batch-size"."""
+    """A field as the command line of `model` spells it: ("training", "batch_size") -> "--training.batch-size"."""
     parts: list[str] = []
     inside: Any = model
     for name in path:
@@ -179,7 +179,7 @@ class _Switch(argparse.Action):
 
 
 def _shape(annotation: Any) -> tuple[str, int | str | None, bool]:
-    """What to call a value of this type in the help, how many words it takes (as argparse says it), may it be none."""
+    """Name of a value of this type in the help, number of its words (as argparse says it), and if it may be none."""
     members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     if NoneType in members:
         rest = [member for member in members if member is not NoneType]

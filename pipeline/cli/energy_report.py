@@ -1,4 +1,4 @@
-"""What `energy` prints: a table by layer, and what it says in words."""
+"""The lines that `energy` prints: a table by layer, and sentences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spikesam.recordings.text import LONGEST_NAME, printable
 SHOWN_CLASSES = 8
 
 
-def layer_table(energy: Energy) -> Table:
+def cost_table(energy: Energy) -> Table:
     """A row for each layer, and one for all; only the columns that are known."""
     known = not np.isnan(energy.operations)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -48,7 +48,7 @@ def _all_layers(energy: Energy) -> Any:
 
 
 def sentences(energy: Energy, samples: int, class_names: Sequence[str]) -> list[str]:
-    """What is said below the table."""
+    """The lines below the table."""
     layers, mean = energy.layers, f"Mean of {samples} sample{'s' * (samples > 1)}"
     silent = [f"Never fires: {', '.join(names)}." for names in [layers["layer"][layers["spikes"] == 0]] if len(names)]
     if np.isnan(energy.operations):

@@ -1,4 +1,4 @@
-"""How a command ends: one plain line on standard error and an exit code, never a traceback."""
+"""The end of a command: one plain line on standard error and an exit code, never a traceback."""
 
 from __future__ import annotations
 

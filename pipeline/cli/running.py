@@ -1,4 +1,4 @@
-"""What `run` does once its options are parsed, and what it prints of a run: answers, rates, localisation and files."""
+"""The work of `run` once its options are parsed, and the lines it prints: answers, rates, localisation and files."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Section(BaseModel):
 
 
 class DataSection(Section):
-    """What the network is trained on, and how images are prepared for it."""
+    """Training data, and how images are prepared for the network."""
 
     source: str = Field(
         "cluttered-digits",

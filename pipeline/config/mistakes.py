@@ -1,4 +1,4 @@
-"""What is wrong with settings, in one line: which key, what was found, what would be right."""
+"""Mistakes in settings, in one line each: which key, what was found, what would be right."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def nearest(given: str, known: Iterable[str]) -> str | None:
 
 
 def is_section(field: FieldInfo) -> bool:
-    """Whether a field is itself a model."""
+    """True of a field that is itself a model."""
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 

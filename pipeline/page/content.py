@@ -1,4 +1,4 @@
-"""What the page's script reads of a run, as JSON: names, numbers, and packed spikes and pictures as blobs."""
+"""The content of a page, which its script reads as JSON: names, numbers, and packed spikes and pictures as blobs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENERGY = {"label": "energy", "title": "energy of all layers, all steps,", "unit"
 
 
 def kinds_of(runs: Sequence[ShownRun]) -> dict[str, Content]:
-    """Which maps the page can show, in order: by name, how each is labelled and coloured, and where it comes from.
+    """The kinds of maps that the page can show, in order: name -> label, colours, and where its maps are from.
 
     `live` ones the page computes of the spikes; one that is `alone` stands below a single layer.
     """

@@ -1,4 +1,4 @@
-"""What the samples of a page cost: a table by layer, and one map of all layers."""
+"""The cost of the samples of a page: a table by layer, and one map of all layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spikesam.pipeline.page.shown_run import ShownRun
 
 
 def ledger_of(run: ShownRun) -> Ledger | None:
-    """What counts the samples of a run; None without the network or some of its layers."""
+    """The ledger of a run; None without the network or some of its layers."""
     return Ledger(run.raster, run.whole_network, PRICES["45nm"]) if run.whole_network else None
 
 

@@ -17,7 +17,7 @@ MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page
 
 
 def unsimulated(run: ShownRun, steps: int) -> str | None:
-    """Why the page cannot simulate a run of which it holds `steps` steps; None if it can, or has no network."""
+    """The reason why the page cannot simulate a run of which it holds `steps` steps; None if it can."""
     if (network := run.whole_network) is None:
         return None  # the page says so already where it explains relevance
     weights = _weights(network)

@@ -22,7 +22,7 @@ def explained_samples(run: ShownRun) -> int:
 
 
 def unexplained(run: ShownRun, shown: int) -> str | None:
-    """Why relevance is missing of some of the `shown` samples; without the network nobody expects it."""
+    """The reason why relevance of some of the `shown` samples is missing; without the network nobody expects it."""
     explained = explained_samples(run)
     if run.network is None or explained >= shown:
         return None

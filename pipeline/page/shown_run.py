@@ -1,4 +1,4 @@
-"""What a page shows of a run: the raster, and what lies beside it in the run's folder."""
+"""A run as a page shows it: the raster, and what lies beside it in the run's folder."""
 
 from __future__ import annotations
 

@@ -1,20 +1,30 @@
-"""Write the page of one run, or of two side by side."""
+"""Write the page of one run, or of two side by side; data cannot become markup in it, and nothing is asked for."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cache
 from os import PathLike
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from spikesam.pipeline.page.content import kinds_of, run_content
-from spikesam.pipeline.page.render import render
 from spikesam.pipeline.page.shown_run import ShownRun, open_run
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import open_file
 
+HERE = Path(__file__).parent
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+)\.js";\n', re.MULTILINE)
 LIMIT = 8_000_000  # bytes of the samples of all runs
 MOST_RUNS = 2
 GENERATOR, HEAD = b'<meta name="generator" content="spikesam">', 2000  # bytes from the beginning of a page
@@ -72,7 +82,7 @@ def _beside(run: Path) -> Path:
 
 
 def _is_page(path: Path) -> bool:
-    """Whether a file was written by :func:`write_page`: it can be made again, so it may be replaced."""
+    """True of a file written by :func:`write_page`: it can be made again, so it may be replaced."""
     if not path.is_file():
         return False
     with open_file(path) as file:
@@ -83,7 +93,7 @@ def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overw
     """Write the page of runs that are open; see :func:`report`."""
     contents = [run_content(run, limit // len(runs)) for run in runs]
     try:
-        page = render(title_of(runs), {"kinds": kinds_of(runs), "runs": contents})
+        page = page_html(title_of(runs), {"kinds": kinds_of(runs), "runs": contents})
         write_file(target, page.encode(), overwrite=overwrite)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})", "other-out") from None
@@ -99,3 +109,51 @@ def title_of(runs: Sequence[ShownRun]) -> str:
         return f"Where the networks {names[0]} and {names[1]} look: samples{of_data}"
     count = runs[0].raster.n_samples
     return f"Where the network {names[0]} looks: {count} sample{'s' * (count > 1)}{of_data}"
+
+
+def page_html(title: str, data: dict[str, Any]) -> str:
+    """The page of the data that its script reads, see :mod:`spikesam.pipeline.page.content`."""
+    script, style = script_of("main"), (HERE / "page.css").read_text(encoding="utf-8")
+    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("page.html").render(
+        title=title,
+        data=json_in_page(data),
+        script=Markup(script),
+        style=Markup(style),
+        policy=f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+    )
+
+
+def json_in_page(data: Any) -> Markup:
+    """JSON that a `<script>` can hold: no character in it can begin a tag, a comment or an entity."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+@cache
+def script_of(module: str) -> str:
+    """One script of a module and of what it imports: a page that stands alone cannot load modules."""
+    return "".join(_without_imports(name) for name in _in_order(module, []))
+
+
+def _in_order(module: str, found: list[str]) -> list[str]:
+    """The modules that one needs, each behind those it imports, and itself last."""
+    if module not in found:
+        for needed in _IMPORT.findall(_source(module)):
+            _in_order(needed, found)
+        found.append(module)
+    return found
+
+
+def _without_imports(module: str) -> str:
+    return re.sub(r"^export ", "", _IMPORT.sub("", _source(module)), flags=re.MULTILINE)
+
+
+def _source(module: str) -> str:
+    return (HERE / "js" / f"{module}.js").read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -34,7 +34,7 @@ FILES = "a Tiny-ImageNet folder or zip, a folder of class folders, or files of i
 
 
 def is_generated(source: str | Sequence[str]) -> bool:
-    """Whether this names a data set whose items are made when they are read."""
+    """True of the name of a data set whose items are made when they are read."""
     return isinstance(source, str) and source in NAMED and NAMED[source].generated
 
 

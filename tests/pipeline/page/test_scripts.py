@@ -18,7 +18,7 @@ from spikesam.backends.network import Network
 from spikesam.pipeline.maps.methods.sam import sam
 from spikesam.pipeline.page.content import spike_trains
 from spikesam.pipeline.page.integers import laid_out
-from spikesam.pipeline.page.render import HERE
+from spikesam.pipeline.page.write import HERE
 from tests.backends.graphs import graphs
 from tests.backends.test_graphs import limits
 from tests.backends.test_random_networks import random_network

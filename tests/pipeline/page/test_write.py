@@ -31,9 +31,8 @@ from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.content import spike_trains
 from spikesam.pipeline.page.excerpt import excerpt
 from spikesam.pipeline.page.relevance import explained_samples, unexplained
-from spikesam.pipeline.page.render import as_json, script_of
 from spikesam.pipeline.page.shown_run import open_run
-from spikesam.pipeline.page.write import report
+from spikesam.pipeline.page.write import json_in_page, report, script_of
 from spikesam.pipeline.report import main
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
@@ -354,7 +353,7 @@ def test_ten_images_of_six_layers_and_sixteen_steps_stay_below_two_megabytes(tmp
 
 @pytest.mark.parametrize("text", [*HOSTILE, "\u2028", "]]>", "-->", "\ud800"])
 def test_json_cannot_end_its_script(text: str) -> None:
-    written = str(as_json({text: [text]}))
+    written = str(json_in_page({text: [text]}))
     assert json.loads(written) == {text: [text]}
     assert not set("<>&\u2028") & set(written)
 
