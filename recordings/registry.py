@@ -55,11 +55,14 @@ class Registry(Mapping[str, T]):
         """Name -> entry point, and what messages call it; none of the current folder, which holds data."""
         found: dict[str, tuple[EntryPoint, str]] = {}
         path = [folder for folder in map(os.path.abspath, sys.path) if not is_current(folder)]
-        packages = {package.name: package for package in [*distributions(path=path)][::-1]}  # the first of a name
-        for package in packages.values():
-            for point in package.entry_points:
-                if point.group != f"spikesam.{self.group}":
-                    continue
+        seen = set[str]()
+        for package in distributions(path=path):
+            if f"[spikesam.{self.group}]" not in (package.read_text("entry_points.txt") or ""):
+                continue  # before the rest of it is read, which takes long for all packages
+            if package.name in seen:
+                continue  # the first on the path is the one that is imported
+            seen.add(package.name)
+            for point in package.entry_points.select(group=f"spikesam.{self.group}"):
                 where = printable(f"package {package.name} {package.version}, {point.group}", LONGEST_NAME)
                 if point.name in (*self.built_in, *found):
                     owner = found[point.name][1] if point.name in found else "spikesam"
