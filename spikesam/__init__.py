@@ -67,10 +67,10 @@ if TYPE_CHECKING:
     from spikesam.pipeline.images.events.events import Events
     from spikesam.pipeline.images.events.files import read_events
     from spikesam.pipeline.images.preprocessing import Preprocessing
-    from spikesam.pipeline.imports.from_torch import from_torch
     from spikesam.pipeline.imports.netx.read import from_netx
     from spikesam.pipeline.imports.nir.read import from_nir
     from spikesam.pipeline.imports.nir.write import to_nir
+    from spikesam.pipeline.imports.torch.from_torch import from_torch
     from spikesam.pipeline.maps.explain import explain
     from spikesam.pipeline.maps.measure import measure
     from spikesam.pipeline.maps.methods.sam import sam
@@ -111,7 +111,7 @@ _WHERE = {
     "write_raster": "spikesam.recordings.raster.arrays:write_raster",
     "SpikeEvents": "spikesam.recordings.raster.arrays:SpikeEvents",
     "sam": "spikesam.pipeline.maps.methods.sam:sam",
-    "from_torch": "spikesam.pipeline.imports.from_torch:from_torch",
+    "from_torch": "spikesam.pipeline.imports.torch.from_torch:from_torch",
     "to_torch": "spikesam.pipeline.networks.to_torch:to_torch",
     "compare": "spikesam.pipeline.comparison.compare:compare",
     "diff": "spikesam.pipeline.comparison.diff:diff",

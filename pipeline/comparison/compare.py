@@ -18,13 +18,13 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.comparison.recorded_layer import ROUNDING
 from spikesam.pipeline.engine.simulate import simulate
-from spikesam.pipeline.imports.example import Example, check_model, is_sequence, read_example
-from spikesam.pipeline.imports.folding.assemble import arrange, model_bits
-from spikesam.pipeline.imports.following.calling import follow_model
-from spikesam.pipeline.imports.following.raster import FollowedLayer
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.neuron_modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
+from spikesam.pipeline.imports.torch.calling import follow_model
+from spikesam.pipeline.imports.torch.example import Example, check_model, is_sequence, read_example
+from spikesam.pipeline.imports.torch.imported import assemble, model_bits
+from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules, OwnNeurons
+from spikesam.pipeline.imports.torch.raster import FollowedLayer
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import brief
@@ -150,7 +150,7 @@ def _followed(
 ) -> tuple[list[FollowedLayer], tuple[int, ...], Tensor]:
     """The model's layers, one for each of the network's, their shifts, and its scores (B, K), samples by samples."""
     parts = [follow_model(model, part, neurons) for part in example.parts(BATCH)]
-    orders = [arrange(part, example) for part in parts]
+    orders = [assemble(model, part, example) for part in parts]
     layers = [
         replace(same[0], spikes=torch.cat([layer.spikes for layer in same], dim=1), currents=None)
         for same in zip(*(order.layers for order in orders), strict=True)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from spikesam.backends.network import LIF
-from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, expect, number, refused
+from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, number, refused
+from spikesam.pipeline.imports.road.operations import expect
 
 UNIT = 4096  # of lava-dl's decays
 

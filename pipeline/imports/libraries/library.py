@@ -126,12 +126,6 @@ def refused(found: str, possible: str) -> Describe:
     return refuse
 
 
-def expect(true: Any, where: str, found: str, expected: str) -> None:
-    """Refuse a property of a module."""
-    if not true:
-        raise NetworkError(f"{where}: {found}, expected {expected}")
-
-
 def number(value: Any) -> Any:
     """A constant of a library as a float, or as an array where it is several: tensors leave their device and graph."""
     if hasattr(value, "detach"):

@@ -27,10 +27,10 @@ from spikesam.pipeline.imports.libraries.library import (
     Library,
     SpikingModule,
     Takes,
-    expect,
     number,
     refused,
 )
+from spikesam.pipeline.imports.road.operations import expect
 
 
 def spiking(module: Any, where: str) -> SpikingModule:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from spikesam.backends.network import LIF
-from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, Takes, expect, number, refused
+from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, Takes, number, refused
+from spikesam.pipeline.imports.road.operations import expect
 
 
 def leaky(module: Any, where: str) -> SpikingModule:

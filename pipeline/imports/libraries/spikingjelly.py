@@ -26,10 +26,10 @@ from spikesam.pipeline.imports.libraries.library import (
     Library,
     SpikingModule,
     Takes,
-    expect,
     number,
     refused,
 )
+from spikesam.pipeline.imports.road.operations import expect
 
 
 def integrate_and_fire(module: Any, where: str) -> SpikingModule:

@@ -1,20 +1,47 @@
-"""From lava-dl's `.net` files: a network that was trained for Loihi, in its own integers."""
+"""From lava-dl's `.net` files: a network that was trained for Loihi, in its own integers, in Loihi's arithmetic.
+
+    u[t] = rz(u[t-1]·(4096 - iDecay), 12) + 64·(W ⊛ s_before[t-1])
+    v[t] = rz(v[t-1]·(4096 - vDecay), 12) + u[t] + 64·bias          v[t-1] counts as 0 where s[t-1] = 1
+    s[t] = 1 if v[t] > 64·vThMant
+
+So a gain is 64, and rounds nothing. Weights of lava-dl are up to 256 in steps of 2, and 8 bits hold up to 127. Where
+they do not fit, they are divided by what divides all, and the gain is multiplied by it: the product is the same. What
+is left then is the weight of a second path from the same layer, whose currents are added.
+"""
 
 from __future__ import annotations
 
 import math
 from os import PathLike
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spikesam.backends.network import Encoder, Layer, Network, NetworkError, Readout, Shape
+from spikesam.backends.network import WEIGHT_LIMIT, Encoder, FixedLIF, Network, NetworkError, Shape
 from spikesam.backends.network.checks import whole, yes_or_no
+from spikesam.backends.network.inputs import GAIN_LIMIT
 from spikesam.pipeline.imports.netx.files import Node, read_nodes
-from spikesam.pipeline.imports.netx.layers import NEVER, check_weights, declared, layer, pixels, readout
+from spikesam.pipeline.imports.road.build import build
+from spikesam.pipeline.imports.road.operations import (
+    INPUT,
+    Answer,
+    Conv,
+    Declared,
+    Linear,
+    Operation,
+    Path,
+    Scale,
+    Shift,
+    Unit,
+    expect,
+)
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.schema import check_size
 
 NAMES = {"conv": "conv", "pool": "pool", "dense": "fc"}
+UNIT = 64  # of a membrane: weights, biases and thresholds are in such units
+NEVER = (1 << 17) - 1  # a threshold that an output has which is read as a membrane: Loihi's largest
+MOST_PATHS = 3  # to a layer: so many times 8 bits hold any weight of 9 bits
 
 
 def from_netx(path: str | PathLike[str], timesteps: int | None = None, *, fires_at_threshold: bool = False) -> Network:
@@ -78,39 +105,33 @@ def from_netx(path: str | PathLike[str], timesteps: int | None = None, *, fires_
 def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
     first = nodes[0]
     encoder: Encoder = "constant-current" if first.kind == "input" and first.neuron is not None else "spikes"
-    shape = input_shape = _input_shape(first)
     *body, last = nodes[first.kind == "input" :] or [first]
-    read_as_sum = last.kind == "average" or (last.kind == "dense" and _never_fires(last))
-    firing = [node for node in (body if read_as_sum else [*body, last]) if node.kind in NAMES]
-    total = given + len(firing) + (encoder == "constant-current")
-    check_size("from_netx: timesteps", total, "T")
-    layers: list[Layer] = [pixels(first, shape, at_threshold)] if encoder == "constant-current" else []
+    membranes = last.kind == "dense" and _never_fires(last)
+    firing = [node for node in (body if membranes or last.kind == "average" else [*body, last]) if node.kind in NAMES]
     for node in nodes:
-        if (node.kind == "input" and node is not first) or (node.kind == "average" and node is not last):
-            raise NetworkError(f"{node.where}: stands inside the network, expected an input first, an average last")
-    for number, node in enumerate(firing, start=len(layers)):
+        ends = node is first if node.kind == "input" else node is last or node.kind != "average"
+        expect(ends, node.where, "stands inside the network", "an input first, an average last")
+    shape = _input_shape(first)
+    units = [_pixels(first, at_threshold)] if encoder == "constant-current" else []
+    for node in firing:
         name = f"{NAMES[node.kind]}{1 + sum(each.kind == node.kind for each in firing[: firing.index(node)])}"
-        before = layers[-1].name if layers else "input"
-        layers.append(layer(node, name, before, shape, number, total, at_threshold))
-        shape = layers[-1].inputs[0].output_shape(shape)
-    if not layers:
+        units.append(_unit(node, name, units[-1].name if units else INPUT, at_threshold))
+    if not units:
         raise NetworkError("expected neurons that spike, got none")
+    answer = Answer(Path(units[-1].name))
     if last.kind == "average":
-        sums = _mean(last, shape)
-    elif read_as_sum:
-        sums = readout(last, shape, len(layers), total)
-    else:
-        check_weights(last, math.prod(shape) ** 2)
-        sums = Readout(np.eye(math.prod(shape), dtype=np.int8))
-    return Network(input_shape, total, tuple(layers), sums, encoder)
+        answer = _mean(last, math.prod(declared(firing[-1] if firing else first)), answer.path)
+    elif membranes:
+        answer = _membranes(last, answer.path)
+    steps = given + len(units)
+    return build(units, answer, shape, None, timesteps=steps, encoder=encoder, in_order=True).network
 
 
 def _input_shape(first: Node) -> Shape:
     if first.kind == "input":
         return declared(first)
     if first.kind == "dense" and "inFeatures" in first.values:
-        features = first.values["inFeatures"]
-        return (whole(features.item() if features.size == 1 else features, "inFeatures", first.where, 1), 1, 1)
+        return _one(first, "inFeatures"), 1, 1
     raise NetworkError(f"{first.where}: stands first, expected a layer input, which says the shape, or dense")
 
 
@@ -118,10 +139,152 @@ def _never_fires(node: Node) -> bool:
     return node.neuron is None or bool(np.all(node.neuron.get("vThMant", 0) >= NEVER))
 
 
-def _mean(node: Node, shape: Shape) -> Readout:
+def _pixels(node: Node, at_threshold: bool) -> Unit:
+    """The neurons of an input layer, each driven by its own pixel at every step."""
+    neuron = neurons(node, at_threshold)
+    expect(np.all(neuron.synaptic_decay == 4096), node.where, f"iDecay is {neuron.synaptic_decay}", "4096 of an input")
+    own = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0)
+    path = Path(INPUT, tuple(Operation(node.where, each) for each in (own, Scale(UNIT))))
+    return Unit("image", node.where, "image", neuron, (path,))
+
+
+def _unit(node: Node, name: str, before: str, at_threshold: bool) -> Unit:
+    """The neurons of a layer behind that of a name."""
+    (weight, *others), unit = eight_bits(node, weights(node))
+    bias, neuron = biases(node), neurons(node, at_threshold)
+    lasts = bias.any() and np.any(neuron.synaptic_decay != 4096)
+    expect(not lasts, node.where, "has a bias and a current that outlasts its step", "either")
+    said = Declared(declared(node), flat=node.kind == "dense")
+    driven: list[Any] = [synapses(node, weight), Scale(UNIT * unit), Shift(UNIT * bias), said]
+    more = [[synapses(node, other), Scale(UNIT * unit)] for other in others]
+    paths = (Path(before, tuple(Operation(node.where, each) for each in path)) for path in (driven, *more))
+    return Unit(name, node.where, name, neuron, tuple(paths))
+
+
+def _membranes(node: Node, path: Path) -> Answer:
+    """An output that does not fire: the sum of what arrives, in units of the weights; T times the logits."""
+    (weight, *others), unit = eight_bits(node, weights(node))
+    expect(not others, node.where, "weights take more than 8 bits", "at most 8 of an output")
+    bias = biases(node)
+    expect(not (bias % unit).any(), node.where, f"bias is no multiple of {unit}", "one, as of the weights")
+    _expect(node, iDecay=4096, vDecay=0)  # a sum that does not leak: in other units, leaks would round otherwise
+    said = Declared(declared(node), flat=True)
+    behind = (Operation(node.where, each) for each in (synapses(node, weight), Shift(bias // unit), said))
+    return Answer(Path(path.source, tuple(behind)), float(unit))
+
+
+def _mean(node: Node, neurons: int, path: Path) -> Answer:
     """The mean of the spikes of as many groups of neurons as there are classes."""
-    classes, neurons = math.prod(declared(node)), math.prod(shape)
-    if neurons % classes:
-        raise NetworkError(f"{node.where}: {classes} means of {neurons} neurons, expected a number that divides them")
-    weight = np.eye(classes, dtype=np.int8).repeat(neurons // classes, axis=1)
-    return Readout(weight, classes / neurons)
+    classes = math.prod(declared(node))
+    expect(neurons % classes == 0, node.where, f"{classes} means of {neurons} neurons", "a number that divides them")
+    groups = Linear(np.eye(classes, dtype=np.int8).repeat(neurons // classes, axis=1))
+    return Answer(path + Operation(node.where, groups), classes / neurons)
+
+
+def integers(node: Node, name: str) -> NDArray[np.int64]:
+    """An array of whole numbers, however they are stored."""
+    expect(name in node.values, node.where, f"has no {name}", "one")
+    return _whole(node.values[name], name, node.where)
+
+
+def declared(node: Node) -> Shape:
+    """(C, H, W) as the file says it, (N, 1, 1) where that is one number."""
+    said = integers(node, "shape").ravel().tolist()
+    expect(len(said) in (1, 3), node.where, f"shape is {tuple(said)}", "(C, H, W) or (N,)")
+    channels, height, width = (whole(side, "a side of shape", node.where, 1) for side in (*said, 1, 1)[:3])
+    return channels, height, width
+
+
+def weights(node: Node) -> NDArray[np.int64]:
+    """(out, in) weights of a dense layer, or (out, in/groups, y, x)."""
+    weight = integers(node, "weight")
+    if node.kind == "dense":
+        outputs = math.prod(declared(node))
+        fits = weight.size and not weight.size % outputs
+        expect(fits, node.where, f"weight has shape {weight.shape}", f"({outputs}, inputs)")
+        return weight.reshape(outputs, -1)
+    fits = weight.ndim in (4, 5) and weight.size and math.prod(weight.shape[4:]) == 1
+    expect(fits, node.where, f"weight has shape {weight.shape}", "(out, in, y, x)")
+    return weight.reshape(weight.shape[:4])
+
+
+def synapses(node: Node, weight: NDArray[np.int8]) -> Linear | Conv:
+    """The operation of a layer; one kernel of a pool is for every channel."""
+    if node.kind == "dense":
+        return Linear(weight)
+    pool = node.kind == "pool" and weight.shape[:2] == (1, 1)
+    stride, dilation, (rows, columns) = (
+        _sides(node, name, least) for name, least in (("stride", 1), ("dilation", 1), ("padding", 0))
+    )
+    around = (rows, rows), (columns, columns)
+    return Conv(weight, None, stride, around, dilation, 0 if pool else _one(node, "groups"))
+
+
+def eight_bits(node: Node, weight: NDArray[np.int64]) -> tuple[list[NDArray[np.int8]], int]:
+    """Weights as a sum of such in 8 bits, and how much a unit is: one such and 1, unless they are too large for it."""
+    largest, common = int(np.abs(weight).max()), int(np.gcd.reduce(weight, axis=None))
+    units = [unit for unit in range(1, GAIN_LIMIT // UNIT + 1) if common % unit == 0]
+    unit = next((unit for unit in units if largest <= WEIGHT_LIMIT * unit), units[-1])
+    most = MOST_PATHS * WEIGHT_LIMIT
+    expect(
+        largest <= most * unit, node.where, f"weights are up to {largest} in steps of {unit}", f"at most {most} steps"
+    )
+    parts: list[NDArray[np.int8]] = []
+    left = weight // unit
+    while not parts or left.any():
+        parts.append(np.clip(left, -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8))
+        left = left - parts[-1]
+    return parts, unit
+
+
+def biases(node: Node) -> NDArray[np.int64]:
+    """One, or (C,) — 0 where there are none."""
+    return integers(node, "bias").ravel() if "bias" in node.values else np.zeros(1, np.int64)
+
+
+def neurons(node: Node, fires_at_threshold: bool) -> FixedLIF:
+    """The neurons of a layer, still without their bias."""
+    decay, synaptic_decay, threshold = (_constant(node, name) for name in ("vDecay", "iDecay", "vThMant"))
+    _expect(node, refDelay=1, wgtExp=0, gradedSpike=0, messageBits=0)
+    late = "delay" in node.values and node.values["delay"].any()
+    expect(not late, node.where, "has delays of its axons", "none but the one step of each layer")
+    constants = {"fires_at_threshold": fires_at_threshold, "threshold": UNIT * threshold}
+    return FixedLIF(decay, reset="zero", synaptic_decay=synaptic_decay, **constants)
+
+
+def _constant(node: Node, name: str) -> Any:
+    """A constant of neurons: an integer, or (C,) integers."""
+    if node.neuron is None or name not in node.neuron:
+        raise NetworkError(f"{node.where}: its neurons have no {name}, expected one")
+    found = _whole(node.neuron[name], name, node.where).ravel()
+    return found.item() if found.size == 1 else found
+
+
+def _whole(numbers: NDArray[Any], what: str, where: str) -> NDArray[np.int64]:
+    with np.errstate(over="ignore"):
+        found = numbers.astype(np.float64)
+    if not np.array_equal(np.rint(found), found) or not np.abs(found).max(initial=0) < 1 << 31:
+        raise NetworkError(f"{where}: {what} holds other numbers than integers below 2³¹, expected integers")
+    return found.astype(np.int64)
+
+
+def _expect(node: Node, **constants: int) -> None:
+    """Refuse neurons whose constants, where the file says them, are others."""
+    for name, expected in constants.items():
+        found = (node.neuron or {}).get(name, np.array(expected))
+        if (found != expected).any():
+            said = found.item() if found.size == 1 else f"an array of {found.shape}"
+            raise NetworkError(f"{node.where}: {name} is {said}, expected {expected} of these neurons")
+
+
+def _one(node: Node, name: str) -> int:
+    found = integers(node, name)
+    return whole(found.item() if found.size == 1 else found.tolist(), name, node.where, 1)
+
+
+def _sides(node: Node, name: str, least: int) -> tuple[int, int]:
+    """(y, x) of a setting of a convolution, which may be one number."""
+    found = integers(node, name).ravel().tolist()
+    expect(len(found) in (1, 2), node.where, f"{name} has {len(found)} numbers", "one, or two (y, x)")
+    y, x = (whole(number, name, node.where, least) for number in (found[0], found[-1]))
+    return y, x

@@ -14,23 +14,10 @@ from spikesam.pipeline.imports.nir import KEY
 
 def numbers(value: Any, what: str, where: str) -> NDArray[np.float64]:
     """Finite numbers in double precision."""
-    return array(value, np.float64, what, where)
-
-
-def by_channel(value: Any, shape: Shape, what: str, where: str) -> NDArray[np.float64]:
-    """(C,) of one number, or of a number per neuron of a (C, H, W) map that is the same in every channel."""
-    found = numbers(value, what, where)
-    if found.shape in ((), (1,)):
-        return np.full(shape[0], found.item())
-    if found.shape != shape and (*found.shape, 1, 1) != shape:
-        raise NetworkError(
-            f"{where}: {what} has shape {found.shape}, expected {text(shape)}, that of the map before it"
-        )
-    rows = found.reshape(len(found), -1)
-    if (rows != rows[:, :1]).any():
-        channel = int((rows != rows[:, :1]).any(axis=1).argmax())
-        raise NetworkError(f"{where}: {what} differs between neurons of channel {channel}, expected one per channel")
-    return rows[:, 0]
+    found = array(value, np.float64, what, where)
+    if not found.size:
+        raise NetworkError(f"{where}: {what} has shape {found.shape}, expected numbers")
+    return found
 
 
 def whole(value: Any, what: str, where: str, least: int) -> int:
@@ -45,13 +32,13 @@ def sides(value: Any, what: str, where: str, least: int) -> tuple[int, int]:
     return pair(one_or_pair(listed[0] if len(listed) == 1 else listed, what, where, least))
 
 
-def same_shape(declared: Any, shape: Shape, what: str, where: str) -> None:
-    """Refuse a shape that a node says, if the map before it has another; (C,) and (C, 1, 1) are the same map."""
-    if declared is None:
-        return
-    found = tuple(np.asarray(declared).ravel().tolist())
-    if found != shape and (*found, 1, 1) != shape:
-        raise NetworkError(f"{where}: {what} is {found}, expected {text(shape)}, the map before it")
+def shape_of(declared: Any, where: str) -> Shape:
+    """(C, H, W) of what a node says, (C, H, W) or (N,)."""
+    shape = np.ravel(declared).tolist()
+    if len(shape) not in (1, 3) or not all(isinstance(length, int) and length > 0 for length in shape):
+        raise NetworkError(f"{where}: shape is {tuple(shape)}, expected (C, H, W) or (N,)")
+    channels, height, width = (*shape, 1, 1)[:3]
+    return channels, height, width
 
 
 def metadata(node: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
@@ -67,3 +54,9 @@ def metadata(node: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
 def text(shape: tuple[int, ...]) -> str:
     """(16, 8, 8) -> "(16, 8, 8)", and (10, 1, 1) -> "(10,)", as NIR writes it."""
     return str(shape[:1] if shape[1:] == (1, 1) else shape)
+
+
+def divided(weight: Any, gain: Any) -> Any:
+    """Weights without a factor by channel; those of a factor 0 are lost."""
+    factor = gain.reshape(-1, *(1,) * (weight.ndim - 1))
+    return np.divide(weight, factor, out=np.zeros(weight.shape), where=factor != 0).astype(np.float32)

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from spikesam.backends.network import NetworkError
 
 MOST_NAMED = 8  # names of nodes in a message
-MOST_PATHS = 1000  # that lead to the neurons of one layer
 POOLS = ("AvgPool2d", "SumPool2d")
 SPIKING = ("IF", "LIF", "CubaLIF", "Threshold")
 
@@ -60,24 +59,8 @@ class Graph:
         kind = kind_of(self.nodes[name])
         return name == self.first or (kind in SPIKING and not (kind == "Threshold" and self._is_or(name)))
 
-    def paths(self, target: str) -> list[tuple[str, tuple[Named, ...]]]:
-        """Every way from spikes to a node: the name of the node that fires, and the nodes between the two."""
-        found: list[tuple[str, tuple[Named, ...]]] = []
-        waiting: list[tuple[str, tuple[str, ...]]] = [(name, ()) for name in reversed(self._leading_to(target))]
-        while waiting:
-            name, behind = waiting.pop()
-            if self.fires(name):
-                found.append((name, tuple(map(self.named, behind))))
-                continue
-            if name in behind:
-                cycle = _arrows([name, *behind[: behind.index(name) + 1]])
-                raise NetworkError(f"nodes {cycle}: form a cycle without neurons, expected some that spike")
-            waiting += [(other, (name, *behind)) for other in reversed(self._leading_to(name))]
-            if len(found) + len(waiting) > MOST_PATHS:
-                raise NetworkError(f"node {target!r}: more than {MOST_PATHS} ways lead there, expected fewer")
-        return found
-
-    def _leading_to(self, name: str) -> list[str]:
+    def leading_to(self, name: str) -> list[str]:
+        """The nodes whose output comes to a node, in the order of the edges; Input and Output inside are passed by."""
         found, waiting, seen = [], list(reversed(self.before[name])), {name}
         while waiting:
             other = waiting.pop()
@@ -90,15 +73,15 @@ class Graph:
 
     def _is_or(self, name: str) -> bool:
         """Whether a Threshold is behind the pooling of spikes, and behind nothing else."""
-        pools = self._leading_to(name)
+        pools = self.leading_to(name)
         if len(pools) != 1 or kind_of(self.nodes[pools[0]]) not in POOLS:
             return False
-        waiting, seen = self._leading_to(pools[0]), set()
+        waiting, seen = self.leading_to(pools[0]), set()
         while waiting:
             source = waiting.pop()
             if kind_of(self.nodes[source]) == "Delay" and source not in seen:
                 seen.add(source)
-                waiting += self._leading_to(source)
+                waiting += self.leading_to(source)
             elif kind_of(self.nodes[source]) not in ("Input", "Delay", *SPIKING):
                 return False
         return True
@@ -123,42 +106,6 @@ def opened(graph: Any) -> Graph:
         names = [name for name in nodes if name in apart]
         raise NetworkError(f"graph: no edges lead from {_listed(names)} to the output {last!r}, expected one")
     return Graph(nodes, before, first, last)
-
-
-def levels(sources: dict[str, list[tuple[str, int]]], first: str) -> dict[str, int]:
-    """How many steps later every node fires here, where each layer costs one step: 0 of the input.
-
-    Parameters
-    ----------
-    sources : node -> the nodes whose spikes it reads, and how many steps later NIR says that they arrive
-    first : the input
-
-    Raises
-    ------
-    NetworkError : naming the nodes of a loop whose spikes would have to arrive sooner than a step later
-    """
-    level = {first: 0, **dict.fromkeys(sources, 1)}
-    via: dict[str, str] = {}
-    for _ in range(len(level) + 1):
-        changed = ""
-        for target, reads in sources.items():
-            for source, steps in reads:
-                if level[source] + 1 - steps > level[target]:
-                    level[target] = level[source] + 1 - steps
-                    via[target] = source
-                    changed = target
-        if not changed:
-            return level
-    for _ in level:
-        changed = via[changed]  # after so many steps back it is on the loop
-    loop = [changed]
-    while via[loop[0]] != changed:
-        loop.insert(0, via[loop[0]])
-    count = len(loop)
-    raise NetworkError(
-        f"nodes {_arrows([changed, *loop])}: form a loop of {count} layers, whose spikes are back sooner than {count} "
-        f"steps later, expected nodes Delay of {count} steps in all: each layer costs a step here"
-    )
 
 
 def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -213,7 +160,8 @@ def _reached(first: str, neighbours: dict[str, list[str]]) -> set[str]:
     return found
 
 
-def _arrows(names: Iterable[str]) -> str:
+def arrows(names: Iterable[str]) -> str:
+    """Names on a way, in order."""
     return " → ".join(map(repr, names))
 
 

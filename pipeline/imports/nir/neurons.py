@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from spikesam.backends.network import NetworkError, Shape
 from spikesam.backends.network.neurons import LIF, Reset
 from spikesam.pipeline.imports.nir import KEY
-from spikesam.pipeline.imports.nir.attributes import by_channel, metadata, numbers
+from spikesam.pipeline.imports.nir.attributes import metadata, numbers, shape_of, text
 from spikesam.pipeline.imports.nir.graph import Named
+from spikesam.pipeline.imports.road.operations import Integral, Scale, Shift, expect
 
 SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "min_v_mem", "gain", "bias", "weight")
+CONSTANTS = ("r", "tau", "tau_mem", "tau_syn", "w_in", "v_leak", "v_threshold", "v_reset", "threshold")
 LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is
 CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 1 cannot be had any better
 
@@ -65,85 +67,121 @@ class Rules:
 
 @dataclass(frozen=True)
 class Membrane:
-    """i ← synaptic_leak·i + drive·x, then v ← leak·v + i + offset, of (C,) numbers each; v is counted from `rest`."""
+    """i ← synaptic_leak·i + drive·x, then v ← leak·v + i + offset, v counted from `rest`: numbers, or (C,) of them."""
 
-    leak: NDArray[np.float64]
-    drive: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    synaptic_leak: NDArray[np.float64]
-    rest: NDArray[np.float64]
+    leak: Any
+    drive: Any = 1.0
+    offset: Any = 0.0
+    synaptic_leak: Any = 0.0
+    rest: Any = 0.0
 
 
-def read_membrane(neuron: Named, shape: Shape, rules: Rules) -> Membrane:
-    """One step of a node's neurons on a map of (C, H, W)."""
-    node, kind, where, dt = neuron.node, neuron.kind, neuron.where, rules.dt
-    ones, zeros = np.ones(shape[0]), np.zeros(shape[0])
+def read_membrane(neuron: Named, rules: Rules) -> tuple[Membrane, dict[str, Any], Shape | None]:
+    """One step of a node's neurons, its constants, and the map (C, H, W) that these say."""
+    kind, where, dt = neuron.kind, neuron.where, rules.dt
+    found, shape = _constants(neuron)
     if kind == "Threshold":
-        return Membrane(zeros, ones, zeros, zeros, zeros)
-    r = by_channel(node.r, shape, "r", where)
-    rest = _rest(neuron, shape) if neuron.kind.endswith("IF") and _reset(neuron, rules) == "zero" else zeros
+        return Membrane(0.0), found, shape
+    rest = _rest(neuron, found) if kind.endswith("IF") and _reset(neuron, rules) == "zero" else 0.0
     if kind in ("I", "IF"):
-        rules.check_dt(bool((r == 1).all()), "r = 1", where)
-        return Membrane(ones, near_one(dt * r), zeros, zeros, rest)
+        rules.check_dt(bool(np.all(found["r"] == 1)), "r = 1", where)
+        return Membrane(1.0, near_one(dt * found["r"]), rest=rest), found, shape
 
-    def step(what: str) -> NDArray[np.float64]:
+    def step(what: str) -> Any:
         """dt/τ of a time constant τ."""
-        tau = by_channel(getattr(node, what), shape, what, where)
-        rules.check_dt(bool(tau.min() >= LONGEST), f"{what} = {tau.min():g} s", where)
-        if tau.min() < dt * (1 - CLOSE):
-            raise NetworkError(f"{where}: {what} is {tau.min():g} s, expected at least dt = {dt:g} s")
-        return near_one(dt / tau)
+        least = np.min(found[what])
+        rules.check_dt(bool(least >= LONGEST), f"{what} = {least:g} s", where)
+        if least < dt * (1 - CLOSE):
+            raise NetworkError(f"{where}: {what} is {least:g} s, expected at least dt = {dt:g} s")
+        return near_one(dt / found[what])
 
     synaptic = kind.startswith("Cuba")
-    membrane_step, synaptic_step = step("tau_mem" if synaptic else "tau"), step("tau_syn") if synaptic else ones
-    drive, offset = r * membrane_step, (by_channel(node.v_leak, shape, "v_leak", where) - rest) * membrane_step
+    membrane_step, synaptic_step = step("tau_mem" if synaptic else "tau"), step("tau_syn") if synaptic else 1.0
+    drive, offset = found["r"] * membrane_step, (found["v_leak"] - rest) * membrane_step
     if synaptic:
-        drive = drive * by_channel(node.w_in, shape, "w_in", where) * synaptic_step
-        if (offset * (1 - synaptic_step)).any():
+        drive = drive * found["w_in"] * synaptic_step
+        if np.any(offset * (1 - synaptic_step)):
             raise NetworkError(f"{where}: v_leak is not 0, expected 0 beside currents that outlast a step")
-    return Membrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, rest)
+    return Membrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, rest), found, shape
 
 
-def read_lif(neuron: Named, shape: Shape, rules: Rules) -> LIF:
-    """The neurons of a node that spikes, with the bias that is their own."""
-    node, where = neuron.node, neuron.where
-    said = metadata(node, where, SAID)
-    membrane = read_membrane(neuron, shape, rules)
+def read_neurons(neuron: Named, rules: Rules) -> tuple[LIF, Any, Shape | None]:
+    """The neurons of a node that spikes, what their currents are multiplied by, and the map that the node says."""
+    where, said = neuron.where, metadata(neuron.node, neuron.where, SAID)
+    membrane, found, shape = read_membrane(neuron, rules)
     leak, synaptic_leak = (
-        agreed(said.get(what, computed), computed, what, where)
+        _everywhere(agreed(said.get(what, computed), computed, what, where))
         for what, computed in (("leak", membrane.leak), ("synaptic_leak", membrane.synaptic_leak))
     )
-    fires = rules.fires(said)
+    fires, (lowest, reset_by) = rules.fires(said), (_everywhere(said.get(name)) for name in ("min_v_mem", "reset_by"))
     if neuron.kind == "Threshold":
-        threshold = by_channel(node.threshold, shape, "threshold", where)
-        return LIF(leak, threshold, reset="zero", fires_at_threshold=fires, min_v_mem=said.get("min_v_mem"))
-    threshold = by_channel(node.v_threshold, shape, "v_threshold", where) - membrane.rest
+        threshold = _everywhere(found["threshold"])
+        return LIF(leak, threshold, reset="zero", fires_at_threshold=fires, min_v_mem=lowest), 1.0, shape
     reset: Any = _reset(neuron, rules)
-    reset_by = said.get("reset_by") if reset == str(said.get("reset", "zero")) else None
-    return LIF(
+    lif = LIF(
         leak,
-        threshold,
-        bias=membrane.offset,
+        _everywhere(found["v_threshold"] - membrane.rest),
+        bias=_everywhere(membrane.offset),
         reset=reset,
-        reset_by=reset_by,
+        reset_by=reset_by if reset == str(said.get("reset", "zero")) else None,
         fires_at_threshold=fires,
         synaptic_leak=synaptic_leak,
-        min_v_mem=said.get("min_v_mem"),
+        min_v_mem=lowest,
     )
+    return lif, membrane.drive, shape
+
+
+def read_integral(neuron: Named, rules: Rules) -> list[Any]:
+    """A node of neurons that do not spike, whose last membranes are the answer, as operations."""
+    membrane, _, _ = read_membrane(neuron, rules)
+    outlasts = np.any(membrane.synaptic_leak)
+    expect(not outlasts, neuron.where, "tau_syn is not dt", "it: currents of a readout do not outlast a step")
+    leaks = np.unique(membrane.leak)
+    expect(len(leaks) == 1, neuron.where, "tau differs between neurons", "one for all classes")
+    said = metadata(neuron.node, neuron.where, ("scale", "leak", "bias")).get("leak", leaks[0])
+    leak = float(agreed(said, leaks[0], "leak", neuron.where))
+    return [Scale(membrane.drive), Shift(membrane.offset), Integral(leak)]
+
+
+def _constants(neuron: Named) -> tuple[dict[str, Any], Shape | None]:
+    """The constants of a node by name, each one number or (C,), and the map (C, H, W) that their arrays are of."""
+    found: dict[str, Any] = {}
+    shape: Shape | None = None
+    for name in CONSTANTS:
+        if (value := getattr(neuron.node, name, None)) is None:
+            continue
+        array = numbers(value, name, neuron.where)
+        if array.size == 1:
+            found[name] = array.item()
+            continue
+        own = shape_of(array.shape, neuron.where)
+        if shape not in (None, own):
+            raise NetworkError(f"{neuron.where}: {name} has shape {array.shape}, expected {text(shape or own)}")
+        shape, rows = own, array.reshape(len(array), -1)
+        if (rows != rows[:, :1]).any():
+            channel = int((rows != rows[:, :1]).any(axis=1).argmax())
+            raise NetworkError(
+                f"{neuron.where}: {name} differs between neurons of channel {channel}, expected one per channel"
+            )
+        found[name] = rows[:, 0]
+    return found, shape
+
+
+def _everywhere(constant: Any) -> Any:
+    """A constant of channels as one that broadcasts with their map."""
+    return constant if np.ndim(constant) == 0 else np.reshape(constant, (-1, 1, 1))
 
 
 def _reset(neuron: Named, rules: Rules) -> str:
     return rules.reset or str(metadata(neuron.node, neuron.where, SAID).get("reset", "zero"))
 
 
-def _rest(neuron: Named, shape: Shape) -> NDArray[Any]:
-    """To what a spike sets membranes, from where they are counted, (C,)."""
-    v_reset = by_channel(neuron.node.v_reset, shape, "v_reset", neuron.where)
-    v_leak = None if neuron.kind == "IF" else by_channel(neuron.node.v_leak, shape, "v_leak", neuron.where)
-    if v_reset.any() and (v_leak is None or (v_reset != v_leak).any()):
-        raise NetworkError(
-            f"{neuron.where}: v_reset is {v_reset[v_reset != 0][0]:g}, expected 0, or the same as v_leak"
-        )
+def _rest(neuron: Named, found: dict[str, Any]) -> Any:
+    """To what a spike sets membranes, from where they are counted."""
+    v_reset = found.get("v_reset", 0.0)
+    if np.any(v_reset) and (neuron.kind == "IF" or np.any(v_reset != found["v_leak"])):
+        first = np.ravel(v_reset)[np.flatnonzero(v_reset)[0]]
+        raise NetworkError(f"{neuron.where}: v_reset is {first:g}, expected 0, or the same as v_leak")
     return v_reset
 
 
@@ -158,6 +196,6 @@ def agreed(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:
     return exact
 
 
-def near_one(factors: NDArray[np.float64]) -> NDArray[np.float64]:
+def near_one(factors: Any) -> Any:
     """Factors, with 1 for what differs from 1 by rounding alone."""
     return np.where(np.isclose(factors, 1, rtol=0, atol=CLOSE), 1.0, factors)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import LIF, NO_POOLING, Input, Layer, Readout, Shape, Windows, pair
-from spikesam.pipeline.imports.delays import delayed
 from spikesam.pipeline.imports.nir import KEY, nir_library
-from spikesam.pipeline.imports.nir.layer import divided
+from spikesam.pipeline.imports.nir.attributes import divided
+from spikesam.pipeline.imports.road.delays import delayed
 
 Size = tuple[int, ...]  # a map as NIR has it: (C, H, W) or (N,)
 

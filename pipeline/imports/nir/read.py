@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from os import PathLike
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spikesam.backends.network import DEFAULT_RANGE, Layer, Network, NetworkError, Shape, Source
-from spikesam.backends.network.checks import real, whole
+from spikesam.backends.network import DEFAULT_RANGE, LIF, Network, NetworkError, Source
+from spikesam.backends.network.checks import by_channel, real, whole
 from spikesam.backends.network.neurons import Reset
-from spikesam.pipeline.imports.delays import with_window
-from spikesam.pipeline.imports.nir import DT, KEY, nir_library
-from spikesam.pipeline.imports.nir.attributes import metadata, same_shape, text
+from spikesam.pipeline.imports.nir import DT, KEY, nir_library, operations
+from spikesam.pipeline.imports.nir.attributes import divided, metadata, numbers, shape_of
 from spikesam.pipeline.imports.nir.files import read_graph
-from spikesam.pipeline.imports.nir.graph import Graph, Named, levels, opened
-from spikesam.pipeline.imports.nir.layer import ReadInput, layer_names, read_input, read_layer
-from spikesam.pipeline.imports.nir.neurons import Rules
-from spikesam.pipeline.imports.nir.node_groups import InputNodes, inputs_of
-from spikesam.pipeline.imports.nir.readout import read_readout
+from spikesam.pipeline.imports.nir.graph import Graph, Named, arrows, opened
+from spikesam.pipeline.imports.nir.neurons import SAID, Rules, agreed, read_neurons
+from spikesam.pipeline.imports.road.build import Built, build
+from spikesam.pipeline.imports.road.delays import depths
+from spikesam.pipeline.imports.road.operations import (
+    INPUT,
+    Answer,
+    Conv,
+    Declared,
+    Integral,
+    Junction,
+    Linear,
+    Operation,
+    Path,
+    Scale,
+    Unit,
+    expect,
+)
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.schema import check_size
+
+MOST_PATHS = 1000  # that lead to the neurons of one layer
+MOST_NODES = 100  # one behind the other without neurons
 
 
 def from_nir(
@@ -90,114 +108,223 @@ def from_nir(
 
 
 def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: Rules) -> Network:
-    end, *others = inputs_of(graph, graph.last, rules.dt)
-    if others or len(end.reads) > 1:
-        found = " and ".join(repr(read.name) for each in (end, *others) for read in each.reads)
-        raise NetworkError(f"node {graph.last!r}: adds up what comes from {found}, expected one: a readout has one")
-    if (end.reads[0].steps, end.reads[0].sign) != (0, 1):
-        raise NetworkError(f"node {graph.last!r}: gets spikes delayed or subtracted, expected them as they are")
-    last = end.reads[0].name
+    """The network of an opened graph, and of what its metadata say."""
     if timesteps is None and "timesteps" not in said:
         raise NetworkError("from_nir: got no timesteps, which this graph does not say; expected the steps of the input")
-    inputs = _inputs_of_all(graph, last, rules.dt, in_order="layers" in said)
-    level = levels({n: [(r.name, r.steps) for each in i for r in each.reads] for n, i in inputs.items()}, graph.first)
-    depth, told = level[last], timesteps is not None
-    total = whole(timesteps if told else said["timesteps"], "timesteps", "from_nir", 1) + depth * told
-    window = total - depth if told else said.get("window")
-    window = window if window is None else whole(window, "window", "from_nir", 1)
-    check_size("from_nir: timesteps", total, "T")
-    if not inputs:
+    reader = Paths(graph, rules)
+    end, where = reader.arriving(graph.last), reader.where(graph.last)
+    last = end.source
+    if isinstance(last, Junction):
+        found = " and ".join(str(leaf.source) for leaf in end.leaves)
+        raise NetworkError(f"{where}: adds up what comes from {found}, expected one: a readout has one")
+    if last == INPUT:
         raise NetworkError(f"graph: got no neurons that spike, expected some before {graph.last!r}")
-    order = sorted(inputs, key=lambda name: (name == last, level[name]))
-    if "layers" in said:
-        order = _in_order(order, str(said["layers"]))
-    for name, (first, *_) in inputs.items():
-        if first.group.synapse is None:
-            raise NetworkError(f"node {name!r}: got no weights in front of it, expected Affine, Linear or Conv2d")
-    shapes, read = _read_inputs({name: inputs[name] for name in order}, graph, rules)
-    names = layer_names(synapse for name in order if (synapse := inputs[name][0].group.synapse))
-    called = {graph.first: "input", **dict(zip(order, names, strict=True))}
-    layers: list[Layer] = []
-    for node, name in zip(order, names, strict=True):
-        sources = [
-            tuple(Source(called[r.name], r.steps + level[node] - level[r.name], r.sign) for r in each.reads)
-            for each in inputs[node]
-        ]
-        layers.append(read_layer(name, inputs[node], read[node], sources, level[node], (total, window), rules))
-    readout = read_readout(end.group, shapes[last], depth, total, rules)
-    output = graph.named(graph.last)
-    same_shape(output.node.output_type["output"], (len(readout.weight), 1, 1), "shape", output.where)
-    encoder: Any = str(said.get("encoder", "spikes"))
-    largest = real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir")
-    network = Network(shapes[graph.first], total, tuple(layers), readout, encoder, largest)
-    return with_window(network, window, [level[node] for node in order])
+    if (end.lag, end.sign) != (0, 1):
+        raise NetworkError(f"{where}: gets spikes delayed or subtracted, expected them as they are")
+    units = reader.units(str(last), str(said["layers"]) if "layers" in said else None)
+    first, output = graph.named(graph.first), graph.named(graph.last)
+    if (declared := output.node.output_type["output"]) is not None:
+        end += Operation(output.where, Declared(shape_of(declared, output.where)))
+    about = reader.carrier(end)
+    told = metadata(about.node, about.where, ("scale", "leak", "bias")) if about else {}
+    scale = real(told.get("scale", 1.0), "scale", about.where if about else "readout")
+    given = None if timesteps is None else whole(timesteps, "timesteps", "from_nir", 1)
+    window = said.get("window") if given is None else given
+    built = build(
+        units,
+        Answer(end, scale),
+        shape_of(first.node.input_type["input"], first.where),
+        None if window is None else whole(window, "window", "from_nir", 1),
+        timesteps=whole(said["timesteps"], "timesteps", "from_nir", 1) if given is None else None,
+        encoder=str(said.get("encoder", "spikes")),  # type: ignore[arg-type]
+        input_range=real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir"),
+        in_order=True,
+    )
+    last_map, weighted = built.network.shapes[-1], any(isinstance(each.what, Linear) for each in end.operations)
+    expect(weighted or last_map[1:] == (1, 1), "graph", f"its output is {last_map}", "one value per class")
+    return reader.exact(built, told)
 
 
-def _inputs_of_all(graph: Graph, last: str, dt: float, in_order: bool) -> dict[str, list[InputNodes]]:
-    """All inputs of all neurons that lead to the last, mostly in the order that spikes take.
+class Paths:
+    """The reader of a graph: the paths that lead to each of its nodes, and the units that they drive."""
 
-    The inputs of one node are `in_order` of its edges, or those with weights come first, and what it reads of itself
-    alone behind those.
-    """
-    inputs: dict[str, list[InputNodes]] = {}
-    waiting = [last]
-    while waiting:
-        name = waiting.pop()
-        if name in inputs or name == graph.first:
-            continue
-        inputs[name] = inputs_of(graph, name, dt)
+    def __init__(self, graph: Graph, rules: Rules) -> None:
+        self.graph, self.rules = graph, rules
+        self.known: dict[str, Path] = {}
+        self.said: dict[str, list[Told]] = {}
+        self.nodes = {self.where(name): graph.named(name) for name in graph.nodes}
+
+    def where(self, name: str) -> str:
+        """The name of a node in messages, which is that of its unit."""
+        return INPUT if name == self.graph.first else self.graph.named(name).where
+
+    def arriving(self, target: str, *behind: str) -> Path:
+        """What comes to a node; `behind` are the nodes that it comes to next, without neurons in between."""
+        if target in behind:
+            cycle = arrows([target, *behind[: behind.index(target) + 1]])
+            raise NetworkError(f"nodes {cycle}: form a cycle without neurons, expected some that spike")
+        if len(behind) > MOST_NODES:
+            raise NetworkError(f"node {target!r}: more than {MOST_NODES} nodes without neurons lead on, expected fewer")
+        paths = [self.leaving(name, target, *behind) for name in self.graph.leading_to(target)]
+        path = paths[0] if len(paths) == 1 else Path(Junction(self.where(target), "sum", tuple(paths)), lag=None)
+        if sum(1 for _ in path.leaves) > MOST_PATHS:
+            raise NetworkError(f"node {target!r}: more than {MOST_PATHS} ways lead there, expected fewer")
+        return path
+
+    def leaving(self, name: str, *behind: str) -> Path:
+        """What comes from a node."""
+        if self.graph.fires(name):
+            return Path(self.where(name))
+        if name not in self.known:
+            self.known[name] = operations.behind(self.arriving(name, *behind), self.graph.named(name), self.rules)
+        return self.known[name]
+
+    def units(self, last: str, said: str | None) -> list[Unit]:
+        """The neurons that lead to the last, in the order of layers: as metadata say it, or as deep as they are."""
+        drives: dict[str, list[Path]] = {}
+        waiting = [last]
+        while waiting:
+            where = waiting.pop()
+            if where != INPUT and where not in drives:
+                drives[where] = self._driving(self.nodes[where], in_order=said is not None)
+                waiting += [str(leaf.source) for path in reversed(drives[where]) for leaf in path.leaves]
+        drives = dict(reversed(drives.items()))
+        reads = {
+            where: [Source(str(leaf.source), leaf.lag or 0) for path in paths for leaf in path.leaves]
+            for where, paths in drives.items()
+        }
+        depth = depths(reads, {where: where for where in reads})
+        order = sorted(drives, key=lambda where: (where == last, depth[where]))
+        if said is not None:
+            found = f"its metadata {KEY!r} name layers {said[:200]!r}"
+            same = sorted(said.split()) == sorted(self.nodes[where].name for where in order)
+            expect(same, "graph", found, "the neurons of the graph")
+            order = [self.where(name) for name in said.split()]
+        units: list[Unit] = []
+        names = layer_names(self.carrier(drives[where][0]) or self.nodes[where] for where in order)
+        for where, layer in zip(order, names, strict=True):
+            neuron, drive, shape = read_neurons(self.nodes[where], self.rules)
+            own = [Declared(shape), Scale(drive)] if shape else [Scale(drive)]
+            behind = tuple(Operation(where, each) for each in own)
+            self.said[where] = self._told(where, drives[where])
+            paths = [_with_weights(*each) for each in zip(drives[where], self.said[where], strict=True)]
+            paths = [replace(path, operations=(*path.operations, *behind)) for path in paths]
+            units.append(Unit(where, where, layer, neuron, tuple(paths)))
+        return units
+
+    def _told(self, where: str, paths: Sequence[Path]) -> list[Told]:
+        """What metadata say of each path of a node: of the first, those of the node itself."""
+        found = [Told(metadata(self.nodes[where].node, where, SAID), where)]
+        for path in paths[1:]:
+            carrier = self.carrier(path) or (self.nodes[path.operations[-1].where] if path.operations else None)
+            said = metadata(carrier.node, carrier.where, ("gain", "weight")) if carrier else {}
+            found.append(Told(said, carrier.where if carrier else where))
+        return found
+
+    def exact(self, built: Built, told: dict[str, Any]) -> Network:
+        """The network with the gains and biases of each step that metadata say."""
+        layers = []
+        for unit, layer, rows in zip(built.units, built.network.layers, built.biases, strict=True):
+            said, inputs = self.said[unit.name], layer.inputs
+            if any("gain" in each.said for each in said):
+                found = f"has {len(inputs)} inputs"
+                expect(len(said) == len(inputs), unit.where, found, f"{len(said)}, as its metadata say")
+                gains = (of.gain(len(one.gain[0])) for one, of in zip(inputs, said, strict=True))
+                inputs = tuple(replace(one, gain=one.gain * gain) for one, gain in zip(inputs, gains, strict=True))
+            assert isinstance(layer.neuron, LIF)
+            neuron = replace(layer.neuron, bias=said[0].bias(layer.neuron.bias, rows[-1]))
+            layers.append(replace(layer, inputs=inputs, neuron=neuron))
+        readout = built.network.readout
+        bias = Told(told, "readout").bias(readout.bias, built.answer.bias)
+        return replace(built.network, layers=tuple(layers), readout=replace(readout, bias=bias))
+
+    def _driving(self, node: Named, in_order: bool) -> list[Path]:
+        """The paths that drive neurons: spikes as they are, together, and each other way.
+
+        They are `in_order` of the edges, or those with weights come first, and what a node reads of itself alone last.
+        """
+        path = self.arriving(node.name)
+        source = path.source
+        meeting = source.branches if isinstance(source, Junction) and source.where == node.where else (path,)
+        paths = [_a_step_later(each, node.where) for each in meeting]
+        plain = [each for each in paths if isinstance(each.source, str) and not each.operations]
+        if len(plain) > 1:
+            first = paths.index(plain[0])
+            together = Path(Junction(node.where, "sum", tuple(plain)), lag=None)
+            paths = [each for each in paths if each not in plain]
+            paths.insert(first, together)
+        elif plain and plain[0].sign < 0:
+            paths[paths.index(plain[0])] = replace(plain[0], sign=1) + Operation(node.where, Scale(-1.0))
         if not in_order:
-            inputs[name].sort(key=lambda each: (not each.group.synapse, {read.name for read in each.reads} == {name}))
-        waiting += [read.name for each in reversed(inputs[name]) for read in reversed(each.reads)]
-    return dict(reversed(inputs.items()))
+            paths.sort(key=lambda each: (not self.carrier(each), {leaf.source for leaf in each.leaves} == {node.where}))
+        return paths
+
+    def carrier(self, path: Path) -> Named | None:
+        """The last node of weights on a path, or of neurons that answer with their membranes."""
+        for each in reversed(path.operations):
+            if isinstance(each.what, (Conv, Linear, Integral)):
+                return self.nodes[each.where]
+        return self.carrier(path.source.branches[0]) if isinstance(path.source, Junction) else None
 
 
-def _read_inputs(
-    inputs: dict[str, list[InputNodes]], graph: Graph, rules: Rules
-) -> tuple[dict[str, Shape], dict[str, list[ReadInput]]]:
-    """(C, H, W) of every node that fires, and all inputs, each read once the shape of its sources is known."""
-    shapes = {graph.first: _input_shape(graph.named(graph.first))}
-    read: dict[tuple[str, int], ReadInput] = {}
-    waiting = [(name, number) for name, of_node in inputs.items() for number in range(len(of_node))]
-    while waiting:
-        left = []
-        for name, number in waiting:
-            each = inputs[name][number]
-            known = [source.name for source in each.reads if source.name in shapes]
-            if not known:
-                left.append((name, number))
-                continue
-            read[name, number] = found = read_input(each.group, shapes[known[0]], rules)
-            if found.shape != shapes.setdefault(name, found.shape):
-                raise NetworkError(
-                    f"node {name!r}: gets {text(found.shape)} from {known[0]!r} and {text(shapes[name])} from others, "
-                    "expected equal shapes"
-                )
-        if len(left) == len(waiting):
-            raise NetworkError(f"node {left[0][0]!r}: nothing on the way from {graph.first!r} is read there")
-        waiting = left
-    for name, of_node in inputs.items():
-        for first, *others in (each.reads for each in of_node):
-            for other in others:
-                if shapes[other.name] != shapes[first.name]:
-                    raise NetworkError(
-                        f"node {name!r}: adds {first.name!r} of {text(shapes[first.name])} and {other.name!r} of "
-                        f"{text(shapes[other.name])}, expected equal shapes"
-                    )
-    return shapes, {name: [read[name, number] for number in range(len(of))] for name, of in inputs.items()}
+@dataclass(frozen=True)
+class Told:
+    """What metadata say of an input, or of neurons, because NIR cannot; and where they stand."""
+
+    said: dict[str, Any]
+    where: str
+
+    def gain(self, channels: int) -> NDArray[np.float64]:
+        """(1, C) or (T, C), by which that of the nodes is multiplied."""
+        return by_channel(self.said.get("gain", 1.0), channels, np.float64, "gain", self.where)
+
+    def bias(self, rows: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The bias of every step, found as these rows, which must be in the end what the nodes say, (C,)."""
+        if "bias" not in self.said:
+            return rows
+        bias = by_channel(self.said["bias"], len(found), np.float64, "bias", self.where)
+        agreed(bias[-1], found, "bias", self.where)
+        return bias
 
 
-def _in_order(names: list[str], said: str) -> list[str]:
-    """Nodes in the order of the layers that they were, as metadata say it."""
-    order = said.split()
-    if sorted(order) != sorted(names):
-        raise NetworkError(f"graph: its metadata {KEY!r} name layers {said[:200]!r}, expected the neurons of the graph")
-    return order
+def _with_weights(path: Path, told: Told) -> Path:
+    """A path with the weights that metadata say; without the gain that those of the node contain, if it is constant."""
+    places = [place for place, each in enumerate(path.operations) if isinstance(each.what, (Conv, Linear))]
+    if not places or not told.said.keys() & {"gain", "weight"}:
+        return path
+    operation = path.operations[places[-1]]
+    weight, gain = operation.what.weight, told.gain(len(operation.what.weight))
+    if len(gain) == 1:
+        weight = divided(weight, gain[0])
+    if "weight" in told.said:  # those of a gain 0 are lost
+        exact = numbers(told.said["weight"], "weight", told.where)
+        known = np.where(weight == 0, exact, weight) if exact.shape == weight.shape else weight
+        weight = agreed(exact, known, "weight", told.where)
+    operations = list(path.operations)
+    operations[places[-1]] = replace(operation, what=replace(operation.what, weight=weight))
+    return replace(path, operations=tuple(operations))
 
 
-def _input_shape(named: Named) -> Shape:
-    """(C, H, W) of a node Input of (C, H, W) or (N,)."""
-    shape = np.asarray(named.node.input_type["input"]).ravel().tolist()
-    if len(shape) not in (1, 3) or not all(isinstance(length, int) and length > 0 for length in shape):
-        raise NetworkError(f"{named.where}: shape is {tuple(shape)}, expected (C, H, W) or (N,)")
-    return (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], shape[2])
+def _a_step_later(path: Path, own: str) -> Path:
+    """A path on which the spikes of neurons that lead to themselves are there at the next step."""
+    if isinstance(path.source, Junction):
+        branches = tuple(_a_step_later(branch, own) for branch in path.source.branches)
+        return replace(path, source=replace(path.source, branches=branches))
+    return replace(path, lag=max(path.lag or 0, int(path.source == own)))
+
+
+def layer_names(nodes: Iterable[Named]) -> list[str]:
+    """Names of layers: those of the nodes of their weights, if they can be, with underscores for dots.
+
+    If not, "conv1", "fc2", …
+    """
+    names: list[str] = []
+    kinds: list[str] = []
+    for node in nodes:
+        kinds.append("conv" if node.kind == "Conv2d" else "fc")
+        name, taken = node.name.replace(".", "_"), {"input", *names}
+        if not (name.isascii() and name.isidentifier() and name not in taken):
+            numbered = (f"{kinds[-1]}{number}" for number in count(kinds.count(kinds[-1])))
+            name = next(each for each in numbered if each not in taken)
+        names.append(name)
+    return names

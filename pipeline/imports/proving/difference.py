@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import LIF, Input
 from spikesam.backends.torch.neurons import FloatNeurons
-from spikesam.pipeline.imports.folding.assemble import Imported
 from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
+from spikesam.pipeline.imports.torch.imported import Imported
 
 ROUNDING = 1e-5  # of the threshold: the order of additions may take a membrane as close to it as this to either side
 

@@ -1,4 +1,9 @@
-"""The proof of an import: the model's bits and the network's, in float32 on the example, are all the same."""
+"""The proof of an import: the model's bits and the network's, in float32 on the example, are all the same.
+
+For models so large that some membrane meets its threshold by rounding, every bit is worked out from the model's own
+bits before it, so that one that differs takes no others with it. So it is on a second input, made from the example:
+what is a constant on one example alone is none of the network.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.readout import ReadoutIntegrator
 from spikesam.backends.torch.backend import TorchBackend
-from spikesam.pipeline.imports.example import Example
-from spikesam.pipeline.imports.folding.assemble import Imported
-from spikesam.pipeline.imports.following.calling import FollowedModel
-from spikesam.pipeline.imports.following.follower import ModelOutput
-from spikesam.pipeline.imports.following.stream import INPUT, Scale, TimeSum, agreed
 from spikesam.pipeline.imports.libraries.library import SpikingModule
-from spikesam.pipeline.imports.proving.difference import Difference
+from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
+from spikesam.pipeline.imports.proving.difference import ROUNDING, Difference
+from spikesam.pipeline.imports.road.operations import INPUT, Scale, TimeSum
+from spikesam.pipeline.imports.torch.calling import FollowedModel, follow_model
+from spikesam.pipeline.imports.torch.example import Example
+from spikesam.pipeline.imports.torch.follower import ModelOutput
+from spikesam.pipeline.imports.torch.imported import Imported, assemble
+from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
+from spikesam.pipeline.imports.torch.stream import agreed
 from spikesam.recordings.raster.batch import unpack
 
 ONE_STEP = frozenset([0])  # of which two answers must agree
@@ -38,6 +47,41 @@ def prove(imported: Imported, example: Example) -> None:
             neuron = int(np.ravel_multi_index(place, network.shapes[number + 1]))
             difference = Difference(imported, number, t, sample, neuron, bool(of_model[(t, sample, *place)]))
             raise NetworkError(difference.explained(given, device))
+
+
+def prove_up_to_rounding(imported: Imported, example: Example) -> None:
+    """Compare every bit of a model with what its network fires after the model's own bits."""
+    network, device = imported.network, str(example.sequence.device)
+    given = imported.of_model(example)
+    for number, layer in enumerate(network.layers):
+        about, shift = imported.layers[number].about, imported.shifts[number]
+        threshold = torch.tensor(layer.spiking_neuron.threshold, dtype=torch.float32, device=device)
+        alone = LayerAlone(network, number, given, device)
+        for t, fired in alone.run(shift, min(network.timesteps, shift + example.timesteps)):
+            model = positions(given[layer.name][t], device)
+            far = (alone.neurons.membrane - threshold).abs() > ROUNDING * threshold + about.rounding
+            wrong = ((fired != model) & far).mT.flatten(1).nonzero()
+            if len(wrong):
+                sample, neuron = wrong[0].tolist()
+                bit = bool(given[layer.name][t, sample].flat[neuron])
+                raise NetworkError(
+                    Difference(imported, number, t - shift, sample, neuron, bit).explained(given, device)
+                )
+            alone.neurons.spikes.copy_(model)
+
+
+def prove_on_another(model: nn.Module, neurons: NeuronModules, network: Network, example: Example) -> None:
+    """Follow the model on another input, where it must be the network that it was, and fire its bits."""
+    try:
+        followed = follow_model(model, example, neurons)
+        imported = assemble(model, followed, example)
+        if imported.network.sha256 != network.sha256:
+            found = f"the model is another network, in {_what_differs(network, imported.network)}"
+            raise NetworkError(f"{found}; expected weights, neurons and connections that do not depend on data")
+        prove_up_to_rounding(imported, example)
+        check_answer(imported, followed.answer)
+    except NetworkError as error:
+        raise NetworkError(f"on a second input, which is made from the example: {error}") from error.__cause__
 
 
 def check_that_all_fire(imported: Imported) -> None:
@@ -61,7 +105,7 @@ def check_answer(imported: Imported, answer: ModelOutput) -> None:
         integrator.add(sample)
         sums.append(integrator.result())
     expected = answer.scores.cpu()
-    found = imported.readout.probabilities(torch.from_numpy(np.array(sums)).double())
+    found = imported.probabilities(torch.from_numpy(np.array(sums)).double())
     error = float((found - expected).abs().max())
     if error > SCORES * max(1.0, float(expected.abs().max())):
         raise NetworkError(
@@ -89,3 +133,10 @@ def _run(network: Network, inputs: NDArray[Any], device: str) -> dict[str, NDArr
         name: np.concatenate([unpack(batch.spikes[name], shape) for batch in batches], axis=1)
         for name, shape in zip(network.raster_names, network.raster_shapes, strict=True)
     }
+
+
+def _what_differs(one: Network, other: Network) -> str:
+    """What differs: the first numbers, or all else."""
+    (_, numbers), (_, others) = one.to_graph(), other.to_graph()
+    differ = (name for name in numbers if name not in others or not np.array_equal(numbers[name], others[name]))
+    return next(differ, "its neurons or how they are connected")

@@ -66,6 +66,7 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "overlapping averages": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(3, stride=1)],
     "two convolutions": lambda: [conv(2, 4, (2, 3), 2, 1), nn.BatchNorm2d(4), conv(4, 5, (3, 2), (2, 1))],
     "voltage scalers": lambda: [scaler(0.5), conv(2, 4, 3), scaler([1.0, 2.0, 0.5, 3.0])],
+    "voltage scalers in front": lambda: [scaler([0.5, 2.0]), conv(2, 4, 3)],
     "pooling of single neurons": lambda: [
         nn.MaxPool2d((2, 3)),
         nn.AdaptiveAvgPool2d((4, 3)),

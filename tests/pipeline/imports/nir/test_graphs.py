@@ -55,10 +55,7 @@ def neurons(current: NDArray[Any], membrane: NDArray[Any], before: NDArray[Any])
 
 
 def test_what_a_graph_says_step_by_step() -> None:
-    """Two layers; the second reads the input and the first through one node, itself, and the input later, subtracted.
-
-    A Flatten in front of that node makes two inputs of it, whose bias counts once.
-    """
+    """Two layers; the second reads input and first through one node, itself, and the input later, subtracted."""
     first, second, own = dense(bias=True), dense(bias=True), dense(bias=True)
     found = graph(
         "input w1, w1 a, a flat, flat w2, input w2, w2 b, b own, own b, "
@@ -76,8 +73,7 @@ def test_what_a_graph_says_step_by_step() -> None:
     network = from_nir(found, T)
     assert network.timesteps == T + 2
     assert [each.sources for each in network.layers[1].inputs] == [
-        (Source("w1", 1),),
-        (Source("input", 2),),
+        (Source("w1", 1), Source("input", 2)),
         (Source("w2", 1),),
         (Source("input", 5, -1),),
     ]
@@ -121,7 +117,7 @@ def test_a_loop_through_two_layers_needs_a_delay(steps: int) -> None:
     nodes["delay"] = nir.Delay(np.full(4, steps * DT))
     found = graph("input w1, w1 a, a w2, w2 b, b output, b delay, delay back, back a", **nodes)
     if steps == 1:
-        message = "nodes 'a' → 'b' → 'a': form a loop of 2 layers, whose spikes are back sooner than 2 steps later"
+        message = "node 'a' → node 'b' → node 'a': form a loop of 2 layers, whose spikes are back sooner"
         with pytest.raises(spikesam.NetworkError, match=message):
             from_nir(found, T)
         return

@@ -2,170 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-INPUT = "input"
+from spikesam.pipeline.imports.road.operations import (
+    NOTHING,
+    ByStep,
+    Junction,
+    Operation,
+    Order,
+    Path,
+    Scale,
+    Shift,
+    TimeSum,
+)
+
 RELAYED = "/max"  # behind the name of a module: neurons that pool its spikes
-NOTHING = ""  # zeros that do not come from the example: what any source has fired before its first step
+
+SUM = Operation("the sum over steps", TimeSum())
 
 
-Numbers = float | tuple[float, ...]  # one for all neurons, or in their order, each for equally many of them
+def _at(operation: Operation, steps: frozenset[int]) -> dict[int, tuple[Operation, ...]]:
+    """What an operation is at each step."""
+    return operation.what.at if isinstance(operation.what, ByStep) else dict.fromkeys(steps, (operation,))
 
 
-@dataclass(frozen=True)
-class Scale:
-    """A multiplication by numbers."""
-
-    numbers: Numbers
-
-
-@dataclass(frozen=True)
-class Shift:
-    """An addition of numbers."""
-
-    numbers: Numbers
-
-
-@dataclass(frozen=True)
-class TimeSum:
-    """A sum over all steps."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """Neurons in another order than the C-order (C, H, W) of what gives them, or some of them."""
-
-    neurons: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """A linear layer with the weights that it had when it ran, whatever they were computed from."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and all(map(_same, vars(self).values(), vars(other).values()))
-
-
-@dataclass(frozen=True, eq=False)
-class Convolution(Linear):
-    """A convolution of maps or rows; its settings are as torch's modules have them."""
-
-    stride: tuple[int, ...]
-    padding: tuple[int, ...] | str
-    dilation: tuple[int, ...]
-    groups: int
-
-
-@dataclass(frozen=True)
-class Pad:
-    """Zeros around a map: (above, below), (left, right)."""
-
-    padding: tuple[tuple[int, int], tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation on a path: where it is, for messages, and a module that does it."""
-
-    where: str
-    what: Any
-
-    def at(self, steps: frozenset[int]) -> dict[int, Operation]:
-        """The operation of each step."""
-        return self.what.at if isinstance(self.what, ByStep) else dict.fromkeys(steps, self)
-
-    def later(self, steps: int, until: float) -> Operation:
-        """What was done so many steps ago; see :meth:`Path.later`."""
-        if not isinstance(self.what, ByStep):
-            return self
-        moved = {step + steps: each for step, each in self.what.at.items() if step + steps < until}
-        return replace(self, what=ByStep(moved))
-
-    @property
-    def of_numbers(self) -> bool:
-        """Whether it is a gain and a shift of each channel, which may differ from step to step."""
-        return isinstance(self.what, (Scale, Shift, ByStep, nn.modules.batchnorm._BatchNorm))
-
-
-@dataclass(frozen=True)
-class ByStep:
-    """A gain and a shift of each channel that differ from step to step."""
-
-    at: dict[int, Operation]
-
-
-@dataclass(frozen=True)
-class Relay:
-    """A maximum pooling of spikes that becomes neurons of its own."""
-
-    pooling: nn.Module
-
-
-@dataclass(frozen=True)
-class Junction:
-    """Where several paths meet: their sum, or their channels one behind the other."""
-
-    where: str
-    kind: Literal["sum", "concatenation"]
-    branches: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class Path:
-    """What was done, in order, since the neurons of a module fired, since the :data:`INPUT`, or behind a junction.
-
-    Parameters
-    ----------
-    source : name of the module, INPUT or NOTHING; or a junction
-    operations : in order
-    lag : how many steps ago the source fired; None of what is the same at every step, and of a junction
-    """
-
-    source: str | Junction
-    operations: tuple[Operation, ...] = ()
-    lag: int | None = 0
-
-    def __add__(self, operation: Operation) -> Path:
-        return replace(self, operations=(*self.operations, operation))
-
-    @property
-    def last(self) -> str:
-        """Where it has come, for messages."""
-        if self.operations:
-            return self.operations[-1].where
-        if isinstance(self.source, Junction):
-            return " and ".join(dict.fromkeys(branch.last for branch in self.source.branches))
-        return {INPUT: "the input", NOTHING: "zeros"}.get(self.source, f"module {self.source!r}")
-
-    @property
-    def leaves(self) -> Iterator[Path]:
-        """The paths in front of all junctions."""
-        if not isinstance(self.source, Junction):
-            yield self
-            return
-        for branch in self.source.branches:
-            yield from branch.leaves
-
-    def later(self, steps: int, until: float = inf) -> Path:
-        """The path of what was there so many steps ago, without operations of steps from `until` on."""
-        operations = tuple(each.later(steps, until) for each in self.operations)
-        if isinstance(self.source, Junction):
-            branches = tuple(branch.later(steps, until) for branch in self.source.branches)
-            return Path(replace(self.source, branches=branches), operations, self.lag)
-        return Path(self.source, operations, None if self.lag is None else self.lag + steps)
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one is other or (torch.equal(one, other) if isinstance(one, Tensor) else bool(one == other))
+def _of_numbers(operation: Operation) -> bool:
+    """Whether it is a gain and a shift of each channel, which may differ from step to step."""
+    return isinstance(operation.what, (Scale, Shift, ByStep, nn.modules.batchnorm._BatchNorm))
 
 
 def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -> Path | None:
@@ -199,9 +66,9 @@ def _operations_agreed(
     """Operations of two calls, at some steps each, as those of both."""
     together = []
     for first, second in zip(one, two, strict=False):
-        before, more = first.at(steps[0]), second.at(steps[1])
+        before, more = _at(first, steps[0]), _at(second, steps[1])
         alike = first == second
-        if not alike and not (first.of_numbers and second.of_numbers and before | more == more | before):
+        if not alike and not (_of_numbers(first) and _of_numbers(second) and before | more == more | before):
             return None
         together.append(first if alike else Operation(first.where, ByStep(before | more)))
     return together if len(one) == len(two) else None
@@ -211,8 +78,8 @@ def differing_weights(one: Path, two: Path) -> tuple[str, str] | None:
     """Where two calls of one source pass through other weights; None if they differ in other ways."""
     alike = one.source == two.source and len(one.operations) == len(two.operations)
     pairs = [pair for pair in zip(one.operations, two.operations, strict=False) if alike and pair[0] != pair[1]]
-    of_kind = ((one.where, two.where) for one, two in pairs if type(one.what) is type(two.what) and not one.of_numbers)
-    return next(of_kind, None)
+    of_kind = (pair for pair in pairs if type(pair[0].what) is type(pair[1].what) and not _of_numbers(pair[0]))
+    return next(((first.where, second.where) for first, second in of_kind), None)
 
 
 def all_agreed(streams: Sequence[Stream], samples: int) -> Path | None:

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from spikesam.backends.network import NetworkError
-from spikesam.pipeline.imports.example import Example
-from spikesam.pipeline.imports.following.follower import Follower, ModelOutput
-from spikesam.pipeline.imports.following.functions import tensors
-from spikesam.pipeline.imports.following.raster import FollowedLayer, NotTakenError
-from spikesam.pipeline.imports.following.stream import Path, Stream
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.neuron_modules import NeuronModules, reset
+from spikesam.pipeline.imports.road.operations import Path
+from spikesam.pipeline.imports.torch.example import Example
+from spikesam.pipeline.imports.torch.follower import Follower, ModelOutput
+from spikesam.pipeline.imports.torch.functions import tensors
+from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules, reset
+from spikesam.pipeline.imports.torch.raster import FollowedLayer, NotTakenError
+from spikesam.pipeline.imports.torch.stream import Stream
 
 
 @dataclass(frozen=True, eq=False)

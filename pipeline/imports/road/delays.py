@@ -1,22 +1,54 @@
-"""Networks without delay between layers, written as networks with one step of delay in each layer.
-
-They take as many steps more as they have layers. Layer l then fires l steps later. It has no bias in the steps before
-anything can have arrived, and behind its last step one so negative that nothing fires which the original has not.
-"""
+"""When each layer stands: the steps by which it is later where every layer costs one, and the bias that it then has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Network, NetworkError
+from spikesam.backends.network import Network, NetworkError, Source
+from spikesam.pipeline.imports.road.operations import INPUT
 
 MOST_BIASES = 1 << 28  # of one layer, over all steps
 SILENCE = 1 << 17  # thresholds that such a bias is below zero: 2²⁹ in fixed point
+
+
+def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> dict[str, int]:
+    """The depth D of each unit, 1 + the largest of those that it reads within a step; 0 of the input.
+
+    What a unit reads of d steps before is then read d + D - D' steps after it was fired, which must be one at least.
+
+    Parameters
+    ----------
+    reads : what drives each, by name
+    where : names in messages
+    """
+    edges = [(name, source) for name, sources in reads.items() for source in sources]
+    depth = {INPUT: 0} | dict.fromkeys(reads, 1)
+    via: dict[str, str] = {}
+    late = ""
+    for _ in range(len(depth) + 1):
+        late = ""
+        for name, source in edges:
+            if depth[source.layer] + 1 - source.delay > depth[name]:
+                depth[name], via[name], late = depth[source.layer] + 1 - source.delay, source.layer, name
+        if not late:
+            return depth
+    for _ in depth:
+        late = via[late]  # after so many steps back it is on the loop
+    loop = [late]
+    while via[loop[0]] != late:
+        loop.insert(0, via[loop[0]])
+    count = len(loop)
+    ways = " → ".join(where[name] for name in (late, *loop))
+    raise NetworkError(
+        f"{ways}: form a loop of {count} layers, whose spikes are back sooner than {count} steps later: feedback past "
+        "a layer within a step, where every layer takes one; expected feedback of a layer to itself, or delays of "
+        f"{count} steps in all"
+    )
 
 
 def delayed(
@@ -24,15 +56,8 @@ def delayed(
 ) -> NDArray[np.float64]:
     """A bias that acts in some steps alone: (C,) or rows (S, C) -> rows (T, C), or (1, C) where all are the same.
 
-    Parameters
-    ----------
-    bias : of these steps
-    silent : steps in front of them, whose bias is zero
-    window : how many they are, behind which neurons of this threshold are kept from firing; None if to the end
-
-    Raises
-    ------
-    NetworkError : if these would be more numbers than a network can hold
+    `silent` steps in front have none; behind the `window` steps that follow, neurons of a threshold are kept from
+    firing.
     """
     rows = np.atleast_2d(bias)
     channels, stop = rows.shape[1], timesteps if window is None else silent + window

@@ -8,14 +8,19 @@ from typing import Any, get_args
 
 from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.torch.synapses import without_autocast
-from spikesam.pipeline.imports.example import check_model, read_example
-from spikesam.pipeline.imports.folding.assemble import assemble
-from spikesam.pipeline.imports.following.calling import follow_model
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.neuron_modules import NeuronModules, OwnNeurons
-from spikesam.pipeline.imports.proving.another import prove_on_another
-from spikesam.pipeline.imports.proving.proof import check_answer, check_that_all_fire, dropped, prove
-from spikesam.pipeline.imports.proving.rounding import prove_up_to_rounding
+from spikesam.pipeline.imports.proving.proof import (
+    check_answer,
+    check_that_all_fire,
+    dropped,
+    prove,
+    prove_on_another,
+    prove_up_to_rounding,
+)
+from spikesam.pipeline.imports.torch.calling import follow_model
+from spikesam.pipeline.imports.torch.example import check_model, read_example
+from spikesam.pipeline.imports.torch.imported import assemble
+from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules, OwnNeurons
 
 
 @without_autocast()  # the network that is proved is in float32

@@ -14,31 +14,28 @@ from itertools import repeat
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from spikesam.backends.network import NetworkError
-from spikesam.pipeline.imports.following.functions import Call, followed, tensors
-from spikesam.pipeline.imports.following.joining import zeros
-from spikesam.pipeline.imports.following.modules import axes_of, behind, behind_synapse, label
-from spikesam.pipeline.imports.following.raster import FollowedLayer, Raster
-from spikesam.pipeline.imports.following.stream import (
-    INPUT,
+from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
+from spikesam.pipeline.imports.road.build import REPEATING
+from spikesam.pipeline.imports.road.operations import INPUT, Conv, Operation, Path, Pool
+from spikesam.pipeline.imports.torch.functions import Call, followed, tensors
+from spikesam.pipeline.imports.torch.joining import zeros
+from spikesam.pipeline.imports.torch.modules import axes_of, behind, behind_synapse, label
+from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
+from spikesam.pipeline.imports.torch.raster import FollowedLayer, Raster
+from spikesam.pipeline.imports.torch.stream import (
     RELAYED,
     Followed,
     JumbledError,
     Lost,
-    Operation,
-    Path,
-    Relay,
     Stream,
     all_agreed,
 )
-from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
-from spikesam.pipeline.imports.neuron_modules import NeuronModules
-from spikesam.pipeline.imports.repeating import REPEATING
-from spikesam.pipeline.imports.windows import overlap
 
 EXITS = (
     *("item", "tolist", "numpy", "__array__", "is_nonzero", "equal", "allclose", "__contains__"),
@@ -154,7 +151,7 @@ class Follower:
         streams = followed(call)
         if streams is not None:
             if function.__name__ in ("max_pool1d", "max_pool2d"):
-                streams = [self._relayed(stream, args[0], result) for stream in streams]
+                streams = [self._relayed(stream, result) for stream in streams]
             self._keep(tensors(given), streams)
 
     def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
@@ -263,20 +260,36 @@ class Follower:
         self._keep([each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes))
         self._keep(output[:1], [timed.along(Path(name, lag=int(about.delayed)))])
 
-    def _relayed(self, stream: Followed, given: Tensor, output: Tensor) -> Followed:
+    def _relayed(self, stream: Followed, output: Tensor) -> Followed:
         """Spikes behind a maximum pooling that no layer has: neurons of their own, which fire where any did."""
         source, operations = (stream.path.source, stream.path.operations) if isinstance(stream, Stream) else ("", ())
-        if source not in self._rasters or len(operations) > 1 or not overlap(operations[0].what, given.shape):
+        if source not in self._rasters or len(operations) > 1:
             return stream
         assert isinstance(stream, Stream)
         (operation,), name = operations, f"{source}{RELAYED}"
-        relayed = stream.along(replace(stream.path, operations=(Operation(operation.where, Relay(operation.what)),)))
+        if stands_in_front(operation.what, self._rasters[str(source)].map[1:]):
+            return stream
+        relayed = stream.along(replace(stream.path, operations=(Operation(operation.where, relay(operation.what)),)))
         if name not in self._rasters:
-            about = SpikingModule(REPEATING, None, operation.what)
+            about = SpikingModule(REPEATING, None)
             self._rasters[name] = Raster(name, operation.where, about, self.samples, self.timesteps, relayed)
         timed = self._rasters[name].timed(relayed)
         self._rasters[name].add(timed.where, output, None)
         return timed.along(Path(name))
+
+
+def stands_in_front(pool: Pool, sides: Iterable[int]) -> bool:
+    """Whether windows stand side by side on a map of spikes and cover it, so that a layer can have them in front."""
+    window, stride, padding = pool.windows
+    whole = not any(side % size for side, size in zip(sides, window, strict=True))
+    return whole and window == stride and padding == (0, 0) and pool.dilation == (1, 1)
+
+
+def relay(pool: Pool) -> Conv:
+    """A maximum pooling of spikes that is neurons of its own: the spikes of a window, summed."""
+    window, stride, (rows, columns) = pool.windows
+    ones = np.ones((1, 1, *window), np.float32)
+    return Conv(ones, None, stride, ((rows, rows), (columns, columns)), pool.dilation, groups=0)
 
 
 class _FunctionMode(TorchFunctionMode):

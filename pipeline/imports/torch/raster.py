@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from spikesam.backends.network import NetworkError, Shape
-from spikesam.pipeline.imports.following.stream import (
-    Junction,
-    Operation,
-    Path,
+from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes
+from spikesam.pipeline.imports.road.operations import Junction, Operation, Path
+from spikesam.pipeline.imports.torch.stream import (
     Stream,
     agreed,
     differing_weights,
@@ -20,7 +19,6 @@ from spikesam.pipeline.imports.following.stream import (
     steps_of,
     unchanging,
 )
-from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes
 
 
 class NotTakenError(NetworkError):
@@ -69,7 +67,7 @@ class Raster:
         self.map = _map_shape(first, about.takes)
         self.calls = 0
         self.spikes = torch.zeros(timesteps * samples * first.size, dtype=torch.bool, device=first.where.device)
-        self.currents = torch.zeros(self.spikes.shape, dtype=torch.float32, device=first.where.device)
+        self.currents: Tensor | None = torch.zeros(self.spikes.shape, device=first.where.device)
         self.seen = torch.zeros_like(self.spikes)
 
     def timed(self, stream: Stream) -> Stream:
@@ -120,8 +118,10 @@ class Raster:
                 "spikes and counts cannot be imported"
             )
         self.spikes[where.flatten()] = fired.flatten().bool()
-        if current is not None:
-            self.currents[where.flatten()] = current.flatten()
+        if current is None:
+            self.currents = None
+        elif self.currents is not None:
+            self.currents[where.flatten()] = current.flatten().float()
 
     def finished(self) -> FollowedLayer:
         """All steps; NotTakenError if some are missing."""
@@ -131,7 +131,7 @@ class Raster:
         if recurrent is not None:
             weights = Operation(f"{self.label}: its recurrent weights", recurrent)
             path = Path(Junction(self.label, "sum", (path, Path(self.name, (weights,), 1))), lag=None)
-        currents = None if self.about.synapse or recurrent else self.currents.view(self.shape)
+        currents = None if self.currents is None or recurrent else self.currents.view(self.shape)
         return FollowedLayer(self.name, self.label, self.about, path, self.map, self.spikes.view(self.shape), currents)
 
 

@@ -25,9 +25,15 @@ def ungrouped(kernels: Kernels, groups: int) -> Kernels:
     return whole
 
 
+def extent(sides: tuple[int, ...], dilation: Pair) -> Pair:
+    """The sides of a kernel once zeros stand between its taps."""
+    rows, columns = ((side - 1) * spacing + 1 for side, spacing in zip(sides, dilation, strict=True))
+    return rows, columns
+
+
 def undilated(kernels: Kernels, dilation: Pair) -> Kernels:
     """Zeros between the taps of a dilated kernel."""
-    rows, columns = ((side - 1) * spacing + 1 for side, spacing in zip(kernels.shape[2:], dilation, strict=True))
+    rows, columns = extent(kernels.shape[2:], dilation)
     whole = np.zeros((*kernels.shape[:2], rows, columns), kernels.dtype)
     whole[:, :, :: dilation[0], :: dilation[1]] = kernels
     return whole

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from torch.nn import functional
 
-from spikesam.pipeline.imports import kernels
+from spikesam.pipeline.imports.road import kernels
 
 sides = some.integers(1, 4)
 

@@ -8,17 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from spikesam.pipeline.imports.following.stream import (
-    NOTHING,
-    Junction,
-    Operation,
-    Path,
-    Stream,
-    TimeSum,
-    agreed,
-)
-
-SUM = Operation("the sum over steps", TimeSum())
+from spikesam.pipeline.imports.road.operations import NOTHING, Junction, Path
+from spikesam.pipeline.imports.torch.stream import SUM, Stream, agreed
 
 
 def zeros(tensor: Tensor, samples: int) -> Stream | None:

@@ -10,27 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from math import gcd, prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import resolve_name
 
-from spikesam.pipeline.imports.following.joining import SUM, added, concatenated, zeros
-from spikesam.pipeline.imports.following.stream import (
-    ByStep,
-    Convolution,
+from spikesam.backends.network import Windows
+from spikesam.pipeline.imports.road import kernels
+from spikesam.pipeline.imports.road.operations import ByStep, Conv, Linear, Operation, Pad, Pair, Pool, Scale, Shift
+from spikesam.pipeline.imports.torch.joining import added, concatenated, zeros
+from spikesam.pipeline.imports.torch.stream import (
+    SUM,
     Followed,
     JumbledError,
-    Linear,
     Lost,
-    Numbers,
-    Operation,
-    Pad,
-    Scale,
-    Shift,
     Stream,
     all_agreed,
     differing_weights,
@@ -213,22 +209,35 @@ def _places(value: Any, known: Callable[[Any], Followed | None]) -> Any:
 
 def _pooled(call: Call) -> list[Followed]:
     """Pooling of the last two axes, or of the last."""
-    kind, names = POOLS[call.function.__name__]
-    given = {name: call.argument(place, name) for place, name in enumerate(names, start=1)}
-    settings = {name: _hashable(each) for name, each in given.items() if each is not None}
-    operation = Operation(call.where, _module(kind, **settings))
-    return [through(call.streams[0], operation, call.args[0], call.result, axes=2 if kind.endswith("1d") else 3)]
+    name, given = call.function.__name__, call.args[0]
+    axes = 2 if name.endswith("2d") else 1
+    sides, outputs = ((1, *each.shape[-axes:])[-2:] for each in (given, call.result))
+    kind: Literal["average", "max"] = "max" if "max" in name else "average"
+    dilation = (1, 1)
+    if name.startswith("adaptive"):
+        if any(side % output for side, output in zip(sides, outputs, strict=True)):
+            return [call.lost(f"which makes {outputs} of a map of {sides}, expected an output that divides it")]
+        height, width = (side // output for side, output in zip(sides, outputs, strict=True))
+        windows = Windows((height, width), (height, width))
+    else:
+        window, stride, padding = (call.argument(place, name) for place, name in enumerate(SIDES, 1))
+        window = of_rows(window, axes, 1)
+        windows = Windows(window, of_rows(stride, axes, 1) if stride else window, of_rows(padding or 0, axes, 0))
+        if kind == "max":
+            dilation = of_rows(call.argument(4, "dilation", default=1), axes, 1)
+        elif (divisor := call.argument(6, "divisor_override")) is not None:
+            return [call.lost(f"which has divisor_override={divisor}, expected none")]
+        extent = Windows(kernels.extent(window, dilation), *windows[1:])
+        if extent.fit(sides) != outputs:
+            return [call.lost("which has ceil_mode=True, expected False")]
+    pool = Operation(call.where, Pool(kind, windows, dilation))
+    return [through(call.streams[0], pool, given, call.result, axes + 1)]
 
 
-def _adaptive_maximum(call: Call) -> list[Followed]:
-    """Adaptive maximum pooling of the last two axes, where windows have one size."""
-    sides = call.args[0].shape[-2:]
-    outputs = tuple(call.result.shape[-2:])
-    if any(side % output for side, output in zip(sides, outputs, strict=True)):
-        return [call.lost(f"which makes {outputs} of a map of {tuple(sides)}, expected an output that divides it")]
-    window = tuple(side // output for side, output in zip(sides, outputs, strict=True))
-    operation = Operation(call.where, _module("MaxPool2d", kernel_size=window))
-    return [through(call.streams[0], operation, call.args[0], call.result)]
+def of_rows(setting: Any, axes: int, height: int) -> Pair:
+    """(y, x) of what torch takes, a number or one for each axis; of rows with a height."""
+    numbers = tuple(setting) if isinstance(setting, (tuple, list)) else (setting,) * axes
+    return (height, *numbers)[-2:] if axes == 1 else (numbers[0], numbers[-1])
 
 
 def _padded(call: Call) -> list[Followed]:
@@ -253,37 +262,21 @@ def _weighted(call: Call) -> list[Followed]:
         linear = Operation(call.where, Linear(weight, bias))
         return [mapped(call.streams[0], 1, linear, call.result.shape[-1], tuple(call.result.shape))]
     axes = weight.ndim - 2
+    stride = of_rows(call.argument(3, "stride", default=1), axes, 1)
+    dilation = of_rows(call.argument(5, "dilation", default=1), axes, 1)
     padding = call.argument(4, "padding", default=0)
-    settings = (
-        _each_axis(call.argument(3, "stride", default=1), axes),
-        padding if isinstance(padding, str) else _each_axis(padding, axes),
-        _each_axis(call.argument(5, "dilation", default=1), axes),
-        call.argument(6, "groups", default=1),
-    )
-    operation = Operation(call.where, Convolution(weight, bias, *settings))
-    return [through(call.streams[0], operation, given, call.result, axes + 1)]
-
-
-def _each_axis(setting: Any, axes: int) -> tuple[int, ...]:
-    numbers = (setting,) if isinstance(setting, int) else tuple(setting)
-    return numbers if len(numbers) == axes else numbers * axes
-
-
-def _hashable(setting: Any) -> Any:
-    return tuple(setting) if isinstance(setting, list) else setting
-
-
-@cache
-def _module(kind: str, **settings: Any) -> nn.Module:
-    """A module that does what a function did; one for equal settings, so that paths can be compared."""
-    made: nn.Module = getattr(nn, kind)(**settings)
-    return made
+    if padding == "same":
+        around = kernels.same_padding(kernels.extent((1, *weight.shape[2:])[-2:], dilation))
+    else:
+        rows, columns = of_rows(0 if padding == "valid" else padding, axes, 0)
+        around = (rows, rows), (columns, columns)
+    conv = Conv(weight, bias, stride, around, dilation, call.argument(6, "groups", default=1))
+    return [through(call.streams[0], Operation(call.where, conv), given, call.result, axes + 1)]
 
 
 def _softmax(call: Call) -> list[Followed]:
     """Probabilities from sums, which leave the answer as it is."""
-    kind = "LogSoftmax" if "log" in call.function.__name__ else "Softmax"
-    return [call.streams[0].then(Operation(call.where, _module(kind, dim=-1)))]
+    return [call.streams[0].then(Operation(call.where, PROBABILITIES[call.function.__name__]))]
 
 
 def _scaled(call: Call) -> list[Followed]:
@@ -331,13 +324,15 @@ def _with_numbers(call: Call, stream: Stream, numbers: Tensor, kind: type[Scale]
     table[steps, neurons] = values
     if where.min() < 0 or (table[steps, neurons] != values).any():
         return call.lost("with numbers that differ between samples")
-    found = {step: Operation(call.where, kind(_numbers(table[step]))) for step in steps_of(where, of_step)}
-    first, *others = found.values()
+    at: dict[int, tuple[Operation, ...]] = {
+        step: (Operation(call.where, kind(_numbers(table[step]))),) for step in steps_of(where, of_step)
+    }
+    first, *others = at.values()
     same = all(each == first for each in others)
-    return stream.rearranged(where).then(first if same else Operation(call.where, ByStep(found)))
+    return stream.rearranged(where).then(first[0] if same else Operation(call.where, ByStep(at)))
 
 
-def _numbers(of_neurons: Tensor) -> Numbers:
+def _numbers(of_neurons: Tensor) -> float | tuple[float, ...]:
     """Numbers of neurons, one for as many neighbours as have the same everywhere."""
     changes = (of_neurons[1:] != of_neurons[:-1]).nonzero().flatten() + 1
     alike = gcd(len(of_neurons), *changes.tolist())
@@ -352,7 +347,8 @@ def _reduced(call: Call) -> list[Followed]:
     dims = sorted(axis % ndim for axis in ((axes,) if isinstance(axes, int) else axes))
     mean = call.function.__name__ == "mean"
     if mean and ndim > 3 and dims == [ndim - 2, ndim - 1]:
-        operation = Operation(call.where, _module("AdaptiveAvgPool2d", output_size=1))
+        window = tuple(call.args[0].shape[-2:])
+        operation = Operation(call.where, Pool("average", Windows(window, window)))
         return [through(stream, operation, call.args[0], call.result)]
     places = stream.rearranged(stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1))
     if len(places.where) == 1:  # of one number it is the number, whatever the axis stands for
@@ -384,17 +380,12 @@ def _grouped(call: Call, places: Stream) -> Stream | None:
     return replace(places, where=where.view(call.result.shape), size=count, path=path)
 
 
-POOLS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "max_pool2d": ("MaxPool2d", ("kernel_size", "stride", "padding", "dilation", "ceil_mode")),
-    "avg_pool2d": (
-        "AvgPool2d",
-        ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
-    ),
-    "adaptive_avg_pool2d": ("AdaptiveAvgPool2d", ("output_size",)),
-    "max_pool1d": ("MaxPool1d", ("kernel_size", "stride", "padding", "dilation", "ceil_mode")),
-    "avg_pool1d": ("AvgPool1d", ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")),
-    "adaptive_avg_pool1d": ("AdaptiveAvgPool1d", ("output_size",)),
-}
+POOLS = (
+    *("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"),
+    *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d"),
+)
+SIDES = ("kernel_size", "stride", "padding")
+PROBABILITIES = {"softmax": nn.Softmax(-1), "log_softmax": nn.LogSoftmax(-1)}
 INDEPENDENT = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full")
 COPIES = ("to", "float", "type", "type_as", "contiguous", "clone", "detach", "cpu", "cuda")
 MOVES = (
@@ -410,8 +401,7 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], list[Followed]]] = {
     MOVES: _moved,
     ("__setitem__",): _assigned,
     ("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"): _dropout,
-    tuple(POOLS): _pooled,
-    ("adaptive_max_pool2d",): _adaptive_maximum,
+    POOLS: _pooled,
     ("pad",): _padded,
     ("linear", "conv1d", "conv2d"): _weighted,
     ("softmax", "log_softmax"): _softmax,

@@ -1,1 +1,0 @@
-"""What was followed, as the layers of a network."""

@@ -1,1 +1,0 @@
-"""A model is followed while it runs, through its modules and the functions between them."""

@@ -1,0 +1,149 @@
+"""The reader of NIR: what each node does to what comes to it, as operations of the road.
+
+Nodes that spike are neurons.py's. What NIR has no word for, such as maximum pooling, stands in metadata, or in a
+Threshold behind pooled spikes, which is their OR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.backends.network import NetworkError, Windows
+from spikesam.backends.network.inputs import LONGEST_DELAY
+from spikesam.pipeline.imports.nir.attributes import metadata, numbers, shape_of, sides, whole
+from spikesam.pipeline.imports.nir.graph import POOLS, SPIKING, Named
+from spikesam.pipeline.imports.nir.neurons import Rules, near_one, read_integral
+from spikesam.pipeline.imports.road.kernels import extent
+from spikesam.pipeline.imports.road.operations import (
+    Conv,
+    Declared,
+    Flatten,
+    Linear,
+    Operation,
+    Path,
+    Pool,
+    Scale,
+    expect,
+)
+
+SYNAPSES = ("Affine", "Linear", "Conv2d")
+LEAKY = ("I", "LI", "CubaLI")
+SUPPORTED = ", ".join(("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *SYNAPSES, *SPIKING, *LEAKY))
+REASONS = {"Conv1d": "maps have two dimensions here; a Conv2d with a kernel of 1 × n says as much"}
+
+
+def behind(path: Path, node: Named, rules: Rules) -> Path:
+    """The path of what comes to a node, and of what the node does to it."""
+    if node.kind == "Delay":
+        return path.later(_steps(node, rules.dt))
+    if node.kind == "Threshold":
+        return _either(path, node, rules)
+    if node.kind == "Scale":
+        scale = numbers(node.node.scale, "scale", node.where)
+        if isinstance(path.source, str) and not path.operations and (abs(scale) == 1).all() and np.ptp(scale) == 0:
+            return replace(path, sign=path.sign * int(scale.flat[0]))
+    emit = EMITS.get(node.kind)
+    if emit is None and node.kind not in LEAKY:
+        reason = REASONS.get(node.kind, f"expected one of {SUPPORTED}")
+        raise NetworkError(f"{node.where}: type {node.kind} is not supported: {reason}")
+    found = read_integral(node, rules) if emit is None else emit(node.node, node.where)
+    return replace(path, operations=(*path.operations, *(Operation(node.where, each) for each in found)))
+
+
+def _weights(node: Any, where: str, axes: int, expected: str) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Weights with so many axes, and the bias of each output, if the node has one."""
+    weight = numbers(node.weight, "weight", where)
+    expect(weight.ndim == axes, where, f"weight has shape {weight.shape}", expected)
+    if getattr(node, "bias", None) is None:
+        return weight, None
+    bias, outputs = numbers(node.bias, "bias", where), weight.shape[:1]
+    expect(bias.shape == outputs, where, f"bias has shape {bias.shape}", f"{outputs}, one per output of weight")
+    return weight, bias
+
+
+def _linear(node: Any, where: str) -> list[Any]:
+    return [Linear(*_weights(node, where, 2, "(outputs, inputs)"), flat=True)]
+
+
+def _conv(node: Any, where: str) -> list[Any]:
+    weight, bias = _weights(node, where, 4, "(outputs, channels / groups, y, x)")
+    groups = whole(node.groups, "groups", where, 1)
+    stride, dilation = (sides(getattr(node, name), name, where, 1) for name in ("stride", "dilation"))
+    kernel = extent(weight.shape[2:], dilation)
+    if not isinstance(node.padding, str):
+        rows, columns = sides(node.padding, "padding", where, 0)
+    elif node.padding == "valid":
+        rows, columns = 0, 0
+    else:
+        found = f"padding is {node.padding!r} with stride {stride} and a kernel of {kernel}"
+        expected = "a number, 'valid', or 'same' with stride 1 and a kernel of odd sides"
+        odd = node.padding == "same" and stride == (1, 1) and kernel[0] % 2 and kernel[1] % 2
+        expect(odd, where, found, expected)
+        rows, columns = kernel[0] // 2, kernel[1] // 2
+    conv = Conv(weight, bias, stride, ((rows, rows), (columns, columns)), dilation, groups)
+    if node.input_shape is None:
+        return [conv]
+    sides_seen = np.ravel(node.input_shape).tolist()
+    return [Declared(shape_of((weight.shape[1] * groups, *sides_seen), where), "its input"), conv]
+
+
+def _flatten(node: Any, where: str) -> list[Any]:
+    first, last = (whole(getattr(node, axis), axis, where, -3) % 3 for axis in ("start_dim", "end_dim"))
+    declared = node.input_type["input"]
+    known = [] if declared is None else [Declared(shape_of(declared, where), "its input")]
+    return [*known, Flatten(first, last)]
+
+
+def _pool(node: Any, where: str) -> list[Any]:
+    stride, window = (sides(getattr(node, name), name, where, 1) for name in ("stride", "kernel_size"))
+    said = metadata(node, where, ("pooling",)).get("pooling")
+    kind: Any = "max" if str(said) == "max" else "average" if type(node).__name__ == "AvgPool2d" else "sum"
+    return [Pool(kind, Windows(window, stride, sides(node.padding, "padding", where, 0)))]
+
+
+def _scale(node: Any, where: str) -> list[Any]:
+    scale = numbers(node.scale, "scale", where)
+    known = [Declared(shape_of(scale.shape, where), "scale")] if scale.size > 1 else []
+    return [*known, Scale(near_one(scale.ravel()))]
+
+
+def _either(path: Path, node: Named, rules: Rules) -> Path:
+    """The OR of pooled spikes: their maximum."""
+    *before, pooled = path.operations
+    pool, threshold = pooled.what, numbers(node.node.threshold, "threshold", node.where)
+    one = 1 if pool.kind == "sum" else 1 / prod(pool.windows.sides)  # what a single spike gives
+    fires = np.greater_equal if rules.fires({}) else np.greater
+    passed = fires(one, threshold).all() and not fires(0, threshold).any()
+    expected = f"one between 0 and {one:g}, which a single spike passes: behind pooling others are not supported"
+    expect(passed, node.where, f"threshold is {threshold.flat[0]:g}", expected)
+    return replace(path, operations=(*before, replace(pooled, what=replace(pool, kind="max"))))
+
+
+def _steps(node: Named, dt: float) -> int:
+    """Steps of a node Delay."""
+    seconds = numbers(node.node.delay, "delay", node.where).ravel()
+    limited = np.clip(seconds, -dt, (LONGEST_DELAY + 1) * dt)
+    steps = np.unique(np.round(limited / dt))
+    if len(steps) != 1 or not 0 <= steps[0] <= LONGEST_DELAY or not np.allclose(limited, steps[0] * dt, 1e-6, 0):
+        raise NetworkError(
+            f"{node.where}: delay is {seconds.min():g} … {seconds.max():g} s, expected the same whole number of steps "
+            f"of {dt:g} s everywhere, 0 … {LONGEST_DELAY:,}"
+        )
+    return int(steps[0])
+
+
+EMITS: dict[str, Callable[[Any, str], list[Any]]] = {
+    "Affine": _linear,
+    "AvgPool2d": _pool,
+    "Conv2d": _conv,
+    "Flatten": _flatten,
+    "Linear": _linear,
+    "Scale": _scale,
+    "SumPool2d": _pool,
+}

@@ -1,0 +1,67 @@
+"""The operations behind the last units as a readout: a count, a linear layer, votes, a leaky integrator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.backends.network import Shape, Source
+from spikesam.pipeline.imports.road.fold import begin, fold_one
+from spikesam.pipeline.imports.road.kernels import unpooled
+from spikesam.pipeline.imports.road.operations import ByStep, Integral, Path, TimeSum, expect
+
+STEPS = "has other numbers at every step in front of the answer", "the same numbers"
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedAnswer:
+    """r[t] = leak · r[t-1] + weight s[t] + bias, at the last step.
+
+    Parameters
+    ----------
+    sources : whose spikes s are, one behind the other
+    weight : (K, N) float32
+    bias : (K,) float64
+    leak : 1 of a sum
+    """
+
+    sources: tuple[Source, ...]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float64]
+    leak: float
+
+
+def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAnswer:
+    """What a path behind the last units amounts to, after so many steps."""
+    folded, leak, over_steps, over = begin(path, shapes), 1.0, 1, False
+    for operation in path.operations:
+        what, where = operation.what, operation.where
+        if isinstance(what, TimeSum):
+            found = "sums membranes over steps"
+            expect(not over, where, found, "spikes or currents; or the last membrane as the answer")
+            folded, over_steps, over = replace(folded, bias=folded.bias * steps), steps, True
+        elif isinstance(what, Integral):
+            expect(not over, where, "integrates an integral", "one readout")
+            leak, over = what.leak, True
+        else:
+            expect(not isinstance(what, ByStep), where, *STEPS)
+            folded = fold_one(folded, operation)
+    of_steps = (folded.bias, *(one.gain for one in folded.inputs))
+    expect(all(each.ndim < 2 for each in of_steps), path.last, *STEPS)
+    folded = folded.dense
+    weights: dict[Source, NDArray[np.float64]] = {}
+    for one in folded.inputs:
+        assert one.weight is not None
+        expect(one.weight.ndim == 2, path.last, "is a convolution behind the last neurons", "a linear layer")
+        expect(one.pooling == "average", path.last, "pools spikes by maximum for the answer", "an average")
+        (channels, height, width), (y, x) = shapes[one.sources[0].layer], one.pool
+        averaged = unpooled(one.weight, (channels, height // y, width // x), (y, x)) / (y * x)
+        weight = np.broadcast_to(one.gain, len(averaged))[:, None] * averaged
+        for source in one.sources:
+            key = replace(source, sign=1)
+            weights[key] = weights.get(key, 0.0) + source.sign * weight
+    whole = np.concatenate(list(weights.values()), axis=1).astype(np.float32)
+    return FoldedAnswer(tuple(weights), whole, np.broadcast_to(folded.bias, len(whole)) / over_steps, leak)

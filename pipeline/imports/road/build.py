@@ -1,0 +1,267 @@
+"""A network of units: its layers in order, what each reads, and the steps by which they stand later.
+
+In a network of this project every layer costs a step; in most others none does. So the bits of a layer stand as many
+steps later as it is deep, the network has so many steps more as its last layer, and in no layer is there a bias before
+anything can have arrived, or a spike behind the last step of the original. A delay of the original is
+the network's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.backends.network import (
+    DEFAULT_RANGE,
+    LIF,
+    Encoder,
+    FixedLIF,
+    Input,
+    Layer,
+    Network,
+    NetworkError,
+    Readout,
+    Shape,
+    Source,
+    Windows,
+)
+from spikesam.pipeline.imports.road.answer import FoldedAnswer, fold_answer
+from spikesam.pipeline.imports.road.delays import delayed, depths, rows_later, with_window
+from spikesam.pipeline.imports.road.fold import Folded, Synapses, by_channel, fold, together
+from spikesam.pipeline.imports.road.operations import (
+    INPUT,
+    Answer,
+    Conv,
+    Junction,
+    Operation,
+    Path,
+    Pool,
+    Unit,
+    expect,
+)
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.schema import check_size
+
+# Neurons that repeat what arrives. The threshold lies between 0 and 1, and above 1/2: the surrogate gradient of a
+# membrane of 1 is 0 at 1/2, so that no gradient would pass. Without the reset to zero, what is subtracted would hide
+# the next spike.
+REPEATING = LIF(0.0, 0.75, reset="zero")
+ANSWER = "/answer"  # neurons that repeat spikes for an answer that comes from several, or from earlier steps
+ONES = "/bias"  # behind the name of a unit: neurons that fire at every step, for a bias in front of a border
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A network, and what it was built of.
+
+    Parameters
+    ----------
+    network : the network
+    units : one for each of its layers; the last ones give the answer
+    neurons : their equations, with numbers by channel
+    biases : (C,) of each or rows (S, C), theirs and that of their currents, before it is known in which steps they act
+    shifts : by how many steps the bits of each layer stand later in the network
+    answer : behind the last layer
+    """
+
+    network: Network
+    units: tuple[Unit, ...]
+    neurons: tuple[LIF | FixedLIF, ...]
+    biases: tuple[NDArray[np.float64], ...]
+    shifts: tuple[int, ...]
+    answer: FoldedAnswer
+
+
+def build(
+    units: Sequence[Unit],
+    answer: Answer,
+    shape: Shape,
+    window: int | None,
+    *,
+    timesteps: int | None = None,
+    encoder: Encoder = "spikes",
+    input_range: float = DEFAULT_RANGE,
+    pixel: int = 1,
+    in_order: bool = False,
+) -> Built:
+    """The network of units, in the order of its layers, and of an answer.
+
+    Parameters
+    ----------
+    shape : (C, H, W) of the input
+    window : steps of the original, behind which no layer fires; None if they go on
+    timesteps : of the network; so many more than the original's as the last layer is late, if not given
+    pixel : what 1 in the weights of the input stands for
+    in_order : whether inputs stay in the order of their paths; else those with weights come first, of these the input's
+    """
+    ordered, folded, end = _arranged(units, answer, shape, window or 1)
+    depth = depths(
+        {name: chain.from_iterable(one.sources for one in each.inputs) for name, each in folded.items()},
+        {unit.name: unit.where for unit in ordered},
+    )
+    shifts = tuple(depth[unit.name] - unit.late for unit in ordered)
+    steps = (window or 0) + shifts[-1] if timesteps is None else timesteps
+    check_size("timesteps", steps, "T")
+    names = {INPUT: INPUT} | {unit.name: unit.layer for unit in ordered}
+    layers: list[Layer] = []
+    neurons: list[LIF | FixedLIF] = []
+    biases: list[NDArray[np.float64]] = []
+    for unit in ordered:
+        own, drives = depth[unit.name], folded[unit.name]
+        neuron, ones, inputs = _neuron(unit, drives.shape), np.ones(drives.shape[0]), []
+        for one in _inputs(drives, encoder, in_order):
+            sources = tuple(
+                replace(source, layer=names[source.layer], delay=source.delay + own - depth[source.layer])
+                for source in one.sources
+            )
+            weight = one.weight
+            if weight is not None and one.sources[0].layer == INPUT and pixel != 1:
+                weight = pixel * weight
+            gain = rows_later(np.atleast_2d(one.gain * ones), own - 1, steps)
+            inputs.append(Input(weight, sources, gain, one.pool, one.stride, one.padding, one.pooling, *one.windows))
+        neurons.append(neuron)
+        biases.append(np.atleast_2d((drives.bias + neuron.bias) * ones))
+        bias = delayed(biases[-1], own - 1, steps, window, neuron.threshold)
+        if isinstance(neuron, FixedLIF):  # all its numbers are integers
+            bias = bias.astype(np.int64)
+            inputs = [replace(each, gain=each.gain.astype(np.int64)) for each in inputs]
+        try:
+            layers.append(Layer(unit.layer, inputs, replace(neuron, bias=bias)))
+        except InputError as error:
+            raise NetworkError(f"{unit.where}: {error}") from None
+    fixed = any(isinstance(neuron, FixedLIF) for neuron in neurons)
+    weight, bias = end.weight.astype(np.int8 if fixed else np.float32), delayed(end.bias, shifts[-1], steps)
+    readout = Readout(weight, answer.scale, end.leak, bias.astype(np.int32 if fixed else np.float64))
+    network = Network(shape, steps, tuple(layers), readout, encoder, input_range)
+    return Built(with_window(network, window, shifts), tuple(ordered), tuple(neurons), tuple(biases), shifts, end)
+
+
+def _arranged(
+    units: Sequence[Unit], answer: Answer, shape: Shape, steps: int
+) -> tuple[list[Unit], dict[str, Folded], FoldedAnswer]:
+    """Units in the order of the layers, with those of ones and of the answer; what drives each, by name; the answer."""
+    shapes = _shapes(units, shape)
+    folded: dict[str, Folded] = {}
+    ordered: list[Unit] = []
+    for unit in units:
+        drives = _folded(unit, shapes)
+        fits = unit.shape is None or prod(unit.shape) == prod(drives.shape)
+        found = f"has {prod(unit.shape or ())} neurons, driven by {prod(drives.shape)} currents"
+        expect(fits, unit.where, found, "one for each")
+        shapes[unit.name] = drives.shape
+        folded[unit.name], ones = _with_ones(unit, drives, shapes)
+        folded |= {each.name: _folded(each, shapes) for each in ones}
+        ordered += [*ones, unit]
+    end = fold_answer(answer.path, shapes, steps)
+    last = end.sources[0]
+    if len(end.sources) > 1 or last.delay != {unit.name: unit.late for unit in units}.get(last.layer):
+        ordered.append(_gathered(end.sources))
+        folded[ANSWER] = _folded(ordered[-1], shapes)
+    else:
+        ordered.sort(key=lambda unit: unit.name == last.layer)
+    return ordered, folded, end
+
+
+def _shapes(units: Sequence[Unit], shape: Shape) -> dict[str, Shape]:
+    """(C, H, W) of the input and of all units: as they are known, or as the first path says that can be folded."""
+    shapes = {INPUT: shape} | {unit.name: unit.shape for unit in units if unit.shape}
+    waiting = [unit for unit in units if not unit.shape]
+    while waiting:
+        left = []
+        for unit in waiting:
+            path = next(filter(None, (_of_known(path, shapes) for path in unit.paths)), None)
+            if path is None:
+                left.append(unit)
+            else:
+                shapes[unit.name] = fold(path, shapes).shape
+        if len(left) == len(waiting):
+            raise NetworkError(f"{left[0].where}: nothing on the way from the input is read there")
+        waiting = left
+    return shapes
+
+
+def _of_known(path: Path, shapes: Mapping[str, Shape]) -> Path | None:
+    """A path without branches of sums whose shape is not known yet; None if nothing is left."""
+    source = path.source
+    if not isinstance(source, Junction):
+        return path if source in shapes else None
+    branches = tuple(filter(None, (_of_known(branch, shapes) for branch in source.branches)))
+    enough = branches if source.kind == "sum" else len(branches) == len(source.branches)
+    return replace(path, source=replace(source, branches=branches)) if enough else None
+
+
+def _folded(unit: Unit, shapes: Mapping[str, Shape]) -> Folded:
+    """All that drives a unit."""
+    branches = [fold(path, shapes) for path in unit.paths]
+    return branches[0] if len(branches) == 1 else together(branches, unit.where, [path.last for path in unit.paths])
+
+
+def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Folded, list[Unit]]:
+    """Inputs of a unit with neurons as the sources of ones; and these neurons.
+
+    A layer must read something: they read what would have the bias, through weights of zero and a step later, so that
+    the layers stand no deeper.
+    """
+    made: dict[Shape, Unit] = {}
+
+    def sourced(one: Synapses) -> Synapses:
+        if not one.ones:
+            return one
+        source = one.sources[0]
+        channels, height, width = shapes[source.layer]
+        shape = 1, height // one.pool[0], width // one.pool[1]
+        if shape not in made:
+            number = len(made) + 1 if made else ""
+            zeros = np.zeros((1, channels, 1, 1), np.float32)
+            pooled = Operation(unit.where, Pool("average", Windows(one.pool, one.pool)))
+            late = Path(source.layer, (pooled, Operation(unit.where, Conv(zeros))), source.delay + 1, source.sign)
+            name, layer = f"{unit.name}{ONES}{number}", f"{unit.layer}{ONES}{number}".replace("/", "_")
+            made[shape] = Unit(name, unit.where, layer, replace(REPEATING, bias=1.0), (late,), shape)
+            shapes[name] = shape
+        return replace(one, pool=(1, 1), sources=(Source(made[shape].name, 0),), ones=False)
+
+    return drives.each(sourced), list(made.values())
+
+
+def _gathered(sources: Iterable[Source]) -> Unit:
+    """Neurons that repeat the spikes of several sources, one behind the other."""
+    where = "the model's output"
+    branches = tuple(Path(source.layer, (), source.delay) for source in sources)
+    if any(branch.source == INPUT for branch in branches):
+        raise NetworkError(f"{where} comes from the input, too; expected neurons that fire in between")
+    path = Path(Junction(where, "concatenation", branches), lag=None)
+    return Unit(ANSWER, where, ANSWER[1:], REPEATING, (path,))
+
+
+def _neuron(unit: Unit, shape: Shape) -> LIF | FixedLIF:
+    """The neurons of a unit, by channel."""
+    neuron = unit.neuron
+    if isinstance(neuron, FixedLIF):
+        return neuron
+    numbers = ("leak", "threshold", "bias", "reset_by", "synaptic_leak", "min_v_mem")
+    given = {name: getattr(neuron, name) for name in numbers if getattr(neuron, name) is not None}
+    constants = {name: by_channel(value, shape, unit.where, name) for name, value in given.items()}
+    return replace(neuron, **constants).of_channels(shape[0], unit.where)
+
+
+def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:
+    """The inputs of a layer, of which the first must have weights, and those that take a current."""
+
+    def connected(one: Synapses) -> Synapses:
+        return one if one.weight is not None else one.placed(drives.shape, 0, drives.shape[0])
+
+    def identity(one: Synapses) -> bool:
+        current = encoder != "spikes" and one.sources[0].layer == INPUT
+        return one.plain and one.pool == (1, 1) and not current
+
+    given = list(drives.inputs)
+    if all(one.weight is None for one in given):
+        given[0] = connected(given[0])
+    found = [one if identity(one) else connected(one) for one in given]
+    first = not in_order or found[0].weight is None
+    return sorted(found, key=lambda one: (one.weight is None, one.sources[0].layer != INPUT)) if first else found

@@ -1,0 +1,547 @@
+"""Linear operations between neurons as inputs of a layer: one kernel, one gain, one bias.
+
+    W (s·x + b) = (W s)·x + W b        where W pads, W b differs from place to place: one more input, see `bordered`
+    max(g·x) = |g| · max(sign(g)·x)    so that kernels whose gain is negative change their sign
+
+Averaging what a convolution gives is a larger convolution; two convolutions are one, where no border lies between them.
+What cannot be folded is refused by a NetworkError that names where it is, what it follows, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.backends.network import NO_POOLING, NetworkError, Shape, Source, Windows
+from spikesam.backends.network.inputs import Pooling
+from spikesam.pipeline.imports.road import kernels
+from spikesam.pipeline.imports.road.operations import (
+    NOTHING,
+    ByStep,
+    Conv,
+    Declared,
+    Flatten,
+    Junction,
+    Linear,
+    Operation,
+    Order,
+    Pad,
+    Pair,
+    Path,
+    Pool,
+    Scale,
+    Shift,
+    expect,
+)
+
+MOST_WEIGHTS = 1 << 28  # of one input, once groups and dilation are filled with zeros
+FOLLOWS = (
+    "follows another convolution or linear layer without neurons between them",
+    "neurons between them, or no padding, or one layer that is their product",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Channels of a map in another order than its own, or some of them; or neurons, where places are moved.
+
+    numbers (M,), of `among`; `channels` where they are channels.
+    """
+
+    numbers: NDArray[np.int64]
+    among: int
+    channels: bool
+
+    def columns(self, weight: NDArray[Any]) -> NDArray[Any]:
+        """(out, M, …) weights of what is chosen, as (out, among, …) of the map."""
+        placed = np.zeros((self.among, len(weight), *weight.shape[2:]), weight.dtype)
+        np.add.at(placed, self.numbers, weight.swapaxes(0, 1))  # one may be chosen twice
+        return placed.swapaxes(0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """One input so far: gain · max(W ⊛ pool(Σ s)).
+
+    Parameters
+    ----------
+    sources : whose spikes are summed: names of units, and how many steps ago they fired
+    weight : (out, in, y, x) or (out, in); None before there is one
+    pool, pooling, stride, padding, windows : as of :class:`spikesam.backends.network.Input`
+    gain : (), (C,), or of each step (T, C) or (T, 1)
+    order : which of the spikes stand there, where it is not all of them in order; None behind weights
+    ones : whether it sees 1 at every place of their pooled map, in one channel, instead of their spikes
+    """
+
+    sources: tuple[Source, ...]
+    weight: NDArray[Any] | None = None
+    pool: Pair = (1, 1)
+    pooling: Pooling = "average"
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    windows: Windows = NO_POOLING
+    gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
+    order: Chosen | None = None
+    ones: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is spikes, averaged perhaps, without weights."""
+        return self.weight is None and self.order is None and (self.pooling == "average" or self.pool == (1, 1))
+
+    def columns(self, weight: NDArray[Any]) -> NDArray[Any]:
+        """(out, C, …) weights of what stands here, as those of the spikes or of the weights in front."""
+        return weight if self.order is None else self.order.columns(weight)
+
+    def with_sources_of(self, other: Synapses) -> Synapses | None:
+        """One input for the spikes of both; None where these do not pass through the same."""
+        if not (self.plain and other.plain and self.pool == other.pool):
+            return None
+        same, opposite = np.array_equal(self.gain, other.gain), np.array_equal(self.gain, -other.gain)
+        if not (same or opposite):
+            return None
+        more = other.sources if same else tuple(replace(source, sign=-source.sign) for source in other.sources)
+        return replace(self, sources=self.sources + more)
+
+    def placed(self, shape: Shape, before: int, channels: int) -> Synapses:
+        """With weights: as some of so many channels, behind others; `shape` is that of its own map."""
+        own, height, width = shape
+        among = slice(before, before + own)
+        weight = self.weight
+        if weight is None:
+            identity = self.columns(np.eye(own, dtype=np.float32))
+            weight = identity[:, :, None, None] if height * width > 1 else identity
+        if own != channels:
+            placed = np.zeros((channels, *weight.shape[1:]), np.float32)
+            placed[among] = weight
+            weight = placed
+        gain = self.gain
+        if gain.ndim:
+            gain = np.ones(channels) * (gain[:, :1] if gain.ndim == 2 else 1)  # which weights of 0 leave open
+            gain[..., among] = self.gain
+        return replace(self, weight=weight, gain=gain, order=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """The inputs of a map of currents (C, H, W), which are summed, and their bias: (), (C,), or of each step (T, C)."""
+
+    shape: Shape
+    inputs: tuple[Synapses, ...]
+    bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
+
+    def each(self, change: Callable[[Synapses], Synapses], **others: Any) -> Folded:
+        """With every input changed."""
+        return replace(self, inputs=tuple(map(change, self.inputs)), **others)
+
+    def scaled(self, factor: Any) -> Folded:
+        """Everything times a number, or one for each channel."""
+        return self.each(lambda one: replace(one, gain=one.gain * factor), bias=self.bias * factor)
+
+    @property
+    def dense(self) -> Folded:
+        """With the weights of a dense layer, where there are none: the identity."""
+        inputs, side = prod(self.shape), self.shape[1] * self.shape[2]
+        if all(one.weight is not None for one in self.inputs):
+            return self
+        expect(inputs**2 <= MOST_WEIGHTS, "the answer", f"is {inputs:,} neurons without weights", "a class each")
+        identity = np.eye(inputs, dtype=np.float32).reshape(inputs, self.shape[0], side)
+
+        def connected(one: Synapses) -> Synapses:
+            gain = one.gain.repeat(side) if one.gain.ndim else one.gain
+            return replace(one, weight=one.columns(identity).reshape(inputs, -1), gain=gain, order=None)
+
+        bias = self.bias.repeat(side) if self.bias.ndim else self.bias
+        return self.each(lambda one: connected(one) if one.weight is None else one, shape=(inputs, 1, 1), bias=bias)
+
+
+def fold(path: Path, shapes: Mapping[str, Shape]) -> Folded:
+    """The operations of a path as inputs of a layer; `shapes` are (C, H, W) of its sources, by name."""
+    folded = begin(path, shapes)
+    for operation in path.operations:
+        folded = fold_one(folded, operation)
+    return folded
+
+
+def begin(path: Path, shapes: Mapping[str, Shape]) -> Folded:
+    """What a path begins with: the spikes of one source, or what meets at a junction."""
+    source = path.source
+    if isinstance(source, Junction):
+        branches = [fold(branch, shapes) for branch in source.branches]
+        if source.kind == "concatenation":
+            return concatenated(branches, source.where)
+        return summed(branches, source.where, [branch.last for branch in source.branches])
+    if source == NOTHING:
+        raise NetworkError("zeros that stay zeros drive a layer, expected what neurons fire")
+    return Folded(shapes[source], (Synapses((Source(source, path.lag or 0, path.sign),)),))
+
+
+def fold_one(folded: Folded, operation: Operation) -> Folded:
+    """What was folded, and one more operation."""
+    found = FOLDS.get(type(operation.what))
+    if found is None:
+        raise NetworkError(f"{operation.where}: stands between neurons, expected at the end")
+    return found(folded, operation.what, operation.where)
+
+
+def summed(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
+    """A sum: what was summed before comes first, and spikes that pass through the same are one input."""
+    whole = together(branches, where, names)
+    kept: list[Synapses] = []
+    ordered = sorted(branches, key=lambda branch: len(branch.inputs), reverse=True)
+    for synapses in chain.from_iterable(branch.inputs for branch in ordered):
+        for place, each in enumerate(kept):
+            if both := each.with_sources_of(synapses):
+                kept[place] = both
+                break
+        else:
+            kept.append(synapses)
+    return replace(whole, inputs=tuple(kept))
+
+
+def together(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
+    """A sum of branches with these names, each of which keeps its inputs."""
+    shapes = [branch.shape for branch in branches]
+    found = " and ".join(f"{shape} of {name}" for shape, name in zip(shapes, names, strict=True))
+    expect(len(set(shapes)) == 1, where, f"adds maps (C, H, W) {found}", "equal ones")
+    inputs = tuple(chain.from_iterable(branch.inputs for branch in branches))
+    return Folded(shapes[0], inputs, np.asarray(sum(branch.bias for branch in branches)))
+
+
+def concatenated(branches: Sequence[Folded], where: str) -> Folded:
+    """Channels of maps of one size, one behind the other: each branch drives its own."""
+    sides = {branch.shape[1:] for branch in branches}
+    found = " and ".join(str(branch.shape) for branch in branches)
+    expect(len(sides) == 1, where, f"joins maps (C, H, W) {found}", "equal sides")
+    channels = sum(branch.shape[0] for branch in branches)
+    placed: list[Synapses] = []
+    bias = np.array(0.0)
+    for branch, before in zip(branches, np.cumsum([0, *(each.shape[0] for each in branches)]), strict=False):
+        placed += [synapses.placed(branch.shape, before, channels) for synapses in branch.inputs]
+        if branch.bias.any():
+            own = np.zeros((*branch.bias.shape[:-1], channels))
+            own[..., before : before + branch.shape[0]] = branch.bias
+            bias = bias + own
+    return Folded((channels, *branches[0].shape[1:]), tuple(placed), bias)
+
+
+def by_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
+    """A constant of neurons, or one that they share: one number, or (C,), of any array that broadcasts with a map."""
+    array = np.asarray(value, np.float64)
+    if array.ndim == 0:
+        return array.item()
+    for of in (shape, (prod(shape),)):
+        try:
+            whole = np.broadcast_to(array, (1, *of)).reshape(shape[0], -1)
+        except ValueError:
+            continue
+        if (whole == whole[:, :1]).all():
+            return whole[0, 0].item() if (whole == whole[0, 0]).all() else whole[:, 0].copy()
+    raise NetworkError(f"{where}: its {what} has shape {array.shape}, expected one number, or one for each channel")
+
+
+def _scale(folded: Folded, scale: Scale, where: str) -> Folded:
+    return folded.scaled(_of_channels(scale, folded.shape, where))
+
+
+def _shift(folded: Folded, shift: Shift, where: str) -> Folded:
+    return replace(folded, bias=folded.bias + _of_channels(shift, folded.shape, where))
+
+
+def _of_channels(operation: Scale | Shift, shape: Shape, where: str) -> Any:
+    """Numbers of an operation on a map: (), (C,), or of each step (T, C) or (T, 1)."""
+    numbers, what = np.asarray(operation.numbers, np.float64), type(operation).__name__.lower()
+    if numbers.ndim == 0 or numbers.shape[1:] == (1,):
+        return numbers
+    if numbers.ndim == 2:
+        return np.stack([_of_channels(type(operation)(row), shape, where) + np.zeros(shape[0]) for row in numbers])
+    expect(
+        numbers.size and prod(shape) % len(numbers) == 0,
+        where,
+        f"{what}s {len(numbers)} features",
+        f"{shape}, the map before it",
+    )
+    return np.asarray(by_channel(numbers.repeat(prod(shape) // len(numbers)), shape, where, what))
+
+
+def _by_step(folded: Folded, by_step: ByStep, where: str) -> Folded:
+    """(T, C) gains and shifts, which are 0 at steps at which nothing passed."""
+    gain, shift = np.zeros((2, max(by_step.at) + 1, folded.shape[0]))
+    for step, operations in by_step.at.items():
+        alone = Folded(folded.shape, (Synapses(()),))
+        for operation in operations:
+            alone = fold_one(alone, operation)
+        gain[step], shift[step] = alone.inputs[0].gain, alone.bias
+    scaled = folded.scaled(gain)
+    return replace(scaled, bias=scaled.bias + shift)
+
+
+def _declared(folded: Folded, declared: Declared, where: str) -> Folded:
+    found, said = folded.shape, declared.shape
+    same = prod(found) == prod(said) if declared.flat else found == said
+    expect(same, where, f"{declared.what} is {said}", f"{found}, the map before it")
+    return folded
+
+
+def _order(folded: Folded, order: Order, where: str) -> Folded:
+    """Rows of the weights in another order; of spikes, what the next weights see."""
+    places, numbers = folded.shape[1] * folded.shape[2], np.array(order.neurons)
+    firsts = numbers[::places]
+    whole = np.array_equal(numbers, (firsts[:, None] + np.arange(places)).flatten()) and not (firsts % places).any()
+    return _chosen(folded, firsts // places if whole else numbers, whole, where)
+
+
+def _flatten(folded: Folded, flatten: Flatten, where: str) -> Folded:
+    shape = folded.shape
+    found = f"flattens axes {flatten.first} … {flatten.last} of {shape}"
+    expect(prod(shape[flatten.first : flatten.last + 1]) == prod(shape), where, found, "all of them")
+    return folded if shape[1:] == (1, 1) else _chosen(folded, np.arange(prod(shape)), False, where)
+
+
+def _chosen(folded: Folded, numbers: NDArray[Any], whole: bool, where: str) -> Folded:
+    """Channels in another order where `whole`, else neurons without places."""
+    channels, height, width = folded.shape
+    repeat = 1 if whole else height * width
+    found = "moves places of a map between a convolution and neurons"
+
+    def choose(of_channels: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not of_channels.ndim or of_channels.shape[1:] == (1,):
+            return of_channels
+        return of_channels.repeat(repeat, axis=-1)[..., numbers]
+
+    def chosen(one: Synapses) -> Synapses:
+        expect(whole or one.weight is None, where, found, "channels in another order, whose places stay")
+        made, before = replace(one, gain=choose(one.gain)), one.order
+        if one.weight is not None:
+            return replace(made, weight=one.weight[numbers])
+        if before is not None:
+            every = (before.numbers[:, None] * repeat + np.arange(repeat)).flatten()
+            return replace(made, order=Chosen(every[numbers], before.among * repeat, whole and before.channels))
+        return replace(made, order=Chosen(numbers, channels * repeat, whole))
+
+    sides = (height, width) if whole else (1, 1)
+    return folded.each(chosen, shape=(len(numbers), *sides), bias=choose(folded.bias))
+
+
+def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
+    """A convolution behind spikes; or behind another one, if it does not pad, or the other sees single places."""
+    for one in folded.inputs:
+        _expect_places(one, where)
+    (channels, *sides), weight = folded.shape, conv.weight
+    groups = conv.groups or channels
+    outputs, extent = len(weight) if conv.groups else channels, kernels.extent(weight.shape[2:], conv.dilation)
+    fits = weight.size and weight.shape[1] * groups == channels and not outputs % groups
+    expected = f"one for {folded.shape}, the map before it"
+    expect(fits, where, f"weight has shape {weight.shape} in {groups} groups", expected)
+    fits = all(kernel <= side + sum(around) for kernel, side, around in zip(extent, sides, conv.padding, strict=True))
+    found = f"a kernel of {extent} does not fit its input {folded.shape} with padding {conv.padding}"
+    expect(fits, where, found, "a map that holds it")
+    few = outputs * channels * prod(extent) <= MOST_WEIGHTS
+    expect(few, where, f"more than {MOST_WEIGHTS:,} weights without groups and dilation", "fewer")
+    if not conv.groups:
+        weight = weight.repeat(channels, axis=0)
+    weight = kernels.undilated(kernels.ungrouped(weight, groups), conv.dilation)
+    rows, columns = (
+        (side + sum(around) - kernel) // step + 1
+        for side, around, kernel, step in zip(sides, conv.padding, extent, conv.stride, strict=True)
+    )
+    if np.any(conv.padding) and folded.bias.any():
+        folded = bordered(folded, where)
+    wide, around = kernels.evenly_padded(weight, conv.padding)
+
+    def behind(one: Synapses) -> Synapses:
+        seen, outer = _scaled_inputs(one, wide, channels, where)
+        outer, inner, step, border = seen.columns(outer), seen.weight, conv.stride, around
+        if inner is not None:
+            whole = around == (0, 0) or inner.shape[2:] == seen.stride == (1, 1)
+            expect(whole and inner.ndim == 4 and seen.windows == NO_POOLING, where, *FOLLOWS)
+            outer = kernels.composed(outer, inner, seen.stride)
+            step = _times(step, seen.stride)
+            border = around[0] + seen.padding[0], around[1] + seen.padding[1]
+        kernel = outer if outer is wide else outer.astype(np.float32)
+        return replace(seen, weight=kernel, stride=step, padding=border, order=None)
+
+    return folded.each(behind, shape=(outputs, rows, columns), bias=_biases(folded, weight, conv.bias))
+
+
+def _pad(folded: Folded, pad: Pad, where: str) -> Folded:
+    """Zeros around a map: a convolution that gives what it sees."""
+    return _conv(folded, Conv(np.ones((1, 1, 1, 1), np.float32), padding=pad.padding, groups=0), where)
+
+
+def bordered(folded: Folded, where: str) -> Folded:
+    """One more input for the bias of a map that is padded next: weights of ones, which see 1 at every place."""
+    first = folded.inputs[0]
+    alone = first.weight is None or first.weight.shape[2:] != (1, 1)  # larger kernels are refused for their own reason
+    expect(alone or first.padding == (0, 0), where, "pads a map that has a bias and a border", "no padding there")
+    channels, bias = folded.shape[0], folded.bias
+    gain = np.broadcast_to(bias, (*bias.shape[:-1], channels))
+    weight = np.ones((channels, 1, 1, 1), np.float32)
+    ones = Synapses(first.sources[:1], weight, first.pool, gain=gain, ones=True)
+    return Folded(folded.shape, (*folded.inputs, ones))
+
+
+def _biases(folded: Folded, weight: NDArray[Any], bias: Any) -> NDArray[np.float64]:
+    """The bias that (out, C, …) weights make of theirs, and their own (out,)."""
+    found = np.array(0.0)
+    if folded.bias.any():
+        channels = folded.shape[0]
+        sums = weight.reshape(len(weight), channels, -1).sum(axis=2, dtype=np.float64)
+        found = np.broadcast_to(folded.bias, (*folded.bias.shape[:-1], channels)) @ sums.T
+    return found if bias is None else found + np.asarray(bias, np.float64)
+
+
+def _scaled_inputs(
+    synapses: Synapses, weight: NDArray[Any], channels: int, where: str
+) -> tuple[Synapses, NDArray[Any]]:
+    """Synapses without a gain of channels, and (out, C, …) weights behind them times it.
+
+    Spikes keep a gain that is one number, at each step if steps differ.
+    """
+    gain = synapses.gain
+    if gain.ndim == 2:
+        found = "sees channels whose gains differ from step to step, each in its own way"
+        expect((gain == gain[:, :1]).all(), where, found, "one gain of a step, or gains behind it")
+        return replace(synapses, gain=gain[:, :1]), weight
+    if synapses.weight is None and not gain.ndim:
+        return synapses, weight
+    each = weight.reshape(len(weight), channels, -1) * np.broadcast_to(gain, channels)[:, None]
+    return replace(synapses, gain=np.array(1.0)), each.reshape(weight.shape)
+
+
+def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
+    weight, shape = linear.weight, folded.shape
+    flat = not linear.flat or shape[1:] == (1, 1)
+    expect(flat, where, f"weight has shape {weight.shape} behind a map {shape}", "a Flatten in front of it")
+    fits = weight.shape[1] == prod(shape)
+    expect(fits, where, f"weight has shape {weight.shape}", f"{prod(shape)} inputs, of the map {shape} before it")
+
+    def behind(one: Synapses) -> Synapses:
+        seen, outer = _scaled_inputs(one, weight, shape[0], where)
+        if seen.order is not None:
+            outer = seen.columns(outer.reshape(len(outer), shape[0], -1)).reshape(len(outer), -1)
+        inner = seen.weight
+        if inner is not None and inner.ndim == 2:
+            outer = outer @ inner.astype(np.float64)
+        elif inner is not None:
+            alone = inner.shape[2:] == seen.stride == (1, 1) and seen.padding == (0, 0) and seen.windows == NO_POOLING
+            expect(alone, where, *FOLLOWS)
+            maps = outer.reshape(len(outer), shape[0], -1)
+            sums = np.tensordot(maps, inner[:, :, 0, 0].astype(np.float64), (1, 0))
+            outer = sums.swapaxes(1, 2).reshape(len(outer), -1)
+        dense = outer if outer is weight else outer.astype(np.float32)
+        return replace(seen, weight=dense, stride=(1, 1), padding=(0, 0), order=None)
+
+    return folded.each(behind, shape=(len(weight), 1, 1), bias=_biases(folded, weight, linear.bias))
+
+
+def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
+    if pool.kind == "max":
+        first, *others = folded.inputs
+        alone = not others and (first.weight is not None or len(first.sources) == 1)
+        expect(alone, where, "pools a sum or a concatenation by maximum", "one layer")
+        expect(pool.dilation == (1, 1), where, f"has dilation={pool.dilation}", "1")
+        return _maximum(folded, pool.windows, where)
+    averaged = _averaged(folded, pool.windows, where)
+    if pool.kind == "average":
+        return averaged
+    return averaged.scaled(np.full(folded.shape[0], prod(pool.windows.sides)))  # which the next weights take up
+
+
+def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
+    """Average pooling, in front of the weights or behind them; that of single neurons is nothing."""
+    window, stride, padding = windows
+    expect(padding == (0, 0), where, f"has padding={padding}", "none")
+    if window == stride == (1, 1):
+        return folded
+    channels, height, width = folded.shape
+    in_front = [one.weight is None for one in folded.inputs]
+    expect(all(in_front) or not any(in_front), where, "averages a sum of spikes and currents", "either")
+
+    def of_spikes(one: Synapses) -> Synapses:
+        once = one.pool == (1, 1) or one.pooling == "average"
+        expect(once, where, "averages what was pooled by maximum", "one kind of pooling")
+        _expect_places(one, where)
+        return replace(one, pool=_times(one.pool, window), pooling="average")
+
+    def of_currents(one: Synapses) -> Synapses:
+        assert one.weight is not None
+        expect(one.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
+        expect(one.windows == NO_POOLING, where, "averages currents pooled by maximum", "one kind of pooling")
+        weight = kernels.averaged(one.weight, one.stride, window)
+        return replace(one, weight=weight, stride=_times(one.stride, stride))
+
+    if all(in_front):
+        _expect_side_by_side(folded, windows, where)
+        return folded.each(of_spikes, shape=(channels, height // window[0], width // window[1]))
+    return folded.each(of_currents, shape=(channels, *windows.fit((height, width))))
+
+
+def _maximum(folded: Folded, windows: Windows, where: str) -> Folded:
+    """Maximum pooling: of spikes, which is their OR, or of the currents of a convolution."""
+    (one,), (channels, *sides) = folded.inputs, folded.shape
+    shape = (channels, *windows.fit(sides))
+    if one.weight is None:
+        _expect_side_by_side(folded, windows, where)
+        _expect_places(one, where)
+        expect(one.pool == (1, 1) or one.pooling == "max", where, "pools averages", "one kind of pooling")
+        expect((one.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes")
+        return replace(folded, shape=shape, inputs=(replace(one, pool=_times(one.pool, windows.sides), pooling="max"),))
+    expect(one.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
+    signs = np.where(np.atleast_2d(one.gain + np.zeros(channels)) < 0, -1, 1)
+    sign = signs[0]
+    expect((signs == sign).all(), where, "pools what is scaled by a negative number at some steps alone", "one sign")
+    once = one.windows == NO_POOLING or (sign > 0).all()
+    expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
+    weight = one.weight * sign[:, None, None, None].astype(one.weight.dtype)
+    pooled = replace(one, windows=_joined(one.windows, windows, where), weight=weight, gain=one.gain * sign)
+    return replace(folded, shape=shape, inputs=(pooled,))
+
+
+def _joined(inner: Windows, outer: Windows, where: str) -> Windows:
+    """The windows of a maximum of maxima."""
+    if inner == NO_POOLING:
+        return outer
+    gaps = any(step > side for step, side in zip(inner.stride, inner.sides, strict=True))
+    expect(not gaps and outer.padding == (0, 0), where, "pools a maximum again", "one pooling, or windows side by side")
+    (down, right), (y, x) = inner.stride, inner.sides
+    sides = y + (outer.sides[0] - 1) * down, x + (outer.sides[1] - 1) * right
+    return Windows(sides, _times(inner.stride, outer.stride), inner.padding)
+
+
+def _expect_side_by_side(folded: Folded, windows: Windows, where: str) -> None:
+    """Windows that cover a map of spikes once, and leave nothing over."""
+    (height, width), (window, stride, padding) = folded.shape[1:], windows
+    expect(padding == (0, 0), where, f"has padding={padding}", "none")
+    expect(stride == window, where, f"has kernel_size={window}, stride={stride}", "a stride equal to kernel_size")
+    found, expected = f"pools {window[0]}×{window[1]} on a map of {height}×{width}", "sides that are multiples of it"
+    expect(height % window[0] == width % window[1] == 0, where, found, expected)
+
+
+def _expect_places(synapses: Synapses, where: str) -> None:
+    stayed = synapses.order is None or synapses.order.channels
+    expect(stayed, where, "sees a map whose places are moved", "places that stay, of channels in any order")
+
+
+def _times(one: Pair, other: Pair) -> Pair:
+    return one[0] * other[0], one[1] * other[1]
+
+
+FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
+    ByStep: _by_step,
+    Conv: _conv,
+    Declared: _declared,
+    Flatten: _flatten,
+    Linear: _linear,
+    Order: _order,
+    Pad: _pad,
+    Pool: _pool,
+    Scale: _scale,
+    Shift: _shift,
+}

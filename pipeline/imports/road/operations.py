@@ -1,0 +1,245 @@
+"""The values between any foreign network and ours: neurons, the paths that drive them, operations on these paths.
+
+Readers (torch, NIR, `.net`) emit them and compute nothing. `fold` makes inputs of layers of paths, `build` a network of
+all. Maps are (C, H, W); numbers of neurons stand in C-order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Literal
+
+import numpy as np
+
+from spikesam.backends.network import LIF, FixedLIF, NetworkError, Shape, Windows
+
+INPUT = "input"
+NOTHING = ""  # zeros that do not come from the input: what any source has fired before its first step
+
+Pair = tuple[int, int]  # (y, x)
+
+
+def expect(true: Any, where: str, found: str, expected: str) -> None:
+    """Refuse what was found at a place."""
+    if not true:
+        raise NetworkError(f"{where}: {found}, expected {expected}")
+
+
+class _Compared:
+    """Equal where all fields are, arrays and tensors by their numbers."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(map(_same, vars(self).values(), vars(other).values()))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other or not (hasattr(one, "shape") and hasattr(other, "shape")):
+        return one is other or (type(one) is type(other) and bool(one == other))
+    equal = getattr(one, "equal", None)  # of a tensor, which may lie on another device
+    return bool(equal(other) if equal else np.array_equal(one, other))
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(_Compared):
+    """(out, in) weights of all neurons, and (out,) biases; `flat` where a map in front is refused, as by NIR."""
+
+    weight: Any
+    bias: Any = None
+    flat: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(_Compared):
+    """(out, in/groups, y, x) kernels, and (out,) biases; padding is (above, below), (left, right).
+
+    Of 0 groups, one kernel (1, 1, y, x) is for every channel.
+    """
+
+    weight: Any
+    bias: Any = None
+    stride: Pair = (1, 1)
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The average, sum or maximum of windows; a pad is never the maximum."""
+
+    kind: Literal["average", "sum", "max"]
+    windows: Windows
+    dilation: Pair = (1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(_Compared):
+    """A multiplication by one number, by (M,) for as many neighbours each, or by such of each step, (T, M)."""
+
+    numbers: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Shift(_Compared):
+    """An addition of numbers, which are as those of a :class:`Scale`."""
+
+    numbers: Any
+
+
+@dataclass(frozen=True)
+class ByStep:
+    """Scales and shifts that differ from step to step, t -> those of step t; elsewhere nothing passes."""
+
+    at: dict[int, tuple[Operation, ...]]
+
+    def later(self, steps: int, until: float) -> ByStep:
+        """Those of so many steps ago, without those of steps from `until` on."""
+        return ByStep({step + steps: each for step, each in self.at.items() if step + steps < until})
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Zeros around a map: (above, below), (left, right)."""
+
+    padding: tuple[Pair, Pair]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Neurons in another order than that of what gives them, or some of them."""
+
+    neurons: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """A map as neurons without places, whose axes from `first` to `last` are made one."""
+
+    first: int = 0
+    last: int = 2
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The shape that a file says of what is here, or of that many neurons where it is flat."""
+
+    shape: Shape
+    what: str = "shape"
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class TimeSum:
+    """The sum over all steps, of an answer."""
+
+
+@dataclass(frozen=True)
+class Integral:
+    """The last membrane of v[t] = leak · v[t-1] + i[t], of an answer."""
+
+    leak: float
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation on a path: where it is, for messages, and what it does."""
+
+    where: str
+    what: Any
+
+
+@dataclass(frozen=True)
+class Junction:
+    """Where several paths meet: their sum, or their channels one behind the other."""
+
+    where: str
+    kind: Literal["sum", "concatenation"]
+    branches: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Path:
+    """What was done, in order, since neurons fired, since the :data:`INPUT`, or behind a junction.
+
+    Parameters
+    ----------
+    source : name of the unit, INPUT or NOTHING; or a junction
+    operations : in order
+    lag : how many steps ago the source fired; None of what is the same at every step, and of a junction
+    sign : 1, or -1 where its spikes are subtracted
+    """
+
+    source: str | Junction
+    operations: tuple[Operation, ...] = ()
+    lag: int | None = 0
+    sign: int = 1
+
+    def __add__(self, operation: Operation) -> Path:
+        return replace(self, operations=(*self.operations, operation))
+
+    @property
+    def last(self) -> str:
+        """Where it has come, for messages."""
+        if self.operations:
+            return self.operations[-1].where
+        if isinstance(self.source, Junction):
+            return " and ".join(dict.fromkeys(branch.last for branch in self.source.branches))
+        named = self.source if " " in self.source else f"module {self.source!r}"
+        return {INPUT: "the input", NOTHING: "zeros"}.get(self.source, named)
+
+    @property
+    def leaves(self) -> Iterator[Path]:
+        """The paths in front of all junctions."""
+        if not isinstance(self.source, Junction):
+            yield self
+            return
+        for branch in self.source.branches:
+            yield from branch.leaves
+
+    def later(self, steps: int, until: float = inf) -> Path:
+        """The path of what was there so many steps ago, without operations of steps from `until` on."""
+        operations = tuple(
+            replace(each, what=each.what.later(steps, until)) if isinstance(each.what, ByStep) else each
+            for each in self.operations
+        )
+        source, lag = self.source, self.lag
+        if isinstance(source, Junction):
+            source = replace(source, branches=tuple(branch.later(steps, until) for branch in source.branches))
+        else:
+            lag = None if lag is None else lag + steps
+        return replace(self, source=source, operations=operations, lag=lag)
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Neurons, and what drives them.
+
+    Parameters
+    ----------
+    name, where : in the foreign network, such as "lif1" of a module or "node 'lif1'"; and for messages
+    layer : name of the layer that they become
+    neuron : their equation; constants are numbers, or arrays that broadcast with the map, which channels share
+    paths : that drive them, whose currents are summed; in the order of the inputs
+    shape : (C, H, W), where it is known before the paths are folded
+    late : steps by which what they give stands later than what they fire
+    """
+
+    name: str
+    where: str
+    layer: str
+    neuron: LIF | FixedLIF
+    paths: tuple[Path, ...]
+    shape: Shape | None = None
+    late: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the last units lead to: counted, summed or integrated over the steps, times a number."""
+
+    path: Path
+    scale: float = 1.0

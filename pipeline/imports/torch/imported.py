@@ -1,0 +1,153 @@
+"""A followed model as units and an answer, and as the network that is built of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spikesam.backends.network import LIF, Network, NetworkError, Shape
+from spikesam.pipeline.imports.layer_names import layer_name
+from spikesam.pipeline.imports.libraries.library import SpikingModule
+from spikesam.pipeline.imports.road.build import ANSWER, REPEATING, Built, build
+from spikesam.pipeline.imports.road.fold import by_channel
+from spikesam.pipeline.imports.road.operations import INPUT, Answer, Operation, Path, Pool, Scale, Unit
+from spikesam.pipeline.imports.torch.calling import FollowedModel
+from spikesam.pipeline.imports.torch.example import Example
+from spikesam.pipeline.imports.torch.follower import relay
+from spikesam.pipeline.imports.torch.joining import bare
+from spikesam.pipeline.imports.torch.modules import emitted, emitted_answer
+from spikesam.pipeline.imports.torch.raster import FollowedLayer
+from spikesam.pipeline.imports.torch.stream import RELAYED
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A network, and the model that it is of.
+
+    Parameters
+    ----------
+    network : the network
+    layers : the model's neurons, one for each layer of the network
+    neurons : their equations, driven by the currents that drive them in the model
+    gains : (1, C) of each, which multiply these currents
+    shifts : by how many steps the bits of each layer stand later in the network
+    probabilities : the function that the model's answer has passed through at last, such as a softmax
+    """
+
+    network: Network
+    layers: tuple[FollowedLayer, ...]
+    neurons: tuple[LIF, ...]
+    gains: tuple[NDArray[np.float64], ...]
+    shifts: tuple[int, ...]
+    probabilities: nn.Module
+
+    def of_model(self, example: Example) -> dict[str, NDArray[Any]]:
+        """See :func:`model_bits`."""
+        return model_bits(self.network, self.layers, self.shifts, example)
+
+
+def model_bits(
+    network: Network, layers: Sequence[FollowedLayer], shifts: Sequence[int], example: Example
+) -> dict[str, NDArray[Any]]:
+    """The example, and a model's bits in the network's steps, by layer: (T, B, C, H, W), with silence around."""
+    given = {INPUT: example.encoded(network.timesteps)}
+    for number, (layer, shift) in enumerate(zip(layers, shifts, strict=True)):
+        shape = example.samples, *network.shapes[number + 1]
+        bits = np.zeros((network.timesteps, *shape), np.bool_)
+        own = layer.spikes.reshape(-1, *shape)[: network.timesteps - shift]
+        bits[shift : shift + len(own)] = own.cpu().numpy()
+        given[network.layers[number].name] = bits
+    return given
+
+
+def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imported:
+    """The network that a followed model is."""
+    followed = _with_maximum(followed)
+    units = [_unit(model, layer) for layer in _reached(followed)]
+    path, probabilities = emitted_answer(bare(followed.answer.path))
+    spikes = example.encoder == "spikes"
+    built = build(
+        units,
+        Answer(path),
+        example.shape,
+        example.timesteps,
+        encoder=example.encoder,
+        input_range=example.input_range,
+        pixel=1 if spikes else 2,
+    )
+    layers = tuple(
+        followed.layers.get(unit.name) or _made(unit, built, followed, shape)
+        for unit, shape in zip(built.units, built.network.shapes[1:], strict=True)
+    )
+    neurons: Any = built.neurons
+    gains = tuple(
+        np.full((1, shape[0]), by_channel(layer.about.gain, shape, layer.label, "gain"))
+        for layer, shape in zip(layers, built.network.shapes[1:], strict=True)
+    )
+    return Imported(built.network, layers, neurons, gains, built.shifts, probabilities)
+
+
+def _reached(followed: FollowedModel) -> list[FollowedLayer]:
+    """The neurons that the answer depends on, in the order in which they first ran."""
+    reached: set[str] = set()
+    ahead = [followed.answer.path]
+    while ahead:
+        names = {str(leaf.source) for leaf in ahead.pop().leaves} & followed.layers.keys() - reached
+        ahead += [followed.layers[name].path for name in names]
+        reached |= names
+    if not reached:
+        last = followed.answer.path.last
+        raise NetworkError(f"the model's output comes from {last}, with no neurons that fire in between; return spikes")
+    return [layer for name, layer in followed.layers.items() if name in reached]
+
+
+def _unit(model: nn.Module, layer: FollowedLayer) -> Unit:
+    """The neurons of a module, or those that pool its spikes, such as "lif1" and "lif1_max"."""
+    about, (module, made, kind) = layer.about, layer.name.partition("/")
+    assert isinstance(about.neuron, LIF)
+    name = layer_name(model, module) + f"{made}{kind}".replace("/", "_")
+    gain = Operation(layer.label, Scale(by_channel(about.gain, layer.shape, layer.label, "gain")))
+    path = emitted(bare(layer.path)) + gain
+    return Unit(layer.name, layer.label, name, about.neuron, (path,), layer.shape, int(about.delayed))
+
+
+def _with_maximum(followed: FollowedModel) -> FollowedModel:
+    """A model whose answer comes from a maximum pooling of spikes, with neurons of their own for it."""
+    path = followed.answer.path
+    pool = path.operations[0].what if path.operations else None
+    source = followed.layers.get(str(path.source))
+    if source is None or not (isinstance(pool, Pool) and pool.kind == "max"):
+        return followed
+    where, name = path.operations[0].where, f"{source.name}{RELAYED}"
+    maps = source.spikes.flatten(0, 1).view(-1, *source.shape).float()
+    pooled = functional.max_pool2d(maps, *pool.windows, pool.dilation)
+    spikes = pooled.bool().reshape(*source.spikes.shape[:2], -1)
+    drives = Path(path.source, (Operation(where, relay(pool)),), path.lag)
+    channels, height, width = pooled.shape[1:]
+    shape = channels, height, width
+    relayed = FollowedLayer(name, where, SpikingModule(REPEATING), drives, shape, spikes, None)
+    answer = replace(followed.answer, path=Path(name, path.operations[1:]))
+    return replace(followed, layers={**followed.layers, name: relayed}, answer=answer)
+
+
+def _made(unit: Unit, built: Built, followed: FollowedModel, shape: Shape) -> FollowedLayer:
+    """Neurons that the model does not have: those that repeat spikes for the answer, or fire at every step."""
+    if unit.name == ANSWER:
+        spikes = torch.cat([_late(followed.layers[each.layer], each.delay) for each in built.answer.sources], dim=2)
+    else:
+        some = next(iter(followed.layers.values())).spikes
+        spikes = torch.ones_like(some[:, :, :1]).repeat(1, 1, shape[1] * shape[2])
+    return FollowedLayer(unit.name, unit.where, SpikingModule(REPEATING), unit.paths[0], shape, spikes, None)
+
+
+def _late(layer: FollowedLayer, delay: int) -> Tensor:
+    """(T, B, N) of so many steps before; a library's own delay is in them."""
+    late = delay - layer.about.delayed
+    return torch.cat([torch.zeros_like(layer.spikes[:late]), layer.spikes[: len(layer.spikes) - late]])
