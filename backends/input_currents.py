@@ -20,11 +20,11 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spikesam.backends.base import BackendError, InputBatch, packed_spikes, unpacked
-from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Input, Network, pair
+from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Network
+from spikesam.backends.network.step import summed_currents
 
 
 def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | NDArray[np.float32]:
@@ -82,35 +82,8 @@ def currents_of(network: Network, key: tuple[int, int], batch: InputBatch) -> ND
     maps = images[:, None] if constant else images.swapaxes(0, 1)
     currents = np.empty((*maps.shape[:2], *network.shapes[place + 1]), np.int32 if fixed else np.float32)
     for at in np.ndindex(maps.shape[:2]):
-        currents[at] = sums_of(given, maps[at]) / unit
+        currents[at] = summed_currents(given, maps[at]) / unit
     return currents
-
-
-def sums_of(given: Input, values: NDArray[Any]) -> NDArray[np.float64]:
-    """What numbers or spikes cause through an input: W ⊛ pool(x), where average pooling sums.
-
-    Parameters
-    ----------
-    values : (C, H, W) of its sources
-
-    Returns
-    -------
-    (C', H', W')
-    """
-    if given.weight is None:
-        return values.astype(np.float64)
-    matrix = given.weight.reshape(len(given.weight), -1).astype(np.float64)
-    sums = (matrix @ _patches(given, values)).reshape(given.unpooled_shape(values.shape))
-    found: NDArray[np.float64] = current_cells(given, sums).max(axis=3)
-    return found
-
-
-def current_cells(given: Input, currents: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The currents of each window of an input: (C, H, W) -> (C, H', W', y·x), row by row; -inf outside the map."""
-    (y, x), (down, across), (above, beside) = given.windows
-    padded = np.pad(currents, ((0, 0), (above, above), (beside, beside)), constant_values=-np.inf)
-    windows = sliding_window_view(padded, (y, x), axis=(1, 2))[:, ::down, ::across]
-    return windows.reshape(*windows.shape[:3], y * x)
 
 
 def by_input(network: Network, currents: Any) -> Iterator[tuple[tuple[int, int], Any]]:
@@ -126,17 +99,3 @@ def by_input(network: Network, currents: Any) -> Iterator[tuple[tuple[int, int],
 def drive(backend: str, network: Network, batch: InputBatch) -> NDArray[Any]:
     """What a backend of that name is driven by: packed spikes (B, T, bytes), or currents (B, S, N)."""
     return packed_spikes(backend, network, batch).bits if network.spiking_input else input_currents(network, batch)
-
-
-def _patches(given: Input, image: NDArray[Any]) -> NDArray[np.float64]:
-    """The inputs of each neuron of a channel in the pooled image, in columns: (inputs, neurons)."""
-    assert given.weight is not None
-    channels, height, width = image.shape
-    y, x = pair(given.pool)
-    windows = image.reshape(channels, height // y, y, width // x, x).astype(np.float64)
-    pooled = windows.max(axis=(2, 4)) if given.pooling == "max" else windows.sum(axis=(2, 4))
-    window = given.weight.shape[2:] if given.kind == "conv" else pooled.shape[1:]
-    (top, left), (down, right) = pair(given.padding), pair(given.stride)
-    padded = np.pad(pooled, ((0, 0), (top, top), (left, left)))
-    patches = sliding_window_view(padded, (channels, *window))[0, ::down, ::right]
-    return patches.reshape(-1, channels * window[0] * window[1]).T

@@ -51,10 +51,11 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import NO_POOLING, Network, NetworkError
 from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.step import Floats, on_maps
 from spikesam.pipeline.maps.answers import Answer, answers_of
-from spikesam.pipeline.maps.correlation import Floats, spread, unpooled
+from spikesam.pipeline.maps.correlation import spread, unpooled
 from spikesam.pipeline.maps.methods.rise import rise
-from spikesam.pipeline.maps.relevance import RelevanceLayer, Rule, Spikes, by_channel, relevance, variance_relevance
+from spikesam.pipeline.maps.relevance import RelevanceLayer, Rule, Spikes, relevance, variance_relevance
 from spikesam.pipeline.maps.sam import spike_activation_sum
 from spikesam.recordings.raster.batch import pack
 from spikesam.recordings.raster.reader import RasterReader
@@ -360,7 +361,7 @@ def temporal_spike_attribution(
     inputs = [layer.inputs[0] for layer in network.layers]
     if any(each.pooling == "max" or each.windows != NO_POOLING for each in inputs):
         raise NetworkError("TSA: got a layer with maximum pooling, expected averages")
-    leaks = [*(by_channel(layer.spiking_neuron.leak) for layer in network.layers), network.readout.leak]
+    leaks = [*(layer.spiking_neuron.leak for layer in network.layers), network.readout.leak]
     if any(np.ndim(leak) for leak in leaks):
         raise NetworkError("TSA: got leaks that differ by channel, expected one for each layer")
     recent = [_recent(fired, float(leak), absence) for fired, leak in zip(spikes, leaks, strict=True)]
@@ -399,7 +400,7 @@ def stabilised(epsilon: float) -> type[RelevanceLayer]:
         def share(self, t: int, relevance: Floats) -> Floats:
             """c[t]."""
             membrane = self.membrane[t]
-            stabiliser = epsilon * by_channel(self.neuron.threshold) * np.where(membrane < 0, -1, 1)
+            stabiliser = epsilon * on_maps(self.neuron.threshold) * np.where(membrane < 0, -1, 1)
             passed = relevance + self.left(t) * membrane * self.per_membrane
             return self.note(t, passed / (membrane + stabiliser))
 

@@ -12,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
+from spikesam.backends.network.step import on_maps
 from spikesam.backends.network.table import by_sides
 from spikesam.pipeline.comparison.pair import Bit, Pair
-from spikesam.pipeline.comparison.recorded_layer import Currents, Membranes, RecordedLayer, by_channel
+from spikesam.pipeline.comparison.recorded_layer import Currents, Membranes, RecordedLayer
 from spikesam.pipeline.comparison.variants import Variant, threshold_between
 from spikesam.recordings.errors import InputError
 
@@ -94,7 +95,7 @@ class Traced:
                 own.step(t, currents(t), fired[t - 1])
             rows.append([of[bit.neuron] for of in (own.v, own.fires, own.near)])
         values, fires, near = (np.array(column)[window] for column in zip(*rows, strict=True))
-        threshold = np.broadcast_to(by_channel(own.neuron.threshold), layer.shape)[bit.neuron]
+        threshold = np.broadcast_to(on_maps(own.neuron.threshold), layer.shape)[bit.neuron]
         return Membrane(values, fires, fired[(window, *bit.neuron)], float(threshold), near)
 
     def misses(
@@ -148,7 +149,7 @@ class Traced:
             own, kept = Membranes(layer), Membranes(layer, replace(layer.neuron, reset_by=0))
             for t in range(1, window.stop):
                 v, whole = (each.step(t, currents(t), fired[t - 1]) for each in (own, kept))
-                theta, now = by_channel(layer.neuron.threshold), fired[t]
+                theta, now = on_maps(layer.neuron.threshold), fired[t]
                 for bound, factor in zip(bounds, (whole / (theta + whole - v), v / theta), strict=True):
                     bound[0] = factor[~now].max(initial=bound[0]) if t in window else bound[0]
                     bound[1] = factor[now].min(initial=bound[1])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.input_currents import sums_of
 from spikesam.backends.network import Layer, Network
+from spikesam.backends.network.step import Neurons, arrived, current_of
 from spikesam.pipeline.measures.operations import repeats
 from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike
 from spikesam.recordings.errors import InputError
@@ -41,13 +42,19 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
 
 def repeated_spikes(network: Network, layer: Layer, spikes: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """The spikes (T, C, H, W) of a layer without memory, in the model's steps, of those of all layers that it reads."""
-    neuron, number = layer.spiking_neuron, network.place(layer.name)
-    steps = len(next(iter(spikes.values())))
-    membranes = np.zeros((steps, *network.shapes[number])) + neuron.bias[-1][:, None, None]
-    for each in layer.inputs:
-        for source in each.sources:
-            late = source.delay + network.to_readout[layer.name] - network.to_readout[source.layer]
-            for t in range(late, steps):
-                sums = sums_of(each, spikes[source.layer][t - late]) * source.sign / each.summed
-                membranes[t] += each.gain[-1][:, None, None] * sums
-    return membranes > neuron.fires_above
+    late = network.to_readout
+    inputs = [
+        replace(
+            each,
+            source=tuple(replace(of, delay=of.delay + late[layer.name] - late[of.layer]) for of in each.sources),
+        )
+        for each in layer.inputs
+    ]
+    shape = network.shapes[network.place(layer.name)]
+    neurons = Neurons(layer.spiking_neuron, inputs, shape, np.float64)
+    found = np.zeros((len(next(iter(spikes.values()))), *shape), np.bool_)
+    for t, fired in enumerate(found):
+        # Step 0 has the last row of constants, which each of the model's steps has.
+        neurons.step(0, [current_of(each, arrived(each, spikes, t)) for each in inputs], np.zeros(shape, np.bool_))
+        fired[:] = neurons.fires
+    return found

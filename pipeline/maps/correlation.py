@@ -1,4 +1,4 @@
-"""The synapses of a layer in NumPy, a step at a time, forward and back: pooling, products, maxima of currents."""
+"""The way back through the synapses of step.py, for what is handed from currents to the spikes that caused them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spikesam.backends.input_currents import current_cells
 from spikesam.backends.network import Input, Sides, pair
-
-Floats = NDArray[np.float64]
-
-
-def pooled(layer: Input, spikes: NDArray[Any]) -> Floats:
-    """Pooling of spikes: (C, H, W) -> (C, H / y, W / x) float64, the sum of a window, or its maximum."""
-    windows = _windows(spikes, layer.pool)
-    return windows.max(axis=(2, 4)).astype(np.float64) if layer.pooling == "max" else windows.sum((2, 4), np.float64)
+from spikesam.backends.network.step import Floats, current_cells
 
 
 def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
@@ -33,21 +24,8 @@ def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
     return shared
 
 
-def correlate(layer: Input, weight: Floats, maps: Floats) -> Floats:
-    """W ⊛ x of a pooled map: (C, H, W) -> (C', H', W'), of a dense layer (C', 1, 1); W · x of an identity."""
-    if layer.kind == "identity":
-        return weight * maps
-    if layer.kind == "dense":
-        return (weight @ maps.ravel())[:, None, None]
-    (top, left), (down, right) = pair(layer.padding), pair(layer.stride)
-    padded = np.pad(maps, ((0, 0), (top, top), (left, left)))
-    patches = sliding_window_view(padded, weight.shape[2:], axis=(1, 2))[:, ::down, ::right]
-    currents: Floats = np.tensordot(weight, patches, axes=((1, 2, 3), (0, 3, 4)))
-    return currents
-
-
 def spread(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...]) -> Floats:
-    """The transpose of :func:`correlate`: (C', H', W') -> (C, H, W) = `shape`."""
+    """The transpose of :func:`~spikesam.backends.network.step.correlated`: (C', H', W') -> (C, H, W) = `shape`."""
     if layer.kind == "identity":
         return weight * values
     if layer.kind == "dense":

@@ -46,8 +46,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Input, Layer, Network, NetworkError, Source, SpikingNeuron
-from spikesam.pipeline.maps.correlation import Floats, correlate, pooled, spread, to_winners, unpooled, winners, won
+from spikesam.backends.network import Input, Layer, Network, NetworkError, Source
+from spikesam.backends.network.step import Floats, Neurons, correlated, on_maps, pooled
+from spikesam.pipeline.maps.correlation import spread, to_winners, unpooled, winners, won
 
 Rule = Literal["signed", "positive"]
 Target = int | NDArray[np.float64]
@@ -158,7 +159,7 @@ class RelevanceLayer(ABC):
     Attributes
     ----------
     exciting : whether relevance goes to what excites alone
-    neuron, fired, kept, membrane : its neurons; spikes, what was left of the step before, and membranes, (T, C, H, W)
+    neuron, fired, membrane : its neurons; spikes and membranes, (T, C, H, W)
     per_membrane, own : of the step after: relevance per unit of the membrane, and what its reset gives to spikes
     """
 
@@ -168,16 +169,16 @@ class RelevanceLayer(ABC):
         self.name, self.neuron = layer.name, layer.spiking_neuron
         self.fired = fired[layer.name]
         self.inputs = [_Input(each, fired, self.fired.shape, self.exciting) for each in layer.inputs]
-        currents = np.zeros(self.fired.shape)
-        for t in range(1, len(currents)):
-            currents[t] = sum(each.current(t) for each in self.inputs)
-        self.kept, self.membrane = _membranes(self.neuron, currents, self.fired)
+        neurons = Neurons(self.neuron, layer.inputs, self.fired.shape[1:], np.float64)
+        self.membrane = np.zeros(self.fired.shape)
+        for t in range(1, len(self.fired)):
+            self.membrane[t] = neurons.step(t, [each.current(t) for each in self.inputs], self.fired[t - 1])
         self.per_current = self.per_membrane = self.own = np.zeros(self.fired.shape[1:])
 
     def pass_back(self, t: int, found: Mapping[str, Floats]) -> None:
         """Add to the relevance of the spikes that drove step t, from that of the spikes it fired."""
         share = self.share(t, found[self.name][t] + self.own)
-        self.per_current = share + by_channel(self.neuron.synaptic_leak) * self.per_current
+        self.per_current = share + on_maps(self.neuron.synaptic_leak) * self.per_current
         for each in self.inputs:
             each.pass_back(t, self.per_current, found)
 
@@ -187,16 +188,16 @@ class RelevanceLayer(ABC):
 
     def left(self, t: int) -> Any:
         """The part of the membrane of step t that the next step keeps, before anything is subtracted."""
-        leak = by_channel(self.neuron.leak)
+        leak = on_maps(self.neuron.leak)
         return leak * (1 - self.fired[t]) if self.neuron.reset == "zero" else leak
 
     def note(self, t: int, per_membrane: Floats) -> Floats:
         """Keep what there is per unit of the membrane for step t - 1: none where it was held at its lowest."""
         neuron = self.neuron
         if neuron.min_v_mem is not None:
-            per_membrane = per_membrane * (self.membrane[t] > by_channel(neuron.min_v_mem))
+            per_membrane = per_membrane * (self.membrane[t] > on_maps(neuron.min_v_mem))
         if neuron.reset != "zero":
-            self.own = -by_channel(neuron.subtracted) * per_membrane * self.fired[t - 1]
+            self.own = -on_maps(neuron.subtracted) * per_membrane * self.fired[t - 1]
         self.per_membrane = per_membrane
         return per_membrane
 
@@ -220,12 +221,15 @@ class PositiveShares(RelevanceLayer):
         excited = np.zeros(self.fired.shape)
         for t in range(1, len(excited)):
             excited[t] = sum(each.excitation(t) for each in self.inputs)
-        self.excited = _outlasting(self.neuron, excited)
+            excited[t] += on_maps(self.neuron.synaptic_leak) * excited[t - 1]
+        self.excited = excited
 
     def share(self, t: int, relevance: Floats) -> Floats:
         """c[t] I[t]⁺ / E[t]."""
-        kept = np.maximum(self.kept[t], 0)
-        current = np.maximum(self.membrane[t] - self.kept[t], 0)
+        left = self.left(t - 1) * self.membrane[t - 1]
+        if self.neuron.reset != "zero":
+            left = left - on_maps(self.neuron.subtracted) * self.fired[t - 1]
+        kept, current = np.maximum(left, 0), np.maximum(self.membrane[t] - left, 0)
         per_membrane = _divided(relevance, kept + current)
         self.own = kept * per_membrane
         return _divided(current * per_membrane, self.excited[t])
@@ -241,7 +245,7 @@ class _Input:
         self.input, self.fired = each, fired
         weight = np.ones(1) if each.weight is None else each.averaged_weight.astype(np.float64)
         gain = np.asarray(each.gain * 2.0**-each.shift, np.float64)[..., None, None]
-        self.whole: Part = (weight, gain)
+        self.weight = weight
         # What a spike adds, or what it excites, by the sign with which it comes.
         self.parts: dict[int, list[Part]] = {sign: [(weight, sign * gain)] for sign in (1, -1)}
         if exciting:
@@ -252,15 +256,13 @@ class _Input:
         self.places = np.zeros(shape, np.intp)  # which currents of a maximum pooling were the largest
 
     def current(self, t: int) -> Floats:
-        """gain · max(W ⊛ pool(x[t])), (C', H', W')."""
-        weight, gain = self.whole
+        """max(W ⊛ pool(x[t])), (C', H', W')."""
         maps = sum(source.sign * pooled(self.input, before) for source, before in self._arrived(t))
         if np.ndim(maps) == 0:  # nothing has arrived yet
             return np.zeros(self.places.shape[1:])
-        arrived = correlate(self.input, weight, np.asarray(maps))
-        self.places[t] = winners(self.input, arrived)
-        found: Floats = _at(gain, t) * won(self.input, arrived, self.places[t])
-        return found
+        sums = correlated(self.input, self.weight, np.asarray(maps))
+        self.places[t] = winners(self.input, sums)
+        return won(self.input, sums, self.places[t])
 
     def excitation(self, t: int) -> Floats:
         """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are."""
@@ -268,7 +270,7 @@ class _Input:
         for source, before in self._arrived(t):
             maps = pooled(self.input, before)
             for weight, gain in self.parts[source.sign]:
-                found += _at(gain, t) * won(self.input, correlate(self.input, weight, maps), self.places[t])
+                found += _at(gain, t) * won(self.input, correlated(self.input, weight, maps), self.places[t])
         return found
 
     def pass_back(self, t: int, per_current: Floats, found: Mapping[str, Floats]) -> None:
@@ -286,31 +288,6 @@ class _Input:
         return [(source, self.fired[source.layer][t - source.delay]) for source in sources]
 
 
-def _membranes(neuron: SpikingNeuron, currents: Floats, fired: Spikes) -> tuple[Floats, Floats]:
-    """What was left of each membrane from the step before, and the membrane, in place of the currents."""
-    leak, subtracted = map(by_channel, (neuron.leak, neuron.subtracted))
-    bias = neuron.bias[..., None, None]
-    for t in range(1, len(currents)):
-        currents[t] += _at(bias, t)
-    kept, membrane = np.zeros(currents.shape), _outlasting(neuron, currents)
-    for t in range(1, len(membrane)):
-        left = leak * membrane[t - 1]
-        kept[t] = left * ~fired[t - 1] if neuron.reset == "zero" else left - subtracted * fired[t - 1]
-        membrane[t] += kept[t]
-        if neuron.min_v_mem is not None:
-            np.maximum(membrane[t], by_channel(neuron.min_v_mem), out=membrane[t])
-    return kept, membrane
-
-
-def _outlasting(neuron: SpikingNeuron, currents: Floats) -> Floats:
-    """Currents with what is left of those before; changed in place."""
-    outlasting = by_channel(neuron.synaptic_leak)
-    if np.any(outlasting):
-        for t in range(1, len(currents)):
-            currents[t] += outlasting * currents[t - 1]
-    return currents
-
-
 def _at(rows: NDArray[Any], t: int) -> NDArray[Any]:
     """What acts at step t of a constant of the neurons: row t - 1, or the only one."""
     row: NDArray[Any] = rows[(t - 1) % len(rows)]
@@ -320,8 +297,3 @@ def _at(rows: NDArray[Any], t: int) -> NDArray[Any]:
 def _divided(values: Floats, by: Floats) -> Floats:
     """values / by, 0 where `by` is not above 0: nothing there was raised by spikes."""
     return np.divide(values, by, out=np.zeros_like(values), where=by > 0)
-
-
-def by_channel(constant: Any) -> Any:
-    """A number as it is, (C,) as (C, 1, 1)."""
-    return np.asarray(constant)[..., None, None] if np.ndim(constant) else constant

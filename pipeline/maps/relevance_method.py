@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.correlation import Floats
+from spikesam.backends.network.step import Floats
 from spikesam.pipeline.maps.layers import map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer
 from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer

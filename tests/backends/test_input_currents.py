@@ -9,9 +9,9 @@ from spikesam.backends.base import BackendError
 from spikesam.backends.input_currents import input_currents
 from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, NetworkError, Readout, Source
 from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.step import current_of
 from spikesam.recordings.raster.batch import unpack
 from tests.backends.test_contract import BACKENDS, make_backend
-from tests.reference import layer_current
 
 
 def network(layer: Layer, input_shape: tuple[int, int, int], timesteps: int = 3) -> Network:
@@ -42,7 +42,7 @@ def test_the_equations_for_every_image_of_a_batch(kernel):
     for given, unit in ((quantise(real), 1), (real, 127)):
         currents = input_currents(given, images)
         for image, current in zip(images, currents, strict=True):
-            expected = layer_current(given.layers[0], image).reshape(1, -1) / unit
+            expected = current_of(given.layers[0].inputs[0], image).reshape(1, -1) / unit
             assert current == pytest.approx(expected.astype(current.dtype), rel=1e-6)
             assert np.array_equal(current, input_currents(given, image[None])[0])
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from spikesam.backends.network import LIF, Input
-from spikesam.backends.torch.neurons import FloatNeurons
+from spikesam.backends.network.step import Neurons
 from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
 from spikesam.pipeline.imports.torch.imported import Imported
 
@@ -93,10 +92,9 @@ def membrane(
     -------
     (S,)
     """
-    channels = gain.shape[1]
-    neurons = FloatNeurons(neuron, [Input(None, gain=gain)], (1, 1, channels), "cpu")
-    found = []
-    for t, current in enumerate(torch.from_numpy(currents), start=1):
-        neurons.step([current.expand(1, 1, channels)], t)
-        found.append(neurons.membrane[0, 0, channel].item())
+    neurons = Neurons(neuron, [Input(None, gain=gain)], (gain.shape[1], 1, 1), np.float32)
+    found, fired = [], np.zeros_like(neurons.v, np.bool_)
+    for t, current in enumerate(currents, start=1):
+        found.append(neurons.step(t, [np.full_like(neurons.v, current)], fired)[channel].item())
+        fired = neurons.fires
     return np.array(found, np.float32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.correlation import Floats
+from spikesam.backends.network.step import Floats
 from spikesam.pipeline.maps.relevance import Rule, Spikes, relevance
 from spikesam.pipeline.maps.relevance_method import RelevanceMethod
 from spikesam.recordings.arguments import Option

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.correlation import Floats
+from spikesam.backends.network.step import Floats
 from spikesam.pipeline.maps.relevance import Spikes, variance_relevance
 from spikesam.pipeline.maps.relevance_method import RelevanceMethod
 

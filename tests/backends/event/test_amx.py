@@ -16,9 +16,9 @@ from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, instruction
 from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Input, Layer
+from spikesam.backends.network.step import current_of
 from tests.backends.test_random_networks import windows
 from tests.layers import with_first
-from tests.reference import layer_current
 
 tiled = pytest.mark.skipif(HOW is not AMX, reason="this CPU has no AMX, or the kernel of the system does not allow it")
 
@@ -88,7 +88,7 @@ def test_multiplied_steps_are_added_ones(drawn: tuple[Layer, NDArray[np.bool_]],
     multiplied, added = (advanced(layer, spikes, costs, start) for costs in (ALWAYS, NEVER))
     for one, other in zip(multiplied, added, strict=True):
         assert np.array_equal(one, other)
-    assert np.array_equal(multiplied[-1], layer_current(layer.inputs[0], spikes[-1]).transpose(1, 2, 0))
+    assert np.array_equal(multiplied[-1], current_of(layer.inputs[0], spikes[-1]).transpose(1, 2, 0))
 
 
 def test_a_single_step_has_room_for_as_many_rows_as_it_computes_at_a_time() -> None:
@@ -99,7 +99,7 @@ def test_a_single_step_has_room_for_as_many_rows_as_it_computes_at_a_time() -> N
     kernel = LayerKernel(layer, spikes.shape, costs=ALWAYS)
     state = kernel.rest()
     kernel.add([spikes.transpose(1, 2, 0)], state)
-    assert np.array_equal(state.current[0], layer_current(layer.inputs[0], spikes).transpose(1, 2, 0))
+    assert np.array_equal(state.current[0], current_of(layer.inputs[0], spikes).transpose(1, 2, 0))
 
 
 @given(layers(divisible=True), st.integers(2, 4), st.sampled_from((ALWAYS, NEVER)), st.integers(0, 2**32))

@@ -27,7 +27,7 @@ from spikesam.backends.event.kernels.synapses import (
 )
 from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Windows, pair
-from tests.reference import layer_current, round_to_zero
+from spikesam.backends.network.step import Neurons, current_of
 
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
 
@@ -176,7 +176,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Input, NDArray[np.bool_]]:
 @settings(max_examples=200)
 def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Input, NDArray[np.bool_]], dtype: Any) -> None:
     given, spikes = drawn
-    expected = (layer_current(given, spikes) * given.summed).transpose(1, 2, 0)
+    expected = (current_of(given, spikes) * given.summed).transpose(1, 2, 0)
     sides = map(pair, (given.pool, given.stride, given.padding))
     synapses = lay_out(given.weight.astype(dtype), spikes.shape, *sides)
     assert np.array_equal(currents(spikes, synapses, expected.shape), np.rint(expected))
@@ -203,19 +203,13 @@ def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
     current: Any = rng.integers(-(2**23) + 1, 2**23, (5, 37), np.int32)
     gain: Any = rng.integers(-32767, 32768, 37, np.int32)
     bias: Any = rng.integers(-(2**30), 2**30 + 1, 37, np.int32)
-    spikes = np.zeros((5, 37), np.bool_)
-    expected = np.clip(
-        round_to_zero(state.astype(np.int64) * (4096 - decay), 12)
-        + round_to_zero(current.astype(np.int64) * gain, shift)
-        + bias
-        - 4096 * (state > 4096),
-        -(2**23 - 1),
-        2**23 - 1,
-    )
-    neurons = constants_of(FixedLIF(decay, bias=bias).of_channels(37, "layer"), gain[None] / 2**shift)
-    step_once(neurons, current, state, spikes)
-    assert np.array_equal(state, expected)
-    assert np.array_equal(spikes, expected > 4096)
+    neuron, spikes = FixedLIF(decay, bias=bias).of_channels(37, "layer"), np.zeros((5, 37), np.bool_)
+    expected = Neurons(neuron, [Input(None, gain=gain[None], shift=shift)], (37, 5, 1), np.int64)
+    expected.v[..., 0] = state.T
+    expected.step(1, [current.T[..., None]], expected.fires)
+    step_once(constants_of(neuron, gain[None] / 2**shift), current, state, spikes)
+    assert np.array_equal(state.T, expected.v[..., 0])
+    assert np.array_equal(spikes.T, expected.fires[..., 0])
 
 
 @pytest.mark.parametrize(("positions", "channels", "spare"), [(12, 16, 0), (12, 16, 3), (5, 3, 0), (1, 300, 1)])

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesam.backends.network import CURRENT_LIMIT, LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Input
+from spikesam.backends.network import CURRENT_LIMIT, LIF, THETA, FixedLIF, Input
+from spikesam.backends.network.step import Neurons
 from spikesam.backends.torch.neurons import FixedNeurons, FloatNeurons
-from tests.reference import round_to_zero
 
 
 @given(
@@ -20,16 +20,12 @@ from tests.reference import round_to_zero
     currents=st.lists(st.integers(1 - CURRENT_LIMIT, CURRENT_LIMIT - 1) | st.integers(-99, 99), min_size=1, max_size=9),
 )
 def test_fixed_point_is_the_equation_to_the_bit(decay: int, shift: int, gain: int, bias: int, currents: list[int]):
-    neuron = FixedLIF(decay, bias=bias).of_channels(1, "")
-    neurons = FixedNeurons(neuron, [Input(None, gain=np.array([[gain]]), shift=shift)], (1, 1, 1), "cpu")
-    v = np.int64(0)
+    neuron, inputs = FixedLIF(decay, bias=bias).of_channels(1, ""), [Input(None, gain=np.array([[gain]]), shift=shift)]
+    neurons, expected = FixedNeurons(neuron, inputs, (1, 1, 1), "cpu"), Neurons(neuron, inputs, (1, 1, 1), np.int64)
     for t, current in enumerate(currents, start=1):
-        reset = THETA * (v > THETA)
-        driven = round_to_zero(np.int64(current * gain), shift)
-        v = np.clip(round_to_zero(v * (THETA - decay), 12) + driven + bias - reset, -MEMBRANE_LIMIT, MEMBRANE_LIMIT)
+        expected.step(t, [np.array([[[current]]])], expected.fires)
         spikes = neurons.step([torch.tensor([[[current]]], dtype=torch.int32)], t)
-        assert neurons.membrane.item() == v
-        assert spikes.item() == (v > THETA)
+        assert (neurons.membrane.item(), spikes.item()) == (expected.v.item(), expected.fires.item())
 
 
 def test_gains_and_biases_are_those_of_their_step_and_channel():

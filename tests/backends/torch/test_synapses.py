@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikesam.backends.network import CURRENT_LIMIT, Input
+from spikesam.backends.network.step import current_of
 from spikesam.backends.torch import synapses as torch_synapses
 from spikesam.backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums, multiplies_int8
-from tests.reference import layer_current
 
 int8 = pytest.param(
     "cpu", torch.int8, marks=pytest.mark.skipif(not multiplies_int8(), reason="int8 is exact with VNNI only")
@@ -35,9 +35,7 @@ def currents(synapses: FixedSynapses | FloatSynapses, spikes: NDArray[np.bool_],
 
 
 def reference_currents(layer: Input, spikes: NDArray[np.bool_]) -> NDArray[Any]:
-    return np.concatenate(
-        [np.moveaxis(layer_current(layer, one), 0, -1).reshape(-1, len(layer.weight)) for one in spikes]
-    )
+    return np.concatenate([np.moveaxis(current_of(layer, one), 0, -1).reshape(-1, len(layer.weight)) for one in spikes])
 
 
 @KINDS

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import spikesam
 from spikesam.backends.network import LIF
-from spikesam.pipeline.imports.proving.difference import membrane
 from tests.pipeline.imports.models import spikes
 
 
@@ -157,19 +155,3 @@ def test_an_answer_that_the_readout_does_not_give_is_refused() -> None:
         spikesam.NetworkError, match="the model's output: all spikes are the same, but its scores differ by up to"
     ):
         spikesam.from_torch(squared, given(), neurons={Neurons: RIGHT})
-
-
-@pytest.mark.parametrize(
-    ("neuron", "gain", "expected"),
-    [
-        # v = v/2 + 2 i + 0.5 - 0.25 s
-        (LIF(0.5, 2.0, bias=0.5, reset_by=0.25), 2.0, [2.5, 1.5, 1.25, 3.125]),
-        # v = v/2 (1 - s) + 2 i + 0.5
-        (LIF(0.5, 2.0, bias=0.5, reset="zero"), 2.0, [2.5, 0.5, 0.75, 2.875]),
-        # i ← i/2 + x; v = v + i, fires at 1.5: 1, 1.5, 0.25, 2.125 - … with a reset to zero
-        (LIF(1.0, 1.5, reset="zero", fires_at_threshold=True, synaptic_leak=0.5), 1.0, [1, 1.5, 0.25, 1.375]),
-    ],
-)
-def test_membranes_by_hand(neuron: LIF, gain: float, expected: list[float]) -> None:
-    currents = np.array([1, 0, 0, 1], np.float32)
-    assert membrane(neuron.of_channels(1, ""), np.array([[gain]]), 0, currents).tolist() == expected

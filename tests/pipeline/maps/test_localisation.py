@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import spikesam
 from paper.measures.tables import summary_of_shares
 from spikesam.backends.network import Input, pair
+from spikesam.backends.network.step import correlated, pooled
 from spikesam.pipeline.images.preprocessing import box_mask
-from spikesam.pipeline.maps.correlation import correlate, pooled, spread, to_winners, unpooled, winners, won
+from spikesam.pipeline.maps.correlation import spread, to_winners, unpooled, winners, won
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.localisation import GatheredScores, Score, localisation_scores, score_sample
 from spikesam.pipeline.measures.localisation import MEASURES
@@ -24,7 +25,6 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings.rasters import HEADER, record
-from tests.reference import layer_current
 
 
 @pytest.fixture
@@ -184,21 +184,12 @@ def layers(draw: Any) -> tuple[Input, np.random.Generator]:
     return Input(random.normal(size=shape), pool=pool, stride=stride, padding=padding, pooling=pooling), random
 
 
-@settings(max_examples=40)
-@given(layers())
-def test_forward_is_the_current_of_the_equations(case: tuple[Input, np.random.Generator]) -> None:
-    layer, random = case
-    spikes = random.random((2, 4, 8)) < 0.4
-    found = correlate(layer, layer.averaged_weight.astype(float), pooled(layer, spikes))
-    np.testing.assert_allclose(found, layer_current(layer, spikes), rtol=1e-5, atol=1e-6)
-
-
 @given(layers())
 def test_back_is_the_transpose(case: tuple[Input, np.random.Generator]) -> None:
     layer, random = case
     maps, weight = pooled(layer, random.random((2, 4, 8)) < 0.4), layer.weight.astype(float)
     values = random.normal(size=layer.output_shape((2, 4, 8)))
-    forward = (correlate(layer, weight, maps) * values).sum()
+    forward = (correlated(layer, weight, maps) * values).sum()
     assert (maps * spread(layer, weight, values, maps.shape)).sum() == pytest.approx(forward, abs=1e-9)
 
 

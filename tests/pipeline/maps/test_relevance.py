@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
 from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.step import on_maps
 from spikesam.pipeline.maps.relevance import (
     SignedShares,
-    by_channel,
     logits_of,
     readout_relevance,
     relevance,
@@ -277,14 +277,14 @@ class Accounting(SignedShares):
 
     def pass_back(self, t: int, found: Any) -> None:
         spiked = self.fired[t] & (found[self.name][t] != 0)
-        Accounting.divisors += (self.membrane[t] / by_channel(self.neuron.threshold))[spiked].tolist()
+        Accounting.divisors += (self.membrane[t] / on_maps(self.neuron.threshold))[spiked].tolist()
         super().pass_back(t, found)
         bias = self.neuron.bias[(t - 1) % len(self.neuron.bias)][:, None, None]
         Accounting.to_biases += float((bias * self.per_current).sum())
 
     def note(self, t: int, per_membrane: Any) -> Any:
         if self.neuron.min_v_mem is not None:
-            held = self.membrane[t] <= by_channel(self.neuron.min_v_mem)
+            held = self.membrane[t] <= on_maps(self.neuron.min_v_mem)
             Accounting.to_lowest += float((per_membrane * self.membrane[t])[held].sum())
         return super().note(t, per_membrane)
 

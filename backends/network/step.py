@@ -1,0 +1,140 @@
+"""One step of a layer in NumPy, in both precisions: the equations of inputs.py and neurons.py as they are written.
+
+For whoever asks about one layer, one neuron or one step: recordings that are compared, relevance, proofs. Backends are
+tested against it; for speed they have steps of their own, and training one with gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from spikesam.backends.network.checks import pair
+from spikesam.backends.network.inputs import Input
+from spikesam.backends.network.neurons import MEMBRANE_LIMIT, THETA, SpikingNeuron
+
+Floats = NDArray[np.float64]
+
+
+def arrived(given: Input, fired: Mapping[str, NDArray[Any]], t: int) -> NDArray[np.int8]:
+    """x[t] of an input, (C, H, W), of what the layers that it reads fire: (T, C, H, W) by name."""
+    found = np.zeros(fired[given.sources[0].layer].shape[1:], np.int8)
+    for source in given.sources:
+        if t >= source.delay:
+            found += np.int8(source.sign) * fired[source.layer][t - source.delay]
+    return found
+
+
+def current_of(given: Input, values: NDArray[Any]) -> NDArray[Any]:
+    """a of an input that x reaches, (C, H, W) -> (C', H', W'): int64 in fixed point, else float64."""
+    sums = summed_currents(given, values)
+    return sums.astype(np.int64) if given.fixed else sums / given.summed
+
+
+def summed_currents(given: Input, values: NDArray[Any]) -> Floats:
+    """W ⊛ pool(x) of spikes or numbers, (C, H, W) -> (C', H', W'), where average pooling sums."""
+    if given.weight is None:
+        return values.astype(np.float64)
+    found: Floats = current_cells(given, correlated(given, given.weight, pooled(given, values))).max(axis=3)
+    return found
+
+
+def pooled(given: Input, values: NDArray[Any]) -> Floats:
+    """The sum of each window of a map, or its maximum: (C, H, W) -> (C, H / y, W / x)."""
+    (channels, height, width), (y, x) = values.shape, pair(given.pool)
+    windows = values.reshape(channels, height // y, y, width // x, x).astype(np.float64)
+    found: Floats = windows.max(axis=(2, 4)) if given.pooling == "max" else windows.sum(axis=(2, 4))
+    return found
+
+
+def correlated(given: Input, weight: NDArray[Any], maps: Floats) -> Floats:
+    """W ⊛ x of a pooled map: (C, H, W) -> (C', H', W'), of a dense layer (C', 1, 1); W · x of an identity."""
+    if given.kind == "identity":
+        return weight * maps
+    window = weight.shape[2:] if given.kind == "conv" else maps.shape[1:]
+    (top, left), (down, right) = pair(given.padding), pair(given.stride)
+    padded = np.pad(maps, ((0, 0), (top, top), (left, left)))
+    patches = sliding_window_view(padded, (len(maps), *window))[0, ::down, ::right]
+    rows, columns = patches.shape[:2]
+    matrix = weight.reshape(len(weight), -1).astype(np.float64)
+    found: Floats = matrix @ patches.reshape(rows * columns, -1).T
+    return found.reshape(-1, rows, columns)
+
+
+def current_cells(given: Input, sums: Floats) -> Floats:
+    """The currents of each window of an input: (C, H, W) -> (C, H', W', y·x), row by row; -inf outside the map."""
+    (y, x), (down, across), (above, beside) = given.windows
+    padded = np.pad(sums, ((0, 0), (above, above), (beside, beside)), constant_values=-np.inf)
+    windows = sliding_window_view(padded, (y, x), axis=(1, 2))[:, ::down, ::across]
+    return windows.reshape(*windows.shape[:3], y * x)
+
+
+class Neurons:
+    """Neurons of a map (C, H, W) and the gains of their inputs, a step at a time; first at rest.
+
+    In int64 they round as fixed point does. In float32 or float64 they do not, those of fixed point neither.
+
+    Attributes
+    ----------
+    v, i : membranes and currents of the last step, (C, H, W)
+    """
+
+    def __init__(self, neuron: SpikingNeuron, inputs: Sequence[Input], shape: Sequence[int], dtype: Any) -> None:
+        self.neuron, self.inputs, self.dtype = neuron, inputs, dtype
+        self.limited = len(inputs) > 1 or bool(np.any(np.asarray(neuron.synaptic_leak) > 0))  # i to 24 bits
+        self.v, self.i = np.zeros((2, *shape), dtype)
+
+    def step(self, t: int, currents: Sequence[NDArray[Any]], before: NDArray[np.bool_]) -> NDArray[Any]:
+        """v[t] (C, H, W) of a[t] of each input, at t ≥ 1, where `before` are s[t-1]."""
+        neuron, of, exact = self.neuron, self.of, self.dtype is np.int64
+        subtracts = neuron.reset == "subtract"
+        with np.errstate(all="ignore"):
+            first, *more = (self._weighed(each, a, t) for each, a in zip(self.inputs, currents, strict=True))
+            driven = sum(more, first) + of(neuron.bias[(t - 1) % len(neuron.bias)])
+            v = self.v if subtracts else np.where(before, of(0), self.v)
+            lost = of(neuron.subtracted if subtracts else 0) * before
+            if exact:
+                i = _toward_zero(self.i * of(THETA * neuron.synaptic_leak), 12) + driven
+                self.i = _saturated(i) if self.limited else i
+                v = _saturated(_toward_zero(v * of(THETA * neuron.leak), 12) + self.i - lost)
+            else:
+                self.i = self.i * of(neuron.synaptic_leak) + driven
+                v = v * of(neuron.leak) + self.i - lost
+        self.v = v if neuron.min_v_mem is None else np.maximum(v, of(neuron.min_v_mem))
+        return self.v
+
+    @property
+    def fires(self) -> NDArray[np.bool_]:
+        """s[t] of v[t]."""
+        threshold = self.of(self.neuron.threshold)
+        fired: NDArray[np.bool_] = self.v >= threshold if self.neuron.fires_at_threshold else self.v > threshold
+        return fired
+
+    def of(self, constant: Any) -> NDArray[Any]:
+        """A constant of the neurons in their numbers: one, or (C, 1, 1)."""
+        return on_maps(constant).astype(self.dtype)
+
+    def _weighed(self, given: Input, current: NDArray[Any], t: int) -> NDArray[Any]:
+        gain, current = given.gain[(t - 1) % len(given.gain)], current.astype(self.dtype)
+        if self.dtype is np.int64:
+            return _toward_zero(current * self.of(gain), given.shift)
+        return current * self.of(gain / 2.0**given.shift)
+
+
+def on_maps(constant: Any) -> NDArray[Any]:
+    """A number, or (C,) as (C, 1, 1)."""
+    found = np.asarray(constant)
+    return found[:, None, None] if found.ndim else found
+
+
+def _toward_zero(numbers: NDArray[Any], bits: int) -> NDArray[Any]:
+    """rz(x, n): quotients by 2ⁿ, rounded toward zero."""
+    return np.sign(numbers) * (np.abs(numbers) >> bits)
+
+
+def _saturated(numbers: NDArray[Any]) -> NDArray[Any]:
+    return np.clip(numbers, -MEMBRANE_LIMIT, MEMBRANE_LIMIT)
