@@ -28,9 +28,8 @@ from pydantic import Field
 from spikesam.pipeline.cli.command_line import Flat, parse_with_config
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
-from spikesam.pipeline.cli.running import run, run_part
+from spikesam.pipeline.cli.running import run
 from spikesam.pipeline.config import RunSection, Section, load_config
-from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import unused
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock
@@ -57,27 +56,19 @@ class RunCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, compute, and print what was found."""
     command, config = parse_with_config(RunCommand, load_config, argv, prog="spikesam run", description=__doc__)
-    console, out = PlainConsole(soft_wrap=True), command.out
+    out = command.out
     if command.range is not None:
         if out is None or command.dask or command.resume:
             raise InputError("--range needs --out, the folder that all parts share, and neither --dask nor --resume")
         with out_lock(out, shared=True):
-            run_part(config, out, command.range, console)
+            run(config, out, resume=False, part=command.range)
         return
-    if command.resume:
-        _expect_begun(out)
     if out is None:
+        if command.resume:
+            raise InputError("--resume needs --out, the folder of the run to continue")
         out = unused(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
     with out_lock(out, None if command.resume else "continue"):
-        run(config, out, cluster=command.dask, console=console)
-
-
-def _expect_begun(out: Path | None) -> None:
-    """Refuse to resume what never began."""
-    if out is None:
-        raise InputError("--resume needs --out, the folder of the run to continue")
-    if not any((out / name).exists() for name in ("raster.h5", "raster.parts", "sam.h5")):
-        raise InputError(f"{out}: nothing is there to resume; leave out --resume to begin, or correct --out")
+        run(config, out, resume=command.resume, cluster=command.dask)
 
 
 if __name__ == "__main__":

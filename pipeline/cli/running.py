@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,71 +15,57 @@ from rich.table import Table
 from spikesam.pipeline.cli.errors import interruption
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.summary import Answer, LocalisationScore, Summary
+from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Tracker
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
     from spikesam.pipeline.engine.job import JobSpec
-    from spikesam.pipeline.images.samples import DatasetSamples
 
 SHOWN_ANSWERS = 8  # images whose classes are printed
 
 
-def run(config: Config, out: Path, *, cluster: str | None = None, console: Console) -> None:
-    """Compute all of it, and print what was found; `out` is locked."""
-    from spikesam.pipeline.engine.compute_folder import compute_all, compute_on_cluster  # numba is slow to import
+def run(config: Config, out: Path, *, resume: bool, part: str | None = None, cluster: str | None = None) -> None:
+    """Compute all of it, or "K/N" of it beside others, and print what was found; `out` is locked."""
+    from spikesam.pipeline.engine.compute_folder import compute_all, compute_ranges  # numba is slow to import
     from spikesam.pipeline.engine.first_run import on_torch_at_first
     from spikesam.pipeline.engine.folder import begin, undone_if_refused
-    from spikesam.pipeline.engine.prepare import prepare, read_all, with_contents
+    from spikesam.pipeline.engine.prepare import prepare
     from spikesam.pipeline.engine.range_file import PARTS
     from spikesam.pipeline.page.results import write_results
 
-    settings, tracker = config.run, Tracker()
+    settings, tracker, console = config.run, Tracker(), PlainConsole(soft_wrap=True)
     with tracker.time("load"), tracker.show("listing samples"):
         prepared = prepare(config)
-    if not prepared.job.spec.keep.spikes and _was_finished(out, prepared.job.spec, settings, console):
+    spec = prepared.job.spec
+    if (part is not None or not spec.keep.spikes) and _was_finished(out, spec, settings, console):
         return
-    read: Callable[[range], DatasetSamples] = prepared.read
-    with undone_if_refused(out), _counting_if_interrupted(out, len(prepared.job.spec.samples), "--resume"):
+    numbers = None if part is None else part_of(part, len(spec.ranges))
+    then = "--resume" if numbers is None else "the same command"
+    with ExitStack() as stack:
+        if numbers is None:
+            stack.enter_context(undone_if_refused(out))
+        stack.enter_context(_counting_if_interrupted(out, len(spec.samples), then))
+        if numbers is None and cluster is None:
+            prepared = prepared.read_all(settings.samples, tracker)
+            job = on_torch_at_first(prepared.job, tracker.say)
+        else:
+            job = prepared.with_contents(out, tracker).job
+        job, client = begin(out, job, config, resume=resume if numbers is None else None), None
+        if numbers is not None:
+            compute_ranges(out, job, numbers, tracker, f"part {part}")
+            about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
+            console.print(f"{out}: {about} of {len(spec.ranges)} are finished; when all are, spikesam merge {out}")
+            return
         if cluster is not None:
             from spikesam.pipeline.engine.cluster import connected
 
-            job = begin(out, with_contents(prepared, out, tracker), config)
-            with tracker.show("connecting"), connected(cluster, out / PARTS, tracker.say) as client:
-                totals = compute_on_cluster(out, job, client, tracker)
-        else:
-            samples, job = read_all(prepared, tracker)
-            tracker.notes += samples.notes(settings.samples) + list(filter(None, [samples.clipped(job.network)]))
-            job, read = begin(out, on_torch_at_first(job, tracker.say), config), samples.part
-            samples.refuse_changed(job.spec.contents)
-            totals = compute_all(out, job, tracker)
-    summary, figures = write_results(out, totals, job.network, settings, read, tracker)
+            with tracker.show("connecting"):
+                client = stack.enter_context(connected(cluster, out / PARTS, tracker.say))
+        totals = compute_all(out, job, tracker, client)
+    summary, figures = write_results(out, totals, job.network, settings, prepared.read, tracker)
     print_summary(summary, out, figures, tracker.notes, console)
-
-
-def run_part(config: Config, out: Path, part: str, console: Console) -> None:
-    """Compute the K-th of N parts of a run, beside others."""
-    from spikesam.pipeline.engine.compute import compile_kernels
-    from spikesam.pipeline.engine.compute_folder import compute_ranges
-    from spikesam.pipeline.engine.folder import begin
-    from spikesam.pipeline.engine.prepare import prepare, with_contents
-
-    tracker = Tracker()
-    with tracker.show("listing samples"):
-        prepared = prepare(config)
-    if _was_finished(out, prepared.job.spec, config.run, console):
-        return
-    ranges = prepared.job.spec.ranges
-    numbers = part_of(part, len(ranges))
-    job = begin(out, with_contents(prepared, out, tracker), config)
-    with _counting_if_interrupted(out, len(job.spec.samples), "the same command"):
-        with tracker.show("preparing (the first time, kernels are compiled)"):
-            compile_kernels(job)
-        with tracker.show(f"part {part} on {job.backend.name}", sum(len(ranges[n]) for n in numbers)) as advance:
-            compute_ranges(out, job, numbers, advance)
-    about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
-    console.print(f"{out}: {about} of {len(ranges)} are finished; when all are, spikesam merge {out}")
 
 
 @contextmanager
@@ -98,9 +84,9 @@ def _counting_if_interrupted(out: Path, count: int, then: str) -> Iterator[None]
 
 def _was_finished(out: Path, spec: JobSpec, settings: RunSection, console: Console) -> bool:
     """Print the results of a run that was finished before, if that is so."""
-    from spikesam.pipeline.engine.finished import finished_before
+    from spikesam.pipeline.engine.folder import finished_before
 
-    if (found := finished_before(out, spec, settings)) is None:
+    if (found := finished_before(out, spec, settings.steps == "pictured")) is None:
         return False
     pictures = sorted((out / "figures").glob("*.png"))
     notes = [f"{out}: was finished before; nothing is computed again"]

@@ -63,16 +63,7 @@ def _backend(name: str, device: str, options: tuple[tuple[str, Any], ...], threa
 
 
 def distribute(client: Client, folder: Path, job: Job, advance: Callable[[int], None] = lambda samples: None) -> None:
-    """Compute all ranges of a run on a cluster.
-
-    Parameters
-    ----------
-    advance : called with the number of samples just finished
-
-    Raises
-    ------
-    InputError : if a range failed :data:`RETRIES` times more, once all the others are finished; they are kept
-    """
+    """Compute all ranges of a run on a cluster; says what failed for good once all the others are finished and kept."""
     from distributed import as_completed
 
     _expect_the_project(client)
@@ -123,14 +114,8 @@ def _version() -> str:
 def connected(address: str, folder: Path, say: Callable[[str], object] = lambda text: None) -> Iterator[Client]:
     """A client of a cluster, "tls://HOST:PORT" or "tcp://HOST:PORT", or of "local:N" new processes of one thread each.
 
-    Parameters
-    ----------
-    folder : where dask may make folders for a moment, if the processes are new
-    say : called with a line for the user
-
-    Raises
-    ------
-    InputError : if the address is none, nobody answers there, or dask.distributed is not installed
+    These may have a folder of dask's for a moment in `folder`. `say` gets a line for the user. An address that is none,
+    or where nobody answers, is refused.
     """
     local = re.fullmatch(r"local:(\d{1,4})", address)
     try:
@@ -167,12 +152,7 @@ def connected(address: str, folder: Path, say: Callable[[str], object] = lambda 
 
 @contextmanager
 def _local(count: int, folder: Path) -> Iterator[Client]:
-    """A client of so many new processes with one thread each; nobody else on this machine may connect.
-
-    Parameters
-    ----------
-    folder : where dask may make folders; they are gone in the end
-    """
+    """A client of so many new processes with one thread each; nobody else on this machine may connect."""
     import dask
     from distributed import Client, LocalCluster
 

@@ -1,42 +1,118 @@
 """Computing samples: encode → simulate → record, explain and measure, which overlap over all cores.
 
-A thread that has simulated samples records, explains and measures them; where a backend has threads of its own, others
-do so behind it. One more thread stores what they finish. A few samples wait at most, so memory does not grow. The same
-job gives the same bits wherever and however often it runs.
+A thread that has simulated samples records, explains and measures them. One more thread stores what they finish. A few
+samples wait at most, so memory does not grow. The same job gives the same bits wherever and however often it runs.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
-from dataclasses import replace
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch
 from spikesam.backends.formed_maps import FormedMaps
 from spikesam.backends.trace import compile_maps
-from spikesam.pipeline.engine.formed_maps import map_request, process_maps
 from spikesam.pipeline.engine.job import RANGE, Job
-from spikesam.pipeline.engine.sample import SampleResult, process_spikes
-from spikesam.pipeline.engine.timer import StageTimer
 from spikesam.pipeline.images.encoding import compile_encoding
 from spikesam.pipeline.images.samples import Samples
-from spikesam.pipeline.maps.sam import compile_kernel, compile_sums
+from spikesam.pipeline.maps.localisation import Score, score_sample
+from spikesam.pipeline.maps.method import Explained
+from spikesam.pipeline.maps.methods.sam import explain_spikes
+from spikesam.pipeline.maps.sam import compile_kernel, compile_sums, spike_count_sum
+from spikesam.pipeline.measures.maps import Map
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.writer import make_map_record
 from spikesam.recordings.parallel import behind, cores, in_order
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.writer import check_batch
+from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.raster.writer import check_batch, make_record
+from spikesam.recordings.schema import PREDICTION
+from spikesam.recordings.writer import SampleRecord
 
 AHEAD = 8  # samples that may wait for the disk
+Item = TypeVar("Item")
 
-Work = Callable[[], list[SampleResult]]  # what is left to do with some samples; any thread may do it
+
+@dataclass(frozen=True)
+class SampleResult:
+    """What is kept of a sample, ready to store.
+
+    Parameters
+    ----------
+    record : its spikes; their counts and digests alone where spikes are dropped or stored already
+    name : for people
+    maps : None where nothing is explained
+    scores : how well maps find the object; none if it is unknown
+    """
+
+    record: SampleRecord
+    name: str
+    maps: SampleRecord | None = None
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def position(self) -> int:
+        """In the run."""
+        return self.record.position
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is stored."""
+        return self.record.nbytes + (0 if self.maps is None else self.maps.nbytes)
+
+
+class StageTimer:
+    """Seconds by stage, of all threads together; a stage inside another does not count for both.
+
+    Stages that overlap take longer together than the clock says.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._inside = threading.local()
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        """Add the seconds that the block takes, but for those of stages within it."""
+        outer = getattr(self._inside, "seconds", 0.0)
+        self._inside.seconds, begun = 0.0, time.perf_counter()
+        try:
+            yield
+        finally:
+            taken = time.perf_counter() - begun
+            with self._lock:
+                self._seconds[stage] = self._seconds.get(stage, 0.0) + taken - self._inside.seconds
+            self._inside.seconds = outer + taken
+
+    def timed(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, with the seconds added that each takes to come."""
+        iterator = iter(items)
+        while True:
+            with self.time(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    def take(self) -> dict[str, float]:
+        """What was added since this was last asked."""
+        with self._lock:
+            taken, self._seconds = self._seconds, {}
+        return taken
 
 
 class Store(Protocol):
@@ -49,6 +125,10 @@ class Store(Protocol):
     @property
     def missing(self) -> Sequence[int]:
         """Positions of the samples that it lacks, ascending."""
+
+    @property
+    def sections(self) -> Sequence[str]:
+        """What it takes of a sample, see `Keep.sections`."""
 
     @property
     def recorded(self) -> Path | None:
@@ -64,20 +144,16 @@ class Store(Protocol):
 def compute(
     job: Job, store: Store, advance: Callable[[int], None] = lambda samples: None, workers: int | None = None
 ) -> None:
-    """Compute the samples that a store lacks.
+    """Compute the samples that a store lacks; refuses a full disk or a failed simulation, and keeps what was finished.
 
     Parameters
     ----------
     advance : called with the number of samples just stored
     workers : threads that do all but storing, one for each core if not given; 1 stores, too, between samples
-
-    Raises
-    ------
-    InputError : if the disk is full, or a simulation fails; what was finished is kept
     """
     if not store.missing:
         return
-    workers, samples = workers or cores(), _Ranges(job, store.timer)
+    workers, computation = workers or cores(), _Computation(job, store)
 
     def add(sample: SampleResult) -> int:
         store.add(sample)
@@ -85,11 +161,11 @@ def compute(
 
     try:
         with (
-            closing(in_order(lambda work: work(), _work(job, store, samples), workers)) as results,
+            closing(in_order(lambda work: work(), computation.work(), workers)) as results,
             closing(_stored(add, chain.from_iterable(results), workers)) as stored,
         ):
             for position in stored:
-                samples.forget_before(position)
+                computation.forget_before(position)
                 advance(1)
     except BaseException:  # Ctrl-C, or a simulation that fails: what is finished is kept
         store.flush()
@@ -103,7 +179,7 @@ def compile_kernels(job: Job) -> None:
     compile_encoding(job.network)
     if job.spec.variant == "fixed":
         compile_maps()
-    elif job.spec.keep.maps is not None:
+    elif "maps" in job.spec.keep.sections:
         compile_sums()
         if job.spec.keep.stepped:
             compile_kernel()
@@ -116,22 +192,32 @@ def _stored(
     yield from map(add, results) if workers == 1 else behind(add, results, AHEAD)
 
 
-class _Ranges:
-    """The samples of a job, range by range: each is read once, and forgotten when the next ones are being stored."""
+class _Computation:
+    """What is to be done with the samples that a store lacks; a range is read once, and forgotten when it is stored."""
 
-    def __init__(self, job: Job, timer: StageTimer) -> None:
-        self._job, self._timer = job, timer
+    def __init__(self, job: Job, store: Store) -> None:
+        self._job, self._spec, self._store, self._timer = job, job.spec, store, store.timer
         self._ranges: dict[int, Samples] = {}
         self._lock = threading.Lock()
 
-    def of(self, position: int) -> Samples:
-        """Those of the range in which a sample lies."""
-        number = position // RANGE
-        with self._lock:
-            if number not in self._ranges:
-                with self._timer.time("load"):
-                    self._ranges[number] = self._read(self._job.spec.ranges[number])
-            return self._ranges[number]
+    def work(self) -> Iterator[Callable[[], list[SampleResult]]]:
+        """What is left to do with some samples at a time, in their order; any thread may do it."""
+        job, missing, timer = self._job, self._store.missing, self._timer
+        if self._store.recorded is not None:
+            with RasterReader(self._store.recorded) as raster:
+                for position in missing:
+                    spikes = {layer.name: raster.packed(layer, position)[None] for layer in raster.layers}
+                    batch = RasterBatch(spikes, raster.readout[position : position + 1])
+                    yield partial(self._explain, [position], batch)
+            return
+        inputs, positions = timer.timed("encode", self._inputs(missing)), iter(missing)
+        if self._spec.keep.by_backend:
+            formed = job.backend.run_maps(job.network, inputs, len(missing), self._spec.map_request(missing))
+            for position, maps in zip(missing, timer.timed("simulate", formed), strict=True):
+                yield partial(self._take_maps, position, maps)
+        else:
+            for count, call in timer.timed("simulate", job.backend.calls(job.network, inputs, len(missing))):
+                yield partial(self._simulate, list(islice(positions, count)), call)
 
     def forget_before(self, position: int) -> None:
         """Forget the ranges before the one in which a sample lies."""
@@ -139,69 +225,87 @@ class _Ranges:
             for number in [number for number in self._ranges if number < position // RANGE]:
                 del self._ranges[number]
 
-    def inputs(self, positions: Sequence[int]) -> Iterator[InputBatch]:
-        """What the network gets, range by range, so that no more than one range's samples are encoded at a time."""
-        job, by_range = self._job, dict[int, list[int]]()
-        for position in positions:
-            by_range.setdefault(position // RANGE, []).append(position)
-        for chosen in by_range.values():
-            rows = [position % RANGE for position in chosen]
-            yield from self.of(chosen[0]).encoded(rows, job.network, job.spec.header.seed, job.batch_size)
-
-    def _read(self, positions: range) -> Samples:
-        found, expected = self._job.read(positions), self._job.spec.samples[positions.start : positions.stop]
-        for name in ("index", "label"):
-            if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
-                raise InputError(f"{found.name}: a sample has another {name} than when the run began; was it changed?")
-        found.refuse_changed(self._job.spec.contents[positions.start : positions.stop])
-        return found
-
-
-def _work(job: Job, store: Store, samples: _Ranges) -> Iterator[Work]:
-    """What is to be done with the missing samples, in their order."""
-    spec, missing, timer = job.spec, store.missing, store.timer
-    keep_spikes = spec.keep.spikes and store.recorded is None
-
-    def process(positions: Sequence[int], batch: RasterBatch) -> list[SampleResult]:
-        return [
-            process_spikes(spec, batch, row, position, samples.of(position), timer, keep_spikes=keep_spikes)
-            for row, position in enumerate(positions)
-        ]
-
-    def simulate(positions: Sequence[int], call: Callable[[], RasterBatch]) -> list[SampleResult]:
-        with timer.time("simulate"):
+    def _simulate(self, positions: Sequence[int], call: Callable[[], RasterBatch]) -> list[SampleResult]:
+        with self._timer.time("simulate"):
             batch = call()
-        return process(positions, _checked(job, batch))
+        layers = self._spec.header.layers
+        if len(batch.spikes) > len(layers):  # others are not recorded
+            batch = replace(batch, spikes={layer.name: batch.spikes[layer.name] for layer in layers})
+        check_batch(self._spec.header, batch)
+        return self._explain(positions, batch)
 
-    def measure(position: int, maps: FormedMaps) -> list[SampleResult]:
-        return [process_maps(spec, maps, position, samples.of(position), timer)]
+    def _explain(self, positions: Sequence[int], batch: RasterBatch) -> list[SampleResult]:
+        """Encode, explain and measure the samples of a batch."""
+        return [self._explain_sample(batch, row, position) for row, position in enumerate(positions)]
 
-    if store.recorded is not None:
-        for position, batch in _read_back(store.recorded, missing):
-            yield partial(process, [position], batch)
-        return
-    inputs, positions = timer.timed("encode", samples.inputs(missing)), iter(missing)
-    if spec.keep.maps == "backend":
-        formed = job.backend.run_maps(job.network, inputs, len(missing), map_request(spec, missing))
-        for position, maps in zip(missing, timer.timed("simulate", formed), strict=True):
-            yield partial(measure, position, maps)
-    else:
-        for count, call in timer.timed("simulate", job.backend.calls(job.network, inputs, len(missing))):
-            yield partial(simulate, list(islice(positions, count)), call)
+    def _explain_sample(self, batch: RasterBatch, row: int, position: int) -> SampleResult:
+        spec, sections, timer = self._spec, self._store.sections, self._timer
 
+        def packed(layer: LayerSpec) -> NDArray[np.uint8]:
+            return batch.spikes[layer.name][row]
 
-def _checked(job: Job, batch: RasterBatch) -> RasterBatch:
-    """The layers that are recorded, once they are seen to be what the header says."""
-    layers = job.spec.header.layers
-    if len(batch.spikes) > len(layers):
-        batch = replace(batch, spikes={layer.name: batch.spikes[layer.name] for layer in layers})
-    check_batch(job.spec.header, batch)
-    return batch
+        with timer.time("record"):
+            record = make_record(spec.header, batch, row, position, keep_spikes="raster" in sections)
+        if "maps" not in sections:
+            return self._result(record)
+        with timer.time("explain"):
+            explained = explain_spikes(spec.all_maps, spec.spatial, packed, position, record.prediction)
+        if self._mask(position) is None:
+            return self._result(record, explained)
+        with timer.time("explain"):
+            steps = spec.header.steps_that_matter
+            counts = {each.name: spike_count_sum(packed(each), each.shape, steps(each)) for each in spec.spatial}
+        return self._result(record, explained, {name: (explained.sums[name], counts[name]) for name in counts})
 
+    def _take_maps(self, position: int, maps: FormedMaps) -> list[SampleResult]:
+        """Measure a sample of which the backend formed the maps; how often neurons fired is not known."""
+        kept = {name: of_layer[list(self._spec.keep.steps)] for name, of_layer in maps.maps.items()}
+        explained = Explained(int(maps.readout.argmax()), maps.sums, kept)
+        record = SampleRecord(position, {PREDICTION: explained.prediction, "/readout": maps.readout})
+        return [self._result(record, explained, {name: (of_layer,) for name, of_layer in maps.sums.items()})]
 
-def _read_back(path: Path, positions: Sequence[int]) -> Iterator[tuple[int, RasterBatch]]:
-    """Samples whose spikes an earlier run of the command has recorded."""
-    with RasterReader(path) as raster:
-        for position in positions:
-            spikes = {layer.name: raster.packed(layer, position)[None] for layer in raster.layers}
-            yield position, RasterBatch(spikes, raster.readout[position : position + 1])
+    def _result(
+        self,
+        record: SampleRecord,
+        explained: Explained | None = None,
+        of_layers: Mapping[str, tuple[Map, ...]] = MappingProxyType({}),
+    ) -> SampleResult:
+        """What is kept of a sample; of_layers: layer -> maps by which it is measured where its object is known."""
+        position, scores = record.position, list[Score]()
+        name = self._range_of(position).name_of(position % RANGE)
+        if explained is None:
+            return SampleResult(record, name)
+        if (mask := self._mask(position)) is not None:
+            with self._timer.time("measure"):
+                scores = score_sample(position, of_layers, mask)
+        with self._timer.time("write"):
+            maps = make_map_record(self._spec.all_maps, position, *explained)
+        return SampleResult(record, name, maps, tuple(scores))
+
+    def _mask(self, position: int) -> NDArray[np.bool_] | None:
+        """(H, W), the object's pixels; None if it is unknown, or was cropped away."""
+        mask = self._range_of(position).mask_of(position % RANGE)
+        return mask if mask is not None and mask.any() else None
+
+    def _inputs(self, positions: Sequence[int]) -> Iterator[InputBatch]:
+        """What the network gets, range by range, so that no more than one range's samples are encoded at a time."""
+        job = self._job
+        for number, chosen in groupby(positions, lambda position: position // RANGE):
+            samples, rows = self._range_of(number * RANGE), [position % RANGE for position in chosen]
+            yield from samples.encoded(rows, job.network, self._spec.header.seed, job.batch_size)
+
+    def _range_of(self, position: int) -> Samples:
+        """The samples of the range in which one lies; refuses any that changed since the run began."""
+        number, spec = position // RANGE, self._spec
+        with self._lock:
+            if number in self._ranges:
+                return self._ranges[number]
+            with self._timer.time("load"):
+                positions = spec.ranges[number]
+                found, expected = self._job.read(positions), spec.samples[positions.start : positions.stop]
+                for name in ("index", "label"):
+                    if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
+                        text = f"a sample has another {name} than when the run began; was it changed?"
+                        raise InputError(f"{found.name}: {text}")
+                found.refuse_changed(spec.contents[positions.start : positions.stop])
+            return self._ranges.setdefault(number, found)

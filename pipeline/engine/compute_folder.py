@@ -1,4 +1,4 @@
-"""A job computed in a folder, by this process alone or on a cluster, and its files made."""
+"""A job computed in a folder: by this process alone, beside others, or on a cluster; and its files made."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from spikesam.pipeline.engine.compute import compile_kernels, compute
 from spikesam.pipeline.engine.folder import FolderStore
 from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
-from spikesam.pipeline.engine.merge import Totals, merge
+from spikesam.pipeline.engine.merge import Totals, WholeRaster, merge
 from spikesam.pipeline.engine.range_file import PARTS, SPEC, RangeFile, range_files, range_path
-from spikesam.pipeline.engine.whole_raster import WholeRaster
 from spikesam.recordings.errors import ExistsError, InputError, RasterError
 from spikesam.recordings.progress import Tracker
 
@@ -22,69 +21,63 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-def compute_all(folder: Path, job: Job, tracker: Tracker) -> Totals:
-    """Compute what is missing of a run, in this process alone, and make its files.
+def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None = None) -> Totals:
+    """Compute what is missing of a run, in this process alone or on a cluster, and make its files.
 
-    Hold :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile.
+    A failed simulation, a full disk and damaged files are refused; what was finished is kept. Hold
+    :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile.
 
     Parameters
     ----------
     job : with the specification that :func:`spikesam.pipeline.engine.folder.begin` gave
-
-    Raises
-    ------
-    InputError : if a simulation fails, the disk is full, or files are damaged; what was finished is kept
     """
-    count, whole = len(job.spec.samples), WholeRaster(folder, job.spec)
+    count, whole, checked = len(job.spec.samples), WholeRaster(folder, job.spec), dict[int, str]()
     try:
-        store = FolderStore(folder, job, whole=whole)
-        tracker.notes += store.notes
-        if store.missing:
-            with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
-                compile_kernels(job)
-        with tracker.show(f"simulating on {job.backend.name}", count) as advance:
-            advance(count - len(store.missing))
-            compute(job, store, advance)
-        return merge_all(folder, job.spec, tracker, whole, store.checked)
+        if client is not None:
+            from spikesam.pipeline.engine.cluster import distribute  # asyncio is slow to import
+
+            with tracker.time("simulate"), tracker.show("computing on the cluster", count) as advance:
+                distribute(client, folder, job, advance)
+        else:
+            store = FolderStore(folder, job, whole=whole)
+            tracker.notes += store.notes
+            if store.missing:
+                prepare_kernels(job, tracker)
+            with tracker.show(f"simulating on {job.backend.name}", count) as advance:
+                advance(count - len(store.missing))
+                compute(job, store, advance)
+            checked = store.checked
+        return merge_all(folder, job.spec, tracker, whole, checked)
     finally:
         whole.close()
 
 
-def compute_on_cluster(folder: Path, job: Job, client: Client, tracker: Tracker) -> Totals:
-    """Compute what is missing of a run on a cluster, and make its files; see :func:`compute_all`."""
-    from spikesam.pipeline.engine.cluster import distribute  # asyncio is slow to import
-
-    count = len(job.spec.samples)
-    with tracker.time("simulate"), tracker.show("computing on the cluster", count) as advance:
-        distribute(client, folder, job, advance)
-    return merge_all(folder, job.spec, tracker)
+def prepare_kernels(job: Job, tracker: Tracker) -> None:
+    """Compile what is not compiled yet."""
+    with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
+        compile_kernels(job)
 
 
-def compute_ranges(
-    folder: Path, job: Job, numbers: range, advance: Callable[[int], None] = lambda samples: None
-) -> None:
-    """Compute some ranges of a run beside other processes; those that others have claimed come last.
+def compute_ranges(folder: Path, job: Job, numbers: range, tracker: Tracker, part: str) -> None:
+    """Compute the ranges of these numbers, a part of all, beside others; those that others have claimed come last.
 
     A claim is an empty file, and nothing depends on it but time: a range that two processes compute is written once.
-
-    Parameters
-    ----------
-    numbers : of the ranges
-    advance : called with the number of samples just finished
     """
-    claimed = list[int]()
-    for number in numbers:
-        path = range_path(folder, job.spec.ranges[number].start)
-        claim = path.with_name(f".{path.name}.claim")
-        try:
-            claim.touch(exist_ok=False)
-        except OSError:  # computing says what is wrong if it is not there yet
-            claimed.append(number)
-        else:
+    prepare_kernels(job, tracker)
+    ranges, claimed = job.spec.ranges, list[int]()
+    with tracker.show(f"{part} on {job.backend.name}", sum(len(ranges[number]) for number in numbers)) as advance:
+        for number in numbers:
+            path = range_path(folder, ranges[number].start)
+            claim = path.with_name(f".{path.name}.claim")
+            try:
+                claim.touch(exist_ok=False)
+            except OSError:  # computing says what is wrong if it is not there yet
+                claimed.append(number)
+            else:
+                compute_range(folder, job, number, advance)
+                claim.unlink(missing_ok=True)
+        for number in claimed:
             compute_range(folder, job, number, advance)
-            claim.unlink(missing_ok=True)
-    for number in claimed:
-        compute_range(folder, job, number, advance)
 
 
 def compute_range(
@@ -94,16 +87,7 @@ def compute_range(
     advance: Callable[[int], None] = lambda samples: None,
     workers: int | None = None,
 ) -> None:
-    """Compute one range of a run, or what is missing of it, whether another process computes it or not.
-
-    Parameters
-    ----------
-    workers : see :func:`spikesam.pipeline.engine.compute.compute`
-
-    Raises
-    ------
-    InputError : if it cannot be computed, or the folder is gone
-    """
+    """Compute what is missing of one range of a run, whether another process computes it or not; see `compute`."""
     positions, known = job.spec.ranges[number], 0
 
     def count(samples: int) -> None:
@@ -130,10 +114,7 @@ def merge_all(
     whole: WholeRaster | None = None,
     checked: Mapping[int, str] = MappingProxyType({}),
 ) -> Totals:
-    """Make the files of a run of which all ranges are computed; adds to the seconds of the tracker.
-
-    Parameters are those of :func:`compute_all`, and of :func:`spikesam.pipeline.engine.merge.merge`.
-    """
+    """Make the files of a run of which all ranges are computed; see `merge`."""
     with tracker.time("merge"), tracker.show("checking and merging", 2 * len(spec.ranges)) as advance:
         totals = merge(folder, spec, advance, whole, checked)
     return replace(totals, seconds=totals.seconds | tracker.seconds)

@@ -29,11 +29,7 @@ CODE = "from spikesam.pipeline.engine.first_run import compile_behind; compile_b
 def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
     """The job; on torch if it was left open on what, is small, and the event backend's kernels are not compiled yet.
 
-    They are then compiled by a process of low priority that goes on when this one ends.
-
-    Parameters
-    ----------
-    say : called with a line for the user
+    They are then compiled by a process of low priority that goes on when this one ends, and `say` gets a line about it.
     """
     network, spec = job.network, job.spec
     if not (job.choice and job.choice[0] == "auto" and job.backend.name == "event"):
@@ -41,7 +37,7 @@ def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
     if find_spec("torch") is None or cache_folder(run_chain) is None or is_cached(run_chain, "int8"):
         return job
     work = len(spec.samples) * network.timesteps * sum(products(network).values())
-    if network.precision != "fixed" or spec.keep.maps == "backend" or work > SMALL:
+    if network.precision != "fixed" or spec.keep.by_backend or work > SMALL:
         return job
     choice: BackendChoice = "torch", "cpu", {}
     backend, none = make_backend(*choice), subprocess.DEVNULL

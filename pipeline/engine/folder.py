@@ -1,7 +1,7 @@
 """The folder of a run: the first process makes it; finished samples are saved in files of ranges, which survive a kill.
 
-To resume a run, :func:`begin` refuses a folder in which another run lies, and :class:`FolderStore` finds out which
-samples are missing.
+To resume a run, :func:`begin` refuses a folder in which another run lies, or none, and :class:`FolderStore` finds out
+which samples are missing. A finished run is not computed again.
 """
 
 from __future__ import annotations
@@ -17,13 +17,21 @@ from pathlib import Path
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.pipeline.config import Config, save_config
-from spikesam.pipeline.engine.finished import refuse_other_contents
-from spikesam.pipeline.engine.job import RANGE, Job, JobSpec, join, refuse_other_origin, refuse_other_raster
-from spikesam.pipeline.engine.range_check import check_range
-from spikesam.pipeline.engine.range_file import NAMES, PARTS, SPEC, RangeFile, RangeRecord, range_files, write_range
-from spikesam.pipeline.engine.sample import SampleResult
-from spikesam.pipeline.engine.timer import StageTimer
-from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.pipeline.engine.compute import SampleResult, StageTimer
+from spikesam.pipeline.engine.job import RANGE, Job, JobSpec, differences, join, refuse_differences, refuse_other_origin
+from spikesam.pipeline.engine.merge import WholeRaster
+from spikesam.pipeline.engine.range_file import (
+    MADE,
+    NAMES,
+    PARTS,
+    SPEC,
+    RangeFile,
+    RangeRecord,
+    check_range,
+    range_files,
+    write_range,
+)
+from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.recordings.disk import check_free, reason, remove_leftovers
 from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.files import refuse_links
@@ -38,35 +46,32 @@ FLUSH_SECONDS = 10.0  # of work on finished samples: less than that is lost to a
 STORED_PER_PACKED = 0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
 
 
-def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool = True) -> Job:
-    """Write what everybody who takes part in a run needs, or join those who did.
+def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool | None = None) -> Job:
+    """Write what everybody who takes part in a run needs, or join those who did; gives the job as it is there.
+
+    Another run, changed samples and a folder that cannot be written are refused; nothing that was there changes then.
 
     Parameters
     ----------
     config : stored as `config.toml`
-    resume : False refuses a run that has not finished; True continues this one. Another run is always refused
-
-    Returns
-    -------
-    the job, with the identity of the run that is there
-
-    Raises
-    ------
-    InputError : if another run is there, or the folder cannot be written; nothing that was there changes
+    resume : True continues a run, and refuses if none was begun there; False begins one, and refuses if one was begun
+        and has not finished; None does either, where several processes may come first
     """
-    raster, spec = folder / "raster.h5", job.spec
+    raster, maps, spec = folder / MADE["raster"], folder / MADE["maps"], job.spec
     refuse_links(folder, NAMES)
-    if not resume and (folder / PARTS).exists():
+    if resume and not any(path.exists() for path in (raster, maps, folder / PARTS)):
+        raise InputError(f"{folder}: nothing is there to resume", "start-again")
+    if resume is False and (folder / PARTS).exists():
         raise InputError(f"{folder / PARTS}: a run that has not finished left this", "continue")
     if raster.exists() and spec.keep.spikes:
         with RasterReader(raster) as finished:
-            refuse_other_raster(raster, finished.header, finished.samples, spec)
-            refuse_other_contents(folder, spec)
+            refuse_differences(raster, differences(finished.header, finished.samples, spec.header, spec.samples))
+            _refuse_other_contents(folder, spec)
             if any(range_files(folder, range(0), everything=True)):  # killed before they were removed
                 finished.verify()
-    if (folder / "sam.h5").is_file():
-        with suppress(RasterError), MapReader(folder / "sam.h5") as maps:  # a damaged one is made anew
-            refuse_other_origin(folder / "sam.h5", maps.header.method == "graph-sam", spec)
+    if maps.is_file():
+        with suppress(RasterError), MapReader(maps) as found:  # a damaged one is made anew
+            refuse_other_origin(maps, found.header.method == "graph-sam", spec)
     with _writing(folder, 0, len(spec.samples)):
         (folder / PARTS).mkdir(parents=True, exist_ok=True)
         spec = join(folder / PARTS / SPEC, spec)
@@ -74,7 +79,52 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
             write_network(job.network, folder / "network.safetensors")
         if config is not None and not (folder / "config.toml").exists():
             save_config(config, folder / "config.toml")
+    if job.spec.contents and spec.contents != job.spec.contents:
+        job.read(range(len(spec.samples))).refuse_changed(spec.contents)
     return replace(job, spec=spec)
+
+
+def _refuse_other_contents(folder: Path, spec: JobSpec) -> None:
+    """Refuse to go on with a finished run whose images were changed since."""
+    found = None
+    with suppress(OSError, InputError):  # the summary was not written yet
+        found = read_summary(folder / "summary.json", len(spec.samples)).contents
+    if None not in (found, spec.contents_digest) and found != spec.contents_digest:
+        raise InputError(f"{folder}: images were changed since that run; restore what they were", "other-out")
+
+
+def finished_before(folder: Path, spec: JobSpec, pictured: bool) -> Summary | None:
+    """The summary of a finished run; None if it is not finished, or not all of it is intact.
+
+    Another run without spikes, which would be computed over what is there, is refused. The number of samples that are
+    `pictured`, and so keep maps of all steps, may differ: to draw more, everything would have to be computed again.
+    """
+    refuse_links(folder, NAMES)
+    if (folder / PARTS).exists():
+        return None
+    try:
+        summary = read_summary(folder / "summary.json", len(spec.samples))
+        with MapReader(folder / MADE["maps"]) as maps:
+            maps.verify()
+            found = maps.header
+        if spec.keep.spikes:
+            with RasterReader(folder / MADE["raster"]) as raster:
+                if raster.raster_digest != summary.raster_digest:
+                    return None
+    except (OSError, InputError):
+        return None
+    refuse_other_origin(folder / MADE["maps"], found.method == "graph-sam", spec)
+    if pictured:
+        spec = replace(spec, keep=spec.keep.pictured(found.stepped, spec.header.timesteps))
+    same = spec.maps(range(len(spec.samples)), summary.raster_digest or "")
+    if summary.plan == spec.results_identity and found == same:
+        return summary
+    if spec.keep.spikes:  # which can be explained in another way
+        return None
+    raise InputError(
+        f"{folder}: cannot resume: a run with other settings is finished there, those of {folder / 'config.toml'}",
+        "same-settings",
+    )
 
 
 def _is_network(path: Path, network: Network) -> bool:
@@ -93,7 +143,7 @@ def undone_if_refused(folder: Path) -> Iterator[None]:
     try:
         yield
     except InputError:
-        finished = (folder / "raster.h5").exists() or any(range_files(folder, range(0), everything=True))
+        finished = (folder / MADE["raster"]).exists() or any(range_files(folder, range(0), everything=True))
         if empty and not finished:
             shutil.rmtree(folder / PARTS, ignore_errors=True)
             for name in ("network.safetensors", "config.toml"):
@@ -110,7 +160,6 @@ class FolderStore:
 
     Parameters
     ----------
-    folder : of the run, where it has begun
     job : with the specification that :func:`begin` gave
     positions : of whole ranges, while other processes compute the rest in the same folder. If not given, all samples,
         and no other process works here
@@ -132,7 +181,9 @@ class FolderStore:
         if positions is None:
             remove_leftovers(folder / PARTS)
             positions = range(len(spec.samples))
-        self.recorded = folder / "raster.h5" if spec.keep.spikes and (folder / "raster.h5").exists() else None
+        raster = folder / MADE["raster"]
+        self.recorded = raster if spec.keep.spikes and raster.exists() else None
+        self.sections = tuple(each for each in spec.keep.sections if each != "raster" or self.recorded is None)
         good = self._good(positions)
         self.missing = [position for position in positions if position not in good]
         self._kept = len(good)
@@ -184,9 +235,9 @@ class FolderStore:
         """Spikes and maps of consecutive samples, each as a file of its own."""
         spec, first, sections = self._job.spec, samples[0].position, dict[str, bytes]()
         table = spec.samples[first : first + len(samples)]
-        if spec.keep.spikes and self.recorded is None:
+        if "raster" in self.sections:
             sections["raster"] = raster_image(spec.header, table, spec.run_uuid, [sample.record for sample in samples])
-        if spec.keep.maps is not None:
+        if "maps" in self.sections:
             header = spec.maps(range(first, first + len(samples)), spec.digest(_digests(spec, samples)))
             with writing_maps(image := io.BytesIO(), header, table) as writer:
                 writer.add(0, [sample.maps for sample in samples if sample.maps is not None])
@@ -234,7 +285,7 @@ class FolderStore:
     def _check_space(self) -> None:
         """Files of what is missing, then the merged one beside them."""
         header = self._job.spec.header
-        if self._job.spec.keep.spikes and self.recorded is None:
+        if "raster" in self.sections:
             packed = header.timesteps * sum(layer.step_bytes for layer in header.layers)
             merged = len(self._job.spec.samples) if self._everything else 0
             needed = int(packed * STORED_PER_PACKED * (len(self.missing) + merged))

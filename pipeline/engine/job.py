@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from spikesam.backends.base import Backend
+from spikesam.backends.formed_maps import MapRequest
 from spikesam.backends.network import Network
-from spikesam.pipeline.engine.keep import Keep
+from spikesam.pipeline.config import Config, resolved
 from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.layers import map_layers
 from spikesam.pipeline.maps.sam import AnyVariant
@@ -32,14 +33,57 @@ from spikesam.recordings.files import read_file
 from spikesam.recordings.maps.schema import MapHeader
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
-from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.schema import SampleTable, find_layer
 
 SETTINGS = ("gamma", "variant", "class_names", "checkpoint", "run_uuid", "contents")
 FORMAT, SCHEMA_VERSION = "spikesam-job", 1
 LARGEST = 1 << 28  # bytes of a specification, of a million samples and more
 RANGE = MAX_SHARD_SAMPLES  # samples
+STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 
 BackendChoice = tuple[str, str, Mapping[str, Any]]  # arguments of `make_backend`
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What a run keeps of every sample: one value, decided once, before anything is computed.
+
+    Parameters
+    ----------
+    spikes : every spike, in `raster.h5`; if not, `make_record` drops them once a sample was explained
+    maps : what `sam.h5` is made of: the spikes, or what the backend forms while no spike leaves it. None for no maps
+    steps : the steps whose maps are kept one by one, beside the sum over steps
+    stepped : how many samples, from the first on, keep these single steps
+    layers : the layers that are recorded, by name or number; all if there are none
+    """
+
+    spikes: bool = True
+    maps: Literal["spikes", "backend"] | None = "spikes"
+    steps: tuple[int, ...] = ()
+    stepped: int = 0
+    layers: tuple[str, ...] = ()
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """What the file of a range holds beside its record: "raster", "maps"."""
+        return ("raster",) * self.spikes + ("maps",) * (self.maps is not None)
+
+    @property
+    def by_backend(self) -> bool:
+        """Whether the backend forms the maps, so that no spike is known."""
+        return self.maps == "backend"
+
+    def pictured(self, samples: int, timesteps: int) -> Keep:
+        """The same where maps of all steps are kept of so many samples, which are pictured."""
+        return replace(self, steps=tuple(range(timesteps if samples else 0)), stepped=samples)
+
+    @property
+    def name(self) -> str:
+        """Its name in files and messages: "all", "maps", "raster" (no maps), or "graph" (the backend formed maps)."""
+        return "graph" if self.by_backend else {1: self.sections[0], 2: "all"}[len(self.sections)]
+
+
+RASTER = Keep(maps=None)  # the spikes alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +128,7 @@ class JobSpec:
     @property
     def results_identity(self) -> str:
         """SHA-256, hexadecimal, of all settings that decide what is found, whether spikes are kept or not."""
-        return self._identity("graph" if self.keep.maps == "backend" else "all", ())
+        return self._identity("graph" if self.keep.by_backend else "all", ())
 
     def _identity(self, kept: str, contents: tuple[str, ...]) -> str:
         about = _content(self)
@@ -102,7 +146,7 @@ class JobSpec:
     @property
     def recorded(self) -> tuple[LayerSpec, ...]:
         """The layers whose spikes are known to whoever computes: none where the backend forms maps."""
-        return () if self.keep.maps == "backend" else self.header.layers
+        return () if self.keep.by_backend else self.header.layers
 
     @property
     def spatial(self) -> tuple[LayerSpec, ...]:
@@ -115,20 +159,20 @@ class JobSpec:
         return self.maps(range(len(self.samples)), "0" * 64)
 
     def maps(self, positions: range, raster: str) -> MapHeader:
-        """Header of the maps of some consecutive samples, or of all.
-
-        Parameters
-        ----------
-        raster : digest of the raster of those samples
-        """
+        """Header of the maps of some consecutive samples, or of all; with the digest of the raster of those samples."""
         layers, keep = map_layers(self.header, self.spatial), self.keep
         stepped = min(max(keep.stepped - positions.start, 0), len(positions))
         kept = self.header.timesteps, layers, keep.steps * bool(stepped), stepped
-        if keep.maps == "backend":
-            formed = {"gamma": float(self.gamma), "variant": self.variant, "seed": self.header.seed}
-            return MapHeader("graph-sam", self.header.network_sha256, formed, *kept, "network_sha256")
-        parameters = {"gamma": float(self.gamma), "variant": self.variant, "include_current": True}
-        return MapHeader("sam", raster, parameters, *kept)
+        parameters = {"gamma": float(self.gamma), "variant": self.variant}
+        if keep.by_backend:
+            parameters["seed"] = self.header.seed
+            return MapHeader("graph-sam", self.header.network_sha256, parameters, *kept, "network_sha256")
+        return MapHeader("sam", raster, parameters | {"include_current": True}, *kept)
+
+    def map_request(self, positions: Sequence[int]) -> MapRequest:
+        """The maps that the backend forms of some samples, given by their ascending positions in the run."""
+        summed = {layer.name: self.header.steps_that_matter(layer) for layer in self.spatial}
+        return MapRequest(self.gamma, summed, sum(position < self.keep.stepped for position in positions))
 
     def digest(self, digests: dict[str, list[str]]) -> str:
         """Digest of the raster of some samples, from those of its layers: layer -> one for each sample."""
@@ -161,16 +205,58 @@ class Job:
         return vars(self) | {"backend": None}
 
 
+def raster_header(
+    network: Network,
+    backend: Backend,
+    dataset: str,
+    seed: int,
+    config: Config | None = None,
+    layers: Iterable[str] = (),
+) -> RasterHeader:
+    """What a raster says about the network, the backend and the data that it comes from.
+
+    Parameters
+    ----------
+    layers : those to record, by name or number, all if there are none; the last layer is always recorded, since the
+        steps that matter are counted from it
+    """
+    about = [
+        (layer.kind, _constant(layer.spiking_neuron.threshold), _constant(layer.spiking_neuron.leak))
+        for layer in network.layers
+    ]
+    if network.spiking_input:
+        about.insert(0, ("input", 0.0, 0.0))
+    rasters = enumerate(zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster)
+    ways = dict.fromkeys(network.raster_names) if network.is_chain else network.to_readout
+    specs = [LayerSpec(name, number, shape, *constants, ways[name]) for number, (name, shape, constants) in rasters]
+    numbers = {spec.name: spec.number for spec in specs}
+    chosen = {find_layer(layer, numbers, "layers") for layer in layers}
+    return RasterHeader(
+        backend=backend.name,
+        device=backend.device,
+        precision=network.precision,
+        timesteps=network.timesteps,
+        dt=STEP_SECONDS,
+        seed=seed,
+        network_sha256=network.sha256,
+        dataset=dataset,
+        config=json.dumps(resolved(config) if config else {}),
+        layers=tuple(spec for spec in specs if spec.name in chosen or not chosen or spec is specs[-1]),
+        classes=network.classes,
+        readout_scale=network.readout.scale,
+        window=network.window,
+    )
+
+
+def _constant(constant: Any) -> float:
+    """A constant of all neurons of a layer; 0 where channels differ."""
+    return 0.0 if np.ndim(constant) else float(constant)
+
+
 def join(path: Path, spec: JobSpec) -> JobSpec:
-    """Write what a run computes, or take part in the run that is there.
+    """Write what a run computes, or take part in the run that is there, unless it is another one.
 
-    Returns
-    -------
-    what is there now: the contents of samples are those of when the run began
-
-    Raises
-    ------
-    InputError : if what is there is another run's, naming the differences
+    Returns what is there now: the contents of samples are those of when the run began.
     """
     if not path.exists():
         content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(spec)}
@@ -178,17 +264,23 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
             write_file(path, json.dumps(content).encode(), overwrite=False)
             return spec
     found = read_spec(path)
-    _refuse_differences(path, found, spec)
+    refuse_other_origin(path, found.keep.by_backend, spec)
+    differ = differences(found.header, found.samples, spec.header, spec.samples)
+    before, after = (
+        {"keep": each.keep.name, "gamma": each.gamma, "variant": each.variant, "stepped": each.keep.stepped}
+        for each in (found, spec)
+    )
+    differ += [
+        f"{name} is {value!r} there, {after[name]!r} here" for name, value in before.items() if value != after[name]
+    ]
+    if (steps := found.keep.steps) != spec.keep.steps:
+        differ.append(f"steps is {len(steps)} steps there, {len(spec.keep.steps)} steps here")
+    refuse_differences(path, differ)
     return replace(spec, run_uuid=found.run_uuid, contents=found.contents)
 
 
 def read_spec(path: Path) -> JobSpec:
-    """Read what :func:`join` wrote.
-
-    Raises
-    ------
-    InputError : if it is no specification
-    """
+    """Read what :func:`join` wrote; refuses what is none."""
     try:
         content = parse_json(read_file(path, LARGEST), "job")
         if (found := (content.pop("format"), content.pop("schema_version"))) != (FORMAT, SCHEMA_VERSION):
@@ -204,46 +296,16 @@ def read_spec(path: Path) -> JobSpec:
 
 
 def refuse_other_origin(where: Path, of_backend: bool, spec: JobSpec) -> None:
-    """Refuse to go on with maps that left Lava's graph by maps made of spikes, or the other way round.
-
-    Parameters
-    ----------
-    of_backend : whether those that are there left the graph
-    """
-    if of_backend != (spec.keep.maps == "backend"):
+    """Refuse to go on with maps that left Lava's graph (`of_backend`) by maps made of spikes, or vice versa."""
+    if of_backend != spec.keep.by_backend:
         there, here = (
             "leave Lava's graph" if graph else "are made of spikes" for graph in (of_backend, not of_backend)
         )
-        raise InputError(
-            f"{where}: cannot resume: maps {there} there and {here} here, as backend, keep and variant decide",
-            "same-settings",
-        )
+        refuse_differences(where, [f"maps {there} there and {here} here, as backend, keep and variant decide"])
 
 
-def refuse_other_raster(where: Path, header: RasterHeader, samples: SampleTable, spec: JobSpec) -> None:
-    """Refuse to go on with the spikes of another run.
-
-    Raises
-    ------
-    InputError : naming each difference as "field is OLD there, NEW here"
-    """
-    if found := differences(header, samples, spec.header, spec.samples):
-        raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
-
-
-def _refuse_differences(where: Path, old: JobSpec, new: JobSpec) -> None:
-    """Refuse to join a run that computes something else."""
-    found = differences(old.header, old.samples, new.header, new.samples)
-    refuse_other_origin(where, old.keep.maps == "backend", new)
-    before, after = (
-        {"keep": spec.keep.name, "gamma": spec.gamma, "variant": spec.variant, "stepped": spec.keep.stepped}
-        for spec in (old, new)
-    )
-    for name, value in before.items():
-        if value != after[name]:
-            found.append(f"{name} is {value!r} there, {after[name]!r} here")
-    if (steps := old.keep.steps) != new.keep.steps:
-        found.append(f"steps is {len(steps)} steps there, {len(new.keep.steps)} steps here")
+def refuse_differences(where: Path, found: list[str]) -> None:
+    """Refuse to go on with another run, naming each difference as "field is OLD there, NEW here"."""
     if found:
         raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.engine.job import RANGE, JobSpec
-from spikesam.pipeline.engine.range_check import check_range
-from spikesam.pipeline.engine.range_file import PARTS, SPEC, RangeFile, Sections, range_files
-from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.pipeline.engine.range_file import MADE, PARTS, SPEC, RangeFile, Sections, check_range, range_files
 from spikesam.pipeline.maps.localisation import GatheredScores
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.disk import check_free, reason
@@ -27,6 +25,7 @@ from spikesam.recordings.maps.writer import writing_maps
 from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import PRECISIONS
+from spikesam.recordings.writer import SampleRecord, SampleWriter, writing_samples
 
 SHOWN = 5  # ranges that a message names
 
@@ -67,21 +66,17 @@ def merge(
     whole: WholeRaster | None = None,
     checked: Mapping[int, str] = MappingProxyType({}),
 ) -> Totals:
-    """Make the files of a run of its ranges, each verified. :func:`remove_parts` removes the ranges.
+    """Make the files of a run of its ranges, each verified; refuses missing, damaged, forged and foreign ones.
 
-    Hold :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile.
+    Hold :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile. :func:`remove_parts` removes the ranges.
 
     Parameters
     ----------
     advance : called with the number of files of ranges just checked, then merged: of maps, or else of spikes
     whole : may have most of the spikes already
     checked : first position -> digest, of the files that this process has written or checked
-
-    Raises
-    ------
-    InputError : if ranges are missing, damaged, forged, or of another run; nothing is removed then
     """
-    gathered, recorded = _Gathered(spec), (folder / "raster.h5").exists()
+    gathered, recorded = _Gathered(spec), (folder / MADE["raster"]).exists()
 
     def check(path: Path) -> RangeFile:
         file = RangeFile(path, spec)
@@ -97,23 +92,74 @@ def merge(
     gathered.refuse_gaps(folder)
     _refuse_strangers(folder, files)
     totals = gathered.totals()
-    with ExitStack() as stack:  # sam.h5 appears when the raster is there
-        if spec.keep.maps is not None:
+    sam = folder / MADE["maps"]
+    with ExitStack() as stack:  # the maps appear when the raster is there
+        if "maps" in spec.keep.sections:
             header = spec.maps(range(len(spec.samples)), totals.raster_digest or "")
-            maps = stack.enter_context(writing_maps(folder / "sam.h5", header, spec.samples, overwrite=True))
+            maps = stack.enter_context(writing_maps(sam, header, spec.samples, overwrite=True))
             for file in files:
                 maps.copy(file.first, file.read("maps"))
                 advance(1)
-        if spec.keep.spikes:
+        if "raster" in spec.keep.sections:
             _merge_raster(folder, files, totals, whole or WholeRaster(folder, spec), advance)
-    if spec.keep.maps is not None:
-        MapReader(folder / "sam.h5", trusted=True).close()  # what is wrong with it is found while the ranges are there
+    if "maps" in spec.keep.sections:
+        MapReader(sam, trusted=True).close()  # what is wrong with it is found while the ranges are there
     return totals
 
 
 def remove_parts(folder: Path) -> None:
     """Remove what the ranges left, once everything that is made of it is there."""
     shutil.rmtree(folder / PARTS, ignore_errors=True)
+
+
+class WholeRaster:
+    """`raster.h5` while it is filled: from memory as samples are computed, or from range files.
+
+    It appears whole when it is finished, or not at all. Where it cannot be written, it raises OSError or RuntimeError.
+
+    Attributes
+    ----------
+    added : positions of the first samples of what it holds already
+    """
+
+    def __init__(self, folder: Path, spec: JobSpec) -> None:
+        self.path = folder / MADE["raster"]
+        self.added: set[int] = set()
+        self._spec, self._resources = spec, ExitStack()
+        self._raster: SampleWriter | None = None
+
+    def add(self, records: Sequence[SampleRecord]) -> None:
+        """Take consecutive samples from memory."""
+        self._opened().add(records[0].position, records)
+        self.added.add(records[0].position)
+
+    def copy(self, first: int, section: bytes) -> None:
+        """Take the samples from `first` on from a raster file of them, chunk by chunk as they are stored."""
+        self._opened().copy(first, section)
+        self.added.add(first)
+
+    def finish(self) -> None:
+        """Say that everything is there, once all samples were taken."""
+        self._opened()
+        self._resources.close()
+
+    def close(self) -> None:
+        """Remove what there is of it, unless it is finished."""
+        self.added.clear()
+        self._raster = None
+        with suppress(_UnfinishedError), self._resources:
+            raise _UnfinishedError
+
+    def _opened(self) -> SampleWriter:
+        if self._raster is None:
+            spec = self._spec
+            new = writing_samples(self.path, spec.header, spec.samples, run_uuid=spec.run_uuid)
+            self._raster = self._resources.enter_context(new)
+        return self._raster
+
+
+class _UnfinishedError(Exception):
+    """Makes :func:`spikesam.recordings.writer.writing_samples` leave nothing."""
 
 
 def _merge_raster(
@@ -127,7 +173,7 @@ def _merge_raster(
             check_free(folder, sum(file.seals["raster"].size for file in rest), kept, "free-space-resume")
             for file in rest:
                 whole.copy(file.first, file.read("raster"))
-                if totals.spec.keep.maps is None:  # else maps were counted
+                if "maps" not in totals.spec.keep.sections:  # else maps were counted
                     advance(1)
             whole.finish()
         except (OSError, RuntimeError) as error:
@@ -164,12 +210,7 @@ class _Gathered:
         self._covered = np.zeros(count, np.bool_)
 
     def add(self, file: RangeFile) -> Sections:
-        """Take the next file; gives its spikes and maps.
-
-        Raises
-        ------
-        RasterError : if another file has some of its samples
-        """
+        """Take the next file, unless another one has some of its samples; gives its spikes and maps."""
         record = file.record
         rows = slice(record.first, record.first + record.count)
         if self._covered[rows].any():
@@ -208,7 +249,7 @@ class _Gathered:
             self._predictions,
             self._readout,
             dict(self._spikes),
-            None if self._spec.keep.maps == "backend" else raster_digest(self._digests.values()),
+            raster_digest(self._digests.values()) if self._digests else None,
             self._scores,
             self._seconds,
         )

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
+from spikesam.backends.network import Network
+from spikesam.backends.trace import spike_trace
 from spikesam.pipeline.config import Config, RunSection
-from spikesam.pipeline.engine.formed_maps import check_maps
-from spikesam.pipeline.engine.header import raster_header
-from spikesam.pipeline.engine.job import Job, JobSpec
-from spikesam.pipeline.engine.keep import Keep
+from spikesam.pipeline.engine.job import Job, JobSpec, Keep, raster_header
 from spikesam.pipeline.engine.range_file import PARTS, SPEC
 from spikesam.pipeline.images.datasets import Dataset
 from spikesam.pipeline.images.samples import DatasetSamples, choose, read_samples
@@ -27,77 +26,63 @@ from spikesam.recordings.progress import Tracker
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a process needs to take part in a run.
-
-    Parameters
-    ----------
-    job : that computes it
-    dataset : the samples, not read yet
-    read : reads and prepares some of them
-    """
+    """What a process needs to take part in a run: the job, the samples as they are listed, and what reads some."""
 
     job: Job
     dataset: Dataset
     read: Callable[..., DatasetSamples]
 
+    def read_all(self, asked: int, tracker: Tracker) -> Prepared:
+        """Read all samples, so that a broken one is found before anything starts; then they are taken from memory."""
+        with tracker.time("load"), tracker.show("reading images", len(self.dataset)) as advance:
+            samples = self.read(advance=advance)
+        tracker.notes += [*samples.notes(asked), *filter(None, [samples.clipped(self.job.network)])]
+        spec = replace(self.job.spec, contents=samples.contents)
+        return replace(self, job=replace(self.job, spec=spec, read=samples.part), read=samples.part)
+
+    def with_contents(self, folder: Path, tracker: Tracker) -> Prepared:
+        """Find out what each sample is read from, for a run in several processes; the first of them does so."""
+        if (folder / PARTS / SPEC).exists():
+            return self  # joining it takes over what the first has found; each sample is compared when it is read
+        with tracker.time("load"), tracker.show("looking at images", len(self.dataset)) as advance:
+            contents = self.dataset.contents(advance)
+        return replace(self, job=replace(self.job, spec=replace(self.job.spec, contents=contents)))
+
 
 def prepare(config: Config) -> Prepared:
-    """Load the network and list the samples.
-
-    Raises
-    ------
-    InputError : if anything of it does not fit, before hours of simulation
-    """
+    """Load the network and list the samples; whatever does not fit is refused before hours of simulation."""
     settings = config.run
     checkpoint = load_checkpoint(settings.checkpoint, "snn")
     check_fit(checkpoint, config, settings.checkpoint)
     spatial_layers(checkpoint.network.raster_kinds, (), f"checkpoint {settings.checkpoint!r}")
     choice = settings.backend, settings.device, settings.backend_options
     backend, network = make_backend(*choice), in_precision(checkpoint.network, settings.precision)
-    kept_steps(settings.steps, network.timesteps, settings.samples)
+    keep = _what_to_keep(settings, backend, network)
     dataset = choose(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
     samples, read = dataset.table, partial(read_samples, dataset, checkpoint.preparation)
-    keep = what_to_keep(settings, backend, network.timesteps, len(samples))
+    keep = replace(keep, stepped=min(keep.stepped, len(samples)))
     header = raster_header(network, backend, dataset.name, settings.seed, config, keep.layers)
     spatial_layers({layer.name: layer.kind for layer in header.layers}, (), "layers")
-    variant: AnyVariant = "fixed" if settings.variant == "fixed" or keep.maps == "backend" else "paper"
-    names = checkpoint.class_names
-    spec = JobSpec(header, samples, keep, settings.gamma, variant, names, settings.checkpoint)
-    check_maps(spec, network, settings.layers)
+    variant: AnyVariant = "fixed" if settings.variant == "fixed" or keep.by_backend else "paper"
+    spec = JobSpec(header, samples, keep, settings.gamma, variant, checkpoint.class_names, settings.checkpoint)
+    if variant == "fixed":
+        for layer in spec.spatial:  # integer maps must not overflow
+            spike_trace(spec.gamma, layer.shape[0], network.timesteps)
+    if keep.by_backend:
+        spatial_layers(network.raster_kinds, settings.layers, "layers")
+        spec.map_request(()).check(network, header.backend)
     return Prepared(Job(spec, network, read, backend, choice, settings.batch_size), dataset, read)
 
 
-def read_all(prepared: Prepared, tracker: Tracker) -> tuple[DatasetSamples, Job]:
-    """Read all samples, so that a broken one is found before anything starts; the job then takes them from memory."""
-    with tracker.time("load"), tracker.show("reading images", len(prepared.dataset)) as advance:
-        samples = prepared.read(advance=advance)
-    spec = replace(prepared.job.spec, contents=samples.contents)
-    return samples, replace(prepared.job, spec=spec, read=samples.part)
-
-
-def with_contents(prepared: Prepared, folder: Path, tracker: Tracker) -> Job:
-    """The job of a run in several processes: the first of them finds out what each sample is read from."""
-    if (folder / PARTS / SPEC).exists():
-        return prepared.job  # joining it takes over what the first has found; each sample is compared when it is read
-    with tracker.time("load"), tracker.show("looking at images", len(prepared.dataset)) as advance:
-        contents = prepared.dataset.contents(advance)
-    return replace(prepared.job, spec=replace(prepared.job.spec, contents=contents))
-
-
-def what_to_keep(settings: RunSection, backend: Backend, timesteps: int, n_samples: int) -> Keep:
-    """What is left of each sample.
-
-    Raises
-    ------
-    InputError : if there are no such steps
-    """
-    steps, stepped = kept_steps(settings.steps, timesteps, n_samples, settings.figures)
+def _what_to_keep(settings: RunSection, backend: Backend, network: Network) -> Keep:
+    """What is left of each of the samples that are asked for; refuses steps that are none."""
+    steps, stepped = kept_steps(settings.steps, network.timesteps, settings.samples, settings.figures)
     formed = backend.forms_maps and settings.keep == "maps" and settings.variant != "paper"
     return Keep(settings.keep == "all", "backend" if formed else "spikes", steps, stepped, settings.layers)
 
 
 def read_samples_of(config: Config) -> Callable[[range], DatasetSamples]:
-    """What reads the samples of a run again, for pictures; lists them when it is first asked."""
+    """Reads the samples of a run again, for pictures; lists them on first use."""
 
     def read(positions: range) -> DatasetSamples:
         settings = config.run

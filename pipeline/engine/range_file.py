@@ -5,33 +5,47 @@ Line 2   a :class:`RangeRecord` as JSON, which has the seal of each section
 then     the sections one after the other: a whole raster file, and a whole file of maps, where the run keeps them
 
 A file never holds samples of two ranges. It is called after the position of its first sample: `00000016.range`.
-The digest and the seals show damage; :mod:`.range_check` says whether a run would have written what they seal.
+
+Whoever can write in the folder of a run can write digests that fit. So a file that this process has not written is
+read like any file from outside: HDF5 by the readers of rasters and of maps, which open it in a process of its own
+first, and every bit of it. Then its parts are compared with each other and with the specification of the run.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spikesam.pipeline.engine.job import RANGE, JobSpec
-from spikesam.pipeline.maps.localisation import Score
+from spikesam.pipeline.engine.job import RANGE, JobSpec, differences
+from spikesam.pipeline.maps.localisation import GUESSES, OF_LAYERS, Score
+from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.recordings.digests import Seal, seal
 from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import RasterError
+from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import PRECISIONS
 from spikesam.recordings.schema import MAX_SIZES
+from spikesam.recordings.text import printable
 
 PARTS, SPEC = "raster.parts", "job.json"
-FILES = ("raster.h5", "sam.h5", "summary.json", "network.safetensors", "config.toml")
+MADE = {"raster": "raster.h5", "maps": "sam.h5"}  # section of ranges -> what is merged of it
+FILES = (*MADE.values(), "summary.json", "network.safetensors", "config.toml")
 NAMES = (*FILES, "figures", PARTS, f"{PARTS}/{SPEC}")  # what a run reads, and where it writes
 SUFFIX = ".range"
 LARGEST_RECORD = 1 << 26  # bytes
+STAGES = 32  # whose seconds a record may have
+LONGEST_TEXT = 4096  # characters, of a path whose bytes are no UTF-8 and are spelt out
 SPARE = 1 << 24  # bytes that a section may have beyond what its spikes or maps take unpacked
 DIGEST_LINE = 65  # bytes: 64 hexadecimal digits, and the end of the line
 
@@ -81,21 +95,9 @@ def range_path(folder: Path, first: int) -> Path:
 
 
 def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]) -> str:
-    """Write a file; it appears whole or not at all, and never in place of another process's.
+    """Write a file, whole or not at all, and never in place of another process's (ExistsError); gives its digest.
 
-    Parameters
-    ----------
-    record : without seals
-    sections : their content, by name
-
-    Returns
-    -------
-    the digest of the record, and so of all that it seals
-
-    Raises
-    ------
-    ExistsError : if another process has written it
-    OSError : if it cannot be written
+    The record has no seals yet. The digest is that of the sealed record, and so of all that it seals.
     """
     sealed = record.model_copy(update={"sections": {name: seal(content) for name, content in sections.items()}})
     line = sealed.model_dump_json().encode()
@@ -106,22 +108,13 @@ def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]
 
 
 class RangeFile:
-    """A file that was written, by whomever.
-
-    Parameters
-    ----------
-    path : of the file
-    spec : of the run that it should belong to
+    """A file that was written, by whomever; a RasterError if it is damaged, or belongs to no range of this run.
 
     Attributes
     ----------
     record : what is known of its samples
     digest : of the record
     sections : their spikes and maps
-
-    Raises
-    ------
-    RasterError : if it cannot be read, is damaged, or belongs to no range of this run
     """
 
     def __init__(self, path: Path, spec: JobSpec) -> None:
@@ -155,21 +148,13 @@ class RangeFile:
     def _largest_section(self, spec: JobSpec) -> int:
         """Bytes that no raster and no file of maps of these samples has."""
         packed = spec.header.timesteps * sum(layer.step_bytes for layer in spec.header.layers)
-        maps = spec.all_maps.sample_bytes if spec.keep.maps is not None else 0
+        maps = spec.all_maps.sample_bytes if "maps" in spec.keep.sections else 0
         return SPARE + self.record.count * max(packed, maps) * 9 // 8
 
 
 @dataclass(frozen=True)
 class Sections:
-    """What follows the record of a file.
-
-    Parameters
-    ----------
-    path : of the file
-    first : position of its first sample
-    start : where the first section begins, bytes
-    seals : section -> its seal, in order
-    """
+    """What follows the record of a file, from the byte `start` on; `first` is the position of its first sample."""
 
     path: Path
     first: int
@@ -177,12 +162,7 @@ class Sections:
     seals: Mapping[str, Seal]
 
     def read(self, name: str) -> bytes:
-        """The content of a section.
-
-        Raises
-        ------
-        RasterError : if it is not the one that the record names
-        """
+        """The content of a section; a RasterError if it is not the one that the record names."""
         start = self.start
         for each, expected in self.seals.items():
             if each == name:
@@ -207,9 +187,7 @@ class Sections:
 def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Path]:
     """Paths of the files that begin at some of the positions, in order; what is in them is not looked at.
 
-    Parameters
-    ----------
-    everything : True lists the folder; False looks for files at the given positions alone, which is faster
+    Listing the folder for `everything` is slower than looking for some files.
     """
     if everything:
         paths = sorted((folder / PARTS).glob(f"[0-9]*{SUFFIX}"))
@@ -220,3 +198,93 @@ def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Pa
         for path in paths
         if re.fullmatch("[0-9]+", path.stem) and (path.is_symlink() or (path.exists() and not path.is_dir()))
     )
+
+
+def check_range(file: RangeFile, spec: JobSpec, *, recorded: bool) -> None:
+    """Read all of a file; a RasterError if anything in it is not what the run would have written.
+
+    Where `raster.h5` is there (`recorded`), a file needs no spikes.
+    """
+    expected, found = spec.keep.sections, tuple(file.sections.seals)
+    with _named(file):
+        same = found == expected or (recorded and ("raster", *found) == expected)
+        _expect(same, f"the sections {' and '.join(expected)}")
+        _check_record(file.record, spec)
+        for name in file.sections.seals:
+            {"raster": _check_raster, "maps": _check_maps}[name](file.sections.read(name), file.record, spec)
+
+
+@contextmanager
+def _named(file: RangeFile) -> Iterator[None]:
+    """Name the file in what is refused."""
+    try:
+        yield
+    except InputError as error:
+        path, text = str(file.path), str(error)
+        if text.startswith(path):
+            raise
+        raise RasterError(f"{path}: damaged or forged, {text}; compute its samples again") from error
+
+
+def _check_record(record: RangeRecord, spec: JobSpec) -> None:
+    count, classes = record.count, spec.header.classes
+    layers = {layer.name: layer for layer in spec.recorded}
+    columns = [record.names, record.predictions, record.readout, *record.spikes.values(), *record.digests.values()]
+    _expect(all(len(column) == count for column in columns), f"all columns of its record to have {count} rows")
+    _expect(record.spikes.keys() == record.digests.keys() == layers.keys(), "its layers to be those of the run")
+    for name, layer in layers.items():
+        most = spec.header.timesteps * layer.neurons
+        _expect(all(0 <= spikes <= most for spikes in record.spikes[name]), f"at most {most:,} spikes in {name}")
+        _expect(all(re.fullmatch("[0-9a-f]{64}", digest) for digest in record.digests[name]), "its digests")
+    _expect(all(len(row) == classes > 0 for row in record.readout), f"a readout of {classes} classes")
+    readout = np.array(record.readout, np.float64)
+    with np.errstate(all="ignore"):  # of numbers that the precision does not have
+        kept = readout.astype(PRECISIONS[spec.header.precision])
+    _expect(bool(np.isfinite(readout).all()) and np.array_equal(readout, kept), f"a {spec.header.precision} readout")
+    _expect(list(record.predictions) == readout.argmax(axis=1).tolist(), "its predictions to be those of its readout")
+    texts = [*record.names, record.backend, record.device]
+    _expect(all(len(text) <= LONGEST_TEXT and text == printable(text) for text in texts), "short printable names")
+    if spec.header.precision == "float32":
+        same = (record.backend, record.device) == (spec.header.backend, spec.header.device)
+        _expect(same, f"{spec.header.backend} on {spec.header.device}")
+    stages = record.seconds
+    _expect(len(stages) <= STAGES and all(re.fullmatch("[a-z]{1,32}", stage) for stage in stages), "names of stages")
+    _expect(all(0 <= seconds < math.inf for seconds in stages.values()), "finite seconds")
+    names = {layer.name for layer in spec.spatial}
+    for score in record.scores:
+        method = (score.layer in names and score.method in OF_LAYERS) or (not score.layer and score.method in GUESSES)
+        known = method and score.measure in MEASURES and score.image in record.positions
+        _expect(known and math.isfinite(score.value), "scores of its samples and layers")
+
+
+def _check_raster(content: bytes, record: RangeRecord, spec: JobSpec) -> None:
+    samples = spec.samples[record.first : record.first + record.count]
+    with RasterReader(content) as raster:
+        found, header = raster.header, spec.header
+        if wrong := differences(found, raster.samples, header, samples):
+            raise RasterError(f"its raster is another run's ({wrong[0]})")
+        same = replace(found, backend=header.backend, device=header.device, config=header.config, dt=header.dt)
+        _expect(same == header and raster.run_uuid == spec.run_uuid, "its raster to be of this run")
+        _expect((found.backend, found.device) == (record.backend, record.device), "one backend and device")
+        raster.verify()
+        _expect(raster.predictions.tolist() == list(record.predictions), "one prediction of each sample")
+        _expect(raster.readout.tolist() == [list(row) for row in record.readout], "one readout of each sample")
+        for layer in raster.layers:
+            counts, digests = raster.counts(layer).sum(axis=1, dtype=int), raster.digests(layer)
+            _expect(counts.tolist() == list(record.spikes[layer.name]), f"one number of spikes in {layer.name}")
+            _expect([digest.decode() for digest in digests] == record.digests[layer.name], "one digest of each sample")
+
+
+def _check_maps(content: bytes, record: RangeRecord, spec: JobSpec) -> None:
+    samples = spec.samples[record.first : record.first + record.count]
+    with MapReader(content) as maps:
+        expected = spec.maps(record.positions, spec.digest(record.digests))
+        _expect(maps.header == expected, "its maps to be those of its spikes, as this run makes them")
+        same = all(np.array_equal(getattr(maps.samples, name), getattr(samples, name)) for name in ("index", "label"))
+        _expect(same and maps.predictions.tolist() == list(record.predictions), "its maps to be of these samples")
+        maps.verify()
+
+
+def _expect(holds: bool, expected: str) -> None:
+    if not holds:
+        raise RasterError(f"expected {expected}")

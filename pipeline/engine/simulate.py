@@ -13,13 +13,10 @@ from numpy.typing import ArrayLike
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
-from spikesam.pipeline.engine.compute import compile_kernels, compute
-from spikesam.pipeline.engine.compute_folder import compute_all, compute_on_cluster
+from spikesam.pipeline.engine.compute import SampleResult, StageTimer, compute
+from spikesam.pipeline.engine.compute_folder import compute_all, prepare_kernels
 from spikesam.pipeline.engine.folder import begin, undone_if_refused
-from spikesam.pipeline.engine.header import raster_header
-from spikesam.pipeline.engine.job import BackendChoice, Job, JobSpec
-from spikesam.pipeline.engine.keep import RASTER
-from spikesam.pipeline.engine.memory import MemoryStore
+from spikesam.pipeline.engine.job import RASTER, BackendChoice, Job, JobSpec, raster_header
 from spikesam.pipeline.engine.merge import remove_parts
 from spikesam.pipeline.images.open_samples import open_samples
 from spikesam.pipeline.images.pictures import MOST, Pictures, Seen, as_pictures, write_pictures
@@ -32,7 +29,9 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock, out_lock
 from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.writer import raster_image
 from spikesam.recordings.text import told_apart
+from spikesam.recordings.writer import SampleRecord
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -46,7 +45,7 @@ class SimulateOptions(TypedDict, total=False):
     ----------
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
     batch_size : samples that are encoded, and that torch simulates, at a time, 1 … 16; 8 if not given
-    resume : continue what an earlier call with the same arguments left unfinished in `out`
+    resume : continue what an earlier call with the same arguments left in `out`; refused where nothing is there
     client : of a dask.distributed cluster, which then simulates, 16 samples a task; its workers see `out`, and data
         that are paths, under the same names. Needs `out`, and the name of a backend
     tracker : shows and times the work
@@ -154,13 +153,8 @@ def simulate(
         stack.enter_context(file_lock(folder / "raster.h5"))
         stack.enter_context(undone_if_refused(folder))
         job = begin(folder, job, resume=resume)
-        source.refuse_changed(job.spec.contents)
-        if there := (folder / "raster.h5").exists():
-            pass  # it was finished before
-        elif client is None:
-            compute_all(folder, job, tracker)
-        else:
-            compute_on_cluster(folder, job, client, tracker)
+        if not (there := (folder / "raster.h5").exists()):  # else it was finished before
+            compute_all(folder, job, tracker, client)
         remove_parts(folder)
         _keep_pictures(folder, source, loaded)
     return RasterReader(folder / "raster.h5", trusted=not (there or resume))
@@ -194,10 +188,31 @@ def _keep_pictures(folder: Path, source: Samples, network: Checkpoint | Network)
 
 
 def _in_memory(job: Job, tracker: Tracker) -> RasterReader:
-    store, count = MemoryStore(job.spec), len(job.spec.samples)
-    with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
-        compile_kernels(job)
+    store, count = _MemoryStore(job.spec), len(job.spec.samples)
+    prepare_kernels(job, tracker)
     with tracker.show(f"simulating on {job.backend.name}", count) as advance:
         compute(job, store, advance)
     tracker.seconds |= store.timer.take()
     return store.raster()
+
+
+class _MemoryStore:
+    """Keeps the spikes of a run, compressed as they would stand in a file; see `Store`."""
+
+    recorded = None
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.timer, self.missing, self.sections = StageTimer(), range(len(spec.samples)), spec.keep.sections
+        self._spec, self._records = spec, list[SampleRecord]()
+
+    def add(self, sample: SampleResult) -> None:
+        """Keep the next sample."""
+        self._records.append(sample.record)
+
+    def flush(self) -> None:
+        """Memory is where samples stay."""
+
+    def raster(self) -> RasterReader:
+        """The raster, once every sample was added."""
+        spec = self._spec
+        return RasterReader(raster_image(spec.header, spec.samples, spec.run_uuid, self._records), trusted=True)

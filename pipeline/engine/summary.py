@@ -116,13 +116,7 @@ class Summary(Record):
 
 
 def read_summary(path: Path, n_samples: int) -> Summary:
-    """Read `summary.json` of a run of so many samples.
-
-    Raises
-    ------
-    InputError : if it is none; names the file and the place in it
-    OSError : if it cannot be read
-    """
+    """Read `summary.json` of a run of so many samples; refuses what is none, naming file and place."""
     try:
         return Summary.model_validate_json(read_file(path, LARGEST + n_samples * PER_SAMPLE))
     except ValidationError as error:
@@ -132,12 +126,7 @@ def read_summary(path: Path, n_samples: int) -> Summary:
 
 
 def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
-    """Gather the results of a run.
-
-    Parameters
-    ----------
-    seconds : stage -> seconds
-    """
+    """Gather the results of a run, with the seconds of each stage."""
     spec, right = found.spec, accuracy(found.spec.samples.label, found.predictions)
     header, scale = spec.header, spec.header.readout_scale / spec.header.timesteps
     return Summary(
@@ -167,12 +156,7 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
 
 
 def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Interval | None:
-    """Share of right answers with Wilson's interval; None if no class is known.
-
-    Parameters
-    ----------
-    labels, predictions : (N,) classes; a label of -1 is unknown
-    """
+    """Share of right answers, (N,) each, with Wilson's interval; None if no class is known, all labels -1."""
     known = labels >= 0
     if not known.any():
         return None
@@ -181,14 +165,7 @@ def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Inter
 
 
 def answers(logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images: Sequence[str]) -> list[Answer]:
-    """The likeliest classes of every image, and their softmax shares.
-
-    Parameters
-    ----------
-    logits : (N, K)
-    labels : (N,) classes, -1 where unknown
-    images : names for people
-    """
+    """The likeliest classes of every image by its name, of logits (N, K), with labels (N,), -1 where unknown."""
     shares = softmax(logits)
     ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
     return [
@@ -203,12 +180,7 @@ def answers(logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images
 
 
 def spike_rates(header: RasterHeader, spikes: Mapping[str, int], n_samples: int) -> dict[str, float]:
-    """Spikes per neuron and step, layer by layer.
-
-    Parameters
-    ----------
-    spikes : layer -> number of spikes of all samples, where it is known
-    """
+    """Spikes per neuron and step; `spikes`: layer -> number of all samples, where it is known."""
     neurons = {layer.name: layer.neurons for layer in header.layers}
     steps = header.window or header.timesteps
     return {name: count / (n_samples * steps * neurons[name]) for name, count in spikes.items()}

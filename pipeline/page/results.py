@@ -9,6 +9,7 @@ from pathlib import Path
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import RunSection
 from spikesam.pipeline.engine.merge import Totals, remove_parts
+from spikesam.pipeline.engine.range_file import MADE
 from spikesam.pipeline.engine.summary import Summary, summarise
 from spikesam.pipeline.images.pictures import MOST, Pictures, write_pictures
 from spikesam.pipeline.images.samples import DatasetSamples
@@ -28,12 +29,11 @@ def write_results(
     tracker: Tracker,
 ) -> tuple[Summary, list[Path]]:
     """Write what is made of a merged run, then remove its ranges; gives the summary and the pictures drawn."""
-    keep = totals.spec.keep
     with _saying_what_is_kept(folder, totals):
         summary = summarise(totals, totals.seconds)
         summary.write(folder / "summary.json")
         figures = _pictures(folder, totals, network, settings, summary, read, tracker)
-        expected = ["sam.h5"] * (keep.maps is not None) + ["raster.h5"] * keep.spikes + ["summary.json"]
+        expected = [*(MADE[section] for section in totals.spec.keep.sections), "summary.json"]
         if missing := [name for name in expected if not (folder / name).is_file()]:
             found = ", ".join(missing)
             raise InputError(f"{folder}: {found} vanished while the run went on; did something else remove it?")

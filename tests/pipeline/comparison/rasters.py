@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
-from spikesam.pipeline.engine.header import raster_header
+from spikesam.pipeline.engine.job import raster_header
 from spikesam.recordings.raster.batch import RasterBatch, pack
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader

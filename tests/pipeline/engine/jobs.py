@@ -12,13 +12,10 @@ import numpy as np
 import spikesam
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
-from spikesam.pipeline.engine.compute import compute
+from spikesam.pipeline.engine.compute import SampleResult, compute
 from spikesam.pipeline.engine.folder import FolderStore, begin
-from spikesam.pipeline.engine.job import Job, JobSpec
-from spikesam.pipeline.engine.keep import RASTER
-from spikesam.pipeline.engine.merge import merge, remove_parts
-from spikesam.pipeline.engine.sample import SampleResult
-from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.pipeline.engine.job import RASTER, Job, JobSpec
+from spikesam.pipeline.engine.merge import WholeRaster, merge, remove_parts
 from spikesam.pipeline.images.samples import Samples
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
@@ -72,7 +69,7 @@ def job(header: RasterHeader = HEADER, count: int = COUNT, table: SampleTable | 
     return Job(JobSpec(header, every, RASTER), NETWORK, read, backend, batch_size=3)
 
 
-def begun(folder: Path, given: Job | None = None, *, resume: bool = True, whole: bool = False) -> FolderStore:
+def begun(folder: Path, given: Job | None = None, *, resume: bool | None = None, whole: bool = False) -> FolderStore:
     """The store of a job that has begun in a folder, or goes on there."""
     started = begin(folder, given or job(), resume=resume)
     return FolderStore(folder, started, whole=WholeRaster(folder, started.spec) if whole else None)

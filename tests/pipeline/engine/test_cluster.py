@@ -24,9 +24,7 @@ from spikesam.backends.event.backend import EventBackend
 from spikesam.pipeline import run
 from spikesam.pipeline.engine.cluster import connected, distribute
 from spikesam.pipeline.engine.folder import begin
-from spikesam.pipeline.engine.header import raster_header
-from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
-from spikesam.pipeline.engine.keep import RASTER
+from spikesam.pipeline.engine.job import RASTER, Job, JobSpec, raster_header, read_spec
 from spikesam.pipeline.engine.merge import merge
 from spikesam.pipeline.engine.range_file import RangeFile
 from spikesam.pipeline.images.open_samples import open_samples

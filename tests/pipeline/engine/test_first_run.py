@@ -67,7 +67,7 @@ def job_of(options: list[str]) -> Job:
 def test_a_small_run_that_is_open_on_what_is_on_torch(options: list[str], started: list[str]) -> None:
     job = on_torch_at_first(job_of(options), started.append)
     assert (job.backend.name, job.spec.header.backend) == ("torch", "torch")
-    assert job.choice == ("torch", "cpu", "event", None)
+    assert job.choice == ("torch", "cpu", {})
     assert len(started) == 1
 
 

@@ -15,8 +15,7 @@ import pytest
 
 from spikesam.pipeline.engine.compute import compute
 from spikesam.pipeline.engine.folder import FolderStore, begin
-from spikesam.pipeline.engine.job import Job
-from spikesam.pipeline.engine.keep import Keep
+from spikesam.pipeline.engine.job import Job, Keep
 from spikesam.pipeline.engine.merge import merge
 from spikesam.recordings.errors import RasterError
 from tests.campaign.forge import reseal, unseal

@@ -15,8 +15,7 @@ import pytest
 from spikesam.pipeline.engine.compute_folder import compute_all
 from spikesam.pipeline.engine.folder import begin
 from spikesam.pipeline.engine.job import Job
-from spikesam.pipeline.engine.merge import merge, remove_parts
-from spikesam.pipeline.engine.whole_raster import WholeRaster
+from spikesam.pipeline.engine.merge import WholeRaster, merge, remove_parts
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
