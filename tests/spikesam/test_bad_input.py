@@ -82,12 +82,11 @@ def test_image_files_that_are_named_are_all_simulated(checkpoint: spikesam.Check
     assert spikesam.simulate(checkpoint, files, samples=2).n_samples == 2
 
 
-@pytest.mark.parametrize("resume", [False, True])
-def test_what_a_backend_refuses_leaves_nothing(checkpoint: spikesam.Checkpoint, tmp_path: Path, resume: bool) -> None:
+def test_what_a_backend_refuses_leaves_nothing(checkpoint: spikesam.Checkpoint, tmp_path: Path) -> None:
     """Input spikes of another shape are found when the first batch is simulated."""
     spikes = np.zeros((8, 1, 2, 16, 24), np.uint8)
     with pytest.raises(spikesam.InputError, match=r"got input spikes of \(T, N, C, H, W\) = "):
-        spikesam.simulate(checkpoint.network, spikes, out=tmp_path / "out", backend="torch", resume=resume)
+        spikesam.simulate(checkpoint.network, spikes, out=tmp_path / "out", backend="torch")
     assert not any(tmp_path.iterdir())
 
 

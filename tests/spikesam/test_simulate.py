@@ -91,6 +91,8 @@ def test_spikes_of_ones_own_are_the_input(checkpoint) -> None:
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_the_same_call_again_returns_the_finished_raster(workplace, checkpoint, tmp_path, resume) -> None:
+    with pytest.raises(spikesam.InputError, match=r"nothing is there to resume; start without resume=True$"):
+        spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path / "new", resume=True)
     first = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path)
     again = spikesam.simulate(checkpoint, workplace / "images", samples=3, out=tmp_path, resume=resume)
     assert (again.run_uuid, again.raster_digest) == (first.run_uuid, first.raster_digest)
