@@ -26,29 +26,20 @@ class LeakyIntegrator:
 class SpikingModule:
     """The neurons of a module.
 
-    Parameters
-    ----------
-    neuron : their equation. Constants are numbers, or arrays that broadcast with the map of one sample, (C, H, W) or
-        (N,)
-    takes : the axes of what one call gets: one step of all samples, or all steps; None if either
-    synapse : a module of synapses that belongs to it
-    delayed : whether what it gives is what its neurons fired one step earlier
-    caveat : why bits might differ in spite of the equation
-    rounding : how far the library's own rounding takes a membrane from the equation
-    recurrent : a module of synapses through which what they fired the step before drives them, too
-    rest : the library's number for a membrane of 0, with which its membranes begin
-    gain : what its neurons multiply the currents by that drive them; a constant like those of `neuron`
+    Constants of `neuron` are numbers, or arrays that broadcast with the map of one sample, (C, H, W) or (N,). `takes`
+    is None where one call gets either one step of all samples or all steps. Through `recurrent`, what they fired the
+    step before drives them, too.
     """
 
     neuron: LIF | LeakyIntegrator
     takes: Takes | None = "B..."
-    synapse: nn.Module | None = None
-    delayed: bool = False
-    caveat: str = ""
-    rounding: float = 0.0
+    synapse: nn.Module | None = None  # a module of synapses that belongs to it
+    delayed: bool = False  # whether what it gives is what its neurons fired one step earlier
+    caveat: str = ""  # why bits might differ in spite of the equation
+    rounding: float = 0.0  # how far the library's own rounding takes a membrane from the equation
     recurrent: nn.Module | None = None
-    rest: Any = 0.0
-    gain: Any = 1.0
+    rest: Any = 0.0  # the library's number for a membrane of 0, with which its membranes begin
+    gain: Any = 1.0  # what its neurons multiply the currents by that drive them; a constant like those of `neuron`
 
 
 Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for errors
@@ -60,25 +51,17 @@ class Library:
 
     A class that is not named is what the nearest class is that it inherits from.
 
-    Parameters
-    ----------
-    package : the library's
-    equations : name of a class -> its equation, or why it cannot be imported
-    axes : of what one call of a module takes and gives
-    silent : pattern of the names of classes that put out no spikes: integrators, and blocks that hold their neurons as
-        modules
-    others : pattern of the full names of further classes that fire: they are recorded, but not known to imports
-    states : the attributes in which a module keeps its state from one call to the next
-    rest : a class and the method of it that brings a module to rest; none if empty
+    `silent` is the pattern of the names of classes that put out no spikes: integrators, and blocks that hold their
+    neurons as modules; `others` that of the full names of further classes that fire, which are recorded alone.
     """
 
-    package: str
-    equations: Mapping[str, Describe]
-    axes: Callable[[Any], Takes]
+    package: str  # the library's
+    equations: Mapping[str, Describe]  # name of a class -> its equation, or why it cannot be imported
+    axes: Callable[[Any], Takes]  # of what one call of a module takes and gives
     silent: str = ""
     others: str = ""
-    states: tuple[str, ...] = ()
-    rest: tuple[str, str] = ("", "")
+    states: tuple[str, ...] = ()  # the attributes in which a module keeps its state from one call to the next
+    rest: tuple[str, str] = ("", "")  # a class and the method of it that brings a module to rest; none if empty
 
     def equation(self, module: nn.Module) -> Describe | None:
         """What imports ask a module for its equation; None if it is not known as neurons of this library."""

@@ -33,20 +33,12 @@ Numbers = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A layer as a file has it.
+    """A layer as a file has it."""
 
-    Parameters
-    ----------
-    number : in the file, from 0
-    kind : one of :data:`KINDS`
-    values : arrays by name
-    neuron : constants of its neurons by name; None if it has none
-    """
-
-    number: int
-    kind: str
-    values: Numbers
-    neuron: Numbers | None
+    number: int  # in the file, from 0
+    kind: str  # one of :data:`KINDS`
+    values: Numbers  # arrays by name
+    neuron: Numbers | None  # constants of its neurons by name; None if it has none
 
     @property
     def where(self) -> str:
@@ -55,12 +47,7 @@ class Node:
 
 
 def read_nodes(path: str | PathLike[str]) -> tuple[list[Node], int | None]:
-    """The layers of a file in order, and the steps of a sample, if the file says them.
-
-    Raises
-    ------
-    RasterError : naming the file and the place in it
-    """
+    """The layers of a file in order, and the steps of a sample, if the file says them."""
     opener = f"{__name__}:{read_nodes.__name__}"
     checked = CheckedFile(path, "network", "a lava-dl .net file", opener)  # type: ignore[arg-type]
     with checked.file:

@@ -40,9 +40,7 @@ def kind_of(node: Any) -> str:
 class Graph:
     """Nodes by name, graphs inside it opened, and the nodes that lead to each, in the order of the edges.
 
-    Attributes
-    ----------
-    first, last : the nodes Input and Output; those of inner graphs do nothing, and are passed by
+    `first` and `last` are the nodes Input and Output; those of inner graphs do nothing, and are passed by.
     """
 
     nodes: dict[str, Any]

@@ -35,15 +35,11 @@ CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 
 class Rules:
     """What the caller says of a graph, because NIR does not.
 
-    Parameters
-    ----------
-    dt : seconds in a step
-    dt_known : whether the caller or the file says so; if not, neurons for which it is implausible are refused
-    reset, fires_at_threshold : None to take what the metadata of a node say, then NIR's equations
+    `reset` and `fires_at_threshold` are None to take what the metadata of a node say, then NIR's equations.
     """
 
-    dt: float
-    dt_known: bool
+    dt: float  # seconds in a step
+    dt_known: bool  # whether the caller or the file says so; if not, neurons for which it is implausible are refused
     reset: Reset | None
     fires_at_threshold: bool | None
 

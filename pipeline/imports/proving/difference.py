@@ -25,29 +25,18 @@ ROUNDING = 1e-5  # of the threshold: the order of additions may take a membrane 
 class Difference:
     """A bit that differs, where everything before it is the same.
 
-    Parameters
-    ----------
-    imported : the network and the model
-    number : of the layer, from 0
-    t, sample, neuron : where the bit is, in the model's steps
-    fired : whether the model fires there
+    `t`, `sample` and `neuron` say where the bit is, in the model's steps.
     """
 
-    imported: Imported
-    number: int
+    imported: Imported  # the network and the model
+    number: int  # of the layer, from 0
     t: int
     sample: int
     neuron: int
-    fired: bool
+    fired: bool  # whether the model fires there
 
     def explained(self, given: Mapping[str, NDArray[Any]], device: str) -> str:
-        """One line: where the bit is, the membranes, and the likely reason.
-
-        Parameters
-        ----------
-        given : (T, B, C, H, W) bool of each layer; int8 of a current
-        device : torch's name for it
-        """
+        """One line: where the bit is, the membranes, and the likely reason; see :class:`LayerAlone`."""
         layer, shape = self.imported.layers[self.number], self.imported.network.shapes[self.number + 1]
         place = tuple(map(int, np.unravel_index(self.neuron, shape)))
         neuron = self.imported.network.layers[self.number].spiking_neuron
@@ -80,18 +69,7 @@ class Difference:
 def membrane(
     neuron: LIF, gain: NDArray[np.float64], channel: int, currents: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """v[t] of one neuron in float32, driven from rest.
-
-    Parameters
-    ----------
-    neuron, gain : as a layer has it, and its input
-    channel : whose constants count
-    currents : (S,) — a[t]
-
-    Returns
-    -------
-    (S,)
-    """
+    """v[t] of one neuron in float32, (S,), driven from rest by a[t], (S,); a channel's constants count."""
     neurons = Neurons(neuron, [Input(None, gain=gain)], (gain.shape[1], 1, 1), np.float32)
     found, fired = [], np.zeros_like(neurons.v, np.bool_)
     for t, current in enumerate(currents, start=1):

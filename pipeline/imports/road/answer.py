@@ -18,20 +18,12 @@ STEPS = "has other numbers at every step in front of the answer", "the same numb
 
 @dataclass(frozen=True, eq=False)
 class FoldedAnswer:
-    """r[t] = leak · r[t-1] + weight s[t] + bias, at the last step.
+    """r[t] = leak · r[t-1] + weight s[t] + bias, at the last step."""
 
-    Parameters
-    ----------
-    sources : whose spikes s are, one behind the other
-    weight : (K, N) float32
-    bias : (K,) float64
-    leak : 1 of a sum
-    """
-
-    sources: tuple[Source, ...]
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float64]
-    leak: float
+    sources: tuple[Source, ...]  # whose spikes s are, one behind the other
+    weight: NDArray[np.float32]  # (K, N) float32
+    bias: NDArray[np.float64]  # (K,) float64
+    leak: float  # 1 of a sum
 
 
 def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAnswer:

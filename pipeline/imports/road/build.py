@@ -59,22 +59,15 @@ ONES = "/bias"  # behind the name of a unit: neurons that fire at every step, fo
 class Built:
     """A network, and what it was built of.
 
-    Parameters
-    ----------
-    network : the network
-    units : one for each of its layers; the last ones give the answer
-    neurons : their equations, with numbers by channel
-    biases : (C,) of each or rows (S, C), theirs and that of their currents, before it is known in which steps they act
-    shifts : by how many steps the bits of each layer stand later in the network
-    answer : behind the last layer
+    `biases` are (C,) of each or rows (S, C): theirs and their currents', before it is known in which steps they act.
     """
 
-    network: Network
-    units: tuple[Unit, ...]
-    neurons: tuple[LIF | FixedLIF, ...]
+    network: Network  # the network
+    units: tuple[Unit, ...]  # one for each of its layers; the last ones give the answer
+    neurons: tuple[LIF | FixedLIF, ...]  # their equations, with numbers by channel
     biases: tuple[NDArray[np.float64], ...]
-    shifts: tuple[int, ...]
-    answer: FoldedAnswer
+    shifts: tuple[int, ...]  # by how many steps the bits of each layer stand later in the network
+    answer: FoldedAnswer  # behind the last layer
 
 
 def build(

@@ -20,11 +20,7 @@ def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> d
     """The depth D of each unit, 1 + the largest of those that it reads within a step; 0 of the input.
 
     What a unit reads of d steps before is then read d + D - D' steps after it was fired, which must be one at least.
-
-    Parameters
-    ----------
-    reads : what drives each, by name
-    where : names in messages
+    `where` has their names in messages.
     """
     edges = [(name, source) for name, sources in reads.items() for source in sources]
     depth = {INPUT: 0} | dict.fromkeys(reads, 1)

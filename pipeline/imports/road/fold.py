@@ -69,18 +69,13 @@ class Chosen:
 class Synapses:
     """One input so far: gain · max(W ⊛ pool(Σ s)).
 
-    Parameters
-    ----------
-    sources : whose spikes are summed: names of units, and how many steps ago they fired
-    weight : (out, in, y, x) or (out, in); None before there is one
-    pool, pooling, stride, padding, windows : as of :class:`spikesam.backends.network.Input`
-    gain : (), (C,), or of each step (T, C) or (T, 1)
-    order : which of the spikes stand there, where it is not all of them in order; None behind weights
-    ones : whether it sees 1 at every place of their pooled map, in one channel, instead of their spikes
+    The geometry is that of an Input. `gain` is (), (C,), or of each step (T, C) or (T, 1). `order` says which of the
+    spikes stand there, where it is not all of them in order; `ones`, that it sees 1 at every place of their pooled map,
+    in one channel, instead of their spikes.
     """
 
-    sources: tuple[Source, ...]
-    weight: NDArray[Any] | None = None
+    sources: tuple[Source, ...]  # whose spikes are summed: names of units, and how many steps ago they fired
+    weight: NDArray[Any] | None = None  # (out, in, y, x) or (out, in); None before there is one
     pool: Pair = (1, 1)
     pooling: Pooling = "average"
     stride: Pair = (1, 1)

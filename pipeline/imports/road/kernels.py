@@ -42,9 +42,7 @@ def undilated(kernels: Kernels, dilation: Pair) -> Kernels:
 def evenly_padded(kernels: Kernels, padding: tuple[Pair, Pair]) -> tuple[Kernels, Pair]:
     """Kernels that need one padding above and below and one left and right, instead of ((top, bottom), (left, right)).
 
-    Returns
-    -------
-    the kernels, larger by zeros, and the padding (y, x)
+    They are larger by zeros; the padding is (y, x).
     """
     rows, columns = map(max, padding)
     widen = [(most - before, most - after) for most, (before, after) in zip((rows, columns), padding, strict=True)]

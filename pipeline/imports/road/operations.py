@@ -165,18 +165,13 @@ class Junction:
 class Path:
     """What was done, in order, since neurons fired, since the :data:`INPUT`, or behind a junction.
 
-    Parameters
-    ----------
-    source : name of the unit, INPUT or NOTHING; or a junction
-    operations : in order
-    lag : how many steps ago the source fired; None of what is the same at every step, and of a junction
-    sign : 1, or -1 where its spikes are subtracted
+    The source fired `lag` steps ago; None of what is the same at every step, and of a junction.
     """
 
-    source: str | Junction
-    operations: tuple[Operation, ...] = ()
+    source: str | Junction  # name of the unit, INPUT or NOTHING; or a junction
+    operations: tuple[Operation, ...] = ()  # in order
     lag: int | None = 0
-    sign: int = 1
+    sign: int = 1  # 1, or -1 where its spikes are subtracted
 
     def __add__(self, operation: Operation) -> Path:
         return replace(self, operations=(*self.operations, operation))
@@ -218,23 +213,17 @@ class Path:
 class Unit:
     """Neurons, and what drives them.
 
-    Parameters
-    ----------
-    name, where : in the foreign network, such as "lif1" of a module or "node 'lif1'"; and for messages
-    layer : name of the layer that they become
-    neuron : their equation; constants are numbers, or arrays that broadcast with the map, which channels share
-    paths : that drive them, whose currents are summed; in the order of the inputs
-    shape : (C, H, W), where it is known before the paths are folded
-    late : steps by which what they give stands later than what they fire
+    `name` is theirs in the foreign network, such as "lif1" of a module or "node 'lif1'"; `where`, in messages.
+    Constants of `neuron` are numbers, or arrays that broadcast with the map, in which channels share one.
     """
 
     name: str
     where: str
-    layer: str
+    layer: str  # name of the layer that they become
     neuron: LIF | FixedLIF
-    paths: tuple[Path, ...]
-    shape: Shape | None = None
-    late: int = 0
+    paths: tuple[Path, ...]  # that drive them, whose currents are summed; in the order of the inputs
+    shape: Shape | None = None  # (C, H, W), where it is known before the paths are folded
+    late: int = 0  # steps by which what they give stands later than what they fire
 
 
 @dataclass(frozen=True)

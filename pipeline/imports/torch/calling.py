@@ -26,17 +26,11 @@ from spikesam.pipeline.imports.torch.stream import Stream
 
 @dataclass(frozen=True, eq=False)
 class FollowedModel:
-    """A model as it ran on an example: its neurons, by the name of their module, and what it gave.
-
-    Parameters
-    ----------
-    answer : of what it gave, what counts
-    others : what led to the rest
-    """
+    """A model as it ran on an example: its neurons, by the name of their module, and what it gave."""
 
     layers: dict[str, FollowedLayer]
-    answer: ModelOutput
-    others: list[Path]
+    answer: ModelOutput  # of what it gave, what counts
+    others: list[Path]  # what led to the rest
 
 
 @dataclass(frozen=True)

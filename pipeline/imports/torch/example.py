@@ -24,18 +24,13 @@ FORMS = (
 class Example:
     """Input of a model.
 
-    Parameters
-    ----------
-    sequence : (T, B, C, H, W), (T, B, C, L) or (T, B, N) float32
-    constant : whether every step is the same
-    encoder : "spikes" if all is 0 and 1, otherwise "constant-current", or "changing-current" where steps differ
-    input_range : of a current, see :class:`spikesam.backends.network.Network`
+    The encoder is "spikes" if all is 0 and 1, otherwise "constant-current", or "changing-current" where steps differ.
     """
 
-    sequence: Tensor
-    constant: bool
+    sequence: Tensor  # (T, B, C, H, W), (T, B, C, L) or (T, B, N) float32
+    constant: bool  # whether every step is the same
     encoder: Encoder
-    input_range: float = DEFAULT_RANGE
+    input_range: float = DEFAULT_RANGE  # of a current, see :class:`spikesam.backends.network.Network`
 
     @property
     def timesteps(self) -> int:

@@ -50,16 +50,10 @@ RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "random", "bern
 
 @dataclass(frozen=True, eq=False)
 class ModelOutput:
-    """What the model gives.
+    """What the model gives."""
 
-    Parameters
-    ----------
-    path : what led to it
-    scores : (B, K) float64 — the sum over all steps; of an integrator, what it holds at the last one
-    """
-
-    path: Path
-    scores: Tensor
+    path: Path  # what led to it
+    scores: Tensor  # (B, K) float64 — the sum over all steps; of an integrator, what it holds at the last one
 
 
 class Follower:

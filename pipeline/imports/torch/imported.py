@@ -29,24 +29,14 @@ from spikesam.pipeline.imports.torch.stream import RELAYED
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """A network, and the model that it is of.
+    """A network, and the model that it is of."""
 
-    Parameters
-    ----------
-    network : the network
-    layers : the model's neurons, one for each layer of the network
-    neurons : their equations, driven by the currents that drive them in the model
-    gains : (1, C) of each, which multiply these currents
-    shifts : by how many steps the bits of each layer stand later in the network
-    probabilities : the function that the model's answer has passed through at last, such as a softmax
-    """
-
-    network: Network
-    layers: tuple[FollowedLayer, ...]
-    neurons: tuple[LIF, ...]
-    gains: tuple[NDArray[np.float64], ...]
-    shifts: tuple[int, ...]
-    probabilities: nn.Module
+    network: Network  # the network
+    layers: tuple[FollowedLayer, ...]  # the model's neurons, one for each layer of the network
+    neurons: tuple[LIF, ...]  # their equations, driven by the currents that drive them in the model
+    gains: tuple[NDArray[np.float64], ...]  # (1, C) of each, which multiply these currents
+    shifts: tuple[int, ...]  # by how many steps the bits of each layer stand later in the network
+    probabilities: nn.Module  # the function that the model's answer has passed through at last, such as a softmax
 
     def of_model(self, example: Example) -> dict[str, NDArray[Any]]:
         """See :func:`model_bits`."""

@@ -29,23 +29,16 @@ class NotTakenError(NetworkError):
 class FollowedLayer:
     """The neurons of a module, as they were driven and as they fired.
 
-    Parameters
-    ----------
-    name, label : of the module, and for messages
-    about : its equation
-    path : what led to it
-    shape : (C, H, W), as its tensors say
-    spikes : (T, B, N) bool
-    currents : (T, B, N) float32, what drove it; None where its synapses are part of it
+    `name` is that of the module, `label` that of messages.
     """
 
     name: str
     label: str
-    about: SpikingModule
-    path: Path
-    shape: Shape
-    spikes: Tensor
-    currents: Tensor | None
+    about: SpikingModule  # its equation
+    path: Path  # what led to it
+    shape: Shape  # (C, H, W), as its tensors say
+    spikes: Tensor  # (T, B, N) bool
+    currents: Tensor | None  # (T, B, N) float32, what drove it; None where its synapses are part of it
 
 
 class Raster:

@@ -98,20 +98,14 @@ def all_agreed(streams: Sequence[Stream], samples: int) -> Path | None:
 class Stream:
     """A tensor that comes from the example.
 
-    Parameters
-    ----------
-    where : int64, of the tensor's shape: (t·B + b)·size + n of each number, for step t, sample b and neuron n
-    size : how many neurons n there are in a sample
-    path : what led to it
-    summed : the steps that were summed into it, where t = 0 stands for them
-    moved : what moved numbers last, for messages
+    `where` is int64, of the tensor's shape: (t·B + b)·size + n of each number, for step t, sample b and neuron n.
     """
 
     where: Tensor
-    size: int
-    path: Path
-    summed: frozenset[int] = frozenset()
-    moved: str = "a permutation"
+    size: int  # how many neurons n there are in a sample
+    path: Path  # what led to it
+    summed: frozenset[int] = frozenset()  # the steps that were summed into it, where t = 0 stands for them
+    moved: str = "a permutation"  # what moved numbers last, for messages
 
     @property
     def static(self) -> bool:
@@ -218,14 +212,8 @@ class JumbledError(Exception):
 def mapped(stream: Stream, axes: int, operation: Operation, size: int, shape: tuple[int, ...]) -> Stream:
     """The stream behind an operation on the map of each sample and step, the last `axes` axes of the tensor.
 
-    Parameters
-    ----------
-    size : neurons of a sample behind it
-    shape : of the tensor behind it
-
-    Raises
-    ------
-    JumbledError : if the map of a sample is not the last axes, or samples differ in their order
+    Behind it a sample has `size` neurons, and the tensor a shape. JumbledError if the map of a sample is not the last
+    axes, or samples differ in their order.
     """
     stream = stream.ordered
     maps = stream.where.flatten(-axes) if axes > 1 else stream.where
