@@ -91,6 +91,7 @@ class Header(ABC):
 
     FORMAT: ClassVar[str]
     VERSION: ClassVar[int]
+    JOINED: ClassVar[tuple[str, ...]] = ()  # root attributes that say who made the samples: several are joined by "+"
     timesteps: int
     layers: tuple[Any, ...]
 

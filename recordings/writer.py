@@ -27,8 +27,6 @@ from spikesam.recordings.digests import content_digest, sample_digest
 from spikesam.recordings.new_hdf5 import create_dataset, hdf5_in_memory, new_hdf5
 from spikesam.recordings.schema import PREDICTION, SAMPLE_DTYPES, Dataset, Header, SampleTable
 
-JOINED = ("backend", "device")  # root attributes that say who made the samples: several are joined by "+"
-
 
 @dataclass(frozen=True)
 class SampleRecord:
@@ -104,7 +102,7 @@ class SampleWriter:
         self._file, self._check, self._header = file, check, header
         self._datasets = header.datasets(len(samples))
         self._root = header.attributes() | identity
-        self._origins: dict[str, dict[str, None]] = {name: {} for name in JOINED if name in self._root}
+        self._origins: dict[str, dict[str, None]] = {name: {} for name in header.JOINED}
         self._written = np.zeros(len(samples), np.bool_)
         file.attrs.update(identity)
         self._tables = {  # that are known whole, and need not be read from the file

@@ -155,7 +155,7 @@ class RasterHeader(Header):
     InputError : naming the field, what it holds and what would be right
     """
 
-    FORMAT, VERSION = "spike-raster", 3
+    FORMAT, VERSION, JOINED = "spike-raster", 3, ("backend", "device")
 
     backend: str
     device: str

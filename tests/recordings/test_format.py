@@ -195,7 +195,7 @@ def test_the_examples_in_the_documentation_run(tmp_path: Path) -> None:
         ("relevance", "raster_digest", {"network_sha256": "ef" * 32, "rule": "signed"}),
         ("grad-cam", "network_sha256", {}),
         ("snn-grad-cam", "network_sha256", {"seed": 3}),
-        ("of-ones-own", "network_sha256", {"depth": 2, "bent": True}),
+        ("of-ones-own", "network_sha256", {"depth": 2, "bent": True, "device": "cpu"}),
     ],
 )
 def test_maps_of_other_methods_say_what_they_have(
