@@ -59,6 +59,15 @@ def test_maps_in_memory_are_the_maps_on_disk() -> None:
             assert (in_memory.header, in_memory.content_digest) == (on_disk.header, on_disk.content_digest)
 
 
+def test_equal_parameters_of_other_types_are_kept_apart() -> None:
+    for gamma in (1, 1.0, True):
+        header = replace(maps.SUMS_ALONE, parameters={"gamma": gamma})
+        with writing_maps(memory := io.BytesIO(), header, maps.SAMPLES) as writer:
+            writer.add(0, [maps.map_record(header, sample) for sample in range(3)])
+        with MapReader(memory) as found:
+            assert type(found.header.parameters["gamma"]) is type(gamma)
+
+
 def test_the_samples_of_parts_are_copied_as_they_are_stored(kind: Kind, tmp_path: Path) -> None:
     """What is copied of a file whose bytes are those that were written is what its reader verifies."""
     content, more = kind.golden.read_bytes(), {"run_uuid": "a run"} if kind == RASTER else {"raster_digest": "cd" * 32}
