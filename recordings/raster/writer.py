@@ -89,13 +89,12 @@ def parts_of(path: Path) -> Path:
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be replaced."""
-    if os.path.lexists(path) and not (overwrite and path.is_file()):
-        advice = "choose another name, or pass overwrite=True" if path.is_file() else "expected the name of a file"
-        raise InputError(f"{path}: already exists; {advice}")
+    if os.path.lexists(path) and not path.is_file():
+        raise InputError(f"{path}: already exists; expected the name of a file")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: already exists", "overwrite", out="name")
     if (parts := parts_of(path)).exists() and not overwrite:
-        raise InputError(
-            f"{parts}: a run that has not finished left this; choose another name, or pass overwrite=True to remove it"
-        )
+        raise InputError(f"{parts}: a run that has not finished left this", "overwrite", out="name")
 
 
 class GrowingWriter:

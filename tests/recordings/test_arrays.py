@@ -138,7 +138,9 @@ def test_anything_else_is_refused_by_name(tmp_path: Path, layers: dict, more: di
 
 def test_a_file_is_replaced_only_if_asked(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "c.h5", {"a": CONV})
-    with pytest.raises(InputError, match=r"c\.h5: already exists; choose another name, or pass overwrite=True"):
+    with pytest.raises(
+        InputError, match=r"c\.h5: already exists; choose another name, or replace it with overwrite=True"
+    ):
         write_raster(path, {"b": DENSE})
     with pytest.raises(InputError, match="got no layer"):
         write_raster(path, {}, overwrite=True)

@@ -52,7 +52,9 @@ def test_shards_hold_16_samples_at_most_and_are_no_finished_file(tmp_path: Path)
 def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_path: Path) -> None:
     path = grown(tmp_path / "raster.h5", 3, 3).finalize()
     before = path.read_bytes()
-    with pytest.raises(InputError, match=r"raster\.h5: already exists; choose another name, or pass overwrite=True"):
+    with pytest.raises(
+        InputError, match=r"raster\.h5: already exists; choose another name, or replace it with overwrite=True"
+    ):
         GrowingWriter(path, HEADER)
     grown(path, 20, 20, overwrite=True).discard()
     assert path.read_bytes() == before

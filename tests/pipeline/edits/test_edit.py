@@ -224,7 +224,9 @@ def test_the_answer_rests_on_what_relevance_marks() -> None:
 def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path: Path) -> None:
     edited = spikesam.edit(digits, "cluttered-digits", "conv2", channels=[0])
     path = edited.write(tmp_path / "edited.h5")
-    with pytest.raises(InputError, match=r"edited.h5: already exists; choose another name, or pass overwrite=True"):
+    with pytest.raises(
+        InputError, match=r"edited.h5: already exists; choose another name, or replace it with overwrite=True"
+    ):
         edited.write(path)
     edited.write(path, overwrite=True)
     with spikesam.open_raster(path) as raster:

@@ -380,7 +380,7 @@ def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_pat
         return recording
 
     recorded(1)
-    with pytest.raises(spikesam.InputError, match=r"raster\.h5: already exists; .* pass overwrite=True"):
+    with pytest.raises(spikesam.InputError, match=r"raster\.h5: already exists; .* replace it with overwrite=True"):
         recorded(2)
     with pytest.raises(KeyboardInterrupt):
         recorded(B, overwrite=True)
