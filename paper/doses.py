@@ -28,7 +28,6 @@ Intervals are over trainings and images.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,7 +41,7 @@ from numpy.typing import NDArray
 
 from paper.common.images import prepare
 from paper.common.result import Claim, Result, compared_over_trainings, with_interval
-from paper.common.setup import Setup, described_data
+from paper.common.setup import Setup, described, described_data, remove_leftovers
 from paper.measures.inference import bootstrap_over_networks
 from paper.measures.over_time import spike_rate
 from paper.measures.tables import by_training, groups, measured, measured_over_steps, rows, summary_over_trainings
@@ -67,6 +66,11 @@ RATE, RIGHT, SPIKES, BURST = "spike rate", "accuracy", "spikes of one image", "l
 EARLY, LATE = "silent steps, early", "silent steps, late"
 ABOUT = ["dose", "gradients", "rate"]  # of a treatment
 FIG5 = {EARLY: "zero, then active", LATE: "active, then zero"}
+Gradients = Literal["none", "zero"]  # of what no answer hears of, as the optimizer gets them
+PAPER = TrainingSection(
+    epochs=90, batch_size=32, optimizer="sgd", learning_rate=0.1, weight_decay=5e-4, schedule="step"
+)
+PAPER_STEPS = 100_000 // PAPER.batch_size  # per epoch, of all training images; the paper does not give the batch
 
 
 def run(setup: Setup) -> Result:
@@ -275,13 +279,6 @@ def draw_rates(setup: Setup, name: str, title: str, about: str, points: pd.DataF
     draw_curves(setup.out / name, title, dotted, lines, "step", "share of neurons that fire", options)
 
 
-Gradients = Literal["none", "zero"]  # of what no answer hears of, as the optimizer gets them
-PAPER = TrainingSection(
-    epochs=90, batch_size=32, optimizer="sgd", learning_rate=0.1, weight_decay=5e-4, schedule="step"
-)
-PAPER_STEPS = 100_000 // PAPER.batch_size  # per epoch, of all training images; the paper does not give the batch
-
-
 @dataclass(frozen=True)
 class Treatment:
     """What gains get in one training."""
@@ -350,31 +347,20 @@ def dosed(setup: Setup, first: Config, then: TrainingSection, treatment: Treatme
         best = train_checkpoint(config, folder, resume, setup.tracker.console, [TreatGains(treatment)])
         last = replace(best, network=last_network(config, folder, len(best.classes)))
         save_checkpoint(last, folder / "checkpoint.safetensors")
-        clear(folder)
+        remove_leftovers(folder)
 
     return load_checkpoint(setup.cache.folder("dosed", inputs, build) / "checkpoint.safetensors")
 
 
 def learnt(setup: Setup, config: Config) -> Path:
     """The last epoch of a training, for others to start from; trained once, then cached."""
-    inputs = {
-        "data": described_data(config.data),
-        "network": config.network.model_dump(mode="json"),
-        "training": config.training.model_dump(mode="json", exclude={"workers"}),
-    }
 
     def build(folder: Path) -> None:
         train_checkpoint(config, folder, bool(finished_epochs(folder)), setup.tracker.console)
         (folder / "epochs" / "last.ckpt").rename(folder / "start.ckpt")
-        clear(folder)
+        remove_leftovers(folder)
 
-    return setup.cache.folder("learnt", inputs, build) / "start.ckpt"
-
-
-def clear(folder: Path) -> None:
-    """Remove what a training leaves for its own resume."""
-    for leftover in ("epochs", "tensorboard"):
-        shutil.rmtree(folder / leftover)
+    return setup.cache.folder("learnt", described(config, described_data(config.data)), build) / "start.ckpt"
 
 
 def last_network(config: Config, folder: Path, classes: int) -> Network:

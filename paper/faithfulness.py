@@ -24,10 +24,10 @@ from paper.common.ann import reference_maps
 from paper.common.deletion import BY_PLACES, BY_SPIKES, DELETION, INSERTION, RANDOM, Floats, pixel_score, upper_network
 from paper.common.heatmaps import COUNT, SAM, SNN_GRAD_CAM, count_maps, sam_maps, snn_grad_cams
 from paper.common.images import ImageSet
-from paper.common.result import Claim, Result, judged, over_family, with_interval
+from paper.common.result import Claim, Result, better, over_family
 from paper.common.setup import Setup
 from paper.measures.deletion import faithfulness, random_orders, spike_deletion
-from paper.measures.tables import difference, groups, measured_over_steps, rows, summary, values
+from paper.measures.tables import groups, measured_over_steps, rows, summary
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
@@ -38,7 +38,6 @@ from spikesam.pipeline.maps.image_method import InputMethod
 from spikesam.pipeline.maps.method import methods
 from spikesam.pipeline.maps.relevance import Rule, relevance
 from spikesam.pipeline.measures.localisation import centred_gaussian
-from spikesam.pipeline.measures.statistics import Estimate
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.recordings.raster.reader import RasterReader
 
@@ -80,13 +79,6 @@ def run(setup: Setup) -> Result:
     return Result("Faithfulness: does the network use what a map marks?", summary(areas, seed), claims, notes, areas)
 
 
-def gain(areas: pd.DataFrame, name: str, baseline: str, layer: str, measure: str, seed: int) -> tuple[str, Estimate]:
-    """By how much a map is better than another: both means as text, and the difference. Insertion alone is to rise."""
-    own, other = (rows(areas, map=each, layer=layer, measure=measure) for each in (name, baseline))
-    better = difference(own, other, seed) if measure == INSERTION else difference(other, own, seed)
-    return f"{name} {values(own).mean():.3g}, {baseline} {values(other).mean():.3g}", better
-
-
 def against_chance(areas: pd.DataFrame, seed: int) -> Iterator[Claim]:
     """Every map against a random order and a Gaussian at the centre, by pixels."""
     for name in rows(areas, layer="")["map"].unique():
@@ -94,9 +86,9 @@ def against_chance(areas: pd.DataFrame, seed: int) -> Iterator[Claim]:
             if name in (RANDOM, baseline):
                 continue
             for measure in (DELETION, INSERTION):
-                means, better = gain(areas, name, baseline, "", measure, seed)
                 what = f"{name}: better {measure.removesuffix(' area')} than {baseline}"
-                yield judged(what, "–", f"{means}; better by {with_interval(better)}", better)
+                both = {each: rows(areas, map=each, layer="", measure=measure) for each in (name, baseline)}
+                yield better(what, both, seed, rising=measure == INSERTION)
 
 
 def against_baselines(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> Iterator[Claim]:
@@ -107,10 +99,10 @@ def against_baselines(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> 
         for baseline in rows(areas, layer=layer, measure=measure)["map"].unique():
             if baseline.startswith(SAM) or (not layer and baseline in (RANDOM, GAUSSIAN)):
                 continue
-            means, better = gain(areas, name, baseline, layer, measure, seed)
             where = f"in {layer}: " if layer else ""
             what = f"{where}{name}: better {measure.replace(' area', '')} than {baseline}"
-            yield judged(what, "–", f"{means}; better by {with_interval(better)}", better)
+            both = {each: rows(areas, map=each, layer=layer, measure=measure) for each in (name, baseline)}
+            yield better(what, both, seed, rising=measure == INSERTION)
 
 
 def losses(claims: Sequence[Claim], images: int) -> str:

@@ -21,6 +21,8 @@ import pandas as pd
 
 from paper.common.heatmaps import (
     MAPS,
+    SAM,
+    SNN_GRAD_CAM,
     Maps,
     convolutions,
     largest,
@@ -65,7 +67,11 @@ def run(setup: Setup) -> Result:
     curves = rows(table, measure=LARGEST).rename(columns={"map": "curve", "layer": "x"})
     about = f"largest over steps, min-max normalised maps; mean of {len(setup.images)} images, 95 % interval"
     draw_curves(setup.out / "fig3.png", "Variance of heatmaps", about, curves, "layer", "variance over pixels")
-    otherwise = [note_on_measure(rows(found, measure=measure), seed) for measure in (MEAN, FLOORED)]
+    otherwise = []
+    for measure in (MEAN, FLOORED):
+        by_map = rows(found, measure=measure)
+        told = differences(rows(by_map, map=SAM), rows(by_map, map=SNN_GRAD_CAM), seed)
+        otherwise.append(f"SAM − Grad-CAM by another measure ({measure}): {told}.")
     notes = [*NOTES, *notes_on_means(table), *otherwise]
     return Result("Fig. 3: variance of heatmaps", table, claims, notes, found)
 
@@ -100,12 +106,6 @@ def notes_on_means(table: pd.DataFrame) -> list[str]:
         f"The step at which the variance is largest is, on average, for SAM and for Grad-CAM: {', '.join(when)}. At "
         "the first step at which a layer fires, SAM is the plain spike count.",
     ]
-
-
-def note_on_measure(found: pd.DataFrame, seed: int) -> str:
-    """What comes out if the variance is averaged over steps or normalised in another way."""
-    told = differences(rows(found, map="SAM"), rows(found, map="SNN Grad-CAM"), seed)
-    return f"SAM − Grad-CAM by another measure ({found['measure'].iloc[0]}): {told}."
 
 
 NOTES = (

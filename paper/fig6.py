@@ -33,7 +33,7 @@ from paper.common.errors_by_kernel import (
 from paper.common.heatmaps import arrivals, convolutions, spike_rates
 from paper.common.result import Claim, Result, compared, differences, judged, with_interval
 from paper.common.setup import Setup
-from paper.measures.localisation_error import EPSILON, localisation_errors, lowest_errors
+from paper.measures.maps import EPSILON, localisation_errors, lowest_errors
 from paper.measures.over_time import peak, spike_rate, variation
 from paper.measures.tables import difference, groups, measured, measured_over_steps, rows, summary
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves

@@ -39,8 +39,7 @@ from paper.common.heatmaps import COUNT
 from paper.common.result import Claim, Result, Verdict, compared, judged, verdict, with_interval
 from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_mean, p_value
-from paper.measures.localisation_error import localisation_errors, lowest
-from paper.measures.maps import is_flat
+from paper.measures.maps import is_flat, localisation_errors, lowest
 from paper.measures.tables import groups, minus, rows, summary
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.measures.statistics import Estimate

@@ -56,6 +56,9 @@ METHODS = ("SAM", "spike count", ANY_OF_FOUR, GRAD_CAM, INPUT, *BLIND)
 BASELINES = ("spike count", INPUT, "centred Gaussian", GRAD_CAM, ANY_OF_FOUR)
 COLUMNS = ["image", "network", "condition", "subset", "layer", "method", "measure", "value"]
 TITLE = "Beyond the paper: does the map find the object where the centre prior is powerless?"
+AS_IS, TEXTURE = "as is", "pasted on texture"
+PREDICTED, ALL_OBJECTS = "four images: predicted", "four images: any"
+DECOYS, DECOY_SIDE = 4, 0.15  # how many, share of the image's side
 
 
 def run(setup: Setup) -> Result:
@@ -218,11 +221,6 @@ def draw(setup: Setup, table: pd.DataFrame, layer: str) -> None:
         f"{setup.images.name}, {len(setup.images)} images; mean and 95 % interval; SAM and spike count at {layer}",
         points,
     )
-
-
-AS_IS, TEXTURE = "as is", "pasted on texture"
-PREDICTED, ALL_OBJECTS = "four images: predicted", "four images: any"
-DECOYS, DECOY_SIDE = 4, 0.15  # how many, share of the image's side
 
 
 @dataclass(frozen=True, eq=False)

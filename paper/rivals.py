@@ -43,10 +43,10 @@ from paper.common.deletion import BY_PLACES, BY_SPIKES, DELETION, INSERTION, RAN
 from paper.common.heatmaps import COUNT, SAM
 from paper.common.images import ImageSet
 from paper.common.intervals import draw_intervals
-from paper.common.result import Claim, Result, judged, with_interval
+from paper.common.result import Claim, Result, better
 from paper.common.setup import Setup
 from paper.measures.deletion import faithfulness, spike_deletion
-from paper.measures.tables import difference, groups, rows, summary, values
+from paper.measures.tables import groups, rows, summary
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import NO_POOLING, Network, NetworkError
@@ -190,20 +190,13 @@ def best(tried: pd.DataFrame, names: Sequence[str]) -> str:
     return min(names, key=means.__getitem__)
 
 
-def better(own: pd.DataFrame, other: pd.DataFrame, what: str, names: tuple[str, str], seed: int) -> Claim:
-    """The claim that the first of two maps has the smaller area, image by image."""
-    gain = difference(other, own, seed)
-    means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in zip(names, (own, other), strict=True))
-    return judged(what, "–", f"{means}; better by {with_interval(gain)}", gain)
-
-
 def against_sam(found: pd.DataFrame, name: str, layers: Sequence[str], seed: int) -> Iterator[Claim]:
     """The map without a class against SAM, the count of spikes, and relevance of the answer, in every layer."""
     for layer in layers:
         of_layer = rows(found, layer=layer, measure=BY_SPIKES)
         for rival in (SAM, COUNT, RELEVANCE):
-            both = rows(of_layer, map=name), rows(of_layer, map=rival)
-            yield better(*both, f"in {layer}: {name}: better spike deletion than {rival}", (name, rival), seed)
+            both = {each: rows(of_layer, map=each) for each in (name, rival)}
+            yield better(f"in {layer}: {name}: better spike deletion than {rival}", both, seed)
 
 
 def against_rivals(found: pd.DataFrame, chosen: Mapping[str, str], layers: Sequence[str], seed: int) -> Iterator[Claim]:
@@ -216,10 +209,10 @@ def against_rivals(found: pd.DataFrame, chosen: Mapping[str, str], layers: Seque
         of_layer = rows(found, layer=layer, measure=measure)
         for rival in rivals:
             other = rival if rival == RANDOM else f"{rival}{suffix}"
-            both = rows(of_layer, map=f"{RELEVANCE}{suffix}"), rows(of_layer, map=other)
+            both = {RELEVANCE: rows(of_layer, map=f"{RELEVANCE}{suffix}"), rival: rows(of_layer, map=other)}
             where = f"in {layer}: " if layer else "pixels: "
             what = "spike deletion" if layer else "deletion"
-            yield better(*both, f"{where}{RELEVANCE}: better {what} than {rival}", (RELEVANCE, rival), seed)
+            yield better(f"{where}{RELEVANCE}: better {what} than {rival}", both, seed)
 
 
 def against_rise(found: pd.DataFrame, asked: pd.DataFrame, layers: Sequence[str], seed: int) -> Iterator[Claim]:
@@ -231,7 +224,7 @@ def against_rise(found: pd.DataFrame, asked: pd.DataFrame, layers: Sequence[str]
         suffix, where = ("", f"in {layer}: ") if layer else (f" {layers[0]}", "pixels: ")
         own = rows(known, layer=layer, measure=measure, map=f"{RELEVANCE}{suffix}")
         what = f"{where}{RELEVANCE}: better {'spike deletion' if layer else 'deletion'} than {RISE}"
-        yield better(own, of_rise, what, (RELEVANCE, RISE), seed)
+        yield better(what, {RELEVANCE: own, RISE: of_rise}, seed)
 
 
 def draw(path: Path, table: pd.DataFrame, of: str) -> None:

@@ -34,7 +34,7 @@ def run(setup: Setup) -> Result:
     draw(setup.out / "rivals_trainings.png", table, about)
     by_spikes = rows(found, measure=BY_SPIKES)
     layers = by_spikes["layer"].unique()
-    claims = [better(rows(by_spikes, layer=layer), layer, *maps) for layer in layers for maps in BEYOND]
+    claims = [smaller(rows(by_spikes, layer=layer), layer, *maps) for layer in layers for maps in BEYOND]
     notes = [
         f"Spike deletion: lower is better; intervals are over {about}. Small networks, see “doses”, without decay of "
         "their gains.",
@@ -54,7 +54,7 @@ def deleted(setup: Setup, training: int) -> pd.DataFrame:
         return areas(setup, raster, quantise(network.network), layers, samples, maps)
 
 
-def better(found: pd.DataFrame, layer: str, name: str, rival: str) -> Claim:
+def smaller(found: pd.DataFrame, layer: str, name: str, rival: str) -> Claim:
     """The claim that a map has the smaller area than a rival, in one layer."""
     both = {f"area of {each}": rows(found, map=each) for each in (rival, name)}
     return compared_over_trainings(f"in {layer}: {name}: better spike deletion than {rival}", "–", both)

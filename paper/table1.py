@@ -15,9 +15,9 @@ import pandas as pd
 
 from paper.common.errors_by_kernel import ERROR, SCRIPT, lowest_by_case, note_on_reference
 from paper.common.images import ImageSet
-from paper.common.result import Claim, Result, verdict, with_interval
+from paper.common.result import Claim, Result, judged, with_interval
 from paper.common.setup import Setup
-from paper.measures.inference import bootstrap_over_networks, p_value
+from paper.measures.inference import bootstrap_over_networks
 from paper.measures.tables import by_training, groups, measured, rows, summary, summary_of_shares
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.curves import draw_curves
@@ -94,8 +94,7 @@ def judge(found: pd.DataFrame) -> list[Claim]:
         named_measure = "error" if layer else ACCURACY
         ours = f"{means}; {named_measure} at {ends[larger]} − {named_measure} at {ends[smaller]}: {with_interval(gain)}"
         what = f"{layer}{ERRORS[measure]}: error at {named}" if layer else f"{ACCURACY} at {named}"
-        p = p_value(gain, trainings if trainings > 1 else None)
-        claims.append(Claim(what, paper, ours, verdict(gain), gain.n, gain, p))
+        claims.append(judged(what, paper, ours, gain, trainings if trainings > 1 else None))
     return claims
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from paper.common.deletion import RANDOM
 from paper.common.heatmaps import COUNT, SAM
 from paper.common.intervals import draw_intervals
-from paper.common.result import LEVEL, Claim, Result, over_family, verdict, with_interval
+from paper.common.result import LEVEL, Claim, Result, judged, over_family, with_interval
 from paper.common.setup import Setup
 from paper.common.timing_measures import (
     EARLIER,
@@ -39,7 +39,7 @@ from paper.common.timing_measures import (
     relevances,
 )
 from paper.common.timing_tasks import BINS, TimedSpikes, samples_of, timing_network
-from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm, p_value
+from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm
 from paper.measures.tables import by_training, groups, measured, rows, summary_over_trainings
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing
@@ -54,6 +54,14 @@ MEASURES = (SHARE, PLACES, MOMENTS)
 BETTER, BEST = "{} better than {} by", "SAM at the best γ"
 KEYS = ["task", "layer", "measure", "map", "gamma"]
 Values = NDArray[np.float64]  # (K, N): of network k on sample i
+SHOWN, WIDE, HIGH, GAP = 4, 1.9, 2.0, 0.45  # classes in a picture of a task; inches
+ABOUT = {
+    "manifold": "Random manifolds: the quarter in blue fires at times that belong to the class",
+    "latency": "Latency-coded digits: the more ink, the earlier the one spike of a place",
+    "bursts": "Two shapes: the class is the one that fires in bursts (blue)",
+    "regular": "Two shapes: the class is the one that fires regularly (blue)",
+}
+LAYER = "conv1"  # whose maps are shown
 
 
 def run(setup: Setup) -> Result:
@@ -149,14 +157,9 @@ def compared_maps(setup: Setup, found: pd.DataFrame) -> tuple[pd.DataFrame, list
             what = f"{task}, {layer}, {measure}: {first} is better than {second}"
             ours = f"{first} {one.mean():.3g}, {second} {other.mean():.3g}; better by {with_interval(gain)}"
             paper = "–" if first == RELEVANCE else "assumed"
-            p = p_value(gain, len(one))
-            claims.append(Claim(what, paper, ours, verdict(gain), gain.n, gain, p))
-            equal.append(
-                (
-                    line(about, first, second, gamma, gain, len(one)),
-                    equivalence_p_value(gain, settings.margin, len(one)),
-                )
-            )
+            claims.append(judged(what, paper, ours, gain, len(one)))
+            row = line(about, first, second, gamma, gain, len(one))
+            equal.append((row, equivalence_p_value(gain, settings.margin, len(one))))
     claims = over_family(claims)
     tested = []
     for claim, (row, _), p_equal in zip(claims, equal, holm([p for _, p in equal]), strict=True):
@@ -181,16 +184,6 @@ def outcome_of(claim: Claim, p_equal: float, margin: float) -> str:
         word = "better" if claim.same == "yes" else "worse"
         return f"{word}, by less than {margin:g}" if small else word
     return "equal" if small else "open"
-
-
-SHOWN, WIDE, HIGH, GAP = 4, 1.9, 2.0, 0.45  # classes in a picture of a task; inches
-ABOUT = {
-    "manifold": "Random manifolds: the quarter in blue fires at times that belong to the class",
-    "latency": "Latency-coded digits: the more ink, the earlier the one spike of a place",
-    "bursts": "Two shapes: the class is the one that fires in bursts (blue)",
-    "regular": "Two shapes: the class is the one that fires regularly (blue)",
-}
-LAYER = "conv1"  # whose maps are shown
 
 
 def draw_task(setup: Setup, task: str, samples: TimedSpikes) -> None:

@@ -48,6 +48,15 @@ Images = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]
 
 NEURON_STEPS = 1 << 25  # simulated at a time through gradients, which hold some 8 bytes of each
+Through = Literal["ann", "snn", "ann-iterated", "snn-iterated", "noise"]
+ABOUT: dict[Through, str] = {
+    "ann": "attacked through the ANN",
+    "snn": "attacked through the SNN",
+    "ann-iterated": "attacked through the ANN, iterated",
+    "snn-iterated": "attacked through the SNN, iterated",
+    "noise": "random signs",
+}
+ATTACKERS = 1000  # what the seeds of an iterated attack lie above those of answers
 
 
 def fgsm(
@@ -165,17 +174,6 @@ def _pixel(preprocessing: Preprocessing) -> tuple[Tensor, Callable[[Tensor], Ten
 def _check(epsilon: float) -> None:
     if not 0 <= epsilon <= 1:
         raise InputError(f"epsilon: got {epsilon}, expected 0 … 1, the range of a pixel; 8/255 is customary")
-
-
-Through = Literal["ann", "snn", "ann-iterated", "snn-iterated", "noise"]
-ABOUT: dict[Through, str] = {
-    "ann": "attacked through the ANN",
-    "snn": "attacked through the SNN",
-    "ann-iterated": "attacked through the ANN, iterated",
-    "snn-iterated": "attacked through the SNN, iterated",
-    "noise": "random signs",
-}
-ATTACKERS = 1000  # what the seeds of an iterated attack lie above those of answers
 
 
 def attacked(setup: Setup, through: Through, epsilon: float) -> ImageSet:

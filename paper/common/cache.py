@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from spikesam.recordings.disk import replacing, write_file
+from spikesam.recordings.files import file_digest
 from spikesam.recordings.parsing import parse_json
 
 MANIFEST = "stage.json"
@@ -104,12 +105,4 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a stage but its manifest; hidden files (locks) do not count."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files if not path.name.startswith(".")}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files if not path.name.startswith(".")}

@@ -14,8 +14,7 @@ from paper.common.ann import reference_maps
 from paper.common.heatmaps import COUNT, Maps, score_maps, swept
 from paper.common.result import with_interval
 from paper.common.setup import Setup
-from paper.measures.localisation_error import lowest_errors
-from paper.measures.maps import AUTHORS_FLOOR
+from paper.measures.maps import AUTHORS_FLOOR, lowest_errors
 from paper.measures.tables import summary_of_shares, values
 from spikesam.pipeline.maps.sam import Variant
 from spikesam.pipeline.measures.statistics import mean_with_interval

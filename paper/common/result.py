@@ -92,9 +92,17 @@ class Claim:
     p_holm: float | None = None  # p, adjusted for all the claims of the experiment, see :func:`over_family`
 
 
-def judged(what: str, paper: str, ours: str, gain: Estimate) -> Claim:
-    """The claim that a difference is positive."""
-    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain))
+def judged(what: str, paper: str, ours: str, gain: Estimate, trainings: int | None = None) -> Claim:
+    """The claim that a difference is positive; over so many trainings, where it is over them, too."""
+    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain, trainings))
+
+
+def better(what: str, maps: Mapping[str, pd.DataFrame], seed: int = 0, *, rising: bool = False) -> Claim:
+    """The claim that the first of two maps, name -> values, has the smaller area, image by image, or the larger one."""
+    own, other = maps.values()
+    gain = difference(own, other, seed) if rising else difference(other, own, seed)
+    means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in maps.items())
+    return judged(what, "–", f"{means}; better by {with_interval(gain)}", gain)
 
 
 def over_family(claims: Sequence[Claim]) -> list[Claim]:
@@ -140,7 +148,7 @@ def compared_over_trainings(what: str, paper: str, conditions: Mapping[str, pd.D
     gain = bootstrap_over_networks(first - second)
     means = ", ".join(f"{name} {each.mean():.3g}" for name, each in zip(conditions, (first, second), strict=True))
     ours = f"{means}; {' − '.join(conditions)}: {with_interval(gain)}"
-    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain, len(first)))
+    return judged(what, paper, ours, gain, len(first))
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> str:

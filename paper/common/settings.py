@@ -18,15 +18,11 @@ class PaperSection(Section):
     """What is measured, on how much."""
 
     checkpoint: str | None = Field(None, description="surrogate-trained network to use; trained first if not given")
-    ann: str | None = Field(
-        None, description="its ANN twin, to convert and to take Grad-CAM from; trained if not given"
-    )
+    ann: str | None = Field(None, description="its ANN twin, to convert, and for Grad-CAM; trained if not given")
     images: int = Field(100, ge=1, description="validation images, from a seeded class-balanced order")
     shown: int = Field(4, ge=1, description="images in a figure of maps")
     show_images: bool = Field(True, description="draw maps over their images; without it maps alone")
-    layers: tuple[str, ...] = Field(
-        (), description="convolutions that stand for the paper's layers 4, 6 and 8; all if not given"
-    )
+    layers: tuple[str, ...] = Field((), description="the paper's layers 4, 6 and 8; all convolutions if not given")
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
     gammas: tuple[float, ...] = Field(
         (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), description="γ of fig8's sweep"
@@ -34,19 +30,17 @@ class PaperSection(Section):
     leaks: tuple[Unit, ...] = Field((0.7, 0.8, 0.9), min_length=1, description="λ of table1's networks")
     leak_epochs: int = Field(8, ge=1, description="epochs of table1's networks")
     accuracy_images: int = Field(500, ge=1, description="validation images that table1 takes the accuracy on")
-    trainings: int = Field(
-        2, ge=1, description="trainings of each λ, from seeds training.seed, training.seed + 1, …; 1 compares none"
-    )
+    trainings: int = Field(2, ge=1, description="trainings of each λ, from seeds training.seed, …; 1 compares none")
     epsilons: tuple[float, ...] = Field(
         (0.0, 0.002, 0.004, 0.008, 0.016, 0.032), description="attack strengths, in the 0…1 range of a pixel"
     )
     shift_epsilon: float = Field(0.008, ge=0, description="attack strength at which heatmaps are compared")
     strong_epsilon: float = Field(
-        0.032, ge=0, description="attack strength at which answers change, and heatmaps are compared again"
+        0.032, ge=0, description="strength at which answers change; heatmaps are compared again"
     )
     attack_iterations: int = Field(10, ge=1, description="steps of an iterated attack (PGD)")
     attack_seeds: int = Field(
-        2, ge=1, description="Poisson seeds that an iterated attack averages over, and as many others for the answers"
+        2, ge=1, description="Poisson seeds of an iterated attack, and as many others for answers"
     )
     randomised: int = Field(24, ge=1, description="images of the randomisation check")
     shuffles: int = Field(3, ge=1, description="shuffles of the weights in the randomisation check")
@@ -55,9 +49,7 @@ class PaperSection(Section):
     apart: int = Field(10, ge=1, description="further samples, on which the rules of rivals are chosen")
     rise_images: int = Field(8, ge=0, description="of these samples, the first ones, on which RISE is measured, too")
     rise_masks: int = Field(4000, ge=1, description="masks of RISE there")
-    two_objects: int = Field(
-        50, ge=1, description="images with two objects; side by side, at most half as many as images"
-    )
+    two_objects: int = Field(50, ge=1, description="images with two objects; side by side, at most half of images")
     rules: tuple[ConversionRule, ...] = Field(
         ("percentile", "scaled", "balanced"),
         description="rules that fig5, fig6 and fig8 set beside conversion.rule",
@@ -82,17 +74,11 @@ class DosesSection(Section):
         epochs=10, batch_size=16, optimizer="sgd", learning_rate=0.1, schedule="step", clip=0.0
     )
     doses: tuple[float, ...] = Field(
-        (0.0, 0.25, 0.5, 1.0, 2.0, 4.0),
-        min_length=2,
-        description="of the decay of BNTT's gains, in units of the paper's",
+        (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), min_length=2, description="of the gains' decay, in units of the paper's"
     )
-    rate: float = Field(
-        30.0, gt=0, description="learning rate of the gains under a dose, in units of training.learning_rate"
-    )
+    rate: float = Field(30.0, gt=0, description="learning rate of the gains, in units of training.learning_rate")
     other_rates: tuple[float, ...] = Field((), description="rates by which gains get the paper's dose once more")
-    trainings: int = Field(
-        3, ge=2, description="trainings of each dose, from seeds training.seed, training.seed + 1, …"
-    )
+    trainings: int = Field(3, ge=2, description="trainings of each dose, from seeds training.seed, …")
     images: int = Field(100, ge=1, description="validation images")
 
 
@@ -106,9 +92,7 @@ class SameWeightsSection(Section):
         (0.016, 0.032, 0.064, 0.128), min_length=1, description="attack strengths, up to chance"
     )
     iterations: int = Field(100, ge=1, description="steps of each attack (PGD)")
-    restarts: int = Field(
-        2, ge=1, description="attacks of each kind: the first from the image, then from random points"
-    )
+    restarts: int = Field(2, ge=1, description="attacks of each kind: from the image, then from random points")
     draws: int = Field(20, ge=1, description="Poisson seeds of the answers, and as many others of the attacker")
     at_once: int = Field(1, ge=1, description="seeds that each step of an attack averages over, in turn")
 

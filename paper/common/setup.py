@@ -196,22 +196,29 @@ class Networks:
         from spikesam.pipeline.training.fit import train_checkpoint
 
         config = Config(data=self.config.data, network=network, training=training)
-        inputs = {
-            "data": self._training_data,
-            "network": network.model_dump(mode="json"),
-            "training": training.model_dump(mode="json", exclude={"workers"}),
-        }
 
         def build(folder: Path) -> None:
             train_checkpoint(config, folder, bool(finished_epochs(folder)), self.console)
-            for leftover in ("epochs", "tensorboard"):
-                shutil.rmtree(folder / leftover)
+            remove_leftovers(folder)
 
+        inputs = described(config, self._training_data)
         return load_checkpoint(self.cache.folder("trained", inputs, build) / "checkpoint.safetensors")
 
     @cached_property
     def _training_data(self) -> dict[str, Any]:
         return described_data(self.config.data)
+
+
+def described(config: Config, data: dict[str, Any]) -> dict[str, Any]:
+    """What a trained network depends on."""
+    training = config.training.model_dump(mode="json", exclude={"workers"})
+    return {"data": data, "network": config.network.model_dump(mode="json"), "training": training}
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a training leaves for its own resume."""
+    for leftover in ("epochs", "tensorboard"):
+        shutil.rmtree(folder / leftover)
 
 
 def described_data(data: DataSection) -> dict[str, Any]:

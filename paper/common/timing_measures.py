@@ -36,7 +36,7 @@ from paper.common.heatmaps import COUNT, SAM
 from paper.common.scenes import energy_on, shares
 from paper.common.setup import Setup
 from paper.common.timing_tasks import TimedSpikes
-from paper.measures.deletion import pixel_order
+from paper.measures.deletion import in_parts
 from spikesam.backends.network import Network
 from spikesam.pipeline.maps.answers import Answer
 from spikesam.pipeline.maps.relevance import relevance
@@ -47,6 +47,7 @@ RELEVANCE = "relevance"
 SHUFFLED, EARLIER = "SAM, times shuffled", "SAM, earlier times shuffled"
 SHARE, PLACES, MOMENTS = "share on the deciding places", "deletion of places", "deletion of moments"
 Floats = NDArray[np.float64]
+Maps = NDArray[np.float32]
 Map = tuple[str, float]  # its name and γ, -1 where it has none
 Named = dict[Map, Any]
 NO_GAMMA = -1.0
@@ -63,7 +64,7 @@ def measured_task(setup: Setup, network: Network, samples: TimedSpikes) -> pd.Da
     def compute() -> dict[str, NDArray[Any]]:
         found: dict[str, list[float]] = {}
         with RasterReader(setup.recording(network, samples, precision="float32")) as raster:
-            layers = shown_layers(raster)
+            layers = [spec.name for spec in raster.layers if spec.kind in ("input", "conv")]
             answers = {layer: float_answers(upper_network(network, layer)) for layer in layers}
             with setup.progress("maps and deletions", len(samples)) as advance:
                 for sample in range(len(samples)):
@@ -95,11 +96,6 @@ def measured_task(setup: Setup, network: Network, samples: TimedSpikes) -> pd.Da
         about = {"layer": layer, "measure": measure, "map": name, "gamma": float(of_gamma)}
         tables.append(pd.DataFrame({"image": range(len(values)), **about, "value": values}))
     return pd.concat(tables)
-
-
-def shown_layers(raster: RasterReader) -> list[str]:
-    """The input, and the convolutions."""
-    return [spec.name for spec in raster.layers if spec.kind in ("input", "conv")]
 
 
 def matters(raster: RasterReader, layer: str, sample: int) -> NDArray[np.bool_]:
@@ -185,10 +181,8 @@ def marked(values: Floats, parts: int, seed: int) -> NDArray[np.bool_]:
     """Which of some values, (...), are among the first 0, 1, … `parts` equal parts, highest first: (parts + 1, ...)."""
     if not values.size:
         return np.zeros((parts + 1, *values.shape), np.bool_)
-    rank = np.empty(values.size, np.int64)
-    rank[pixel_order(values.reshape(1, -1), (1, values.size), seed)] = np.arange(values.size)
     taken = np.rint(np.linspace(0, values.size, parts + 1))
-    return (rank < taken[:, None]).reshape(-1, *values.shape)
+    return in_parts(values.reshape(1, -1), taken, (1, values.size), seed).reshape(-1, *values.shape)
 
 
 def float_answers(network: Network) -> Answer:
@@ -204,9 +198,6 @@ def float_answers(network: Network) -> Answer:
             return model(torch.from_numpy(np.ascontiguousarray(spikes, np.float32)))[0].double().numpy()
 
     return answer
-
-
-Maps = NDArray[np.float32]
 
 
 def earlier_times_shuffled(packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int) -> Maps:

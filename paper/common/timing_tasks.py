@@ -66,6 +66,7 @@ SHAPES = (
 )  # (4, 5, 5), sixteen places each
 
 Times = NDArray[np.int64]
+WARM_UP = 0.2  # share of the steps in which the one-cycle schedule's rate rises
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,9 +180,6 @@ TASKS: dict[str, Callable[[str, int, np.random.Generator], Drawn]] = {
     each.__name__: each for each in (manifold, latency, bursts, regular)
 }
 QUESTION = {"manifold": 0, "latency": 0, "bursts": 0, "regular": 1}  # of those that the spikes are asked
-
-
-WARM_UP = 0.2  # share of the steps in which the one-cycle schedule's rate rises
 
 
 def timing_network(setup: Setup, task: str, seed: int) -> Network:

@@ -77,7 +77,7 @@ def faithfulness(
         raise InputError(f"faithfulness: got {steps} steps, expected at least 1")
     size, pixels = image.shape[1:], image[0].size
     taken = np.rint(np.linspace(0, pixels, steps + 1)).astype(np.int64)
-    marked = _marked(pixel_order(image_map, size, seed), taken, size)
+    marked = in_parts(image_map, taken, size, seed)[:, None]
     sigma = BLUR * min(size)
     blurred = gaussian_filter(image, (0, sigma, sigma), mode="reflect")
     images = np.concatenate([np.where(marked, 0, image), np.where(marked, image, blurred)]).astype(np.float32)
@@ -105,7 +105,7 @@ def spike_deletion(
     places = size[0] * size[1]
     of_places = average_map(checked("spike deletion", layer_map, "(h, w)"), size)
     taken = np.unique(np.rint(np.linspace(0, places, steps + 1)).astype(np.int64))
-    marked = _marked(pixel_order(of_places, size, seed), taken, size)
+    marked = in_parts(of_places, taken, size, seed)[:, None]
     probability = _probability("spike deletion", score(spikes[:, None] & ~marked), len(taken))
     counts = spikes.sum(axis=(0, 1))
     deleted = (counts * marked[:, 0]).sum(axis=(1, 2)) / max(1, int(counts.sum()))
@@ -142,11 +142,11 @@ def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> N
     return np.lexsort((np.random.default_rng(seed).permutation(len(level)), -level))
 
 
-def _marked(order: NDArray[np.int64], taken: NDArray[np.int64], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(K + 1, 1, H, W): whether a pixel is among the first ones of the order, so many as are taken."""
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return (rank < taken[:, None]).reshape(-1, 1, *size)
+def in_parts(image_map: ArrayLike, taken: NDArray[Any], size: tuple[int, ...], seed: int = 0) -> NDArray[np.bool_]:
+    """(K, H, W): the pixels among the first ones in the order of a map, so many as are taken, (K,)."""
+    rank = np.empty(size[0] * size[1], np.int64)
+    rank[pixel_order(image_map, size, seed)] = np.arange(len(rank))
+    return (rank < taken[:, None]).reshape(-1, *size)
 
 
 def _probability(where: str, found: Logits, versions: int) -> Floats:

@@ -16,6 +16,7 @@ from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines,
 
 WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 3.0, 2.3, 0.9, 0.95, 1.05, 0.6  # inches; GAP and LEFT hold "−0.005" and a label
 APART = 0.12  # between curves in one category, whose width is 1
+FLAT = 4  # times the smallest value: less is drawn from 0
 MANY = 20  # points along x: from here on they have no markers
 OPTIONAL = {"low": np.nan, "high": np.nan, "panel": "", "style": "-", "faint": ""}
 
@@ -29,6 +30,7 @@ class CurveOptions:
     alike: bool = False  # give all panels the limits that hold the values of each
     limits: tuple[float, float] | None = None  # of all y axes, in place of that
     width: float = WIDTH  # inches, of a panel
+    logarithmic: bool = False  # both axes, but y from 0 where values hardly differ
 
 
 USUAL = CurveOptions()
@@ -78,6 +80,8 @@ def draw_curves(
                 handle = axes.axhline(level[0], color=GREY, linestyle="--", linewidth=1, zorder=1.5)
                 legend = {level[1]: handle, **legend}
             axes.set(title=panel, xlabel=x, ylabel=y if isinstance(y, str) else y[panel])
+            if options.logarithmic:
+                _make_logarithmic(axes, rows)
             if dots:
                 axes.set_xticks(range(len(categories)), [name.replace(" ", "\n") for name in categories])
                 axes.set_xlim(-0.5, len(categories) - 0.5)
@@ -113,3 +117,11 @@ def _line(axes: Any, points: pd.DataFrame, style: str, marker: str, faint: bool)
     below, above = reach(points)
     axes.fill_between(x, mean - below, mean + above, color=colour, alpha=0.15, linewidth=0)
     return axes.plot(x, mean, style, color=colour, marker=marker, markersize=3)[0]
+
+
+def _make_logarithmic(axes: Any, points: pd.DataFrame) -> None:
+    flat = points["high"].max() < FLAT * points["low"].min()
+    axes.set(xscale="log", **({"ylim": (0, 1.25 * points["high"].max())} if flat else {"yscale": "log"}))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")

@@ -24,8 +24,7 @@ from paper.common.errors_by_kernel import (
 from paper.common.heatmaps import swept
 from paper.common.result import Claim
 from paper.common.setup import Setup
-from paper.measures.localisation_error import localisation_errors, lowest_errors
-from paper.measures.maps import AUTHORS_FLOOR, is_flat
+from paper.measures.maps import AUTHORS_FLOOR, is_flat, localisation_errors, lowest_errors
 from paper.measures.over_time import activity
 from paper.measures.tables import measured, rows, summary, values
 from spikesam.backends.base import BackendError

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from paper.measures.localisation_error import localisation_errors, lowest_errors
+from paper.measures.maps import localisation_errors, lowest_errors
 from spikesam.recordings.errors import InputError
 
 Maps = NDArray[np.float64]

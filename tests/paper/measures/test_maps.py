@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from skimage.transform import resize
 
 from paper.measures.deletion import pixel_order
-from paper.measures.localisation_error import localisation_errors, lowest_errors
 from paper.measures.maps import (
     AUTHORS_FLOOR,
     heatmap_shift,
     heatmap_variance,
     iou_at_area,
+    localisation_errors,
+    lowest_errors,
     mass_shift,
     min_max,
     pearson,
