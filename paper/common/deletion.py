@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,4 +47,7 @@ def upper_network(network: Network, layer: str) -> Network:
     number = network.first_raster + network.raster_names.index(layer) if layer in network.raster_names else None
     if number is None or number == len(network.layers):
         raise InputError(f"layer {layer!r}: expected one of {', '.join(network.raster_names[:-1])}")
-    return Network(network.shapes[number], network.timesteps, network.layers[number:], network.readout, "spikes")
+    network.check_chain("deletion of spikes")
+    first, *behind = network.layers[number:]
+    first = replace(first, inputs=tuple(replace(each, source=()) for each in first.inputs))  # reads the new input
+    return Network(network.shapes[number], network.timesteps, (first, *behind), network.readout, "spikes")

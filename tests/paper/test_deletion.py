@@ -37,7 +37,8 @@ def test_recorded_spikes_cause_the_same_spikes_behind_them() -> None:
 def test_behind_a_constant_current_layers_have_the_names_of_the_raster(tmp_path: Path) -> None:
     network = load_checkpoint(constant_current_checkpoint(tmp_path / "constant.safetensors")).network
     part = upper_network(network, "conv1")
-    assert (part.input_shape, part.layers, part.encoder) == (network.shapes[1], network.layers[1:], "spikes")
+    names = [[layer.name for layer in layers] for layers in (part.layers, network.layers[1:])]
+    assert (part.input_shape, names[0], part.encoder) == (network.shapes[1], names[1], "spikes")
     with pytest.raises(InputError, match="^layer 'input': expected one of conv1, conv2$"):
         upper_network(network, "input")
 
