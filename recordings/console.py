@@ -1,4 +1,4 @@
-"""What commands print on: every text is data, whoever named the classes and files in it."""
+"""The console of all commands: every text is data, whoever named the classes and files in it."""
 
 from __future__ import annotations
 

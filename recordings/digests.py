@@ -1,4 +1,4 @@
-"""What identifies a file's content: spike counts per step, digests of samples and files, and seals of files."""
+"""Identities of content: spike counts per step, digests of samples and files, and seals of files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def spike_counts(packed: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 def pad_bits_clear(packed: NDArray[np.uint8], neurons: int) -> bool:
-    """Whether the bits behind the last neuron are zero in every step of (..., bytes) uint8."""
+    """True if the bits behind the last neuron are zero in every step of (..., bytes) uint8."""
     return not (packed[..., -1] & ((1 << (-neurons % 8)) - 1)).any()
 
 
@@ -77,14 +77,14 @@ def content_digest(attributes: Mapping[str, Mapping[str, Any]], tables: Iterable
 
 
 def _plain(value: Any) -> Any:
-    """What JSON takes, without rounding a float."""
+    """A value as JSON takes it, without rounding a float."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     return value.hex() if isinstance(value, float) else value
 
 
 class Seal(NamedTuple):
-    """What is remembered of one file: its size in bytes, and its SHA-256 in hexadecimal digits."""
+    """Size of a file in bytes, and its SHA-256 in hexadecimal digits: it holds what was written if they still fit."""
 
     size: int
     sha256: str

@@ -121,7 +121,7 @@ class OtherFormatError(RasterError):
 
 
 def finding(error: Exception) -> str:
-    """What an error found, in one line without advice, to be told in another one."""
+    """The finding of an error, in one line without advice, to be told in another one."""
     if isinstance(error, InputError):
         return error.finding
     text = printable(error) or type(error).__name__

@@ -21,7 +21,7 @@ NEEDS = {  # public name, or command -> packages without which it is of no use
 
 
 def missing(error: BaseException, name: str = "") -> str | None:
-    """What to do about an import that failed; None where it is no package of an extra.
+    """Advice about an import that failed; None where it is no package of an extra.
 
     `name` is what was asked for, a public name or a command: all that it needs is named at once.
     """

@@ -107,7 +107,7 @@ ROOT_USER = 0
 
 
 def is_private(path: str | os.PathLike[str]) -> bool:
-    """Say if only this user and root can write `path`, which is there, or replace it or a folder above it.
+    """True if only this user and root can write `path`, which is there, or replace it or a folder above it.
 
     Everything from the root folder down must belong to one of the two, and give nobody else the right to write. A
     folder above may let others add what is theirs, as /tmp does (its sticky bit). A group of that user alone is nobody
@@ -129,7 +129,7 @@ def _is_ours(state: os.stat_result, may_be_shared: bool) -> bool:
 
 
 def _is_own_group(number: int) -> bool:
-    """Whether a group has the name of this user and no other member, as most distributions make one for every user."""
+    """True if a group has the name of this user and no other member, as most distributions make one for every user."""
     import grp
     import pwd
 

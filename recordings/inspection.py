@@ -173,7 +173,7 @@ def _inspector() -> _Inspector:
 
 
 def serve() -> NoReturn:
-    """What the child does: open what is asked for, one file after the other, until the input ends."""
+    """Be the child: open what is asked for, one file after the other, until the input ends."""
     global _in_child
     _in_child = True
     orders, answers = sys.stdin.buffer, sys.stdout.buffer

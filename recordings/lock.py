@@ -29,7 +29,7 @@ _HELD: set[tuple[Path, int]] = set()  # directories, with the threads of this pr
 
 
 def holds_files(directory: Path) -> bool:
-    """Whether anything besides locks lies in an existing directory."""
+    """True if anything besides locks lies in an existing directory."""
     return any(not (path.name.startswith(".") and path.name.endswith(".lock")) for path in directory.iterdir())
 
 
@@ -152,7 +152,7 @@ def _release(path: Path, handle: int) -> None:
 
 
 def _is_there(path: Path, handle: int) -> bool:
-    """Whether an open file still has its name."""
+    """True if an open file still has its name."""
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:

@@ -133,7 +133,7 @@ def result_of(future: Future[Result]) -> Result:
 
 
 def _now(ask: Callable[[], bool]) -> bool:
-    """What a future answers; Ctrl-C comes after that."""
+    """Answer of a future; Ctrl-C comes after that."""
     with _interrupted_later():
         return ask()
 

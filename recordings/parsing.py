@@ -38,7 +38,7 @@ def _too_deep(where: object) -> InputError:
 
 
 def _deeper(value: Any, depth: int) -> bool:
-    """Whether a value nests deeper; goes no further than that."""
+    """True if a value nests deeper; goes no further than that."""
     if not isinstance(value, (dict, list)):
         return False
     inside = value.values() if isinstance(value, dict) else value

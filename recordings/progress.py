@@ -1,4 +1,4 @@
-"""What long work shows while it runs: a bar on a terminal; and the seconds that each of its stages took."""
+"""A bar on a terminal while long work runs, and the seconds that each of its stages took."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Reader(ABC, Generic[Layer]):
 
     @property
     def where(self) -> str:
-        """What messages call the file: its path, or that it is in memory."""
+        """Name of the file in messages: its path, or that it is in memory."""
         return self._checked.where
 
     @property
@@ -158,7 +158,7 @@ class Reader(ABC, Generic[Layer]):
         return {spec.name: spec for spec in self.layers}
 
     def _drawn(self, function: str, *arguments: object) -> Figure:
-        """What the module makes of it that draws, see :data:`spikesam.recordings.plots`."""
+        """A figure by the module that draws, see :data:`spikesam.recordings.plots`."""
         figure: Figure = getattr(import_module(recordings.plots), function)(self, *arguments)
         return figure
 

@@ -1,4 +1,4 @@
-"""What the formats of rasters and of maps share: a file that holds something of every sample, layer by layer."""
+"""The schema that rasters and maps share: a file that holds something of every sample, layer by layer."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class NamedLayer:
 
 
 class Header(ABC):
-    """What a file says of all its samples; raster and maps have one each, a frozen dataclass."""
+    """Statements of a file about all its samples; raster and maps have one each, a frozen dataclass."""
 
     FORMAT: ClassVar[str]
     VERSION: ClassVar[int]

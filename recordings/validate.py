@@ -44,7 +44,7 @@ Describe = Callable[[MapReader], tuple[str, Iterable[str]]]
 
 
 def described(maps: MapReader) -> tuple[str, Iterable[str]]:
-    """What maps are, and the names of their parameters, without knowing any method."""
+    """Title of maps, and the names of their parameters, without knowing any method."""
     return f"{maps.header.method} maps", maps.header.parameters
 
 

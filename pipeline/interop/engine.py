@@ -32,7 +32,7 @@ class SpikesamBackend(BackendEntrypoint):
         return open_xarray(filename_or_obj, [*dropped])
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """Whether this is a raster or a file of maps; opened only if its name and first bytes are those of HDF5."""
+        """True for a raster or a file of maps; opened only if its name and first bytes are those of HDF5."""
         try:
             path = Path(filename_or_obj)
         except TypeError:

@@ -1,4 +1,4 @@
-"""Whether a file could be HDF5, by its name and first bytes; nothing is opened as HDF5, and h5py is not imported."""
+"""Detection of HDF5, by the name of a file and first bytes; nothing is opened as HDF5, and h5py is not imported."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def has_hdf5_name(path: Path) -> bool:
-    """Whether a file has a name of HDF5."""
+    """True if a file has a name of HDF5."""
     return path.suffix.lower() in SUFFIXES
 
 
 def has_hdf5_signature(path: Path) -> bool:
-    """Whether a file begins as HDF5 does; False if it cannot be read."""
+    """True if a file begins as HDF5 does; False if it cannot be read."""
     try:
         if not path.is_file() or not path.stat().st_size:  # reading a pipe, or what the kernel makes up, may not end
             return False

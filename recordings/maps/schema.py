@@ -59,7 +59,7 @@ class MapLayer(NamedLayer):
 
 @dataclass(frozen=True)
 class MapHeader(Header):
-    """What the maps were computed from, and how.
+    """Source of the maps, and how they were computed from it.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class MapHeader(Header):
 
     @property
     def kept(self) -> str:
-        """What is kept of each sample, for people."""
+        """Words for people: what is kept of each sample."""
         if not self.stepped:
             return "sums alone"
         steps = "all steps" if len(self.steps) == self.timesteps else f"{len(self.steps)} of {self.timesteps} steps"
@@ -170,12 +170,12 @@ def _with_digests(path: str, shape: tuple[int, ...], about: dict[str, Any]) -> t
 
 
 def is_method_name(name: str) -> bool:
-    """Whether a method may have this name, which is that of its datasets as well."""
+    """True if a method may have this name, which is that of its datasets as well."""
     return name != SUM and re.fullmatch(r"[a-z][a-z0-9-]{0,63}", name) is not None
 
 
 def is_parameter_name(name: str) -> bool:
-    """Whether an attribute of this name is a parameter of the method."""
+    """True if an attribute of this name is a parameter of the method."""
     return name not in ROOT_ATTRIBUTES and re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) is not None
 
 

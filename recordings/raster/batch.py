@@ -19,7 +19,7 @@ FIRED_ADVICE = f"; pass counts={FIRED!r} to record that a neuron fired, however 
 
 
 def check_counts(counts: object, where: str) -> bool:
-    """Whether to record of counts of spikes that there were any: None, or "fired"."""
+    """True if counts of spikes are to be recorded as "fired", which `counts` says if it is not None."""
     if counts not in (None, FIRED):
         raise InputError(f"{where}: counts: got {counts!r}, expected None or {FIRED!r}")
     return counts == FIRED

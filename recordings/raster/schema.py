@@ -131,7 +131,7 @@ class LayerSpec(NamedLayer):
 
 @dataclass(frozen=True)
 class RasterHeader(Header):
-    """What a raster says about the run it comes from.
+    """Statements of a raster about the run it comes from.
 
     Parameters
     ----------
