@@ -1,4 +1,4 @@
-"""Detection of HDF5, by the name of a file and first bytes; nothing is opened as HDF5, and h5py is not imported."""
+"""Detection of HDF5, by a file's name and first bytes; nothing is opened as HDF5, and h5py is not imported."""
 
 from __future__ import annotations
 
