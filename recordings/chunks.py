@@ -28,7 +28,7 @@ class ChunkError(ValueError):
     """The stored bytes of a chunk are damaged."""
 
 
-def encode(chunk: bytes | NDArray[Any], window_bits: int = igzip_lib.MAX_HIST_BITS) -> bytes:
+def compress(chunk: bytes | NDArray[Any], window_bits: int = igzip_lib.MAX_HIST_BITS) -> bytes:
     """Compress bytes or a C-contiguous array, looking back at most 2^`window_bits` bytes, then append the checksum."""
     stream = igzip_lib.compress(
         chunk, DEFLATE_LEVEL, igzip_lib.COMP_ZLIB, igzip_lib.MEM_LEVEL_DEFAULT, hist_bits=window_bits
@@ -36,8 +36,8 @@ def encode(chunk: bytes | NDArray[Any], window_bits: int = igzip_lib.MAX_HIST_BI
     return stream + fletcher32(stream)
 
 
-def decode(stored: bytes, size: int) -> bytes:
-    """Undo :func:`encode`, else a ChunkError; never allocates more than `size` bytes, whatever the stream claims."""
+def decompress(stored: bytes, size: int) -> bytes:
+    """Undo :func:`compress`, else a ChunkError; never allocates more than `size` bytes, whatever the stream claims."""
     stream, checksum = memoryview(stored)[:-CHECKSUM_BYTES], stored[-CHECKSUM_BYTES:]
     if fletcher32(stream) != checksum:
         raise ChunkError("its fletcher32 checksum does not match")
@@ -81,21 +81,21 @@ def fletcher32(data: bytes | memoryview) -> bytes:
 
 
 def encode_chunks(sample: NDArray[Any], steps: int, **options: int) -> Iterator[bytes]:
-    """Cut (T, ...) into chunks of `steps` steps, the last one padded with zeros; `options` are those of `encode`."""
+    """Cut (T, ...) into chunks of `steps` steps, the last one padded with zeros; `options` are those of `compress`."""
     size = steps * sample[0].nbytes
     for first in range(0, len(sample), steps):
         chunk = np.ascontiguousarray(sample[first : first + steps])
-        yield encode(chunk if chunk.nbytes == size else chunk.tobytes().ljust(size, b"\0"), **options)
+        yield compress(chunk if chunk.nbytes == size else chunk.tobytes().ljust(size, b"\0"), **options)
 
 
-def open_dataset(file: h5py.File, path: str) -> h5py.h5d.DatasetID:
+def dataset_id(file: h5py.File, path: str) -> h5py.h5d.DatasetID:
     """A dataset of a file that needs no check."""
     return h5py.h5d.open(file.id, path.encode())
 
 
 def read_table(file: h5py.File, path: str) -> NDArray[Any]:
     """Read a whole dataset."""
-    dataset = open_dataset(file, path)
+    dataset = dataset_id(file, path)
     array = np.empty(dataset.shape, dataset.dtype)
     dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
     return array
@@ -103,7 +103,7 @@ def read_table(file: h5py.File, path: str) -> NDArray[Any]:
 
 def write_table(file: h5py.File, path: str, table: NDArray[Any]) -> None:
     """Write a whole dataset, whose dtype the array has."""
-    open_dataset(file, path).write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(table))
+    dataset_id(file, path).write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(table))
 
 
 def write_rows(dataset: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> None:
@@ -115,7 +115,7 @@ def write_rows(dataset: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> N
 
 def stored_chunks(file: h5py.File, content: bytes, path: str) -> list[list[memoryview]]:
     """The stored chunks of every row of a dataset, each in order; `content` is the whole file, which needs no check."""
-    dataset, whole = open_dataset(file, path), memoryview(content)
+    dataset, whole = dataset_id(file, path), memoryview(content)
     found: dict[tuple[int, ...], memoryview] = {}
     dataset.chunk_iter(lambda at: found.update({at.chunk_offset: whole[at.byte_offset : at.byte_offset + at.size]}))
     rows: list[list[memoryview]] = [[] for _ in range(dataset.shape[0])]

@@ -24,7 +24,7 @@ from spikesam.recordings.chunks import CHECKSUM_BYTES, largest_stored
 from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
 from spikesam.recordings.files import similar_file
 from spikesam.recordings.inspection import inspect
-from spikesam.recordings.schema import MAX_TEXT, Dataset
+from spikesam.recordings.schema import MAX_TEXT, DatasetSpec
 from spikesam.recordings.text import printable
 
 MAX_SHOWN = 300  # characters of a path or a finding in a message
@@ -222,7 +222,7 @@ class CheckedFile:
         if virtual or plist.get_external_count():
             raise self.fail(where, f"{'virtual' if virtual else 'external'} storage", "data in this file")
 
-    def check_dataset(self, opened: h5py.h5d.DatasetID, dataset: Dataset) -> None:
+    def check_dataset(self, opened: h5py.h5d.DatasetID, dataset: DatasetSpec) -> None:
         """Compare dtype, shape, chunks, filters and the place of every stored chunk with what the format says."""
         with self.reading(dataset.path):
             plist = opened.get_create_plist()
@@ -242,7 +242,7 @@ class CheckedFile:
                     raise self.fail(dataset.path, f"{what} {found}", f"{what} {expected}")
             self._check_chunks(opened, dataset)
 
-    def _check_chunks(self, opened: h5py.h5d.DatasetID, dataset: Dataset) -> None:
+    def _check_chunks(self, opened: h5py.h5d.DatasetID, dataset: DatasetSpec) -> None:
         expected = int(np.prod([-(-side // step) for side, step in zip(dataset.shape, dataset.chunks, strict=True)]))
         if (count := opened.get_num_chunks()) != expected:
             raise self.fail(dataset.path, f"{count:,} stored chunks", f"{expected:,}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from spikesam.recordings.chunks import DEFLATE_LEVEL
 from spikesam.recordings.disk import replacing
-from spikesam.recordings.schema import LIBVER, Dataset
+from spikesam.recordings.schema import LIBVER, DatasetSpec
 
 
 class Target(io.FileIO):
@@ -59,7 +59,7 @@ def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[tuple[h5py.File, Callab
         target.check()
 
 
-def create_dataset(file: h5py.File, dataset: Dataset) -> None:
+def create_dataset(file: h5py.File, dataset: DatasetSpec) -> None:
     """Lay out a dataset, empty unless its content is known."""
     deflate: dict[str, Any] = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL} if dataset.digests else {}
     data = np.array(dataset.content, dataset.dtype) if dataset.content else None

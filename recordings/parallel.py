@@ -44,7 +44,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
         yield from map(function, items)
         return
     waiting: deque[tuple[Future[Result], Item]] = deque()
-    with pool_of(workers - 1) as pool:
+    with thread_pool(workers - 1) as pool:
         try:
             for item in items:
                 waiting.append((submitted(pool, function, item), item))
@@ -77,7 +77,9 @@ def _worked_on(function: Callable[[Item], Result], item: Item) -> Future[Result]
     return done
 
 
-def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int) -> Generator[Result, None, None]:
+def results_behind(
+    function: Callable[[Item], Result], items: Iterable[Item], most: int
+) -> Generator[Result, None, None]:
     """Results of `function` in the order of `items`, by one other thread, while the next items are made.
 
     At most `most` items wait for it. If making items fails, those that wait are still worked on; if `function` fails,
@@ -95,7 +97,7 @@ def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int)
             failed.set()
             raise
 
-    with pool_of(1) as pool:
+    with thread_pool(1) as pool:
         for item in items:
             waiting.append(submitted(pool, call, item))
             while len(waiting) > most or (waiting and _now(waiting[0].done)):
@@ -105,7 +107,7 @@ def behind(function: Callable[[Item], Result], items: Iterable[Item], most: int)
 
 
 @contextmanager
-def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
+def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Threads for the block, which waits for all that it submits, or fails; later blocks get the same ones again.
 
     Linux often starts all new threads on one core, and moves them only after some milliseconds.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam import recordings
-from spikesam.recordings.chunks import ChunkError, decode
+from spikesam.recordings.chunks import ChunkError, decompress
 from spikesam.recordings.digests import About, content_digest
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.hdf5 import CheckedFile, Source
@@ -28,11 +28,11 @@ from spikesam.recordings.schema import (
     MAX_TABLES_BYTES,
     PREDICTION,
     SAMPLE_DTYPES,
-    Dataset,
+    DatasetSpec,
     Header,
     NamedLayer,
     SampleTable,
-    check_size,
+    check_cap,
     find_layer,
     parse_group,
 )
@@ -182,7 +182,7 @@ class Reader(ABC, Generic[Layer]):
         """
 
     @abstractmethod
-    def _check_piece(self, dataset: Dataset, sample: int, first: int, rows: NDArray[Any]) -> None:
+    def _check_piece(self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]) -> None:
         """Refuse rows of a sample, from `first` on, that cannot be."""
 
     def _open(self) -> None:
@@ -190,7 +190,7 @@ class Reader(ABC, Generic[Layer]):
         about: About = {}
         self.header = self._read_header(about)
         datasets = self.header.datasets(self._opened["/samples/index"].shape[0])
-        self._datasets: dict[str, Dataset] = {dataset.path: dataset for dataset in datasets}
+        self._datasets: dict[str, DatasetSpec] = {dataset.path: dataset for dataset in datasets}
         for dataset in datasets:
             if dataset.path not in self._tables:  # which were checked to be read
                 self._check(dataset)
@@ -224,7 +224,7 @@ class Reader(ABC, Generic[Layer]):
         if len(shape) != 1:
             raise self._checked.fail(where, f"shape {shape}", f"({symbol},)")
         with self._checked.valid(where):
-            check_size(name, shape[0], symbol)
+            check_cap(name, shape[0], symbol)
         return int(shape[0])
 
     def _open_layers(self, datasets: Collection[str]) -> Iterator[NamedLayer]:
@@ -251,7 +251,7 @@ class Reader(ABC, Generic[Layer]):
             raise self._checked.fail(f"{where}@axes", "unknown axes", repr(axes))
         return {name: value for name, value in values.items() if name != "axes"}
 
-    def _check(self, dataset: Dataset) -> None:
+    def _check(self, dataset: DatasetSpec) -> None:
         """Refuse an opened dataset that is too large to hold at once, or not as the format says."""
         shape = dataset.shape[1:] if dataset.digests else dataset.shape
         size = math.prod(shape) * dataset.dtype.itemsize
@@ -289,7 +289,7 @@ class Reader(ABC, Generic[Layer]):
             with self._checked.reading(where):
                 _, stored = self._opened[path].read_direct_chunk((sample, start, *[0] * len(row)))
             try:
-                chunk = decode(stored, dataset.dtype.itemsize * rows * math.prod(row))
+                chunk = decompress(stored, dataset.dtype.itemsize * rows * math.prod(row))
             except ChunkError as error:
                 raise self._checked.fail(where, f"damaged: {error}", "an intact chunk") from error
             begin = max(first, start)

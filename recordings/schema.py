@@ -42,7 +42,7 @@ _GROUP = re.compile(rf"([0-9]{{3}})_({_NAME.pattern})")
 
 
 @dataclass(frozen=True)
-class Dataset:
+class DatasetSpec:
     """One dataset of a file: values of every sample, which are deflated, such as spikes or maps, or else a table.
 
     Parameters
@@ -96,7 +96,7 @@ class Header(ABC):
     layers: tuple[Any, ...]
 
     @abstractmethod
-    def datasets(self, n_samples: int) -> list[Dataset]:
+    def datasets(self, n_samples: int) -> list[DatasetSpec]:
         """All datasets of a file of so many samples; tables in the order in which the content digest takes them."""
 
     @abstractmethod
@@ -108,14 +108,14 @@ class Header(ABC):
         return {}
 
     @cached_property
-    def one_sample(self) -> dict[str, Dataset]:
+    def one_sample(self) -> dict[str, DatasetSpec]:
         """Path -> dataset of a file of one sample."""
         return {dataset.path: dataset for dataset in self.datasets(1)}
 
 
-def sample_datasets(n_samples: int) -> list[Dataset]:
+def sample_datasets(n_samples: int) -> list[DatasetSpec]:
     """The tables that say which samples a file holds."""
-    return [Dataset(f"/samples/{name}", (n_samples,), dtype) for name, dtype in SAMPLE_DTYPES.items()]
+    return [DatasetSpec(f"/samples/{name}", (n_samples,), dtype) for name, dtype in SAMPLE_DTYPES.items()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +145,7 @@ class SampleTable:
             object.__setattr__(self, name, array)
         if len(self.index) != len(self.label):
             raise InputError(f"samples: {len(self.index)} indices and {len(self.label)} labels, expected as many")
-        check_size("number of samples", len(self.index), "N")
+        check_cap("number of samples", len(self.index), "N")
 
     def __len__(self) -> int:
         return len(self.index)
@@ -154,7 +154,7 @@ class SampleTable:
         return SampleTable(self.index[positions], self.label[positions])
 
 
-def check_size(name: str, value: int, symbol: str) -> None:
+def check_cap(name: str, value: int, symbol: str) -> None:
     """Refuse a size outside 1 … its cap."""
     if not 1 <= value <= MAX_SIZES[symbol]:
         raise InputError(f"{name} is {value}, expected 1 to {MAX_SIZES[symbol]:,}")

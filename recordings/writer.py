@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.recordings.chunks import (
+    dataset_id,
     encode_chunks,
-    open_dataset,
     read_table,
     store_chunks,
     stored_chunks,
@@ -25,7 +25,7 @@ from spikesam.recordings.chunks import (
 )
 from spikesam.recordings.digests import content_digest, sample_digest
 from spikesam.recordings.new_hdf5 import create_dataset, hdf5_in_memory, new_hdf5
-from spikesam.recordings.schema import PREDICTION, SAMPLE_DTYPES, Dataset, Header, SampleTable
+from spikesam.recordings.schema import PREDICTION, SAMPLE_DTYPES, DatasetSpec, Header, SampleTable
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class SampleRecord:
         """Bytes of its chunks."""
         return sum(len(chunk) for chunks in self.chunks.values() for chunk in chunks)
 
-    def encode(self, dataset: Dataset, values: NDArray[Any], *, keep: bool = True, **options: int) -> None:
+    def encode(self, dataset: DatasetSpec, values: NDArray[Any], *, keep: bool = True, **options: int) -> None:
         """Take its values of a dataset, (rows, …), and their digest; or the digest alone."""
         self.rows[dataset.digests] = sample_digest(values)
         if keep:
@@ -112,7 +112,7 @@ class SampleWriter:
         for path, table in self._tables.items():
             write_table(file, path, table)
         filled = [each for each in self._datasets if each.path not in self._tables and not each.content]
-        self._filled = [(each, open_dataset(file, each.path)) for each in filled]
+        self._filled = [(each, dataset_id(file, each.path)) for each in filled]
 
     def add(self, first: int, records: Sequence[SampleRecord]) -> None:
         """Store consecutive samples, from position `first` of this file on."""
@@ -157,7 +157,7 @@ class SampleWriter:
         self._written[first : first + count] = True
         self._check()
 
-    def _write(self, dataset: Dataset, place: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> None:
+    def _write(self, dataset: DatasetSpec, place: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> None:
         write_rows(place, first, rows)
         if len(rows) == dataset.shape[0]:
             self._tables[dataset.path] = rows
@@ -166,7 +166,7 @@ class SampleWriter:
         return self._tables[path] if path in self._tables else read_table(self._file, path)
 
 
-def _lay_out(file: h5py.File, datasets: Sequence[Dataset], root: dict[str, Any]) -> None:
+def _lay_out(file: h5py.File, datasets: Sequence[DatasetSpec], root: dict[str, Any]) -> None:
     """Write attributes and empty datasets; `complete` stays false until :meth:`SampleWriter.finish`."""
     for dataset in datasets:
         create_dataset(file, dataset)
@@ -174,7 +174,7 @@ def _lay_out(file: h5py.File, datasets: Sequence[Dataset], root: dict[str, Any])
 
 
 @lru_cache(maxsize=4)
-def _empty(datasets: tuple[Dataset, ...], root: tuple[tuple[str, Any, type], ...]) -> bytes:
+def _empty(datasets: tuple[DatasetSpec, ...], root: tuple[tuple[str, Any, type], ...]) -> bytes:
     """The content of a file that is laid out. Parts of a run differ in nothing else; h5py takes 7 ms.
 
     The types of root attributes are there because 1, 1.0 and True are equal.

@@ -30,7 +30,7 @@ from spikesam.backends.event.spikes import ChainSpikes, GraphSpikes, unpacked
 from spikesam.backends.input_currents import by_input, drive
 from spikesam.backends.network import Network
 from spikesam.backends.readout import ReadoutIntegrator
-from spikesam.recordings.parallel import cores, in_order, pool_of, result_of, submitted
+from spikesam.recordings.parallel import cores, in_order, result_of, submitted, thread_pool
 from spikesam.recordings.raster.batch import RasterBatch
 
 CHUNK = 32  # steps of one layer at a time: its weights stay in the cache
@@ -292,7 +292,7 @@ class _PreparedNetwork:
         packed : (T, bytes) of each layer, written
         given : number of a layer that is not simulated -> its packed spikes; None where nobody reads them
         """
-        with pool_of(max(1, *(len(parts) - 1 for parts in room.parts))) as pool:  # starts no thread without work
+        with thread_pool(max(1, *(len(parts) - 1 for parts in room.parts))) as pool:  # starts no thread without work
             for start, number in product(range(0, self.timesteps, CHUNK), range(len(self.layers))):
                 steps = slice(start, min(start + CHUNK, self.timesteps))
                 if number not in given:

@@ -33,7 +33,7 @@ from spikesam.pipeline.maps.sam import compile_kernel, compile_sums, spike_count
 from spikesam.pipeline.measures.maps import Map
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.writer import make_map_record
-from spikesam.recordings.parallel import behind, cores, in_order
+from spikesam.recordings.parallel import results_behind, cores, in_order
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
@@ -189,7 +189,7 @@ def _stored(
     add: Callable[[SampleResult], int], results: Iterator[SampleResult], workers: int
 ) -> Generator[int, None, None]:
     """What `add` gives for each result; in a thread of its own where there are several, since disks are slow."""
-    yield from map(add, results) if workers == 1 else behind(add, results, AHEAD)
+    yield from map(add, results) if workers == 1 else results_behind(add, results, AHEAD)
 
 
 class _Computation:

@@ -40,7 +40,7 @@ def _open(source: Any, mode: str = "r") -> RasterReader | MapReader:
     return open_recording(source)
 
 
-def describe(reader: RasterReader | MapReader, layers: Sequence[str]) -> xr.Dataset:
+def xarray_of(reader: RasterReader | MapReader, layers: Sequence[str]) -> xr.Dataset:
     """Some layers of an open recording, which stays open; reads neither spikes nor maps."""
     found = _dataset(DummyFileManager(reader), reader)
     return found.drop_vars([name for name, each in found.items() if each.attrs.get("layer", layers[0]) not in layers])

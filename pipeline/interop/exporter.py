@@ -147,7 +147,7 @@ def format_of(path: Path) -> Format:
     return FORMATS[path.suffix]
 
 
-def missing(library: str, extra: str) -> InputError:
+def not_installed(library: str, extra: str) -> InputError:
     """The error to raise where a library is not installed."""
     return InputError(
         f"this format needs the library {library}, which is not installed; pip install 'spikesam[{extra}]'"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection, missing
+from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection, not_installed
 from spikesam.recordings.disk import writing
 from spikesam.recordings.new_hdf5 import new_hdf5
 from spikesam.recordings.raster.schema import LayerSpec
@@ -27,7 +27,7 @@ try:
     from pynwb.epoch import TimeIntervals
     from pynwb.misc import Units
 except ImportError:
-    raise missing("pynwb", "nwb") from None
+    raise not_installed("pynwb", "nwb") from None
 
 MOST_SPIKE_BYTES = 9.0
 UNIT_BYTES, MOST_UNIT_BYTES = 45, 120

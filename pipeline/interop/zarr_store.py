@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection, missing
+from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection, not_installed
 from spikesam.recordings.disk import replacing_folder, writing
 from spikesam.recordings.errors import InputError
 
@@ -77,12 +77,12 @@ def _dataset(selection: Selection) -> xr.Dataset:
     try:
         import zarr
 
-        from spikesam.pipeline.interop.dataset import describe
+        from spikesam.pipeline.interop.dataset import xarray_of
     except ImportError as error:
-        raise missing(error.name or "zarr", "zarr") from None
+        raise not_installed(error.name or "zarr", "zarr") from None
     if int(zarr.__version__.split(".")[0]) < 3:
         raise InputError(f"this format needs the library zarr 3, got {zarr.__version__}; pip install 'spikesam[zarr]'")
-    found = describe(selection.recording, selection.names)
+    found = xarray_of(selection.recording, selection.names)
     first, last = selection.samples.start, selection.samples.stop
     stepped = found.sizes.get("stepped", 0)
     chosen = found.isel(sample=slice(first, last), stepped=slice(min(first, stepped), last), missing_dims="ignore")

@@ -25,7 +25,7 @@ from spikesam.recordings.maps.schema import (
     is_parameter_name,
 )
 from spikesam.recordings.reader import LayerView, Reader
-from spikesam.recordings.schema import Dataset
+from spikesam.recordings.schema import DatasetSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,7 +98,7 @@ class MapReader(Reader[MapLayer]):
         """
         return self._drawn("plot_maps", samples, layers)
 
-    def _check_piece(self, dataset: Dataset, sample: int, first: int, rows: NDArray[Any]) -> None:
+    def _check_piece(self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]) -> None:
         """Refuse numbers that no map has."""
         if not (rows.min() >= 0 and rows.max() < np.inf):  # which NaN is not, either
             raise self._checked.fail(f"{dataset.path}[{sample}]", "negative or not finite", "numbers ≥ 0")
@@ -125,7 +125,7 @@ class MapReader(Reader[MapLayer]):
 
     def _read_steps(self) -> tuple[int, ...]:
         """The steps that are kept, not yet checked themselves."""
-        self._check(Dataset("/steps", (self._length("/steps", "number of steps", "S"),), STEP))
+        self._check(DatasetSpec("/steps", (self._length("/steps", "number of steps", "S"),), STEP))
         return tuple(self._table("/steps").tolist())
 
     def _read_layers(self, method: str, stepped: bool, about: About) -> Iterator[MapLayer]:

@@ -15,11 +15,11 @@ from spikesam.recordings.schema import (
     DIGEST,
     MAX_DATASET_BYTES,
     MAX_LAYERS,
-    Dataset,
+    DatasetSpec,
     Header,
     NamedLayer,
+    check_cap,
     check_name,
-    check_size,
     sample_datasets,
 )
 
@@ -90,7 +90,7 @@ class MapHeader(Header):
         if not re.fullmatch(r"[0-9a-f]{64}", self.source):
             raise InputError(f"{self.source_name} is {self.source[:80]!r}, expected 64 hexadecimal digits")
         self._check_parameters()
-        check_size("timesteps", self.timesteps, "T")
+        check_cap("timesteps", self.timesteps, "T")
         steps = list(self.steps)
         if steps != sorted(set(steps)) or (steps and not 0 <= steps[0] <= steps[-1] < self.timesteps):
             raise InputError(f"steps are {str(steps)[:80]}, expected ascending numbers of 0 to {self.timesteps - 1}")
@@ -150,11 +150,11 @@ class MapHeader(Header):
         about = {"format": self.FORMAT, "schema_version": self.VERSION, "method": self.method}
         return {**about, "T": self.timesteps, "stepped": self.stepped, **self.parameters}
 
-    def datasets(self, n_samples: int) -> list[Dataset]:
+    def datasets(self, n_samples: int) -> list[DatasetSpec]:
         """All datasets of a file of so many samples; tables in the order in which the content digest takes them."""
         found = sample_datasets(n_samples)
         if self.stepped:
-            found.append(Dataset("/steps", (len(self.steps),), STEP, content=self.steps))
+            found.append(DatasetSpec("/steps", (len(self.steps),), STEP, content=self.steps))
         for layer in self.layers:
             about = {"axes": SUM_AXES, "steps": layer.steps_that_matter}
             found += _with_digests(layer.path(SUM), (n_samples, *layer.shape), about)
@@ -164,9 +164,9 @@ class MapHeader(Header):
         return found
 
 
-def _with_digests(path: str, shape: tuple[int, ...], about: dict[str, Any]) -> tuple[Dataset, Dataset]:
+def _with_digests(path: str, shape: tuple[int, ...], about: dict[str, Any]) -> tuple[DatasetSpec, DatasetSpec]:
     digests = digest_path(path)
-    return Dataset(path, shape, MAP, digests, about), Dataset(digests, shape[:1], DIGEST)
+    return DatasetSpec(path, shape, MAP, digests, about), DatasetSpec(digests, shape[:1], DIGEST)
 
 
 def is_method_name(name: str) -> bool:

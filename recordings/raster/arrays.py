@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikesam.recordings.disk import writing
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock
-from spikesam.recordings.raster.batch import FIRED_ADVICE, RasterBatch, as_bits, check_counts, on_cpu, whole_numbers
+from spikesam.recordings.raster.batch import FIRED_ADVICE, RasterBatch, as_bits, counts_as_fired, on_cpu, whole_numbers
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 from spikesam.recordings.raster.writer import encode_samples, parts_of, refuse_existing
 from spikesam.recordings.schema import SampleTable
@@ -176,7 +176,7 @@ def write_raster(
         )
     path = Path(path)
     refuse_existing(path, overwrite)
-    fired = check_counts(counts, "write_raster")
+    fired = counts_as_fired(counts, "write_raster")
     n_samples, timesteps = _common_sizes(layers)
     header = RasterHeader(
         backend="arrays",

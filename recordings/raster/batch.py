@@ -18,7 +18,7 @@ FIRED = "fired"  # a bit says that a neuron fired, be it once or more often
 FIRED_ADVICE = f"; pass counts={FIRED!r} to record that a neuron fired, however often"
 
 
-def check_counts(counts: object, where: str) -> bool:
+def counts_as_fired(counts: object, where: str) -> bool:
     """True if counts of spikes are to be recorded as "fired", which `counts` says if it is not None."""
     if counts not in (None, FIRED):
         raise InputError(f"{where}: counts: got {counts!r}, expected None or {FIRED!r}")

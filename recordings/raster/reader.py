@@ -26,7 +26,7 @@ from spikesam.recordings.raster.schema import (
     RasterHeader,
 )
 from spikesam.recordings.reader import LayerView, Reader, position
-from spikesam.recordings.schema import Dataset, check_size
+from spikesam.recordings.schema import DatasetSpec, check_cap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,7 +129,7 @@ class RasterReader(Reader[LayerSpec]):
         super().verify(advance)
         _ = self.raster_digest
 
-    def _check_piece(self, dataset: Dataset, sample: int, first: int, rows: NDArray[Any]) -> None:
+    def _check_piece(self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]) -> None:
         """Refuse steps with pad bits, or of other counts."""
         where, group = f"{dataset.path}[{sample}]", dataset.path.rpartition("/")[0]
         if not pad_bits_clear(rows, self._neurons[dataset.path]):
@@ -149,7 +149,7 @@ class RasterReader(Reader[LayerSpec]):
         self._root = about["/"] = root = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES, WINDOW_ATTRIBUTES)
         self.run_uuid: str = root["run_uuid"]
         with checked.valid("/@T"):
-            check_size("timesteps", root["T"], "T")
+            check_cap("timesteps", root["T"], "T")
         self._open_root(["readout"] if root["K"] else [])
         if root["K"]:
             about["/readout"] = checked.attributes(self._opened["/readout"], "/readout", READOUT_ATTRIBUTES)

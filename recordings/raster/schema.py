@@ -26,11 +26,11 @@ from spikesam.recordings.schema import (
     MAX_LAYERS,
     MAX_SIZES,
     MAX_TEXT,
-    Dataset,
+    DatasetSpec,
     Header,
     NamedLayer,
+    check_cap,
     check_name,
-    check_size,
     sample_datasets,
     steps_that_matter,
 )
@@ -175,9 +175,9 @@ class RasterHeader(Header):
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise InputError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
-        check_size("timesteps", self.timesteps, "T")
+        check_cap("timesteps", self.timesteps, "T")
         if self.classes:
-            check_size("classes", self.classes, "K")
+            check_cap("classes", self.classes, "K")
         elif self.readout_scale != 1:
             raise InputError(f"readout_scale is {self.readout_scale}, expected 1 where there is no readout")
         if self.layer_delay not in (0, 1):
@@ -232,19 +232,19 @@ class RasterHeader(Header):
             **({} if self.window is None else {"window": self.window}),
         }
 
-    def datasets(self, n_samples: int) -> list[Dataset]:
+    def datasets(self, n_samples: int) -> list[DatasetSpec]:
         """All datasets of a file of so many samples; tables in the order in which the content digest takes them."""
         found = sample_datasets(n_samples)
         if self.classes:
             about: dict[str, Any] = {"scale": float(self.readout_scale)}
             shape: tuple[int, ...] = (n_samples, self.classes)
-            found.append(Dataset("/readout", shape, PRECISIONS[self.precision], attributes=about))
+            found.append(DatasetSpec("/readout", shape, PRECISIONS[self.precision], attributes=about))
         for layer in self.layers:
             shape, digests = (n_samples, self.timesteps, layer.step_bytes), layer.path("digest")
             found += [
-                Dataset(layer.path("spikes"), shape, np.dtype("u1"), digests, layer.attributes()),
-                Dataset(layer.path("count"), shape[:2], np.dtype("<u4")),
-                Dataset(digests, shape[:1], DIGEST),
+                DatasetSpec(layer.path("spikes"), shape, np.dtype("u1"), digests, layer.attributes()),
+                DatasetSpec(layer.path("count"), shape[:2], np.dtype("<u4")),
+                DatasetSpec(digests, shape[:1], DIGEST),
             ]
         return found
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.chunks import encode
+from spikesam.recordings.chunks import compress
 from spikesam.recordings.digests import content_digest, sample_digest
 from spikesam.recordings.raster.batch import RasterBatch, pack
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
@@ -87,7 +87,7 @@ def record_silence(path: Path, samples: SampleTable, timesteps: int, shape: tupl
     _, steps, size = dataset.chunks
     rows = {PREDICTION: -1, layer.path("count"): np.zeros(timesteps, np.uint32)}
     rows[dataset.digests] = sample_digest(np.zeros((timesteps, size), np.uint8))
-    silent = SampleRecord(0, rows, {dataset.path: [encode(bytes(steps * size))] * -(-timesteps // steps)})
+    silent = SampleRecord(0, rows, {dataset.path: [compress(bytes(steps * size))] * -(-timesteps // steps)})
     with writing_samples(path, header, samples, run_uuid="a run") as writer:
         writer.add(0, [silent] * len(samples))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spikesam.recordings.chunks import SPIKE_WINDOW_BITS, ChunkError, decode, encode, fletcher32, largest_stored
+from spikesam.recordings.chunks import SPIKE_WINDOW_BITS, ChunkError, compress, decompress, fletcher32, largest_stored
 
 
 def fletcher32_of_hdf5(data: bytes) -> bytes:
@@ -39,46 +39,46 @@ def test_checksum_by_hand() -> None:
 
 @given(st.binary(min_size=1, max_size=5000), st.sampled_from([SPIKE_WINDOW_BITS, 8, 15]))
 def test_decode_undoes_encode(chunk: bytes, window_bits: int) -> None:
-    stored = encode(chunk, window_bits)
-    assert decode(stored, len(chunk)) == chunk
+    stored = compress(chunk, window_bits)
+    assert decompress(stored, len(chunk)) == chunk
     assert zlib.decompress(stored[:-4]) == chunk
     assert len(stored) <= largest_stored(len(chunk))
 
 
 def test_noise_of_a_whole_chunk_stays_below_the_cap() -> None:
     noise = np.random.default_rng(0).bytes(1 << 20)
-    assert len(encode(noise)) <= largest_stored(1 << 20)
-    assert decode(encode(noise), 1 << 20) == noise
+    assert len(compress(noise)) <= largest_stored(1 << 20)
+    assert decompress(compress(noise), 1 << 20) == noise
 
 
 def test_random_spikes_take_little_more_than_their_entropy() -> None:
     # A bit that is set with probability 0.1 is worth 0.469 bits; a code for whole bytes needs 0.48.
     spikes = np.random.default_rng(0).random(1 << 20) < 0.1
-    assert len(encode(np.packbits(spikes).tobytes(), SPIKE_WINDOW_BITS)) < 0.49 * len(spikes) / 8
+    assert len(compress(np.packbits(spikes).tobytes(), SPIKE_WINDOW_BITS)) < 0.49 * len(spikes) / 8
 
 
 def test_silence_takes_next_to_nothing() -> None:
-    assert len(encode(bytes(1 << 20), SPIKE_WINDOW_BITS)) < 1 << 13
+    assert len(compress(bytes(1 << 20), SPIKE_WINDOW_BITS)) < 1 << 13
 
 
 def test_every_flipped_bit_is_noticed() -> None:
     chunk = np.random.default_rng(1).bytes(40)
-    stored = bytearray(encode(chunk))
+    stored = bytearray(compress(chunk))
     for at in range(len(stored)):
         stored[at] ^= 4
         with pytest.raises(ChunkError):
-            decode(bytes(stored), len(chunk))
+            decompress(bytes(stored), len(chunk))
         stored[at] ^= 4
 
 
 @pytest.mark.parametrize("size", [99, 101, 1])
 def test_a_stream_of_another_size_is_refused(size: int) -> None:
     with pytest.raises(ChunkError, match=f"does not hold exactly {size} bytes"):
-        decode(encode(b"x" * 100), size)
+        decompress(compress(b"x" * 100), size)
 
 
 def test_a_stream_cut_short_or_no_stream_at_all_is_refused() -> None:
     whole = zlib.compress(b"x" * 100)
     for stream in (whole[:-6], b"", b"not deflate"):
         with pytest.raises(ChunkError):
-            decode(stream + fletcher32(stream), 100)
+            decompress(stream + fletcher32(stream), 100)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spikesam.recordings.parallel import behind, in_order
+from spikesam.recordings.parallel import in_order, results_behind
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,13 +98,13 @@ def test_one_thread_comes_behind_in_order_while_items_are_made() -> None:
             meeting.wait()
         return 2 * item
 
-    assert list(behind(double, items(), 3)) == [2 * item for item in range(20)]
+    assert list(results_behind(double, items(), 3)) == [2 * item for item in range(20)]
     assert len(threads) == 1 and threading.get_ident() not in threads
 
 
 def test_no_more_than_a_few_wait_for_it() -> None:
     made: list[int] = []
-    results = behind(lambda item: time.sleep(0.001), map(made.append, range(50)), 3)
+    results = results_behind(lambda item: time.sleep(0.001), map(made.append, range(50)), 3)
     for taken, _ in enumerate(results):
         assert len(made) <= taken + 4
 
@@ -117,7 +117,7 @@ def test_what_was_made_before_a_failure_is_still_worked_on() -> None:
         raise ValueError("no fourth item")
 
     with pytest.raises(ValueError, match="no fourth item"):
-        list(behind(done.append, items(), 8))
+        list(results_behind(done.append, items(), 8))
     assert done == [0, 1, 2]
 
 
@@ -130,18 +130,18 @@ def test_nothing_is_worked_on_behind_an_error() -> None:
             raise ValueError("two")
 
     with pytest.raises(ValueError, match="two"):
-        list(behind(fail_at_two, range(100), 8))
+        list(results_behind(fail_at_two, range(100), 8))
     assert begun == [0, 1, 2]
 
 
 INTERRUPTED = """
 import sys, time
 from contextlib import closing
-from spikesam.recordings.parallel import behind, in_order
+from spikesam.recordings.parallel import results_behind, in_order
 from tests.interrupting import interrupt_at
 
 interrupt_at(int(sys.argv[2]))
-results = in_order(abs, range(1000), 2) if sys.argv[1] == "in_order" else behind(abs, range(1000), 2)
+results = in_order(abs, range(1000), 2) if sys.argv[1] == "in_order" else results_behind(abs, range(1000), 2)
 try:
     with closing(results):
         for _ in results:

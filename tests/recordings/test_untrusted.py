@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from spikesam.recordings import reader
-from spikesam.recordings.chunks import encode
+from spikesam.recordings.chunks import compress
 from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.validate import main
@@ -278,7 +278,7 @@ WHEN_VERIFIED: dict[Kind, dict[str, Spoil]] = {
         f"/layers/001_conv1/digest[1]: {'0' * 64}, expected ": sealed(element("layers/001_conv1/digest", b"0" * 64)),
         "/samples/prediction[1]: ": sealed(element("samples/prediction", 0)),
         f"/@raster_digest: {'f' * 64}, expected 32972015b193": sealed(attribute("/", raster_digest="f" * 64)),
-        f"/{SPIKES}[1]: damaged: its deflate stream does not hold": chunk(SPIKES, encode(bytes(100_000))),
+        f"/{SPIKES}[1]: damaged: its deflate stream does not hold": chunk(SPIKES, compress(bytes(100_000))),
         f"/{SPIKES}[1]: damaged: its fletcher32 checksum": chunk(SPIKES, b"x" * 100),
     },
     MAPS: {
@@ -287,8 +287,8 @@ WHEN_VERIFIED: dict[Kind, dict[str, Spoil]] = {
         f"/{SAM}[1]: negative or not finite, expected numbers ≥ 0": element(SAM, np.nan),
         f"/{SUM}[1]: negative or not finite, expected numbers ≥ 0": element(SUM, np.inf),
         f"/{SUM}[1]: negative or not finite": element(SUM, -1),
-        f"/{SAM}[1]: damaged: its deflate stream does not hold exactly 72 bytes": chunk(SAM, encode(bytes(100_000))),
-        f"/{SUM}[1]: damaged: its deflate stream does not hold exactly 24 bytes": chunk(SUM, encode(bytes(100_000))),
+        f"/{SAM}[1]: damaged: its deflate stream does not hold exactly 72 bytes": chunk(SAM, compress(bytes(100_000))),
+        f"/{SUM}[1]: damaged: its deflate stream does not hold exactly 24 bytes": chunk(SUM, compress(bytes(100_000))),
     },
 }
 

@@ -45,7 +45,7 @@ from spikesam.pipeline.imports.road.operations import (
     expect,
 )
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.schema import check_size
+from spikesam.recordings.schema import check_cap
 
 # Neurons that repeat what arrives. The threshold lies between 0 and 1, and above 1/2: the surrogate gradient of a
 # membrane of 1 is 0 at 1/2, so that no gradient would pass. Without the reset to zero, what is subtracted would hide
@@ -99,7 +99,7 @@ def build(
     )
     shifts = tuple(depth[unit.name] - unit.late for unit in ordered)
     steps = (window or 0) + shifts[-1] if timesteps is None else timesteps
-    check_size("timesteps", steps, "T")
+    check_cap("timesteps", steps, "T")
     names = {INPUT: INPUT} | {unit.name: unit.layer for unit in ordered}
     layers: list[Layer] = []
     neurons: list[LIF | FixedLIF] = []
