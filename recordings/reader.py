@@ -47,14 +47,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 
 class Reader(ABC, Generic[Layer]):
-    """One finished file, treated as untrusted; a context manager. Opening checks its whole structure.
-
-    Parameters
-    ----------
-    source : name of the file, or its content in memory
-    trusted : whether this process wrote it; anything else is opened in a process of its own first, see
-        :mod:`spikesam.recordings.inspection`
-    """
+    """One finished file, treated as untrusted; a context manager. Opening checks its whole structure."""
 
     HEADER: ClassVar[type[Header]]
     NOUN: ClassVar[str]  # what the file holds, and longer, for messages

@@ -33,7 +33,7 @@ from spikesam.pipeline.maps.sam import compile_kernel, compile_sums, spike_count
 from spikesam.pipeline.measures.maps import Map
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.writer import make_map_record
-from spikesam.recordings.parallel import results_behind, cores, in_order
+from spikesam.recordings.parallel import cores, in_order, results_behind
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
