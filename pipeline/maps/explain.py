@@ -133,7 +133,9 @@ def usual_method(source: Any) -> str:
     """The method that explains a source where none is chosen: Grad-CAM a network, SAM all else."""
     if isinstance(source, (str, PathLike)):
         return "grad-cam" if is_checkpoint(source) else "sam"
-    return "sam" if isinstance(source, RasterReader) else "grad-cam"
+    from spikesam.pipeline.networks.checkpoint import Checkpoint  # here, because pydantic takes a while
+
+    return "grad-cam" if isinstance(source, Checkpoint) else "sam"
 
 
 def write_maps(

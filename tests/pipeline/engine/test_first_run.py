@@ -90,7 +90,7 @@ def test_any_other_run_is_as_it_was(
     if which == "large":
         monkeypatch.setattr(first_run, "SMALL", 1.0)
     elif which == "chosen":
-        job = replace(job, choice=("event", "auto", "event", None))
+        job = replace(job, choice=("event", "auto", {}))
     elif which == "compiled":
         monkeypatch.setattr(first_run, "is_cached", lambda *_: True)
     else:
