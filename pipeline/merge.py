@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.running import print_summary
+from spikesam.pipeline.cli.running import print_run
 from spikesam.pipeline.config import Section, load_config
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.pipeline.engine.job import read_spec
     from spikesam.pipeline.engine.prepare import read_samples_of
     from spikesam.pipeline.engine.range_file import NAMES, PARTS, SPEC
-    from spikesam.pipeline.page.results import write_results
+    from spikesam.pipeline.page.results import write_run_results
 
     refuse_links(folder, NAMES)
     if not (folder / PARTS / SPEC).is_file():
@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if network.sha256 != spec.header.network_sha256:
             raise InputError(f"{folder / 'network.safetensors'}: is another network than the run's")
         totals = merge_all(folder, spec, tracker)
-        summary, figures = write_results(folder, totals, network, config.run, read_samples_of(config), tracker)
-        print_summary(summary, folder, figures, tracker.notes, PlainConsole(soft_wrap=True))
+        summary, figures = write_run_results(folder, totals, network, config.run, read_samples_of(config), tracker)
+        print_run(summary, folder, figures, tracker.notes, PlainConsole(soft_wrap=True))
 
 
 if __name__ == "__main__":

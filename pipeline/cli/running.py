@@ -33,7 +33,7 @@ def run(config: Config, out: Path, *, resume: bool, part: str | None = None, clu
     from spikesam.pipeline.engine.folder import begin, undone_if_refused
     from spikesam.pipeline.engine.prepare import prepare
     from spikesam.pipeline.engine.range_file import PARTS
-    from spikesam.pipeline.page.results import write_results
+    from spikesam.pipeline.page.results import write_run_results
 
     settings, tracker, console = config.run, Tracker(), PlainConsole(soft_wrap=True)
     with tracker.time("load"), tracker.show("listing samples"):
@@ -64,8 +64,8 @@ def run(config: Config, out: Path, *, resume: bool, part: str | None = None, clu
             with tracker.show("connecting"):
                 client = stack.enter_context(connected(cluster, out / PARTS, tracker.say))
         totals = compute_all(out, job, tracker, client)
-    summary, figures = write_results(out, totals, job.network, settings, prepared.read, tracker)
-    print_summary(summary, out, figures, tracker.notes, console)
+    summary, figures = write_run_results(out, totals, job.network, settings, prepared.read, tracker)
+    print_run(summary, out, figures, tracker.notes, console)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def _was_finished(out: Path, spec: JobSpec, settings: RunSection, console: Conso
         notes.append(
             f"{drawn} of {asked} pictures are there: more need the spikes, which were dropped; use another --out"
         )
-    print_summary(found, out, pictures, notes, console)
+    print_run(found, out, pictures, notes, console)
     return True
 
 
@@ -108,7 +108,7 @@ def part_of(text: str, ranges: int) -> range:
     return range((number - 1) * ranges // count, number * ranges // count)
 
 
-def print_summary(summary: Summary, out: Path, figures: Sequence[Path], notes: Sequence[str], console: Console) -> None:
+def print_run(summary: Summary, out: Path, figures: Sequence[Path], notes: Sequence[str], console: Console) -> None:
     """Print the results of a run in `out`, the pictures that were drawn, and before them the notes."""
 
     def say(text: str) -> None:

@@ -20,7 +20,7 @@ from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
 
 
-def write_results(
+def write_run_results(
     folder: Path,
     totals: Totals,
     network: Network,
