@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from spikesam.pipeline.engine import folder as folder_module
 from spikesam.pipeline.engine.folder import begin
+from spikesam.pipeline.engine.job import read_spec
 from spikesam.pipeline.engine.merge import merge
+from spikesam.pipeline.engine.range_file import RangeFile
 from spikesam.recordings import hdf5
 from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.lock import out_lock
@@ -39,17 +47,30 @@ with out_lock(Path(sys.argv[1])):
 """
 
 
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "seed": ({"seed": 8}, "seed is 7 there, 8 here"),
+    "network": ({"network_sha256": "cd" * 32}, f"network_sha256 is '{'ab' * 32}' there, '{'cd' * 32}' here"),
+    "data": ({"dataset": "other"}, "dataset is 'made-up' there, 'other' here"),
+    "timesteps": ({"timesteps": 9}, "timesteps is 6 there, 9 here"),
+    "precision": ({"precision": "float32"}, "precision is 'fixed' there, 'float32' here"),
+    "layers": ({"layers": HEADER.layers[:2]}, "layers are input, conv1, fc1 there, input, conv1 here"),
+    "shape": (
+        {"layers": (*HEADER.layers[:2], replace(HEADER.layers[2], shape=(8, 1, 1)))},
+        r"layers are LayerSpec\(name='fc1', number=2, shape=\(7, 1, 1\).* there, .*shape=\(8, 1, 1\).* here",
+    ),
+}
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
     return digest(record(tmp_path_factory.mktemp("whole"), COUNT))
 
 
-@pytest.mark.parametrize("done", [5, 17, 44])
-def test_killed_in_the_middle_and_resumed_gives_the_same_digest(tmp_path: Path, expected: str, done: int) -> None:
+def test_killed_in_the_middle_and_resumed_gives_the_same_digest(tmp_path: Path, expected: str) -> None:
     child = subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     for line in child.stdout:
-        if int(line) >= done:
+        if int(line) >= 17:
             break
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
@@ -57,18 +78,9 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_digest(tmp_path: Path, 
     assert not (tmp_path / "raster.h5").exists()
     with out_lock(tmp_path):  # the lock went with the process
         _, computed = finish(tmp_path)
-    kept = COUNT - len(computed)
-    assert kept % 16 == 0
-    assert kept >= done // 16 * 16
+    assert computed == list(range(16, COUNT))
     assert digest(tmp_path / "raster.h5") == expected
     assert not (tmp_path / "raster.parts").exists()
-
-
-def test_a_flush_keeps_what_was_added(tmp_path: Path, expected: str) -> None:
-    interrupted(tmp_path, 19).flush()
-    _, computed = finish(tmp_path)
-    assert computed == list(range(19, COUNT))
-    assert digest(tmp_path / "raster.h5") == expected
 
 
 def test_slow_samples_are_written_before_sixteen_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,31 +126,74 @@ def swap(path: Path) -> None:
     path.write_bytes(path.with_name("00000000.range").read_bytes())
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, flip_record, empty, swap])
-def test_a_damaged_file_is_dropped_counted_and_computed_again(
-    tmp_path: Path, expected: str, damage: Callable[[Path], None]
-) -> None:
-    interrupted(tmp_path)
-    damage(tmp_path / "raster.parts" / "00000016.range")
-    store, computed = finish(tmp_path)
-    assert store.dropped == 1
-    assert store.notes == ["1 damaged files dropped; their samples are computed again"]
-    assert computed == [*range(16, 32), *range(32, COUNT)]
-    assert digest(tmp_path / "raster.h5") == expected
+class Disturbed(RuleBasedStateMachine):
+    """The folder of a run that is killed, damaged, merged too early and resumed in any order."""
+
+    expected = ""  # digest of a run that nobody disturbed
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.kept, self.damaged = set[int](), 0
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self.folder / "raster.parts" / name for name in files(self.folder)]
+
+    @rule(count=st.integers(1, COUNT), flushed=st.booleans())
+    def record_and_walk_away(self, count: int, flushed: bool) -> None:
+        store = begun(self.folder)
+        missing = [position for position in range(COUNT) if position not in self.kept]
+        assert (list(store.missing), store.dropped) == (missing, self.damaged)
+        add(store, missing[:count])
+        if flushed:
+            store.flush()
+        spec = read_spec(self.folder / "raster.parts" / "job.json")
+        self.damaged = 0
+        self.kept = {position for path in self.paths for position in RangeFile(path, spec).record.positions}
+        assert self.kept >= set(range(COUNT)) - set(missing)
+        assert len(set(missing[:count]) - self.kept) <= (0 if flushed else 15)
+
+    @precondition(lambda self: self.kept and not self.damaged)
+    @rule(data=st.data(), damage=st.sampled_from([truncate, flip, flip_record, empty, swap, Path.unlink]))
+    def damage(self, data: st.DataObject, damage: Callable[[Path], None]) -> None:
+        path = data.draw(st.sampled_from(self.paths))
+        spec = read_spec(self.folder / "raster.parts" / "job.json")
+        self.kept -= set(RangeFile(path, spec).record.positions)
+        damage(path)
+        self.damaged = int(path.exists())
+
+    @precondition(lambda self: len(self.kept) < COUNT and any(self.folder.iterdir()))
+    @rule()
+    def merge_too_early(self) -> None:
+        says = r"damaged, |belongs to no range of this run|ranges are not finished"
+        with pytest.raises(InputError, match=says):
+            merge(self.folder, begin(self.folder, job()).spec)
+        assert not (self.folder / "raster.h5").exists()
+
+    @precondition(lambda self: any(self.folder.iterdir()))
+    @rule(change=st.sampled_from(sorted(CHANGES)))
+    def resume_another_run(self, change: str) -> None:
+        before = {path: path.read_bytes() for path in self.paths}
+        with pytest.raises(
+            InputError, match=f"cannot resume: {CHANGES[change][1]}; use the same settings, or another out"
+        ):
+            begun(self.folder, job(replace(HEADER, **CHANGES[change][0])))
+        assert {path: path.read_bytes() for path in self.paths} == before
+
+    def teardown(self) -> None:
+        missing = [position for position in range(COUNT) if position not in self.kept]
+        store, computed = finish(self.folder)
+        assert (computed, store.dropped) == (missing, self.damaged)
+        assert store.notes == ["1 damaged files dropped; their samples are computed again"] * self.damaged
+        assert digest(self.folder / "raster.h5") == self.expected
+        assert sorted(path.name for path in self.folder.iterdir()) == ["network.safetensors", "raster.h5"]
+        shutil.rmtree(self.folder)
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, flip_record, empty, swap])
-def test_damage_while_the_run_goes_on_is_found_before_files_are_merged(
-    tmp_path: Path, expected: str, damage: Callable[[Path], None]
-) -> None:
-    interrupted(tmp_path, COUNT).flush()
-    damage(tmp_path / "raster.parts" / "00000016.range")
-    with pytest.raises(RasterError, match=r"00000016\.range: (damaged, |belongs to no range of this run)"):
-        merge(tmp_path, begin(tmp_path, job()).spec)
-    assert not (tmp_path / "raster.h5").exists()
-    _, computed = finish(tmp_path)
-    assert computed == list(range(16, 32))
-    assert digest(tmp_path / "raster.h5") == expected
+def test_a_disturbed_run_ends_as_if_nothing_had_happened(expected: str) -> None:
+    Disturbed.expected = expected
+    run_state_machine_as_test(Disturbed, settings=settings(max_examples=6, stateful_step_count=8, deadline=None))
 
 
 def test_files_of_others_are_neither_read_nor_removed(tmp_path: Path, expected: str) -> None:
@@ -173,14 +228,6 @@ def test_files_are_not_removed_beside_a_damaged_raster(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "raster.parts").iterdir()} == set(parts)
 
 
-def test_a_gap_is_filled_with_samples_in_order(tmp_path: Path, expected: str) -> None:
-    interrupted(tmp_path, 48)
-    (tmp_path / "raster.parts" / "00000016.range").unlink()
-    store, computed = finish(tmp_path)
-    assert (store.dropped, computed) == (0, [*range(16, 32), 48, 49])
-    assert digest(tmp_path / "raster.h5") == expected
-
-
 def test_half_written_files_do_not_count(tmp_path: Path, expected: str) -> None:
     interrupted(tmp_path)
     for folder in (tmp_path, tmp_path / "raster.parts"):
@@ -190,18 +237,6 @@ def test_half_written_files_do_not_count(tmp_path: Path, expected: str) -> None:
     assert (store.dropped, computed) == (0, list(range(32, COUNT)))
     assert digest(tmp_path / "raster.h5") == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network.safetensors", "raster.h5"]
-
-
-def test_killed_before_it_was_written_what_is_computed(tmp_path: Path, expected: str) -> None:
-    (tmp_path / "raster.parts").mkdir()
-    _, computed = finish(tmp_path)
-    assert computed == list(range(COUNT))
-    assert digest(tmp_path / "raster.h5") == expected
-
-
-def test_resuming_nothing_begins(tmp_path: Path, expected: str) -> None:
-    finish(tmp_path / "new")
-    assert digest(tmp_path / "new" / "raster.h5") == expected
 
 
 def test_resuming_a_finished_raster_leaves_it_untouched(tmp_path: Path) -> None:
@@ -232,30 +267,12 @@ def test_unfinished_work_is_refused_without_resume(tmp_path: Path) -> None:
         begun(tmp_path, resume=False)
 
 
-@pytest.mark.parametrize("finished", [False, True])
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seed": 8}, "seed is 7 there, 8 here"),
-        ({"network_sha256": "cd" * 32}, f"network_sha256 is '{'ab' * 32}' there, '{'cd' * 32}' here"),
-        ({"dataset": "other"}, "dataset is 'made-up' there, 'other' here"),
-        ({"timesteps": 9}, "timesteps is 6 there, 9 here"),
-        ({"precision": "float32"}, "precision is 'fixed' there, 'float32' here"),
-        ({"layers": HEADER.layers[:2]}, "layers are input, conv1, fc1 there, input, conv1 here"),
-        (
-            {"layers": (*HEADER.layers[:2], replace(HEADER.layers[2], shape=(8, 1, 1)))},
-            r"layers are LayerSpec\(name='fc1', number=2, shape=\(7, 1, 1\).* there, .*shape=\(8, 1, 1\).* here",
-        ),
-    ],
-)
-def test_another_run_cannot_be_resumed(tmp_path: Path, finished: bool, change: dict[str, object], message: str) -> None:
-    if finished:
-        finish(tmp_path)
-    else:
-        interrupted(tmp_path)
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_run_than_the_finished_one_cannot_be_resumed(tmp_path: Path, change: str) -> None:
+    finish(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(InputError, match=f"cannot resume: {message}; use the same settings, or another out"):
-        begun(tmp_path, job(replace(HEADER, **change)))
+    with pytest.raises(InputError, match=f"cannot resume: {CHANGES[change][1]}; use the same settings, or another out"):
+        begun(tmp_path, job(replace(HEADER, **CHANGES[change][0])))
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
