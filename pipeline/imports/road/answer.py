@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Shape, Source
-from spikesam.pipeline.imports.road.fold import begin, fold_one
+from spikesam.pipeline.imports.road.fold import beginning, fold_one
 from spikesam.pipeline.imports.road.kernels import unpooled
 from spikesam.pipeline.imports.road.operations import ByStep, Integral, Path, TimeSum, expect
 
@@ -28,7 +28,7 @@ class FoldedAnswer:
 
 def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAnswer:
     """What a path behind the last units amounts to, after so many steps."""
-    folded, leak, over_steps, over = begin(path, shapes), 1.0, 1, False
+    folded, leak, over_steps, over = beginning(path, shapes), 1.0, 1, False
     for operation in path.operations:
         what, where = operation.what, operation.where
         if isinstance(what, TimeSum):

@@ -32,7 +32,7 @@ from spikesam.backends.network import (
 )
 from spikesam.pipeline.imports.road.answer import FoldedAnswer, fold_answer
 from spikesam.pipeline.imports.road.delays import delayed, depths, rows_later, with_window
-from spikesam.pipeline.imports.road.fold import Folded, Synapses, by_channel, fold, together
+from spikesam.pipeline.imports.road.fold import Folded, Synapses, fold, per_channel, together
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
@@ -238,7 +238,7 @@ def _neuron(unit: Unit, shape: Shape) -> LIF | FixedLIF:
         return neuron
     numbers = ("leak", "threshold", "bias", "reset_by", "synaptic_leak", "min_v_mem")
     given = {name: getattr(neuron, name) for name in numbers if getattr(neuron, name) is not None}
-    constants = {name: by_channel(value, shape, unit.where, name) for name, value in given.items()}
+    constants = {name: per_channel(value, shape, unit.where, name) for name, value in given.items()}
     return replace(neuron, **constants).of_channels(shape[0], unit.where)
 
 

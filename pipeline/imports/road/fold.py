@@ -158,20 +158,20 @@ class Folded:
 
 def fold(path: Path, shapes: Mapping[str, Shape]) -> Folded:
     """The operations of a path as inputs of a layer; `shapes` are (C, H, W) of its sources, by name."""
-    folded = begin(path, shapes)
+    folded = beginning(path, shapes)
     for operation in path.operations:
         folded = fold_one(folded, operation)
     return folded
 
 
-def begin(path: Path, shapes: Mapping[str, Shape]) -> Folded:
+def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
     """What a path begins with: the spikes of one source, or what meets at a junction."""
     source = path.source
     if isinstance(source, Junction):
         branches = [fold(branch, shapes) for branch in source.branches]
         if source.kind == "concatenation":
-            return concatenated(branches, source.where)
-        return summed(branches, source.where, [branch.last for branch in source.branches])
+            return stacked(branches, source.where)
+        return sum_of(branches, source.where, [branch.last for branch in source.branches])
     if source == NOTHING:
         raise NetworkError("zeros that stay zeros drive a layer, expected what neurons fire")
     return Folded(shapes[source], (Synapses((Source(source, path.lag or 0, path.sign),)),))
@@ -185,7 +185,7 @@ def fold_one(folded: Folded, operation: Operation) -> Folded:
     return found(folded, operation.what, operation.where)
 
 
-def summed(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
+def sum_of(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
     """A sum: what was summed before comes first, and spikes that pass through the same are one input."""
     whole = together(branches, where, names)
     kept: list[Synapses] = []
@@ -209,7 +209,7 @@ def together(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Fo
     return Folded(shapes[0], inputs, np.asarray(sum(branch.bias for branch in branches)))
 
 
-def concatenated(branches: Sequence[Folded], where: str) -> Folded:
+def stacked(branches: Sequence[Folded], where: str) -> Folded:
     """Channels of maps of one size, one behind the other: each branch drives its own."""
     sides = {branch.shape[1:] for branch in branches}
     found = " and ".join(str(branch.shape) for branch in branches)
@@ -226,7 +226,7 @@ def concatenated(branches: Sequence[Folded], where: str) -> Folded:
     return Folded((channels, *branches[0].shape[1:]), tuple(placed), bias)
 
 
-def by_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
+def per_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
     """A constant of neurons, or one that they share: one number, or (C,), of any array that broadcasts with a map."""
     array = np.asarray(value, np.float64)
     if array.ndim == 0:
@@ -262,7 +262,7 @@ def _of_channels(operation: Scale | Shift, shape: Shape, where: str) -> Any:
         f"{what}s {len(numbers)} features",
         f"{shape}, the map before it",
     )
-    return np.asarray(by_channel(numbers.repeat(prod(shape) // len(numbers)), shape, where, what))
+    return np.asarray(per_channel(numbers.repeat(prod(shape) // len(numbers)), shape, where, what))
 
 
 def _by_step(folded: Folded, by_step: ByStep, where: str) -> Folded:

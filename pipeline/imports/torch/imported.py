@@ -16,7 +16,7 @@ from spikesam.backends.network import LIF, Network, NetworkError, Shape
 from spikesam.pipeline.imports.layer_names import layer_name
 from spikesam.pipeline.imports.libraries.library import SpikingModule
 from spikesam.pipeline.imports.road.build import ANSWER, REPEATING, Built, build
-from spikesam.pipeline.imports.road.fold import by_channel
+from spikesam.pipeline.imports.road.fold import per_channel
 from spikesam.pipeline.imports.road.operations import INPUT, Answer, Operation, Path, Pool, Scale, Unit
 from spikesam.pipeline.imports.torch.calling import FollowedModel
 from spikesam.pipeline.imports.torch.example import Example
@@ -78,7 +78,7 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
     )
     neurons: Any = built.neurons
     gains = tuple(
-        np.full((1, shape[0]), by_channel(layer.about.gain, shape, layer.label, "gain"))
+        np.full((1, shape[0]), per_channel(layer.about.gain, shape, layer.label, "gain"))
         for layer, shape in zip(layers, built.network.shapes[1:], strict=True)
     )
     return Imported(built.network, layers, neurons, gains, built.shifts, probabilities)
@@ -103,7 +103,7 @@ def _unit(model: nn.Module, layer: FollowedLayer) -> Unit:
     about, (module, made, kind) = layer.about, layer.name.partition("/")
     assert isinstance(about.neuron, LIF)
     name = layer_name(model, module) + f"{made}{kind}".replace("/", "_")
-    gain = Operation(layer.label, Scale(by_channel(about.gain, layer.shape, layer.label, "gain")))
+    gain = Operation(layer.label, Scale(per_channel(about.gain, layer.shape, layer.label, "gain")))
     path = emitted(bare(layer.path)) + gain
     return Unit(layer.name, layer.label, name, about.neuron, (path,), layer.shape, int(about.delayed))
 
