@@ -59,10 +59,7 @@ def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSp
 class Backend(ABC):
     """A simulator of :class:`Network`; see :mod:`spikesam.backends.available` for how it is found and made.
 
-    Attributes
-    ----------
-    name, device : where it simulates, in files and for people
-    forms_maps : whether it can form maps itself, by :meth:`run_maps`
+    `name` and `device` say where it simulates, in files and for people; `forms_maps` that it has :meth:`run_maps`.
     """
 
     name: str
@@ -76,18 +73,10 @@ class Backend(ABC):
     def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
         """Simulate samples one after the other, each from zero state, and yield their rasters in order.
 
-        Parameters
-        ----------
-        inputs : batches of spikes, packed or (T, B, C, H, W) bool, or for a network driven by a current of int8 in
-            -127 … 127, (B, C, H, W) images or (T, B, C, H, W). B ≤ 16 may vary; consumed lazily, so memory stays flat
-        n_samples : how many samples `inputs` holds in all
-
-        Yields
-        ------
-        RasterBatch with `network.raster_names` as keys, in that order, in batches that need not match those of `inputs`
-
-        In fixed point the yielded bits are a function of `network` and `inputs` alone: the same on every backend,
-        device and batch size.
+        Batches hold spikes, packed or (T, B, C, H, W) bool, or int8 numbers of a current in -127 … 127, (B, C, H, W)
+        images or (T, B, C, H, W), `n_samples` in all; B ≤ 16 may vary; consumed lazily, so memory stays flat. Rasters
+        have the keys of `network.raster_names`, in that order, in batches that need not match. In fixed point the
+        yielded bits are a function of `network` and `inputs` alone: the same on every backend, device and batch size.
         """
 
     def calls(

@@ -28,42 +28,18 @@ from spikesam.backends.network.step import summed_currents
 
 
 def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | NDArray[np.float32]:
-    """The currents that the input causes, sample by sample, whatever they are batched with.
-
-    Parameters
-    ----------
-    network, batch : see :func:`currents_of`
-
-    Returns
-    -------
-    (B, S, N) int32 in fixed point, float32 otherwise: of each of `network.driven`, one behind the other, what
-    :func:`currents_of` gives; :func:`by_input` takes them apart
-    """
+    """(B, S, N) of a batch, sample by sample: :func:`currents_of` each of `network.driven`, one behind the other."""
     found = [currents_of(network, key, batch) for key in network.driven]
     flat = [each.reshape(*each.shape[:2], -1) for each in found]
     return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=2)
 
 
 def currents_of(network: Network, key: tuple[int, int], batch: InputBatch) -> NDArray[Any]:
-    """The currents of one input of a layer.
+    """The currents of one input of a layer, a `key` of `network.driven`: (B, S, C', H', W'), int32 or float32.
 
-    Sums are formed in float64: in fixed point every one is an integer below 2²³ (checked when the network is built)
-    and so exact; in float32 they are rounded once, at the end.
-
-    Parameters
-    ----------
-    network : with encoder "constant-current" or "changing-current"
-    key : one of `network.driven`
-    batch : images (B, C, H, W) int8 in -127 … 127, or maps (T, B, C, H, W), of `network.input_shape`
-
-    Returns
-    -------
-    (B, S, C', H', W') int32 in fixed point, float32 otherwise, of the shape of the layer: what each of S = T steps of
-    the input causes, or a constant one, S = 1
-
-    Raises
-    ------
-    BackendError : if the images are of another shape or dtype, or hold -128
+    Sums are formed in float64: in fixed point every one is an integer below 2²³ (checked when the network is built) and
+    so exact; in float32 they are rounded once, at the end. The batch holds images (B, C, H, W) int8 in -127 … 127, or
+    maps (T, B, C, H, W); S is T, or 1 of a constant current. A BackendError if they are others.
     """
     images = unpacked(batch)
     constant = network.encoder == "constant-current"

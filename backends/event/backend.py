@@ -41,12 +41,7 @@ Item = TypeVar("Item")
 
 
 class EventBackend(Backend):
-    """Simulates a network event by event.
-
-    Parameters
-    ----------
-    threads : samples simulated at a time, or threads for one; all cores this process may use if not given
-    """
+    """Simulates a network event by event, in as many threads as cores, or as given: samples, or parts of one."""
 
     name = "event"
 
@@ -90,18 +85,9 @@ class EventBackend(Backend):
     ) -> Iterator[RasterBatch]:
         """Simulate only the layers whose spikes are not given; the others fire what is given, whatever drives them.
 
-        Parameters
-        ----------
-        samples : of each sample, name of a layer or "input" -> (T, bytes), packed; equal names in all samples
-        n_samples : how many there are
-
-        Yields
-        ------
-        RasterBatch of one sample, as of :meth:`run`. Without "input" among the names, it lacks the input
-
-        Raises
-        ------
-        BackendError : if a layer that is simulated reads an input that is not given
+        Of each sample, the name of a layer or "input" -> (T, bytes), packed; equal names in all samples. Yields a
+        RasterBatch of each, without the input where that is not given; a BackendError if a layer that is simulated
+        reads it.
         """
         simulate = partial(self._laid_out(network).rerun, threads=max(1, self.threads // max(1, n_samples)))
         yield from in_order(simulate, samples, min(self.threads, max(1, n_samples)))
@@ -110,9 +96,7 @@ class EventBackend(Backend):
 def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
     """The currents into a network's first layer: a[1] … a[T-1] of every sample; a constant current once.
 
-    Yields
-    ------
-    (S, H, W, C) float32, or int32 in fixed point: some steps of one sample
+    Yields some steps of one sample, (S, H, W, C) float32, or int32 in fixed point.
     """
     layer = LayerKernel(network.layers[0], network.shapes[0])
     state = layer.rest()
@@ -149,13 +133,7 @@ def _parts(samples: Iterator[Item], n_samples: int, threads: int, most: int) -> 
 
 
 class _Room(NamedTuple):
-    """The memory that one sample changes.
-
-    Parameters
-    ----------
-    parts : the parts of each layer, one for each thread or fewer
-    chain : the same layers, where one thread computes a chain of them
-    """
+    """The memory that one sample changes: parts of each layer, one for each thread or fewer, or one chain of them."""
 
     parts: list[list[tuple[LayerKernel, State]]]
     chain: Chain | None
@@ -285,12 +263,9 @@ class _PreparedNetwork:
     def _run_chunks(
         self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8] | None]
     ) -> None:
-        """Simulate some steps of a layer at a time, its parts at the same time.
+        """Simulate some steps of a layer at a time, its parts at the same time; `packed` of each are written.
 
-        Parameters
-        ----------
-        packed : (T, bytes) of each layer, written
-        given : number of a layer that is not simulated -> its packed spikes; None where nobody reads them
+        `given` are the packed spikes of layers that are not simulated, by number; None where nobody reads them.
         """
         with thread_pool(max(1, *(len(parts) - 1 for parts in room.parts))) as pool:  # starts no thread without work
             for start, number in product(range(0, self.timesteps, CHUNK), range(len(self.layers))):

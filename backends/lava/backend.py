@@ -27,17 +27,10 @@ DEADLINES = {"event": 300.0, "stock": 3600.0}
 class LavaBackend(Backend):
     """Lava's CPU simulation: one process per Lava Process, all samples back to back.
 
-    Parameters
-    ----------
-    models : how a layer is simulated: "event" by the event-driven kernels in one process; "stock" by the graph of
-        Lava's own `Conv` or `Dense` and this project's neurons, with equal results, a thousand times slower
-    deadline : seconds; the longest the simulation may go on without finishing a sample before it is given up. Starting
-        and the time the caller spends between samples do not count. By default 300 with event-driven models, 3600 with
-        stock ones (a VGG11 at 64×64 takes them 10 s per step)
-
-    Raises
-    ------
-    BackendError : where Lava cannot run; from :meth:`run`, if the simulation fails, dies or misses its deadline
+    A layer is simulated by the event-driven kernels in one process ("event"), or by Lava's own `Conv` or `Dense` and
+    this project's neurons ("stock"), with equal results, a thousand times slower. It is given up after `deadline`
+    seconds, 300 or 3600, without finishing a sample; starting, and what the caller does between samples, do not count.
+    A BackendError where Lava cannot run, or if the simulation fails, dies or misses its deadline.
     """
 
     name = "lava"

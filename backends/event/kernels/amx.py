@@ -181,19 +181,10 @@ def multiply_tiles(
     across: int,
     pitch: int,
 ) -> None:
-    """Set the currents of some rows of positions.
+    """Set the currents of some rows of positions from `first` on, of counts (S, H, W, C).
 
-    Parameters
-    ----------
-    weights : of :class:`.products.Products`
-    stride : (y, x), as of a layer
-    counts : (S, H, W, C) uint8 — see :class:`.products.ProductRoom`
-    size, step : rows of a tile, and how far apart the counts of two rows lie
-    first : row of positions
-    sums : (…, rows, columns, outputs) int32, flat, written
-    shape : (rows, columns, outputs) of it
-    across : columns from one tile to the next
-    pitch : how far apart the sums of two rows of a tile lie
+    A tile has `size` rows, whose counts lie a `step` apart, and sums a `pitch`; tiles are `across` columns from each
+    other. `sums` (…, rows, columns, outputs) int32 is flat, and of a `shape`.
     """
     blocks, kernel_rows, groups, outputs, _ = weights.shape
     width, inputs = counts.shape[2:]

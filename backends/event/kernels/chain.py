@@ -22,13 +22,9 @@ from spikesam.backends.event.kernels.steps import PlainLayer, addresses_of, run_
 
 
 class Chain:
-    """Layers, each of which reads the one before it, with the memory that a sample changes.
+    """Layers that are :func:`alike`, each of which reads the one before it, with the memory that a sample changes.
 
-    Parameters
-    ----------
-    layers : from the first to the last, :func:`alike`
-    shapes : (H, W, C) of the input, and of each layer
-    chunk : how many steps of a layer are computed at a time
+    Shapes are (H, W, C) of the input and of each layer; `chunk` steps of a layer are computed at a time.
     """
 
     def __init__(self, layers: Sequence[PlainLayer], shapes: Sequence[tuple[int, int, int]], chunk: int) -> None:
@@ -45,13 +41,9 @@ class Chain:
     def run(
         self, given: NDArray[np.uint8], packed: Sequence[NDArray[np.uint8]], take: Callable[[NDArray[np.bool_]], None]
     ) -> None:
-        """Simulate a sample.
+        """Simulate a sample: packed spikes (T, bytes) of the input -> those of each layer, written.
 
-        Parameters
-        ----------
-        given : (T, bytes) uint8 — the spikes of the input, packed
-        packed : (T, bytes) uint8 of each layer, written — its spikes
-        take : called with (S, N) bool, the spikes of the last layer in the next steps
+        `take` is called with (S, N) bool, the spikes of the last layer in the next steps.
         """
         given = np.ascontiguousarray(given)
         bits = addresses_of([given, *packed])
@@ -120,17 +112,11 @@ def run_chain(
     bits: NDArray[np.int64],
     fired: NDArray[np.bool_],
 ) -> None:
-    """Simulate some steps of a sample; see :class:`Chain`.
+    """Simulate S steps of a sample from `start` on, whose spikes of the last layer, (S, N) bool, are written.
 
-    Parameters
-    ----------
-    start : number of the first of S steps
-    like : any layer, for its type
-    frozen : addresses of what :func:`freeze` wrote of each layer
-    maps : addresses of memory for S steps of what layers of even and of odd number read
-    shapes : (1 + layers, 3), H, W and C of the input and of each layer
-    bits : addresses of (T, bytes) uint8 of the input, and of each layer, written
-    fired : (S, N) bool, written — the spikes of the last layer
+    `like` is any layer, for its type. The others are addresses: of what :func:`freeze` wrote of each layer, of memory
+    for S steps of what layers of even and of odd number read, and of the bits (T, bytes) of the input and of each
+    layer.
     """
     steps, layers = len(fired), len(frozen)
     source = steps, shapes[0, 0], shapes[0, 1], shapes[0, 2]

@@ -121,10 +121,7 @@ _maps_at, _bits_at = array_at(types.boolean, 4), array_at(types.uint8, 2)
 
 @njit(inline="always")
 def maps_at(address: int, shape: tuple[int, int, int, int]) -> Any:
-    """The C-contiguous bool array at an address: any number of maps are passed so, with one compiled function for all.
-
-    The caller keeps it alive.
-    """
+    """The C-contiguous bool array at an address, which the caller keeps alive: any number of maps are passed so."""
     return _maps_at(address, shape)
 
 
@@ -199,19 +196,10 @@ def any_fired(spikes: NDArray[np.bool_]) -> bool:
 def list_events(
     spikes: NDArray[np.bool_], fired: bool, pool: tuple[int, int], events: NDArray[np.int32], ends: NDArray[np.int32]
 ) -> int:
-    """List the neurons that fired, or those that did not, by the pooled pixel they belong to.
+    """List the neurons of (H, W, C) that fired, or those that did not, by the pooled pixel they belong to: how many.
 
-    Parameters
-    ----------
-    spikes : (H, W, C) bool, C-contiguous
-    fired : whether to list those that fired, or the silent ones
-    pool : (y, x) of the sum pooling, 1 for none; divides (H, W)
-    events : (H·W·C + COPIED,) int32, written — the channel of every event, pooled row by row and pixel by pixel
-    ends : (H/y, W/x + 1) int32, written — the events of pooled pixel (Y, X) are events[ends[Y, X] : ends[Y, X+1]]
-
-    Returns
-    -------
-    number of events
+    `events` (H·W·C + COPIED,) int32 gets the channel of every event, pooled row by row and pixel by pixel; those of
+    pooled pixel (Y, X) are events[ends[Y, X] : ends[Y, X+1]], `ends` being (H/y, W/x + 1) int32.
     """
     height, width, channels = spikes.shape
     flat = spikes.reshape(-1)
@@ -252,11 +240,7 @@ def list_narrow(
 ) -> int:
     """:func:`list_events` where pixels have few channels: a word of bits holds those of as many pixels as fit.
 
-    Parameters
-    ----------
-    flat : (H·W·C,) bool
-    flip : all bits where silent neurons are listed
-    shape : H, W and C
+    `flip` are all bits where silent neurons are listed.
     """
     height, width, channels = shape
     channel_of = np.empty(WORD, np.int32)
@@ -325,15 +309,8 @@ def list_window(
 ) -> None:
     """List the events of neighbouring rows column by column, as a kernel that moves along them meets them.
 
-    Parameters
-    ----------
-    events, ends : from :func:`list_events`
-    top : first of the rows, which may lie outside the map
-    rows : how many
-    channels : C
-    window : int32, room for all events of the rows and COPIED more, written — (X·rows + Y - top)·C + c of the events at
-        pooled pixel (Y, X)
-    starts : (W/x + 1,) int32, written — the events of column X are window[starts[X] : starts[X + 1]]
+    The `rows` begin at `top`, which may lie outside the map. `window` int32 gets (X·rows + Y - top)·C + c of the events
+    at pooled pixel (Y, X), and has room for COPIED more; those of column X are window[starts[X] : starts[X + 1]].
     """
     width = ends.shape[1] - 1
     above, below = max(0, top), min(len(ends), top + rows)
@@ -352,13 +329,10 @@ def list_window(
 
 @compiled
 def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArray[np.uint8]) -> None:
-    """Write `np.packbits` of the map in the file's order, or some rows of it, whose bits fill whole bytes.
+    """Write `np.packbits` of a map (H, W, C) in the file's order, or of some of its rows, whose bits fill whole bytes.
 
-    Parameters
-    ----------
-    spikes : (rows, W, C) bool, C-contiguous
-    place : the first of these rows, and how many the map has
-    packed : (⌈C·H·W/8⌉,) uint8, written — big-endian bits of (C, H, W) in C-order, pad bits zero; or empty
+    `place` is the first of these rows, and how many the map has. `packed` (⌈C·H·W/8⌉,) holds big-endian bits of (C, H,
+    W) in C-order, with pad bits zero; or is empty.
     """
     if not len(packed):
         return
@@ -372,14 +346,10 @@ def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArr
 
 @njit(**MAKING_ARRAYS)
 def pack_squares(flat: NDArray[np.bool_], start: int, pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
-    """Squares of 64 pixels by 64 channels, a word for each pixel, become a word for each channel.
+    """Turn squares of 64 pixels by 64 channels, a word for each pixel, to a word for each channel.
 
-    Where channels are few, a word holds as many pixels as fit, each 64 behind the one before.
-
-    Parameters
-    ----------
-    flat : (some pixels · C,) bool
-    start, pixels : number of the first of them, and how many the map has
+    Where channels are few, a word holds as many pixels as fit, each 64 behind the one before. `start` and `pixels` are
+    the number of the first pixel, and how many the map has.
     """
     square = np.empty(WORD, np.uint64)
     some = len(flat) // channels
@@ -438,13 +408,7 @@ def pack_one_by_one(flat: NDArray[np.bool_], pixels: int, channels: int, packed:
 
 @compiled
 def unpack_spikes(packed: NDArray[np.uint8], spikes: NDArray[np.bool_]) -> None:
-    """Undo :func:`pack_spikes` for several steps.
-
-    Parameters
-    ----------
-    packed : (S, ⌈C·H·W/8⌉) uint8 — big-endian bits of (C, H, W) in C-order, pad bits zero
-    spikes : (S, H, W, C) bool, C-contiguous, written
-    """
+    """Undo :func:`pack_spikes` for several steps: (S, ⌈C·H·W/8⌉) uint8 -> (S, H, W, C) bool, written."""
     steps, height, width, channels = spikes.shape
     pixels = height * width
     spikes[:] = False

@@ -21,19 +21,11 @@ EXACT = 1 << 24  # float32 holds all integers up to it
 
 
 class NeuronConstants(NamedTuple):
-    """The constants of a layer's neurons; made by :func:`constants_of`.
+    """The constants of a layer's neurons, N of them: :func:`repeats` times C, the same again and again.
 
     Both resets are one rule: after a spike the membrane keeps `kept_after` instead of `kept`, and loses `subtracted`.
-
-    Parameters
-    ----------
-    gain : (1 or T, N) float32 — for integers, the gain divided by 2^shift; N is here and below :func:`repeats` times C,
-        the same constants again and again
-    bias : (1 or T, N), of the dtype of membranes
-    kept, kept_after : (N,) float32 — the leak, for integers 1 - decay / 4096; 0 after a spike where it resets to zero
-    subtracted : (N,), of the dtype of membranes — 0 where it does
-    fires_above : (N,), of that dtype
-    narrow : whether :func:`narrow_membrane` computes these: integers with equal constants in all channels
+    Gains (1 or T, N) are divided by 2^shift. Biases (1 or T, N), `subtracted` and `fires_above` (N,) have the dtype of
+    membranes. `narrow` are integers with equal constants in all channels, see :func:`narrow_membrane`.
     """
 
     gain: NDArray[np.float32]
@@ -48,11 +40,7 @@ class NeuronConstants(NamedTuple):
 class Currents(NamedTuple):
     """How the currents of a layer's K inputs become `i[t]`: float32, or float64 for integers.
 
-    Parameters
-    ----------
-    gain : (K, 1 or T, C) — for integers, divided by 2^shift
-    bias : (1 or T, C)
-    kept : (C,) — what is left of `i[t-1]`: 0 where a current acts in one step alone
+    `gain` is (K, 1 or T, C), divided by 2^shift; `bias` (1 or T, C); `kept` (C,) what is left of `i[t-1]`.
     """
 
     gain: NDArray[Any]
@@ -63,14 +51,9 @@ class Currents(NamedTuple):
 class Dynamics(NamedTuple):
     """The currents and the neurons of a layer; made by :func:`dynamics_of`.
 
-    Parameters
-    ----------
-    currents : used where `i[t]` is computed apart from the neurons
-    neurons : driven by `i[t]`, then without gain or bias of their own, or else by `a[t]`
-    apart : whether it is: where currents outlast a step, or come through several inputs
-    lowest : (1,), or (C,) where channels differ, as the membranes — which do not fall below; empty where nothing
-        holds them
-    quiet : (1 or T,) bool — steps t at [t-1] in which nobody fires where no current arrives and nobody fired before
+    Where currents outlast a step, or come through several inputs, `i[t]` is computed `apart`, and drives neurons
+    without gain and bias. Membranes do not fall below `lowest`, (1,) or (C,), if that is not empty. In `quiet` steps t,
+    at [t-1], nobody fires where no current arrives and nobody fired before.
     """
 
     currents: Currents
@@ -81,12 +64,7 @@ class Dynamics(NamedTuple):
 
 
 def dynamics_of(neuron: SpikingNeuron, inputs: Sequence[Input], largest: int = CURRENT_LIMIT) -> Dynamics:
-    """The neurons of a layer and the gains of its inputs as the kernels read them; real numbers are rounded to float32.
-
-    Parameters
-    ----------
-    largest : magnitude that `a[t]` may have in integers
-    """
+    """A layer's neurons and gains as the kernels read them, rounded to float32; in integers |a[t]| ≤ `largest`."""
     fixed = isinstance(neuron, FixedLIF)
     dtype: Any = np.float64 if fixed else np.float32
     gains = [each.gain / 2**each.shift for each in inputs]
@@ -142,8 +120,8 @@ def fixed_membrane(
 ) -> Any:
     """`v[t]` of one neuron in integers; its membrane says whether it fired before.
 
-    They are computed in float64, which holds every one of them and their products with the constants, and for which
-    CPUs have vectors and an instruction that rounds toward zero. For int64 they lack some.
+    They are computed in float64, which holds them and their products, and for which CPUs have vectors that round to
+    zero.
     """
     v = np.float64(before)
     fired = v > above
@@ -208,13 +186,7 @@ def _scaled(current: Any, gain: Any) -> Any:
 
 @njit(**MAKING_ARRAYS)
 def drive(t: int, currents: Currents, arrived: NDArray[Any], driven: NDArray[Any]) -> None:
-    """Advance `i` to step t ≥ 1; see :class:`spikesam.backends.network.LIF` and `FixedLIF`.
-
-    Parameters
-    ----------
-    arrived : (K, P, C or more) int32 or float32 — `a[t]` of each input
-    driven : (P, C) of that dtype — `i[t-1]` on entry, `i[t]` on return
-    """
+    """Advance `i` (P, C) to step t ≥ 1, of `a[t]` (K, P or more, C or more) of each input."""
     gains, bias, kept = currents.gain, currents.bias[(t - 1) % len(currents.bias)], currents.kept
     now = (t - 1) % gains.shape[1]
     inputs, (positions, channels) = len(arrived), driven.shape
@@ -265,14 +237,10 @@ def step(
     spikes: NDArray[np.bool_],
     first: int,
 ) -> None:
-    """Advance neurons to step t ≥ 1, and on through S steps; see :class:`spikesam.backends.network.LIF` and `FixedLIF`.
+    """Advance membranes (P, C) to step t ≥ 1, and on through S steps; those of before tell who fired.
 
-    Parameters
-    ----------
-    current : (S, P or more, C or more) int32 or float32 — `a[t]` of each step at P positions of C channels, or of fewer
-        positions of as many times the channels
-    membrane : (P, C) of that dtype — of step t - 1 on entry, which also tells who fired then; of the last one on return
-    spikes : (S, positions, C) bool, written from position `first` on — of each step
+    `current` is (S, P or more, C or more), or of fewer positions of as many times the channels; `spikes` (S, positions,
+    C) bool are written from position `first` on.
     """
     use_wide_vectors()  # type: ignore[call-arg]
     kept, kept_after, subtracted, above = neurons.kept, neurons.kept_after, neurons.subtracted, neurons.fires_above

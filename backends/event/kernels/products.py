@@ -39,13 +39,9 @@ BEYOND = 64  # bytes behind the counts that are read or written, whatever they h
 
 
 class Costs(NamedTuple):
-    """What adding and multiplying take, in the time that adding the rows of weights of one spike takes.
+    """Times of adding and multiplying, in units of adding the rows of weights of one spike.
 
-    Parameters
-    ----------
-    pixels : adding in a step, spikes or not
-    step : products of a step
-    steps : products of several steps together, however many they are
+    `pixels` is adding in a step, spikes or not; `step` and `steps` the products of a step, and of several together.
     """
 
     pixels: float
@@ -56,12 +52,9 @@ class Costs(NamedTuple):
 class Products(NamedTuple):
     """A layer's weights as :func:`multiply_spikes` reads them; made by :func:`lay_out_products`.
 
-    Parameters
-    ----------
-    weights : (blocks, KH, KW·⌈C/4⌉, outputs, 4) int8, 64-byte aligned, in blocks of 16, 32 or 64 outputs, and for AMX
-        of groups up to a multiple of 16; no blocks where this cannot be used
-    groups_at_once : groups of four counts whose products a register can sum
-    costs : whether adding takes longer, see :mod:`.costs`
+    (blocks, KH, KW·⌈C/4⌉, outputs, 4) int8, 64-byte aligned, in blocks of 16, 32 or 64 outputs, and for AMX of groups
+    up to a multiple of 16; no blocks where this cannot be used. A register sums the products of `groups_at_once` four
+    counts.
     """
 
     weights: NDArray[np.int8]
@@ -70,14 +63,11 @@ class Products(NamedTuple):
 
 
 class ProductRoom(NamedTuple):
-    """Memory that :func:`multiply_spikes` works in; made by :func:`product_room`.
+    """Memory that :func:`multiply_spikes` works in; made by :func:`product_room`, both aligned.
 
-    Parameters
-    ----------
-    counts : (STEPS, H, W, C rounded up to 4) uint8 — sum-pooled spikes of the padded map; zeros around. Aligned, as the
-        sums: a tile whose rows cross cache lines takes three times as long to load
-    sums : (…,) int32 — those of a tile where the last block has fewer outputs; with AMX those of whole rows of
-        positions, of a step or several
+    `counts` (STEPS, H, W, C rounded up to 4) uint8 are sum-pooled spikes of the padded map, with zeros around. `sums`
+    int32 are those of a tile where the last block has fewer outputs; with AMX of whole rows of positions, of a step or
+    several.
     """
 
     counts: NDArray[np.uint8]
@@ -85,13 +75,7 @@ class ProductRoom(NamedTuple):
 
 
 def lay_out_products(kernel: NDArray[Any], summed: int) -> Products:
-    """Lay weights out for products, if these can be used.
-
-    Parameters
-    ----------
-    kernel : (O, C, KH, KW) int8 or float32
-    summed : how many neurons the pooling sums
-    """
+    """Lay weights (O, C, KH, KW) out for products, if these can be used; pooling sums `summed` neurons."""
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
     costs = Costs(0.0, 0.0, 0.0)
     if HOW is None or kernel.dtype != np.int8 or not (at_once := HOW.groups_at_once(summed)):
@@ -138,16 +122,7 @@ def product_room(
 
 
 class Sizes(NamedTuple):
-    """What :func:`multiply_row_of` must know of the arrays' shapes.
-
-    Parameters
-    ----------
-    kernel_rows, groups, outputs : KH, groups of four inputs in a row of the kernel, and outputs of a block
-    groups_at_once : as of :class:`Products`
-    width, inputs : of the counts
-    columns, channels : of the currents
-    stride : (y, x), as of a layer
-    """
+    """Sides of the arrays of :func:`multiply_row_of`: of the kernel in groups of four inputs, counts and currents."""
 
     kernel_rows: int
     groups: int
@@ -240,12 +215,7 @@ def count_words_of(size: int) -> Any:
     def sum_bytes(
         _: Any, spikes: Any, first: Any, pool: Any, line: Any, step: Any, counts: Any, place: Any, further: Any
     ) -> tuple[Any, Callable[..., Any]]:
-        """Set counts[place + i] to the sum of spikes[first + y·line + x·step + i], or add it if `further`.
-
-        Parameters
-        ----------
-        pool : how many y and x there are
-        """
+        """Set counts[place + i] to the sum of spikes[first + y·line + x·step + i] over a pool, or add it."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             _, first, pool, line, step, _, place, further = arguments
@@ -298,12 +268,7 @@ count_few, count_many = count_words_of(FEW), count_words_of(WORD)
 def count_pooled(
     spikes: NDArray[np.bool_], pool: Pair, padding: Pair, counts: NDArray[np.uint8], further: bool
 ) -> None:
-    """Write the sum-pooled spikes (H, W, C) into the middle of `counts`, see :class:`ProductRoom`.
-
-    Parameters
-    ----------
-    further : whether to add them to those of other sources
-    """
+    """Write the sum-pooled spikes (H, W, C) into the middle of `counts`, or add them to those of other sources."""
     shape, (pitch, inputs) = spikes.shape, counts.shape[1:]
     corner = (padding[0] * pitch + padding[1]) * inputs
     if shape[2] % WORD == 0:
@@ -390,16 +355,7 @@ def multiply_spikes(
     room: ProductRoom,
     current: NDArray[Any],
 ) -> None:
-    """Set `current` to the correlation of the sum-pooled spikes with the weights.
-
-    Parameters
-    ----------
-    spikes : (H, W, C) bool, C-contiguous
-    products : the weights; some
-    pool, stride, padding : (y, x), as of a layer
-    room : to work in
-    current : (OH, OW, O) int32, C-contiguous, written
-    """
+    """Set `current` (OH, OW, O) int32 to the correlation of the sum-pooled spikes (H, W, C) with the weights."""
     count_pooled(spikes, pool, padding, room.counts[0], False)
     multiply_step(products, stride, room, current)
 
@@ -410,9 +366,7 @@ def multiply_rows_of_steps(
 ) -> NDArray[np.int32]:
     """The currents of several steps whose spikes are counted, at some rows of positions from `first` on; with AMX.
 
-    Returns
-    -------
-    (steps, rows · columns and more, outputs and more) int32, in `room`
+    (steps, rows · columns and more, outputs and more) int32, in `room`.
     """
     weights, counts = products.weights, room.counts
     (rows, columns), lanes = positions, weights.shape[0] * weights.shape[3]

@@ -29,14 +29,10 @@ from spikesam.backends.network import Windows
 
 
 class Scratch(NamedTuple):
-    """Memory in which the currents of one input are computed.
+    """Memory in which the currents of one input are computed; arrays are empty where they are not needed.
 
-    Parameters
-    ----------
-    room : see :func:`spikesam.backends.event.kernels.synapses.correlate`
-    pooled : (H/y, W/x, C) bool — the input spikes behind maximum pooling; empty without
-    unpooled : (OH, OW, C) as the current — currents in front of their maximum pooling; empty without
-    further : as the unpooled currents, or the current — those of one of several sources; empty of one
+    `pooled` (H/y, W/x, C) bool holds the spikes behind maximum pooling; `unpooled` (OH, OW, C) the currents in front of
+    theirs; `further` those of one of several sources.
     """
 
     room: Room
@@ -46,15 +42,10 @@ class Scratch(NamedTuple):
 
 
 class Synapses(NamedTuple):
-    """The synapses of one input, laid out.
+    """The synapses of one input, laid out: `weights` are for the spikes behind a maximum pooling `spike_pool`, (y, x).
 
-    Parameters
-    ----------
-    weights : for the spikes behind maximum pooling
-    spike_pool : (y, x) of the maximum pooling of spikes; (1, 1) for none
-    windows : of the maximum pooling of currents
-    positions : (OH, OW) of the currents in front of it
-    rows : the first row of its sources that it sees, and the one behind the last
+    `windows` are of the pooling of currents, `positions` (OH, OW) of those in front of it. `rows` are the first row of
+    its sources that it sees, and the one behind the last.
     """
 
     weights: WeightLayout
@@ -88,12 +79,7 @@ class Synapses(NamedTuple):
 
 
 class PlainLayer(NamedTuple):
-    """A layer of one input, whose sources have sign 1: its constants, and the memory that a sample changes.
-
-    Parameters
-    ----------
-    current, membrane, synaptic, scratch : those of :class:`.layer.State`, of that input
-    """
+    """A layer of one input, whose sources have sign 1: its constants, and the memory of :class:`.layer.State`."""
 
     synapses: Synapses
     dynamics: Dynamics
@@ -114,10 +100,7 @@ def advance(
     place: tuple[int, int],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`.layer.LayerKernel.advance`, compiled; its maps are those of :class:`.layer.State`.
-
-    See :func:`~.events.pack_spikes` for `place`.
-    """
+    """:meth:`.layer.LayerKernel.advance`, compiled; for `place` see :func:`~.events.pack_spikes`."""
     channels = membrane.shape[2]
     arrived, membranes = current.reshape(1, len(current), -1, channels), membrane.reshape(-1, channels)
     spikes = fired.reshape(1, -1, channels)
@@ -137,10 +120,8 @@ def update(
 ) -> None:
     """Bring neurons at P positions, (P, C), to step t, or through several from there on: through one if t is 0.
 
-    Parameters
-    ----------
-    arrived : (S, K, P or more, C or more), the currents of the K inputs in S steps
-    fired : (S, positions, C), written from position `first` on
+    `arrived` are (S, K, P or more, C or more), the currents of K inputs in S steps; `fired` (S, positions, C) is
+    written from position `first` on.
     """
     positions, channels = membranes.shape
     if t == 0:
@@ -174,11 +155,7 @@ def add(
 ) -> None:
     """Set an input's currents, in front of their pooling, to those of its first source, or add those of a further one.
 
-    Parameters
-    ----------
-    spikes : (H, W, C) bool
-    further, sign : whether it is a further source, and what its spikes are multiplied by
-    current : (H', W', C') int32 or float32, written where its input has no pooling of currents
+    Spikes are (H, W, C) bool and count `sign`; `current` (H', W', C') is written where there is no pooling.
     """
     target = scratch.unpooled if scratch.unpooled.size else current
     spikes = spikes[synapses.rows[0] : synapses.rows[1]]
@@ -222,11 +199,8 @@ def run_steps(
 ) -> None:
     """:meth:`.layer.LayerKernel.run` of such a layer, compiled.
 
-    Parameters
-    ----------
-    sources, shape : addresses of the spikes of each source, see :func:`~.events.maps_at`; none where a constant current
-        stays as it is
-    place : see :func:`~.events.pack_spikes`
+    `sources` are addresses of maps of a `shape`, see :func:`~.events.maps_at`, none where a constant current stays as
+    it is; for `place` see :func:`~.events.pack_spikes`.
     """
     synapses, dynamics, current, membrane, synaptic, scratch = layer
     membranes, quiet = membrane.reshape(-1, membrane.shape[2]), dynamics.quiet

@@ -27,14 +27,10 @@ INDEX, INTEGER, SHORT, BYTE = (ir.IntType(bits) for bits in (64, 32, 16, 8))
 
 
 class Instruction(NamedTuple):
-    """How bytes are multiplied.
+    """How bytes are multiplied: `lanes` int32 sums in a register or in a row of a tile, `exact` or pairs of int16.
 
-    Parameters
-    ----------
-    lanes : int32 sums of a vector register, or of a row of a tile
-    exact : whether sums are int32, not pairs of int16
-    tiles : outputs of a block of weights -> pixels whose sums stay in registers
-    groups : a row of a kernel has a multiple of so many groups of weights
+    `tiles` are outputs of a block of weights -> pixels whose sums stay in registers; a row of a kernel has a multiple
+    of `groups` groups of weights.
     """
 
     lanes: int
