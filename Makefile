@@ -10,7 +10,7 @@ RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --n
 SIDE_BY_SIDE := -n 3 --dist loadfile
 ALONE = -m alone $$(grep -rl --include=*.py mark.alone tests)
 # What is tested on the oldest Python, for which lava-nc was written: Lava, what every backend owes, older releases of libraries.
-ON_OLDEST := tests/backends tests/pipeline/record tests/pipeline/imports
+ON_OLDEST := tests/backends tests/pipeline/maps/test_method.py tests/pipeline/record tests/pipeline/imports
 PACKAGES := recordings backends pipeline spikesam paper benchmarks
 
 .DEFAULT_GOAL := help

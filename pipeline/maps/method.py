@@ -175,7 +175,7 @@ def methods() -> Registry[type[MapMethod]]:
 
 
 def _is_method(thing: Any) -> bool:
-    return isinstance(thing, type) and issubclass(thing, MapMethod)
+    return MapMethod in getattr(thing, "__mro__", ())  # issubclass refuses list[str], a class for Python 3.10
 
 
 def offline_methods() -> dict[str, type[MapMethod]]:
