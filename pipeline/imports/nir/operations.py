@@ -38,13 +38,16 @@ SUPPORTED = ", ".join(("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *
 REASONS = {"Conv1d": "maps have two dimensions here; a Conv2d with a kernel of 1 × n says as much"}
 
 
-def behind(path: Path, node: Named, rules: Rules) -> Path:
-    """The path of what comes to a node, and of what the node does to it."""
+def behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
+    """The path of what comes to a node, and of what the node does to it; the last one is followed by neurons.
+
+    A Scale by 1 or -1 of spikes is their sign, in front of other nodes.
+    """
     if node.kind == "Delay":
         return path.later(_steps(node, rules.dt))
     if node.kind == "Threshold":
         return _either(path, node, rules)
-    if node.kind == "Scale":
+    if node.kind == "Scale" and not last:
         scale = numbers(node.node.scale, "scale", node.where)
         if isinstance(path.source, str) and not path.operations and (abs(scale) == 1).all() and np.ptp(scale) == 0:
             return replace(path, sign=path.sign * int(scale.flat[0]))

@@ -150,7 +150,7 @@ class Paths:
 
     def __init__(self, graph: Graph, rules: Rules) -> None:
         self.graph, self.rules = graph, rules
-        self.known: dict[str, Path] = {}
+        self.known: dict[tuple[str, bool], Path] = {}
         self.said: dict[str, list[Told]] = {}
         self.nodes = {self.where(name): graph.named(name) for name in graph.nodes}
 
@@ -175,9 +175,11 @@ class Paths:
         """What comes from a node."""
         if self.graph.fires(name):
             return Path(self.where(name))
-        if name not in self.known:
-            self.known[name] = operations.behind(self.arriving(name, *behind), self.graph.named(name), self.rules)
-        return self.known[name]
+        last = self.graph.fires(behind[0]) or behind[0] == self.graph.last
+        if (name, last) not in self.known:
+            path = self.arriving(name, *behind)
+            self.known[name, last] = operations.behind(path, self.graph.named(name), self.rules, last)
+        return self.known[name, last]
 
     def units(self, last: str, said: str | None) -> list[Unit]:
         """The neurons that lead to the last, in the order of layers: as metadata say it, or as deep as they are."""
@@ -217,6 +219,7 @@ class Paths:
         found = [Told(metadata(self.nodes[where].node, where, SAID), where)]
         for path in paths[1:]:
             carrier = self.carrier(path) or (self.nodes[path.operations[-1].where] if path.operations else None)
+            carrier = carrier if carrier and carrier.where != where else None
             said = metadata(carrier.node, carrier.where, ("gain", "weight")) if carrier else {}
             found.append(Told(said, carrier.where if carrier else where))
         return found
