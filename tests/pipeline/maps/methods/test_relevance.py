@@ -125,7 +125,7 @@ def test_an_imported_network_that_takes_the_maximum_of_its_currents(tmp_path: Pa
     simulate(network, spikes, out=tmp_path, precision="float32").close()
     sums = explained(tmp_path / "raster.h5", tmp_path / "relevance.h5")
     assert len(sums) == 3 and all(each.any() for each in sums.values())
-    assert '"relevance":{"predicted":{' in spikesam.report(tmp_path).read_text()
+    assert '"relevance":[{"of":' in spikesam.report(tmp_path).read_text()
 
 
 def test_works_where_torch_and_lava_cannot_be_imported(folder: Path, tmp_path: Path) -> None:
