@@ -50,7 +50,8 @@ COLUMNS = ["image", "measure", "network", "kernel", "floor", "against", "layer",
 def run(setup: Setup) -> Result:
     """Measure all networks on the setup's images."""
     paths = {name: setup.recording(network, setup.images) for name, network in setup.networks.by_rule.items()}
-    fewest = steps_of_layers(setup, paths["surrogate"])
+    with RasterReader(paths["surrogate"]) as raster:
+        fewest = {layer: raster.steps_that_matter(layer) for layer in setup.layers(raster)}
     errors = pd.concat([errors_of(setup, path, fewest).assign(network=name) for name, path in paths.items()])[COLUMNS]
     rates = pd.concat([rates_of(path).assign(network=name) for name, path in paths.items()])
     rates = rates.assign(kernel="", floor="", against="", epsilon="", steps=ALL)
@@ -74,12 +75,6 @@ def run(setup: Setup) -> Result:
     whole = with_reference(setup, pd.concat([table, summary(rates[COLUMNS])]))
     every = pd.concat([errors, rates[COLUMNS]])
     return Result("Fig. 6: localisation error and spike rate", whole, claims, notes, every)
-
-
-def steps_of_layers(setup: Setup, path: Path) -> dict[str, int]:
-    """How many steps of each layer can still change the answer."""
-    with RasterReader(path) as raster:
-        return {layer: raster.steps_that_matter(layer) for layer in setup.layers(raster)}
 
 
 def errors_of(setup: Setup, path: Path, fewest: dict[str, int]) -> pd.DataFrame:

@@ -185,9 +185,11 @@ def attacked(setup: Setup, through: Through, epsilon: float) -> ImageSet:
     images, settings = setup.images, setup.settings
     if epsilon == 0:
         return images
-    network = _attacker(setup, through)
-    identity = network and network.sha256
-    inputs = {"through": through, "network": identity, "images": images.sha256, "epsilon": epsilon}
+    network = None
+    if through != "noise":
+        network = (setup.networks.ann if through.startswith("ann") else setup.networks.surrogate).network
+    identities = {"network": network and network.sha256, "images": images.sha256}
+    inputs = {"through": through, **identities, "epsilon": epsilon, "seed": settings.seed}
 
     def compute() -> dict[str, NDArray[Any]]:
         batches = []
@@ -197,18 +199,10 @@ def attacked(setup: Setup, through: Through, epsilon: float) -> ImageSet:
                 advance(len(batch))
         return {"pixels": np.concatenate(batches)}
 
-    inputs |= {"seed": settings.seed}
     if through.endswith("iterated"):
         inputs |= {"iterations": settings.attack_iterations, "seeds": settings.attack_seeds}
     pixels = setup.cache.arrays("attacked", inputs, compute)["pixels"]
     return replace(images, name=f"{images.name}, {ABOUT[through]}, ε = {epsilon:g}", pixels=pixels)
-
-
-def _attacker(setup: Setup, through: Through) -> Network | None:
-    """The network whose gradient gives the signs; None for random ones."""
-    if through == "noise":
-        return None
-    return (setup.networks.ann if through.startswith("ann") else setup.networks.surrogate).network
 
 
 def _changed(setup: Setup, through: Through, network: Network | None, epsilon: float) -> Iterator[NDArray[np.float32]]:
