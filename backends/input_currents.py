@@ -72,6 +72,6 @@ def by_input(network: Network, currents: Any) -> Iterator[tuple[tuple[int, int],
         first += prod(shape)
 
 
-def drive(backend: str, network: Network, batch: InputBatch) -> NDArray[Any]:
-    """What a backend of that name is driven by: packed spikes (B, T, bytes), or currents (B, S, N)."""
+def backend_input(backend: str, network: Network, batch: InputBatch) -> NDArray[Any]:
+    """Input of a backend of that name: packed spikes (B, T, bytes), or currents (B, S, N)."""
     return packed_spikes(backend, network, batch).bits if network.spiking_input else input_currents(network, batch)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.environment import missing_lava, missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, Row, race
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race
 from benchmarks.common.networks import firing, random_spikes, spike_rates
 from benchmarks.lava import timed_spikes
 from benchmarks.simulate import check_same_bits, ours, simulating
@@ -40,7 +40,7 @@ TINY_SIZES = (32,)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure."""
+    """Cases of this benchmark."""
     sizes = TINY_SIZES if options.tiny else SIZES
     for size in sizes:
         yield Case(f"SEW-ResNet-18, {size}×{size}", partial(compare, size, options), KEEP_FREED_MEMORY)
@@ -48,7 +48,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
         yield Case(f"SEW-ResNet-18, {sizes[0]}×{sizes[0]}, Lava", partial(on_lava, sizes[0], options, scratch))
 
 
-def compare(size: int, options: Options) -> Iterator[Row]:
+def compare(size: int, options: Options) -> Iterator[MeasuredRow]:
     """One image, on all cores."""
     case = f"SEW-ResNet-18, T = {TIMESTEPS}, {size}×{size}"
     network = sew_resnet(size, options.seed)
@@ -70,13 +70,13 @@ def compare(size: int, options: Options) -> Iterator[Row]:
         "SpikingJelly": f"its own model, {TIMESTEPS} steps without delays, float32",
     }
     for way, found in timed.items():
-        yield Row(case, way, "ms/image", 1000 * found.seconds, note=notes.get(way, ""))
+        yield MeasuredRow(case, way, "ms/image", 1000 * found.seconds, note=notes.get(way, ""))
     if "SpikingJelly" in timed:
         ratios = timed["SpikingJelly"].seconds / timed["event"].seconds
-        yield Row(case, "SpikingJelly ÷ event", "×", ratios, at_least=None if options.tiny else 2.0)
+        yield MeasuredRow(case, "SpikingJelly ÷ event", "×", ratios, at_least=None if options.tiny else 2.0)
 
 
-def on_lava(size: int, options: Options, scratch: Path) -> Iterator[Row]:
+def on_lava(size: int, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """A step through Lava's processes, every spike recorded."""
     network = quantise(sew_resnet(size, options.seed))
     spikes = random_spikes(network.input_shape, network.timesteps, options.repeats + 1, RATE, options.seed)
@@ -84,7 +84,7 @@ def on_lava(size: int, options: Options, scratch: Path) -> Iterator[Row]:
     case = f"SEW-ResNet-18, {size}×{size}"
     about = f"{len(network.layers)} layers, input at {RATE:.0%} at each of {network.timesteps} steps; {cores()} cores"
     at_most = None if options.tiny else 50.0
-    yield Row(case, "Lava", "ms/step", 1000 * timed.seconds, at_most=at_most, note=about)
+    yield MeasuredRow(case, "Lava", "ms/step", 1000 * timed.seconds, at_most=at_most, note=about)
 
 
 def sew_resnet(size: int, seed: int) -> Network:

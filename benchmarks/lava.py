@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.environment import missing_lava
-from benchmarks.common.measurement import Case, Options, Row, Timed, megabytes
+from benchmarks.common.measurement import Case, MeasuredRow, Options, Timed, megabytes
 from benchmarks.common.networks import (
     TINY,
     VGG11,
@@ -30,7 +30,7 @@ from spikesam.backends.base import InputBatch
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.formed_maps import MapRequest
 from spikesam.backends.lava.backend import LavaBackend
-from spikesam.backends.lava.transfer import sent_arrays, size_of
+from spikesam.backends.lava.transfer import message_bytes, sent_arrays
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.maps.layers import network_layers
@@ -48,7 +48,7 @@ SLOWER = 1.0  # maps than spikes, at most
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is simulated; `targets` say by firing rate how many milliseconds a step may take."""
+    """Sizes that are simulated; `targets` say by firing rate how many milliseconds a step may take."""
 
     design: Design = VGG11
     rates: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
@@ -60,7 +60,7 @@ TINY_SIZES = Sizes(TINY, (0.1, 0.2), {}, (0.2,))
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; nothing where Lava cannot run."""
+    """Cases of this benchmark; none where Lava cannot run."""
     if missing_lava():
         return
     sizes = TINY_SIZES if options.tiny else Sizes()
@@ -71,7 +71,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     yield Case("Lava's own models", partial(stock_models, sizes.design, options, scratch))
 
 
-def event_models(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
+def event_models(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """This project's models: a step, and what there is before the first one."""
     network, spikes = driven(sizes.design, rate, options.repeats + 1, options.seed)
     network = quantise(network)
@@ -80,21 +80,21 @@ def event_models(sizes: Sizes, rate: float, options: Options, scratch: Path) -> 
     rates = spike_rates(network, list(EventBackend().run(network, [spikes[:, :1]], 1)))
     work = additions(network, rates) / network.timesteps / 1e9
     about = f"recorded; {firing(rates)}; {work / median(timed.seconds):.1f} G additions/s"
-    yield Row(case, way, "ms/step", 1000 * timed.seconds, at_most=sizes.targets.get(rate), note=about)
-    yield Row(case, way, "ms/step", 1000 * timed.seconds, sweep="firing rate", x=rate)
-    yield Row(case, way, "s to start", (timed.result,), note="until the first step is done")
+    yield MeasuredRow(case, way, "ms/step", 1000 * timed.seconds, at_most=sizes.targets.get(rate), note=about)
+    yield MeasuredRow(case, way, "ms/step", 1000 * timed.seconds, sweep="firing rate", x=rate)
+    yield MeasuredRow(case, way, "s to start", (timed.result,), note="until the first step is done")
     held = megabytes(partial(timed_spikes, network, "event", spikes[:, :2], scratch), 0.2) / 1000
-    yield Row(case, way, "GB", (held,), note="memory (PSS) of all processes")
+    yield MeasuredRow(case, way, "GB", (held,), note="memory (PSS) of all processes")
 
 
-def stock_models(design: Design, options: Options, scratch: Path) -> Iterator[Row]:
+def stock_models(design: Design, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Lava's own models, over the two steps of a second sample; what they take does not depend on spikes."""
     network, spikes = driven(design._replace(timesteps=2), STOCK_RATE, 2, options.seed)
     timed = timed_spikes(quantise(network), "stock", spikes, scratch)
-    yield Row("any firing", "Lava's models", "ms/step", 1000 * timed.seconds, note="mean of 2 steps")
+    yield MeasuredRow("any firing", "Lava's models", "ms/step", 1000 * timed.seconds, note="mean of 2 steps")
 
 
-def maps_instead(design: Design, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
+def maps_instead(design: Design, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Every spike recorded; maps of every step, of all layers or the deepest; sums over steps alone."""
     samples, case = options.repeats + 1, f"{rate:.0%} firing, what leaves"
     network, inputs = driven(design, rate, samples, options.seed)
@@ -102,9 +102,9 @@ def maps_instead(design: Design, rate: float, options: Options, scratch: Path) -
     summed = {layer.name: layer.steps_that_matter for layer in map_layers(network)}
     deepest = list(summed)[-1]
     recorded = timed_spikes(network, "event", inputs, scratch)
-    spikes = size_of(sent_arrays(network, None, 0)) / network.timesteps
-    yield Row(case, "every spike", "ms/step", 1000 * recorded.seconds, note="recorded to a file")
-    yield Row(case, "every spike", "kB/step", (spikes / 1000,))
+    spikes = message_bytes(sent_arrays(network, None, 0)) / network.timesteps
+    yield MeasuredRow(case, "every spike", "ms/step", 1000 * recorded.seconds, note="recorded to a file")
+    yield MeasuredRow(case, "every spike", "kB/step", (spikes / 1000,))
     ways = {
         "maps of all layers": MapRequest(GAMMA, summed, samples),
         "maps of the deepest": MapRequest(GAMMA, {deepest: summed[deepest]}, samples),
@@ -112,11 +112,15 @@ def maps_instead(design: Design, rate: float, options: Options, scratch: Path) -
     }
     for way, request in ways.items():
         timed = time_steps(partial(write_maps, network, request, inputs, scratch), network.timesteps)
-        leaving = size_of(sent_arrays(network, request, 0)) / network.timesteps
-        yield Row(case, way, "ms/step", 1000 * timed.seconds, note="written to a file")
-        yield Row(case, way, "kB/step", (leaving / 1000,), note="16 bits a map, 32 a sum; the input's stays outside")
-        yield Row(case, way, "times the time", (median(timed.seconds) / median(recorded.seconds),), at_most=SLOWER)
-        yield Row(case, way, "times fewer bytes", (spikes / leaving,), at_least=FEWER_BYTES)
+        leaving = message_bytes(sent_arrays(network, request, 0)) / network.timesteps
+        yield MeasuredRow(case, way, "ms/step", 1000 * timed.seconds, note="written to a file")
+        yield MeasuredRow(
+            case, way, "kB/step", (leaving / 1000,), note="16 bits a map, 32 a sum; the input's stays outside"
+        )
+        yield MeasuredRow(
+            case, way, "times the time", (median(timed.seconds) / median(recorded.seconds),), at_most=SLOWER
+        )
+        yield MeasuredRow(case, way, "times fewer bytes", (spikes / leaving,), at_least=FEWER_BYTES)
 
 
 def write_maps(
@@ -158,7 +162,7 @@ class TimedLava(LavaBackend):
 
 
 def timed_spikes(network: Network, models: Literal["event", "stock"], spikes: NDArray[np.bool_], folder: Path) -> Timed:
-    """What simulating and recording takes, see :func:`time_steps`."""
+    """Time of simulating and recording, see :func:`time_steps`."""
 
     def record(finished: list[float]) -> None:
         simulate_and_record(network, TimedLava(models, finished), spikes, spikes.shape[1], folder, batch_size=1)

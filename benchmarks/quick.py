@@ -13,7 +13,7 @@ from statistics import median
 
 from benchmarks import train
 from benchmarks.common.environment import busy, machine, missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_calls, race
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, first_calls, race
 from benchmarks.common.networks import SMALL, TINY, VGG11, Design, driven
 from benchmarks.simulate import BATCH, RATE, against_peers, first, simulating, theirs
 from spikesam.backends.event.backend import EventBackend
@@ -27,7 +27,7 @@ WANTED_ELSE, WANTED_ALONE, WANTED_SMALL = 3.5, 2.5, 2.0
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure; InputError if the machine is busy."""
+    """Cases of this benchmark; InputError if the machine is busy."""
     if not options.tiny and (share := busy()) > BUSY:
         raise InputError(f"the machine is busy ({share:.0%} of its cores, at most {BUSY:.0%}); end what else runs")
     vectors = machine(options.instructions)["vectors"]
@@ -45,7 +45,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     yield Case("training", partial(train.compare, sizes, "training", sizes.target, options), KEEP_FREED_MEMORY)
 
 
-def simulated(case: str, design: Design, images: int, wanted: float | None, options: Options) -> Iterator[Row]:
+def simulated(case: str, design: Design, images: int, wanted: float | None, options: Options) -> Iterator[MeasuredRow]:
     """The event backend beside the peers, and how many times their speed it has."""
     network, spikes = driven(design, RATE, images, options.seed)
     peers = theirs(network, spikes)
@@ -53,5 +53,5 @@ def simulated(case: str, design: Design, images: int, wanted: float | None, opti
     speeds = {way: images / timed.seconds for way, timed in race(ways, options.repeats).items()}
     best = max(median(speed) for speed in speeds.values())
     for way, speed in speeds.items():
-        yield Row(case, way, "images/s", speed, note="the fastest" if median(speed) == best else "")
+        yield MeasuredRow(case, way, "images/s", speed, note="the fastest" if median(speed) == best else "")
     yield from against_peers(case, "event", speeds, peers, None, wanted)

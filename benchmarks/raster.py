@@ -20,7 +20,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from benchmarks.common.measurement import Case, Options, Row, race
+from benchmarks.common.measurement import Case, MeasuredRow, Options, race
 from benchmarks.common.networks import SMALL, TINY, VGG11, Design, Repeated, driven, simulate_and_record, simulate_only
 from spikesam.backends.base import Backend, InputBatch
 from spikesam.backends.event.backend import EventBackend
@@ -37,7 +37,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is recorded; `shares` say by firing rate how much recording may add to the time of simulating at most."""
+    """Recorded sizes; `shares` say by firing rate how much recording may add to the time of simulating at most."""
 
     design: Design = VGG11
     rates: tuple[float, ...] = (0.05, 0.2)
@@ -52,7 +52,7 @@ TINY_SIZES = Sizes(TINY, (0.2,), 2, 4, {}, TINY, 20)
 
 
 @dataclass(frozen=True)
-class Store:
+class MeasuredStore:
     """A way to keep rasters: the form it stores, what writes it to a file, and what reads that."""
 
     content: Arrays
@@ -67,7 +67,7 @@ class Store:
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure."""
+    """Cases of this benchmark."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     for rate in sizes.rates:
         yield Case(f"files, {rate:.0%} firing", partial(files, sizes, rate, options, scratch))
@@ -75,7 +75,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     yield Case("recording a small network", partial(bounded_loss, sizes, options, scratch))
 
 
-def files(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
+def files(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Size, and speed of writing and reading, of every way to keep all layers of some samples."""
     case = f"{rate:.0%} firing"
     network, spikes = quantised(sizes.design, rate, sizes.samples, options)
@@ -89,21 +89,21 @@ def files(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterato
         if any(not np.array_equal(read[way].result[name], array) for name, array in store.content.items()):
             raise RuntimeError(f"{way}: spikes did not come back as they were")
         bits = 8 * written[way].result.stat().st_size / n_spikes
-        yield Row(case, way, "bits per spike", (bits,))
-        yield Row(case, way, "MB/s written", megabytes / written[way].seconds)
-        yield Row(case, way, "MB/s read", megabytes / read[way].seconds)
+        yield MeasuredRow(case, way, "bits per spike", (bits,))
+        yield MeasuredRow(case, way, "MB/s written", megabytes / written[way].seconds)
+        yield MeasuredRow(case, way, "MB/s read", megabytes / read[way].seconds)
     share = n_spikes / (8 * len(content))
     entropy = -math.log2(share) - (1 - share) / share * math.log2(1 - share)
-    yield Row(case, "entropy", "bits per spike", (entropy,), note="the least, were all spikes independent")
+    yield MeasuredRow(case, "entropy", "bits per spike", (entropy,), note="the least, were all spikes independent")
     chunks = [content[start : start + CHUNK] for start in range(0, len(content), CHUNK)]
     deflated = race({"": lambda: [isal_zlib.compress(chunk, 1) for chunk in chunks]}, options.repeats)[""]
     inflated = race({"": lambda: [isal_zlib.decompress(chunk) for chunk in deflated.result]}, options.repeats)[""]
-    yield Row(case, "isal alone", "MB/s written", megabytes / deflated.seconds, note="compression on one core")
-    yield Row(case, "isal alone", "MB/s read", megabytes / inflated.seconds, note="decompression on one core")
+    yield MeasuredRow(case, "isal alone", "MB/s written", megabytes / deflated.seconds, note="compression on one core")
+    yield MeasuredRow(case, "isal alone", "MB/s read", megabytes / inflated.seconds, note="decompression on one core")
 
 
-def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
-    """What recording adds to simulating on the event backend."""
+def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+    """Time that recording adds to simulating on the event backend."""
     network, spikes = quantised(sizes.design, rate, sizes.samples, options)
     samples = sizes.recorded
     given = network, EventBackend(), spikes, samples
@@ -112,11 +112,11 @@ def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Ite
     shares = timed["record"].seconds / timed["simulate"].seconds - 1
     case = f"{rate:.0%} firing, {samples} images"
     wanted, note = sizes.shares.get(rate), "beyond the event backend's time"
-    yield Row(case, "recording", "× simulating", shares, at_most=wanted, note=note)
+    yield MeasuredRow(case, "recording", "× simulating", shares, at_most=wanted, note=note)
 
 
-def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
-    """What it costs that a kill loses at most 15 finished samples: shards, each synced, then verified and merged."""
+def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+    """Price of it that a kill loses at most 15 finished samples: shards, each synced, then verified and merged."""
     rate, samples = 0.1, sizes.small_recorded
     network, spikes = quantised(sizes.small, rate, sizes.samples, options)
     given = network, EventBackend(), spikes, samples
@@ -128,10 +128,10 @@ def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]
     timed = race(ways, options.repeats)
     case = f"a small network, {rate:.0%} firing, {samples} images"
     for way, found in timed.items():
-        yield Row(case, way, "ms/image", 1e3 / samples * found.seconds)
+        yield MeasuredRow(case, way, "ms/image", 1e3 / samples * found.seconds)
     kept = timed["on disk"].seconds - timed["in memory"].seconds
     note = "on disk less in memory: shards of 16 samples, each synced, then verified and merged"
-    yield Row(case, "safe from a kill", "ms/image", 1e3 / samples * kept, note=note)
+    yield MeasuredRow(case, "safe from a kill", "ms/image", 1e3 / samples * kept, note=note)
 
 
 def quantised(design: Design, rate: float, samples: int, options: Options) -> tuple[Network, NDArray[np.bool_]]:
@@ -140,7 +140,7 @@ def quantised(design: Design, rate: float, samples: int, options: Options) -> tu
     return quantise(network), spikes
 
 
-def all_stores(network: Network, packed: Arrays) -> dict[str, Store]:
+def all_stores(network: Network, packed: Arrays) -> dict[str, MeasuredStore]:
     """This project's file and its peers, for packed bits (N, T, bytes) of every raster."""
     bits = {
         name: np.unpackbits(packed[name], axis=-1, count=math.prod(shape)).view(np.bool_)
@@ -151,10 +151,10 @@ def all_stores(network: Network, packed: Arrays) -> dict[str, Store]:
         events[f"{name}/neuron"] = np.nonzero(spikes)[-1].astype(np.uint32)
         events[f"{name}/count"] = spikes.sum(axis=-1, dtype=np.uint32)
     return {
-        OURS: Store(packed, partial(write_ours, network), read_ours),
-        "bits, gzip 1": Store(packed, partial(write_plain, level=1), read_plain),
-        "bool, gzip 4": Store(bits, partial(write_plain, level=4), read_plain),
-        "events, shuffle, gzip 1": Store(events, partial(write_plain, level=1, shuffle=True), read_plain),
+        OURS: MeasuredStore(packed, partial(write_ours, network), read_ours),
+        "bits, gzip 1": MeasuredStore(packed, partial(write_plain, level=1), read_plain),
+        "bool, gzip 4": MeasuredStore(bits, partial(write_plain, level=4), read_plain),
+        "events, shuffle, gzip 1": MeasuredStore(events, partial(write_plain, level=1, shuffle=True), read_plain),
     }
 
 
@@ -172,7 +172,7 @@ class Given(Backend):
 
 
 def write_ours(network: Network, packed: Arrays, path: Path) -> None:
-    """What spikesam run does with what a backend hands over."""
+    """Steps of spikesam run behind a backend."""
     samples = len(next(iter(packed.values())))
     source = Repeated(np.zeros((network.timesteps, 1, *network.input_shape), np.bool_), range(samples))
     about: Any = {"backend": Given(packed), "precision": network.precision, "batch_size": samples}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, Row, ends, megabytes, race
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, ends, megabytes, race
 from benchmarks.common.networks import SMALL, TINY, VGG11, Design, driven
 
 PEERS = (missing_spikingjelly,)
@@ -25,7 +25,7 @@ Way = Callable[[int], object]  # runs so many batches
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is recorded; `share` is the most that recording may add to the time, `flat` to the memory of more images."""
+    """Recorded sizes; `share` is the most that recording may add to the time, `flat` to the memory of more images."""
 
     design: Design = VGG11
     small: Design = SMALL
@@ -40,7 +40,7 @@ TINY_SIZES = Sizes(TINY, TINY, 2, 2, (1, 2), None, None)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure."""
+    """Cases of this benchmark."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     libraries = ["snnTorch"] + ([] if missing_spikingjelly() else ["SpikingJelly"])
     for library in libraries:
@@ -52,36 +52,38 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
             yield Case(f"{library}, {way}: many images", partial(many, *arguments), alone=True)
 
 
-def speed(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterator[Row]:
+def speed(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Images per second of every way, and what recording adds to running alone."""
     images, case = sizes.batches * sizes.batch, f"{library}, batch {sizes.batch}"
     ways = ways_of(library, sizes.design, sizes.batch, options, scratch)
     timed = race({way: partial(run, sizes.batches) for way, run in ways.items()}, options.repeats)
     for way, found in timed.items():
-        yield Row(case, way, "images/s", images / found.seconds, note=NOTES[way])
+        yield MeasuredRow(case, way, "images/s", images / found.seconds, note=NOTES[way])
     for way in (RECORDED, MONITORED):
         shares = timed[way].seconds / timed[ALONE].seconds - 1
         wanted = sizes.share if way == RECORDED else None
-        yield Row(case, f"{way} ÷ {ALONE} - 1", "×", shares, at_most=wanted, note="what is added to running alone")
+        yield MeasuredRow(
+            case, f"{way} ÷ {ALONE} - 1", "×", shares, at_most=wanted, note="what is added to running alone"
+        )
 
 
-def memory(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) -> Iterator[Row]:
+def memory(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """The most memory that is used meanwhile."""
     run = ways_of(library, sizes.design, sizes.batch, options, scratch)[way]
     run(1)  # what is loaded and made once
     used = (megabytes(partial(run, sizes.batches)),)
-    yield Row(f"{library}, {sizes.batches * sizes.batch} images", way, "MB", used)
+    yield MeasuredRow(f"{library}, {sizes.batches * sizes.batch} images", way, "MB", used)
 
 
-def many(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) -> Iterator[Row]:
+def many(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Memory from few to many images; of recording, the last row compares the ends."""
     run = ways_of(library, sizes.small, sizes.batch, options, scratch)[way]
     run(1)
-    curve: list[Row] = []
+    curve: list[MeasuredRow] = []
     for batches in sizes.many:
         images = batches * sizes.batch
         used = (megabytes(partial(run, batches)),)
-        curve.append(Row(f"images {images}", f"{library}, {way}", "MB", used, sweep="images", x=images))
+        curve.append(MeasuredRow(f"images {images}", f"{library}, {way}", "MB", used, sweep="images", x=images))
     yield from curve
     if way == RECORDED:
         yield ends(curve, "× MB", sizes.flat)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.common.measurement import Case, MemoryWatch, Options, Row, race
+from benchmarks.common.measurement import Case, MeasuredRow, MemoryWatch, Options, race
 
 NOW = "this project"
 RESULTS_ONLY = ("--figures", "0", "--no-report")
@@ -80,15 +80,15 @@ class Command:
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure."""
+    """Cases of this benchmark."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     yield Case("first commands", partial(first_commands, sizes, options, scratch))
     yield Case("a converted network", partial(converted, sizes, options, scratch))
     yield Case("image files", partial(image_files, sizes, options, scratch))
 
 
-def first_commands(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
-    """What a new user waits for; the first of all runs, which compiles, is not counted."""
+def first_commands(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+    """Waits of a new user; the first of all runs, which compiles, is not counted."""
     ways = {
         "import spikesam": ("-c", "import spikesam"),
         "spikesam run --help": ("-c", SCRIPT, "run", "--help"),
@@ -99,10 +99,10 @@ def first_commands(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Ro
     if not list((scratch / "spikesam run").glob("runs/*/report.html")):
         raise RuntimeError("spikesam run left no page")
     for (way, found), most in zip(timed.items(), sizes.first, strict=True):
-        yield Row("a fresh process", way, "s", found.seconds, at_most=most)
+        yield MeasuredRow("a fresh process", way, "s", found.seconds, at_most=most)
 
 
-def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """A converted network over hundreds of steps."""
     folder = scratch / "converted"
     convert = ("-m", "spikesam.pipeline.convert", "cluttered-digits-ann", *sizes.converting, "--out", "made")
@@ -113,11 +113,11 @@ def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     summary = summary_of(found.result)
     case = f"converted digits, T = {summary['timesteps']}, {count} images"
     note = "every spike, summed maps and their scores, digests of all; it can be stopped and resumed"
-    yield Row(case, NOW, "s", found.seconds, at_most=sizes.seconds, note=note)
+    yield MeasuredRow(case, NOW, "s", found.seconds, at_most=sizes.seconds, note=note)
     yield from stages(case, summary)
 
 
-def image_files(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+def image_files(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """JPEG files in the layout of Tiny-ImageNet, few and many: images per second, and memory."""
     few, many = sizes.files
     data = tiny_imagenet(scratch / "tiny-imagenet", many, options.seed)
@@ -125,17 +125,19 @@ def image_files(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
     timed = race(ways, options.repeats, first={NOW: run(scratch, CHECKPOINT, str(data), min(FIRST, few))})
     seconds, summary = [found.seconds for found in timed.values()], summary_of(timed[f"{many}"].result)
     case = f"{CHECKPOINT}, T = {summary['timesteps']}, {many} JPEG files"
-    yield Row(case, NOW, "images/s", many / seconds[1], at_least=sizes.rate, note="the whole command")
+    yield MeasuredRow(case, NOW, "images/s", many / seconds[1], at_least=sizes.rate, note="the whole command")
     beyond = seconds[1] - seconds[0]
     if min(beyond) > 0:  # not where so little is done that chance decides
         note = f"beyond {few} images: without the start of the process"
-        yield Row(case, f"{NOW}, more images", "images/s", (many - few) / beyond, at_least=sizes.rate, note=note)
+        yield MeasuredRow(
+            case, f"{NOW}, more images", "images/s", (many - few) / beyond, at_least=sizes.rate, note=note
+        )
     yield from stages(case, summary)
     peaks = [command.peak() for command in ways.values()]
     for count, peak in zip(sizes.files, peaks, strict=True):
         note = "the most that the command held"
-        yield Row(f"{CHECKPOINT}, {count} JPEG files", NOW, "MB", (peak / 1e6,), note=note)
-    yield Row(f"images {many} : {few}", NOW, "× MB", (peaks[1] / peaks[0],), at_most=sizes.flat)
+        yield MeasuredRow(f"{CHECKPOINT}, {count} JPEG files", NOW, "MB", (peak / 1e6,), note=note)
+    yield MeasuredRow(f"images {many} : {few}", NOW, "× MB", (peaks[1] / peaks[0],), at_most=sizes.flat)
 
 
 def run(scratch: Path, checkpoint: str | Path, data: str, count: int) -> Command:
@@ -145,15 +147,15 @@ def run(scratch: Path, checkpoint: str | Path, data: str, count: int) -> Command
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
-    """What the run said of itself."""
+    """Report of the run about itself."""
     found: dict[str, Any] = json.loads((folder / "run/summary.json").read_text())
     return found
 
 
-def stages(case: str, summary: Mapping[str, Any]) -> Iterator[Row]:
+def stages(case: str, summary: Mapping[str, Any]) -> Iterator[MeasuredRow]:
     """Seconds of each stage in the last repeat, of all threads together."""
     for stage, seconds in summary["seconds"].items():
-        yield Row(f"{case}: stages, seconds of all threads", f"{NOW}: {stage}", "s", (seconds,))
+        yield MeasuredRow(f"{case}: stages, seconds of all threads", f"{NOW}: {stage}", "s", (seconds,))
 
 
 def tiny_imagenet(folder: Path, count: int, seed: int) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.measurement import Case, Options, Row, ends, first_call, first_calls, many_images, race
+from benchmarks.common.measurement import Case, MeasuredRow, Options, ends, first_call, first_calls, many_images, race
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_activation_sum, spike_count_map
 
 GAMMA = 0.5
@@ -57,7 +57,7 @@ TINY_SIZES = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4), None, None, 
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure."""
+    """Cases of this benchmark."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, {})
     yield Case("images", partial(flat, sizes, options))
@@ -68,14 +68,14 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     yield Case("T", partial(many_steps, sizes, options))
 
 
-def first(how: str) -> Iterator[Row]:
+def first(how: str) -> Iterator[MeasuredRow]:
     """The first call of the kernel."""
     yield first_call(KERNEL, how, lambda: event_driven(np.zeros((1, 1), np.uint8), (1, 1, 1)))
 
 
 def compare(
     shape: Shape, timesteps: int, target: float | None, sum_target: float | None, options: Options
-) -> Iterator[Row]:
+) -> Iterator[MeasuredRow]:
     """Every way to every kind of map."""
     packed = random_packed(shape, timesteps, RATE, options.seed)
     spikes = np.unpackbits(packed).sum()
@@ -85,24 +85,24 @@ def compare(
         for way, found in timed.items():
             np.testing.assert_allclose(found.result, expected, rtol=1e-5, err_msg=f"{what}, {way}, {shape}")
             wanted = target if (what, way) == ("SAM", KERNEL) else None
-            row = Row(f"{what} of {name(shape, timesteps)}", way, "ms", 1000 * found.seconds, at_most=wanted)
+            row = MeasuredRow(f"{what} of {name(shape, timesteps)}", way, "ms", 1000 * found.seconds, at_most=wanted)
             yield replace(row, note=f"{1e6 * row.median / spikes:.3g} ns per spike")
         if what == SUM:
             ratios = timed[ONE_PASS].seconds / timed[THEN_SUMMED].seconds
             way = f"{ONE_PASS} : {THEN_SUMMED}"
-            yield Row(f"{what} of {name(shape, timesteps)}", way, "×", ratios, at_most=sum_target)
+            yield MeasuredRow(f"{what} of {name(shape, timesteps)}", way, "×", ratios, at_most=sum_target)
 
 
-def many_densities(sizes: Sizes, options: Options) -> Iterator[Row]:
+def many_densities(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
     """From few to many spikes."""
     for density in sizes.densities:
         packed = random_packed(sizes.shape, sizes.layers[0][1], density, options.seed)
         yield from point("density", density, packed, sizes.shape, options)
 
 
-def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
+def many_steps(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
     """From few to many steps; the last row compares what one step takes at either end."""
-    rows: list[Row] = []
+    rows: list[MeasuredRow] = []
     for timesteps in sizes.timesteps:
         rows += point("T", timesteps, random_packed(sizes.shape, timesteps, RATE, options.seed), sizes.shape, options)
     yield from rows
@@ -110,15 +110,15 @@ def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
     yield ends([row for row in rows if row.way == KERNEL], "× per step", sizes.flat, steps)
 
 
-def point(sweep: str, x: float, packed: Packed, shape: Shape, options: Options) -> Iterator[Row]:
+def point(sweep: str, x: float, packed: Packed, shape: Shape, options: Options) -> Iterator[MeasuredRow]:
     """The ways to SAM, and the authors' to theirs, as a point of a curve."""
     ways = ways_to("the authors' maps", packed, shape) | ways_to("SAM", packed, shape)
     timed = race(ways, options.repeats, time.process_time)
     for way, found in timed.items():
-        yield Row(f"{sweep} {x:g}", way, "ms/image", 1000 * found.seconds, sweep=sweep, x=x)
+        yield MeasuredRow(f"{sweep} {x:g}", way, "ms/image", 1000 * found.seconds, sweep=sweep, x=x)
 
 
-def flat(sizes: Sizes, options: Options) -> Iterator[Row]:
+def flat(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
     """From few to many images, one after the other."""
     packed = random_packed(sizes.shape, sizes.layers[0][1], RATE, options.seed)
 
@@ -162,7 +162,7 @@ def numpy_count(packed: Packed, shape: Shape) -> Maps:
 
 
 def authors_loop(packed: Packed, shape: Shape) -> Maps:
-    """What the authors' script computes, the way it does: at every step over all up to it, in dense float32 tensors."""
+    """Maps as the authors' script computes them: at every step over all up to it, in dense float32 tensors."""
     import torch  # large, and of no other use here
 
     torch.set_num_threads(1)

@@ -23,8 +23,8 @@ from benchmarks.common.measurement import (
     KEEP_FREED_MEMORY,
     Case,
     Floats,
+    MeasuredRow,
     Options,
-    Row,
     ends,
     first_call,
     first_calls,
@@ -61,7 +61,7 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is simulated; `targets` say by firing rate how many times the best peer's speed is wanted."""
+    """Sizes that are simulated; `targets` say by firing rate how many times the best peer's speed is wanted."""
 
     design: Design = VGG11
     small: Design = SMALL
@@ -80,10 +80,10 @@ TINY_SIZES = Sizes(TINY, TINY, ((2, 1),), {}, {}, 4, (0.1, 1.0), (1, 2), (12, 24
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure."""
+    """Cases of this benchmark."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
-    measured: dict[str, Callable[[], Iterator[Row]]] = {}
+    measured: dict[str, Callable[[], Iterator[MeasuredRow]]] = {}
     for rate in (0.1, 0.2):
         for images, batch in sizes.batches:
             measured[f"{rate:.0%}, {images} images, batch {batch}"] = partial(
@@ -104,7 +104,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     yield Case("images", partial(flat, sizes, options, scratch))
 
 
-def first(how: str) -> Iterator[Row]:
+def first(how: str) -> Iterator[MeasuredRow]:
     """The first call of the event backend, on a network in which there is hardly anything to compute."""
     layers = (
         Layer("conv1", Input(np.ones((8, 6, 3, 3), np.float32), padding=1), LIF(0.9)),
@@ -115,7 +115,7 @@ def first(how: str) -> Iterator[Row]:
     yield first_call("event", how, simulating(EventBackend(), network, spikes))
 
 
-def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options) -> Iterator[Row]:
+def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options) -> Iterator[MeasuredRow]:
     """Every way to simulate some images, handed over in batches."""
     case = f"{rate:.0%}, {images} images, batch {batch}" if images > 1 else f"{rate:.0%}, one image alone"
     network, spikes = driven(sizes.design, rate, images, options.seed)
@@ -133,13 +133,13 @@ def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options
         "torch": "the same bits as event",
     } | {peer: f"{precision(peer)}; {work[1] * median(speeds[peer]):.0f} G multiplications/s" for peer in peers}
     for way, speed in speeds.items():
-        yield Row(case, way, "images/s", speed, note=notes[way])
+        yield MeasuredRow(case, way, "images/s", speed, note=notes[way])
     if peers:
         target = sizes.targets.get(rate) if images > 1 else None  # threads that share one image wait for each other
         yield from against_peers(case, "event", speeds, peers, target)
 
 
-def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[Row]:
+def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """The event backend with every spike of every layer recorded to a file, beside peers that record nothing."""
     case = f"{rate:.0%}, {sizes.recorded} images, recorded"
     network, spikes = driven(sizes.design, rate, BATCH, options.seed)
@@ -148,7 +148,7 @@ def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path)
     timed = race(mine | peers, options.repeats)
     speeds = {way: (sizes.recorded if way in mine else BATCH) / found.seconds for way, found in timed.items()}
     for way, speed in speeds.items():
-        yield Row(case, way, "images/s", speed, note=f"not recorded, {BATCH} images" if way in peers else "")
+        yield MeasuredRow(case, way, "images/s", speed, note=f"not recorded, {BATCH} images" if way in peers else "")
     if peers:
         yield from against_peers(case, "event, recorded", speeds, peers, sizes.targets_recorded.get(rate))
 
@@ -160,24 +160,24 @@ def against_peers(
     peers: Iterable[str],
     target: float | None,
     loop_target: float | None = None,
-) -> Iterator[Row]:
+) -> Iterator[MeasuredRow]:
     """How many times the speed of the best library, and of the loop in PyTorch alone."""
     best = max(set(peers) - {LOOP}, key=lambda peer: median(speeds[peer]))
     notes = {best: ("the best library", target)}
     if LOOP in peers:
         notes[LOOP] = f"written by hand, {precision(LOOP)}", loop_target
     for peer, (note, wanted) in notes.items():
-        yield Row(case, f"{way} ÷ {peer}", "×", speeds[way] / speeds[peer], at_least=wanted, note=note)
+        yield MeasuredRow(case, f"{way} ÷ {peer}", "×", speeds[way] / speeds[peer], at_least=wanted, note=note)
 
 
 def precision(peer: str) -> str:
-    """What a peer computes in."""
+    """Number type of a peer."""
     from spikesam.pipeline.training.precision import convolution_type  # torch is slow to import, and large
 
     return str(convolution_type("auto")).removeprefix("torch.") if peer == LOOP else "float32"
 
 
-def compare_cores(design: Design, images: int, options: Options) -> Iterator[Row]:
+def compare_cores(design: Design, images: int, options: Options) -> Iterator[MeasuredRow]:
     """The event backend on one core and on all."""
     case = f"{RATE:.0%}, batch {images}" if images > 1 else f"{RATE:.0%}, one image on several cores"
     network, spikes = driven(design, RATE, images, options.seed)
@@ -186,12 +186,12 @@ def compare_cores(design: Design, images: int, options: Options) -> Iterator[Row
     ways = {one: simulating(EventBackend(1), network, spikes), every: simulating(EventBackend(), network, spikes)}
     timed = race(ways, options.repeats)
     for way, found in timed.items():
-        yield Row(case, way, "images/s", images / found.seconds)
+        yield MeasuredRow(case, way, "images/s", images / found.seconds)
     ratios = timed[one].seconds / timed[every].seconds
-    yield Row(case, f"{cores()} cores ÷ 1", "×", ratios, note=f"at most {cores()}")
+    yield MeasuredRow(case, f"{cores()} cores ÷ 1", "×", ratios, note=f"at most {cores()}")
 
 
-def encoding(design: Design, options: Options) -> Iterator[Row]:
+def encoding(design: Design, options: Options) -> Iterator[MeasuredRow]:
     """Drawing the Poisson spikes of an image, on one core: the kernel, and its definition in NumPy."""
     channels = PLANES // 2
     image = np.random.default_rng(options.seed).normal(0, 1, (channels, design.size, design.size)).astype(np.float32)
@@ -206,21 +206,21 @@ def encoding(design: Design, options: Options) -> Iterator[Row]:
     for way, found in timed.items():
         limit = 1.2 if way == "compiled" and design is VGG11 else None
         draws = image.size * design.timesteps
-        yield Row("Poisson input", way, "ns/draw", 1e9 / draws * found.seconds, at_most=limit, note="packed")
+        yield MeasuredRow("Poisson input", way, "ns/draw", 1e9 / draws * found.seconds, at_most=limit, note="packed")
 
 
-def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[Row]:
+def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[MeasuredRow]:
     """Every way to simulate one batch, as a point of a curve."""
     network, spikes = driven(design, rate, batch, options.seed)
     timed = race(ours(quantise(network), spikes) | theirs(network, spikes), options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     for way, found in timed.items():
-        yield Row(f"{sweep} {x:g}", way, "ms/image", 1000 / batch * found.seconds, sweep=sweep, x=x)
+        yield MeasuredRow(f"{sweep} {x:g}", way, "ms/image", 1000 / batch * found.seconds, sweep=sweep, x=x)
 
 
-def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
+def many_steps(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
     """From few to many steps; the last row compares what one step costs at either end."""
-    rows: list[Row] = []
+    rows: list[MeasuredRow] = []
     for timesteps in sizes.timesteps:
         rows += point("T", timesteps, sizes.small._replace(timesteps=timesteps), RATE, BATCH, options)
     yield from rows
@@ -228,7 +228,7 @@ def many_steps(sizes: Sizes, options: Options) -> Iterator[Row]:
     yield ends([row for row in rows if row.way == "event"], "× per step", sizes.flat, steps)
 
 
-def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Row]:
+def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """From few to many images, simulated and recorded."""
     network, spikes = driven(sizes.small, RATE, BATCH_SIZE, options.seed)
     way = partial(simulate_and_record, quantise(network), EventBackend(), spikes, folder=scratch)

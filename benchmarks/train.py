@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, Row, first_call, first_calls, race
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, first_call, first_calls, race
 from benchmarks.common.peers import training_peers
 from spikesam.pipeline.config import NetworkSection, TrainingPrecision
 from spikesam.pipeline.training.precision import convolution_type
@@ -42,7 +42,7 @@ HALF_VGG11 = NetworkSection(
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is trained; `target` is how many times the speed of the best peer the fused operation should have."""
+    """Sizes that are trained; `target` is how many times the speed of the best peer the fused operation should have."""
 
     network: NetworkSection = SIX_LAYERS
     size: int = 64
@@ -55,7 +55,7 @@ TINY_SIZES = Sizes(NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=6), 
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """What to measure."""
+    """Cases of this benchmark."""
     sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
     kept = {"six layers": sizes} | ({} if options.tiny else {"VGG11 at half width, T 30": VGG11_SIZES})
@@ -65,12 +65,12 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     yield Case(name, partial(compare, sizes, name, None, options))
 
 
-def first(how: str) -> Iterator[Row]:
+def first(how: str) -> Iterator[MeasuredRow]:
     """The first training step with the fused operation."""
     yield first_call("fused", how, Step(spiking_network(TINY_SIZES, fused=True), TINY_SIZES, seed=0))
 
 
-def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> Iterator[Row]:
+def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> Iterator[MeasuredRow]:
     """Every way to train on one batch."""
     peers = training_peers(sizes.network, sizes.size, CLASSES)
     ours = {"fused": spiking_network(sizes, fused=True), "not fused": spiking_network(sizes, fused=False)}
@@ -80,10 +80,10 @@ def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> 
         steps |= {f"{peer}, float32": Step(network, sizes, options.seed, "float32") for peer, network in peers.items()}
     timed = race(steps, options.repeats)
     for way, found in timed.items():
-        yield Row(case, way, "images/s", sizes.batch / found.seconds, note=NOTES.get(way, ""))
+        yield MeasuredRow(case, way, "images/s", sizes.batch / found.seconds, note=NOTES.get(way, ""))
     best = min(peers, key=lambda peer: median(timed[peer].seconds))
     ratios = timed[best].seconds / timed["fused"].seconds
-    yield Row(case, f"fused ÷ {best}", "×", ratios, at_least=target, note="the best peer")
+    yield MeasuredRow(case, f"fused ÷ {best}", "×", ratios, at_least=target, note="the best peer")
 
 
 class Step:
@@ -109,5 +109,5 @@ class Step:
 
 
 def spiking_network(sizes: Sizes, fused: bool) -> SpikingNetwork:
-    """What spikesam train trains."""
+    """Network of spikesam train."""
     return SpikingNetwork(sizes.network, (3, sizes.size, sizes.size), CLASSES, fused=fused)

@@ -1,4 +1,4 @@
-"""What the examples share: small handwritten digits as spikes, a few seconds of training, and a picture."""
+"""Shared by the examples: small handwritten digits as spikes, a few seconds of training, and a picture."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def treated(setup: Setup, training: int, treatment: Treatment) -> Checkpoint:
 
 
 def measure(setup: Setup, checkpoint: Checkpoint) -> pd.DataFrame:
-    """What one network does on the validation images: image, measure, layer, step, value."""
+    """Measures of one network on the validation images: image, measure, layer, step, value."""
     with RasterReader(recorded(setup, checkpoint)) as raster:
         parts = [measured(raster.predictions == raster.samples.label, measure=RIGHT, layer="", step="")]
         spent = np.zeros(raster.n_samples)
@@ -179,7 +179,7 @@ def silence_claims(found: pd.DataFrame) -> list[Claim]:
 
 
 def price_claims(found: pd.DataFrame, doses: list[float]) -> list[Claim]:
-    """What each dose saves in spikes and costs in accuracy, against none."""
+    """Spikes saved and accuracy lost by each dose, against none."""
     return [
         compared_over_trainings(
             f"{measure} without decay, against dose {dose:g}",
@@ -208,7 +208,7 @@ def burst_claims(found: pd.DataFrame) -> list[Claim]:
 
 
 def notes(setup: Setup, found: pd.DataFrame) -> list[str]:
-    """What was trained, how strong the decay was, and whether the dose is all that counts."""
+    """Notes: the trainings, the strength of the decay, and whether the dose alone counts."""
     section, config = setup.config.doses, training_config(setup, 0)
     training = section.training
     steps = steps_per_epoch(config.model_copy(update={"training": training}))
@@ -281,7 +281,7 @@ def draw_rates(setup: Setup, name: str, title: str, about: str, points: pd.DataF
 
 @dataclass(frozen=True)
 class Treatment:
-    """What gains get in one training."""
+    """Gains of one training."""
 
     dose: float  # in units of the paper's
     gradients: Gradients = "none"  # which the optimizer skips, or "zero", which decay, too, as by torch's DataParallel

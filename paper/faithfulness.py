@@ -287,5 +287,5 @@ def attributions(setup: Setup, images: ImageSet, name: str) -> NDArray[np.float3
 
 
 def label(name: str, layer: str) -> str:
-    """What tables call a map: "SAM conv4", "RISE"."""
+    """Name of a map in tables: "SAM conv4", "RISE"."""
     return f"{name} {layer}".strip()

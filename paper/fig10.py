@@ -70,7 +70,7 @@ def run(setup: Setup) -> Result:
 
 
 def judge(found: pd.DataFrame) -> list[Claim]:
-    """What the paper says of one layer, whose shares these are, and whether the kernel has a part in it."""
+    """Claims of the paper about one layer, whose shares these are, and whether the kernel has a part in it."""
     layer = found["layer"].iloc[0]
     early, late, count = (
         rows(found, map=name, when=when).set_index("image")["value"]
@@ -144,7 +144,7 @@ def on_left(late: pd.DataFrame, sides: dict[int, int]) -> pd.Series[float]:
 
 
 def near(share: Estimate) -> Verdict:
-    """Whether a share is even, to within :data:`NEAR`."""
+    """True if a share is even, to within :data:`NEAR`."""
     if share.n < FEWEST:
         return "cannot say"
     if abs(share.low - 0.5) <= NEAR and abs(share.high - 0.5) <= NEAR:

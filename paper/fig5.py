@@ -150,7 +150,7 @@ def notes_on_rules(found: pd.DataFrame) -> list[str]:
 
 
 def same_on_every_backend(setup: Setup, name: str, network: Network) -> Claim:
-    """Whether every backend records identical spikes, from which identical maps follow, bit for bit."""
+    """True if every backend records identical spikes, from which identical maps follow, bit for bit."""
     what = f"{name}: spikes and maps on {', '.join(BACKENDS)}"
     images = setup.images.take(setup.settings.both_backends)
     if not len(images):

@@ -179,7 +179,7 @@ def notes_on_cases(errors: pd.DataFrame) -> list[str]:
 
 
 def notes_on_rules(papers: pd.DataFrame, rates: pd.DataFrame) -> list[str]:
-    """What comes out under the other rules of conversion: errors, and how much the spike rate varies."""
+    """Results under the other rules of conversion: errors, and how much the spike rate varies."""
     rules = [name for name in papers["network"].unique() if name not in ("surrogate", "converted")]
     told = []
     for steps in (ALL, FEWER, SUM):

@@ -97,13 +97,13 @@ def mean_errors(errors: NDArray[np.float64], flat: NDArray[np.bool_]) -> NDArray
 
 
 def over_counting(papers: pd.DataFrame) -> pd.DataFrame:
-    """What a kernel adds to counting: its error minus that of the spike count, image by image; below 0 it is better."""
+    """Gain of a kernel over counting: its error minus the spike count's, image by image; below 0 it is better."""
     count = papers["kernel"] == COUNT
     return summary(minus(papers[~count], papers[count], "network", "layer").assign(measure=ADDED))
 
 
 def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
-    """What the paper says of one curve: highest at the smallest γ, lowest in between, rising again.
+    """Claims of the paper about one curve: highest at the smallest γ, lowest in between, rising again.
 
     `where` names network, layer and kernel; errors are (N, G ≥ 3), a row per image, a column per γ, ascending.
     """
@@ -149,7 +149,7 @@ def more_than_counting(errors: pd.DataFrame, count: pd.DataFrame, gamma: float) 
 
 
 def both(fall: Estimate, rise: Estimate) -> Verdict:
-    """Whether the error is lower between than at either end."""
+    """True if the error is lower between than at either end."""
     verdicts = {verdict(fall), verdict(rise)}
     if len(verdicts) == 1:
         return verdicts.pop()
@@ -157,7 +157,7 @@ def both(fall: Estimate, rise: Estimate) -> Verdict:
 
 
 def notes(setup: Setup, errors: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """What a reader needs beside the claims: other measures, the floor, other rules, the reference."""
+    """Notes beside the claims: other measures, the floor, other rules, the reference."""
     papers = rows(table, floor=0.0, against=GRAD_CAM)
     told = [
         "A layer that never spikes has the error of a zero map at every γ. Which other γ has the highest or the lowest "
@@ -211,7 +211,7 @@ def note_on_verdicts(errors: pd.DataFrame) -> list[str]:
 
 
 def draw(setup: Setup, table: pd.DataFrame, added: pd.DataFrame) -> None:
-    """What each kernel adds to counting; the errors themselves; and what is added under the other rules."""
+    """Gains of kernels over counting; the errors themselves; and what is added under the other rules."""
     about, x = f"mean over {len(setup.images)} images and 95 % interval", "γ (1/step)"
     points = added.rename(columns={"layer": "curve", "gamma": "x"})
     points = points.assign(panel=points["network"] + ", " + points["kernel"])

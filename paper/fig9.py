@@ -180,7 +180,7 @@ def survived(right: NDArray[Any], epsilons: Sequence[float]) -> NDArray[np.float
 
 
 def note_on_gradients(accuracies: pd.DataFrame) -> str:
-    """Whether a network looks robust only because its own gradient is useless."""
+    """Test whether a network looks robust only because its own gradient is useless."""
     strongest = rows(accuracies, epsilon=accuracies["epsilon"].max())
     last = strongest.set_index(["network", "change"])["mean"].map("{:.0%}".format)
     through_ann, through_snn = OWN["ANN"], OWN["SNN"]
@@ -284,7 +284,7 @@ def shift_claim(shifts: pd.DataFrame, layer: str, epsilon: float, seed: int, ite
 
 
 def note_on_noise(table: pd.DataFrame, measure: str, epsilon: float) -> str:
-    """What the shift under attack has to be read against."""
+    """References for the shift under attack."""
     found = rows(table, measure=measure)
     found = found[found["epsilon"].isin([0.0, epsilon])]
     layer = rows(found, map="SAM")["layer"].iloc[-1]

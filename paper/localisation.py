@@ -266,7 +266,7 @@ def conditions(setup: Setup, images: ImageSet) -> list[Condition]:
 
 
 def has_shapes(images: ImageSet) -> bool:
-    """Whether the masks are the objects' own shapes, at least two of them, and not boxes."""
+    """True if the masks are the objects' own shapes, at least two of them, and not boxes."""
     known = [mask for mask in images.masks if mask is not None]
     return len(known) > 1 and not any(_is_box(mask) for mask in known)
 

@@ -131,7 +131,7 @@ CHOICES: Mapping[str, Mapping[str, MapsOf]] = {
     TSA: {"TSA-S": tsa("spikes"), "TSA-NS": tsa("absent")},
     NO_CLASS: {"relevance of the variance": of_the_variance, "relevance of all logits": of_all_logits},
 }
-"""What is chosen from on images kept aside: kind -> name -> map."""
+"""Candidates that are chosen from on images kept aside: kind -> name -> map."""
 ALWAYS: Mapping[str, MapsOf] = {
     COUNT: spike_count,
     RELEVANCE: for_the_answer("signed"),

@@ -85,7 +85,7 @@ def networks_of(setup: Setup) -> dict[str, Network]:
 def survivals(
     setup: Setup, images: ImageSet, name: str, networks: dict[str, Network], epsilons: list[float]
 ) -> pd.DataFrame:
-    """What is left of one network's answers at each strength, and what broke the others: image, measure, …, value.
+    """Answers of one network that are left at each strength, and what broke the others: image, measure, …, value.
 
     The measure "accuracy" is the share of draws in which the answer is right, under the worst attack so far; "broken by
     …" is 1 where that attack made all draws wrong.
@@ -165,7 +165,7 @@ def attacked(setup: Setup, model: DifferentiableNetwork, images: ImageSet, epsil
 
 
 def is_random(network: Network) -> bool:
-    """Whether the network's input is drawn."""
+    """True if the network's input is drawn at random."""
     return network.encoder == "poisson"
 
 

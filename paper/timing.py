@@ -104,7 +104,7 @@ def run(setup: Setup) -> Result:
 
 
 def answered(setup: Setup, network: Network, samples: TimedSpikes) -> list[pd.DataFrame]:
-    """Whether the network is right, and whether it is when each input neuron's times are shuffled; cached."""
+    """Accuracy of the network, and that with each input neuron's times shuffled; cached."""
     seed = setup.settings.seed
 
     def compute() -> dict[str, NDArray[Any]]:
@@ -178,7 +178,7 @@ def line(
 
 
 def outcome_of(claim: Claim, p_equal: float, margin: float) -> str:
-    """What is seen of a difference: better, worse, equal, or nothing; and whether it is smaller than the margin."""
+    """Verdict on a difference: better, worse, equal, or nothing; and whether it is smaller than the margin."""
     small = p_equal < LEVEL
     if claim.same in ("yes", "no"):
         word = "better" if claim.same == "yes" else "worse"
@@ -255,7 +255,7 @@ def draw_answer(setup: Setup, table: pd.DataFrame) -> None:
 
 
 def draw_gammas(setup: Setup, gains: pd.DataFrame) -> None:
-    """What SAM's kernel adds to the spike count at every γ, in deletions: a panel per task, a curve per layer."""
+    """Gain of SAM's kernel over the spike count at every γ, in deletions: a panel per task, a curve per layer."""
     shown = gains[(gains["map"] == f"{SAM} better than {COUNT} by") & gains["outcome"].isna()]
     shown = shown[shown["layer"] != "convolutions"]
     title = "What SAM adds to the spike count, over γ"

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, convert, measure, report."""
     command, config = parse_with_config(ConvertCommand, load_config, argv, prog="spikesam convert", description=__doc__)
     from spikesam.pipeline.conversion.convert import convert  # torch is slow to import, --help need not wait
-    from spikesam.pipeline.conversion.summary import print_summary
+    from spikesam.pipeline.conversion.summary import print_conversion
 
     data = config.data.model_copy(update={"download": command.download or config.data.download})
     config = config.model_copy(update={"conversion": command.conversion, "data": data})
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         overwrite=command.overwrite,
     )
     console = PlainConsole(soft_wrap=True)
-    print_summary(conversion.summary, console)
+    print_conversion(conversion.summary, console)
     for path in conversion.files:
         console.print(str(path))
     source = command.data or config.data.source

@@ -50,14 +50,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Count, print, and write what is asked for."""
     command = parse_command(EnergyCommand, argv, prog="spikesam energy", description=__doc__)
     from spikesam.pipeline.cli.energy_report import cost_table, sentences  # pandas takes a second to import
-    from spikesam.pipeline.cost.energy import energy, opened
+    from spikesam.pipeline.cost.energy import energy, opened_raster
     from spikesam.pipeline.images.pictures import pictures_beside
 
     holding = (
         nullcontext() if command.out is None else out_lock(command.out, None if command.overwrite else "overwrite")
     )
     console = PlainConsole(soft_wrap=True)
-    with holding, opened(command.raster) as raster:
+    with holding, opened_raster(command.raster) as raster:
         with Tracker().show("counting"):
             found = energy(raster, command.network, prices=command.prices)
         pictures = pictures_beside(raster, 0)

@@ -56,7 +56,7 @@ def install() -> None:
 
 
 def summary(report: Mapping[str, Any]) -> Iterator[str]:
-    """What a report of pip-audit says, in lines. A package that the service does not know was not audited."""
+    """A report of pip-audit in lines. A package that the service does not know was not audited."""
     packages = report["dependencies"]
     known = [package for package in packages if "skip_reason" not in package]
     if not known:

@@ -66,7 +66,7 @@ def own_network() -> None:
 
 
 def walk() -> list[dict[str, Any]]:
-    """What people do on a page: other samples, single steps, another γ, a pixel under the pointer."""
+    """A visitor's actions on a page: other samples, single steps, another γ, a pixel under the pointer."""
     states: list[dict[str, Any]] = [{"sample": sample} for sample in range(4)]
     states += [{"view": "step", "step": step} for step in range(2, 10, 2)] + [{"view": "sum"}]
     states += [{"gamma": gamma} for gamma in (0.0, 1.0, 2.0, 0.5)]

@@ -26,8 +26,8 @@ from spikesam.backends.base import Backend, BackendError, InputBatch
 from spikesam.backends.event.kernels.chain import Chain, alike
 from spikesam.backends.event.kernels.events import unpack_spikes
 from spikesam.backends.event.kernels.layer import LayerKernel, State, compile_kernels
-from spikesam.backends.event.spikes import ChainSpikes, GraphSpikes, unpacked
-from spikesam.backends.input_currents import by_input, drive
+from spikesam.backends.event.spikes import ChainSpikes, GraphSpikes, unpacked_steps
+from spikesam.backends.input_currents import backend_input, by_input
 from spikesam.backends.network import Network
 from spikesam.backends.readout import ReadoutIntegrator
 from spikesam.recordings.parallel import cores, in_order, result_of, submitted, thread_pool
@@ -106,7 +106,7 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
             yield np.moveaxis(maps, 1, -1)[: max(1, network.timesteps - 1)]
             continue
         for start in range(0, len(sample) - 1, CHUNK):
-            arrived = unpacked(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
+            arrived = unpacked_steps(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
             currents = np.empty((len(arrived), *layer.output_shape), layer.dtype)
             for spikes, current in zip(arrived, currents, strict=True):
                 layer.add([spikes], state)
@@ -117,7 +117,7 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
 def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
     """One by one: packed spikes (T, bytes), or currents (S, N)."""
     for batch in inputs:
-        yield from drive("event", network, batch)
+        yield from backend_input("event", network, batch)
 
 
 def _parts(samples: Iterator[Item], n_samples: int, threads: int, most: int) -> Iterator[list[Item]]:

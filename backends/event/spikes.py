@@ -1,4 +1,4 @@
-"""What layers hand to each other, and get of the input, while they are computed, some steps of one layer at a time.
+"""Spikes between layers, and of the input, while they are computed, some steps of one layer at a time.
 
 A place is a number among the shapes of the network: 0 of the input, 1 of the first layer.
 """
@@ -71,12 +71,12 @@ class ChainSpikes:
         return spikes
 
     def arrived(self, number: int, steps: slice) -> list[NDArray[Any] | None]:
-        """What :meth:`~.kernels.layer.LayerKernel.run` takes of layer `number`, 0 of the first; once."""
+        """Spikes for :meth:`~.kernels.layer.LayerKernel.run` of layer `number`, 0 of the first; once."""
         if number:
             return [self._unread.pop((number, steps.start))]
         if self._currents:
             return [self._currents.arrived((0, 0), steps)]
-        return [unpacked(self._given[steps], self._shapes[0])]
+        return [unpacked_steps(self._given[steps], self._shapes[0])]
 
 
 class GraphSpikes:
@@ -123,7 +123,7 @@ class GraphSpikes:
         return found
 
 
-def unpacked(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:
+def unpacked_steps(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:
     """Some steps of the input as the kernels read them: packed (S, bytes) of (C, H, W) -> (S, H, W, C)."""
     spikes = _empty(len(packed), shape)
     unpack_spikes(packed, spikes)

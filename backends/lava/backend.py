@@ -13,9 +13,17 @@ import numpy as np
 from spikesam.backends.base import Backend, BackendError, InputBatch
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.formed_maps import FormedMaps, MapRequest
-from spikesam.backends.input_currents import drive
+from spikesam.backends.input_currents import backend_input
 from spikesam.backends.lava.child import Child
-from spikesam.backends.lava.transfer import Arrays, input_maps, maps_of, parse, raster_of, sent_arrays, size_of
+from spikesam.backends.lava.transfer import (
+    Arrays,
+    input_maps,
+    maps_of,
+    message_bytes,
+    parse_message,
+    raster_of,
+    sent_arrays,
+)
 from spikesam.backends.network import Network
 from spikesam.recordings.raster.batch import RasterBatch
 
@@ -86,17 +94,17 @@ class LavaBackend(Backend):
                 for sample in islice(samples, AHEAD if done == 0 else 1):
                     child.send(sample)
                 layout = sent_arrays(network, request, done)
-                content = child.receive(size_of(layout))
+                content = child.receive(message_bytes(layout))
                 if done == n_samples - 1:
                     child.finish()  # a process may still fail in the last step, which no sample waits for
-                yield parse(content, layout)
+                yield parse_message(content, layout)
 
 
 def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network) -> Iterator[memoryview]:
     """The bytes that the source reads, sample by sample; refuses a wrong shape, and fewer samples than expected."""
     count = 0
     for batch in inputs:
-        for sample in drive("lava", network, batch):
+        for sample in backend_input("lava", network, batch):
             # The graph takes currents as float32, which holds the integers of fixed point.
             yield np.ascontiguousarray(sample, np.uint8 if network.spiking_input else np.float32).data.cast("B")
             count += 1

@@ -1,4 +1,4 @@
-"""What this project's Processes need of Lava, which keeps it in ten modules. Import it after `repair_lava`."""
+"""Names of Lava for this project's Processes, which it keeps it in ten modules. Import it after `repair_lava`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the graph sends of each sample: which arrays, in which order, and how they become maps and rasters."""
+"""Messages of the graph about each sample: which arrays, in which order, and how they become maps and rasters."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> La
     return layout
 
 
-def size_of(layout: Layout) -> int:
+def message_bytes(layout: Layout) -> int:
     """Bytes of all arrays."""
     return sum(np.dtype(kind).itemsize * prod(shape) for kind, shape in layout.values())
 
 
-def parse(message: bytearray, layout: Layout) -> Arrays:
+def parse_message(message: bytearray, layout: Layout) -> Arrays:
     """The arrays of a message."""
     arrays: Arrays = {}
     start = 0

@@ -59,7 +59,7 @@ def compact(network: Network) -> Network:
     return replace(network, layers=tuple(layers), readout=readout)
 
 
-def pack(tensors: Tensors) -> dict[str, NDArray[Any]] | None:
+def pack_tensors(tensors: Tensors) -> dict[str, NDArray[Any]] | None:
     """Tensors of a compact network on disk: int8 weights with their scales, float32; None if bits would be lost."""
     packed: dict[str, NDArray[Any]] = {}
     for name, tensor in tensors.items():
@@ -70,12 +70,12 @@ def pack(tensors: Tensors) -> dict[str, NDArray[Any]] | None:
             packed[_scale(name)] = np.array([scale])
         else:
             return None
-    found = unpack(packed)
+    found = unpack_tensors(packed)
     return packed if all(found[name].tobytes() == tensor.tobytes() for name, tensor in tensors.items()) else None
 
 
-def unpack(packed: Tensors) -> dict[str, NDArray[Any]]:
-    """Undo :func:`pack`.
+def unpack_tensors(packed: Tensors) -> dict[str, NDArray[Any]]:
+    """Undo :func:`pack_tensors`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the parts of a network must agree on, and how large its sums may become: called when a network is built."""
+"""Checks that parts of a network agree, and that its sums stay small: called when a network is built."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_BITS = 1 << 34  # of a sample: neurons times steps
 FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
 
 
-def check_counts(network: Network) -> None:
+def check_network_size(network: Network) -> None:
     """Refuse more steps, layers or sources than any network needs."""
     sources = sum(max(1, len(each.sources)) for layer in network.layers for each in layer.inputs)
     for found, most, what in (
@@ -137,7 +137,7 @@ def check_sums(network: Network) -> None:
             )
 
 
-def check_range(network: Network) -> None:
+def check_float_range(network: Network) -> None:
     """Refuse a network whose sums could leave float32: inf - inf is no number, and no neuron fires of it."""
     steps, readout = network.timesteps, network.readout
     sums = _largest_sum(readout.weight) + _largest(readout.bias)

@@ -43,17 +43,17 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, Sides, real, whole
 from spikesam.backends.network.consistency import (
-    check_counts,
+    check_float_range,
     check_maps,
+    check_network_size,
     check_neurons,
-    check_range,
     check_sources,
     check_sums,
 )
 from spikesam.backends.network.inputs import Shape
 from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.table import by_sides, table_of
-from spikesam.backends.network.wiring import connected, dependents, reads_alone, shapes_of, steps_to_readout
+from spikesam.backends.network.wiring import dependents, reads_alone, shapes_of, steps_to_readout, with_named_sources
 from spikesam.recordings.text import printable
 
 Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "image"]
@@ -124,11 +124,11 @@ class Network:
             )
         if self.window is not None and whole(self.window, "window", "network", 1) > self.timesteps:
             raise NetworkError(f"network: window is {self.window}, expected at most {self.timesteps} timesteps")
-        check_counts(self)
+        check_network_size(self)
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
-        object.__setattr__(self, "layers", connected(self.layers))
+        object.__setattr__(self, "layers", with_named_sources(self.layers))
         check_neurons(self)
         check_sources(self)
         check_maps(self)
@@ -141,7 +141,7 @@ class Network:
         if self.precision == "fixed":
             check_sums(self)
         elif self.kind == "snn":
-            check_range(self)
+            check_float_range(self)
 
     def check_spiking(self, where: str) -> None:
         """Refuse an ANN where only spiking networks can be used.
@@ -182,12 +182,12 @@ class Network:
 
     @property
     def spiking_input(self) -> bool:
-        """Whether the input is spikes, which are recorded as layer 0: those of an encoder, or the caller's own."""
+        """True if the input is spikes, which are recorded as layer 0: those of an encoder, or the caller's own."""
         return self.encoder in ("poisson", "spikes")
 
     @property
     def current_input(self) -> bool:
-        """Whether the input is int8 numbers, those of an image at every step, or others at each."""
+        """True if the input is int8 numbers, those of an image at every step, or others at each."""
         return self.encoder in ("constant-current", "changing-current")
 
     @cached_property
@@ -202,7 +202,7 @@ class Network:
 
     @property
     def takes_images(self) -> bool:
-        """Whether an image is encoded as the input, which is not brought step by step by the caller."""
+        """True if an image is encoded as the input, which is not brought step by step by the caller."""
         return self.encoder not in ("spikes", "changing-current")
 
     @property
@@ -227,7 +227,7 @@ class Network:
 
     @property
     def is_chain(self) -> bool:
-        """Whether every layer reads the layer before, and nothing else."""
+        """True if every layer reads the layer before, and nothing else."""
         return all(reads_alone(layer, before) for layer, before in self._behind)
 
     @property
@@ -237,7 +237,7 @@ class Network:
 
     @cached_property
     def has_loops(self) -> bool:
-        """Whether a layer reads one that comes later; a layer that reads itself makes no loop."""
+        """True if a layer reads one that comes later; a layer that reads itself makes no loop."""
         return any(
             self.place(source.layer) > number
             for number, layer in enumerate(self.layers, 1)

@@ -1,4 +1,4 @@
-"""What a layer reads: the spikes of some layers, some steps later, through weights. Most layers have one input.
+"""The inputs of a layer: the spikes of some layers, some steps later, through weights. Most layers have one input.
 
     x[t] = Σ over the sources  sign · s[t - delay]          0 where t < delay
     a[t] = W ⊛ pool(x[t])                                   or a = x, the identity, without weights
@@ -105,7 +105,7 @@ class Input:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """What it reads, in order, once it is part of a layer."""
+        """The sources, in order, once it is part of a layer."""
         return tuple(self.source)
 
     def checked(self, dtype: Any, where: str, channels: int = 0) -> Input:
@@ -157,7 +157,7 @@ class Input:
 
     @property
     def fixed(self) -> bool:
-        """Whether its weights are those of fixed point."""
+        """True if its weights are those of fixed point."""
         return self.weight is not None and self.weight.dtype == np.int8
 
     @property
@@ -282,7 +282,7 @@ GEOMETRY = (*PLAIN, "pooling")
 
 
 def _sources(given: Any, where: str) -> tuple[Source, ...]:
-    """What a layer reads, as it may be written: nothing, a name, a :class:`Source`, or several of these."""
+    """The sources of a layer, as they may be written: nothing, a name, a :class:`Source`, or several of these."""
     several = given if isinstance(given, (tuple, list)) else (given,)
     if len(several) > MOST_SOURCES:
         raise NetworkError(f"{where}: got {len(several)} sources, expected at most {MOST_SOURCES}")

@@ -89,7 +89,7 @@ class Layer:
         return self.inputs[0].kind
 
     def where(self, number: int) -> str:
-        """What messages call one of its inputs, counted from 0."""
+        """The name of one of its inputs in messages, counted from 0."""
         return f"layer {self.name!r}, input {number + 1}" if len(self.inputs) > 1 else f"layer {self.name!r}"
 
     def to_graph(self, before: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

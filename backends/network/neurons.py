@@ -69,7 +69,7 @@ class LIF:
 
     @property
     def subtracted(self) -> Any:
-        """What a spike subtracts: `reset_by`, or the threshold."""
+        """The amount that a spike subtracts: `reset_by`, or the threshold."""
         return self.threshold if self.reset_by is None else self.reset_by
 
     @property
@@ -156,7 +156,7 @@ class FixedLIF:
 
     @property
     def subtracted(self) -> Any:
-        """What a spike subtracts: `reset_by`, or the threshold."""
+        """The amount that a spike subtracts: `reset_by`, or the threshold."""
         return self.threshold if self.reset_by is None else self.reset_by
 
     @property

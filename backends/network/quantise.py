@@ -160,7 +160,7 @@ def _divisor(numbers: NDArray[np.float64]) -> int:
 
 
 def _whole(numbers: NDArray[np.float64]) -> bool:
-    """Whether all are integers, up to rounding."""
+    """True if all are integers, up to rounding."""
     return bool((np.abs(numbers - np.rint(numbers)) <= ROUNDING * np.abs(numbers)).all())
 
 

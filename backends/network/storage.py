@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from spikesam.backends.network.checks import NetworkError
-from spikesam.backends.network.compact import pack, unpack
+from spikesam.backends.network.compact import pack_tensors, unpack_tensors
 from spikesam.backends.network.graph import Network
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
@@ -41,9 +41,9 @@ def write_network(network: Network, path: Path, metadata: dict[str, str] | None 
     """Write a network, atomically; `metadata` is stored beside the graph and is not part of its identity."""
     graph, tensors = network.to_graph()
     described = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
-    if (packed := pack(tensors)) is not None:
+    if (packed := pack_tensors(tensors)) is not None:
         described[PACKED], tensors = "int8", packed
-    described[DIGEST] = content_digest(described, tensors)
+    described[DIGEST] = network_file_digest(described, tensors)
     contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}  # save() ignores strides
     try:
         write_file(path, save(contiguous, described))
@@ -68,12 +68,12 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
         raise NetworkError(f"{path}: safetensors, but not a network: got format {shown!r}, expected {FORMAT!r}")
     if digest is None:
         raise NetworkError(f"{path}: has no digest of its content, expected one; write it again with this version")
-    if digest != content_digest(metadata, tensors):
+    if digest != network_file_digest(metadata, tensors):
         raise NetworkError(f"{path}: was changed or damaged after it was written: its digest is of other content")
     try:
         graph = parse_json(metadata.pop("graph"), "graph")
         if metadata.pop(PACKED, None) is not None:
-            tensors = unpack(tensors)
+            tensors = unpack_tensors(tensors)
         network = Network.from_graph(graph, tensors)
         _check_nothing_else(network, graph, tensors)
         del metadata["format"]
@@ -82,7 +82,7 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
         raise NetworkError(f"{path}: {error}") from None
 
 
-def content_digest(metadata: Mapping[str, str], tensors: Tensors) -> str:
+def network_file_digest(metadata: Mapping[str, str], tensors: Tensors) -> str:
     """SHA-256 of everything in a file but this digest.
 
     The digested bytes are one line of JSON, `[metadata, {name: [dtype, shape]}]` in ASCII with sorted keys and no

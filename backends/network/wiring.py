@@ -13,7 +13,7 @@ from spikesam.backends.network.table import by_sides
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 
-def connected(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+def with_named_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """The layers, with the sources of all their inputs by name; refuses a source that is no layer among them."""
     names = ["input", *(layer.name for layer in layers)]
     found = tuple(layer.behind(before) for layer, before in zip(layers, names, strict=False))
@@ -29,7 +29,7 @@ def connected(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 def reads_alone(layer: Layer, before: str) -> bool:
-    """Whether a layer reads the layer of a name one step later, and nothing else."""
+    """True if a layer reads the layer of a name one step later, and nothing else."""
     return [each.sources for each in layer.inputs] == [(Source(before),)]
 
 

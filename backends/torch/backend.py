@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikesam.backends.base import Backend, BackendError, InputBatch
-from spikesam.backends.input_currents import by_input, drive
+from spikesam.backends.input_currents import backend_input, by_input
 from spikesam.backends.network import Network, Readout, Shape
 from spikesam.backends.readout import integrate, rounded, summed_bias
 from spikesam.backends.torch.history import History
@@ -60,7 +60,7 @@ class TorchBackend(Backend):
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:
-                source = drive(self.name, network, batch)
+                source = backend_input(self.name, network, batch)
                 for start in range(0, len(source), simulation.samples):
                     yield simulation.run(source[start : start + simulation.samples])
 

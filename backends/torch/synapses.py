@@ -116,7 +116,7 @@ class FloatSynapses:
 
     def __call__(self, spikes: Tensor) -> Tensor:
         """Currents in float32; pooling averages. Parameters and result: see :meth:`FixedSynapses.__call__`."""
-        currents = synapses(self.given, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32))
+        currents = apply_synapses(self.given, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32))
         return currents.movedim(1, -1).flatten(0, -2)
 
 
@@ -142,7 +142,7 @@ def make_synapses(
     return FloatSynapses(given, shape, workspace.device)
 
 
-def synapses(
+def apply_synapses(
     given: Input, weight: Tensor, maps: Tensor, memory_format: torch.memory_format = torch.channels_last
 ) -> Tensor:
     """a = W ⊛ pool(s) in real numbers: (N, C, H, W) -> (N, C', H', W') or (N, C').

@@ -1,1 +1,1 @@
-"""What benchmarks share: timing, reporting, where they run, random networks, and the peers."""
+"""Common parts of benchmarks: timing, reporting, where they run, random networks, and the peers."""

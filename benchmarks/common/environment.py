@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.common.measurement import Case, Options, Row
+from benchmarks.common.measurement import Case, MeasuredRow, Options
 from spikesam.backends.base import BackendError
 from spikesam.backends.lava.backend import LavaBackend
 from spikesam.recordings.child import isolated_spawning
@@ -119,9 +119,9 @@ def missing_spikingjelly() -> str:
     return "spikingjelly: not installed; make setup installs it"
 
 
-def measure(name: str, options: Options, folder: Path) -> list[Row]:
+def measure(name: str, options: Options, folder: Path) -> list[MeasuredRow]:
     """All rows of a benchmark; files that are made on the way lie under `folder`, and are removed."""
-    rows: list[Row] = []
+    rows: list[MeasuredRow] = []
     with (
         tempfile.TemporaryDirectory(dir=folder) as scratch,
         progress_bar(PlainConsole(stderr=True), transient=True) as progress,
@@ -138,7 +138,7 @@ def measure(name: str, options: Options, folder: Path) -> list[Row]:
     return rows
 
 
-def rows_of(case: Case) -> list[Row]:
+def rows_of(case: Case) -> list[MeasuredRow]:
     """Measure a case; what the other process does."""
     return list(case.rows())
 

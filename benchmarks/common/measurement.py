@@ -1,4 +1,4 @@
-"""What a benchmark consists of: cases, each measured in a process of its own kind, each giving rows; and how to time.
+"""Parts of a benchmark: cases, each measured in a process of its own kind, each giving rows; and how to time.
 
 A benchmark is a module of this package with one function, `cases(options, scratch)`, and is found by it; the first
 line of its docstring says what it is. `scratch` is a folder for files.
@@ -43,7 +43,7 @@ class Options(Section):
 
 
 @dataclass(frozen=True)
-class Row:
+class MeasuredRow:
     """One figure: its median is reported; `sweep` and `x` make it a point of a curve."""
 
     case: str  # what was done, such as "10 %, batch 8"
@@ -66,7 +66,7 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is; None without one."""
+        """True if the target is met; None without one."""
         if self.at_least is not None:
             return self.median >= self.at_least
         return None if self.at_most is None else self.median <= self.at_most
@@ -77,7 +77,7 @@ class Case:
     """Something to measure; cases of one environment that follow each other share a process, unless one is `alone`."""
 
     name: str
-    rows: Callable[[], Iterable[Row]]  # a function of a module and its arguments, to be sent to another process
+    rows: Callable[[], Iterable[MeasuredRow]]  # a function of a module and its arguments, to be sent to another process
     environment: Mapping[str, str] = field(default_factory=dict)  # set before that process starts
     alone: bool = False  # where what earlier cases left in memory would be counted
 
@@ -121,9 +121,9 @@ def race(
 
 
 def first_calls(
-    first: Callable[[str], Iterable[Row]], options: Options, scratch: Path, environment: Mapping[str, str]
+    first: Callable[[str], Iterable[MeasuredRow]], options: Options, scratch: Path, environment: Mapping[str, str]
 ) -> Iterator[Case]:
-    """What compiling takes, timed by itself: a first call with nothing compiled, and one after numba's cache is warm.
+    """Time of compiling, by itself: a first call with nothing compiled, and one after numba's cache is warm.
 
     The second begins the process of the cases that follow it in `environment`; what else these compile, they do in
     their first turn, which is not counted. `first` measures, and is told how: "compiling", …
@@ -133,11 +133,11 @@ def first_calls(
     yield Case("first call", partial(first, "numba's cache, or compiling if it is cold"), environment)
 
 
-def first_call(way: str, how: str, function: Callable[[], object]) -> Row:
+def first_call(way: str, how: str, function: Callable[[], object]) -> MeasuredRow:
     """Time a call that is counted nowhere else."""
     begun = time.perf_counter()
     function()
-    return Row("first call", way, "s", (time.perf_counter() - begun,), note=how)
+    return MeasuredRow("first call", way, "s", (time.perf_counter() - begun,), note=how)
 
 
 class MemoryWatch:
@@ -200,11 +200,11 @@ def megabytes(run: Callable[[], object], interval: float = 0.02) -> float:
     return watch.largest / 1e6
 
 
-def ends(curve: Sequence[Row], unit: str, at_most: float | None, factor: float = 1.0) -> Row:
+def ends(curve: Sequence[MeasuredRow], unit: str, at_most: float | None, factor: float = 1.0) -> MeasuredRow:
     """The last point of a curve relative to its first, times a factor."""
     begin, *_, end = curve
     ratio = end.median / begin.median * factor
-    return Row(f"{begin.sweep} {end.x:g} : {begin.x:g}", begin.way, unit, (ratio,), at_most=at_most)
+    return MeasuredRow(f"{begin.sweep} {end.x:g} : {begin.x:g}", begin.way, unit, (ratio,), at_most=at_most)
 
 
 def many_images(
@@ -214,14 +214,14 @@ def many_images(
     repeats: int,
     flat: float | None,
     clock: Clock = time.perf_counter,
-) -> Iterator[Row]:
+) -> Iterator[MeasuredRow]:
     """Time and memory of `run` for so many images, ascending, and their ends compared: at most `flat` times as much."""
-    curves: dict[str, list[Row]] = {"ms/image": [], "MB": []}
+    curves: dict[str, list[MeasuredRow]] = {"ms/image": [], "MB": []}
     for count in images:
         (timed,) = race({way: partial(run, count)}, repeats, clock).values()
         found: dict[str, Any] = {"ms/image": 1000 / count * timed.seconds, "MB": (megabytes(partial(run, count)),)}
         for unit, values in found.items():
-            curves[unit].append(Row(f"images {count}", way, unit, values, sweep="images", x=count))
+            curves[unit].append(MeasuredRow(f"images {count}", way, unit, values, sweep="images", x=count))
     for unit, curve in curves.items():
         yield from curve
         yield ends(curve, f"× {unit}", flat)

@@ -91,7 +91,7 @@ def random_spikes(shape: Shape, timesteps: int, samples: int, rate: float, seed:
 
 
 def tuned_bias(currents: NDArray[np.floating[Any]], rate: float) -> float:
-    """What to add to (T - 1, …) currents so that neurons fire at `rate`."""
+    """Offset of (T - 1, …) currents by which neurons fire at `rate`."""
     return float(bisect(lambda bias: firing_rate(currents + np.float32(bias)) - rate, -10, 10, xtol=1e-3))
 
 

@@ -111,7 +111,7 @@ class SpikingJellyNetwork(nn.Module):
 
 
 class TorchLoopNetwork(nn.Module):
-    """What somebody who knows PyTorch writes by hand: the network of :class:`SpikingJellyNetwork`, without a library.
+    """Loop as written by hand in PyTorch: the network of :class:`SpikingJellyNetwork`, without a library.
 
     A layer's convolutions of all steps and images are one call, in the type that the CPU convolves fastest; its neurons
     then go step by step, in place: spikes are written over the currents that cause them.
@@ -152,7 +152,7 @@ def as_tensor(spikes: NDArray[np.bool_]) -> Tensor:
 
 
 def synapses(layer: Layer) -> nn.Sequential:
-    """What turns the spikes of one step, (B, C, H, W), into currents of the next, gain and bias included."""
+    """Function from the spikes of one step, (B, C, H, W), to currents of the next, gain and bias included."""
     (given,) = layer.inputs
     gain, bias = (torch.tensor(rows[0]).float() for rows in (given.gain, layer.spiking_neuron.bias))
     weight = torch.tensor(given.weight)

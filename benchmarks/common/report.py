@@ -1,4 +1,4 @@
-"""What was measured, as tables on the terminal and as JSON."""
+"""Measurements as tables on the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.common.measurement import Row
+from benchmarks.common.measurement import MeasuredRow
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 
 
-def as_tables(title: str, rows: Sequence[Row]) -> Iterator[Table]:
+def as_tables(title: str, rows: Sequence[MeasuredRow]) -> Iterator[Table]:
     """First what was measured at one size; then a table for everything that was varied, with ways as columns."""
     yield figures(title, [row for row in rows if not row.sweep])
     for sweep, unit in dict.fromkeys((row.sweep, row.unit) for row in rows if row.sweep):
         yield curves(sweep, unit, [row for row in rows if (row.sweep, row.unit) == (sweep, unit)])
 
 
-def figures(title: str, rows: Sequence[Row]) -> Table:
+def figures(title: str, rows: Sequence[MeasuredRow]) -> Table:
     """One line per figure: the median, its unit, the range of repeats if there is more than one, and the target."""
     table = new_table(title)
     table.add_column("")
@@ -45,7 +45,7 @@ def figures(title: str, rows: Sequence[Row]) -> Table:
     return table
 
 
-def curves(sweep: str, unit: str, rows: Sequence[Row]) -> Table:
+def curves(sweep: str, unit: str, rows: Sequence[MeasuredRow]) -> Table:
     """Medians: sizes down, ways across."""
     ways = list(dict.fromkeys(row.way for row in rows))
     medians = {(row.x, row.way): number(row.median) for row in rows}
@@ -67,7 +67,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def target(row: Row) -> str:
+def target(row: MeasuredRow) -> str:
     """ "≥ 5 met", "≤ 10 missed", or nothing."""
     if row.reached is None:
         return ""
@@ -75,7 +75,7 @@ def target(row: Row) -> str:
     return f"{sign} {limit:g} {'met' if row.reached else 'missed'}"
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def as_json(row: MeasuredRow) -> dict[str, Any]:
     """Everything about a figure."""
     return asdict(row) | {
         "median": row.median,
@@ -85,7 +85,7 @@ def as_json(row: Row) -> dict[str, Any]:
     }
 
 
-def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[Row]) -> bool:
+def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[MeasuredRow]) -> bool:
     """Draw medians, and the range of repeats as a band, a panel for what was varied; was there any to draw?"""
     varied = [row for row in rows if row.sweep]
     points = [(row.sweep, row.unit, row.way, row.x, row.median, min(row.values), max(row.values)) for row in varied]

@@ -1,1 +1,1 @@
-"""What the experiments share: networks, images and recordings, all cached; maps and scores of them; claims, results."""
+"""Parts of experiments: networks, images and recordings, all cached; maps and scores of them; claims, results."""

@@ -1,4 +1,4 @@
-"""What the ANN twin says of images: its Grad-CAM, which maps are measured against, and its answers."""
+"""Outputs of the ANN twin for images: its Grad-CAM, which maps are measured against, and its answers."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Cache:
 
 
 def _damage(folder: Path) -> str | None:
-    """What is wrong with a finished stage, or None."""
+    """Fault of a finished stage, or None."""
     try:
         manifest = _manifest(folder)
         wanted, _ = dict(manifest["files"]), float(manifest["seconds"])

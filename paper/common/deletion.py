@@ -1,4 +1,4 @@
-"""What deletion asks: the answers of a recorded network to parts of an image, or of a layer's spikes."""
+"""Deletion: the answers of a recorded network to parts of an image, or of a layer's spikes."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def gammas_of(kernel: str, gammas: Sequence[float]) -> Sequence[float]:
 
 
 def targets(setup: Setup) -> list[tuple[str, float, Sequence[NDArray[Any]]]]:
-    """What errors are taken against, the floor, and one reference for each image; the object where all have one."""
+    """References of errors, the floor, and one reference for each image; the object where all have one."""
     images = setup.images
     reference = list(reference_maps(setup, images))
     objects = [mask.astype(np.float32) for mask in images.masks if mask is not None]

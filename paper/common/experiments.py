@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def in_order(name: str) -> tuple[bool, int, str]:
-    """What to sort names by: figures by their number, then the others by name."""
+    """Sort key of names: figures by their number, then the others by name."""
     figure = re.fullmatch(r"fig(\d+)", name)
     return figure is None, int(figure[1]) if figure else 0, name
 

@@ -51,7 +51,7 @@ class ImageSet(Samples):
         return digest.hexdigest()
 
     def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
-        """What `network` gets for the chosen images; see `encode`."""
+        """Input of `network` for the chosen images; see `encode`."""
         return encode(network, self.pixels[chosen], seed, self.indices[chosen])
 
     def part(self, positions: range) -> ImageSet:

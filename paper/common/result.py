@@ -1,4 +1,4 @@
-"""What an experiment leaves: figures, three small tables that a page is made from (CSV), and every image's values.
+"""Results of an experiment: figures, three small tables that a page is made from (CSV), and every image's values.
 
 A claim is what the paper says beside what was found: a view of a measured table.
 """
@@ -26,7 +26,7 @@ SMALL = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "
 
 @dataclass(frozen=True)
 class Result:
-    """What one experiment found; tables as in :mod:`paper.measures.tables`."""
+    """Findings of one experiment; tables as in :mod:`paper.measures.tables`."""
 
     title: str
     table: pd.DataFrame  # a row per condition with n, mean, low, high

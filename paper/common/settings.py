@@ -15,7 +15,7 @@ DEFAULT = CONFIGS / "paper" / "digits.toml"
 
 
 class PaperSection(Section):
-    """What is measured, on how much."""
+    """Subjects of a measurement, and their number."""
 
     checkpoint: str | None = Field(None, description="surrogate-trained network to use; trained first if not given")
     ann: str | None = Field(None, description="its ANN twin, to convert, and for Grad-CAM; trained if not given")

@@ -1,4 +1,4 @@
-"""What every experiment draws on: the networks, the images and their recordings, all cached."""
+"""Sources of every experiment: the networks, the images and their recordings, all cached."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Setup:
 
     @property
     def class_names(self) -> list[str]:
-        """What figures call the classes, by their numbers: the first of several synonyms."""
+        """Names of classes in figures, by their numbers: the first of several synonyms."""
         return told_apart(name.split(",")[0] for name in self.networks.surrogate.class_names)
 
     @cached_property
@@ -210,7 +210,7 @@ class Networks:
 
 
 def described(config: Config, data: dict[str, Any]) -> dict[str, Any]:
-    """What a trained network depends on."""
+    """Settings that a trained network depends on."""
     training = config.training.model_dump(mode="json", exclude={"workers"})
     return {"data": data, "network": config.network.model_dump(mode="json"), "training": training}
 
@@ -222,6 +222,6 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def described_data(data: DataSection) -> dict[str, Any]:
-    """What training depends on, wherever the data lie."""
+    """Settings that training depends on, wherever the data lie."""
     dataset = open_dataset(data.source, "train", data.classes, download=data.download)
     return {"name": dataset.name, "images": len(dataset), **data.model_dump(mode="json", exclude={"source"})}

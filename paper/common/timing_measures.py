@@ -1,4 +1,4 @@
-"""What maps of a timing task's raster are worth: how much of them is on the places that decide, and what spikes do.
+"""Worth of a timing task's maps: how much of them is on the places that decide, and what spikes do.
 
 Three measures, all in 0 … 1:
 

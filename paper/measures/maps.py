@@ -51,7 +51,7 @@ def _overlaps(old: int, new: int) -> NDArray[np.float64]:
 
 
 def is_flat(maps: Map) -> NDArray[np.bool_]:
-    """Whether a map is the same everywhere, up to rounding (10⁻⁶ of its largest magnitude). (..., H, W) -> (...)."""
+    """True if a map is the same everywhere, up to rounding (10⁻⁶ of its largest magnitude). (..., H, W) -> (...)."""
     lowest, highest = maps.min(axis=(-2, -1)), maps.max(axis=(-2, -1))
     flat: NDArray[np.bool_] = highest - lowest <= TIE * np.maximum(np.abs(lowest), np.abs(highest))
     return flat

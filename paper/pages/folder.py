@@ -69,11 +69,11 @@ class Folder:
         return read_toml(self.path / "config.toml")
 
     def __call__(self, name: str, **wanted: Any) -> Rows:
-        """What an experiment measured: the rows of its table that have these values in these columns."""
+        """Measurements of an experiment: the rows of its table that have these values in these columns."""
         return _measured(self.path / f"{name}.csv", tuple(wanted.items()))
 
     def has(self, name: str, **wanted: Any) -> bool:
-        """Whether there are such rows."""
+        """True if there are such rows."""
         try:
             self(name, **wanted)
         except InputError:
@@ -95,11 +95,11 @@ class Folder:
         return [path.name for pattern in ("", "_[a-z]*") for path in sorted(self.path.glob(f"{name}{pattern}.png"))]
 
     def has_values(self, name: str) -> bool:
-        """Whether the values of every image are kept."""
+        """True if the values of every image are kept."""
         return (self.path / f"{name}{VALUES}").is_file()
 
     def verdict(self, name: str, pattern: str = "") -> str:
-        """Whether the claims that hold a regular expression came out as the paper says: word, and counts if several."""
+        """Verdict on the claims that hold a regular expression: word, and counts if several."""
         if name not in self.experiments:
             return "not run"
         return tally([claim["same"] for claim in self.claims(name, pattern)])
@@ -111,7 +111,7 @@ class Folder:
         return sum(claim["same"] == same for claim in self.claims(name, pattern))
 
     def all(self, name: str, pattern: str = "", same: str = "yes") -> bool:
-        """Whether every claim that holds a regular expression came out so; false where the experiment was not run."""
+        """True if every claim that holds a regular expression came out so; false where the experiment was not run."""
         return name in self.experiments and {claim["same"] for claim in self.claims(name, pattern)} == {same}
 
 
@@ -145,7 +145,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _equal(cell: Any, wanted: Any) -> bool:
-    """Whether a text says what is wanted, which may be a number."""
+    """True if a text says what is wanted, which may be a number."""
     if isinstance(wanted, str) or not isinstance(cell, str):
         return bool(cell == wanted)
     return cell != "" and float(cell) == wanted

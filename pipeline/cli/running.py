@@ -14,7 +14,7 @@ from rich.table import Table
 
 from spikesam.pipeline.cli.errors import interruption
 from spikesam.pipeline.config import Config, RunSection
-from spikesam.pipeline.engine.summary import Answer, LocalisationScore, Summary
+from spikesam.pipeline.engine.summary import ImageAnswer, LocalisationScore, Summary
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Tracker
@@ -162,7 +162,7 @@ def _accuracy_text(summary: Summary) -> str:
     return "" if found is None else f": accuracy {found.mean:.1%} (95 % interval {found.low:.0%} to {found.high:.0%})"
 
 
-def _answer_text(answer: Answer, names: Sequence[str]) -> str:
+def _answer_text(answer: ImageAnswer, names: Sequence[str]) -> str:
     """ "goldfish/3.png: goldfish 80%, pizza 11%, bus 4% ✓" """
 
     def name(number: int) -> str:

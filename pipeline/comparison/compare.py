@@ -19,7 +19,7 @@ from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.comparison.recorded_layer import ROUNDING
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
+from spikesam.pipeline.imports.proving.alone import LayerAlone, by_position
 from spikesam.pipeline.imports.torch.calling import follow_model
 from spikesam.pipeline.imports.torch.example import Example, check_model, is_sequence, read_example
 from spikesam.pipeline.imports.torch.imported import assemble, model_bits
@@ -199,7 +199,7 @@ def _alone(
         for (t, fired), _ in zip(
             *(each.run(shift, min(shift + steps, network.timesteps)) for each in (integers, reals)), strict=True
         ):
-            bits = positions(given[layer.name][t], "cpu")
+            bits = by_position(given[layer.name][t], "cpu")
             wrong = fired != bits
             near = (reals.neurons.membrane - threshold).abs() <= ROUNDING * threshold
             differ, ties = differ + int(wrong.sum()), ties + int((wrong & near).sum())

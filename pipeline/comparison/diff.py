@@ -16,10 +16,10 @@ from spikesam.backends.network import Network
 from spikesam.pipeline.comparison.membranes import Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, Pair, line_up
 from spikesam.pipeline.comparison.sides import (
-    describe,
     loaded_network,
-    opened,
+    opened_side,
     plain_network,
+    raster_words,
     samples_of,
     simulated,
     what_drives,
@@ -244,20 +244,20 @@ def diff(
     so A and B each fire what their network makes of the same inputs; the networks differ: ...
     """
     with ExitStack() as resources:
-        sides: list[Any] = [opened(each, resources) for each in (first, second)]
+        sides: list[Any] = [opened_side(each, resources) for each in (first, second)]
         rasters = [side for side in sides if isinstance(side, RasterReader)]
         if not rasters:
             raise InputError("diff: got two models, expected a raster among them; simulate one of them first")
         model = next((side for side in sides if not isinstance(side, RasterReader)), None)
         named = None if network is None else loaded_network(network)
         source = None if data is None else samples_of(data, named if model is None else model, rasters[0])
-        names = [describe(raster) for raster in rasters]
+        names = [raster_words(raster) for raster in rasters]
         if model is not None:
             at = sides.index(model)
             fired = resources.enter_context(simulated(model, rasters[0], source, backend, precision))
             called = str((first, second)[at]) if isinstance((first, second)[at], (str, PathLike)) else "the model"
             rasters.insert(at, fired)
-            names.insert(at, f"{called} on {describe(fired, named=False)}")
+            names.insert(at, f"{called} on {raster_words(fired, named=False)}")
         same_index = model is None or not (data is None or hasattr(data, "__array__"))
         pair = line_up(rasters[0], rasters[1], same_index=same_index)
         found, where = Differences(pair), None if sample is None else position(sample, pair.first.n_samples, "sample")

@@ -15,7 +15,7 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.step import on_maps
 from spikesam.backends.network.table import by_sides
 from spikesam.pipeline.comparison.pair import Bit, Pair
-from spikesam.pipeline.comparison.recorded_layer import Currents, Membranes, RecordedLayer
+from spikesam.pipeline.comparison.recorded_layer import Currents, DrivenLayer, Membranes
 from spikesam.pipeline.comparison.variants import Variant, threshold_between
 from spikesam.recordings.errors import InputError
 
@@ -75,10 +75,10 @@ class Traced:
         self.spikes = lru_cache(maxsize=4)(self._spikes)
         self.membrane = lru_cache(maxsize=4)(self._membrane)
 
-    def layers(self, bit: Bit) -> tuple[RecordedLayer, RecordedLayer]:
+    def layers(self, bit: Bit) -> tuple[DrivenLayer, DrivenLayer]:
         """The bit's layer in the network of each raster, or in the other one's where it is not known."""
         first, second = (rule.network if rule else self.network for rule in self.rules)
-        return RecordedLayer(first, bit.layer), RecordedLayer(second, bit.layer)
+        return DrivenLayer(first, bit.layer), DrivenLayer(second, bit.layer)
 
     def _membrane(self, which: int, bit: Bit) -> Membrane | None:
         """The bit's neuron in the first raster, 0, or the second, 1; None if its network is not known.
@@ -160,11 +160,11 @@ class Traced:
 
     def _driven(
         self, which: int, name: str, sample: int, own: NDArray[np.bool_] | None = None
-    ) -> tuple[RecordedLayer, Currents, NDArray[np.bool_], range]:
+    ) -> tuple[DrivenLayer, Currents, NDArray[np.bool_], range]:
         """A layer, its currents and its own spikes, a raster's or others, and the steps that the raster has."""
         rule, start = self.rules[which], self.starts[name]
         assert rule
-        layer = RecordedLayer(rule.network, name)
+        layer = DrivenLayer(rule.network, name)
         own = self.spikes(which, name, sample) if own is None else own
         of = layer.currents(lambda each: own if each == name else self._given(which, each, name, sample))
         return layer, lru_cache(maxsize=3)(of), own, range(start, start + self.pair.steps)

@@ -25,7 +25,7 @@ Given = Callable[[str], NDArray[Any]]  # name of a layer -> its spikes, (T, C, H
 Currents = Callable[[int], list[NDArray[Any]]]  # t -> a[t] of each input, (C, H, W)
 
 
-class RecordedLayer:
+class DrivenLayer:
     """One layer.
 
     Parameters
@@ -64,7 +64,7 @@ class RecordedLayer:
                 yield source, mask
 
     def currents(self, given: Given) -> Currents:
-        """What gives a[t] of each input: (C, H, W) float32, or int64 in fixed point.
+        """Function to a[t] of each input: (C, H, W) float32, or int64 in fixed point.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class RecordedLayer:
 class Membranes(Neurons):
     """The membranes of a layer, or of another neuron in its place, from rest, whatever fires."""
 
-    def __init__(self, layer: RecordedLayer, neuron: SpikingNeuron | None = None) -> None:
+    def __init__(self, layer: DrivenLayer, neuron: SpikingNeuron | None = None) -> None:
         super().__init__(neuron or layer.neuron, layer.inputs, layer.shape, np.int64 if layer.fixed else np.float32)
 
     @property

@@ -29,7 +29,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 Driven = Callable[[int, Network], NDArray[Any]]  # sample, network -> its input: (T, C, H, W) or (C, H, W)
 
 
-def opened(given: Any, resources: ExitStack) -> RasterReader | Model:
+def opened_side(given: Any, resources: ExitStack) -> RasterReader | Model:
     """A raster, which `resources` close where it was opened here; or a model; else an InputError."""
     if isinstance(given, RasterReader):
         return given
@@ -73,7 +73,7 @@ def plain_network(model: Model) -> Network:
     return model if isinstance(model, Network) else model.network
 
 
-def describe(raster: RasterReader, *, named: bool = True) -> str:
+def raster_words(raster: RasterReader, *, named: bool = True) -> str:
     """A raster in a few words: which, what simulated it, in which precision."""
     header = raster.header
     by = f"{header.backend or 'unknown'}, {'fixed point' if header.precision == 'fixed' else header.precision}"

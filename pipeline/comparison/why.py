@@ -136,7 +136,7 @@ def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterato
             yield f"so {_wrong(which, bit, traced, rule, near=bool(each.near[bit.step]))}"
     known = [rule for rule in traced.rules if rule]
     if not wrong and len(known) == 2:
-        differ = differences(known[0].network, known[1].network, bit.layer)
+        differ = differing_numbers(known[0].network, known[1].network, bit.layer)
         yield f"so A and B each fire what their network makes of the same inputs; the networks differ{differ}"
     elif not wrong:
         known_one = "A" if traced.rules[0] else "B"
@@ -189,7 +189,7 @@ def _precision(name: str) -> str:
     return "fixed point" if name == "fixed" else name
 
 
-def differences(first: Network, second: Network, name: str) -> str:
+def differing_numbers(first: Network, second: Network, name: str) -> str:
     """How two networks, A's and B's, whose layers are connected alike, differ in the layer of a name."""
     rounded = first.precision != second.precision
     with suppress(InputError):  # what cannot be rounded was rounded neither

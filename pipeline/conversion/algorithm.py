@@ -51,14 +51,14 @@ Advance = Callable[[int], None]
 def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
     """Convert with the first `conversion.calibration` training images of `data.source`, in class-balanced order.
 
-    An InputError as :func:`convert`, or if the data have no training part or none of the ANN's classes.
+    An InputError as :func:`convert_network`, or if the data have no training part or none of the ANN's classes.
     """
     settings, data = config.conversion, config.data
     samples = choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
-    return replace(ann, network=convert(ann.network, samples.images(), settings, advance))
+    return replace(ann, network=convert_network(ann.network, samples.images(), settings, advance))
 
 
-def configuration(config: Config, ann: Checkpoint, target: Path) -> Config:
+def matching_configuration(config: Config, ann: Checkpoint, target: Path) -> Config:
     """The configuration with the sections of the ANN's own, which fits the new checkpoint in `spikesam run`."""
     data = config.data.model_copy(update=asdict(ann.image_preprocessing) | {"classes": ann.classes})
     network = config.network.model_copy(update={"neuron": "relu", "layers": description(ann.network.outline)})
@@ -66,7 +66,7 @@ def configuration(config: Config, ann: Checkpoint, target: Path) -> Config:
     return config.model_copy(update={"data": data, "network": network, "run": run})
 
 
-def convert(
+def convert_network(
     ann: Network,
     images: NDArray[np.float32],
     settings: ConversionSection,

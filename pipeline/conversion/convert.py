@@ -14,9 +14,9 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.config import Config, read_config, save_config
-from spikesam.pipeline.conversion.algorithm import configuration, convert_checkpoint
+from spikesam.pipeline.conversion.algorithm import convert_checkpoint, matching_configuration
 from spikesam.pipeline.conversion.latency import accuracy_over_time
-from spikesam.pipeline.conversion.summary import ConversionSummary, summarise, write_results
+from spikesam.pipeline.conversion.summary import ConversionSummary, summarise_conversion, write_conversion
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
@@ -29,7 +29,7 @@ from spikesam.recordings.text import brief
 
 @dataclass(frozen=True, eq=False)
 class Conversion:
-    """What a conversion gave.
+    """The result of a conversion.
 
     Parameters
     ----------
@@ -116,11 +116,11 @@ def _converted(config: Config, out: Path, count: int, seed: int, device: str) ->
     with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
         checkpoint = convert_checkpoint(ann, config, advance)
     save_checkpoint(checkpoint, target)
-    save_config(configuration(config, ann, target), out / "config.toml")
+    save_config(matching_configuration(config, ann, target), out / "config.toml")
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
     with tracker.time("measure"), tracker.show(f"measuring over {settings.timesteps} steps", len(samples)) as advance:
         curves = accuracy_over_time(networks, backend, samples, seed, advance)
     seconds = {stage: round(taken, 3) for stage, taken in tracker.seconds.items()}
-    summary = summarise(settings, ann.network, checkpoint.network, samples, seed, curves, seconds)
-    files = (target, *write_results(summary, curves, out))
+    summary = summarise_conversion(settings, ann.network, checkpoint.network, samples, seed, curves, seconds)
+    files = (target, *write_conversion(summary, curves, out))
     return Conversion(checkpoint, curves, summary, files)

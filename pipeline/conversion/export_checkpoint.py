@@ -14,7 +14,7 @@ from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.imports.nir.write import to_nir
 from spikesam.pipeline.measures.paired_accuracy import PairedAccuracy, paired_accuracy
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.networks.precisions import predictions
+from spikesam.pipeline.networks.precisions import predictions_by_seed
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock
@@ -52,7 +52,7 @@ def export_checkpoint(
             to_nir(checkpoint.network, nir, overwrite=overwrite)
         for path, network in zip(files, networks.values(), strict=True):
             write_network(network, path)
-        float32, fixed = predictions([*networks.values()], backend, chosen, _shown(seeds))
+        float32, fixed = predictions_by_seed([*networks.values()], backend, chosen, _shown(seeds))
         found = paired_accuracy(float32, fixed, labels)
         report = {**asdict(found), "checkpoint": source, "dataset": chosen.name, "samples": len(chosen)}
         write_file(out / "accuracy.json", (json.dumps(report, indent=2) + "\n").encode())

@@ -1,4 +1,4 @@
-"""What `spikesam convert` found out: its summary.json, and the text it prints."""
+"""Results of `spikesam convert`: its summary.json, and the text it prints."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ConversionSummary(Section):
     seconds: dict[str, float] = Field(description="by stage, by the clock")
 
 
-def summarise(
+def summarise_conversion(
     settings: ConversionSection,
     ann: Network,
     network: Network,
@@ -77,7 +77,7 @@ def thresholds(network: Network) -> dict[str, list[float]]:
     return {name: values[:1] if len(set(values)) == 1 else values for name, values in each.items()}
 
 
-def write_results(summary: ConversionSummary, curves: pd.DataFrame, out: Path) -> tuple[Path, ...]:
+def write_conversion(summary: ConversionSummary, curves: pd.DataFrame, out: Path) -> tuple[Path, ...]:
     """Write accuracy.csv, accuracy.png and summary.json; returns their paths."""
     table_path, plot_path, summary_path = (out / name for name in ("accuracy.csv", "accuracy.png", "summary.json"))
     write_curves(table_path, curves)
@@ -88,7 +88,7 @@ def write_results(summary: ConversionSummary, curves: pd.DataFrame, out: Path) -
     return table_path, plot_path, summary_path
 
 
-def print_summary(summary: ConversionSummary, console: Console) -> None:
+def print_conversion(summary: ConversionSummary, console: Console) -> None:
     """Thresholds, accuracy over time as a table, and when it is there."""
     console.print(f"thresholds ({summary.conversion.rule}): {_thresholds_text(summary.thresholds)}")
     table = Table(title=f"accuracy, {_where(summary)}; the ANN's is {summary.ann_accuracy:.1%}")

@@ -32,7 +32,7 @@ BY_SAMPLE = ("spikes", "operations", "joules")
 
 @dataclass(frozen=True, eq=False)
 class Energy:
-    """What a recording costs; every number is the mean of its samples. NaN stands where a number is not known.
+    """The cost of a recording; every number is the mean of its samples. NaN stands where a number is not known.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def energy(
     chosen = prices_of(prices)
     if not (isinstance(pictured, int) and pictured >= 0):
         raise InputError(f"got {pictured!r}, expected a number of samples ≥ 0", argument="pictured")
-    with opened(raster) as reader:
+    with opened_raster(raster) as reader:
         known, note = network_of(reader, network)
         if known is None:
             return _tables(reader, None, (), chosen, note)
@@ -148,7 +148,7 @@ def energy(
         return _tables(reader, ledger, samples, chosen, ledger.note, pictured)
 
 
-def opened(raster: Any) -> Any:
+def opened_raster(raster: Any) -> Any:
     """A context with a reader, which is closed if it was not open before."""
     if isinstance(raster, RasterReader):
         return nullcontext(raster)

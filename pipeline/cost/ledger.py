@@ -1,4 +1,4 @@
-"""What one sample of a recording costs, by layer, step and pixel.
+"""The cost of one sample of a recording, by layer, step and pixel.
 
     operations   O_l[t] = Σ over inputs of l, their sources j, and spikes of j at step t:  fan-out at the spike's place
     updates      U_l[t] = C·H·W                                                            every neuron at every step
@@ -145,13 +145,13 @@ def _bytes(synapses: Input | Readout) -> int:
 def _add(heat: Floats | None, spent: NDArray[Any], shape: Shape) -> None:
     """Add what lies at the places of a layer with an extent, of this shape, to the map."""
     if heat is not None and shape[1:] != (1, 1):
-        heat += spread(spent, (heat.shape[0], heat.shape[1]))
+        heat += spread_evenly(spent, (heat.shape[0], heat.shape[1]))
 
 
 Floats = NDArray[np.float64]
 
 
-def spread(amounts: NDArray[Any], size: tuple[int, int]) -> Floats:
+def spread_evenly(amounts: NDArray[Any], size: tuple[int, int]) -> Floats:
     """Spread the amount of each cell (h, w) evenly over the part of a grid (H, W) that it covers; the sum stays.
 
     A cell (i, j) covers the rows i·H/h … (i+1)·H/h and the columns j·W/w … (j+1)·W/w, in parts where these are no whole

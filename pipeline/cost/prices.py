@@ -1,4 +1,4 @@
-"""What an operation costs, in picojoules: published numbers, each table with its source."""
+"""The price of an operation, in picojoules: published numbers, each table with its source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spikesam.recordings.errors import InputError
 
 @dataclass(frozen=True)
 class Prices:
-    """What operations cost; all in pJ = 10⁻¹² J, and at least 0.
+    """Prices of operations; all in pJ = 10⁻¹² J, and at least 0.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Layer, Network
 from spikesam.backends.network.step import Neurons, arrived, current_of
-from spikesam.pipeline.measures.operations import repeats
+from spikesam.pipeline.measures.operations import only_repeats
 from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
@@ -31,7 +31,7 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
         return None, "the network is not at hand"
     network = fired_by(raster, given)
     of_model = raster.header.layer_delay == 0 and network.window is not None
-    repeated = {layer.name for layer in network.layers if of_model and repeats(layer)}
+    repeated = {layer.name for layer in network.layers if of_model and only_repeats(layer)}
     reason = unlike(raster, network)
     if not reason or {*network.raster_names} - repeated <= {*raster} <= {*network.raster_names}:
         return network, ""

@@ -1,4 +1,4 @@
-"""What a recording costs, as bars by layer and lines over time."""
+"""The cost of a recording, as bars by layer and lines over time."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ OVERVIEW_LAYERS = 3
 
 
 class Method(Protocol):
-    """What pictures say of the method that made the maps, see :class:`spikesam.pipeline.maps.method.MapMethod`."""
+    """Words of pictures about the method of maps, see :class:`spikesam.pipeline.maps.method.MapMethod`."""
 
     title: ClassVar[str]
     shows: ClassVar[str]
@@ -32,7 +32,7 @@ class Method(Protocol):
 
     @classmethod
     def caption(cls, parameters: Mapping[str, Parameter]) -> str:
-        """What to say of the parameters, if anything."""
+        """The words about the parameters, if any."""
 
 
 def save_figures(

@@ -93,7 +93,7 @@ def _places(network: Network) -> dict[str, tuple[int, int]]:
 
 
 def _reads(network: Network) -> list[tuple[Source, Input, str]]:
-    """What each layer reads: a source, the input that it belongs to, and the layer."""
+    """The reads of each layer: a source, the input that it belongs to, and the layer."""
     return [(source, each, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources]
 
 

@@ -111,7 +111,7 @@ def _subjects(
 
 
 def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.uint8] | None:
-    """What came in at each step; None if the input was not recorded."""
+    """The input at each step; None if the input was not recorded."""
     first = raster.layers[0]
     if first.kind != "input" or first.shape[0] != len(("OFF", "ON")):
         return None
@@ -119,5 +119,5 @@ def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.uint8] | None
 
 
 def is_right(prediction: int, label: int) -> bool | None:
-    """Whether a class was predicted that is the sample's own; None if either is unknown, -1."""
+    """True if the predicted class is the sample's own; None if either is unknown, -1."""
     return None if min(prediction, label) < 0 else bool(prediction == label)

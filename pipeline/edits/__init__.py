@@ -1,1 +1,1 @@
-"""What if: recorded spikes are silenced or added, and all that depends on them is simulated again."""
+"""Edits: recorded spikes are silenced or added, and all that depends on them is simulated again."""

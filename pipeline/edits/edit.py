@@ -44,7 +44,7 @@ def edit(
     samples: Indices | None = None,
     fires: bool = False,
 ) -> Edit:
-    """What would the answer be, had some neurons been silent, or had they fired?
+    """Simulate what the answer would be, had some neurons been silent, or had they fired.
 
     The recorded spikes of one layer are changed, and every layer that depends on it is simulated again, exactly. With s
     the recorded spikes and s' those of the edited run, l the layer, m the chosen neurons and steps, and f = 1 if

@@ -30,7 +30,7 @@ SHOWN = 10  # samples whose answers are printed
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the readout says of B samples.
+    """The readout's answers to B samples.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class SampleResult:
-    """What is kept of a sample, ready to store.
+    """The part of a sample that is kept, ready to store.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class StageTimer:
             yield item
 
     def take(self) -> dict[str, float]:
-        """What was added since this was last asked."""
+        """The seconds added since this was last asked."""
         with self._lock:
             taken, self._seconds = self._seconds, {}
         return taken
@@ -128,7 +128,7 @@ class Store(Protocol):
 
     @property
     def sections(self) -> Sequence[str]:
-        """What it takes of a sample, see `Keep.sections`."""
+        """The parts of a sample that it takes, see `Keep.sections`."""
 
     @property
     def recorded(self) -> Path | None:
@@ -173,7 +173,7 @@ def compute(
     store.flush()
 
 
-def compile_kernels(job: Job) -> None:
+def compile_for_job(job: Job) -> None:
     """Do once what simulating and explaining need, before anything is timed."""
     job.backend.prepare(job.network)
     compile_encoding(job.network)
@@ -188,12 +188,12 @@ def compile_kernels(job: Job) -> None:
 def _stored(
     add: Callable[[SampleResult], int], results: Iterator[SampleResult], workers: int
 ) -> Generator[int, None, None]:
-    """What `add` gives for each result; in a thread of its own where there are several, since disks are slow."""
+    """The values of `add` for each result; in a thread of its own where there are several, since disks are slow."""
     yield from map(add, results) if workers == 1 else results_behind(add, results, AHEAD)
 
 
 class _Computation:
-    """What is to be done with the samples that a store lacks; a range is read once, and forgotten when it is stored."""
+    """The work on the samples that a store lacks; a range is read once, and forgotten when it is stored."""
 
     def __init__(self, job: Job, store: Store) -> None:
         self._job, self._spec, self._store, self._timer = job, job.spec, store, store.timer
@@ -201,7 +201,7 @@ class _Computation:
         self._lock = threading.Lock()
 
     def work(self) -> Iterator[Callable[[], list[SampleResult]]]:
-        """What is left to do with some samples at a time, in their order; any thread may do it."""
+        """The work left on some samples at a time, in their order; any thread may do it."""
         job, missing, timer = self._job, self._store.missing, self._timer
         if self._store.recorded is not None:
             with RasterReader(self._store.recorded) as raster:
@@ -270,7 +270,7 @@ class _Computation:
         explained: Explained | None = None,
         of_layers: Mapping[str, tuple[Map, ...]] = MappingProxyType({}),
     ) -> SampleResult:
-        """What is kept of a sample; of_layers: layer -> maps by which it is measured where its object is known."""
+        """The part of a sample that is kept; of_layers: layer -> maps that are measured where its object is known."""
         position, scores = record.position, list[Score]()
         name = self._range_of(position).name_of(position % RANGE)
         if explained is None:
@@ -288,7 +288,7 @@ class _Computation:
         return mask if mask is not None and mask.any() else None
 
     def _inputs(self, positions: Sequence[int]) -> Iterator[InputBatch]:
-        """What the network gets, range by range, so that no more than one range's samples are encoded at a time."""
+        """The network's input, range by range, so that no more than one range's samples are encoded at a time."""
         job = self._job
         for number, chosen in groupby(positions, lambda position: position // RANGE):
             samples, rows = self._range_of(number * RANGE), [position % RANGE for position in chosen]

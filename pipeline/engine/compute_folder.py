@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from spikesam.pipeline.engine.compute import compile_kernels, compute
+from spikesam.pipeline.engine.compute import compile_for_job, compute
 from spikesam.pipeline.engine.folder import FolderStore
 from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
 from spikesam.pipeline.engine.merge import Totals, WholeRaster, merge
@@ -55,7 +55,7 @@ def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None 
 def prepare_kernels(job: Job, tracker: Tracker) -> None:
     """Compile what is not compiled yet."""
     with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
-        compile_kernels(job)
+        compile_for_job(job)
 
 
 def compute_ranges(folder: Path, job: Job, numbers: range, tracker: Tracker, part: str) -> None:

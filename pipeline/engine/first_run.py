@@ -48,7 +48,7 @@ def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
 
 
 def compile_behind() -> None:
-    """What that process does, unless another one does it already."""
+    """The work of that process, unless another one does it already."""
     folder = cache_folder(run_chain)
     assert folder is not None
     if hasattr(os, "nice"):

@@ -18,7 +18,15 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.pipeline.config import Config, save_config
 from spikesam.pipeline.engine.compute import SampleResult, StageTimer
-from spikesam.pipeline.engine.job import RANGE, Job, JobSpec, differences, join, refuse_differences, refuse_other_origin
+from spikesam.pipeline.engine.job import (
+    RANGE,
+    Job,
+    JobSpec,
+    differences_of_runs,
+    join,
+    refuse_differences,
+    refuse_other_origin,
+)
 from spikesam.pipeline.engine.merge import WholeRaster
 from spikesam.pipeline.engine.range_file import (
     MADE,
@@ -65,7 +73,9 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
         raise InputError(f"{folder / PARTS}: a run that has not finished left this", "continue")
     if raster.exists() and spec.keep.spikes:
         with RasterReader(raster) as finished:
-            refuse_differences(raster, differences(finished.header, finished.samples, spec.header, spec.samples))
+            refuse_differences(
+                raster, differences_of_runs(finished.header, finished.samples, spec.header, spec.samples)
+            )
             _refuse_other_contents(folder, spec)
             if any(range_files(folder, range(0), everything=True)):  # killed before they were removed
                 finished.verify()
@@ -128,7 +138,7 @@ def finished_before(folder: Path, spec: JobSpec, pictured: bool) -> Summary | No
 
 
 def _is_network(path: Path, network: Network) -> bool:
-    """Whether the file holds this network; another one, or a damaged one, is none of this run's."""
+    """True if the file holds this network; another one, or a damaged one, is none of this run's."""
     try:
         return read_network(path)[0].sha256 == network.sha256
     except InputError:

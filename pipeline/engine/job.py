@@ -46,7 +46,7 @@ BackendChoice = tuple[str, str, Mapping[str, Any]]  # arguments of `make_backend
 
 @dataclass(frozen=True)
 class Keep:
-    """What a run keeps of every sample: one value, decided once, before anything is computed.
+    """The parts of every sample that a run keeps: one value, decided once, before anything is computed.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ class Keep:
 
     @property
     def sections(self) -> tuple[str, ...]:
-        """What the file of a range holds beside its record: "raster", "maps"."""
+        """The sections of a range's file beside its record: "raster", "maps"."""
         return ("raster",) * self.spikes + ("maps",) * (self.maps is not None)
 
     @property
     def by_backend(self) -> bool:
-        """Whether the backend forms the maps, so that no spike is known."""
+        """True if the backend forms the maps, so that no spike is known."""
         return self.maps == "backend"
 
     def pictured(self, samples: int, timesteps: int) -> Keep:
@@ -88,7 +88,7 @@ RASTER = Keep(maps=None)  # the spikes alone
 
 @dataclass(frozen=True, eq=False)
 class JobSpec:
-    """What a run computes.
+    """The content of a run.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ class JobSpec:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What a process computes samples with.
+    """The means by which a process computes samples.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ class Job:
     batch_size: int = 8
 
     def __getstate__(self) -> dict[str, Any]:
-        """What travels to other processes: everything but the backend: each makes its own."""
+        """The state that travels to other processes: all but the backend, for each makes its own."""
         return vars(self) | {"backend": None}
 
 
@@ -213,7 +213,7 @@ def raster_header(
     config: Config | None = None,
     layers: Iterable[str] = (),
 ) -> RasterHeader:
-    """What a raster says about the network, the backend and the data that it comes from.
+    """The words of a raster about the network, the backend and the data that it comes from.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
             return spec
     found = read_spec(path)
     refuse_other_origin(path, found.keep.by_backend, spec)
-    differ = differences(found.header, found.samples, spec.header, spec.samples)
+    differ = differences_of_runs(found.header, found.samples, spec.header, spec.samples)
     before, after = (
         {"keep": each.keep.name, "gamma": each.gamma, "variant": each.variant, "stepped": each.keep.stepped}
         for each in (found, spec)
@@ -310,8 +310,10 @@ def refuse_differences(where: Path, found: list[str]) -> None:
         raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
 
 
-def differences(old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable) -> list[str]:
-    """What keeps two runs from being one raster, each as "field is OLD there, NEW here"; nothing if they can be."""
+def differences_of_runs(
+    old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable
+) -> list[str]:
+    """Differences for which two runs are not one raster, each as "field is OLD there, NEW here"; none if they are."""
     fields = ["network_sha256", "dataset", "seed", "timesteps", "precision", "classes", "readout_scale", "layer_delay"]
     if old.precision == "float32":  # there, another backend or device may round spikes differently
         fields += ["backend", "device"]

@@ -32,7 +32,7 @@ SHOWN = 5  # ranges that a message names
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """What is known of a run without its spikes.
+    """All that is known of a run without its spikes.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def _refuse_strangers(folder: Path, files: list[Sections]) -> None:
 
 
 class _Gathered:
-    """What merging keeps of records, some hundred bytes a sample; a record has a hundred times as many."""
+    """The part of records that merging keeps, some hundred bytes a sample; a record has a hundred times as many."""
 
     def __init__(self, spec: JobSpec) -> None:
         self._spec, count = spec, len(spec.samples)
@@ -239,7 +239,7 @@ class _Gathered:
             )
 
     def totals(self) -> Totals:
-        """What is known of all samples, once every file was taken."""
+        """The totals of all samples, once every file was taken."""
         backend, device = ("+".join(names) for names in self._origins)
         return Totals(
             self._spec,

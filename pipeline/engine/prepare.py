@@ -26,7 +26,7 @@ from spikesam.recordings.progress import Tracker
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a process needs to take part in a run: the job, the samples as they are listed, and what reads some."""
+    """The needs of a process that takes part in a run: the job, the samples as they are listed, and what reads some."""
 
     job: Job
     dataset: Dataset
@@ -75,7 +75,7 @@ def prepare(config: Config) -> Prepared:
 
 
 def _what_to_keep(settings: RunSection, backend: Backend, network: Network) -> Keep:
-    """What is left of each of the samples that are asked for; refuses steps that are none."""
+    """The parts of samples that the settings ask for; refuses steps that are none."""
     steps, stepped = kept_steps(settings.steps, network.timesteps, settings.samples, settings.figures)
     formed = backend.forms_maps and settings.keep == "maps" and settings.variant != "paper"
     return Keep(settings.keep == "all", "backend" if formed else "spikes", steps, stepped, settings.layers)

@@ -26,7 +26,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spikesam.pipeline.engine.job import RANGE, JobSpec, differences
+from spikesam.pipeline.engine.job import RANGE, JobSpec, differences_of_runs
 from spikesam.pipeline.maps.localisation import GUESSES, OF_LAYERS, Score
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.recordings.digests import Seal, seal
@@ -51,7 +51,7 @@ DIGEST_LINE = 65  # bytes: 64 hexadecimal digits, and the end of the line
 
 
 class RangeRecord(BaseModel):
-    """What is known of some consecutive samples beside their spikes and maps.
+    """The record of some consecutive samples beside their spikes and maps.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ class RangeFile:
 
 @dataclass(frozen=True)
 class Sections:
-    """What follows the record of a file, from the byte `start` on; `first` is the position of its first sample."""
+    """Sections behind the record of a file, from the byte `start` on; `first` is the position of its first sample."""
 
     path: Path
     first: int
@@ -261,7 +261,7 @@ def _check_raster(content: bytes, record: RangeRecord, spec: JobSpec) -> None:
     samples = spec.samples[record.first : record.first + record.count]
     with RasterReader(content) as raster:
         found, header = raster.header, spec.header
-        if wrong := differences(found, raster.samples, header, samples):
+        if wrong := differences_of_runs(found, raster.samples, header, samples):
             raise RasterError(f"its raster is another run's ({wrong[0]})")
         same = replace(found, backend=header.backend, device=header.device, config=header.config, dt=header.dt)
         _expect(same == header and raster.run_uuid == spec.run_uuid, "its raster to be of this run")

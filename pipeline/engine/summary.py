@@ -1,4 +1,4 @@
-"""What a run found, as `summary.json`: every field, its type and its meaning (docs/summary.md lists them)."""
+"""The results of a run, as `summary.json`: every field, its type and its meaning (docs/summary.md lists them)."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Interval(Record):
     n: int = Field(description="samples whose class, or whose object, is known")
 
 
-class Answer(Record):
-    """What the network answers for one image. Classes are numbers, from 0 on: two may have one name."""
+class ImageAnswer(Record):
+    """The network's answer for one image. Classes are numbers, from 0 on: two may have one name."""
 
     image: Name = Field(description="name of the image")
     label: Class | None = Field(description="its class; null if unknown")
@@ -55,7 +55,7 @@ class Answer(Record):
 
     @property
     def right(self) -> bool | None:
-        """Whether the likeliest class is the image's own; None if that is unknown."""
+        """True if the likeliest class is the image's own; None if that is unknown."""
         return None if self.label is None else self.classes[0] == self.label
 
 
@@ -83,7 +83,7 @@ class Summary(Record):
     class_names: Annotated[list[Name], AfterValidator(told_apart)] = Field(
         description="of every class, by its number; names that look alike say theirs"
     )
-    answers: list[Answer] = Field(description="one for each image")
+    answers: list[ImageAnswer] = Field(description="one for each image")
     spike_rate: dict[str, float] = Field(
         description="layer -> spikes per neuron and step; empty where only maps left Lava's graph"
     )
@@ -164,12 +164,12 @@ def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Inter
     return Interval(**mean_with_interval(right)._asdict())
 
 
-def answers(logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images: Sequence[str]) -> list[Answer]:
+def answers(logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images: Sequence[str]) -> list[ImageAnswer]:
     """The likeliest classes of every image by its name, of logits (N, K), with labels (N,), -1 where unknown."""
     shares = softmax(logits)
     ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
     return [
-        Answer(
+        ImageAnswer(
             image=images[sample],
             label=int(label) if label >= 0 else None,
             classes=ranked[sample].tolist(),

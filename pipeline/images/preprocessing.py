@@ -105,7 +105,7 @@ def _grey(pixels: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]])
     return Image.fromarray(grey)
 
 
-def check_size(height: object, width: object, where: str) -> None:
+def check_input_size(height: object, width: object, where: str) -> None:
     """Refuse what cannot be the size of a network's input, in a message that begins with `where`."""
     for name, side in (("height", height), ("width", width)):
         if not isinstance(side, Integral) or side < 1:
@@ -133,7 +133,7 @@ class Preprocessing:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        check_size(self.height, self.width, "preprocessing")
+        check_input_size(self.height, self.width, "preprocessing")
         for number in (*self.mean, *self.std):
             if not isinstance(number, Real):
                 raise InputError(f"preprocessing: mean or std holds {printable(repr(number), LONGEST_NAME)}, no number")
@@ -152,7 +152,7 @@ class Preprocessing:
         return len(self.mean)
 
     def picture(self, image: Image.Image | Events) -> NDArray[np.uint8]:
-        """What the network sees, for people: (H, W, 3) uint8, resized and cropped; grey is three equal channels.
+        """The network's view, for people: (H, W, 3) uint8, resized and cropped; grey is three equal channels.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class Preprocessing:
         return np.asarray(image.crop((left, top, left + self.width, top + self.height)))
 
     def normalised(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the network's encoder gets: (B, H, W, 3) uint8 pictures -> (B, C, H, W) float32, (p/255 - mean)/std."""
+        """Input of the encoder: (B, H, W, 3) uint8 pictures -> (B, C, H, W) float32, (p/255 - mean)/std."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         pixels = (np.asarray(pictures[..., : self.channels], np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 1))

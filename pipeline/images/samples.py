@@ -1,4 +1,4 @@
-"""What is shown to a network, by position: items of a data set, read and prepared once, or arrays of a caller."""
+"""Samples shown to a network, by position: items of a data set, read and prepared once, or arrays of a caller."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FEW = 8  # samples whose numbers are looked at together
 
 
 class Trained(Protocol):
-    """What data sets ask of a checkpoint: the classes that it knows, and how its input is prepared."""
+    """The needs of data sets of a checkpoint: the classes that it knows, and how its input is prepared."""
 
     @property
     def network(self) -> Network: ...  # noqa: D102
@@ -55,7 +55,7 @@ class Trained(Protocol):
 
 
 class Samples(ABC):
-    """What is shown to a network, by position."""
+    """Samples that are shown to a network, by position."""
 
     name: str  # identity of the data, for files
     table: SampleTable  # index and label of every sample; -1 where the class is unknown
@@ -134,7 +134,7 @@ class PreparedImages(Samples):
 
 @dataclass(frozen=True, eq=False)
 class InputSteps(Samples):
-    """What the network is given at every step, (T, N, C, H, W): spikes as they are, bool, or numbers, float32."""
+    """The network's input at every step, (T, N, C, H, W): spikes as they are, bool, or numbers, float32."""
 
     name: str
     table: SampleTable

@@ -1,4 +1,4 @@
-"""What the layers of a torch model are called, recorded or imported: short identifiers from the names of modules."""
+"""Names of the layers of a torch model, recorded or imported: short identifiers from the names of modules."""
 
 from __future__ import annotations
 

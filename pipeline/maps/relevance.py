@@ -212,7 +212,7 @@ class SignedShares(RelevanceLayer):
 
 
 class PositiveShares(RelevanceLayer):
-    """What raised the membrane has its share."""
+    """Shares among what raised the membrane alone."""
 
     exciting = True
 
@@ -289,7 +289,7 @@ class _Input:
 
 
 def _at(rows: NDArray[Any], t: int) -> NDArray[Any]:
-    """What acts at step t of a constant of the neurons: row t - 1, or the only one."""
+    """The value at step t of a constant of the neurons: row t - 1, or the only one."""
     row: NDArray[Any] = rows[(t - 1) % len(rows)]
     return row
 

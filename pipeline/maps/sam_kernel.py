@@ -36,7 +36,7 @@ NEURONS = np.uint64(1 << 20)  # whose scores are held at a time
 
 
 @intrinsic
-def fire(
+def fire_all_gammas(
     _: Any, scores: Any, neuron: Any, decays: Any, elapsed: Any, sums: Any, place: Any, current: Any
 ) -> tuple[Any, Callable[..., Any]]:
     """Let a neuron fire, for all γ in one vector (numba would go through them one by one).
@@ -135,7 +135,7 @@ def sum_scores(
                         neuron = (channel - lowest) * block + place
                         elapsed = t - np.uint64(last[neuron])
                         last[neuron] = t
-                        fire(scores, neuron, decays, elapsed, sums, t * row + place, current)
+                        fire_all_gammas(scores, neuron, decays, elapsed, sums, t * row + place, current)
                 if highest == channels:
                     for g in range(np.uint64(len(maps))):
                         for pixel in range(width):

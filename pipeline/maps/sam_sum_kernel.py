@@ -69,7 +69,9 @@ def add_trains(
 
 
 @intrinsic
-def load_bits(_: Any, packed: Any, step: Any, byte: Any, offset: Any, width: Any) -> tuple[Any, Callable[..., Any]]:
+def load_train_bits(
+    _: Any, packed: Any, step: Any, byte: Any, offset: Any, width: Any
+) -> tuple[Any, Callable[..., Any]]:
     """The spikes of up to 64 neurons at one step, see :func:`add_trains`: uint64, the first one highest."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -80,7 +82,7 @@ def load_bits(_: Any, packed: Any, step: Any, byte: Any, offset: Any, width: Any
 
 
 def _load_bits(builder: Any, array: Any, step: Any, byte: Any, offset: Any, width: Any) -> Any:
-    """The bits that :func:`load_bits` gives; LLVM takes out of a loop over steps what does not change in it."""
+    """The bits that :func:`load_train_bits` gives; LLVM takes out of a loop over steps what does not change in it."""
     eight, unused = ir.Constant(BITS, 8), builder.sub(ir.Constant(BITS, 64), width)
     spills = builder.icmp_unsigned(">", builder.add(offset, width), ir.Constant(BITS, 64))  # into a ninth byte
     ninth = builder.select(spills, eight, ir.Constant(BITS, 0))
@@ -152,7 +154,7 @@ def count_trains(
             bit = channel * pixels + first
             byte = min(bit >> THREE, last_word)
             for step in range(ZERO, steps):
-                words[held] = load_bits(packed, step, byte, bit - (byte << THREE), width)  # type: ignore[call-arg]
+                words[held] = load_train_bits(packed, step, byte, bit - (byte << THREE), width)  # type: ignore[call-arg]
                 held += 1
                 if held == 8:
                     used = max(used, _add_words(planes, words))

@@ -19,7 +19,7 @@ from spikesam.recordings.errors import InputError
 
 
 def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Whether the map's maximum lies on the object; the fraction that does, where several maxima are equal.
+    """Share of the map's maxima on the object: 1 or 0, or a fraction, where several maxima are equal.
 
     There is no tolerance around the object. The original has 15 pixels, on photos ten times as wide.
 

@@ -135,7 +135,7 @@ def passes_on(weight: NDArray[Any]) -> bool:
     return bool((np.count_nonzero(taken, axis=1) <= 1).all() and (used == used[0]).all())
 
 
-def repeats(layer: Layer) -> bool:
+def only_repeats(layer: Layer) -> bool:
     """True of a layer without memory: spikes alone decide whether it fires a step later, as in relays."""
     neuron = layer.neuron
     return (
@@ -147,7 +147,7 @@ def _takes_maximum(layer: Layer) -> bool:
     """True of a layer that fires where any spike arrives, through equal weights: a maximum pooling of spikes."""
     weight = layer.inputs[0].weight
     used = weight[weight != 0]
-    return repeats(layer) and layer.kind == "conv" and used.size > 0 and bool((used == used[0]).all())
+    return only_repeats(layer) and layer.kind == "conv" and used.size > 0 and bool((used == used[0]).all())
 
 
 def _present(weight: NDArray[Any]) -> NDArray[np.bool_]:

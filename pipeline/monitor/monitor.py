@@ -31,7 +31,7 @@ Maps = dict[str, NDArray[np.float32]]
 
 
 class Logger(Protocol):
-    """What TensorBoard's `SummaryWriter` has, and other loggers have."""
+    """Methods of TensorBoard's `SummaryWriter`, which other loggers have, too."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any:
         """Take a number of an epoch."""

@@ -1,4 +1,4 @@
-"""What torch makes of a tensor where nothing is said of its type and place, and whether it keeps gradients."""
+"""Torch's defaults: type and place of a tensor where nothing is said of them, and whether it keeps gradients."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, ReLU
-from spikesam.backends.torch.synapses import exact_sums, synapses
-from spikesam.pipeline.networks.spiking_layer import SpikingLayer, constant
+from spikesam.backends.torch.synapses import apply_synapses, exact_sums
+from spikesam.pipeline.networks.spiking_layer import SpikingLayer, constant_parameter
 from spikesam.recordings.errors import InputError
 
 
@@ -46,9 +46,9 @@ class DifferentiableNetwork(nn.Module):
         self.network = network
         self.layers = nn.ModuleList(MODULES[type(layer.neuron)](layer, network) for layer in network.layers)
         readout, timesteps = network.readout, network.timesteps
-        self.readout = constant(readout.weight)
+        self.readout = constant_parameter(readout.weight)
         bias = torch.tensor(readout.bias, dtype=torch.float64).expand(timesteps, -1)
-        self.bias = constant((_leaked(readout, timesteps) @ bias).numpy().astype(np.float32))
+        self.bias = constant_parameter((_leaked(readout, timesteps) @ bias).numpy().astype(np.float32))
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits (B, classes), and each layer's spikes (T, B, C, H, W), or an ANN's activations (B, C, H, W) or (B, C).
@@ -100,7 +100,7 @@ class _ReluLayer(nn.Module):
         super().__init__()
         (self.given,) = layer.inputs
         self.name, self.before = layer.name, self.given.sources[0].layer
-        self.weight = constant(self.given.weight)
+        self.weight = constant_parameter(self.given.weight)
 
     def forward(self, fired: Mapping[str, Tensor]) -> Tensor:
         return functional.relu(rectifier_inputs(self.given, self.weight, fired[self.before]))
@@ -111,7 +111,7 @@ MODULES = {LIF: SpikingLayer, ReLU: _ReluLayer}
 
 def rectifier_inputs(given: Input, weight: Tensor, activations: Tensor) -> Tensor:
     """The inputs of a layer's ReLU: (B, C, H, W) activations before it -> (B, C', H', W') or (B, C')."""
-    return synapses(given, weight, activations, torch.contiguous_format)
+    return apply_synapses(given, weight, activations, torch.contiguous_format)
 
 
 def classes_meant(logits: Tensor, labels: Tensor) -> Tensor:

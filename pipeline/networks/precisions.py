@@ -30,7 +30,7 @@ def in_precision(network: Network, precision: str) -> Network:
     return network
 
 
-def predictions(
+def predictions_by_seed(
     networks: Sequence[Network], backend: Backend, samples: Samples, seeds: Iterable[int]
 ) -> list[NDArray[np.int64]]:
     """The class that each network chooses by Poisson seed, (seeds, N) each.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Input, Layer, Network
-from spikesam.backends.torch.synapses import synapses
+from spikesam.backends.torch.synapses import apply_synapses
 from spikesam.pipeline.networks.firing import fire, fire_step
 from spikesam.recordings.schema import steps_that_matter
 
@@ -33,7 +33,7 @@ class SpikingLayer(nn.Module):
         self.constant = network.encoder == "constant-current"
         self.unit = network.input_range / DEFAULT_RANGE
         self.weights = nn.ParameterList(
-            constant(np.zeros(0) if each.weight is None else each.weight) for each in self.inputs
+            constant_parameter(np.zeros(0) if each.weight is None else each.weight) for each in self.inputs
         )
         self.reach = steps_that_matter(network.timesteps, network.to_readout[layer.name]) - 1
         self.neuron = layer.spiking_neuron
@@ -81,7 +81,7 @@ class SpikingLayer(nn.Module):
         maps = sum(arrived[1:], arrived[0])
         if each.weight is None:
             return maps
-        return synapses(each, weight, maps.flatten(0, 1)).reshape(*maps.shape[:2], *self.shape)
+        return apply_synapses(each, weight, maps.flatten(0, 1)).reshape(*maps.shape[:2], *self.shape)
 
     def _of_numbers(self, each: Input, weight: Tensor, given: Tensor, start: int, stop: int) -> Tensor:
         """The currents of numbers, summed in float64 and rounded once: see backends/input_currents.py."""
@@ -89,7 +89,9 @@ class SpikingLayer(nn.Module):
         silent = min(max(0, delay - start - 1), stop - start)  # steps before they arrive
         maps = given[None] if self.constant else given[max(0, start + 1 - delay) : max(0, stop + 1 - delay)]
         numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
-        found = (synapses(each, weight.double(), numbers) * self.unit).float().reshape(*maps.shape[:2], *self.shape)
+        found = (
+            (apply_synapses(each, weight.double(), numbers) * self.unit).float().reshape(*maps.shape[:2], *self.shape)
+        )
         found = found.expand(stop - start - silent, -1, -1, -1, -1) if self.constant else found
         return torch.cat([found.new_zeros((silent, *found.shape[1:])), found]) if silent else found
 
@@ -127,6 +129,6 @@ def _later(spikes: Steps, delay: int, start: int, stop: int) -> Tensor:
     return torch.cat([spikes.new_zeros((silent, *spikes.shape[1:])), arrived]) if silent else arrived
 
 
-def constant(weight: object) -> nn.Parameter:
+def constant_parameter(weight: object) -> nn.Parameter:
     """Weights that have no gradient."""
     return nn.Parameter(torch.tensor(np.asarray(weight)), requires_grad=False)

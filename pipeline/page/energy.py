@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikesam.pipeline.cost.ledger import Ledger, spread
+from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
 from spikesam.pipeline.cost.prices import PRICES
 from spikesam.pipeline.page.blob import heat_map
 from spikesam.pipeline.page.excerpt import Content
@@ -31,7 +31,7 @@ def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int) -> tuple
     shown = next((layer for layer in run.raster.layers if layer.kind != "dense" and layer.shape[1:] != (1, 1)), None)
     if shown is None or spent.map is None:
         return layers, {}
-    return layers, {shown.name: heat_map(spread(spent.map, shown.shape[1:]))}
+    return layers, {shown.name: heat_map(spread_evenly(spent.map, shown.shape[1:]))}
 
 
 def energy_of_run(ledger: Ledger | None, samples: Sequence[Content]) -> Content | None:

@@ -52,7 +52,7 @@ class Arrangement:
                 )
 
     def layout_of(self, name: str, module: nn.Module, batch: Batch, key: Key) -> Layout:
-        """What brings a tensor that a module put out to (S, B, …)."""
+        """The layout that brings a module's output to (S, B, …)."""
         if name not in self._layouts:
             self._layouts[name] = known_layout(module) or self._layout
         library = self._layouts[name]

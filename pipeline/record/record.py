@@ -12,7 +12,7 @@ from torch import nn
 
 from spikesam.pipeline.images.pictures import Normalisation
 from spikesam.pipeline.record.arrangement import Arrangement
-from spikesam.pipeline.record.batch import Counts, check_counts
+from spikesam.pipeline.record.batch import Counts, check_counting
 from spikesam.pipeline.record.layouts import named_layout
 from spikesam.pipeline.record.recording import Recording
 from spikesam.pipeline.record.seen_images import SeenImages
@@ -100,7 +100,7 @@ def record(
     <mine/raster.h5: 4 samples, 10 steps, layers leaky_1, leaky_4>
     """
     _check_model(model)
-    check_counts(counts)
+    check_counting(counts)
     arrangement = Arrangement(model, named_layout(layout), axes, grid)
     if layers is not None:
         names: Mapping[str, str] | None = named_modules(model, layers)

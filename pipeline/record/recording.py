@@ -29,7 +29,7 @@ STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 
 
 class Recording:
-    """What :func:`spikesam.record` hands to its block.
+    """The recording that :func:`spikesam.record` hands to its block.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a training prints and leaves in metrics.csv."""
+"""Lines that a training prints and leaves in metrics.csv."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
 from spikesam.pipeline.training.fused_kernels import (
     backward_through_normalisation,
     backward_through_time,
-    fire,
+    fire_all_steps,
     moments,
 )
 
@@ -88,7 +88,7 @@ class _BnttLif(torch.autograd.Function):
         bias = (-gain * mean).astype(np.float32)
         spikes = torch.empty_like(current)
         end = torch.zeros(current.shape[1:]) if membrane is None else membrane.clone()
-        fire(a, gain, bias, np.float32(leak), np.float32(threshold), end.numpy(), _as_numpy(spikes))
+        fire_all_steps(a, gain, bias, np.float32(leak), np.float32(threshold), end.numpy(), _as_numpy(spikes))
         batch_mean, batch_variance = (torch.from_numpy(array.astype(np.float32)) for array in (mean, variance))
         ctx.save_for_backward(current, membrane)
         ctx.constants = (mean.astype(np.float32), inverse.astype(np.float32), gain, bias, leak, threshold)

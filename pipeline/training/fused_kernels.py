@@ -79,7 +79,7 @@ def moments(a: Any) -> Any:
 
 
 @cached(parallel=True)
-def fire(a: Any, gain: Any, bias: Any, leak: Any, threshold: Any, membrane: Any, spikes: Any) -> None:
+def fire_all_steps(a: Any, gain: Any, bias: Any, leak: Any, threshold: Any, membrane: Any, spikes: Any) -> None:
     """Spikes of all steps; `membrane` is advanced from before the first to after the last."""
     steps, rows, channels = a.shape
     blocks = (rows + ROWS - 1) // ROWS

@@ -1,4 +1,4 @@
-"""What a training feeds the network: images or events, kept in memory as bytes, varied at random, made spikes."""
+"""Inputs of a training: images or events, kept in memory as bytes, varied at random, made spikes."""
 
 from __future__ import annotations
 

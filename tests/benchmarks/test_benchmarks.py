@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from benchmarks import road
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import Options, Row, race
+from benchmarks.common.measurement import MeasuredRow, Options, race
 from benchmarks.common.networks import (
     SMALL,
     TINY,
@@ -96,7 +96,7 @@ def test_what_is_short_settles_before_each_turn(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_targets_are_for_the_median(limits, reached, text):
-    row = Row("case", "way", "×", (1.0, 2.0, 50.0), **limits)
+    row = MeasuredRow("case", "way", "×", (1.0, 2.0, 50.0), **limits)
     assert (row.median, row.reached, target(row)) == (2.0, reached, text)
 
 
@@ -106,7 +106,7 @@ def test_numbers_have_three_digits(value, text):
 
 
 CURVE = [
-    Row(f"T {x}", way, "ms", (cost * x, cost * x), sweep="T", x=x)
+    MeasuredRow(f"T {x}", way, "ms", (cost * x, cost * x), sweep="T", x=x)
     for x in (10, 20)
     for way, cost in (("a", 1.0), ("b", 2.5))
 ]
@@ -114,7 +114,7 @@ CURVE = [
 
 def test_tables_show_figures_then_curves_with_ways_across():
     console = Console(width=80, file=io.StringIO())
-    rows = [Row("10 %", "a", "images/s", (3.0, 1.0, 2.0), at_least=5, note="a bound"), *CURVE]
+    rows = [MeasuredRow("10 %", "a", "images/s", (3.0, 1.0, 2.0), at_least=5, note="a bound"), *CURVE]
     for table in as_tables("title", rows):
         console.print(table)
     lines = [line.split() for line in console.file.getvalue().splitlines()]
@@ -125,13 +125,13 @@ def test_tables_show_figures_then_curves_with_ways_across():
 
 
 def test_json_holds_every_value():
-    row = as_json(Row("10 %", "a", "images/s", (3.0, 1.0, 2.0), at_least=5))
+    row = as_json(MeasuredRow("10 %", "a", "images/s", (3.0, 1.0, 2.0), at_least=5))
     assert row["values"] == (3.0, 1.0, 2.0)
     assert (row["median"], row["repeats"], row["spread"], row["reached"]) == (2.0, 3, [1.0, 3.0], False)
 
 
 def test_only_what_was_varied_is_drawn(tmp_path):
-    assert not draw_sweeps(tmp_path / "none.png", "title", "", [Row("10 %", "a", "s", (1.0,))])
+    assert not draw_sweeps(tmp_path / "none.png", "title", "", [MeasuredRow("10 %", "a", "s", (1.0,))])
     assert not list(tmp_path.iterdir())
     assert draw_sweeps(tmp_path / "some.png", "title", "", CURVE)
     assert (tmp_path / "some.png").read_bytes().startswith(b"\x89PNG")

@@ -14,7 +14,7 @@ from numba.core.registry import cpu_target
 
 from benchmarks import __main__ as command
 from benchmarks.common.environment import UP_TO, machine, missing_lava, missing_spikingjelly, new_process
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Options, Row
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, MeasuredRow, Options
 from spikesam.recordings.errors import InputError
 
 TINY = ("--tiny", "--repeats", "1")
@@ -137,9 +137,9 @@ def test_recording_stands_beside_monitors_of_the_libraries(measured, tmp_path):
 def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypatch, capsys):
     asked = []
 
-    def measure(name: str, options: Options, folder: Path) -> list[Row]:
+    def measure(name: str, options: Options, folder: Path) -> list[MeasuredRow]:
         asked.append(name)
-        return [Row("case", "way", "s", (1.0,))]
+        return [MeasuredRow("case", "way", "s", (1.0,))]
 
     monkeypatch.setattr(command, "measure", measure)
     monkeypatch.setattr("benchmarks.common.environment.find_spec", lambda name: None)

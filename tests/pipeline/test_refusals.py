@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from spikesam.backends.network.storage import content_digest
+from spikesam.backends.network.storage import network_file_digest
 from tests.pipeline.small_events import bar_folders
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 from tests.pipeline.training.test_events import CONFIG as OF_EVENTS
@@ -206,7 +206,7 @@ def checkpoint_saying(path, key, change):
         metadata, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     del metadata["sha256"]
     metadata[key] = change(metadata[key])
-    metadata["sha256"] = content_digest(metadata, tensors)
+    metadata["sha256"] = network_file_digest(metadata, tensors)
     path.write_bytes(save(tensors, metadata))
 
 

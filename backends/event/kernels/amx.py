@@ -29,8 +29,8 @@ INDEX, BYTE = ir.IntType(64), ir.IntType(8)
 POINTER = BYTE.as_pointer()
 
 
-def configuration(rows: int) -> NDArray[np.uint8]:
-    """What the registers are to hold, as the CPU reads it, where tiles of counts and of sums have so many rows."""
+def tile_configuration(rows: int) -> NDArray[np.uint8]:
+    """Contents of the tile registers, as the CPU reads them, where tiles of counts and of sums have so many rows."""
     found = np.zeros(64, np.uint8)
     found[0] = 1  # the palette
     for register in (*SUMS, *COUNTS, *WEIGHTS):
@@ -39,7 +39,7 @@ def configuration(rows: int) -> NDArray[np.uint8]:
     return found
 
 
-CONFIGURATIONS = np.array([configuration(rows) for rows in range(ROWS + 1)])
+CONFIGURATIONS = np.array([tile_configuration(rows) for rows in range(ROWS + 1)])
 
 
 def _call(builder: Any, name: str, *operands: Any) -> None:

@@ -48,7 +48,7 @@ def cache_folder(dispatcher: Any) -> Path | None:
 
 
 def is_cached(dispatcher: Any, kind: str) -> bool:
-    """Whether code for this processor is kept, of arguments that have numbers of that kind, such as "int8"."""
+    """True if code for this processor is kept, of arguments that have numbers of that kind, such as "int8"."""
     processor = dispatcher.targetctx.codegen().magic_tuple()
     kept = dispatcher._cache._cache_file._load_index()
     return any(made_for == processor and kind in str(arguments) for arguments, made_for, _ in kept)

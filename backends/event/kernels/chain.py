@@ -29,7 +29,7 @@ class Chain:
 
     def __init__(self, layers: Sequence[PlainLayer], shapes: Sequence[tuple[int, int, int]], chunk: int) -> None:
         self._layers, self._chunk, self._shapes = layers, chunk, np.array(shapes, np.int64)
-        self._frozen = [np.zeros(size_of(layer), np.uint8) for layer in layers]
+        self._frozen = [np.zeros(frozen_bytes(layer), np.uint8) for layer in layers]
         for layer, memory in zip(layers, self._frozen, strict=True):
             freeze(layer, memory)
         *sizes, last = (math.prod(shape) for shape in shapes)
@@ -54,7 +54,7 @@ class Chain:
 
 
 def alike(layers: Sequence[PlainLayer]) -> bool:
-    """Whether all are of one type to numba, as :func:`run_chain` takes them: arrays may be laid out in several ways."""
+    """True if all are of one type to numba, as :func:`run_chain` takes them: arrays may be laid out in several ways."""
     return len({typeof(layer) for layer in layers}) == 1  # type: ignore[no-untyped-call]
 
 
@@ -91,7 +91,7 @@ def _load(_: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:
 
 
 @compiled
-def size_of(layer: PlainLayer) -> int:
+def frozen_bytes(layer: PlainLayer) -> int:
     """How many bytes :func:`freeze` writes."""
     return _size(layer)  # type: ignore[call-arg]
 

@@ -1,4 +1,4 @@
-"""Whether adding or multiplying is cheaper, from what either takes on this machine, measured at first use.
+"""The cheaper of adding and multiplying, by the time that either takes on this machine, measured at first use.
 
 What is measured is one layer, small enough for the cache, of as many outputs as a row of weights has: a few
 milliseconds, once a process. It is the same whole layer each time, so what is not synapses cancels.
@@ -25,7 +25,7 @@ ALWAYS, NEVER = Costs(0.0, 0.0, 0.0), Costs(0.0, math.inf, math.inf)  # multiply
 
 
 class Kernel(Protocol):
-    """What :mod:`.layer` has, which imports this file."""
+    """The part of :mod:`.layer`, which imports this file, that is needed here."""
 
     output_shape: Shape
 
@@ -41,7 +41,7 @@ class Kernel(Protocol):
 
 
 class Seconds(NamedTuple):
-    """What a layer spends its time with.
+    """Seconds that a layer spends, by what it does.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def instructions(products: Products, positions: Pair, across: int) -> int:
 
 @lru_cache
 def measured(outputs: int, make: Callable[..., Kernel]) -> Seconds:
-    """What a row of so many outputs takes; `make` as of :func:`costs_of`."""
+    """Seconds that a row of so many outputs takes; `make` as of :func:`costs_of`."""
     rng, sides = np.random.default_rng(0), (SIDE, SIDE)
     weight = rng.integers(-127, 128, (outputs, CHANNELS, 3, 3)).astype(np.int8)
     one = weight[:, :, :1, :1]

@@ -184,7 +184,7 @@ def count_spikes(spikes: NDArray[np.bool_]) -> int:
 
 @compiled
 def any_fired(spikes: NDArray[np.bool_]) -> bool:
-    """Whether a neuron of a C-contiguous map fired; found at the first of them."""
+    """True if a neuron of a C-contiguous map fired; found at the first of them."""
     flat = spikes.reshape(-1)
     for first in range(0, len(flat), WORD):  # noqa: SIM110  # Numba compiles no generators
         if word_of(flat, first, min(WORD, len(flat) - first)):

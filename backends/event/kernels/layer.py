@@ -18,9 +18,9 @@ from spikesam.backends.event.kernels.neurons import dynamics_of
 from spikesam.backends.event.kernels.pooling import pool_currents
 from spikesam.backends.event.kernels.products import Costs, Products
 from spikesam.backends.event.kernels.steps import (
+    KernelSynapses,
     PlainLayer,
     Scratch,
-    Synapses,
     add,
     add_signed,
     addresses_of,
@@ -128,7 +128,7 @@ class LayerKernel:
             ),
         )
 
-    def _scratch(self, synapses: Synapses, shape: Shape, *, several: bool) -> Scratch:
+    def _scratch(self, synapses: KernelSynapses, shape: Shape, *, several: bool) -> Scratch:
         top, bottom = synapses.rows
         channels, height, width = _pooled((shape[0], bottom - top, shape[2]), synapses.spike_pool)
         unpooled, nothing = (*synapses.positions, self.output_shape[2]), (0, 0, 0)
@@ -214,7 +214,7 @@ class LayerKernel:
             self.add([None if each is None else each[i] for each in arrived], state)
 
 
-def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> Synapses | None:
+def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> KernelSynapses | None:
     """The synapses of an input whose sources are (C, H, W); None of the identity."""
     if each.weight is None:
         return None
@@ -232,7 +232,7 @@ def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> Synapses | None
         sides = seen[0], seen[1]
         costs = costs_of(weights.products, weights.weights, math.prod(before), sides, positions, LayerKernel)
     weights = weights._replace(products=weights.products._replace(costs=costs))
-    return Synapses(weights, spikes, each.windows, positions, (0, shape[1]))
+    return KernelSynapses(weights, spikes, each.windows, positions, (0, shape[1]))
 
 
 def _pooled(shape: Shape, pool: Sides) -> Shape:

@@ -170,7 +170,7 @@ def _membrane_after(
 
 
 def scaled(current: Any, gain: Any) -> Any:
-    """What one input adds to `i[t]`: rz(a·G, shift) in integers, g·a in float32; for use in compiled code."""
+    """An input's part of `i[t]`: rz(a·G, shift) in integers, g·a in float32; for use in compiled code."""
 
 
 @overload(scaled, jit_options=LEAN)

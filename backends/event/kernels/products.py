@@ -121,7 +121,7 @@ def product_room(
     return ProductRoom(counts, aligned(np.zeros(sums, np.int32)))
 
 
-class Sizes(NamedTuple):
+class ProductSizes(NamedTuple):
     """Sides of the arrays of :func:`multiply_row_of`: of the kernel in groups of four inputs, counts and currents."""
 
     kernel_rows: int
@@ -145,7 +145,9 @@ def multiply_row_of(how: Instruction, outputs: int) -> Any:
     add_tile, add_pixel = tile_of(how, pixels, vectors), tile_of(how, 1, vectors)
 
     @internal
-    def multiply_row(block: int, row: int, sizes: Sizes, weights: Any, counts: Any, tile: Any, current: Any) -> None:
+    def multiply_row(
+        block: int, row: int, sizes: ProductSizes, weights: Any, counts: Any, tile: Any, current: Any
+    ) -> None:
         kernel_rows, groups, _, most, width, inputs, columns, channels, (down, right) = sizes
         first, step = block * outputs, right * inputs
         missing = max(0, first + outputs - channels)
@@ -193,7 +195,9 @@ def _multiply_row() -> Any:
     of_16, of_32, of_64 = kernels
 
     @internal
-    def multiply_row(block: int, row: int, sizes: Sizes, weights: Any, counts: Any, tile: Any, current: Any) -> None:
+    def multiply_row(
+        block: int, row: int, sizes: ProductSizes, weights: Any, counts: Any, tile: Any, current: Any
+    ) -> None:
         if sizes.outputs == 16:
             of_16(block, row, sizes, weights, counts, tile, current)
         elif sizes.outputs == 32:
@@ -317,7 +321,9 @@ def multiply_step_in_registers(products: Products, stride: Pair, room: ProductRo
     kernel_rows, groups, outputs = weights.shape[1:4]
     rows, columns, channels = current.shape
     width, inputs = counts.shape[2:]
-    sizes = Sizes(kernel_rows, groups, outputs, products.groups_at_once, width, inputs, columns, channels, stride)
+    sizes = ProductSizes(
+        kernel_rows, groups, outputs, products.groups_at_once, width, inputs, columns, channels, stride
+    )
     flat_weights, flat_counts, flat = weights.reshape(-1), counts.reshape(-1), current.reshape(-1)
     for block in range(len(weights)):
         for row in range(rows):

@@ -41,7 +41,7 @@ class Scratch(NamedTuple):
     further: NDArray[Any]
 
 
-class Synapses(NamedTuple):
+class KernelSynapses(NamedTuple):
     """The synapses of one input, laid out: `weights` are for the spikes behind a maximum pooling `spike_pool`, (y, x).
 
     `windows` are of the pooling of currents, `positions` (OH, OW) of those in front of it. `rows` are the first row of
@@ -54,7 +54,7 @@ class Synapses(NamedTuple):
     positions: tuple[int, int]
     rows: tuple[int, int]
 
-    def part(self, first: int, last: int) -> Synapses:
+    def part(self, first: int, last: int) -> KernelSynapses:
         """Those of some rows of the layer's neurons; the weights are shared."""
         pools = self.spike_pool[0] * self.weights.pool[0]
         weights, (stride, _), (padding, beside) = self.weights, self.weights.stride, self.weights.padding
@@ -81,7 +81,7 @@ class Synapses(NamedTuple):
 class PlainLayer(NamedTuple):
     """A layer of one input, whose sources have sign 1: its constants, and the memory of :class:`.layer.State`."""
 
-    synapses: Synapses
+    synapses: KernelSynapses
     dynamics: Dynamics
     current: NDArray[Any]
     membrane: NDArray[Any]
@@ -151,7 +151,12 @@ def update(
 
 @compiled
 def add(
-    spikes: NDArray[np.bool_], synapses: Synapses, scratch: Scratch, further: bool, sign: int, current: NDArray[Any]
+    spikes: NDArray[np.bool_],
+    synapses: KernelSynapses,
+    scratch: Scratch,
+    further: bool,
+    sign: int,
+    current: NDArray[Any],
 ) -> None:
     """Set an input's currents, in front of their pooling, to those of its first source, or add those of a further one.
 
@@ -260,7 +265,7 @@ def addresses_of(arrays: Iterable[NDArray[Any]]) -> NDArray[np.int64]:
 
 @internal
 def any_arrived(sources: NDArray[np.int64], shape: tuple[int, int, int, int], step: int, rows: tuple[int, int]) -> bool:
-    """Whether a neuron in these rows of any source fired in a step."""
+    """True if a neuron in these rows of any source fired in a step."""
     for address in sources:  # noqa: SIM110  # Numba compiles no generators
         if any_fired(maps_at(address, shape)[step, rows[0] : rows[1]]):
             return True
@@ -273,7 +278,7 @@ def count_sources(
     shape: tuple[int, int, int, int],
     first: int,
     steps: int,
-    synapses: Synapses,
+    synapses: KernelSynapses,
     scratch: Scratch,
 ) -> None:
     """Write the sum-pooled spikes of all sources in some steps into the counts."""

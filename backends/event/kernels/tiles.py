@@ -53,7 +53,7 @@ AVX2 = Instruction(8, False, tiles={16: 4})
 
 
 def instruction() -> Instruction | None:
-    """What the CPU that kernels are compiled for can do, and the kernel of the system allows; None if nothing."""
+    """Instructions of the CPU that kernels are compiled for, if the system allows them; None if there are none."""
     features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
     if "+amx-int8" in features and tiles_allowed():
         return AMX

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spikesam.pipeline.images.events.events import Events
-from spikesam.pipeline.images.preprocessing import Box, check_size
+from spikesam.pipeline.images.preprocessing import Box, check_input_size
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
@@ -74,7 +74,7 @@ class EventBinning:
             if not isinstance(value, int) or not 1 <= value < LARGEST:
                 shown = printable(repr(value), LONGEST_NAME)
                 raise InputError(f"event binning: {name} is {shown}, expected a whole number, at least 1")
-        check_size(self.height, self.width, "event binning")
+        check_input_size(self.height, self.width, "event binning")
         if self.by not in get_args(By):
             raise InputError(f"event binning: by is {self.by!r}, expected 'time' or 'count'")
         if self.by == "count" and self.window_us is not None:
@@ -113,7 +113,7 @@ class EventBinning:
         return BinnedEvents(bits, count - int(bits.sum()), len(events) - count)
 
     def picture(self, events: Image.Image | Events) -> NDArray[np.uint8]:
-        """What the network sees, for people: (H, W, 3) uint8, see :func:`picture_of`."""
+        """The network's view, for people: (H, W, 3) uint8, see :func:`picture_of`."""
         return picture_of(self.binned(events).bits)
 
     def box(self, box: Box, original_size: tuple[int, int]) -> Box | None:

@@ -111,7 +111,7 @@ def _decoded(path: Path) -> Events:
             "pip install 'spikesam[events]'"
         )
     inspect(path, f"{__name__}:{check.__name__}", str(path))
-    events, sensor = decode(path)
+    events, sensor = decode_events(path)
     t = events["t"].astype(np.int64)
     return Events(t - t[:1], events["x"], events["y"], events["on"], sensor)
 
@@ -121,12 +121,12 @@ def check(path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix in (".raw", ".dat"):
         check_words(path, FORMATS[suffix])
-    events, _ = decode(path)
+    events, _ = decode_events(path)
     if suffix in (".es", ".aedat4"):
         check_end(path, events["t"])
 
 
-def decode(path: Path) -> tuple[NDArray[Any], tuple[int, int]]:
+def decode_events(path: Path) -> tuple[NDArray[Any], tuple[int, int]]:
     """The events of a file as faery has them, and (H, W) of its sensor."""
     import faery
 

@@ -1,4 +1,4 @@
-"""What is known of a library: which of its modules are neurons, told by the names of classes, so none is imported."""
+"""A library: which of its modules are neurons, told by the names of classes, so none is imported."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class Library:
     rest: tuple[str, str] = ("", "")  # a class and the method of it that brings a module to rest; none if empty
 
     def equation(self, module: nn.Module) -> Describe | None:
-        """What imports ask a module for its equation; None if it is not known as neurons of this library."""
+        """The function to a module's equation; None if it is not known as neurons of this library."""
         return recognised(module, self.package, self.equations)
 
     def fires(self, module: nn.Module) -> bool:
-        """Whether a module puts out spikes, as neurons of this library."""
+        """True if a module puts out spikes, as neurons of this library."""
         for kind in _classes(module, self.package):
             if re.fullmatch(self.silent, kind.__name__):
                 return False
@@ -77,7 +77,7 @@ class Library:
         return False
 
     def keeps_state(self, module: nn.Module) -> bool:
-        """Whether a module of neurons holds a state that is not at rest, left by an earlier call."""
+        """True if a module of neurons holds a state that is not at rest, left by an earlier call."""
         if not getattr(module, "init_hidden", True):  # snnTorch: the state is handed over with each call
             return False
         states = (getattr(module, name, None) for name in self.states)
@@ -91,7 +91,7 @@ class Library:
 
 
 def recognised(module: nn.Module, package: str, table: Mapping[str, Any]) -> Any:
-    """What a table holds for a module of a library, or for the nearest class that it inherits from; None if nothing."""
+    """A table's entry for a module of a library, or for the nearest class that it inherits from; None if nothing."""
     return next((table[kind.__name__] for kind in _classes(module, package) if kind.__name__ in table), None)
 
 

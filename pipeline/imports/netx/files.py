@@ -42,7 +42,7 @@ class Node:
 
     @property
     def where(self) -> str:
-        """What an error begins with."""
+        """The beginning of an error."""
         return f"layer {self.number} ({self.kind})"
 
 
@@ -72,7 +72,7 @@ class _Reader:
         return nodes, self.steps(root) if "simulation" in names else None
 
     def names(self, group: h5py.h5g.GroupID, where: str, known: frozenset[str]) -> list[str]:
-        """What a group holds, all of it known."""
+        """The content of a group, all of it known."""
         found = self.checked.children(group, where, len(known))
         if unknown := sorted(set(found) - known):
             path = f"{where.rstrip('/')}/{unknown[0]}"

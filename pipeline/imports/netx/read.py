@@ -27,7 +27,7 @@ from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
     Conv,
-    Declared,
+    DeclaredShape,
     Linear,
     Operation,
     Path,
@@ -154,9 +154,9 @@ def _unit(node: Node, name: str, before: str, at_threshold: bool) -> Unit:
     bias, neuron = biases(node), neurons(node, at_threshold)
     lasts = bias.any() and np.any(neuron.synaptic_decay != 4096)
     expect(not lasts, node.where, "has a bias and a current that outlasts its step", "either")
-    said = Declared(declared(node), flat=node.kind == "dense")
-    driven: list[Any] = [synapses(node, weight), Scale(UNIT * unit), Shift(UNIT * bias), said]
-    more = [[synapses(node, other), Scale(UNIT * unit)] for other in others]
+    said = DeclaredShape(declared(node), flat=node.kind == "dense")
+    driven: list[Any] = [operation_of(node, weight), Scale(UNIT * unit), Shift(UNIT * bias), said]
+    more = [[operation_of(node, other), Scale(UNIT * unit)] for other in others]
     paths = (Path(before, tuple(Operation(node.where, each) for each in path)) for path in (driven, *more))
     return Unit(name, node.where, name, neuron, tuple(paths))
 
@@ -168,8 +168,8 @@ def _membranes(node: Node, path: Path) -> Answer:
     bias = biases(node)
     expect(not (bias % unit).any(), node.where, f"bias is no multiple of {unit}", "one, as of the weights")
     _expect(node, iDecay=4096, vDecay=0)  # a sum that does not leak: in other units, leaks would round otherwise
-    said = Declared(declared(node), flat=True)
-    behind = (Operation(node.where, each) for each in (synapses(node, weight), Shift(bias // unit), said))
+    said = DeclaredShape(declared(node), flat=True)
+    behind = (Operation(node.where, each) for each in (operation_of(node, weight), Shift(bias // unit), said))
     return Answer(Path(path.source, tuple(behind)), float(unit))
 
 
@@ -208,7 +208,7 @@ def weights(node: Node) -> NDArray[np.int64]:
     return weight.reshape(weight.shape[:4])
 
 
-def synapses(node: Node, weight: NDArray[np.int8]) -> Linear | Conv:
+def operation_of(node: Node, weight: NDArray[np.int8]) -> Linear | Conv:
     """The operation of a layer; one kernel of a pool is for every channel."""
     if node.kind == "dense":
         return Linear(weight)

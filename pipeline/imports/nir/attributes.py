@@ -20,7 +20,7 @@ def numbers(value: Any, what: str, where: str) -> NDArray[np.float64]:
     return found
 
 
-def whole(value: Any, what: str, where: str, least: int) -> int:
+def whole_attribute(value: Any, what: str, where: str, least: int) -> int:
     """An integer, in whatever type."""
     listed = np.asarray(value).ravel().tolist()
     return checks.whole(listed[0] if len(listed) == 1 else listed, what, where, least)
@@ -42,7 +42,7 @@ def shape_of(declared: Any, where: str) -> Shape:
 
 
 def metadata(node: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
-    """What :func:`spikesam.pipeline.imports.nir.write.to_nir` wrote beside a node, because NIR cannot say it."""
+    """The metadata that :func:`spikesam.pipeline.imports.nir.write.to_nir` wrote, because NIR cannot say it."""
     about = node.metadata
     said = about.get(KEY, {}) if isinstance(about, dict) else about
     if not isinstance(said, dict) or said.keys() - set(known):

@@ -53,7 +53,7 @@ class Graph:
         return Named(name, self.nodes[name])
 
     def fires(self, name: str) -> bool:
-        """Whether a node gives spikes to others: the input, and neurons that are not the OR of pooled spikes."""
+        """True if a node gives spikes to others: the input, and neurons that are not the OR of pooled spikes."""
         kind = kind_of(self.nodes[name])
         return name == self.first or (kind in SPIKING and not (kind == "Threshold" and self._is_or(name)))
 
@@ -70,7 +70,7 @@ class Graph:
         return found
 
     def _is_or(self, name: str) -> bool:
-        """Whether a Threshold is behind the pooling of spikes, and behind nothing else."""
+        """True if a Threshold is behind the pooling of spikes, and behind nothing else."""
         pools = self.leading_to(name)
         if len(pools) != 1 or kind_of(self.nodes[pools[0]]) not in POOLS:
             return False
@@ -85,7 +85,7 @@ class Graph:
         return True
 
 
-def opened(graph: Any) -> Graph:
+def opened_graph(graph: Any) -> Graph:
     """A `nir.NIRGraph` as one :class:`Graph`, all of whose nodes are between its input and its output."""
     nodes, edges = _opened(graph, "")
     before: dict[str, list[str]] = {name: [] for name in nodes}

@@ -33,7 +33,7 @@ CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the caller says of a graph, because NIR does not.
+    """The caller's words about a graph, because NIR has none.
 
     `reset` and `fires_at_threshold` are None to take what the metadata of a node say, then NIR's equations.
     """
@@ -44,7 +44,7 @@ class Rules:
     fires_at_threshold: bool | None
 
     def fires(self, said: dict[str, Any]) -> bool:
-        """Whether a value that equals the threshold fires."""
+        """True if a value that equals the threshold fires."""
         if self.fires_at_threshold is not None:
             return self.fires_at_threshold
         told = np.asarray(said.get("fires_at_threshold", False))
@@ -62,7 +62,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Membrane:
+class NirMembrane:
     """i ← synaptic_leak·i + drive·x, then v ← leak·v + i + offset, v counted from `rest`: numbers, or (C,) of them."""
 
     leak: Any
@@ -72,16 +72,16 @@ class Membrane:
     rest: Any = 0.0
 
 
-def read_membrane(neuron: Named, rules: Rules) -> tuple[Membrane, dict[str, Any], Shape | None]:
+def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, Any], Shape | None]:
     """One step of a node's neurons, its constants, and the map (C, H, W) that these say."""
     kind, where, dt = neuron.kind, neuron.where, rules.dt
     found, shape = _constants(neuron)
     if kind == "Threshold":
-        return Membrane(0.0), found, shape
+        return NirMembrane(0.0), found, shape
     rest = _rest(neuron, found) if kind.endswith("IF") and _reset(neuron, rules) == "zero" else 0.0
     if kind in ("I", "IF"):
         rules.check_dt(bool(np.all(found["r"] == 1)), "r = 1", where)
-        return Membrane(1.0, near_one(dt * found["r"]), rest=rest), found, shape
+        return NirMembrane(1.0, near_one(dt * found["r"]), rest=rest), found, shape
 
     def step(what: str) -> Any:
         """dt/τ of a time constant τ."""
@@ -98,7 +98,7 @@ def read_membrane(neuron: Named, rules: Rules) -> tuple[Membrane, dict[str, Any]
         drive = drive * found["w_in"] * synaptic_step
         if np.any(offset * (1 - synaptic_step)):
             raise NetworkError(f"{where}: v_leak is not 0, expected 0 beside currents that outlast a step")
-    return Membrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, rest), found, shape
+    return NirMembrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, rest), found, shape
 
 
 def read_neurons(neuron: Named, rules: Rules) -> tuple[LIF, Any, Shape | None]:
@@ -106,7 +106,7 @@ def read_neurons(neuron: Named, rules: Rules) -> tuple[LIF, Any, Shape | None]:
     where, said = neuron.where, metadata(neuron.node, neuron.where, SAID)
     membrane, found, shape = read_membrane(neuron, rules)
     leak, synaptic_leak = (
-        _everywhere(agreed(said.get(what, computed), computed, what, where))
+        _everywhere(from_metadata(said.get(what, computed), computed, what, where))
         for what, computed in (("leak", membrane.leak), ("synaptic_leak", membrane.synaptic_leak))
     )
     fires, (lowest, reset_by) = rules.fires(said), (_everywhere(said.get(name)) for name in ("min_v_mem", "reset_by"))
@@ -135,7 +135,7 @@ def read_integral(neuron: Named, rules: Rules) -> list[Any]:
     leaks = np.unique(membrane.leak)
     expect(len(leaks) == 1, neuron.where, "tau differs between neurons", "one for all classes")
     said = metadata(neuron.node, neuron.where, ("scale", "leak", "bias")).get("leak", leaks[0])
-    leak = float(agreed(said, leaks[0], "leak", neuron.where))
+    leak = float(from_metadata(said, leaks[0], "leak", neuron.where))
     return [Scale(membrane.drive), Shift(membrane.offset), Integral(leak)]
 
 
@@ -181,8 +181,8 @@ def _rest(neuron: Named, found: dict[str, Any]) -> Any:
     return v_reset
 
 
-def agreed(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:
-    """What metadata say, if it is what the node says but for rounding."""
+def from_metadata(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:
+    """The value in the metadata, if it is the node's but for rounding."""
     exact = numbers(said, what, where)
     if exact.shape not in ((), np.shape(found)) or not np.allclose(exact, found, rtol=CLOSE, atol=CLOSE):
         raise NetworkError(

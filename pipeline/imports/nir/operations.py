@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import NetworkError, Windows
 from spikesam.backends.network.inputs import LONGEST_DELAY
-from spikesam.pipeline.imports.nir.attributes import metadata, numbers, shape_of, sides, whole
+from spikesam.pipeline.imports.nir.attributes import metadata, numbers, shape_of, sides, whole_attribute
 from spikesam.pipeline.imports.nir.graph import POOLS, SPIKING, Named
 from spikesam.pipeline.imports.nir.neurons import Rules, near_one, read_integral
 from spikesam.pipeline.imports.road.kernels import extent
 from spikesam.pipeline.imports.road.operations import (
     Conv,
-    Declared,
+    DeclaredShape,
     Flatten,
     Linear,
     Operation,
@@ -38,7 +38,7 @@ SUPPORTED = ", ".join(("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *
 REASONS = {"Conv1d": "maps have two dimensions here; a Conv2d with a kernel of 1 × n says as much"}
 
 
-def behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
+def path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
     """The path of what comes to a node, and of what the node does to it; the last one is followed by neurons.
 
     A Scale by 1 or -1 of spikes is their sign, in front of other nodes.
@@ -76,7 +76,7 @@ def _linear(node: Any, where: str) -> list[Any]:
 
 def _conv(node: Any, where: str) -> list[Any]:
     weight, bias = _weights(node, where, 4, "(outputs, channels / groups, y, x)")
-    groups = whole(node.groups, "groups", where, 1)
+    groups = whole_attribute(node.groups, "groups", where, 1)
     stride, dilation = (sides(getattr(node, name), name, where, 1) for name in ("stride", "dilation"))
     kernel = extent(weight.shape[2:], dilation)
     if not isinstance(node.padding, str):
@@ -93,13 +93,13 @@ def _conv(node: Any, where: str) -> list[Any]:
     if node.input_shape is None:
         return [conv]
     sides_seen = np.ravel(node.input_shape).tolist()
-    return [Declared(shape_of((weight.shape[1] * groups, *sides_seen), where), "its input"), conv]
+    return [DeclaredShape(shape_of((weight.shape[1] * groups, *sides_seen), where), "its input"), conv]
 
 
 def _flatten(node: Any, where: str) -> list[Any]:
-    first, last = (whole(getattr(node, axis), axis, where, -3) % 3 for axis in ("start_dim", "end_dim"))
+    first, last = (whole_attribute(getattr(node, axis), axis, where, -3) % 3 for axis in ("start_dim", "end_dim"))
     declared = node.input_type["input"]
-    known = [] if declared is None else [Declared(shape_of(declared, where), "its input")]
+    known = [] if declared is None else [DeclaredShape(shape_of(declared, where), "its input")]
     return [*known, Flatten(first, last)]
 
 
@@ -112,7 +112,7 @@ def _pool(node: Any, where: str) -> list[Any]:
 
 def _scale(node: Any, where: str) -> list[Any]:
     scale = numbers(node.scale, "scale", where)
-    known = [Declared(shape_of(scale.shape, where), "scale")] if scale.size > 1 else []
+    known = [DeclaredShape(shape_of(scale.shape, where), "scale")] if scale.size > 1 else []
     return [*known, Scale(near_one(scale.ravel()))]
 
 

@@ -17,15 +17,15 @@ from spikesam.backends.network.neurons import Reset
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library, operations
 from spikesam.pipeline.imports.nir.attributes import divided, metadata, numbers, shape_of
 from spikesam.pipeline.imports.nir.files import read_graph
-from spikesam.pipeline.imports.nir.graph import Graph, Named, arrows, opened
-from spikesam.pipeline.imports.nir.neurons import SAID, Rules, agreed, read_neurons
+from spikesam.pipeline.imports.nir.graph import Graph, Named, arrows, opened_graph
+from spikesam.pipeline.imports.nir.neurons import SAID, Rules, from_metadata, read_neurons
 from spikesam.pipeline.imports.road.build import Built, build
 from spikesam.pipeline.imports.road.delays import depths
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
     Conv,
-    Declared,
+    DeclaredShape,
     Integral,
     Junction,
     Linear,
@@ -101,7 +101,7 @@ def from_nir(
         if seconds <= 0:
             raise NetworkError(f"from_nir: dt is {seconds}, expected more than 0 seconds")
         rules = Rules(seconds, dt is not None or "dt" in said, reset, fires_at_threshold)
-        return _network(opened(found), timesteps, said, rules)
+        return _network(opened_graph(found), timesteps, said, rules)
     except InputError as error:
         line = " ".join(str(error).split())  # an array in a message has several
         raise NetworkError(f"{path}: {line}" if path else line) from None
@@ -124,7 +124,7 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     units = reader.units(str(last), str(said["layers"]) if "layers" in said else None)
     first, output = graph.named(graph.first), graph.named(graph.last)
     if (declared := output.node.output_type["output"]) is not None:
-        end += Operation(output.where, Declared(shape_of(declared, output.where)))
+        end += Operation(output.where, DeclaredShape(shape_of(declared, output.where)))
     about = reader.carrier(end)
     told = metadata(about.node, about.where, ("scale", "leak", "bias")) if about else {}
     scale = real(told.get("scale", 1.0), "scale", about.where if about else "readout")
@@ -159,7 +159,7 @@ class Paths:
         return INPUT if name == self.graph.first else self.graph.named(name).where
 
     def arriving(self, target: str, *behind: str) -> Path:
-        """What comes to a node; `behind` are the nodes that it comes to next, without neurons in between."""
+        """The values that come to a node; `behind` are the nodes that it comes to next, without neurons in between."""
         if target in behind:
             cycle = arrows([target, *behind[: behind.index(target) + 1]])
             raise NetworkError(f"nodes {cycle}: form a cycle without neurons, expected some that spike")
@@ -172,13 +172,13 @@ class Paths:
         return path
 
     def leaving(self, name: str, *behind: str) -> Path:
-        """What comes from a node."""
+        """The values that come from a node."""
         if self.graph.fires(name):
             return Path(self.where(name))
         last = self.graph.fires(behind[0]) or behind[0] == self.graph.last
         if (name, last) not in self.known:
             path = self.arriving(name, *behind)
-            self.known[name, last] = operations.behind(path, self.graph.named(name), self.rules, last)
+            self.known[name, last] = operations.path_behind(path, self.graph.named(name), self.rules, last)
         return self.known[name, last]
 
     def units(self, last: str, said: str | None) -> list[Unit]:
@@ -203,10 +203,10 @@ class Paths:
             expect(same, "graph", found, "the neurons of the graph")
             order = [self.where(name) for name in said.split()]
         units: list[Unit] = []
-        names = layer_names(self.carrier(drives[where][0]) or self.nodes[where] for where in order)
+        names = nir_layer_names(self.carrier(drives[where][0]) or self.nodes[where] for where in order)
         for where, layer in zip(order, names, strict=True):
             neuron, drive, shape = read_neurons(self.nodes[where], self.rules)
-            own = [Declared(shape), Scale(drive)] if shape else [Scale(drive)]
+            own = [DeclaredShape(shape), Scale(drive)] if shape else [Scale(drive)]
             behind = tuple(Operation(where, each) for each in own)
             self.said[where] = self._told(where, drives[where])
             paths = [_with_weights(*each) for each in zip(drives[where], self.said[where], strict=True)]
@@ -215,7 +215,7 @@ class Paths:
         return units
 
     def _told(self, where: str, paths: Sequence[Path]) -> list[Told]:
-        """What metadata say of each path of a node: of the first, those of the node itself."""
+        """The metadata of each path of a node: of the first, those of the node itself."""
         found = [Told(metadata(self.nodes[where].node, where, SAID), where)]
         for path in paths[1:]:
             carrier = self.carrier(path) or (self.nodes[path.operations[-1].where] if path.operations else None)
@@ -272,7 +272,7 @@ class Paths:
 
 @dataclass(frozen=True)
 class Told:
-    """What metadata say of an input, or of neurons, because NIR cannot; and where they stand."""
+    """The metadata of an input, or of neurons, which NIR cannot say; and where they stand."""
 
     said: dict[str, Any]
     where: str
@@ -286,7 +286,7 @@ class Told:
         if "bias" not in self.said:
             return rows
         bias = by_channel(self.said["bias"], len(found), np.float64, "bias", self.where)
-        agreed(bias[-1], found, "bias", self.where)
+        from_metadata(bias[-1], found, "bias", self.where)
         return bias
 
 
@@ -302,7 +302,7 @@ def _with_weights(path: Path, told: Told) -> Path:
     if "weight" in told.said:  # those of a gain 0 are lost
         exact = numbers(told.said["weight"], "weight", told.where)
         known = np.where(weight == 0, exact, weight) if exact.shape == weight.shape else weight
-        weight = agreed(exact, known, "weight", told.where)
+        weight = from_metadata(exact, known, "weight", told.where)
     operations = list(path.operations)
     operations[places[-1]] = replace(operation, what=replace(operation.what, weight=weight))
     return replace(path, operations=tuple(operations))
@@ -316,7 +316,7 @@ def _a_step_later(path: Path, own: str) -> Path:
     return replace(path, lag=max(path.lag or 0, int(path.source == own)))
 
 
-def layer_names(nodes: Iterable[Named]) -> list[str]:
+def nir_layer_names(nodes: Iterable[Named]) -> list[str]:
     """Names of layers: those of the nodes of their weights, if they can be, with underscores for dots.
 
     If not, "conv1", "fc2", …

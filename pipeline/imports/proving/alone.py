@@ -45,7 +45,7 @@ class LayerAlone:
             yield t, fired
 
     def _currents(self, each: Input, key: tuple[int, int]) -> Callable[[int], Tensor]:
-        """What gives a[t] of an input, (B, H·W, C); `key` are the numbers of the layer and of the input."""
+        """The function to a[t] of an input, (B, H·W, C); `key` are the numbers of the layer and of the input."""
         network, (first, delay) = self.network, (each.sources[0].layer, each.sources[0].delay)
         if key in network.driven:
             steps = torch.from_numpy(currents_of(network, key, self.given[first])).to(self.device).flatten(3).mT
@@ -62,12 +62,12 @@ class LayerAlone:
     def _arrived(self, each: Input, t: int) -> Tensor:
         """x[t] of an input, (B, H·W, C) int8."""
         first, *others = (
-            source.sign * positions(self.given[source.layer][t - source.delay], self.device) * (t >= source.delay)
+            source.sign * by_position(self.given[source.layer][t - source.delay], self.device) * (t >= source.delay)
             for source in each.sources
         )
         return sum(others, start=first)
 
 
-def positions(spikes: NDArray[np.bool_], device: str) -> Tensor:
+def by_position(spikes: NDArray[np.bool_], device: str) -> Tensor:
     """(B, C, H, W) bool -> (B, H·W, C) int8."""
     return torch.from_numpy(spikes).to(device, torch.int8).flatten(2).mT

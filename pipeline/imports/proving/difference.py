@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import LIF, Input
 from spikesam.backends.network.step import Neurons
-from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
+from spikesam.pipeline.imports.proving.alone import LayerAlone, by_position
 from spikesam.pipeline.imports.torch.imported import Imported
 
 ROUNDING = 1e-5  # of the threshold: the order of additions may take a membrane as close to it as this to either side
@@ -62,7 +62,7 @@ class Difference:
         one = {name: bits[..., here, :, :, :] for name, bits in given.items()}
         alone = LayerAlone(network, self.number, one, device)
         for t, _ in alone.run(self.imported.shifts[self.number], step + 1):
-            alone.neurons.spikes.copy_(positions(one[network.layers[self.number].name][t], device))
+            alone.neurons.spikes.copy_(by_position(one[network.layers[self.number].name][t], device))
         return alone.neurons.membrane.mT.flatten()[self.neuron].item()
 
 

@@ -18,7 +18,7 @@ from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.readout import ReadoutIntegrator
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.imports.libraries.library import SpikingModule
-from spikesam.pipeline.imports.proving.alone import LayerAlone, positions
+from spikesam.pipeline.imports.proving.alone import LayerAlone, by_position
 from spikesam.pipeline.imports.proving.difference import ROUNDING, Difference
 from spikesam.pipeline.imports.road.operations import INPUT, Scale, TimeSum
 from spikesam.pipeline.imports.torch.calling import FollowedModel, follow_model
@@ -58,7 +58,7 @@ def prove_up_to_rounding(imported: Imported, example: Example) -> None:
         threshold = torch.tensor(layer.spiking_neuron.threshold, dtype=torch.float32, device=device)
         alone = LayerAlone(network, number, given, device)
         for t, fired in alone.run(shift, min(network.timesteps, shift + example.timesteps)):
-            model = positions(given[layer.name][t], device)
+            model = by_position(given[layer.name][t], device)
             far = (alone.neurons.membrane - threshold).abs() > ROUNDING * threshold + about.rounding
             wrong = ((fired != model) & far).mT.flatten(1).nonzero()
             if len(wrong):
@@ -136,7 +136,7 @@ def _run(network: Network, inputs: NDArray[Any], device: str) -> dict[str, NDArr
 
 
 def _what_differs(one: Network, other: Network) -> str:
-    """What differs: the first numbers, or all else."""
+    """The difference: the first numbers, or all else."""
     (_, numbers), (_, others) = one.to_graph(), other.to_graph()
     differ = (name for name in numbers if name not in others or not np.array_equal(numbers[name], others[name]))
     return next(differ, "its neurons or how they are connected")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Shape, Source
 from spikesam.pipeline.imports.road.fold import beginning, fold_one
-from spikesam.pipeline.imports.road.kernels import unpooled
+from spikesam.pipeline.imports.road.kernels import weights_of_windows
 from spikesam.pipeline.imports.road.operations import ByStep, Integral, Path, TimeSum, expect
 
 STEPS = "has other numbers at every step in front of the answer", "the same numbers"
@@ -27,7 +27,7 @@ class FoldedAnswer:
 
 
 def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAnswer:
-    """What a path behind the last units amounts to, after so many steps."""
+    """The sum of a path behind the last units, after so many steps."""
     folded, leak, over_steps, over = beginning(path, shapes), 1.0, 1, False
     for operation in path.operations:
         what, where = operation.what, operation.where
@@ -50,7 +50,7 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
         expect(one.weight.ndim == 2, path.last, "is a convolution behind the last neurons", "a linear layer")
         expect(one.pooling == "average", path.last, "pools spikes by maximum for the answer", "an average")
         (channels, height, width), (y, x) = shapes[one.sources[0].layer], one.pool
-        averaged = unpooled(one.weight, (channels, height // y, width // x), (y, x)) / (y * x)
+        averaged = weights_of_windows(one.weight, (channels, height // y, width // x), (y, x)) / (y * x)
         weight = np.broadcast_to(one.gain, len(averaged))[:, None] * averaged
         for source in one.sources:
             key = replace(source, sign=1)

@@ -25,7 +25,7 @@ from spikesam.pipeline.imports.road.operations import (
     NOTHING,
     ByStep,
     Conv,
-    Declared,
+    DeclaredShape,
     Flatten,
     Junction,
     Linear,
@@ -48,7 +48,7 @@ FOLLOWS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class Reordered:
     """Channels of a map in another order than its own, or some of them; or neurons, where places are moved.
 
     numbers (M,), of `among`; `channels` where they are channels.
@@ -82,12 +82,12 @@ class Synapses:
     padding: Pair = (0, 0)
     windows: Windows = NO_POOLING
     gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
-    order: Chosen | None = None
+    order: Reordered | None = None
     ones: bool = False
 
     @property
     def plain(self) -> bool:
-        """Whether it is spikes, averaged perhaps, without weights."""
+        """True if it is spikes, averaged perhaps, without weights."""
         return self.weight is None and self.order is None and (self.pooling == "average" or self.pool == (1, 1))
 
     def columns(self, weight: NDArray[Any]) -> NDArray[Any]:
@@ -165,7 +165,7 @@ def fold(path: Path, shapes: Mapping[str, Shape]) -> Folded:
 
 
 def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
-    """What a path begins with: the spikes of one source, or what meets at a junction."""
+    """The beginning of a path: the spikes of one source, or what meets at a junction."""
     source = path.source
     if isinstance(source, Junction):
         branches = [fold(branch, shapes) for branch in source.branches]
@@ -178,7 +178,7 @@ def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
 
 
 def fold_one(folded: Folded, operation: Operation) -> Folded:
-    """What was folded, and one more operation."""
+    """The fold of a path, and one more operation."""
     found = FOLDS.get(type(operation.what))
     if found is None:
         raise NetworkError(f"{operation.where}: stands between neurons, expected at the end")
@@ -277,7 +277,7 @@ def _by_step(folded: Folded, by_step: ByStep, where: str) -> Folded:
     return replace(scaled, bias=scaled.bias + shift)
 
 
-def _declared(folded: Folded, declared: Declared, where: str) -> Folded:
+def _declared(folded: Folded, declared: DeclaredShape, where: str) -> Folded:
     found, said = folded.shape, declared.shape
     same = prod(found) == prod(said) if declared.flat else found == said
     expect(same, where, f"{declared.what} is {said}", f"{found}, the map before it")
@@ -317,8 +317,8 @@ def _chosen(folded: Folded, numbers: NDArray[Any], whole: bool, where: str) -> F
             return replace(made, weight=one.weight[numbers])
         if before is not None:
             every = (before.numbers[:, None] * repeat + np.arange(repeat)).flatten()
-            return replace(made, order=Chosen(every[numbers], before.among * repeat, whole and before.channels))
-        return replace(made, order=Chosen(numbers, channels * repeat, whole))
+            return replace(made, order=Reordered(every[numbers], before.among * repeat, whole and before.channels))
+        return replace(made, order=Reordered(numbers, channels * repeat, whole))
 
     sides = (height, width) if whole else (1, 1)
     return folded.each(chosen, shape=(len(numbers), *sides), bias=choose(folded.bias))
@@ -531,7 +531,7 @@ def _times(one: Pair, other: Pair) -> Pair:
 FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
     ByStep: _by_step,
     Conv: _conv,
-    Declared: _declared,
+    DeclaredShape: _declared,
     Flatten: _flatten,
     Linear: _linear,
     Order: _order,

@@ -50,7 +50,7 @@ def evenly_padded(kernels: Kernels, padding: tuple[Pair, Pair]) -> tuple[Kernels
 
 
 def same_padding(kernel: tuple[int, ...]) -> tuple[Pair, Pair]:
-    """What torch pads for padding="same", given the sides of an undilated kernel: less in front where it is uneven."""
+    """Padding of torch for padding="same", given the sides of an undilated kernel: less in front where it is uneven."""
     rows, columns = (((side - 1) // 2, side - 1 - (side - 1) // 2) for side in kernel)
     return rows, columns
 
@@ -80,7 +80,7 @@ def averaged(kernels: Kernels, stride: Pair, window: Pair) -> Kernels:
     return mean.astype(np.float32)
 
 
-def unpooled(weight: NDArray[Any], shape: Shape, window: Pair) -> NDArray[np.float64]:
+def weights_of_windows(weight: NDArray[Any], shape: Shape, window: Pair) -> NDArray[np.float64]:
     """(K, N) weights that sum over windows (y, x), of (K, C·H·W) weights of a dense layer behind them."""
     maps = weight.reshape(len(weight), *shape).astype(np.float64)
     return maps.repeat(window[0], axis=2).repeat(window[1], axis=3).reshape(len(weight), -1)

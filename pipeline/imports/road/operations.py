@@ -124,7 +124,7 @@ class Flatten:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredShape:
     """The shape that a file says of what is here, or of that many neurons where it is flat."""
 
     shape: Shape
@@ -163,7 +163,7 @@ class Junction:
 
 @dataclass(frozen=True)
 class Path:
-    """What was done, in order, since neurons fired, since the :data:`INPUT`, or behind a junction.
+    """The operations, in order, since neurons fired, since the :data:`INPUT`, or behind a junction.
 
     The source fired `lag` steps ago; None of what is the same at every step, and of a junction.
     """
@@ -228,7 +228,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the last units lead to: counted, summed or integrated over the steps, times a number."""
+    """The answer behind the last units: counted, summed or integrated over the steps, times a number."""
 
     path: Path
     scale: float = 1.0

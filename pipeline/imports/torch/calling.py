@@ -124,7 +124,7 @@ def _every_step(model: nn.Module, sequence: Tensor, where: Tensor, size: int, fo
 
 
 def _called(model: nn.Module, how: str, *given: Any) -> Any:
-    """What a model gives; NotTakenError if it fails."""
+    """The output of a model; NotTakenError if it fails."""
     try:
         return model(*given)
     except NetworkError:

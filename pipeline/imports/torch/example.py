@@ -69,7 +69,7 @@ class Example:
         return replace(self, sequence=moved.expand(self.sequence.shape))
 
     def encoded(self, timesteps: int) -> NDArray[Any]:
-        """What a network of so many steps is given: the spikes or numbers, then silence; or the image, int8."""
+        """The input of a network of so many steps: the spikes or numbers, then silence; or the image, int8."""
         samples = (self.samples, *self.shape)
         if self.encoder == "constant-current":
             return in_eight_bits(self.sequence[0].reshape(samples).cpu().numpy(), self.input_range)
@@ -141,7 +141,7 @@ def read_example(given: Any, timesteps: int | None, model: nn.Module, network: N
 
 
 def is_sequence(ndim: int, model: nn.Module) -> bool:
-    """Whether an example of so many axes holds all steps; of a model of rows alone, (T, B, C, L) does, too."""
+    """True if an example of so many axes holds all steps; of a model of rows alone, (T, B, C, L) does, too."""
     on_rows, on_maps = (any(isinstance(each, kind) for each in model.modules()) for kind in (nn.Conv1d, nn.Conv2d))
     return ndim in (3, 5) or (ndim == 4 and on_rows and not on_maps)
 

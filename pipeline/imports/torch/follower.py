@@ -25,7 +25,7 @@ from spikesam.pipeline.imports.road.build import REPEATING
 from spikesam.pipeline.imports.road.operations import INPUT, Conv, Operation, Path, Pool
 from spikesam.pipeline.imports.torch.functions import Call, followed, tensors
 from spikesam.pipeline.imports.torch.joining import zeros
-from spikesam.pipeline.imports.torch.modules import axes_of, behind, behind_synapse, label
+from spikesam.pipeline.imports.torch.modules import axes_of, behind_synapse, label, stream_behind
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
 from spikesam.pipeline.imports.torch.raster import FollowedLayer, Raster
 from spikesam.pipeline.imports.torch.stream import (
@@ -50,7 +50,7 @@ RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "random", "bern
 
 @dataclass(frozen=True, eq=False)
 class ModelOutput:
-    """What the model gives."""
+    """The output of the model."""
 
     path: Path  # what led to it
     scores: Tensor  # (B, K) float64 — the sum over all steps; of an integrator, what it holds at the last one
@@ -82,7 +82,7 @@ class Follower:
         return tensor
 
     def known(self, value: Any) -> Followed | None:
-        """What is known of a tensor; None if it does not come from the example."""
+        """The stream of a tensor; None if it does not come from the example."""
         found = self._kept.get(id(value)) if isinstance(value, Tensor) else None
         return found[1] if found else None
 
@@ -96,7 +96,7 @@ class Follower:
         return {name: raster.finished() for name, raster in self._rasters.items()}
 
     def answer(self, given: Iterable[Tensor]) -> ModelOutput:
-        """What the tensors amount to that the model gave: one, or one for each step."""
+        """The answer in the tensors that the model gave: one, or one for each step."""
         given = list(given)
         self.lose_changed(given)
         pieces = [(tensor.flatten().double(), self._ordered(tensor, "the model's output")) for tensor in given]
@@ -223,7 +223,7 @@ class Follower:
             return
         stream = self.known(given[0]) or zeros(given[0], self.samples) if given else None
         if isinstance(stream, Stream):
-            stream = behind(Operation(label(name, module), module), stream, given[0], output[0])
+            stream = stream_behind(Operation(label(name, module), module), stream, given[0], output[0])
         if stream is not None:
             self._keep(output, repeat(stream))
 
@@ -273,7 +273,7 @@ class Follower:
 
 
 def stands_in_front(pool: Pool, sides: Iterable[int]) -> bool:
-    """Whether windows stand side by side on a map of spikes and cover it, so that a layer can have them in front."""
+    """True if windows stand side by side on a map of spikes and cover it, so that a layer can have them in front."""
     window, stride, padding = pool.windows
     whole = not any(side % size for side, size in zip(sides, window, strict=True))
     return whole and window == stride and padding == (0, 0) and pool.dilation == (1, 1)

@@ -21,7 +21,7 @@ from torch.overrides import resolve_name
 from spikesam.backends.network import Windows
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.operations import ByStep, Conv, Linear, Operation, Pad, Pair, Pool, Scale, Shift
-from spikesam.pipeline.imports.torch.joining import added, concatenated, zeros
+from spikesam.pipeline.imports.torch.joining import added, concatenated_streams, zeros
 from spikesam.pipeline.imports.torch.stream import (
     SUM,
     Followed,
@@ -32,7 +32,7 @@ from spikesam.pipeline.imports.torch.stream import (
     differing_weights,
     in_time,
     mapped,
-    steps_of,
+    steps_present,
     unchanging,
 )
 
@@ -87,7 +87,7 @@ class Call:
         return next((self.kwargs[name] for name in names if name in self.kwargs), default)
 
     def lost(self, why: str = "") -> Lost:
-        """What is left where it is not known what the function does."""
+        """The result where it is not known what the function does."""
         behind = " and ".join(dict.fromkeys(stream.path.last for stream in self.streams))
         return Lost(f"{self.where}, behind {behind}{why and ', '}{why}")
 
@@ -104,7 +104,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 
 def followed(call: Call) -> list[Followed] | None:
-    """What the tensors of a call's result are, one for each; None if they do not depend on the example."""
+    """The streams of a call's result, one for each tensor; None if they do not depend on the example."""
     name = call.name
     if name in INDEPENDENT or (name in COPIES and call.args and call.known(call.args[0]) is None):
         return None  # zeros.to(x) has the dtype of x, and none of its numbers
@@ -154,7 +154,7 @@ def _moved(call: Call) -> list[Followed]:
         weights = any(differing_weights(call.streams[0].path, each.path) for each in call.streams[1:])
         why = "whose weights differ from step to step" if weights else "which joins layers"
         return [call.lost(why)] * len(list(tensors(call.result)))
-    together = concatenated(streams, axis, call.samples, call.where)
+    together = concatenated_streams(streams, axis, call.samples, call.where)
     return [call.lost(together) if isinstance(together, str) else together]
 
 
@@ -325,7 +325,7 @@ def _with_numbers(call: Call, stream: Stream, numbers: Tensor, kind: type[Scale]
     if where.min() < 0 or (table[steps, neurons] != values).any():
         return call.lost("with numbers that differ between samples")
     at: dict[int, tuple[Operation, ...]] = {
-        step: (Operation(call.where, kind(_numbers(table[step]))),) for step in steps_of(where, of_step)
+        step: (Operation(call.where, kind(_numbers(table[step]))),) for step in steps_present(where, of_step)
     }
     first, *others = at.values()
     same = all(each == first for each in others)

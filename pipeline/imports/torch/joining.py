@@ -13,7 +13,7 @@ from spikesam.pipeline.imports.torch.stream import SUM, Stream, agreed
 
 
 def zeros(tensor: Tensor, samples: int) -> Stream | None:
-    """What a tensor of zeros stands for that is made in front of the first step, (B, …): nothing has fired yet."""
+    """A tensor of zeros made in front of the first step, (B, …): nothing has fired yet."""
     if tensor.ndim < 2 or len(tensor) != samples or tensor.any():
         return None
     where = torch.arange(tensor.numel(), device=tensor.device).view(tensor.shape)
@@ -36,7 +36,7 @@ def added(one: Stream, two: Stream, samples: int, where: str) -> Stream | str:
     return Stream(places, one.size, Path(Junction(where, "sum", paths), lag=None))
 
 
-def concatenated(streams: Sequence[Stream], axis: int, samples: int, where: str) -> Stream | str:
+def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, where: str) -> Stream | str:
     """Channels of several streams, one behind the other; or what it cannot be."""
     streams = [stream.ordered for stream in streams]
     steps = [stream.steps(samples) for stream in streams]

@@ -56,8 +56,8 @@ def axes_of(module: nn.Module) -> int | None:
     return next((axes for axes in found if axes is not None), None)
 
 
-def behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
-    """What a module makes of a stream that is followed as a whole."""
+def stream_behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
+    """The stream behind a module that is followed as a whole."""
     axes = axes_of(operation.what)
     if type(operation.what).__name__ == "VotingLayer":  # classes that are the mean of some neurons each
         size = operation.what.voting_size
@@ -88,7 +88,7 @@ def behind_synapse(operation: Operation, stream: Stream, given: Tensor, output: 
 
 
 def label(name: str, module: nn.Module) -> str:
-    """What messages call a module."""
+    """The name of a module in messages."""
     return f"module {name!r} ({type(module).__name__})"
 
 

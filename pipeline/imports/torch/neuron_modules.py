@@ -35,7 +35,7 @@ class NeuronModules:
                 raise NetworkError(f"neurons: got {key!r}, expected the name or the class of a module, such as {names}")
 
     def describes(self, name: str, module: nn.Module) -> bool:
-        """Whether a module is neurons, or something that stands for neurons that cannot be imported."""
+        """True if a module is neurons, or something that stands for neurons that cannot be imported."""
         return self._given(name, module) is not None or _equation(module) is not None
 
     def of(self, name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -47,7 +47,7 @@ class NeuronModules:
             yield from self.of(f"{name}.{part}" if name else part, inner)
 
     def describe(self, name: str, module: nn.Module) -> SpikingModule:
-        """What a module of neurons is."""
+        """The neurons of a module."""
         given = self._given(name, module)
         if given is not None:
             neuron, gain = given

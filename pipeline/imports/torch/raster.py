@@ -1,4 +1,4 @@
-"""What neurons of a model were driven by and fired, put together from the calls of their module."""
+"""Currents and spikes of a model's neurons, put together from the calls of their module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spikesam.pipeline.imports.torch.stream import (
     agreed,
     differing_weights,
     in_time,
-    steps_of,
+    steps_present,
     unchanging,
 )
 
@@ -64,7 +64,7 @@ class Raster:
         self.seen = torch.zeros_like(self.spikes)
 
     def timed(self, stream: Stream) -> Stream:
-        """What reaches the module, with its steps; NotTakenError if these are not those that the module takes."""
+        """The input of the module, with its steps; NotTakenError if these are not those that the module takes."""
         timesteps, samples, size = self.shape
         where, takes, late = stream.where, self.about.takes, 0
         if where.min() < 0:
@@ -82,7 +82,7 @@ class Raster:
                 raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
             late = int(lag.flatten()[0])
             where = where + late * samples * size
-        steps = self.steps, steps_of(where, samples * size)
+        steps = self.steps, steps_present(where, samples * size)
         path = agreed(self.path, stream.path.later(late, timesteps), steps)
         if path is None and agreed(self.path, stream.path, steps):
             raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")

@@ -1,4 +1,4 @@
-"""What flows through a model: which step, sample and neuron each number of a tensor belongs to, and what led to it."""
+"""The stream through a model: which step, sample and neuron each number of a tensor belongs to, and what led to it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SUM = Operation("the sum over steps", TimeSum())
 
 
 def _at(operation: Operation, steps: frozenset[int]) -> dict[int, tuple[Operation, ...]]:
-    """What an operation is at each step."""
+    """The operation at each step."""
     return operation.what.at if isinstance(operation.what, ByStep) else dict.fromkeys(steps, (operation,))
 
 
 def _of_numbers(operation: Operation) -> bool:
-    """Whether it is a gain and a shift of each channel, which may differ from step to step."""
+    """True if it is a gain and a shift of each channel, which may differ from step to step."""
     return isinstance(operation.what, (Scale, Shift, ByStep, nn.modules.batchnorm._BatchNorm))
 
 
@@ -109,7 +109,7 @@ class Stream:
 
     @property
     def static(self) -> bool:
-        """Whether it is the same at every step, and t = 0 stands for all."""
+        """True if it is the same at every step, and t = 0 stands for all."""
         return all(leaf.lag is None for leaf in self.path.leaves)
 
     def rearranged(self, where: Tensor, by: str = "") -> Stream:
@@ -140,7 +140,7 @@ class Stream:
 
     @property
     def channels_last(self) -> bool:
-        """Whether they are maps (H, W, C) or tokens (N, C), as recordings are told by names of axes."""
+        """True if they are maps (H, W, C) or tokens (N, C), as recordings are told by names of axes."""
         axis = self._first_axis
         return axis is not None and self._in_order(self.where.movedim(-1, axis))
 
@@ -150,7 +150,7 @@ class Stream:
         return next((axis for axis in range(self.where.ndim) if self.where.shape[axis:].numel() == self.size), None)
 
     def _in_order(self, where: Tensor) -> bool:
-        """Whether the last axes are all neurons, counted from 0."""
+        """True if the last axes are all neurons, counted from 0."""
         return bool((where % self.size).eq(self._numbers.view(where.shape[self._first_axis :])).all())
 
     @property
@@ -171,7 +171,7 @@ class Stream:
 
     def at(self, samples: int) -> frozenset[int]:
         """The steps that its numbers are of."""
-        return self.summed or steps_of(self.where, samples * self.size)
+        return self.summed or steps_present(self.where, samples * self.size)
 
     def within(self, samples: int) -> Tensor:
         """b·size + n of each number."""
@@ -179,17 +179,17 @@ class Stream:
 
 
 def unchanging(tensor: Tensor, axis: int) -> bool:
-    """Whether a tensor is the same all along an axis."""
+    """True if a tensor is the same all along an axis."""
     return bool((tensor == tensor.narrow(axis, 0, 1)).all())
 
 
 def in_time(where: Tensor, axis: int, numbers: int) -> Tensor:
-    """What is the same at every step as that of each step along an axis, of which each has so many numbers."""
+    """Numbers that are equal at every step, as those of each step along an axis of so many numbers."""
     steps = torch.arange(where.shape[axis], device=where.device).view(-1, *[1] * (where.ndim - axis - 1))
     return where + steps * numbers
 
 
-def steps_of(where: Tensor, numbers: int) -> frozenset[int]:
+def steps_present(where: Tensor, numbers: int) -> frozenset[int]:
     """The steps of the numbers of a tensor, of which each step has so many."""
     present = where[where >= 0] // numbers
     return frozenset(present.bincount().nonzero().flatten().tolist())

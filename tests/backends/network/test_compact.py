@@ -71,13 +71,13 @@ def test_fixed_point_is_compact_already():
 def test_a_scale_without_its_weight_is_refused(tmp_path):
     from safetensors.numpy import load_file, save_file
 
-    from spikesam.backends.network.storage import content_digest
+    from spikesam.backends.network.storage import network_file_digest
 
     path = tmp_path / "network.safetensors"
     written = compact(network(np.ones((1, 2, 3, 3), np.float32)))
     write_network(written, path)
     tensors = load_file(path) | {"conv9.weight_scale": np.ones(1)}
     described = {"format": "spikesam-network", "graph": json.dumps(written.to_graph()[0]), "packed": "int8"}
-    save_file(tensors, path, described | {"sha256": content_digest(described, tensors)})
+    save_file(tensors, path, described | {"sha256": network_file_digest(described, tensors)})
     with pytest.raises(NetworkError, match="a scale for every int8 weight, but 'conv9.weight_scale' has no partner"):
         read_network(path)

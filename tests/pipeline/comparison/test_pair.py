@@ -17,9 +17,9 @@ import spikesam
 from spikesam.backends.network import LIF, Encoder, FixedLIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
-from spikesam.pipeline.comparison.recorded_layer import Currents, Membranes, RecordedLayer
+from spikesam.pipeline.comparison.recorded_layer import Currents, DrivenLayer, Membranes
 from spikesam.pipeline.comparison.variants import rules_of
-from spikesam.pipeline.comparison.why import differences
+from spikesam.pipeline.comparison.why import differing_numbers
 from spikesam.recordings.errors import InputError
 from tests.backends.graphs import FIXED, FLOAT, graphs
 from tests.backends.test_graphs import some_numbers, some_spikes
@@ -118,7 +118,7 @@ def test_rasters_that_cannot_be_compared(tmp_path: Path) -> None:
 
 
 def steps_of(
-    layer: RecordedLayer, currents: Currents, fired: NDArray[np.bool_], neuron: LIF | None = None
+    layer: DrivenLayer, currents: Currents, fired: NDArray[np.bool_], neuron: LIF | None = None
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """v[t] and s[t], (T, C, H, W), of neurons that have fired as they are said to have."""
     membranes, rows = Membranes(layer, neuron), []
@@ -137,7 +137,7 @@ def check(network: Network, inputs: NDArray[Any], seed: int) -> None:
         fired = {name: raster[:, number % 2] for name, raster in zip(network.raster_names, rasters, strict=True)}
         fired |= {"input": inputs[..., number % 2, :, :, :]} if network.current_input else {}
         channel, row, column = (int(rng.integers(side)) for side in network.shapes[number + 1])
-        recorded, own = RecordedLayer(network, layer.name), fired[layer.name]
+        recorded, own = DrivenLayer(network, layer.name), fired[layer.name]
         currents = recorded.currents(fired.__getitem__)
         assert np.array_equal(steps_of(recorded, currents, own)[1], own), layer.name
         changed = {name: bits if bits.dtype == np.int8 else ~bits for name, bits in fired.items()}
@@ -193,7 +193,7 @@ def test_a_membrane_by_hand() -> None:
     spikes = {"input": np.zeros((4, 1, 4, 4), np.bool_), "conv1": np.zeros((4, 1, 3, 3), np.bool_)}
     spikes["input"][[0, 0, 1], 0, 0, [0, 1, 0]] = True
     spikes["conv1"][[1, 3], 0, 0, 0] = True
-    recorded = RecordedLayer(network, "conv1")
+    recorded = DrivenLayer(network, "conv1")
     currents = recorded.currents(spikes.__getitem__)
     corner = [[float(each[0, 0, 0]) for each in currents(t)] for t in range(4)]
     assert corner == [[0, 0], [1, 0], [0.5, 0], [0, 1]]
@@ -215,7 +215,7 @@ def test_a_current_drives_it(constant: bool) -> None:
     network = Network((2, 1, 1), 4, (layer,), Readout(np.ones((1, 1), np.float32)), encoder=encoder)
     numbers = np.zeros((2, 1, 1) if constant else (4, 2, 1, 1), np.int8)
     numbers[(0,) if constant else (1, 0)] = 127
-    recorded = RecordedLayer(network, "fc1")
+    recorded = DrivenLayer(network, "fc1")
     currents = recorded.currents({"input": numbers}.__getitem__)
     assert [currents(t)[0].item() for t in range(4)] == ([0, 3, 3, 3] if constant else [0, 0, 3, 0])
     membranes, _ = steps_of(recorded, currents, np.zeros((4, 1, 1, 1), np.bool_))
@@ -272,13 +272,13 @@ def network(weight: Any = WEIGHT, source: Any = ("input",), sign: int = 1, gain:
     ],
 )
 def test_what_differs(changed: dict[str, Any], said: str) -> None:
-    assert differences(network(), network(**changed), "fc1") == f" in fc1: {said}"
+    assert differing_numbers(network(), network(**changed), "fc1") == f" in fc1: {said}"
 
 
 def test_a_network_that_is_rounded_differs_by_that_alone() -> None:
     """Unless both do where both are rounded."""
     rounded = ": one is in fixed point, whose numbers are rounded"
-    assert differences(network(), quantise(network()), "fc1") == rounded
-    assert differences(quantise(network(leak=0.5)), network(), "fc1") == " in fc1: leak 0.5 in A, 0.8999023 in B"
+    assert differing_numbers(network(), quantise(network()), "fc1") == rounded
+    assert differing_numbers(quantise(network(leak=0.5)), network(), "fc1") == " in fc1: leak 0.5 in A, 0.8999023 in B"
     tiny = network(threshold=1e-9)  # which nothing rounds
-    assert differences(tiny, quantise(network()), "fc1") == rounded
+    assert differing_numbers(tiny, quantise(network()), "fc1") == rounded

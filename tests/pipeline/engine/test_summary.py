@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spikesam.pipeline.engine.summary import (
-    Answer,
+    ImageAnswer,
     Interval,
     LocalisationScore,
     Summary,
@@ -33,7 +33,7 @@ def test_every_field_is_documented_and_no_other() -> None:
     table = re.findall(r"^\| `(\w+)` \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     assert table == list(Summary.model_fields)
     named = set(re.findall(r"`(\w+)`", DOCUMENT.read_text(encoding="utf-8")))
-    for part in (Answer, Interval, LocalisationScore):
+    for part in (ImageAnswer, Interval, LocalisationScore):
         assert set(part.model_fields) <= named
 
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from spikesam.backends.network.storage import content_digest, write_network
+from spikesam.backends.network.storage import network_file_digest, write_network
 from spikesam.pipeline.config import Config, DataSection, NetworkSection
 from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import BUNDLED, bundled_names
@@ -78,7 +78,7 @@ def rewrite(path, change, digest=True, **more):
     change(metadata)
     if digest:
         metadata.pop("sha256")
-        metadata["sha256"] = content_digest(metadata, tensors | more)
+        metadata["sha256"] = network_file_digest(metadata, tensors | more)
     path.write_bytes(save(tensors | more, metadata))
 
 
@@ -144,7 +144,7 @@ def test_the_digest_is_of_one_line_of_json_and_the_numbers():
     tensors = {"b": np.array([[1, 2]], ">i4"), "a": np.array(1.0, np.float64)}
     text = b'[{"x":"y"},{"a":["float64",[]],"b":["int32",[1,2]]}]'
     numbers = b"\0\0\0\0\0\0\xf0\x3f" + b"\1\0\0\0\2\0\0\0"
-    assert content_digest({"x": "y"}, tensors) == hashlib.sha256(text + numbers).hexdigest()
+    assert network_file_digest({"x": "y"}, tensors) == hashlib.sha256(text + numbers).hexdigest()
 
 
 @pytest.mark.parametrize(
