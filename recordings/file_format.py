@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from spikesam.recordings.errors import InputError
 from spikesam.recordings.hdf5 import CheckedFile, Source
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.text import printable
 
 RASTER, MAPS = RasterReader.HEADER.FORMAT, MapReader.HEADER.FORMAT
 WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"
@@ -27,4 +29,7 @@ def file_format(source: Source) -> str:
 
 def open_recording(source: Source) -> RasterReader | MapReader:
     """Open a raster or a file of maps, whichever it is, with every check."""
-    return RasterReader(source) if file_format(source) == RASTER else MapReader(source)
+    try:
+        return RasterReader(source) if file_format(source) == RASTER else MapReader(source)
+    except OSError as error:  # a name that the system refuses
+        raise InputError(printable(error)) from error

@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None, describe: Describe = described) -> 
                 else:
                     _describe_maps(reader, *about, console)
                 console.print(Text("valid\n", style="green"))
-    except (InputError, OSError) as error:  # OSError: a name that the system refuses
+    except InputError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     return 0

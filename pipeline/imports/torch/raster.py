@@ -60,7 +60,7 @@ class Raster:
         self.map = _map_shape(first, about.takes)
         self.calls = 0
         self.spikes = torch.zeros(timesteps * samples * first.size, dtype=torch.bool, device=first.where.device)
-        self.currents: Tensor | None = torch.zeros(self.spikes.shape, device=first.where.device)
+        self.currents: Tensor | None = torch.zeros(self.spikes.shape, dtype=torch.float32, device=first.where.device)
         self.seen = torch.zeros_like(self.spikes)
 
     def timed(self, stream: Stream) -> Stream:
