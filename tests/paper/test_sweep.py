@@ -21,13 +21,13 @@ def test_every_layer_of_an_image_before_the_next_with_each_chunk_decoded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup, decoded = small_setup(tmp_path, images=3), Counter[bytes]()
-    path, decode = setup.recording(setup.networks.surrogate.network, setup.images), reading.decode
+    path, decode = setup.recording(setup.networks.surrogate.network, setup.images), reading.decompress
 
     def counting(stored: bytes, size: int) -> bytes:
         decoded[stored] += 1
         return decode(stored, size)
 
-    monkeypatch.setattr(reading, "decode", counting)
+    monkeypatch.setattr(reading, "decompress", counting)
     found = list(swept(setup, path, GAMMAS))
     assert decoded and set(decoded.values()) == {1}
     assert [(image, layer) for image, layer, _ in found] == [
