@@ -40,10 +40,10 @@ def example() -> None:
         run.main(["--backend", "event", "--samples", SAMPLES, "--figures", "0", "--no-report", "--out", str(out)])
         explain.main(["cluttered-digits", "--samples", SAMPLES, "--out", str(out / "gradcam.h5")])
         report(out, page, overwrite=True)
-    shown = {"sample": 1, "count": False, "cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
+    shown = {"sample": 1, "count": False, "snn-grad-cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
     take_picture(page, shown, DOCS / "report.png")
     rows, columns = range(6, 15), range(1, 7)  # of conv2's 20 by 20 places, where the digit is
-    states: list[dict[str, Any]] = [{"sample": 2, "relevance": False, "count": False, "cam": False}]
+    states: list[dict[str, Any]] = [{"sample": 2, "relevance": False, "count": False, "snn-grad-cam": False}]
     for last in (*rows[1::2], rows[-1]):
         cells = [20 * row + column for row in range(rows[0], last + 1) for column in columns]
         states.append({"silenced": {"layer": "conv2", "cells": cells, "channels": []}})
