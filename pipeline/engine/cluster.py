@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
-from spikesam.pipeline.engine.compute_folder import compute_range
+from spikesam.pipeline.engine.folder import compute_range
 from spikesam.pipeline.engine.job import Job
 from spikesam.recordings.child import isolated_spawning
 from spikesam.recordings.errors import InputError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +10,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from spikesam.pipeline.engine.compute import compile_for_job, compute
-from spikesam.pipeline.engine.folder import FolderStore
+from spikesam.pipeline.engine.folder import FolderStore, compute_range
 from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
 from spikesam.pipeline.engine.merge import Totals, WholeRaster, merge
 from spikesam.pipeline.engine.range_file import PARTS, SPEC, RangeFile, range_files, range_path
-from spikesam.recordings.errors import ExistsError, InputError, RasterError
+from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.progress import Tracker
 
 if TYPE_CHECKING:
@@ -78,33 +78,6 @@ def compute_ranges(folder: Path, job: Job, numbers: range, tracker: Tracker, par
                 claim.unlink(missing_ok=True)
         for number in claimed:
             compute_range(folder, job, number, advance)
-
-
-def compute_range(
-    folder: Path,
-    job: Job,
-    number: int,
-    advance: Callable[[int], None] = lambda samples: None,
-    workers: int | None = None,
-) -> None:
-    """Compute what is missing of one range of a run, whether another process computes it or not; see `compute`."""
-    positions, known = job.spec.ranges[number], 0
-
-    def count(samples: int) -> None:
-        nonlocal known
-        known += samples
-        advance(samples)
-
-    store = FolderStore(folder, job, positions)
-    while True:
-        count(len(positions) - len(store.missing) - known)
-        try:
-            compute(job, store, count, workers)
-            return
-        except ExistsError:  # of two processes, the other was faster
-            before, store = store.missing, FolderStore(folder, job, positions)
-            if store.missing == before:
-                raise
 
 
 def merge_all(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.pipeline.config import Config, save_config
-from spikesam.pipeline.engine.compute import SampleResult, StageTimer
+from spikesam.pipeline.engine.compute import SampleResult, StageTimer, compute
 from spikesam.pipeline.engine.job import (
     RANGE,
     Job,
@@ -41,7 +41,7 @@ from spikesam.pipeline.engine.range_file import (
 )
 from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.recordings.disk import check_free, reason, remove_leftovers
-from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.errors import ExistsError, InputError, RasterError
 from spikesam.recordings.files import refuse_links
 from spikesam.recordings.lock import holds_files
 from spikesam.recordings.maps.reader import MapReader
@@ -300,6 +300,33 @@ class FolderStore:
             merged = len(self._job.spec.samples) if self._everything else 0
             needed = int(packed * STORED_PER_PACKED * (len(self.missing) + merged))
             check_free(self._folder, needed, advice="fewer-samples")
+
+
+def compute_range(
+    folder: Path,
+    job: Job,
+    number: int,
+    advance: Callable[[int], None] = lambda samples: None,
+    workers: int | None = None,
+) -> None:
+    """Compute what is missing of one range of a run, whether another process computes it or not; see `compute`."""
+    positions, known = job.spec.ranges[number], 0
+
+    def count(samples: int) -> None:
+        nonlocal known
+        known += samples
+        advance(samples)
+
+    store = FolderStore(folder, job, positions)
+    while True:
+        count(len(positions) - len(store.missing) - known)
+        try:
+            compute(job, store, count, workers)
+            return
+        except ExistsError:  # of two processes, the other was faster
+            before, store = store.missing, FolderStore(folder, job, positions)
+            if store.missing == before:
+                raise
 
 
 def _digests(spec: JobSpec, samples: list[SampleResult]) -> dict[str, list[str]]:

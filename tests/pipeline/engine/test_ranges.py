@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from spikesam.pipeline import merge, run
-from spikesam.pipeline.engine import compute_folder as engine
+from spikesam.pipeline.engine import compute_folder, folder
 from spikesam.pipeline.engine.folder import FolderStore
 from spikesam.pipeline.engine.job import Job, read_spec
 from tests.campaign.forge import reseal, unseal
@@ -115,9 +115,9 @@ def test_a_finished_run_without_spikes_is_not_computed_again(
         computed.extend(store.missing)
         honest(job, store, advance)
 
-    honest = engine.compute
+    honest = compute_folder.compute
     run.main([*options, "--out", str(out), "--keep", "maps"])
-    monkeypatch.setattr(engine, "compute", compute)
+    monkeypatch.setattr(compute_folder, "compute", compute)
     before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
     run.main([*options, "--out", str(out), "--keep", "maps", "--resume"])
     assert not computed and "was finished before" in capsys.readouterr().out
@@ -329,8 +329,8 @@ def test_of_two_processes_on_one_range_the_slower_one_goes_on_from_what_is_there
             honest(job, other, workers=1)
         honest(job, store, advance, workers)
 
-    honest = engine.compute
-    monkeypatch.setattr(engine, "compute", late)
+    honest = folder.compute
+    monkeypatch.setattr(folder, "compute", late)
     run.main([*options, "--out", str(out), "--range", "1/1"])
     names = [path.name for path in sorted((out / PARTS).glob("*.range"))]
     assert names == [f"{first:08d}.range" for first in (0, 5, 16, 21, 32)]
