@@ -1,7 +1,5 @@
 """A folder of files that somebody wants to be imported, loaded or followed."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Ctrl-C at moments at which Python's own library holds a lock; for scripts that tests run."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Layers that are changed for a test."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What backends are checked against: the worked network of the reference data, and step.py, step by step."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What scripts/audit.py makes of a report: an unanswered question is no good news."""
 
-from __future__ import annotations
-
 import runpy
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Every example does what it says, where its library is installed: 0 bits differ, and Lava fires the same."""
 
-from __future__ import annotations
-
 import runpy
 from pathlib import Path
 

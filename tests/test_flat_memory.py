@@ -1,7 +1,5 @@
 """A small file that declares much does not take much memory: spikes and maps are read, checked and made in pieces."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Reading, checking and explaining recordings must work where neither torch nor lava can be imported."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """scripts/line_budget.py in a small repository."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What users install: the wheel holds all that is needed, and runs from an empty folder and beside any other module."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The code of the README, and of the pages that begin where it ends, runs as printed."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

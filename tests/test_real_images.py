@@ -1,7 +1,5 @@
 """Real photographs through the bundled network: the same bits whoever simulates them, killed or not."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

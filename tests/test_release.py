@@ -1,7 +1,5 @@
 """What publishes a release: versions that must agree, and a job that may publish but runs nothing of the tests."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """scripts/setup.sh in a toy project whose Pythons are shell scripts that write down what they are asked to do."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

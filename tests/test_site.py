@@ -1,7 +1,5 @@
 """What the build of the site does not check: the README's links, that no public name is missing, its own extensions."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

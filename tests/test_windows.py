@@ -1,7 +1,5 @@
 """Reading, writing, simulating, recording and explaining work where modules of POSIX are missing, as on Windows."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Random networks whose layers read several others, themselves too, with delays and signs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What every backend owes: the same bits as the equations, for every shape a network may take."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from typing import Any

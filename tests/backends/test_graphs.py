@@ -1,7 +1,5 @@
 """Networks whose layers read several others: every backend equals the equations, to the bit."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

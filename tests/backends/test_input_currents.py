@@ -1,7 +1,5 @@
 """The currents of an input that is numbers, and neurons they drive, by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

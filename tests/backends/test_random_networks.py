@@ -1,7 +1,5 @@
 """Networks nobody would think of: every backend equals the equations, to the bit."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The constants of integer SAM: as many bits as never overflow, whatever fires."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

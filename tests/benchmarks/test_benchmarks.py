@@ -1,7 +1,5 @@
 """Timing, rows and what they look like, by hand; and peers that compute what this project does."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

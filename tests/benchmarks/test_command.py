@@ -1,7 +1,5 @@
 """The command from end to end, with --tiny."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import subprocess

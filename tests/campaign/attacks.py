@@ -1,7 +1,5 @@
 """What an attacker does to a file, or to the folder of a run, before somebody else opens it."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

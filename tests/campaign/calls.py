@@ -1,7 +1,5 @@
 """Public functions of Python as commands, so that they are tried, watched and judged as these are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Damage to bytes, whatever they mean."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from random import Random
 

@@ -1,7 +1,5 @@
 """Where files of unknown origin come in: every command and public function that reads some, with what it reads."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from dataclasses import dataclass, field, replace

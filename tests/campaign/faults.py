@@ -1,7 +1,5 @@
 """Faults injected into a command from outside: death at the k-th call that changes a disk, a clock that runs ahead."""
 
-from __future__ import annotations
-
 import builtins
 import io
 import os

@@ -1,7 +1,5 @@
 """Digests made anew after an edit, as one does it who wants a changed file to be believed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

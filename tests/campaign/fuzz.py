@@ -1,7 +1,5 @@
 """The campaign for so many minutes (`make fuzz`): each test gets its share of new cases; a table says how all ended."""
 
-from __future__ import annotations
-
 import time
 from random import Random
 

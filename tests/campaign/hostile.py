@@ -1,7 +1,5 @@
 """Texts and numbers that programs stumble over."""
 
-from __future__ import annotations
-
 from random import Random
 from typing import Any
 

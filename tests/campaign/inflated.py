@@ -1,7 +1,5 @@
 """Files that are small and ask for much."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 

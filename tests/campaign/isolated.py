@@ -1,7 +1,5 @@
 """A call in a child process, under limits on time and memory: whatever it does, the test goes on."""
 
-from __future__ import annotations
-
 import faulthandler
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """A folder beside that of a command, which holds what is the user's own: whoever looks into it is noticed."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import shutil

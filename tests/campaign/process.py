@@ -1,7 +1,5 @@
 """Commands of this project in forked child processes, as a user would type them; and processes seen from outside."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import ctypes

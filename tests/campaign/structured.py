@@ -1,7 +1,5 @@
 """Edits of an HDF5 file through h5py: each leaves a file that HDF5 itself finds in order. Each says what it did."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from random import Random

@@ -1,7 +1,5 @@
 """Command lines of every command: good ones of which a word or two are replaced by what no one should type."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ Whatever lies under a final name is whole, little is lost, and the command, cont
 nobody disturbed and leaves nothing else.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import shutil

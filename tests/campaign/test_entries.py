@@ -1,7 +1,5 @@
 """Hostile files and folders at every entry point: refused in one line or valid, and nothing executed, read or left."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from pathlib import Path

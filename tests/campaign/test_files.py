@@ -1,7 +1,5 @@
 """Spoiled files: each is read as what it is, or refused in one line, within limits on time and memory."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

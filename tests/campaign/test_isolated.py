@@ -1,7 +1,5 @@
 """The campaign itself: what is broken on purpose is found, and called by its name."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

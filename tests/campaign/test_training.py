@@ -1,7 +1,5 @@
 """Spoiled epochs of a killed training that was moved: --resume ends with the same network, or refuses in one line."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import pickle

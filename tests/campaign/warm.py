@@ -1,7 +1,5 @@
 """Imports what commands import, and loads compiled kernels, so that forked commands begin at once; starts no thread."""
 
-from __future__ import annotations
-
 from importlib import import_module
 
 from PIL import Image

@@ -1,7 +1,5 @@
 """A folder with small networks, images and configurations, and commands to run in it, each with what it must leave."""
 
-from __future__ import annotations
-
 import atexit
 import hashlib
 import json

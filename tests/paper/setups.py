@@ -1,7 +1,5 @@
 """A laboratory of small untrained networks and noisy images, in which every experiment runs in seconds."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any

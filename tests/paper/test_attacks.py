@@ -1,7 +1,5 @@
 """Attacks: signs and steps known by hand, bounds that hold everywhere, and networks that they do fool."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

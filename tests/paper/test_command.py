@@ -1,7 +1,5 @@
 """python -m paper, as it is typed."""
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import replace
 from pathlib import Path

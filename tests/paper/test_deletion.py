@@ -1,7 +1,5 @@
 """The part of a network behind a layer, given what was recorded of that layer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Doses of the decay of BNTT's gains: what a dose is, one step of decay by hand, and the experiment, tiny and whole."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """fig9, with fig7 beside it, and the arithmetic of their claims."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Interval plots: every estimate in the axes, on the line and in the colour that its names say."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The experiments beyond the paper on whether maps find objects: planted maps, verdicts, small runs to the end."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

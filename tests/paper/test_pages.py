@@ -1,7 +1,5 @@
 """Pages whose numbers are filled in from tables."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What BNTT sees, and its statistics estimated anew."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

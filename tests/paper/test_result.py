@@ -1,7 +1,5 @@
 """What an experiment leaves, and the page that is made from it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

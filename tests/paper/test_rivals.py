@@ -1,7 +1,5 @@
 """The experiments that set relevance beside its rivals, on small untrained networks and few recordings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """same_weights: the converted network against its own ANN, tiny and whole, and worst cases by hand."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

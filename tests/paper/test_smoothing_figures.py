@@ -1,7 +1,5 @@
 """fig2 and fig3, whole, and the maps they compare."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """fig5, fig6 and fig8: a surrogate-trained network beside a converted one."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Sweeps over γ: the maps are those of every γ by itself, and the raster is decoded once."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """timing: tasks of equal counts, spikes at other times, and what maps of them are worth."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The experiments that ask whether maps can be trusted, on small untrained networks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

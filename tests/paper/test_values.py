@@ -1,7 +1,5 @@
 """The values of every image that experiments left: from them, tables and claims can be computed again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

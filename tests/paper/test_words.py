@@ -1,7 +1,5 @@
 """Words that depend on tables: they change when the tables do, or the page is refused."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small `.net` files, as lava-dl writes them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

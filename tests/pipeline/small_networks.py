@@ -1,7 +1,5 @@
 """Small networks and images for end-to-end tests."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

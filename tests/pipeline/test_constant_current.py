@@ -1,7 +1,5 @@
 """A network with constant-current input, end to end: the same bits on both backends, and nothing assumes an input."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The convert command end to end, and that its network runs the same on every backend."""
 
-from __future__ import annotations
-
 import csv
 import json
 

@@ -1,7 +1,5 @@
 """The command `energy`: what it prints and writes, and what it refuses."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

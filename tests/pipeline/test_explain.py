@@ -1,7 +1,5 @@
 """Maps of a raster file, also where torch and lava do not exist; and Grad-CAM of a network and images."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The export command: both networks and what rounding costs."""
 
-from __future__ import annotations
-
 import json
 
 from spikesam.backends.network.storage import read_network

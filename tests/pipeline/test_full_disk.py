@@ -3,8 +3,6 @@
 No file may grow beyond a limit, which stands in for the disk.
 """
 
-from __future__ import annotations
-
 import importlib
 import resource
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Names are data: whatever classes, files and folders are called, a run shows them and does nothing else with them."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

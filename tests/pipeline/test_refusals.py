@@ -1,7 +1,5 @@
 """A command that is refused says why on one line, exits with 2, and leaves the disk as it was."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import struct

@@ -1,7 +1,5 @@
 """The run command end to end: the same bits on every backend, resumed or not, and one line for every mistake."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

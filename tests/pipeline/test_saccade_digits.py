@@ -1,7 +1,5 @@
 """The bundled network for events: what it answers, and maps that follow the digit; on every backend alike."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

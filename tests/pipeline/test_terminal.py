@@ -1,7 +1,5 @@
 """Nothing that commands print steers a terminal, whatever files, folders and classes are called."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Two commands on one --out, and a command that is killed: what lies there is whole, and nothing else does."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

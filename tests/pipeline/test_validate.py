@@ -1,7 +1,5 @@
 """Files of maps are checked by those who know their methods: titles instead of names, and unknown methods refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A raster and a file of maps, which are one kind of file: most tests are of both."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

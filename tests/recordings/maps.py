@@ -1,7 +1,5 @@
 """Small files of maps for the tests; `golden-maps-v5.h5` is what :func:`write` wrote."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Small rasters for the tests, and the script that wrote the golden file: `python -m tests.recordings.rasters FILE`."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from dataclasses import replace

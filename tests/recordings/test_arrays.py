@@ -1,7 +1,5 @@
 """Rasters from arrays: what is written is read back, whatever made the spikes, and nothing else is taken."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Packed spikes: they unpack to what was packed, and refuse bits that are of other maps."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Child processes import what their parent does, and nothing from the folder that they happen to start in."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Chunks and their checksum, against HDF5's own filters."""
 
-from __future__ import annotations
-
 import zlib
 
 import h5py

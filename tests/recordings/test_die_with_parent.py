@@ -1,7 +1,5 @@
 """A process ends with its parent, even if it was stopped; but not merely because another thread of the parent ended."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

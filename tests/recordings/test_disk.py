@@ -1,7 +1,5 @@
 """Sizes as people read them."""
 
-from __future__ import annotations
-
 from spikesam.recordings.disk import readable
 
 

@@ -1,7 +1,5 @@
 """An error says in the words of Python what would help, and hands that on by name."""
 
-from __future__ import annotations
-
 import pickle
 
 import pytest

@@ -1,7 +1,5 @@
 """Rasters from lists of spikes: the same file as from an array of them, and everything that does not fit refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

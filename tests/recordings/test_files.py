@@ -1,7 +1,5 @@
 """Opening files of unknown origin never waits: not for a writer of a pipe, not for what the kernel has to say."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

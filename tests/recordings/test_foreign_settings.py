@@ -1,7 +1,5 @@
 """torch runs no library of the current folder: cuSPARSELt, which comes with its wheels, would look for one there."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

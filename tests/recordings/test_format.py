@@ -1,7 +1,5 @@
 """What is in a file, read by plain h5py and as the documentation says, and in files of earlier programs."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """A raster whose number of samples nobody knew: a whole file, or no file at all; memory stays flat meanwhile."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Files that HDF5 would hang over, crash over or fill the memory with are refused by a process that can be ended."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

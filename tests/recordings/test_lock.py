@@ -1,7 +1,5 @@
 """One run per folder."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """HDF5 files in memory are looked for nowhere on the disk."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

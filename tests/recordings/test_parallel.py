@@ -1,7 +1,5 @@
 """Working ahead in threads: the order, how far ahead, and what an error does."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading

@@ -1,7 +1,5 @@
 """A place is private if nobody else can write it, or replace it or a folder above it."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What was written is read back, from a file or from memory, layer by layer and sample by sample."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What other packages add: one of each kind, made and installed here; and what is refused of them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

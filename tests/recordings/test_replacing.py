@@ -1,7 +1,5 @@
 """Files that appear whole or not at all, whoever else writes there, and whatever is killed."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

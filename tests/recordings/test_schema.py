@@ -1,7 +1,5 @@
 """Names, numbers and steps of layers; what no header may hold."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is shown of texts of unknown origin."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Files that are not what they should be: each is one line naming file, path in the file, finding and expectation."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

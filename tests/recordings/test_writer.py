@@ -1,7 +1,5 @@
 """A file is there when it holds every sample, or else not at all: on disk and in memory."""
 
-from __future__ import annotations
-
 import io
 import resource
 import subprocess

@@ -1,7 +1,5 @@
 """What a new user gets wrong is one line that says what would be right, whatever was given."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

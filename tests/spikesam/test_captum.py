@@ -1,7 +1,5 @@
 """captum's conventions give the maps of a recording, in captum's shapes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

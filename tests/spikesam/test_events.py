@@ -1,7 +1,5 @@
 """Networks that take events, grey images, or spikes alone: simulated from whatever a user has, kept, and refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Every example in the documentation of a public name runs, twice in a folder, and prints what it says."""
 
-from __future__ import annotations
-
 import doctest
 from importlib import import_module
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a notebook shows of an object is one line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

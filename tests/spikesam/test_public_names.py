@@ -1,7 +1,5 @@
 """The public names: each is there, documented by an example that runs, and imported only when used."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import subprocess

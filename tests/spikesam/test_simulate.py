@@ -1,7 +1,5 @@
 """spikesam.simulate and explain: the same calls for every kind of network, data, and place for the results."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

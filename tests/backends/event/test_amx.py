@@ -1,7 +1,5 @@
 """Products in tiles are those of the plain reference, in every thread; where the CPU has no tiles, that is said."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 

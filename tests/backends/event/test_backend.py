@@ -1,7 +1,5 @@
 """What is the event backend's own; what all backends share is in test_contract.py."""
 
-from __future__ import annotations
-
 import time
 import tracemalloc
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Compiled code is loaded only from where nobody else could have put it: pickles there are executed."""
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess

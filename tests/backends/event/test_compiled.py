@@ -1,7 +1,5 @@
 """Kernels are compiled again when any source they are made of changes."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

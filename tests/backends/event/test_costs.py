@@ -1,7 +1,5 @@
 """The rule when to add and when to multiply: from seconds that are given, and from those of this machine."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What is the event backend's own where layers read several others; what backends share is in ../test_graphs.py."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

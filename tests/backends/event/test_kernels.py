@@ -1,7 +1,5 @@
 """The event-driven kernels against hand-worked numbers and against plain NumPy."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

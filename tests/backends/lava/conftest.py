@@ -1,7 +1,5 @@
 """A fixture that marks whatever one test starts."""
 
-from __future__ import annotations
-
 import secrets
 import tempfile
 from pathlib import Path

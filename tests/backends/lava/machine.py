@@ -1,7 +1,5 @@
 """What simulations under test leave on the machine."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Whatever fails, and however it ends: one clear error within seconds, and nothing left behind."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

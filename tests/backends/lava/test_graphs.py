@@ -1,7 +1,5 @@
 """Lava runs networks whose layers read several others as the equations say, with both sets of models."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

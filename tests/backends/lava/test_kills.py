@@ -1,7 +1,5 @@
 """Whatever is killed, in whatever order and at whatever moment, no process and no shared memory is left."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random

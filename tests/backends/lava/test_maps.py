@@ -1,7 +1,5 @@
 """Maps from the graph are those that the same spikes give outside it, to the bit, whatever the network."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Lava's modules on newer Pythons and NumPys: each repair mends what it is for, and nothing else changes."""
 
-from __future__ import annotations
-
 import dataclasses
 import subprocess
 import sys

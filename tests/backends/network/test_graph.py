@@ -1,7 +1,5 @@
 """Construction checks of a Network, its identity, and its file."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

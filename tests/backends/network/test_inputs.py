@@ -1,7 +1,5 @@
 """Layers that read several others: what fits, what is refused, and what is stored."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

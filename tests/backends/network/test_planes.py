@@ -1,7 +1,5 @@
 """Neurons whose spikes are numbers: their layers of bits hold one membrane, and fire what the neuron fires."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The export rule, against hand-computed numbers and the worked reference."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

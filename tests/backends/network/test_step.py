@@ -1,7 +1,5 @@
 """One step in NumPy: numbers worked by hand, and the synapses of torch."""
 
-from __future__ import annotations
-
 from math import prod
 from typing import Any
 

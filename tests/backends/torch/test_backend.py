@@ -1,7 +1,5 @@
 """How the torch backend cuts its work into pieces, and packs; what all backends share is in test_contract.py."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """That neurons in torch follow their equations: in fixed point to the bit, at the limits of every number."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from hypothesis import given

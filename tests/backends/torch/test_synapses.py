@@ -1,7 +1,5 @@
 """That currents in fixed point are exact, whatever is multiplied, for every geometry a layer may have."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the campaign must know of a format of files."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Checkpoints: loaded, and compared weight by weight and text by text."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from pathlib import Path

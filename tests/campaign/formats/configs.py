@@ -1,7 +1,5 @@
 """Configurations in TOML: read, validated and resolved; they hold no digests."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from random import Random
 

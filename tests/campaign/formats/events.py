@@ -1,7 +1,5 @@
 """Recordings of events: read and binned; their formats hold no digests."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 from random import Random

@@ -1,7 +1,5 @@
 """Images, one a file: read as the program reads them; they hold no digests."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """Rasters: opened, verified, read completely and explained. Maps: opened and read completely."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from random import Random
 

@@ -1,7 +1,5 @@
 """Data sets in the layout of Tiny-ImageNet, as zips: opened, and every image and name read; they hold no digests."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from pathlib import Path

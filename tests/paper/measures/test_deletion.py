@@ -1,7 +1,5 @@
 """Insertion and deletion: curves worked by hand on networks of one line."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

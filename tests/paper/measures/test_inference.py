@@ -1,7 +1,5 @@
 """Differences over the same images, intervals over networks and images, and p-values of many claims."""
 
-from __future__ import annotations
-
 import random as random_module
 from functools import cache
 

@@ -1,7 +1,5 @@
 """The localisation error: numbers worked by hand, and what silence, ε and the unit of a map must not do."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Every measure refuses what is no map, in one line that begins with its name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a layer does over time: numbers worked by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Tidy tables by hand: a row per image and condition, their means, and differences over the same images."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Flags over TOML over defaults, and one line for every mistake; on a toy command."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """Every command ends with one plain line and the agreed exit code."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The console script and its commands."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib.metadata import version

@@ -1,7 +1,5 @@
 """Rasters whose bits are known, and edited copies of others."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

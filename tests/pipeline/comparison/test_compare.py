@@ -1,7 +1,5 @@
 """A model and its network are compared: bits, rates and answers, layer by layer, in both precisions."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Diff: the first bit that differs, and why: in networks whose first wrong bit is known, and in those of others."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

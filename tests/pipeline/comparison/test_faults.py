@@ -1,7 +1,5 @@
 """Faults planted in one layer of random networks: diff finds the first bit that they change, and names their cause."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Two rasters beside each other: which bits differ, and how many, counted by hand and by NumPy."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The configuration files: every committed one is valid, mistakes are one line, and saving loses nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Conversion: thresholds and latency by hand, the ANN's logits from spikes, and what cannot be converted."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Energy of recordings: worked by hand, laws of random graphs, real runs, and what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Energy of imported networks: what the model does, in the model's steps, whichever of both was recorded."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

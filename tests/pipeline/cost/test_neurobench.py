@@ -5,8 +5,6 @@ without those of the readout, which counts the spikes of the last layer; its Act
 the same event frames of 0 and 1, since other values would be multiplied.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

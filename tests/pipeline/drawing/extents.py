@@ -1,7 +1,5 @@
 """Whether all that lies on a figure lies within it."""
 
-from __future__ import annotations
-
 from matplotlib.figure import Figure
 
 

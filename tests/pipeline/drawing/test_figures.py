@@ -1,7 +1,5 @@
 """Which pictures a recording and its maps get, and what their titles say."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

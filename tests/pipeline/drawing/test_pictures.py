@@ -1,7 +1,5 @@
 """Pictures of maps: what stands in which row and column, relative to what, and what is said of it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

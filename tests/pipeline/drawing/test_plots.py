@@ -1,7 +1,5 @@
 """Curves, rates and networks: what the table says stands where it should, in one colour per curve."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The raster: who fires when."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Edits equal a network whose layer fires what it is told, worked by hand and by the plain equations."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

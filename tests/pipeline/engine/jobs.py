@@ -1,7 +1,5 @@
 """Jobs whose spikes are made up: a backend that fires what tests/recordings/rasters.py says, after no simulation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +52,7 @@ class MadeUpSamples(Samples):
     positions: range
     name = "made-up"
 
-    def part(self, positions: range) -> MadeUpSamples:
+    def part(self, positions: range) -> Samples:
         return MadeUpSamples(self.table[positions.start : positions.stop], positions)
 
     def batch(self, chosen: list[int], network: Network, seed: int) -> Any:

@@ -1,7 +1,5 @@
 """A real cluster of two processes gives the run that one process makes, whatever happens to its workers."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

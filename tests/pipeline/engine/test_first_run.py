@@ -1,7 +1,5 @@
 """The first run on a machine does not wait for kernels to be compiled, and has the bits of every other run."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

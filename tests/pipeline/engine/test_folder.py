@@ -1,7 +1,5 @@
 """What is recorded in a folder survives a kill, is resumed to the same bits, and is never mixed with another run."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

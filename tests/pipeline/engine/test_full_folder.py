@@ -1,7 +1,5 @@
 """Disks that are full or fill up: one line, and what was finished is kept."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

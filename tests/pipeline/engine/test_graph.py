@@ -1,7 +1,5 @@
 """Runs of which only maps leave Lava's graph: the bits that recorded spikes give, and nothing that asks for spikes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

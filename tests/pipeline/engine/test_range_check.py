@@ -1,7 +1,5 @@
 """A range file whose digests and seals all fit, but that no run has written: it is refused, and computed again."""
 
-from __future__ import annotations
-
 import io
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Ranges computed apart, in any order and number of processes, are the run that one process makes."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """summary.json: its model, its documentation, and what is worked out for it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A raster that is filled while samples are computed is the one that range files give, whatever happens meanwhile."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

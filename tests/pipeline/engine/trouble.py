@@ -1,7 +1,5 @@
 """Trouble in a worker, in a module of its own: a worker that imports all of a test is silent for seconds meanwhile."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable

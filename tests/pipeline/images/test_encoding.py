@@ -1,7 +1,5 @@
 """Poisson rate coding and constant currents: worked numbers, and the laws every sample obeys."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What lies beside a raster for people: bounded, read back as it was, refused if it is damaged or of another raster."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from dataclasses import replace

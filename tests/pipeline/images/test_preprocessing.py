@@ -1,7 +1,5 @@
 """From image files to numbers: against torchvision, by hand, and with whatever a disk may hold."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What libraries write past Python is not seen."""
 
-from __future__ import annotations
-
 import os
 import warnings
 

@@ -1,7 +1,5 @@
 """The images of a run: read once, prepared, encoded, and known by their boxes and masks."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Balanced orders, selection splits, and the classes of a data set that a checkpoint knows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

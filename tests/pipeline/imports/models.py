@@ -1,7 +1,5 @@
 """Small networks as the users of each library write them, and spikes on which every layer fires."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

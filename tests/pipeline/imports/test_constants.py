@@ -1,7 +1,5 @@
 """What holds on one example alone is not taken for a network: numbers of the data, and states that are not at rest."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

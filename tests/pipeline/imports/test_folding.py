@@ -1,7 +1,5 @@
 """What a layer becomes: by hand where its numbers are known, proven where they are drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

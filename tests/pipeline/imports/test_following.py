@@ -1,7 +1,5 @@
 """However a model is called, and whatever it does between its modules, it is followed, and left as it was."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """sinabs' own network for gestures: neurons with its default lowest membrane, and weights that others trained."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

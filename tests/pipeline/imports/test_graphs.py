@@ -1,7 +1,5 @@
 """Sums, concatenations and recurrence of a model become layers with several inputs, which fire its bits."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A network of every library, as its users write it, becomes a network that fires its bits on every backend."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whatever stands between weights and neurons, the network's neurons are in the model's own order."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

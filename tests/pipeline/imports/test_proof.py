@@ -1,7 +1,5 @@
 """An import that is wrong is found out at its first bit; one that rounding changes is told from it."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What cannot be imported is refused in one line: which module, which property, and what would be possible."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

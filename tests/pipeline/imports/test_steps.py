@@ -1,7 +1,5 @@
 """Gains and biases that differ from step to step, or from channel to channel: BNTT, TEBN, schedules."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A trained network of rows whose input is real numbers at every step: NeuroBench's for movements of people."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

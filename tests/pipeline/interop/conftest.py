@@ -1,7 +1,5 @@
 """A small raster and a small file of maps that other programs are to read."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The command that exports recordings: it says what it does, and refuses what it cannot do in one line."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """docs/other-formats.md: its commands and its code run as printed."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Data of NIR: the library itself reads every spike."""
 
-from __future__ import annotations
-
 import h5py
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """NWB: valid by NWB's own validators, and every spike comes back exactly."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

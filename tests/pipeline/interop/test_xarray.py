@@ -1,7 +1,5 @@
 """The engine of xarray: every bit, lazily, with names; and nothing else's files."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import subprocess

@@ -1,7 +1,5 @@
 """Zarr: read by zarr itself and by xarray, bit by bit what the raster holds."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

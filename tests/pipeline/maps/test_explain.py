@@ -1,7 +1,5 @@
 """Maps of a raster from its recorded spikes alone, in a file or in memory, and what is refused."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Scores of a recording: how well its maps, its spike counts and blind guesses find objects, and whether they agree."""
 
-from __future__ import annotations
-
 from math import prod
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What every method of maps keeps to, and how files say which one made them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace

@@ -1,7 +1,5 @@
 """Figures for notebooks: they have images, names and maps, and a reader passes for a mapping of its layers."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

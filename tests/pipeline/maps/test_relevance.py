@@ -1,7 +1,5 @@
 """Relevance of spikes: by hand, what is kept of it from layer to layer, and what it depends on."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

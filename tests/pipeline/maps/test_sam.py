@@ -1,7 +1,5 @@
 """Spike Activation Maps: worked numbers, the reference data, and laws that hold for every raster."""
 
-from __future__ import annotations
-
 import math
 import re
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Maps summed over steps in one pass: a trace by hand, and laws that hold for every raster."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Localisation and statistics: numbers worked by hand, and baselines that cannot win by accident."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Synaptic operations, counted by hand, and one by one in networks of every kind."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

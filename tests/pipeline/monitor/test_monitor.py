@@ -1,7 +1,5 @@
 """A training that is watched: numbers by hand, nothing of it changes, and what loggers get."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

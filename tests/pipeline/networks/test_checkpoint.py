@@ -1,7 +1,5 @@
 """Checkpoints: round trip, and files or configurations that do not fit."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

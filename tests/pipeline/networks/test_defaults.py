@@ -1,7 +1,5 @@
 """A session's own defaults and modes of torch change no network, no raster and no map."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial

@@ -1,7 +1,5 @@
 """The differentiable network: the torch backend's spikes, and gradients by hand and against training's model."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

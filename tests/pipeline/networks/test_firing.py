@@ -1,7 +1,5 @@
 """Firing over all steps as one operation: spikes and gradients of the equations, which autograd differentiates."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

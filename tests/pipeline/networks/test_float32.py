@@ -1,7 +1,5 @@
 """Networks whose numbers leave float32 are refused in one line that names the layer, wherever they come from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Gradients of layers that read several others: the backend's spikes, and gradients that arrive where they should."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

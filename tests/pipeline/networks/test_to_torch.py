@@ -1,7 +1,5 @@
 """A network as a torch module: the backends' scores, and gradients that reach the images."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

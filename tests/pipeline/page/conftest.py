@@ -1,7 +1,5 @@
 """Runs to be shown: one with images, masks and Grad-CAM, whose names are hostile; and spikes alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path

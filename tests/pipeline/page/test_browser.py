@@ -1,7 +1,5 @@
 """The page in a real browser: its maps are the project's, its controls do what they say, and it is accessible."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page's scripts without a browser, in node: their own tests, and the SAM of random spikes beside Python's."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

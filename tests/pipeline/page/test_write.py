@@ -1,7 +1,5 @@
 """What the page is made of: from a run's folder, from a raster alone, thinned, and with anything missing or foreign."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -4,8 +4,6 @@ Doubles of what its neurons say and do, under the names of their package, which 
 The same test passes on the real 0.0.0.0.8, .10 and .12: set SPIKESAM_OLD_SPIKINGJELLY to a folder that holds one.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """What every test of recording needs: random numbers that are the same each time, and no gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Networks that no library knows, as people write them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

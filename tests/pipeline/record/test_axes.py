@@ -1,7 +1,5 @@
 """Axes named by a pattern: where each spike of a tensor stands in the raster."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Hand-written neurons are found by their values, and nothing else is."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ Every network here returns the spikes of all its layers, as its library lays the
 (T, B, C, H, W), without what is tested, and compared with the recorded file.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What would have been recorded wrongly, or left out, without a word."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

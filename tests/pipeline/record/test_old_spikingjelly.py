@@ -1,7 +1,5 @@
 """SpikingJelly up to 0.0.0.0.12, which Spikformer, QKFormer, Spike-driven Transformer and SEW-ResNet import."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What a network returns becomes one prediction a sample, or is asked about; never a wrong prediction."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path

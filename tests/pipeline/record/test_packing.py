@@ -1,7 +1,5 @@
 """Bits packed on any device, from maps however they lie in memory, are those of NumPy."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

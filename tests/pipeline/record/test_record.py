@@ -1,7 +1,5 @@
 """What recording leaves behind, and what it refuses: one line each, and never half a file."""
 
-from __future__ import annotations
-
 import json
 import tracemalloc
 import warnings

@@ -1,7 +1,5 @@
 """Images and names that a recording is given reach the page and the figures."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

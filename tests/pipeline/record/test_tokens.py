@@ -1,7 +1,5 @@
 """Layers of tokens become maps of the picture's places; what nobody knows is refused, with the words that help."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from pathlib import Path

@@ -4,8 +4,6 @@ The classes have the names, the modules and the shapes of their originals; weigh
 by the name of its neurons, the spikes as (T, B, C, tokens).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

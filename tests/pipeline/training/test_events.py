@@ -1,7 +1,5 @@
 """Training on events: what the network is fed, what it learns, and what is refused."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

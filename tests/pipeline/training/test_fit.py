@@ -1,7 +1,5 @@
 """Training on small images: it learns, begins where another ended, resumes exactly, and says so when it diverges."""
 
-from __future__ import annotations
-
 import io
 import os
 import signal

@@ -1,7 +1,5 @@
 """Training, fused and not, against snnTorch's modules stepped by hand: answers, gradients, statistics, learning."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The ANN: a forward pass by hand, and that what is trained, exported, stored and differentiated is one network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

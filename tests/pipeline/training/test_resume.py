@@ -1,7 +1,5 @@
 """What a resumed training reads back: moved, damaged, exchanged or hostile, it gives one network or one line."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import pickle

@@ -1,7 +1,5 @@
 """The trainable network: its surrogate, its delays, and that the exported network is the same network."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Small data sets of every kind, in the formats of their owners."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 import struct

@@ -1,7 +1,5 @@
 """Cluttered digits: what every scene keeps, and what must not give the class away."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

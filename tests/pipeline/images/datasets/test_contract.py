@@ -1,7 +1,5 @@
 """What holds of every data set."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 

@@ -1,7 +1,5 @@
 """A user's own images, and how `open_dataset` tells what lies at a path."""
 
-from __future__ import annotations
-
 import pytest
 
 from spikesam.pipeline.images.datasets import open_dataset

@@ -1,7 +1,5 @@
 """Saccade digits: what every recording keeps."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

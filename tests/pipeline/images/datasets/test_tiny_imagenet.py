@@ -1,7 +1,5 @@
 """Tiny-ImageNet: the official layout as folder and zip, whole and in parts."""
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """CIFAR-10 and Fashion-MNIST: tiny copies in torchvision's own file formats, and nothing fetched unasked."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import tarfile

@@ -1,7 +1,5 @@
 """Events in bins: worked by hand, and what holds of all recordings."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

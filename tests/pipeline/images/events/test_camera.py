@@ -1,7 +1,5 @@
 """The simulated event camera: its law, on films worked by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

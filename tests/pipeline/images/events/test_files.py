@@ -1,7 +1,5 @@
 """Files of events: real recordings, small ones written here, and broken ones."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Networks that were trained for Loihi, against what Lava and lava-dl recorded of them: every bit is the same."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Networks in Loihi's own integers: what they fire, worked out by hand and by the equations; and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

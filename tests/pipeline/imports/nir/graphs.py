@@ -1,7 +1,5 @@
 """Small NIR graphs, and what their equations say, step by step and without delay between nodes."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is no network, or none that can be expressed exactly, is one line that names the file and the node."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Graphs with sums, shortcuts and loops: what NIR says of them, and networks that go through a file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

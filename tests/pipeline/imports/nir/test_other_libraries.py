@@ -3,8 +3,6 @@
 snnTorch's exporter needs a leak and a threshold per neuron, and `ignore_dims=[0]`; as documented, it raises.
 """
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

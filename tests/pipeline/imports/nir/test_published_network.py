@@ -3,8 +3,6 @@
 The numbers of output spikes are those of an evaluation in plain torch, with two spikes of one pixel and bin as one.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Graphs of every supported kind fire here as NIR's equations say, to the bit."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A network that goes through a NIR file is the same network, whatever it holds."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

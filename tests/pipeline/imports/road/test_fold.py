@@ -1,7 +1,5 @@
 """The laws of folding, over random operations and numbers: what is folded does what the operations do one by one."""
 
-from __future__ import annotations
-
 from functools import reduce
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A kernel with fewer settings says the same as torch's convolution with all of them."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from hypothesis import given

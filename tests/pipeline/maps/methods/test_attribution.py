@@ -1,7 +1,5 @@
 """Attributions of the input: by hand on a network that is linear where it matters, and as files of maps."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

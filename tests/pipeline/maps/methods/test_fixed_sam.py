@@ -1,7 +1,5 @@
 """Integer SAM: a trace by hand, one pass equal to the definition, and how near it is to SAM in real numbers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Grad-CAM of an ANN: by hand, and what captum does against the formula."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Relevance of a recorded raster: the same bits from every backend, the network that it needs, and refusals."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Callable
