@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.graph import Network
 from spikesam.backends.network.inputs import WEIGHT_LIMIT
-from spikesam.backends.network.neurons import LIF
 from spikesam.backends.network.quantise import integer_weight, steps_of
 from spikesam.recordings.arguments import checked_arguments
 
@@ -47,9 +46,7 @@ def compact(network: Network) -> Network:
         raise NetworkError("compact: the network is in fixed point already, whose weights are int8")
     layers = []
     for layer in network.layers:
-        neuron = layer.neuron
-        if isinstance(neuron, LIF):
-            neuron = replace(neuron, bias=_to_float32(neuron.bias))
+        neuron = replace(layer.neuron, bias=_to_float32(layer.neuron.bias))
         inputs = tuple(
             replace(each, weight=None if each.weight is None else _on_grid(each.weight), gain=_to_float32(each.gain))
             for each in layer.inputs

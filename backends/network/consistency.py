@@ -102,17 +102,21 @@ def check_neurons(network: Network) -> None:
         raise NetworkError(f"encoder is {network.encoder!r}, expected {expected} of a network with {neurons}")
     if network.kind == "ann" and network.timesteps != 1:
         raise NetworkError(f"timesteps is {network.timesteps}, expected 1 of a network with neurons ReLU")
-    if network.kind == "ann" and (network.readout.leak != 1 or network.readout.bias.any()):
-        raise NetworkError("readout: has leak or bias, expected neither of a network with neurons ReLU")
-    if network.kind == "ann":
-        network.check_chain("neurons ReLU")
-        if odd := [layer.name for layer in network.layers if (layer.inputs[0].gain != 1).any()]:
-            raise NetworkError(f"layer {odd[0]!r}: its input has a gain, expected none in front of neurons ReLU")
-    rows = [
+    if network.kind == "ann" and network.readout.leak != 1:
+        raise NetworkError(
+            f"readout: leak is {network.readout.leak}, expected 1 of a network with neurons ReLU, which has no steps"
+        )
+    for number, layer in enumerate(network.layers if network.kind == "ann" else (), 1):
+        for source in (source for each in layer.inputs for source in each.sources):
+            if source.delay != 1 or network.place(source.layer) >= number:
+                raise NetworkError(
+                    f"layer {layer.name!r}: reads {source.layer!r} with delay {source.delay}, expected a layer before "
+                    "it, and delay 1, of a network with neurons ReLU, which has no steps"
+                )
+    rows = [(f"layer {layer.name!r}", "bias", layer.neuron.bias) for layer in network.layers]
+    rows += [
         (layer.where(number), "gain", each.gain) for layer in network.layers for number, each in enumerate(layer.inputs)
     ]
-    if network.kind == "snn":
-        rows += [(f"layer {layer.name!r}", "bias", layer.spiking_neuron.bias) for layer in network.layers]
     for where, field, values in (*rows, ("readout", "bias", network.readout.bias)):
         if len(values) not in (1, network.timesteps):
             raise NetworkError(f"{where}: {field} has {len(values)} steps, expected 1 or T = {network.timesteps}")

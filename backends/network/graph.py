@@ -23,8 +23,10 @@ from that of step t-1 (see input_currents.py). A network of your own weights:
         readout=Readout(w_out),
     )
 
-An artificial network (ANN) has neurons ReLU, one step and no delay: x_l = max(0, W_l ⊛ pool(x_{l-1})), logits =
-W_out x_L. Its encoder "image" gives x_0, the pixels clipped to ±2 and halved: the mean of the Poisson spikes per step.
+An artificial network (ANN) has neurons ReLU and the same layers, inputs and readout, but no steps: T is 1, each layer
+reads layers before it, of which every Source has the default delay of 1, and x_l = max(0, gain · a_l + bias), see
+neurons.py; logits = W_out x_L + bias. Its encoder "image" gives x_0, the pixels clipped to ±`input_range` and divided
+by it: with the default of 2, the mean of the Poisson spikes per step.
 """
 
 from __future__ import annotations
@@ -75,7 +77,8 @@ class Network:
     encoder : how samples become input (see spikesam.pipeline.images.encoding): images as "poisson" spikes or as a
         "constant-current"; "spikes" that the caller brings, events for instance; real numbers that the caller brings,
         a "changing-current"; or the "image" itself, for ANNs
-    input_range : of a current: which number of the image, or of the caller's, is 127 in int8; larger ones are clipped
+    input_range : which number of the image, or of the caller's, is 127 in int8 as a current, or 1 in an ANN; larger
+        ones are clipped
     window : of a network that was imported from a model without delay between layers: the steps of the model, which
         each layer answers one behind the other, until `to_readout` steps before the end; None where all T are its own
 
@@ -117,10 +120,11 @@ class Network:
         if self.encoder not in get_args(Encoder):
             raise NetworkError(f"encoder is {self.encoder!r}, expected {', '.join(map(repr, get_args(Encoder)))}")
         object.__setattr__(self, "input_range", real(self.input_range, "input_range", "network"))
-        if self.input_range != DEFAULT_RANGE and not (self.current_input and self.input_range > 0):
+        ranged = self.current_input or self.encoder == "image"
+        if self.input_range != DEFAULT_RANGE and not (ranged and self.input_range > 0):
             raise NetworkError(
                 f"network: input_range is {self.input_range} of the encoder {self.encoder!r}, expected "
-                f"{DEFAULT_RANGE}, and more than 0 of a current"
+                f"{DEFAULT_RANGE}, and more than 0 of a current or of an image"
             )
         if self.window is not None and whole(self.window, "window", "network", 1) > self.timesteps:
             raise NetworkError(f"network: window is {self.window}, expected at most {self.timesteps} timesteps")

@@ -17,6 +17,7 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import check_name
 from spikesam.recordings.text import brief
 
+UNSAID: dict[str, Any] = {"gain": 1, "bias": 0}  # in graphs of an ANN, so that those without are described as ever
 PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1
 
 
@@ -107,9 +108,10 @@ class Layer:
             node["source"] = source
         if more:
             node["more"] = [each.to_graph() for each in more]
-        tensors = {"weight": first.weight}
-        if not isinstance(self.neuron, ReLU):
-            tensors |= {"gain": first.gain, "bias": self.neuron.bias}
+        numbers = {"gain": first.gain, "bias": self.neuron.bias}
+        if isinstance(self.neuron, ReLU):
+            numbers = {name: value for name, value in numbers.items() if (value != UNSAID[name]).any()}
+        tensors = {"weight": first.weight, **numbers}
         for number, each in enumerate(more, 2):
             tensors |= {f"{number}.{name}": value for name, value in each.tensors.items()}
         return node, {f"{self.name}.{name}": value for name, value in tensors.items()}
@@ -119,11 +121,12 @@ class Layer:
         """Rebuild a layer from its node and the tensors of the network; raises KeyError if a part is missing."""
         name, about = node["name"], dict(node["neuron"])
         first = {"source": (), **node, "shift": about.pop("shift") if about["type"] == "fixed-lif" else 0}
+        if about["type"] == neurons.NAMES[ReLU]:
+            tensors = {f"{name}.{each}": value for each, value in UNSAID.items()} | tensors
         neuron = neurons.from_graph(about, tensors, name)
-        gains: dict[str, Any] = {f"{name}.gain": 1} if isinstance(neuron, ReLU) else {}
         more = enumerate(node.get("more", ()), 2)
         inputs = (
-            Input.from_graph(first, name, {**tensors, **gains}),
+            Input.from_graph(first, name, tensors),
             *(Input.from_graph(each, f"{name}.{number}", tensors) for number, each in more),
         )
         return cls(name, inputs, neuron)
@@ -136,7 +139,7 @@ class Readout:
         r[t] = leak · r[t-1] + W_out s_L[t] + bias[t]          r[-1] = 0; in fixed point rz(r[t-1]·4096·leak, 12)
         logits = scale · r[T-1] / T
 
-    An ANN has T = 1, and activations in place of spikes.
+    An ANN has T = 1 and leak 1, and activations in place of spikes.
 
     Parameters
     ----------

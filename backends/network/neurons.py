@@ -5,7 +5,7 @@ A new type is one class and one line of :data:`NEURONS`, by whose names files te
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -217,24 +217,39 @@ def _min_v_mem(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) ->
 
 @dataclass(frozen=True, eq=False)
 class ReLU:
-    """The neuron of an artificial network (ANN): x = max(0, a). It does not spike, and has no constants."""
+    """Rectifier, the neuron of an artificial network (ANN). It does not spike, and has neither steps nor state.
+
+        x = max(0, Σ gain · a + bias)                      Σ over the inputs, see inputs.py
+        x = min(limit, max(0, Σ gain · a + bias))          with `limit`
+
+    Parameters
+    ----------
+    bias : scalar, (C,) or (1, C) float64
+    limit : > 0 — the largest activation, 6 of ReLU6; one number, or (C,) where channels differ; none if not given
+    """
+
+    bias: Any = 0.0
+    limit: Any = None
 
     __repr__ = brief
 
     spikes: ClassVar = False
     weight_dtype: ClassVar = np.float32
-    optional: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar = ("limit",)
 
     def of_channels(self, channels: int, where: str) -> ReLU:
-        """The neuron for a layer of C channels."""
-        return replace(self)
+        """A checked copy for a layer of C channels; its bias is (1, C)."""
+        limit = None if self.limit is None else constant(self.limit, channels, np.float64, "limit", where)
+        if limit is not None and np.min(limit) <= 0:
+            raise NetworkError(f"{where}: limit is {limit}, expected more than 0, or None")
+        return ReLU(by_channel(self.bias, channels, np.float64, "bias", where), limit)
 
 
 SpikingNeuron = LIF | FixedLIF
 Neuron = SpikingNeuron | ReLU
 NEURONS: dict[str, type[Neuron]] = {"lif": LIF, "fixed-lif": FixedLIF, "relu": ReLU}
 NAMES = {neuron: name for name, neuron in NEURONS.items()}
-DEFAULTS = {"threshold": THETA, "min_v_mem": None}  # of the constants that are optional
+DEFAULTS = {"threshold": THETA, "min_v_mem": None, "limit": None}  # of the constants that are optional
 
 
 def to_graph(neuron: Neuron) -> dict[str, Any]:
@@ -260,7 +275,7 @@ def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: st
     if constants.keys() | set(kind.optional) != set(_constants(kind)):
         expected, found = (", ".join(names) or "none" for names in (_constants(kind), constants))
         raise NetworkError(f"layer {layer!r}: constants of {node['type']} are {found}, expected {expected}")
-    return ReLU() if kind is ReLU else kind(**constants, bias=tensors[f"{layer}.bias"])  # type: ignore[call-arg]
+    return kind(**constants, bias=tensors[f"{layer}.bias"])
 
 
 def _constants(kind: type[Neuron]) -> list[str]:

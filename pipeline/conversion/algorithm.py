@@ -81,6 +81,14 @@ def convert_network(
     """
     if ann.kind != "ann":
         raise InputError("conversion: got a spiking network, expected an ANN, whose neurons are ReLU")
+    ann.check_chain("conversion")
+    plain = all(np.all(layer.inputs[0].gain == 1) and not layer.neuron.bias.any() for layer in ann.layers)
+    if (
+        not plain
+        or ann.readout.bias.any()
+        or any(getattr(layer.neuron, "limit", None) is not None for layer in ann.layers)
+    ):
+        raise InputError("conversion: the ANN has biases, gains or limits, expected none")
     if len(images) < 2:
         raise InputError(f"conversion: got {len(images)} calibration images, expected at least 2, better 64")
     if settings.timesteps <= len(ann.layers):

@@ -27,7 +27,7 @@ def encode(
     if network.encoder == "constant-current":
         return in_eight_bits(images, network.input_range)
     if network.encoder == "image":
-        return mean_spikes(images)
+        return mean_spikes(images, network.input_range)
     if not network.takes_images:
         of = "of 0 and 1" if network.spiking_input else "floating point"
         raise InputError(f"encoding: got images, but the network takes {network.encoder}: (T, B, C, H, W) {of}")
@@ -77,12 +77,12 @@ def compile_encoding(network: Network) -> None:
         poisson_batch(np.zeros((1, 1, 1, 1), np.float32), 1, 0, [0])
 
 
-def mean_spikes(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The input of an ANN: pixels clipped to ±2 and halved, the mean of their signed Poisson spikes per step.
+def mean_spikes(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArray[np.float32]:
+    """The input of an ANN: pixels clipped to a range and divided by it, by default the mean of signed Poisson spikes.
 
     Float32 of any shape, finite, becomes float32 in -1 … 1 of that shape.
     """
-    return np.clip(_finite(x, "image"), -2, 2) / np.float32(2)
+    return np.clip(_finite(x, "image"), -largest, largest) / np.float32(largest)
 
 
 def in_eight_bits(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArray[np.int8]:

@@ -13,6 +13,7 @@ Kim & Panda 2021, Eq. 2-5 and 8.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,20 +94,43 @@ class DifferentiableNetwork(nn.Module):
         return (last.flatten(1) @ self.readout.T + self.bias) / timesteps * readout.scale
 
 
-class _ReluLayer(nn.Module):
-    """Activations of a layer of ReLU neurons."""
+class ReluLayer(nn.Module):
+    """Activations of a layer of ReLU neurons, (B, C, H, W), or (B, C) of a dense one, from those of layers by name."""
 
     def __init__(self, layer: Layer, network: Network) -> None:
         super().__init__()
-        (self.given,) = layer.inputs
-        self.name, self.before = layer.name, self.given.sources[0].layer
-        self.weight = constant_parameter(self.given.weight)
+        assert isinstance(layer.neuron, ReLU)
+        self.inputs, shape = layer.inputs, network.shapes[network.place(layer.name)]
+        self.shape = shape[:1] if layer.kind == "dense" else shape
+        self.read = [network.shapes[network.place(each.sources[0].layer)] for each in self.inputs]
+        self.weights = nn.ParameterList(
+            constant_parameter(np.zeros(0) if each.weight is None else each.weight) for each in self.inputs
+        )
+        self.gains = nn.ParameterList(self._by_channel(each.gain) for each in self.inputs)
+        self.bias = self._by_channel(layer.neuron.bias)
+        self.limit = None if layer.neuron.limit is None else self._by_channel(layer.neuron.limit)
 
-    def forward(self, fired: Mapping[str, Tensor]) -> Tensor:
-        return functional.relu(rectifier_inputs(self.given, self.weight, fired[self.before]))
+    def forward(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """The activations of the layer."""
+        found = functional.relu(self.currents(activations))
+        return found if self.limit is None else torch.minimum(found, self.limit)
+
+    def currents(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """What the neurons rectify: Σ gain · a + bias."""
+        found = self.bias
+        for each, weight, gain, shape in zip(self.inputs, self.weights, self.gains, self.read, strict=True):
+            first, *more = (source.sign * activations[source.layer].reshape(-1, *shape) for source in each.sources)
+            maps = sum(more, first)
+            currents = maps if each.weight is None else rectifier_inputs(each, weight, maps)
+            found = found + gain * currents.reshape(-1, *self.shape)
+        return found
+
+    def _by_channel(self, numbers: Any) -> nn.Parameter:
+        """One number, or (C,), for the maps of the layer."""
+        return constant_parameter(np.float32(numbers).reshape(-1, *[1] * (len(self.shape) - 1)))
 
 
-MODULES = {LIF: SpikingLayer, ReLU: _ReluLayer}
+MODULES = {LIF: SpikingLayer, ReLU: ReluLayer}
 
 
 def rectifier_inputs(given: Input, weight: Tensor, activations: Tensor) -> Tensor:

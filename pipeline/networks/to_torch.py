@@ -84,11 +84,10 @@ def encode_straight_through(
     Images are (B, C, H, W) float32, preprocessed, on the CPU. The input is float32, (T, B, 2C, H, W) of 0 and 1; or
     (B, C, H, W), for a constant current in -127 … 127, of an ANN in -1 … 1.
     """
-    if network.encoder == "image":
-        expected = images.clamp(-2, 2) / 2
-    elif network.encoder == "constant-current":
+    if network.encoder in ("image", "constant-current"):
         largest = network.input_range
-        expected = images.clamp(-largest, largest) * (PIXEL_LIMIT / largest)
+        unit = 1 if network.encoder == "image" else PIXEL_LIMIT
+        expected = images.clamp(-largest, largest) * (unit / largest)
     else:
         expected = torch.cat([images.clamp(0, 2), (-images).clamp(0, 2)], dim=1) / 2
     encoded = torch.from_numpy(unpacked(encode(network, images.detach().numpy(), seed, indices)))

@@ -420,3 +420,10 @@ def test_a_graph_with_a_missing_part(tmp_path):
     del tensors["fc1.gain"]
     with pytest.raises(NetworkError, match=r"incomplete or malformed: KeyError\('fc1.gain'\)"):
         Network.from_graph(graph, tensors)
+
+
+def test_relu_by_hand():
+    neuron = Layer("fc1", np.eye(2), ReLU([1, -1], limit=[2, 3.5])).neuron
+    assert (neuron.bias.tolist(), neuron.limit.tolist()) == ([[1, -1]], [2, 3.5])
+    with pytest.raises(NetworkError, match="layer 'fc1': limit is 0.0, expected more than 0, or None"):
+        Layer("fc1", np.eye(2), ReLU(limit=0.0))

@@ -8,15 +8,18 @@ import torch
 from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch, batch_size, unpacked
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, ReLU, Shape, Source
 from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.storage import read_network, write_network
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.images.encoding import poisson_batch
+from spikesam.pipeline.drawing.network import draw_network
+from spikesam.pipeline.images.encoding import encode, poisson_batch
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import bundled_names
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.to_torch import to_torch
 from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
@@ -202,3 +205,62 @@ def test_no_gradient_is_kept_where_none_is_asked_for() -> None:
 def test_fixed_point_is_refused() -> None:
     with pytest.raises(InputError, match="got a network in fixed point, expected float32"):
         DifferentiableNetwork(quantise(one_neuron()))
+
+
+def ann(layers: tuple[Layer, ...], readout: Readout, shape: Shape = (2, 2, 2), largest: float = 1.0) -> Network:
+    return Network(shape, 1, layers, readout, "image", largest)
+
+
+def residual_ann() -> Network:
+    """Of two pixels a, b: s = relu(a + 1, 2b - a), r = relu(s - x + 0.5 s), limited to 3 and 1."""
+    first = Layer("fc1", np.array([[1, 0], [-1, 2.0]]), ReLU([1, 0]))
+    inputs = Input(np.eye(2), ("fc1", Source("input", sign=-1))), Input(None, "fc1", gain=0.5)
+    return ann((first, Layer("fc2", inputs, ReLU(limit=[3, 1]))), Readout(np.array([[1.0, 10]]), bias=[4]), (2, 1, 1))
+
+
+def test_a_residual_sum_by_hand(tmp_path):
+    network = residual_ann()
+    # The largest number is 2, so pixels 2, -1 and 1, 2 of images are 1, -0.5 and 0.5, 1.
+    images = np.array([[2, -1], [1, 2]], np.float32).reshape(2, 2, 1, 1)
+    network = replace(network, input_range=2.0)
+    inputs = torch.from_numpy(encode(network, images, 0, [0, 1]))
+    logits, (first, second) = DifferentiableNetwork(network)(inputs)
+    assert first.tolist() == [[2, 0], [1.5, 1.5]]
+    assert second.tolist() == [[2, 0.5], [1.75, 1]]  # 2 - 1 + 1; 0 + 0.5 + 0; 1.5 - 0.5 + 0.75; min(1, 1.5 - 1 + 0.75)
+    assert logits.tolist() == [[11], [15.75]]
+    torch.testing.assert_close(to_torch(network)(torch.from_numpy(images)), logits)
+    write_network(network, tmp_path / "ann.safetensors")
+    read, _ = read_network(tmp_path / "ann.safetensors")
+    assert read.sha256 == network.sha256 != residual_ann().sha256
+    assert DifferentiableNetwork(read)(inputs)[0].tolist() == logits.tolist()
+    assert "- input" in str(network) and draw_network(network).axes
+
+
+def test_poolings_strides_and_clipping_by_hand():
+    kernel = np.ones((1, 1, 1, 1))
+    layers = (
+        Layer("conv1", Input(kernel, gain=2), ReLU(-1, limit=6)),
+        Layer("highest", Input(kernel, "conv1", current_pool=3, current_stride=2, current_padding=1), ReLU()),
+        Layer("pooled", Input(kernel, "conv1", pool=2, pooling="max"), ReLU()),
+        Layer("mean", (Input(-kernel, "conv1", pool=2), Input(None, "pooled")), ReLU(0.25)),
+        Layer("fc1", (Input([[1.0, 0, 0, 0]], "highest"), Input([[1.0, 1, 1, 1]], "mean")), ReLU()),
+    )
+    network = ann(layers, Readout([[1.0]], bias=-1), (1, 4, 4), 8)
+    image = np.array([[1, 2, 0, 0], [3, 0, 0, 0], [0, 0, 4, 1], [0, -8, 0, 1]], np.float32).reshape(1, 1, 4, 4)
+    logits, found = DifferentiableNetwork(network)(torch.from_numpy(image))
+    assert found[0].squeeze().tolist() == [[1, 3, 0, 0], [5, 0, 0, 0], [0, 0, 6, 1], [0, 0, 0, 1]]
+    assert found[1].squeeze().tolist() == [[5, 3], [5, 6]]  # of 3×3 windows that begin at -1 and 1
+    assert found[2].squeeze().tolist() == [[5, 0], [0, 6]]
+    assert found[3].squeeze().tolist() == [[5 - 9 / 4 + 0.25, 0.25], [0.25, 6 - 2 + 0.25]]
+    assert logits.item() == 5 + 3 + 0.5 + 4.25 - 1
+
+
+def test_networks_that_have_steps_or_the_wrong_order():
+    first, weight = Layer("fc1", np.eye(2), ReLU()), np.eye(2)
+    for inputs in ((weight, Input(weight, "fc2")), Input(weight, Source("input", 2))):
+        with pytest.raises(NetworkError, match="layer 'fc2': reads '(fc2|input)' with delay .* which has no steps"):
+            ann((first, Layer("fc2", inputs, ReLU())), Readout(weight), (2, 1, 1))
+    with pytest.raises(NetworkError, match="readout: leak is 0.5, expected 1 of a network with neurons ReLU"):
+        ann((first,), Readout(weight, leak=0.5), (2, 1, 1))
+    with pytest.raises(NetworkError, match="bias has shape .* expected one number"):
+        Layer("fc1", weight, ReLU(np.ones((2, 3))))

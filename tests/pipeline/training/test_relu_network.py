@@ -44,6 +44,7 @@ def test_a_forward_pass_by_hand():
 
 
 def test_dropout_is_for_training_only():
+    torch.manual_seed(0)
     model = ReluNetwork(["P4", "D64"], (3, 4, 4), 2, dropout=0.5)
     image = torch.rand(1, 3, 4, 4)
     assert not torch.equal(model.train()(image), model(image))
