@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from paper.common.experiments import all_experiments, run_experiment
-from paper.common.settings import PaperSection, load_paper_config
+from paper.common.settings import PaperConfig, PaperSection, load_paper_config
 from paper.pages.fill import experiments_page, write_pages
 from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_with_config, some_or_all
 from spikesam.pipeline.cli.errors import exit_codes
@@ -27,6 +27,7 @@ from spikesam.recordings.text import printable
 PROG = "python -m paper"
 EXPERIMENTS = all_experiments()
 PAGES, DOCS = "pages", Path("docs")
+PUBLISHED = "checkpoint"
 DESCRIPTION = """Reproduce experiments of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
 
 {names}
@@ -35,11 +36,16 @@ examples:
   python -m paper fig6 fig8 --config configs/paper/digits.toml
   python -m paper all --config configs/paper/tiny_imagenet_10.toml --data tiny-imagenet-200.zip
   python -m paper all --out docs/results/digits --cache runs/paper/digits && python -m paper pages
+  python -m paper checkpoint MODEL.pth.tar --data tiny-imagenet-200.zip
 
 What is trained, converted or recorded for one experiment serves the others, and is kept for later runs.""".format(
     names=listing(
         EXPERIMENTS
-        | {"all": "every one of them", PAGES: "no experiment: write the pages of docs/ from docs/results/*/*.csv"}
+        | {
+            "all": "every one of them",
+            PAGES: "no experiment: write the pages of docs/ from docs/results/*/*.csv",
+            PUBLISHED: "the VGG11 that the paper's authors publish, a FILE: its gains, and with --data Fig. 5 and 6b",
+        }
     )
 )
 
@@ -47,7 +53,7 @@ What is trained, converted or recorded for one experiment serves the others, and
 class PaperCommand(Section):
     """Options of the command."""
 
-    name: Positional[tuple[str, ...]] = Field(min_length=1, description="experiments, all, or pages")
+    name: Positional[tuple[str, ...]] = Field(min_length=1, description="experiments, all, pages, or checkpoint FILE")
     paper: Annotated[PaperSection, Flat] = PaperSection()
     config: ConfigFile = None
     data: str | None = Field(None, description="data set to use in place of the configuration's data.source")
@@ -65,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if PAGES in command.name:
         raise InputError(f"NAME: {PAGES} goes alone, since it takes its tables from {DOCS}/results, not from --out")
+    if command.name[0] == PUBLISHED:
+        show_published(command, config)
+        return
     names = some_or_all(command.name, EXPERIMENTS)
     if command.data is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
@@ -97,6 +106,33 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError(
                 f"{len(impossible)} of {len(names)} experiments not done, see above: {', '.join(impossible)}"
             )
+
+
+def show_published(command: PaperCommand, config: PaperConfig) -> None:
+    """Print the gains in the authors' file, and with a data set import it and draw."""
+    if len(command.name) != 2:
+        raise InputError(f"NAME: {PUBLISHED} takes one file, got {len(command.name) - 1}")
+    from paper.common.published import figures, gains, imported, published_model
+    from paper.common.setup import Setup
+    from spikesam.pipeline.networks.checkpoint import save_checkpoint
+
+    console, model = PlainConsole(soft_wrap=True), published_model(Path(command.name[1]))
+    for line in gains(model):
+        console.print(line)
+    if command.data is None:
+        console.print("no figures: they need images, give --data tiny-imagenet-200.zip")
+        return
+    checkpoint, out = imported(model, command.data), command.out or Path("runs/paper") / PUBLISHED
+    saved = out / "checkpoint.safetensors"
+    paper = config.paper.model_copy(update={"checkpoint": str(saved), "layers": ("conv4", "conv6", "conv8")})
+    data = config.data.model_copy(update={"source": command.data})
+    with out_lock(out):
+        save_checkpoint(checkpoint, saved)
+        setup = Setup(config.model_copy(update={"paper": paper, "data": data}), out, PlainConsole(stderr=True))
+        for line in figures(setup):
+            console.print(printable(line))
+    for path in (saved, *(out / f"{name}.png" for name in ("fig5", "fig6_rate"))):
+        console.print(str(path))
 
 
 if __name__ == "__main__":

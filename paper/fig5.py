@@ -59,9 +59,10 @@ def run(setup: Setup) -> Result:
             for measure in (likenesses, activities)
         ]
     )[["image", "network", "layer", "measure", "value"]]
-    draw(setup, {name: paths[name] for name in networks}, "fig5")
-    if len(paths) > len(networks):
-        draw(setup, {name: path for name, path in paths.items() if name not in networks}, "fig5_rules")
+    reference = reference_maps(setup, setup.images)
+    draw(setup, networks, "fig5", reference)
+    if rules := {name: each for name, each in setup.networks.by_rule.items() if name not in networks}:
+        draw(setup, rules, "fig5_rules", reference)
     claims = [
         *activity_claims(rows(found, network="surrogate")),
         *likeness_claims(found),
@@ -172,13 +173,12 @@ def same_on_every_backend(setup: Setup, name: str, network: Network) -> Claim:
     return Claim(what, "–", ours, "yes" if same else "no", len(images))
 
 
-def draw(setup: Setup, paths: dict[str, Path], stem: str) -> None:
-    """Picture some images: the image and Grad-CAM once, then the maps of each network, summed first.
+def draw(setup: Setup, networks: dict[str, Network], stem: str, reference: NDArray[np.float32] | None = None) -> None:
+    """Picture some images: the image and Grad-CAM, where it is given, once, then maps of each network, summed first.
 
     Without the images, a frame says where the object is; images that it does not fill by half come first.
     """
-    images, gamma, reference = setup.images, setup.settings.gamma, reference_maps(setup, setup.images)
-    networks = setup.networks.by_rule
+    images, gamma = setup.images, setup.settings.gamma
     masks = [None if setup.settings.show_images else mask for mask in images.masks]
     order = sorted(range(len(images)), key=lambda image: (mask := masks[image]) is not None and mask.mean() > 0.5)
     for number, image in enumerate(order[: setup.settings.shown], 1):
@@ -186,11 +186,12 @@ def draw(setup: Setup, paths: dict[str, Path], stem: str) -> None:
         shown = setup.class_names[label] if label >= 0 else "class unknown"
         picture = images.picture(image) if setup.settings.show_images else None
         subject = Subject(shown, image=picture)
-        grad_cam = row_of_maps("", [reference[image]], picture)
-        grid = [Row("", grad_cam.cells, ("image", "Grad-CAM")[-len(grad_cam.cells) :])]
-        for name, path in paths.items():
-            padded = outside(networks[name])
-            with RasterReader(path) as raster:
+        grad_cam = row_of_maps("", [] if reference is None else [reference[image]], picture)
+        heads = [*(["image"] if picture is not None else []), *(["Grad-CAM"] if reference is not None else [])]
+        grid = [Row("", grad_cam.cells, heads)] if heads else []
+        for name, network in networks.items():
+            padded = outside(network)
+            with RasterReader(setup.recording(network, images)) as raster:
                 maps = {layer: sam_maps(raster, layer, image, gamma) for layer in setup.layers(raster)}
             steps = stretches(maps)
             of_network = [
