@@ -34,17 +34,12 @@ def test_the_kernel_draws_the_spikes_of_the_definition(data, steps, seed, index)
     assert np.array_equal(packed.bits, pack(expected[:, None]))  # pad bits, too
 
 
-def test_the_kernel_on_a_large_image():
-    x = np.random.default_rng(0).normal(0, 1, (3, 61, 67)).astype(np.float32)
-    expected = poisson_spikes(x, 30, 2**64 - 1, 2**40)
-    assert np.array_equal(poisson_batch(x[None], 30, 2**64 - 1, [2**40]).unpacked()[:, 0], expected)
-
-
-def test_threads_draw_at_once():
-    x = np.random.default_rng(1).normal(0, 1, (8, 1, 3, 32, 32)).astype(np.float32)
+def test_threads_draw_large_images_at_once():
+    x = np.random.default_rng(1).normal(0, 1, (8, 1, 3, 61, 67)).astype(np.float32)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda index: poisson_batch(x[index], 20, 5, [index]).bits, range(8)))
-    assert np.array_equal(np.concatenate(found), poisson_batch(x[:, 0], 20, 5, range(8)).bits)
+        found = pool.map(lambda index: poisson_batch(x[index], 20, 2**64 - 1, [2**40 + index]).unpacked(), range(8))
+    for index, spikes in enumerate(found):
+        assert np.array_equal(spikes[:, 0], poisson_spikes(x[index, 0], 20, 2**64 - 1, 2**40 + index))
 
 
 def test_an_odd_number_of_draws_by_hand():
@@ -57,26 +52,13 @@ def test_an_odd_number_of_draws_by_hand():
 
 
 @given(images, keys, keys)
-def test_a_spike_has_the_sign_of_its_pixel(x, seed, index):
+def test_a_spike_has_the_sign_of_its_pixel_and_two_and_more_always_fire(x, seed, index):
     spikes = poisson_spikes(x, 6, seed, index)
-    assert spikes.shape == (6, 6, 4, 5)
-    assert spikes.dtype == np.bool_
-    assert not spikes[:, :3][:, x <= 0].any()
-    assert not spikes[:, 3:][:, x >= 0].any()
-
-
-@given(images, keys, keys)
-def test_two_and_more_always_fire_and_zero_never(x, seed, index):
-    spikes = poisson_spikes(x, 6, seed, index)
-    either = spikes[:, :3] | spikes[:, 3:]
-    assert either[:, np.abs(x) >= 2].all()
-    assert not either[:, x == 0].any()
-
-
-@given(images, keys, keys)
-def test_a_negative_image_swaps_on_and_off(x, seed, index):
-    spikes = poisson_spikes(x, 4, seed, index)
-    assert np.array_equal(poisson_spikes(-x, 4, seed, index), np.concatenate([spikes[:, 3:], spikes[:, :3]], axis=1))
+    on, off = spikes[:, :3], spikes[:, 3:]
+    assert (spikes.shape, spikes.dtype) == ((6, 6, 4, 5), np.bool_)
+    assert not on[:, x <= 0].any() and not off[:, x >= 0].any()
+    assert (on | off)[:, np.abs(x) >= 2].all()
+    assert np.array_equal(poisson_spikes(-x, 6, seed, index), np.concatenate([off, on], axis=1))
 
 
 @given(images, st.integers(1, 5), st.integers(1, 5), keys, keys)
@@ -106,36 +88,29 @@ def test_seed_and_index_both_matter():
     assert len(set(variants)) == 4
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_pixels_that_are_no_numbers_are_refused(bad):
-    x = np.zeros((3, 2, 2), np.float32)
-    x[1, 0, 1] = bad
-    with pytest.raises(InputError, match="image 5: got NaN or infinite pixels, expected finite numbers"):
-        poisson_spikes(x, 4, 0, 5)
-    with pytest.raises(InputError, match="image 5: got NaN or infinite pixels, expected finite numbers"):
-        poisson_batch(x[None], 4, 0, [5])
+GREY = np.zeros((3, 2, 2), np.float32)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ((GREY + np.float32(np.nan), 4, 0, 5), "image 5: got NaN or infinite pixels, expected finite numbers"),
+        ((GREY + np.float32(np.inf), 4, 0, 5), "image 5: got NaN or infinite pixels, expected finite numbers"),
         ((np.zeros((2, 2)), 4, 0, 0), r"got shape \(2, 2\) to encode, expected \(C, H, W\)"),
-        ((np.zeros((3, 2, 2)), 0, 0, 0), "timesteps: got 0, expected at least 1"),
-        ((np.zeros((3, 2, 2)), 4, -1, 0), "seed: got -1, expected an integer in 0"),
-        ((np.zeros((3, 2, 2)), 4, 0, 2**64), "index: got 18446744073709551616, expected an integer in 0"),
+        ((GREY, 0, 0, 0), "timesteps: got 0, expected at least 1"),
+        ((GREY, 4, -1, 0), "seed: got -1, expected an integer in 0"),
+        ((GREY, 4, 0, 2**64), "index: got 18446744073709551616, expected an integer in 0"),
     ],
 )
-def test_bad_arguments(arguments, message):
+def test_what_is_no_image_and_bad_keys_are_refused(arguments, message):
     x, steps, seed, index = arguments
-    with pytest.raises(InputError, match=message):
-        poisson_spikes(*arguments)
-    with pytest.raises(InputError, match=message):
-        poisson_batch(x[None], steps, seed, [index])
-
-
-def test_a_batch_needs_one_index_per_image():
+    for encode in (lambda: poisson_spikes(*arguments), lambda: poisson_batch(x[None], steps, seed, [index])):
+        with pytest.raises(InputError, match=message):
+            encode()
     with pytest.raises(InputError, match="got 2 images and 1 indices"):
-        poisson_batch(np.zeros((2, 3, 2, 2), np.float32), 4, 0, [0])
+        poisson_batch(np.stack([GREY, GREY]), 4, 0, [0])
+    with pytest.raises(InputError, match="current: got NaN or infinite pixels"):
+        in_eight_bits(np.float32([[1, np.nan]]))
 
 
 def test_constant_current_by_hand():
@@ -154,8 +129,3 @@ def test_a_constant_current_is_the_clipped_image_to_half_a_unit(x):
     assert q.shape == x.shape
     assert np.abs(q / 63.5 - np.clip(x, -2, 2)).max() <= 0.5 / 63.5
     assert np.array_equal(in_eight_bits(-x), -q)
-
-
-def test_a_constant_current_of_no_number_is_refused():
-    with pytest.raises(InputError, match="current: got NaN or infinite pixels"):
-        in_eight_bits(np.float32([[1, np.nan]]))

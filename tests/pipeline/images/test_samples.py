@@ -64,13 +64,6 @@ def test_a_box_stands_for_a_mask_that_is_not_known(tmp_path: Path) -> None:
     assert samples.masks[0].sum(axis=0).tolist() == [4, 4, 0, 0]
 
 
-def test_a_broken_image_is_found_before_anything_starts(tmp_path: Path) -> None:
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    (tmp_path / "b.png").write_text("no image")
-    with pytest.raises(InputError, match=r"b\.png: not an image"):
-        read_samples(FileSet("images", [tmp_path / "a.png", tmp_path / "b.png"]), PREPARE)
-
-
 def test_of_several_broken_images_the_first_is_named(tmp_path: Path) -> None:
     files = [tmp_path / f"{number}.png" for number in range(20)]
     for number, file in enumerate(files):

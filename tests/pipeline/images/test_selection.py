@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from spikesam.pipeline.cli.errors import message
-from spikesam.pipeline.images.datasets import Dataset, open_dataset
+from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.selection import balanced_order, known_classes, split_selection
 from spikesam.recordings.errors import InputError
 
@@ -38,14 +38,11 @@ def test_the_seed_decides():
 
 
 def test_unlabelled_images_keep_their_order_and_come_last():
+    assert balanced_order([], 0).tolist() == []
     assert balanced_order([None] * 5, 3).tolist() == [0, 1, 2, 3, 4]
     order = balanced_order([None, 1, None, 0], 3)
     assert set(order[:2]) == {1, 3}
     assert order[2:].tolist() == [0, 2]
-
-
-def test_nothing_gives_nothing():
-    assert balanced_order([], 0).tolist() == []
 
 
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=5), st.floats(0.01, 0.99), seeds)
@@ -68,22 +65,18 @@ def test_a_tenth_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("labels", "fraction", "message"),
+    ("labels", "fraction", "seed", "message"),
     [
-        ([0, 0, 1, 1], 0.0, "selection fraction: got 0.0, expected more than 0 and less than 1"),
-        ([0, None], 0.5, "got images without labels"),
-        ([], 0.5, "got images without labels"),
-        ([0, 0, 1], 0.5, "class 1 has one image, expected two or more"),
+        ([0, 0, 1, 1], 0.0, 0, "selection fraction: got 0.0, expected more than 0 and less than 1"),
+        ([0, None], 0.5, 0, "got images without labels"),
+        ([], 0.5, 0, "got images without labels"),
+        ([0, 0, 1], 0.5, 0, "class 1 has one image, expected two or more"),
+        ([0, 0, 1, 1], 0.5, -1, "seed: got -1, expected 0 or more"),
     ],
 )
-def test_what_cannot_be_split(labels, fraction, message):
+def test_what_cannot_be_split(labels, fraction, seed, message):
     with pytest.raises(InputError, match=message):
-        split_selection(labels, fraction, 0)
-
-
-def test_a_negative_seed_is_refused():
-    with pytest.raises(InputError, match="seed: got -1, expected 0 or more"):
-        balanced_order([0, 1], -1)
+        split_selection(labels, fraction, seed)
 
 
 CLASSES = ("n01443537", "n02124075", "n07873807")
@@ -98,13 +91,9 @@ def folders(path: Path, **counts: int) -> Path:
     return path
 
 
-def known(path: Path) -> Dataset:
-    return known_classes(open_dataset(str(path), "val"), CLASSES, NAMES)
-
-
 def test_each_folder_is_matched_by_identifier_or_name(tmp_path):
     counts = {"N01443537": 1, "goldfish": 2, "Egyptian cat": 3, "egyptian_Cat": 1, "Pizza": 4, "yak": 5, "zebra": 1}
-    data = known(folders(tmp_path, **counts))
+    data = known_classes(open_dataset(str(folders(tmp_path, **counts)), "val"), CLASSES, NAMES)
     labels = [(item.name.split("/")[0], item.label) for item in data]
     expected = {"Egyptian cat": 1, "N01443537": 0, "Pizza": 2, "egyptian_Cat": 1, "goldfish": 0}
     assert labels == [(name, label) for name, label in expected.items() for _ in range(counts[name])]
@@ -115,32 +104,26 @@ def test_each_folder_is_matched_by_identifier_or_name(tmp_path):
     assert [item.index for item in data] == list(range(11))
 
 
-def test_an_identifier_goes_before_a_name(tmp_path):
-    data = known_classes(open_dataset(str(folders(tmp_path, crane=1)), "val"), ("bird", "crane"), ("crane", "machine"))
-    assert data.labels == (1,)
-
-
 CRANES = ("n02012849", "n03126707", "n01443537"), ("crane", "crane, hoist", "goldfish")
 
 
-def test_two_classes_of_one_name_are_matched_by_identifier(tmp_path):
-    data = known_classes(open_dataset(str(folders(tmp_path, n02012849=1, n03126707=2, goldfish=1)), "val"), *CRANES)
-    assert data.labels == (2, 0, 1, 1)
+@pytest.mark.parametrize(
+    ("counts", "known", "labels"),
+    [
+        ({"crane": 1}, (("bird", "crane"), ("crane", "machine")), (1,)),  # an identifier goes before a name
+        ({"n02012849": 1, "n03126707": 2, "goldfish": 1}, CRANES, (2, 0, 1, 1)),
+        ({"Crane": 1, "crane": 2}, (("Crane", "crane"), ("Crane", "crane")), (0, 1, 1)),
+    ],
+)
+def test_identifiers_and_case_tell_classes_of_one_name_apart(tmp_path, counts, known, labels):
+    assert known_classes(open_dataset(str(folders(tmp_path, **counts)), "val"), *known).labels == labels
 
 
-def test_a_name_that_two_known_classes_have_is_refused(tmp_path):
-    data = open_dataset(str(folders(tmp_path, Crane=1, goldfish=1)), "val")
+def test_a_name_of_two_classes_is_refused(tmp_path):
+    data = open_dataset(str(folders(tmp_path / "known", Crane=1, goldfish=1)), "val")
     with pytest.raises(InputError, match=r"class 'Crane' could be each of .* 0 \(n02012849\) and 1 \(n03126707\)"):
         known_classes(data, *CRANES)
-
-
-def test_folders_that_differ_in_case_alone_are_the_classes_trained_on_them(tmp_path):
-    data = open_dataset(str(folders(tmp_path, Crane=1, crane=2)), "val")
-    assert known_classes(data, ("Crane", "crane"), ("Crane", "crane")).labels == (0, 1, 1)
-
-
-def test_two_classes_of_the_data_with_the_name_that_is_known_are_refused(tmp_path):
-    data = open_dataset(str(folders(tmp_path, n02012849=1, n03126707=2)), "val")
+    data = open_dataset(str(folders(tmp_path / "data", n02012849=1, n03126707=2)), "val")
     data.class_names = ("crane", "crane")
     with pytest.raises(InputError, match=r"classes n02012849 and n03126707 are all called 'crane'"):
         known_classes(data, ("bird",), ("crane",))
@@ -151,7 +134,7 @@ def test_two_classes_of_the_data_with_the_name_that_is_known_are_refused(tmp_pat
 def test_unknown_classes_are_refused_with_the_command_that_takes_them(tmp_path):
     path = folders(tmp_path / "my pets", yak=2, zebra=1)
     with pytest.raises(InputError) as error:
-        known(path)
+        known_classes(open_dataset(str(path), "val"), CLASSES, NAMES)
     assert message(error.value).removeprefix("error: ").partition(": ")[2] == (
         "its classes (yak, zebra) are none that the checkpoint knows (goldfish, Egyptian cat, pizza); "
         "give other data (--data), or another checkpoint (--checkpoint), or run the images without their labels: "

@@ -1,5 +1,7 @@
 """Events in bins: worked by hand, and what holds of all recordings."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,23 +22,21 @@ def places(bits: np.ndarray) -> list[tuple[int, ...]]:
     return [tuple(place) for place in np.argwhere(bits).tolist()]
 
 
-def test_by_windows() -> None:
-    binned = EventBinning(2, 3, bins=3, window_us=10).binned(EVENTS)
-    # (bin, polarity, row, column); the last event is in the fourth window, of which there is none.
-    assert places(binned.bits) == [(0, 0, 0, 0), (0, 1, 0, 0), (1, 1, 1, 2), (2, 0, 1, 2)]
-    assert (binned.merged, binned.left_out, binned.count) == (1, 1, 6)
-
-
-def test_by_equal_parts() -> None:
-    binned = EventBinning(2, 3, bins=2).binned(EVENTS)  # 0 … 39 is 40 µs: 0 … 19 and 20 … 39
-    assert places(binned.bits) == [(0, 0, 0, 0), (0, 1, 0, 0), (0, 1, 1, 2), (1, 0, 1, 1), (1, 0, 1, 2)]
-    assert (binned.merged, binned.left_out) == (1, 0)
-
-
-def test_by_count() -> None:
-    binned = EventBinning(2, 3, bins=3, by="count").binned(EVENTS)  # two events in each
-    assert places(binned.bits) == [(0, 1, 0, 0), (1, 0, 0, 0), (1, 1, 1, 2), (2, 0, 1, 1), (2, 0, 1, 2)]
-    assert (binned.merged, binned.left_out) == (1, 0)
+@pytest.mark.parametrize(
+    ("binning", "bits", "left_out"),  # bits: (bin, polarity, row, column)
+    [
+        # The last event is in the fourth window, of which there is none.
+        ({"bins": 3, "window_us": 10}, [(0, 0, 0, 0), (0, 1, 0, 0), (1, 1, 1, 2), (2, 0, 1, 2)], 1),
+        # 0 … 39 is 40 µs: 0 … 19 and 20 … 39
+        ({"bins": 2}, [(0, 0, 0, 0), (0, 1, 0, 0), (0, 1, 1, 2), (1, 0, 1, 1), (1, 0, 1, 2)], 0),
+        # Two events in each bin.
+        ({"bins": 3, "by": "count"}, [(0, 1, 0, 0), (1, 0, 0, 0), (1, 1, 1, 2), (2, 0, 1, 1), (2, 0, 1, 2)], 0),
+    ],
+)
+def test_by_windows_equal_parts_and_count(binning: dict[str, Any], bits: list[tuple[int, ...]], left_out: int) -> None:
+    binned = EventBinning(2, 3, **binning).binned(EVENTS)
+    assert places(binned.bits) == bits
+    assert (binned.merged, binned.left_out, binned.count) == (1, left_out, 6)
 
 
 def test_a_large_sensor_is_cut_to_its_middle_and_made_smaller_by_or() -> None:
