@@ -35,16 +35,10 @@ CLASSES = frozenset({"Checkpoint", "Layer", "Network", "Tracker"})
 
 @dataclass(frozen=True)
 class Option:
-    """The annotation of an option of a map method or backend: `gamma: Annotated[float, Option("decay")] = 0.5`.
+    """The annotation of an option of a map method or backend: `gamma: Annotated[float, Option("decay")] = 0.5`."""
 
-    Parameters
-    ----------
-    about : one line of help
-    at_least, below, above : limits of a number
-    """
-
-    about: str
-    at_least: int | None = None
+    about: str  # one line of help
+    at_least: int | None = None  # limits of a number
     below: int | None = None
     above: int | None = None
 
@@ -69,13 +63,7 @@ def options_of(owner: Callable[..., Any]) -> dict[str, Declared]:
 
 
 def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function refuse arguments that are of no type of their annotation, see :func:`refuse_other_types`.
-
-    Raises
-    ------
-    InputError : from the function, naming the argument, what it is, and what was expected
-    ImportError : from the function, where a package of an extra is missing, naming the extra
-    """
+    """Have a function refuse arguments of other types, see `refuse_other_types`, and name extras that it lacks."""
     parameters = signature(function)
 
     @wraps(function)
@@ -94,18 +82,9 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def refuse_other_types(where: str, annotations: Mapping[str, str], values: Mapping[str, Any]) -> None:
-    """Refuse values that are of no type of their annotation, if that names simple types, or one class, alone.
+    """Refuse values that are of no type of their annotation, a text, if that names simple types, or one class, alone.
 
     Where an annotation names a class among others, the function itself knows better what to say.
-
-    Parameters
-    ----------
-    annotations : name -> type, as text
-    values : name -> value, of some of these names
-
-    Raises
-    ------
-    InputError : naming the first
     """
     for name, value in values.items():
         expected = alternatives(annotations.get(name, "Any"))

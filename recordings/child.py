@@ -40,10 +40,7 @@ def python(code: str, *arguments: str) -> list[str]:
 
 @contextmanager
 def isolated_spawning() -> Iterator[None]:
-    """While the block runs, what :mod:`multiprocessing` spawns imports nothing from the current folder before it works.
-
-    From then on it has the path of this process.
-    """
+    """While the block runs, what `multiprocessing` spawns imports nothing of the current folder before it works."""
     from multiprocessing import util
 
     _look_for_no_library_here()

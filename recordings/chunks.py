@@ -58,17 +58,12 @@ def largest_stored(size: int) -> int:
 
 
 def fletcher32(data: bytes | memoryview) -> bytes:
-    """Checksum as HDF5 stores it: sums modulo 65535 over big-endian 16-bit words, written little-endian.
+    """Checksum of HDF5 (src/H5checksum.c): sums modulo 65535 over big-endian 16-bit words, written little-endian.
 
     With words w_0 … w_{n-1}, an odd last byte padded with zero: low half Σ w_i, high half Σ (n - i) w_i. HDF5's
     end-around carry writes a sum that is a multiple of 65535 as 65535, and as 0 only if every word is zero.
-
     The words are laid out in rows, whose sums and those of the columns give both halves. They are taken as
     little-endian: swapping the bytes of a word multiplies it by 256, modulo 65535.
-
-    References
-    ----------
-    HDF5, src/H5checksum.c, H5_checksum_fletcher32
     """
     words = np.zeros((-(-len(data) // (2 * ROW)), ROW), "<u2")
     words.view(np.uint8).reshape(-1)[: len(data)] = np.frombuffer(data, np.uint8)

@@ -21,11 +21,7 @@ def spike_counts(packed: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Number of set bits: (..., bytes) uint8 -> (...) uint32.
 
     NumPy 2 counts the bits of a word by one instruction. Before it, bits are added up side by side in words of 64: in
-    pairs, in fours, in bytes; a product adds the bytes of a word.
-
-    References
-    ----------
-    Warren, Hacker's Delight, 2nd ed., section 5-1
+    pairs, in fours, in bytes; a product adds the bytes of a word (Warren, Hacker's Delight, 2nd ed., section 5-1).
     """
     counted = hasattr(np, "bitwise_count")
     if counted and packed.shape[-1] % 8 == 0 and packed.flags.c_contiguous:

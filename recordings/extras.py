@@ -21,10 +21,7 @@ NEEDS = {  # public name, or command -> packages without which it is of no use
 
 
 def missing(error: BaseException, name: str = "") -> str | None:
-    """Advice about an import that failed; None where it is no package of an extra.
-
-    `name` is what was asked for, a public name or a command: all that it needs is named at once.
-    """
+    """Advice about an import that failed for a public `name` or command; None where it is no package of an extra."""
     package = (getattr(error, "name", None) or "").split(".")[0] if isinstance(error, ImportError) else ""
     if package not in EXTRAS:
         return None

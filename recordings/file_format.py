@@ -13,10 +13,7 @@ WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"
 
 
 def file_format(source: Source) -> str:
-    """Read the root attribute `format`, in a process of its own first, as every file of unknown origin is opened.
-
-    Returns "spike-raster" or "spike-maps"; nothing else of the file was checked. A RasterError says if it is neither.
-    """
+    """Read the root attribute "format", "spike-raster" or "spike-maps", in a process of its own first; nothing else."""
     checked = CheckedFile(source, "recording", WHAT, f"{__name__}:file_format")
     try:
         found: str = checked.attributes(checked.root, "/", {"format": str})["format"]

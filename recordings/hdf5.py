@@ -39,11 +39,10 @@ Source = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
 
 
 class CheckedFile:
-    """A file opened for reading; every method raises a RasterError if the file is not as expected.
+    """A file opened for reading, by name or content; a RasterError if it is not as expected, a `noun` such as "raster".
 
-    `source` is its name or content, `noun` what it holds, such as "raster", `what` the longer description that an error
-    gives of what was expected. `opener` opens such a file in a process of its own first, see `inspect`; None if this
-    process wrote the file.
+    `what` is the longer description of what was expected. `opener` opens such a file in a process of its own first, see
+    `inspect`; None if this process wrote the file.
     """
 
     def __init__(self, source: Source, noun: str, what: str, opener: str | None) -> None:

@@ -43,10 +43,9 @@ _in_child = False
 
 
 def inspect(source: Path | bytes, opener: str, where: str) -> None:
-    """Open a file, or its content, in the child process; raise what is found there, or its end, as a RasterError.
+    """Open a file, or its content, by an `opener` such as "module:RasterReader" in the child process.
 
-    `opener` is module and name of what opens it, such as "spikesam.recordings.raster.reader:RasterReader"; a message
-    begins with `where`.
+    What is found there, or its end, is raised as a RasterError that begins with `where`.
     """
     if _in_child:
         return

@@ -26,10 +26,7 @@ def cores() -> int:
 
 
 def workers_within_memory(item_bytes: int, most: int) -> int:
-    """How many threads, one at least and one a core at most, :func:`in_order` may have.
-
-    `item_bytes` is what one item and its result take; more threads than `most` would not help.
-    """
+    """Number of threads, at least one, at most `most` and one a core, whose items and results fit into memory."""
     return max(1, min(most, cores(), MEMORY // item_bytes - 2))  # two more results than workers exist at a time
 
 

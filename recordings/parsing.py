@@ -12,11 +12,7 @@ DEEPEST = 32  # lists and objects inside each other; what this project writes ne
 
 
 def parse_json(text: str | bytes, where: object) -> Any:
-    """The value of a JSON text; else an InputError that begins with `where`.
-
-    Refused, too: what nests deeper than any file of this project, NaN, infinity, and numbers of thousands of digits,
-    which are not JSON or which Python does not read.
-    """
+    """The value of a JSON text; an InputError about `where` if it is none, nests deep, or has NaN or huge numbers."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:

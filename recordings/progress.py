@@ -31,13 +31,7 @@ def progress_bar(console: Console, transient: bool = False) -> Progress:
 
 
 class Tracker:
-    """Shows and times what is being done.
-
-    Attributes
-    ----------
-    seconds : stage -> seconds, added up over all times it ran
-    notes : lines for the user, to be printed when the work is done
-    """
+    """Shows and times what is being done: `seconds` by stage, and `notes` for the user when the work is done."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or PlainConsole(stderr=True)

@@ -169,10 +169,7 @@ class Reader(ABC, Generic[Layer]):
 
     @abstractmethod
     def _read_header(self, about: About) -> Header:
-        """Read the header, and open all datasets but those of samples, not yet checked themselves.
-
-        `about` has the root attributes that every file of this kind has; those of the kind and of datasets are added.
-        """
+        """Read the header and open all tables, not yet checked; `about` gets attributes of kind and datasets."""
 
     @abstractmethod
     def _check_piece(self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]) -> None:
@@ -270,10 +267,7 @@ class Reader(ABC, Generic[Layer]):
     def _pieces(
         self, path: str, sample: int, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """The rows of :meth:`rows` chunk by chunk, each with its first row, so that no more need be held.
-
-        When all rows were read, they are compared with the sample's digest.
-        """
+        """The rows of a sample chunk by chunk, each with its first row; all are compared with its digest."""
         dataset = self._datasets[path]
         where, (_, rows, *row) = f"{path}[{sample}]", dataset.chunks
         last = dataset.shape[1] if last is None else last

@@ -43,23 +43,14 @@ _GROUP = re.compile(rf"([0-9]{{3}})_({_NAME.pattern})")
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """One dataset of a file: values of every sample, which are deflated, such as spikes or maps, or else a table.
-
-    Parameters
-    ----------
-    path : in the file
-    shape : samples first, but where it has `content`; of values (N, rows, …)
-    digests : path of the table of SHA-256 of each sample's values; "" of a table
-    attributes : name -> text, number, or numbers
-    content : what stands there in a file of whatever samples
-    """
+    """One dataset of a file: values of every sample, which are deflated, such as spikes or maps, or else a table."""
 
     path: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # samples first, but where it has `content`; of values (N, rows, …)
     dtype: np.dtype[Any]
-    digests: str = ""
-    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    content: tuple[int, ...] = ()
+    digests: str = ""  # path of the table of SHA-256 of each sample's values; "" of a table
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)  # text, number, or numbers
+    content: tuple[int, ...] = ()  # the same for whatever samples
 
     @cached_property
     def chunks(self) -> tuple[int, ...]:

@@ -30,18 +30,11 @@ from spikesam.recordings.schema import PREDICTION, SAMPLE_DTYPES, DatasetSpec, H
 
 @dataclass(frozen=True)
 class SampleRecord:
-    """One sample, ready to store.
+    """One sample, ready to store."""
 
-    Parameters
-    ----------
-    position : in the raster or among the maps
-    rows : path in the file -> its row of that table
-    chunks : path in the file -> its encoded values, in order
-    """
-
-    position: int
-    rows: dict[str, Any]
-    chunks: dict[str, list[bytes]] = field(default_factory=dict)
+    position: int  # in the raster or among the maps
+    rows: dict[str, Any]  # path in the file -> its row of that table
+    chunks: dict[str, list[bytes]] = field(default_factory=dict)  # path -> its encoded values, in order
 
     @property
     def prediction(self) -> int:
@@ -64,10 +57,9 @@ class SampleRecord:
 def writing_samples(
     target: Path | io.BytesIO, header: Header, samples: SampleTable, *, overwrite: bool = False, **identity: str
 ) -> Iterator[SampleWriter]:
-    """Write a file that is at `target` when the block ends well, with every sample in it, or else not at all.
+    """Write a file, or a BytesIO, that is there when the block ends well, with every sample in it, or else not at all.
 
-    `target` is the name of the file, or what holds its content in memory afterwards. `identity` are further root
-    attributes, which tell files of one run apart, or runs.
+    `identity` are further root attributes, which tell files of one run apart, or runs.
     """
     if isinstance(target, io.BytesIO):
         root = ((name, value, type(value)) for name, value in header.attributes().items())
@@ -175,10 +167,7 @@ def _lay_out(file: h5py.File, datasets: Sequence[DatasetSpec], root: dict[str, A
 
 @lru_cache(maxsize=4)
 def _empty(datasets: tuple[DatasetSpec, ...], root: tuple[tuple[str, Any, type], ...]) -> bytes:
-    """The content of a file that is laid out. Parts of a run differ in nothing else; h5py takes 7 ms.
-
-    The types of root attributes are there because 1, 1.0 and True are equal.
-    """
+    """The content of a file that is laid out: parts of a run share it. Types are given since 1 == 1.0 == True."""
     with hdf5_in_memory() as (file, image):
         _lay_out(file, datasets, {name: value for name, value, _ in root})
         return image()

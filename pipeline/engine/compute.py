@@ -47,20 +47,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class SampleResult:
-    """The part of a sample that is kept, ready to store.
+    """The part of a sample that is kept, ready to store."""
 
-    Parameters
-    ----------
-    record : its spikes; their counts and digests alone where spikes are dropped or stored already
-    name : for people
-    maps : None where nothing is explained
-    scores : how well maps find the object; none if it is unknown
-    """
-
-    record: SampleRecord
-    name: str
-    maps: SampleRecord | None = None
-    scores: tuple[Score, ...] = ()
+    record: SampleRecord  # its spikes; counts and digests alone where spikes are dropped or stored already
+    name: str  # for people
+    maps: SampleRecord | None = None  # None where nothing is explained
+    scores: tuple[Score, ...] = ()  # of maps that find the object; none if it is unknown
 
     @property
     def position(self) -> int:
@@ -74,10 +66,7 @@ class SampleResult:
 
 
 class StageTimer:
-    """Seconds by stage, of all threads together; a stage inside another does not count for both.
-
-    Stages that overlap take longer together than the clock says.
-    """
+    """Seconds by stage, of all threads together; a stage inside another does not count for both."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
@@ -146,10 +135,8 @@ def compute(
 ) -> None:
     """Compute the samples that a store lacks; refuses a full disk or a failed simulation, and keeps what was finished.
 
-    Parameters
-    ----------
-    advance : called with the number of samples just stored
-    workers : threads that do all but storing, one for each core if not given; 1 stores, too, between samples
+    `advance` gets the number of samples just stored. All but storing is done by `workers` threads, one a core if not
+    given; 1 stores, too, between samples.
     """
     if not store.missing:
         return

@@ -22,14 +22,10 @@ if TYPE_CHECKING:
 
 
 def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None = None) -> Totals:
-    """Compute what is missing of a run, in this process alone or on a cluster, and make its files.
+    """Compute what is missing of a run that :func:`.folder.begin` gave, here or on a cluster, and make its files.
 
     A failed simulation, a full disk and damaged files are refused; what was finished is kept. Hold
     :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile.
-
-    Parameters
-    ----------
-    job : with the specification that :func:`spikesam.pipeline.engine.folder.begin` gave
     """
     count, whole, checked = len(job.spec.samples), WholeRaster(folder, job.spec), dict[int, str]()
     try:

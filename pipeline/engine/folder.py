@@ -58,12 +58,8 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
     """Write what everybody who takes part in a run needs, or join those who did; gives the job as it is there.
 
     Another run, changed samples and a folder that cannot be written are refused; nothing that was there changes then.
-
-    Parameters
-    ----------
-    config : stored as `config.toml`
-    resume : True continues a run, and refuses if none was begun there; False begins one, and refuses if one was begun
-        and has not finished; None does either, where several processes may come first
+    `config` is stored as `config.toml`. With `resume`, True continues a run, and refuses if none was begun there; False
+    begins one, and refuses one that has not finished; None does either, where several processes may come first.
     """
     raster, maps, spec = folder / MADE["raster"], folder / MADE["maps"], job.spec
     refuse_links(folder, NAMES)

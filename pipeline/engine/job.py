@@ -46,22 +46,13 @@ BackendChoice = tuple[str, str, Mapping[str, Any]]  # arguments of `make_backend
 
 @dataclass(frozen=True)
 class Keep:
-    """The parts of every sample that a run keeps: one value, decided once, before anything is computed.
+    """The parts of every sample that a run keeps: one value, decided once, before anything is computed."""
 
-    Parameters
-    ----------
-    spikes : every spike, in `raster.h5`; if not, `make_record` drops them once a sample was explained
-    maps : what `sam.h5` is made of: the spikes, or what the backend forms while no spike leaves it. None for no maps
-    steps : the steps whose maps are kept one by one, beside the sum over steps
-    stepped : how many samples, from the first on, keep these single steps
-    layers : the layers that are recorded, by name or number; all if there are none
-    """
-
-    spikes: bool = True
-    maps: Literal["spikes", "backend"] | None = "spikes"
-    steps: tuple[int, ...] = ()
-    stepped: int = 0
-    layers: tuple[str, ...] = ()
+    spikes: bool = True  # in `raster.h5`; if not, `make_record` drops them once a sample was explained
+    maps: Literal["spikes", "backend"] | None = "spikes"  # of what `sam.h5` is made; "backend": no spike leaves it
+    steps: tuple[int, ...] = ()  # whose maps are kept one by one, beside the sum over steps
+    stepped: int = 0  # number of samples, from the first on, that keep these single steps
+    layers: tuple[str, ...] = ()  # by name or number; all if there are none
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -88,31 +79,17 @@ RASTER = Keep(maps=None)  # the spikes alone
 
 @dataclass(frozen=True, eq=False)
 class JobSpec:
-    """The content of a run.
-
-    Parameters
-    ----------
-    header : of the raster
-    samples : which ones, in order
-    keep : what is kept of each
-    gamma : of SAM, 1/step
-    variant : of SAM; "fixed" where the backend forms maps
-    class_names : of the network, for people
-    checkpoint : name or file of the network, for people
-    run_uuid : of the raster
-    contents : SHA-256, hexadecimal, of what each sample is read from; "" where it has no file, nothing where the name
-        of the data says what they are, or before they were read
-    """
+    """The content of a run."""
 
     header: RasterHeader
     samples: SampleTable
-    keep: Keep
-    gamma: float = 0.5
-    variant: AnyVariant = "paper"
-    class_names: tuple[str, ...] = ()
-    checkpoint: str = ""
+    keep: Keep  # of each sample
+    gamma: float = 0.5  # of SAM, 1/step
+    variant: AnyVariant = "paper"  # of SAM; "fixed" where the backend forms maps
+    class_names: tuple[str, ...] = ()  # of the network, for people
+    checkpoint: str = ""  # name or file of the network, for people
     run_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
-    contents: tuple[str, ...] = ()
+    contents: tuple[str, ...] = ()  # SHA-256 of the file of each sample; "" without one; none if named, or not read yet
 
     @cached_property
     def ranges(self) -> tuple[range, ...]:
@@ -181,24 +158,14 @@ class JobSpec:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """The means by which a process computes samples.
-
-    Parameters
-    ----------
-    spec : what is computed
-    network : in the specification's precision
-    read : positions of one range -> its samples
-    backend : that simulates
-    choice : how other processes make such a backend; None where only this process can
-    batch_size : samples that are encoded together
-    """
+    """The means by which a process computes samples."""
 
     spec: JobSpec
-    network: Network
-    read: Callable[[range], Samples]
+    network: Network  # in the specification's precision
+    read: Callable[[range], Samples]  # positions of one range -> its samples
     backend: Backend
-    choice: BackendChoice | None = None
-    batch_size: int = 8
+    choice: BackendChoice | None = None  # by which other processes make it; None where only this one can
+    batch_size: int = 8  # samples that are encoded together
 
     def __getstate__(self) -> dict[str, Any]:
         """The state that travels to other processes: all but the backend, for each makes its own."""
@@ -213,13 +180,7 @@ def raster_header(
     config: Config | None = None,
     layers: Iterable[str] = (),
 ) -> RasterHeader:
-    """The words of a raster about the network, the backend and the data that it comes from.
-
-    Parameters
-    ----------
-    layers : those to record, by name or number, all if there are none; the last layer is always recorded, since the
-        steps that matter are counted from it
-    """
+    """The words of a raster about network, backend and data; `layers`, all if none, are recorded, and the last."""
     about = [
         (layer.kind, _constant(layer.spiking_neuron.threshold), _constant(layer.spiking_neuron.leak))
         for layer in network.layers
@@ -254,10 +215,7 @@ def _constant(constant: Any) -> float:
 
 
 def join(path: Path, spec: JobSpec) -> JobSpec:
-    """Write what a run computes, or take part in the run that is there, unless it is another one.
-
-    Returns what is there now: the contents of samples are those of when the run began.
-    """
+    """Write what a run computes, or take part in the run that is there if it is the same; gives what is there."""
     if not path.exists():
         content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(spec)}
         with suppress(ExistsError):  # another process was faster

@@ -32,31 +32,18 @@ SHOWN = 5  # ranges that a message names
 
 @dataclass(frozen=True, eq=False)
 class Totals:
-    """All that is known of a run without its spikes.
-
-    Parameters
-    ----------
-    spec : of the run
-    backend, device : what simulated it; several are joined by "+"
-    names : of the samples
-    predictions : (N,) int32
-    readout : (N, K)
-    spikes : layer -> number of spikes of all samples
-    raster_digest : identity of all spikes; None where the backend formed the maps
-    scores : how well maps find the object
-    seconds : stage -> seconds, of all ranges and threads together
-    """
+    """All that is known of a run without its spikes."""
 
     spec: JobSpec
-    backend: str
+    backend: str  # several are joined by "+"
     device: str
-    names: tuple[str, ...]
-    predictions: NDArray[np.int32]
-    readout: NDArray[Any]
-    spikes: dict[str, int]
-    raster_digest: str | None
-    scores: GatheredScores
-    seconds: dict[str, float]
+    names: tuple[str, ...]  # of the samples
+    predictions: NDArray[np.int32]  # (N,)
+    readout: NDArray[Any]  # (N, K)
+    spikes: dict[str, int]  # layer -> number of spikes of all samples
+    raster_digest: str | None  # of all spikes; None where the backend formed the maps
+    scores: GatheredScores  # of maps that find the object
+    seconds: dict[str, float]  # by stage, of all ranges and threads together
 
 
 def merge(
@@ -69,12 +56,8 @@ def merge(
     """Make the files of a run of its ranges, each verified; refuses missing, damaged, forged and foreign ones.
 
     Hold :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile. :func:`remove_parts` removes the ranges.
-
-    Parameters
-    ----------
-    advance : called with the number of files of ranges just checked, then merged: of maps, or else of spikes
-    whole : may have most of the spikes already
-    checked : first position -> digest, of the files that this process has written or checked
+    `advance` gets the number of files of ranges just checked, then merged. `whole` may have most of the spikes already.
+    `checked` has the digests, by first position, of files that this process has written or checked.
     """
     gathered, recorded = _Gathered(spec), (folder / MADE["raster"]).exists()
 
@@ -113,13 +96,9 @@ def remove_parts(folder: Path) -> None:
 
 
 class WholeRaster:
-    """`raster.h5` while it is filled: from memory as samples are computed, or from range files.
+    """`raster.h5` while it is filled: from memory as samples are computed, or from range files; whole when finished.
 
-    It appears whole when it is finished, or not at all. Where it cannot be written, it raises OSError or RuntimeError.
-
-    Attributes
-    ----------
-    added : positions of the first samples of what it holds already
+    `added` are positions of the first samples of what it has. An OSError or RuntimeError says if it is not written.
     """
 
     def __init__(self, folder: Path, spec: JobSpec) -> None:

@@ -51,37 +51,23 @@ DIGEST_LINE = 65  # bytes: 64 hexadecimal digits, and the end of the line
 
 
 class RangeRecord(BaseModel):
-    """The record of some consecutive samples beside their spikes and maps.
-
-    Parameters
-    ----------
-    job : identity of the run that they belong to
-    first, count : the samples, by position
-    names : of the samples, for people
-    predictions, readout : the classes that the network chose, and the raw sums that they were chosen by
-    spikes : layer -> number of spikes of each sample; none where the backend formed the maps
-    digests : layer -> SHA-256 of the packed spikes of each sample, hexadecimal; as many
-    scores : how well maps find the object, see :mod:`spikesam.pipeline.maps.localisation`
-    backend, device : what simulated them
-    seconds : stage -> seconds, of all threads together
-    sections : "raster", "maps" -> seal of this section, in the order in which they follow
-    """
+    """The record of some consecutive samples beside their spikes and maps."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    job: str
-    first: Annotated[int, Field(ge=0, le=MAX_SIZES["N"])]
+    job: str  # identity of the run that they belong to
+    first: Annotated[int, Field(ge=0, le=MAX_SIZES["N"])]  # by position
     count: Annotated[int, Field(ge=1, le=RANGE)]
-    names: tuple[str, ...]
-    predictions: tuple[int, ...]
-    readout: tuple[tuple[float, ...], ...]
-    spikes: dict[str, tuple[int, ...]]
-    digests: dict[str, list[str]]
-    scores: tuple[Score, ...]
+    names: tuple[str, ...]  # of the samples, for people
+    predictions: tuple[int, ...]  # classes that the network chose
+    readout: tuple[tuple[float, ...], ...]  # raw sums that they were chosen by
+    spikes: dict[str, tuple[int, ...]]  # layer -> number of each sample; none where the backend formed the maps
+    digests: dict[str, list[str]]  # layer -> SHA-256 of the packed spikes of each sample; as many
+    scores: tuple[Score, ...]  # of maps, see :mod:`spikesam.pipeline.maps.localisation`
     backend: str
     device: str
-    seconds: dict[str, float]
-    sections: dict[str, Seal]
+    seconds: dict[str, float]  # by stage, of all threads together
+    sections: dict[str, Seal]  # seals of "raster" and "maps", in the order in which they follow
 
     @property
     def positions(self) -> range:
@@ -95,10 +81,7 @@ def range_path(folder: Path, first: int) -> Path:
 
 
 def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]) -> str:
-    """Write a file, whole or not at all, and never in place of another process's (ExistsError); gives its digest.
-
-    The record has no seals yet. The digest is that of the sealed record, and so of all that it seals.
-    """
+    """Write a file whole, never in place of another's (ExistsError); gives the digest of the record."""
     sealed = record.model_copy(update={"sections": {name: seal(content) for name, content in sections.items()}})
     line = sealed.model_dump_json().encode()
     digest = hashlib.sha256(line).hexdigest()
@@ -108,14 +91,7 @@ def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]
 
 
 class RangeFile:
-    """A file that was written, by whomever; a RasterError if it is damaged, or belongs to no range of this run.
-
-    Attributes
-    ----------
-    record : what is known of its samples
-    digest : of the record
-    sections : their spikes and maps
-    """
+    """A file of a range: `record`, its `digest`, and `sections`; a RasterError if it is damaged or of another run."""
 
     def __init__(self, path: Path, spec: JobSpec) -> None:
         self.path = path
@@ -185,10 +161,7 @@ class Sections:
 
 
 def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Path]:
-    """Paths of the files that begin at some of the positions, in order; what is in them is not looked at.
-
-    Listing the folder for `everything` is slower than looking for some files.
-    """
+    """Paths of files that begin at some positions, in order; `everything` lists the folder, which is slower for few."""
     if everything:
         paths = sorted((folder / PARTS).glob(f"[0-9]*{SUFFIX}"))
     else:
@@ -201,10 +174,7 @@ def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Pa
 
 
 def check_range(file: RangeFile, spec: JobSpec, *, recorded: bool) -> None:
-    """Read all of a file; a RasterError if anything in it is not what the run would have written.
-
-    Where `raster.h5` is there (`recorded`), a file needs no spikes.
-    """
+    """Read all of a file; a RasterError if the run would not have written it; once `recorded`, it needs no spikes."""
     expected, found = spec.keep.sections, tuple(file.sections.seals)
     with _named(file):
         same = found == expected or (recorded and ("raster", *found) == expected)

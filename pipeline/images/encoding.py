@@ -78,10 +78,7 @@ def compile_encoding(network: Network) -> None:
 
 
 def mean_spikes(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArray[np.float32]:
-    """The input of an ANN: pixels clipped to a range and divided by it, by default the mean of signed Poisson spikes.
-
-    Float32 of any shape, finite, becomes float32 in -1 … 1 of that shape.
-    """
+    """The input of an ANN: pixels clipped to a range and divided by it, by default the mean of signed Poisson spikes."""
     return np.clip(_finite(x, "image"), -largest, largest) / np.float32(largest)
 
 

@@ -152,10 +152,7 @@ class _About(BaseModel):
 
 
 def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
-    """Write the file of a folder anew; it appears whole.
-
-    `raster` is the digest of the spikes, or of the network where a graph formed the maps and there are none.
-    """
+    """Write the file of a folder anew, whole; `raster` is the digest of the spikes, or of the network without any."""
     samples = [
         _Sample(
             name=printable(each.name, LONGEST_NAME),
@@ -192,10 +189,7 @@ def _mask(sample: int) -> str:
 
 
 def read_pictures(folder: Path, raster: str, most: int = MOST) -> Pictures | None:
-    """Read what was written for a raster, as far as its first samples, whoever did; None if there is no such file.
-
-    Refuses a file that is damaged, too large, or of another raster, as :func:`write_pictures` was told.
-    """
+    """The pictures of a raster's first samples; None without a file; refuses a damaged, huge or foreign one."""
     path = folder / NAME
     if not path.is_file():
         return None

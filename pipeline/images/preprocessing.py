@@ -40,10 +40,7 @@ _one_large_image = threading.Lock()
 
 
 def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
-    """Read an image file, or its bytes, as upright RGB; of an animation, the first frame.
-
-    Refuses what is missing, empty, truncated, too large or no image, in a message that starts with `name` or the path.
-    """
+    """Read an image file or its bytes as upright RGB, the first frame; refuses what is none, by `name` or path."""
     where = name or str(source if isinstance(source, Path) else "image")
     try:
         data = read_file(source, LARGEST_IMAGE) if isinstance(source, Path) else source
@@ -76,10 +73,7 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
 
 
 def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
-    """Turn upright (EXIF orientation) and convert any mode to 8-bit RGB; alpha is dropped, 16 bits are shifted to 8.
-
-    Refuses a floating-point image that holds NaN, infinity, or values outside 0 … 255.
-    """
+    """Turn upright (EXIF) and convert any mode to 8-bit RGB, without alpha; refuses floats that are not in 0 … 255."""
     if image.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT:  # else it would be copied
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":

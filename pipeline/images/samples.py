@@ -326,10 +326,7 @@ def read_samples(
 
 
 def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """An array in a temporary file without a name.
-
-    The disk's blocks are taken at once: on a disk that fills up later, writing to the array would kill the process.
-    """
+    """An array in a file without a name, whose blocks are taken at once: a disk that is full later would kill us."""
     size = math.prod(shape)
     try:
         with tempfile.TemporaryFile() as file:

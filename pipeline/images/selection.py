@@ -36,10 +36,7 @@ def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequenc
 
 
 def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> dict[int, int | None]:
-    """The known class of every class of a data set that has items; None where it is unknown.
-
-    A name stands for a class only where the data set's identifier says nothing, and no other class has that name.
-    """
+    """The known class of each class with items, or None; names count where identifiers say nothing, if unique."""
     exactly, by_identifier = _numbers(classes), _numbers(map(comparable, classes))
     by_name = _numbers(map(comparable, class_names))
 

@@ -79,13 +79,7 @@ class SpikeEvents:
         return int(np.prod(self.shape[2:], dtype=object))
 
     def packed(self, rows: slice, where: Callable[[tuple[int, ...]], str], *, fired: bool) -> NDArray[np.uint8]:
-        """Pack some samples: (B, T, bytes) uint8, see :func:`spikesam.recordings.raster.batch.pack`.
-
-        Parameters
-        ----------
-        where : (sample of these,) -> what names it at the beginning of a message
-        fired : whether a neuron may be listed twice in a step, which is refused otherwise
-        """
+        """Pack some samples as `batch.pack`: (B, T, bytes) uint8; `fired` allows a neuron twice in a step."""
         events = slice(*np.searchsorted(np.asarray(self.sample), (rows.start, rows.stop)))
         columns = (self.sample, self.step, self.neuron)
         sample, step, neuron = (np.asarray(column)[events].astype(np.int64) for column in columns)

@@ -68,16 +68,10 @@ def whole_numbers(where: str, values: Any, count: int, dtype: type[np.signedinte
 
 @dataclass(frozen=True, eq=False)
 class PackedSpikes:
-    """Spikes of `B` samples, packed as a raster file has them.
+    """Spikes of `B` samples, packed as a raster file has them."""
 
-    Parameters
-    ----------
-    bits : (B, T, ceil(C*H*W/8)) uint8, as of :func:`pack`; pad bits are 0
-    map_shape : (C, H, W)
-    """
-
-    bits: NDArray[np.uint8]
-    map_shape: tuple[int, int, int]
+    bits: NDArray[np.uint8]  # (B, T, ceil(C*H*W/8)), as of :func:`pack`; pad bits are 0
+    map_shape: tuple[int, int, int]  # (C, H, W)
 
     def __post_init__(self) -> None:
         neurons = prod(self.map_shape)
@@ -111,18 +105,11 @@ class PackedSpikes:
 
 @dataclass(frozen=True)
 class RasterBatch:
-    """Rasters of `B` consecutive samples.
+    """Rasters of `B` consecutive samples."""
 
-    Parameters
-    ----------
-    spikes : layer name -> (B, T, ceil(C*H*W/8)) uint8, packed by :func:`pack`, in order of depth
-    readout : (B, K) int32 raw sums in fixed point, float32 otherwise; K = 0 where it is unknown
-    predictions : (B,) int32 — where the readout is unknown, the class chosen, -1 where that is unknown, too
-    """
-
-    spikes: dict[str, NDArray[np.uint8]]
-    readout: NDArray[np.int32] | NDArray[np.float32]
-    predictions: NDArray[np.int32] | None = None
+    spikes: dict[str, NDArray[np.uint8]]  # layer -> (B, T, ceil(C*H*W/8)), by :func:`pack`, in order of depth
+    readout: NDArray[np.int32] | NDArray[np.float32]  # (B, K) raw sums; K = 0 where it is unknown
+    predictions: NDArray[np.int32] | None = None  # (B,) where the readout is unknown; -1: so is the class
 
     def __len__(self) -> int:
         return len(self.readout)

@@ -41,10 +41,7 @@ class FolderArchive:
 
 
 class ZipArchive:
-    """A zip file, read by one thread at a time.
-
-    Each process opens its handle for itself: a handle inherited by fork has one position for all processes.
-    """
+    """A zip file, read by one thread at a time; by another handle after a fork, since a shared one has one position."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

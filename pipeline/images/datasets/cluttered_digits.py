@@ -37,10 +37,7 @@ _KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of it
 
 
 class ClutteredDigits(DigitSet):
-    """Scenes of one split, of random contrast and polarity if asked for, or else with a bright digit.
-
-    In `pairs`, digits are of different classes: the item is about the first, and `Item.others` holds the second.
-    """
+    """Scenes of one split: a bright digit, or one of random `contrast`; `Item.others` has a second in `pairs`."""
 
     def __init__(self, split: str, size: int | None = None, *, contrast: bool = False, pairs: bool = False) -> None:
         self._contrast, self._pairs = contrast, pairs
@@ -128,10 +125,7 @@ def _levels(random: np.random.Generator) -> tuple[float, float]:
 def _draw_fragments(
     scene: Floats, random: np.random.Generator, glyphs: Floats, level: float, polarity: NDArray[np.float64]
 ) -> None:
-    """Clutter the scene with pieces of digits: half the size of a digit at most, and nearer to the background.
-
-    `polarity` (FRAGMENTS,) is 1 for pieces brighter than the background, -1 for darker ones.
-    """
+    """Clutter the scene with pieces of digits, half as large; `polarity` (FRAGMENTS,): 1 is brighter, -1 darker."""
     draws = random.random((FRAGMENTS, 6))
     pieces = glyphs[(draws[:, 0] * len(glyphs)).astype(int)]
     centres = 4.5 + 4 * draws[:, 1:3]  # of the window on the handwriting, which spans 3 … 10

@@ -19,10 +19,7 @@ from spikesam.recordings.text import LONGEST_NAME, printable
 
 
 class FileSet(Dataset):
-    """Files of images or events in the order given, which have labels if they lie in class folders in `base`.
-
-    Its identity ends with a digest of the files' names and sizes: other files make another data set.
-    """
+    """Files of images or events in the order given, labelled if in class folders of `base`; a digest is in the name."""
 
     def __init__(self, name: str, files: Sequence[Path], base: Path | None = None) -> None:
         self._files, digest = files, hashlib.sha256()
@@ -61,14 +58,7 @@ def loose_files(files: Sequence[Path]) -> FileSet:
 
 
 def files_in_classes(path: Path, split: str) -> FileSet | None:
-    """Files in class folders of a folder, `<class>/*.jpg`, `<class>/*.bin`; None if it has none.
-
-    They lie either below `train/` and `val/`, or directly in the folder: then every split is the whole.
-
-    Raises
-    ------
-    InputError : if the split is not there
-    """
+    """Files `<class>/*.jpg`, `<class>/*.bin` below `train/` and `val/`, or directly in a folder; None without any."""
     parts = [part for part in ("train", "val") if class_folders(path / part)]
     if parts and split not in parts:
         raise InputError(f"{path}: has no {split} part; expected class folders of images or events in {path / split}")

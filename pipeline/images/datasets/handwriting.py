@@ -26,10 +26,7 @@ Tangent = TypeVar("Tangent", float, NDArray[np.float64])
 
 
 class DigitSet(Dataset):
-    """Items made of one split's handwriting, any number of them; each block of ten holds every class once.
-
-    `key` keeps an item's random numbers apart from those of other sets, and of its Poisson spikes.
-    """
+    """Any number of items of one split's handwriting, every class once in ten; `key` is of their random numbers."""
 
     def __init__(self, name: str, key: int, split: str, size: int | None) -> None:
         size = SIZES[split] if size is None else size

@@ -38,10 +38,7 @@ _KEY = 0x73616363 << 32  # keeps a recording's random numbers apart from others 
 
 
 class SaccadeDigits(DigitSet):
-    """Recordings of one split, see :class:`.handwriting.DigitSet`.
-
-    An item's mask is every pixel that the digit covered at any time, its box the smallest around them.
-    """
+    """Recordings of one split; an item's mask is every pixel that the digit ever covered, its box is around them."""
 
     def __init__(self, split: str, size: int | None = None) -> None:
         super().__init__(f"{NAME}/{split}", _KEY, split, size)

@@ -21,18 +21,11 @@ ON, OFF, DARK = np.array([255, 170, 90]), np.array([90, 170, 255]), 24  # colour
 
 @dataclass(frozen=True, eq=False)
 class BinnedEvents:
-    """Events as bits.
+    """Events as bits."""
 
-    Parameters
-    ----------
-    bits : (T, 2, H, W) bool — plane 0 holds OFF events, plane 1 ON events: the plane is the polarity bit
-    merged : how many events fell on a bit that another one had set already
-    left_out : how many were outside the crop, or later than the last bin
-    """
-
-    bits: NDArray[np.bool_]
-    merged: int
-    left_out: int
+    bits: NDArray[np.bool_]  # (T, 2, H, W); plane 0 holds OFF events, plane 1 ON events: the plane is the polarity bit
+    merged: int  # events that fell on a bit that another one had set already
+    left_out: int  # events outside the crop, or later than the last bin
 
     __repr__ = brief
 
@@ -86,12 +79,7 @@ class EventBinning:
         return 2, self.height, self.width
 
     def binned(self, events: Image.Image | Events) -> BinnedEvents:
-        """The events as bits, and how many were merged or left out.
-
-        Raises
-        ------
-        InputError : if it is an image, or no event is in the crop and in a bin
-        """
+        """The events as bits; an InputError if it is an image, or no event is in the crop and in a bin."""
         if not isinstance(events, Events):
             raise InputError(
                 "data: got an image, but the network takes events; give saccade-digits or recordings of events, or a "
@@ -148,10 +136,7 @@ class EventBinning:
 
 
 def picture_of(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Spikes (T, 2, H, W) summed over time, as a picture (H, W, 3) uint8: ON orange, OFF blue, on dark grey.
-
-    Brightness is the square root of a pixel's number of spikes, relative to the largest number of a pixel.
-    """
+    """Spikes (T, 2, H, W) summed as a picture (H, W, 3) uint8: ON orange, OFF blue, bright as their number's root."""
     off, on = bits.sum(axis=0, dtype=np.int64)[..., None]
     spikes = np.maximum(on + off, 1)
     colour = (on * (ON - DARK) + off * (OFF - DARK)) / spikes

@@ -19,22 +19,15 @@ Part = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]  # times, 
 
 @dataclass(frozen=True)
 class EventCamera:
-    """An ideal dynamic vision sensor.
+    """An ideal dynamic vision sensor, as of Lichtsteiner, Posch & Delbruck 2008.
 
     A pixel keeps a level, at first its log intensity. Whenever its log intensity is a threshold above the level, it
     sends an ON event, and the level rises by the threshold; a threshold below, an OFF event, and the level falls.
     Between two frames the log intensity changes linearly, so that every event has a time of its own.
-
-    `threshold` > 0 is of the change in log intensity (natural logarithm); `noise` are events per pixel and second that
-    no change has caused, of random place, time and polarity.
-
-    References
-    ----------
-    Lichtsteiner, Posch & Delbruck 2008, A 128×128 120 dB 15 μs latency asynchronous temporal contrast vision sensor.
     """
 
-    threshold: float = 0.3
-    noise: float = 0.0
+    threshold: float = 0.3  # of the change in natural log intensity, > 0
+    noise: float = 0.0  # events per pixel and second without a change, of random place, time and polarity
 
     def record(
         self, frames: NDArray[np.floating[Any]], times: NDArray[np.int64], random: np.random.Generator

@@ -79,12 +79,7 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
 
 
 def _parse_nmnist(data: bytes, sensor: tuple[int, int]) -> Events:
-    """N-MNIST and N-Caltech101: five bytes an event, x, y, a bit of polarity and 23 bits of time in µs, highest first.
-
-    References
-    ----------
-    Orchard et al. 2015, Converting static image datasets to spiking neuromorphic datasets using saccades.
-    """
+    """N-MNIST (Orchard et al. 2015), five bytes an event: x, y, a bit of polarity, 23 of time in µs, big-endian."""
     if len(data) % EVENT_BYTES:
         raise InputError(
             f"{len(data):,} bytes are no whole number of events of {EVENT_BYTES} bytes; "
@@ -151,10 +146,7 @@ def decode_events(path: Path) -> tuple[NDArray[Any], tuple[int, int]]:
 
 
 def check_words(path: Path, kind: str) -> None:
-    """Refuse a .raw or .dat file of the format `kind` that ends within a word, or has no header.
-
-    faery would take all bytes for events.
-    """
+    """Refuse a .raw or .dat file that ends within a word or has no header: faery would take all bytes for events."""
     header = b""
     with open_file(path) as file:
         while (begin := file.read(2)) == b"% ":
