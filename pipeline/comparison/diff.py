@@ -276,10 +276,7 @@ def diff(
 def _rules(
     pair: Pair, named: Network | None, model: Network | None
 ) -> tuple[tuple[Rule | None, Rule | None], list[str]]:
-    """The networks of both rasters, where they are known, and notes on the others.
-
-    `named` is the network that was given, `model` the one that was simulated.
-    """
+    """The rules of both rasters, of the network that was `named` or the `model` simulated, and notes where unknown."""
     rules: list[Rule | None] = []
     notes = []
     for name, raster in zip("AB", pair.rasters, strict=True):

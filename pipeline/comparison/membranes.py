@@ -22,13 +22,10 @@ from spikesam.recordings.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """The network, in the raster's precision, by which a raster's membranes are computed.
-
-    It is `proven` if the raster says that it was recorded from it; otherwise it is taken to be.
-    """
+    """The network, in the raster's precision, by which a raster's membranes are computed."""
 
     network: Network
-    proven: bool
+    proven: bool  # the raster says that it was recorded from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +78,7 @@ class Traced:
         return DrivenLayer(first, bit.layer), DrivenLayer(second, bit.layer)
 
     def _membrane(self, which: int, bit: Bit) -> Membrane | None:
-        """The bit's neuron in the first raster, 0, or the second, 1; None if its network is not known.
-
-        An InputError if what drives it is in neither raster.
-        """
+        """The bit's neuron in the first (0) or second (1) raster; None without its network; refuses unknown input."""
         rule = self.rules[which]
         if rule is None:
             return None
@@ -230,10 +224,7 @@ def _wiring(network: Network) -> tuple[object, ...]:
 
 
 def _starts(pair: Pair, network: Network) -> dict[str, int]:
-    """Each layer of a network -> its step at which the first step of the rasters stands.
-
-    An InputError if it cannot be the network of the rasters.
-    """
+    """Each layer of a network -> its step at the first step of the rasters; refuses a network that cannot be theirs."""
     for name in pair.layers:
         shape = pair.first.layer(name).shape
         if name not in network.raster_names:

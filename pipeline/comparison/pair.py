@@ -66,11 +66,7 @@ class Pair:
 
 
 def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = True) -> Pair:
-    """Put two rasters beside each other.
-
-    An InputError if they do not hold the same samples, or steps, or a layer has two shapes. `same_index`: samples must
-    have the same positions in their data set.
-    """
+    """Put two rasters beside each other, of the same samples (positions, too, if `same_index`), steps and shapes."""
     one, other = first.where, second.where
     if first.n_samples != second.n_samples:
         raise InputError(f"{other}: holds {second.n_samples} samples, expected {first.n_samples}, as {one} does")
@@ -109,10 +105,7 @@ def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = Tru
 
 
 def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
-    """Each layer -> the step at which it can first see an input of so many steps; None if these do not fit.
-
-    The layers of `slow` pass spikes on a step later.
-    """
+    """Each layer of a raster with a step a layer -> the step at which it sees an input of `steps`, if that fits."""
     last, extra = slow.layers[-1], slow.timesteps - steps
     found = {
         layer.name: extra - (last.number - layer.number if layer.to_readout is None else layer.to_readout)
@@ -154,10 +147,7 @@ class Differences:
             self._firsts.append(Bit(layer, sample, step, (channel, row, column), fired))
 
     def firsts(self, layer: str | int | None = None, sample: int | None = None) -> Iterator[Bit]:
-        """The bits that differ first in each layer and sample, or in those given, the earliest and shallowest first.
-
-        An InputError if there is none of that name or number.
-        """
+        """The bits that differ first in each layer and sample, or in those given, the earliest and shallowest first."""
         name = None
         if layer is not None:
             numbers = {each: self.pair.first.layer(each).number for each in self.pair.layers}

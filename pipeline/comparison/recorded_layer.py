@@ -26,13 +26,7 @@ Currents = Callable[[int], list[NDArray[Any]]]  # t -> a[t] of each input, (C, H
 
 
 class DrivenLayer:
-    """One layer.
-
-    Parameters
-    ----------
-    network : in float32 or in fixed point
-    name : of the layer
-    """
+    """One layer, by name, of a network in float32 or in fixed point."""
 
     def __init__(self, network: Network, name: str) -> None:
         self.network, self.number = network, network.place(name) - 1
@@ -64,12 +58,9 @@ class DrivenLayer:
                 yield source, mask
 
     def currents(self, given: Given) -> Currents:
-        """Function to a[t] of each input: (C, H, W) float32, or int64 in fixed point.
+        """Function to a[t] of each input, (C, H, W), of what each layer fired in a sample, (T, C, H, W) bool.
 
-        Parameters
-        ----------
-        given : what each layer fired in one sample, (T, C, H, W) bool; of "input", where a current drives it, int8
-            (C, H, W) of a constant one, (T, C, H, W) of a changing one
+        Of "input" that is int8, where a current drives it: (C, H, W) of a constant one, (T, C, H, W) of a changing one.
         """
         inputs = [self._current(each, (self.number, number), given) for number, each in enumerate(self.inputs)]
         return lambda t: [of_input(t) for of_input in inputs]

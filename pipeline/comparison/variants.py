@@ -16,16 +16,12 @@ LEAKS = (0, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1)  # that networks often hav
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A rule by which a layer may fire: other neurons, or inputs that act `late` steps later, earlier if negative.
-
-    `all_late`: biases and gains of a step come later, too. `at`: a membrane that equals the threshold in float32 does
-    so in truth, and is not rounded to it.
-    """
+    """A rule by which a layer may fire."""
 
     neuron: SpikingNeuron
-    late: int = 0
-    all_late: bool = False
-    at: bool = False
+    late: int = 0  # steps by which inputs act later
+    all_late: bool = False  # biases and gains of a step come later, too
+    at: bool = False  # a membrane at the threshold in float32 is so in truth, not rounded
 
 
 def rules_of(neuron: SpikingNeuron) -> dict[str, Variant]:
@@ -72,10 +68,7 @@ def leaks_of(neuron: SpikingNeuron) -> dict[str, Variant]:
 
 
 def threshold_between(neuron: SpikingNeuron, low: float, high: float, *, alone: bool = False) -> dict[str, Variant]:
-    """Neurons whose thresholds are others by a factor between two; empty if there is none.
-
-    `alone`: a spike subtracts what it did.
-    """
+    """Neurons whose thresholds differ by a factor between two, if any; `alone`: a spike subtracts what it did."""
     if low > high + ROUNDING:
         return {}
     factor = (low + high) / 2 if high < np.inf else 2 * low  # none fires at all, if there is no upper bound

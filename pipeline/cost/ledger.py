@@ -37,17 +37,14 @@ WORD = 4  # bytes of a state variable, or of a sum
 
 @dataclass(frozen=True, eq=False)
 class Spent:
-    """The cost of one sample: (T,) by the name of a layer or of the readout, and J on the input's grid, (H, W).
-
-    The map is None where the input has no extent.
-    """
+    """The cost of one sample, by the name of a layer or of the readout: (T,) of each."""
 
     spikes: dict[str, Counts]
     operations: dict[str, Counts]
     macs: dict[str, Counts]
     bytes: dict[str, Counts]
     joules: dict[str, Floats]
-    map: Floats | None
+    map: Floats | None  # (H, W) in J on the input's grid; None where that has no extent
 
 
 class Ledger:

@@ -40,10 +40,7 @@ LONGEST_LINE = 240  # characters: a longer one loses its middle, before anything
 
 
 class Canvas:
-    """A figure on which things are placed in inches, from the left and from below the title's lines.
-
-    The title needs `above` inches beyond the usual.
-    """
+    """A figure on which things are placed in inches, from the left and from `above` inches below the title's lines."""
 
     def __init__(self, width: float, height: float, above: float = 0) -> None:
         self.width, self.height, self.above = width, height + above, above

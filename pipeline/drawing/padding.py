@@ -25,9 +25,8 @@ def outside(network: Network) -> Outside:
 def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
     """The fraction of a cell's inputs that come from the image and not from padding, if all weights were equal.
 
-    A cell's fraction is the mean, over its kernel, of the fractions in the layer before; padding has 0. So padding of
-    earlier layers counts, too. In a corner it is the smaller fraction of the two sides. Of a layer with several
-    inputs, the first source of the first one counts.
+    A cell's fraction is the mean, over its kernel, of the fractions in the layer before, that of the first source;
+    padding has 0. In a corner it is the smaller fraction of the two sides.
     """
     height, width = network.input_shape[1:]
     sides = {"input": (np.ones(height), np.ones(width))}

@@ -38,10 +38,7 @@ class Chosen:
         channels: Indices | None,
         steps: Indices | None,
     ) -> Chosen:
-        """The neurons and steps that :func:`edit` was asked for.
-
-        An InputError if one is not there, or a mask has another shape or dtype.
-        """
+        """The neurons and steps that :func:`edit` was asked for; refuses those that are not there, and other masks."""
         where = f"edit: layer {layer.name!r}"
         return cls(
             _mask(mask, (timesteps, samples, *layer.shape), where),
@@ -58,10 +55,7 @@ class Chosen:
 
 
 def positions(asked: Indices | None, count: int, what: str, where: str) -> list[int]:
-    """Whole numbers or a slice as positions among `count`, all if not given; negative ones count from the end.
-
-    An InputError, naming `what`, if there is no such position.
-    """
+    """Whole numbers or a slice as positions among `count`, all if not given, -1 the last; refuses others as `what`."""
     if asked is None:
         return list(range(count))
     if isinstance(asked, slice):

@@ -30,18 +30,11 @@ SHOWN = 10  # samples whose answers are printed
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The readout's answers to B samples.
+    """The readout's answers to B samples."""
 
-    Parameters
-    ----------
-    readout : (B, K) int32 raw sums in fixed point, float32 otherwise
-    shares : (B, K) float64 — softmax of the logits
-    predictions : (B,) int32 — argmax of the readout, ties to the lowest class
-    """
-
-    readout: NDArray[Any]
-    shares: NDArray[np.float64]
-    predictions: NDArray[np.int32]
+    readout: NDArray[Any]  # (B, K) raw sums: int32 in fixed point, float32 otherwise
+    shares: NDArray[np.float64]  # (B, K), softmax of the logits
+    predictions: NDArray[np.int32]  # (B,), argmax of the readout, ties to the lowest class
 
     __repr__ = brief
 

@@ -164,10 +164,7 @@ def export_recording(
     say: Callable[[str], object],
     progress: Progress,
 ) -> None:
-    """Write samples and layers, see :func:`select`, as the file that the name of `target` asks for.
-
-    `say` prints a line: first what will be written and how large it will be, at the end what was.
-    """
+    """Write samples and layers, see `select`, in the format of the name `target`; `say` prints what, and how large."""
     target_format = format_of(target)
     _refuse_existing(source, target, overwrite)
     with open_recording(source) as recording:

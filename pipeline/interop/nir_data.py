@@ -20,11 +20,7 @@ RATIO = 1.6  # of the size to that of the raster: gzip finds less where a spike 
 
 
 class NirData(Exporter):
-    """One array of bool per node, (sample, step, neuron), as `nir.write_data` lays it out, but written in pieces.
-
-    Nodes have the names of the graphs of `to_nir`: `input`, and `conv1.neuron` for
-    the neurons of conv1.
-    """
+    """One array of bool per node of `to_nir`'s graphs, (sample, step, neuron), as `nir.write_data`, but in pieces."""
 
     @property
     def size(self) -> int:

@@ -18,10 +18,7 @@ Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
 def answers_of(network: Network, backend: Backend | None = None) -> Answer:
-    """Logits (B, classes) as a function of encoded inputs, (T, B, C, H, W) bool or (B, C, H, W) int8.
-
-    The event backend simulates unless another is given. Raises NetworkError if the network is an ANN.
-    """
+    """Logits (B, classes) of inputs (T, B, C, H, W) bool or (B, C, H, W) int8; on the event backend by default."""
     if backend is None:
         from spikesam.backends.event.backend import EventBackend  # here, because numba takes half a second to import
 

@@ -13,10 +13,7 @@ from spikesam.backends.network.step import Floats, current_cells
 
 
 def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
-    """The transpose of :func:`pooled`: values (C, H / y, W / x) to the spikes (C, H, W) in front, none to silence.
-
-    A spike gets all of its window's value from a sum, an equal share from a maximum.
-    """
+    """The transpose of `pooled`, (C, H/y, W/x) -> (C, H, W): spikes get all of a window's sum, or share its maximum."""
     windows = _windows(spikes, layer.pool)
     if layer.pooling == "max":
         values = values / np.maximum(windows.sum(axis=(2, 4)), 1)
@@ -41,10 +38,7 @@ def spread(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...])
 
 
 def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
-    """The cell of each window that holds its maximum, the first of several: (C', OH, OW) -> (C', H', W').
-
-    Cells are counted row by row, from 0, those outside the map too.
-    """
+    """The cell, row by row, of each window's first maximum: (C', OH, OW) -> (C', H', W'); cells outside count, too."""
     return current_cells(layer, currents).argmax(axis=3)
 
 

@@ -146,10 +146,7 @@ def write_maps(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Explain every sample into a file or memory, holding the maps of at most `workers` + 2 samples, of one if it is 1.
-
-    The file appears when it is complete. An InputError if it cannot be written, or exists.
-    """
+    """Explain all samples into a file or memory, at most `workers` + 2 at a time, one if 1; whole or not at all."""
     samples = range(len(explainer.samples))
     with (
         writing_maps(target, explainer.header, explainer.samples, overwrite=overwrite) as file,

@@ -59,23 +59,13 @@ Part = tuple[Floats, Floats]  # weights, and the gain of every step: (1, C, 1, 1
 def relevance(
     network: Network, spikes: Sequence[Spikes], target: Target, rule: Rule | type[RelevanceLayer] = "signed"
 ) -> list[Floats]:
-    """Relevance of the spikes of one sample for one class, or for a weighted sum of logits, in a network's last layers.
+    """Relevance of one sample's spikes for a class, or a weighted sum of logits, in a network's last layers.
 
-    Parameters
-    ----------
-    network : spiking, as it was recorded
-    spikes : (T, C, H, W) bool of some last layers in order of depth, the input the first of all; at least one
-    target : the class; or (classes,), what each logit counts
-    rule : how relevance is divided; a class divides it in another way
-
-    Returns
-    -------
-    (T, C, H, W) float64 of each of these layers, in units of the logit; 0 where there is no spike. Nothing is passed
-    back through a layer that reads one that is not among them
-
-    Raises
-    ------
-    NetworkError : if layers are missing of a network that is no chain, or numbers drive more than the first layer
+    `spikes` are (T, C, H, W) bool of some last layers in order of depth, the input the first of all, at least one.
+    `target` is the class, or (classes,), what each logit counts; `rule` is how relevance is divided. Gives (T, C, H, W)
+    float64 of each of these layers, in units of the logit; 0 where there is no spike. Nothing is passed back through a
+    layer that reads one that is not among them. A NetworkError says if layers are missing of a network that is no
+    chain, or numbers drive more than the first layer.
     """
     if later := [network.layers[place].name for place, _ in network.driven if place]:
         raise NetworkError(
@@ -106,27 +96,15 @@ def variance_relevance(network: Network, spikes: Sequence[Spikes]) -> list[Float
     """Relevance, by the rule "signed", of the variance over the K logits z, which no class is chosen for.
 
     With the mean logit m, Σ_k (z_k - m)² / K = Σ_k (z_k - m) z_k / K: a sum of logits with these weights, which are
-    those that the network itself gave. So what reaches the input is the variance, less what biases caused.
-
-    Parameters
-    ----------
-    network, spikes : see :func:`relevance`
-
-    Returns
-    -------
-    (T, C, H, W) float64 of each of these layers, in squared units of the logits
+    those that the network itself gave. So what reaches the input is the variance, less what biases caused. As of
+    :func:`relevance`, in squared units of the logits.
     """
     logits = logits_of(network, spikes[-1])
     return relevance(network, spikes, (logits - logits.mean()) / len(logits))
 
 
 def readout_relevance(network: Network, fired: Spikes, target: Target, *, exciting: bool = False) -> Floats:
-    """The terms of a logit, or of a weighted sum of them, (T, C, H, W), that the last layer's spikes add.
-
-    Parameters
-    ----------
-    exciting : leave out those below 0
-    """
+    """Terms of a logit, or a weighted sum, that the last layer's spikes add: (T, C, H, W); those > 0 if `exciting`."""
     weight = network.readout.weight
     row = weight[target] if isinstance(target, int) else target @ weight
     terms: Floats = fired * row.reshape(fired.shape[1:]) * _counted(network)[:, None, None, None]
@@ -151,16 +129,8 @@ def _counted(network: Network) -> Floats:
 class RelevanceLayer(ABC):
     """A layer whose relevance is passed back to what it reads, a step at a time, from the last one on.
 
-    Parameters
-    ----------
-    layer : its neurons, and all that it reads
-    fired : spikes of every layer by name, (T, C, H, W)
-
-    Attributes
-    ----------
-    exciting : whether relevance goes to what excites alone
-    neuron, fired, membrane : its neurons; spikes and membranes, (T, C, H, W)
-    per_membrane, own : of the step after: relevance per unit of the membrane, and what its reset gives to spikes
+    `fired` are spikes and `membrane` membranes of its neurons, (T, C, H, W). Of the step after, `per_membrane` is
+    relevance per unit of the membrane, `own` what its reset gives to spikes. If `exciting`, only what excites gets any.
     """
 
     exciting: ClassVar[bool] = False

@@ -94,26 +94,12 @@ def spike_activation_maps(
     include_current: bool = True,
     variant: Variant = "paper",
 ) -> NDArray[np.float32]:
-    """SAM of one sample in one layer for several γ, in a single pass over its spikes.
+    """SAM of one sample in one layer for G decays γ in a single pass over its spikes: (G, T, H, W) float32 ≥ 0.
 
     When a neuron fires, Δ steps after it last did, N = e^{-γΔ} N + 1; only spikes cost time (see sam_kernel.py). Scores
     and their sum over channels, in ascending order, are float64, rounded to float32 once. The same spikes give the same
-    bits, whatever wrote them and whichever other γ are asked for.
-
-    Parameters
-    ----------
-    packed : (T, ⌈C·H·W/8⌉) uint8 — `np.packbits` of (C, H, W) in C-order
-    shape : (C, H, W)
-    gammas : G decays of the kernel, 1/step, finite and ≥ 0
-    include_current, variant : see :func:`spike_activation_map`
-
-    Returns
-    -------
-    (G, T, H, W) float32, dimensionless, ≥ 0
-
-    Raises
-    ------
-    InputError : as :func:`spike_activation_map`, or if `packed` does not hold C·H·W bits per step, or without a γ
+    bits, whatever wrote them and whichever other γ are asked for. `packed` is (T, ⌈C·H·W/8⌉) uint8, `np.packbits` of
+    (C, H, W) in C-order. Refuses what :func:`spike_activation_map` does, other sizes, and no γ.
     """
     gammas = tuple(map(float, gammas))
     if not gammas:
@@ -132,10 +118,7 @@ def spike_activation_maps(
 
 
 def spike_count_map(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Spikes per pixel and step, Σ_c S[t], of packed (T, bytes) uint8: (T, H, W) float32.
-
-    SAM without its kernel (γ → ∞).
-    """
+    """Spikes per pixel and step of packed (T, bytes) uint8, Σ_c S[t]: (T, H, W) float32, SAM without kernel (γ → ∞)."""
     check_packed(packed, shape)
     maps = np.empty((1, len(packed), shape[1] * shape[2]), np.float32)
     _sum_scores(packed, shape, (math.inf,), True, 0, maps)
@@ -151,25 +134,10 @@ def spike_activation_sum(
     include_current: bool = True,
     variant: Variant = "paper",
 ) -> NDArray[np.float32]:
-    """SAM of one sample in one layer, summed over its first steps.
+    """SAM of one sample in one layer, summed over its first `steps`, all if not given: (H, W) float32 ≥ 0.
 
     Scores and their sums are float64, rounded to float32 once. The same spikes give the same bits, whatever wrote them.
-
-    Parameters
-    ----------
-    packed : (T, ⌈C·H·W/8⌉) uint8 — `np.packbits` of (C, H, W) in C-order
-    shape : (C, H, W)
-    gamma : decay of the kernel, 1/step, finite and ≥ 0
-    steps : how many first steps are summed, 1 … T; all if not given
-    include_current, variant : see :func:`spike_activation_map`
-
-    Returns
-    -------
-    (H, W) float32, dimensionless, ≥ 0
-
-    Raises
-    ------
-    InputError : as :func:`spike_activation_maps`, or if there are not as many steps
+    The other arguments are those of :func:`spike_activation_maps`.
     """
     check_parameters(gamma, include_current, variant, Variant)
     count = _checked_steps(packed, shape, steps)

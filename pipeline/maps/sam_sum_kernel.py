@@ -106,16 +106,10 @@ def sum_trains(
     current: bool | None,
     sums: NDArray[np.float64],
 ) -> None:
-    """Fill `sums` with Σ_t Σ_c S·N of one sample in one layer.
+    """Fill `sums` (P) float64 with Σ_t Σ_c S·N of one sample in one layer over the first `steps`; `decay` is e^{-γ}.
 
-    Parameters
-    ----------
-    packed : (T, ⌈C·P/8⌉) uint8, at least 8 bytes a step — the bits of (C, P) in C-order, the first one highest
-    channels, pixels : C and P = H·W
-    steps : how many first ones are summed, at most T
-    decay : e^{-γ}
-    current : True if a spike counts itself, None if only earlier ones count
-    sums : (P) float64, written
+    `packed` (T, ⌈C·P/8⌉) uint8, at least 8 bytes a step, are the bits of (C, P) in C-order, the first one highest.
+    `current` is True if a spike counts itself, None if only earlier ones count.
     """
     last_word = np.uint64(packed.shape[1]) - EIGHT
     block = np.empty(WORD)
@@ -137,11 +131,8 @@ def count_trains(
     """Fill `counts` (P) with Σ_t Σ_c S of one sample in one layer; the other parameters are those of `sum_trains`.
 
     64 counters stand side by side, a plane for each of their binary digits. Eight words of spikes are added up by
-    carry-save adders, so that the carry runs through the planes once for eight words.
-
-    References
-    ----------
-    Warren, Hacker's Delight, 2nd ed., section 5-1 (Harley and Seal)
+    carry-save adders (Warren, Hacker's Delight, 2nd ed., section 5-1: Harley and Seal), so that the carry runs through
+    the planes once for eight words.
     """
     last_word = np.uint64(packed.shape[1]) - EIGHT
     planes, words = np.empty(PLANES, np.uint64), np.empty(8, np.uint64)

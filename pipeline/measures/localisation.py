@@ -19,18 +19,9 @@ from spikesam.recordings.errors import InputError
 
 
 def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Share of the map's maxima on the object: 1 or 0, or a fraction, where several maxima are equal.
+    """Share of maxima of maps (..., H, W) on the object (H, W), 0 … 1 (Zhang et al. 2016, arXiv:1608.00507).
 
     There is no tolerance around the object. The original has 15 pixels, on photos ten times as wide.
-
-    Parameters
-    ----------
-    maps : (..., H, W), ≥ 0
-    mask : (H, W) bool
-
-    References
-    ----------
-    Zhang et al. 2016, Top-down neural attention by excitation backprop, arXiv:1608.00507.
     """
     values, inside = _rows("pointing game", maps, mask)
     highest = values.max(axis=-1, keepdims=True)
@@ -39,18 +30,9 @@ def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
 
 
 def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Fraction of the map's sum that lies on the object; negative values count as zero, nothing else is subtracted.
+    """Fraction of the sum of maps (..., H, W) on the object (H, W); negative values count as zero.
 
-    A constant map scores the fraction of the image that the object covers.
-
-    Parameters
-    ----------
-    maps : (..., H, W)
-    mask : (H, W) bool
-
-    References
-    ----------
-    Wang et al. 2020, Score-CAM ("energy-based pointing game"), arXiv:1910.01279.
+    A constant map scores the object's share of the image (Wang et al. 2020, Score-CAM, arXiv:1910.01279).
     """
     values, inside = _rows("energy in object", maps, mask)
     energy = np.maximum(values, 0, dtype=np.float64)
@@ -59,20 +41,10 @@ def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
 
 
 def iou(maps: Map, mask: Mask, threshold: float = 0.5) -> NDArray[np.float64]:
-    """Overlap of the object with the pixels that reach a fraction of the map's maximum: intersection over union.
+    """Intersection over union of the object (H, W) with the pixels of maps (..., H, W) at `threshold` of their maximum.
 
-    A constant map scores the fraction of the image that the object covers.
-
-    Parameters
-    ----------
-    maps : (..., H, W)
-    mask : (H, W) bool
-    threshold : in (0, 1], of the map's maximum; one half unless said otherwise, and never tuned
-
-    References
-    ----------
-    Zhou et al. 2016, Learning deep features for discriminative localization (CAM), arXiv:1512.04150, who threshold at
-    0.2 of the maximum and take the largest component's bounding box; here the pixels themselves are compared.
+    A constant map scores the object's share of the image. One half unless said otherwise, and never tuned. Zhou et al.
+    2016 (CAM, arXiv:1512.04150) threshold at 0.2 and take the largest component's box; here pixels are compared.
     """
     if not 0 < threshold <= 1:
         raise InputError(f"IoU: got threshold {threshold}, expected a share of the maximum in 0 … 1, above 0")

@@ -17,10 +17,7 @@ TIE = 1e-6  # relative; resizing leaves equal values equal only up to rounding
 
 
 def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive: bool = False) -> Map:
-    """Maps as finite floating-point numbers of `axes`, such as "(T, H, W)".
-
-    Otherwise an InputError that begins with `where`.
-    """
+    """Maps as finite floating-point numbers of `axes`, such as "(T, H, W)"; else an InputError that names `where`."""
     array = np.asarray(maps)
     if array.dtype.kind != "f":
         array = array.astype(np.float64)

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class PairedAccuracy:
-    """Accuracy in [0, 1] over Poisson seeds: means, and the mean of fixed - float32 with its 95 % interval (normal).
-
-    The interval is None for a single seed, which allows none.
-    """
+    """Accuracy in [0, 1] over Poisson seeds."""
 
     float32: float
     fixed: float
-    difference: float
-    low: float | None
+    difference: float  # mean of fixed - float32
+    low: float | None  # of its 95 % interval (normal); None for a single seed
     high: float | None
     seeds: int
     accuracy_by_seed: dict[str, list[float]]

@@ -61,10 +61,7 @@ class Probe:
 
 
 def find_firing(probes: Mapping[str, Probe]) -> list[str]:
-    """The names of the modules that fire, of name -> its probe, without the model itself.
-
-    An InputError if a module put out nothing but zeros, though it may be a neuron.
-    """
+    """Names of the modules that fire, the model left out; refuses silent ones that may be neurons."""
     makers = _makers(probes)
     firing = [name for name, probe in makers.items() if probe.left.unit]
     silent = [name for name in makers if name not in firing]

@@ -24,10 +24,7 @@ class SeenImages:
         self._shown = Pictures(class_names=self._class_names)
 
     def add(self, table: SampleTable, images: Any, classes: int) -> None:
-        """Take the samples of a batch, with or without images; `classes` must have names, if any has.
-
-        An InputError if there are fewer names than classes, or the images do not fit.
-        """
+        """Take a batch, with or without images; refuses images that do not fit, and `classes` without names."""
         if self._class_names and len(self._class_names) < classes:
             raise InputError(
                 f"class_names: got {len(self._class_names)} names, expected one for each of {classes} classes"

@@ -48,10 +48,7 @@ class RiseMaps(InputMethod):
 
 
 def rise(network: Network, inputs: InputBatch, seed: int, masks: int = MASKS) -> Attributed:
-    """RISE of B images, all with the same masks, on the event backend: predictions (B,), maps (B, H, W) float32 ≥ 0.
-
-    `seed` is that of the masks and of the spikes that survive them. A NetworkError if the network is an ANN.
-    """
+    """RISE of B images by masks of one `seed`, on the event backend: predictions (B,), maps (B, H, W) float32 ≥ 0."""
     answers, encoded = answers_of(network), unpacked(inputs)
     predictions = answers(encoded).argmax(axis=1)
     visible = random_masks(masks, encoded.shape[-2:], seed)
