@@ -78,7 +78,7 @@ def compile_encoding(network: Network) -> None:
 
 
 def mean_spikes(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArray[np.float32]:
-    """The input of an ANN: pixels clipped to a range and divided by it, by default the mean of signed Poisson spikes."""
+    """The input of an ANN: pixels clipped to a range, over the range, by default the mean of signed Poisson spikes."""
     return np.clip(_finite(x, "image"), -largest, largest) / np.float32(largest)
 
 
