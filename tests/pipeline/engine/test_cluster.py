@@ -28,7 +28,7 @@ from spikesam.pipeline.engine.range_file import RangeFile
 from spikesam.pipeline.images.open_samples import open_samples
 from spikesam.recordings.errors import InputError
 from tests.hostile import hostile_folder
-from tests.pipeline.engine.test_ranges import digests, refusal, results
+from tests.pipeline.engine.test_ranges import digests, results
 from tests.pipeline.engine.trouble import Trouble
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
@@ -89,20 +89,6 @@ def test_simulate_with_a_client(
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"raster.h5", "network.safetensors"}
 
 
-def test_the_command_gives_the_run_of_one_process(tmp_path: Path) -> None:
-    small_checkpoint(tmp_path / "small.safetensors")
-    class_folders(tmp_path / "images", per_class=7)
-    options = ["--checkpoint", str(tmp_path / "small.safetensors"), "--data", str(tmp_path / "images")]
-    options += ["--samples", "20", "--figures", "1", "--backend", "event"]
-    run.main([*options, "--out", str(tmp_path / "alone")])
-    run.main([*options, "--out", str(tmp_path / "cluster"), "--dask", "local:2"])
-    assert digests(tmp_path / "cluster") == digests(tmp_path / "alone")
-    assert results(tmp_path / "cluster") == results(tmp_path / "alone")
-    assert {path.name for path in (tmp_path / "cluster").iterdir()} == {
-        path.name for path in (tmp_path / "alone").iterdir()
-    }
-
-
 @pytest.mark.parametrize("sends", [signal.SIGKILL, 0], ids=["killed", "disk full"])
 def test_a_worker_that_dies_or_fails_is_replaced(
     client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, sends: int
@@ -156,9 +142,9 @@ def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
         ("tcp://", "expected tcp://HOST:PORT, tls://HOST:PORT, or local:N"),
     ],
 )
-def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_cluster_is_one_line(address: str, says: str, tmp_path: Path, refused: Callable[..., str]) -> None:
     arguments = ["--samples", "2", "--out", str(tmp_path / "run"), "--dask", address]
-    assert says in refusal(capsys, run.main, arguments)
+    assert says in refused(run.main, *arguments)
     assert not (tmp_path / "run").exists()
 
 
@@ -324,7 +310,7 @@ def test_a_cluster_that_anybody_reaches_is_warned_of(
 
 
 def test_tls_with_the_configuration_of_dask(
-    other_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    other_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Callable[..., str]
 ) -> None:
     import dask
     from distributed.security import Security
@@ -343,5 +329,5 @@ def test_tls_with_the_configuration_of_dask(
     assert capsys.readouterr().err == ""
     run.main([*options, "--out", str(tmp_path / "alone")])
     assert digests(tmp_path / "run") == digests(tmp_path / "alone")
-    said = refusal(capsys, run.main, [*options, "--out", str(tmp_path / "other"), "--dask", address])
+    said = refused(run.main, *options, "--out", str(tmp_path / "other"), "--dask", address)
     assert f"cannot connect to {address}" in said and "TLS configuration" in said

@@ -62,11 +62,23 @@ def job_of(options: list[str]) -> Job:
     return prepare(config).job
 
 
-def test_a_small_run_that_is_open_on_what_is_on_torch(options: list[str], started: list[str]) -> None:
-    job = on_torch_at_first(job_of(options), started.append)
-    assert (job.backend.name, job.spec.header.backend) == ("torch", "torch")
-    assert job.choice == ("torch", "cpu", {})
-    assert len(started) == 1
+@pytest.mark.parametrize("which", ["small", "large", "chosen", "compiled", "without torch"])
+def test_a_small_run_that_is_open_on_what_is_on_torch(
+    options: list[str], started: list[str], monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    job = job_of(options)
+    if which == "large":
+        monkeypatch.setattr(first_run, "SMALL", 1.0)
+    elif which == "chosen":
+        job = replace(job, choice=("event", "auto", {}))
+    elif which == "compiled":
+        monkeypatch.setattr(first_run, "is_cached", lambda *_: True)
+    elif which == "without torch":
+        monkeypatch.setattr(first_run, "find_spec", lambda _: None)
+    found = on_torch_at_first(job, started.append)
+    assert (found is job, len(started)) == ((False, 1) if which == "small" else (True, 0))
+    if which == "small":
+        assert (found.backend.name, found.spec.header.backend, found.choice) == ("torch", "torch", ("torch", "cpu", {}))
 
 
 def test_simulate_is_on_torch_at_first(
@@ -78,20 +90,3 @@ def test_simulate_is_on_torch_at_first(
         assert capsys.readouterr().err.startswith("this first run is on torch; process ")
         with spikesam.simulate(checkpoint, images, samples=2, backend="event") as second:
             assert first.raster_digest == second.raster_digest
-
-
-@pytest.mark.parametrize("which", ["large", "chosen", "compiled", "without torch"])
-def test_any_other_run_is_as_it_was(
-    options: list[str], started: list[str], monkeypatch: pytest.MonkeyPatch, which: str
-) -> None:
-    job = job_of(options)
-    if which == "large":
-        monkeypatch.setattr(first_run, "SMALL", 1.0)
-    elif which == "chosen":
-        job = replace(job, choice=("event", "auto", {}))
-    elif which == "compiled":
-        monkeypatch.setattr(first_run, "is_cached", lambda *_: True)
-    else:
-        monkeypatch.setattr(first_run, "find_spec", lambda _: None)
-    assert on_torch_at_first(job, started.append) is job
-    assert not started

@@ -81,38 +81,35 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_digest(tmp_path: Path, 
     assert not (tmp_path / "raster.parts").exists()
 
 
-def test_slow_samples_are_written_before_sixteen_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_and_large_samples_are_written_before_sixteen_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 100.0
     monkeypatch.setattr(folder_module, "time", SimpleNamespace(monotonic=lambda: now))
-    store = begun(tmp_path)
+    store = begun(tmp_path / "slow")
     now += 9
     add(store, range(2))
-    assert not files(tmp_path)
+    assert not files(tmp_path / "slow")
     now += 1
     add(store, [2])
-    assert files(tmp_path) == ["00000000.range"]
-
-
-def test_large_samples_are_written_before_they_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert files(tmp_path / "slow") == ["00000000.range"]
     monkeypatch.setattr(folder_module, "FLUSH_BYTES", 1)
-    interrupted(tmp_path, 3)
-    assert len(files(tmp_path)) == 3
+    interrupted(tmp_path / "large", 3)
+    assert len(files(tmp_path / "large")) == 3
 
 
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def flip(path: Path) -> None:
+def flip(path: Path, place: int | None = None) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[len(content) // 2 if place is None else place] ^= 1
     path.write_bytes(content)
 
 
 def flip_record(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[100] ^= 1
-    path.write_bytes(content)
+    flip(path, 100)
 
 
 def empty(path: Path) -> None:
@@ -258,11 +255,18 @@ def test_resumed_on_another_backend_says_so_and_keeps_the_run(tmp_path: Path, ex
         assert raster.run_uuid == begun_as
 
 
-def test_unfinished_work_is_refused_without_resume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format": "spikesam-job", "schema_version": 2}'])
+def test_unfinished_work_is_refused_without_resume_and_an_unreadable_job_with_it(
+    tmp_path: Path, content: bytes
+) -> None:
     interrupted(tmp_path)
     says = r"raster\.parts: a run that has not finished left this; continue that run with resume=True, or choose"
     with pytest.raises(InputError, match=says):
         begun(tmp_path, resume=False)
+    (tmp_path / "raster.parts" / "job.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"job\.json: cannot be read .*; choose another out"):
+        begun(tmp_path)
+    assert len(files(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -301,27 +305,14 @@ def test_float32_is_resumed_only_where_it_began(tmp_path: Path) -> None:
     assert digest(tmp_path / "raster.h5") == digest(record(tmp_path / "whole", COUNT, header))
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format": "spikesam-job", "schema_version": 2}'])
-def test_an_unreadable_job_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
-    interrupted(tmp_path)
-    (tmp_path / "raster.parts" / "job.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"job\.json: cannot be read .*; choose another out"):
-        begun(tmp_path)
-    assert len(files(tmp_path)) == 2
-
-
-@pytest.mark.parametrize("name", ["file", "file/below"])
-def test_a_file_in_the_place_of_the_folder(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["file", "file/below", "locked"])
+def test_a_place_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+    if name == "locked" and os.getuid() == 0:
+        pytest.skip("root may write everywhere")
     (tmp_path / "file").write_text("mine")
+    (tmp_path / "locked").mkdir(0o500)
     with pytest.raises(InputError, match=f"{name}: cannot be written"), out_lock(tmp_path / name):
         raise AssertionError("locked")
     with pytest.raises(InputError, match=f"{name}: cannot write there .*; nothing was recorded; choose another out"):
         begun(tmp_path / name)
     assert (tmp_path / "file").read_text() == "mine"
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(InputError, match="cannot write there"):
-        begun(tmp_path)

@@ -1,6 +1,7 @@
 """Runs of which only maps leave Lava's graph: the bits that recorded spikes give, and nothing that asks for spikes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 
 from spikesam.pipeline import merge, report, run
 from spikesam.recordings.maps.reader import MapReader
-from tests.pipeline.engine.test_ranges import refusal
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
 
@@ -79,25 +79,25 @@ def test_nothing_pretends_that_there_is_a_raster(on_graph: Path) -> None:
     assert drawn == {"overview.png", "graph-sam_000.png", "graph-sam_001.png"}
 
 
-def test_what_needs_spikes_says_so(on_graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refusal(capsys, report.main, [str(on_graph), "--out", str(tmp_path / "page.html")])
+def test_what_needs_spikes_says_so(on_graph: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
+    said = refused(report.main, str(on_graph), "--out", str(tmp_path / "page.html"))
     assert said.endswith("keeps maps alone, and a page needs every spike; run again with --keep all")
 
 
 def test_parts_are_the_run_and_no_other_backend_joins_it(
-    options: list[str], on_graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], on_graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Callable[..., str]
 ) -> None:
     out = str(tmp_path / "run")
     on_lava = [*options, "--backend", "lava", "--keep", "maps", "--out", out]
     run.main([*on_lava, "--range", "2/2"])
     capsys.readouterr()
     for other in (["--backend", "event", "--variant", "fixed"], ["--backend", "lava", "--variant", "paper"]):
-        said = refusal(capsys, run.main, [*options, "--keep", "maps", *other, "--out", out, "--resume"])
+        said = refused(run.main, *options, "--keep", "maps", *other, "--out", out, "--resume")
         assert "maps leave Lava's graph there and are made of spikes here, as backend, keep and variant decide" in said
     run.main([*on_lava, "--range", "1/2"])
     merge.main([out])
     before = (tmp_path / "run" / "sam.h5").read_bytes()
-    said = refusal(capsys, run.main, [*options, "--keep", "maps", "--backend", "event", "--out", out, "--resume"])
+    said = refused(run.main, *options, "--keep", "maps", "--backend", "event", "--out", out, "--resume")
     assert "sam.h5: cannot resume: maps leave Lava's graph there and are made of spikes here" in said
     assert (tmp_path / "run" / "sam.h5").read_bytes() == before
     with h5py.File(tmp_path / "run" / "sam.h5") as parts, h5py.File(on_graph / "sam.h5") as whole:
@@ -116,10 +116,10 @@ def test_parts_are_the_run_and_no_other_backend_joins_it(
     ],
 )
 def test_what_a_graph_cannot_give_is_refused_before_it_is_built(
-    options: list[str], tmp_path: Path, extra: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    options: list[str], tmp_path: Path, extra: list[str], says: str, refused: Callable[..., str]
 ) -> None:
     arguments = [*options, "--backend", "lava", "--keep", "maps", "--out", str(tmp_path / "run"), *extra]
-    assert says in refusal(capsys, run.main, arguments)
+    assert says in refused(run.main, *arguments)
     assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())
 
 

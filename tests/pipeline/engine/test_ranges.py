@@ -1,7 +1,6 @@
 """Ranges computed apart, in any order and number of processes, are the run that one process makes."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -78,15 +77,6 @@ def results(out: Path) -> dict[str, object]:
     return content
 
 
-def refusal(capsys: pytest.CaptureFixture[str], command: Callable[[list[str]], None], arguments: list[str]) -> str:
-    with pytest.raises(SystemExit) as stop:
-        command(arguments)
-    captured = capsys.readouterr()
-    assert stop.value.code == 2, captured.err
-    [line] = captured.err.splitlines()
-    return line
-
-
 def test_parts_merged_are_the_run(alone: Path, copied: Path) -> None:
     merge.main([str(copied)])
     assert digests(copied) == digests(alone)
@@ -129,7 +119,7 @@ def test_a_finished_run_without_spikes_is_not_computed_again(
 
 
 def test_a_finished_run_is_not_lost_to_one_with_other_settings(
-    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     out = tmp_path / "run"
     arguments = [*options, "--out", str(out), "--keep", "maps"]
@@ -137,7 +127,7 @@ def test_a_finished_run_is_not_lost_to_one_with_other_settings(
     before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
     for other in (["--seed", "3"], ["--gamma", "0.3"], ["--samples", "7"], ["--steps", "none"]):
         for way in (["--resume"], ["--range", "1/2"]):
-            said = refusal(capsys, run.main, [*arguments, *way, *other])
+            said = refused(run.main, *arguments, *way, *other)
             assert "cannot resume: a run with other settings is finished there" in said
     assert {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()} == before
 
@@ -163,14 +153,14 @@ def test_a_finished_range_is_not_computed_again(options: list[str], copied: Path
 
 
 def test_a_flipped_bit_is_refused_and_computed_again(
-    options: list[str], alone: Path, copied: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], alone: Path, copied: Path, refused: Callable[..., str]
 ) -> None:
     path = copied / "raster.parts" / "00000016.range"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
     others = {each: each.read_bytes() for each in copied.rglob("000000*") if each != path}
-    said = refusal(capsys, merge.main, [str(copied)])
+    said = refused(merge.main, str(copied))
     assert "00000016.range: damaged, its" in said
     assert not (copied / "raster.h5").exists() and not (copied / "sam.h5").exists()
     assert all(each.read_bytes() == kept for each, kept in others.items())
@@ -198,11 +188,11 @@ def test_a_flipped_bit_is_refused_and_computed_again(
     ],
 )
 def test_gaps_overlaps_and_strangers_are_refused(
-    copied: Path, damage: Callable[[Path], object], says: str, capsys: pytest.CaptureFixture[str]
+    copied: Path, damage: Callable[[Path], object], says: str, refused: Callable[..., str]
 ) -> None:
     damage(copied)
     kept = {path: path.read_bytes() for path in copied.rglob("000000*")}
-    assert says in refusal(capsys, merge.main, [str(copied)])
+    assert says in refused(merge.main, str(copied))
     assert {path: path.read_bytes() for path in copied.rglob("000000*")} == kept
     assert not (copied / "sam.h5").exists() and not (copied / "summary.json").exists()
 
@@ -217,35 +207,32 @@ def test_gaps_overlaps_and_strangers_are_refused(
     ],
 )
 def test_another_run_does_not_join(
-    options: list[str], copied: Path, extra: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    options: list[str], copied: Path, extra: list[str], says: str, refused: Callable[..., str]
 ) -> None:
-    said = refusal(capsys, run.main, [*options, "--out", str(copied), "--range", "1/2", *extra])
+    said = refused(run.main, *options, "--out", str(copied), "--range", "1/2", *extra)
     assert says in said and "cannot resume" in said
 
 
-@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
-def test_a_part_that_is_none(options: list[str], tmp_path: Path, part: str, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refusal(capsys, run.main, [*options, "--out", str(tmp_path / "run"), f"--range={part}"])
-    assert f"--range: got {part!r}, expected K/N" in said
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        *((["--range=" + part], f"--range: got {part!r}, expected K/N") for part in ("0/2", "3/2", "1", "a/b", "1/0")),
+        *((["--range=" + part], f"--range: got {part!r}, expected K/N") for part in ("-1/2", "1/2/3", "")),
+        (["--layers", "conv9"], "no layer 'conv9'; did you mean conv"),
+    ],
+)
+def test_parts_and_layers_that_are_none(
+    options: list[str], tmp_path: Path, extra: list[str], says: str, refused: Callable[..., str]
+) -> None:
+    assert says in refused(run.main, *options, "--out", tmp_path / "run", *extra)
+    assert "--range needs --out" in refused(run.main, *options, "--range", "1/2")
     assert not list(tmp_path.iterdir())
-
-
-def test_parts_need_a_folder_that_they_share(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--range needs --out" in refusal(capsys, run.main, [*options, "--range", "1/2"])
 
 
 @pytest.mark.long
 def test_two_processes_on_the_same_ranges_at_once(options: list[str], alone: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "spikesam.pipeline.run",
-        *options,
-        "--out",
-        str(tmp_path / "run"),
-        "--range",
-        "1/1",
-    ]
+    words = [*options, "--out", str(tmp_path / "run"), "--range", "1/1"]
+    command = [sys.executable, "-m", "spikesam.pipeline.run", *words]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [(each.communicate()[1], each.returncode) for each in both] == [("", 0), ("", 0)]
     merge.main([str(tmp_path / "run")])
@@ -253,14 +240,9 @@ def test_two_processes_on_the_same_ranges_at_once(options: list[str], alone: Pat
 
 
 def test_a_killed_part_is_computed_by_the_next(options: list[str], alone: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    command = [sys.executable, "-m", "spikesam.pipeline.run", *options, "--out", str(out), "--range", "1/1"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (out / PARTS / "00000000.range").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process = begun(options, out := tmp_path / "run")
+    process.kill()
+    process.communicate()
     run.main([*options, "--out", str(out), "--range", "1/1"])
     merge.main([str(out)])
     assert digests(out) == digests(alone)
@@ -284,7 +266,7 @@ def begun(options: list[str], out: Path, pause: float = 0.0) -> subprocess.Popen
 
 @pytest.mark.long
 def test_a_stopped_process_does_not_hold_up_the_others(
-    options: list[str], alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], alone: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     out = tmp_path / "run"
     stopped = begun(options, out, pause=0.05)
@@ -292,7 +274,7 @@ def test_a_stopped_process_does_not_hold_up_the_others(
         time.sleep(0.2)
         stopped.send_signal(signal.SIGSTOP)
         run.main([*options, "--out", str(out), "--range", "1/1"])
-        assert "another run is writing here" in refusal(capsys, merge.main, [str(out)])
+        assert "another run is writing here" in refused(merge.main, str(out))
         kept = {path: path.read_bytes() for path in out.rglob("*.range")}
     finally:
         stopped.send_signal(signal.SIGCONT)
@@ -338,7 +320,7 @@ def test_of_two_processes_on_one_range_the_slower_one_goes_on_from_what_is_there
 
 @pytest.mark.long
 def test_merging_waits_until_nobody_computes(
-    options: list[str], alone: Path, copied: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], alone: Path, copied: Path, refused: Callable[..., str]
 ) -> None:
     (copied / PARTS / "00000016.range").unlink()
     process = begun(options, copied, pause=0.1)
@@ -346,8 +328,8 @@ def test_merging_waits_until_nobody_computes(
         time.sleep(0.01)
     before = {path.name for path in copied.iterdir()}
     for command, words in ((merge.main, [str(copied)]), (run.main, [*options, "--out", str(copied), "--resume"])):
-        assert f"another run is writing here, expected one run per directory (pid {process.pid} on " in refusal(
-            capsys, command, words
+        assert f"another run is writing here, expected one run per directory (pid {process.pid} on " in refused(
+            command, *words
         )
     assert {path.name for path in copied.iterdir()} == before
     assert "are finished" in process.communicate()[0]
@@ -398,12 +380,6 @@ def test_some_layers_are_recorded_with_the_bits_and_maps_they_always_have(
         assert (few["layers/002_conv2/sum"][:] == every["layers/002_conv2/sum"][:]).all()
 
 
-def test_a_layer_that_is_none(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refusal(capsys, run.main, [*options, "--out", str(tmp_path / "run"), "--layers", "conv9"])
-    assert "no layer 'conv9'; did you mean conv" in said
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.fixture
 def bitmaps(options: list[str], tmp_path: Path) -> list[str]:
     """The same command, with images whose size in bytes does not depend on their pixels."""
@@ -424,45 +400,27 @@ def repaint(options: list[str]) -> None:
 CHANGED = r"images\S* \S+\.bmp and \d+ more: changed since the run began; restore what it was"
 
 
-def test_pixels_that_changed_between_two_parts_are_refused(
-    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pixels_that_changed_are_refused(bitmaps: list[str], tmp_path: Path, refused: Callable[..., str]) -> None:
     shared = [*bitmaps, "--out", str(tmp_path / "run")]
     run.main([*shared, "--range", "1/2"])
-    capsys.readouterr()
     repaint(bitmaps)
-    assert re.search(CHANGED, refusal(capsys, run.main, [*shared, "--range", "2/2"]))
-    assert re.search(CHANGED, refusal(capsys, run.main, [*shared, "--resume"]))
+    for words in (["--range", "2/2"], ["--resume"]):
+        assert re.search(CHANGED, refused(run.main, *shared, *words))
     repaint(bitmaps)
     run.main([*shared, "--range", "2/2"])
-    merge.main([str(tmp_path / "run")])
-
-
-def test_pixels_that_changed_after_a_kill_are_refused(
-    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shared = [*bitmaps, "--out", str(tmp_path / "run")]
-    run.main([*shared, "--range", "1/1"])  # as after a kill before merging
-    capsys.readouterr()
-    repaint(bitmaps)
-    assert re.search(CHANGED, refusal(capsys, run.main, [*shared, "--resume"]))
+    repaint(bitmaps)  # before merging
+    assert re.search(CHANGED, refused(run.main, *shared, "--resume"))
     assert not (tmp_path / "run" / "raster.h5").exists()
-
-
-def test_pixels_that_changed_after_the_end_are_refused(
-    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shared = [*bitmaps, "--out", str(tmp_path / "run")]
-    run.main(shared)
-    run.main([*shared, "--resume"])
-    capsys.readouterr()
     repaint(bitmaps)
-    assert "images were changed since that run" in refusal(capsys, run.main, [*shared, "--resume"])
+    for _ in range(2):
+        run.main([*shared, "--resume"])
+    repaint(bitmaps)
+    assert "images were changed since that run" in refused(run.main, *shared, "--resume")
     assert not (tmp_path / "run" / PARTS).exists()
 
 
 def test_a_folder_of_others_does_not_choose_which_pictures_are_shown(
-    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Callable[..., str]
 ) -> None:
     folder, private = tmp_path / "run", tmp_path / "private"
     run.main([*bitmaps, "--out", str(folder), "--range", "1/1"])
@@ -475,5 +433,5 @@ def test_a_folder_of_others_does_not_choose_which_pictures_are_shown(
     for path in (folder / PARTS).glob("*.range"):
         record, sections = unseal(path)
         reseal(path, record | {"job": identity}, sections)
-    assert "changed since the run began" in refusal(capsys, merge.main, [str(folder)])
+    assert "changed since the run began" in refused(merge.main, str(folder))
     assert not (folder / "pictures.zip").exists() and not (folder / "report.html").exists()
