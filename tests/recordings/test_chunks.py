@@ -1,4 +1,4 @@
-"""Chunks and their checksum, against HDF5's own filters."""
+"""Chunks and their checksum, against HDF5's own filters; packed spikes, and how they are counted."""
 
 import zlib
 
@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
 
 from spikesam.recordings.chunks import SPIKE_WINDOW_BITS, ChunkError, compress, decompress, fletcher32, largest_stored
+from spikesam.recordings.digests import pad_bits_clear, spike_counts
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import PackedSpikes
 
 
 def fletcher32_of_hdf5(data: bytes) -> bytes:
@@ -80,3 +85,55 @@ def test_a_stream_cut_short_or_no_stream_at_all_is_refused() -> None:
     for stream in (whole[:-6], b"", b"not deflate"):
         with pytest.raises(ChunkError):
             decompress(stream + fletcher32(stream), 100)
+
+
+@given(arrays(np.bool_, array_shapes(min_dims=5, max_dims=5, max_side=5)))
+def test_unpacked_is_what_was_packed(spikes):
+    packed = PackedSpikes.of(spikes)
+    assert (packed.timesteps, len(packed)) == spikes.shape[:2]
+    assert np.array_equal(packed.unpacked(), spikes)
+
+
+def test_bits_by_hand():
+    # Two samples of one step, nine neurons: the first and the last fire, then all.
+    spikes = np.ones((1, 2, 1, 3, 3), np.bool_)
+    spikes[0, 0] = np.reshape([1, 0, 0, 0, 0, 0, 0, 0, 1], (3, 3))
+    assert PackedSpikes.of(spikes).bits.tolist() == [[[0b10000000, 0b10000000]], [[0b11111111, 0b10000000]]]
+
+
+@pytest.mark.parametrize(
+    ("bits", "message"),
+    [
+        (
+            np.zeros((1, 4, 3), np.uint8),
+            r"got \(1, 4, 3\) uint8, expected \(B, T, 2\) uint8 for maps of .* \(1, 3, 3\)",
+        ),
+        (np.zeros((4, 2), np.uint8), r"got \(4, 2\) uint8, expected \(B, T, 2\)"),
+        (np.zeros((1, 4, 2), np.int8), r"got \(1, 4, 2\) int8, expected \(B, T, 2\) uint8"),
+        (np.full((1, 4, 2), 1, np.uint8), "got pad bits that are set, expected zeros"),
+    ],
+)
+def test_other_bits_are_refused(bits, message):
+    with pytest.raises(InputError, match=message):
+        PackedSpikes(bits, (1, 3, 3))
+
+
+def test_every_byte_has_as_many_spikes_as_bits() -> None:
+    every = np.arange(256, dtype=np.uint8)
+    assert spike_counts(every[:, None]).tolist() == [bin(byte).count("1") for byte in range(256)]
+    assert spike_counts(np.full((2, 3, 1000), 255, np.uint8)).tolist() == [[8000] * 3] * 2
+
+
+@given(arrays(np.uint8, array_shapes(min_dims=1, max_dims=3, max_side=40)))
+def test_spikes_are_counted_along_the_last_axis(packed: NDArray[np.uint8]) -> None:
+    counts = spike_counts(packed)
+    assert counts.dtype == np.uint32
+    np.testing.assert_array_equal(counts, np.unpackbits(packed, axis=-1).sum(axis=-1))
+
+
+@given(st.integers(1, 40), st.integers(0, 7))
+def test_a_pad_bit_is_noticed_in_any_step(neurons: int, bit: int) -> None:
+    """Bits from the lowest on, as many as a last byte has to spare, belong to no neuron."""
+    packed = np.zeros((3, -(-neurons // 8)), np.uint8)
+    packed[1, -1] = 1 << bit
+    assert pad_bits_clear(packed, neurons) == (bit >= -neurons % 8)

@@ -1,17 +1,23 @@
-"""Opening files of unknown origin never waits: not for a writer of a pipe, not for what the kernel has to say."""
+"""Opening files of unknown origin waits for nobody; HDF5 in memory opens none; places that nobody else may write."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 import spikesam
 from spikesam.pipeline.export import main as export
-from spikesam.recordings.files import open_file
+from spikesam.recordings.files import is_private, open_file
+from spikesam.recordings.new_hdf5 import hdf5_in_memory
+from tests.campaign.outside import Outside
 
 KERNEL = Path("/proc/kmsg")  # an ordinary file by its mode, which waits for the next message
 WAITS = pytest.mark.skipif(not os.access(KERNEL, os.R_OK), reason="this user cannot read /proc/kmsg")
-pytestmark = pytest.mark.timeout(30)
+pytestmark = [
+    pytest.mark.timeout(30),
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes and permissions"),
+]
 
 
 def test_an_ordinary_file(tmp_path: Path) -> None:
@@ -61,3 +67,82 @@ def test_files_that_lead_to_the_kernel(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(KERNEL)
         with pytest.raises(spikesam.InputError, match=name):
             reader(str(tmp_path / name))
+
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "above" / "folder").mkdir(parents=True)
+    for path in (tmp_path / "above", tmp_path / "above" / "folder"):
+        path.chmod(0o755)
+    return tmp_path / "above" / "folder"
+
+
+def test_what_only_its_owner_writes_is_private(place: Path) -> None:
+    assert is_private(place)
+    (place / "file").touch(0o600)
+    assert is_private(place / "file")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o757, 0o1777])
+def test_a_folder_that_others_write_is_not(place: Path, mode: int) -> None:
+    place.chmod(mode)
+    assert not is_private(place)
+
+
+def test_a_file_that_others_write_is_not(place: Path) -> None:
+    (place / "file").touch()
+    (place / "file").chmod(0o666)
+    assert not is_private(place / "file")
+
+
+@pytest.mark.parametrize(("mode", "private"), [(0o777, False), (0o1777, True)])
+def test_a_folder_above_may_be_shared_if_it_is_sticky(place: Path, mode: int, private: bool) -> None:
+    place.parent.chmod(mode)
+    assert is_private(place) == private
+
+
+def test_a_link_counts_as_what_it_leads_to(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(place)
+    assert is_private(tmp_path / "link")
+    place.chmod(0o777)
+    assert not is_private(tmp_path / "link")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("which", ["the place", "a folder above"])
+def test_what_belongs_to_another_user_is_not(place: Path, which: str) -> None:
+    os.chown(place if which == "the place" else place.parent, NOBODY, NOBODY)
+    assert not is_private(place)
+
+
+def test_a_group_with_other_members_is_somebody_else(place: Path) -> None:
+    group = next((number for number in os.getgroups() if number not in (0, os.getegid())), None)
+    if os.geteuid() == 0:
+        group = NOBODY
+    if group is None:
+        pytest.skip("this user has no other group")
+    os.chown(place, -1, group)
+    place.chmod(0o775)
+    assert not is_private(place)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="watches a folder as Linux lets it")
+def test_a_file_in_memory_is_not_opened_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here := tmp_path / "here").mkdir()
+    for number in range(1000):
+        (here / f"h5py_in_memory_nonfile_{number}").touch()
+    monkeypatch.chdir(here)
+    outside = Outside(here)
+    with hdf5_in_memory() as (file, image):
+        file.attrs["number"] = 3
+        content = image()
+    with hdf5_in_memory(content) as (file, image):
+        file.attrs["other"] = 4
+        content = image()
+    with hdf5_in_memory(content) as (file, _):
+        assert dict(file.attrs) == {"number": 3, "other": 4}
+    (tmp_path / "results").mkdir()
+    outside.check(tmp_path / "results", "", may_read=False)

@@ -1,6 +1,7 @@
-"""What is shown of texts of unknown origin."""
+"""Texts of unknown origin as they are shown, and errors in the words of Python."""
 
 import io
+import pickle
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import InputError
+from spikesam.recordings.errors import ADVICE, Advice, InputError, RasterError, finding
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.progress import progress_bar
 from spikesam.recordings.text import printable, told_apart
@@ -126,3 +127,39 @@ def test_a_name_that_is_no_raster_is_one_line(capsys, name):
     assert error.startswith("error: ")
     assert error.removesuffix("\n").isprintable()
     assert len(error) < 1000
+
+
+def test_what_would_help_is_worded_as_arguments() -> None:
+    error = RasterError("c.h5: already exists", "overwrite")
+    assert str(error) == "c.h5: already exists; choose another out, or replace it with overwrite=True"
+    assert (error.advice, error.finding) == ("overwrite", "c.h5: already exists")
+    assert str(InputError("got 'x', expected 1", argument="samples")) == "samples: got 'x', expected 1"
+    assert str(InputError("nothing fits", "without-labels", files="a/*")).endswith("without their labels: data is a/*")
+
+
+@pytest.mark.parametrize("advice", ADVICE)
+def test_an_option_of_a_command_is_named_only_by_who_asks(advice: Advice) -> None:
+    error = InputError("x: 100 % {out}", advice, files="{a}")
+    assert "--" not in str(error)
+    assert error.worded(lambda argument: f"<{argument}>").startswith("x: 100 % {out}")
+    assert "<" in error.worded(lambda argument: f"<{argument}>")
+
+
+def test_an_error_stays_what_it_is_on_its_way_from_another_process() -> None:
+    error = pickle.loads(pickle.dumps(RasterError("x", "without-labels", argument="data", files="f")))
+    assert isinstance(error, RasterError)
+    assert vars(error) == {"finding": "x", "advice": "without-labels", "argument": "data", "details": {"files": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (InputError("a  b: wrong", "resume"), "a  b: wrong"),
+        (OSError(28, "No space left on device", "x.h5"), "x.h5: No space left on device"),
+        (OSError("unable to open file"), "unable to open file"),
+        (RuntimeError("first\nsecond"), "first second"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ],
+)
+def test_a_finding_is_told_without_advice(error: Exception, found: str) -> None:
+    assert finding(error) == found

@@ -66,8 +66,8 @@ def spikes_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a recorded network, with images and names; nothing is known of its weights."""
     torch = pytest.importorskip("torch")
-    from tests.pipeline.record.test_seen_images import NAMES
-    from tests.pipeline.record.test_seen_images import recorded as record
+    from tests.pipeline.record.test_record import NAMES
+    from tests.pipeline.record.test_record import recorded as record
 
     folder = tmp_path_factory.mktemp("recorded")
     record(folder, torch.rand(3, 3, 6, 6), class_names=NAMES)
