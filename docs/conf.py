@@ -33,6 +33,7 @@ extensions = [
     "command_help",
     "docstrings",
     "repository_links",
+    "shown_outputs",
 ]
 exclude_patterns = ["_build", "_extensions", "_filled", "joss"]
 default_role = "literal"

@@ -49,8 +49,8 @@ class EnergyCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Count, print, and write what is asked for."""
     command = parse_command(EnergyCommand, argv, prog="spikesam energy", description=__doc__)
-    from spikesam.pipeline.cli.energy_report import cost_table, sentences  # pandas takes a second to import
     from spikesam.pipeline.cost.energy import energy, opened_raster
+    from spikesam.pipeline.cost.report import cost_table, sentences  # pandas takes a second to import
     from spikesam.pipeline.images.pictures import pictures_beside
 
     holding = (
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             found = energy(raster, command.network, prices=command.prices)
         pictures = pictures_beside(raster, 0)
         names = () if pictures is None else pictures.class_names  # with no picture it counts as false
-        console.print(cost_table(found), *sentences(found, raster.n_samples, names), sep="\n")
+        console.print(cost_table(found), *sentences(found, names), sep="\n")
         if command.out is not None:
             from spikesam.pipeline.cost.pictures import save_pictures  # matplotlib takes another second
 

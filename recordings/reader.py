@@ -8,7 +8,6 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
@@ -17,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam import recordings
+from spikesam.recordings import draw
 from spikesam.recordings.chunks import ChunkError, decompress
 from spikesam.recordings.digests import About, content_digest
 from spikesam.recordings.errors import InputError
@@ -40,7 +39,6 @@ from spikesam.recordings.schema import (
 if TYPE_CHECKING:
     from typing import Self  # Python 3.10 lacks it
 
-    from matplotlib.figure import Figure
 
 Layer = TypeVar("Layer", bound=NamedLayer)
 Value = TypeVar("Value", bound=np.generic)
@@ -150,10 +148,10 @@ class Reader(ABC, Generic[Layer]):
     def _by_name(self) -> dict[str | int, Layer]:
         return {spec.name: spec for spec in self.layers}
 
-    def _drawn(self, function: str, *arguments: object) -> Figure:
-        """A figure by the module that draws, see :data:`spikesam.recordings.plots`."""
-        figure: Figure = getattr(import_module(recordings.plots), function)(self, *arguments)
-        return figure
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        html: str = draw("notebook_html", self)
+        return html
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every value and everything derived from it; calls `advance` after each layer of each sample."""

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "docs" / "_extensions"))
 
 docstrings = pytest.importorskip("docstrings", reason="needs sphinx")
+shown_outputs = pytest.importorskip("shown_outputs", reason="needs sphinx")
 repository_links = pytest.importorskip("repository_links", reason="needs sphinx")
 
 LINK = re.compile(r"\]\(([^)#\s:]+)(?:#[^)\s]*)?\)|href=\"([^\":#]+)\"")
@@ -65,3 +66,11 @@ def test_links_of_the_repository_become_links_of_the_site() -> None:
     written = "[format](../recordings/FORMAT.md#digests), [scripts](../examples), [more](guide.md), ![](../x.png)"
     expected = "[format](/reference/raster-file.md#digests), scripts, [more](guide.md), ![](../x.png)"
     assert repository_links.rewrite(written, ROOT / "docs" / "page.md", ROOT) == expected
+
+
+def test_a_cell_that_shows_nothing_of_an_object_is_found(tmp_path: Path) -> None:
+    (tmp_path / "good.html").write_text("<p>a Figure of size 6, an object at 0.5</p>")
+    assert shown_outputs.bare_outputs(tmp_path) == []
+    (tmp_path / "bad.html").write_text("&lt;Figure size 9x6 with 1 Axes&gt; &lt;a.B object at 0x7f12&gt;")
+    found = ["bad.html: &lt;Figure size 9x6 with 1 Axes&gt;", "bad.html: a.B object at 0x7f12"]
+    assert shown_outputs.bare_outputs(tmp_path) == found

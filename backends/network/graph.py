@@ -56,6 +56,7 @@ from spikesam.backends.network.inputs import Shape
 from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.table import by_sides, table_of
 from spikesam.backends.network.wiring import dependents, reads_alone, shapes_of, steps_to_readout, with_named_sources
+from spikesam.recordings import draw
 from spikesam.recordings.text import printable
 
 Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "image"]
@@ -167,6 +168,11 @@ class Network:
         for layer, before in self._behind:
             if not reads_alone(layer, before):
                 raise NetworkError(f"{where}: layer {layer.name!r} reads more than the layer before, expected a chain")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table, and a picture of what reads what."""
+        html: str = draw("notebook_html", self)
+        return html
 
     def __str__(self) -> str:
         """A table: what each layer reads, its shape and its weights."""

@@ -17,6 +17,7 @@ from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.comparison.recorded_layer import ROUNDING
+from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.proving.alone import LayerAlone, by_position
@@ -212,7 +213,7 @@ PRECISIONS = {"float32": "float32", "fixed": "fixed point"}  # as columns name t
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Shown):
     """A model and its network side by side; `print` shows a report.
 
     Parameters
@@ -238,17 +239,17 @@ class Comparison:
         drifting = self.layers["layer"][self.layers["differ_fixed"] > DRIFT * self.layers["rate"]]
         return None if drifting.empty else str(drifting.iloc[0])
 
-    def __str__(self) -> str:
-        return "\n".join((self._table(), "", self._drift(), self._alone(), *self._choices(), *self._backends()))
+    def _parts(self) -> Iterator[Any]:
+        yield from (self._table(), "", self._drift(), self._alone(), *self._choices(), *self._backends())
 
-    def _table(self) -> str:
+    def _table(self) -> pd.DataFrame:
         columns = {"layer": self.layers["layer"], "neurons": self.layers["neurons"]}
         columns["model fires"] = self.layers["rate"].map(_share)
         for name in PRECISIONS:
             columns[f"{name} fires"] = self.layers[f"rate_{name}"].map(_share)
             columns[f"{name} differs"] = self.layers[f"differ_{name}"].map(_share)
         columns["fixed alone"] = self.layers["alone_fixed"].map(_share)
-        return pd.DataFrame(columns).to_string(index=False)
+        return pd.DataFrame(columns)
 
     def _drift(self) -> str:
         layer = self.drifts_from

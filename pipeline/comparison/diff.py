@@ -25,6 +25,7 @@ from spikesam.pipeline.comparison.sides import (
     what_drives,
 )
 from spikesam.pipeline.comparison.why import Why, explain_bit, number
+from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.networks.recorded import fired_by, recorded_network
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError, finding
@@ -40,7 +41,7 @@ SHOWN = 8  # steps of a neuron that a report prints
 
 
 @dataclass(frozen=True, eq=False)
-class Diff:
+class Diff(Shown):
     """The spikes in which two rasters differ, A and B; `print` shows a report.
 
     Parameters
@@ -125,10 +126,16 @@ class Diff:
         draw_difference(Path(path), said, names, counts, (self.layers["neurons"] * self.samples).tolist(), neuron)
         return Path(path)
 
-    def __str__(self) -> str:
-        return "\n".join(printable(line) if line.strip() else line for line in self._lines())
+    def _picture(self) -> bytes:
+        if not self:
+            raise InputError("no bit differs, so there is nothing to draw")
+        return png_of(self.draw)
 
-    def _lines(self) -> Iterator[str]:
+    def _parts(self) -> Iterator[Any]:
+        for part in self._found():
+            yield printable(part) if isinstance(part, str) and part.strip() else part
+
+    def _found(self) -> Iterator[Any]:
         steps = len(self.table) // len(self.layers)
         yield from (f"{name}: {what}" for name, what in zip("AB", self.names, strict=True))
         total = self.samples * steps * int(self.layers["neurons"].sum())
@@ -136,7 +143,7 @@ class Diff:
         if not self:
             return
         yield ""
-        yield from self._table().splitlines()
+        yield self._table()
         yield ""
         if self.answers is not None:
             yield f"the answer differs in {self.answers} of {_count(self.samples, 'sample')}"
@@ -148,7 +155,7 @@ class Diff:
             yield from self._why(self.why)
         yield from self.notes
 
-    def _table(self) -> str:
+    def _table(self) -> pd.DataFrame:
         rows = self.layers
         columns = {"layer": rows["layer"], "neurons": rows["neurons"]}
         for name, which in (("A", "first"), ("B", "second")):
@@ -159,7 +166,7 @@ class Diff:
             "-" if pd.isna(step) else f"step {step}, sample {sample}"
             for step, sample in zip(rows["step"], rows["sample"], strict=True)
         ]
-        return pd.DataFrame({**columns, "first differs at": differs}).to_string(index=False)
+        return pd.DataFrame({**columns, "first differs at": differs})
 
     def _bit(self, bit: Bit, which: str) -> Iterator[str]:
         later = self.lag.get(bit.layer, 0)
@@ -168,17 +175,17 @@ class Diff:
         fires = "A fires, B does not" if bit.fired else "B fires, A does not"
         yield f"{which}: {bit.layer}, {step}, sample {bit.sample}, neuron {bit.neuron}: {fires}"
 
-    def _why(self, why: Why) -> Iterator[str]:
+    def _why(self, why: Why) -> Iterator[Any]:
         bit = why.bit
         if len(why.steps):
-            yield from self._steps(why)
+            yield self._steps(why)
         for ancestor in why.ancestors:
             yield from self._bit(ancestor, "  that rests on")
         if why.ancestors and why.root.layer != bit.layer:
             yield f"nothing in front of {why.root.layer} at step {why.root.step} differs"
         yield from why.cause
 
-    def _steps(self, why: Why) -> Iterator[str]:
+    def _steps(self, why: Why) -> pd.DataFrame:
         """A table of the last steps up to the bit, from where something happens to its neuron on."""
         rows = why.steps[: why.bit.step + 1]
         quiet = rows.drop(columns="step").any(axis=1).to_numpy().argmax()
@@ -192,7 +199,7 @@ class Diff:
                 columns[f"membrane in {name}"] = rows[f"membrane_{which}"].map(number)
         for name, which in zip("AB", WHICH, strict=True):
             columns[f"{name} fires"] = rows[f"fired_{which}"].map({True: "yes", False: ""})
-        yield from pd.DataFrame(columns).to_string(index=False).splitlines()
+        return pd.DataFrame(columns)
 
 
 def _count(number: int, noun: str) -> str:

@@ -16,7 +16,9 @@ from spikesam.pipeline.cost.ledger import Floats, Ledger, Spent
 from spikesam.pipeline.cost.prices import Prices, prices_of
 from spikesam.pipeline.cost.recorded import network_of
 from spikesam.pipeline.cost.words import in_joules
+from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import raster_file
 from spikesam.recordings.raster.reader import RasterReader
@@ -25,14 +27,15 @@ if TYPE_CHECKING:
     from spikesam.backends.network import Network
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
+WIDTH = 110  # characters of the printed table
 PICTURED = 8  # samples with a map of their own
 SUMMED = ("spikes", "operations", "macs", "bytes", "joules")
 BY_SAMPLE = ("spikes", "operations", "joules")
 
 
 @dataclass(frozen=True, eq=False)
-class Energy:
-    """The cost of a recording; every number is the mean of its samples. NaN stands where a number is not known.
+class Energy(Shown):
+    """The cost of a recording, which `print` shows. Every number is the mean of its samples, NaN where it is not known.
 
     Parameters
     ----------
@@ -96,6 +99,19 @@ class Energy:
             return f"<Energy: sparsity {self.sparsity:.4f}; {self.note}>"
         cost = f"{self.operations:,.0f} synaptic operations, {in_joules(self.joules)} ({self.prices.name})"
         return f"<Energy of a sample: {cost}, sparsity {self.sparsity:.4f}{'; ' * bool(self.note)}{self.note}>"
+
+    def _parts(self) -> Iterable[str]:
+        from spikesam.pipeline.cost.report import cost_table, sentences  # which need this class
+
+        console = PlainConsole(width=WIDTH, force_terminal=False)
+        with console.capture() as captured:
+            console.print(cost_table(self))
+        return [captured.get().strip("\n"), *sentences(self)]
+
+    def _picture(self) -> bytes:
+        from spikesam.pipeline.cost.pictures import draw_layers
+
+        return png_of(lambda path: draw_layers(self, path))
 
 
 @checked_arguments

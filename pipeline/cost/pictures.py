@@ -15,6 +15,7 @@ from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
 from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
 from spikesam.pipeline.images.pictures import pictures_beside
 from spikesam.pipeline.maps.sam import spike_activation_sum
+from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
 GAMMA = 0.5
@@ -24,19 +25,27 @@ def save_pictures(energy: Energy, raster: RasterReader, folder: Path) -> list[Pa
     """Draw `energy.png`, and `energy_map.png` where there are maps, unless joules are unknown; the files written."""
     if np.isnan(energy.joules):
         return []
-    scale, unit = unit_of(energy.layers["joules"].max())
-    layers = energy.layers[energy.layers["layer"] != "input"]
-    costs = {row.layer: (row.joules / scale, row.ann_joules / scale) for row in layers.itertuples()}
-    by_step = energy.steps.pivot(index="step", columns="layer", values="joules") / scale
     written = [folder / "energy.png"]
-    count = f"{raster.n_samples} sample{'s' * (raster.n_samples > 1)}"
-    title = f"A sample costs {in_joules(energy.joules)} ({energy.prices.name}); mean of {count}"
-    steps = {name: by_step[name].to_numpy() for name in costs}
-    draw_energy(written[0], title, f"Prices: {energy.prices.source}.", unit, costs, steps)
+    draw_layers(energy, written[0])
     if energy.maps is not None and len(energy.maps):
         written.append(folder / "energy_map.png")
         _draw_places(written[1], energy, raster)
     return written
+
+
+def draw_layers(energy: Energy, path: Path) -> None:
+    """Draw what layers cost, in all and at every step; an InputError where joules are unknown."""
+    if np.isnan(energy.joules):
+        raise InputError("energy: joules are not known, so there is nothing to draw")
+    scale, unit = unit_of(energy.layers["joules"].max())
+    layers = energy.layers[energy.layers["layer"] != "input"]
+    costs = {row.layer: (row.joules / scale, row.ann_joules / scale) for row in layers.itertuples()}
+    by_step = energy.steps.pivot(index="step", columns="layer", values="joules") / scale
+    samples = int(energy.classes["samples"].sum())
+    count = f"{samples} sample{'s' * (samples > 1)}"
+    title = f"A sample costs {in_joules(energy.joules)} ({energy.prices.name}); mean of {count}"
+    steps = {name: by_step[name].to_numpy() for name in costs}
+    draw_energy(path, title, f"Prices: {energy.prices.source}.", unit, costs, steps)
 
 
 def _draw_places(path: Path, energy: Energy, raster: RasterReader) -> None:

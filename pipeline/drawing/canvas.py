@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ SUBTITLE: Any = {"fontsize": 8.5, "color": GREY}
 MARGIN, LINE, NARROWEST = 0.2, 0.17, 5.5  # inches: left of the title, between lines of the subtitle, of a picture
 DPI = 120
 LONGEST_LINE = 240  # characters: a longer one loses its middle, before anything is measured or drawn
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows, whether or not pyplot was imported there."""
+
+    def _repr_png_(self) -> bytes:
+        canvas: Any = FigureCanvasAgg(self)
+        file = BytesIO()
+        canvas.print_png(file)
+        return file.getvalue()
 
 
 class Canvas:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikesam.backends.network import Input, Network, Source
-from spikesam.pipeline.drawing.canvas import GREY, drawable, shortened, style
+from spikesam.pipeline.drawing.canvas import GREY, ShownFigure, drawable, shortened, style
 from spikesam.recordings.errors import InputError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from spikesam.recordings.raster.reader import RasterReader
 
 WIDTH, HEIGHT, SHORT = 1.12, 0.62, 16  # inches of a box; characters of a name in it
@@ -20,7 +18,7 @@ ACROSS, DOWN = 1.8, 1.05  # inches from box to box
 ARROW: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 1}
 
 
-def draw_network(network: Network, raster: RasterReader | None = None) -> Figure:
+def draw_network(network: Network, raster: RasterReader | None = None) -> ShownFigure:
     """Draw what every layer reads: arrows from left to right, shortcuts as bows, feedback as a bow below.
 
     Where a raster is given, arrows are as dark as the layer behind them fires, and say how often: spikes per neuron
@@ -48,8 +46,6 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> Figure
     network = getattr(network, "network", network)
     if not isinstance(network, Network):
         raise InputError(f"draw_network: got {type(network).__name__}, expected a Network or a Checkpoint")
-    from matplotlib.figure import Figure
-
     rates = _rates(network, raster) if raster else {}
     places = _places(network)
     columns = 2 + max(column for column, _ in places.values())
@@ -59,7 +55,7 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> Figure
     above = 0.75 + 0.08 * longest
     size = ACROSS * columns, DOWN * rows + above
     with style():
-        figure = Figure(figsize=size, dpi=120)
+        figure = ShownFigure(figsize=size, dpi=120)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(-0.6 * ACROSS, size[0] - 0.6 * ACROSS), ylim=(above - size[1], above))
         axes.set_axis_off()

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.measures.statistics import softmax
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.disk import write_file, writing
@@ -45,7 +46,7 @@ class Answers:
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
+class Edit(Shown):
     """A run with some spikes changed, beside the recorded one; `print` shows a report.
 
     Parameters
@@ -101,9 +102,9 @@ class Edit:
             write_file(target, self._image, overwrite=overwrite)
         return target
 
-    def __str__(self) -> str:
+    def _parts(self) -> Iterator[Any]:
         """How many answers changed, those of the first samples, and the layers."""
-        return "\n".join((*self._answers(), "", self.layers.to_string(index=False)))
+        yield from (*self._answers(), "", self.layers)
 
     def _answers(self) -> Iterator[str]:
         differ = int(self.layers.set_index("layer")["differ"][self.layer])

@@ -1,17 +1,20 @@
-"""One picture of open maps, or of an open raster, as a matplotlib figure for a notebook; see `maps.plot()`."""
+"""What a notebook shows of maps, rasters and networks; of the first two also as a figure, see `maps.plot()`."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from spikesam.pipeline.drawing.canvas import DPI
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.canvas import DPI, ShownFigure
 from spikesam.pipeline.drawing.figures import draw_overview
+from spikesam.pipeline.drawing.network import draw_network
+from spikesam.pipeline.drawing.notebook import html, png_of
 from spikesam.pipeline.drawing.raster import draw_raster
 from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
 from spikesam.pipeline.images.pictures import pictures_beside, read_pictures
@@ -24,27 +27,40 @@ from spikesam.recordings.reader import position
 
 def plot_maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> Figure:
     """The first samples beside each other: image, name and answer, and below the summed maps of some layers."""
-    if not (isinstance(samples, int) and samples >= 1):
-        raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
-    names = [maps.layer(layer).name for layer in ((layers,) if isinstance(layers, str) else layers)]
-    subjects = _subjects(maps, min(samples, maps.n_samples))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "maps.png"
-        draw_overview(path, maps, method_of(maps.header, maps.where), subjects, names)
-        return _figure(path)
+    return _figure(_maps(maps, samples, layers))
 
 
 def plot_raster(raster: RasterReader, layer: str | int | None = None, sample: int = 0) -> Figure:
     """The spikes of a layer, the last one if none is named, in one sample: a line per neuron, a tick per spike."""
+    return _figure(_raster(raster, layer, sample))
+
+
+def notebook_html(shown: MapReader | RasterReader | Network) -> str:
+    """What a notebook shows: the layers, and a picture."""
+    if isinstance(shown, Network):
+        return html([str(shown)], lambda: draw_network(shown)._repr_png_())
+    if isinstance(shown, MapReader):
+        return html([repr(shown)], lambda: _maps(shown))
+    layers = [(each.name, "×".join(map(str, each.shape)), each.neurons) for each in shown.layers]
+    return html([repr(shown), pd.DataFrame(layers, columns=["layer", "shape", "neurons"])], lambda: _raster(shown))
+
+
+def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> bytes:
+    if not (isinstance(samples, int) and samples >= 1):
+        raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
+    names = [maps.layer(layer).name for layer in ((layers,) if isinstance(layers, str) else layers)]
+    subjects = _subjects(maps, min(samples, maps.n_samples))
+    return png_of(lambda path: draw_overview(path, maps, method_of(maps.header, maps.where), subjects, names))
+
+
+def _raster(raster: RasterReader, layer: str | int | None = None, sample: int = 0) -> bytes:
     spec, at = (
         raster.layer(raster.layers[-1].name if layer is None else layer),
         position(sample, raster.n_samples, "plot"),
     )
     subject = recorded_subjects(raster, raster.predictions[: at + 1], pictures_beside(raster, at + 1))[at]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "raster.png"
-        draw_raster(path, spec.name, raster.packed(spec, at), spec.neurons, ", ".join(subject.facts))
-        return _figure(path)
+    facts = ", ".join(subject.facts)
+    return png_of(lambda path: draw_raster(path, spec.name, raster.packed(spec, at), spec.neurons, facts))
 
 
 def _subjects(maps: MapReader, count: int) -> list[Subject]:
@@ -57,10 +73,10 @@ def _subjects(maps: MapReader, count: int) -> list[Subject]:
     return recorded_subjects(maps, maps.predictions[:count], shown)
 
 
-def _figure(path: Path) -> Figure:
-    """A figure that shows a picture pixel by pixel."""
-    pixels = np.asarray(Image.open(path).convert("RGB"))
-    figure = Figure(figsize=(pixels.shape[1] / DPI, pixels.shape[0] / DPI), dpi=DPI)
+def _figure(picture: bytes) -> Figure:
+    """A figure that shows a PNG pixel by pixel."""
+    pixels = np.asarray(Image.open(BytesIO(picture)).convert("RGB"))
+    figure = ShownFigure(figsize=(pixels.shape[1] / DPI, pixels.shape[0] / DPI), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(pixels)
     axes.set_axis_off()

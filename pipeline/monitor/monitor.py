@@ -13,12 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.network import Network
 from spikesam.pipeline.cost.energy import energy
+from spikesam.pipeline.drawing.canvas import ShownFigure
+from spikesam.pipeline.drawing.notebook import html
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.monitor.pictures import beside, draw_strip
 from spikesam.pipeline.record.record import record
@@ -163,7 +164,13 @@ class Monitor:
                 warnings.warn(f"monitor: no energy in this epoch: {error}", stacklevel=3)
         return pd.DataFrame(index=pd.Index([], name="layer"))
 
-    def strip(self, layer: str, samples: int = 4) -> Figure:
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the last recorded epoch, and the maps of the deepest layer by epoch."""
+        last = self.history[self.history["epoch"] == self.history["epoch"].max()]
+        names = [name for maps in self.maps.values() for name in maps] or [""]
+        return html([f"{len(self.maps)} recorded epochs", last], lambda: self.strip(names[-1])._repr_png_())
+
+    def strip(self, layer: str, samples: int = 4) -> ShownFigure:
         """A picture: the maps of a layer, a row for each of the first samples, a column for each recorded epoch.
 
         Raises

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import DPI, MARGIN, SUBTITLE, TITLE, drawable, style
+from spikesam.pipeline.drawing.canvas import DPI, MARGIN, SUBTITLE, TITLE, ShownFigure, drawable, style
 from spikesam.pipeline.drawing.grid import HEAT
 from spikesam.recordings.text import LONGEST_NAME, printable
 
@@ -27,7 +26,7 @@ def beside(sums: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(255 * row.transpose(2, 0, 1)).astype(np.uint8)
 
 
-def draw_strip(maps: Mapping[int, NDArray[np.float32]], layer: str) -> Figure:
+def draw_strip(maps: Mapping[int, NDArray[np.float32]], layer: str) -> ShownFigure:
     """The maps of a layer by epoch, (N, H, W) each; of many epochs some, the first and the last among them."""
     epochs = list(maps)
     if len(epochs) > MOST:
@@ -36,7 +35,7 @@ def draw_strip(maps: Mapping[int, NDArray[np.float32]], layer: str) -> Figure:
     above, step = 0.75, CELL + BETWEEN
     width, height = max(3.5, 2 * MARGIN + len(epochs) * step), above + rows * step + MARGIN
     with style():
-        figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+        figure = ShownFigure(figsize=(width, height), dpi=DPI, facecolor="white")
         title = drawable(f"SAM of layer {printable(layer, LONGEST_NAME)} while it was trained")
         figure.text(MARGIN / width, 1 - 0.25 / height, title, va="center", **TITLE)
         figure.text(

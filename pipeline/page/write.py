@@ -9,9 +9,11 @@ import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
+from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,15 +21,28 @@ from markupsafe import Markup
 from spikesam.pipeline.page.content import kinds_of, run_content
 from spikesam.pipeline.page.shown_run import ShownRun, open_run
 from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.disk import write_file
+from spikesam.recordings.disk import readable, write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import open_file
 
 HERE = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+)\.js";\n', re.MULTILINE)
+INLINE = 2_000_000  # bytes of a page that a notebook holds
 LIMIT = 8_000_000  # bytes of the samples of all runs
 MOST_RUNS = 2
 GENERATOR, HEAD = b'<meta name="generator" content="spikesam">', 2000  # bytes from the beginning of a page
+
+
+class Page(type(Path())):  # type: ignore[misc]  # until Python 3.12, Path itself cannot be inherited from
+    """The path of a page; a notebook shows it inline, in a frame that reaches nothing outside of itself."""
+
+    def _repr_html_(self) -> str:
+        link = f'<a href="{escape(quote(str(self)))}" target="_blank">{escape(str(self))}</a>'
+        if self.stat().st_size > INLINE:
+            return f"<p>{link} ({readable(self.stat().st_size)}: open it in a browser)</p>"
+        page = escape(self.read_text(encoding="utf-8"))
+        frame = f'sandbox="allow-scripts" style="width: 100%; height: 700px; border: 0" srcdoc="{page}"'
+        return f"<iframe {frame}></iframe><p>{link}</p>"
 
 
 @checked_arguments
@@ -50,7 +65,7 @@ def report(
 
     Returns
     -------
-    the file
+    the file's path, which a notebook shows as the page itself, up to 2 MB
 
     Raises
     ------
@@ -97,7 +112,7 @@ def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overw
         write_file(target, page.encode(), overwrite=overwrite)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})", "other-out") from None
-    return target
+    return Page(target)
 
 
 def title_of(runs: Sequence[ShownRun]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.recordings import draw
 from spikesam.recordings.digests import About
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.hdf5 import Source
@@ -96,7 +97,8 @@ class MapReader(Reader[MapLayer]):
         -------
         a :class:`matplotlib.figure.Figure`, which a notebook shows
         """
-        return self._drawn("plot_maps", samples, layers)
+        figure: Figure = draw("plot_maps", self, samples, layers)
+        return figure
 
     def _check_piece(self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]) -> None:
         """Refuse numbers that no map has."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.recordings import draw
 from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
 from spikesam.recordings.hdf5 import Source
 from spikesam.recordings.raster.batch import unpack
@@ -84,7 +85,8 @@ class RasterReader(Reader[LayerSpec]):
         -------
         a :class:`matplotlib.figure.Figure`, which a notebook shows
         """
-        return self._drawn("plot_raster", layer, sample)
+        figure: Figure = draw("plot_raster", self, layer, sample)
+        return figure
 
     def steps_that_matter(self, layer: str | int | LayerSpec) -> int:
         """How many of the first steps of a layer can still change the answer."""

@@ -15,7 +15,7 @@ spikesam.pipeline.maps.sam_kernel spikesam.pipeline.engine.summary spikesam.pipe
 spikesam.pipeline.engine.simulate spikesam.pipeline.maps.methods.snn_grad_cam spikesam.pipeline.maps.localisation
 spikesam.pipeline.drawing.subject spikesam.pipeline.cli.running matplotlib.backends.backend_agg PIL.PngImagePlugin
 spikesam.pipeline.energy spikesam.pipeline.cost.energy spikesam.pipeline.cost.pictures
-spikesam.pipeline.cli.energy_report paper.fig3 spikesam.pipeline.conversion.algorithm
+spikesam.pipeline.cost.report paper.fig3 spikesam.pipeline.conversion.algorithm
 spikesam.pipeline.imports.nir.write spikesam tests.campaign.isolated tests.campaign.formats
 """
 

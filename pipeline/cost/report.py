@@ -1,4 +1,4 @@
-"""The lines that `energy` prints: a table by layer, and sentences."""
+"""The report of a cost: a table by layer, and sentences."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ def _all_layers(energy: Energy) -> Any:
     return SimpleNamespace(layer="all", **row)
 
 
-def sentences(energy: Energy, samples: int, class_names: Sequence[str]) -> list[str]:
+def sentences(energy: Energy, class_names: Sequence[str] = ()) -> list[str]:
     """The lines below the table."""
+    samples = int(energy.classes["samples"].sum())
     layers, mean = energy.layers, f"Mean of {samples} sample{'s' * (samples > 1)}"
     silent = [f"Never fires: {', '.join(names)}." for names in [layers["layer"][layers["spikes"] == 0]] if len(names)]
     if np.isnan(energy.operations):

@@ -1,0 +1,29 @@
+"""Outputs of executed cells: a page with an object that shows nothing of itself ends the build."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+BARE = re.compile(r"&lt;Figure size [^&]*&gt;|[^\s;]+ object at 0x[0-9a-f]+")
+
+
+def bare_outputs(folder: Path) -> list[str]:
+    """What stands for an object in the pages of a folder: "jupyter.html: <Figure size 640x480 with 1 Axes>"."""
+    pages = sorted(folder.rglob("*.html"))
+    return [f"{page.name}: {found}" for page in pages for found in BARE.findall(page.read_text(encoding="utf-8"))]
+
+
+def _check(app: Sphinx, error: Exception | None) -> None:
+    found = [] if error else bare_outputs(Path(app.outdir, "tutorials"))
+    if found:
+        raise ExtensionError(f"objects that show nothing of themselves: {', '.join(found)}")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Look at the pages when all are written."""
+    app.connect("build-finished", _check)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
