@@ -32,9 +32,9 @@ class ReportCommand(Section):
 
     run: Positional[Path] = Field(description="folder of a finished run, or a raster file")
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
-    out: Path | None = Field(None, description="the page; report.html in the folder of the first run if not given")
+    out: Path | None = Field(None, description="the page; in the folder of the (first) run if not given")
     megabytes: Annotated[
-        float, Field(8.0, gt=0, le=500, description="what the samples may take; of more, the first are shown")
+        float, Field(8.0, gt=0, le=500, description="size limit of the page in MB; further samples are left out")
     ]
     overwrite: Overwrite = False
 

@@ -30,8 +30,9 @@ def similar_file(path: Path) -> str:
         if wrong is None:
             return ""
         with os.scandir(wrong.parent) as entries:
-            names = [entry.name for entry in islice(entries, LISTED)]
-        for name in difflib.get_close_matches(wrong.name, names):
+            names = [entry.name for entry in islice(entries, LISTED) if Path(entry.name).suffix == wrong.suffix]
+        for stem in difflib.get_close_matches(wrong.stem, [Path(name).stem for name in names]):
+            name = stem + wrong.suffix  # endings are alike, and make two names that differ look alike
             if (meant := wrong.with_name(name) / path.relative_to(wrong)).exists():
                 return f"; did you mean {meant}?"
     return ""

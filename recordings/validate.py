@@ -16,6 +16,7 @@ from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import readable
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.file_format import open_recording
+from spikesam.recordings.files import raster_file
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
@@ -56,11 +57,17 @@ def main(arguments: list[str] | None = None, describe: Describe = described) -> 
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.h5", help="a raster, or a file of maps")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE.h5",
+        help="a raster, also by the folder of its run, or maps",
+    )
     console = PlainConsole(soft_wrap=True)
     try:
         for path in parser.parse_args(arguments).files:
-            with open_recording(path) as reader:
+            with open_recording(raster_file(path, "the folder of a run that keeps spikes")) as reader:
                 about = describe(reader) if isinstance(reader, MapReader) else ("", ())
                 with Tracker().show(f"checking {path}", len(reader.layers) * reader.n_samples) as advance:
                     reader.verify(partial(advance, 1))

@@ -157,9 +157,9 @@ def _add(group: Any, names: Sequence[str], key: str, field: FieldInfo, default: 
         group.add_argument(*names, dest=key, action=_Switch, help=about)
         return
     metavar, nargs, optional = _shape(field.annotation)
-    if not field.is_required():
+    if not field.is_required() and default not in (None, ()):  # what happens without one, the description says
         text = printable(" ".join(map(str, default)) if isinstance(default, tuple) else default, LONGEST_NAME)
-        about += f" (default: {'none' if default in (None, ()) else text})".replace("%", "%%")
+        about += f" (default: {text})".replace("%", "%%")
     convert = (lambda text: None if text.lower() == "none" else text) if optional else str
     if not names[0].startswith("-"):
         group.add_argument(key, nargs=nargs or "?", metavar=names[0], help=about, type=convert)

@@ -69,7 +69,8 @@ def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = Tru
     """Put two rasters beside each other, of the same samples (positions, too, if `same_index`), steps and shapes."""
     one, other = first.where, second.where
     if first.n_samples != second.n_samples:
-        raise InputError(f"{other}: holds {second.n_samples} samples, expected {first.n_samples}, as {one} does")
+        found = f"{second.n_samples} sample{'s' * (second.n_samples != 1)}"
+        raise InputError(f"{other}: holds {found}, expected {first.n_samples}, as {one} does")
     if same_index and (wrong := np.flatnonzero(first.samples.index != second.samples.index)).size:
         at = int(wrong[0])
         raise InputError(

@@ -59,7 +59,7 @@ def report(
     ----------
     runs : the folder of a run or a raster file; or two of them
     out : the file; if not given, `report.html` in the folder of the first run, or `x.html` beside `x.h5`, in place of
-        an earlier page there
+        an earlier page there; of two runs, `report-beside-b.html` in the folder of the first, if the second is `b`
     limit : bytes that the samples may take; of long runs the page holds the first samples, and says so
     overwrite : replace an existing file
 
@@ -80,7 +80,7 @@ def report(
     'c.html'
     """
     paths = [Path(runs)] if isinstance(runs, (str, PathLike)) else [Path(run) for run in runs]
-    target = Path(out) if out is not None else _beside(paths[0]) if paths else Path()
+    target = Path(out) if out is not None else _beside(*paths[:2]) if paths else Path()
     if not 1 <= len(paths) <= MOST_RUNS:
         raise InputError(f"runs: got {len(paths)}, expected one or two")
     if limit < 1:
@@ -92,8 +92,9 @@ def report(
         return write_page([open_run(path, resources) for path in paths], target, limit, overwrite)
 
 
-def _beside(run: Path) -> Path:
-    return run / "report.html" if run.is_dir() else run.with_suffix(".html")
+def _beside(run: Path, second: Path | None = None) -> Path:
+    other = "" if second is None else f"-beside-{second.resolve().stem}"
+    return run / f"report{other}.html" if run.is_dir() else run.with_name(f"{run.stem}{other}.html")
 
 
 def _is_page(path: Path) -> bool:

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import spikesam
 from spikesam.pipeline.validate import main
 from tests.recordings.maps import HEADER, write
 
@@ -14,6 +16,12 @@ def test_maps_are_called_by_their_title(tmp_path: Path, capsys: pytest.CaptureFi
     shown = capsys.readouterr().out
     assert "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True; sums" in shown
     assert shown.endswith(f"raster digest {'cd' * 32}\nvalid\n\n")
+
+
+def test_the_folder_of_a_run_is_its_raster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spikesam.write_raster(tmp_path / "raster.h5", {"conv1": np.ones((2, 1, 2, 2, 2), bool)})
+    assert main([str(tmp_path)]) == 0
+    assert f"{tmp_path}  9" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

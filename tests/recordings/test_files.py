@@ -8,7 +8,7 @@ import pytest
 
 import spikesam
 from spikesam.pipeline.export import main as export
-from spikesam.recordings.files import is_private, open_file
+from spikesam.recordings.files import is_private, open_file, similar_file
 from spikesam.recordings.new_hdf5 import hdf5_in_memory
 from tests.campaign.outside import Outside
 
@@ -146,3 +146,9 @@ def test_a_file_in_memory_is_not_opened_in_the_current_folder(tmp_path: Path, mo
         assert dict(file.attrs) == {"number": 3, "other": 4}
     (tmp_path / "results").mkdir()
     outside.check(tmp_path / "results", "", may_read=False)
+
+
+def test_a_name_that_only_ends_alike_is_no_misspelt_one(tmp_path: Path) -> None:
+    (tmp_path / "one.png").touch()
+    assert similar_file(tmp_path / "two.png") == ""
+    assert similar_file(tmp_path / "ones.png") == f"; did you mean {tmp_path / 'one.png'}?"

@@ -203,9 +203,9 @@ def test_help_shows_examples_flags_descriptions_defaults_and_choices(tmp_path, c
         "examples: toy -h",
         "--training.epochs INT passes over the data (default: 77)",
         "--training.mean NUMBER NUMBER NUMBER subtracted (default: 0.5 0.5 0.5)",
-        "--training.classes [TEXT ...] classes to use (default: none)",
+        "--training.classes [TEXT ...] classes to use",
         "--backend {torch,lava} the simulator (default: torch)",
-        "--samples INT how many images (default: none)",
+        "--samples INT how many images",
         "--resume, --no-resume continue an earlier run (default: off)",
         "--training.flip, --training.no-flip mirror images (default: on)",
     ):

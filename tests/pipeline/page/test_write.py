@@ -404,6 +404,8 @@ def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path
         report(copy)
     assert page.read_text() == "mine"
     assert report(spikes_alone) == spikes_alone.with_suffix(".html")
+    assert report([copy, spikes_alone]) == copy / f"report-beside-{spikes_alone.stem}.html"
+    assert page.read_text() == "mine"
 
 
 def test_what_it_costs(finished: Path, tmp_path: Path) -> None:
