@@ -103,7 +103,7 @@ class Energy(Shown):
     def _parts(self) -> Iterable[str]:
         from spikesam.pipeline.cost.report import cost_table, sentences  # which need this class
 
-        console = PlainConsole(width=WIDTH, force_terminal=False)
+        console = PlainConsole(width=WIDTH, force_jupyter=False, color_system=None)
         with console.capture() as captured:
             console.print(cost_table(self))
         return [captured.get().strip("\n"), *sentences(self)]
