@@ -20,4 +20,4 @@ def interrupt_at(number: int) -> None:
                 time.sleep(0)
         return result
 
-    threading.Condition.__enter__ = enter  # type: ignore[method-assign]
+    threading.Condition.__enter__ = enter

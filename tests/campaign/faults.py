@@ -55,7 +55,7 @@ class Boundaries:
         except ImportError:
             return
         if "write" in vars(Target):
-            Target.write = self._counted(Target.write)  # type: ignore[method-assign]
+            Target.write = self._counted(Target.write)
 
     def save(self) -> None:
         """Say how many calls there were."""
@@ -95,7 +95,7 @@ def log_samples(log: Path, slow: float = 0.0) -> None:
         add(self, sample)
         os.write(handle, b".")
 
-    FolderStore.add = noted  # type: ignore[method-assign]
+    FolderStore.add = noted
 
 
 def log_workers(log: Path, slow: float, patience: float) -> None:

@@ -150,9 +150,9 @@ def _run(words: Sequence[str], folder: Path, writes: Sequence[int], prepare: Cal
     for number, target in enumerate(writes, start=1):
         os.dup2(target, number)
     atexit._clear()  # what the parent wanted done when it exits is not for this process to do
-    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
-    atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
-    atexit.register(multiprocessing.util._exit_function)  # type: ignore[attr-defined]
+    weakref.finalize._registry.clear()
+    atexit.register(weakref.finalize._exitfunc)
+    atexit.register(multiprocessing.util._exit_function)
     tracker = resource_tracker._resource_tracker  # that of the fork server outlives the command
     tracker._fd = tracker._pid = None
     multiprocessing.set_start_method(None, force=True)  # that of the fork server is not the one that a command has
@@ -166,7 +166,7 @@ def _run(words: Sequence[str], folder: Path, writes: Sequence[int], prepare: Cal
     except BaseException:
         traceback.print_exc()
         code = 1
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -58,8 +58,6 @@ def test_a_relative_path_follows_the_working_directory(tmp_path: Path, monkeypat
 def child() -> int:
     """Number of the process that opens files first."""
     RasterReader(GOLDEN).close()
-    assert inspection._current is not None
-    assert inspection._current._process is not None
     return inspection._current._process.pid
 
 
@@ -149,8 +147,6 @@ def test_a_large_file_may_take_longer_than_a_small_one() -> None:
 def test_nothing_is_left_of_a_killed_process_even_if_its_child_is_stopped() -> None:
     script = f"from tests.recordings.test_inspection import child; print(child(), flush=True); input()  # {os.getpid()}"
     parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    assert parent.stdin is not None
     pid = int(parent.stdout.readline())
     os.kill(pid, signal.SIGSTOP)
     parent.kill()

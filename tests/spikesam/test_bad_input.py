@@ -25,7 +25,7 @@ def raster(tmp_path: Path) -> Path:
 
 def test_what_is_no_raster(raster: Path, tmp_path: Path) -> None:
     with pytest.raises(spikesam.InputError, match=r"explain: got ndarray, expected a raster or its path; sam\(\) maps"):
-        spikesam.explain(SPIKES)  # type: ignore[arg-type]
+        spikesam.explain(SPIKES)
     maps = spikesam.explain(raster)
     assert maps.path == tmp_path / "mine.sam.h5"
     with pytest.raises(spikesam.InputError, match=r"mine\.sam\.h5: is a file of maps, expected a raster"):
@@ -33,9 +33,9 @@ def test_what_is_no_raster(raster: Path, tmp_path: Path) -> None:
     with pytest.raises(spikesam.InputError, match=r"mine\.h5: is a raster, expected a file of maps"):
         spikesam.open_maps(raster)
     with pytest.raises(spikesam.InputError, match="raster: got int, expected the path of a raster file"):
-        spikesam.open_raster(3)  # type: ignore[arg-type]
+        spikesam.open_raster(3)
     with pytest.raises(spikesam.InputError, match=r"write_raster: got ndarray, expected layers by name, such as"):
-        spikesam.write_raster(tmp_path / "other.h5", SPIKES)  # type: ignore[arg-type]
+        spikesam.write_raster(tmp_path / "other.h5", SPIKES)
 
 
 def test_layers(raster: Path, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_layers(raster: Path, tmp_path: Path) -> None:
     with spikesam.open_raster(raster) as opened:
         for wrong in ("conv3", 3.5, None):
             with pytest.raises(spikesam.InputError, match="no layer .*; did you mean"):
-                opened[wrong]  # type: ignore[index]
+                opened[wrong]
         assert np.array_equal(np.asarray(opened["conv1"]), SPIKES.swapaxes(0, 1))
         assert np.array_equal(spikesam.sam(opened["conv1"]), spikesam.sam(SPIKES.swapaxes(0, 1)))
         assert opened.labels.tolist() == [-1, -1, -1]
@@ -61,17 +61,17 @@ def test_a_closed_raster_says_so(raster: Path) -> None:
 
 def test_networks_and_checkpoints(checkpoint: spikesam.Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(spikesam.InputError, match=r"quantise: got Checkpoint, expected a Network, such as"):
-        spikesam.quantise(checkpoint)  # type: ignore[arg-type]
+        spikesam.quantise(checkpoint)
     layer = checkpoint.network.layers[0]
     with pytest.raises(spikesam.InputError, match=r"at least one layer, in a tuple: \(layer,\)"):
-        spikesam.Network((6, 16, 24), 8, layer, checkpoint.network.readout)  # type: ignore[arg-type]
+        spikesam.Network((6, 16, 24), 8, layer, checkpoint.network.readout)
     with pytest.raises(spikesam.InputError, match="checkpoint: got int and int, expected a Network and its Prepro"):
-        spikesam.Checkpoint(1, 2, (), ())  # type: ignore[arg-type]
+        spikesam.Checkpoint(1, 2, (), ())
     with pytest.raises(spikesam.InputError, match="cannot be written .*; expected the name of a file"):
         spikesam.save(checkpoint, tmp_path)
     assert list(tmp_path.parent.glob("*.tmp")) == []
     with pytest.raises(spikesam.InputError, match="gamma: got 'a', expected a number"):
-        spikesam.sam(SPIKES, gamma="a")  # type: ignore[arg-type]
+        spikesam.sam(SPIKES, gamma="a")
 
 
 def test_image_files_that_are_named_are_all_simulated(checkpoint: spikesam.Checkpoint, tmp_path: Path) -> None:

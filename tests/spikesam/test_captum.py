@@ -17,7 +17,7 @@ from spikesam.captum import SAM  # noqa: E402
 STEPS = 9
 
 
-class Small(torch.nn.Module):  # type: ignore[name-defined, misc]
+class Small(torch.nn.Module):
     """A convolution and a dense layer, for all steps in one call; `brighter` is added to the images."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ def test_a_pixel_by_hand() -> None:
     """A neuron that fires at each of 3 steps: 1 + (1 + e^-γ) + (1 + e^-γ + e^-2γ)."""
     lif = snn.Leaky(0.5, threshold=0.1, reset_mechanism="zero", reset_delay=False, init_hidden=True)
 
-    class One(torch.nn.Module):  # type: ignore[name-defined, misc]
+    class One(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.conv, self.lif = torch.nn.Conv2d(1, 1, 1, bias=False), lif
@@ -99,7 +99,7 @@ def test_what_is_no_spiking_map_is_refused(model: Any, images: Any) -> None:
 
 
 def test_a_layer_of_tokens() -> None:
-    class Tokens(torch.nn.Module):  # type: ignore[name-defined, misc]
+    class Tokens(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.fire = Fire()
@@ -107,7 +107,7 @@ def test_a_layer_of_tokens() -> None:
         def forward(self, x: Any) -> Any:
             return self.fire(x)
 
-    class Fire(torch.nn.Module):  # type: ignore[name-defined, misc]
+    class Fire(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             return (x > 0).float()
 

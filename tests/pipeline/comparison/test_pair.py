@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 import spikesam
-from spikesam.backends.network import LIF, Encoder, FixedLIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.pipeline.comparison.recorded_layer import Currents, DrivenLayer, Membranes
@@ -128,8 +128,17 @@ def steps_of(
     return values, fires
 
 
-def check(network: Network, inputs: NDArray[Any], seed: int) -> None:
-    """A neuron of every layer fires what the whole network fires there, and nothing drives it but what it reads."""
+CHAINS = st.integers(0, 2**32).map(np.random.default_rng).map(random_network)
+DRIVEN = [
+    graphs(numbers, encoder) for numbers in (FIXED, FLOAT) for encoder in ("constant-current", "changing-current")
+]
+
+
+@given(network=st.one_of(CHAINS, graphs(), graphs(FLOAT), *DRIVEN), seed=st.integers(0, 99))
+@settings(max_examples=56)
+def test_a_layer_alone_fires_what_its_network_makes_it_fire(network: Network, seed: int) -> None:
+    """In both precisions, and nothing drives a neuron but what it reads."""
+    inputs = some_numbers(network) if network.current_input else some_spikes(network)
     rng, rasters = np.random.default_rng(seed), simulate_reference(network, inputs)[0]
     for number, layer in enumerate(network.layers):
         fired = {name: raster[:, number % 2] for name, raster in zip(network.raster_names, rasters, strict=True)}
@@ -145,34 +154,6 @@ def check(network: Network, inputs: NDArray[Any], seed: int) -> None:
         for t in range(network.timesteps):
             for before, after in zip(currents(t), others(t), strict=True):
                 assert before[channel, row, column] == after[channel, row, column]
-
-
-@given(seed=st.integers(0, 2**32))
-@settings(max_examples=12)
-def test_it_fires_what_its_chain_fires_in_fixed_point(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    network = random_network(rng)
-    check(network, rng.random((network.timesteps, 2, *network.input_shape)) < 0.5, seed)
-
-
-@given(network=graphs(), seed=st.integers(0, 99))
-@settings(max_examples=12)
-def test_it_fires_what_its_graph_fires_in_fixed_point(network: Network, seed: int) -> None:
-    check(network, some_spikes(network), seed)
-
-
-@given(network=graphs(FLOAT), seed=st.integers(0, 99))
-@settings(max_examples=12)
-def test_it_fires_what_its_graph_fires_in_float32(network: Network, seed: int) -> None:
-    check(network, some_spikes(network), seed)
-
-
-@pytest.mark.parametrize("encoder", ["constant-current", "changing-current"])
-@given(data=st.data(), seed=st.integers(0, 99))
-@settings(max_examples=10)
-def test_it_fires_what_numbers_drive_it_to(encoder: Encoder, data: st.DataObject, seed: int) -> None:
-    network = data.draw(graphs(FLOAT if seed % 2 else FIXED, encoder))
-    check(network, some_numbers(network), seed)
 
 
 def test_a_membrane_by_hand() -> None:

@@ -71,7 +71,6 @@ def test_where_the_energy_goes(tmp_path: Path) -> None:
     found = spikesam.energy(recorded(tmp_path, **THREE), small(), prices=replace(ALL, byte=0))
     updates = np.full((2, 2), 2 * 2 * 100)
     spikes = [[2 * 2, 3 + 900], [0, 2]]  # a spike costs 900 more than a step without one
-    assert found.map is not None and found.maps is not None
     np.testing.assert_allclose(found.map / PICO, updates + spikes)
     np.testing.assert_array_equal(found.maps, found.map[None])
     elsewhere = 5 * 100 + 1000 + 4 * 100 + 1  # updates of fc1 and of the readout, and the spike of fc1
@@ -140,7 +139,6 @@ def test_the_same_sum_whichever_way_it_is_taken(
     if network.input_shape[1:] == (1, 1):
         assert found.map is None
     else:
-        assert found.map is not None and found.maps is not None
         assert len(found.maps) == 2
         assert 0 <= found.map.sum() <= found.joules * (1 + 1e-9)
     every = {name: np.ones_like(each) for name, each in spikes.items()}

@@ -236,7 +236,7 @@ def test_rates_stand_at_the_arrows(network: Network) -> None:
     with pytest.raises(InputError, match="draw_network: the raster has a layer 'conv1', which the network has not"):
         spikesam.draw_network(network, spikesam.simulate("cluttered-digits", samples=1, backend="torch"))
     with pytest.raises(InputError, match="draw_network: got str, expected a Network or a Checkpoint"):
-        spikesam.draw_network("cluttered-digits")  # type: ignore[arg-type]
+        spikesam.draw_network("cluttered-digits")
 
 
 def test_means_are_dotted_where_they_no_longer_matter(tmp_path: Path, saved: list[Figure]) -> None:

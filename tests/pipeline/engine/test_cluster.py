@@ -75,7 +75,7 @@ def begun_job(network: spikesam.Network, spikes: np.ndarray, out: Path) -> Job:
 def troubled(job: Job, at: int, folder: Path, times: int, sends: int) -> Job:
     """The job, whose samples are read with trouble."""
     folder.mkdir()
-    read: Any = Trouble(job.read, at, folder, times, sends)  # type: ignore[arg-type]
+    read: Any = Trouble(job.read, at, folder, times, sends)
     return replace(job, read=read)
 
 

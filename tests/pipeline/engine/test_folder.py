@@ -70,7 +70,6 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_killed_in_the_middle_and_resumed_gives_the_same_digest(tmp_path: Path, expected: str) -> None:
     child = subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
     for line in child.stdout:
         if int(line) >= 17:
             break
@@ -244,7 +243,7 @@ def test_resuming_a_finished_raster_leaves_it_untouched(tmp_path: Path) -> None:
     before = (path.read_bytes(), path.stat().st_mtime_ns)
     again = job()
     finish(tmp_path, again)
-    assert again.backend.simulated == []  # type: ignore[attr-defined]
+    assert again.backend.simulated == []
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     assert not (tmp_path / "raster.parts").exists()
 
@@ -342,13 +341,12 @@ def test_an_unfinished_raster_is_removed_and_resumed_from_its_ranges(tmp_path: P
     add(store, range(35))
     store.flush()
     assert list(tmp_path.glob(".spikesam-*.tmp"))
-    assert store._whole is not None
     store._whole.close()
     assert not list(tmp_path.glob(".spikesam-*.tmp"))
     other = job(replace(HEADER, backend="lava"))
     with RasterReader(whole_run(tmp_path, other)) as raster:
         assert (raster.raster_digest, raster.header.backend) == (expected, "torch+lava")
-    assert other.backend.simulated == list(range(35, COUNT))  # type: ignore[attr-defined]
+    assert other.backend.simulated == list(range(35, COUNT))
 
 
 def test_what_a_kill_leaves_of_it_is_removed(tmp_path: Path, expected: str) -> None:
@@ -407,7 +405,6 @@ def test_ranges_may_have_what_it_takes_of_a_full_disk(
 def test_a_range_that_is_damaged_meanwhile_does_no_harm_to_what_is_in_memory(tmp_path: Path, expected: str) -> None:
     add(store := begun(tmp_path, whole=True), range(COUNT))
     store.flush()
-    assert store._whole is not None
     path = tmp_path / "raster.parts" / RANGES[1]
     content = bytearray(path.read_bytes())
     content[-1] ^= 1

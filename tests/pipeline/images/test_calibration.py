@@ -19,7 +19,7 @@ LABELS = torch.arange(5)
         (IMAGES.double().numpy(), False),
         (list(IMAGES.split(2)), False),
         (iter(IMAGES.split(2)), False),
-        (DataLoader(IMAGES, batch_size=2), False),  # type: ignore[arg-type]
+        (DataLoader(IMAGES, batch_size=2), False),
         (DataLoader(TensorDataset(IMAGES, LABELS), batch_size=2), True),
         ([(IMAGES[:4], [0, 1, 2, 3]), (IMAGES[4:], np.array([4]))], True),
     ],

@@ -107,7 +107,7 @@ def test_other_rasters_and_more_pixels_than_are_ever_written_are_refused(
     ],
 )
 def test_images_as_people_see_them(images: object, normalisation: object, expected: int) -> None:
-    found = as_pictures(images, normalisation, "images")  # type: ignore[arg-type]
+    found = as_pictures(images, normalisation, "images")
     assert (found.shape, found.dtype) == ((2, 5, 4, 3), np.uint8)
     assert (found == expected).all()
 

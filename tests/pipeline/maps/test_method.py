@@ -99,7 +99,7 @@ def test_every_method_explains_and_its_file_says_so(name: str, workplace: Path, 
         source = workplace / ("ann.safetensors" if name == "grad-cam" else "snn.safetensors")
     assert method.path(str(source)) == source
     with pytest.raises(FrozenInstanceError):
-        method.name = "other"  # type: ignore[misc]
+        method.name = "other"
     with method.prepare(str(source), (), "pictured", 2) as explainer:
         assert method_of(explainer.header) is type(method)
         assert explainer.what.startswith(("maps of 3 samples", f"{name} maps of 3 samples"))
@@ -134,7 +134,7 @@ def test_every_method_refuses_what_it_cannot_explain(name: str, workplace: Path,
     with pytest.raises(InputError, match=f"^explain: depth is no option of any method; {name} has "):
         explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, depth=1)
     with pytest.raises(InputError, match="^explain: got list, expected a "):
-        explain([1], tmp_path / "no.h5", method=name)  # type: ignore[arg-type]
+        explain([1], tmp_path / "no.h5", method=name)
     with pytest.raises(InputError, match="none"):
         explain("none", tmp_path / "no.h5", method=name)
     for given in ({"layers": ["conv1"]}, {"steps": "all"}) * (not methods()[name].layered):

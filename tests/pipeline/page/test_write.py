@@ -418,7 +418,6 @@ def test_what_it_costs(finished: Path, tmp_path: Path) -> None:
         assert row["joules"] == pytest.approx(layers["joules"][row["layer"]])
         assert row["macs"] == layers["ann_macs"][row["layer"]]
     assert [row["layer"] for row in content["energy"]["rows"]] == ["conv1", "conv2", "fc1", "readout"]
-    assert found.maps is not None
     for sample, expected in zip(content["samples"], found.maps, strict=True):
         ((layer, packed),) = sample["maps"]["energy"][0]["layers"].items()
         levels = np.frombuffer(bytes_of(packed["levels"]), np.uint8).reshape(packed["shape"])

@@ -192,7 +192,7 @@ def test_outputs_without_logits_are_one_line() -> None:
     ):
         OutputLayout().scores({"a": SCORES, "b": 1}, 4, 2, one_step)
     with pytest.raises(spikesam.InputError, match="^output: got Answer, expected a tensor, or a tuple"):
-        OutputLayout().scores(Answer(None, Answer(None, SCORES)), 4, 2, one_step)  # type: ignore[arg-type]
+        OutputLayout().scores(Answer(None, Answer(None, SCORES)), 4, 2, one_step)
 
 
 STEPS = torch.stack([SCORES, SCORES * 2, torch.zeros(2, 4)])  # (T, B, K)

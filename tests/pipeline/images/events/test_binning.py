@@ -142,7 +142,7 @@ def test_a_recording_of_tonic() -> None:
         Events.from_tonic([(1, 2, 0, True)], (4, 3, 2))
     for odd in ((4, 3), None, (None, 3, 2), "abc", (0, 3, 2)):  # None: recordings of the set differ in size
         with pytest.raises(InputError, match=r"from_tonic: sensor_size is .*, expected \(width, height, polarities\)"):
-            Events.from_tonic(given, odd)  # type: ignore[arg-type]
+            Events.from_tonic(given, odd)
 
 
 @pytest.mark.parametrize(

@@ -139,5 +139,5 @@ def test_a_file_of_them(tmp_path: Path) -> None:
 def test_what_integers_cannot(tmp_path: Path, options: dict[str, float], message: str) -> None:
     raster = record(tmp_path / "run", 5)
     with pytest.raises(InputError, match=message):
-        explain(raster, tmp_path / "sam.h5", variant="fixed", **options)  # type: ignore[arg-type]
+        explain(raster, tmp_path / "sam.h5", variant="fixed", **options)
     assert not (tmp_path / "sam.h5").exists()
