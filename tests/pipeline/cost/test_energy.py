@@ -1,5 +1,6 @@
 """Energy of recordings: worked by hand, laws of random graphs, real runs, and what is refused."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ def test_without_the_network_what_can_be_known(tmp_path: Path) -> None:
     assert found.map is None
     assert np.isnan([found.operations, found.joules, found.ann_joules]).all()
     assert repr(found) == "<Energy: sparsity 0.9091; the recording does not say which network fired>"
+    assert np.isnan(spikesam.energy(recorded(tmp_path, input=THREE["input"])).sparsity)
 
 
 def test_silence_costs_its_updates_alone(tmp_path: Path) -> None:
@@ -208,7 +210,8 @@ def test_what_is_refused(run: Path, tmp_path: Path) -> None:
     assert "none.h5" in wrong(tmp_path / "none.h5")
     assert wrong(3) == "energy: got int, expected a raster, its file, or the folder of a run"
     assert wrong(raster, 3) == "network: got int, expected a Network, a checkpoint, its name or its file"
-    assert wrong(raster, prices="nm") == "prices: got 'nm', expected one of 45nm, 45nm-memory, loihi"
+    for prices in ("nm", None, 0.9):
+        assert wrong(raster, prices=prices) == f"prices: got {prices!r}, expected one of 45nm, 45nm-memory, loihi"
     assert wrong(raster, pictured=-1) == "pictured: got -1, expected a number of samples ≥ 0"
 
 
@@ -224,7 +227,10 @@ def test_layers_that_are_missing_or_others(tmp_path: Path) -> None:
     assert "layer 'input' is (1, 2, 2), (1, 4, 2) in the network" in wrong(recorded(tmp_path, **THREE), other)
 
 
-def test_another_network_in_the_folder_of_a_run(run: Path, tmp_path: Path) -> None:
+def test_what_does_not_belong_into_the_folder_of_a_run(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "raster.h5").symlink_to(run / "raster.h5")
+    assert "raster.h5: is a link that leads out of" in wrong(tmp_path)
+    (tmp_path / "raster.h5").unlink()
     (tmp_path / "raster.h5").write_bytes((run / "raster.h5").read_bytes())
     assert spikesam.energy(tmp_path).note == "the network is not at hand"
     spikesam.save(spikesam.load("cluttered-digits"), tmp_path / "network.safetensors")
@@ -253,25 +259,10 @@ def test_a_layer_called_readout_keeps_its_name(tmp_path: Path) -> None:
     assert found.layers["updates"].tolist() == [0, 16, 6]
 
 
-def test_a_recording_of_its_input_alone_has_no_sparsity(tmp_path: Path) -> None:
-    assert np.isnan(spikesam.energy(recorded(tmp_path, input=THREE["input"])).sparsity)
-
-
-def test_a_raster_outside_of_its_folder_is_not_read(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "raster.h5").symlink_to(run / "raster.h5")
-    assert "raster.h5: is a link that leads out of" in wrong(tmp_path)
-
-
-def test_a_cell_covers_its_pixels() -> None:
+def test_cells_are_spread_over_pixels_by_hand() -> None:
     assert spread_evenly(np.array([[4, 8]]), (2, 4)).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
-
-
-def test_a_pixel_in_two_cells_gets_a_part_of_each() -> None:
     # Two cells on three pixels: each gives two thirds to its own and a third to the one between.
     np.testing.assert_allclose(spread_evenly(np.array([[3, 6]]), (1, 3)), [[2, 1 + 2, 4]])
-
-
-def test_a_coarser_grid_adds_up() -> None:
     np.testing.assert_allclose(spread_evenly(np.arange(8).reshape(2, 4), (1, 2)), [[0 + 1 + 4 + 5, 2 + 3 + 6 + 7]])
 
 
@@ -297,49 +288,35 @@ def test_published_numbers_and_their_sources() -> None:
     assert all("doi:" in prices.source for prices in PRICES.values())
 
 
-def test_ones_own() -> None:
+@pytest.mark.parametrize("wrong", [{"operation": -1}, {"mac": float("nan")}, {"byte": "1"}, {"update": True}])
+def test_ones_own_prices_are_numbers(wrong: dict[str, Any]) -> None:
     own = Prices("mine", "measured", operation=2, mac=None)
     assert prices_of(own) is own
-    assert prices_of("loihi") is PRICES["loihi"]
-
-
-@pytest.mark.parametrize("wrong", ["28nm", None, 0.9])
-def test_no_such_prices(wrong: Any) -> None:
-    with pytest.raises(InputError, match=r"^prices: got .*, expected one of 45nm, 45nm-memory, loihi$"):
-        prices_of(wrong)
-
-
-@pytest.mark.parametrize("wrong", [{"operation": -1}, {"mac": float("nan")}, {"byte": "1"}, {"update": True}])
-def test_prices_are_numbers(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(InputError, match=f"prices 'mine': {name} is .*, expected pJ, at least 0"):
         Prices("mine", "nowhere", **{"operation": 1.0, **wrong})
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"),
+    ("words", "value", "expected"),
     [
-        (0, "0"),
-        (3e-13, "0.30 pJ"),
-        (4.19e-9, "4.19 nJ"),
-        (59.24e-6, "59.2 µJ"),
-        (481e-6, "481 µJ"),
-        (1.2, "1.20 J"),
-        (float("nan"), "–"),
+        (in_joules, 0, "0"),
+        (in_joules, 3e-13, "0.30 pJ"),
+        (in_joules, 4.19e-9, "4.19 nJ"),
+        (in_joules, 59.24e-6, "59.2 µJ"),
+        (in_joules, 481e-6, "481 µJ"),
+        (in_joules, 1.2, "1.20 J"),
+        (in_joules, float("nan"), "–"),
+        (in_short, 0, "0"),
+        (in_short, 7, "7"),
+        (in_short, 7.25, "7.25"),
+        (in_short, 2048, "2.05 k"),
+        (in_short, 1e6, "1.00 M"),
+        (in_short, 65.2e6, "65.2 M"),
+        (unit_of, 59e-6, (pytest.approx(1e-6), "µJ")),
+        (unit_of, 0, (1, "J")),
+        (unit_of, 1e-20, (pytest.approx(1e-12), "pJ")),
     ],
 )
-def test_joules(value: float, expected: str) -> None:
-    assert in_joules(value) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(0, "0"), (7, "7"), (7.25, "7.25"), (2048, "2.05 k"), (1e6, "1.00 M"), (65.2e6, "65.2 M")]
-)
-def test_counts(value: float, expected: str) -> None:
-    assert in_short(value) == expected
-
-
-def test_units() -> None:
-    assert unit_of(59e-6) == (pytest.approx(1e-6), "µJ")
-    assert unit_of(0) == (1, "J")
-    assert unit_of(1e-20) == (pytest.approx(1e-12), "pJ")
+def test_joules_counts_and_units(words: Callable[[float], Any], value: float, expected: Any) -> None:
+    assert words(value) == expected

@@ -1,15 +1,19 @@
-"""The command that exports recordings: it says what it does, and refuses what it cannot do in one line."""
+"""The command that exports recordings: what it says and refuses, and data of NIR, which the library reads."""
 
 import shutil
 import subprocess
 import sys
-from collections import namedtuple
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import h5py
+import numpy as np
 import pytest
 
 from spikesam.pipeline import export
 from spikesam.pipeline.interop import exporter
-from tests.recordings.rasters import record
+from spikesam.recordings.new_hdf5 import Target
+from tests.recordings.rasters import HEADER, record, spikes
 
 nir = pytest.importorskip("nir", reason="nir is not installed; pip install 'spikesam[nir]'")
 
@@ -53,7 +57,7 @@ def test_refusals(raster, tmp_path, refused, monkeypatch, arguments, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
-def test_a_file_that_exists_is_kept_until_it_may_be_replaced(raster, tmp_path, refused):
+def test_a_file_is_replaced_if_asked_but_neither_the_recording_nor_a_folder(raster, tmp_path, refused):
     out = tmp_path / "out.nir"
     out.write_text("mine")
     line = refused(export.main, raster, out)
@@ -61,45 +65,29 @@ def test_a_file_that_exists_is_kept_until_it_may_be_replaced(raster, tmp_path, r
     assert out.read_text() == "mine"
     export.main([str(raster), str(out), "--overwrite"])
     assert len(nir.read_data(out).nodes) == 3
-
-
-def test_the_recording_itself_is_never_replaced(tmp_path, refused):
     path = record(tmp_path, 2).rename(tmp_path / "raster.nir")
     before = path.read_bytes()
     assert "is the recording itself" in refused(export.main, path, path, "--overwrite")
     assert path.read_bytes() == before
+    (tmp_path / "folder.nir").mkdir()
+    line = refused(export.main, raster, tmp_path / "folder.nir", "--overwrite")
+    assert "is a directory, which is not replaced" in line
 
 
-def test_a_folder_is_not_replaced_by_a_file(raster, tmp_path, refused):
-    (tmp_path / "out.nir").mkdir()
-    assert "is a directory, which is not replaced" in refused(export.main, raster, tmp_path / "out.nir", "--overwrite")
-
-
-def test_a_disk_that_is_too_small(raster, tmp_path, refused, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(1000))
-    message = refused(export.main, raster, tmp_path / "new" / "out.nir")
+def test_a_disk_that_is_too_small_or_fails_leaves_nothing(raster, tmp_path, refused, monkeypatch):
+    with monkeypatch.context() as small:
+        small.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+        message = refused(export.main, raster, tmp_path / "new" / "out.nir")
     assert "1.0 kB free, expected about" in message
     assert "fewer --samples or --layers" in message
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_failure_leaves_nothing(raster, tmp_path, refused, monkeypatch):
-    from spikesam.recordings.new_hdf5 import Target
-
-    def full(self):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Target, "check", full)
+    monkeypatch.setattr(Target, "check", Mock(side_effect=OSError(28, "No space left on device")))
     assert "out.nir: cannot be written (No space left on device)" in refused(export.main, raster, tmp_path / "out.nir")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
-def test_maps_go_to_zarr_alone(maps, tmp_path, refused):
+def test_maps_go_to_zarr_alone_and_what_is_no_recording_nowhere(maps, tmp_path, refused):
     message = refused(export.main, maps, tmp_path / "out.nir")
     assert "sam.h5: is a file of maps, expected a raster for .nir; .zarr takes maps" in message
-
-
-def test_what_is_no_recording(tmp_path, refused):
     assert "no such file" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
     (tmp_path / "raster.h5").write_text("no HDF5")
     assert "cannot be read as HDF5" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
@@ -133,3 +121,51 @@ def test_one_library_is_enough_for_one_format(raster, tmp_path):
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     assert len(nir.read_data(tmp_path / "out.nir").nodes) == 3
+
+
+def test_nir_reads_every_spike(raster, tmp_path):
+    export.main([str(raster), str(tmp_path / "out.nir")])
+    data = nir.read_data(tmp_path / "out.nir")
+    assert isinstance(data, nir.NIRGraphData)
+    assert list(data.nodes) == ["conv1.neuron", "fc1.neuron", "input"]
+    for name, layer in zip(("input", "conv1.neuron", "fc1.neuron"), HEADER.layers, strict=True):
+        found = data.nodes[name].observables["spikes"]
+        expected = np.stack([spikes(HEADER, layer, at) for at in range(5)])
+        assert (found.dt, found.data.dtype) == (0.002, bool)
+        assert np.array_equal(found.data, expected.reshape(5, 6, -1))
+
+
+def test_it_is_laid_out_as_the_library_does(raster, tmp_path):
+    """What the library writes of what it read has the same datasets and types."""
+    export.main([str(raster), str(tmp_path / "out.nir")])
+    nir.write_data(tmp_path / "again.nir", nir.read_data(tmp_path / "out.nir"))
+    found: list[dict[str, object]] = []
+    for name in ("out.nir", "again.nir"):
+        with h5py.File(tmp_path / name) as file:
+            content: dict[str, object] = {"/": file.attrs["__type__"]}
+            file["nodes"].visititems(
+                lambda path, each, content=content: content.update(
+                    {path: (each.attrs.get("__type__"), getattr(each, "dtype", None), getattr(each, "shape", None))}
+                )
+            )
+            found.append(content)
+    assert found[0] == found[1]
+
+
+def test_nodes_are_those_of_the_graph(tmp_path, raster):
+    spikesam = pytest.importorskip("spikesam")
+    from spikesam.pipeline.interop.nir_data import node_name
+
+    network = spikesam.load("cluttered-digits").network
+    with spikesam.open_raster(raster) as opened:
+        assert [node_name(layer) for layer in opened.layers] == ["input", "conv1.neuron", "fc1.neuron"]
+    assert {"input", "conv1.neuron", "fc1.neuron"} <= set(spikesam.to_nir(network).nodes)
+
+
+def test_some_samples_and_layers(raster, tmp_path):
+    export.main([str(raster), str(tmp_path / "out.nir"), "--samples", "2", "--layers", "conv1"])
+    data = nir.read_data(tmp_path / "out.nir")
+    assert {name: node.observables["spikes"].shape for name, node in data.nodes.items()} == {"conv1.neuron": (2, 6, 60)}
+    with h5py.File(tmp_path / "out.nir") as file:
+        assert file["samples/index"][:].tolist() == [0, 3]
+        assert file["nodes/conv1.neuron/observables/spikes"].attrs["shape"].tolist() == [3, 4, 5]

@@ -86,14 +86,10 @@ def test_spikes_of_a_sample_lie_within_its_trial(raster, tmp_path, opened):
         assert inside.sum() == spikes(HEADER, HEADER.layers[2], position).sum()
 
 
-def test_the_validator_of_nwb_finds_nothing(raster, tmp_path):
+def test_neither_the_validator_nor_the_inspector_of_nwb_finds_a_violation(raster, tmp_path):
     export.main([str(raster), str(tmp_path / "out.nwb")])
     assert not pynwb.validate(path=str(tmp_path / "out.nwb"))
-
-
-def test_the_inspector_of_nwb_finds_no_violation(raster, tmp_path):
     inspector = pytest.importorskip("nwbinspector", reason="nwbinspector is not installed")
-    export.main([str(raster), str(tmp_path / "out.nwb")])
     messages = [*inspector.inspect_nwbfile(nwbfile_path=str(tmp_path / "out.nwb"))]
     severe = [each for each in messages if each.importance.name != "BEST_PRACTICE_SUGGESTION"]
     # There is no animal to describe.

@@ -93,13 +93,16 @@ def test_opening_reads_no_spikes_and_a_slice_reads_its_sample(raster, monkeypatc
 
 
 @pytest.mark.parametrize("chunks", [{}, "auto", {"sample": 2, "step": 6}], ids=str)
-def test_dask(raster, chunks):
+def test_dask(raster, maps, chunks):
     pytest.importorskip("dask", reason="dask is not installed; pip install 'spikesam[xarray]'")
     with opened(raster, chunks=chunks) as data:
         assert data.conv1.chunks is not None
         if chunks == {}:
             assert data.conv1.chunks[:2] == ((1, 1, 1, 1, 1), (6,))
         assert np.array_equal(data.conv1, [expected(1, at) for at in range(5)])
+    with opened(maps, chunks=chunks) as data, MapReader(maps) as reader:
+        assert np.array_equal(data.conv1, reader["conv1"].sum)
+        assert np.array_equal(data.conv1_steps[0], reader["conv1"][0])
 
 
 def test_a_copy_in_another_process_opens_the_file_itself(raster):
@@ -174,14 +177,6 @@ def test_sums_alone(tmp_path):
         assert list(data) == ["input", "conv1"]
         assert set(data.coords) == {"sample", "index", "label", "prediction"}
         assert np.array_equal(data.conv1, reader["conv1"].sum)
-
-
-@pytest.mark.parametrize("chunks", [{}, "auto"], ids=str)
-def test_dask_takes_maps(maps, chunks):
-    pytest.importorskip("dask", reason="dask is not installed; pip install 'spikesam[xarray]'")
-    with opened(maps, chunks=chunks) as data, MapReader(maps) as reader:
-        assert np.array_equal(data.conv1, reader["conv1"].sum)
-        assert np.array_equal(data.conv1_steps[0], reader["conv1"][0])
 
 
 def test_damaged_spikes_are_one_clear_error_when_they_are_read(tmp_path):

@@ -55,27 +55,16 @@ def test_iou_by_hand() -> None:
             iou(image_map, LEFT, threshold)
 
 
-@given(positive_maps, masks)
-def test_iou_is_1_for_the_object_itself(image_map: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
+@given(positive_maps, masks, st.sampled_from([0.25, 2.0, 1024.0]))
+def test_laws_of_measures(image_map: NDArray[np.float64], mask: NDArray[np.bool_], factor: float) -> None:
+    """The object itself scores 1, a map of zeros 0; an object and the rest add up; scale does not matter."""
     assert 0 <= iou(image_map, mask) <= 1
     assert iou(mask.astype(float), mask) == (1 if mask.any() else 0)
-
-
-def test_a_zero_map_scores_zero() -> None:
-    for measure in MEASURES.values():
-        assert measure(np.zeros((2, 3)), np.ones((2, 3), bool)) == 0
-
-
-@given(positive_maps, masks)
-def test_measures_of_an_object_and_of_the_rest_add_up(image_map: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
     for measure in (pointing_game, energy_in_object):
         total = measure(image_map, mask) + measure(image_map, ~mask)
         assert total == pytest.approx(1 if image_map.any() else 0)
-
-
-@given(positive_maps, masks, st.sampled_from([0.25, 2.0, 1024.0]))
-def test_scale_does_not_matter(image_map: NDArray[np.float64], mask: NDArray[np.bool_], factor: float) -> None:
     for measure in MEASURES.values():
+        assert measure(0 * image_map, mask) == 0
         assert measure(factor * image_map, mask) == pytest.approx(measure(image_map, mask))
 
 
@@ -142,16 +131,13 @@ def test_centred_gaussian_knows_neither_object_nor_image() -> None:
 LABELS = np.array([0, 1], np.int32)
 
 
-def test_two_seeds_of_two_images():
+def test_two_seeds_of_two_images_and_one_seed_which_allows_no_interval():
     # float32: 2 of 2 right, then 1 of 2; fixed: 1 of 2, then 1 of 2. Differences -0.5 and 0, deviation 0.5 / √2.
     found = paired_accuracy(np.array([[0, 1], [0, 0]]), np.array([[0, 0], [1, 1]]), LABELS)
     assert (found.float32, found.fixed, found.difference, found.seeds) == (0.75, 0.5, -0.25, 2)
     assert found.low == pytest.approx(-0.25 - 1.96 * 0.25)
     assert found.high == pytest.approx(-0.25 + 1.96 * 0.25)
     assert found.accuracy_by_seed == {"float32": [1.0, 0.5], "fixed": [0.5, 0.5]}
-
-
-def test_one_seed_allows_no_interval():
     found = paired_accuracy(np.array([[0, 1]]), np.array([[0, 0]]), LABELS)
     assert (found.difference, found.low, found.high) == (-0.5, None, None)
 

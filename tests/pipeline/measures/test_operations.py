@@ -77,12 +77,23 @@ def test_zeros_that_fill_a_kernel_are_no_weights_of_an_ann(groups: int, dilation
     assert products(network)["conv1"] == model.weight.numel() * 25
 
 
-def test_a_maximum_multiplies_nothing() -> None:
+def test_maxima_and_weights_that_pass_spikes_on_multiply_nothing_but_weights_of_0_do() -> None:
+    """As those of layers that join others, or of a readout that counts spikes."""
     weight = np.zeros((4, 4, 3, 3), np.float32)
     weight[range(4), range(4)] = 1
     relay = Layer("relay", Input(weight, stride=2, padding=1), LIF(0.0, 0.75, reset="zero"))
     network = Network((4, 8, 8), 3, (relay,), Readout(np.ones((2, 4 * 16))), "spikes")
     assert products(network) == {"relay": 0, "readout": 128}
+    join = np.zeros((4, 2, 1, 1), np.float32)
+    join[[2, 3], [0, 1]] = 1
+    neuron = LIF(leak=0.9)
+    layers = Layer("conv1", np.ones((2, 1, 1, 1), np.float32), neuron), Layer("joined", join, neuron)
+    network = Network((1, 1, 1), 2, layers, Readout(np.eye(4, dtype=np.float32)), "spikes")
+    assert products(network) == {"conv1": 2, "joined": 0, "readout": 0}
+    assert [each.dense for each in connections(network)] == [2, 2, 4]
+    zeros = Layer("fc1", np.zeros((8, 16), np.float32), neuron)
+    network = Network((1, 4, 4), 3, (zeros,), Readout(np.ones((2, 8), np.float32)), "spikes")
+    assert products(network)["fc1"] == 128
 
 
 def test_operations_of_three_spikes() -> None:
@@ -126,17 +137,6 @@ def test_sums_are_multiplied_once_and_the_identity_not_at_all() -> None:
     ]
 
 
-def test_weights_that_pass_spikes_on_multiply_nothing() -> None:
-    """As those of layers that join others, or of a readout that counts spikes."""
-    join = np.zeros((4, 2, 1, 1), np.float32)
-    join[[2, 3], [0, 1]] = 1
-    neuron = LIF(leak=0.9)
-    layers = Layer("conv1", np.ones((2, 1, 1, 1), np.float32), neuron), Layer("joined", join, neuron)
-    network = Network((1, 1, 1), 2, layers, Readout(np.eye(4, dtype=np.float32)), "spikes")
-    assert products(network) == {"conv1": 2, "joined": 0, "readout": 0}
-    assert [each.dense for each in connections(network)] == [2, 2, 4]
-
-
 def reached(synapses: Input | Readout, channel: int, row: int, column: int, shape: tuple[int, int, int]) -> int:
     """Synapses whose weight is not 0 that one value of a pooled map of this shape reaches, found one by one."""
     weight = synapses.weight
@@ -177,9 +177,3 @@ def test_every_spike_counts_at_every_synapse_that_it_reaches(network: Network, s
         assert by_place.tolist() == expected.sum(axis=0).tolist()
     read = {(source.layer, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources}
     assert seen == read | {(network.layers[-1].name, "readout")}
-
-
-def test_weights_that_are_all_0_multiply_all_the_same() -> None:
-    layer = Layer("fc1", np.zeros((8, 16), np.float32), LIF(leak=0.9))
-    network = Network((1, 4, 4), 3, (layer,), Readout(np.ones((2, 8), np.float32)), "spikes")
-    assert products(network)["fc1"] == 128
