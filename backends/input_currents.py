@@ -54,7 +54,7 @@ def currents_of(network: Network, key: tuple[int, int], batch: InputBatch) -> ND
         raise BackendError(f"{network.encoder} input: got a pixel of -128, expected -{PIXEL_LIMIT} … {PIXEL_LIMIT}")
     (place, number), fixed = key, network.precision == "fixed"
     given = network.layers[place].inputs[number]
-    unit = 1 if fixed else PIXEL_LIMIT * given.summed / (network.input_range / DEFAULT_RANGE)
+    unit = 1 if fixed else PIXEL_LIMIT * given.averaged / (network.input_range / DEFAULT_RANGE)
     maps = images[:, None] if constant else images.swapaxes(0, 1)
     currents = np.empty((*maps.shape[:2], *network.shapes[place + 1]), np.int32 if fixed else np.float32)
     for at in np.ndindex(maps.shape[:2]):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, pair
-from spikesam.backends.network.inputs import CURRENT_LIMIT, Input
+from spikesam.backends.network.inputs import CURRENT_LIMIT, WHOLE, Input
 from spikesam.backends.network.layers import PIXEL_LIMIT
 from spikesam.backends.network.table import by_sides
 
@@ -49,7 +49,7 @@ def check_maps(network: Network) -> None:
             )
     for layer in network.layers:
         for each in layer.inputs:
-            channels, *sides = network.shapes[network.place(each.sources[0].layer)]
+            channels, *sides = each.arriving(network.shapes[network.place(each.sources[0].layer)])
             around = zip(sides, pair(each.pool), pair(each.padding), strict=True)
             padded = (channels, *(side // pool + 2 * padding for side, pool, padding in around))
             if math.prod(padded) > 2 * LARGEST_MAP:
@@ -77,7 +77,8 @@ def check_sources(network: Network) -> None:
     for place, number in network.driven:
         layer = network.layers[place]
         where, given = f"layer {layer.name!r}", layer.inputs[number]
-        if given.weight is None or len(given.sources) > 1 or given.sources[0].sign != 1:
+        plain = given.weight is not None and given.spread == WHOLE
+        if not plain or len(given.sources) > 1 or given.sources[0].sign != 1:
             raise NetworkError(
                 f"{where}, input {number + 1}: reads the numbers of 'input', expected weights and no other source there"
             )
@@ -93,8 +94,7 @@ def check_neurons(network: Network) -> None:
     """Refuse neurons that cannot work together, or have constants for another number of steps."""
     if len({layer.neuron.spikes for layer in network.layers}) > 1:
         raise NetworkError("layers: got ReLU and spiking neurons in one network, expected either")
-    weights = [network.readout.weight, *(layer.inputs[0].weight for layer in network.layers)]
-    if len({weight.dtype for weight in weights}) > 1:
+    if len({network.readout.weight.dtype, *(np.dtype(layer.neuron.weight_dtype) for layer in network.layers)}) > 1:
         raise NetworkError("layers and readout must be all float32 or all fixed point; see quantise()")
     if (network.encoder == "image") != (network.kind == "ann"):
         neurons = "neurons that spike" if network.kind == "snn" else "neurons ReLU"
@@ -113,6 +113,10 @@ def check_neurons(network: Network) -> None:
                     f"layer {layer.name!r}: reads {source.layer!r} with delay {source.delay}, expected a layer before "
                     "it, and delay 1, of a network with neurons ReLU, which has no steps"
                 )
+    if network.kind == "ann":
+        network.check_sums_alone("neurons ReLU")
+        if odd := [layer.name for layer in network.layers if layer.inputs[0].weight is None]:
+            raise NetworkError(f"layer {odd[0]!r}: its input has no weights, expected some in front of neurons ReLU")
     rows = [(f"layer {layer.name!r}", "bias", layer.neuron.bias) for layer in network.layers]
     rows += [
         (layer.where(number), "gain", each.gain) for layer in network.layers for number, each in enumerate(layer.inputs)
@@ -148,7 +152,7 @@ def check_float_range(network: Network) -> None:
     reached = {"readout": steps * sums * max(1.0, abs(readout.scale))}
     for layer in network.layers:
         neuron = layer.spiking_neuron
-        current = sum(_largest_current(each) * max(1.0, _largest(each.gain)) for each in layer.inputs)
+        current = sum(_largest_current(each, network) * max(1.0, _largest(each.gain)) for each in layer.inputs)
         current += _largest(neuron.bias)
         current *= steps if np.any(neuron.synaptic_leak) else 1
         reached[f"layer {layer.name!r}"] = steps * float(current + np.max(neuron.threshold + neuron.subtracted))
@@ -165,8 +169,10 @@ def _largest(numbers: NDArray[Any]) -> float:
     return max(float(numbers.max()), -float(numbers.min()))
 
 
-def _largest_current(each: Input) -> float:
+def _largest_current(each: Input, network: Network) -> float:
     """At least the largest magnitude of an input's currents."""
+    if each.heads:
+        return each.counted(each.arriving(network.shapes[network.place(each.sources[0].layer)]))
     return len(each.sources) * (1.0 if each.weight is None else _largest_sum(each.weight))
 
 

@@ -52,7 +52,7 @@ from spikesam.backends.network.consistency import (
     check_sources,
     check_sums,
 )
-from spikesam.backends.network.inputs import Shape
+from spikesam.backends.network.inputs import WHOLE, Shape
 from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.table import by_sides, table_of
 from spikesam.backends.network.wiring import dependents, reads_alone, shapes_of, steps_to_readout, with_named_sources
@@ -134,6 +134,8 @@ class Network:
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
         object.__setattr__(self, "layers", with_named_sources(self.layers))
+        widened = (layer.widened(shape[0]) for layer, shape in zip(self.layers, self.shapes[1:], strict=True))
+        object.__setattr__(self, "layers", tuple(widened))
         check_neurons(self)
         check_sources(self)
         check_maps(self)
@@ -173,6 +175,17 @@ class Network:
         """What a notebook shows: the table, and a picture of what reads what."""
         html: str = draw("notebook_html", self)
         return html
+
+    def check_sums_alone(self, where: str) -> None:
+        """Refuse a network that spreads or multiplies spikes, where only sums of them are known.
+
+        Raises
+        ------
+        NetworkError : beginning with `where`
+        """
+        for layer in self.layers:
+            if any(each.heads or each.spread != WHOLE for each in layer.inputs):
+                raise NetworkError(f"{where}: layer {layer.name!r} spreads or multiplies spikes, expected sums of them")
 
     def __str__(self) -> str:
         """A table: what each layer reads, its shape and its weights."""
@@ -223,7 +236,7 @@ class Network:
     @property
     def outline(self) -> list[tuple[str, int, Sides]]:
         """Kind, outputs and pool of every layer: equal in all networks of one description, whatever their neurons."""
-        return [(layer.kind, len(layer.inputs[0].weight), layer.inputs[0].pool) for layer in self.layers]
+        return [(layer.kind, layer.inputs[0].gain.shape[1], layer.inputs[0].pool) for layer in self.layers]
 
     @property
     def classes(self) -> int:
@@ -289,7 +302,11 @@ class Network:
     @cached_property
     def raster_kinds(self) -> dict[str, str]:
         """Each of :attr:`raster_names` -> "input", "conv" or "dense", in order of depth."""
-        kinds = ["input", *(layer.kind for layer in self.layers)]
+        single = [shape[1:] == (1, 1) for shape in self.shapes[1:]]
+        kinds = ["input"]
+        for layer, alone in zip(self.layers, single, strict=True):
+            weightless = all(each.weight is None for each in layer.inputs)
+            kinds.append("dense" if alone and weightless else layer.kind)
         return dict(zip(self.raster_names, kinds[self.first_raster :], strict=True))
 
     @cached_property

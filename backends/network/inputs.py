@@ -1,10 +1,15 @@
 """The inputs of a layer: the spikes of some layers, some steps later, through weights. Most layers have one input.
 
-    x[t] = Σ over the sources  sign · s[t - delay]          0 where t < delay
+    x[t] = spread(Σ over the sources  sign · s[t - delay])  0 where t < delay
     a[t] = W ⊛ pool(x[t])                                   or a = x, the identity, without weights
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
-pooling of the currents. The neurons add up gain · a over their inputs (see neurons.py).
+pooling of the currents. Attention multiplies spikes: its sources are q, k and v, x[t] is their channels one behind the
+other, and of head h, whose channels are e, c, and of the places n, m
+
+    a[h,e,n] = Σ_m (Σ_c q[h,c,n] · k[h,c,m]) · v[h,e,m]     integers, which float32 holds in any order
+
+The neurons add up gain · a over their inputs (see neurons.py).
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from spikesam.backends.network.checks import NetworkError, Sides, array, by_chan
 from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 Shape = tuple[int, int, int]
-Pooling = Literal["average", "max"]
+Pooling = Literal["average", "sum", "max"]
 
 GAIN_LIMIT = 32767  # the largest magnitude of a gain in fixed point
 LARGEST_SHIFT = 30  # and of its shift
@@ -50,6 +55,7 @@ class Windows(NamedTuple):
 
 
 NO_POOLING = Windows()
+WHOLE = (1, 1, 1)  # a spread that repeats nothing
 
 
 @dataclass(frozen=True)
@@ -75,18 +81,23 @@ class Input:
     Parameters
     ----------
     weight : (out, in, y, x) for a convolution or (out, in) for a dense layer, float32, or int8 in fixed point,
-        -127 … 127; None for the identity, which adds the spikes themselves
+        -127 … 127; None for the identity, which adds the spikes themselves, and for attention
     source : what it reads: a name, a :class:`Source`, or several, whose spikes are summed; of a layer's first input the
-        layer before, one step later, if not given
+        layer before, one step later, if not given. Of attention q, k and v: three layers of one shape, or one that has
+        their channels one behind the other
     gain : scalar, (C,), (1, C) or (T, C) — what the currents of this input are multiplied by, per channel and, with
         BNTT, per step; float64, so that quantising rounds once, or int32 in fixed point
     pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and columns differ
     stride, padding : of the convolution, after pooling
-    pooling : "average" (fixed point sums instead; the gain absorbs the factor), or "max", which of spikes is their OR
+    pooling : "average" (fixed point sums instead; the gain absorbs the factor), "sum", or "max", which of spikes is
+        their OR
     current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the neurons
     current_stride, current_padding : of that pooling; its windows stand side by side if not given, and what lies around
         the currents is never the maximum
     shift : in fixed point, 0 … 30: gain · a is divided by 2^shift
+    spread : how often each channel, row and column of the sources is repeated, beside itself, before anything else:
+        (1, y, x) is upsampling, (d, 1, 1) gives all d channels of a head the spike of the head
+    heads : of attention, among which the channels are divided, the first head's first; 0 of other inputs
     """
 
     weight: Any
@@ -100,6 +111,8 @@ class Input:
     current_stride: Sides | None = None
     current_padding: Sides = 0
     shift: int = 0
+    spread: tuple[int, int, int] = (1, 1, 1)
+    heads: int = 0
 
     __repr__ = brief
 
@@ -126,21 +139,35 @@ class Input:
         if sides["current_stride"] == sides["current_pool"]:
             sides["current_stride"] = None
         if self.pooling not in get_args(Pooling):
-            raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average' or 'max'")
+            raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average', 'sum' or 'max'")
         sources = _sources(self.source, where)
+        if not isinstance(self.spread, (tuple, list)) or len(self.spread) != 3:
+            raise NetworkError(f"{where}: spread is {self.spread!r}, expected (channels, rows, columns)")
+        channel, row, column = (whole(each, "a factor of spread", where, 1) for each in self.spread)
+        heads = whole(self.heads, "heads", where, 0)
         if self.pooling == "max" and (len(sources) > 1 or any(source.sign < 0 for source in sources)):
             raise NetworkError(f"{where}: pooling is 'max', which is of spikes, expected one source, of sign 1")
         fixed = dtype == np.int8
-        channels = channels if weight is None else len(weight)
+        channels = (channels or columns(self.gain)) if weight is None else len(weight)
         gain = by_channel(self.gain, channels, np.int32 if fixed else np.float64, "gain", where)
         if fixed and np.abs(gain.astype(np.int64)).max() > GAIN_LIMIT:
             raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} in fixed point")
         shift = whole(self.shift, "shift", where, 0)
         if shift > (LARGEST_SHIFT if fixed else 0):
             raise NetworkError(f"{where}: shift is {shift}, expected 0 … {LARGEST_SHIFT}, and 0 in float32")
-        checked = replace(self, weight=weight, source=sources, gain=gain, shift=shift, **sides)
-        if weight is None and (sides != PLAIN or self.pooling == "max"):
+        spread = channel, row, column
+        checked = replace(
+            self, weight=weight, source=sources, gain=gain, shift=shift, **sides, spread=spread, heads=heads
+        )
+        if weight is None and (sides != PLAIN or self.pooling != "average"):
             raise NetworkError(f"{where}: without weights, expected neither pool, stride, padding nor current_pool")
+        if heads and (weight is not None or spread != WHOLE or len(sources) not in (0, 1, 3)):
+            raise NetworkError(
+                f"{where}: attention has {len(sources)} sources, expected q, k and v, or one that has all their "
+                "channels; and neither weights nor spread"
+            )
+        if heads and (less := [source.layer for source in sources if source.sign < 0]):
+            raise NetworkError(f"{where}: attention subtracts {less[0]!r}, expected spikes of sign 1")
         if checked.kind == "dense" and sides | {"pool": 1} != PLAIN:
             raise NetworkError(f"{where}: a dense layer has neither stride nor padding nor current_pool")
         if any(2 * padding > side for side, _, padding in zip(*checked.windows, strict=True)):
@@ -157,13 +184,16 @@ class Input:
 
     @property
     def fixed(self) -> bool:
-        """True if its weights are those of fixed point."""
-        return self.weight is not None and self.weight.dtype == np.int8
+        """True if its weights, or its gain where it has none, are those of fixed point."""
+        of = self.gain if self.weight is None else self.weight
+        return getattr(of, "dtype", None) in (np.int8, np.int32)
 
     @property
     def kind(self) -> str:
-        """One of "conv", "dense" and "identity"."""
-        return "identity" if self.weight is None else "conv" if self.weight.ndim == 4 else "dense"
+        """One of "conv", "dense", "identity" and "attention"."""
+        if self.weight is None:
+            return "attention" if self.heads else "identity"
+        return "conv" if self.weight.ndim == 4 else "dense"
 
     @property
     def windows(self) -> Windows:
@@ -173,26 +203,55 @@ class Input:
 
     @property
     def summed(self) -> int:
-        """How many neurons average pooling sums into one value; 1 with maximum pooling."""
+        """How many neurons pooling sums into one value; 1 with maximum pooling."""
         return 1 if self.pooling == "max" else prod(pair(self.pool))
+
+    @property
+    def averaged(self) -> int:
+        """How many neurons pooling averages: what sums of them are divided by."""
+        return self.summed if self.pooling == "average" else 1
 
     @property
     def averaged_weight(self) -> NDArray[Any]:
         """The weights of the sum-pooled map: average pooling averages in float32, and sums in fixed point."""
         assert self.weight is not None
-        return self.weight if self.fixed else self.weight / np.float32(self.summed)
+        return self.weight if self.fixed else self.weight / np.float32(self.averaged)
 
     @cached_property
     def largest_current(self) -> int:
         """The largest magnitude of a that any neuron can reach in fixed point, were all its sources to spike.
 
-        It is `sources · max Σ|W|` times :attr:`summed`.
+        It is `sources · max Σ|W|` times :attr:`summed`. Of attention, whose sources decide, see :meth:`counted`.
         """
         sources = max(1, len(self.sources))
         if self.weight is None:
             return sources
         sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
         return int(sums.max()) * self.summed * sources
+
+    def counted(self, shape: Shape) -> int:
+        """The largest a of attention whose x is (3·C, H, W) = `shape`: d · N of heads with d channels and N places."""
+        return prod(shape) // 3 // self.heads
+
+    def arriving(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
+        """(C, H, W) of x, of sources of (C, H, W); refuses what attention cannot have. See :meth:`output_shape`."""
+        if not self.heads:
+            channels, height, width = (side * times for side, times in zip(shape, self.spread, strict=True))
+            return channels, height, width
+        channels, height, width = shape
+        if len(self.sources) == 1 and channels % 3:
+            raise NetworkError(
+                f"{where}: {before} has {channels} channels, expected those of q, k and v, as many of each"
+            )
+        channels = channels if len(self.sources) == 1 else 3 * channels
+        if channels // 3 % self.heads:
+            raise NetworkError(f"{where}: {self.heads} heads do not divide the {channels // 3} channels of {before}")
+        if (most := self.counted((channels, height, width))) >= CURRENT_LIMIT:
+            raise NetworkError(
+                f"{where}: a head of {before} has {most // (height * width)} channels and {height * width} tokens, "
+                f"whose products can sum to {most:,}, expected less than 2²³ = {CURRENT_LIMIT:,}"
+            )
+        return channels, height, width
 
     def output_shape(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
         """(C, H, W) of what sources of (C, H, W) drive; refuses what does not fit.
@@ -212,9 +271,9 @@ class Input:
 
     def unpooled_shape(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
         """(C, H, W) of the currents in front of their pooling; see :meth:`output_shape`."""
-        channels, height, width = shape
+        channels, height, width = self.arriving(shape, where, before)
         if self.weight is None:
-            return shape
+            return channels // 3 if self.heads else channels, height, width
         y, x = pair(self.pool)
         if height % y or width % x:
             raise NetworkError(
@@ -253,6 +312,8 @@ class Input:
             **self._geometry,
             "shift": self.shift,
             "source": [[getattr(source, field.name) for field in fields(source)] for source in self.sources],
+            **({} if self.spread == WHOLE else {"spread": list(self.spread)}),
+            **({"heads": self.heads} if self.heads else {}),
         }
 
     @property
@@ -270,15 +331,23 @@ class Input:
     @classmethod
     def from_graph(cls, node: dict[str, Any], prefix: str, tensors: dict[str, NDArray[Any]]) -> Input:
         """Rebuild an input from its node, and from its tensors, whose names begin with a prefix and a dot."""
-        weight = None if node["kind"] == "identity" else tensors[f"{prefix}.weight"]
+        weight = None if node["kind"] in ("identity", "attention") else tensors[f"{prefix}.weight"]
         source = tuple(Source(layer, delay, sign) for layer, delay, sign in node["source"])
         geometry = {name: (UNSAID | node)[name] for name in GEOMETRY}
-        return cls(weight, source, tensors[f"{prefix}.gain"], shift=node["shift"], **geometry)
+        more = node.get("spread", WHOLE), node.get("heads", 0)
+        return cls(
+            weight, source, tensors[f"{prefix}.gain"], **geometry, shift=node["shift"], spread=more[0], heads=more[1]
+        )
 
 
 UNSAID = {"current_stride": None, "current_padding": 0}  # in graphs, so that windows side by side are described as ever
 PLAIN = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1, **UNSAID}  # the geometry of weights alone
 GEOMETRY = (*PLAIN, "pooling")
+
+
+def columns(constant: Any) -> int:
+    """How many channels a constant is given for: C of (C,) or (T, C), 1 of one number."""
+    return int(np.shape(constant)[-1]) if np.ndim(constant) else 1
 
 
 def _sources(given: Any, where: str) -> tuple[Source, ...]:

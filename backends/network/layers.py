@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import neurons
 from spikesam.backends.network.checks import NetworkError, array, by_channel, real
-from spikesam.backends.network.inputs import Input, Source, check_weight
+from spikesam.backends.network.inputs import Input, Source, check_weight, columns
 from spikesam.backends.network.neurons import THETA, Neuron, ReLU, SpikingNeuron
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import check_name
@@ -33,11 +33,14 @@ class Layer:
         Layer("conv3", Input(w, ("conv2", Source("conv1", delay=2))), LIF(leak=0.9))       a sum of spikes
         Layer("conv3", (Input(w, padding=1), Input(None, "conv1")), LIF(leak=0.9))         a shortcut
         Layer("hidden", (w, Input(recurrent, "hidden")), LIF(leak=0.9))                    recurrent weights
+        Layer("both", (Input(None, "a"), Input(None, "b")), LIF(0, 1.5, reset="zero"))     a AND b, a step later
+        Layer("b_alone", (Input(None, "a", -1), Input(None, "b")), LIF(0, 0.5, reset="zero"))     (NOT a) AND b
+        Layer("attended", Input(None, ("q", "k", "v"), 0.0625, heads=4), LIF(0.5, 0.5))    q · kᵀ · v
 
     Parameters
     ----------
     name : short identifier such as "conv1"
-    inputs : an :class:`Input`, an array of weights, which is one of it, or several of these; the first has weights
+    inputs : an :class:`Input`, an array of weights, which is one of it, or several of these
     neuron : LIF, or FixedLIF in fixed point, or ReLU in an ANN
     """
 
@@ -57,11 +60,16 @@ class Layer:
             raise NetworkError(f"{where}: neuron is {neuron!r}, expected LIF, FixedLIF or ReLU")
         several = isinstance(inputs, (tuple, list)) and any(isinstance(each, Input) for each in inputs)
         first, *more = (each if isinstance(each, Input) else Input(each) for each in (inputs if several else (inputs,)))
-        if first.weight is None:
-            raise NetworkError(f"{where}: its first input has no weights, expected an array of them")
-        first = first.checked(neuron.weight_dtype, where)
-        channels, dtype = len(first.weight), neuron.weight_dtype
-        others = [each.checked(dtype, f"{where}, input {number}", channels) for number, each in enumerate(more, 2)]
+        inputs = first, *more
+        names = [where, *(f"{where}, input {number}" for number in range(2, len(inputs) + 1))]
+        channels, checked = 0, dict[int, Input]()
+        if all(each.weight is None for each in inputs):  # one for all that its sources have, or what constants say
+            constants = (getattr(neuron, each.name) for each in fields(neuron))
+            channels = max(map(columns, (*(each.gain for each in inputs), *constants)))
+        for number in sorted(range(len(inputs)), key=lambda number: inputs[number].weight is None):
+            checked[number] = inputs[number].checked(neuron.weight_dtype, names[number], channels)
+            channels = channels or len(checked[number].weight)
+        first, *others = (checked[number] for number in range(len(inputs)))
         if empty := [number for number, each in enumerate(others, 2) if not each.sources]:
             raise NetworkError(f"{where}, input {empty[0]}: has no source, expected the name of a layer")
         object.__setattr__(self, "name", name)
@@ -77,6 +85,16 @@ class Layer:
         object.__setattr__(made, "inputs", (replace(first, source=(Source(before),)), *more))
         return made
 
+    def widened(self, channels: int) -> Layer:
+        """The layer for so many channels, of one that has no weights and the same constants for all channels."""
+        own = self.inputs[0].gain.shape[1]
+        if own == channels:
+            return self
+        if own != 1:
+            raise NetworkError(f"layer {self.name!r}: has constants of {own} channels, its sources have {channels}")
+        inputs = [replace(each, gain=each.gain.repeat(channels, 1)) for each in self.inputs]
+        return Layer(self.name, inputs, replace(self.neuron, bias=self.neuron.bias.repeat(channels, 1)))
+
     @property
     def spiking_neuron(self) -> SpikingNeuron:
         """The neuron of a layer that spikes, as those of every network do that a backend runs."""
@@ -86,8 +104,8 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """Either "conv" or "dense", that of its first input."""
-        return self.inputs[0].kind
+        """Either "conv" or "dense", that of its first input that has weights; "conv" if there is none."""
+        return next((each.kind for each in self.inputs if each.weight is not None), "conv")
 
     def where(self, number: int) -> str:
         """The name of one of its inputs in messages, counted from 0."""
@@ -111,7 +129,7 @@ class Layer:
         numbers = {"gain": first.gain, "bias": self.neuron.bias}
         if isinstance(self.neuron, ReLU):
             numbers = {name: value for name, value in numbers.items() if (value != UNSAID[name]).any()}
-        tensors = {"weight": first.weight, **numbers}
+        tensors = numbers if first.weight is None else {"weight": first.weight, **numbers}
         for number, each in enumerate(more, 2):
             tensors |= {f"{number}.{name}": value for name, value in each.tensors.items()}
         return node, {f"{self.name}.{name}": value for name, value in tensors.items()}

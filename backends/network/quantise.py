@@ -84,7 +84,7 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
     for theta in thetas:
         per_membrane = theta / neuron.threshold
         gains = [
-            each.gain * scale * of / each.summed * per_membrane
+            each.gain * scale * of / each.averaged * per_membrane
             for each, scale, of in zip(inputs, scales, units, strict=True)
         ]
         shifts = [shift for gain in gains if (shift := _largest_shift(gain)) is not None]
@@ -128,7 +128,7 @@ def _exact_grid(inputs: Sequence[Input], units: Sequence[float], neuron: LIF) ->
     if not all(largest):
         return None
     currents = [  # of a weight of 1, in thresholds
-        each.gain * _integer_weight(each, most)[1] * of / each.summed / neuron.threshold
+        each.gain * _integer_weight(each, most)[1] * of / each.averaged / neuron.threshold
         for each, most, of in zip(inputs, largest, units, strict=True)
     ]
     least = min((np.abs(each[each != 0]).min() for each in currents if each.any()), default=np.inf)

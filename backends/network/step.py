@@ -22,21 +22,38 @@ Floats = NDArray[np.float64]
 
 def arrived(given: Input, fired: Mapping[str, NDArray[Any]], t: int) -> NDArray[np.int8]:
     """x[t] of an input, (C, H, W), of what the layers that it reads fire: (T, C, H, W) by name."""
-    found = np.zeros(fired[given.sources[0].layer].shape[1:], np.int8)
-    for source in given.sources:
-        if t >= source.delay:
-            found += np.int8(source.sign) * fired[source.layer][t - source.delay]
+    shape = fired[given.sources[0].layer].shape[1:]
+    each = [
+        np.int8(source.sign) * fired[source.layer][t - source.delay] if t >= source.delay else np.zeros(shape, np.int8)
+        for source in given.sources
+    ]
+    return np.concatenate(each) if given.heads else repeated(sum(each[1:], each[0]), given.spread)
+
+
+def repeated(maps: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[Any]:
+    """Channels, rows and columns of maps (…, C, H, W), each repeated beside itself."""
+    for axis, times in zip((-3, -2, -1), factors, strict=True):
+        maps = maps if times == 1 else maps.repeat(times, axis)
+    return maps
+
+
+def attended(maps: NDArray[Any], heads: int) -> Floats:
+    """q · kᵀ · v of each head: (3·C, H, W), the channels of q, k and v, -> (C, H, W), whole numbers."""
+    query, key, value = maps.astype(np.float64).reshape(3, heads, -1, maps.shape[1] * maps.shape[2])
+    found: Floats = (value @ key.swapaxes(1, 2) @ query).reshape(-1, *maps.shape[1:])
     return found
 
 
 def current_of(given: Input, values: NDArray[Any]) -> NDArray[Any]:
     """a of an input that x reaches, (C, H, W) -> (C', H', W'): int64 in fixed point, else float64."""
     sums = summed_currents(given, values)
-    return sums.astype(np.int64) if given.fixed else sums / given.summed
+    return sums.astype(np.int64) if given.fixed else sums / given.averaged
 
 
 def summed_currents(given: Input, values: NDArray[Any]) -> Floats:
     """W ⊛ pool(x) of spikes or numbers, (C, H, W) -> (C', H', W'), where average pooling sums."""
+    if given.heads:
+        return attended(values, given.heads)
     if given.weight is None:
         return values.astype(np.float64)
     found: Floats = current_cells(given, correlated(given, given.weight, pooled(given, values))).max(axis=3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spikesam.backends.network.inputs import PLAIN, Input, Shape, Source
+from spikesam.backends.network.inputs import PLAIN, WHOLE, Input, Shape, Source
 
 if TYPE_CHECKING:
     from spikesam.backends.network.graph import Network
@@ -25,6 +25,8 @@ def table_of(network: Network) -> str:
 
 
 def _sources(each: Input) -> str:
+    if each.heads:
+        return " · ".join(_source(source).removeprefix("+ ") for source in each.sources)
     return " ".join(map(_source, each.sources)).removeprefix("+ ")
 
 
@@ -34,10 +36,12 @@ def _source(source: Source) -> str:
 
 
 def _weights(each: Input) -> str:
-    if each.weight is None:
-        return "identity"
     said = [f"{name} {getattr(each, name)}" for name, value in PLAIN.items() if getattr(each, name) != value]
-    return ", ".join([by_sides(each.weight.shape), *said])
+    if each.spread != WHOLE:
+        said.insert(0, f"spread {by_sides(each.spread)}")
+    if each.heads:
+        said.insert(0, f"{each.heads} heads")
+    return ", ".join([each.kind if each.weight is None else by_sides(each.weight.shape), *said])
 
 
 def by_sides(shape: Shape | tuple[int, ...]) -> str:

@@ -60,11 +60,11 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
 
 def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Shape]) -> None:
     """Refuse an input whose sources have other shapes than each other, or give another shape than the layer's."""
-    where, (first, *others) = layer.where(number), each.sources
+    where, (first, *others), meets = layer.where(number), each.sources, "multiplies" if each.heads else "adds"
     for other in others:
         if shapes[other.layer] != shapes[first.layer]:
             raise NetworkError(
-                f"{where}: adds {first.layer!r} of {by_sides(shapes[first.layer])} and {other.layer!r} of "
+                f"{where}: {meets} {first.layer!r} of {by_sides(shapes[first.layer])} and {other.layer!r} of "
                 f"{by_sides(shapes[other.layer])}, expected equal shapes"
             )
     shape = each.output_shape(shapes[first.layer], where, _called(first))

@@ -24,7 +24,7 @@ from spikesam.backends.network import Network, Readout, Shape
 from spikesam.backends.readout import integrate, rounded, summed_bias
 from spikesam.backends.torch.history import History
 from spikesam.backends.torch.neurons import TorchNeurons, make_neurons
-from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses
+from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
 from spikesam.recordings.raster.batch import RasterBatch
 
 CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # a chunk's inputs and currents in its largest layer: on CPUs, half a cache
@@ -157,8 +157,9 @@ class _Simulation:
             else:
                 maps = maps[first + silent : first + len(steps)]
             return torch.cat([maps.new_zeros((silent, *maps.shape[1:])), maps]) if silent else maps
-        arrived = self.history.arrived(each, steps, f"x{number}")
-        return self.synapses[place - 1][number](arrived.flatten(0, 1)).view(-1, *self.neurons[place - 1].spikes.shape)
+        arrived = self.history.arrived(each, steps, f"x{number}").flatten(0, 1)
+        seen = repeat_spikes(arrived, each, self.network.shapes[self.network.place(each.sources[0].layer)])
+        return self.synapses[place - 1][number](seen).view(-1, *self.neurons[place - 1].spikes.shape)
 
 
 class _DeviceIntegrator:

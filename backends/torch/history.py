@@ -60,7 +60,7 @@ class History:
             self.spikes[read] = self.spikes[read][-self.kept[read] :].clone()
 
     def arrived(self, given: Input, steps: range, name: str) -> Tensor:
-        """x of an input at some steps of the chunk, counted from its first: (S, B, P, C) int8.
+        """x of an input at some steps of the chunk, counted from its first: (S, B, P, C) int8, not spread.
 
         It is valid until the next call with this name, and until :meth:`end` of the layer.
         """
@@ -69,6 +69,8 @@ class History:
             read = self.network.place(source.layer)
             first = self.kept[read] - source.delay
             arriving.append((source.sign, self.spikes[read][first + steps.start : first + steps.stop]))
+        if given.heads:
+            return torch.cat([spikes for _, spikes in arriving], -1)
         (sign, spikes), *others = arriving
         if sign == 1 and not others:
             return spikes

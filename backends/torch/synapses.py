@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikesam.backends.network import CURRENT_LIMIT, NO_POOLING, Input, Shape, pair
+from spikesam.backends.network.inputs import WHOLE
 
 
 class Workspace:
@@ -60,7 +61,7 @@ class FixedSynapses:
     def __init__(
         self, given: Input, shape: Shape, workspace: Workspace, dtype: torch.dtype | None = None, name: str = "currents"
     ) -> None:
-        channels, height, width = shape
+        channels, height, width = given.arriving(shape)
         if dtype is None:
             largest = max(1, len(given.sources)) * given.summed
             fast = workspace.device == "cpu" and largest <= torch.iinfo(torch.int8).max and multiplies_int8()
@@ -110,7 +111,7 @@ class FloatSynapses:
     """An input's weights in float32, for sources of `shape` (C, H, W)."""
 
     def __init__(self, given: Input, shape: Shape, device: str) -> None:
-        self.given, self.map = given, shape[1:]
+        self.given, self.map = given, given.arriving(shape)[1:]
         self.weight = torch.tensor(given.weight, device=device)
         self.bytes_per_map = 4 * (prod(shape) + prod(given.output_shape(shape)))
 
@@ -121,22 +122,43 @@ class FloatSynapses:
 
 
 class NoSynapses:
-    """The identity, for sources of `shape` (C, H, W): the currents are the spikes, or their sums."""
+    """Inputs without weights, for sources of `shape` (C, H, W): the currents are the spikes, sums of them, or products.
 
-    def __init__(self, shape: Shape) -> None:
-        self.bytes_per_map = prod(shape)
+    The products of attention are two of integer matrices, whose sums float32 holds: 0 … d · N < 2²³.
+    """
+
+    def __init__(self, given: Input, shape: Shape) -> None:
+        self.heads, seen = given.heads, given.arriving(shape)
+        self.bytes_per_map = prod(seen) * (4 if self.heads else 1)
+        if self.heads:
+            self.bytes_per_map += 4 * (prod(seen) // 3 + (seen[0] // 3) ** 2 // self.heads)
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """(N, H·W, C) int8, as they are."""
+        """(N, H·W, C) int8, as they are; of attention float32, of (N, H·W, 3·C), the channels of q, k and v."""
+        return attended_maps(spikes.to(torch.float32), self.heads) if self.heads else spikes
+
+
+def attended_maps(maps: Tensor, heads: int) -> Tensor:
+    """q · kᵀ · v of each head: (N, P, 3·C), the channels of q, k and v, -> (N, P, C)."""
+    query, key, value = maps.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)  # (N, heads, P, d)
+    return (query @ (key.mT @ value)).transpose(1, 2).flatten(2)
+
+
+def repeat_spikes(spikes: Tensor, given: Input, shape: Shape) -> Tensor:
+    """What arrives from sources of `shape` (C, H, W), (N, H·W, C), as an input sees it: repeated."""
+    channels, rows, columns = given.spread
+    if given.spread == WHOLE:
         return spikes
+    maps = spikes.unflatten(1, shape[1:]).repeat_interleave(rows, 1).repeat_interleave(columns, 2)
+    return maps.repeat_interleave(channels, 3).flatten(1, 2)
 
 
 def make_synapses(
     given: Input, shape: Shape, workspace: Workspace, name: str
 ) -> FixedSynapses | FloatSynapses | NoSynapses:
-    """The function from spikes of sources of `shape` to the currents of an input; see :class:`FixedSynapses`."""
+    """The function from spikes of sources of `shape`, spread, to an input's currents; see :class:`FixedSynapses`."""
     if given.weight is None:
-        return NoSynapses(shape)
+        return NoSynapses(given, shape)
     if given.fixed:
         return FixedSynapses(given, shape, workspace, name=name)
     return FloatSynapses(given, shape, workspace.device)
@@ -151,8 +173,10 @@ def apply_synapses(
     order.
     """
     if given.pool != 1:
-        pool = functional.max_pool2d if given.pooling == "max" else functional.avg_pool2d
-        maps = pool(maps, given.pool)
+        if given.pooling == "max":
+            maps = functional.max_pool2d(maps, given.pool)
+        else:
+            maps = functional.avg_pool2d(maps, given.pool, divisor_override=given.averaged)
     if given.kind == "dense":
         return functional.linear(maps.flatten(1), weight)
     maps = maps.contiguous(memory_format=memory_format)

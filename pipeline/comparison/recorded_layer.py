@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spikesam.backends.input_currents import currents_of
 from spikesam.backends.network import Input, Network, Shape, Source, SpikingNeuron, pair
 from spikesam.backends.network.step import Neurons, arrived, current_of
-from spikesam.pipeline.maps.correlation import spread
+from spikesam.pipeline.maps.correlation import gathered, spread
 
 ROUNDING = 1e-5  # of the threshold: the order of additions may take a float32 membrane as close to it to either side
 
@@ -40,12 +40,15 @@ class DrivenLayer:
             if (self.number, number) in self.network.driven:
                 continue
             (channel, row, column), shape = place, self._seen(each)
+            if each.heads:
+                yield from zip(each.sources, self._attended(each, place), strict=True)
+                continue
             if each.weight is None:
                 mask = np.zeros(shape, np.bool_)
                 mask[place] = True
             else:
                 down, across = pair(each.pool)
-                cells = np.zeros((1, *each.unpooled_shape(shape)[1:]))
+                cells = np.zeros((1, *each.unpooled_shape(self._source(each))[1:]))
                 rows, columns = (
                     slice(max(0, at * step - around), at * step - around + side)
                     for at, side, step, around in zip((row, column), *each.windows, strict=True)
@@ -55,7 +58,16 @@ class DrivenLayer:
                 reached = spread(each, weight, cells, (shape[0], shape[1] // down, shape[2] // across)) > 0
                 mask = reached.repeat(down, axis=1).repeat(across, axis=2)
             for source in each.sources:
-                yield source, mask
+                yield source, gathered(mask.astype(np.float64), each.spread) > 0
+
+    def _attended(self, each: Input, place: Shape) -> list[NDArray[np.bool_]]:
+        """The neurons of each source of attention that can reach one neuron: of its head, its token, its channel."""
+        (channel, row, column), channels = place, self.shape[0]
+        query, key, value = masks = np.zeros((3, *self.shape), np.bool_)
+        depth = channels // each.heads
+        head = slice(channel // depth * depth, (channel // depth + 1) * depth)
+        query[head, row, column] = key[head] = value[channel] = True
+        return list(masks) if len(each.sources) == 3 else [masks.reshape(-1, *self.shape[1:])]
 
     def currents(self, given: Given) -> Currents:
         """Function to a[t] of each input, (C, H, W), of what each layer fired in a sample, (T, C, H, W) bool.
@@ -65,8 +77,11 @@ class DrivenLayer:
         inputs = [self._current(each, (self.number, number), given) for number, each in enumerate(self.inputs)]
         return lambda t: [of_input(t) for of_input in inputs]
 
-    def _seen(self, each: Input) -> Shape:
+    def _source(self, each: Input) -> Shape:
         return self.network.shapes[self.network.place(each.sources[0].layer)]
+
+    def _seen(self, each: Input) -> Shape:
+        return each.arriving(self._source(each))
 
     def _current(self, each: Input, key: tuple[int, int], given: Given) -> Callable[[int], NDArray[Any]]:
         read = {source.layer: given(source.layer) for source in each.sources}

@@ -33,7 +33,7 @@ def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
     for layer in network.layers:
         first = layer.inputs[0]
         before = first.sources[0].layer
-        if layer.kind == "conv" and before in sides:
+        if layer.kind == "conv" and before in sides and first.kind != "dense":
             rows, columns = (_after(side, first, axis) for axis, side in enumerate(sides[before]))
             sides[layer.name] = rows, columns
     return {layer.name: np.minimum.outer(*sides[layer.name]) for layer in network.layers if layer.name in sides}
@@ -50,7 +50,9 @@ def _after(fractions: NDArray[np.float64], given: Input, axis: int) -> NDArray[n
     """The fractions along one side of a layer's output, rows or columns, from those of its input."""
     pool, stride, padding = (pair(sides)[axis] for sides in (given.pool, given.stride, given.padding))
     window, step, around = (sides[axis] for sides in given.windows)
-    pooled = fractions.reshape(-1, pool).mean(axis=1)
+    pooled = fractions.repeat(given.spread[1 + axis]).reshape(-1, pool).mean(axis=1)
+    if given.weight is None:
+        return np.full_like(pooled, pooled.mean()) if given.heads else pooled
     seen = sliding_window_view(np.pad(pooled, padding), given.weight.shape[2 + axis]).mean(axis=1)[::stride]
     mean: NDArray[np.float64] = np.nanmean(
         sliding_window_view(np.pad(seen, around, constant_values=np.nan), window)[::step], axis=1

@@ -37,6 +37,27 @@ def spread(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...])
     return padded[:, top : top + shape[1], left : left + shape[2]]
 
 
+def gathered(values: Floats, factors: tuple[int, int, int]) -> Floats:
+    """The transpose of :func:`~spikesam.backends.network.step.repeated`: what all copies get, (C, H, W), summed."""
+    channels, rows, columns = factors
+    depth, height, width = values.shape
+    copies = values.reshape(depth // channels, channels, height // rows, rows, width // columns, columns)
+    return copies.sum(axis=(1, 3, 5))
+
+
+def shared_by_three(maps: NDArray[Any], heads: int, values: Floats) -> Floats:
+    """What q, k and v get, (3·C, H, W) as `maps` are, of what attention hands back, (C, H, W).
+
+    A product of three spikes, which is there because of each of them, gives each a third.
+    """
+    tokens = maps.shape[1] * maps.shape[2]
+    query, key, value = maps.astype(np.float64).reshape(3, heads, -1, tokens)
+    handed = values.reshape(heads, -1, tokens)
+    pairs, asked = key @ value.swapaxes(1, 2), query @ handed.swapaxes(1, 2)  # (heads, c, e)
+    each = query * (pairs @ handed), key * (asked @ value), value * (asked.swapaxes(1, 2) @ key)
+    return np.stack(each).reshape(maps.shape) / 3
+
+
 def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
     """The cell, row by row, of each window's first maximum: (C', OH, OW) -> (C', H', W'); cells outside count, too."""
     return current_cells(layer, currents).argmax(axis=3)

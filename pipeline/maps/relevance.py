@@ -24,6 +24,9 @@ current I, where they are above 0; then the current's share among the spikes tha
 Where a layer has several inputs, all parts are theirs together. A spike that arrives d steps later gets its part at
 step t - d, and its sign counts as one of the weight.
 
+A product of attention, of a spike of q, of k and of v, gives each a third of its part, since it is there because of all
+of them.
+
 A maximum of currents is its winner: what it gets goes to the largest current of its window at that step, or to the
 first of several, row by row.
 
@@ -47,8 +50,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Input, Layer, Network, NetworkError, Source
-from spikesam.backends.network.step import Floats, Neurons, correlated, on_maps, pooled
-from spikesam.pipeline.maps.correlation import spread, to_winners, unpooled, winners, won
+from spikesam.backends.network.step import Floats, Neurons, arrived, attended, correlated, on_maps, pooled, repeated
+from spikesam.pipeline.maps.correlation import gathered, shared_by_three, spread, to_winners, unpooled, winners, won
 
 Rule = Literal["signed", "positive"]
 Target = int | NDArray[np.float64]
@@ -227,30 +230,46 @@ class _Input:
 
     def current(self, t: int) -> Floats:
         """max(W ⊛ pool(x[t])), (C', H', W')."""
-        maps = sum(source.sign * pooled(self.input, before) for source, before in self._arrived(t))
-        if np.ndim(maps) == 0:  # nothing has arrived yet
+        if not self._arrived(t):
             return np.zeros(self.places.shape[1:])
-        sums = correlated(self.input, self.weight, np.asarray(maps))
+        maps = arrived(self.input, self.fired, t)
+        if self.input.heads:
+            return attended(maps, self.input.heads)
+        sums = correlated(self.input, self.weight, pooled(self.input, maps))
         self.places[t] = winners(self.input, sums)
         return won(self.input, sums, self.places[t])
 
     def excitation(self, t: int) -> Floats:
         """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are."""
         found = np.zeros(self.places.shape[1:])
+        if self.input.heads:
+            products = attended(arrived(self.input, self.fired, t), self.input.heads)
+            return sum((_at(gain, t) * weight * products for weight, gain in self.parts[1]), found)
         for source, before in self._arrived(t):
-            maps = pooled(self.input, before)
+            maps = pooled(self.input, repeated(before, self.input.spread))
             for weight, gain in self.parts[source.sign]:
                 found += _at(gain, t) * won(self.input, correlated(self.input, weight, maps), self.places[t])
         return found
 
     def pass_back(self, t: int, per_current: Floats, found: Mapping[str, Floats]) -> None:
         """Add to each spike that arrived at step t its share, for d[t] = `per_current`."""
+        if self.input.heads:
+            maps = arrived(self.input, self.fired, t)
+            handed = sum(per_current * _at(gain, t) * weight for weight, gain in self.parts[1])
+            shares = shared_by_three(maps, self.input.heads, np.asarray(handed))
+            parts = np.split(shares, len(self.input.sources))
+            for source, part in zip(self.input.sources, parts, strict=True):
+                if source.delay <= t:
+                    found[source.layer][t - source.delay] += part
+            return
         for source, before in self._arrived(t):
-            shape, (_, *sides) = pooled(self.input, before).shape, self.input.unpooled_shape(before.shape)
+            sides = self.input.unpooled_shape(before.shape)[1:]
+            before = repeated(before, self.input.spread)
+            shape = pooled(self.input, before).shape
             for weight, gain in self.parts[source.sign]:
                 won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t], sides)
                 share = unpooled(self.input, before, spread(self.input, weight, won_by, shape))
-                found[source.layer][t - source.delay] += share
+                found[source.layer][t - source.delay] += gathered(share, self.input.spread)
 
     def _arrived(self, t: int) -> list[tuple[Source, Spikes]]:
         """The sources whose spikes arrive at step t, and these spikes."""

@@ -90,7 +90,8 @@ class Connection:
 
 
 def connections(network: Network) -> list[Connection]:
-    """All of a network, in order of their targets; one for each source of each input."""
+    """All of a network, in order of their targets; one for each source of each input; refuses attention."""
+    network.check_sums_alone("operations")
     found = [
         Connection(source.layer, layer.name, each, network.shapes[network.place(source.layer)])
         for layer in network.layers
@@ -111,8 +112,12 @@ def products(network: Network) -> dict[str, int]:
     for layer in network.layers:
         for each in layer.inputs:
             source = each.sources[0].layer
+            if each.heads:  # q · kᵀ, and that times v, for every two tokens and each channel
+                channels, height, width = network.shapes[network.place(layer.name)]
+                found[layer.name] += 2 * channels * (height * width) ** 2
             if each.weight is not None and not passes_on(each.weight) and not _takes_maximum(layer):
-                macs = int(fan_out(each, network.shapes[network.place(source)], dense=True).sum())
+                seen = each.arriving(network.shapes[network.place(source)])
+                macs = int(fan_out(each, seen, dense=True).sum())
                 found[layer.name] += macs // (2 if source == "input" and network.encoder == "poisson" else 1)
     readout = network.readout.weight
     return found | {readout_name(network): 0 if passes_on(readout) else int(readout.size)}
@@ -146,6 +151,8 @@ def only_repeats(layer: Layer) -> bool:
 def _takes_maximum(layer: Layer) -> bool:
     """True of a layer that fires where any spike arrives, through equal weights: a maximum pooling of spikes."""
     weight = layer.inputs[0].weight
+    if weight is None:
+        return False
     used = weight[weight != 0]
     return only_repeats(layer) and layer.kind == "conv" and used.size > 0 and bool((used == used[0]).all())
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Input, Layer, Network
-from spikesam.backends.torch.synapses import apply_synapses
+from spikesam.backends.torch.synapses import apply_synapses, attended_maps
 from spikesam.pipeline.networks.firing import fire, fire_step
 from spikesam.recordings.schema import steps_that_matter
 
@@ -78,7 +78,12 @@ class SpikingLayer(nn.Module):
         if number in self.driven:
             return self._of_numbers(each, weight, fired["input"], start, stop)
         arrived = [source.sign * _later(fired[source.layer], source.delay, start, stop) for source in each.sources]
+        if each.heads:
+            tokens = torch.cat(arrived, 2).flatten(0, 1).flatten(2).mT
+            return attended_maps(tokens, each.heads).mT.reshape(-1, *arrived[0].shape[1:2], *self.shape)
         maps = sum(arrived[1:], arrived[0])
+        for axis, times in zip((2, 3, 4), each.spread, strict=True):
+            maps = maps if times == 1 else maps.repeat_interleave(times, axis)
         if each.weight is None:
             return maps
         return apply_synapses(each, weight, maps.flatten(0, 1)).reshape(*maps.shape[:2], *self.shape)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import NO_POOLING, THETA, FixedLIF, Input, Layer, Network, Shape, pair
+from spikesam.backends.network.inputs import WHOLE
 from spikesam.pipeline.measures.operations import connections
 from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.shown_run import ShownRun
@@ -21,10 +22,13 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     if (network := run.whole_network) is None:
         return None  # the page says so already where it explains relevance
     weights = _weights(network)
+    multiplied = any(each.heads or each.spread != WHOLE for layer in network.layers for each in layer.inputs)
     driven = [network.layers[place].name for place, _ in network.driven]
     again = {name for layer in network.layers for name in network.dependents(layer.name)}
     if network.precision != "fixed":
         reason = "the run is in float32, and the page computes in integers"
+    elif multiplied:
+        reason = "the network spreads or multiplies spikes, and the page knows sums of them alone"
     elif steps < network.timesteps:
         reason = "the page does not hold all steps"
     elif weights > MOST:

@@ -59,8 +59,10 @@ FLOAT = Numbers(quarters, float_neurons, lambda rng, shape: rng.integers(-4, 5, 
 
 
 @st.composite
-def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes") -> Network:
+def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes", products: bool = True) -> Network:
     """Two to four layers; each reads an earlier one, and up to two others; up to four sources are summed each time.
+
+    With `products` some sources are spread, some are multiplied (attention), and some layers have no weights.
 
     The numbers of a current are few, and 127 is the largest: sums of them are exact, too, in fixed point and float32.
     """
@@ -79,37 +81,64 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes
         spiking = list(zip(names, shapes, strict=True))[current:]
         same = [name for name, shape in spiking if shape == shapes[first]]
         alone = current and first == 0
+        seen, spread = shapes[first], (1, 1, 1)
+        if products and not alone and draw(st.integers(0, 3)) == 0:
+            spread = draw(st.sampled_from(spreads(seen)))
+            seen = tuple(side * times for side, times in zip(seen, spread, strict=True))
         others = [] if alone else draw(st.lists(st.sampled_from(same), max_size=3))
         signs = st.just(1) if alone else st.sampled_from((1, 1, -1))
         sources = [Source(name, draw(delays), draw(signs)) for name in (names[first], *others)]
         channels = shapes[place][0]
         gain = numbers.gain(rng, (draw(st.sampled_from((1, timesteps))), channels))
-        given = Input(None, draw(st.permutations(sources)), gain, shift=draw(st.sampled_from(numbers.shifts)))
-        if shapes[place] == shapes[first] and not (weighted or alone) and draw(st.booleans()):
+        about = {"gain": gain, "shift": draw(st.sampled_from(numbers.shifts))}
+        packed = shapes[first] == (3 * channels, *shapes[place][1:])
+        if products and not alone and (packed or shapes[place] == shapes[first]) and draw(st.integers(0, 2)) == 0:
+            read = [names[first], *(() if packed else draw(st.lists(st.sampled_from(same), min_size=2, max_size=2)))]
+            three = [Source(name, draw(delays)) for name in draw(st.permutations(read))]
+            heads = draw(st.sampled_from([heads for heads in (1, 2, 3, 66) if channels % heads == 0]))
+            return Input(None, three, **about, heads=heads)
+        given = Input(None, draw(st.permutations(sources)), **about, spread=spread)
+        if shapes[place] == seen and not (weighted or alone) and draw(st.booleans()):
             return given
-        (before, *sides), (channels, *goal) = shapes[first], shapes[place]
+        (before, *sides), (channels, *goal) = seen, shapes[place]
         pool, stride, padding, current_pool, kernel = zip(
             *(draw(st.sampled_from(along(*ends))) for ends in zip(sides, goal, strict=True)), strict=True
         )
         if goal == [1, 1] and draw(st.booleans()):
-            seen = before * sides[0] * sides[1] // (pool[0] * pool[1])
-            given = replace(given, weight=numbers.weights(rng, channels, seen), pool=pool)
+            taken = before * sides[0] * sides[1] // (pool[0] * pool[1])
+            given = replace(given, weight=numbers.weights(rng, channels, taken), pool=pool)
         else:
             weight = numbers.weights(rng, channels, before, *kernel)
             about = {"pool": pool, "stride": stride, "padding": padding, "current_pool": current_pool}
             given = replace(given, weight=weight, **about)
         of_spikes = len(sources) == 1 and sources[0].sign == 1 and not alone
-        return replace(given, pooling="max") if of_spikes and draw(st.booleans()) else given
+        return replace(
+            given,
+            pooling=draw(
+                st.sampled_from((("average", "sum") if products else ("average",)) + (("max",) if of_spikes else ()))
+            ),
+        )
 
     layers, unread = [], {*range(1, len(shapes) - 1)}
     for place in range(1, len(shapes)):
         earlier = [draw(st.integers(0, place - 1))] if place < len(shapes) - 1 else sorted(unread) or [place - 1]
         reads = [*earlier, *draw(st.lists(st.integers(0, len(shapes) - 1), max_size=2))]
         unread -= {read for read in reads if read < place}
-        inputs = [one_input(place, read, number == 0) for number, read in enumerate(draw(st.permutations(reads)))]
+        inputs = [
+            one_input(place, read, number == 0 and not products)
+            for number, read in enumerate(draw(st.permutations(reads)))
+        ]
         layers.append(Layer(names[place], inputs, numbers.neurons(rng, shapes[place][0])))
     readout = Readout(numbers.weights(rng, 3, int(np.prod(shapes[-1]))))
     return Network(shapes[0], timesteps, tuple(layers), readout, encoder, 254.0 if current else 2.0)
+
+
+def spreads(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """What a map can be repeated by so that its sides are among those above: channels once or twice."""
+    sides = [
+        (tall // shape[1], wide // shape[2]) for tall, wide in SIDES if not tall % shape[1] and not wide % shape[2]
+    ]
+    return [(channels, *factors) for channels in (1, 2) for factors in sides]
 
 
 def along(side: int, goal: int) -> list[tuple[int, int, int, int, int]]:

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import Backend, BackendError, InputBatch
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, MEMBRANE_LIMIT, FixedLIF, Input, Layer, Network, NetworkError, Readout
+from spikesam.backends.network import (
+    LIF,
+    MEMBRANE_LIMIT,
+    FixedLIF,
+    Input,
+    Layer,
+    Network,
+    NetworkError,
+    Readout,
+    Source,
+)
 from spikesam.backends.network.consistency import FLOAT_LIMIT
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import PackedSpikes, unpack
@@ -289,6 +299,40 @@ def constant_limits(rng: np.random.Generator) -> Network:
     )
 
 
+def multiplied(rng: np.random.Generator) -> Network:
+    """Attention of one layer and of three, gates, sums over a head and over all places, spikes that are spread.
+
+    Thresholds are met exactly: weights and gains are multiples of 1/16.
+    """
+    half = LIF(0.5, 0.5, reset="zero", fires_at_threshold=True)
+
+    def some(*shape: int) -> NDArray[np.float32]:
+        return (rng.integers(-2, 4, shape) / 4).astype(np.float32)
+
+    def gate(name: str, threshold: float, *inputs: Input) -> Layer:
+        return Layer(name, inputs, LIF(0.0, threshold, reset="zero"))
+
+    heads = np.kron(np.eye(2), np.ones((1, 2))).astype(np.float32)[:, :, None, None]
+    joined = Input(some(6, 4, 3, 3), ("alone", "attended", Source("masked", 2)), padding=1, spread=(1, 2, 1))
+    return Network(
+        (2, 3, 4),
+        14,
+        (
+            Layer("qkv", Input(some(12, 2, 3, 3), "input", padding=1), half),
+            Layer("packed", Input(None, "qkv", 1 / 16, heads=2), half),
+            *(Layer(name, Input(some(4, 4, 1, 1), "packed"), LIF(0.5, 0.25)) for name in ("q", "k", "v")),
+            Layer("attended", (Input(None, (Source("q", 2), "k", "v"), 1 / 16, heads=2), Input(None, "packed")), half),
+            Layer("of_head", Input(heads, "q"), half),
+            gate("masked", 1.5, Input(None, "of_head", spread=(2, 1, 1)), Input(None, Source("k", 2))),
+            Layer("of_places", Input(np.eye(4), "v", 1 / 4, pool=(3, 4), pooling="sum"), half),
+            gate("alone", 0.5, Input(None, "of_places", -1, spread=(1, 3, 4)), Input(None, "masked")),
+            Layer("joined", joined, LIF(0.5, 1.0)),
+        ),
+        Readout(some(3, 6 * 6 * 4)),
+        "spikes",
+    )
+
+
 NETWORKS = {
     function.__name__: function
     for function in (
@@ -305,9 +349,10 @@ NETWORKS = {
         changing,
         changing_maps,
         overlaps,
+        multiplied,
     )
 }
-STOCK = ("pooled", "limits", "constant_odd", "resets", "maxima", "rectangles", "changing", "overlaps")
+STOCK = ("pooled", "limits", "constant_odd", "resets", "maxima", "rectangles", "changing", "overlaps", "multiplied")
 RUNS = [(name, network) for name in BACKENDS for network in (STOCK if name == "lava-stock" else NETWORKS)]
 
 
@@ -359,7 +404,7 @@ def test_the_worked_reference_in_fixed_point(name: str, shared: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "build", [odd_sizes, constant_odd, resets, maxima, overlaps, rectangles, constant_maxima, changing]
+    "build", [odd_sizes, constant_odd, resets, maxima, overlaps, rectangles, constant_maxima, changing, multiplied]
 )
 @pytest.mark.parametrize("name", ["event", "torch", "lava"])
 def test_float32_follows_the_equations(name: str, build: Callable[[np.random.Generator], Network]) -> None:

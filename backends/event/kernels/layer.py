@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.backends.event.kernels.attention import AttentionRoom, attend, attention_room
 from spikesam.backends.event.kernels.chain import Chain
 from spikesam.backends.event.kernels.costs import costs_of
 from spikesam.backends.event.kernels.events import pack_spikes
@@ -29,6 +30,7 @@ from spikesam.backends.event.kernels.steps import (
 )
 from spikesam.backends.event.kernels.synapses import lay_out, room_for
 from spikesam.backends.network import LIF, NO_POOLING, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
+from spikesam.backends.network.inputs import WHOLE
 
 NONE = (1, 1)  # sides of no pooling
 LEAST = 5_000_000  # products a step of a part of a layer; where there are fewer, threads take longer to meet
@@ -48,7 +50,7 @@ class State(NamedTuple):
     current: NDArray[Any]
     membrane: NDArray[Any]
     synaptic: NDArray[Any]
-    scratch: tuple[Scratch | None, ...]
+    scratch: tuple[Scratch | AttentionRoom | None, ...]
 
 
 class LayerKernel:
@@ -74,13 +76,16 @@ class LayerKernel:
 
     def __init__(self, layer: Layer, *shapes: Shape, costs: Costs | None = None, driven: Collection[int] = ()) -> None:
         neuron, inputs = layer.spiking_neuron, layer.inputs
-        self.shapes = shapes
+        self.shapes = [each.arriving(shape) for each, shape in zip(inputs, shapes, strict=True)]
+        self.heads = [each.heads for each in inputs]
+        self.spreads = [each.spread for each in inputs for _ in each.sources or [None]]
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
         self.synapses = [_laid_out(each, shape, costs) for each, shape in zip(inputs, shapes, strict=True)]
         self.packs = True
         outputs, rows, columns = inputs[0].output_shape(shapes[0])
         self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
-        self.dynamics = dynamics_of(neuron, inputs, inputs[0].largest_current * (PIXEL_LIMIT if driven else 1))
+        largest = inputs[0].counted(self.shapes[0]) if inputs[0].heads else inputs[0].largest_current
+        self.dynamics = dynamics_of(neuron, inputs, largest * (PIXEL_LIMIT if driven else 1))
         self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32  # of currents, membranes
 
     @property
@@ -122,13 +127,14 @@ class LayerKernel:
             np.zeros((len(self.synapses), *self.output_shape), self.dtype),
             np.zeros(self.output_shape, self.dtype),
             np.zeros(self.output_shape if self.dynamics.apart else (0, 0, 0), self.dtype),
-            tuple(
-                self._scratch(synapses, shape, several=signs != [1]) if synapses else None
-                for synapses, shape, signs in zip(self.synapses, self.shapes, self.signs, strict=True)
-            ),
+            tuple(map(self._scratch, range(len(self.synapses)))),
         )
 
-    def _scratch(self, synapses: KernelSynapses, shape: Shape, *, several: bool) -> Scratch:
+    def _scratch(self, number: int) -> Scratch | AttentionRoom | None:
+        """The room for an input."""
+        synapses, shape, several = self.synapses[number], self.shapes[number], self.signs[number] != [1]
+        if synapses is None:
+            return attention_room(shape, self.heads[number], self.dtype) if self.heads[number] else None
         top, bottom = synapses.rows
         channels, height, width = _pooled((shape[0], bottom - top, shape[2]), synapses.spike_pool)
         unpooled, nothing = (*synapses.positions, self.output_shape[2]), (0, 0, 0)
@@ -158,15 +164,33 @@ class LayerKernel:
         arrived : (H, W, C) bool of each source, C-contiguous; or the current itself, (H', W', C') of its type, of an
             input of one source; None leaves the current of its input as it is
         """
+        self._add(self._spread(arrived), state)
+
+    def _spread(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
+        """Spikes of each source, (…, H, W, C), as their inputs see them."""
+        found = list(arrived)
+        for number, ((channels, rows, columns), spikes) in enumerate(zip(self.spreads, arrived, strict=True)):
+            if spikes is not None and (channels, rows, columns) != WHOLE:
+                found[number] = spikes.repeat(rows, -3).repeat(columns, -2).repeat(channels, -1)
+        return found
+
+    def _add(self, arrived: Sequence[NDArray[Any] | None], state: State) -> None:
+        """:meth:`add` of spikes that are spread."""
         following = iter(arrived)
         for synapses, signs, scratch, current in zip(
             self.synapses, self.signs, state.scratch, state.current, strict=True
         ):
-            spikes = [next(following) for _ in signs]
+            spikes: list[Any] = [next(following) for _ in signs]
             if spikes[0] is None:
                 continue
             if spikes[0].dtype != np.bool_:
                 current[:] = spikes[0][self.rows]
+                continue
+            if isinstance(scratch, AttentionRoom):
+                several, size = len(spikes) == 3, len(scratch.pairs)
+                query, key, value = spikes if several else 3 * spikes
+                firsts = (0, 0, 0) if several else (0, size, 2 * size)
+                attend(query[self.rows], key, value, firsts, scratch, current)
                 continue
             for number, (sign, fired) in enumerate(zip(signs, spikes, strict=True)):
                 if synapses is None:
@@ -180,7 +204,7 @@ class LayerKernel:
     def plain(self, state: State) -> PlainLayer | None:
         """The layer and its state, if it has one input, whose sources have sign 1."""
         (synapses, *others), (signs, *_), scratch = self.synapses, self.signs, state.scratch[0]
-        if others or set(signs) != {1} or not synapses or not scratch:
+        if others or set(signs) != {1} or not synapses or not isinstance(scratch, Scratch):
             return None
         return PlainLayer(synapses, self.dynamics, state.current, state.membrane, state.synaptic, scratch)
 
@@ -202,6 +226,7 @@ class LayerKernel:
         fired : (S, H', W', C') bool, of which :attr:`rows` are written — the layer's spikes
         packed : (S, ⌈C'·H'·W'/8⌉) uint8, written if it :attr:`packs` — the same as bits in the file's order
         """
+        arrived = self._spread(arrived)
         if not self.packs:
             packed = packed[:, :0]
         if (layer := self.plain(state)) and (arrived[0] is None or arrived[0].dtype == np.bool_):
@@ -211,21 +236,21 @@ class LayerKernel:
             return
         for i in range(len(fired)):
             self.advance(start + i, state, fired[i, self.rows], packed[i])
-            self.add([None if each is None else each[i] for each in arrived], state)
+            self._add([None if each is None else each[i] for each in arrived], state)
 
 
 def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> KernelSynapses | None:
-    """The synapses of an input whose sources are (C, H, W); None of the identity."""
+    """The synapses of an input whose sources are (C, H, W); None of the identity and of attention."""
     if each.weight is None:
         return None
-    kernel = each.averaged_weight
+    _, down, across = each.unpooled_shape(shape)
+    shape, kernel = each.arriving(shape), each.averaged_weight
     if each.kind == "dense":
         kernel = kernel.reshape(-1, *_pooled(shape, each.pool))
     pool = pair(each.pool)
     spikes, summed = (pool, NONE) if each.pooling == "max" else (NONE, pool)
     before = _pooled(shape, spikes)
     weights = lay_out(kernel, before, summed, pair(each.stride), pair(each.padding), max(1, len(each.sources)))
-    _, down, across = each.unpooled_shape(shape)
     positions = down, across
     if costs is None:
         _, *seen = _pooled(before, summed)
@@ -249,7 +274,8 @@ def compile_kernels(precision: str) -> None:
     neuron = FixedLIF(0) if fixed else LIF(1.0)
     weight = np.ones((1, 1), np.int8 if fixed else np.float32)
     spikes, packed = np.zeros((1, 1, 1, 1), np.bool_), np.zeros((1, 1), np.uint8)
-    for inputs in ((Input(weight),), (Input(weight, ("a", "b")), Input(None, "a"))):
+    several = Input(weight, ("a", "b")), Input(None, "a"), Input(None, ("a", "b", "a"), heads=1)
+    for inputs in ((Input(weight),), several):
         kernel = LayerKernel(Layer("compiled", inputs, neuron), *len(inputs) * [(1, 1, 1)], costs=Costs(0.0, 0.0, 0.0))
         state, arrived = kernel.rest(), sum(map(len, kernel.signs)) * [spikes]
         kernel.run(0, arrived, state, spikes, packed)

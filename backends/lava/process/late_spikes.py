@@ -1,15 +1,15 @@
-"""Spikes that arrive some steps after they were fired, and their sum."""
+"""Spikes that arrive some steps after they were fired, and what an input makes of them without weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_in_ports, model_of, sends
-from spikesam.backends.network import Source
+from spikesam.backends.network import Input
+from spikesam.backends.network.step import attended, repeated
 
 
 class LateSpikes:
@@ -29,31 +29,32 @@ class LateSpikes:
 
 
 class SpikeSum(AbstractProcess):
-    """The spikes that arrive at an input at a step: those of its sources, added or subtracted.
+    """The spikes that arrive at an input at a step: those of its sources, added or subtracted, then spread.
 
     `ahead` is 1 in front of synapses, which take a step themselves, so that it sends what arrives at the next step; 0
     if it sends what arrives at this step, before it receives this step's spikes. Ports: `in_0`, `in_1`, …, bool, one
-    for each source, and `x_out`, int8, all of `shape`.
+    for each source, of `shape` (H, W, C), and `x_out`, int8, of the shape that the input sees.
     """
 
-    def __init__(
-        self, *, sources: Sequence[Source], shape: tuple[int, ...], timesteps: int, ahead: int, name: str
-    ) -> None:
-        super().__init__(sources=sources, shape=shape, timesteps=timesteps, ahead=ahead, name=name)
-        add_in_ports(self, {f"in_{number}": (np.bool_, shape) for number in range(len(sources))})
-        self.x_out = OutPort(shape=shape)
+    def __init__(self, *, given: Input, shape: tuple[int, int, int], timesteps: int, ahead: int, name: str) -> None:
+        super().__init__(given=given, shape=shape, timesteps=timesteps, ahead=ahead, name=name)
+        add_in_ports(self, {f"in_{number}": (np.bool_, shape) for number in range(len(given.sources))})
+        height, width, channels = shape
+        seen = given.arriving((channels, height, width))
+        self.x_out = OutPort(shape=(*seen[1:], seen[0] // 3 if given.heads else seen[0]))
 
 
-@model_of(SpikeSum)
-class SpikeSumModel(PyLoihiProcessModel):
+class SpikeProducts(SpikeSum):
+    """The attention that acts at a step, q · kᵀ · v; `x_out` is float32, which holds these integers."""
+
+
+class _LateModel(PyLoihiProcessModel):
     """Keeps as many steps of each source as it is late."""
-
-    x_out = sends(np.int8)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.sources, self.ahead = proc_params["sources"], proc_params["ahead"]
-        self.late = [LateSpikes(source.delay, proc_params["shape"]) for source in self.sources]
+        self.given, self.ahead = proc_params["given"], proc_params["ahead"]
+        self.late = [LateSpikes(source.delay, proc_params["shape"]) for source in self.given.sources]
 
     def run_spk(self) -> None:
         """Receive a step and send the next, or the other way round."""
@@ -67,7 +68,32 @@ class SpikeSumModel(PyLoihiProcessModel):
 
     def _send(self, t: int) -> None:
         """Send what arrives at step t of the sample."""
-        total = np.zeros(self.proc_params["shape"], np.int8)
-        for source, late in zip(self.sources, self.late, strict=True):
-            total += source.sign * late.at(t - source.delay)
-        self.x_out.send(total)
+        fired = zip(self.given.sources, self.late, strict=True)
+        maps = [np.moveaxis(np.int8(source.sign) * late.at(t - source.delay), -1, 0) for source, late in fired]
+        self.x_out.send(np.ascontiguousarray(np.moveaxis(self.made_of(maps), 0, -1)))
+
+    def made_of(self, maps: list[NDArray[np.int8]]) -> NDArray[Any]:
+        """What is sent of the spikes of each source: (C, H, W) -> (C', H', W')."""
+        raise NotImplementedError
+
+
+@model_of(SpikeSum)
+class SpikeSumModel(_LateModel):
+    """int8 output."""
+
+    x_out = sends(np.int8)
+
+    def made_of(self, maps: list[NDArray[np.int8]]) -> NDArray[np.int8]:
+        """Their sum, spread."""
+        return repeated(sum(maps[1:], maps[0]), self.given.spread)
+
+
+@model_of(SpikeProducts)
+class SpikeProductsModel(_LateModel):
+    """float32 output."""
+
+    x_out = sends(np.float32)
+
+    def made_of(self, maps: list[NDArray[np.int8]]) -> NDArray[np.float32]:
+        """Their products."""
+        return attended(np.concatenate(maps), self.given.heads).astype(np.float32)

@@ -10,12 +10,13 @@ from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
 from spikesam.backends.lava.magma import AbstractProcess, AbstractSubProcessModel, OutPort, model_of
-from spikesam.backends.lava.process.late_spikes import SpikeSum
+from spikesam.backends.lava.process.late_spikes import SpikeProducts, SpikeSum
 from spikesam.backends.lava.process.layer import LayerProcess, channels_last
 from spikesam.backends.lava.process.maps import MapGatherer, sum_over_channels
 from spikesam.backends.lava.process.neuron import LIFNeurons
 from spikesam.backends.lava.process.pooling import CurrentPooling, SpikePooling
 from spikesam.backends.network import NO_POOLING, Input, Shape, pair
+from spikesam.backends.network.inputs import WHOLE
 
 SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
 
@@ -24,8 +25,9 @@ SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
 class StockLayer(AbstractSubProcessModel):
     """Lava's synapses, then this project's neurons, with maximum pooling before or between them where there is any.
 
-    What several sources fire is summed first, and so is what arrives later than one step. An input without synapses is
-    this sum alone. Processes that form maps follow, if they are requested.
+    What several sources fire is summed first, and so is what arrives later than one step, or is spread. An input
+    without synapses is this sum alone, or the products of attention. Processes that form maps follow, if they are
+    requested.
     """
 
     def __init__(self, process: LayerProcess) -> None:
@@ -72,10 +74,12 @@ class StockLayer(AbstractSubProcessModel):
         """From the spikes that arrive at an input to its currents, of as many neurons as the layer has."""
         shape = self.shapes[each.sources[0].layer]
         first = each.sources[0]
-        summed = each.weight is None or len(each.sources) > 1 or first.delay > 1 or first.sign < 0
+        plain = len(each.sources) == 1 and first.delay == 1 and first.sign > 0 and each.spread == WHOLE
+        summed = each.weight is None or not plain
         spikes = self._summed(each, f"{name}_spikes") if summed else self.process.port_of(first.layer)
         if each.weight is None:
             return spikes
+        shape = each.arriving(shape)
         if each.pooling == "max":
             about: dict[str, Any] = {"pool": pair(each.pool), "name": f"{name}_spike_pooling"}
             pooling = self._with(SpikePooling(shape=channels_last(shape), **about))
@@ -94,9 +98,9 @@ class StockLayer(AbstractSubProcessModel):
         """The spikes that arrive at an input, summed."""
         shape = channels_last(self.shapes[each.sources[0].layer])
         ahead = 0 if each.weight is None else 1
-        sources = each.sources
-        sums = self._with(SpikeSum(sources=sources, shape=shape, timesteps=self.timesteps, ahead=ahead, name=name))
-        for number, source in enumerate(sources):
+        process = SpikeProducts if each.heads else SpikeSum
+        sums = self._with(process(given=each, shape=shape, timesteps=self.timesteps, ahead=ahead, name=name))
+        for number, source in enumerate(each.sources):
             self.process.port_of(source.layer).connect(getattr(sums, f"in_{number}"))
         return sums.x_out
 

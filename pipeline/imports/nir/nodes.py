@@ -60,7 +60,7 @@ def _input_nodes(
     if given.pool != 1 or given.pooling == "max":
         y, x = pool = pair(given.pool)
         nodes[f"{name}.pool"] = _pool(
-            "SumPool2d" if given.pooling == "max" else "AvgPool2d", Windows(pool, pool), shape
+            "AvgPool2d" if given.pooling == "average" else "SumPool2d", Windows(pool, pool), shape
         )
         shape = (shape[0], shape[1] // y, shape[2] // x)
         if given.pooling == "max":

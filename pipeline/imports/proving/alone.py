@@ -13,7 +13,7 @@ from torch import Tensor
 from spikesam.backends.input_currents import currents_of
 from spikesam.backends.network import Input, Network
 from spikesam.backends.torch.neurons import make_neurons
-from spikesam.backends.torch.synapses import FixedSynapses, FloatSynapses, Workspace, exact_sums
+from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
 
 
 class LayerAlone:
@@ -50,22 +50,17 @@ class LayerAlone:
         if key in network.driven:
             steps = torch.from_numpy(currents_of(network, key, self.given[first])).to(self.device).flatten(3).mT
             return lambda t: steps[:, min(max(0, t - delay), steps.shape[1] - 1)] * (t >= delay)
-        if each.weight is None:
-            return lambda t: self._arrived(each, t)
         seen = network.shapes[network.place(first)]
-        if each.fixed:
-            fixed = FixedSynapses(each, seen, Workspace(self.device))
-            return lambda t: fixed(self._arrived(each, t))
-        synapses = FloatSynapses(each, seen, self.device)
-        return lambda t: synapses(self._arrived(each, t))
+        synapses = make_synapses(each, seen, Workspace(self.device), "currents")
+        return lambda t: synapses(repeat_spikes(self._arrived(each, t), each, seen))
 
     def _arrived(self, each: Input, t: int) -> Tensor:
-        """x[t] of an input, (B, H·W, C) int8."""
+        """x[t] of an input, (B, H·W, C) int8, not spread."""
         first, *others = (
             source.sign * by_position(self.given[source.layer][t - source.delay], self.device) * (t >= source.delay)
             for source in each.sources
         )
-        return sum(others, start=first)
+        return torch.cat([first, *others], -1) if each.heads else sum(others, start=first)
 
 
 def by_position(spikes: NDArray[np.bool_], device: str) -> Tensor:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from spikesam.backends.event.kernels.attention import attend, attention_room
 from spikesam.backends.event.kernels.events import COPIED, list_events, list_window, pack_spikes, unpack_spikes
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.neurons import NeuronConstants, constants_of, dynamics_of, step
@@ -25,7 +26,7 @@ from spikesam.backends.event.kernels.synapses import (
 )
 from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Windows, pair
-from spikesam.backends.network.step import Neurons, current_of
+from spikesam.backends.network.step import Neurons, attended, current_of
 
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
 
@@ -365,3 +366,23 @@ def test_a_synaptic_current_by_hand() -> None:
         membranes.append(state.membrane.item())
     assert membranes == [0, 2, 1, 1]
     assert packed.ravel().tolist() == [0, 128, 0, 0]
+
+
+@pytest.mark.parametrize("rates", [(0.3, 0.02, 0.02), (0.3, 0.3, 0.6), (0, 0.5, 0.5)], ids=["few", "many", "no query"])
+@pytest.mark.parametrize(
+    ("heads", "depth", "sides"), [(2, 70, (9, 15)), (3, 1, (1, 1)), (1, 5, (8, 8)), (4, 16, (3, 2))]
+)
+def test_attention_is_that_of_numpy(
+    rates: tuple[float, float, float], heads: int, depth: int, sides: tuple[int, int]
+) -> None:
+    """Few pairs of spikes are walked, many are counted in words; of three sources, or of one that has all channels."""
+    rng, channels = np.random.default_rng(0), heads * depth
+    each = [rng.random((*sides, channels)) < rate for rate in rates]
+    joined = np.concatenate(each, axis=2)
+    expected = attended(joined.transpose(2, 0, 1), heads).transpose(1, 2, 0)
+    for dtype in (np.int32, np.float32):
+        room, found = attention_room((3 * channels, *sides), heads, dtype), np.ones((*sides, channels), dtype)
+        attend(*each, (0, 0, 0), room, found)
+        assert np.array_equal(found, expected)
+        attend(joined[-1:], joined, joined, (0, channels, 2 * channels), room, found[-1:])
+        assert np.array_equal(found, expected)

@@ -80,7 +80,10 @@ def test_a_constant_current_is_no_raster():
         (lambda: Readout(np.int8([[1, -128]])), "readout: got a weight of -128, expected -127 … 127"),
         (lambda: Layer("fc1", Input(DENSE, stride=2), LIF(0.9)), "a dense layer has neither stride nor padding"),
         (lambda: Layer("fc1", Input(DENSE, current_pool=2), LIF(0.9)), "neither stride nor padding nor current_pool"),
-        (lambda: Layer("conv1", Input(CONV, pooling="sum"), LIF(0.9)), "pooling is 'sum', expected 'average' or 'max'"),
+        (
+            lambda: Layer("conv1", Input(CONV, pooling="median"), LIF(0.9)),
+            "pooling is 'median', expected 'average', 'sum' or 'max'",
+        ),
         (
             lambda: network(
                 layers=(Layer("conv1", Input(CONV, current_pool=(8, 2), current_padding=(1, 0)), LIF(0.9)),),

@@ -111,6 +111,29 @@ def test_on_a_grid_fixed_point_fires_the_bits_of_float32(weights, recurrent, the
     assert real.raster_digest == fixed.raster_digest
 
 
+@pytest.mark.parametrize(
+    ("inputs", "neuron", "gains"),
+    [
+        # Spikformer's scale, halved by a LIF of τ = 2 that fires at 1/2: 0.125 / 2 / 0.5 · 4096
+        ((Input(None, ("a", "a", "a"), 0.125 / 2, heads=1),), LIF(0.5, 0.5, fires_at_threshold=True), [512]),
+        # (NOT a) AND b; AND has no sum that meets 1.5, so that a rounded gain, of 2730.67, is as good
+        ((Input(None, "a", -1), Input(None, "a")), LIF(0, 0.5, reset="zero"), [-8192, 8192]),
+        ((Input(None, "a"), Input(None, "a")), LIF(0, 1.5, reset="zero"), [21845 / 8, 21845 / 8]),
+        # the mean of 2 × 2 spikes, which meets 1/2, and their sum, which meets 2
+        ((Input(np.float32([[1.0]]), "a", pool=2),), LIF(0.5, 0.5, fires_at_threshold=True), [2048]),
+        ((Input(np.float32([[1.0]]), "a", pool=2, pooling="sum"),), LIF(0.5, 2, fires_at_threshold=True), [2048]),
+    ],
+)
+def test_gates_and_attention_in_fixed_point_by_hand(inputs, neuron, gains):
+    first = Layer("a", np.ones((1, 1, 1, 1)), LIF(0, 0.5))
+    fixed = quantise(
+        Network((1, 2, 2), 9, (first, Layer("b", inputs, neuron)), Readout(np.ones((2, 4 // inputs[0].summed))))
+    )
+    found = fixed.layers[1]
+    assert [each.gain.item() / 2**each.shift for each in found.inputs] == gains
+    assert found.neuron.threshold == 4096
+
+
 @pytest.mark.parametrize("name", bundled_names("snn"))
 def test_bundled_networks_are_on_no_grid(name):
     real = spikesam.load(name).network

@@ -109,6 +109,33 @@ def test_what_arrives_by_hand() -> None:
     assert [arrived(both, fired, t).ravel().tolist() for t in range(3)] == [[0, 0], [1, 1], [0, 1]]
 
 
+def test_what_arrives_is_spread_by_hand() -> None:
+    """Channels, rows and columns are repeated beside themselves."""
+    fired = {"a": np.array([[[[1, 0]], [[0, 1]]]], np.bool_)}  # two channels of 1×2
+    found = arrived(Input(None, (Source("a"),), spread=(2, 2, 1)), fired, 1)
+    assert found.tolist() == [2 * [[1, 0]], 2 * [[1, 0]], 2 * [[0, 1]], 2 * [[0, 1]]]
+
+
+def test_attention_by_hand() -> None:
+    """Two heads of one channel, three tokens: q of the first asks at tokens 0 and 2 for k · v, which is 2.
+
+    k · v of the second is 0: k fires at token 1 alone, v at token 0. Then two channels in one head, where q asks at
+    token 0 for channel 0, which fires in k at tokens 0 and 1: v[0] has 1 of these, v[1] both.
+    """
+    three = (Source("q"), Source("k", 2), Source("v"))
+    fired = {name: np.zeros((3, 2, 1, 3), np.bool_) for name in "qkv"}
+    fired["q"][1, :, 0] = [[1, 0, 1], [1, 1, 1]]
+    fired["k"][0, :, 0] = [[1, 1, 0], [0, 1, 0]]
+    fired["v"][1, :, 0] = [[1, 1, 1], [1, 0, 0]]
+    assert not arrived(Input(None, three, heads=2), fired, 1)[2:].any()
+    found = current_of(each := Input(None, three, heads=2), arrived(each, fired, 2))
+    assert found.tolist() == [[[2, 0, 2]], [[0, 0, 0]]]
+    fired["q"][1, :, 0] = [[1, 0, 0], [0, 0, 0]]
+    fired["v"][1, :, 0] = [[0, 1, 1], [1, 1, 0]]
+    found = current_of(each := Input(None, three, heads=1), arrived(each, fired, 2))
+    assert found.tolist() == [[[1, 0, 0]], [[2, 0, 0]]]
+
+
 @st.composite
 def synapses(draw: Any) -> tuple[Input, NDArray[np.bool_]]:
     """An input of any kind, for maps of 2×4×8, and spikes."""

@@ -304,6 +304,12 @@ def random_graph(draw: Any) -> Network:
         for source in draw(st.lists(st.sampled_from(readable), max_size=2)):
             of = Source(source, draw(st.integers(1, 3)), draw(st.sampled_from([1, -1])))
             more.append(Input(kernel(channels[name], source, 1), of))
+        gain = random.normal(size=channels[name])
+        if name == "b" and draw(st.booleans()):  # attention
+            three = [Source(draw(st.sampled_from(("input", "b"))), draw(st.integers(1, 3))) for _ in range(3)]
+            more.append(Input(None, three, gain, heads=draw(st.sampled_from((1, 2)))))
+        if name == "c" and draw(st.booleans()):
+            more.append(Input(None, Source("b", 2, -1), gain, spread=(2, 1, 1)))
         reset, reset_by = draw(
             st.sampled_from([("subtract", None), ("subtract", 0.0), ("subtract", 0.4), ("zero", None)])
         )
@@ -341,6 +347,23 @@ def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membrane
     size = max(1, np.abs(found[0]).sum(), abs(Accounting.to_biases), abs(Accounting.to_lowest))
     assert left == pytest.approx(terms, abs=1e-9 * size)
     assert min(Accounting.divisors, default=1) > 1 - 1e-5
+
+
+def test_gates_and_attention_share_equally_by_hand() -> None:
+    """A spike of a AND b is worth half of each; one of q · k · v a third; one of (NOT a) AND b is all b's."""
+    gate = LIF(0.0, 1.5, reset="zero")
+    layers = (
+        Layer("and", (Input(None, "input"), Input(None, Source("input", 2))), gate),
+        Layer("but", (Input(None, Source("input", 4), -1), Input(None, "and")), LIF(0.0, 0.5, reset="zero")),
+        Layer("attended", Input(None, ("but", Source("and", 2), Source("but", 1)), 2.0, heads=1), gate),
+    )
+    network = Network((1, 1, 1), 8, layers, Readout([[8 * 12.0]]), encoder="spikes")
+    spikes = np.array([1, 1, 0, 0, 0, 0, 0, 0], bool).reshape(8, 1, 1, 1, 1)
+    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    assert [np.flatnonzero(each).tolist() for each in fired] == [[0, 1], [2], [3], [4]]
+    for rule in ("signed", "positive"):
+        found = [each.ravel()[np.flatnonzero(each)].tolist() for each in relevance(network, fired, 0, rule)]
+        assert found == [[6, 6], [12], [8], [12]]  # of the gate's own third and the two that pass through "but"
 
 
 @settings(max_examples=20)

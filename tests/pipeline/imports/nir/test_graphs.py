@@ -132,7 +132,7 @@ def test_delays_that_are_no_steps(seconds: Any) -> None:
         from_nir(found, T)
 
 
-@given(network=graphs(FLOAT))
+@given(network=graphs(FLOAT, products=False))
 @settings(max_examples=15)
 def test_any_graph_goes_through_a_file(network: Network, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("nir") / "network.nir"
