@@ -12,13 +12,14 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 MOST = 1024  # images that are read of batches
-FORMS = "a tensor or array (N, C, H, W) or (N, F), batches of them, or a DataLoader of images or (images, labels)"
+SHAPES = "(N, C, H, W), (N, C, L) or (N, F)"
+FORMS = f"a tensor or array {SHAPES}, batches of them, or a DataLoader of images or (images, labels)"
 
 
 def calibration_images(
     images: Any, labels: Any = None, most: int = MOST
 ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    """Images (N, C, H, W) or (N, F) float32, at least one, and their labels (N,), or None if nothing gives them.
+    """Images as the model takes them, float32, at least one, and their labels (N,), or None if nothing gives them.
 
     `images` are a tensor or array, or yield batches of them, alone or with labels, of which the first `most` images are
     read. An InputError names what is none of these, NaN, other types than float32 and float64, unequal shapes, and
@@ -66,8 +67,8 @@ def _checked(given: Any, number: int) -> NDArray[np.float32]:
     dtype = str(given.dtype).removeprefix("torch.")
     if dtype not in ("float32", "float64"):
         raise InputError(f"{where}: have dtype {dtype}, expected float32, as the model takes them")
-    if found.ndim not in (2, 4) or 0 in found.shape[1:]:
-        raise InputError(f"{where}: have shape {found.shape}, expected (N, C, H, W) or (N, F)")
+    if found.ndim not in (2, 3, 4) or 0 in found.shape[1:]:
+        raise InputError(f"{where}: have shape {found.shape}, expected {SHAPES}")
     if not np.isfinite(found).all():
         raise InputError(f"{where}: hold NaN or infinite numbers, expected finite ones")
     return found.astype(np.float32, copy=False)

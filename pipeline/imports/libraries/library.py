@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from spikesam.backends.network import LIF, NetworkError
+from spikesam.backends.network import LIF, NetworkError, ReLU
 
 # The axes of what a model takes, "..." being those of one sample, such as C, H, W.
 Takes = Literal["B...", "TB...", "BT...", "(BT)...", "B...T"]
@@ -31,7 +31,7 @@ class SpikingModule:
     step before drives them, too.
     """
 
-    neuron: LIF | LeakyIntegrator
+    neuron: LIF | LeakyIntegrator | ReLU
     takes: Takes | None = "B..."
     synapse: nn.Module | None = None  # a module of synapses that belongs to it
     delayed: bool = False  # whether what it gives is what its neurons fired one step earlier

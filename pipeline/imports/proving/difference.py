@@ -44,8 +44,9 @@ class Difference:
         membranes = {"in the network": self._membrane(given, device)}
         if layer.currents is not None:
             currents = layer.currents[:, self.sample, self.neuron].cpu().numpy()
-            own = self.imported.neurons[self.number], self.imported.gains[self.number]
-            membranes["with the model's own currents"] = membrane(*own, place[0], currents)[self.t]
+            own, gain = self.imported.neurons[self.number], self.imported.gains[self.number]
+            assert isinstance(own, LIF)
+            membranes["with the model's own currents"] = membrane(own, gain, place[0], currents)[self.t]
         threshold = float(np.broadcast_to(neuron.threshold, shape[0])[place[0]])
         reason = layer.about.caveat
         if all(abs(each - threshold) <= ROUNDING * threshold + layer.about.rounding for each in membranes.values()):

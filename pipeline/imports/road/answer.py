@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Shape, Source
+from spikesam.backends.network import NO_POOLING, Shape, Source
 from spikesam.pipeline.imports.road.fold import beginning, fold_one
-from spikesam.pipeline.imports.road.kernels import weights_of_windows
+from spikesam.pipeline.imports.road.kernels import unrolled, weights_of_windows
 from spikesam.pipeline.imports.road.operations import ByStep, Integral, Path, TimeSum, expect
 
 STEPS = "has other numbers at every step in front of the answer", "the same numbers"
@@ -47,13 +47,17 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     weights: dict[Source, NDArray[np.float64]] = {}
     for one in folded.inputs:
         assert one.weight is not None
-        expect(one.weight.ndim == 2, path.last, "is a convolution behind the last neurons", "a linear layer")
+        expect(one.windows == NO_POOLING, path.last, "pools currents by maximum for the answer", "an average")
         expect(one.pooling == "average", path.last, "pools spikes by maximum for the answer", "an average")
         (channels, height, width), (y, x) = shapes[one.sources[0].layer], one.pool
-        averaged = weights_of_windows(one.weight, (channels, height // y, width // x), (y, x)) / (y * x)
-        weight = np.broadcast_to(one.gain, len(averaged))[:, None] * averaged
+        pooled = channels, height // y, width // x
+        dense = one.weight if one.weight.ndim == 2 else unrolled(one.weight, pooled, one.stride, one.padding)
+        averaged = weights_of_windows(dense, pooled, (y, x)) / (y * x)
+        gain = np.broadcast_to(one.gain, len(one.weight)).repeat(len(dense) // len(one.weight))
+        weight = gain[:, None] * averaged
         for source in one.sources:
             key = replace(source, sign=1)
             weights[key] = weights.get(key, 0.0) + source.sign * weight
     whole = np.concatenate(list(weights.values()), axis=1).astype(np.float32)
-    return FoldedAnswer(tuple(weights), whole, np.broadcast_to(folded.bias, len(whole)) / over_steps, leak)
+    bias = np.broadcast_to(folded.bias, folded.shape[0]).repeat(len(whole) // folded.shape[0])
+    return FoldedAnswer(tuple(weights), whole, bias / over_steps, leak)

@@ -1,4 +1,4 @@
-"""A network of units: its layers in order, what each reads, and the steps by which they stand later.
+"""A network of units: its layers in order, what each reads, and the steps by which they stand later, but in an ANN.
 
 In a network of this project every layer costs a step; in most others none does. So the bits of a layer stand as many
 steps later as it is deep, the network has so many steps more as its last layer, and in no layer is there a bias before
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,9 @@ from spikesam.backends.network import (
     Layer,
     Network,
     NetworkError,
+    Neuron,
     Readout,
+    ReLU,
     Shape,
     Source,
     Windows,
@@ -64,7 +67,7 @@ class Built:
 
     network: Network  # the network
     units: tuple[Unit, ...]  # one for each of its layers; the last ones give the answer
-    neurons: tuple[LIF | FixedLIF, ...]  # their equations, with numbers by channel
+    neurons: tuple[Neuron, ...]  # their equations, with numbers by channel
     biases: tuple[NDArray[np.float64], ...]
     shifts: tuple[int, ...]  # by how many steps the bits of each layer stand later in the network
     answer: FoldedAnswer  # behind the last layer
@@ -79,10 +82,10 @@ def build(
     timesteps: int | None = None,
     encoder: Encoder = "spikes",
     input_range: float = DEFAULT_RANGE,
-    pixel: int = 1,
+    pixel: float = 1,
     in_order: bool = False,
 ) -> Built:
-    """The network of units, in the order of its layers, and of an answer.
+    """The network of units, in the order of its layers, and of an answer; where neurons are ReLU, an ANN.
 
     Parameters
     ----------
@@ -92,24 +95,29 @@ def build(
     pixel : what 1 in the weights of the input stands for
     in_order : whether inputs stay in the order of their paths; else those with weights come first, of these the input's
     """
+    steady = any(isinstance(unit.neuron, ReLU) for unit in units)  # no layer costs a step
     ordered, folded, end = _arranged(units, answer, shape, window or 1)
     depth = depths(
         {name: chain.from_iterable(one.sources for one in each.inputs) for name, each in folded.items()},
         {unit.name: unit.where for unit in ordered},
     )
     shifts = tuple(depth[unit.name] - unit.late for unit in ordered)
-    steps = (window or 0) + shifts[-1] if timesteps is None else timesteps
+    steps = 1 if steady else (window or 0) + shifts[-1] if timesteps is None else timesteps
     check_cap("timesteps", steps, "T")
     names = {INPUT: INPUT} | {unit.name: unit.layer for unit in ordered}
     layers: list[Layer] = []
-    neurons: list[LIF | FixedLIF] = []
+    neurons: list[Neuron] = []
     biases: list[NDArray[np.float64]] = []
     for unit in ordered:
         own, drives = depth[unit.name], folded[unit.name]
         neuron, ones, inputs = _neuron(unit, drives.shape), np.ones(drives.shape[0]), []
         for one in _inputs(drives, encoder, in_order):
             sources = tuple(
-                replace(source, layer=names[source.layer], delay=source.delay + own - depth[source.layer])
+                replace(
+                    source,
+                    layer=names[source.layer],
+                    delay=1 if steady else source.delay + own - depth[source.layer],
+                )
                 for source in one.sources
             )
             weight = one.weight
@@ -119,7 +127,9 @@ def build(
             inputs.append(Input(weight, sources, gain, one.pool, one.stride, one.padding, one.pooling, *one.windows))
         neurons.append(neuron)
         biases.append(np.atleast_2d((drives.bias + neuron.bias) * ones))
-        bias = delayed(biases[-1], own - 1, steps, window, neuron.threshold)
+        bias = biases[-1]
+        if not isinstance(neuron, ReLU):
+            bias = delayed(bias, own - 1, steps, window, neuron.threshold)
         if isinstance(neuron, FixedLIF):  # all its numbers are integers
             bias = bias.astype(np.int64)
             inputs = [replace(each, gain=each.gain.astype(np.int64)) for each in inputs]
@@ -128,7 +138,8 @@ def build(
         except InputError as error:
             raise NetworkError(f"{unit.where}: {error}") from None
     fixed = any(isinstance(neuron, FixedLIF) for neuron in neurons)
-    weight, bias = end.weight.astype(np.int8 if fixed else np.float32), delayed(end.bias, shifts[-1], steps)
+    weight, silent = end.weight.astype(np.int8 if fixed else np.float32), 0 if steady else shifts[-1]
+    bias = delayed(end.bias, silent, steps)
     readout = Readout(weight, answer.scale, end.leak, bias.astype(np.int32 if fixed else np.float64))
     network = Network(shape, steps, tuple(layers), readout, encoder, input_range)
     return Built(with_window(network, window, shifts), tuple(ordered), tuple(neurons), tuple(biases), shifts, end)
@@ -153,7 +164,7 @@ def _arranged(
     end = fold_answer(answer.path, shapes, steps)
     last = end.sources[0]
     if len(end.sources) > 1 or last.delay != {unit.name: unit.late for unit in units}.get(last.layer):
-        ordered.append(_gathered(end.sources))
+        ordered.append(_gathered(end.sources, _repeating(units[0])))
         folded[ANSWER] = _folded(ordered[-1], shapes)
     else:
         ordered.sort(key=lambda unit: unit.name == last.layer)
@@ -214,31 +225,38 @@ def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Fo
             pooled = Operation(unit.where, Pool("average", Windows(one.pool, one.pool)))
             late = Path(source.layer, (pooled, Operation(unit.where, Conv(zeros))), source.delay + 1, source.sign)
             name, layer = f"{unit.name}{ONES}{number}", f"{unit.layer}{ONES}{number}".replace("/", "_")
-            made[shape] = Unit(name, unit.where, layer, replace(REPEATING, bias=1.0), (late,), shape)
+            made[shape] = Unit(name, unit.where, layer, replace(_repeating(unit), bias=1.0), (late,), shape)
             shapes[name] = shape
         return replace(one, pool=(1, 1), sources=(Source(made[shape].name, 0),), ones=False)
 
     return drives.each(sourced), list(made.values())
 
 
-def _gathered(sources: Iterable[Source]) -> Unit:
+def _repeating(unit: Unit) -> Neuron:
+    """Neurons that repeat what arrives, in the network of a unit."""
+    return ReLU() if isinstance(unit.neuron, ReLU) else REPEATING
+
+
+def _gathered(sources: Iterable[Source], repeating: Neuron) -> Unit:
     """Neurons that repeat the spikes of several sources, one behind the other."""
     where = "the model's output"
     branches = tuple(Path(source.layer, (), source.delay) for source in sources)
     if any(branch.source == INPUT for branch in branches):
         raise NetworkError(f"{where} comes from the input, too; expected neurons that fire in between")
     path = Path(Junction(where, "concatenation", branches), lag=None)
-    return Unit(ANSWER, where, ANSWER[1:], REPEATING, (path,))
+    return Unit(ANSWER, where, ANSWER[1:], repeating, (path,))
 
 
-def _neuron(unit: Unit, shape: Shape) -> LIF | FixedLIF:
+def _neuron(unit: Unit, shape: Shape) -> Neuron:
     """The neurons of a unit, by channel."""
     neuron = unit.neuron
     if isinstance(neuron, FixedLIF):
         return neuron
-    numbers = ("leak", "threshold", "bias", "reset_by", "synaptic_leak", "min_v_mem")
-    given = {name: getattr(neuron, name) for name in numbers if getattr(neuron, name) is not None}
-    constants = {name: per_channel(value, shape, unit.where, name) for name, value in given.items()}
+    numbers = ("leak", "threshold", "bias", "reset_by", "synaptic_leak", "min_v_mem", "limit")
+    given = {name: getattr(neuron, name, None) for name in numbers}
+    constants: dict[str, Any] = {
+        name: per_channel(value, shape, unit.where, name) for name, value in given.items() if value is not None
+    }
     return replace(neuron, **constants).of_channels(shape[0], unit.where)
 
 

@@ -84,6 +84,7 @@ class Synapses:
     gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
     order: Reordered | None = None
     ones: bool = False
+    sides: Pair = (0, 0)  # of the map that a convolution sees, behind the pooling
 
     @property
     def plain(self) -> bool:
@@ -120,7 +121,9 @@ class Synapses:
         if gain.ndim:
             gain = np.ones(channels) * (gain[:, :1] if gain.ndim == 2 else 1)  # which weights of 0 leave open
             gain[..., among] = self.gain
-        return replace(self, weight=weight, gain=gain, order=None)
+        return replace(
+            self, weight=weight, gain=gain, order=None, sides=self.sides if self.weight is not None else (height, width)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,6 +356,9 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
     def behind(one: Synapses) -> Synapses:
         seen, outer = _scaled_inputs(one, wide, channels, where)
         outer, inner, step, border = seen.columns(outer), seen.weight, conv.stride, around
+        if inner is not None and inner.ndim == 2 and (*sides, rows, columns) == (1, 1, 1, 1):
+            one_place = outer[:, :, around[0], around[1]] @ inner.astype(np.float64)
+            return replace(seen, weight=one_place.astype(np.float32), order=None)
         if inner is not None:
             whole = around == (0, 0) or inner.shape[2:] == seen.stride == (1, 1)
             expect(whole and inner.ndim == 4 and seen.windows == NO_POOLING, where, *FOLLOWS)
@@ -360,7 +366,8 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
             step = _times(step, seen.stride)
             border = around[0] + seen.padding[0], around[1] + seen.padding[1]
         kernel = outer if outer is wide else outer.astype(np.float32)
-        return replace(seen, weight=kernel, stride=step, padding=border, order=None)
+        whole_map = (sides[0], sides[1]) if inner is None else seen.sides
+        return replace(seen, weight=kernel, stride=step, padding=border, order=None, sides=whole_map)
 
     return folded.each(behind, shape=(outputs, rows, columns), bias=_biases(folded, weight, conv.bias))
 
@@ -378,7 +385,8 @@ def bordered(folded: Folded, where: str) -> Folded:
     channels, bias = folded.shape[0], folded.bias
     gain = np.broadcast_to(bias, (*bias.shape[:-1], channels))
     weight = np.ones((channels, 1, 1, 1), np.float32)
-    ones = Synapses(first.sources[:1], weight, first.pool, gain=gain, ones=True)
+    sides = folded.shape[1:] if first.weight is None else first.sides
+    ones = Synapses(first.sources[:1], weight, first.pool, gain=gain, ones=True, sides=sides)
     return Folded(folded.shape, (*folded.inputs, ones))
 
 
@@ -424,9 +432,13 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
         inner = seen.weight
         if inner is not None and inner.ndim == 2:
             outer = outer @ inner.astype(np.float64)
+        elif inner is not None and (inner.shape[2:] != (1, 1) or (*seen.stride, *seen.padding) != (1, 1, 0, 0)):
+            few = prod(shape) * inner.shape[1] * prod(seen.sides) <= MOST_WEIGHTS
+            expect(few and seen.windows == NO_POOLING, where, *FOLLOWS)
+            map_ = inner.shape[1], *seen.sides
+            outer = outer @ kernels.unrolled(inner.astype(np.float64), map_, seen.stride, seen.padding)
         elif inner is not None:
-            alone = inner.shape[2:] == seen.stride == (1, 1) and seen.padding == (0, 0) and seen.windows == NO_POOLING
-            expect(alone, where, *FOLLOWS)
+            expect(seen.windows == NO_POOLING, where, *FOLLOWS)
             maps = outer.reshape(len(outer), shape[0], -1)
             sums = np.tensordot(maps, inner[:, :, 0, 0].astype(np.float64), (1, 0))
             outer = sums.swapaxes(1, 2).reshape(len(outer), -1)
@@ -438,23 +450,37 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
 
 def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
     if pool.kind == "max":
-        first, *others = folded.inputs
-        alone = not others and (first.weight is not None or len(first.sources) == 1)
-        expect(alone, where, "pools a sum or a concatenation by maximum", "one layer")
+        expect(_apart(folded), where, "pools a sum by maximum", "one layer, or a concatenation")
         expect(pool.dilation == (1, 1), where, f"has dilation={pool.dilation}", "1")
-        return _maximum(folded, pool.windows, where)
+        pooled = [_maximum(replace(folded, inputs=(one,)), pool.windows, where) for one in folded.inputs]
+        return replace(pooled[0], inputs=tuple(chain.from_iterable(each.inputs for each in pooled)))
+    window, stride, (rows, columns) = pool.windows
+    total = prod(window) if pool.kind == "sum" else 1
+    if window == stride == (1, 1):
+        return folded
+    in_front, (height, width) = all(one.weight is None for one in folded.inputs), folded.shape[1:]
+    if rows or columns or (in_front and (window != stride or height % window[0] or width % window[1])):
+        uniform = np.full((1, 1, *window), total / prod(window), np.float32)
+        return _conv(folded, Conv(uniform, None, stride, ((rows, rows), (columns, columns)), groups=0), where)
     averaged = _averaged(folded, pool.windows, where)
-    if pool.kind == "average":
-        return averaged
-    return averaged.scaled(np.full(folded.shape[0], prod(pool.windows.sides)))  # which the next weights take up
+    return (
+        averaged if total == 1 else averaged.scaled(np.full(folded.shape[0], total))
+    )  # which the next weights take up
+
+
+def _apart(folded: Folded) -> bool:
+    """True if every channel has its currents from one input alone."""
+    first, *others = folded.inputs
+    if not others:
+        return first.weight is not None or len(first.sources) == 1
+    weights = [one.weight for one in folded.inputs if one.weight is not None]
+    driven = sum(each.reshape(len(each), -1).any(axis=1).astype(int) for each in weights)
+    return len(weights) == len(folded.inputs) and bool(np.all(driven <= 1))
 
 
 def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
-    """Average pooling, in front of the weights or behind them; that of single neurons is nothing."""
-    window, stride, padding = windows
-    expect(padding == (0, 0), where, f"has padding={padding}", "none")
-    if window == stride == (1, 1):
-        return folded
+    """Average pooling without a border, of spikes that its windows cover once, or of currents."""
+    window, stride, _ = windows
     channels, height, width = folded.shape
     in_front = [one.weight is None for one in folded.inputs]
     expect(all(in_front) or not any(in_front), where, "averages a sum of spikes and currents", "either")
@@ -473,7 +499,6 @@ def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
         return replace(one, weight=weight, stride=_times(one.stride, stride))
 
     if all(in_front):
-        _expect_side_by_side(folded, windows, where)
         return folded.each(of_spikes, shape=(channels, height // window[0], width // window[1]))
     return folded.each(of_currents, shape=(channels, *windows.fit((height, width))))
 

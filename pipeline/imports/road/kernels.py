@@ -80,6 +80,17 @@ def averaged(kernels: Kernels, stride: Pair, window: Pair) -> Kernels:
     return mean.astype(np.float32)
 
 
+def unrolled(kernels: Kernels, shape: Shape, stride: Pair, padding: Pair) -> Kernels:
+    """(out·H'·W', C·H·W) weights of a dense layer that does what a convolution does on a map of that shape."""
+    (channels, height, width), (down, right), (top, left), (tall, wide) = shape, stride, padding, kernels.shape[2:]
+    rows, columns = (height + 2 * top - tall) // down + 1, (width + 2 * left - wide) // right + 1
+    whole = np.zeros((len(kernels), rows, columns, channels, height + 2 * top, width + 2 * left), kernels.dtype)
+    for y, x in np.ndindex(rows, columns):
+        whole[:, y, x, :, y * down : y * down + tall, x * right : x * right + wide] = kernels
+    inside = whole[..., top : top + height, left : left + width]
+    return inside.reshape(len(kernels) * rows * columns, -1)
+
+
 def weights_of_windows(weight: NDArray[Any], shape: Shape, window: Pair) -> NDArray[np.float64]:
     """(K, N) weights that sum over windows (y, x), of (K, C·H·W) weights of a dense layer behind them."""
     maps = weight.reshape(len(weight), *shape).astype(np.float64)

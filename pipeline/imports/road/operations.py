@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spikesam.backends.network import LIF, FixedLIF, NetworkError, Shape, Windows
+from spikesam.backends.network import NetworkError, Neuron, Shape, Windows
 
 INPUT = "input"
 NOTHING = ""  # zeros that do not come from the input: what any source has fired before its first step
@@ -220,7 +220,7 @@ class Unit:
     name: str
     where: str
     layer: str  # name of the layer that they become
-    neuron: LIF | FixedLIF
+    neuron: Neuron
     paths: tuple[Path, ...]  # that drive them, whose currents are summed; in the order of the inputs
     shape: Shape | None = None  # (C, H, W), where it is known before the paths are folded
     late: int = 0  # steps by which what they give stands later than what they fire

@@ -59,6 +59,15 @@ def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> 
     raise NetworkError(f"{'; or '.join(dict.fromkeys(failures))}; say what the model takes, such as takes='TB...'")
 
 
+def follow_images(model: nn.Module, images: Example, neurons: NeuronModules) -> FollowedModel:
+    """Run an ANN on images, and follow it."""
+    neurons.check(model)
+    try:
+        return _run(model, images, neurons, Way("B...", every_step=True))
+    except NotTakenError as error:
+        raise NetworkError(str(error).replace("called at every step with", "images: of one batch of")) from error
+
+
 def _refuse_other_loop(model: nn.Module, example: Example, neurons: NeuronModules) -> None:
     """Refuse a model that loops over steps itself, over another number of them."""
     calls: Counter[str] = Counter()
@@ -85,7 +94,8 @@ def _ways(model: nn.Module, example: Example, neurons: NeuronModules) -> list[Wa
         kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
         raise NetworkError(
             f"found no neurons in {kinds}; expected those of snnTorch, SpikingJelly, Norse, sinabs or lava-dl, or "
-            "equations of your own: neurons={'name of the module': LIF(…)}"
+            "equations of your own: neurons={'name of the module': LIF(…)}; an ANN, whose neurons are ReLU, becomes a "
+            "spiking network by spikesam.convert(model, images)"
         )
     if first == "B...":
         return [*once, Way("TB..."), Way("B...", every_step=True), Way("BT...")]
@@ -106,7 +116,7 @@ def _run(model: nn.Module, example: Example, neurons: NeuronModules, way: Way) -
             else:
                 given, places = (_arranged(each, way.takes) for each in (sequence, where))
                 outputs = [_called(model, "once", follower.bring(given, places, size))]
-        answers = [tensor for output in outputs for tensor in _first(output, example.timesteps)]
+        answers = [tensor for output in outputs for tensor in answers_in(output, example.timesteps)]
         others = [stream.path for each in tensors(outputs[-1]) if isinstance(stream := follower.known(each), Stream)]
         return FollowedModel(follower.layers(), follower.answer(answers), others)
 
@@ -134,7 +144,7 @@ def _called(model: nn.Module, how: str, *given: Any) -> Any:
         raise NotTakenError(f"called {how} with {tuple(given[0].shape)}, the model fails with {reason}") from error
 
 
-def _first(output: Any, timesteps: int) -> list[Tensor]:
+def answers_in(output: Any, timesteps: int) -> list[Tensor]:
     """The answer in a model's output: its first tensor, or the first list of a tensor for each step."""
     while isinstance(output, (tuple, list, dict)) and output:
         values = list(output.values()) if isinstance(output, dict) else list(output)

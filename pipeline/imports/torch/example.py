@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Encoder, Network, NetworkError
-from spikesam.pipeline.images.encoding import in_eight_bits
+from spikesam.pipeline.images.encoding import in_eight_bits, mean_spikes
 
 FORMS = (
     "one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …); of a "
@@ -24,7 +24,8 @@ FORMS = (
 class Example:
     """Input of a model.
 
-    The encoder is "spikes" if all is 0 and 1, otherwise "constant-current", or "changing-current" where steps differ.
+    The encoder is "spikes" if all is 0 and 1, otherwise "constant-current", or "changing-current" where steps differ;
+    "image" of an ANN, whose images are one step.
     """
 
     sequence: Tensor  # (T, B, C, H, W), (T, B, C, L) or (T, B, N) float32
@@ -65,12 +66,15 @@ class Example:
             moved = moved * (torch.rand(steps.shape, generator=random, device="cpu") < 0.75).to(moved.device)
         else:
             brighter = self.input_range / max(float(moved.abs().max()), self.input_range / 1.5)
-            moved = _on_grid(moved * (brighter if brighter > 1.1 else 0.75), self.input_range)
+            moved = moved * (brighter if brighter > 1.1 else 0.75)
+            moved = moved if self.encoder == "image" else _on_grid(moved, self.input_range)
         return replace(self, sequence=moved.expand(self.sequence.shape))
 
     def encoded(self, timesteps: int) -> NDArray[Any]:
-        """The input of a network of so many steps: the spikes or numbers, then silence; or the image, int8."""
+        """The input of a network of so many steps: spikes or numbers, then silence; or the image, int8 as a current."""
         samples = (self.samples, *self.shape)
+        if self.encoder == "image":
+            return mean_spikes(self.sequence[0].reshape(samples).cpu().numpy(), self.input_range)
         if self.encoder == "constant-current":
             return in_eight_bits(self.sequence[0].reshape(samples).cpu().numpy(), self.input_range)
         given = self.sequence.reshape(self.timesteps, *samples).cpu().numpy()[:timesteps]

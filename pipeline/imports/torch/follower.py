@@ -7,6 +7,7 @@ beside its :class:`Stream`, so that its identity stays its own.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from spikesam.backends.network import NetworkError
+from spikesam.backends.network import NetworkError, ReLU
 from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
 from spikesam.pipeline.imports.road.build import REPEATING
 from spikesam.pipeline.imports.road.operations import INPUT, Conv, Operation, Path, Pool
-from spikesam.pipeline.imports.torch.functions import Call, followed, tensors
+from spikesam.pipeline.imports.torch.functions import Call, fired_alone, followed, rectifier, tensors
 from spikesam.pipeline.imports.torch.joining import zeros
 from spikesam.pipeline.imports.torch.modules import axes_of, behind_synapse, label, stream_behind
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
@@ -43,9 +44,13 @@ EXITS = (
 )
 KNOWN = (
     "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, concatenations, and "
-    "neurons of snnTorch, SpikingJelly, Norse, sinabs or lava-dl"
 )
+SPIKING = f"{KNOWN}neurons of snnTorch, SpikingJelly, Norse, sinabs or lava-dl"
+RECTIFIED = f"{KNOWN}ReLU, ReLU6 or clamp(min=0), with which the model can be trained instead"
 RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "random", "bernoulli", "normal", "uniform", "poisson")
+
+
+MAXIMUM = ReLU()  # neurons of an ANN that pool by maximum what others give
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +72,8 @@ class Follower:
         self._begun: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {}  # neurons, and their states before they ran
         self._hooked: set[nn.Module] = set()
         self._inside = 0  # modules whose inside is not followed
-        self._calling = ""  # a module without parts, whose inside is followed
+        self._calling: list[tuple[str, str, bool]] = []  # name and label of modules that run, and whether alone
+        self._called: Counter[str] = Counter()  # how often ReLU and the like were called, by their place
 
     @contextmanager
     def following(self, model: nn.Module) -> Iterator[None]:
@@ -136,16 +142,19 @@ class Follower:
         if self._inside or not any(self.known(tensor) for tensor in tensors((args, kwargs))):
             return
         given = args[0] if function is Tensor.__setitem__ else result
-        call = Call(function, args, kwargs, given, self.known, self.samples, self._calling)
+        _, where, alone = self._calling[-1] if self._calling else ("", "", False)
+        call = Call(function, args, kwargs, given, self.known, self.samples, where if alone else "")
         if call.name in EXITS:
             raise NetworkError(
                 f"{_line_of_model()}: {call.called} makes a number of Python of what the example gives, which an "
                 "import would take for a constant; expected tensors alone"
             )
-        streams = followed(call)
+        neuron = rectifier(call) if self._neurons.rectified else None
+        streams = followed(call) if neuron is None else [self._rectified(call, neuron)]
         if streams is not None:
-            if function.__name__ in ("max_pool1d", "max_pool2d"):
-                streams = [self._relayed(stream, result) for stream in streams]
+            if "max_pool" in function.__name__:
+                pooled = self._pooled if self._neurons.rectified else self._relayed
+                streams = [pooled(stream, call) for stream in streams]
             self._keep(tensors(given), streams)
 
     def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
@@ -159,7 +168,7 @@ class Follower:
         if isinstance(stream, Stream):
             return stream
         reason = stream.reason if stream else "numbers that do not come from the example, or cannot be followed"
-        raise NetworkError(f"{whose} comes from {reason}; {KNOWN}")
+        raise NetworkError(f"{whose} comes from {reason}; {RECTIFIED if self._neurons.rectified else SPIKING}")
 
     def _ordered(self, tensor: Tensor, whose: str) -> Stream:
         """The stream of a tensor that must have one, counted in the order of the tensor."""
@@ -200,20 +209,19 @@ class Follower:
         """Notice where a module gives what does not come from what was followed in it; one alone has no parts."""
 
         def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
-            self._calling = label(name, module)
-            for tensor in tensors((args, kwargs)):
+            self._calling.append((name, label(name, module), alone))
+            for tensor in tensors((args, kwargs) if alone else ()):
                 if self.known(tensor) is None and (nothing := zeros(tensor, self.samples)):
                     self._keep([tensor], [nothing])
 
         def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            self._calling = ""
+            self._calling.pop()
             unknown = [each for each in tensors(output) if not (self.known(each) or zeros(each, self.samples))]
             if unknown and any(self.known(tensor) for tensor in tensors((args, kwargs))):
                 what = label(name, module) if name else "the model's own operations"
                 self._keep(unknown, repeat(Lost(what)))
 
-        if alone:
-            module.register_forward_pre_hook(entered, with_kwargs=True)
+        module.register_forward_pre_hook(entered, with_kwargs=True)
         module.register_forward_hook(left, with_kwargs=True)
 
     def _module(self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]) -> None:
@@ -254,7 +262,46 @@ class Follower:
         self._keep([each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes))
         self._keep(output[:1], [timed.along(Path(name, lag=int(about.delayed)))])
 
-    def _relayed(self, stream: Followed, output: Tensor) -> Followed:
+    def _rectified(self, call: Call, neuron: ReLU) -> Followed:
+        """The activations of ReLU, which are neurons wherever it is called."""
+        stream = self.known(call.argument(0, "input"))
+        try:
+            ordered = stream.ordered if isinstance(stream, Stream) else None
+        except JumbledError:
+            return call.lost("on numbers whose order differs from sample to sample")
+        return stream or call.lost() if ordered is None else self._made(call, neuron, ordered)
+
+    def _pooled(self, stream: Followed, call: Call) -> Followed:
+        """Activations behind a maximum pooling: neurons of their own, driven by the largest of each window."""
+        before = self.known(call.args[0])
+        if not (isinstance(stream, Stream) and isinstance(before, Stream) and fired_alone(before)):
+            return stream
+        each = Operation(stream.path.last, Conv(np.ones((1, 1, 1, 1), np.float32), groups=0))
+        return self._made(call, MAXIMUM, stream.along(replace(stream.path, operations=(each, *stream.path.operations))))
+
+    def _made(self, call: Call, neuron: ReLU, stream: Stream) -> Stream:
+        """Neurons that a function is, named after the place where it is called, and numbered from its second call on.
+
+        The place is the module that calls it, with the name of the function where it calls others, too.
+        """
+        kind, where = call.function.__name__.rstrip("_"), call.where
+        name, holder, alone = self._calling[-1] if self._calling else ("", "", False)
+        if not alone:
+            name, where = f"{name}/{kind}" if name else kind, f"{where} in {holder}" if name else where
+        self._called[name] += 1
+        if (number := self._called[name]) > 1:
+            name, where = f"{name}/{number}", f"{where}, call {number}"
+        return self._neurons_of(name, where, SpikingModule(neuron, None), stream, next(tensors(call.result)))
+
+    def _neurons_of(self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor) -> Stream:
+        """The stream behind neurons that are no module of neurons."""
+        if name not in self._rasters:
+            self._rasters[name] = Raster(name, where, about, self.samples, self.timesteps, stream)
+        timed = self._rasters[name].timed(stream)
+        self._rasters[name].add(timed.where, output, None)
+        return timed.along(Path(name))
+
+    def _relayed(self, stream: Followed, call: Call) -> Followed:
         """Spikes behind a maximum pooling that no layer has: neurons of their own, which fire where any did."""
         source, operations = (stream.path.source, stream.path.operations) if isinstance(stream, Stream) else ("", ())
         if source not in self._rasters or len(operations) > 1:
@@ -264,12 +311,7 @@ class Follower:
         if stands_in_front(operation.what, self._rasters[str(source)].map[1:]):
             return stream
         relayed = stream.along(replace(stream.path, operations=(Operation(operation.where, relay(operation.what)),)))
-        if name not in self._rasters:
-            about = SpikingModule(REPEATING, None)
-            self._rasters[name] = Raster(name, operation.where, about, self.samples, self.timesteps, relayed)
-        timed = self._rasters[name].timed(relayed)
-        self._rasters[name].add(timed.where, output, None)
-        return timed.along(Path(name))
+        return self._neurons_of(name, operation.where, SpikingModule(REPEATING, None), relayed, call.result)
 
 
 def stands_in_front(pool: Pool, sides: Iterable[int]) -> bool:

@@ -18,9 +18,23 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import resolve_name
 
-from spikesam.backends.network import Windows
+from spikesam.backends.network import ReLU, Windows
 from spikesam.pipeline.imports.road import kernels
-from spikesam.pipeline.imports.road.operations import ByStep, Conv, Linear, Operation, Pad, Pair, Pool, Scale, Shift
+from spikesam.pipeline.imports.road.fold import MOST_WEIGHTS
+from spikesam.pipeline.imports.road.operations import (
+    INPUT,
+    NOTHING,
+    ByStep,
+    Conv,
+    Junction,
+    Linear,
+    Operation,
+    Pad,
+    Pair,
+    Pool,
+    Scale,
+    Shift,
+)
 from spikesam.pipeline.imports.torch.joining import added, concatenated_streams, zeros
 from spikesam.pipeline.imports.torch.stream import (
     SUM,
@@ -127,6 +141,27 @@ def through(stream: Stream, operation: Operation, brought: Tensor, given: Tensor
     return mapped(stream, axes, operation, prod(shape), tuple(given.shape))
 
 
+def rectifier(call: Call) -> ReLU | None:
+    """The neurons that a function is, such as relu, or clamp(min=0, max=6); None of others."""
+    name, least, most = call.function.__name__.rstrip("_"), None, None
+    if name in ("relu", "relu6"):
+        least, most = 0, None if name == "relu" else 6
+    elif name in ("clamp", "clip", "clamp_min", "hardtanh"):
+        whole = (-1, 1) if name == "hardtanh" else (None, None)
+        least = call.argument(1, "min", "min_val", default=whole[0])
+        most = call.argument(2, "max", "max_val", default=whole[1])
+    number = most is None or (isinstance(most, (int, float)) and most > 0)
+    return ReLU(limit=most) if isinstance(least, (int, float)) and least == 0 and number else None
+
+
+def fired_alone(stream: Stream) -> bool:
+    """True if it is what neurons give, or channels of several such, and nothing else, so that none is negative."""
+    source = stream.path.source
+    branches = source.branches if isinstance(source, Junction) and source.kind == "concatenation" else (stream.path,)
+    fired = (isinstance(each.source, str) and each.source not in (INPUT, NOTHING) for each in branches)
+    return all(fired) and not any(each.operations for each in (stream.path, *branches))
+
+
 def _unchanged(call: Call) -> list[Followed]:
     """Copies, and conversions of dtype or device."""
     return [call.streams[0]]
@@ -209,14 +244,17 @@ def _places(value: Any, known: Callable[[Any], Followed | None]) -> Any:
 
 def _pooled(call: Call) -> list[Followed]:
     """Pooling of the last two axes, or of the last."""
-    name, given = call.function.__name__, call.args[0]
+    name, given, stream = call.function.__name__, call.args[0], call.streams[0]
     axes = 2 if name.endswith("2d") else 1
     sides, outputs = ((1, *each.shape[-axes:])[-2:] for each in (given, call.result))
     kind: Literal["average", "max"] = "max" if "max" in name else "average"
     dilation = (1, 1)
     if name.startswith("adaptive"):
         if any(side % output for side, output in zip(sides, outputs, strict=True)):
-            return [call.lost(f"which makes {outputs} of a map of {sides}, expected an output that divides it")]
+            few = stream.size * prod(call.result.shape[1:]) <= MOST_WEIGHTS
+            if kind == "max" or given.ndim != axes + 2 or not few:
+                return [call.lost(f"which makes {outputs} of a map of {sides}, expected an output that divides it")]
+            return [_averaged_unevenly(call, stream, axes)]
         height, width = (side // output for side, output in zip(sides, outputs, strict=True))
         windows = Windows((height, width), (height, width))
     else:
@@ -227,11 +265,27 @@ def _pooled(call: Call) -> list[Followed]:
             dilation = of_rows(call.argument(4, "dilation", default=1), axes, 1)
         elif (divisor := call.argument(6, "divisor_override")) is not None:
             return [call.lost(f"which has divisor_override={divisor}, expected none")]
+        elif any(windows.padding) and not call.argument(5, "count_include_pad", default=True):
+            return [call.lost("which has padding and count_include_pad=False, expected True")]
         extent = Windows(kernels.extent(window, dilation), *windows[1:])
         if extent.fit(sides) != outputs:
-            return [call.lost("which has ceil_mode=True, expected False")]
+            if not (kind == "max" and fired_alone(stream)):
+                return [call.lost("which has ceil_mode=True, expected False")]
+            # A pad of zeros is as good as none in front of a maximum of numbers that are not negative.
+            each = zip(outputs, sides, *extent, strict=True)
+            down, right = ((count - 1) * step + size - side - 2 * pad for count, side, size, step, pad in each)
+            stream = stream.then(Operation(call.where, Pad(((0, max(0, down)), (0, max(0, right))))))
     pool = Operation(call.where, Pool(kind, windows, dilation))
-    return [through(call.streams[0], pool, given, call.result, axes + 1)]
+    return [through(stream, pool, given, call.result, axes + 1)]
+
+
+def _averaged_unevenly(call: Call, stream: Stream, axes: int) -> Stream:
+    """Averages of windows that differ in size: a linear layer, which sees each channel alone."""
+    given, channels = call.args[0], call.args[0].shape[1]
+    inputs = torch.eye(prod(given.shape[2:])).view(-1, 1, *given.shape[2:])
+    places = call.function(inputs, call.result.shape[2:]).flatten(1).T
+    linear = Linear(torch.block_diag(*[places] * channels), None)
+    return through(stream, Operation(call.where, linear), given, call.result, axes + 1)
 
 
 def of_rows(setting: Any, axes: int, height: int) -> Pair:

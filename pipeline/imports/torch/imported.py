@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,15 +13,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikesam.backends.network import LIF, Network, NetworkError, Shape
+from spikesam.backends.network import Network, NetworkError, Neuron, Shape
 from spikesam.pipeline.imports.layer_names import layer_name
-from spikesam.pipeline.imports.libraries.library import SpikingModule
+from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
 from spikesam.pipeline.imports.road.build import ANSWER, REPEATING, Built, build
 from spikesam.pipeline.imports.road.fold import per_channel
-from spikesam.pipeline.imports.road.operations import INPUT, Answer, Operation, Path, Pool, Scale, Unit
+from spikesam.pipeline.imports.road.operations import (
+    INPUT,
+    Answer,
+    Conv,
+    Junction,
+    Operation,
+    Pad,
+    Path,
+    Pool,
+    Scale,
+    Shift,
+    Unit,
+)
 from spikesam.pipeline.imports.torch.calling import FollowedModel
 from spikesam.pipeline.imports.torch.example import Example
-from spikesam.pipeline.imports.torch.follower import relay
+from spikesam.pipeline.imports.torch.follower import MAXIMUM, relay
 from spikesam.pipeline.imports.torch.joining import bare
 from spikesam.pipeline.imports.torch.modules import emitted, emitted_answer
 from spikesam.pipeline.imports.torch.raster import FollowedLayer
@@ -33,7 +46,7 @@ class Imported:
 
     network: Network  # the network
     layers: tuple[FollowedLayer, ...]  # the model's neurons, one for each layer of the network
-    neurons: tuple[LIF, ...]  # their equations, driven by the currents that drive them in the model
+    neurons: tuple[Neuron, ...]  # their equations, driven by the currents that drive them in the model
     gains: tuple[NDArray[np.float64], ...]  # (1, C) of each, which multiply these currents
     shifts: tuple[int, ...]  # by how many steps the bits of each layer stand later in the network
     probabilities: nn.Module  # the function that the model's answer has passed through at last, such as a softmax
@@ -59,32 +72,34 @@ def model_bits(
 
 def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imported:
     """The network that a followed model is."""
-    followed = _with_maximum(followed)
-    units = [_unit(model, layer) for layer in _reached(followed)]
-    path, probabilities = emitted_answer(bare(followed.answer.path))
-    spikes = example.encoder == "spikes"
+    rectified = example.encoder == "image"
+    followed = followed if rectified else _with_maximum(followed)
+    units = [_unit(model, layer) for layer in _reached(followed, "ReLU" if rectified else "neurons that fire")]
+    path, probabilities = emitted_answer(bare(followed.answer.path), over=rectified)
+    if rectified:
+        units = _named_apart(_pooled_before(units, path))
+    pixel = {"spikes": 1.0, "image": example.input_range}.get(example.encoder, 2.0)
     built = build(
         units,
         Answer(path),
         example.shape,
-        example.timesteps,
+        None if rectified else example.timesteps,
         encoder=example.encoder,
         input_range=example.input_range,
-        pixel=1 if spikes else 2,
+        pixel=pixel,
     )
     layers = tuple(
         followed.layers.get(unit.name) or _made(unit, built, followed, shape)
         for unit, shape in zip(built.units, built.network.shapes[1:], strict=True)
     )
-    neurons: Any = built.neurons
     gains = tuple(
         np.full((1, shape[0]), per_channel(layer.about.gain, shape, layer.label, "gain"))
         for layer, shape in zip(layers, built.network.shapes[1:], strict=True)
     )
-    return Imported(built.network, layers, neurons, gains, built.shifts, probabilities)
+    return Imported(built.network, layers, built.neurons, gains, built.shifts, probabilities)
 
 
-def _reached(followed: FollowedModel) -> list[FollowedLayer]:
+def _reached(followed: FollowedModel, expected: str) -> list[FollowedLayer]:
     """The neurons that the answer depends on, in the order in which they first ran."""
     reached: set[str] = set()
     ahead = [followed.answer.path]
@@ -94,18 +109,57 @@ def _reached(followed: FollowedModel) -> list[FollowedLayer]:
         reached |= names
     if not reached:
         last = followed.answer.path.last
-        raise NetworkError(f"the model's output comes from {last}, with no neurons that fire in between; return spikes")
+        raise NetworkError(f"the model's output comes from {last}, with nothing in between, expected {expected} there")
     return [layer for name, layer in followed.layers.items() if name in reached]
 
 
 def _unit(model: nn.Module, layer: FollowedLayer) -> Unit:
     """The neurons of a module, or those that pool its spikes, such as "lif1" and "lif1_max"."""
     about, (module, made, kind) = layer.about, layer.name.partition("/")
-    assert isinstance(about.neuron, LIF)
+    assert not isinstance(about.neuron, LeakyIntegrator)
     name = layer_name(model, module) + f"{made}{kind}".replace("/", "_")
     gain = Operation(layer.label, Scale(per_channel(about.gain, layer.shape, layer.label, "gain")))
     path = emitted(bare(layer.path)) + gain
     return Unit(layer.name, layer.label, name, about.neuron, (path,), layer.shape, int(about.delayed))
+
+
+def _pooled_before(units: Sequence[Unit], answer: Path) -> list[Unit]:
+    """Units of which a maximum pooling is in front of ReLU, where nothing else reads what it pools.
+
+    max(ReLU(i)) = ReLU(max(i)), limited or not.
+    """
+    readers = Counter(str(leaf.source) for path in (answer, *(unit.paths[0] for unit in units)) for leaf in path.leaves)
+    found: dict[str, Unit] = {}
+    for unit in units:
+        (path,), before = unit.paths, found.get(str(unit.paths[0].source))
+        pools = unit.neuron is MAXIMUM and not any(isinstance(each.what, Pad) for each in path.operations)
+        if before and pools and readers[before.name] == 1 and _convolved(before):
+            (drives,), (_, pool, _) = found.pop(before.name).paths, path.operations
+            unit = replace(before, name=unit.name, paths=(drives + pool,), shape=unit.shape)
+        found[unit.name] = unit
+    return list(found.values())
+
+
+def _convolved(unit: Unit) -> bool:
+    """True if one convolution drives a unit, with gains and shifts behind it, so that its currents can be pooled."""
+    path = unit.paths[0]
+    *_, last = [number for number, each in enumerate(path.operations) if isinstance(each.what, Conv)] or [-1]
+    behind = path.operations[last + 1 :]
+    alone = last >= 0 and not isinstance(path.source, Junction)
+    return alone and all(isinstance(each.what, (Scale, Shift)) for each in behind)
+
+
+def _named_apart(units: Sequence[Unit]) -> list[Unit]:
+    """Units whose layers have names of their own, numbered where several places of a model give the same."""
+    taken: set[str] = set()
+    found = []
+    for unit in units:
+        name, number = unit.layer, 2
+        while name in taken:
+            name, number = f"{unit.layer}_{number}", number + 1
+        taken.add(name)
+        found.append(replace(unit, layer=name))
+    return found
 
 
 def _with_maximum(followed: FollowedModel) -> FollowedModel:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikesam.backends.network import LIF, NetworkError, Windows
+from spikesam.backends.network import LIF, NetworkError, ReLU, Windows
 from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes, number, recognised
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.operations import (
@@ -103,11 +103,13 @@ def emitted(path: Path) -> Path:
     return replace(path, source=source, operations=_all(path.operations))
 
 
-def emitted_answer(path: Path) -> tuple[Path, nn.Module]:
-    """The path of an answer, and the function that it has passed through at last, such as a softmax."""
+def emitted_answer(path: Path, over: bool = False) -> tuple[Path, nn.Module]:
+    """The path of an answer, and the function that it has passed through at last, such as a softmax.
+
+    `over` where it is of no steps, as that of an ANN.
+    """
     probabilities: nn.Module = nn.Identity()
     kept: list[Operation] = []
-    over = False
     for operation in path.operations:
         what, where = operation.what, operation.where
         expect(type(probabilities) is nn.Identity, where, "follows probabilities", "nothing behind them")
@@ -264,6 +266,7 @@ def _integral(about: SpikingModule, where: str) -> list[Any]:
         expect(not np.any(neuron.synaptic_leak), where, "answers with membranes of a synaptic current", "spikes")
         none = neuron.reset == "subtract" and not np.any(neuron.subtracted)
         expect(none, where, "answers with membranes that are reset", "spikes, or membranes without a reset")
+    assert not isinstance(neuron, ReLU)
     leak = np.unique(neuron.leak)
     expect(len(leak) == 1, where, "has a leak for each class", "one leak")
     return [Scale(about.gain), Integral(float(leak[0]))]

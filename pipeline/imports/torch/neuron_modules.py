@@ -16,14 +16,29 @@ OwnNeurons = LIF | tuple[LIF, Any]  # what an author's neurons are; with a gain,
 
 
 class NeuronModules:
-    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a module."""
+    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a module.
 
-    def __init__(self, given: Mapping[str | type, OwnNeurons] | None = None, takes: Takes | None = None) -> None:
+    Of an ANN, in which ReLU is neurons wherever it is called, they are none (`rectified`).
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str | type, OwnNeurons] | None = None,
+        takes: Takes | None = None,
+        rectified: bool = False,
+    ) -> None:
+        self.rectified = rectified
         self.given = {key: each if isinstance(each, tuple) else (each, 1.0) for key, each in (given or {}).items()}
         self.takes = takes
 
     def check(self, model: nn.Module) -> None:
         """Refuse equations of the caller's that are none, or of modules that the model does not have."""
+        if self.rectified and (spiking := next(self.of("", model), None)):
+            name, module = spiking
+            raise NetworkError(
+                f"module {name!r} ({type(module).__name__}) spikes, expected an ANN, whose neurons are ReLU; "
+                "import spiking networks with spikesam.from_torch(model, example)"
+            )
         modules = dict(model.named_modules())
         for key, given in self.given.items():
             if len(given) != 2 or not isinstance(given[0], LIF):

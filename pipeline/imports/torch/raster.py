@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from spikesam.backends.network import NetworkError, Shape
+from spikesam.backends.network import NetworkError, ReLU, Shape
 from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes
 from spikesam.pipeline.imports.road.operations import Junction, Operation, Path
 from spikesam.pipeline.imports.torch.stream import (
@@ -37,7 +37,7 @@ class FollowedLayer:
     about: SpikingModule  # its equation
     path: Path  # what led to it
     shape: Shape  # (C, H, W), as its tensors say
-    spikes: Tensor  # (T, B, N) bool
+    spikes: Tensor  # (T, B, N) bool; of ReLU, its activations in float32
     currents: Tensor | None  # (T, B, N) float32, what drove it; None where its synapses are part of it
 
 
@@ -59,9 +59,15 @@ class Raster:
         self.shape = (timesteps, samples, first.size)
         self.map = _map_shape(first, about.takes)
         self.calls = 0
-        self.spikes = torch.zeros(timesteps * samples * first.size, dtype=torch.bool, device=first.where.device)
-        self.currents: Tensor | None = torch.zeros(self.spikes.shape, dtype=torch.float32, device=first.where.device)
-        self.seen = torch.zeros_like(self.spikes)
+        count, device = timesteps * samples * first.size, first.where.device
+        self.spikes = torch.zeros(count, dtype=torch.float32 if self.rectified else torch.bool, device=device)
+        self.currents: Tensor | None = torch.zeros(count, dtype=torch.float32, device=device)
+        self.seen = torch.zeros(count, dtype=torch.bool, device=device)
+
+    @property
+    def rectified(self) -> bool:
+        """True if it is not of spikes, but of what ReLU gives."""
+        return isinstance(self.about.neuron, ReLU)
 
     def timed(self, stream: Stream) -> Stream:
         """The input of the module, with its steps; NotTakenError if these are not those that the module takes."""
@@ -104,13 +110,13 @@ class Raster:
         return Stream(where, size, path)
 
     def add(self, where: Tensor, fired: Tensor, current: Tensor | None) -> None:
-        """Take what the module gave, which must be bits, and what drove it."""
-        if ((fired != 0) & (fired != 1)).any():
+        """Take what the module gave, which must be bits but of ReLU, and what drove it."""
+        if not self.rectified and ((fired != 0) & (fired != 1)).any():
             raise NetworkError(
                 f"{self.label}: gave values in {fired.min():g} … {fired.max():g}, expected spikes of 0 and 1; graded "
                 "spikes and counts cannot be imported"
             )
-        self.spikes[where.flatten()] = fired.flatten().bool()
+        self.spikes[where.flatten()] = fired.flatten().to(self.spikes.dtype)
         if current is None:
             self.currents = None
         elif self.currents is not None:

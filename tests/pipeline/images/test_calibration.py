@@ -46,7 +46,7 @@ def test_as_many_as_are_asked_for():
         (IMAGES.half(), None, "images: have dtype float16, expected float32"),
         (IMAGES.bfloat16(), None, "images: have dtype bfloat16, expected float32"),
         ((IMAGES * 255).byte(), None, "images: have dtype uint8, expected float32, as the model takes them"),
-        (IMAGES[0], None, r"images: have shape \(1, 2, 3\), expected \(N, C, H, W\) or \(N, F\)"),
+        (IMAGES[0, 0, 0], None, r"images: have shape \(3,\), expected \(N, C, H, W\), \(N, C, L\) or \(N, F\)"),
         ([IMAGES, IMAGES / 0], None, "images, batch 2: hold NaN or infinite numbers, expected finite ones"),
         (
             [IMAGES, IMAGES[..., 1:]],

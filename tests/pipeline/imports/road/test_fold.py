@@ -1,6 +1,7 @@
 """The laws of folding, over random operations and numbers: what is folded does what the operations do one by one."""
 
 from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def drawn(kind: str, random: np.random.Generator, shape: tuple[int, ...]) -> Any
         numbers = random.normal(size=channels) if random.random() < 0.5 else float(random.normal())
         return (Scale if kind == "scale" else Shift)(numbers)
     if kind in ("average", "sum", "max"):
-        return Pool(kind, Windows((2, 2), (2, 2)))  # type: ignore[arg-type]
+        whole = Windows((2, 2), (2, 2)), Windows((2, 3), (1, 2)), Windows((2, 2), (2, 1), (1, 0))
+        return Pool(kind, whole[int(random.integers(0, 3))])  # type: ignore[arg-type]
     if kind == "order":
         places = np.arange(height * width)
         return Order(tuple((random.permutation(channels)[:, None] * len(places) + places).flatten().tolist()))
@@ -69,8 +71,8 @@ def done(x: Tensor, what: Any) -> Tensor:
         return x * numbers if isinstance(what, Scale) else x + numbers
     if isinstance(what, Pool):
         if what.kind == "max":
-            return functional.max_pool2d(x, 2)
-        return functional.avg_pool2d(x, 2) * (4 if what.kind == "sum" else 1)
+            return functional.max_pool2d(x, *what.windows)
+        return functional.avg_pool2d(x, *what.windows) * (prod(what.windows.sides) if what.kind == "sum" else 1)
     if isinstance(what, Order):
         return x.flatten()[list(what.neurons)].view(x.shape)
     return x.flatten()[:, None, None] if isinstance(what, Flatten) else functional.pad(x, (0, 1, 1, 2))
@@ -116,7 +118,7 @@ def test_folding_then_simulating_is_simulating_operation_by_operation(kinds: lis
     given, path = spikes(random, INPUT), Path(INPUT)
     x = given[INPUT]
     for number, kind in enumerate(kinds):
-        if min(x.shape[1:]) < 2 and kind in ("conv", "conv padded", "average", "sum", "max"):
+        if min(x.shape[1:]) < 3 and kind in ("conv", "conv padded", "average", "sum", "max"):
             continue
         operation = Operation(f"operation {number}", drawn(kind, random, tuple(x.shape)))
         path, x = path + operation, done(x, operation.what)

@@ -1,0 +1,96 @@
+"""Any torch classifier of ReLU neurons, read as a network of kind "ann", and the proof that it is the same function.
+
+The model is followed while it runs on a few images, as :func:`spikesam.from_torch` follows spiking ones. The network's
+activations of every layer must then be the model's, on these images and on others made from them, and its answer must
+be on all images: up to rounding, since gains and batch normalisation are folded into weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spikesam.backends.network import Network, NetworkError
+from spikesam.backends.torch.synapses import without_autocast
+from spikesam.pipeline.images.calibration import calibration_images
+from spikesam.pipeline.images.encoding import mean_spikes
+from spikesam.pipeline.imports.torch.calling import answers_in, follow_images, preserved
+from spikesam.pipeline.imports.torch.example import Example, check_model
+from spikesam.pipeline.imports.torch.imported import Imported, assemble
+from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+
+FOLLOWED = 2  # images on which all activations are compared: following keeps every tensor of a model
+BATCH = 16  # images whose answers are compared at a time
+ROUNDING = 1e-5  # of the largest number of a layer: what the order of additions may change
+
+RECTIFIERS = NeuronModules(takes="B...", rectified=True)
+
+
+@without_autocast()  # the network that is proved is in float32
+def read_ann(model: Any, images: Any) -> Network:
+    """The network of a model in evaluation, whose neurons are ReLU, proven equal to it on images.
+
+    `images` as :func:`spikesam.pipeline.images.calibration.calibration_images` takes them, of which the largest
+    magnitude is the network's input_range. The model is left as it was. An InputError or a NetworkError names what is
+    no image that the model takes, what of the model is not known and where, a layer that differs and by how much, and
+    one that no image drives.
+    """
+    check_model(model)
+    given, _ = calibration_images(images)
+    device = next((weight.device for weight in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    largest = float(np.abs(given).max())
+    if not largest:
+        raise NetworkError("images: are all 0, expected images as the model takes them")
+    example = Example(torch.from_numpy(given[None, :FOLLOWED]).to(device), False, "image", largest)
+    imported = _followed(model, example)
+    network = imported.network
+    try:
+        again = _followed(model, example.varied())
+        if again.network.sha256 != network.sha256:
+            raise NetworkError("the model is another network; expected weights and connections that depend on no data")
+    except NetworkError as error:
+        raise NetworkError(f"on a second input, which is made from the images: {error}") from error.__cause__
+    _check_answers(model, imported, given, device)
+    return network
+
+
+def _followed(model: nn.Module, example: Example) -> Imported:
+    """The network that a model is on an example, on which its activations are the model's."""
+    imported = assemble(model, follow_images(model, example, RECTIFIERS), example)
+    with torch.no_grad():
+        _, outputs = DifferentiableNetwork(imported.network)(torch.from_numpy(example.encoded(1)))
+    for layer, found in zip(imported.layers, outputs, strict=True):
+        _expect_equal(found.flatten(1), layer.spikes[0].cpu(), layer.label)
+    return imported
+
+
+def _check_answers(model: nn.Module, imported: Imported, images: NDArray[np.float32], device: torch.device) -> None:
+    """Compare what model and network answer to all images; refuse layers that none drives."""
+    network = imported.network
+    differentiable, driven = DifferentiableNetwork(network), [False] * len(network.layers)
+    with torch.no_grad(), preserved(model):
+        for start in range(0, len(images), BATCH):
+            batch = images[start : start + BATCH]
+            encoded = mean_spikes(batch, network.input_range).reshape(-1, *network.input_shape)
+            logits, outputs = differentiable(torch.from_numpy(encoded))
+            (answer,) = answers_in(model(torch.from_numpy(batch).to(device)), 1)
+            _expect_equal(imported.probabilities(logits), answer.flatten(1).cpu(), "the model's output")
+            driven = [before or bool(output.any()) for before, output in zip(driven, outputs, strict=True)]
+    if silent := [layer.label for layer, any_ in zip(imported.layers, driven, strict=True) if not any_]:
+        raise NetworkError(f"{silent[0]}: no image drives it: its activations are 0 on all {len(images)}; give others")
+
+
+def _expect_equal(found: Tensor, expected: Tensor, where: str) -> None:
+    """Refuse numbers of a layer that differ by more than rounding."""
+    largest = float(expected.abs().max())
+    error = float((found.double() - expected.double()).abs().max())
+    if not error <= ROUNDING * largest:
+        raise NetworkError(
+            f"{where}: differs from the network that was read by up to {error:.3g}, where its largest number is "
+            f"{largest:.3g}; expected at most {ROUNDING:g} of it"
+        )

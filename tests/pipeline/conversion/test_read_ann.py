@@ -1,0 +1,336 @@
+"""Torch models of ReLU neurons as networks: what each operation becomes, the proof, and what is refused."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from hypothesis import given
+from hypothesis import strategies as some
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from spikesam import InputError, from_torch
+from spikesam.backends.network import Network
+from spikesam.backends.network.storage import read_network, write_network
+from spikesam.pipeline.conversion import read_ann as reader
+from spikesam.pipeline.conversion.read_ann import read_ann
+from spikesam.pipeline.networks.to_torch import to_torch
+
+Forward = Callable[[Any, Tensor], Tensor]
+
+
+class Written(nn.Module):
+    """A model whose forward is a function of it."""
+
+    def __init__(self, forward: Forward, channels: int = 3, **modules: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.written = forward
+        self.a, self.b = nn.Conv2d(channels, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.relu, self.fc = nn.ReLU(inplace=True), nn.Linear(4 * 8 * 8, 5)
+        for name, module in modules.items():
+            setattr(self, name, module)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.written(self, x)
+
+
+class Block(nn.Module):
+    """torchvision's BasicBlock, which uses one ReLU twice."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.down = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        out += self.down(x)
+        return self.relu(out)
+
+
+def trained(model: nn.Module) -> nn.Module:
+    """With statistics and gains in batch normalisation as a training leaves them."""
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            for tensor, low in ((module.running_mean, -0.3), (module.running_var, 0.5)):
+                assert tensor is not None
+                tensor.uniform_(low, 0.6)
+            nn.init.uniform_(module.weight, -1, 1.5)
+            nn.init.uniform_(module.bias, -0.3, 0.3)
+    return model.eval()
+
+
+def images(*shape: int) -> Tensor:
+    return torch.randn(*(shape or (4, 3, 8, 8)), generator=torch.Generator().manual_seed(1))
+
+
+def assert_equal(network: Network, model: nn.Module, given: Tensor) -> None:
+    """On images that the network was not read with."""
+    with torch.no_grad():
+        other = given.flip(0, -1) * 0.9
+        expected = model(other)
+        found = to_torch(network)(other.reshape(-1, *network.input_shape))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_a_residual_network_by_name(tmp_path) -> None:
+    model = trained(
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1), Block(4, 6, 2), nn.Flatten(), nn.Linear(24, 5)
+        )
+    )
+    before, given = {name: each.clone() for name, each in model.state_dict().items()}, images()
+    network = read_ann(model, given)
+    assert [layer.name for layer in network.layers] == ["relu_1", "relu_3_relu", "relu_3_relu_2"]
+    assert network.input_range == pytest.approx(float(given.abs().max()))
+    assert (network.kind, network.encoder, network.shapes[1:]) == ("ann", "image", ((4, 3, 3), (6, 2, 2), (6, 2, 2)))
+    (first,), _, (kernel, shortcut) = (layer.inputs for layer in network.layers)
+    assert (first.current_pool, first.current_stride, first.current_padding) == (3, 2, 1)
+    assert [each.sources[0].layer for each in (kernel, shortcut)] == ["relu_3_relu", "relu_1"]
+    assert_equal(network, model, given)
+    write_network(network, tmp_path / "ann.safetensors")
+    assert read_network(tmp_path / "ann.safetensors")[0].sha256 == network.sha256
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("forward", "names"),
+    [
+        (lambda m, x: functional.relu(m.a(x)), ["relu"]),
+        (lambda m, x: torch.relu(m.b(m.a(x).relu_())), ["relu", "relu_2"]),
+        (lambda m, x: m.a(x).clamp(min=0), ["clamp"]),
+        (lambda m, x: functional.relu6(9 * m.a(x)), ["relu6"]),
+        (lambda m, x: functional.hardtanh(m.a(x), 0, 0.5), ["hardtanh"]),
+        (lambda m, x: torch.clamp_(m.a(x), 0, 0.25), ["clamp"]),
+        (lambda m, x: m.relu(m.relu(m.a(x)) - m.b(m.relu(m.a(x)))), ["relu", "relu_2", "relu_3"]),
+        (lambda m, x: m.relu(m.b(functional.max_pool2d(m.a(x).relu(), 3, 1, 1))), ["relu", "relu_2"]),
+        (lambda m, x: functional.max_pool2d(y := m.a(x).relu(), 3, 1, 1) + y, ["relu", "max_pool2d", "answer"]),
+        (lambda m, x: functional.avg_pool2d(m.a(x).relu(), 3, 1, 1), ["relu"]),
+        (lambda m, x: m.relu(m.b(m.relu(m.a(x)))).mean((2, 3)).repeat(1, 64), ["relu", "relu_2"]),
+        (lambda m, x: m.b(m.relu(m.a(x))), ["relu"]),
+    ],
+)
+def test_functions_and_modules_that_are_called_again(forward: Forward, names: list[str]) -> None:
+    model = Written(lambda m, x: m.fc(forward(m, x).flatten(1)))
+    network = read_ann(model, images())
+    assert [layer.name for layer in network.layers] == names
+    assert_equal(network, model, images())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU6(), nn.Dropout(), nn.Linear(8, 4), nn.LogSoftmax(1)),
+        nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(4, 5, 2), nn.ReLU(), nn.Flatten()),
+        nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 4, 3, padding=2, dilation=2), nn.Hardtanh(0, 1), nn.Flatten()),
+        nn.Sequential(nn.ConvTranspose2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(36, 3)),
+    ],
+    ids=["dense", "rows", "normalised input", "transposed"],
+)
+def test_models_of_other_shapes(model: nn.Module) -> None:
+    shape = {nn.Linear: (6,), nn.Conv1d: (3, 9)}.get(type(model[0]), (2, 6, 7))  # type: ignore[index,call-overload]
+    given = images(5, *shape)
+    network = read_ann(trained(model), given)
+    if not isinstance(model[-1], nn.LogSoftmax):  # type: ignore[index]
+        assert_equal(network, model, given)
+
+
+class Random(nn.Module):
+    """Blocks that are drawn, on maps of 4 channels."""
+
+    def __init__(self, kinds: list[str], seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.kinds = kinds
+        self.parts = nn.ModuleList(
+            nn.ModuleList([nn.Conv2d(4, 4, 3, padding=1, groups=groups), nn.BatchNorm2d(4), nn.Conv2d(8, 4, 1)])
+            for groups in [(1, 2, 4)[number % 3] for number in range(len(kinds))]
+        )
+        self.stem, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.stem(x))
+        for kind, (conv, norm, joined) in zip(self.kinds, self.parts, strict=True):
+            y = functional.relu6(norm(conv(x)))
+            if kind == "residual":
+                x = functional.relu(norm(conv(y)) + x)
+            elif kind == "difference":
+                x = functional.relu(x - conv(y))
+            elif kind == "concatenation":
+                x = functional.relu(joined(torch.cat([x, y], 1)))
+            elif kind == "normalised":  # DenseNet's order
+                x = functional.relu(norm(torch.cat([y[:, :2], conv(y)[:, 2:]], 1)))
+            elif kind == "pooled concatenation":
+                x = functional.relu(joined(functional.max_pool2d(torch.cat([x, y], 1), 3, 1, 1)))
+            elif kind == "maximum":
+                x = functional.max_pool2d(y, 3, 2, 1)
+            elif kind == "ceiling":
+                x = functional.max_pool2d(y, 3, 2, ceil_mode=True)
+            elif kind == "average":
+                x = functional.relu(conv(functional.avg_pool2d(y, 3, 1, 1)))
+            else:
+                x = functional.adaptive_avg_pool2d(y, 4 if min(y.shape[2:]) >= 4 else 1)
+        return self.head(x.mean((2, 3)))
+
+
+KINDS = (
+    "residual",
+    "difference",
+    "concatenation",
+    "normalised",
+    "pooled concatenation",
+    "maximum",
+    "ceiling",
+    "average",
+)
+
+
+@given(
+    kinds=some.lists(some.sampled_from((*KINDS, "adaptive")), min_size=1, max_size=4), seed=some.integers(0, 1 << 20)
+)
+def test_random_models_are_read_or_refused_in_one_line(kinds: list[str], seed: int) -> None:
+    model = trained(Random(kinds, seed))
+    refusal = ""
+    try:
+        network = read_ann(model, images())
+    except InputError as error:
+        refusal = str(error)
+    if not refusal:
+        assert_equal(network, model, images())
+        return
+    assert "\n" not in refusal and "differs" not in refusal
+    assert any(expected in refusal for expected in (", expected ", "no image drives it", "Output size is too small"))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "mobilenet_v2"])
+def test_torchvision(name: str) -> None:
+    model = trained(getattr(torchvision.models, name)(weights=None, num_classes=10))
+    network = read_ann(model, DataLoader(images(3, 3, 32, 32), batch_size=2))  # type: ignore[arg-type]
+    assert len(network.layers) == {"resnet18": 17, "squeezenet1_1": 28, "mobilenet_v2": 35}[name]
+
+
+def behind(*modules: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *modules, nn.Flatten(), nn.Linear(256, 5)).eval()
+
+
+LOST = "the model's output comes from module '1' ({}), behind module '0' (Conv2d); expected Conv2d or Conv1d, Linear, "
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    **{
+        type(module).__name__: (lambda module=module: behind(module), LOST.format(type(module).__name__))  # type: ignore[misc]
+        for module in (
+            *(nn.LeakyReLU(), nn.PReLU(), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.Tanh(), nn.Hardswish(), nn.Hardtanh()),
+            *(nn.LayerNorm([4, 8, 8]), nn.GroupNorm(2, 4), nn.InstanceNorm2d(4)),
+        )
+    },
+    "what is possible": (
+        lambda: behind(nn.GELU()),
+        "and ReLU, ReLU6 or clamp(min=0), with which the model can be trained",
+    ),
+    "a softmax in between": (
+        lambda: behind(nn.ReLU(), nn.Softmax(1), nn.Conv2d(4, 4, 1), nn.ReLU()),
+        "module '2' (Softmax): stands between neurons, expected at the end",
+    ),
+    "squeeze and excitation": (
+        lambda: Written(lambda m, x: m.fc(((y := m.relu(m.a(x))) * torch.sigmoid(m.b(y))).flatten(1))),
+        "the model's output comes from torch.Tensor.mul, behind module 'relu' and torch.sigmoid, behind module 'b'",
+    ),
+    "no ReLU": (
+        lambda: behind(),
+        "the model's output comes from module '2' (Linear), with nothing in between, expected ReLU",
+    ),
+    "training": (
+        lambda: behind(nn.ReLU()).train(),
+        "module '0' is in training mode, expected evaluation; call model.eval()",
+    ),
+    "half": (
+        lambda: behind(nn.ReLU()).half(),
+        "model: '0.weight' has dtype torch.float16, expected float32; call model.float",
+    ),
+    "a layer that nothing drives": (
+        lambda: Written(lambda m, x: m.fc((m.relu(m.a(x)) + m.relu(m.b(m.relu(m.a(x) - 99)) - 99)).flatten(1))),
+        "module 'relu' (ReLU), call 2: no image drives it: its activations are 0 on all 4; give others",
+    ),
+    "a number of the example": (
+        lambda: Written(lambda m, x: m.fc((m.relu(m.a(x)) * float(x.max())).flatten(1))),
+        "torch.Tensor.__float__ makes a number of Python of what the example gives",
+    ),
+    "statistics of the images": (
+        lambda: behind(nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()),
+        "module '1' (BatchNorm2d): has track_running_stats=False, expected running statistics",
+    ),
+    "a maximum of a sum": (
+        lambda: Written(lambda m, x: m.fc(functional.max_pool2d(m.relu(m.a(x)) + m.a(x), 3, 1, 1).flatten(1))),
+        "torch.nn.functional.max_pool2d: pools a sum by maximum, expected one layer",
+    ),
+    "a model that is none": (lambda: len, "model: got builtin_function_or_method, expected a torch.nn.Module"),
+}
+
+
+@pytest.mark.parametrize("model", REFUSED)
+def test_models_that_are_refused(model: str) -> None:
+    make, message = REFUSED[model]
+    with pytest.raises(InputError) as caught:
+        read_ann(make(), images())
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "images: got none"),
+        (images() / 0, "images: hold NaN or infinite numbers"),
+        (images() * 0, "images: are all 0, expected images as the model takes them"),
+        (
+            images(2, 3, 9, 9),
+            r"images: of one batch of \(2, 3, 9, 9\), the model fails with RuntimeError: mat1 and mat2",
+        ),
+        (
+            images(2, 1, 8, 8),
+            r"images: of one batch of \(2, 1, 8, 8\), the model fails with RuntimeError: Given groups=1",
+        ),
+    ],
+)
+def test_images_that_are_refused(given: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_ann(behind(nn.ReLU()), given)
+
+
+def test_spiking_models_and_anns_are_told_apart() -> None:
+    import snntorch
+
+    with pytest.raises(
+        InputError, match=r"module '1' \(Leaky\) spikes, expected an ANN, .*import .*spikesam.from_torch"
+    ):
+        read_ann(behind(snntorch.Leaky(beta=0.9, init_hidden=True)), images())
+    with pytest.raises(
+        InputError, match=r"an ANN, whose neurons are ReLU, becomes .* spikesam.convert\(model, images\)"
+    ):
+        from_torch(behind(nn.ReLU()), images(), timesteps=4)
+
+
+def test_what_follows_the_data_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a second input, on images that were not followed, and where the network is another."""
+    calls: list[int] = []
+    counted = Written(lambda m, x: m.fc(m.relu(m.a(x) * (calls.append(1) or len(calls))).flatten(1)))
+    with pytest.raises(
+        InputError, match="on a second input, which is made from the images: the model is another network"
+    ):
+        read_ann(counted, images())
+    fewer = Written(lambda m, x: m.fc(m.relu(m.a(x)).flatten(1) * (1.0 if len(x) == 2 else 2.0)))
+    with pytest.raises(
+        InputError, match="the model's output: differs from the network that was read by up to .*, where"
+    ):
+        read_ann(fewer, images())
+    monkeypatch.setattr(reader, "ROUNDING", 1e-9)
+    with pytest.raises(InputError, match=r"module 'relu' \(ReLU\): differs .* expected at most 1e-09 of it"):
+        read_ann(Written(lambda m, x: m.fc(m.relu(m.a(x * 0.1)).flatten(1))), np.float64(images()))
