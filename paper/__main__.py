@@ -27,7 +27,7 @@ from spikesam.recordings.text import printable
 PROG = "python -m paper"
 EXPERIMENTS = all_experiments()
 PAGES, DOCS = "pages", Path("docs")
-PUBLISHED = "checkpoint"
+FIGURES, PUBLISHED = "figures", "checkpoint"
 DESCRIPTION = """Reproduce experiments of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
 
 {names}
@@ -44,6 +44,7 @@ What is trained, converted or recorded for one experiment serves the others, and
         | {
             "all": "every one of them",
             PAGES: "no experiment: write the pages of docs/ from docs/results/*/*.csv",
+            FIGURES: "no experiment: draw those figures of docs/ again that need no more than these tables",
             PUBLISHED: "the VGG11 that the paper's authors publish, a FILE: its gains, and with --data Fig. 5 and 6b",
         }
     )
@@ -53,7 +54,9 @@ What is trained, converted or recorded for one experiment serves the others, and
 class PaperCommand(Section):
     """Options of the command."""
 
-    name: Positional[tuple[str, ...]] = Field(min_length=1, description="experiments, all, pages, or checkpoint FILE")
+    name: Positional[tuple[str, ...]] = Field(
+        min_length=1, description="experiments, all, pages, figures, or checkpoint FILE"
+    )
     paper: Annotated[PaperSection, Flat] = PaperSection()
     config: ConfigFile = None
     data: str | None = Field(None, description="data set to use in place of the configuration's data.source")
@@ -69,8 +72,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         for path in write_pages(DOCS):
             PlainConsole(soft_wrap=True).print(path)
         return
-    if PAGES in command.name:
-        raise InputError(f"NAME: {PAGES} goes alone, since it takes its tables from {DOCS}/results, not from --out")
+    if command.name == (FIGURES,):
+        from paper.pages.figures import draw_figures
+
+        for name in draw_figures(DOCS):
+            PlainConsole(soft_wrap=True).print(name)
+        return
+    for name in (PAGES, FIGURES):
+        if name in command.name:
+            raise InputError(f"NAME: {name} goes alone, since it takes its tables from {DOCS}/results, not from --out")
     if command.name[0] == PUBLISHED:
         show_published(command, config)
         return

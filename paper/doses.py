@@ -45,8 +45,10 @@ from paper.common.setup import Setup, described, described_data, remove_leftover
 from paper.measures.inference import bootstrap_over_networks
 from paper.measures.over_time import spike_rate
 from paper.measures.tables import by_training, groups, measured, measured_over_steps, rows, summary_over_trainings
+from paper.pages.words import PAPER_SUM
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, TrainingSection
+from spikesam.pipeline.drawing.canvas import GREY, PALETTE
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -63,7 +65,7 @@ from spikesam.recordings.raster.reader import RasterReader
 SILENT = 0.01  # share of a layer's neurons: a step at which fewer fire is silent
 ONE = 1.0  # the paper's dose, at which zeros for gradients are tried
 RATE, RIGHT, SPIKES, BURST = "spike rate", "accuracy", "spikes of one image", "late burst"
-EARLY, LATE = "silent steps, early", "silent steps, late"
+EARLY, LATE, CHANCE = "silent steps, early", "silent steps, late", "chance"
 ABOUT = ["dose", "gradients", "rate"]  # of a treatment
 FIG5 = {EARLY: "zero, then active", LATE: "active, then zero"}
 Gradients = Literal["none", "zero"]  # of what no answer hears of, as the optimizer gets them
@@ -243,7 +245,7 @@ def notes(setup: Setup, found: pd.DataFrame) -> list[str]:
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """Silence, spikes and accuracy against the dose; rates over time, by dose; and with gradients of zero."""
+    """Silence, spikes and accuracy against the sum of decay; rates over time, by dose; and with gradients of zero."""
     section = setup.config.doses
     about = f"{section.trainings} trainings, {table['n'].max()} images; bands: 95 % interval"
     usual = rows(rows(table, gradients="none"), rate=section.rate)
@@ -251,21 +253,28 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
     against = against.assign(
         panel=against["measure"],
         curve=against["layer"].replace("", "all layers"),
-        x=against["dose"],
         low=against["low"].clip(lower=0.0),
         high=against["high"].clip(upper=against["measure"].map({SPIKES: np.inf}).fillna(1.0)),
     )
+    guessed = rows(against, measure=RIGHT).assign(
+        curve=CHANCE, mean=1 / len(section.classes or setup.config.data.classes or ()), faint=CHANCE, colour=GREY
+    )
+    colours = dict(zip(against["curve"].unique(), PALETTE, strict=False))
+    against = against.assign(faint="", colour=against["curve"].map(colours))
+    against = pd.concat([against, guessed.assign(low=np.nan, high=np.nan)])
+    against = against.assign(x=PAPER_SUM * against["dose"])
     y = {EARLY: "share of the steps", LATE: "share of the steps", SPIKES: "spikes", RIGHT: "share of images"}
-    x, options = "dose (1: the paper's)", CurveOptions(width=2.3)
+    marks = {PAPER_SUM / 4: "the paper's, if its\nbatches were of 128", PAPER_SUM: "if of 32"}
+    x, options = "Σ learning rate × decay of the gains", CurveOptions(width=2.3, marks=marks)
     cut = f"{about}, of what is possible"
     draw_curves(setup.out / "doses.png", "Decay of BNTT's gains, dose by dose", cut, against, x, y, options)
     over_time = rows(usual, measure=RATE)
-    over_time = over_time.assign(panel=over_time["dose"].map("dose {:g}".format))
-    draw_rates(setup, "doses_rate.png", "Spike rate by dose", about, over_time)
+    over_time = over_time.assign(panel=(PAPER_SUM * over_time["dose"]).map("Σ = {:.2g}".format))
+    draw_rates(setup, "doses_rate.png", "Spike rate by Σ learning rate × decay of the gains", about, over_time)
     both = rows(rows(table, measure=RATE, dose=ONE), rate=section.rate)
     told = {"none": "no gradients too late", "zero": "gradients of zero"}
     burst = both.assign(panel=both["gradients"].map(told))
-    draw_rates(setup, "doses_burst.png", "The late burst, at the paper's dose", about, burst)
+    draw_rates(setup, "doses_burst.png", f"The late burst, at Σ learning rate × decay = {PAPER_SUM:.2g}", about, burst)
 
 
 def draw_rates(setup: Setup, name: str, title: str, about: str, points: pd.DataFrame) -> None:
@@ -302,8 +311,7 @@ def sum_of_rates(training: TrainingSection, steps: int) -> float:
 
 def decay_of(dose: float, training: TrainingSection, steps: int, rate: float = 1.0) -> float:
     """λ, the weight decay by which gains get this dose in a training with so many steps per epoch."""
-    paper = PAPER.weight_decay * sum_of_rates(PAPER, PAPER_STEPS)
-    return dose * paper / (rate * sum_of_rates(training, steps))
+    return dose * PAPER_SUM / (rate * sum_of_rates(training, steps))
 
 
 class TreatGains(lightning.Callback):

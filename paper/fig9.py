@@ -41,7 +41,7 @@ from paper.common.result import Claim, Result, compared
 from paper.common.setup import Setup
 from paper.measures.maps import heatmap_shift, mass_shift, min_max
 from paper.measures.tables import measured, minus, rows, summary, summary_of_shares, values
-from spikesam.pipeline.drawing.curves import draw_curves
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.grid import Row, draw_maps
 from spikesam.pipeline.drawing.samples import thinned
 from spikesam.recordings.errors import InputError
@@ -194,25 +194,25 @@ def note_on_gradients(accuracies: pd.DataFrame) -> str:
     )
 
 
-def draw_accuracy(setup: Setup, accuracies: pd.DataFrame) -> None:
-    """A colour per network, a line style per attack."""
-    parts = []
-    for kind, style, changes in (
-        ("own attack", "-", OWN),
-        ("own attack, iterated", "-.", ITERATED),
-        ("SNN's attack", "--", {"ANN": OWN["SNN"]}),
-        ("ANN's attack", "--", {"SNN": OWN["ANN"]}),
-        ("random signs", ":", dict.fromkeys(OWN, ABOUT["noise"])),
-    ):
-        for network, change in changes.items():
-            line = rows(accuracies, network=network, change=change)
-            line = line.assign(curve=f"{network}, {kind}", colour=COLOURS[network], style=style)
-            line[["mean", "low", "high"]] *= 100
-            parts.append(line if kind != "random signs" else line.assign(low=np.nan, high=np.nan))
-    about = f"{accuracies['n'].max()} images; bands: 95 % interval"
+def draw_accuracy(setup: Setup, table: pd.DataFrame) -> None:
+    """A panel per attack, a colour per network."""
+    accuracies = rows(table, measure="accuracy")
+    parts = [
+        rows(accuracies, network=network, change=change).assign(panel=panel, curve=network, colour=COLOURS[network])
+        for panel, changes in (
+            ("own attack, one step", OWN),
+            ("own attack, iterated", ITERATED),
+            ("attack made for the other", {"ANN": OWN["SNN"], "SNN": OWN["ANN"]}),
+            ("random signs", dict.fromkeys(OWN, ABOUT["noise"])),
+        )
+        for network, change in changes.items()
+    ]
     points = pd.concat(parts).rename(columns={"epsilon": "x"})
+    points[["mean", "low", "high"]] *= 100
+    about = f"{accuracies['n'].max()} images; bands: 95 % interval"
     axes = ("ε, in the 0 … 1 range of a pixel", "accuracy, %")
-    draw_curves(setup.out / "fig9.png", "Accuracy against attack strength", about, points, *axes)
+    options = CurveOptions(width=2.2, limits=(0, 100))
+    draw_curves(setup.out / "fig9.png", "Accuracy against attack strength", about, points, *axes, options)
 
 
 def heatmap_shifts(setup: Setup) -> pd.DataFrame:

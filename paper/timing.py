@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paper.common.deletion import RANDOM
 from paper.common.heatmaps import COUNT, SAM
 from paper.common.intervals import draw_intervals
 from paper.common.result import LEVEL, Claim, Result, judged, over_family, with_interval
@@ -41,6 +40,7 @@ from paper.common.timing_measures import (
 from paper.common.timing_tasks import BINS, TimedSpikes, samples_of, timing_network
 from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm
 from paper.measures.tables import by_training, groups, measured, rows, summary_over_trainings
+from paper.pages.words import can_differ
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
@@ -51,6 +51,7 @@ from spikesam.recordings.raster.reader import RasterReader
 INPUT, HIDDEN = "input", "convolutions"
 RIGHT, RIGHT_SHUFFLED = "accuracy", "accuracy, times shuffled"
 MEASURES = (SHARE, PLACES, MOMENTS)
+SHORT = {SHARE: "share", PLACES: "places", MOMENTS: "moments"}
 BETTER, BEST = "{} better than {} by", "SAM at the best γ"
 KEYS = ["task", "layer", "measure", "map", "gamma"]
 Values = NDArray[np.float64]  # (K, N): of network k on sample i
@@ -82,7 +83,7 @@ def run(setup: Setup) -> Result:
     answers = pd.concat(right).assign(layer="", map="", gamma=NO_GAMMA)
     table = summary_over_trainings(pd.concat([answers, *found])[["image", *KEYS, "training", "value"]])
     gains, claims = compared_maps(setup, with_convolutions(pd.concat(found)))
-    draw_answer(setup, table)
+    draw_answer(setup, gains)
     draw_gammas(setup, gains)
     notes = (
         f"Trainings: {', '.join(f'{task} {settings.tasks[task].trainings}' for task in settings.tasks)}. n is samples: "
@@ -238,20 +239,19 @@ def draw_maps_of(setup: Setup, task: str, network: Network, samples: TimedSpikes
 
 
 def draw_answer(setup: Setup, table: pd.DataFrame) -> None:
-    """Every map by every measure: a row of panels per measure, a column per task, a colour per layer."""
-    gamma = setup.settings.gamma
-    kept = {COUNT: NO_GAMMA, SAM: gamma, SHUFFLED: gamma, EARLIER: gamma, RELEVANCE: NO_GAMMA, RANDOM: NO_GAMMA}
-    names = {SHUFFLED: "times shuffled", EARLIER: "times shuffled", SAM: f"SAM, γ = {gamma:g}"}
-    parts = [rows(table, map=name, gamma=each).assign(method=names.get(name, name)) for name, each in kept.items()]
+    """Every difference that can be one: a row of panels per measure, a column per task, a colour per layer."""
+    judged = table[table["outcome"].notna()]
+    names = {BETTER.format(SAM, COUNT): f"SAM, than {COUNT}", BETTER.format(RELEVANCE, SAM): "relevance, than SAM"}
+    parts = [rows(judged, map=each).assign(method=name) for each, name in names.items()]
+    parts[0] = parts[0][[can_differ(row) for row in parts[0].to_dict("records")]]
     shown = pd.concat(parts)
-    shown = pd.concat([rows(shown, measure=measure) for measure in (SHARE, PLACES, MOMENTS)])
-    short = {SHARE: "share ↑", PLACES: "places ↓", MOMENTS: "moments ↓"}
-    shown = shown.assign(row=shown["measure"].map(short), column=shown["task"], series=shown["layer"])
+    shown = pd.concat([rows(shown, measure=measure) for measure in MEASURES])
+    shown = shown.assign(row=shown["measure"].map(SHORT), column=shown["task"], series=shown["layer"])
     about = (
-        f"↑ {SHARE}: higher is better, 0.5 says nothing. ↓ {PLACES}, {MOMENTS}: lower is better. "
-        f"{setup.config.timing.samples} samples, all trainings; 95 % intervals over both"
+        f"Better by so much, sample by sample; right of 0 is better. Without comparisons with the {COUNT} that cannot "
+        f"differ. {setup.config.timing.samples} samples through every training; 95 % intervals over both"
     )
-    draw_intervals(setup.out / "timing.png", "Timing or counts?", about, shown)
+    draw_intervals(setup.out / "timing.png", "Timing or counts?", about, shown, (-0.2, 0, 0.2, 0.4), (-0.25, 0.62))
 
 
 def draw_gammas(setup: Setup, gains: pd.DataFrame) -> None:
@@ -259,7 +259,7 @@ def draw_gammas(setup: Setup, gains: pd.DataFrame) -> None:
     shown = gains[(gains["map"] == f"{SAM} better than {COUNT} by") & gains["outcome"].isna()]
     shown = shown[shown["layer"] != "convolutions"]
     title = "What SAM adds to the spike count, over γ"
-    for measure, name in ((SHARE, "share"), (PLACES, "places"), (MOMENTS, "moments")):
+    for measure, name in SHORT.items():
         points = rows(shown, measure=measure).rename(columns={"task": "panel", "layer": "curve"})
         points = points.assign(x=[f"{gamma:g}" for gamma in points["gamma"]])
         options = CurveOptions(joined=True, level=(0.0, COUNT), alike=True, width=2.2)

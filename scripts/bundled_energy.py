@@ -14,8 +14,7 @@ import torch
 import spikesam
 from spikesam.backends.base import unpacked
 from spikesam.backends.network import Input, Network
-from spikesam.pipeline.cost.prices import PRICES
-from spikesam.pipeline.cost.words import in_joules, in_short
+from spikesam.pipeline.cost.words import in_short
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.measures.operations import Connection, connections, passes_on
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
@@ -29,24 +28,28 @@ TWINS = {
     "tiny-imagenet-10-vgg11": "tiny-imagenet-10-vgg11-ann",
 }
 SAMPLES = 50
-MAC = PRICES["45nm"].mac or 0
+PICOJOULES = ((0.9, 4.6), (0.03, 0.23), (0.1, 0.3))  # of an addition, of a MAC: float32; int8; int8, sums of 32 bits
 
 
 def main() -> None:
     """Simulate, count and print."""
-    print("| network | steps | sparsity | SynOps | energy | ANN: MACs, dense | energy | effective | energy |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| network | steps | sparsity | SynOps | MACs: dense, effective | µJ: SNN / dense / effective | int8 | – |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, twin in TWINS.items():
         data = sys.argv[1] if name.startswith("tiny") and len(sys.argv) > 1 else None
         if name.startswith("tiny") and data is None:
             continue
         with spikesam.simulate(name, data, samples=SAMPLES) as raster:
             found = spikesam.energy(raster, name)
-            dense = found.layers["ann_macs"].sum()
             cells = [f"`{name}`", f"{raster.timesteps}", f"{found.sparsity:.1%}", in_short(found.operations)]
-        cells += [in_joules(found.joules), in_short(dense), in_joules(found.ann_joules)]
-        macs = effective_macs(twin, data) if twin else float("nan")
-        print("|", " | ".join([*cells, in_short(macs), in_joules(macs * MAC * 1e-12)]), "|", flush=True)
+        macs = (found.layers["ann_macs"].sum(), effective_macs(twin, data)) if twin else ()
+        cells.append(", ".join(map(in_short, macs)) or "–")
+        for addition, mac in PICOJOULES:
+            snn = found.operations * addition + found.layers["macs"].sum() * mac
+            cells.append(" / ".join(f"{each / 1e6:.3g}" for each in (snn, *(mac * each for each in macs))))
+        print("|", " | ".join(cells), "|", flush=True)
 
 
 def effective_macs(name: str, data: str | None) -> float:

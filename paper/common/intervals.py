@@ -13,8 +13,15 @@ WIDTH, LINE, TOP, GAP, BETWEEN = 1.75, 0.19, 1.3, 0.18, 0.6  # inches
 APART = 0.22  # between series in one line
 
 
-def draw_intervals(path: Path, title: str, subtitle: str, table: pd.DataFrame) -> None:
-    """Draw and save, on axes from 0 to 1. Whatever has a name is shown in the order in which the table first names it.
+def draw_intervals(
+    path: Path,
+    title: str,
+    subtitle: str,
+    table: pd.DataFrame,
+    ticks: tuple[float, ...] = (0, 0.5, 1),
+    limits: tuple[float, float] = (0, 1),
+) -> None:
+    """Draw and save, on axes within limits. What has a name is shown in the order in which the table first names it.
 
     The table has a row per estimate: row and column of its axes, method (the line in them), series (a colour each),
     mean, low and high.
@@ -41,7 +48,7 @@ def draw_intervals(path: Path, title: str, subtitle: str, table: pd.DataFrame) -
                 axes.tick_params(labelsize=7)
                 axes.tick_params(axis="y", length=0)
                 grid_lines(axes, "x")
-                axes.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"))
+                axes.set(xlim=limits, xticks=ticks, xticklabels=[f"{tick:g}" for tick in ticks])
                 if row == 0:
                     axes.set_title(condition, fontsize=8.5)
                 if column == 0:

@@ -29,7 +29,7 @@ TEMPLATES, RESULTS = "_filled", "results"
 def pages(docs: Path) -> dict[Path, str]:
     """Every page that is made from results, and its text: those of the templates, and one in each folder of results."""
     environment = environment_of(docs)
-    made = {path / "results.md": experiments_page(path) for path in folders_of(docs)}
+    made = {path / "results.md": experiments_page(path, tables=True) for path in folders_of(docs)}
     return made | {docs / name: _filled(environment, name) for name in environment.list_templates(["md"])}
 
 
@@ -55,12 +55,15 @@ def _filled(environment: Environment, name: str) -> str:
         raise InputError(f"{TEMPLATES}/{name}: {error}") from None
 
 
-def experiments_page(path: Path) -> str:
-    """The page of the results in a folder, in Markdown: claims beside what was found, figures and notes."""
+def experiments_page(path: Path, tables: bool = False) -> str:
+    """The page of the results in a folder, in Markdown: claims beside what was found, figures and notes.
+
+    Also `tables` of what was measured, which need all of what the committed results have.
+    """
     folder = Folder(path)
     images = dict.fromkeys(images for name in folder.experiments for images in folder.notes(name, "images"))
     template = _environment(Path(__file__).parent).get_template("results.md.jinja")
-    return template.render(folder=folder, images=images, longest=LONGEST_NOTE)
+    return template.render(folder=folder, images=images, longest=LONGEST_NOTE, with_tables=tables)
 
 
 def write_pages(docs: Path) -> list[Path]:
@@ -106,6 +109,6 @@ def _environment(templates: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {each.__name__: each for each in words.WORDS}
+    environment.globals |= {each.__name__: each for each in words.WORDS} | {"PAPER_SUM": words.PAPER_SUM}
     environment.filters |= {each.__name__: each for each in (number, signed, percent, p_value, cell, printable)}
     return environment

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class CurveOptions:
 
     joined: bool = False  # join categories by lines and bands, too
     level: tuple[float, str] | None = None  # height and name of a dashed line through all panels, to compare with
+    marks: Mapping[float, str] = MappingProxyType({})  # where along x dotted lines stand, and their names
     alike: bool = False  # give all panels the limits that hold the values of each
     limits: tuple[float, float] | None = None  # of all y axes, in place of that
     width: float = WIDTH  # inches, of a panel
@@ -65,7 +67,7 @@ def draw_curves(
         table = table.assign(x=table["x"] + table["curve"].map(shift))
     panels = table.groupby("panel", sort=False, dropna=False)
     legend: dict[str, Any] = {}
-    named = [*palette, *([] if level is None else [level[1]])]
+    named = [*palette, *([] if level is None else [level[1]]), *options.marks.values()]
     size = (LEFT + len(panels) * (width + GAP) - GAP + 0.75 + text_width("\n".join(named), 8), TOP + HEIGHT + BOTTOM)
     with drawing(path, title, subtitle, *size) as canvas:
         drawn = []
@@ -79,6 +81,8 @@ def draw_curves(
             if level is not None:
                 handle = axes.axhline(level[0], color=GREY, linestyle="--", linewidth=1, zorder=1.5)
                 legend = {level[1]: handle, **legend}
+            for (at, name), style in zip(options.marks.items(), cycle((":", "-.")), strict=False):
+                legend[name] = axes.axvline(at, color=GREY, linestyle=style, linewidth=1, zorder=1.5)
             axes.set(title=panel, xlabel=x, ylabel=y if isinstance(y, str) else y[panel])
             if options.logarithmic:
                 _make_logarithmic(axes, rows)

@@ -36,8 +36,9 @@ def test_some_experiments_are_each_done_once_in_the_order_asked_for() -> None:
     assert some_or_all(["fig8", "all"], EXPERIMENTS) == ("fig8", *(name for name in EXPERIMENTS if name != "fig8"))
 
 
-def test_pages_go_alone(refused: Any) -> None:
-    assert refused(main, "fig6", "pages").startswith("error: NAME: pages goes alone")
+@pytest.mark.parametrize("name", ["pages", "figures"])
+def test_what_is_no_experiment_goes_alone(refused: Any, name: str) -> None:
+    assert refused(main, "fig6", name).startswith(f"error: NAME: {name} goes alone")
 
 
 def test_help_teaches_without_loading_torch(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from jinja2 import Environment
 from paper.pages import folder as folders
 from paper.pages.fill import RESULTS, environment_of
 from paper.pages.folder import Folder, Rows, tally
-from paper.pages.words import chosen, given, highest, listed, lowest, numeral, outcomes, part, where
+from paper.pages.words import can_differ, chosen, given, highest, listed, lowest, numeral, outcomes, part, where
 from spikesam.recordings.errors import InputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -141,12 +141,14 @@ def test_a_page_changes_with_every_claim_that_it_asks_for(
         assert after[-1] != before, f"{path.parent.name}/{path.name} {pattern!r}"
 
 
-def test_the_page_on_timing_changes_with_every_outcome(
+def test_the_page_on_timing_changes_with_every_outcome_that_it_tells(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, read = rendered(environment, "timing.md"), folders._read
-    outcomes = [row for row in read(TIMING) if row["outcome"]]
-    assert len(outcomes) > 10
+    judged = [row for row in read(TIMING) if row["outcome"]]
+    outcomes = [row for row in judged if "spike count" in row["map"] and can_differ(row)]
+    assert len(outcomes) == 14
+    outcomes += [row for row in judged if row["map"].startswith("relevance") and row["measure"].startswith("deletion")]
     for row in outcomes:
         other = {**row, "outcome": "worse" if row["outcome"] != "worse" else "equal"}
         monkeypatch.setattr(
@@ -158,42 +160,35 @@ def test_the_page_on_timing_changes_with_every_outcome(
 
 
 SENTENCES = [  # page, data set, experiment, claims, and what is no longer said once the sign of the first is turned
-    ("results.md", "digits", "table1", "^conv4: error at", "more leak gives *less* error in two of three layers"),
+    ("results.md", "digits", "table1", "^conv4: error at", "the error *rises* with λ in the two deeper layers"),
     (
         "results.md",
         "digits",
         "fig9",
         "^share of the range",
-        "keeps its answers longer than the ANN on digits and photographs",
+        "its answers longer than the ANN on digits and photo",
     ),
     (
         "results.md",
         "tiny-imagenet-10-vgg11",
         "fig9",
         "heatmap shift, summed over steps at iterated",
-        "less than the ANN’s Grad-CAM on photographs and VGG11",
+        "over steps on photographs and VGG11",
     ),
     ("results.md", "digits", "fig5", "spikes and maps on", "every backend gives the same spikes and maps"),
-    ("results.md", "digits", "fig2", "^total variation", "Grad-CAM is rougher in all but one of the layers there"),
+    ("results.md", "digits", "fig2", "^total variation", "Grad-CAM is rougher in all but one of the layers"),
     ("results.md", "tiny-imagenet-10-vgg11", "fig5", "activity late$", "silent late in every layer"),
-    ("results.md", "tiny-imagenet-10-vgg11", "fig6", "variation of the surrogate", "it varies more in every layer"),
-    ("results.md", "tiny-imagenet-10", "recipes", "^accuracy", "which may be chance (p = 0.054)"),
+    ("results.md", "tiny-imagenet-10", "recipes", "^accuracy", "which may be chance: p = 0.054"),
     ("results.md", "tiny-imagenet-10", "fig8", "equations: error at γ = 0$", "three of six cases on photographs"),
-    ("results.md", "digits", "events", "the kernel adds to counting", "The kernel adds something here in every layer"),
-    (
-        "results.md",
-        "tiny-imagenet-10",
-        "faithfulness",
-        "^in input: SAM input.*random order",
-        "a random order on photographs",
-    ),
+    ("results.md", "digits", "events", "the kernel adds to counting", "the kernel adds something in every layer"),
+    ("results.md", "tiny-imagenet-10", "faithfulness", "^in input: SAM input.*random order", "than SAM on photographs"),
     ("guide.md", "tiny-imagenet-10", "localisation", "^surrogate, as is: .*centred Gaussian", "**no better**: −0.04"),
     (
         "guide.md",
         "tiny-imagenet-10-vgg11",
         "fig10",
         "^conv8: .*predicted object, late$",
-        "on VGG11 (more than half, beyond",
+        "on VGG11 (more than half, b",
     ),
 ]
 
