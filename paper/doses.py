@@ -256,8 +256,9 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
         low=against["low"].clip(lower=0.0),
         high=against["high"].clip(upper=against["measure"].map({SPIKES: np.inf}).fillna(1.0)),
     )
+    classes = section.classes or setup.config.data.classes
     guessed = rows(against, measure=RIGHT).assign(
-        curve=CHANCE, mean=1 / len(section.classes or setup.config.data.classes or ()), faint=CHANCE, colour=GREY
+        curve=CHANCE, mean=1 / len(classes) if classes else np.nan, faint=CHANCE, colour=GREY
     )
     colours = dict(zip(against["curve"].unique(), PALETTE, strict=False))
     against = against.assign(faint="", colour=against["curve"].map(colours))

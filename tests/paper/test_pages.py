@@ -169,7 +169,7 @@ def test_figures_are_drawn_again_from_the_tables(
 
 
 def test_no_comparison_in_the_timing_tasks_is_counted_twice() -> None:
-    rows = [row for row in Folder(DOCS / "results" / "timing")("timing", map="SAM better than spike count by")]
+    rows = Folder(DOCS / "results" / "timing")("timing", map="SAM better than spike count by")
     judged = [row for row in rows if row["outcome"]]
     of_task = {task: [row["mean"] for row in judged if row["task"] == task] for task in ("bursts", "regular")}
     shares = [abs(mean) for task in of_task for mean in of_task[task][::3]]
