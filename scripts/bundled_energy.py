@@ -33,9 +33,7 @@ PICOJOULES = ((0.9, 4.6), (0.03, 0.23), (0.1, 0.3))  # of an addition, of a MAC:
 
 def main() -> None:
     """Simulate, count and print."""
-    print(
-        "| network | steps | sparsity | SynOps | MACs: dense, effective | µJ: SNN / dense / effective | int8 | – |"
-    )
+    print("| network | steps | sparsity | SynOps | MACs: dense, effective | µJ: SNN / dense / effective | int8 | – |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, twin in TWINS.items():
         data = sys.argv[1] if name.startswith("tiny") and len(sys.argv) > 1 else None
