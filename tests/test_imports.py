@@ -55,6 +55,8 @@ def test_help_does_not_wait_for_torch():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("usage: ") == len(COMMANDS)
+    script = "import sys; from spikesam.pipeline.cli.main import main; main(['--help']); print('torch' in sys.modules)"
+    assert run_python(script).stdout.endswith("\nFalse\n")
 
 
 def test_a_run_takes_the_time_of_what_it_uses_alone():

@@ -60,37 +60,23 @@ def test_code_and_line(error, code, text, capsys):
     assert ending(error, capsys) == (code, text)
 
 
-def test_an_internal_failure_names_itself_and_how_to_see_more(capsys):
-    code, text = ending(ZeroDivisionError("division by zero"), capsys)
-    assert code == 70
-    assert text.startswith("internal failure: ZeroDivisionError: division by zero (")
-    assert "SPIKESAM_DEBUG=1" in text
-    assert text.count("\n") == 1
-
-
-def test_an_interrupt_is_one_line(capsys):
-    code, text = ending(KeyboardInterrupt(), capsys)
-    assert code == 130
-    assert text.startswith("interrupted; ")
-    assert text.count("\n") == 1
-
-
-def test_an_interrupt_behind_an_error_of_compiled_code(capsys):
-    error = SystemError("returned a result with an exception set")
-    error.__cause__ = KeyboardInterrupt()
-    assert ending(error, capsys)[0] == 130
-
-
-def test_debugging_lets_the_exception_through(monkeypatch, capsys):
-    monkeypatch.setenv("SPIKESAM_DEBUG", "1")
-    with pytest.raises(ZeroDivisionError):
-        ending(ZeroDivisionError(), capsys)
-
-
-def test_arguments_reach_the_command():
-    seen = []
-    exit_codes(seen.append)(["--samples", "3"])
-    assert seen == [["--samples", "3"]]
+@pytest.mark.parametrize(
+    ("error", "cause", "code", "begins"),
+    [
+        (ZeroDivisionError("by zero"), None, 70, "internal failure: ZeroDivisionError: by zero ("),
+        (KeyboardInterrupt(), None, 130, "interrupted; "),
+        (SystemError("returned a result with an exception set"), KeyboardInterrupt(), 130, "interrupted; "),
+    ],
+)
+def test_an_internal_failure_and_an_interrupt_are_one_line(error, cause, code, begins, capsys, monkeypatch):
+    error.__cause__ = cause
+    ended, text = ending(error, capsys)
+    assert ended == code and text.startswith(begins) and text.count("\n") == 1
+    if code == 70:
+        assert "SPIKESAM_DEBUG=1" in text
+        monkeypatch.setenv("SPIKESAM_DEBUG", "1")
+        with pytest.raises(type(error)):
+            ending(error, capsys)
 
 
 def test_a_closed_pipe_is_silent():

@@ -1,7 +1,5 @@
 """The console script and its commands."""
 
-import subprocess
-import sys
 from importlib.metadata import version
 
 import pytest
@@ -68,9 +66,3 @@ def test_mistakes_of_a_command_are_its_own(tmp_path, capsys):
     assert ending("validate") == 2
     error = "error: the following arguments are required: FILE.h5; see spikesam validate --help\n"
     assert capsys.readouterr().err == error
-
-
-def test_help_does_not_wait_for_torch():
-    script = "import sys; from spikesam.pipeline.cli.main import main; main(['--help']); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("\nFalse\n")

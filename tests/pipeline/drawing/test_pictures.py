@@ -105,12 +105,8 @@ def test_long_recordings_are_summed_over_stretches(tmp_path: Path, saved: list[F
     draw_over_time(tmp_path / "maps.png", Subject("3"), maps, "SAM")
     (row,) = grids[0]
     assert [cell.heat[0].tolist() for cell in row.cells] == [[1, 1 / 16], [1, 0.5], *([1, 0] for _ in range(7))]
-
-
-def test_stretches_are_headed_by_their_steps(tmp_path: Path, saved: list[Figure]) -> None:
-    draw_over_time(tmp_path / "maps.png", Subject("3"), some_maps(80, (2, 2)), "SAM")
     shown = texts(saved[0])
-    assert "all steps" in shown and "t = 0 … 9" in shown and "t = 70 … 79" in shown
+    assert "all steps" in shown and "t = 20 … 79" in shown and "t = 440 … 499" in shown
     assert "Then: summed over the steps named." in " ".join(shown)
 
 
@@ -394,9 +390,6 @@ def test_cells_with_more_than_a_third_of_padding_are_outside() -> None:
     found = outside(network())
     assert not found["conv1"].any()
     assert found["conv2"].tolist() == [[True] * 4, *([[True, False, False, True]] * 2), [True] * 4]
-
-
-def test_without_padding_nothing_is_outside() -> None:
     assert not any(cells.any() for cells in outside(network(padding=0)).values())
 
 
@@ -448,8 +441,5 @@ def test_every_size_is_drawn(tmp_path: Path, saved: list[Figure], shape: tuple[i
     draw_difference(tmp_path / "d.png", "A. B.", names, counts, [40_000] * shape[0])
     assert len(saved[0].axes) == 2
     assert (tmp_path / "d.png").stat().st_size > 5_000
-
-
-def test_nothing_differs(tmp_path: Path, saved: list[Figure]) -> None:
-    draw_difference(tmp_path / "d.png", "A. B.", ["conv1"], np.zeros((1, 3), np.int64), [4])
-    assert any("No bit differs." in text.get_text() for text in saved[0].axes[0].texts)
+    draw_difference(tmp_path / "d.png", "A. B.", names, 0 * counts, [4] * shape[0])
+    assert any("No bit differs." in text.get_text() for text in saved[1].axes[0].texts)

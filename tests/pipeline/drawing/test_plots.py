@@ -176,13 +176,10 @@ def test_a_picture_is_the_same_whatever_the_users_style(tmp_path: Path) -> None:
     assert (tmp_path / "plain").read_bytes() == (tmp_path / "of a user").read_bytes()
 
 
-def test_wrapped() -> None:
+def test_text_is_wrapped_or_fitted() -> None:
     assert wrapped("", 3) == []
     assert wrapped("one two three four", text_width("one two three")) == ["one two three", "four"]
     assert wrapped("one two", 0.01) == ["one", "two"]
-
-
-def test_fitted() -> None:
     assert fitted("lion ✗\nis Egyptian cat", text_width("is Egyp…")) == "lion ✗\nis Egyp…"
     assert fitted("lion", 9) == "lion"
     assert fitted("lion", 0) == "…"
