@@ -180,6 +180,8 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ),
         ((*EXPLAIN, "--method", "rise", "--samples", "0"), "--samples"),
         ((*EXPLAIN, "--method", "graph-sam"), "'graph-sam'"),
+        ((*EXPLAIN, "--method", "relevance", "--no-include-current"), "--include-current: belongs to --method sam"),
+        ((*EXPLAIN, "--rule", "signed"), "--rule: belongs to --method relevance, got --method sam"),
         ((*EXPLAIN, "--steps", "some"), """steps: got 'some', expected "pictured", "all", "none", or first:last:ev"""),
         ((*PAPER, "--out", "new", "--data", "strange"), "(yak, zebra) are none that the checkpoint knows"),
         ((*PAPER, "--out", "new", "--checkpoint", "nope"), "checkpoint 'nope': neither a bundled one"),

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from spikesam.pipeline.maps.explain import explain, write_maps
-from spikesam.pipeline.maps.layers import spatial_layers
 from spikesam.pipeline.maps.methods.sam import SpikeActivationMaps
 from spikesam.pipeline.maps.sam import Variant, spike_activation_map
 from spikesam.pipeline.maps.steps import kept_steps
@@ -75,21 +74,14 @@ def test_maps_that_take_too_much_room_are_refused_although_few_are_kept(tmp_path
     assert not (tmp_path / "sam.h5").exists()
 
 
-def test_threads_change_neither_order_nor_maps(raster: Path, tmp_path: Path) -> None:
+def test_threads_change_neither_order_nor_maps_and_progress_counts_every_sample(raster: Path, tmp_path: Path) -> None:
     with RasterReader(raster) as reader:
         method = SpikeActivationMaps().of_raster(reader, reader.layers[:2], ((), 0))
         for workers in (1, 3):
-            write_maps(method, tmp_path / f"{workers}.h5", workers=workers)
+            seen: list[int] = []
+            write_maps(method, tmp_path / f"{workers}.h5", seen.append, workers)
+            assert seen == [1, 1, 1, 1, 1]
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "3.h5").read_bytes()
-
-
-def test_progress_counts_every_sample(raster: Path, tmp_path: Path) -> None:
-    seen: list[int] = []
-    with RasterReader(raster) as reader:
-        write_maps(
-            SpikeActivationMaps().of_raster(reader, reader.layers[:2], ((), 0)), tmp_path / "sam.h5", seen.append
-        )
-    assert seen == [1, 1, 1, 1, 1]
 
 
 def test_chosen_layers_come_in_order_of_depth(raster: Path, tmp_path: Path) -> None:
@@ -141,20 +133,6 @@ def test_a_raster_in_memory_is_explained_into_memory(raster: Path, tmp_path: Pat
             np.testing.assert_array_equal(found[layer][:4], expected[layer][:4])
 
 
-KINDS = {"input": "input", "conv1": "conv", "fc1": "dense"}
-
-
-def test_layers_by_any_name_in_order_of_depth() -> None:
-    assert spatial_layers(KINDS, [], "here") == ("input", "conv1")
-    assert spatial_layers(KINDS, ["conv1", "0", "001", "1"], "here") == ("input", "conv1")
-    with pytest.raises(InputError, match="^here: no layer 'conv2'; did you mean conv1"):
-        spatial_layers(KINDS, ["conv2"], "here")
-    with pytest.raises(InputError, match="^here: layer 'fc1' is dense.*; choose from input, conv1$"):
-        spatial_layers(KINDS, ["input", "fc1"], "here")
-    with pytest.raises(InputError, match="^here: has dense layers only"):
-        spatial_layers({"fc1": "dense"}, [], "here")
-
-
 @pytest.mark.parametrize(
     ("asked", "steps", "stepped"),
     [
@@ -180,27 +158,10 @@ def test_pictured_are_at_most_all_samples(pictured: int, expected: tuple[tuple[i
     assert kept_steps("pictured", 2, 3, pictured) == expected
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        "",
-        "some",
-        "ALL",
-        "3",
-        "-1:",
-        ":-1",
-        "::-1",
-        "::0",
-        "::00",
-        "1:2:3:4",
-        "1.5:",
-        "a:b",
-        "1 :2",
-        "0:1,2:3",
-        "١:",
-        "1234567890:",
-    ],
-)
+NOTHING = "|some|ALL|3|-1:|:-1|::-1|::0|::00|1:2:3:4|1.5:|a:b|1 :2|0:1,2:3|١:|1234567890:"
+
+
+@pytest.mark.parametrize("asked", NOTHING.split("|"))
 def test_what_means_nothing(asked: str) -> None:
     with pytest.raises(InputError, match='^steps: got .*, expected "pictured", "all", "none", or first:last:every'):
         kept_steps(asked, 5, 7)

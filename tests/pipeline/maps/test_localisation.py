@@ -162,13 +162,6 @@ def test_masks_that_do_not_fit(maps: Path, masks: list[np.ndarray | None], messa
         spikesam.measure(maps, masks)
 
 
-def test_the_table_can_be_summarised_as_any_other(maps: Path) -> None:
-    table = spikesam.measure(maps, [np.ones((4, 4), bool)] * 2)
-    means = table.groupby(["layer", "map", "measure"], sort=False)["value"].mean()
-    assert isinstance(means, pd.Series)
-    assert means["conv1", "sam", "pointing game"] == 0.5
-
-
 @st.composite
 def layers(draw: Any) -> tuple[Input, np.random.Generator]:
     """An input of any kind, for maps of 2×4×8."""

@@ -22,7 +22,6 @@ from spikesam.recordings.maps.reader import MapReader
 from tests.pipeline.small_networks import (
     class_folders,
     constant_current_checkpoint,
-    small_ann,
     small_ann_model,
     small_checkpoint,
     small_model,
@@ -127,19 +126,3 @@ def test_the_class_is_the_predicted_one(tmp_path: Path) -> None:
         assert predictions.tolist() == predicted
         for image in range(3):  # whatever it is batched with
             np.testing.assert_allclose(method(network, spikes[:, [image]])[1][0], maps[image], rtol=1e-3, atol=1e-5)
-
-
-def test_bad_usage_is_one_line(tmp_path: Path, refused: Any) -> None:
-    network, ann = small_checkpoint(tmp_path / "snn.safetensors"), small_ann(tmp_path / "ann.safetensors")
-    out = tmp_path / "maps.h5"
-    for arguments, message in (
-        (
-            (network, "--method", "rise", "--layers", "conv1"),
-            "--layers: belongs to --method grad-cam, snn-grad-cam; rise maps the in",
-        ),
-        ((network, "--method", "occlusion", "--steps", "all"), "--steps: belongs to --method grad-cam, snn-grad-cam"),
-        ((network, "--method", "lime"), "'lime'"),
-        ((ann, "--method", "integrated-gradients"), "ann.safetensors: an ANN, which does not spike"),
-    ):
-        assert message in refused(main, *arguments, "--out", out)
-        assert not out.exists()

@@ -57,11 +57,6 @@ def test_grad_cam_of_an_ann_is_the_formula() -> None:
         np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-7)
 
 
-def test_dense_layers_of_an_ann_are_refused() -> None:
-    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from conv1"):
-        grad_cam(seeing_ann(), np.zeros((1, 3, 1, 2), np.float32), np.array([0]), ["fc1"])
-
-
 def two_channels() -> Network:
     """Two planes of 1×2 pixels straight to two channels (weight 3, so that every spike makes one), then to two classes.
 
@@ -93,10 +88,15 @@ def test_spiking_grad_cam_by_hand() -> None:
     np.testing.assert_array_equal(snn_grad_cam(network, inputs, np.array([-1]), ["conv1"])[1]["conv1"], maps["conv1"])
 
 
-def test_negative_evidence_gives_zero() -> None:
-    inputs = np.zeros((3, 1, 2, 1, 2), bool)
-    inputs[0, 0, 1] = True  # only channel 1, which speaks against class 0
-    assert not snn_grad_cam(DifferentiableNetwork(two_channels()), inputs, np.array([0]), ["conv1"])[1]["conv1"].any()
+def test_negative_evidence_and_layers_that_never_spike_give_zero() -> None:
+    against, silent = np.zeros((2, 3, 1, 2, 1, 2), bool)
+    against[0, 0, 1] = True  # only channel 1, which speaks against class 0
+    for inputs in (against, silent):
+        found = snn_grad_cam(DifferentiableNetwork(two_channels()), inputs, np.array([0]), ["conv1"])[1]
+        assert not found["conv1"].any()
+    network = DifferentiableNetwork(export_network(small_model()))
+    for maps in snn_grad_cam(network, np.zeros((8, 1, 6, 16, 24), bool), np.array([1]), ["input", "conv1"])[1].values():
+        assert np.isfinite(maps).all()
 
 
 def test_every_layer_at_once_is_every_layer_alone() -> None:
@@ -116,18 +116,12 @@ def test_every_layer_at_once_is_every_layer_alone() -> None:
             np.testing.assert_allclose(alone[:, 0], maps[:, sample], rtol=1e-4, atol=1e-7)
 
 
-def test_a_layer_that_never_spikes_gives_zero() -> None:
-    network = DifferentiableNetwork(export_network(small_model()))
-    for maps in snn_grad_cam(network, np.zeros((8, 1, 6, 16, 24), bool), np.array([1]), ["input", "conv1"])[1].values():
-        assert np.isfinite(maps).all()
-    silent = DifferentiableNetwork(two_channels())
-    assert not snn_grad_cam(silent, np.zeros((3, 1, 2, 1, 2), bool), np.array([0]), ["conv1"])[1]["conv1"].any()
-
-
 def test_dense_and_unknown_layers_are_refused() -> None:
-    network = DifferentiableNetwork(export_network(small_model()))
+    network, labels = DifferentiableNetwork(export_network(small_model())), np.array([0])
     inputs = np.zeros((8, 1, 6, 16, 24), bool)
     with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from input, conv1, conv2"):
-        snn_grad_cam(network, inputs, np.array([0]), ["fc1"])
+        snn_grad_cam(network, inputs, labels, ["fc1"])
     with pytest.raises(InputError, match="Grad-CAM: no layer 'conv3'; did you mean conv2 or conv1"):
-        snn_grad_cam(network, inputs, np.array([0]), ["conv3"])
+        snn_grad_cam(network, inputs, labels, ["conv3"])
+    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from conv1"):
+        grad_cam(seeing_ann(), np.zeros((1, 3, 1, 2), np.float32), labels, ["fc1"])

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,17 +152,3 @@ def test_a_network_that_was_not_recorded_is_refused(folder: Path, tmp_path: Path
         with RasterReader(file) as reader, pytest.raises(InputError, match=message) as raised:
             recorded_network(reader, None if name is None else str(name))
         assert "\n" not in str(raised.value)
-
-
-def test_options_of_the_other_method_are_refused(folder: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
-    out = tmp_path / "maps.h5"
-    for arguments, message in (
-        (("--method", "relevance", "--gamma", 1), "--gamma: belongs to --method sam, got --method relevance"),
-        (("--method", "relevance", "--no-include-current"), "--include-current: belongs to --method sam"),
-        (("--rule", "signed"), "--rule: belongs to --method relevance, got --method sam"),
-        (("--method", "relevance", "--layers", "fc1"), "layer 'fc1' is dense"),
-        (("--method", "relevance", "--steps", "9:"), "steps: '9:' means none of the 8 steps"),
-        (("--method", "lrp"), "'lrp'"),
-    ):
-        assert message in refused(main, folder / "run" / "raster.h5", "--out", out, *arguments)
-        assert not out.exists()
