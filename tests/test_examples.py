@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LIBRARIES = {
@@ -46,3 +47,12 @@ def test_examples_are_short() -> None:
     for path in EXAMPLES.glob("*_network.py"):
         builds_blocks = path.stem in ("residual_network", "recurrent_network")
         assert len(path.read_text(encoding="utf-8").splitlines()) <= (50 if builds_blocks else 30), path.name
+
+
+def test_own_anns_are_as_accurate_as_their_readme_says() -> None:
+    example = runpy.run_path(str(EXAMPLES / "own_ann.py"))
+    vgg = example["accuracy"](example["trained"]("vgg"), *example["images"]("vgg", "val", count=60))
+    assert vgg >= 95  # 98.2 % of 1,000
+    photographs = example["trained"]("resnet18")(torch.zeros(2, 3, 64, 64))
+    assert photographs.shape == (2, 10)
+    assert max(path.stat().st_size for path in (EXAMPLES / "weights").iterdir()) < 4e6
