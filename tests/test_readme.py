@@ -32,11 +32,6 @@ def block(page: str, containing: str) -> str:
     return found
 
 
-def test_the_first_lines_print_what_they_say(capsys):
-    exec(block(README, "spikesam.simulate("), {})
-    assert capsys.readouterr().out == re.findall(r"```text\n(.*?)```", README, re.DOTALL)[0]
-
-
 class Digits(nn.Module):
     """A small snnTorch network that runs all its steps itself."""
 

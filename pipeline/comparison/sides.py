@@ -86,7 +86,7 @@ def samples_of(data: Any, model: Model | None, raster: RasterReader) -> Samples:
     from spikesam.pipeline.images.samples import Samples
 
     if model is None:
-        raise InputError("data: got some without a network, expected the network that takes them")
+        raise InputError("data needs a network: diff(a, b, network, data=…)")
     count = None if isinstance(data, Samples) else raster.n_samples
     return open_samples(data, model, samples=count, seed=raster.header.seed)
 

@@ -196,8 +196,7 @@ class RunSection(Section):
     )
     keep: Literal["all", "maps"] = Field(
         "all",
-        description="all: spikes and maps; maps: the spikes of a range are dropped once it is explained, "
-        "and on lava never leave the graph, which forms the maps",
+        description="all: spikes and maps; maps: keep only maps; spikes are discarded after each range",
     )
     variant: Literal["auto", "paper", "fixed"] = Field(
         "auto",

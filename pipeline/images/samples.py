@@ -272,8 +272,8 @@ class EventSamples(DatasetSamples):
         """See :class:`DatasetSamples`."""
         kept, merged, left_out = self.counts.sum(axis=0).tolist()
         events = (
-            f"{kept + merged + left_out:,} events became {kept:,} spikes: {merged:,} shared pixel, polarity and bin "
-            f"with another, {left_out:,} were outside the crop or later than the last bin"
+            f"{kept + merged + left_out:,} events became {kept:,} spikes: {merged:,} merged (same pixel, polarity and "
+            f"bin), {left_out:,} dropped (outside the crop or too late)"
         )
         return [*super().notes(asked), events]
 

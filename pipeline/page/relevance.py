@@ -34,7 +34,8 @@ def unexplained(run: ShownRun, shown: int) -> str | None:
         )
     held = f"shown for the first {explained} of {shown} samples" if explained else "not shown"
     if run.brief:
-        return f"Relevance is {held}, since it takes long; spikesam report {run.name} shows it for more."
+        skipped = f"after the first {explained} of {shown} samples " if explained else ""
+        return f"Relevance was skipped {skipped}to save time. Add it: spikesam report {run.name}"
     size = f"{_neurons(run):,} neurons and {run.raster.timesteps} steps"
     return f"Relevance is {held}: for a network of {size} it takes long."
 

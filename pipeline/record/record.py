@@ -60,7 +60,7 @@ def record(
     axes : names of modules, or patterns of them -> a name for each axis of what one call returns, where that is no map
         of channels, rows and columns: {"block.*.attn_lif": "T B heads N d"}. T are steps, B samples, N tokens, which
         are laid out as a map, H and W rows and columns; others are channels: several become one, the first of them
-        changing slowest. "(T B)" is one axis that holds both. Known without a word: Spikformer, QKFormer and
+        changing slowest. "(T B)" is one axis that holds both. Recognised automatically: Spikformer, QKFormer and
         Spike-driven Transformer, of SpikingJelly and of their authors. Steps of three or four axes that no convolution
         made are refused
     grid : rows and columns of the tokens, or pattern of names of modules -> theirs; if not given, those of the last

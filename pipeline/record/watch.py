@@ -126,8 +126,9 @@ class Watch:
     def _pass_begins(self, model: nn.Module, inputs: Any) -> None:
         if self.names is not None and self._passes and self._batch.steps > self._passes:
             raise InputError(
-                f"record: calls of the model: {self._passes}, in which layers fired for {self._batch.steps} steps, and "
-                "now one more; call recording.finish(...) after each batch, and give each layer a module of its own"
+                "record: the model was called again before recording.finish(), when its layers had fired for "
+                f"{self._batch.steps} steps in calls of the model: {self._passes}; call finish() after each batch, and "
+                "give each layer its own module"
             )
         self._passes += 1
         self._called.clear()

@@ -52,7 +52,7 @@ def test_the_run_command_is_the_same_on_event_and_torch(tmp_path: Path, capsys: 
         out = tmp_path / backend
         run.main(["--checkpoint", "saccade-digits", "--backend", backend, "--samples", "3", "--out", str(out)])
         digests.add(json.loads((out / "summary.json").read_text())["raster_digest"])
-        assert "shared pixel, polarity and bin with another" in capsys.readouterr().out
+        assert "merged (same pixel, polarity and bin)" in capsys.readouterr().out
     assert len(digests) == 1
     for name in ("overview", "sam_000", "spike_rates", "raster_conv3"):
         assert (tmp_path / "event" / "figures" / f"{name}.png").stat().st_size > 0

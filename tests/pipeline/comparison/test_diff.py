@@ -368,7 +368,7 @@ def test_the_command(
         ),
         ((first, "cluttered-digits-ann"), "got an ANN, which does not spike, expected a spiking network; convert it"),
         ((model, model), "diff: got two models, expected a raster among them"),
-        ((first, second, "--data", "cluttered-digits"), "data: got some without a network, expected the network that"),
+        ((first, second, "--data", "cluttered-digits"), r"data needs a network: diff\(a, b, network, data=…\)"),
     ):
         code, _, err = ending(*words)
         assert code == 2, words

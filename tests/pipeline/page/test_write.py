@@ -180,7 +180,7 @@ def test_the_page_that_a_run_writes_does_not_take_long(finished: Path, monkeypat
         shown = open_run(finished, files)
         assert (unexplained(shown, 4), explained_samples(replace(shown, brief=True))) == (None, 0)
         said = unexplained(replace(shown, brief=True), 4)
-    assert said == f"Relevance is not shown, since it takes long; spikesam report {shown.name} shows it for more."
+    assert said == f"Relevance was skipped to save time. Add it: spikesam report {shown.name}"
 
 
 def test_what_sees_padding_is_that_of_the_figures(finished: Path, tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ class Shared(SnnTorch):
             lambda: in_one_call(SnnTorch()),
             None,
             lambda model, recording: (model(images()), model(images())),
-            "calls of the model: 1, in which layers fired for 5 steps, and now",
+            r"the model was called again before recording.finish\(\), when its layers had fired for 5",
         ),
         (
             lambda: in_one_call(Net()),  # whose neurons are not known before the first batch
