@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = config.model_copy(update={"conversion": command.conversion, "data": data})
     conversion = convert(
         command.ann or None,
-        command.out,
-        config,
+        out=command.out,
+        config=config,
         data=command.data or None,
         samples=command.samples,
         seed=command.seed,

@@ -9,7 +9,7 @@
 ========================  =============================================================================
 :func:`load`              a checkpoint, by its bundled name or from a file
 :func:`train`             a spiking network, or its ANN twin, from images or events
-:func:`convert`           a spiking network from an ANN, with its accuracy after every step
+:func:`convert`           a spiking network from an ANN, yours too, with its accuracy after every step
 :func:`simulate`          run samples through a network on a backend; a reader of the recorded spikes
 :func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
 :func:`measure`           how well maps find objects whose masks are known: a table
@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from spikesam.backends.network.quantise import quantise
     from spikesam.pipeline.comparison.compare import Comparison, compare
     from spikesam.pipeline.comparison.diff import Diff, diff
-    from spikesam.pipeline.conversion.convert import Conversion, convert
+    from spikesam.pipeline.conversion.conversion import Conversion
+    from spikesam.pipeline.conversion.convert import convert
     from spikesam.pipeline.cost.energy import Energy, energy
     from spikesam.pipeline.cost.prices import Prices
     from spikesam.pipeline.drawing.network import draw_network
@@ -93,7 +94,7 @@ _WHERE = {
     "load": "spikesam.pipeline.networks.checkpoint:load_checkpoint",
     "train": "spikesam.pipeline.training.train:train",
     "convert": "spikesam.pipeline.conversion.convert:convert",
-    "Conversion": "spikesam.pipeline.conversion.convert:Conversion",
+    "Conversion": "spikesam.pipeline.conversion.conversion:Conversion",
     "simulate": "spikesam.pipeline.engine.simulate:simulate",
     "explain": "spikesam.pipeline.maps.explain:explain",
     "measure": "spikesam.pipeline.maps.measure:measure",

@@ -81,13 +81,13 @@ class EventBackend(Backend):
         return ((len(part), partial(simulate, part)) for part in parts)
 
     def rerun(
-        self, network: Network, samples: Iterable[Mapping[str, NDArray[np.uint8]]], n_samples: int
+        self, network: Network, samples: Iterable[Mapping[str, NDArray[Any]]], n_samples: int
     ) -> Iterator[RasterBatch]:
         """Simulate only the layers whose spikes are not given; the others fire what is given, whatever drives them.
 
-        Of each sample, the name of a layer or "input" -> (T, bytes), packed; equal names in all samples. Yields a
-        RasterBatch of each, without the input where that is not given; a BackendError if a layer that is simulated
-        reads it.
+        Of each sample, the name of a layer or "input" -> (T, bytes), packed, or the input's currents (S, N); equal
+        names in all samples. Yields a RasterBatch of each, without the input where that is not given; a BackendError if
+        a layer that is simulated reads it.
         """
         simulate = partial(self._laid_out(network).rerun, threads=max(1, self.threads // max(1, n_samples)))
         yield from in_order(simulate, samples, min(self.threads, max(1, n_samples)))
@@ -179,9 +179,7 @@ class _PreparedNetwork:
             if room.chain:
                 room.chain.run(sample, [bits[row] for bits in packed], room.integrator.add)
             else:
-                for (place, number), current in room.spikes.begin(sample):
-                    for layer, state in room.parts[place]:
-                        state.current[number] = current[layer.rows]
+                self._begin(room, sample)
                 self._simulate(room, [bits[row] for bits in packed], {})
             readouts.append(room.integrator.result())
         self._unused[threads].put(room)
@@ -189,7 +187,7 @@ class _PreparedNetwork:
             packed.insert(0, np.stack(samples))
         return RasterBatch(dict(zip(self.raster_names, packed, strict=True)), np.stack(readouts))
 
-    def rerun(self, given: Mapping[str, NDArray[np.uint8]], threads: int) -> RasterBatch:
+    def rerun(self, given: Mapping[str, NDArray[Any]], threads: int) -> RasterBatch:
         """One sample, of which some layers are given; see :meth:`EventBackend.rerun`."""
         numbers = {self.network.place(name) - 1: bits for name, bits in given.items()}
         for number, layer in enumerate(self.network.layers):
@@ -199,14 +197,21 @@ class _PreparedNetwork:
         room = self._unused_room(threads)
         room.integrator.rest()
         if -1 in numbers:
-            room.spikes.begin(numbers[-1])
+            self._begin(room, numbers[-1])
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes[-len(self.layers) :]]
         self._simulate(room, packed, numbers)
         readout = room.integrator.result()
         self._unused[threads].put(room)
-        rasters = [bits[None] for bits in ([numbers[-1], *packed] if -1 in numbers else packed)]
+        spikes = [numbers[-1], *packed] if -1 in numbers and self.spiking_input else packed
+        rasters = [bits[None] for bits in spikes]
         names = self.raster_names[-len(rasters) :]
         return RasterBatch(dict(zip(names, rasters, strict=True)), readout[None])
+
+    def _begin(self, room: _Room, sample: NDArray[Any]) -> None:
+        """Take the input of a sample, packed spikes (T, bytes), or currents (S, N)."""
+        for (place, number), current in room.spikes.begin(sample):
+            for layer, state in room.parts[place]:
+                state.current[number] = current[layer.rows]
 
     def _unused_room(self, threads: int) -> _Room:
         try:

@@ -140,7 +140,7 @@ class TrainingSection(Section):
 
 
 SectionT = TypeVar("SectionT", bound=Section)
-ConversionRule = Literal["max", "percentile", "scaled", "balanced"]
+ConversionRule = Literal["max", "percentile", "scaled", "balanced", "ftbc"]
 
 
 class ConversionSection(Section):
@@ -151,9 +151,16 @@ class ConversionSection(Section):
     rule: ConversionRule = Field(
         "max",
         description="what a layer's threshold is: its largest input current (the paper's rule), a percentile of its "
-        "input currents, the largest times a scale, or what local threshold balancing gives",
+        "input currents, the largest times a scale, what local threshold balancing gives, or a percentile with "
+        "forward temporal bias correction",
     )
-    percentile: float = Field(99.9, gt=0, le=100, description="of the positive input currents; for rule percentile")
+    percentile: float = Field(
+        99.9, gt=0, le=100, description="of the positive input currents; for rules percentile, ftbc"
+    )
+    per: Literal["layer", "channel"] = Field("channel", description="what has a threshold of its own; but for balanced")
+    initial: float = Field(
+        0.5, ge=0, le=1, description="membrane to begin with, in thresholds, but for chains by the paper's rules"
+    )
     scale: float = Field(0.8, gt=0, le=1, description="share of the largest input current; for rule scaled")
     encoder: Literal["poisson", "constant-current"] = Field(
         "poisson", description="what the network's input is: Poisson spikes, or the image itself at every step"

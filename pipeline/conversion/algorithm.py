@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from itertools import repeat
 from math import prod
 from pathlib import Path
 
@@ -30,10 +31,17 @@ from torch.nn import functional
 
 from spikesam.backends.base import InputBatch, batch_size
 from spikesam.backends.event.backend import EventBackend, first_currents
-from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout, Shape
+from spikesam.backends.network import DEFAULT_RANGE, LIF, PIXEL_LIMIT, Encoder, Layer, Network, Readout, ReLU, Shape
 from spikesam.pipeline.config import Config, ConversionSection
+from spikesam.pipeline.conversion.correction import (
+    Rectifiers,
+    activation_thresholds,
+    corrected_on,
+    temporal_corrections,
+)
+from spikesam.pipeline.conversion.spiking import Floats, spiking_network
 from spikesam.pipeline.conversion.thresholds import balanced_thresholds, largest_current, percentile_current
-from spikesam.pipeline.images.encoding import encode, mean_spikes
+from spikesam.pipeline.images.encoding import encode, in_eight_bits, mean_spikes, poisson_batch
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.networks.defaults import usual_defaults
@@ -47,15 +55,18 @@ BATCH = 4  # images simulated together
 Advance = Callable[[int], None]
 
 
-@usual_defaults()
 def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
-    """Convert with the first `conversion.calibration` training images of `data.source`, in class-balanced order.
+    """Convert with :func:`calibration_of` the configuration; errors as there and as of :func:`convert_network`."""
+    return replace(ann, network=convert_network(ann.network, calibration_of(ann, config), config.conversion, advance))
 
-    An InputError as :func:`convert_network`, or if the data have no training part or none of the ANN's classes.
+
+def calibration_of(ann: Checkpoint, config: Config) -> NDArray[np.float32]:
+    """The first `conversion.calibration` training images of `data.source`, in class-balanced order, (N, C, H, W).
+
+    An InputError if the data have no training part or none of the ANN's classes.
     """
     settings, data = config.conversion, config.data
-    samples = choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
-    return replace(ann, network=convert_network(ann.network, samples.images(), settings, advance))
+    return choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train").images()
 
 
 def matching_configuration(config: Config, ann: Checkpoint, target: Path) -> Config:
@@ -72,25 +83,29 @@ def convert_network(
     settings: ConversionSection,
     advance: Advance = lambda images: None,
 ) -> Network:
-    """A float32 spiking network of an ANN: λ = 1, b = 0, and g = 1 except with "balanced", where θ = 1 and g = 1/θ_c.
+    """The network of :func:`converted`."""
+    return converted(ann, images, settings, advance)[0]
+
+
+@usual_defaults()
+def converted(
+    ann: Network,
+    images: NDArray[np.float32],
+    settings: ConversionSection,
+    advance: Advance = lambda images: None,
+) -> tuple[Network, dict[str, Floats]]:
+    """A float32 spiking network of an ANN, and the activation (C,) that a spike of each layer stands for at every step.
 
     `images` (N, C, H, W) are of the training part, preprocessed; `advance` is called with the number that one more
-    layer has seen. Memory: one bit per neuron of two layers, step and image; with rule "balanced" a float32 per neuron
-    of a layer. An InputError if the network spikes already, there are too few images, T is too short for the depth, or
-    nothing drives a layer.
+    layer has seen. Chains without biases and limits, by any rule but "ftbc", are converted by what arrives in the
+    simulated network, all T steps of which are the network's: λ = 1, b = 0, and g = 1 except with "balanced", where
+    θ = 1 and g = 1/θ_c. All else: :func:`convert_graph`. Memory: one bit per neuron of two layers, step and image, or a
+    float32 per neuron of a layer. An InputError if the network spikes already, there are too few images, T is too short
+    for the depth, or nothing drives a layer.
     """
-    if ann.kind != "ann":
-        raise InputError("conversion: got a spiking network, expected an ANN, whose neurons are ReLU")
-    ann.check_chain("conversion")
-    plain = all(np.all(layer.inputs[0].gain == 1) and not layer.neuron.bias.any() for layer in ann.layers)
-    if (
-        not plain
-        or ann.readout.bias.any()
-        or any(getattr(layer.neuron, "limit", None) is not None for layer in ann.layers)
-    ):
-        raise InputError("conversion: the ANN has biases, gains or limits, expected none")
-    if len(images) < 2:
-        raise InputError(f"conversion: got {len(images)} calibration images, expected at least 2, better 64")
+    if settings.rule == "ftbc" or not _plain_chain(ann):
+        return convert_graph(ann, images, settings, advance)
+    _check(ann, images)
     if settings.timesteps <= len(ann.layers):
         raise InputError(
             f"conversion.timesteps is {settings.timesteps}, but {len(ann.layers)} layers delay the image by as many "
@@ -105,7 +120,77 @@ def convert_network(
         layers[0] = Layer(layers[0].name, replace(first, weight=with_off_planes(first.weight)), layers[0].neuron)
     if settings.rule != "balanced":
         layers = _simulate(layers, shape, images, settings, advance)
-    return Network(shape, settings.timesteps, tuple(layers), readout, settings.encoder)
+    network = Network(shape, settings.timesteps, tuple(layers), readout, settings.encoder)
+    of_layers = [layer.spiking_neuron.threshold / layer.inputs[0].gain[0] for layer in network.layers]
+    if settings.rule != "balanced":
+        of_layers = [
+            np.full(shape[0], worth)
+            for worth, shape in zip(np.cumprod([each[0] for each in of_layers]), network.shapes[1:], strict=True)
+        ]
+    return network, dict(zip((layer.name for layer in network.layers), of_layers, strict=True))
+
+
+def _check(ann: Network, images: NDArray[np.float32]) -> None:
+    if ann.kind != "ann":
+        raise InputError("conversion: got a spiking network, expected an ANN, whose neurons are ReLU")
+    if len(images) < 2:
+        raise InputError(f"conversion: got {len(images)} calibration images, expected at least 2, better 64")
+
+
+def _plain_chain(ann: Network) -> bool:
+    """True if there is one input a layer, and neither bias, nor gain, nor limit: then everything is homogeneous."""
+    plain = (
+        isinstance(layer.neuron, ReLU)
+        and layer.neuron.limit is None
+        and not layer.neuron.bias.any()
+        and (layer.inputs[0].gain == 1).all()
+        for layer in ann.layers
+    )
+    return ann.kind == "snn" or (ann.is_chain and all(plain) and not ann.readout.bias.any())
+
+
+@usual_defaults()
+def convert_graph(
+    ann: Network,
+    images: NDArray[np.float32],
+    settings: ConversionSection,
+    advance: Advance = lambda images: None,
+) -> tuple[Network, dict[str, Floats]]:
+    """An ANN of any graph, by thresholds of its own activations, for T steps of each layer; see :func:`converted`."""
+    _check(ann, images)
+    rectifiers, by_name = Rectifiers(ann), {layer.name: layer for layer in ann.layers}
+    pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
+    count, steps = corrected_on(ann, len(images), settings.timesteps)
+
+    def refuse_dead(largest: float, name: str) -> None:
+        _refuse_dead(largest, by_name[name], len(images))
+
+    thresholds, means = activation_thresholds(rectifiers, pixels, settings, count, refuse_dead)
+    corrections = None
+    if settings.rule == "ftbc":
+        seen = _seen(ann, images[:count], settings, steps)
+        corrections = temporal_corrections(rectifiers, seen, thresholds, means, settings.initial, advance)
+    network = spiking_network(
+        ann,
+        thresholds,
+        settings.timesteps,
+        encoder=settings.encoder,
+        initial=settings.initial,
+        corrections=corrections,
+    )
+    return network, thresholds
+
+
+def _seen(ann: Network, images: NDArray[np.float32], settings: ConversionSection, steps: int) -> Iterator[torch.Tensor]:
+    """What the network sees of images in each step, (N, C, H, W), in units of the ANN."""
+    if settings.encoder == "constant-current":
+        constant = torch.from_numpy(in_eight_bits(images, ann.input_range) / np.float32(PIXEL_LIMIT))
+        yield from repeat(constant, steps)
+        return
+    spikes = poisson_batch(images, steps, settings.seed, range(len(images))).unpacked()
+    for step in spikes:
+        on, off = torch.from_numpy(step).float().chunk(2, dim=1)
+        yield (on - off) * (DEFAULT_RANGE / ann.input_range)
 
 
 def _simulate(

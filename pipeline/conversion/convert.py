@@ -1,58 +1,55 @@
-"""Conversion from Python: an ANN becomes a spiking checkpoint, measured after every number of steps."""
+"""Conversion from Python: an ANN becomes a spiking network, with the accuracy that it keeps after every step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
 
-from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.layer import compile_kernels
-from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.config import Config, read_config, save_config
-from spikesam.pipeline.conversion.algorithm import convert_checkpoint, matching_configuration
-from spikesam.pipeline.conversion.latency import accuracy_over_time
-from spikesam.pipeline.conversion.summary import ConversionSummary, summarise_conversion, write_conversion
-from spikesam.pipeline.images.samples import choose_samples
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.backends.network import Network
+from spikesam.pipeline.config import Config, ConversionSection, read_config, save_config
+from spikesam.pipeline.conversion.algorithm import calibration_of, convert_graph, converted, matching_configuration
+from spikesam.pipeline.conversion.conversion import Conversion
+from spikesam.pipeline.conversion.read_ann import read_ann
+from spikesam.pipeline.conversion.summary import WRITTEN, write_conversion
+from spikesam.pipeline.images.calibration import calibration_images
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.images.samples import PreparedImages, choose_samples
+from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
+from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import Tracker
-from spikesam.recordings.text import brief
+from spikesam.recordings.schema import SampleTable
 
-
-@dataclass(frozen=True, eq=False)
-class Conversion:
-    """The result of a conversion.
-
-    Parameters
-    ----------
-    checkpoint : the spiking network, in float32
-    accuracy : share of right answers, a row per number of steps t = 1 … T, a column per precision, float32 and fixed
-    summary : thresholds, the ANN's accuracy, and from which step on the spiking network has it; as in `summary.json`
-    files : what was written, the checkpoint first
-    """
-
-    checkpoint: Checkpoint
-    accuracy: pd.DataFrame
-    summary: ConversionSummary
-    files: tuple[Path, ...]
-
-    __repr__ = brief
+USUAL = {"rule": "ftbc", "timesteps": 64, "encoder": "constant-current"}  # of a model
 
 
 @checked_arguments
 def convert(
-    ann: str | PathLike[str] | None = None,
-    out: str | PathLike[str] = "runs/convert",
-    config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
+    ann: Any = None,
+    images: Any = None,
+    labels: Any = None,
     *,
+    timesteps: int | None = None,
+    rule: str | None = None,
+    percentile: float | None = None,
+    per: str | None = None,
+    encoder: str | None = None,
+    initial: float | None = None,
+    validation: Any = None,
+    preprocessing: Preprocessing | None = None,
+    classes: Any = None,
+    out: str | PathLike[str] | None = None,
+    config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
     data: str | PathLike[str] | None = None,
     samples: int = 100,
     seed: int = 0,
@@ -61,66 +58,191 @@ def convert(
 ) -> Conversion:
     """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
 
-    Thresholds come from training images, accuracy from validation images. `out` receives `checkpoint.safetensors`,
-    `accuracy.csv`, `accuracy.png`, `summary.json` and `config.toml`.
+    Of a torch model in evaluation, neurons are its ReLU, clipped or not, wherever they are called; between them may be
+    what :func:`spikesam.from_torch` knows: convolutions, linear layers, batch normalisation, pooling, sums of branches,
+    concatenations. The network that is read is proven equal to the model on the images. Nothing is written without
+    `out`, and accuracy is measured when it is first asked for.
+
+    Of a checkpoint, `conversion` of the configuration says how to convert; thresholds come from training images of
+    `data`, accuracy from its validation images, and all is written to `out`.
 
     Parameters
     ----------
-    ann : a bundled ANN's name, or a checkpoint file; `conversion.ann` of the configuration if not given
-    out : folder, made if missing
+    ann : a `torch.nn.Module`; or a bundled ANN's name, or a checkpoint file, `conversion.ann` if not given
+    images : of a model, to calibrate on: a tensor or array (N, C, H, W) or (N, F) as the model takes it, batches of
+        such, or a DataLoader of images or (images, labels). 64 are enough, training images do
+    labels : (N,) int, their classes; without any, agreement with the ANN counts
+    timesteps : T, steps that every layer works; 64 for a model
+    rule : what thresholds are, see :mod:`spikesam.pipeline.conversion.algorithm`: "max", "percentile", "scaled",
+        "balanced", or "ftbc", a percentile with biases that correct the mean of each channel step by step (Wu et al.
+        2024), the default for a model, as accurate after 8 steps as others after 32 to 128
+    percentile : of the activations above 0, for rules "percentile" and "ftbc"; 99.9 if not given
+    per : "layer" or "channel", what has a threshold of its own
+    encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
+    initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0 cuts them
+    validation : to measure on, (images, labels) or a DataLoader; the images to calibrate on if not given
+    preprocessing : of images, for checkpoints; those of a model take no pictures without it
+    classes : their names, in the order of the model's outputs; "0", "1", … if not given
+    out : folder, made if missing: `checkpoint.safetensors`, `accuracy.csv`, `accuracy.png`, `summary.json`, and of a
+        checkpoint `config.toml`; "runs/convert" for a checkpoint if not given
     config : a TOML file as those in `configs/`, or its tables as a dictionary, of which `conversion` and `data` count
     data : data set with training and validation parts, by name or path; `data.source` if not given
-    samples : how many validation images to measure on
+    samples : how many images to measure on
     seed : of their order and of the Poisson spikes
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
     overwrite : write into a folder that holds files already
 
     Returns
     -------
-    the spiking checkpoint, its accuracy over time, and what it was made with
+    the spiking network, its accuracy over time, errors by layer, and what it was made with
 
     Raises
     ------
-    InputError : if the network spikes already, the data do not fit, nothing drives a layer, or `out` holds files
+    InputError : if the network spikes already, images or data do not fit, an operation of the model is not known,
+        nothing drives a layer, or `out` holds files
+
+    References
+    ----------
+    Wu, Li, Bojkovic, Gu & Yuan 2024, Forward temporal bias correction for optimizing ANN-SNN conversion, ECCV,
+    arXiv:2403.18388.
 
     Examples
     --------
-    >>> import spikesam
-    >>> quick = {"conversion": {"timesteps": 30, "calibration": 4}}
-    >>> conversion = spikesam.convert("cluttered-digits-ann", "converted", quick, samples=4, overwrite=True)
-    >>> conversion.checkpoint.network.timesteps, conversion.accuracy.shape
-    (30, (30, 2))
+    >>> import spikesam, torch
+    >>> from torch import nn
+    >>> relu = nn.ReLU()
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), relu, nn.Flatten(), nn.Linear(144, 3)).eval()
+    >>> conversion = spikesam.convert(model, torch.rand(32, 1, 8, 8), timesteps=16)
+    >>> conversion.network.window, conversion.accuracy.shape
+    (16, (16, 2))
     """
-    given, folder = read_config(config), Path(out)
-    conversion = given.conversion if ann is None else given.conversion.model_copy(update={"ann": str(ann)})
+    if ann is None or isinstance(ann, (str, PathLike)):
+        if isinstance(images, (str, PathLike)):  # as in the days before models: convert(ann, out, config)
+            images, labels, out, config = None, None, images, labels if config is None else config
+        if images is not None or labels is not None:
+            raise InputError("images, labels: got some beside a checkpoint, expected a data set: data='…'")
+    given = read_config(config)
+    asked = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
+    asked |= {"encoder": encoder, "initial": initial}
+    said = {name: value for name, value in asked.items() if value is not None}
+    if isinstance(ann, (nn.Module, Network)):
+        settings = _section({"ann": type(ann).__name__, "seed": seed} | USUAL | said)
+        about = preprocessing, classes
+        return _of_model(ann, images, labels, settings, validation, about, out, samples, seed, device, overwrite)
+    if not (ann is None or isinstance(ann, (str, PathLike))):
+        raise InputError(
+            f"convert: got {type(ann).__name__}, expected a torch.nn.Module, or the name or file of an ANN's checkpoint"
+        )
+    of_ann = {} if ann is None else {"ann": fspath(ann)}
+    conversion = _section(given.conversion.model_dump() | of_ann | said)
     source = given.data if data is None else given.data.model_copy(update={"source": fspath(data)})
-    settings = given.model_copy(update={"conversion": conversion, "data": source})
+    config = given.model_copy(update={"conversion": conversion, "data": source})
+    folder = Path("runs/convert" if out is None else out)
     with out_lock(folder, None if overwrite else "overwrite"):
-        return _converted(settings, folder, samples, seed, device)
+        return _of_checkpoint(config, folder, samples, seed, device)
 
 
-def _converted(config: Config, out: Path, count: int, seed: int, device: str) -> Conversion:
+def _section(settings: Mapping[str, Any]) -> ConversionSection:
+    return read_config({"conversion": settings}).conversion
+
+
+def _of_model(
+    model: Any,
+    images: Any,
+    labels: Any,
+    settings: ConversionSection,
+    validation: Any,
+    about: tuple[Preprocessing | None, Any],
+    out: str | PathLike[str] | None,
+    samples: int,
+    seed: int,
+    device: str,
+    overwrite: bool,
+) -> Conversion:
+    """Read the model, convert it, and write what comes out, if there is a folder for it."""
+    tracker = Tracker()
+    if images is None:
+        raise InputError("images: got none, expected some to calibrate on, as the model takes them")
+    given, known = calibration_images(images, labels)
+    with tracker.time("read"), tracker.show("reading the model, and proving it on the images"):
+        ann = model if isinstance(model, Network) else read_ann(model, given)
+    given = given.reshape(-1, *ann.input_shape)
+    with tracker.time("convert"), tracker.show("calibrating") as advance:
+        network, thresholds = convert_graph(ann, given, settings, advance)
+    shown, of_shown = (given, known) if validation is None else _validation(validation)
+    shown = shown[:samples].reshape(-1, *ann.input_shape)
+    if of_shown is None:
+        encoded = PreparedImages("", SampleTable(np.arange(len(shown)), np.full(len(shown), -1, np.int32)), shown)
+        answers = predictions(ann, encoded.encoded(range(len(shown)), ann, seed, 16))
+    else:
+        answers = _labels(of_shown[:samples], ann)
+    table = SampleTable(np.arange(len(shown)), answers.astype(np.int32))
+    conversion = Conversion(
+        ann,
+        network,
+        settings,
+        thresholds,
+        PreparedImages("validation images" if validation is not None else "calibration images", table, shown),
+        of_shown is not None,
+        *about,
+        calibration=given,
+        device=device,
+        tracker=tracker,
+        files=() if out is None else tuple(Path(out) / name for name in WRITTEN),
+    )
+    if out is not None:
+        checkpoint = conversion.checkpoint
+        with out_lock(Path(out), None if overwrite else "overwrite"):
+            save_checkpoint(checkpoint, conversion.files[0])
+            write_conversion(conversion.summary, conversion.accuracy, Path(out))
+    return conversion
+
+
+def _validation(given: Any) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    pair = isinstance(given, (tuple, list)) and len(given) == 2 and np.ndim(given[0]) > 1 and np.ndim(given[1]) == 1
+    return calibration_images(*given) if pair else calibration_images(given)
+
+
+def _labels(labels: NDArray[np.int64], ann: Network) -> NDArray[np.int64]:
+    if labels.min() < 0 or labels.max() >= ann.classes:
+        raise InputError(
+            f"labels: got {labels.min()} … {labels.max()}, expected 0 … {ann.classes - 1}, the outputs of the model"
+        )
+    return labels
+
+
+def _of_checkpoint(config: Config, out: Path, count: int, seed: int, device: str) -> Conversion:
     """Do everything; `out` exists and is locked."""
-    settings, target, tracker = config.conversion, out / "checkpoint.safetensors", Tracker()
+    settings, target, tracker = config.conversion, out / WRITTEN[0], Tracker()
     source = find_checkpoint(settings.ann, "ann")
     if target.exists() and source.samefile(target):
         raise InputError(f"{source}: is the ANN to be converted, and would be overwritten", "other-out")
     ann = load_checkpoint(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, count, seed, config.data.download)
     samples.known_labels()
-    backend = make_backend("auto", device)
     with tracker.show("preparing (the first time, kernels are compiled)"):
         compile_kernels("float32")
         compile_kernels("fixed")
-    shown = settings.calibration * len(ann.network.layers)
+    calibration = calibration_of(ann, config)
+    shown = None if settings.rule == "ftbc" else len(calibration) * len(ann.network.layers)
     with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
-        checkpoint = convert_checkpoint(ann, config, advance)
-    save_checkpoint(checkpoint, target)
+        network, thresholds = converted(ann.network, calibration, settings, advance)
+    conversion = Conversion(
+        ann.network,
+        network,
+        settings,
+        thresholds,
+        PreparedImages(samples.name, samples.table, samples.images()),
+        True,
+        ann.image_preprocessing,
+        ann.classes,
+        ann.class_names,
+        calibration=calibration,
+        device=device,
+        tracker=tracker,
+        files=tuple(out / name for name in WRITTEN),
+    )
+    save_checkpoint(conversion.checkpoint, target)
     save_config(matching_configuration(config, ann, target), out / "config.toml")
-    networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
-    with tracker.time("measure"), tracker.show(f"measuring over {settings.timesteps} steps", len(samples)) as advance:
-        curves = accuracy_over_time(networks, backend, samples, seed, advance)
-    seconds = {stage: round(taken, 3) for stage, taken in tracker.seconds.items()}
-    summary = summarise_conversion(settings, ann.network, checkpoint.network, samples, seed, curves, seconds)
-    files = (target, *write_conversion(summary, curves, out))
-    return Conversion(checkpoint, curves, summary, files)
+    write_conversion(conversion.summary, conversion.accuracy, out)
+    return conversion

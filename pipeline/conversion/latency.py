@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikesam.backends.base import Backend, batch_size
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.images.samples import DatasetSamples
+from spikesam.pipeline.images.samples import Samples
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.raster.batch import unpack
 
@@ -21,30 +21,31 @@ BATCH = 4  # images simulated together
 
 
 def answers_over_time(network: Network, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The class with the largest sum Σ_{τ<t} W_out s_L[τ] after t = 1 … T steps, (B, T), of packed (B, T, bytes).
+    """The class with the largest sum Σ_{τ<t} W_out s_L[τ] + bias after t = 1 … T steps, (B, T).
 
-    Ties go to the lowest.
+    `packed` are the spikes, (B, T, bytes). T are the steps of a window, if there is one. Ties go to the lowest.
     """
     spikes = unpack(packed, network.shapes[-1]).reshape(*packed.shape[1::-1], -1)  # (T, B, neurons)
-    sums = (spikes.astype(np.float64) @ network.readout.weight.T.astype(np.float64)).cumsum(axis=0)
-    return sums.argmax(axis=-1).T
+    readout, bias = network.readout, network.readout.bias[:, None].astype(np.float64)
+    sums = (spikes.astype(np.float64) @ readout.weight.T.astype(np.float64) + bias).cumsum(axis=0)
+    return sums[-network.window if network.window else 0 :].argmax(axis=-1).T
 
 
 def accuracy_over_time(
     networks: Mapping[str, Network],
     backend: Backend,
-    samples: DatasetSamples,
+    samples: Samples,
     seed: int,
     advance: Callable[[int], None],
 ) -> pd.DataFrame:
     """Share of right answers, a row per number of steps t = 1 … T, a column per network.
 
-    The networks, alike but for their numbers, see the same input. `advance` is called with the number of images just
-    done.
+    T are the steps of a window, where the networks have one. The networks, alike but for their numbers, see the same
+    input. `advance` is called with the number of images just done.
     """
-    right = {name: np.zeros(network.timesteps) for name, network in networks.items()}
-    some = next(iter(networks.values()))
-    labels, done = samples.known_labels(), 0
+    some, labels, done = next(iter(networks.values())), samples.table.label, 0
+    steps = some.window or some.timesteps
+    right = {name: np.zeros(steps) for name in networks}
     for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
         size = batch_size(inputs)
         for name, network in networks.items():
@@ -53,7 +54,7 @@ def accuracy_over_time(
             right[name] += (answers == labels[done : done + size, None]).sum(axis=0)
         done += size
         advance(size)
-    return pd.DataFrame(right, pd.RangeIndex(1, some.timesteps + 1, name="t")) / len(samples)
+    return pd.DataFrame(right, pd.RangeIndex(1, steps + 1, name="t")) / len(samples)
 
 
 def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
@@ -83,5 +84,5 @@ def plot_curves(path: Path, curves: pd.DataFrame, reference: float, title: str, 
 
 
 def milestones(timesteps: int) -> Sequence[int]:
-    """A few numbers of steps to quote: 32, 64, 100, 250 as far as they go, and the last."""
-    return [*(t for t in (32, 64, 100, 250) if t < timesteps), timesteps]
+    """A few numbers of steps to quote: 8, 16, 32, 64, … as far as they go, and the last."""
+    return [*(1 << power for power in range(3, timesteps.bit_length()) if 1 << power < timesteps), timesteps]

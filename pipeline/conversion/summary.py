@@ -8,6 +8,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,7 @@ from spikesam.recordings.text import printable
 
 Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
 WITHIN = 0.02  # accuracy
+WRITTEN = ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json")
 
 
 class ConversionSummary(Section):
@@ -48,38 +50,45 @@ def summarise_conversion(
     settings: ConversionSection,
     ann: Network,
     network: Network,
+    worths: Mapping[str, NDArray[np.float64]],
     samples: Samples,
-    seed: int,
     curves: pd.DataFrame,
     seconds: dict[str, float],
 ) -> ConversionSummary:
-    """The summary of an ANN, the float32 network it became, and both precisions' accuracy on labelled samples."""
-    encoded = samples.encoded(range(len(samples)), ann, seed, 1)
-    reference = float(np.mean(predictions(ann, encoded) == samples.table.label))
+    """The summary of an ANN, the float32 network it became, and both precisions' accuracy on samples."""
+    reference = ann_accuracy(ann, samples)
     return ConversionSummary(
         ann=settings.ann,
         conversion=settings,
         dataset=samples.name,
         n_samples=len(samples),
-        seed=seed,
+        seed=settings.seed,
         ann_accuracy=reference,
         accuracy={name: {t: float(curve[t]) for t in milestones(len(curve))} for name, curve in curves.items()},
         within_2_points_from_step={name: settles_at(curve, reference - WITHIN) for name, curve in curves.items()},
-        thresholds=thresholds(network),
+        thresholds=thresholds(network, worths),
         network_sha256=network.sha256,
         seconds=seconds,
     )
 
 
-def thresholds(network: Network) -> dict[str, list[float]]:
-    """θ/g of each layer, in units of its input current: one for all, or one per channel."""
-    each = {layer.name: (layer.spiking_neuron.threshold / layer.inputs[0].gain[0]).tolist() for layer in network.layers}
-    return {name: values[:1] if len(set(values)) == 1 else values for name, values in each.items()}
+def ann_accuracy(ann: Network, samples: Samples) -> float:
+    """Share of right answers of an ANN."""
+    return float(np.mean(predictions(ann, samples.encoded(range(len(samples)), ann, 0, 1)) == samples.table.label))
+
+
+def thresholds(network: Network, worths: Mapping[str, NDArray[np.float64]]) -> dict[str, list[float]]:
+    """θ of each layer: of a chain θ/g, in units of its input current, else of activations; one, or one per channel."""
+    each = dict(worths)
+    if network.window is None:
+        each = {layer.name: layer.spiking_neuron.threshold / layer.inputs[0].gain[0] for layer in network.layers}
+    values = {name: np.asarray(found).tolist() for name, found in each.items()}
+    return {name: found[:1] if len(set(found)) == 1 else found for name, found in values.items()}
 
 
 def write_conversion(summary: ConversionSummary, curves: pd.DataFrame, out: Path) -> tuple[Path, ...]:
     """Write accuracy.csv, accuracy.png and summary.json; returns their paths."""
-    table_path, plot_path, summary_path = (out / name for name in ("accuracy.csv", "accuracy.png", "summary.json"))
+    table_path, plot_path, summary_path = (out / name for name in WRITTEN[1:])
     write_curves(table_path, curves)
     rule, encoder = summary.conversion.rule, summary.conversion.encoder
     title = f"From {Path(summary.ann).stem} to spikes ({rule}, {encoder})"

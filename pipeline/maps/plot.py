@@ -27,12 +27,12 @@ from spikesam.recordings.reader import position
 
 def plot_maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> Figure:
     """The first samples beside each other: image, name and answer, and below the summed maps of some layers."""
-    return _figure(_maps(maps, samples, layers))
+    return figure_of(_maps(maps, samples, layers))
 
 
 def plot_raster(raster: RasterReader, layer: str | int | None = None, sample: int = 0) -> Figure:
     """The spikes of a layer, the last one if none is named, in one sample: a line per neuron, a tick per spike."""
-    return _figure(_raster(raster, layer, sample))
+    return figure_of(_raster(raster, layer, sample))
 
 
 def notebook_html(shown: MapReader | RasterReader | Network) -> str:
@@ -73,7 +73,7 @@ def _subjects(maps: MapReader, count: int) -> list[Subject]:
     return recorded_subjects(maps, maps.predictions[:count], shown)
 
 
-def _figure(picture: bytes) -> Figure:
+def figure_of(picture: bytes) -> Figure:
     """A figure that shows a PNG pixel by pixel."""
     pixels = np.asarray(Image.open(BytesIO(picture)).convert("RGB"))
     figure = ShownFigure(figsize=(pixels.shape[1] / DPI, pixels.shape[0] / DPI), dpi=DPI)

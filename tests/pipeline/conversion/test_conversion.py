@@ -212,8 +212,8 @@ def test_settles_at_the_step_after_the_last_one_below():
 
 
 def test_milestones():
-    assert list(milestones(500)) == [32, 64, 100, 250, 500]
-    assert list(milestones(20)) == [20]
+    assert list(milestones(100)) == [8, 16, 32, 64, 100]
+    assert list(milestones(8)) == [8]
 
 
 def test_the_largest_current_of_all_steps():

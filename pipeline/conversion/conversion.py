@@ -1,0 +1,202 @@
+"""A finished conversion: the spiking network, its accuracy over time, what it costs, and where its errors arise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from spikesam.backends.available import make_backend
+from spikesam.backends.event.kernels.layer import compile_kernels
+from spikesam.backends.network import Network
+from spikesam.backends.network.quantise import quantise
+from spikesam.pipeline.config import ConversionRule, ConversionSection
+from spikesam.pipeline.conversion.algorithm import convert_graph
+from spikesam.pipeline.conversion.latency import accuracy_over_time, milestones, settles_at
+from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels, layer_errors
+from spikesam.pipeline.conversion.spiking import Floats
+from spikesam.pipeline.conversion.summary import ConversionSummary, ann_accuracy, summarise_conversion
+from spikesam.pipeline.cost.energy import energy
+from spikesam.pipeline.cost.words import in_joules
+from spikesam.pipeline.drawing.conversion import draw_conversion
+from spikesam.pipeline.drawing.notebook import png_of
+from spikesam.pipeline.engine.simulate import simulate
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.images.samples import PreparedImages
+from spikesam.pipeline.maps.plot import figure_of
+from spikesam.pipeline.measures.operations import products
+from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.progress import Tracker
+
+FEW = 8  # samples whose layers and operations are looked at
+WITHIN = 0.01  # accuracy: one point
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """A spiking network that an ANN became, measured when it is first asked for; `print` shows all of it.
+
+    Parameters
+    ----------
+    ann : the ANN, as a network of ReLU neurons
+    network : the spiking network, in float32; :func:`spikesam.quantise` makes its integers
+    settings : how it was converted
+    thresholds : by layer, (C,): the activation that a spike at every step stands for
+    samples : the images that are measured on, and their labels, or the ANN's answers where none are known
+    labelled : whether their labels are known
+    preprocessing, classes, class_names : of the checkpoint
+    calibration : (N, C, H, W) the images that thresholds come from
+    files : what was written, the checkpoint first
+    """
+
+    ann: Network
+    network: Network
+    settings: ConversionSection
+    thresholds: Mapping[str, Floats]
+    samples: PreparedImages
+    labelled: bool
+    preprocessing: Preprocessing | None = None
+    classes: Any = None
+    class_names: Any = None
+    calibration: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 1, 1, 1), np.float32))
+    device: str = "auto"
+    tracker: Tracker = field(default_factory=Tracker)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The spiking network with its classes and preparation, for :func:`spikesam.save`."""
+        if self.preprocessing is None:
+            raise InputError(
+                "checkpoint: how images are prepared is not known; say it: convert(…, preprocessing="
+                "spikesam.Preprocessing(height, width, mean, std))"
+            )
+        classes = tuple(self.classes or map(str, range(self.network.classes)))
+        return Checkpoint(self.network, self.preprocessing, classes, tuple(self.class_names or classes))
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """The network in both precisions, "float32" and "fixed"."""
+        return {"float32": self.network, "fixed": quantise(self.network)}
+
+    @cached_property
+    def accuracy(self) -> pd.DataFrame:
+        """Share of right answers, or of the ANN's where labels are not known, of both precisions after t = 1 … T."""
+        steps = self.network.window or self.network.timesteps
+        with self._shown(f"measuring over {steps} steps", len(self.samples)) as advance:
+            backend = make_backend("auto", self.device)
+            return accuracy_over_time(self.networks, backend, self.samples, self.settings.seed, advance)
+
+    @cached_property
+    def summary(self) -> ConversionSummary:
+        """The numbers of `summary.json`."""
+        curves = self.accuracy
+        seconds = {stage: round(taken, 3) for stage, taken in self.tracker.seconds.items()}
+        return summarise_conversion(
+            self.settings, self.ann, self.network, self.thresholds, self.samples, curves, seconds
+        )
+
+    @cached_property
+    def ann_accuracy(self) -> float:
+        """Share of right answers of the ANN; 1 where labels are not known."""
+        return ann_accuracy(self.ann, self.samples)
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """Errors of each layer's activations in % of their root mean square, by cause; of the first images.
+
+        Columns are layer, error (in fixed point, all in all), and arriving, maximum, clipped, steps, unevenness and
+        integers, see :func:`spikesam.pipeline.conversion.layer_errors.layer_errors`.
+        """
+        initial = self.settings.initial if self.network.window else 0.0
+        with self._shown("looking for errors", None):
+            images, seed = self.samples.images[:FEW], self.settings.seed
+            return layer_errors(self.ann, self.networks, self.thresholds, images, initial, seed)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Accuracy and cost after t = 8, 16, … T steps.
+
+        Columns are float32 and fixed, the spiking network's accuracy; levels, that of the ANN whose activations are
+        rounded to t + 1 levels up to the threshold; and spikes, operations and joules (45nm) of a sample until then.
+        """
+        rows = milestones(len(self.accuracy))
+        labels, images = self.samples.table.label, self.samples.images
+        found = self.accuracy.loc[rows].copy()
+        found["levels"] = [np.mean(answers_in_levels(self.ann, images, self.thresholds, t) == labels) for t in rows]
+        with self._shown("counting operations", None):
+            fixed = self.networks["fixed"]
+            raster = simulate(fixed, self.samples.images[:FEW], seed=self.settings.seed, device=self.device)
+            steps = energy(raster, fixed).steps.groupby("step")[["spikes", "operations", "joules"]].sum().cumsum()
+        late = 0 if self.network.window else len(steps) - len(self.accuracy)
+        for column in steps:
+            found[column] = steps[column].to_numpy()[[late + t - 1 for t in rows]]
+        return found
+
+    def rules(self) -> pd.DataFrame:
+        """Accuracy in fixed point of every rule on this ANN and these images: a row per rule, a column per step."""
+        rows = milestones(self.network.window or self.network.timesteps)
+        found = {}
+        for rule in get_args(ConversionRule):
+            settings = self.settings.model_copy(update={"rule": rule, "timesteps": rows[-1]})
+            with self._shown(f"converting by the rule {rule}", None):
+                network, _ = convert_graph(self.ann, self.calibration, settings)
+            with self._shown(f"measuring {rule}", len(self.samples)) as advance:
+                backend, networks = make_backend("auto", self.device), {"fixed": quantise(network)}
+                curve = accuracy_over_time(networks, backend, self.samples, self.settings.seed, advance)["fixed"]
+            found[rule] = curve.loc[rows]
+        return pd.DataFrame(found).T.rename_axis("rule")
+
+    def plot(self) -> Figure:
+        """Accuracy over time, and by layer the errors of activations by cause, as a figure of matplotlib."""
+        return figure_of(self._png())
+
+    def _png(self) -> bytes:
+        curves = {"SNN float32": self.accuracy["float32"], "SNN integers": self.accuracy["fixed"]}
+        curves["ANN at t + 1 levels"] = self.table["levels"]
+        title, errors = f"Conversion by the rule {self.settings.rule}", self.layers.set_index("layer")[list(CAUSES)]
+        return png_of(lambda path: draw_conversion(path, title, self._where, curves, self.ann_accuracy, errors))
+
+    @property
+    def _where(self) -> str:
+        what = "accuracy" if self.labelled else "agreement with the ANN"
+        return f"{what} on {len(self.samples)} {self.samples.name}; errors of {min(FEW, len(self.samples))} of them"
+
+    def __repr__(self) -> str:
+        """One line: rule, steps, and the network."""
+        steps = self.network.window or self.network.timesteps
+        return f"<Conversion by the rule {self.settings.rule}, {steps} steps: {self.network!r}>"
+
+    def __str__(self) -> str:
+        """What it keeps of the ANN, after how many steps, what that costs, and where errors arise; measures it."""
+        table, curves = self.table, self.accuracy
+        of_ann = f"the ANN's is {self.ann_accuracy:.1%}, with {sum(products(self.ann).values()):,} products"
+        shown = table.assign(
+            **{name: [f"{each:.1%}" for each in table[name]] for name in ("float32", "fixed", "levels")}
+        )
+        for name in ("spikes", "operations"):
+            shown[name] = [f"{each:,.0f}" for each in table[name]]
+        shown["joules"] = [in_joules(each) for each in table["joules"]]
+        shown = shown.rename(columns={"fixed": "integers", "levels": "ANN, t + 1 levels", "joules": "energy"})
+        lines = [repr(self), f"{self._where}; {of_ann}", shown.to_string(), ""]
+        for name, curve in curves.items():
+            step = settles_at(curve.to_numpy(), self.ann_accuracy - WITHIN)
+            lines.append(f"{name}: within 1 point of the ANN {f'from step {step}' if step else 'not yet'}")
+        errors = self.layers.round(1).to_string(index=False)
+        return "\n".join([*lines, "", "errors of activations, % of their root mean square:", errors])
+
+    @contextmanager
+    def _shown(self, text: str, total: int | None) -> Iterator[Any]:
+        with self.tracker.time("measure"), self.tracker.show(text, total) as advance:
+            compile_kernels("float32")
+            compile_kernels("fixed")
+            yield advance

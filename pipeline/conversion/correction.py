@@ -1,0 +1,175 @@
+"""Thresholds from an ANN's activations, and what their spikes lack, corrected step by step and layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikesam.backends.network import Network
+from spikesam.pipeline.config import ConversionSection
+from spikesam.pipeline.conversion.spiking import HALF, Floats
+from spikesam.pipeline.conversion.thresholds import balanced_thresholds, percentile_current
+from spikesam.pipeline.measures.operations import products
+from spikesam.pipeline.networks.differentiable import ReluLayer
+
+BATCH = 16  # images at a time
+STEPS, IMAGES = 16, 64  # that corrections are computed of, at most
+BUDGET = 40 * 10**9  # multiplications
+ROUNDS = 3  # of a step's correction
+RATE = 0.5  # share of the error that a round corrects
+
+
+class Rectifiers:
+    """The layers of an ANN as modules, for the activations of images (N, C, H, W) in -1 … 1."""
+
+    def __init__(self, ann: Network) -> None:
+        self.ann = ann
+        self.layers = {layer.name: ReluLayer(layer, ann) for layer in ann.layers}
+        reads = {name: {s.layer for each in layer.inputs for s in each.sources} for name, layer in self.layers.items()}
+        self.reads = reads
+        self.last_reader = {source: name for name, sources in reads.items() for source in sources}
+
+    def by_channel(self, name: str, numbers: Tensor) -> Tensor:
+        """(C,) for the maps of a layer."""
+        return numbers.reshape(-1, *[1] * (len(self.layers[name].shape) - 1))
+
+    def currents(self, images: Tensor, clip: Callable[[str, Tensor], Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Each layer's name and what its neurons rectify, (N, C, H, W) or (N, C).
+
+        `clip` gives of a name and its activations what the layers behind it see.
+        """
+        values = {"input": images}
+        for name, layer in self.layers.items():
+            parts = range(0, len(images), BATCH)
+            found = torch.cat(
+                [layer.currents({each: values[each][i : i + BATCH] for each in self.reads[name]}) for i in parts]
+            )
+            yield name, found
+            values[name] = clip(name, activated(layer, found))
+            values = {each: kept for each, kept in values.items() if self._read_later(each, name)}
+
+    def _read_later(self, name: str, now: str) -> bool:
+        names = list(self.layers)
+        return name in self.last_reader and names.index(self.last_reader[name]) > names.index(now)
+
+
+def activated(layer: ReluLayer, currents: Tensor) -> Tensor:
+    """The activations that currents give."""
+    found = torch.relu(currents)
+    return found if layer.limit is None else torch.minimum(found, layer.limit)
+
+
+def activation_thresholds(
+    rectifiers: Rectifiers,
+    images: Tensor,
+    settings: ConversionSection,
+    count: int,
+    refuse_dead: Callable[[float, str], None],
+) -> tuple[dict[str, Floats], dict[str, Tensor]]:
+    """Each layer's thresholds (C,) by a rule, of its activations; and these activations' means (C,) on `count` images.
+
+    `refuse_dead` is called with the largest activation and the layer's name.
+    """
+    thresholds: dict[str, Floats] = {}
+    means: dict[str, Tensor] = {}
+    balanced = settings.rule == "balanced"
+
+    def clip(name: str, values: Tensor) -> Tensor:
+        limit = rectifiers.by_channel(name, torch.from_numpy(thresholds[name]).float())
+        return values.minimum(limit) if balanced else values
+
+    with torch.inference_mode():
+        for name, currents in rectifiers.currents(images, clip):
+            layer = rectifiers.layers[name]
+            values = activated(layer, currents)
+            of_channels = (currents if balanced else values).transpose(0, 1).flatten(1)
+            means[name] = values[:count].transpose(0, 1).flatten(1).double().mean(1)
+            refuse_dead(float(values.max()), name)
+            thresholds[name] = _thresholds(of_channels, settings)
+            if layer.limit is not None:
+                thresholds[name] = np.minimum(thresholds[name], layer.limit.flatten().double().numpy())
+    return thresholds, means
+
+
+def _thresholds(values: Tensor, settings: ConversionSection) -> Floats:
+    """(C, n) activations -> (C,)."""
+    if settings.rule == "balanced":
+        return balanced_thresholds(values).double().numpy()
+    rows = values if settings.per == "channel" else values.reshape(1, -1)
+    if settings.rule in ("percentile", "ftbc"):
+        found = np.array([percentile_current([row.numpy()], settings.percentile) for row in rows])
+    else:
+        found = rows.amax(1).double().numpy() * (settings.scale if settings.rule == "scaled" else 1)
+    found = np.where(found > 0, found, found.max())
+    return np.broadcast_to(found, (len(values),)).copy()
+
+
+def temporal_corrections(
+    rectifiers: Rectifiers,
+    inputs: Iterator[Tensor],
+    thresholds: Mapping[str, Floats],
+    means: Mapping[str, Tensor],
+    initial: float = HALF,
+    advance: Callable[[int], None] = lambda images: None,
+) -> dict[str, Floats]:
+    """Forward temporal bias correction: what to add to each layer's bias in each step, (S, C), in units of the ANN.
+
+        b_c[t] = b_c[t] + α · mean over images and places of  (t + 1) · x_c - Σ_{τ≤t} θ_c s_c[τ]
+
+    x being the activation and s the spikes, of layers in order, those before already corrected; α = 1/2, three times a
+    step. The authors compare each step alone; the sum over the steps lets no error of the mean stay.
+
+    Parameters
+    ----------
+    inputs : what the network sees in each step, (N, C, H, W)
+    means : (C,) mean activations
+
+    References
+    ----------
+    Wu, Li, Bojkovic, Gu & Yuan 2024, Forward temporal bias correction for optimizing ANN-SNN conversion (ECCV),
+    arXiv:2403.18388.
+    """
+    theta = {name: rectifiers.by_channel(name, torch.from_numpy(each).float()) for name, each in thresholds.items()}
+    membranes: dict[str, Tensor] = {}
+    steady: dict[str, Tensor] = {}
+    fired: dict[str, Tensor] = {}
+    found: dict[str, list[Floats]] = {name: [] for name in rectifiers.layers}
+    constant: Tensor | None = None
+    with torch.inference_mode():
+        for t, image in enumerate(inputs):
+            values = {"input": image}
+            if image is not constant:
+                steady, constant = {}, image
+            for name, layer in rectifiers.layers.items():
+                own = theta[name]
+                if rectifiers.reads[name] == {"input"}:
+                    if name not in steady:
+                        steady[name] = layer.currents(values)
+                    current = steady[name]
+                else:
+                    current = layer.currents(values)
+                v = membranes[name] + current if t else current + initial * own
+                axes = [0, *range(2, v.ndim)]
+                lacking = (t + 1) * means[name].float() - (fired[name] if t else 0)
+                added = torch.zeros(len(lacking))
+                for _ in range(ROUNDS):
+                    error = lacking - own.flatten() * (v > own).float().mean(axes)
+                    change = (RATE * error).clamp(-own.flatten(), own.flatten())
+                    added += change
+                    v += rectifiers.by_channel(name, change)
+                spikes = own * (v > own)
+                membranes[name], values[name] = v - spikes, spikes
+                fired[name] = (fired[name] if t else 0) + spikes.mean(axes)
+                found[name].append(added.double().numpy())
+            advance(len(image))
+    return {name: np.stack([*rows, np.mean(rows[len(rows) // 2 :], axis=0)]) for name, rows in found.items()}
+
+
+def corrected_on(ann: Network, images: int, timesteps: int) -> tuple[int, int]:
+    """How many images and steps corrections are computed of, so that it takes seconds."""
+    most = BUDGET // max(1, sum(products(ann).values()))
+    steps = min(timesteps, STEPS)
+    return max(2, min(images, IMAGES, most // steps)), steps

@@ -1,0 +1,152 @@
+"""Where a converted network's activations depart from its ANN's: how much each layer adds, and by what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spikesam.backends.base import unpacked
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.input_currents import backend_input
+from spikesam.backends.network import DEFAULT_RANGE, NO_POOLING, PIXEL_LIMIT, Network
+from spikesam.pipeline.conversion.correction import BATCH, Rectifiers, activated
+from spikesam.pipeline.conversion.spiking import HALF, Floats, depths
+from spikesam.pipeline.images.encoding import encode, mean_spikes
+from spikesam.recordings.raster.batch import unpack
+
+CAUSES = ("arriving", "maximum", "clipped", "steps", "unevenness", "integers")
+
+
+def layer_errors(
+    ann: Network,
+    networks: Mapping[str, Network],
+    worths: Mapping[str, Floats],
+    images: NDArray[np.float32],
+    initial: float,
+    seed: int,
+) -> pd.DataFrame:
+    """The error of each layer's activations in per cent of their root mean square, in all and by cause.
+
+    x̂ is what the ANN's layer makes of what really arrives, the mean over the T steps of what the float32 network fires.
+
+    ==========  =====================================================================================================
+    arriving    x̂ - x, x being the ANN's activation: errors of the layers before, and of the image in 8 bits
+    maximum     the mean over the steps of the largest current of each window, instead of the largest mean
+    clipped     min(x̂, θ) - x̂: more than a spike a step
+    steps       counts are whole numbers: θ/T · ⌊T·min(x̂, θ)/θ + initial⌋ instead of min(x̂, θ)
+    unevenness  what is really fired instead: more or less, since spikes arrive unevenly; and corrected biases
+    integers    what the fixed-point layer fires instead, of what arrives in fixed point
+    ==========  =====================================================================================================
+
+    Parameters
+    ----------
+    networks : "float32" and "fixed"
+    worths : θ of each layer (C,), the activation that a spike in every step stands for
+    """
+    rectifiers, late = Rectifiers(ann), depths(ann)
+    bare, backend, samples = networks["float32"], EventBackend(), len(images)
+    steps = bare.window or bare.timesteps - max(late.values())
+    spikes: dict[str, dict[str, NDArray[np.uint8]]] = {}  # packed (N, T, bytes), by precision and layer
+    for precision, network in networks.items():
+        runs = list(backend.run(network, [encode(network, images, seed, range(samples))], samples))
+        spikes[precision] = {name: np.concatenate([run.spikes[name] for run in runs]) for name in network.raster_names}
+
+    def fired(packed: NDArray[np.uint8], name: str) -> Tensor:
+        """(N, C, H, W) or (N, C): θ times the share of steps with a spike."""
+        counts = unpack(packed, ann.shapes[ann.place(name)])[late[name] :][:steps].sum(axis=0, dtype=np.float32)
+        rates = torch.from_numpy(counts / np.float32(steps)).reshape(samples, *rectifiers.layers[name].shape)
+        return rates * theta[name]
+
+    theta = {name: rectifiers.by_channel(name, torch.from_numpy(each).float()) for name, each in worths.items()}
+    pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
+    values: dict[str, Tensor] = {"input": _seen(bare, ann, images, seed, steps)}
+    rows = []
+    given: list[dict[str, Any]] = [{each: bits[n] for each, bits in spikes["fixed"].items()} for n in range(samples)]
+    if not bare.spiking_input:
+        driving = backend_input("event", bare, encode(bare, images, seed, range(samples)))
+        given = [{"input": each, **others} for each, others in zip(driving, given, strict=True)]
+    with torch.inference_mode():
+        exact = dict(rectifiers.currents(pixels, lambda name, kept: kept))
+        for layer in ann.layers:
+            name, module, own = layer.name, rectifiers.layers[layer.name], theta[layer.name]
+            x = activated(module, exact.pop(name))
+            arriving = activated(module, module.currents(values))
+            pooled = arriving
+            if any(each.windows != NO_POOLING for each in layer.inputs):
+                pooled = _stepwise(rectifiers, name, values["input"], spikes["float32"], theta, late, steps)
+            clipped = pooled.minimum(own)
+            counted = own / steps * (steps * clipped / own + initial).floor().clamp(max=steps)
+            values[name] = fired(spikes["float32"][name], name)
+            again = backend.rerun(bare, [{k: v for k, v in each.items() if k != name} for each in given], samples)
+            driven = fired(np.concatenate([run.spikes[name] for run in again]), name)
+            whole = fired(spikes["fixed"][name], name)
+            found = (
+                arriving - x,
+                pooled - arriving,
+                clipped - pooled,
+                counted - clipped,
+                values[name] - counted,
+                whole - driven,
+            )
+            scale = float(x.square().mean().sqrt()) or 1.0
+            shares = [100 * float(each.square().mean().sqrt()) / scale for each in (whole - x, *found)]
+            rows.append({"layer": name, **dict(zip(("error", *CAUSES), shares, strict=True))})
+    return pd.DataFrame(rows)
+
+
+def _seen(network: Network, ann: Network, images: NDArray[np.float32], seed: int, steps: int) -> Tensor:
+    """The mean input of the spiking network over its steps, (N, C, H, W), in units of the ANN."""
+    encoded: Any = unpacked(encode(network, images, seed, range(len(images))))
+    if network.encoder == "constant-current":
+        return torch.from_numpy(encoded / np.float32(PIXEL_LIMIT))
+    on, off = np.split(encoded[:steps].mean(axis=0, dtype=np.float32), 2, axis=1)
+    return torch.from_numpy((on - off) * np.float32(DEFAULT_RANGE / ann.input_range))
+
+
+def _stepwise(
+    rectifiers: Rectifiers,
+    name: str,
+    seen: Tensor,
+    spikes: Mapping[str, NDArray[np.uint8]],
+    theta: Mapping[str, Tensor],
+    late: Mapping[str, int],
+    steps: int,
+) -> Tensor:
+    """The activations of a layer of the mean of its currents over the steps, each driven by the spikes of its own."""
+    module, ann = rectifiers.layers[name], rectifiers.ann
+    fired = {
+        each: unpack(spikes[each], ann.shapes[ann.place(each)])[late[each] :][:steps]
+        for each in rectifiers.reads[name] - {"input"}
+    }
+    total = torch.zeros(())
+    for t in range(steps):
+        values = {each: torch.from_numpy(bits[t]).float() * theta[each] for each, bits in fired.items()}
+        total = total + module.currents({"input": seen} | values)
+    return activated(module, total / steps)
+
+
+def answers_in_levels(
+    ann: Network, images: NDArray[np.float32], worths: Mapping[str, Floats], levels: int
+) -> NDArray[Any]:
+    """(N,) the classes of the ANN whose activations are rounded to 0 … `levels` times θ / levels, and no larger."""
+    rectifiers = Rectifiers(ann)
+    theta = {name: rectifiers.by_channel(name, torch.from_numpy(each).float()) for name, each in worths.items()}
+
+    def rounded(name: str, values: Tensor) -> Tensor:
+        return (values * levels / theta[name] + HALF).floor().clamp(max=levels) * theta[name] / levels
+
+    last = ann.layers[-1].name
+    kept: list[Tensor] = []
+    with torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            pixels = torch.from_numpy(mean_spikes(images[start : start + BATCH], ann.input_range))
+            *_, (_, currents) = rectifiers.currents(pixels, rounded)
+            kept.append(rounded(last, activated(rectifiers.layers[last], currents)).flatten(1))
+        logits = torch.cat(kept) @ torch.tensor(ann.readout.weight).T + torch.tensor(ann.readout.bias).float()
+    return logits.argmax(1).numpy()

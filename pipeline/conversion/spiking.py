@@ -1,0 +1,107 @@
+"""An ANN with thresholds as a spiking network: what a spike is worth goes into gains, biases act step by step.
+
+A spike of a neuron with threshold θ stands for an activation of θ in one step of T. In units of θ every neuron has the
+threshold 1, so each branch of a layer's sum has the gain θ of its source / θ of the layer, and biases are divided by θ.
+Each layer answers the T steps of its window, D steps late at depth D, as imported networks do (see imports/road/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.backends.network import DEFAULT_RANGE, LIF, Encoder, Input, Layer, Network, Readout, Source
+from spikesam.pipeline.imports.road.delays import delayed, with_window
+from spikesam.pipeline.training.export import with_off_planes
+
+Floats = NDArray[np.float64]
+HALF = 0.5  # of a threshold: the membrane to begin with, so that counts are rounded and not cut
+
+
+def spiking_network(
+    ann: Network,
+    thresholds: Mapping[str, Floats],
+    timesteps: int,
+    *,
+    encoder: Encoder = "constant-current",
+    initial: float = HALF,
+    corrections: Mapping[str, Floats] | None = None,
+) -> Network:
+    """The float32 network of an ANN whose layers have thresholds (C,), for `timesteps` steps of each layer.
+
+    Parameters
+    ----------
+    initial : membranes at the beginning, in thresholds
+    corrections : what is added to the biases of layers in each step, (S, C) in units of the ANN; the last row goes on
+    """
+    depth = depths(ann)
+    steps = timesteps + depth[ann.layers[-1].name]
+    layers = []
+    for layer in ann.layers:
+        own, theta = depth[layer.name], thresholds[layer.name]
+        inputs = [
+            part
+            for each in layer.inputs
+            for part in _parts(replace(each, gain=each.gain / theta), thresholds, depth, own, encoder, ann.input_range)
+        ]
+        rows = np.repeat(layer.neuron.bias / theta, timesteps, 0)
+        more = (corrections or {}).get(layer.name, np.zeros((1, len(theta)))) / theta
+        rows += more[np.minimum(np.arange(timesteps), len(more) - 1)]
+        rows[0] += initial
+        layers.append(Layer(layer.name, inputs, LIF(1.0, bias=delayed(rows, own - 1, steps, timesteps, 1.0))))
+    readout = ann.readout
+    factors = thresholds[ann.layers[-1].name].repeat(readout.weight.shape[1] // len(thresholds[ann.layers[-1].name]))
+    shape = ann.input_shape
+    if encoder == "poisson":
+        shape = (2 * shape[0], *shape[1:])
+    network = Network(
+        shape,
+        steps,
+        tuple(layers),
+        Readout(
+            (readout.weight * factors).astype(np.float32),
+            readout.scale * steps / timesteps,
+            bias=delayed(readout.bias, steps - timesteps, steps),
+        ),
+        encoder,
+        DEFAULT_RANGE if encoder == "poisson" else ann.input_range,
+    )
+    return with_window(network, timesteps, [depth[layer.name] for layer in ann.layers])
+
+
+def depths(ann: Network) -> dict[str, int]:
+    """The steps by which each layer is later than the input: 1 + the most of what it reads."""
+    found = {"input": 0}
+    for layer in ann.layers:
+        found[layer.name] = 1 + max(found[source.layer] for each in layer.inputs for source in each.sources)
+    return found
+
+
+def _parts(
+    given: Input, thresholds: Mapping[str, Floats], depth: Mapping[str, int], own: int, encoder: Encoder, largest: float
+) -> Iterator[Input]:
+    """The input, as one for each worth of a spike among its sources."""
+
+    def worth(source: Source) -> list[float]:
+        return [DEFAULT_RANGE / largest] if source.layer == "input" else thresholds[source.layer].tolist()
+
+    for values, group in groupby(sorted(given.sources, key=worth), worth):
+        sources = tuple(Source(each.layer, own - depth[each.layer], each.sign) for each in group)
+        weight, factors = given.weight, np.array(values)
+        if weight is None:
+            yield replace(given, source=sources, gain=given.gain * factors)
+            continue
+        weight = weight.astype(np.float64)
+        if len(set(values)) > 1:
+            each = factors.repeat(weight.shape[1] // len(factors))
+            weight, factors = weight * each.reshape(-1, *[1] * (weight.ndim - 2)), np.ones(1)
+        largest_of = np.abs(weight).reshape(len(weight), -1).max(1)  # of each neuron: int8 then has all its steps
+        largest_of[largest_of == 0] = 1
+        weight = (weight / largest_of.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+        if encoder == "poisson" and sources[0].layer == "input":
+            weight = with_off_planes(weight)
+        yield replace(given, weight=weight, source=sources, gain=given.gain * largest_of * factors[0])

@@ -1,0 +1,212 @@
+"""Conversion of models: traces by hand, the law of rates, every branch with its own scale, and what is refused."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+import spikesam
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import Input, Layer, Network, Readout, ReLU, Source
+from spikesam.backends.network.quantise import quantise
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.pipeline.config import ConversionSection
+from spikesam.pipeline.conversion.algorithm import convert_graph
+from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels
+from spikesam.pipeline.conversion.spiking import depths, spiking_network
+from spikesam.pipeline.images.encoding import encode
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import unpack
+
+
+def fired(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
+    """(T, N, neurons) bool of each layer, in the T steps of its window."""
+    (batch,) = TorchBackend("cpu").run(network, [encode(network, images, 0, range(len(images)))], len(images))
+    late = depths(network)
+    found = {}
+    for layer in network.layers:
+        shape = network.shapes[network.place(layer.name)]
+        spikes = unpack(batch.spikes[layer.name], shape)
+        inside = slice(late[layer.name], late[layer.name] + network.window)
+        assert spikes.sum() == spikes[inside].sum()  # silent before and behind the window
+        found[layer.name] = spikes[inside].reshape(network.window, len(images), -1)
+    return found
+
+
+def one_pixel(*layers: Layer) -> Network:
+    """A network that sees one pixel, of ±1."""
+    return Network((1, 1, 1), 1, layers, Readout(np.ones((1, 1), np.float32)), "image", 1.0)
+
+
+def dense(name: str, weight: float, source: object = (), bias: float = 0.0, limit: float | None = None) -> Layer:
+    return Layer(name, Input(np.full((1, 1), weight, np.float32), source), ReLU(bias, limit))
+
+
+def test_a_sum_of_branches_by_hand():
+    # x = 1, so a = ReLU(0.5 + 0.25) = 0.75; b = ReLU(2a - 0.5) = 1; c = ReLU(b - a + x/4) = 0.5. With θ of 1, 2 and 1:
+    ann = one_pixel(
+        dense("a", 0.5, bias=0.25),
+        dense("b", 2.0, "a", bias=-0.5),
+        Layer(
+            "c",
+            [Input(np.ones((1, 1)), (Source("b"), Source("a", sign=-1))), Input(np.full((1, 1), 0.25), "input")],
+            ReLU(),
+        ),
+    )
+    network = spiking_network(ann, {"a": np.ones(1), "b": np.full(1, 2.0), "c": np.ones(1)}, 8)
+    spikes = {name: bits.ravel().astype(int).tolist() for name, bits in fired(network, np.ones((1, 1, 1, 1))).items()}
+    # a starts at 1/2 and gets 3/4 a step: 1.25 fires (0.25), 1.0 is no more than 1, 1.75 (0.75), 1.5 (0.5), 1.25, …
+    assert spikes["a"] == [1, 0, 1, 1, 1, 0, 1, 1]
+    # b, in units of 2, starts at 1/2 and gets 2·1/2 with a spike of a, and -1/4: 1.25, 0, 0.75, 1.5, 1.25, 0, 0.75, 1.5
+    assert spikes["b"] == [1, 0, 0, 1, 1, 0, 0, 1]
+    # c starts at 1/2 and gets 2 for b, -1 for a, and 1/4: 1.75, 1, 0.25, 1.5, 1.75, 1, 0.25, 1.5
+    assert spikes["c"] == [1, 0, 0, 1, 1, 0, 0, 1]
+    assert network.window == 8 and network.timesteps == 11
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(-2, 2), st.floats(-1, 1), st.floats(0.2, 2), st.integers(1, 40))
+def test_a_rate_is_the_rounded_and_clipped_activation(weight, bias, threshold, timesteps):
+    ann = one_pixel(dense("a", weight, bias=bias, limit=1.5))
+    network = spiking_network(ann, {"a": np.full(1, threshold)}, timesteps)
+    rate = fired(network, np.ones((1, 1, 1, 1)))["a"].mean()
+    z = np.float32(weight) + bias
+    assert abs(rate - np.clip(z / threshold, 0, 1)) <= 0.5 / timesteps + 1e-5
+
+
+class Residual(nn.Module):
+    """A convolution, a block with a shortcut, and a pooled block without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.first, self.second = (nn.Conv2d(*each, 3, padding=1) for each in ((1, 6), (6, 6), (6, 6)))
+        self.norm, self.wider, self.out = nn.BatchNorm2d(6), nn.Conv2d(6, 8, 3, 2, 1), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.relu(self.stem(x))
+        x = functional.relu6(self.norm(self.second(functional.relu(self.first(x)))) + x)
+        x = functional.relu(functional.max_pool2d(self.wider(x), 2))
+        return self.out(x.mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """A model that tells where a bright spot is, 120 images, and their labels."""
+    torch.manual_seed(0)
+    labels = torch.arange(120) % 3
+    images = 0.3 * torch.randn(120, 1, 12, 12)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[0, 4 * label : 4 + 4 * label, 2:9] += 1.0
+    images = images.clamp(-1, 1)
+    model = Residual()
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(40):
+        loss = functional.cross_entropy(model(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return model.eval(), images, labels
+
+
+@pytest.fixture(scope="module")
+def conversion(trained):
+    model, images, labels = trained
+    return spikesam.convert(model, images[:40], validation=(images[40:], labels[40:]), timesteps=32, samples=40)
+
+
+def test_a_trained_model_keeps_its_accuracy(conversion):
+    assert conversion.ann_accuracy > 0.9
+    assert conversion.accuracy.shape == (32, 2)
+    assert (conversion.accuracy.loc[8:] >= conversion.ann_accuracy - 0.05).all(axis=None)
+    assert conversion.network.precision == "float32" and conversion.network.window == 32
+    text = str(conversion)
+    assert "within 1 point of the ANN from step" in text and "unevenness" in text and "energy" in text
+    assert conversion.plot().get_size_inches()[0] > 5
+    errors = conversion.layers
+    assert list(errors.columns) == ["layer", "error", *CAUSES]
+    assert errors["layer"].tolist() == [layer.name for layer in conversion.ann.layers]
+    assert errors["maximum"].gt(0).tolist() == [False, False, False, True]
+    assert errors["error"].max() < 40
+
+
+def test_backends_agree_on_it(conversion):
+    network = quantise(conversion.network)
+    inputs = [encode(network, conversion.samples.images[:3], 0, range(3))]
+    digests = [list(backend.run(network, inputs, 3)) for backend in (EventBackend(), TorchBackend("cpu"))]
+    for name in network.raster_names:
+        event, other = (np.concatenate([batch.spikes[name] for batch in batches]) for batches in digests)
+        assert np.array_equal(event, other)
+
+
+def test_every_rule_on_it(conversion):
+    rules = conversion.rules()
+    assert rules.columns.tolist() == [8, 16, 32]
+    assert rules.loc["ftbc", 8] >= rules[8].max() - 0.05
+
+
+@pytest.mark.parametrize("encoder", ["constant-current", "poisson"])
+def test_rates_approach_activations_with_more_steps(trained, encoder):
+    model, images, _ = trained
+    ann = spikesam.convert(model, images[:8], timesteps=1).ann
+    found = []
+    for timesteps in (16, 256):
+        section = ConversionSection(timesteps=timesteps, rule="percentile", percentile=100, encoder=encoder)
+        network, theta = convert_graph(ann, images[:16].numpy(), section)
+        spikes = fired(network, images[:16].numpy())
+        # of layers without a maximum of currents in front
+        rate = spikes[ann.layers[1].name].mean(0) * theta[ann.layers[1].name].repeat(144)
+        found.append(rate)
+    assert np.abs(found[1]).max() > 0.1
+    assert np.square(found[0] - found[1]).mean() < np.square(found[1]).mean()
+
+
+def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
+    images, labels = conversion.samples.images, conversion.samples.table.label
+    shares = [
+        (answers_in_levels(conversion.ann, images, conversion.thresholds, levels) == labels).mean()
+        for levels in (4, 1024)
+    ]
+    assert shares[1] == pytest.approx(conversion.ann_accuracy, abs=0.03)
+    assert all(low <= high + 0.1 for low, high in pairwise(shares))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"images": None}, "images: got none, expected some to calibrate on"),
+        ({"labels": [1, 2]}, "labels: got int64 of shape"),
+        ({"labels": [7] * 4}, "labels: got 7 … 7, expected 0 … 2"),
+        ({"rule": "best"}, "conversion.rule is 'best', expected"),
+        ({"timesteps": 0}, "conversion.timesteps is 0, expected"),
+        ({"ann": 7}, "convert: got int, expected a torch.nn.Module"),
+        ({"out": "new"}, "checkpoint: how images are prepared is not known"),
+        ({"images": torch.zeros(4, 1, 12, 12)}, "images: are all 0"),
+        ({"images": torch.zeros(4, 2, 12, 12) + 1}, "2"),
+    ],
+)
+def test_refusals_write_nothing(trained, tmp_path, monkeypatch, change, reason):
+    monkeypatch.chdir(tmp_path)
+    model, images, _ = trained
+    arguments = {"ann": model, "images": images[:4], "labels": None} | change
+    with pytest.raises(InputError, match=reason):
+        spikesam.convert(**arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_it_is_written_when_asked(trained, tmp_path):
+    model, images, labels = trained
+    prepare = spikesam.Preprocessing(12, 12, (0.5,), (0.5,))
+    given = {"preprocessing": prepare, "classes": ("top", "middle", "bottom"), "out": tmp_path / "out"}
+    conversion = spikesam.convert(model, images[:20], labels[:20], timesteps=8, samples=10, **given)
+    checkpoint = spikesam.load(conversion.files[0])
+    assert checkpoint.class_names == ("top", "middle", "bottom")
+    assert checkpoint.network.sha256 == conversion.network.sha256 == conversion.summary.network_sha256
+    raster = spikesam.simulate(checkpoint, images[:2].numpy())
+    assert spikesam.energy(raster, checkpoint).joules > 0
+    maps = spikesam.explain(raster)
+    assert maps[raster.layers[0].name].sum.shape == (2, 12, 12)
