@@ -32,21 +32,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = class_folders(folder / "images", per_class=2)
     data = ("--data", str(images), "--samples", "4")
     out = folder / "<i>run"
-    run.main(
-        [
-            "--checkpoint",
-            str(checkpoint),
-            *data,
-            "--out",
-            str(out),
-            "--steps",
-            "all",
-            "--figures",
-            "0",
-            "--backend",
-            "event",
-        ]
-    )
+    more = ("--steps", "all", "--figures", "0", "--backend", "event")
+    run.main(["--checkpoint", str(checkpoint), *data, "--out", str(out), *more])
     explain_network([str(checkpoint), *data, "--out", str(out / "gradcam.h5")])
     return out
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import zlib
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,25 +61,27 @@ def copy(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
-def test_a_run_wrote_its_page(finished: Path) -> None:
-    (content,) = runs_of(finished / "report.html")
-    assert content["name"] == finished.name
-    assert [layer["name"] for layer in content["layers"]] == ["input", "conv1", "conv2", "fc1"]
-    assert content["notes"] == []
+@pytest.fixture(scope="module")
+def shown(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a page of the run holds; not to be changed."""
+    (content,) = runs_of(report(finished, tmp_path_factory.mktemp("page") / "page.html"))
+    return content
 
 
-def test_the_same_page_again(finished: Path, tmp_path: Path) -> None:
-    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+def test_a_run_wrote_its_page_and_it_is_the_same_again(finished: Path, shown: dict[str, Any]) -> None:
     (written,) = runs_of(finished / "report.html")
+    assert (written["name"], written["notes"]) == (finished.name, [])
+    assert [layer["name"] for layer in written["layers"]] == ["input", "conv1", "conv2", "fc1"]
+    content = deepcopy(shown)
     for sample in content["samples"]:
         [grad_cam] = sample["maps"].pop("snn-grad-cam")  # there was none yet
         assert grad_cam["layers"].keys() == {"input", "conv1", "conv2"}
     assert content == written
 
 
-def test_what_a_sample_holds(finished: Path, tmp_path: Path) -> None:
-    (content,) = runs_of(report(finished, tmp_path / "page.html"))
-    sample = content["samples"][1]
+def test_what_a_sample_holds(finished: Path, shown: dict[str, Any]) -> None:
+    assert all(sample["picture"] for sample in shown["samples"])
+    sample = shown["samples"][1]
     assert sample["label"] in HOSTILE and sample["predicted"] in HOSTILE
     assert sum(share for _, share in sample["shares"]) == pytest.approx(1, abs=1e-3)
     assert len(bytes_of(sample["picture"]["pixels"])) == 16 * 24 * 3
@@ -88,15 +91,14 @@ def test_what_a_sample_holds(finished: Path, tmp_path: Path) -> None:
     assert np.array_equal(np.unpackbits(trains, axis=1), spikes.reshape(8, -1).T)
 
 
-def test_relevance_is_that_of_the_spikes_for_two_classes(finished: Path, tmp_path: Path) -> None:
-    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+def test_relevance_is_that_of_the_spikes_for_two_classes(finished: Path, shown: dict[str, Any]) -> None:
     network = read_network(finished / "network.safetensors")[0]
     with RasterReader(finished / "raster.h5") as raster:
-        for sample, shown in enumerate(content["samples"]):
+        for sample, content in enumerate(shown["samples"]):
             predicted, label = int(raster.predictions[sample]), int(raster.labels[sample])
             ranked = np.argsort(-raster.readout[sample], kind="stable")
             other = label if label != predicted else int(ranked[1])
-            for found, target in zip(shown["maps"]["relevance"], (predicted, other), strict=True):
+            for found, target in zip(content["maps"]["relevance"], (predicted, other), strict=True):
                 assert found["of"] == HOSTILE[target]
                 assert found["layers"].keys() == {"input", "conv1", "conv2"}
                 spikes = [raster[name][sample] for name in raster]
@@ -183,11 +185,10 @@ def test_the_page_that_a_run_writes_does_not_take_long(finished: Path, monkeypat
     assert said == f"Relevance was skipped to save time. Add it: spikesam report {shown.name}"
 
 
-def test_what_sees_padding_is_that_of_the_figures(finished: Path, tmp_path: Path) -> None:
-    (content,) = runs_of(report(finished, tmp_path / "page.html"))
+def test_what_sees_padding_is_that_of_the_figures(finished: Path, shown: dict[str, Any]) -> None:
     cells = outside(read_network(finished / "network.safetensors")[0])
-    assert content["layers"][0]["padded"] is None  # the input
-    for layer in content["layers"][1:3]:
+    assert shown["layers"][0]["padded"] is None  # the input
+    for layer in shown["layers"][1:3]:
         found = np.zeros(layer["shape"][1:], bool)
         if layer["padded"]:
             found[layer["padded"]["rows"]] = found[:, layer["padded"]["columns"]] = True
@@ -210,8 +211,7 @@ def test_scores_are_those_of_the_measures(copy: Path, tmp_path: Path) -> None:
 
 
 def test_the_folder_alone_is_enough_and_nothing_else_is_read(finished: Path, copy: Path, tmp_path: Path) -> None:
-    (content,) = runs_of(report(copy, tmp_path / "before.html"))
-    assert all(sample["picture"] for sample in content["samples"])
+    report(copy, tmp_path / "before.html")
     (copy / "config.toml").write_text('[run]\ndata = "/etc"\ncheckpoint = "/etc/passwd"\n')
     report(copy, tmp_path / "after.html")
     assert (tmp_path / "after.html").read_bytes() == (tmp_path / "before.html").read_bytes()
@@ -233,24 +233,28 @@ def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
     assert content["energy"] is None
 
 
-@pytest.mark.parametrize("missing", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5", "gradcam.h5"])
-def test_what_is_missing_is_left_out(missing: str, copy: Path, tmp_path: Path) -> None:
-    (copy / missing).unlink()
+@pytest.mark.parametrize("name", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5", "gradcam.h5"])
+@pytest.mark.parametrize("by", [None, b"", b"\xff\x00{[<!", b"{}"])
+def test_what_is_missing_is_left_out_and_what_is_damaged_is_named(
+    name: str, by: bytes | None, copy: Path, tmp_path: Path
+) -> None:
+    (copy / name).unlink() if by is None else (copy / name).write_bytes(by)
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     assert len(content["samples"]) == 4
+    own = name != "gradcam.h5"  # other files are shown if they are maps of this raster
+    assert sum(note.startswith(f"{name} is not shown. ") for note in content["notes"]) == (own and by is not None)
+    assert ("snn-grad-cam" in content["samples"][0]["maps"]) == own
 
 
-@pytest.mark.parametrize("damaged", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5"])
-@pytest.mark.parametrize("by", [b"", b"\xff\x00{[<!", b"{}"])
-def test_what_is_damaged_is_named(damaged: str, by: bytes, copy: Path, tmp_path: Path) -> None:
-    (copy / damaged).write_bytes(by)
-    (content,) = runs_of(report(copy, tmp_path / "page.html"))
-    named = [note for note in content["notes"] if note.startswith(f"{damaged} is not shown. ")]
-    assert len(named) == 1
-
-
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("place", ["accuracy", "spike_rate.conv1", "answers.1.shares.0", "localisation.0.mean"])
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        ("accuracy", np.nan),
+        ("spike_rate.conv1", np.inf),
+        ("answers.1.shares.0", -np.inf),
+        ("localisation.0.mean", np.nan),
+    ],
+)
 def test_a_number_of_the_summary_that_is_none_is_named(place: str, number: float, copy: Path, tmp_path: Path) -> None:
     summary = json.loads((copy / "summary.json").read_text())
     summary["localisation"] = [
@@ -285,12 +289,8 @@ def test_many_files_of_maps_are_not_all_read(copy: Path, tmp_path: Path) -> None
 def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path, tmp_path: Path) -> None:
     shutil.copy(spikes_alone, copy / "raster.h5")
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
-    assert {note.split()[0] for note in content["notes"]} == {
-        "summary.json",
-        "network.safetensors",
-        "pictures.zip",
-        "sam.h5",
-    }
+    named = {note.split()[0] for note in content["notes"]}
+    assert named == {"summary.json", "network.safetensors", "pictures.zip", "sam.h5"}
     assert "snn-grad-cam" not in content["samples"][0]["maps"]
 
 
@@ -408,17 +408,16 @@ def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path
     assert page.read_text() == "mine"
 
 
-def test_what_it_costs(finished: Path, tmp_path: Path) -> None:
+def test_what_it_costs(finished: Path, shown: dict[str, Any]) -> None:
     """The page holds what `spikesam.energy` counts, and one map, on the grid of the input."""
-    (content,) = runs_of(report(finished, tmp_path / "page.html"))
     found = spikesam.energy(finished)
     layers = found.layers.set_index("layer")
-    for row in content["energy"]["rows"]:
+    for row in shown["energy"]["rows"]:
         assert row["operations"] == pytest.approx(layers["operations"][row["layer"]])
         assert row["joules"] == pytest.approx(layers["joules"][row["layer"]])
         assert row["macs"] == layers["ann_macs"][row["layer"]]
-    assert [row["layer"] for row in content["energy"]["rows"]] == ["conv1", "conv2", "fc1", "readout"]
-    for sample, expected in zip(content["samples"], found.maps, strict=True):
+    assert [row["layer"] for row in shown["energy"]["rows"]] == ["conv1", "conv2", "fc1", "readout"]
+    for sample, expected in zip(shown["samples"], found.maps, strict=True):
         ((layer, packed),) = sample["maps"]["energy"][0]["layers"].items()
         levels = np.frombuffer(bytes_of(packed["levels"]), np.uint8).reshape(packed["shape"])
         assert layer == "input"
