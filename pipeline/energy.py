@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Count, print, and write what is asked for."""
     command = parse_command(EnergyCommand, argv, prog="spikesam energy", description=__doc__)
     from spikesam.pipeline.cost.energy import energy, opened_raster
+    from spikesam.pipeline.cost.recorded import network_of
     from spikesam.pipeline.cost.report import cost_table, sentences  # pandas takes a second to import
     from spikesam.pipeline.images.pictures import pictures_beside
 
@@ -66,11 +67,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if command.out is not None:
             from spikesam.pipeline.cost.pictures import save_pictures  # matplotlib takes another second
 
+            network, _ = network_of(raster, command.network)
             written = []
             for name in ("layers", "steps", "classes"):
                 written.append(command.out / f"{name}.csv")
                 write_file(written[-1], getattr(found, name).to_csv(index=False).encode())
-            console.print(*map(str, [*written, *save_pictures(found, raster, command.out)]), sep="\n")
+            console.print(*map(str, [*written, *save_pictures(found, raster, command.out, network)]), sep="\n")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.backends.network import Network
 from spikesam.pipeline.cost.energy import Energy
 from spikesam.pipeline.cost.words import in_joules, unit_of
 from spikesam.pipeline.drawing.energy import draw_energy
 from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
+from spikesam.pipeline.drawing.padding import Outside, lit_border, outside
+from spikesam.pipeline.drawing.samples import hatching
 from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
 from spikesam.pipeline.images.pictures import pictures_beside
 from spikesam.pipeline.maps.sam import spike_activation_sum
@@ -21,15 +24,18 @@ from spikesam.recordings.raster.reader import RasterReader
 GAMMA = 0.5
 
 
-def save_pictures(energy: Energy, raster: RasterReader, folder: Path) -> list[Path]:
-    """Draw `energy.png`, and `energy_map.png` where there are maps, unless joules are unknown; the files written."""
+def save_pictures(energy: Energy, raster: RasterReader, folder: Path, network: Network | None = None) -> list[Path]:
+    """Draw `energy.png`, and `energy_map.png` where there are maps, unless joules are unknown; the files written.
+
+    The network, if it is given, tells where zero padding lights up the border of a map, which is hatched.
+    """
     if np.isnan(energy.joules):
         return []
     written = [folder / "energy.png"]
     draw_layers(energy, written[0])
     if energy.maps is not None and len(energy.maps):
         written.append(folder / "energy_map.png")
-        _draw_places(written[1], energy, raster)
+        _draw_places(written[1], energy, raster, {} if network is None else outside(network))
     return written
 
 
@@ -48,7 +54,7 @@ def draw_layers(energy: Energy, path: Path) -> None:
     draw_energy(path, title, f"Prices: {energy.prices.source}.", unit, costs, steps)
 
 
-def _draw_places(path: Path, energy: Energy, raster: RasterReader) -> None:
+def _draw_places(path: Path, energy: Energy, raster: RasterReader, padded: Outside) -> None:
     """The first samples beside each other: the image, the energy of all layers, and SAM of the deepest layer."""
     assert energy.maps is not None
     count = len(energy.maps)
@@ -61,18 +67,19 @@ def _draw_places(path: Path, energy: Energy, raster: RasterReader) -> None:
         spent.append(_cell(heat, subject))
         if deepest:
             packed, steps = raster.packed(deepest, sample), raster.steps_that_matter(deepest)
-            attends.append(_cell(spike_activation_sum(packed, deepest.shape, GAMMA, steps), subject))
+            heat = spike_activation_sum(packed, deepest.shape, GAMMA, steps)
+            attends.append(_cell(heat, subject, lit_border(heat, padded.get(deepest.name))))
     images = [Cell(image=subject.image, box=subject.box) for subject in subjects]
     with_images = any(subject.image is not None for subject in subjects)
     rows = [Row("", images)] if with_images else []
     rows += [Row("energy\nall layers", spent), *([Row(f"SAM\n{deepest.name}", attends)] if deepest else [])]
     captions = [subject.caption if with_images else "\n".join(subject.facts) for subject in subjects]
     about = f"Energy of spikes and neurons, all layers on the grid of the input ({energy.prices.name})"
-    about += f"{'; below: SAM' if deepest else ''}. Each map is relative to its largest value."
+    about += f"{'; below: SAM' if deepest else ''}. Each map is relative to its largest value. {hatching(rows)}"
     colours = [subject.colour for subject in subjects]
     draw_maps(path, "Where the energy goes", about, captions, rows, colours=colours)
 
 
-def _cell(heat: NDArray[np.floating[Any]], subject: Subject) -> Cell:
+def _cell(heat: NDArray[np.floating[Any]], subject: Subject, hatched: NDArray[np.bool_] | None = None) -> Cell:
     """A map, relative to its largest value, over the image."""
-    return Cell(heat / max(float(heat.max()), np.finfo(float).tiny), subject.image)
+    return Cell(heat / max(float(heat.max()), np.finfo(float).tiny), subject.image, hatched=hatched)
