@@ -47,8 +47,9 @@ def run(setup: Setup) -> Result:
         layers = [layer for layer in convolutions(raster) if layer in {convolutions(raster)[0], *setup.layers(raster)}]
         by_step = measured_by_step(setup, raster, layers, MAPS, {"total variation": total_variation})
         grad_cams = snn_grad_cams(setup, setup.images, raster)
-        for image in range(min(setup.settings.shown, len(setup.images))):
-            draw(setup, raster, layers, grad_cams, image)
+        order = sorted(range(len(setup.images)), key=lambda image: image != setup.settings.picture)
+        for number, image in enumerate(order[: setup.settings.shown], 1):
+            draw(setup, raster, layers, grad_cams, image, "fig2.png" if number == 1 else f"fig2_{number}.png")
     found = pd.concat([largest(by_step).assign(measure=LARGEST), mean_where_not_flat(by_step).assign(measure=MEAN)])
     paper = "SNN-crafted Grad-CAM is smoother than SAM"
     claims = sam_above_grad_cam("total variation", paper, rows(found, measure=LARGEST), seed)
@@ -58,7 +59,9 @@ def run(setup: Setup) -> Result:
     return Result("Fig. 2: SNN-crafted Grad-CAM against SAM", summary(found, seed), claims, [*NOTES, note], found)
 
 
-def draw(setup: Setup, raster: RasterReader, layers: list[str], grad_cams: dict[str, Maps], image: int) -> None:
+def draw(
+    setup: Setup, raster: RasterReader, layers: list[str], grad_cams: dict[str, Maps], image: int, name: str
+) -> None:
     """Picture one image: Grad-CAM above SAM, layer by layer."""
     images = setup.images
     picture = images.picture(image) if setup.settings.show_images else None
@@ -73,7 +76,7 @@ def draw(setup: Setup, raster: RasterReader, layers: list[str], grad_cams: dict[
     names = setup.class_names
     truth = f"true: {names[images.labels[image]]}, " if images.labels[image] >= 0 else ""
     draw_maps(
-        setup.out / ("fig2.png" if image == 0 else f"fig2_{image + 1}.png"),
+        setup.out / name,
         "SNN-crafted Grad-CAM against SAM",
         f"{truth}predicted: {names[raster.predictions[image]]}. Each map stretched to 0 … 1; "
         f"blank: too late to matter. {hatching(grid)}",

@@ -180,7 +180,10 @@ def draw(setup: Setup, networks: dict[str, Network], stem: str, reference: NDArr
     """
     images, gamma = setup.images, setup.settings.gamma
     masks = [None if setup.settings.show_images else mask for mask in images.masks]
-    order = sorted(range(len(images)), key=lambda image: (mask := masks[image]) is not None and mask.mean() > 0.5)
+    order = sorted(
+        range(len(images)),
+        key=lambda image: (image != setup.settings.picture, (mask := masks[image]) is not None and mask.mean() > 0.5),
+    )
     for number, image in enumerate(order[: setup.settings.shown], 1):
         label = images.labels[image]
         shown = setup.class_names[label] if label >= 0 else "class unknown"

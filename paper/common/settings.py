@@ -21,6 +21,7 @@ class PaperSection(Section):
     ann: str | None = Field(None, description="its ANN twin, to convert, and for Grad-CAM; trained if not given")
     images: int = Field(100, ge=1, description="validation images, from a seeded class-balanced order")
     shown: int = Field(4, ge=1, description="images in a figure of maps")
+    picture: int | None = Field(None, description="the image that fig2 and fig5 show first")
     show_images: bool = Field(True, description="draw maps over their images; without it maps alone")
     layers: tuple[str, ...] = Field((), description="the paper's layers 4, 6 and 8; all convolutions if not given")
     gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
