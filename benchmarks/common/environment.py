@@ -46,7 +46,7 @@ UP_TO = {
 }
 """Variables with which Numba, PyTorch and its libraries use no better vector instructions than these."""
 LOOP = "PyTorch loop"  # a peer in simulation that is always here
-DISTRIBUTIONS = ("numpy", "numba", "torch", "snntorch", "spikingjelly", "lava-nc", "h5py", "isal")
+DISTRIBUTIONS = ("numpy", "numba", "torch", "snntorch", "spikingjelly", "sinabs", "lava-nc", "h5py", "isal")
 
 
 def machine(up_to: str = "all") -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Options(Section):
     instructions: Literal["all", "avx512_vnni", "avx2"] = Field(
         "all", description="the best vector instructions that are used, as on a processor that has no better ones"
     )
+    data: str | None = Field(None, description="zip of Tiny-ImageNet, for the photographs of convert")
     tiny: bool = Field(False, description="small sizes, to try the command: its figures say nothing")
 
 

@@ -92,5 +92,6 @@ def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[MeasuredRo
     table = pd.DataFrame(points, columns=["sweep", "unit", "curve", "x", "mean", "low", "high"])
     if varied:
         table = table.assign(panel=table["unit"] + " against " + table["sweep"])
-        draw_curves(path, title, subtitle, table, "", "", CurveOptions(logarithmic=True))
+        limits = (0.0, 102.0) if {row.unit for row in varied} == {"%"} else None
+        draw_curves(path, title, subtitle, table, "", "", CurveOptions(logarithmic=True, limits=limits))
     return bool(varied)

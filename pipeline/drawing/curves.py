@@ -32,7 +32,7 @@ class CurveOptions:
     alike: bool = False  # give all panels the limits that hold the values of each
     limits: tuple[float, float] | None = None  # of all y axes, in place of that
     width: float = WIDTH  # inches, of a panel
-    logarithmic: bool = False  # both axes, but y from 0 where values hardly differ
+    logarithmic: bool = False  # both axes, but y from 0 where values hardly differ, and within limits
 
 
 USUAL = CurveOptions()
@@ -85,7 +85,7 @@ def draw_curves(
                 legend[name] = axes.axvline(at, color=GREY, linestyle=style, linewidth=1, zorder=1.5)
             axes.set(title=panel, xlabel=x, ylabel=y if isinstance(y, str) else y[panel])
             if options.logarithmic:
-                _make_logarithmic(axes, rows)
+                _make_logarithmic(axes, rows, options.limits is not None)
             if dots:
                 axes.set_xticks(range(len(categories)), [name.replace(" ", "\n") for name in categories])
                 axes.set_xlim(-0.5, len(categories) - 0.5)
@@ -123,8 +123,8 @@ def _line(axes: Any, points: pd.DataFrame, style: str, marker: str, faint: bool)
     return axes.plot(x, mean, style, color=colour, marker=marker, markersize=3)[0]
 
 
-def _make_logarithmic(axes: Any, points: pd.DataFrame) -> None:
-    flat = points["high"].max() < FLAT * points["low"].min()
+def _make_logarithmic(axes: Any, points: pd.DataFrame, limited: bool) -> None:
+    flat = limited or points["high"].max() < FLAT * points["low"].min()
     axes.set(xscale="log", **({"ylim": (0, 1.25 * points["high"].max())} if flat else {"yscale": "log"}))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")

@@ -30,7 +30,7 @@ def test_sam_writes_json_and_a_plot(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmarks.json", "sam.png"]
     result = json.loads((tmp_path / "benchmarks.json").read_text())
     assert result["command"] == f"python -m benchmarks sam --tiny --repeats 1 --out {tmp_path}"
-    assert result["options"] == {"repeats": 1, "seed": 0, "instructions": "all", "tiny": True}
+    assert result["options"] == {"repeats": 1, "seed": 0, "instructions": "all", "data": None, "tiny": True}
     assert {"cpu", "vectors", "cores", "memory", "load", "system"} == set(result["machine"])
     assert {"python", "numpy", "numba", "torch", "snntorch"} <= set(result["versions"])
     assert result["commit"]
@@ -85,6 +85,23 @@ def test_peers_stand_beside_this_project(name, tmp_path):
     assert ("SpikingJelly" in ways) == (not missing_spikingjelly())
     assert all(median > 0 for median in ways.values())
     assert cases[0].environment == KEEP_FREED_MEMORY  # peers get the settings that training has
+
+
+def test_converted_networks_stand_beside_the_peers(tmp_path):
+    """In this process; accuracy is kept, and not measured again."""
+    module = importlib.import_module("benchmarks.convert")
+    cases = {case.name: case for case in module.cases(Options(repeats=1, tiny=True), tmp_path / "scratch")}
+    assert {name.split(",")[0] for name in cases} == {"resnet18", "vgg"}
+    rivals = [] if missing_spikingjelly() else ["SpikingJelly, max"]
+    for way in ("ANN", "ftbc", *rivals):
+        (first, again) = (list(cases[f"vgg, {way}"].rows()) for _ in range(2))
+        assert first == again
+        assert {row.x for row in first} == {4, 8}
+        assert all(row.values == (100.0,) for row in first if row.way == "ANN")  # its own answers are the labels
+    assert len(list((tmp_path / "convert").iterdir())) == 2 + len(rivals)
+    rows = list(cases["vgg, 8 steps"].rows())
+    assert {"spikesam", "spikesam, integers"} <= {row.way for row in rows}
+    assert all(row.median > 0 for row in rows)
 
 
 def test_a_change_is_seen_beside_the_peers(tmp_path: Path) -> None:
@@ -142,7 +159,7 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     monkeypatch.setattr(command, "measure", measure)
     monkeypatch.setattr("benchmarks.common.environment.find_spec", lambda name: None)
     command.main(["all", "--out", str(tmp_path)])
-    assert asked == ["graphs", "lava", "raster", "record", "road", "sam", "simulate", "train"]
+    assert asked == ["convert", "graphs", "lava", "raster", "record", "road", "sam", "simulate", "train"]
     printed = capsys.readouterr().out.splitlines()
     (line,) = [line for line in printed if "spikingjelly" in line]
     assert line.startswith("left out: spikingjelly: not installed; make setup installs it")
@@ -154,7 +171,7 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     [
         (
             ["simlate"],
-            "NAME: got 'simlate', expected one of graphs, lava, quick, raster, record, road, sam, simulate, "
+            "NAME: got 'simlate', expected one of convert, graphs, lava, quick, raster, record, road, sam, simulate, "
             "train or all; did you mean 'simulate'?",
         ),
         (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),

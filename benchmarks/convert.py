@@ -1,0 +1,261 @@
+"""Conversion of trained ANNs to spikes, its accuracy and seconds, beside SpikingJelly's `ann2snn` and sinabs.
+
+The ANNs are those of examples/own_ann.py. Every way gets the same 200 images to calibrate on, and the same 500 others
+to answer, as a constant current. SpikingJelly's recipes are those of its example for ResNet-18; its answers count from
+the first step or after the delay that it estimates, whichever is better at each T. sinabs' neurons fire several spikes
+a step, as is its default. Accuracy is kept in the folder of the results, so a run that was broken off goes on; seconds
+are measured anew.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import runpy
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import spikesam
+from benchmarks.common.environment import commit, missing_spikingjelly, versions
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import Network
+from spikesam.pipeline.images.samples import PreparedImages
+from spikesam.recordings.schema import SampleTable
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "own_ann.py"
+ENVIRONMENT = KEEP_FREED_MEMORY | {"TQDM_DISABLE": "1"}
+OURS = "spikesam"
+PRECISIONS = {"float32": "", "fixed": ", integers"}
+RULES = ("ftbc", "percentile", "max", "scaled", "balanced")
+TIMED = ("SpikingJelly, 99.9 %", "sinabs")
+MILESTONES = (8, 16, 32, 64, 128)
+LONG = 500  # steps that are timed, too
+BATCH = 8
+CHUNK = 64  # steps that peers take at once: of 1, 4, 16 and 64 the fastest, or nearly so
+RECIPES: dict[str, Callable[[Any, Any], Any]] = {
+    "max": lambda library, images: library.RateCodingRecipe(images.split(50), mode="Max"),
+    "99.9 %": lambda library, images: library.RateCodingRecipe(images.split(50), mode="99.9%"),
+    "99.9 % by channel, half threshold": lambda library, images: library.RateCodingRecipe(
+        images.split(50), mode="99.9%", channel_wise=True, pre_spike_maxpool=True, half_threshold=True
+    ),
+    # Its thresholds grow from batch to batch: four of fifty images leave them far too low.
+    "local balancing": lambda library, images: library.LocalThresholdBalancingRecipe(images.split(1)),
+}
+
+
+def missing_sinabs() -> str:
+    """Why sinabs cannot run; nothing if it can."""
+    return "" if find_spec("sinabs") else "sinabs: not installed; make setup installs it"
+
+
+PEERS = (missing_spikingjelly, missing_sinabs)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An ANN, images to calibrate on, (N, 3, H, W), and others to answer, with their labels."""
+
+    model: Any
+    calibration: Any
+    images: Any
+    labels: Any
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A peer's network: images and T -> what each step adds to the answer, (T, B, 10); and the first step to count."""
+
+    run: Callable[[Any, int], Any]
+    delay: Callable[[int], int] = lambda timesteps: 0
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """Cases of this benchmark; the ANN of photographs is left out where these are not given."""
+    steps = (4, 8) if options.tiny else MILESTONES
+    for name in ("resnet18", "vgg") if options.data or options.tiny else ("vgg",):
+        for way in ("ANN", *RULES, *peers()):
+            measured = partial(accuracy, name, way, steps, options, scratch.parent / "convert")
+            yield Case(f"{name}, {way}", measured, ENVIRONMENT)
+        yield Case(f"{name}, converting", partial(converting, name, steps[-1], options), ENVIRONMENT)
+        for timesteps in steps[-1:] if options.tiny else (MILESTONES[-1], LONG):
+            yield Case(f"{name}, {timesteps} steps", partial(evaluating, name, timesteps, options), ENVIRONMENT)
+
+
+@lru_cache(maxsize=1)
+def subject(name: str, options: Options) -> Subject:
+    """A trained ANN; in tiny runs few images, of random pixels, with its own answers as their labels."""
+    import torch
+
+    example = runpy.run_path(str(EXAMPLE))
+    model, size = example["trained"](name), example["SIZES"][name]
+    if options.tiny:
+        images = 4 * torch.rand((4, 3, size, size), generator=torch.Generator().manual_seed(options.seed)) - 2
+        with torch.inference_mode():
+            return Subject(model, images, images, model(images).argmax(1))
+    calibration, _ = example["images"](name, "train", options.data, 200)
+    split = "val" if name == "vgg" else "held-out"  # there are 250 photographs for validation
+    return Subject(model, calibration, *example["images"](name, split, options.data, 500))
+
+
+def peers() -> dict[str, Callable[[Subject], Converted]]:
+    """What converts in other libraries, by name."""
+    found: dict[str, Callable[[Subject], Converted]] = {}
+    if not missing_spikingjelly():
+        found |= {f"SpikingJelly, {recipe}": partial(spikingjelly, recipe) for recipe in RECIPES}
+    if not missing_sinabs():
+        found["sinabs"] = sinabs
+    return found
+
+
+def spikingjelly(recipe: str, given: Subject) -> Converted:
+    """What `ann2snn` makes of a model, with all steps of a layer at once and channels last, which is fastest."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about torch.jit, which it uses
+        from spikingjelly.activation_based import ann2snn, functional
+    from loguru import logger
+
+    logger.disable("spikingjelly")
+    converter = ann2snn.FXConverter(RECIPES[recipe](ann2snn, given.calibration))
+    model = converter.convert(copy.deepcopy(given.model)).eval()
+    model = model.to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run(images: Any, timesteps: int) -> Any:
+        functional.set_step_mode(model, "m")
+        functional.reset_net(model)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return in_chunks(lambda steps: model(images.expand(steps, *images.shape)), timesteps)
+
+    def delay(timesteps: int) -> int:
+        functional.set_step_mode(model, "s")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that there are too few steps for a delay
+            return int(ann2snn.estimate_delay_start(model, given.calibration.split(50), "cpu", timesteps))
+
+    return Converted(run, delay)
+
+
+def sinabs(given: Subject) -> Converted:
+    """What `from_model` makes of a model; its function to normalise weights is for layers without biases."""
+    import torch
+    from sinabs import from_torch, reset_states, utils
+
+    model = from_torch.from_model(copy.deepcopy(given.model), batch_size=BATCH).spiking_model
+
+    @torch.inference_mode()
+    def run(images: Any, timesteps: int) -> Any:
+        utils.set_batch_size(model, len(images))
+        reset_states(model)
+
+        def some(steps: int) -> Any:
+            return model(images.repeat_interleave(steps, 0)).unflatten(0, (-1, steps)).transpose(0, 1)
+
+        return in_chunks(some, timesteps)
+
+    return Converted(run)
+
+
+def in_chunks(run: Callable[[int], Any], timesteps: int) -> Any:
+    """All steps of a peer, some at a time: its states go on."""
+    import torch
+
+    return torch.cat([run(min(CHUNK, timesteps - begin)) for begin in range(0, timesteps, CHUNK)])
+
+
+def accuracy(name: str, way: str, steps: tuple[int, ...], options: Options, folder: Path) -> Iterator[MeasuredRow]:
+    """Right answers after some numbers of steps, in %; as they were kept, if everything is as it was then."""
+    code, weights = "" if way in ("ANN", *peers()) else commit(), EXAMPLE.parent / "weights" / f"{name}.safetensors"
+    about = way, steps, options.tiny, options.seed, versions(), code, weights.read_bytes()
+    path = folder / f"{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:12]}.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        given = subject(name, options)
+        curves = of_rule(way, given, steps) if code else {way: of_peer(way, given, steps)}
+        path.write_text(json.dumps({"images": len(given.labels), "curves": curves}))
+    kept = json.loads(path.read_text())
+    for each, curve in kept["curves"].items():
+        sweep = f"T of {name}, rules" if code and not each.startswith(OURS) else f"T of {name}"
+        for step, share in curve.items():
+            note = f"{kept['images']} images"
+            yield MeasuredRow(f"{name}, T {step}", each, "%", (share,), note=note, sweep=sweep, x=int(step))
+
+
+def of_rule(rule: str, given: Subject, steps: Sequence[int]) -> dict[str, dict[int, float]]:
+    """This project's right answers in % by the number of steps, in float32 and in integers."""
+    conversion = spikesam.convert(
+        given.model,
+        given.calibration,
+        timesteps=steps[-1],
+        rule=rule,
+        validation=(given.images, given.labels),
+        samples=len(given.labels),
+    )
+    curves = 100 * conversion.accuracy.loc[list(steps)]
+    names = [rule, *([OURS] if rule == RULES[0] else [])]
+    return {f"{each}{end}": curves[kind].to_dict() for each in names for kind, end in PRECISIONS.items()}
+
+
+def of_peer(way: str, given: Subject, steps: Sequence[int]) -> dict[int, float]:
+    """A peer's right answers in % by the number of steps; the ANN's are the same at all."""
+    import torch
+
+    if way == "ANN":
+        converted = Converted(lambda images, timesteps: given.model(images).expand(timesteps, -1, -1))
+    else:
+        converted = peers()[way](given)
+    begins = {step: {0, converted.delay(step)} for step in steps}
+    found = {(step, begin): 0 for step in steps for begin in begins[step]}
+    with torch.inference_mode():
+        for images, labels in zip(given.images.split(BATCH), given.labels.split(BATCH), strict=True):
+            each = converted.run(images, max(steps))
+            for step, begin in found:
+                found[step, begin] += int((each[begin:step].sum(0).argmax(1) == labels).sum())
+    return {step: 100 * max(found[step, begin] for begin in begins[step]) / len(given.labels) for step in steps}
+
+
+def converting(name: str, timesteps: int, options: Options) -> Iterator[MeasuredRow]:
+    """Seconds to convert; here with the proof that the network read is the model."""
+    given, case, limit = subject(name, options), f"{name}, converting", {"resnet18": 20.0, "vgg": 2.0}[name]
+    ways: dict[str, Callable[[], Any]] = {OURS: partial(converted_here, given, timesteps)}
+    ways |= {way: partial(convert, given) for way, convert in peers().items()}
+    for way, found in race(ways, options.repeats).items():
+        wanted = limit if way == OURS and not options.tiny else None
+        yield MeasuredRow(case, way, "s", found.seconds, at_most=wanted, note=f"{len(given.calibration)} images")
+
+
+def converted_here(given: Subject, timesteps: int) -> Network:
+    """This project's network, by its usual rule."""
+    return spikesam.convert(given.model, given.calibration, timesteps=timesteps).network
+
+
+def evaluating(name: str, timesteps: int, options: Options) -> Iterator[MeasuredRow]:
+    """Seconds that a batch takes."""
+    given, case = subject(name, options), f"{name}, {timesteps} steps, batch {BATCH}"
+    network, images = converted_here(given, timesteps), given.images[:BATCH]
+    ours = {f"{OURS}, integers": simulating(spikesam.quantise(network), images), OURS: simulating(network, images)}
+    rivals = {way: partial(peers()[way](given).run, images, timesteps) for way in peers() if way in TIMED}
+    timed = race(ours | rivals, options.repeats)
+    for way, found in timed.items():
+        yield MeasuredRow(case, way, "s", found.seconds)
+    for rival in rivals:
+        for way in ours:
+            ratios = timed[rival].seconds / timed[way].seconds
+            yield MeasuredRow(case, f"{rival} ÷ {way}", "×", ratios, at_least=None if options.tiny else 3.0)
+
+
+def simulating(network: Network, images: Any) -> Callable[[], Any]:
+    """A way to simulate a batch of images, all spikes of which are handed over."""
+    table = SampleTable(np.arange(len(images)), np.full(len(images), -1))
+    samples, chosen = PreparedImages("images", table, images.numpy()), list(range(len(images)))
+    return lambda: list(EventBackend().run(network, [samples.batch(chosen, network, 0)], len(images)))
