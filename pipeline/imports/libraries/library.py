@@ -39,6 +39,7 @@ class SpikingModule:
     rounding: float = 0.0  # how far the library's own rounding takes a membrane from the equation
     recurrent: nn.Module | None = None
     rest: Any = 0.0  # the library's number for a membrane of 0, with which its membranes begin
+    begins: float = 0.0  # what is left at the first step of the membranes with which they begin
     gain: Any = 1.0  # what its neurons multiply the currents by that drive them; a constant like those of `neuron`
 
 

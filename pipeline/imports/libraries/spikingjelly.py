@@ -1,6 +1,6 @@
 """SpikingJelly: `IFNode`, `LIFNode`, `ParametricLIFNode`, `CUBALIFNode`; single-step, or all steps (T, B, …) at once.
 
-    h[t] = v[t-1] + i[t]                       IF
+    h[t] = v[t-1] + i[t]                       IF; of `HalfThresholdIFNode`, v[-1] = v_threshold / 2
     h[t] = v_decay · v[t-1] + c[t]             CUBALIF, c[t] = c_decay · c[t-1] + i[t]
     h[t] = v[t-1] + (i[t] - v[t-1]) / τ        LIF; without decay_input, i[t] is not divided
     s[t] = 1 if h[t] ≥ v_threshold
@@ -35,6 +35,11 @@ from spikesam.pipeline.imports.road.operations import expect
 def integrate_and_fire(module: Any, where: str) -> SpikingModule:
     """`IFNode`."""
     return _node(module, where, leak=1.0, gain=1.0)
+
+
+def half_full(module: Any, where: str) -> SpikingModule:
+    """`HalfThresholdIFNode`, whose membranes begin at half the threshold."""
+    return replace(_node(module, where, leak=1.0, gain=1.0), begins=number(module.v_threshold) / 2)
 
 
 def leaky(module: Any, where: str) -> SpikingModule:
@@ -88,12 +93,13 @@ def axes(module: Any) -> Takes:
     return "TB..." if multi_step or getattr(module, "step_mode", "s") == "m" else "B..."
 
 
-POSSIBLE = "IFNode, LIFNode, ParametricLIFNode and CUBALIFNode can be imported"
+POSSIBLE = "IFNode, HalfThresholdIFNode, LIFNode, ParametricLIFNode and CUBALIFNode can be imported"
 UNKNOWN = refused("an equation that is not known here", POSSIBLE)
 PARALLEL = refused("membranes that are weighted sums over many steps, not made from one step to the next", POSSIBLE)
 GATED = refused("learned gates between kinds of leak, integration and reset in one neuron", POSSIBLE)
 EQUATIONS = {
     "IFNode": integrate_and_fire,
+    "HalfThresholdIFNode": half_full,
     "LIFNode": leaky,
     "ParametricLIFNode": parametric,
     "CUBALIFNode": current_based,

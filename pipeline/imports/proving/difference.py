@@ -42,7 +42,7 @@ class Difference:
         neuron = self.imported.network.layers[self.number].spiking_neuron
         assert isinstance(neuron, LIF)
         membranes = {"in the network": self._membrane(given, device)}
-        if layer.currents is not None:
+        if layer.currents is not None and not layer.about.begins:
             currents = layer.currents[:, self.sample, self.neuron].cpu().numpy()
             own, gain = self.imported.neurons[self.number], self.imported.gains[self.number]
             assert isinstance(own, LIF)

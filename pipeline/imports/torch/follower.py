@@ -357,8 +357,8 @@ def _line_of_model() -> str:
 
 def _check_rest(state: Tensor, about: SpikingModule, found: str) -> None:
     """Refuse a state in which neurons begin that is not their rest."""
-    rest = torch.as_tensor(about.rest, dtype=state.dtype, device=state.device)
-    if not ((state == 0) | (state == rest)).all():
+    rest = torch.as_tensor(about.begins or about.rest, dtype=state.dtype, device=state.device)
+    if not ((state == rest) | ((state == 0) & (not about.begins))).all():
         largest = float(state.flatten()[state.abs().argmax()])
         raise NetworkError(f"{found} of up to {largest:g}, expected neurons at rest, as those of a network begin")
 

@@ -120,6 +120,8 @@ def _unit(model: nn.Module, layer: FollowedLayer) -> Unit:
     name = layer_name(model, module) + f"{made}{kind}".replace("/", "_")
     gain = Operation(layer.label, Scale(per_channel(about.gain, layer.shape, layer.label, "gain")))
     path = emitted(bare(layer.path)) + gain
+    if about.begins:  # as a bias at the first step
+        path += Operation(layer.label, Shift(np.array([[about.begins], [0.0]])))
     return Unit(layer.name, layer.label, name, about.neuron, (path,), layer.shape, int(about.delayed))
 
 
@@ -131,7 +133,8 @@ def _pooled_before(units: Sequence[Unit], answer: Path) -> list[Unit]:
     readers = Counter(str(leaf.source) for path in (answer, *(unit.paths[0] for unit in units)) for leaf in path.leaves)
     found: dict[str, Unit] = {}
     for unit in units:
-        (path,), before = unit.paths, found.get(str(unit.paths[0].source))
+        (path,) = unit.paths
+        before = found.get(path.source) if isinstance(path.source, str) else None
         pools = unit.neuron is MAXIMUM and not any(isinstance(each.what, Pad) for each in path.operations)
         if before and pools and readers[before.name] == 1 and _convolved(before):
             (drives,), (_, pool, _) = found.pop(before.name).paths, path.operations

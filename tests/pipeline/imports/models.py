@@ -126,6 +126,26 @@ def scaler(scale: float | list[float]) -> nn.Module:
     return made
 
 
+class Residual(nn.Module):
+    """An ANN with a shortcut, as SpikingJelly converts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2))
+        self.conv, self.relu, self.fc = nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.fc(self.relu(self.conv(x) + x).mean((2, 3)))
+
+
+def spikingjelly_converted(recipe: str, **options: Any) -> Made:
+    """What SpikingJelly's conversion makes of an ANN."""
+    converter, recipes, images = Jelly("ann2snn"), Jelly("ann2snn.recipes"), torch.rand(3, 2, 8, 8)
+    made = getattr(recipes, recipe)([(images, 0)], **options)
+    return converter.FXConverter(recipe=made).convert(normalised(Residual().eval())).eval(), images
+
+
 def spikingjelly(mode: str, v_reset: float | None, kind: str = "LIFNode") -> Made:
     """Batch normalisation, pooling of spikes, votes."""
     layer, neuron, functions = Jelly("layer"), Jelly("neuron"), Jelly("functional")
@@ -279,6 +299,11 @@ MODELS: dict[str, Callable[[], Made]] = {
     "spikingjelly_integrate_and_fire": lambda: spikingjelly("s", -0.25, "IFNode"),
     "spikingjelly_current_based": lambda: spikingjelly("s", 0.0, "CUBALIFNode"),
     "spikingjelly_on_an_image": spikingjelly_on_an_image,
+    "spikingjelly_converted": lambda: spikingjelly_converted("RateCodingRecipe", mode="99.9%"),
+    "spikingjelly_converted_by_channel": lambda: spikingjelly_converted(
+        "RateCodingRecipe", channel_wise=True, half_threshold=True, pre_spike_maxpool=True
+    ),
+    "spikingjelly_converted_balanced": lambda: spikingjelly_converted("LocalThresholdBalancingRecipe"),
     "norse_cells": norse_cells,
     "norse_sequences": norse_sequences,
     "sinabs_squeezed": sinabs_squeezed,

@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "subclass that is another neuron": (
         lambda: dense(Jelly("neuron").ILIFNode()),
-        "'1' (ILIFNode): has an equation that is not known here; IFNode, LIFNode, ParametricLIFNode and CUBALIFNode",
+        "'1' (ILIFNode): has an equation that is not known here; IFNode, HalfThresholdIFNode, LIFNode, ",
     ),
     "all steps at once": (
         lambda: nn.Sequential(nn.Linear(10, 5), Jelly("neuron").PSN(T=6)),

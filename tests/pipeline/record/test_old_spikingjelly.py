@@ -73,7 +73,9 @@ def test_state_is_warned_of_and_other_neurons_are_refused_by_name(tmp_path: Path
     MultiStepEIFNode.__bases__ = (clock_driven.BaseNode,)
     MultiStepEIFNode.__module__ = clock_driven.NEURONS
     model[1] = MultiStepEIFNode().eval()
-    with pytest.raises(spikesam.NetworkError, match=r"has an equation that is not known here; IFNode, LIFNode, "):
+    with pytest.raises(
+        spikesam.NetworkError, match=r"has an equation that is not known here; IFNode, HalfThresholdIFNode, "
+    ):
         spikesam.from_torch(model, torch.ones(T, B, 8))
 
 
