@@ -57,18 +57,14 @@ def test_a_pixel_by_hand() -> None:
     """A neuron that fires at each of 3 steps: 1 + (1 + e^-γ) + (1 + e^-γ + e^-2γ)."""
     lif = snn.Leaky(0.5, threshold=0.1, reset_mechanism="zero", reset_delay=False, init_hidden=True)
 
-    class One(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.lif = torch.nn.Conv2d(1, 1, 1, bias=False), lif
-
+    class One(torch.nn.Sequential):
         def forward(self, x: Any) -> Any:
             utils.reset(self)
-            return torch.stack([self.lif(self.conv(x)) for _ in range(3)])
+            return torch.stack([super(One, self).forward(x) for _ in range(3)])
 
-    model = One().eval()
-    torch.nn.init.ones_(model.conv.weight)
-    found = SAM(model, model.lif).attribute(torch.tensor([[[[1.0, 0.0]]]]), gamma=0.5)
+    model = One(torch.nn.Conv2d(1, 1, 1, bias=False), lif).eval()
+    torch.nn.init.ones_(model[0].weight)
+    found = SAM(model, lif).attribute(torch.tensor([[[[1.0, 0.0]]]]), gamma=0.5)
     e = np.exp(-0.5)
     assert found.flatten().tolist() == pytest.approx([3 + 2 * e + e**2, 0], rel=1e-6)
 
@@ -99,18 +95,10 @@ def test_what_is_no_spiking_map_is_refused(model: Any, images: Any) -> None:
 
 
 def test_a_layer_of_tokens() -> None:
-    class Tokens(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fire = Fire()
-
-        def forward(self, x: Any) -> Any:
-            return self.fire(x)
-
     class Fire(torch.nn.Module):
         def forward(self, x: Any) -> Any:
             return (x > 0).float()
 
-    model = Tokens().eval()
-    found = SAM(model, model.fire).attribute(torch.ones(3, 2, 6, 4), axes="T B N C", grid=(2, 3))
+    model = torch.nn.Sequential(Fire()).eval()
+    found = SAM(model, model[0]).attribute(torch.ones(3, 2, 6, 4), axes="T B N C", grid=(2, 3))
     assert found.shape == (2, 1, 2, 3) and found.min() > 0

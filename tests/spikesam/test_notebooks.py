@@ -1,29 +1,27 @@
 """What a notebook shows of an object is one line."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import spikesam
+from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.samples import choose_samples
 
 LONGEST = 400  # characters
 
 
-def shown() -> dict[str, Any]:
-    """One of each kind of object that a user gets in hand."""
+def test_every_object_is_one_line() -> None:
     checkpoint = spikesam.load("cluttered-digits")
     network, raster = checkpoint.network, spikesam.simulate(checkpoint, samples=2)
     maps = spikesam.explain(raster)
-    samples = choose_samples(None, checkpoint, 2, 0)
     events = spikesam.Events(t=range(50), x=[1] * 50, y=[0] * 50, polarity=[1] * 50, sensor=(4, 6))
     layer = network.layers[0]
     table = pd.DataFrame({"layer": ["a"] * 30})
     by_channel = spikesam.Layer("a", np.ones((40, 3)), spikesam.LIF(np.full(40, 0.5), np.linspace(1, 2, 40)))
-    return {
+    shown = {
         "checkpoint": checkpoint,
         "network": network,
         "fixed": spikesam.quantise(network),
@@ -38,23 +36,14 @@ def shown() -> dict[str, Any]:
         "table": raster.samples,
         "maps": maps,
         "map": maps["conv1"],
-        "samples": samples,
-        "dataset": spikesam_dataset(),
+        "samples": choose_samples(None, checkpoint, 2, 0),
+        "dataset": open_dataset("cluttered-digits", "val", size=20),
         "events": events,
         "binned": spikesam.EventBinning(height=4, width=6, bins=2, window_us=10).binned(events),
         "spikes": spikesam.SpikeEvents(range(50), range(50), range(50), (50, 50, 50)),
         "comparison": spikesam.Comparison(table, table, table),
     }
-
-
-def spikesam_dataset() -> Any:
-    from spikesam.pipeline.images.datasets import open_dataset
-
-    return open_dataset("cluttered-digits", "val", size=20)
-
-
-def test_every_object_is_one_line() -> None:
-    lines = {name: repr(each) for name, each in shown().items()}
+    lines = {name: repr(each) for name, each in shown.items()}
     bad = {name: line for name, line in lines.items() if "\n" in line or len(line) > LONGEST or " object at 0x" in line}
     assert not bad
     assert lines["network"].startswith("<Network: input 6×80×80, conv1 24×40×40, ")

@@ -13,6 +13,7 @@ import spikesam
 from spikesam.pipeline import run
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 from tests.reference import simulate_reference
+from tests.spikesam.test_events import network
 
 
 @pytest.fixture(scope="module")
@@ -147,57 +148,35 @@ def test_what_does_not_fit_is_one_line(workplace, checkpoint, tmp_path, argument
     assert not (tmp_path / "out" / "raster.h5").exists()
 
 
-def test_a_plain_network_cannot_prepare_images(workplace, checkpoint) -> None:
-    with pytest.raises(spikesam.InputError, match="a plain network does not know how its images are prepared"):
-        spikesam.simulate(checkpoint.network, workplace / "images")
-    with pytest.raises(spikesam.InputError, match="a plain network does not know how images are prepared"):
-        spikesam.simulate(checkpoint.network, np.zeros((1, 16, 24, 3), np.uint8))
-
-
-def test_fixed_point_cannot_be_undone(checkpoint) -> None:
+def test_a_plain_network_cannot_prepare_images_and_fixed_point_cannot_be_undone(workplace, checkpoint) -> None:
     fixed = replace(checkpoint, network=spikesam.quantise(checkpoint.network))
-    with pytest.raises(spikesam.InputError, match="holds fixed point already, which float32 cannot undo"):
-        spikesam.simulate(fixed, np.zeros((8, 1, 6, 16, 24), bool), precision="float32")
+    for wrong, data, message in (
+        (checkpoint.network, workplace / "images", "a plain network does not know how its images are prepared"),
+        (checkpoint.network, np.zeros((1, 16, 24, 3), np.uint8), "does not know how images are prepared"),
+        (fixed, np.zeros((8, 1, 6, 16, 24), bool), "holds fixed point already, which float32 cannot undo"),
+    ):
+        with pytest.raises(spikesam.InputError, match=message):
+            spikesam.simulate(wrong, data, precision="float32")
 
 
 def test_a_network_that_takes_spikes_records_them_and_refuses_images() -> None:
-    """A network with input "spikes" fires what one with Poisson input fires from the same spikes."""
-    random = np.random.default_rng(0)
-    weight, out = random.normal(0.3, 1, (3, 2, 3, 3)), random.normal(size=(2, 48))
-    poisson = spikesam.Network(
-        (2, 4, 4),
-        6,
-        (spikesam.Layer("conv1", spikesam.Input(weight, padding=1), spikesam.LIF(0.9)),),
-        spikesam.Readout(out),
-    )
-    network = replace(poisson, encoder="spikes")
-    spikes = random.random((6, 3, 2, 4, 4)) < 0.4
-    raster = spikesam.simulate(network, spikes, backend="event")
-    assert list(raster) == ["input", "conv1"]
+    """It fires what one with Poisson input fires from the same spikes, of which the last steps may be missing."""
+    takes = network(2, "spikes", 8)
+    spikes = np.random.default_rng(0).random((8, 3, 2, 8, 6)) < 0.4
+    spikes[6:] = False  # each of the two layers delays by a step
+    raster = spikesam.simulate(takes, spikes, backend="event")
+    assert list(raster) == ["input", "conv1", "fc1"]
     assert np.array_equal(raster["input"][0:3], spikes)
     assert raster["conv1"].counts.sum() > 0
-    assert raster.raster_digest == spikesam.simulate(poisson, spikes, backend="event").raster_digest
+    for same, given in ((takes, spikes[:6]), (replace(takes, encoder="poisson"), spikes)):
+        assert spikesam.simulate(same, given, backend="event").raster_digest == raster.raster_digest
     with pytest.raises(spikesam.InputError, match="got images, but the network takes spikes"):
-        spikesam.simulate(network, np.zeros((3, 2, 4, 4), np.float32))
+        spikesam.simulate(takes, np.zeros((3, 2, 8, 6), np.float32))
+    with pytest.raises(spikesam.InputError, match=r"\(7, 3, 2, 8, 6\), expected \(6, 3, 2, 8, 6\), after which 2 s"):
+        spikesam.simulate(takes, spikes[:7], backend="event")
 
 
-def test_missing_silent_steps_are_added_to_spikes_for_a_network_without_delay() -> None:
-    """Each of the two layers delays by a step, so the network takes eight steps for six of input."""
-    random = np.random.default_rng(0)
-    w1, w2 = random.normal(0.3, 1, (3, 2, 3, 3)), random.normal(0.3, 1, (4, 48))
-    neuron = spikesam.LIF(0.9)
-    layers = spikesam.Layer("conv1", spikesam.Input(w1, padding=1), neuron), spikesam.Layer("fc2", w2, neuron)
-    network = spikesam.Network((2, 4, 4), 8, layers, spikesam.Readout(np.eye(4)), "spikes")
-    spikes = random.random((6, 3, 2, 4, 4)) < 0.4
-    padded = np.concatenate([spikes, np.zeros((2, 3, 2, 4, 4), bool)])
-    digests = [spikesam.simulate(network, given, backend="event").raster_digest for given in (spikes, padded)]
-    assert digests[0] == digests[1]
-    with pytest.raises(spikesam.InputError, match=r"\(7, 3, 2, 4, 4\), expected \(6, 3, 2, 4, 4\), after which 2 s"):
-        spikesam.simulate(network, padded[:7], backend="event")
-
-
-@pytest.mark.parametrize("backend", ["torch"])
-def test_a_network_with_a_shortcut_and_recurrence_is_recorded_like_any_other(backend: str) -> None:
+def test_a_network_with_a_shortcut_and_recurrence_is_recorded_like_any_other() -> None:
     """Spikes take two steps to the readout, past conv2, so two silent steps are added."""
     random = np.random.default_rng(0)
     neuron = spikesam.LIF(0.9)
@@ -212,12 +191,12 @@ def test_a_network_with_a_shortcut_and_recurrence_is_recorded_like_any_other(bac
             "fc3", spikesam.Input(random.normal(0.1, 1, (4, 48)), ("conv2", spikesam.Source("conv1"))), neuron
         ),
     )
-    network = spikesam.Network((2, 4, 4), 8, layers, spikesam.Readout(np.eye(4)), "spikes")
+    whole = spikesam.Network((2, 4, 4), 8, layers, spikesam.Readout(np.eye(4)), "spikes")
     spikes = random.random((6, 3, 2, 4, 4)) < 0.4
-    raster = spikesam.simulate(network, spikes, backend=backend)
-    expected, _ = simulate_reference(spikesam.quantise(network), np.concatenate([spikes, 0 * spikes[:2]]))
+    raster = spikesam.simulate(whole, spikes, backend="torch")
+    expected, _ = simulate_reference(spikesam.quantise(whole), np.concatenate([spikes, 0 * spikes[:2]]))
     assert list(raster) == ["input", "conv1", "conv2", "fc3"]
     for name, bits in zip(raster, expected, strict=True):
         assert 0 < bits.mean() < 1
         assert np.array_equal(raster[name][:], bits)
-    assert raster.raster_digest == spikesam.simulate(network, spikes, backend=backend, batch_size=1).raster_digest
+    assert raster.raster_digest == spikesam.simulate(whole, spikes, backend="torch", batch_size=1).raster_digest
