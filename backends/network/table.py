@@ -37,6 +37,8 @@ def _source(source: Source) -> str:
 
 def _weights(each: Input) -> str:
     said = [f"{name} {getattr(each, name)}" for name, value in PLAIN.items() if getattr(each, name) != value]
+    if each.pooling == "sum":
+        said.append("summed")
     if each.spread != WHOLE:
         said.insert(0, f"spread {by_sides(each.spread)}")
     if each.heads:

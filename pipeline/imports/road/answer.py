@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import NO_POOLING, Shape, Source
+from spikesam.backends.network.inputs import WHOLE
 from spikesam.pipeline.imports.road.fold import beginning, fold_one
 from spikesam.pipeline.imports.road.kernels import unrolled, weights_of_windows
 from spikesam.pipeline.imports.road.operations import ByStep, Integral, Path, TimeSum, expect
@@ -48,11 +49,13 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     for one in folded.inputs:
         assert one.weight is not None
         expect(one.windows == NO_POOLING, path.last, "pools currents by maximum for the answer", "an average")
-        expect(one.pooling == "average", path.last, "pools spikes by maximum for the answer", "an average")
+        expect(one.pooling != "max", path.last, "pools spikes by maximum for the answer", "an average")
+        plain = one.spread == WHOLE and not one.heads
+        expect(plain, path.last, "repeats or multiplies spikes for the answer", "neurons behind that")
         (channels, height, width), (y, x) = shapes[one.sources[0].layer], one.pool
         pooled = channels, height // y, width // x
         dense = one.weight if one.weight.ndim == 2 else unrolled(one.weight, pooled, one.stride, one.padding)
-        averaged = weights_of_windows(dense, pooled, (y, x)) / (y * x)
+        averaged = weights_of_windows(dense, pooled, (y, x)) / (y * x if one.pooling == "average" else 1)
         gain = np.broadcast_to(one.gain, len(one.weight)).repeat(len(dense) // len(one.weight))
         weight = gain[:, None] * averaged
         for source in one.sources:

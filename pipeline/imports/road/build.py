@@ -124,7 +124,8 @@ def build(
             if weight is not None and one.sources[0].layer == INPUT and pixel != 1:
                 weight = pixel * weight
             gain = rows_later(np.atleast_2d(one.gain * ones), own - 1, steps)
-            inputs.append(Input(weight, sources, gain, one.pool, one.stride, one.padding, one.pooling, *one.windows))
+            geometry = one.pool, one.stride, one.padding, one.pooling, *one.windows
+            inputs.append(Input(weight, sources, gain, *geometry, spread=one.spread, heads=one.heads))
         neurons.append(neuron)
         biases.append(np.atleast_2d((drives.bias + neuron.bias) * ones))
         bias = biases[-1]
@@ -261,17 +262,17 @@ def _neuron(unit: Unit, shape: Shape) -> Neuron:
 
 
 def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:
-    """The inputs of a layer, of which the first must have weights, and those that take a current."""
+    """The inputs of a layer, of which the first has weights, but for gates and attention, and those of a current."""
 
     def connected(one: Synapses) -> Synapses:
         return one if one.weight is not None else one.placed(drives.shape, 0, drives.shape[0])
 
     def identity(one: Synapses) -> bool:
         current = encoder != "spikes" and one.sources[0].layer == INPUT
-        return one.plain and one.pool == (1, 1) and not current
+        return one.weight is None and one.order is None and one.pool == (1, 1) and not current
 
     given = list(drives.inputs)
-    if all(one.weight is None for one in given):
+    if all(one.weight is None for one in given) and not drives.gate:
         given[0] = connected(given[0])
     found = [one if identity(one) else connected(one) for one in given]
     first = not in_order or found[0].weight is None

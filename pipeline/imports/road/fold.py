@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import NO_POOLING, NetworkError, Shape, Source, Windows
-from spikesam.backends.network.inputs import Pooling
+from spikesam.backends.network.inputs import WHOLE, Pooling
+from spikesam.backends.network.step import repeated
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.operations import (
     NOTHING,
@@ -29,14 +30,18 @@ from spikesam.pipeline.imports.road.operations import (
     Flatten,
     Junction,
     Linear,
+    Mix,
     Operation,
     Order,
     Pad,
     Pair,
     Path,
     Pool,
+    Repeat,
     Scale,
     Shift,
+    Spread,
+    Total,
     expect,
 )
 
@@ -71,7 +76,7 @@ class Synapses:
 
     The geometry is that of an Input. `gain` is (), (C,), or of each step (T, C) or (T, 1). `order` says which of the
     spikes stand there, where it is not all of them in order; `ones`, that it sees 1 at every place of their pooled map,
-    in one channel, instead of their spikes.
+    in one channel, instead of their spikes. `spread` and `heads` are as of an Input.
     """
 
     sources: tuple[Source, ...]  # whose spikes are summed: names of units, and how many steps ago they fired
@@ -85,11 +90,19 @@ class Synapses:
     order: Reordered | None = None
     ones: bool = False
     sides: Pair = (0, 0)  # of the map that a convolution sees, behind the pooling
+    spread: tuple[int, int, int] = WHOLE
+    heads: int = 0
 
     @property
     def plain(self) -> bool:
         """True if it is spikes, averaged perhaps, without weights."""
-        return self.weight is None and self.order is None and (self.pooling == "average" or self.pool == (1, 1))
+        averaged = self.pooling == "average" or self.pool == (1, 1)
+        return self.bare and self.order is None and self.spread == WHOLE and averaged
+
+    @property
+    def bare(self) -> bool:
+        """True if it is spikes, without weights, and no product of them."""
+        return self.weight is None and not self.heads
 
     def columns(self, weight: NDArray[Any]) -> NDArray[Any]:
         """(out, C, …) weights of what stands here, as those of the spikes or of the weights in front."""
@@ -128,11 +141,15 @@ class Synapses:
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """The inputs of a map of currents (C, H, W), which are summed, and their bias: (), (C,), or of each step (T, C)."""
+    """The inputs of a map of currents (C, H, W), which are summed, and their bias: (), (C,), or of each step (T, C).
+
+    What drives a `gate` needs no weights.
+    """
 
     shape: Shape
     inputs: tuple[Synapses, ...]
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
+    gate: bool = False
 
     def each(self, change: Callable[[Synapses], Synapses], **others: Any) -> Folded:
         """With every input changed."""
@@ -174,6 +191,10 @@ def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
         branches = [fold(branch, shapes) for branch in source.branches]
         if source.kind == "concatenation":
             return stacked(branches, source.where)
+        if source.kind == "attention":
+            return attended(branches, source)
+        if source.kind == "gate":
+            return gated(branches, source)
         return sum_of(branches, source.where, [branch.last for branch in source.branches])
     if source == NOTHING:
         raise NetworkError("zeros that stay zeros drive a layer, expected what neurons fire")
@@ -185,6 +206,8 @@ def fold_one(folded: Folded, operation: Operation) -> Folded:
     found = FOLDS.get(type(operation.what))
     if found is None:
         raise NetworkError(f"{operation.where}: stands between neurons, expected at the end")
+    multiplied = any(one.heads for one in folded.inputs) and type(operation.what) not in (Scale, Shift, ByStep)
+    expect(not multiplied, operation.where, "follows products of spikes (attention)", "neurons between them")
     return found(folded, operation.what, operation.where)
 
 
@@ -227,6 +250,90 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
             own[..., before : before + branch.shape[0]] = branch.bias
             bias = bias + own
     return Folded((channels, *branches[0].shape[1:]), tuple(placed), bias)
+
+
+def attended(branches: Sequence[Folded], junction: Junction) -> Folded:
+    """The products of q, k and v: three maps of one shape, or one of all their channels."""
+    shapes, where = [branch.shape for branch in branches], junction.where
+    alone = all(len(branch.inputs) == 1 and branch.inputs[0].plain for branch in branches)
+    names = " and ".join(branch.last for branch in junction.branches)
+    expect(alone, where, f"multiplies {names}", "spikes of neurons, all of them in their order")
+    found = " and ".join(map(str, shapes))
+    expect(len(set(shapes)) == 1, where, f"multiplies maps (C, H, W) {found}", "q, k and v of one shape")
+    channels, height, width = shapes[0]
+    shape = channels if len(branches) == 3 else channels // 3, height, width
+    expect(shape[0] % junction.heads == 0, where, f"has {junction.heads} heads of {shape[0]} channels", "a divisor")
+    sources = tuple(chain.from_iterable(branch.inputs[0].sources for branch in branches))
+    return Folded(shape, (Synapses(sources, heads=junction.heads),), gate=True)
+
+
+def gated(branches: Sequence[Folded], junction: Junction) -> Folded:
+    """The spikes that drive a gate; those of smaller maps are repeated at the places of the larger one."""
+    last = [branch.operations[-1].what if branch.operations else None for branch in junction.branches]
+    shape = next(branch.shape for branch, what in zip(branches, last, strict=True) if not isinstance(what, Repeat))
+    found = [
+        _spread(branch, Spread(_factors(what, branch.shape, shape, junction.where)), junction.where)
+        if isinstance(what, Repeat)
+        else branch
+        for branch, what in zip(branches, last, strict=True)
+    ]
+    names = [branch.last for branch in junction.branches]
+    return replace(together(found, junction.where, names), gate=True)
+
+
+def _factors(repeat: Repeat, small: Shape, shape: Shape, where: str) -> tuple[int, int, int]:
+    """How often channels, rows and columns of a map are repeated, so that its neurons stand at those of another."""
+    channel, row, column = (side // own for side, own in zip(shape, small, strict=True))
+    whole = (small[0] * channel, small[1] * row, small[2] * column) == shape
+    found = f"multiplies a map {small} with one of {shape}, neuron by neuron in another order"
+    expect(whole, where, found, "whole channels, rows and columns that are repeated")
+    places = repeated(np.arange(prod(small)).reshape(small), (channel, row, column))
+    expect(np.array_equal(places.ravel(), repeat.neurons), where, found, "rows, columns and channels repeated")
+    return channel, row, column
+
+
+def _repeat(folded: Folded, repeat: Repeat, where: str) -> Folded:
+    """Left to :func:`gated`, which knows the larger map."""
+    return folded
+
+
+def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
+    """Spikes repeated, in front of any weights."""
+
+    def behind(one: Synapses) -> Synapses:
+        alone = one.weight is None and one.order is None and one.pool == (1, 1)
+        expect(alone or spread.factors == WHOLE, where, "repeats what weights or pooling gave", "spikes of neurons")
+        channel, row, column = (of * factor for of, factor in zip(one.spread, spread.factors, strict=True))
+        return replace(one, spread=(channel, row, column))
+
+    channels, height, width = (side * factor for side, factor in zip(folded.shape, spread.factors, strict=True))
+    times = spread.factors[0]
+
+    def copied(of_channels: NDArray[np.float64]) -> NDArray[np.float64]:
+        return of_channels.repeat(times, -1) if of_channels.ndim and of_channels.shape[-1] > 1 else of_channels
+
+    inputs = tuple(replace(behind(one), gain=copied(one.gain)) for one in folded.inputs)
+    return Folded((channels, height, width), inputs, copied(folded.bias))
+
+
+def _mix(folded: Folded, mix: Mix, where: str) -> Folded:
+    """A convolution of single places; without places, as many small linear layers."""
+    weight = np.asarray(mix.weight, np.float32)
+    if prod(folded.shape[1:]) == mix.places:
+        return _conv(folded, Conv(weight[:, :, None, None], mix.bias), where)
+    bias = None if mix.bias is None else np.repeat(mix.bias, mix.places)
+    return _linear(folded, Linear(np.kron(weight, np.eye(mix.places, dtype=np.float32)), bias), where)
+
+
+def _total(folded: Folded, total: Total, where: str) -> Folded:
+    """Pooling of whole maps; without places, a linear layer."""
+    sides = folded.shape[1], folded.shape[2]
+    if prod(sides) == total.places:
+        counted = total.kind == "sum" and all(one.bare and one.pool == (1, 1) for one in folded.inputs)
+        found = _pool(folded, Pool("average" if counted else total.kind, Windows(sides, sides)), where)
+        return found.each(lambda one: replace(one, pooling="sum")) if counted else found  # whole numbers stay exact
+    ones = np.ones((1, total.places), np.float32) / (total.places if total.kind == "average" else 1)
+    return _linear(folded, Linear(np.kron(np.eye(prod(folded.shape) // total.places, dtype=np.float32), ones)), where)
 
 
 def per_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
@@ -315,6 +422,7 @@ def _chosen(folded: Folded, numbers: NDArray[Any], whole: bool, where: str) -> F
 
     def chosen(one: Synapses) -> Synapses:
         expect(whole or one.weight is None, where, found, "channels in another order, whose places stay")
+        expect(one.spread == WHOLE, where, "moves spikes that were repeated", "neurons between them")
         made, before = replace(one, gain=choose(one.gain)), one.order
         if one.weight is not None:
             return replace(made, weight=one.weight[numbers])
@@ -487,7 +595,8 @@ def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
 
     def of_spikes(one: Synapses) -> Synapses:
         once = one.pool == (1, 1) or one.pooling == "average"
-        expect(once, where, "averages what was pooled by maximum", "one kind of pooling")
+        found = "maximum" if one.pooling == "max" else "sum"
+        expect(once, where, f"averages what was pooled by {found}", "one kind of pooling")
         _expect_places(one, where)
         return replace(one, pool=_times(one.pool, window), pooling="average")
 
@@ -559,9 +668,13 @@ FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
     DeclaredShape: _declared,
     Flatten: _flatten,
     Linear: _linear,
+    Mix: _mix,
     Order: _order,
     Pad: _pad,
     Pool: _pool,
+    Repeat: _repeat,
     Scale: _scale,
     Shift: _shift,
+    Spread: _spread,
+    Total: _total,
 }

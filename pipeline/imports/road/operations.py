@@ -115,6 +115,37 @@ class Order:
     neurons: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Mix(_Compared):
+    """(out, in) weights between channels, the same at each of so many `places`, and (out,) biases."""
+
+    weight: Any
+    places: int
+    bias: Any = None
+
+
+@dataclass(frozen=True)
+class Total:
+    """The average or sum of each channel over all of so many `places`."""
+
+    kind: Literal["average", "sum"]
+    places: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Channels, rows and columns of a map, each repeated so often beside itself."""
+
+    factors: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Neurons of a smaller map, one for each of those that it is multiplied with; the last operation of such a path."""
+
+    neurons: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Flatten:
     """A map as neurons without places, whose axes from `first` to `last` are made one."""
@@ -154,11 +185,15 @@ class Operation:
 
 @dataclass(frozen=True)
 class Junction:
-    """Where several paths meet: their sum, or their channels one behind the other."""
+    """Where several paths meet: their sum, their channels one behind the other, or products of their spikes.
+
+    A gate is the sum that drives its neurons. Attention has the paths of q, k and v, or one of all their channels.
+    """
 
     where: str
-    kind: Literal["sum", "concatenation"]
+    kind: Literal["sum", "concatenation", "gate", "attention"]
     branches: tuple[Path, ...]
+    heads: int = 0  # of attention
 
 
 @dataclass(frozen=True)

@@ -23,17 +23,20 @@ from torch.overrides import TorchFunctionMode
 from spikesam.backends.network import NetworkError, ReLU
 from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
 from spikesam.pipeline.imports.road.build import REPEATING
-from spikesam.pipeline.imports.road.operations import INPUT, Conv, Operation, Path, Pool
+from spikesam.pipeline.imports.road.operations import INPUT, Conv, Junction, Operation, Path, Pool, Scale
 from spikesam.pipeline.imports.torch.functions import Call, fired_alone, followed, rectifier, tensors
 from spikesam.pipeline.imports.torch.joining import zeros
 from spikesam.pipeline.imports.torch.modules import axes_of, behind_synapse, label, stream_behind
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
+from spikesam.pipeline.imports.torch.products import Gate
 from spikesam.pipeline.imports.torch.raster import FollowedLayer, Raster
 from spikesam.pipeline.imports.torch.stream import (
+    GATE,
     RELAYED,
     Followed,
     JumbledError,
     Lost,
+    Product,
     Stream,
     all_agreed,
 )
@@ -45,7 +48,7 @@ EXITS = (
 KNOWN = (
     "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, concatenations, and "
 )
-SPIKING = f"{KNOWN}neurons of snnTorch, SpikingJelly, Norse, sinabs or lava-dl"
+SPIKING = f"{KNOWN}products of spikes; neurons of snnTorch, SpikingJelly, Norse, sinabs or lava-dl"
 RECTIFIED = f"{KNOWN}ReLU, ReLU6 or clamp(min=0), with which the model can be trained instead"
 RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "random", "bernoulli", "normal", "uniform", "poisson")
 
@@ -69,6 +72,7 @@ class Follower:
         self._neurons = neurons
         self._kept: dict[int, tuple[Tensor, Followed, int]] = {}
         self._rasters: dict[str, Raster] = {}
+        self._gates: dict[tuple[Any, ...], str] = {}  # what they multiply -> their name
         self._begun: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {}  # neurons, and their states before they ran
         self._hooked: set[nn.Module] = set()
         self._inside = 0  # modules whose inside is not followed
@@ -152,10 +156,11 @@ class Follower:
         neuron = rectifier(call) if self._neurons.rectified else None
         streams = followed(call) if neuron is None else [self._rectified(call, neuron)]
         if streams is not None:
+            found = [self._multiplied(each, call) for each in streams]
             if "max_pool" in function.__name__:
                 pooled = self._pooled if self._neurons.rectified else self._relayed
-                streams = [pooled(stream, call) for stream in streams]
-            self._keep(tensors(given), streams)
+                found = [pooled(stream, call) for stream in found]
+            self._keep(tensors(given), found)
 
     def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
         self._kept.update(
@@ -167,6 +172,8 @@ class Follower:
         stream = self.known(tensor) or zeros(tensor, self.samples)
         if isinstance(stream, Stream):
             return stream
+        if isinstance(stream, Product):
+            raise NetworkError(f"{whose} comes from a product of {stream.named}, expected q · kᵀ · v; {SPIKING}")
         reason = stream.reason if stream else "numbers that do not come from the example, or cannot be followed"
         raise NetworkError(f"{whose} comes from {reason}; {RECTIFIED if self._neurons.rectified else SPIKING}")
 
@@ -312,6 +319,25 @@ class Follower:
             return stream
         relayed = stream.along(replace(stream.path, operations=(Operation(operation.where, relay(operation.what)),)))
         return self._neurons_of(name, operation.where, SpikingModule(REPEATING, None), relayed, call.result)
+
+    def _multiplied(self, found: Followed | Gate, call: Call) -> Followed:
+        """What a function gives, where a gate is neurons that fire where two spikes meet, or one without the other."""
+        if self._neurons.rectified and not isinstance(found, Lost):
+            source = found.path.source if isinstance(found, Stream) else None
+            if source is None or (isinstance(source, Junction) and source.kind == "attention"):
+                return call.lost("a product of layers")
+        if not isinstance(found, Gate):
+            return found
+        junction = found.stream.path.source
+        assert isinstance(junction, Junction)
+        key = found.neuron.threshold, *(branch.source for branch in junction.branches)
+        base = f"{junction.branches[0].source}{GATE}"
+        same = [name for name in self._gates.values() if name.rstrip("0123456789") == base]
+        name = self._gates.setdefault(key, f"{base}{len(same) + 1 if same else ''}")
+        bits = call.result / found.factor
+        about = SpikingModule(found.neuron, None)
+        fired = self._neurons_of(name, call.where, about, found.stream, bits.where((bits - 1).abs() > 1e-5, 1.0))
+        return fired if found.factor == 1 else fired.then(Operation(call.where, Scale(found.factor)))
 
 
 def stands_in_front(pool: Pool, sides: Iterable[int]) -> bool:

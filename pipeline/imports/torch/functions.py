@@ -8,7 +8,7 @@ neurons or the answer depend on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd, prod
@@ -28,19 +28,25 @@ from spikesam.pipeline.imports.road.operations import (
     Conv,
     Junction,
     Linear,
+    Mix,
     Operation,
+    Order,
     Pad,
     Pair,
     Pool,
     Scale,
     Shift,
+    Spread,
+    Total,
 )
 from spikesam.pipeline.imports.torch.joining import added, concatenated_streams, zeros
+from spikesam.pipeline.imports.torch.products import Gate, gate, lettered, matrices, multiplied
 from spikesam.pipeline.imports.torch.stream import (
     SUM,
     Followed,
     JumbledError,
     Lost,
+    Product,
     Stream,
     all_agreed,
     differing_weights,
@@ -117,22 +123,25 @@ def tensors(value: Any) -> Iterator[Tensor]:
         yield from tensors(list(value.values()))
 
 
-def followed(call: Call) -> list[Followed] | None:
+def followed(call: Call) -> Sequence[Followed | Gate] | None:
     """The streams of a call's result, one for each tensor; None if they do not depend on the example."""
     name = call.name
     if name in INDEPENDENT or (name in COPIES and call.args and call.known(call.args[0]) is None):
         return None  # zeros.to(x) has the dtype of x, and none of its numbers
-    given = (call.known(tensor) for tensor in tensors((call.args, call.kwargs)))
+    given = [call.known(tensor) for tensor in tensors((call.args, call.kwargs))]
+    product = next((each for each in given if isinstance(each, Product)), None)
     lost: Followed | None = next((stream for stream in given if isinstance(stream, Lost)), None)
     handle = next((each for names, each in HANDLERS.items() if name in names), None)
     if isinstance(lost, Lost) and (others := list(dict.fromkeys(stream.path.last for stream in call.streams))):
         lost = Lost(f"{call.where}, behind {' and '.join(others)} and {lost.reason}")
+    if lost is None and product is not None and name not in MULTIPLICATIONS:
+        return [_behind_product(call, product)] * len(list(tensors(call.result)))
     if lost is None and handle is not None:
         try:
             return handle(call)
         except JumbledError:
             lost = call.lost("on a map that is not the last axes, (C, H, W)")
-    return [lost or call.lost()] * len(list(tensors(call.result)))
+    return [lost or call.lost(NOT_LINEAR if name in NONLINEAR else "")] * len(list(tensors(call.result)))
 
 
 def through(stream: Stream, operation: Operation, brought: Tensor, given: Tensor, axes: int = 3) -> Stream:
@@ -314,6 +323,8 @@ def _weighted(call: Call) -> list[Followed]:
         return [call.lost("whose weights come from the example")]
     if call.function.__name__ == "linear":
         linear = Operation(call.where, Linear(weight, bias))
+        if (tokens := _over_tokens(call, call.streams[0], weight, bias)) is not None:
+            return [tokens]
         return [mapped(call.streams[0], 1, linear, call.result.shape[-1], tuple(call.result.shape))]
     axes = weight.ndim - 2
     stride = of_rows(call.argument(3, "stride", default=1), axes, 1)
@@ -328,17 +339,85 @@ def _weighted(call: Call) -> list[Followed]:
     return [through(call.streams[0], Operation(call.where, conv), given, call.result, axes + 1)]
 
 
+def _over_tokens(call: Call, stream: Stream, weight: Tensor, bias: Tensor | None) -> Stream | None:
+    """A linear layer of the channels of each token, (…, N, C), of neurons that are counted as (C, N)."""
+    where, (outputs, channels) = stream.where, weight.shape
+    tokens = stream.size // channels
+    row, numbers = where // stream.size, where % stream.size
+    if tokens < 2 or stream.size % channels or where.shape[-1] != channels:
+        return None
+    first, each = numbers[..., :1], torch.arange(max(channels, outputs), device=where.device) * tokens
+    if (first >= tokens).any() or not torch.equal(numbers, first + each[:channels]):
+        return None
+    behind = row[..., :1] * (outputs * tokens) + first + each[:outputs]
+    path = stream.path + Operation(call.where, Mix(weight, tokens, bias))
+    return replace(stream, where=behind, size=outputs * tokens, path=path)
+
+
+def _upsampled(call: Call) -> list[Followed]:
+    """Nearest-neighbour upsampling by whole factors: rows and columns that are repeated."""
+    given, mode = call.args[0], call.argument(3, "mode", default="nearest")
+    sides, larger = (each.shape[-2:] for each in (given, call.result))
+    if mode != "nearest" or given.ndim < 4 or any(large % side for side, large in zip(sides, larger, strict=True)):
+        found = f"which makes {tuple(larger)} of {tuple(sides)} with mode={mode!r}"
+        return [call.lost(f"{found}, expected rows and columns that are repeated, mode='nearest'")]
+    spread = Spread((1, larger[0] // sides[0], larger[1] // sides[1]))
+    return [through(call.streams[0], Operation(call.where, spread), given, call.result)]
+
+
 def _softmax(call: Call) -> list[Followed]:
     """Probabilities from sums, which leave the answer as it is."""
     return [call.streams[0].then(Operation(call.where, PROBABILITIES[call.function.__name__]))]
 
 
-def _scaled(call: Call) -> list[Followed]:
-    """A product with, or a quotient by, numbers that do not come from the example."""
+def _behind_product(call: Call, product: Product) -> Followed:
+    """A product of two streams whose axes change places."""
+    if call.name in COPIES:
+        return product
+    if call.name in PERMUTATIONS:
+        sides = torch.empty(tuple(range(2, 2 + len(product.axes))), device="meta")  # which tell the axes apart
+        found = call.function(sides, *call.args[1:], **call.kwargs)
+        return replace(product, axes=tuple(product.axes[side - 2] for side in found.shape))
+    why = NOT_LINEAR if call.name in NONLINEAR else "expected a third layer that it is multiplied with"
+    return Lost(f"{call.where}, behind a product of spikes of {product.named}, {why}")
+
+
+def _multiplied(call: Call) -> list[Followed]:
+    """A product of matrices of two or three streams: a step of attention."""
+    equation = call.args[0] if isinstance(call.args[0], str) else ""
+    given = list(tensors(call.args))
+    factors = [each for each in map(call.known, given) if isinstance(each, (Stream, Product))]
+    if len(factors) < len(given):
+        names = " and ".join(
+            f"a product of {each.named}" if isinstance(each, Product) else each.path.last for each in factors
+        )
+        return [Lost(f"{call.where}, behind {names}, whose other factor does not come from the example")]
+    if equation:
+        axes = lettered(equation, [each.ndim for each in given])
+    else:
+        axes = matrices(factors, [each.ndim for each in given])
+    if axes is None:
+        return [call.lost(f"of shapes {' and '.join(str(tuple(each.shape)) for each in given)}")]
+    found = multiplied(factors, axes[:-1], axes[-1], call.samples, call.where)
+    return [call.lost(found) if isinstance(found, str) else found]
+
+
+def _scaled(call: Call) -> list[Followed | Gate]:
+    """A product with, or a quotient by, numbers that do not come from the example; or a gate of two layers."""
     first, other = call.args[:2]
     divides = "div" in call.function.__name__
+    for product, factor in ((call.known(first), other), (call.known(other), first)):
+        if isinstance(product, Product):
+            number = torch.as_tensor(factor, dtype=torch.float64)
+            if call.streams or call.known(factor) or number.numel() > 1 or (divides and factor is first):
+                why = f"of a product of spikes of {product.named}: a mask or a relative position, expected one number"
+                return [Lost(f"{call.where}, {why}")]
+            return [replace(product, factor=product.factor * number.item() ** (-1 if divides else 1))]
+    if len(call.streams) > 1 and divides:
+        return [call.lost("a quotient of layers")]
     if len(call.streams) > 1:
-        return [call.lost("a product of layers, as of spiking attention")]
+        found = gate(call.streams[0], call.streams[1], call.result, call.samples, call.where)
+        return [call.lost(found) if isinstance(found, str) else found]
     if call.known(first) is None:
         if divides:
             return [call.lost("a quotient by it")]
@@ -349,7 +428,7 @@ def _scaled(call: Call) -> list[Followed]:
 
 def _added(call: Call) -> list[Followed]:
     """A sum or difference: of layers, of the same neurons at different steps, or of a stream and numbers."""
-    first, other = call.args[:2]
+    first, other = call.args[:2][::-1] if "rsub" in call.function.__name__ else call.args[:2]
     factor = float(call.kwargs.get("alpha", 1)) * (-1 if "sub" in call.function.__name__ else 1)
     shapes = {each.shape for each in (first, other) if isinstance(each, Tensor)}
     one, two = (call.stream(each) if len(shapes) == 1 or call.known(each) else None for each in (first, other))
@@ -417,8 +496,8 @@ def _reduced(call: Call) -> list[Followed]:
 
 
 def _grouped(call: Call, places: Stream) -> Stream | None:
-    """A sum or mean over the first axis of places, of the same neurons in each sample and step: a linear layer."""
-    size, added = places.size, len(places.where)
+    """A sum or mean over the first axis of places, of the same neurons in each sample and step."""
+    size, mean = places.size, call.function.__name__ == "mean"
     rows, order = (places.where[0] // size).flatten().sort(stable=True)
     groups = (places.where % size).flatten(1)[:, order]
     samples, counts = rows.unique(return_counts=True)
@@ -426,12 +505,32 @@ def _grouped(call: Call, places: Stream) -> Stream | None:
     alike = bool((counts == count).all() and (places.where // size == places.where[:1] // size).all())
     if not alike or samples[0] < 0 or (groups != groups[:, :count].repeat(1, len(samples))).any():
         return None
-    weight = torch.zeros(count, size, device=groups.device)
-    weight.scatter_(1, groups[:, :count].T, 1 / added if call.function.__name__ == "mean" else 1.0)
     where = torch.empty_like(rows)
     where[order] = rows * count + torch.arange(count, device=rows.device).repeat(len(samples))
-    path = places.path + Operation(call.where, Linear(weight, None))
+    path = places.path
+    for what in _sums(groups[:, :count].sort(0).values, size, "average" if mean else "sum"):
+        path += Operation(call.where, what)
     return replace(places, where=where.view(call.result.shape), size=count, path=path)
+
+
+def _sums(groups: Tensor, size: int, kind: Literal["average", "sum"]) -> list[Any]:
+    """Sums or means of the neurons in each column, ascending: over all places, over channels, or over any others."""
+    added, count = groups.shape
+    numbers = torch.arange(max(size, count), device=groups.device)
+    step = int(groups[1, 0] - groups[0, 0])
+    if not torch.equal(groups, groups[0] + step * numbers[:added, None]):
+        step = 0
+    if step == 1 and size % added == 0 and not (groups[0] % added).any():
+        whole = torch.equal(groups[0], added * numbers[: size // added])
+        return [*([] if whole else [Order(tuple(groups.T.flatten().tolist()))]), Total(kind, added)]
+    part = 1 / added if kind == "average" else 1.0
+    if step > 1 and size % step == count % step == 0 and not ((groups - numbers[:count]) % step).any():
+        channels = (groups // step).view(added, -1, step)
+        if (channels == channels[..., :1]).all():
+            weight = torch.zeros(count // step, size // step, device=groups.device)
+            return [Mix(weight.scatter_(1, channels[..., 0].T, part), step)]
+    weight = torch.zeros(count, size, device=groups.device)
+    return [Linear(weight.scatter_(1, groups.T, part), None)]
 
 
 POOLS = (
@@ -449,8 +548,15 @@ MOVES = (
     *("__getitem__", "select", "narrow", "index_select", "unbind", "split", "chunk"),
     *("stack", "cat", "concat", "concatenate"),
 )
+PERMUTATIONS = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "mT")
+MULTIPLICATIONS = ("matmul", "bmm", "einsum", "mul", "mul_", "div", "div_", "true_divide")
+NONLINEAR = (
+    *("softmax", "log_softmax", "layer_norm", "group_norm", "rms_norm", "gelu", "silu", "sigmoid", "tanh", "relu"),
+    *("leaky_relu", "elu", "exp", "pow", "square", "abs", "hardtanh", "hardsigmoid", "relu_", "sigmoid_", "silu_"),
+)
+NOT_LINEAR = "which is not linear in spikes"
 CONCATENATIONS = ("cat", "concat", "concatenate")
-HANDLERS: dict[tuple[str, ...], Callable[[Call], list[Followed]]] = {
+HANDLERS: dict[tuple[str, ...], Callable[[Call], Sequence[Followed | Gate]]] = {
     COPIES: _unchanged,
     MOVES: _moved,
     ("__setitem__",): _assigned,
@@ -459,7 +565,9 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], list[Followed]]] = {
     ("pad",): _padded,
     ("linear", "conv1d", "conv2d"): _weighted,
     ("softmax", "log_softmax"): _softmax,
+    ("matmul", "bmm", "einsum"): _multiplied,
     ("mul", "mul_", "div", "div_", "true_divide"): _scaled,
-    ("add", "add_", "sub", "sub_"): _added,
+    ("add", "add_", "sub", "sub_", "rsub", "__rsub__"): _added,
+    ("interpolate", "upsample"): _upsampled,
     ("sum", "mean"): _reduced,
 }

@@ -28,7 +28,7 @@ def added(one: Stream, two: Stream, samples: int, where: str) -> Stream | str:
     one, two = one.ordered, two.ordered
     if one.where.shape != two.where.shape or one.size != two.size:
         return f"a sum of unequal shapes, {tuple(one.where.shape)} and {tuple(two.where.shape)}"
-    together = _at_one_time((one, two), [each.steps(samples) for each in (one, two)])
+    together = at_one_time((one, two), [each.steps(samples) for each in (one, two)])
     if one.summed or two.summed or together is None or not torch.equal(one.within(samples), two.within(samples)):
         return "a sum of different neurons or steps"
     steps, paths = together
@@ -43,7 +43,7 @@ def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, whe
     first = [each.narrow(axis, 0, 1) for each in steps]
     if any(stream.summed for stream in streams) or any(map(_differ, steps, first)):
         return "along another axis than channels"
-    together = _at_one_time(streams, first)
+    together = at_one_time(streams, first)
     if together is None:
         return "of different steps"
     latest, paths = together
@@ -74,7 +74,7 @@ def bare(path: Path) -> Path:
     branches = tuple(map(bare, source.branches))
     if source.kind == "sum":
         branches = tuple(branch for branch in branches if branch.source != NOTHING) or branches[:1]
-    if len(branches) == 1:
+    if len(branches) == 1 and source.kind != "attention":
         return replace(branches[0], operations=(*branches[0].operations, *path.operations))
     return replace(path, source=replace(source, branches=branches))
 
@@ -90,7 +90,7 @@ def _over_steps(one: Stream, two: Stream, samples: int) -> Stream | None:
     return replace(first, path=path, summed=first.summed | second.summed)
 
 
-def _at_one_time(streams: Sequence[Stream], steps: Sequence[Tensor]) -> tuple[Tensor, tuple[Path, ...]] | None:
+def at_one_time(streams: Sequence[Stream], steps: Sequence[Tensor]) -> tuple[Tensor, tuple[Path, ...]] | None:
     """The steps of the latest of several streams, and how all of them stand then; None if they drift apart."""
     latest = max(
         (each for stream, each in zip(streams, steps, strict=True) if not stream.static),

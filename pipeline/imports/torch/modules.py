@@ -23,6 +23,7 @@ from spikesam.pipeline.imports.road.operations import (
     Integral,
     Junction,
     Linear,
+    Mix,
     Operation,
     Path,
     Pool,
@@ -157,6 +158,11 @@ def _bias(module: Any) -> Any:
 
 def _linear(module: Any, where: str) -> list[Any]:
     return [Linear(_array(module.weight), _bias(module))]
+
+
+def _mix(mix: Mix, where: str) -> list[Any]:
+    """`Mix`, whose weights are torch's."""
+    return [replace(mix, weight=_array(mix.weight), bias=_bias(mix))]
 
 
 def _conv(conv: Conv, where: str) -> list[Any]:
@@ -298,6 +304,10 @@ EMITS: dict[str, dict[str, Emit]] = {
         "Conv": _conv,
         "Linear": _linear,
         "ByStep": _by_step,
+        "Mix": _mix,
+        "Total": _as_it_is,
+        "Spread": _as_it_is,
+        "Repeat": _as_it_is,
         "Pool": _as_it_is,
         "Pad": _as_it_is,
         "Scale": _as_it_is,

@@ -21,6 +21,7 @@ from spikesam.pipeline.imports.road.operations import (
 )
 
 RELAYED = "/max"  # behind the name of a module: neurons that pool its spikes
+GATE = "/and"  # and neurons that multiply its spikes by others
 
 SUM = Operation("the sum over steps", TimeSum())
 
@@ -52,7 +53,7 @@ def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -
     if not (isinstance(first, Junction) and isinstance(second, Junction)):
         same = first == NOTHING or (first, one.lag) == (second, two.lag)
         return replace(two, operations=(*two.operations[:kept], *operations)) if same else None
-    if (first.kind, len(first.branches)) != (second.kind, len(second.branches)):
+    if (first.kind, first.heads, len(first.branches)) != (second.kind, second.heads, len(second.branches)):
         return None
     found = [agreed(*branches, steps) for branches in zip(first.branches, second.branches, strict=True)]
     branches = tuple(branch for branch in found if branch is not None)
@@ -202,7 +203,25 @@ class Lost:
     reason: str
 
 
-Followed = Stream | Lost
+@dataclass(frozen=True, eq=False)
+class Product:
+    """Sums of products of two streams, as of q and kᵀ: no neurons take them, but a third stream may be multiplied in.
+
+    Axes have a number each: an axis that both streams have, and the product has not, is one that is summed over.
+    """
+
+    where: str
+    streams: tuple[tuple[Stream, tuple[int, ...]], ...]  # with the axes of each
+    axes: tuple[int, ...]
+    factor: float = 1.0
+
+    @property
+    def named(self) -> str:
+        """Its streams, for messages."""
+        return " and ".join(dict.fromkeys(stream.path.last for stream, _ in self.streams))
+
+
+Followed = Stream | Lost | Product
 
 
 class JumbledError(Exception):

@@ -166,14 +166,14 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Written(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y.flip(0))),
         "behind module 'b' (Linear) and module 'lif1', a sum of different neurons or steps; expected",
     ),
-    "a product of spikes": (
-        lambda: Written(lambda m, x: m.lif2(m.lif1(m.a(x)) * x)),
-        "'lif2' (Leaky): its input comes from torch.Tensor.mul, behind module 'lif1' and the input, a product of "
-        "layers, as of spiking attention; expected",
+    "a product with a current": (
+        lambda: Written(lambda m, x: m.lif2(m.lif1(m.a(x)) * m.b(x))),
+        "'lif2' (Leaky): its input comes from torch.Tensor.mul, behind module 'lif1' and module 'b' (Linear), a "
+        "product with a current of module 'b' (Linear), expected spikes of 0 and 1, or 1 less them; expected",
     ),
-    "a product with what did not fire": (
-        lambda: Written(lambda m, x: m.lif2(x * (1 - m.lif1(m.a(x))))),
-        "'lif2' (Leaky): its input comes from torch.Tensor.mul, behind the input and torch.Tensor.__rsub__, behind",
+    "a product of what did not fire": (
+        lambda: Written(lambda m, x: m.lif2((1 - x) * (1 - m.lif1(m.a(x))))),
+        "a product of 1 less spikes of torch.Tensor.__rsub__ and of torch.Tensor.__rsub__, expected one that is not",
     ),
     "the maximum of a sum": (
         lambda: nn.Sequential(nn.Conv2d(2, 2, 1), Written(pooled_sum), nn.Conv2d(2, 2, 1), fires(), nn.Flatten()),
@@ -201,7 +201,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "an unknown module": (
         lambda: nn.Sequential(nn.Linear(10, 10), nn.Tanh(), fires()),
-        "module '2' (Leaky): its input comes from module '1' (Tanh), behind module '0' (Linear); expected Conv2d",
+        "module '2' (Leaky): its input comes from module '1' (Tanh), behind module '0' (Linear), which is not linear "
+        "in spikes; expected Conv2d",
     ),
     "a transposed convolution": (
         lambda: nn.Sequential(nn.ConvTranspose2d(2, 4, 3, stride=2), fires(), nn.Flatten()),

@@ -1,0 +1,251 @@
+"""Where spikes are multiplied: gates, neuron by neuron, and attention, a product of three matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from spikesam.backends.network import LIF
+from spikesam.pipeline.imports.road.operations import NOTHING, Junction, Operation, Order, Path, Repeat, Scale, Shift
+from spikesam.pipeline.imports.torch.joining import at_one_time, bare
+from spikesam.pipeline.imports.torch.stream import Product, Stream
+
+THIRD = "expected spikes of 0 and 1, or 1 less them"
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class _Bits:
+    """Spikes s, or 1 - s where `negated`, times a factor; `path` is theirs alone."""
+
+    path: Path
+    negated: bool
+    factor: float
+
+
+def _bits(stream: Stream) -> _Bits | str:
+    """What a factor of a product is, or why it cannot be one."""
+    path, gain, shift = bare(stream.path), 1.0, 0.0
+    kept: list[Operation] = []
+    for operation in path.operations:
+        what = operation.what
+        number = getattr(what, "numbers", None)
+        if isinstance(what, Scale) and isinstance(number, (int, float)):
+            gain, shift = gain * number, shift * number
+        elif isinstance(what, Shift) and isinstance(number, (int, float)):
+            shift += number
+        elif isinstance(what, Order):
+            kept.append(operation)
+        else:
+            return f"a product with a current of {operation.where}, {THIRD}"
+    names = " and ".join(dict.fromkeys(replace(leaf, operations=()).last for leaf in path.leaves))
+    if not isinstance(path.source, str) or path.source == NOTHING or stream.summed or path.sign != 1:
+        return f"a product with a sum of {names}, {THIRD}"
+    if (shift and gain != -shift) or not gain:
+        return f"a product with {gain:g} · s + {shift:g} of {names}, {THIRD}"
+    return _Bits(replace(path, operations=tuple(kept)), shift != 0, shift or gain)
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """Neurons that fire where a product of two streams is not 0; the stream is that product, times `factor`."""
+
+    stream: Stream
+    neuron: LIF
+    factor: float
+
+
+def gate(one: Stream, two: Stream, result: Tensor, samples: int, where: str) -> Gate | str:
+    """The product of two streams, number by number; or what it cannot be."""
+    bits = [_bits(stream) for stream in (one, two)]
+    for found in bits:
+        if isinstance(found, str):
+            return found
+    first, second = (each for each in bits if isinstance(each, _Bits))
+    if first.negated and second.negated:
+        return f"a product of 1 less spikes of {one.path.last} and of {two.path.last}, expected one that is not negated"
+    wide = [
+        replace(stream, where=stream.where.expand(result.shape), path=each.path)
+        for stream, each in zip((one, two), (first, second), strict=True)
+    ]
+    together = at_one_time(wide, [each.steps(samples) for each in wide])
+    rows = [each.within(samples) // each.size for each in wide]
+    if together is None or not torch.equal(*rows):
+        return "a product of different samples or steps"
+    steps, latest = together
+    numbers = [each.where % each.size for each in wide]
+    chosen = [each.unique() for each in numbers]
+    base = 0 if len(chosen[0]) >= len(chosen[1]) else 1
+    own, size = chosen[base], len(chosen[base])
+    row = steps * samples + rows[0]
+    if result.numel() != row.unique().numel() * size:
+        return "a product in which no factor has all neurons once"
+    ranks = torch.searchsorted(own, numbers[base].contiguous())
+    other = torch.empty(size, dtype=torch.int64, device=own.device)
+    other[ranks.flatten()] = numbers[1 - base].flatten()
+    if not torch.equal(other[ranks], numbers[1 - base]):
+        return "a product in an order that differs from sample to sample"
+    less = Operation(where, Scale(-1.0))
+    paths = [path + less if each.negated else path for path, each in zip(latest, (first, second), strict=True)]
+    if size != wide[base].size:
+        paths[base] += Operation(where, Order(tuple(own.tolist())))
+    if not torch.equal(other, torch.arange(wide[1 - base].size, device=other.device)):
+        paths[1 - base] += Operation(where, Repeat(tuple(other.tolist())))
+    negated = first.negated or second.negated
+    junction = Junction(where, "gate", (paths[base], paths[1 - base]))
+    stream = Stream(row * size + ranks, size, Path(junction, lag=None))
+    return Gate(stream, LIF(0.0, 0.5 if negated else 1.5, reset="zero"), first.factor * second.factor)
+
+
+Factor = Stream | Product
+Axes = list[tuple[int, ...]]
+
+
+def matrices(factors: Sequence[Factor], ndims: Sequence[int]) -> Axes | None:
+    """The axes of two factors of a product of matrices, and of the product, numbered; None of other shapes."""
+    if len(factors) != 2 or ndims[0] != ndims[1] or ndims[0] < 2:
+        return None
+    one, two = factors
+    if isinstance(two, Product):
+        right = two.axes
+        left = (*right[:-2], next(_numbers), right[-2])
+    else:
+        left = one.axes if isinstance(one, Product) else tuple(next(_numbers) for _ in range(ndims[0]))
+        right = (*left[:-2], left[-1], next(_numbers))
+    return [left, right, (*left[:-1], right[-1])]
+
+
+def multiplied(
+    factors: Sequence[Factor], axes: Sequence[tuple[int, ...]], result: Sequence[int], samples: int, where: str
+) -> Stream | Product | str:
+    """Streams and products, whose axes are numbered, multiplied and summed over the axes that the result has not."""
+    streams: list[tuple[Stream, tuple[int, ...]]] = []
+    factor = 1.0
+    for each, names in zip(factors, axes, strict=True):
+        if isinstance(each, Product):
+            renamed = dict(zip(each.axes, names, strict=True))
+            streams += [(stream, tuple(renamed.get(a, a) for a in own)) for stream, own in each.streams]
+            factor *= each.factor
+        else:
+            streams.append((each, names))
+    if len(streams) > 3:
+        return "a product of more than three layers, expected q, k and v"
+    if len(streams) < 3:
+        return Product(where, tuple(streams), tuple(result), factor)
+    found = _attention(streams, tuple(result), samples, where)
+    if isinstance(found, str) or factor == 1:
+        return found
+    return found.then(Operation(where, Scale(factor)))
+
+
+def _attention(
+    streams: Sequence[tuple[Stream, tuple[int, ...]]], result: tuple[int, ...], samples: int, where: str
+) -> Stream | str:
+    """Q · kᵀ · v: k shares an axis with each of the others, channels with q, and tokens with v."""
+    shared = set.intersection(*(set(axes) for _, axes in streams))
+    batch = [axis for axis in result if axis in shared]
+    keys = [(stream, axes) for stream, axes in streams if not (set(axes) & set(result)) - shared]
+    others = [(stream, axes) for stream, axes in streams if (set(axes) & set(result)) - shared]
+    if len(keys) != 1 or len(others) != 2 or len(result) != len(batch) + 2:
+        return "a product of three layers that is no attention, expected q · kᵀ · v"
+    reason, (key, of_key) = "", keys[0]
+    for (query, of_query), (value, of_value) in (others, others[::-1]):
+        alone = [
+            {*axes} & {*more} - shared
+            for axes, more in ((of_query, of_key), (of_value, of_key), (of_query, result), (of_value, result))
+        ]
+        if any(len(axes) != 1 for axes in alone):
+            return "a product of three layers that is no attention, expected q · kᵀ · v"
+        channel, token, asked, given = (axes.pop() for axes in alone)
+        found = [
+            _tokens(query, of_query, batch, channel, asked),
+            _tokens(key, of_key, batch, channel, token),
+            _tokens(value, of_value, batch, given, token),
+        ]
+        refused = [each for each in found if isinstance(each, str)]
+        if not refused:
+            of_heads = [each for each in found if isinstance(each, _Tokens)]
+            return _joined_heads(of_heads, (*batch, given, asked), result, samples, where)
+        reason = reason or refused[0]
+    return reason
+
+
+@dataclass(frozen=True, eq=False)
+class _Tokens:
+    """Spikes of some heads: (…, d, N) of the axes in front."""
+
+    stream: Stream
+    bits: _Bits
+    rows: Tensor  # (…) which sample and step
+    heads: Tensor  # (…) and which head
+    first: int  # number of the first neuron that is read
+    depth: int
+    tokens: int
+
+
+def _tokens(stream: Stream, axes: tuple[int, ...], batch: list[int], channel: int, token: int) -> _Tokens | str:
+    """A factor of attention with the axes of channels and tokens known; or why it cannot be one."""
+    bits = _bits(stream)
+    if isinstance(bits, str):
+        return bits
+    if bits.negated:
+        return f"attention to 1 less spikes of {stream.path.last}, expected spikes"
+    if sorted(axes) != sorted((*batch, channel, token)):
+        return f"attention in which {stream.path.last} has other axes, expected samples, heads, tokens and channels"
+    where = stream.where.permute([axes.index(axis) for axis in (*batch, channel, token)])
+    depth, tokens = where.shape[-2:]
+    numbers = where % stream.size
+    first = int(numbers.min())
+    heads = (numbers[..., 0, 0] - first) // (depth * tokens)
+    places = torch.arange(depth * tokens, device=where.device).view(depth, tokens)
+    rows = where[..., 0, 0] // stream.size
+    expected = rows[..., None, None] * stream.size + first + heads[..., None, None] * depth * tokens + places
+    if not torch.equal(where, expected):
+        return f"attention in which the channels of {stream.path.last} are in another order, expected head by head"
+    return _Tokens(stream, bits, rows, heads, first, depth, tokens)
+
+
+def _joined_heads(
+    each: list[_Tokens], axes: tuple[int, ...], result: tuple[int, ...], samples: int, where: str
+) -> Stream | str:
+    """The stream of attention, numbered as (C, N); or what it cannot be."""
+    query, key, value = each
+    heads = int(query.heads.max()) + 1
+    size = heads * query.depth * query.tokens
+    alike = {(one.depth, one.tokens, int(one.heads.max()) + 1) for one in each}
+    if len(alike) != 1 or any(not torch.equal(one.heads, query.heads) for one in each):
+        return "attention of unlike heads, expected q, k and v of one shape"
+    streams = [one.stream.along(one.bits.path) for one in each]
+    steps = at_one_time(streams, [one.rows // samples for one in each])
+    if steps is None or any(not torch.equal(one.rows % samples, query.rows % samples) for one in each):
+        return "attention of different samples or steps"
+    latest, paths = steps
+    if any(one.first or one.stream.size != size for one in each):
+        packed = [one.first for one in each] == [0, size, 2 * size] and {one.stream.size for one in each} == {3 * size}
+        if not packed or len({path.source for path in paths}) > 1 or any(path != paths[0] for path in paths):
+            names = " and ".join(dict.fromkeys(one.stream.path.last for one in each))
+            return f"attention of some channels of {names}, expected whole layers, or one of all channels of q, k and v"
+        paths = paths[:1]
+    rows = latest * samples + query.rows % samples
+    places = torch.arange(query.depth * query.tokens, device=rows.device).view(query.depth, query.tokens)
+    numbers = (rows * size + query.heads * query.depth * query.tokens)[..., None, None] + places
+    order = [axes.index(axis) for axis in result]
+    path = Path(Junction(where, "attention", paths, heads), lag=None)
+    factor = query.bits.factor * key.bits.factor * value.bits.factor
+    stream = Stream(numbers.permute(order), size, path)
+    return stream if factor == 1 else stream.then(Operation(where, Scale(factor)))
+
+
+def lettered(equation: str, ndims: Sequence[int]) -> Axes | None:
+    """The axes of the factors of an einsum, and of its result, numbered by their letters; None of other equations."""
+    given, arrow, result = equation.replace(" ", "").partition("->")
+    terms = given.split(",")
+    once = all(len(set(term)) == len(term) for term in (*terms, result))
+    if not arrow or "." in equation or [len(term) for term in terms] != list(ndims) or not once:
+        return None
+    numbers = {letter: next(_numbers) for letter in dict.fromkeys(given.replace(",", ""))}
+    return [tuple(numbers[letter] for letter in term) for term in (*terms, result)]

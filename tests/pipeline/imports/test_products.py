@@ -1,0 +1,224 @@
+"""Models that multiply spikes: attention and transformers of SpikingJelly, gates of SEW, attention written by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import spikesam
+from spikesam.backends.network import Network, NetworkError
+from tests.pipeline.imports.models import Jelly, loud, spikes
+
+pytest.importorskip("spikingjelly")
+
+
+def calibrated(model: nn.Module, example: Tensor, seed: int = 0) -> nn.Module:
+    """With normalisation after the example, and gains with which about a fifth of all neurons fire."""
+    torch.manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            nn.init.uniform_(module.weight, 1.5, 3)
+            nn.init.uniform_(module.bias, -0.2, 0.7)
+            module.momentum = None
+    reset = Jelly("functional").reset_net
+    with torch.no_grad():
+        model.train()(example)
+    reset(model)
+    return model.eval()
+
+
+def lif(threshold: float = 1.0) -> nn.Module:
+    made: nn.Module = Jelly("neuron").LIFNode(tau=2.0, v_threshold=threshold, step_mode="m")
+    return made
+
+
+def imported(model: nn.Module, example: Tensor, **about: Any) -> Network:
+    """The network, whose bits are proved on import; in integers they are those of torch, too."""
+    network = spikesam.from_torch(model, example, **about)
+    found = spikesam.compare(model, network, example, backends=("event", "torch"))
+    assert "event: 0 of" in str(found) and "torch: 0 of" in str(found)
+    assert "fixed point is the same bits on event, torch" in str(found)
+    return network
+
+
+class Behind(nn.Module):
+    """A module of membranes (T, B, C, H, W), between neurons."""
+
+    def __init__(self, module: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.conv, self.module, self.last = nn.Conv2d(2, channels, 3, padding=1), module, lif()
+
+    def forward(self, x: Tensor) -> Any:
+        return self.last(self.module(self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2]))).flatten(2)
+
+
+TOKENS = ("TokenQKAttention", "ChannelQKAttention", "SpikingSelfAttention")
+
+
+@pytest.mark.parametrize("name", [*TOKENS, "SpikeDrivenSelfAttention"])
+def test_attention_of_spikingjelly(name: str) -> None:
+    torch.manual_seed(0)
+    attention = getattr(Jelly("layer"), name)(32, 4)
+    example = spikes(6, 2, 32, 16) if name in TOKENS else 3 * torch.rand(6, 2, 2, 4, 4)
+    network = imported(calibrated(attention if name in TOKENS else Behind(attention, 32), example), example)
+    heads = [given.heads for layer in network.layers for given in layer.inputs]
+    spread = [given.spread for layer in network.layers for given in layer.inputs if given.spread != (1, 1, 1)]
+    expected = {"TokenQKAttention": [(8, 1, 1)], "ChannelQKAttention": [(1, 1, 16)], "SpikingSelfAttention": []}
+    assert max(heads) == (4 if name == "SpikingSelfAttention" else 0)
+    assert spread == expected.get(name, [(1, 4, 4)])
+
+
+def spikformer(**about: Any) -> nn.Module:
+    made: nn.Module = Jelly("model.spikformer").Spikformer(4, 3, 32, 32, 4, 10, 32, 4, 2.0, 2, **about)
+    return made
+
+
+def qkformer(kind: str) -> nn.Module:
+    made: nn.Module = Jelly("model.qkformer").QKFormer(4, 3, 10, 64, (2, 2, 4), (1, 1, 2), 2.0, qka_type=kind)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "side", "blocks"),
+    [(spikformer, 32, 2), (lambda: qkformer("token"), 64, 4), (lambda: qkformer("channel"), 64, 4)],
+    ids=["Spikformer", "QKFormer, tokens", "QKFormer, channels"],
+)
+def test_transformers_of_spikingjelly(make: Callable[[], nn.Module], side: int, blocks: int) -> None:
+    torch.manual_seed(0)
+    example = 3 * torch.rand(2, 3, side, side)
+    network = imported(calibrated(make(), example), example, timesteps=4)
+    products = [layer for layer in network.layers if layer.inputs[0].weight is None or layer.name.endswith("_and")]
+    assert len(products) == blocks
+
+
+@pytest.mark.parametrize(("kind", "threshold"), [("AND", 1.5), ("IAND", 0.5)])
+def test_gates_of_sew(kind: str, threshold: float) -> None:
+    torch.manual_seed(0)
+    example = spikes(4, 1, 3, 32, 32, density=0.4)
+    model = Jelly("model.sew_resnet").sew_resnet18(cnf=kind, spiking_neuron=Jelly("neuron").LIFNode, num_classes=10)
+    Jelly("functional").set_step_mode(model, "m")
+    network = imported(calibrated(model, example, 1), example)
+    gates = [layer for layer in network.layers if all(given.weight is None for given in layer.inputs)]
+    assert len(gates) == 8
+    assert {layer.neuron.threshold for layer in gates} == {threshold}
+
+
+def tokens_first(query: Tensor, key: Tensor, value: Tensor, _: Any) -> Tensor:
+    return query @ (key.transpose(-2, -1) @ value) * 0.125
+
+
+ORDERS: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
+    "tokens first": tokens_first,
+    "channels first": lambda q, k, v, _: (q @ k.mT * 0.125) @ v,
+    "einsum in two steps": lambda q, k, v, _: torch.einsum(
+        "tbhnm,tbhmd->tbhnd", torch.einsum("tbhnd,tbhmd->tbhnm", q, k), v
+    ),
+    "einsum at once": lambda q, k, v, _: torch.einsum("tbhnc,tbhmc,tbhme->tbhne", q, k, v) / 8,
+    "transposed": lambda q, k, v, _: 0.125 * (v.mT @ (q @ k.mT).mT).mT,
+}
+REFUSED: dict[str, tuple[Callable[[Tensor, Tensor, Tensor, Any], Tensor], str]] = {
+    "softmax": (
+        lambda q, k, v, _: (q @ k.mT).softmax(-1) @ v,
+        "module 'v_lif' and torch.Tensor.softmax, behind a product of spikes of module 'q_lif' and module 'k_lif', "
+        "which is not linear in spikes; expected",
+    ),
+    "a relative position": (
+        lambda q, k, v, m: (q @ k.mT * m.position) @ v,
+        "torch.Tensor.mul, of a product of spikes of module 'q_lif' and module 'k_lif': a mask or a relative position, "
+        "expected one number",
+    ),
+    "LayerNorm": (
+        lambda q, k, v, m: q * m.norm(k) * v,
+        "'norm' (LayerNorm), behind module 'k_lif', which is not linear",
+    ),
+    "GELU": (lambda q, k, v, m: functional.gelu(q @ k.mT) @ v, "gelu, behind a product of spikes of module 'q_lif'"),
+    "numbers of the model": (
+        lambda q, k, v, m: q @ k.mT @ m.numbers,
+        "torch.Tensor.matmul, behind a product of module 'q_lif' and module 'k_lif', whose other factor does not come",
+    ),
+    "a current": (
+        lambda q, k, v, m: q @ k.mT @ (v + m.numbers[0]),
+        "a product with 1 · s + 0.5 of module 'v_lif', expected spikes of 0 and 1, or 1 less them",
+    ),
+    "a sum of spikes": (
+        lambda q, k, v, _: q @ k.mT @ (v + q),
+        "a product with a sum of module 'v_lif' and module 'q_lif'",
+    ),
+    "a product of two": (
+        lambda q, k, v, _: (q @ k.mT)[..., :4] + v,
+        "torch.Tensor.__getitem__, behind a product of spikes of module 'q_lif' and module 'k_lif', expected a third",
+    ),
+    "heads in another order": (
+        lambda q, k, v, _: tokens_first(q, k.flip(2), v, _),
+        "attention of unlike heads, expected q, k and v of one shape",
+    ),
+}
+
+
+class Attending(nn.Module):
+    """Attention as the authors of Spikformer write it: tokens (T, B, N, C), linear layers, heads that are permuted."""
+
+    def __init__(self, order: Callable[[Tensor, Tensor, Tensor, Any], Tensor], channels: int = 16) -> None:
+        super().__init__()
+        self.order, self.conv, self.lif = order, nn.Conv2d(2, channels, 3, padding=1), lif()
+        for name in ("q", "k", "v", "proj"):
+            self.add_module(f"{name}_linear", nn.Linear(channels, channels))
+            self.add_module(f"{name}_bn", nn.BatchNorm1d(channels))
+            self.add_module(f"{name}_lif", lif())
+        self.attn_lif, self.head, self.norm = lif(0.5), nn.Linear(channels, 5), nn.LayerNorm(4)
+        self.register_buffer("position", torch.rand(24, 24))
+        self.register_buffer("numbers", torch.full((24, 4), 0.5))
+
+    def of_tokens(self, name: str, x: Tensor) -> Tensor:
+        linear, norm, neurons = (self.get_submodule(f"{name}_{part}") for part in ("linear", "bn", "lif"))
+        made: Tensor = neurons(norm(linear(x.flatten(0, 1)).mT).mT.reshape(x.shape))
+        return made
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.lif(self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])).flatten(3).mT
+        heads = [self.of_tokens(name, x).unflatten(3, (4, -1)).transpose(2, 3) for name in "qkv"]
+        attended = self.attn_lif(self.order(*heads, self).transpose(2, 3).flatten(3))
+        return self.head((x + self.of_tokens("proj", attended)).mean(2).mean(0))
+
+
+def attending(order: Callable[[Tensor, Tensor, Tensor, Any], Tensor]) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    example = 3 * torch.rand(5, 2, 2, 4, 6)
+    return calibrated(Attending(order), example), example
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_attention_in_any_order(order: Callable[[Tensor, Tensor, Tensor, Any], Tensor]) -> None:
+    network = imported(*attending(order))
+    (given,) = network.layers[[layer.name for layer in network.layers].index("attn_lif")].inputs
+    assert [source.layer for source in given.sources] == ["q_lif", "k_lif", "v_lif"]
+    assert (given.heads, network.shapes[network.place("attn_lif")]) == (4, (16, 4, 6))
+
+
+@pytest.mark.parametrize(("order", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_not_linear_in_spikes(order: Callable[[Tensor, Tensor, Tensor, Any], Tensor], message: str) -> None:
+    with pytest.raises(NetworkError) as refused:
+        spikesam.from_torch(*attending(order))
+    assert str(refused.value).startswith("from_torch: module 'attn_lif' (LIFNode): its input comes from ")
+    assert message in str(refused.value)
+
+
+def test_upsampling_repeats_spikes() -> None:
+    torch.manual_seed(0)
+    node = Jelly("neuron").LIFNode
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2, padding=1),
+        node(step_mode="s", v_threshold=0.1),
+        nn.Upsample(scale_factor=(2, 4)),
+        nn.Conv2d(4, 2, 3, padding=1),
+        node(step_mode="s", v_threshold=0.1),
+        nn.Flatten(),
+    )
+    network = imported(loud(model), 9 * torch.rand(5, 2, 1, 6, 6))
+    assert network.layers[1].inputs[0].spread == (1, 2, 4)
+    smooth = nn.Sequential(*model[:2], nn.Upsample(scale_factor=2, mode="bilinear"), *model[3:])
+    with pytest.raises(NetworkError, match="interpolate.* with mode='bilinear', expected rows and columns that are"):
+        spikesam.from_torch(smooth, 9 * torch.rand(5, 2, 1, 6, 6))
