@@ -98,3 +98,16 @@ def test_claims_follow_from_the_values(path: Path) -> None:
             )
     if name == "fig2":  # these are all of its claims, so they can be judged together
         assert [claim.same for claim in over_family(claims)] == [committed[claim.what]["same"] for claim in claims]
+
+
+def test_fig3_holds_by_the_divisor_of_the_authors_script_in_every_layer() -> None:
+    """What the page says of it: SAM − Grad-CAM has its interval above 0 with their 10⁻³."""
+    lows = []
+    for path in (path for path in FILES if named(path) == "fig3"):
+        floored = values_of(path)
+        floored = floored[floored["measure"].str.contains("the authors' 0.001")]
+        for _, of_layer in floored.groupby("layer"):
+            by_map = of_layer.pivot(index="image", columns="map", values="value")
+            lows.append(bootstrap_mean(by_map["SAM"] - by_map["SNN Grad-CAM"]).low)
+    assert len(lows) == 18
+    assert min(lows) > 0
