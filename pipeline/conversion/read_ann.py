@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikesam.backends.network import Network, NetworkError
-from spikesam.backends.torch.synapses import without_autocast
+from spikesam.backends.torch.synapses import exact_sums
 from spikesam.pipeline.images.calibration import calibration_images
 from spikesam.pipeline.images.encoding import mean_spikes
-from spikesam.pipeline.imports.torch.calling import answers_in, follow_images, preserved
+from spikesam.pipeline.imports.proving.proof import warn_of_dropped
+from spikesam.pipeline.imports.torch.calling import FollowedModel, answers_in, follow_images, preserved
 from spikesam.pipeline.imports.torch.example import Example, check_model
 from spikesam.pipeline.imports.torch.imported import Imported, assemble
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
@@ -31,14 +32,14 @@ ROUNDING = 1e-5  # of the largest number of a layer: what the order of additions
 RECTIFIERS = NeuronModules(takes="B...", rectified=True)
 
 
-@without_autocast()  # the network that is proved is in float32
+@exact_sums()  # the model, too, without TF32
 def read_ann(model: Any, images: Any) -> Network:
     """The network of a model in evaluation, whose neurons are ReLU, proven equal to it on images.
 
     `images` as :func:`spikesam.pipeline.images.calibration.calibration_images` takes them, of which the largest
-    magnitude is the network's input_range. The model is left as it was. An InputError or a NetworkError names what is
-    no image that the model takes, what of the model is not known and where, a layer that differs and by how much, and
-    one that no image drives.
+    magnitude is the network's input_range. The first tensor that the model returns is the answer, of which a softmax is
+    left out. The model is left as it was. An InputError or a NetworkError names what is no image that the model takes,
+    what of the model is not known and where, a layer that differs and by how much, and one that no image drives.
     """
     check_model(model)
     given, _ = calibration_images(images)
@@ -47,26 +48,28 @@ def read_ann(model: Any, images: Any) -> Network:
     if not largest:
         raise NetworkError("images: are all 0, expected images as the model takes them")
     example = Example(torch.from_numpy(given[None, :FOLLOWED]).to(device), False, "image", largest)
-    imported = _followed(model, example)
+    followed, imported = _followed(model, example)
     network = imported.network
     try:
-        again = _followed(model, example.varied())
+        _, again = _followed(model, example.varied())
         if again.network.sha256 != network.sha256:
             raise NetworkError("the model is another network; expected weights and connections that depend on no data")
     except NetworkError as error:
         raise NetworkError(f"on a second input, which is made from the images: {error}") from error.__cause__
     _check_answers(model, imported, given, device)
+    warn_of_dropped(followed, imported, "images", 2)
     return network
 
 
-def _followed(model: nn.Module, example: Example) -> Imported:
-    """The network that a model is on an example, on which its activations are the model's."""
-    imported = assemble(model, follow_images(model, example, RECTIFIERS), example)
+def _followed(model: nn.Module, example: Example) -> tuple[FollowedModel, Imported]:
+    """A model on an example, and the network that it is, whose activations are the model's."""
+    followed = follow_images(model, example, RECTIFIERS)
+    imported = assemble(model, followed, example)
     with torch.no_grad():
         _, outputs = DifferentiableNetwork(imported.network)(torch.from_numpy(example.encoded(1)))
     for layer, found in zip(imported.layers, outputs, strict=True):
         _expect_equal(found.flatten(1), layer.spikes[0].cpu(), layer.label)
-    return imported
+    return followed, imported
 
 
 def _check_answers(model: nn.Module, imported: Imported, images: NDArray[np.float32], device: torch.device) -> None:

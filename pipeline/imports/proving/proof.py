@@ -7,6 +7,7 @@ what is a constant on one example alone is none of the network.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,8 @@ def check_answer(imported: Imported, answer: ModelOutput) -> None:
         )
 
 
-def dropped(followed: FollowedModel, imported: Imported) -> dict[str, None]:
-    """Answers of a model that the network does not give: no membranes, nor spikes of its layers, summed perhaps."""
+def warn_of_dropped(followed: FollowedModel, imported: Imported, where: str, stacklevel: int) -> None:
+    """Warn of answers of a model that the network does not give: no membranes, nor spikes of its layers."""
     layers = {layer.name for layer in imported.layers}
     found: dict[str, None] = {}
     for path in followed.others:
@@ -123,7 +124,13 @@ def dropped(followed: FollowedModel, imported: Imported) -> dict[str, None]:
         fired = kinds <= {TimeSum, Scale} and {str(leaf.source) for leaf in path.leaves} <= layers
         if agreed(path, followed.answer.path, (ONE_STEP, ONE_STEP)) is None and not (fired or SpikingModule in kinds):
             found[path.last] = None
-    return found
+    if found:
+        kept = followed.answer.path.last
+        warnings.warn(
+            f"{where}: the model gives several answers; kept that of {kept}, dropped that of {' and '.join(found)}; to "
+            "import another, let the model return it first",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def _run(network: Network, inputs: NDArray[Any], device: str) -> dict[str, NDArray[np.bool_]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -12,10 +11,10 @@ from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.proving.proof import (
     check_answer,
     check_that_all_fire,
-    dropped,
     prove,
     prove_on_another,
     prove_up_to_rounding,
+    warn_of_dropped,
 )
 from spikesam.pipeline.imports.torch.calling import follow_model
 from spikesam.pipeline.imports.torch.example import check_model, read_example
@@ -99,10 +98,5 @@ def from_torch(
         prove_on_another(model, known, imported.network, tried.varied())
     except NetworkError as error:
         raise NetworkError(f"from_torch: {error}") from error.__cause__
-    if heads := dropped(followed, imported):
-        warnings.warn(
-            f"from_torch: the model gives several answers; kept that of {followed.answer.path.last}, dropped that of "
-            f"{' and '.join(heads)}; to import another, let the model return it first",
-            stacklevel=2,
-        )
+    warn_of_dropped(followed, imported, "from_torch", 2)
     return imported.network

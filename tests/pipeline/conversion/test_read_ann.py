@@ -18,6 +18,9 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.pipeline.conversion import read_ann as reader
 from spikesam.pipeline.conversion.read_ann import read_ann
+from spikesam.pipeline.images.encoding import encode
+from spikesam.pipeline.maps.methods.grad_cam import grad_cam
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.to_torch import to_torch
 
 Forward = Callable[[Any, Tensor], Tensor]
@@ -97,6 +100,8 @@ def test_a_residual_network_by_name(tmp_path) -> None:
     assert (first.current_pool, first.current_stride, first.current_padding) == (3, 2, 1)
     assert [each.sources[0].layer for each in (kernel, shortcut)] == ["relu_3_relu", "relu_1"]
     assert_equal(network, model, given)
+    _, maps = grad_cam(DifferentiableNetwork(network), encode(network, given.numpy(), 0, range(4)), np.full(4, -1), [])
+    assert [found.shape for found in maps.values()] == [(1, 4, *shape[1:]) for shape in network.shapes[1:]]
     write_network(network, tmp_path / "ann.safetensors")
     assert read_network(tmp_path / "ann.safetensors")[0].sha256 == network.sha256
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
@@ -143,6 +148,13 @@ def test_models_of_other_shapes(model: nn.Module) -> None:
     network = read_ann(trained(model), given)
     if not isinstance(model[-1], nn.LogSoftmax):  # type: ignore[index]
         assert_equal(network, model, given)
+
+
+def test_one_image_and_the_first_of_several_answers() -> None:
+    model = Written(lambda m, x: {"logits": m.fc((y := m.relu(m.a(x))).flatten(1)), "others": m.b(y)})
+    with pytest.warns(UserWarning, match=r"kept that of module 'fc' \(Linear\), dropped that of module 'b' \(Conv2d\)"):
+        network = read_ann(model, images(1, 3, 8, 8))
+    assert network.classes == 5
 
 
 class Random(nn.Module):
