@@ -554,7 +554,7 @@ NONLINEAR = (
     *("softmax", "log_softmax", "layer_norm", "group_norm", "rms_norm", "gelu", "silu", "sigmoid", "tanh", "relu"),
     *("leaky_relu", "elu", "exp", "pow", "square", "abs", "hardtanh", "hardsigmoid", "relu_", "sigmoid_", "silu_"),
 )
-NOT_LINEAR = "which is not linear in spikes"
+NOT_LINEAR = "which is not linear"
 CONCATENATIONS = ("cat", "concat", "concatenate")
 HANDLERS: dict[tuple[str, ...], Callable[[Call], Sequence[Followed | Gate]]] = {
     COPIES: _unchanged,

@@ -123,7 +123,7 @@ REFUSED: dict[str, tuple[Callable[[Tensor, Tensor, Tensor, Any], Tensor], str]] 
     "softmax": (
         lambda q, k, v, _: (q @ k.mT).softmax(-1) @ v,
         "module 'v_lif' and torch.Tensor.softmax, behind a product of spikes of module 'q_lif' and module 'k_lif', "
-        "which is not linear in spikes; expected",
+        "which is not linear; expected",
     ),
     "a relative position": (
         lambda q, k, v, m: (q @ k.mT * m.position) @ v,
