@@ -150,9 +150,9 @@ class ConversionSection(Section):
     timesteps: int = Field(500, ge=1, le=LONGEST, description="T, steps per image")
     rule: ConversionRule = Field(
         "max",
-        description="what a layer's threshold is: its largest input current (the paper's rule), a percentile of its "
-        "input currents, the largest times a scale, what local threshold balancing gives, or a percentile with "
-        "forward temporal bias correction",
+        description="what a layer's threshold is: its largest input current (the paper's rule), a percentile, the "
+        "largest times a scale, what local threshold balancing gives, or a percentile by channel, with biases that are "
+        "corrected step by step (forward temporal bias correction): the most accurate after few steps",
     )
     percentile: float = Field(
         99.9, gt=0, le=100, description="of the positive input currents; for rules percentile, ftbc"

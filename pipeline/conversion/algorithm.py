@@ -1,19 +1,37 @@
 """An ANN becomes a spiking network: the same weights, integrate-and-fire neurons, a threshold for every layer.
 
-With thresholds θ_l the rate of a neuron approaches its ReLU activation in units of θ_1 ⋯ θ_l (clipped at 1), because
-without biases everything is homogeneous; the readout's sum is therefore proportional to the ANN's logits.
+Of any graph, thresholds θ are those of the ANN's activations x: a spike of a neuron stands for θ in one of T steps, so
+that its rate approaches x / θ, clipped at 1; a sum of branches gives each its own scale (see spiking.py). `per` says
+whether a layer or a channel has a threshold.
 
 ============  =====================================================================================================
-rule          threshold of layer l
+rule          threshold
+============  =====================================================================================================
+"max"         largest activation, over all calibration images (Diehl et al. 2015)
+"scaled"      `scale` times that: RMP-SNN's soft reset keeps what exceeds the threshold (Han et al. 2020)
+"percentile"  `percentile` of the positive activations (Rueckauer et al. 2017)
+"balanced"    local threshold balancing, one per channel (Bu, Li & Yu 2025)
+"ftbc"        that of "percentile", and biases corrected by channel and step: forward temporal bias correction
+              (Wu et al. 2024; see correction.py)
+============  =====================================================================================================
+
+Membranes start at `initial` thresholds, by default a half, which rounds counts where 0 cuts them (Bu et al. 2022).
+On the images and networks that were tried, "ftbc" by channel is the best at every T: a ResNet of seven layers on digits
+(ANN 98.7 %) has 98 % after 4 steps, by the percentile alone 85 %, without the half threshold 14 %.
+
+Of a chain without biases, the first three rules are as the paper has them, since everything is homogeneous there: the
+rate approaches the activation in units of θ_1 ⋯ θ_l, and the readout's sum is proportional to the ANN's logits.
+
+============  =====================================================================================================
+rule          threshold of layer l of such a chain
 ============  =====================================================================================================
 "max"         largest input current, over all calibration images, neurons and steps, with the layers before already
               converted (Kim & Panda 2021, Algorithm 1)
-"scaled"      `scale` times that: RMP-SNN's soft reset keeps what exceeds the threshold (Han et al. 2020)
-"percentile"  `percentile` of the positive input currents (after Rueckauer et al. 2017)
-"balanced"    one per channel, from the ANN's own activations: local threshold balancing (Bu, Li & Yu 2025)
+"scaled"      `scale` times that
+"percentile"  `percentile` of the positive input currents
 ============  =====================================================================================================
 
-Neurons start at membrane 0, and all steps count (Bu et al. start at θ/2 and leave out early steps).
+Its neurons start at membrane 0, and all steps count.
 """
 
 from __future__ import annotations

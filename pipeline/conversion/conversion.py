@@ -27,7 +27,7 @@ from spikesam.pipeline.conversion.summary import ConversionSummary, ann_accuracy
 from spikesam.pipeline.cost.energy import energy
 from spikesam.pipeline.cost.words import in_joules
 from spikesam.pipeline.drawing.conversion import draw_conversion
-from spikesam.pipeline.drawing.notebook import png_of
+from spikesam.pipeline.drawing.notebook import html, png_of
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import PreparedImages
@@ -137,10 +137,7 @@ class Conversion:
             fixed = self.networks["fixed"]
             raster = simulate(fixed, self.samples.images[:FEW], seed=self.settings.seed, device=self.device)
             steps = energy(raster, fixed).steps.groupby("step")[["spikes", "operations", "joules"]].sum().cumsum()
-        late = 0 if self.network.window else len(steps) - len(self.accuracy)
-        for column in steps:
-            found[column] = steps[column].to_numpy()[[late + t - 1 for t in rows]]
-        return found
+        return found.join(steps.set_axis(self.accuracy.index))
 
     def rules(self) -> pd.DataFrame:
         """Accuracy in fixed point of every rule on this ANN and these images: a row per rule, a column per step."""
@@ -193,6 +190,10 @@ class Conversion:
             lines.append(f"{name}: within 1 point of the ANN {f'from step {step}' if step else 'not yet'}")
         errors = self.layers.round(1).to_string(index=False)
         return "\n".join([*lines, "", "errors of activations, % of their root mean square:", errors])
+
+    def _repr_html_(self) -> str:
+        """What `print` says, as tables with the picture."""
+        return html([repr(self), self._where, self.table.reset_index(), self.layers], self._png)
 
     @contextmanager
     def _shown(self, text: str, total: int | None) -> Iterator[Any]:

@@ -11,10 +11,14 @@ from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.files import open_file, similar_file
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
-PYTORCH = "a PyTorch file: build the model and use spikesam.record, or spikesam.from_torch"
+PYTORCH = (
+    "a PyTorch file: build the model and use spikesam.record, or spikesam.from_torch; of an ANN "
+    "spikesam.convert(model, images)"
+)
 FOREIGN = {  # files of networks that others wrote, by their ending, and what to do with them
     ".pt": PYTORCH,
     ".pth": PYTORCH,
+    ".pt2": PYTORCH,
     ".nir": "a NIR file: spikesam.from_nir makes a network of it, which spikesam.simulate runs",
     ".net": "a lava-dl file: spikesam.from_netx makes a network of it, which spikesam.simulate runs",
 }
