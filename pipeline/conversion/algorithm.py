@@ -70,6 +70,7 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes
 
 BATCH = 4  # images simulated together
+MOST_VALUES = 1 << 27  # activations of a layer of a graph: thresholds come from as many images as have no more
 Advance = Callable[[int], None]
 
 
@@ -177,6 +178,7 @@ def convert_graph(
     """An ANN of any graph, by thresholds of its own activations, for T steps of each layer; see :func:`converted`."""
     _check(ann, images)
     rectifiers, by_name = Rectifiers(ann), {layer.name: layer for layer in ann.layers}
+    images = images[: max(2, MOST_VALUES // max(map(prod, ann.shapes)))]
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
     count, steps = corrected_on(ann, len(images), settings.timesteps)
 

@@ -16,7 +16,7 @@ from spikesam.pipeline.measures.operations import products
 from spikesam.pipeline.networks.differentiable import ReluLayer
 
 BATCH = 16  # images at a time
-STEPS, IMAGES = 16, 64  # that corrections are computed of, at most
+STEPS, IMAGES, FEWEST = 16, 64, 8  # that corrections are computed of: at most, and images at least
 BUDGET = 40 * 10**9  # multiplications
 ROUNDS = 3  # of a step's correction
 RATE = 0.5  # share of the error that a round corrects
@@ -172,4 +172,4 @@ def corrected_on(ann: Network, images: int, timesteps: int) -> tuple[int, int]:
     """How many images and steps corrections are computed of, so that it takes seconds."""
     most = BUDGET // max(1, sum(products(ann).values()))
     steps = min(timesteps, STEPS)
-    return max(2, min(images, IMAGES, most // steps)), steps
+    return min(images, IMAGES, max(FEWEST, most // steps)), steps

@@ -89,7 +89,7 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*RUN, "--out", "new", "--config", "longer.toml"), "does not fit the configuration: network.timesteps is 20"),
         ((*RUN, "--out", "new", "--checkpoint", "net.pt"), "PyTorch file: build the model and use spikesam.record, or"),
         ((*RUN, "--out", "new", "--checkpoint", "x.pth"), "a PyTorch file"),
-        (("convert", "x.pt2", "--out", "new"), "a PyTorch file: .* of an ANN spikesam.convert\\(model, images\\)"),
+        (("convert", "x.pt2", "--out", "new"), "of an ANN spikesam.convert(model, images)"),
         ((*RUN, "--out", "new", "--checkpoint", "x.nir"), "a NIR file: spikesam.from_nir makes a network of it"),
         (
             (*RUN, "--out", "new", "--checkpoint", "x.net"),
