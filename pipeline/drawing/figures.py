@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +17,17 @@ from spikesam.pipeline.drawing.rates import draw_rates
 from spikesam.pipeline.drawing.samples import NOT_PADDED, SUMMED, draw_over_time, draw_side_by_side
 from spikesam.pipeline.drawing.subject import Subject
 from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.maps.schema import Parameter
 from spikesam.recordings.raster.reader import RasterReader
+
+if TYPE_CHECKING:
+    from spikesam.pipeline.maps.method import MapMethod
 
 OVERVIEW_LAYERS = 3
 
 
-class Method(Protocol):
-    """Words of pictures about the method of maps, see :class:`spikesam.pipeline.maps.method.MapMethod`."""
-
-    title: ClassVar[str]
-    shows: ClassVar[str]
-    target: ClassVar[Literal["none", "label", "prediction"]]
-
-    @classmethod
-    def caption(cls, parameters: Mapping[str, Parameter]) -> str:
-        """The words about the parameters, if any."""
-
-
 def save_figures(
     maps: MapReader,
-    method: type[Method],
+    method: type[MapMethod],
     subjects: Sequence[Subject],
     directory: Path,
     raster: RasterReader | None = None,
@@ -71,7 +61,7 @@ def save_figures(
 def draw_overview(
     path: Path,
     maps: MapReader,
-    method: type[Method],
+    method: type[MapMethod],
     subjects: Sequence[Subject],
     layers: Sequence[str] = (),
     padded: Outside = NOT_PADDED,
@@ -127,7 +117,7 @@ def _delays(maps: MapReader) -> dict[str, int]:
     return {layer.name: layer.number * delayed for layer in maps.layers}
 
 
-def _of_class(method: type[Method], subjects: Sequence[Subject]) -> str:
+def _of_class(method: type[MapMethod], subjects: Sequence[Subject]) -> str:
     """The class that the maps explain: the predicted one, or the true one where a method takes it and it is known."""
     target = method.target
     if target == "none":

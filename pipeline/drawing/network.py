@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from spikesam.backends.network import Input, Network, Source
 from spikesam.pipeline.drawing.canvas import GREY, ShownFigure, drawable, shortened, style
@@ -94,8 +95,6 @@ def _reads(network: Network) -> list[tuple[Source, Input, str]]:
 
 
 def _box(axes: Any, place: tuple[int, int], name: str, shape: str, plain: bool) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
     x, y = place[0] * ACROSS, -place[1] * DOWN
     corner = x - WIDTH / 2, y - HEIGHT / 2
     style: Any = {"facecolor": "white" if plain else "#e8eef6", "edgecolor": GREY, "linewidth": 0.8}
@@ -107,8 +106,6 @@ def _box(axes: Any, place: tuple[int, int], name: str, shape: str, plain: bool) 
 
 def _arrow(axes: Any, places: Any, source: Source, each: Input | None, target: str, rates: dict[str, float]) -> None:
     """From a layer to one that reads it, with the delay, the sign and the rate."""
-    from matplotlib.patches import FancyArrowPatch
-
     (left, upper), (right, lower) = places[source.layer], places[target]
     rate = rates.get(source.layer)
     colour = GREY if rate is None else str(round(0.72 * (1 - min(1.0, rate / 0.3)), 3))  # black from 30 % on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,10 +16,13 @@ from spikesam.pipeline.images.datasets import Dataset, Item
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import InputSteps, PreparedImages, Samples, Trained, choose_samples, read_samples
+from spikesam.pipeline.images.samples import InputSteps, PreparedImages, Samples, choose_samples, read_samples
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import as_bits, on_cpu
 from spikesam.recordings.schema import SampleTable
+
+if TYPE_CHECKING:
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 DEFAULT_SAMPLES = 8
 EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or input spikes (T, N, C, H, W) of 0 and 1"
@@ -27,12 +30,11 @@ EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or 
 
 def open_samples(
     data: Any,
-    network: Trained | Network,
+    network: Checkpoint | Network,
     *,
     labels: ArrayLike | None = None,
     samples: int | None = None,
     seed: int = 0,
-    download: bool = False,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
     """The samples to simulate, from any data that a caller has.
@@ -78,13 +80,13 @@ def open_samples(
         raise InputError("labels: got some beside a data set, which has its own; leave them out")
     source = [str(path) for path in data] if several else None if data is None else str(data)
     count = samples or (len(data) if several else DEFAULT_SAMPLES)
-    return choose_samples(source, checkpoint, count, seed, download, advance=advance)
+    return choose_samples(source, checkpoint, count, seed, advance=advance)
 
 
 def _of_array(
     array: NDArray[Any],
     network: Network,
-    checkpoint: Trained | None,
+    checkpoint: Checkpoint | None,
     labels: ArrayLike | None,
     samples: int | None,
     advance: Callable[[int], None],

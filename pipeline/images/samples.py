@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,23 +35,10 @@ from spikesam.recordings.text import brief
 if TYPE_CHECKING:
     from typing_extensions import Self  # Python 3.10 lacks it
 
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
+
 SMALL = 1 << 16  # pixels; a smaller image is unpacked faster without threads
 FEW = 8  # samples whose numbers are looked at together
-
-
-class Trained(Protocol):
-    """The needs of data sets of a checkpoint: the classes that it knows, and how its input is prepared."""
-
-    @property
-    def network(self) -> Network: ...  # noqa: D102
-    @property
-    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def preprocessing(self) -> Preprocessing | EventBinning | None: ...  # noqa: D102
-    @property
-    def preparation(self) -> Preprocessing | EventBinning: ...  # noqa: D102
 
 
 class Samples(ABC):
@@ -349,7 +336,7 @@ def _mask(item: Item, box: Box | None, preparation: Preprocessing | EventBinning
 
 def choose(
     source: str | Sequence[str] | None,
-    checkpoint: Trained,
+    checkpoint: Checkpoint,
     count: int,
     seed: int,
     download: bool = False,
@@ -373,7 +360,7 @@ def choose(
 
 def choose_samples(
     source: str | Sequence[str] | None,
-    checkpoint: Trained,
+    checkpoint: Checkpoint,
     count: int,
     seed: int,
     download: bool = False,

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked
-from spikesam.recordings.errors import InputError
 
 
 def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
@@ -40,17 +39,15 @@ def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
     return _fraction(energy.compress(inside, axis=-1).sum(axis=-1), total, total[..., None])
 
 
-def iou(maps: Map, mask: Mask, threshold: float = 0.5) -> NDArray[np.float64]:
-    """Intersection over union of the object (H, W) with the pixels of maps (..., H, W) at `threshold` of their maximum.
+def iou(maps: Map, mask: Mask) -> NDArray[np.float64]:
+    """Intersection over union of the object (H, W) with the pixels of maps (..., H, W) from half their maximum on.
 
-    A constant map scores the object's share of the image. One half unless said otherwise, and never tuned. Zhou et al.
-    2016 (CAM, arXiv:1512.04150) threshold at 0.2 and take the largest component's box; here pixels are compared.
+    A constant map scores the object's share of the image. The half was never tuned. Zhou et al. 2016 (CAM,
+    arXiv:1512.04150) threshold at 0.2 and take the largest component's box; here pixels are compared.
     """
-    if not 0 < threshold <= 1:
-        raise InputError(f"IoU: got threshold {threshold}, expected a share of the maximum in 0 … 1, above 0")
     values, inside = _rows("IoU", maps, mask)
     highest = values.max(axis=-1, keepdims=True)
-    region = values >= threshold * highest * (1 - TIE)
+    region = values >= 0.5 * highest * (1 - TIE)
     return _fraction(_count(region & inside), _count(region | inside), highest)
 
 

@@ -47,12 +47,8 @@ def test_energy_by_hand() -> None:
 def test_iou_by_hand() -> None:
     image_map = np.array([[0.0, 1, 2], [3, 1, 2]])
     assert iou(image_map, LEFT) == 1 / 4  # 2, 3, 2 reach 1.5: one of them on the object, four pixels in all
-    assert iou(image_map, LEFT, threshold=1) == 1 / 2
     assert iou(np.ones((2, 3)), LEFT) == pytest.approx(1 / 3)
     assert iou(np.array([[3.0]]), np.array([[True]])) == 1
-    for threshold in (0, 1.5, np.nan):
-        with pytest.raises(InputError, match="^IoU: got threshold"):
-            iou(image_map, LEFT, threshold)
 
 
 @given(positive_maps, masks, st.sampled_from([0.25, 2.0, 1024.0]))
