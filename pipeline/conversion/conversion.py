@@ -55,6 +55,7 @@ class Conversion:
     labelled : whether their labels are known
     preprocessing, classes, class_names : of the checkpoint
     calibration : (N, C, H, W) the images that thresholds come from
+    seed : of the Poisson spikes of `samples`
     files : what was written, the checkpoint first
     """
 
@@ -68,6 +69,7 @@ class Conversion:
     classes: Any = None
     class_names: Any = None
     calibration: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 1, 1, 1), np.float32))
+    seed: int = 0
     device: str = "auto"
     tracker: Tracker = field(default_factory=Tracker)
     files: tuple[Path, ...] = ()
@@ -94,7 +96,7 @@ class Conversion:
         steps = self.network.window or self.network.timesteps
         with self._shown(f"measuring over {steps} steps", len(self.samples)) as advance:
             backend = make_backend("auto", self.device)
-            return accuracy_over_time(self.networks, backend, self.samples, self.settings.seed, advance)
+            return accuracy_over_time(self.networks, backend, self.samples, self.seed, advance)
 
     @cached_property
     def summary(self) -> ConversionSummary:
@@ -102,7 +104,7 @@ class Conversion:
         curves = self.accuracy
         seconds = {stage: round(taken, 3) for stage, taken in self.tracker.seconds.items()}
         return summarise_conversion(
-            self.settings, self.ann, self.network, self.thresholds, self.samples, curves, seconds
+            self.settings, self.ann, self.network, self.thresholds, self.samples, self.seed, curves, seconds
         )
 
     @cached_property
@@ -119,8 +121,8 @@ class Conversion:
         """
         initial = self.settings.initial if self.network.window else 0.0
         with self._shown("looking for errors", None):
-            images, seed = self.samples.images[:FEW], self.settings.seed
-            return layer_errors(self.ann, self.networks, self.thresholds, images, initial, seed)
+            images = self.samples.images[:FEW]
+            return layer_errors(self.ann, self.networks, self.thresholds, images, initial, self.seed)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -135,7 +137,7 @@ class Conversion:
         found["levels"] = [np.mean(answers_in_levels(self.ann, images, self.thresholds, t) == labels) for t in rows]
         with self._shown("counting operations", None):
             fixed = self.networks["fixed"]
-            raster = simulate(fixed, self.samples.images[:FEW], seed=self.settings.seed, device=self.device)
+            raster = simulate(fixed, self.samples.images[:FEW], seed=self.seed, device=self.device)
             steps = energy(raster, fixed).steps.groupby("step")[["spikes", "operations", "joules"]].sum().cumsum()
         return found.join(steps.set_axis(self.accuracy.index))
 
@@ -149,7 +151,7 @@ class Conversion:
                 network, _ = convert_graph(self.ann, self.calibration, settings)
             with self._shown(f"measuring {rule}", len(self.samples)) as advance:
                 backend, networks = make_backend("auto", self.device), {"fixed": quantise(network)}
-                curve = accuracy_over_time(networks, backend, self.samples, self.settings.seed, advance)["fixed"]
+                curve = accuracy_over_time(networks, backend, self.samples, self.seed, advance)["fixed"]
             found[rule] = curve.loc[rows]
         return pd.DataFrame(found).T.rename_axis("rule")
 
@@ -184,7 +186,8 @@ class Conversion:
             shown[name] = [f"{each:,.0f}" for each in table[name]]
         shown["joules"] = [in_joules(each) for each in table["joules"]]
         shown = shown.rename(columns={"fixed": "integers", "levels": "ANN, t + 1 levels", "joules": "energy"})
-        lines = [repr(self), f"{self._where}; {of_ann}", shown.to_string(), ""]
+        clipped = [said] if (said := self.samples.clipped(self.network)) else []
+        lines = [repr(self), f"{self._where}; {of_ann}", *clipped, shown.to_string(), ""]
         for name, curve in curves.items():
             step = settles_at(curve.to_numpy(), self.ann_accuracy - WITHIN)
             lines.append(f"{name}: within 1 point of the ANN {f'from step {step}' if step else 'not yet'}")

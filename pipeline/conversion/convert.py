@@ -121,6 +121,8 @@ def convert(
             images, labels, out, config = None, None, images, labels if config is None else config
         if images is not None or labels is not None:
             raise InputError("images, labels: got some beside a checkpoint, expected a data set: data='…'")
+    if samples < 1:
+        raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
     given = read_config(config)
     asked = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
     asked |= {"encoder": encoder, "initial": initial}
@@ -166,11 +168,11 @@ def _of_model(
     given, known = calibration_images(images, labels)
     with tracker.time("read"), tracker.show("reading the model, and proving it on the images"):
         ann = model if isinstance(model, Network) else read_ann(model, given)
-    given = given.reshape(-1, *ann.input_shape)
+    given = _shaped(given, ann, "images")
     with tracker.time("convert"), tracker.show("calibrating") as advance:
         network, thresholds = convert_graph(ann, given, settings, advance)
     shown, of_shown = (given, known) if validation is None else _validation(validation)
-    shown = shown[:samples].reshape(-1, *ann.input_shape)
+    shown = _shaped(shown[:samples], ann, "validation")
     if of_shown is None:
         encoded = PreparedImages("", SampleTable(np.arange(len(shown)), np.full(len(shown), -1, np.int32)), shown)
         answers = predictions(ann, encoded.encoded(range(len(shown)), ann, seed, 16))
@@ -186,6 +188,7 @@ def _of_model(
         of_shown is not None,
         *about,
         calibration=given,
+        seed=seed,
         device=device,
         tracker=tracker,
         files=() if out is None else tuple(Path(out) / name for name in WRITTEN),
@@ -196,6 +199,14 @@ def _of_model(
             save_checkpoint(checkpoint, conversion.files[0])
             write_conversion(conversion.summary, conversion.accuracy, Path(out))
     return conversion
+
+
+def _shaped(images: NDArray[np.float32], ann: Network, where: str) -> NDArray[np.float32]:
+    """Images (N, C, H, W), or (N, F) of a network of F numbers, as (N, C, H, W)."""
+    found = images.shape[1:] if images.ndim == 4 else (*images.shape[1:], 1, 1)
+    if found != ann.input_shape:
+        raise InputError(f"{where}: have shape {images.shape}, expected (N, {', '.join(map(str, ann.input_shape))})")
+    return images.reshape(-1, *ann.input_shape)
 
 
 def _validation(given: Any) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
@@ -238,6 +249,7 @@ def _of_checkpoint(config: Config, out: Path, count: int, seed: int, device: str
         ann.classes,
         ann.class_names,
         calibration=calibration,
+        seed=seed,
         device=device,
         tracker=tracker,
         files=tuple(out / name for name in WRITTEN),

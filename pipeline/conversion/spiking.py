@@ -54,7 +54,8 @@ def spiking_network(
         rows[0] += initial
         layers.append(Layer(layer.name, inputs, LIF(1.0, bias=delayed(rows, own - 1, steps, timesteps, 1.0))))
     readout = ann.readout
-    factors = thresholds[ann.layers[-1].name].repeat(readout.weight.shape[1] // len(thresholds[ann.layers[-1].name]))
+    last = thresholds[ann.layers[-1].name]
+    factors = last.repeat(readout.weight.shape[1] // len(last))
     shape = ann.input_shape
     if encoder == "poisson":
         shape = (2 * shape[0], *shape[1:])
@@ -86,10 +87,11 @@ def _parts(
 ) -> Iterator[Input]:
     """The input, as one for each worth of a spike among its sources."""
 
-    def worth(source: Source) -> list[float]:
-        return [DEFAULT_RANGE / largest] if source.layer == "input" else thresholds[source.layer].tolist()
+    def worth(source: Source) -> tuple[bool, list[float]]:
+        image = source.layer == "input"
+        return image, [DEFAULT_RANGE / largest] if image else thresholds[source.layer].tolist()
 
-    for values, group in groupby(sorted(given.sources, key=worth), worth):
+    for (_, values), group in groupby(sorted(given.sources, key=worth), worth):
         sources = tuple(Source(each.layer, own - depth[each.layer], each.sign) for each in group)
         weight, factors = given.weight, np.array(values)
         if weight is None:

@@ -52,6 +52,7 @@ def summarise_conversion(
     network: Network,
     worths: Mapping[str, NDArray[np.float64]],
     samples: Samples,
+    seed: int,
     curves: pd.DataFrame,
     seconds: dict[str, float],
 ) -> ConversionSummary:
@@ -62,7 +63,7 @@ def summarise_conversion(
         conversion=settings,
         dataset=samples.name,
         n_samples=len(samples),
-        seed=settings.seed,
+        seed=seed,
         ann_accuracy=reference,
         accuracy={name: {t: float(curve[t]) for t in milestones(len(curve))} for name, curve in curves.items()},
         within_2_points_from_step={name: settles_at(curve, reference - WITHIN) for name, curve in curves.items()},

@@ -187,6 +187,8 @@ def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
         ({"out": "new"}, "checkpoint: how images are prepared is not known"),
         ({"images": torch.zeros(4, 1, 12, 12)}, "images: are all 0"),
         ({"images": torch.zeros(4, 2, 12, 12) + 1}, "2"),
+        ({"validation": torch.ones(4, 1, 24, 6)}, r"validation: have shape \(4, 1, 24, 6\), expected \(N, 1, 12, 12\)"),
+        ({"samples": 0}, "samples: got 0, expected a whole number"),
     ],
 )
 def test_refusals_write_nothing(trained, tmp_path, monkeypatch, change, reason):
