@@ -77,7 +77,7 @@ def check_sources(network: Network) -> None:
     for place, number in network.driven:
         layer = network.layers[place]
         where, given = f"layer {layer.name!r}", layer.inputs[number]
-        plain = given.weight is not None and given.spread == WHOLE
+        plain = given.weight is not None and given.spread == WHOLE and not given.current_sum
         if not plain or len(given.sources) > 1 or given.sources[0].sign != 1:
             raise NetworkError(
                 f"{where}, input {number + 1}: reads the numbers of 'input', expected weights and no other source there"
@@ -171,9 +171,14 @@ def _largest(numbers: NDArray[Any]) -> float:
 
 def _largest_current(each: Input, network: Network) -> float:
     """At least the largest magnitude of an input's currents."""
+    shape = network.shapes[network.place(each.sources[0].layer)]
     if each.heads:
-        return each.counted(each.arriving(network.shapes[network.place(each.sources[0].layer)]))
-    return len(each.sources) * (1.0 if each.weight is None else _largest_sum(each.weight))
+        return each.counted(each.arriving(shape))
+    return (
+        (math.prod(each.unpooled_shape(shape)[1:]) if each.current_sum else 1)
+        * len(each.sources)
+        * (1.0 if each.weight is None else _largest_sum(each.weight))
+    )
 
 
 def _largest_sum(weight: NDArray[Any]) -> float:

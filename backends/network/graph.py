@@ -177,7 +177,7 @@ class Network:
         return html
 
     def check_sums_alone(self, where: str) -> None:
-        """Refuse a network that spreads or multiplies spikes, where only sums of them are known.
+        """Refuse a network that spreads or multiplies spikes, or sums currents, where only sums of spikes are known.
 
         Raises
         ------
@@ -186,6 +186,8 @@ class Network:
         for layer in self.layers:
             if any(each.heads or each.spread != WHOLE for each in layer.inputs):
                 raise NetworkError(f"{where}: layer {layer.name!r} spreads or multiplies spikes, expected sums of them")
+            if any(each.current_sum for each in layer.inputs):
+                raise NetworkError(f"{where}: layer {layer.name!r} sums the currents of a map, expected sums of spikes")
 
     def __str__(self) -> str:
         """A table: what each layer reads, its shape and its weights."""

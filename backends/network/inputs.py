@@ -4,8 +4,8 @@
     a[t] = W ⊛ pool(x[t])                                   or a = x, the identity, without weights
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
-pooling of the currents. Attention multiplies spikes: its sources are q, k and v, x[t] is their channels one behind the
-other, and of head h, whose channels are e, c, and of the places n, m
+pooling of the currents, and that by their sum over all places. Attention multiplies spikes: its sources are q, k and v,
+x[t] is their channels one behind the other, and of head h, whose channels are e, c, and of the places n, m
 
     a[h,e,n] = Σ_m (Σ_c q[h,c,n] · k[h,c,m]) · v[h,e,m]     integers, which float32 holds in any order
 
@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network.checks import NetworkError, Sides, array, by_channel, one_or_pair, pair, whole
+from spikesam.backends.network.checks import NetworkError, Sides, array, by_channel, one_or_pair, pair, whole, yes_or_no
 from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 Shape = tuple[int, int, int]
@@ -94,6 +94,7 @@ class Input:
     current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the neurons
     current_stride, current_padding : of that pooling; its windows stand side by side if not given, and what lies around
         the currents is never the maximum
+    current_sum : whether the currents of all places, behind that pooling, are summed to one for each channel
     shift : in fixed point, 0 … 30: gain · a is divided by 2^shift
     spread : how often each channel, row and column of the sources is repeated, beside itself, before anything else:
         (1, y, x) is upsampling, (d, 1, 1) gives all d channels of a head the spike of the head
@@ -113,6 +114,7 @@ class Input:
     shift: int = 0
     spread: tuple[int, int, int] = (1, 1, 1)
     heads: int = 0
+    current_sum: bool = False
 
     __repr__ = brief
 
@@ -138,6 +140,7 @@ class Input:
         }
         if sides["current_stride"] == sides["current_pool"]:
             sides["current_stride"] = None
+        yes_or_no(self.current_sum, "current_sum", where)
         if self.pooling not in get_args(Pooling):
             raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average', 'sum' or 'max'")
         sources = _sources(self.source, where)
@@ -159,7 +162,7 @@ class Input:
         checked = replace(
             self, weight=weight, source=sources, gain=gain, shift=shift, **sides, spread=spread, heads=heads
         )
-        if weight is None and (sides != PLAIN or self.pooling != "average"):
+        if weight is None and (sides != PLAIN or self.pooling != "average" or self.current_sum):
             raise NetworkError(f"{where}: without weights, expected neither pool, stride, padding nor current_pool")
         if heads and (weight is not None or spread != WHOLE or len(sources) not in (0, 1, 3)):
             raise NetworkError(
@@ -168,7 +171,7 @@ class Input:
             )
         if heads and (less := [source.layer for source in sources if source.sign < 0]):
             raise NetworkError(f"{where}: attention subtracts {less[0]!r}, expected spikes of sign 1")
-        if checked.kind == "dense" and sides | {"pool": 1} != PLAIN:
+        if checked.kind == "dense" and (sides | {"pool": 1} != PLAIN or self.current_sum):
             raise NetworkError(f"{where}: a dense layer has neither stride nor padding nor current_pool")
         if any(2 * padding > side for side, _, padding in zip(*checked.windows, strict=True)):
             raise NetworkError(
@@ -267,7 +270,14 @@ class Input:
                 f"{where}: current_pool {self.current_pool} does not fit its {sides[0]}×{sides[1]} currents with "
                 f"current_padding {self.current_padding}"
             )
-        return channels, rows, columns
+        if not self.current_sum:
+            return channels, rows, columns
+        if self.fixed and (most := self.largest_current * rows * columns) >= CURRENT_LIMIT:
+            raise NetworkError(
+                f"{where}: its currents of {rows}×{columns} places can sum to {most:,}, expected less than 2²³ = "
+                f"{CURRENT_LIMIT:,}; use fewer inputs per neuron or smaller maps"
+            )
+        return channels, 1, 1
 
     def unpooled_shape(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
         """(C, H, W) of the currents in front of their pooling; see :meth:`output_shape`."""
@@ -314,6 +324,7 @@ class Input:
             "source": [[getattr(source, field.name) for field in fields(source)] for source in self.sources],
             **({} if self.spread == WHOLE else {"spread": list(self.spread)}),
             **({"heads": self.heads} if self.heads else {}),
+            **({"current_sum": True} if self.current_sum else {}),
         }
 
     @property
@@ -334,10 +345,9 @@ class Input:
         weight = None if node["kind"] in ("identity", "attention") else tensors[f"{prefix}.weight"]
         source = tuple(Source(layer, delay, sign) for layer, delay, sign in node["source"])
         geometry = {name: (UNSAID | node)[name] for name in GEOMETRY}
-        more = node.get("spread", WHOLE), node.get("heads", 0)
-        return cls(
-            weight, source, tensors[f"{prefix}.gain"], **geometry, shift=node["shift"], spread=more[0], heads=more[1]
-        )
+        about: dict[str, Any] = {"spread": WHOLE, "heads": 0, "current_sum": False}
+        more = {name: node.get(name, value) for name, value in about.items()}
+        return cls(weight, source, tensors[f"{prefix}.gain"], **geometry, **more, shift=node["shift"])
 
 
 UNSAID = {"current_stride": None, "current_padding": 0}  # in graphs, so that windows side by side are described as ever

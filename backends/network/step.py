@@ -57,7 +57,7 @@ def summed_currents(given: Input, values: NDArray[Any]) -> Floats:
     if given.weight is None:
         return values.astype(np.float64)
     found: Floats = current_cells(given, correlated(given, given.weight, pooled(given, values))).max(axis=3)
-    return found
+    return found.sum(axis=(1, 2), keepdims=True) if given.current_sum else found
 
 
 def pooled(given: Input, values: NDArray[Any]) -> Floats:

@@ -39,6 +39,8 @@ def _weights(each: Input) -> str:
     said = [f"{name} {getattr(each, name)}" for name, value in PLAIN.items() if getattr(each, name) != value]
     if each.pooling == "sum":
         said.append("summed")
+    if each.current_sum:
+        said.append("currents summed")
     if each.spread != WHOLE:
         said.insert(0, f"spread {by_sides(each.spread)}")
     if each.heads:

@@ -73,7 +73,7 @@ class FixedSynapses:
         self.map, self.name = (height, width), name
         self.pool, self.stride, self.padding = map(pair, (given.pool, given.stride, given.padding))
         self.join = torch.maximum if given.pooling == "max" else torch.add
-        self.windows = given.windows
+        self.windows, self.summed = given.windows, given.current_sum
         self.window = kernel.shape[2:]
         # Copied: where a side is 1, a view's strides are arbitrary, and _int_mm takes them at their word [3]_.
         self.matrix = kernel.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(0, 2)
@@ -98,13 +98,18 @@ class FixedSynapses:
         currents = self.workspace.block(self.name, (len(patches), self.matrix.shape[1]), sums)
         multiply(patches, self.matrix, out=currents)
         if self.windows == NO_POOLING:
-            return currents
+            return self._summed(currents.unflatten(0, (-1, *self.positions))) if self.summed else currents
         (above, beside), (down, across) = self.windows.padding, self.windows.stride
         around, (rows, columns) = (0, 0, beside, beside, above, above), self.windows.fit(self.positions)
         padded = functional.pad(currents.unflatten(0, (-1, *self.positions)), around, value=-CURRENT_LIMIT)
         places = product(*map(range, self.windows.sides))
         cells = (padded[:, y : y + rows * down : down, x : x + columns * across : across] for y, x in places)
-        return reduce(torch.maximum, cells).flatten(0, 2)
+        largest = reduce(torch.maximum, cells)
+        return self._summed(largest) if self.summed else largest.flatten(0, 2)
+
+    def _summed(self, currents: Tensor) -> Tensor:
+        """The sum over all places: (N, H', W', C') -> (N, C')."""
+        return currents.sum((1, 2), dtype=currents.dtype)
 
 
 class FloatSynapses:
@@ -181,7 +186,9 @@ def apply_synapses(
         return functional.linear(maps.flatten(1), weight)
     maps = maps.contiguous(memory_format=memory_format)
     currents = functional.conv2d(maps, weight, stride=given.stride, padding=given.padding)
-    return currents if given.windows == NO_POOLING else functional.max_pool2d(currents, *given.windows)
+    if given.windows != NO_POOLING:
+        currents = functional.max_pool2d(currents, *given.windows)
+    return currents.sum((2, 3), keepdim=True) if given.current_sum else currents
 
 
 def multiplies_int8() -> bool:

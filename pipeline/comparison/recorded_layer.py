@@ -54,6 +54,8 @@ class DrivenLayer:
                     for at, side, step, around in zip((row, column), *each.windows, strict=True)
                 )
                 cells[:, rows, columns] = 1
+                if each.current_sum:
+                    cells[:] = 1
                 weight = (each.weight[channel : channel + 1] != 0).astype(np.float64)
                 reached = spread(each, weight, cells, (shape[0], shape[1] // down, shape[2] // across)) > 0
                 mask = reached.repeat(down, axis=1).repeat(across, axis=2)

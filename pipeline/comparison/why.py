@@ -220,7 +220,7 @@ def _differences(first: Network, second: Network, name: str) -> Iterator[str]:
         for x, y in zip(a.sources, b.sources, strict=True):
             yield from _unlike(f"delay from {x.layer}", x.delay, y.delay)
             yield from _unlike(f"sign of {x.layer}", x.sign, y.sign)
-        for side in (*GEOMETRY, "spread", "heads"):
+        for side in (*GEOMETRY, "spread", "heads", "current_sum"):
             yield from _unlike(f"{side}{of}", getattr(a, side), getattr(b, side))
     if any(place == number for place, _ in first.driven):
         yield from _unlike("input range", first.input_range, second.input_range)

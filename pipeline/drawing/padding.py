@@ -54,6 +54,8 @@ def _after(fractions: NDArray[np.float64], given: Input, axis: int) -> NDArray[n
     if given.weight is None:
         return np.full_like(pooled, pooled.mean()) if given.heads else pooled
     seen = sliding_window_view(np.pad(pooled, padding), given.weight.shape[2 + axis]).mean(axis=1)[::stride]
+    if given.current_sum:
+        return seen.mean(keepdims=True)
     mean: NDArray[np.float64] = np.nanmean(
         sliding_window_view(np.pad(seen, around, constant_values=np.nan), window)[::step], axis=1
     )

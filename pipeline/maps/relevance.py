@@ -75,6 +75,8 @@ def relevance(
             f"relevance: layer {later[0]!r} gets the numbers of the input, too, which a raster does not hold, expected "
             "spikes there, or numbers in the first layer alone"
         )
+    if summed := [layer.name for layer in network.layers if any(each.current_sum for each in layer.inputs)]:
+        raise NetworkError(f"relevance: layer {summed[0]!r} sums the currents of a map, expected sums of spikes there")
     if len(spikes) < len(network.raster_names):
         network.check_chain("relevance of some layers")
     names = network.raster_names[-len(spikes) :]

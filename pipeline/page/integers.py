@@ -22,13 +22,15 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     if (network := run.whole_network) is None:
         return None  # the page says so already where it explains relevance
     weights = _weights(network)
-    multiplied = any(each.heads or each.spread != WHOLE for layer in network.layers for each in layer.inputs)
+    multiplied = any(
+        each.heads or each.current_sum or each.spread != WHOLE for layer in network.layers for each in layer.inputs
+    )
     driven = [network.layers[place].name for place, _ in network.driven]
     again = {name for layer in network.layers for name in network.dependents(layer.name)}
     if network.precision != "fixed":
         reason = "the run is in float32, and the page computes in integers"
     elif multiplied:
-        reason = "the network spreads or multiplies spikes, and the page knows sums of them alone"
+        reason = "the network spreads or multiplies spikes, or sums currents, and the page knows sums of spikes alone"
     elif steps < network.timesteps:
         reason = "the page does not hold all steps"
     elif weights > MOST:

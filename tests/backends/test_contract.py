@@ -302,6 +302,8 @@ def constant_limits(rng: np.random.Generator) -> Network:
 def multiplied(rng: np.random.Generator) -> Network:
     """Attention of one layer and of three, gates, sums over a head and over all places, spikes that are spread.
 
+    And sums of currents over all places, behind a maximum and alone.
+
     Thresholds are met exactly: weights and gains are multiples of 1/16.
     """
     half = LIF(0.5, 0.5, reset="zero", fires_at_threshold=True)
@@ -314,6 +316,8 @@ def multiplied(rng: np.random.Generator) -> Network:
 
     heads = np.kron(np.eye(2), np.ones((1, 2))).astype(np.float32)[:, :, None, None]
     joined = Input(some(6, 4, 3, 3), ("alone", "attended", Source("masked", 2)), padding=1, spread=(1, 2, 1))
+    pooled: dict[str, Any] = {"current_pool": 3, "current_stride": 2, "current_padding": 1, "current_sum": True}
+    largest = Input(some(5, 6, 3, 3), "joined", 1 / 16, padding=1, **pooled)
     return Network(
         (2, 3, 4),
         14,
@@ -327,8 +331,9 @@ def multiplied(rng: np.random.Generator) -> Network:
             Layer("of_places", Input(np.eye(4), "v", 1 / 4, pool=(3, 4), pooling="sum"), half),
             gate("alone", 0.5, Input(None, "of_places", -1, spread=(1, 3, 4)), Input(None, "masked")),
             Layer("joined", joined, LIF(0.5, 1.0)),
+            Layer("mean", (largest, Input(some(5, 6, 1, 1), "joined", 1 / 16, current_sum=True)), half),
         ),
-        Readout(some(3, 6 * 6 * 4)),
+        Readout(some(3, 5)),
         "spikes",
     )
 

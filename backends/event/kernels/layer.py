@@ -77,7 +77,7 @@ class LayerKernel:
     def __init__(self, layer: Layer, *shapes: Shape, costs: Costs | None = None, driven: Collection[int] = ()) -> None:
         neuron, inputs = layer.spiking_neuron, layer.inputs
         self.shapes = [each.arriving(shape) for each, shape in zip(inputs, shapes, strict=True)]
-        self.heads = [each.heads for each in inputs]
+        self.heads, self.summed = [each.heads for each in inputs], [each.current_sum for each in inputs]
         self.spreads = [each.spread for each in inputs for _ in each.sources or [None]]
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
         self.synapses = [_laid_out(each, shape, costs) for each, shape in zip(inputs, shapes, strict=True)]
@@ -85,6 +85,7 @@ class LayerKernel:
         outputs, rows, columns = inputs[0].output_shape(shapes[0])
         self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
         largest = inputs[0].counted(self.shapes[0]) if inputs[0].heads else inputs[0].largest_current
+        largest *= math.prod(inputs[0].unpooled_shape(shapes[0])[1:]) if inputs[0].current_sum else 1
         self.dynamics = dynamics_of(neuron, inputs, largest * (PIXEL_LIMIT if driven else 1))
         self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32  # of currents, membranes
 
@@ -113,7 +114,8 @@ class LayerKernel:
         part = copy(self)
         part.packs = self.height * self.output_shape[1] % 8 == 0 or last - first == self.height
         part.output_shape, part.rows = (last - first, *self.output_shape[1:]), slice(first, last)
-        part.synapses = [each and each.part(first, last) for each in self.synapses]
+        if last - first < self.height:
+            part.synapses = [each and each.part(first, last) for each in self.synapses]
         return part
 
     def pack(self, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
@@ -141,7 +143,7 @@ class LayerKernel:
         return Scratch(
             room_for(synapses.weights, (channels, height, width)),
             np.zeros((height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_),
-            np.zeros(unpooled if synapses.windows != NO_POOLING else nothing, self.dtype),
+            np.zeros(unpooled if synapses.windows != NO_POOLING or self.summed[number] else nothing, self.dtype),
             np.zeros(unpooled if several else nothing, self.dtype),
         )
 

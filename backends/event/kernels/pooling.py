@@ -31,15 +31,31 @@ def pool_spikes(spikes: NDArray[np.bool_], pool: tuple[int, int], pooled: NDArra
 
 @compiled
 def pool_currents(currents: NDArray[Any], windows: Windows, pooled: NDArray[Any]) -> None:
-    """Write the largest current of every window.
+    """Write the largest current of every window, or their sum where only one place is written for several windows.
 
     Parameters
     ----------
     currents : (H, W, C) int32 or float32
     windows : each holds some of the currents
-    pooled : (H', W', C), of that dtype, written
+    pooled : (H', W', C), of that dtype, written; (1, 1, C) of sums
     """
     (rows, columns), (down, across), (above, beside) = windows.sides, windows.stride, windows.padding
+    tall = (currents.shape[0] + 2 * above - rows) // down + 1
+    wide = (currents.shape[1] + 2 * beside - columns) // across + 1
+    if pooled.shape[0] == pooled.shape[1] == 1 and tall * wide > 1:
+        pooled[:] = 0
+        for row in range(tall):
+            top, bottom = max(0, row * down - above), min(row * down - above + rows, currents.shape[0])
+            for column in range(wide):
+                left = max(0, column * across - beside)
+                right = min(column * across - beside + columns, currents.shape[1])
+                for channel in range(pooled.shape[2]):
+                    largest = currents[top, left, channel]
+                    for y in range(top, bottom):
+                        for x in range(left, right):
+                            largest = max(largest, currents[y, x, channel])
+                    pooled[0, 0, channel] += largest
+        return
     for row in range(pooled.shape[0]):
         top, bottom = max(0, row * down - above), min(row * down - above + rows, currents.shape[0])
         for column in range(pooled.shape[1]):

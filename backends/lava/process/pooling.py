@@ -43,12 +43,12 @@ class SpikePoolingModel(PyLoihiProcessModel):
 
 
 class CurrentPooling(AbstractProcess):
-    """The largest current of each window; ports `a_in` of (H, W, C) and `a_out` of (H', W', C)."""
+    """The largest current of each window; ports `a_in` of (H, W, C) and `a_out` of (H', W', C), (1, 1, C) if summed."""
 
-    def __init__(self, *, shape: tuple[int, ...], windows: Windows, name: str) -> None:
+    def __init__(self, *, shape: tuple[int, ...], windows: Windows, summed: bool, name: str) -> None:
         super().__init__(windows=windows, name=name)
         self.a_in = InPort(shape=shape)
-        self.a_out = OutPort(shape=(*windows.fit(shape[:2]), shape[2]))
+        self.a_out = OutPort(shape=(*((1, 1) if summed else windows.fit(shape[:2])), shape[2]))
 
 
 @model_of(CurrentPooling)

@@ -87,8 +87,8 @@ class StockLayer(AbstractSubProcessModel):
             spikes = pooling.s_out
         synapses = self._with(stock_synapses(each, shape, SUM_MESSAGE_BITS if summed else 0, f"{name}_synapses"))
         spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
-        if each.windows != NO_POOLING:
-            about = {"windows": each.windows, "name": f"{name}_current_pooling"}
+        if each.windows != NO_POOLING or each.current_sum:
+            about = {"windows": each.windows, "summed": each.current_sum, "name": f"{name}_current_pooling"}
             largest = self._with(CurrentPooling(shape=synapses.a_out.shape, **about))
             synapses.a_out.connect(largest.a_in)
             return largest.a_out

@@ -125,7 +125,9 @@ def build(
                 weight = pixel * weight
             gain = rows_later(np.atleast_2d(one.gain * ones), own - 1, steps)
             geometry = one.pool, one.stride, one.padding, one.pooling, *one.windows
-            inputs.append(Input(weight, sources, gain, *geometry, spread=one.spread, heads=one.heads))
+            inputs.append(
+                Input(weight, sources, gain, *geometry, spread=one.spread, heads=one.heads, current_sum=one.current_sum)
+            )
         neurons.append(neuron)
         biases.append(np.atleast_2d((drives.bias + neuron.bias) * ones))
         bias = biases[-1]

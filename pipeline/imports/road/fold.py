@@ -76,7 +76,7 @@ class Synapses:
 
     The geometry is that of an Input. `gain` is (), (C,), or of each step (T, C) or (T, 1). `order` says which of the
     spikes stand there, where it is not all of them in order; `ones`, that it sees 1 at every place of their pooled map,
-    in one channel, instead of their spikes. `spread` and `heads` are as of an Input.
+    in one channel, instead of their spikes. `spread`, `heads` and `current_sum` are as of an Input.
     """
 
     sources: tuple[Source, ...]  # whose spikes are summed: names of units, and how many steps ago they fired
@@ -92,6 +92,7 @@ class Synapses:
     sides: Pair = (0, 0)  # of the map that a convolution sees, behind the pooling
     spread: tuple[int, int, int] = WHOLE
     heads: int = 0
+    current_sum: bool = False
 
     @property
     def plain(self) -> bool:
@@ -206,8 +207,10 @@ def fold_one(folded: Folded, operation: Operation) -> Folded:
     found = FOLDS.get(type(operation.what))
     if found is None:
         raise NetworkError(f"{operation.where}: stands between neurons, expected at the end")
-    multiplied = any(one.heads for one in folded.inputs) and type(operation.what) not in (Scale, Shift, ByStep)
-    expect(not multiplied, operation.where, "follows products of spikes (attention)", "neurons between them")
+    if type(operation.what) not in (Scale, Shift, ByStep):
+        multiplied, summed = (any(getattr(one, name) for one in folded.inputs) for name in ("heads", "current_sum"))
+        expect(not multiplied, operation.where, "follows products of spikes (attention)", "neurons between them")
+        expect(not summed, operation.where, "follows a mean of currents pooled by maximum", "neurons between them")
     return found(folded, operation.what, operation.where)
 
 
@@ -330,8 +333,13 @@ def _total(folded: Folded, total: Total, where: str) -> Folded:
     sides = folded.shape[1], folded.shape[2]
     if prod(sides) == total.places:
         counted = total.kind == "sum" and all(one.bare and one.pool == (1, 1) for one in folded.inputs)
-        found = _pool(folded, Pool("average" if counted else total.kind, Windows(sides, sides)), where)
-        return found.each(lambda one: replace(one, pooling="sum")) if counted else found  # whole numbers stay exact
+        if counted:  # whole numbers stay exact
+            found = _averaged(folded, Windows(sides, sides), where)
+            return found.each(lambda one: replace(one, pooling="sum"))
+        if not all(one.weight is None for one in folded.inputs):
+            found = _averaged_maps(folded, where)
+            return found if total.kind == "average" else found.scaled(np.full(folded.shape[0], total.places))
+        return _pool(folded, Pool(total.kind, Windows(sides, sides)), where)
     ones = np.ones((1, total.places), np.float32) / (total.places if total.kind == "average" else 1)
     return _linear(folded, Linear(np.kron(np.eye(prod(folded.shape) // total.places, dtype=np.float32), ones)), where)
 
@@ -610,6 +618,22 @@ def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
     if all(in_front):
         return folded.each(of_spikes, shape=(channels, height // window[0], width // window[1]))
     return folded.each(of_currents, shape=(channels, *windows.fit((height, width))))
+
+
+def _averaged_maps(folded: Folded, where: str) -> Folded:
+    """The mean of the currents of each channel: behind a maximum their sum, of single places that of the spikes."""
+    channels, *sides = folded.shape
+    window, places = (sides[0], sides[1]), prod(sides)
+
+    def averaged(one: Synapses) -> Synapses:
+        if one.windows != NO_POOLING:
+            return replace(one, current_sum=True, gain=one.gain / places)
+        whole = one.weight is not None and one.weight.shape[2:] == one.stride == (1, 1) and one.padding == (0, 0)
+        if whole and one.pooling == "average":
+            return replace(one, pool=_times(one.pool, window))
+        return _averaged(replace(folded, inputs=(one,)), Windows(window, window), where).inputs[0]
+
+    return folded.each(averaged, shape=(channels, 1, 1))
 
 
 def _maximum(folded: Folded, windows: Windows, where: str) -> Folded:

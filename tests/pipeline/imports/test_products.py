@@ -81,10 +81,21 @@ def qkformer(kind: str) -> nn.Module:
     return made
 
 
+def spike_driven() -> nn.Module:
+    kind = Jelly("model.spike_driven_transformer").SpikeDrivenTransformer
+    made: nn.Module = kind(4, 3, 10, 32, 4, 1, 2.0, pooling_stat="0011")
+    return made
+
+
 @pytest.mark.parametrize(
     ("make", "side", "blocks"),
-    [(spikformer, 32, 2), (lambda: qkformer("token"), 64, 4), (lambda: qkformer("channel"), 64, 4)],
-    ids=["Spikformer", "QKFormer, tokens", "QKFormer, channels"],
+    [
+        (spikformer, 32, 2),
+        (spike_driven, 32, 2),
+        (lambda: qkformer("token"), 64, 4),
+        (lambda: qkformer("channel"), 64, 4),
+    ],
+    ids=["Spikformer", "Spike-driven Transformer", "QKFormer, tokens", "QKFormer, channels"],
 )
 def test_transformers_of_spikingjelly(make: Callable[[], nn.Module], side: int, blocks: int) -> None:
     torch.manual_seed(0)
@@ -219,6 +230,6 @@ def test_upsampling_repeats_spikes() -> None:
     )
     network = imported(loud(model), 9 * torch.rand(5, 2, 1, 6, 6))
     assert network.layers[1].inputs[0].spread == (1, 2, 4)
-    smooth = nn.Sequential(*model[:2], nn.Upsample(scale_factor=2, mode="bilinear"), *model[3:])
+    smooth = nn.Sequential(*model[:2], nn.Upsample(scale_factor=2, mode="bilinear"), *model[3:]).eval()
     with pytest.raises(NetworkError, match="interpolate.* with mode='bilinear', expected rows and columns that are"):
         spikesam.from_torch(smooth, 9 * torch.rand(5, 2, 1, 6, 6))
