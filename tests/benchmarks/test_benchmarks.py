@@ -1,6 +1,8 @@
 """Timing, rows and what they look like, by hand; and peers that compute what this project does."""
 
 import io
+from collections.abc import Callable
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -40,46 +42,42 @@ from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.training.spiking_network import SpikingNetwork
 
 
-def test_ways_take_turns_and_the_first_turn_does_not_count():
-    calls: list[str] = []
-    now = 0.0
+class Clock:
+    """Ways that take the given seconds, turn by turn, of a time that only they pass."""
 
-    def way(name: str, seconds: list[float]):
-        durations = iter(seconds)
+    def __init__(self) -> None:
+        self.now, self.calls = 0.0, list[str]()
+
+    def way(self, name: str, *seconds: float) -> Callable[[], int]:
+        durations = cycle(seconds)
 
         def call() -> int:
-            nonlocal now
-            calls.append(name)
-            now += next(durations)
-            return len(calls)
+            self.calls.append(name)
+            self.now += next(durations)
+            return len(self.calls)
 
         return call
 
-    timed = race({"a": way("a", [100, 1, 2]), "b": way("b", [200, 3, 5])}, 2, clock=lambda: now)
-    assert calls == ["a", "b", "a", "b", "a", "b"]
+
+def test_ways_take_turns_and_the_first_turn_does_not_count():
+    clock = Clock()
+    ways = {"a": clock.way("a", 100, 1, 2), "b": clock.way("b", 200, 3, 5)}
+    timed = race(ways, 2, clock=lambda: clock.now)
+    assert clock.calls == ["a", "b", "a", "b", "a", "b"]
     assert (timed["a"].seconds.tolist(), timed["b"].seconds.tolist()) == ([1, 2], [3, 5])
     assert (timed["a"].result, timed["b"].result) == (5, 6)  # what the last turn returned
 
-    calls.clear()
-    less = {"less": way("less", [100])}
-    timed = race({"a": way("a", [1, 2])}, 2, clock=lambda: now, first=less)
-    assert (calls, timed["a"].seconds.tolist()) == (["less", "a", "a"], [1, 2])
+    clock = Clock()
+    less = {"less": clock.way("less", 100)}
+    timed = race({"a": clock.way("a", 1, 2)}, 2, clock=lambda: clock.now, first=less)
+    assert (clock.calls, timed["a"].seconds.tolist()) == (["less", "a", "a"], [1, 2])
 
 
 def test_what_is_short_settles_before_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.common.measurement.SETTLING", 3.0)
-    now, calls = 0.0, []
-
-    def way(name: str, seconds: float):
-        def call() -> None:
-            nonlocal now
-            calls.append(name)
-            now += seconds
-
-        return call
-
-    timed = race({"short": way("short", 1.0), "long": way("long", 5.0)}, 2, clock=lambda: now)
-    assert calls == ["short", "long", *2 * ["short", "short", "short", "short", "long"]]
+    clock = Clock()
+    timed = race({"short": clock.way("short", 1.0), "long": clock.way("long", 5.0)}, 2, clock=lambda: clock.now)
+    assert clock.calls == ["short", "long", *2 * ["short", "short", "short", "short", "long"]]
     assert (timed["short"].seconds.tolist(), timed["long"].seconds.tolist()) == ([1.0, 1.0], [5.0, 5.0])
 
 
@@ -110,7 +108,7 @@ CURVE = [
 ]
 
 
-def test_tables_show_figures_then_curves_with_ways_across():
+def test_tables_show_figures_then_curves_with_ways_across_and_json_every_value():
     console = Console(width=80, file=io.StringIO())
     rows = [MeasuredRow("10 %", "a", "images/s", (3.0, 1.0, 2.0), at_least=5, note="a bound"), *CURVE]
     for table in as_tables("title", rows):
@@ -120,10 +118,7 @@ def test_tables_show_figures_then_curves_with_ways_across():
     assert ["a", "bound"] in lines
     assert ["T", "a", "b"] in lines
     assert ["20", "20", "50"] in lines
-
-
-def test_json_holds_every_value():
-    row = as_json(MeasuredRow("10 %", "a", "images/s", (3.0, 1.0, 2.0), at_least=5))
+    row = as_json(rows[0])
     assert row["values"] == (3.0, 1.0, 2.0)
     assert (row["median"], row["repeats"], row["spread"], row["reached"]) == (2.0, 3, [1.0, 3.0], False)
 
@@ -144,15 +139,12 @@ def test_every_layer_fires_about_as_often_as_asked(rate, seed):
     assert all(abs(found - rate * 11 / 12) < 0.05 for name, found in rates.items() if name != "input"), rates
 
 
-def test_the_same_seed_is_the_same_network():
+def test_the_same_seed_is_the_same_network_and_wider_means_more_channels_and_dense_neurons():
     random_network.cache_clear()
     first = random_network(TINY, 0.2, 0).sha256
     random_network.cache_clear()
     assert random_network(TINY, 0.2, 0).sha256 == first
     assert random_network(TINY, 0.2, 1).sha256 != first
-
-
-def test_wider_means_more_channels_and_dense_neurons():
     assert TINY.widened(3).layers == ("12", "P", "24", "P4", "D24")
 
 
@@ -260,12 +252,9 @@ def test_image_files_are_in_the_layout_of_tiny_imagenet(tmp_path):
     assert load_checkpoint(road.CHECKPOINT).classes == open_dataset(str(tmp_path / "data"), "val").classes
 
 
-def test_a_command_that_fails_says_why(tmp_path):
+def test_a_command_that_fails_says_why_and_its_children_are_watched(tmp_path):
     with pytest.raises(RuntimeError, match=r"exit code 3: no such thing"):
-        Command(("-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"), tmp_path / "new")()
-
-
-def test_a_command_is_watched_with_its_children(tmp_path):
+        Command(("-c", "import sys; print('no such thing', file=sys.stderr); sys.exit(3)"), tmp_path / "fails")()
     held = "x = b'1' * (200 << 20); import time; time.sleep(1)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {held!r}])"
     assert Command(("-c", parent), tmp_path / "new").peak() > 200 << 20
