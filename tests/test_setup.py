@@ -183,6 +183,8 @@ def test_the_newest_python_that_runs_and_can_make_an_environment_is_taken_wherev
     add_python(project, "3.11", path="usr/python3.11")
     newest = add_python(project, "3.12", path=".pyenv/versions/3.12.1/bin/python")
     assert f"with {newest} " in setup().stdout
+    system = add_python(project, "3.13", path="usr/python3.13")
+    assert f"with {system} " in setup(VENV="other").stdout
 
 
 def test_a_working_uv_is_used(project, setup):
