@@ -22,6 +22,7 @@
 :func:`open_maps`         read a file of maps
 :func:`write_raster`      a raster file from arrays, or from :class:`SpikeEvents`, whatever fired the spikes
 :func:`sam`               Spike Activation Maps of an array
+:func:`attention_map`     which token attends to which, from the recorded spikes of queries and keys
 :func:`from_torch`        a spiking network of snnTorch, SpikingJelly, Norse, sinabs, lava-dl: proven equal
 :func:`to_torch`          a network as a torch module from images to class scores, with gradients
 :func:`compare`           bits that differ between a model and its network, per layer, and answers
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from spikesam.pipeline.imports.torch.from_torch import from_torch
     from spikesam.pipeline.maps.explain import explain
     from spikesam.pipeline.maps.measure import measure
+    from spikesam.pipeline.maps.methods.attention import attention_map
     from spikesam.pipeline.maps.methods.sam import sam
     from spikesam.pipeline.monitor.callback import MonitorCallback
     from spikesam.pipeline.monitor.monitor import Monitor
@@ -112,6 +114,7 @@ _WHERE = {
     "write_raster": "spikesam.recordings.raster.arrays:write_raster",
     "SpikeEvents": "spikesam.recordings.raster.arrays:SpikeEvents",
     "sam": "spikesam.pipeline.maps.methods.sam:sam",
+    "attention_map": "spikesam.pipeline.maps.methods.attention:attention_map",
     "from_torch": "spikesam.pipeline.imports.torch.from_torch:from_torch",
     "to_torch": "spikesam.pipeline.networks.to_torch:to_torch",
     "compare": "spikesam.pipeline.comparison.compare:compare",
@@ -172,6 +175,7 @@ __all__ = [
     "Readout",
     "Source",
     "SpikeEvents",
+    "attention_map",
     "compact",
     "compare",
     "convert",

@@ -26,6 +26,7 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter, SourceName
 from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.schema import SampleTable
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
@@ -63,6 +64,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small_ann(folder / "ann.safetensors")
     network = small_checkpoint(folder / "snn.safetensors")
     simulate(network, str(folder / "data"), out=folder / "run", samples=3).close()
+    tokens = np.random.default_rng(0).random((2, 3, 8, 4, 2, 3)) < 0.5
+    write_raster(folder / "tokens.h5", dict(zip(("q_lif", "k_lif"), tokens, strict=True)))
     return folder
 
 
@@ -93,7 +96,7 @@ def test_every_method_says_what_files_commands_and_pictures_need(name: str) -> N
 def test_every_method_explains_and_its_file_says_so(name: str, workplace: Path, tmp_path: Path) -> None:
     """Maps of a sample do not depend on what was explained before, and the function writes the same file."""
     method, images = methods()[name](), {"data": (str(workplace / "data"),), "samples": 3, "seed": 2}
-    source = workplace / "run" / "raster.h5"
+    source = workplace / ("tokens.h5" if name == "attention" else "run/raster.h5")
     if method.source == "network_sha256":
         method = methods()[name](**images)
         source = workplace / ("ann.safetensors" if name == "grad-cam" else "snn.safetensors")
@@ -182,7 +185,7 @@ def test_a_file_of_no_known_method_is_refused(header: MapHeader, message: str) -
 
 def test_listing_methods_imports_neither_torch_nor_numba() -> None:
     script = (
-        "import sys\nfrom spikesam.pipeline.maps.method import methods\nassert len(methods()) == 10\n"
+        "import sys\nfrom spikesam.pipeline.maps.method import methods\nassert len(methods()) == 11\n"
         "heavy = ('torch', 'captum', 'lava', 'numba', 'matplotlib', 'pydantic')\n"
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -1,0 +1,173 @@
+"""Attention of a recording: which token attends to which, of the spikes of queries and keys alone, without a network.
+
+    A[n, m] = Σ_t Σ_h Σ_c q[t, h, c, n] · k[t, h, c, m]          whole numbers; h heads, c channels of a head
+
+A row is a map of whom token n attends to; the sum of all rows is a map of who is attended to. Where a recorded network
+takes steps that its model does not have, q and k are compared at the model's steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.pipeline.maps.layers import map_layers
+from spikesam.pipeline.maps.method import Explained, Explainer, summed
+from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.schema import MapHeader
+from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
+
+QUERY = re.compile(r"(?:^|(?<=[_.]))q(?=$|[_.])")  # the part of a name that says that a layer is queries: "attn_q_lif"
+JOINED = re.compile(r"(?:^|(?<=[_.]))qkv(?=$|[_.])")  # and that it has the channels of q, k and v
+
+
+@dataclass(frozen=True)
+class Attention(RasterMethod):
+    """Who is attended to: the keys of every block, weighed by all queries."""
+
+    name = "attention"
+    title = "Attention"
+    shows = "Which tokens all tokens of a block attend to"
+    target = "none"
+
+    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
+        """See :class:`RasterMethod`; of layers that are keys, by the names of layers such as "q_lif" and "k_lif"."""
+        pairs = {key: query for query, key in _pairs(layer.name for layer in raster.layers)}
+        found = tuple(layer for layer in layers if layer.name in pairs)
+        if not found:
+            raise InputError(
+                f"{raster.where}: no layer is known as keys by its name, expected pairs such as 'q_lif' and 'k_lif', "
+                "or 'qkv_lif'; attention_map takes any two layers"
+            )
+        header = MapHeader(
+            self.name, raster.raster_digest, {}, raster.timesteps, map_layers(raster.header, found), *kept
+        )
+
+        def explain(sample: int) -> Explained:
+            maps = {}
+            for layer in found:
+                query, key = _asked(raster, pairs[layer.name], layer.name, sample)
+                rows = np.einsum("tcn,tcm->tm", query.sum(axis=2, keepdims=True), key)
+                at_steps = np.zeros((raster.timesteps, *layer.shape[1:]), np.float32)
+                at_steps[raster.header.window_of(layer)] = rows.reshape(-1, *layer.shape[1:])
+                maps[layer.name] = at_steps
+            return summed(header, sample, int(raster.predictions[sample]), maps)
+
+        return raster_explainer(raster, header, explain)
+
+
+@checked_arguments
+def attention_map(
+    raster: Any,
+    *,
+    query: str,
+    key: str,
+    heads: int = 1,
+    token: tuple[int, int] | None = None,
+    head: int | None = None,
+    step: int | None = None,
+) -> NDArray[np.int64]:
+    """Whom a token attends to, from a recording alone; or who is attended to.
+
+    Parameters
+    ----------
+    raster : an open raster, or its file or run
+    query, key : names of two recorded layers of one shape (C, H, W); or of one that has the channels of q, k and v one
+        behind the other
+    heads : among which channels are divided, the first head's first
+    token : (row, column) of the token that attends; the sum over all tokens if not given
+    head, step : of one head or step, counted from 0; all if not given. Steps are the model's
+
+    Returns
+    -------
+    (N, H, W) int64 — of each sample, how often spikes of the query meet spikes of the key at each token: Σ q · k
+
+    Raises
+    ------
+    InputError : if layers, heads, tokens or steps are not there
+
+    Examples
+    --------
+    The token at row 0 and column 1 fires in channel 0, as the key does at both tokens.
+
+    >>> import numpy as np
+    >>> import spikesam
+    >>> q, k = np.zeros((2, 1, 1, 2, 1, 2), bool)  # two layers of one sample, one step, two channels, 1 × 2 tokens
+    >>> q[0, 0, 0, 0, 1] = k[0, 0, 0, 0, :] = k[0, 0, 1, 0, 0] = True
+    >>> raster = spikesam.write_raster("q_and_k.h5", {"q": q, "k": k}, overwrite=True)
+    >>> spikesam.attention_map(raster, query="q", key="k", token=(0, 1)).tolist()
+    [[[1, 1]]]
+    """
+    opened = raster if isinstance(raster, RasterReader) else None
+    if opened is None and not isinstance(raster, (str, PathLike)):
+        raise InputError(f"attention_map: got {type(raster).__name__}, expected a raster or its path")
+    with RasterReader(Attention().path(raster) or "") if opened is None else nullcontext(opened) as reader:
+        return np.stack(
+            [_map_of(reader, query, key, heads, token, head, step, sample) for sample in range(reader.n_samples)]
+        )
+
+
+def _map_of(
+    raster: RasterReader,
+    query: str,
+    key: str,
+    heads: int,
+    token: tuple[int, int] | None,
+    head: int | None,
+    step: int | None,
+    sample: int,
+) -> NDArray[np.int64]:
+    """The map (H, W) of one sample."""
+    asking, asked = _asked(raster, query, key, sample)
+    height, width = raster.layer(key).shape[1:]
+    steps, channels = asking.shape[:2]
+    if heads < 1 or channels % heads:
+        raise InputError(f"attention_map: {heads} heads of {channels} channels of {query!r}, expected a divisor")
+    for what, value, most in (("head", head, heads), ("step", step, steps)):
+        if value is not None and not 0 <= value < most:
+            raise InputError(f"attention_map: {what} is {value}, expected 0 … {most - 1}")
+    if token is not None and not (0 <= token[0] < height and 0 <= token[1] < width):
+        raise InputError(f"attention_map: token is {token}, expected a row below {height} and a column below {width}")
+    own = slice(None) if head is None else slice(head * channels // heads, (head + 1) * channels // heads)
+    at = slice(None) if step is None else slice(step, step + 1)
+    asking, asked = asking[at, own], asked[at, own]
+    of_token = asking.sum(axis=2) if token is None else asking[:, :, token[0] * width + token[1]]
+    found: NDArray[np.int64] = np.einsum("tc,tcm->m", of_token, asked).reshape(height, width)
+    return found
+
+
+def _asked(raster: RasterReader, query: str, key: str, sample: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """q and k of a sample, (T, C, N) each, at the model's steps."""
+    layers = [raster.layer(name) for name in (query, key)]
+    asking, asked = (
+        raster[layer][sample][raster.header.window_of(layer)]
+        .astype(np.int64)
+        .reshape(-1, layer.shape[0], layer.shape[1] * layer.shape[2])
+        for layer in layers
+    )
+    if query == key:
+        if asking.shape[1] % 3:
+            raise InputError(f"layer {query!r}: has {asking.shape[1]} channels, expected those of q, k and v")
+        asking, asked, _ = np.split(asking, 3, axis=1)
+    if asking.shape != asked.shape:
+        shapes = (f"{name!r} of {raster.layer(name).shape}" for name in (query, key))
+        raise InputError(f"attention of {' and '.join(shapes)}, expected one shape")
+    return asking, asked
+
+
+def _pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Layers of queries and of keys that belong together, by their names."""
+    known = list(names)
+    pairs = [(name, QUERY.sub("k", name)) for name in known if QUERY.search(name)]
+    joined = [(name, name) for name in known if JOINED.search(name)]
+    return [pair for pair in pairs if pair[1] in known] + joined
