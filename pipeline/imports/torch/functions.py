@@ -365,6 +365,11 @@ def _upsampled(call: Call) -> list[Followed]:
     return [through(call.streams[0], Operation(call.where, spread), given, call.result)]
 
 
+def _negated(call: Call) -> list[Followed]:
+    """A product with -1."""
+    return [call.streams[0].then(Operation(call.where, Scale(-1.0)))]
+
+
 def _softmax(call: Call) -> list[Followed]:
     """Probabilities from sums, which leave the answer as it is."""
     return [call.streams[0].then(Operation(call.where, PROBABILITIES[call.function.__name__]))]
@@ -564,6 +569,7 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], Sequence[Followed | Gate]]] = {
     POOLS: _pooled,
     ("pad",): _padded,
     ("linear", "conv1d", "conv2d"): _weighted,
+    ("neg", "neg_", "negative"): _negated,
     ("softmax", "log_softmax"): _softmax,
     ("matmul", "bmm", "einsum"): _multiplied,
     ("mul", "mul_", "div", "div_", "true_divide"): _scaled,

@@ -123,6 +123,7 @@ def test_a_residual_network_by_name(tmp_path) -> None:
         (lambda m, x: functional.avg_pool2d(m.a(x).relu(), 3, 1, 1), ["relu"]),
         (lambda m, x: m.relu(m.b(m.relu(m.a(x)))).mean((2, 3)).repeat(1, 64), ["relu", "relu_2"]),
         (lambda m, x: m.b(m.relu(m.a(x))), ["relu"]),
+        (lambda m, x: torch.cat([y := m.a(x), -y], 1).relu()[:, 2:6], ["relu"]),
     ],
 )
 def test_functions_and_modules_that_are_called_again(forward: Forward, names: list[str]) -> None:
