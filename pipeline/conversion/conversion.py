@@ -25,6 +25,7 @@ from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels,
 from spikesam.pipeline.conversion.spiking import Floats
 from spikesam.pipeline.conversion.summary import ConversionSummary, ann_accuracy, summarise_conversion
 from spikesam.pipeline.cost.energy import energy
+from spikesam.pipeline.cost.prices import prices_of
 from spikesam.pipeline.cost.words import in_joules
 from spikesam.pipeline.drawing.conversion import draw_conversion
 from spikesam.pipeline.drawing.notebook import html, png_of
@@ -135,11 +136,16 @@ class Conversion:
         labels, images = self.samples.table.label, self.samples.images
         found = self.accuracy.loc[rows].copy()
         found["levels"] = [np.mean(answers_in_levels(self.ann, images, self.thresholds, t) == labels) for t in rows]
+        return found.join(self.costs)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """Spikes, operations and joules (45nm) of a sample until t = 1 … T, of the first images, in fixed point."""
         with self._shown("counting operations", None):
             fixed = self.networks["fixed"]
             raster = simulate(fixed, self.samples.images[:FEW], seed=self.seed, device=self.device)
             steps = energy(raster, fixed).steps.groupby("step")[["spikes", "operations", "joules"]].sum().cumsum()
-        return found.join(steps.set_axis(self.accuracy.index))
+            return steps.set_axis(self.accuracy.index)
 
     def rules(self) -> pd.DataFrame:
         """Accuracy in fixed point of every rule on this ANN and these images: a row per rule, a column per step."""
@@ -178,7 +184,9 @@ class Conversion:
     def __str__(self) -> str:
         """What it keeps of the ANN, after how many steps, what that costs, and where errors arise; measures it."""
         table, curves = self.table, self.accuracy
-        of_ann = f"the ANN's is {self.ann_accuracy:.1%}, with {sum(products(self.ann).values()):,} products"
+        macs = sum(products(self.ann).values())
+        spent = in_joules(1e-12 * macs * (prices_of("45nm").mac or 0))
+        of_ann = f"the ANN's is {self.ann_accuracy:.1%}, with {macs:,} products, {spent}"
         shown = table.assign(
             **{name: [f"{each:.1%}" for each in table[name]] for name in ("float32", "fixed", "levels")}
         )
@@ -190,7 +198,9 @@ class Conversion:
         lines = [repr(self), f"{self._where}; {of_ann}", *clipped, shown.to_string(), ""]
         for name, curve in curves.items():
             step = settles_at(curve.to_numpy(), self.ann_accuracy - WITHIN)
-            lines.append(f"{name}: within 1 point of the ANN {f'from step {step}' if step else 'not yet'}")
+            spikes, joules = self.costs.loc[step or len(curve), ["spikes", "joules"]]
+            reached = f"from step {step}, after {spikes:,.0f} spikes and {in_joules(joules)}" if step else "not yet"
+            lines.append(f"{name}: within 1 point of the ANN {reached}")
         errors = self.layers.round(1).to_string(index=False)
         return "\n".join([*lines, "", "errors of activations, % of their root mean square:", errors])
 

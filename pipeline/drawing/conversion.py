@@ -18,7 +18,7 @@ def draw_conversion(
 ) -> None:
     """Curves over steps t, shares in 0 … 1, beside the ANN's; errors in %, a row per layer and a column per cause."""
     height = max(2.2, HIGH * len(errors))
-    with drawing(path, title, subtitle, 11.6, height + 1.7) as canvas:
+    with drawing(path, title, subtitle, 11.0, height + 1.7) as canvas:
         axes = canvas.axes(0.8, 0.85, 3.6, height)
         axes.axhline(100 * reference, color=GREY, linestyle="--", linewidth=1, label=f"ANN {reference:.1%}")
         for (name, curve), colour, style in zip(curves.items(), PALETTE, ("-", "-", ":"), strict=False):
@@ -30,7 +30,7 @@ def draw_conversion(
         axes.minorticks_off()
         axes.legend(loc="lower right", frameon=False, fontsize=8)
         grid_lines(axes, "y")
-        bars, at, left = canvas.axes(6.2, 0.85, 3.6, height), np.arange(len(errors)), np.zeros(len(errors))
+        bars, at, left = canvas.axes(5.6, 0.85, 3.6, height), np.arange(len(errors)), np.zeros(len(errors))
         squares = errors**2
         lengths = squares.div(squares.sum(axis=1).replace(0, 1), axis=0).mul(np.sqrt(squares.sum(axis=1)), axis=0)
         for cause, colour in zip(errors, PALETTE, strict=False):
