@@ -170,7 +170,7 @@ def test_a_network_that_takes_spikes_records_them_and_refuses_images() -> None:
     assert raster["conv1"].counts.sum() > 0
     for same, given in ((takes, spikes[:6]), (replace(takes, encoder="poisson"), spikes)):
         assert spikesam.simulate(same, given, backend="event").raster_digest == raster.raster_digest
-    with pytest.raises(spikesam.InputError, match="got images, but the network takes spikes"):
+    with pytest.raises(spikesam.InputError, match="^data: got images, but the network takes spikes"):
         spikesam.simulate(takes, np.zeros((3, 2, 8, 6), np.float32))
     with pytest.raises(spikesam.InputError, match=r"\(7, 3, 2, 8, 6\), expected \(6, 3, 2, 8, 6\), after which 2 s"):
         spikesam.simulate(takes, spikes[:7], backend="event")
