@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Input, Network, Readout, Shape
 from spikesam.pipeline.cost.prices import Prices
-from spikesam.pipeline.cost.recorded import repeated_spikes
-from spikesam.pipeline.measures.operations import Counts, connections, fan_out, products, readout_name
+from spikesam.pipeline.cost.recorded import repeated_spikes, sources_in_model
+from spikesam.pipeline.measures.operations import Counts, attentions, connections, fan_out, products, readout_name
 from spikesam.recordings.raster.reader import RasterReader
 
 PICO = 1e-12
@@ -70,11 +70,16 @@ class Ledger:
         self.dense = dict.fromkeys(self.updates, 0)
         for way in self._ways:
             self.dense[way.target] += way.dense
+        self._attentions = attentions(network)
+        for attending in self._attentions:
+            self.dense[attending.target] += attending.dense
         self._graded = [way for way in ways if way.source not in network.raster_names]
         notes = ["the input's current is multiplied, which has no price and is not among the joules"]
         notes = notes if self._graded and prices.mac is None else []
         if network.window is not None:
             notes.append("linear operations of the model in a row count as the one synapse that they became")
+        if self._attentions:
+            notes.append("attention counts the order that needs fewer additions in a step: q · kᵀ first, or kᵀ · v")
         self.note = "; ".join(notes)
 
     def sample(self, number: int) -> Spent:
@@ -98,6 +103,16 @@ class Ledger:
                 joules[source] += more * spikes.sum(axis=(1, 2, 3))
                 spent = self._update_cost(source) * steps + more * spikes.sum(axis=0)
                 _add(heat, spent.sum(axis=0), self.shapes[source])
+        for each in self._attentions:
+            sources = each.synapses.sources
+            if self.raster.header.window is not None:
+                sources = sources_in_model(self.network, each.target, each.synapses)
+            by_step, by_place = each.operations(fired, sources)
+            operations[each.target] += by_step
+            moved[each.target] += by_step * _bytes(each.synapses)
+            cost = prices.operation + prices.byte * _bytes(each.synapses)
+            joules[each.target] += cost * by_step
+            _add(heat, cost * by_place, each.shape)
         for name in names:
             moved[name] += 2 * WORD * self._states[name] * self.updates[name]
         for way in self._graded:

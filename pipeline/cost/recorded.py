@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Layer, Network
+from spikesam.backends.network import Input, Layer, Network, Source
 from spikesam.backends.network.step import Neurons, arrived, current_of
 from spikesam.pipeline.measures.operations import only_repeats
 from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike
@@ -40,16 +40,15 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
     raise InputError(f"{raster.where}: {reason}; operations are counted where all layers of the network are recorded")
 
 
+def sources_in_model(network: Network, target: str, each: Input) -> tuple[Source, ...]:
+    """The sources of an input of a layer with their delays in the steps of the model, which has none between layers."""
+    late = network.to_readout
+    return tuple(replace(of, delay=of.delay + late[target] - late[of.layer]) for of in each.sources)
+
+
 def repeated_spikes(network: Network, layer: Layer, spikes: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """The spikes (T, C, H, W) of a layer without memory, in the model's steps, of those of all layers that it reads."""
-    late = network.to_readout
-    inputs = [
-        replace(
-            each,
-            source=tuple(replace(of, delay=of.delay + late[layer.name] - late[of.layer]) for of in each.sources),
-        )
-        for each in layer.inputs
-    ]
+    inputs = [replace(each, source=sources_in_model(network, layer.name, each)) for each in layer.inputs]
     shape = network.shapes[network.place(layer.name)]
     neurons = Neurons(layer.spiking_neuron, inputs, shape, np.float64)
     found = np.zeros((len(next(iter(spikes.values()))), *shape), np.bool_)

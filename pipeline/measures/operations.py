@@ -2,21 +2,28 @@
 
 A spike costs one addition at every synapse that it reaches; how many those are is its fan-out. In a convolution a spike
 at the border reaches fewer neurons than one in the middle. A synapse whose weight is 0 is none, as in NeuroBench. An
-input without weights, the identity, adds each spike to one neuron. Pooling and neurons count nothing.
+input without weights, the identity, adds each spike to one neuron. A spike that is repeated counts as often. Pooling
+and neurons count nothing.
+
+Attention adds in the order that needs fewer additions in a step: p = kᵀ · v, one for each two spikes of a head at a
+token, then a row of p for each spike of q; or s = q · kᵀ, one for each two spikes of a channel, then s[n, m] for each
+spike of v at a token m where it is not 0.
 
 A spike counts at the step at which it fires, however long it travels, and for every input that reads it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Input, Layer, Network, Readout, Shape, SpikingNeuron, pair
+from spikesam.backends.network import Input, Layer, Network, Readout, Shape, Source, SpikingNeuron, pair
+from spikesam.backends.network.step import arrived, repeated
 
 Counts = NDArray[np.int64]
 
@@ -55,15 +62,20 @@ class Connection:
 
     @cached_property
     def fan_out(self) -> Counts:
-        """See :func:`fan_out`."""
-        return fan_out(self.synapses, self.shape)
+        """See :func:`fan_out`; of spikes that are repeated already."""
+        return fan_out(self.synapses, self.seen)
+
+    @property
+    def seen(self) -> Shape:
+        """(C, H, W) of the spikes, repeated where they are spread."""
+        return self.shape if isinstance(self.synapses, Readout) else self.synapses.arriving(self.shape)
 
     @property
     def dense(self) -> int:
         """Operations of one step at which every neuron of the source fires, weights of 0 included."""
         y, x = pool_of(self.synapses)
         passed = 1 if _maximum(self.synapses) else y * x
-        return passed * int(fan_out(self.synapses, self.shape, dense=True).sum())
+        return passed * int(fan_out(self.synapses, self.seen, dense=True).sum())
 
     def operations(self, spikes: NDArray[np.bool_]) -> tuple[Counts, Counts]:
         """Additions that spikes (T, C, H, W) cause: by step, (T,), and by cell of the pooled map, (h, w).
@@ -71,7 +83,8 @@ class Connection:
         Both are int64 and have equal sums. Average pooling passes every spike on; maximum pooling passes on one per
         channel, pool and step.
         """
-        (y, x), (channels, height, width) = pool_of(self.synapses), self.shape
+        (y, x), (channels, height, width) = pool_of(self.synapses), self.seen
+        spikes = spikes if isinstance(self.synapses, Readout) else repeated(spikes, self.synapses.spread)
         reached = self.fan_out
         if _maximum(self.synapses):
             spikes = spikes.reshape(len(spikes), channels, height // y, y, width // x, x).any(axis=(3, 5))
@@ -90,15 +103,62 @@ class Connection:
 
 
 def connections(network: Network) -> list[Connection]:
-    """All of a network, in order of their targets; one for each source of each input; refuses attention."""
-    network.check_sums_alone("operations")
+    """All of a network, in order of their targets; one for each source of each input, but for attention."""
     found = [
         Connection(source.layer, layer.name, each, network.shapes[network.place(source.layer)])
         for layer in network.layers
         for each in layer.inputs
         for source in each.sources
+        if not each.heads
     ]
     return [*found, Connection(network.layers[-1].name, readout_name(network), network.readout, network.shapes[-1])]
+
+
+@dataclass(frozen=True, eq=False)
+class Attending:
+    """Products of the spikes of q, k and v in one input of `target`, a layer (C, H, W) = `shape`."""
+
+    target: str
+    synapses: Input
+    shape: Shape
+
+    @property
+    def dense(self) -> int:
+        """Additions of one step at which every neuron of q, k and v fires."""
+        channels, height, width = self.shape
+        return 2 * channels * height * width * min(height * width, channels // self.synapses.heads)
+
+    def operations(self, fired: Mapping[str, NDArray[np.bool_]], sources: Sequence[Source]) -> tuple[Counts, Counts]:
+        """Additions, see the module: by step (T,), and by token (H, W), of q or of k and v.
+
+        `fired` are spikes (T, C, H, W) by layer, `sources` those of the input with the delays at which they meet. They
+        count at the step at which the last of them fired.
+        """
+        timesteps, (channels, height, width) = len(fired[sources[0].layer]), self.shape
+        heads, latest = self.synapses.heads, min(source.delay for source in sources)
+        given = replace(self.synapses, source=tuple(sources))
+        by_step, by_place = np.zeros(timesteps, np.int64), np.zeros(height * width, np.int64)
+        for t in range(latest, timesteps + latest):
+            maps = arrived(given, fired, t)
+            query, key, value = maps.astype(np.int64).reshape(3, heads, channels // heads, -1)
+            pairs = (key.sum(axis=1) * value.sum(axis=1)).sum(axis=0) + query.sum(axis=(0, 1)) * (channels // heads)
+            asked = query * key.sum(axis=2, keepdims=True)  # how many keys of its channel each spike of q meets
+            meets = query.swapaxes(1, 2) @ key > 0
+            other = asked.sum(axis=(0, 1)) + (meets * value.sum(axis=1)[:, None]).sum(axis=(0, 2))
+            counted = min(pairs, other, key=np.sum)
+            by_step[t - latest] = counted.sum()
+            by_place += counted
+        return by_step, by_place.reshape(height, width)
+
+
+def attentions(network: Network) -> list[Attending]:
+    """All of a network, in order of their targets."""
+    return [
+        Attending(layer.name, each, shape)
+        for layer, shape in zip(network.layers, network.shapes[1:], strict=True)
+        for each in layer.inputs
+        if each.heads
+    ]
 
 
 def products(network: Network) -> dict[str, int]:

@@ -320,3 +320,17 @@ def test_ones_own_prices_are_numbers(wrong: dict[str, Any]) -> None:
 )
 def test_joules_counts_and_units(words: Callable[[float], Any], value: float, expected: Any) -> None:
     assert words(value) == expected
+
+
+def test_attention_is_counted_where_its_tokens_are(tmp_path: Path) -> None:
+    """At step 0 both neurons fire at token 0, as q, k and v: two meetings of q and k, then two spikes of v."""
+    layer = Layer("out", Input(None, ("input", "input", "input"), heads=1), LIF(0.0, 3.5, reset="zero"))
+    network = Network((2, 1, 2), 3, (layer,), Readout(np.ones((1, 4), np.float32)), "spikes")
+    spikes = np.zeros((3, 1, 2, 1, 2), np.bool_)
+    spikes[0, 0, :, 0, 0] = True
+    raster = spikesam.simulate(network, spikes, out=tmp_path / "run", precision="float32")
+    found = spikesam.energy(raster, network)
+    assert found.layers.set_index("layer")["operations"].to_dict() == {"input": 0, "out": 4, "readout": 0}
+    assert found.note.endswith(
+        "attention counts the order that needs fewer additions in a step: q · kᵀ first, or kᵀ · v"
+    )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source, pair
-from spikesam.pipeline.measures.operations import Connection, connections, fan_out, products
+from spikesam.pipeline.measures.operations import Attending, Connection, attentions, connections, fan_out, products
 from tests.backends.graphs import FLOAT, graphs
 
 
@@ -177,3 +177,48 @@ def test_every_spike_counts_at_every_synapse_that_it_reaches(network: Network, s
         assert by_place.tolist() == expected.sum(axis=0).tolist()
     read = {(source.layer, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources}
     assert seen == read | {(network.layers[-1].name, "readout")}
+
+
+def test_spikes_that_are_repeated_count_as_often() -> None:
+    """Each of two spikes becomes 2 × 2 × 3, of which a kernel of ones reaches 12 neurons, and an identity one each."""
+    alone = Input(None, "a", spread=(2, 2, 3))
+    kernel = Input(np.ones((5, 2, 1, 1)), "a", spread=(2, 2, 3))
+    spikes = np.array([[1], [0], [1]], bool).reshape(3, 1, 1, 1)
+    for synapses, each in ((alone, 12), (kernel, 60)):
+        way = Connection("a", "b", synapses.checked(np.float32, "b", 2), (1, 1, 1))
+        by_step, by_place = way.operations(spikes)
+        assert (by_step.tolist(), by_place.sum(), way.dense) == ([each, 0, each], 2 * each, each)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([(1, 3), (2, 2), (3, 1)]), st.booleans())
+def test_attention_counts_every_addition_of_the_shorter_order(seed: int, heads: tuple[int, int], joined: bool) -> None:
+    random, (count, depth) = np.random.default_rng(seed), heads
+    channels, (height, width), steps = count * depth, (2, 2), 3
+    fired = {name: random.random((steps, channels, height, width)) < random.choice((0.2, 0.8)) for name in "qkv"}
+    fired["qkv"] = np.concatenate(list(fired.values()), axis=1)
+    sources = (Source("qkv", 2),) if joined else (Source("q", 2), Source("k", 2), Source("v", 2))
+    each = Attending("out", Input(None, sources, heads=count), (channels, height, width))
+    by_step, by_place = each.operations(fired, sources)
+    assert by_step.sum() == by_place.sum()
+    for t in range(steps):
+        q, k, v = (fired[name][t].reshape(count, depth, 4).astype(int).tolist() for name in "qkv")
+        of_tokens = of_channels = 0
+        for h in range(count):
+            for m, c, e in product(range(4), range(depth), range(depth)):
+                of_tokens += k[h][c][m] * v[h][e][m]
+            of_tokens += sum(map(sum, q[h])) * depth
+            for n, m in product(range(4), range(4)):
+                met = sum(q[h][c][n] * k[h][c][m] for c in range(depth))
+                of_channels += met + (sum(v[h][e][m] for e in range(depth)) if met else 0)
+        assert by_step[t] == min(of_tokens, of_channels)
+    every = {name: np.ones_like(spikes) for name, spikes in fired.items()}
+    assert each.operations(every, sources)[0].tolist() == steps * [each.dense]
+
+
+def test_products_of_attention_are_those_of_its_dense_twin() -> None:
+    """q · kᵀ and that times v: twice, for every two of 6 tokens and each of 4 channels."""
+    layer = Layer("out", Input(None, ("input", "input", "input"), heads=2), LIF(leak=0.9))
+    network = Network((4, 2, 3), 4, (layer,), Readout(np.ones((1, 24), np.float32)), "spikes")
+    assert products(network) == {"out": 2 * 36 * 4, "readout": 24}
+    assert [each.target for each in attentions(network)] == ["out"]
