@@ -178,17 +178,18 @@ def convert_graph(
     """An ANN of any graph, by thresholds of its own activations, for T steps of each layer; see :func:`converted`."""
     _check(ann, images)
     rectifiers, by_name = Rectifiers(ann), {layer.name: layer for layer in ann.layers}
-    images = images[: max(2, MOST_VALUES // max(map(prod, ann.shapes)))]
+    images = images[spread(len(images), max(2, MOST_VALUES // max(map(prod, ann.shapes))))]
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
     count, steps = corrected_on(ann, len(images), settings.timesteps)
+    chosen = spread(len(images), count)
 
     def refuse_dead(largest: float, name: str) -> None:
         _refuse_dead(largest, by_name[name], len(images))
 
-    thresholds, means = activation_thresholds(rectifiers, pixels, settings, count, refuse_dead)
+    thresholds, means = activation_thresholds(rectifiers, pixels, settings, chosen, refuse_dead)
     corrections = None
     if settings.rule == "ftbc":
-        seen = _seen(ann, images[:count], settings, steps)
+        seen = _seen(ann, images[chosen], settings, steps)
         corrections = temporal_corrections(rectifiers, seen, thresholds, means, settings.initial, advance)
     network = spiking_network(
         ann,
@@ -199,6 +200,11 @@ def convert_graph(
         corrections=corrections,
     )
     return network, thresholds
+
+
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many of `count` positions, evenly spaced, since images may be in order of their classes."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 def _seen(ann: Network, images: NDArray[np.float32], settings: ConversionSection, steps: int) -> Iterator[torch.Tensor]:

@@ -14,7 +14,13 @@ from torch import nn
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, ConversionSection, read_config, save_config
-from spikesam.pipeline.conversion.algorithm import calibration_of, convert_graph, converted, matching_configuration
+from spikesam.pipeline.conversion.algorithm import (
+    calibration_of,
+    convert_graph,
+    converted,
+    matching_configuration,
+    spread,
+)
 from spikesam.pipeline.conversion.conversion import Conversion
 from spikesam.pipeline.conversion.read_ann import read_ann
 from spikesam.pipeline.conversion.summary import WRITTEN, write_conversion
@@ -87,7 +93,7 @@ def convert(
         checkpoint `config.toml`; "runs/convert" for a checkpoint if not given
     config : a TOML file as those in `configs/`, or its tables as a dictionary, of which `conversion` and `data` count
     data : data set with training and validation parts, by name or path; `data.source` if not given
-    samples : how many images to measure on
+    samples : how many images to measure on, evenly spaced
     seed : of their order and of the Poisson spikes
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
     overwrite : write into a folder that holds files already
@@ -172,12 +178,13 @@ def _of_model(
     with tracker.time("convert"), tracker.show("calibrating") as advance:
         network, thresholds = convert_graph(ann, given, settings, advance)
     shown, of_shown = (given, known) if validation is None else _validation(validation)
-    shown = _shaped(shown[:samples], ann, "validation")
+    chosen = spread(len(shown), samples)
+    shown = _shaped(shown[chosen], ann, "validation")
     if of_shown is None:
         encoded = PreparedImages("", SampleTable(np.arange(len(shown)), np.full(len(shown), -1, np.int32)), shown)
         answers = predictions(ann, encoded.encoded(range(len(shown)), ann, seed, 16))
     else:
-        answers = _labels(of_shown[:samples], ann)
+        answers = _labels(of_shown[chosen], ann)
     table = SampleTable(np.arange(len(shown)), answers.astype(np.int32))
     conversion = Conversion(
         ann,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spikesam.backends.network import Network
@@ -66,10 +67,10 @@ def activation_thresholds(
     rectifiers: Rectifiers,
     images: Tensor,
     settings: ConversionSection,
-    count: int,
+    chosen: NDArray[np.int64],
     refuse_dead: Callable[[float, str], None],
 ) -> tuple[dict[str, Floats], dict[str, Tensor]]:
-    """Each layer's thresholds (C,) by a rule, of its activations; and these activations' means (C,) on `count` images.
+    """Each layer's thresholds (C,) by a rule, of its activations; and these activations' means (C,) on chosen images.
 
     `refuse_dead` is called with the largest activation and the layer's name.
     """
@@ -86,7 +87,7 @@ def activation_thresholds(
             layer = rectifiers.layers[name]
             values = activated(layer, currents)
             of_channels = (currents if balanced else values).transpose(0, 1).flatten(1)
-            means[name] = values[:count].transpose(0, 1).flatten(1).double().mean(1)
+            means[name] = values[chosen].transpose(0, 1).flatten(1).double().mean(1)
             refuse_dead(float(values.max()), name)
             thresholds[name] = _thresholds(of_channels, settings)
             if layer.limit is not None:

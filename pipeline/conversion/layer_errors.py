@@ -18,11 +18,13 @@ from spikesam.backends.network import DEFAULT_RANGE, NO_POOLING, PIXEL_LIMIT, Ne
 from spikesam.pipeline.conversion.correction import BATCH, Rectifiers, activated
 from spikesam.pipeline.conversion.spiking import HALF, Floats, depths
 from spikesam.pipeline.images.encoding import encode, mean_spikes
+from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.recordings.raster.batch import unpack
 
 CAUSES = ("arriving", "maximum", "clipped", "steps", "unevenness", "integers")
 
 
+@usual_defaults()
 def layer_errors(
     ann: Network,
     networks: Mapping[str, Network],
@@ -131,6 +133,7 @@ def _stepwise(
     return activated(module, total / steps)
 
 
+@usual_defaults()
 def answers_in_levels(
     ann: Network, images: NDArray[np.float32], worths: Mapping[str, Floats], levels: int
 ) -> NDArray[Any]:

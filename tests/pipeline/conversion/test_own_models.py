@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 import spikesam
+from spikesam.backends.available import make_backend
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import Input, Layer, Network, Readout, ReLU, Source
 from spikesam.backends.network.quantise import quantise
@@ -134,10 +135,11 @@ def test_a_trained_model_keeps_its_accuracy(conversion):
     assert errors["error"].max() < 40
 
 
-def test_backends_agree_on_it(conversion):
+@pytest.mark.parametrize("name", ["torch", pytest.param("lava", marks=pytest.mark.long)])
+def test_backends_agree_on_it(conversion, name):
     network = quantise(conversion.network)
     inputs = [encode(network, conversion.samples.images[:3], 0, range(3))]
-    digests = [list(backend.run(network, inputs, 3)) for backend in (EventBackend(), TorchBackend("cpu"))]
+    digests = [list(backend.run(network, inputs, 3)) for backend in (EventBackend(), make_backend(name))]
     for name in network.raster_names:
         event, other = (np.concatenate([batch.spikes[name] for batch in batches]) for batches in digests)
         assert np.array_equal(event, other)
