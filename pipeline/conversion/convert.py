@@ -81,7 +81,7 @@ def convert(
     timesteps : T, steps that every layer works; 64 for a model
     rule : what thresholds are, see :mod:`spikesam.pipeline.conversion.algorithm`: "max", "percentile", "scaled",
         "balanced", or "ftbc", a percentile with biases that correct the mean of each channel step by step (Wu et al.
-        2024), the default for a model, as accurate after 8 steps as others after 32 to 128
+        2024), the default for a model; :meth:`Conversion.rules` compares all
     percentile : of the activations above 0, for rules "percentile" and "ftbc"; 99.9 if not given
     per : "layer" or "channel", what has a threshold of its own
     encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
