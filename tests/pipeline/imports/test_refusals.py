@@ -201,8 +201,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "an unknown module": (
         lambda: nn.Sequential(nn.Linear(10, 10), nn.Tanh(), fires()),
-        "module '2' (Leaky): its input comes from module '1' (Tanh), behind module '0' (Linear), which is not linear "
-        "in spikes; expected Conv2d",
+        "module '2' (Leaky): its input comes from module '1' (Tanh), behind module '0' (Linear), which is not linear; "
+        "expected Conv2d",
     ),
     "a transposed convolution": (
         lambda: nn.Sequential(nn.ConvTranspose2d(2, 4, 3, stride=2), fires(), nn.Flatten()),
