@@ -20,6 +20,7 @@ from spikesam.pipeline.networks.checkpoint import load_checkpoint
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 START = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+CONVERT = (ROOT / "docs" / "convert.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "your-network.md").read_text(encoding="utf-8")
 
 
@@ -47,6 +48,20 @@ class Digits(nn.Module):
             spikes, membrane2 = self.lif2(self.fc(spikes.flatten(1)), membrane2)
             fired.append(spikes)
         return torch.stack(fired)
+
+
+def test_an_own_ann_becomes_spikes_and_maps(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)
+    )
+    images, labels = torch.rand(12, 1, 8, 8), torch.arange(12) % 3
+    names = {"model": model, "calibration": images, "images": images, "labels": labels}
+    exec(block(CONVERT, "spikesam.convert("), names)
+    assert "errors of activations" in capsys.readouterr().out
+    assert (tmp_path / "conversion.png").stat().st_size > 10_000
+    assert names["maps"].n_samples == 4
 
 
 @pytest.mark.parametrize("page", [README, START])
