@@ -23,6 +23,7 @@ from spikesam.pipeline.imports.road.operations import (
     Flatten,
     Junction,
     Linear,
+    Mix,
     Operation,
     Order,
     Pad,
@@ -30,6 +31,8 @@ from spikesam.pipeline.imports.road.operations import (
     Pool,
     Scale,
     Shift,
+    Spread,
+    Total,
 )
 
 SHAPE = (4, 6, 8)
@@ -52,6 +55,12 @@ def drawn(kind: str, random: np.random.Generator, shape: tuple[int, ...]) -> Any
     if kind in ("average", "sum", "max"):
         whole = Windows((2, 2), (2, 2)), Windows((2, 3), (1, 2)), Windows((2, 2), (2, 1), (1, 0))
         return Pool(kind, whole[int(random.integers(0, 3))])  # type: ignore[arg-type]
+    if kind == "mix":
+        return Mix(random.normal(size=(channels, channels)), height * width, random.normal(size=channels))
+    if kind.startswith("total"):
+        return Total("average" if kind.endswith("average") else "sum", height * width)
+    if kind == "spread":
+        return Spread(tuple(random.integers(1, 3, 3).tolist()))
     if kind == "order":
         places = np.arange(height * width)
         return Order(tuple((random.permutation(channels)[:, None] * len(places) + places).flatten().tolist()))
@@ -73,9 +82,21 @@ def done(x: Tensor, what: Any) -> Tensor:
         if what.kind == "max":
             return functional.max_pool2d(x, *what.windows)
         return functional.avg_pool2d(x, *what.windows) * (prod(what.windows.sides) if what.kind == "sum" else 1)
+    if isinstance(what, Mix):
+        return torch.einsum("oc,chw->ohw", tensor(what.weight), x) + tensor(what.bias)[:, None, None]
+    if isinstance(what, Total):
+        return x.mean((1, 2), keepdim=True) * (1 if what.kind == "average" else what.places)
+    if isinstance(what, Spread):
+        return repeated(x, what.factors)
     if isinstance(what, Order):
         return x.flatten()[list(what.neurons)].view(x.shape)
     return x.flatten()[:, None, None] if isinstance(what, Flatten) else functional.pad(x, (0, 1, 1, 2))
+
+
+def repeated(x: Tensor, factors: tuple[int, ...]) -> Tensor:
+    for axis, times in enumerate(factors):
+        x = x.repeat_interleave(times, axis)
+    return x
 
 
 def tensor(numbers: Any) -> Tensor:
@@ -92,7 +113,9 @@ def currents(folded: Folded, spikes: dict[str, Tensor]) -> Tensor:
 
 def driven(each: Synapses, spikes: dict[str, Tensor]) -> Tensor:
     x = sum((source.sign * spikes[source.layer] for source in each.sources), start=torch.zeros(()))
+    x = repeated(x, each.spread)
     x = functional.max_pool2d(x, each.pool) if each.pooling == "max" else functional.avg_pool2d(x, each.pool)
+    x = x * (prod(each.pool) if each.pooling == "sum" else 1)
     if each.ones:
         x = torch.ones_like(x[:1])
     if each.weight is None:
@@ -101,14 +124,18 @@ def driven(each: Synapses, spikes: dict[str, Tensor]) -> Tensor:
         return tensor(each.weight) @ x.flatten()
     x = functional.conv2d(x[None], tensor(each.weight), None, each.stride, each.padding)[0]
     sides, stride, padding = each.windows
-    return functional.max_pool2d(x, sides, stride, padding)
+    x = functional.max_pool2d(x, sides, stride, padding)
+    return x.sum((1, 2), keepdim=True) if each.current_sum else x
 
 
 def spikes(random: np.random.Generator, *names: str) -> dict[str, Tensor]:
     return {name: tensor(random.random(SHAPE) < 0.4) for name in names}
 
 
-KINDS = ("conv", "conv padded", "scale", "shift", "average", "sum", "max", "order", "pad", "flatten", "linear")
+KINDS = (
+    *("conv", "conv padded", "scale", "shift", "average", "sum", "max", "order", "pad", "flatten", "linear"),
+    *("mix", "total", "total average", "spread"),
+)
 
 
 @given(kinds=some.lists(some.sampled_from(KINDS), min_size=1, max_size=5), seed=seeds)
