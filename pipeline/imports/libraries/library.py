@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -40,7 +40,20 @@ class SpikingModule:
     recurrent: nn.Module | None = None
     rest: Any = 0.0  # the library's number for a membrane of 0, with which its membranes begin
     begins: float = 0.0  # what is left at the first step of the membranes with which they begin
+    levels: int = 1  # of neurons that fire several spikes a step: how many at most, a plane of bits each
+    others: tuple[str, ...] = ()  # of a plane, the others, whose spikes are subtracted from its membranes, too
     gain: Any = 1.0  # what its neurons multiply the currents by that drive them; a constant like those of `neuron`
+
+
+def planes(about: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
+    """Neurons that fire round(v / θ) spikes, half to even, as planes of these names: d fires where v > (d - ½) θ."""
+    neuron = about.neuron
+    assert isinstance(neuron, LIF)
+    found = []
+    for number, name in enumerate(names, 1):
+        own = replace(neuron, threshold=(number - 0.5) * neuron.threshold, fires_at_threshold=number % 2 == 0)
+        found.append(replace(about, neuron=own, levels=1, others=tuple(each for each in names if each != name)))
+    return found
 
 
 Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for errors

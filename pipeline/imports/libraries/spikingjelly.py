@@ -52,6 +52,13 @@ def parametric(module: Any, where: str) -> SpikingModule:
     return _leaky(module, where, number(module.w.sigmoid()))
 
 
+def several(module: Any, where: str) -> SpikingModule:
+    """`ILIFNode`, which fires up to D spikes a step and subtracts the threshold for each."""
+    leak, threshold = 1 - 1 / number(module.tau), number(module.v_threshold)
+    neuron = LIF(leak, threshold, reset_by=leak * threshold)
+    return SpikingModule(neuron, axes(module), levels=int(module.surrogate_function.max_spike_count))
+
+
 def current_based(module: Any, where: str) -> SpikingModule:
     """`CUBALIFNode`."""
     expect(module.v_reset in (None, 0.0), where, f"has v_reset={module.v_reset}", "0 or None")
@@ -106,7 +113,7 @@ EQUATIONS = {
     "NonSpikingIFNode": silent,
     "NonSpikingLIFNode": silent,
     "LIAFNode": UNKNOWN,
-    "ILIFNode": UNKNOWN,
+    "ILIFNode": several,
     "PSN": PARALLEL,
     "MaskedPSN": PARALLEL,
     "SlidingPSN": PARALLEL,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from spikesam.backends.network import NetworkError, ReLU
-from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
+from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule, planes
 from spikesam.pipeline.imports.road.build import REPEATING
 from spikesam.pipeline.imports.road.operations import INPUT, Conv, Junction, Operation, Path, Pool, Scale
 from spikesam.pipeline.imports.torch.functions import Call, fired_alone, followed, rectifier, tensors
@@ -102,7 +102,8 @@ class Follower:
             after = self._neurons.states(name, module)
             for state, value in states.items():
                 if state not in after or not torch.equal(value, after[state]):
-                    _check_rest(value, self._rasters[name].about, f"{label(name, module)}: begins with {state}")
+                    raster = self._rasters.get(name) or self._rasters[f"{name}/1"]
+                    _check_rest(value, raster.about, f"{label(name, module)}: begins with {state}")
         return {name: raster.finished() for name, raster in self._rasters.items()}
 
     def answer(self, given: Iterable[Tensor]) -> ModelOutput:
@@ -250,6 +251,9 @@ class Follower:
             stream = self._ordered(given[0], f"{where}: its input")
         raster = self._rasters.get(name)
         about = raster.about if raster else self._neurons.describe(name, module)
+        if about.levels > 1:
+            self._keep(output[:1], [self._planes(name, where, about, stream, output[0])])
+            return
         if about.synapse is not None:
             stream = behind_synapse(Operation(where, about.synapse), stream, given[0], output[0], about.takes)
         if raster is None:
@@ -268,6 +272,17 @@ class Follower:
         raster.add(timed.where, output[0], None if about.synapse is not None else given[0])
         self._keep([each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes))
         self._keep(output[:1], [timed.along(Path(name, lag=int(about.delayed)))])
+
+    def _planes(self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor) -> Stream:
+        """The stream behind neurons that fire several spikes a step: the sum of planes of bits."""
+        if ((output < 0) | (output > about.levels) | (output != output.round())).any():
+            raise NetworkError(f"{where}: gave values in {output.min():g} … {output.max():g}, expected whole numbers")
+        names = tuple(f"{name}/{number}" for number in range(1, about.levels + 1))
+        each = [
+            self._neurons_of(own, where, plane, stream, (output >= number).float())
+            for number, (own, plane) in enumerate(zip(names, planes(about, names), strict=True), 1)
+        ]
+        return each[0].along(Path(Junction(where, "sum", tuple(plane.path for plane in each)), lag=None))
 
     def _rectified(self, call: Call, neuron: ReLU) -> Followed:
         """The activations of ReLU, which are neurons wherever it is called."""

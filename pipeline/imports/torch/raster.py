@@ -8,9 +8,9 @@ from math import prod
 import torch
 from torch import Tensor
 
-from spikesam.backends.network import NetworkError, ReLU, Shape
+from spikesam.backends.network import LIF, NetworkError, ReLU, Shape
 from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes
-from spikesam.pipeline.imports.road.operations import Junction, Operation, Path
+from spikesam.pipeline.imports.road.operations import Junction, Operation, Path, Scale
 from spikesam.pipeline.imports.torch.stream import (
     Stream,
     agreed,
@@ -130,6 +130,11 @@ class Raster:
         if recurrent is not None:
             weights = Operation(f"{self.label}: its recurrent weights", recurrent)
             path = Path(Junction(self.label, "sum", (path, Path(self.name, (weights,), 1))), lag=None)
+        if self.about.others:
+            assert isinstance(self.about.neuron, LIF)
+            less = (Operation(f"{self.label}: its reset", Scale(-self.about.neuron.subtracted / self.about.gain)),)
+            back = (Path(other, less, 1) for other in self.about.others)
+            path = Path(Junction(self.label, "sum", (path, *back)), lag=None)
         currents = None if self.currents is None or recurrent else self.currents.view(self.shape)
         return FollowedLayer(self.name, self.label, self.about, path, self.map, self.spikes.view(self.shape), currents)
 

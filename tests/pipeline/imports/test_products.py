@@ -233,3 +233,27 @@ def test_upsampling_repeats_spikes() -> None:
     smooth = nn.Sequential(*model[:2], nn.Upsample(scale_factor=2, mode="bilinear"), *model[3:]).eval()
     with pytest.raises(NetworkError, match="interpolate.* with mode='bilinear', expected rows and columns that are"):
         spikesam.from_torch(smooth, 9 * torch.rand(5, 2, 1, 6, 6))
+
+
+class Counting(nn.Module):
+    """Neurons that fire up to three spikes a step, and the sum of two layers of them."""
+
+    def __init__(self, levels: int = 3) -> None:
+        super().__init__()
+        count = Jelly("surrogate").MultiLevelSpikeCount(levels)
+        self.a, self.b, self.c = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(144, 5)
+        self.n1, self.n2 = (Jelly("neuron").ILIFNode(step_mode="m", surrogate_function=count) for _ in "ab")
+        self.last = lif()
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.n1(3 * self.a(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+        y = self.n2(3 * self.b(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+        return self.last(2 * self.c((x + y).flatten(2)))
+
+
+def test_integer_spikes_are_planes_of_bits() -> None:
+    torch.manual_seed(3)
+    network = imported(Counting().eval(), spikes(8, 3, 2, 6, 6, density=0.5))
+    assert [layer.name for layer in network.layers] == ["n1_1", "n1_2", "n1_3", "n2_1", "n2_2", "n2_3", "last"]
+    assert [layer.neuron.threshold for layer in network.layers[:3]] == [0.5, 1.5, 2.5]
+    assert [layer.neuron.fires_at_threshold for layer in network.layers[:3]] == [False, True, False]  # half to even

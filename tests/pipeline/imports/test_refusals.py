@@ -88,8 +88,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "'1' (IzhikevichNode): has an equation that is not known",
     ),
     "subclass that is another neuron": (
-        lambda: dense(Jelly("neuron").ILIFNode()),
-        "'1' (ILIFNode): has an equation that is not known here; IFNode, HalfThresholdIFNode, LIFNode, ",
+        lambda: dense(Jelly("neuron").LIAFNode(torch.relu, True)),
+        "'1' (LIAFNode): has an equation that is not known here; IFNode, HalfThresholdIFNode, LIFNode, ",
     ),
     "all steps at once": (
         lambda: nn.Sequential(nn.Linear(10, 5), Jelly("neuron").PSN(T=6)),
