@@ -231,7 +231,9 @@ def test_upsampling_repeats_spikes() -> None:
     network = imported(loud(model), 9 * torch.rand(5, 2, 1, 6, 6))
     assert network.layers[1].inputs[0].spread == (1, 2, 4)
     smooth = nn.Sequential(*model[:2], nn.Upsample(scale_factor=2, mode="bilinear"), *model[3:]).eval()
-    with pytest.raises(NetworkError, match="interpolate.* with mode='bilinear', expected rows and columns that are"):
+    with pytest.raises(
+        NetworkError, match="makes .* with mode='bilinear', expected rows and columns that are repeated"
+    ):
         spikesam.from_torch(smooth, 9 * torch.rand(5, 2, 1, 6, 6))
 
 
