@@ -48,7 +48,7 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
 
 def raster_file(path: Path, expected: str) -> Path:
     """The raster's file: the path itself, or `raster.h5` in the folder of a run, which nothing may lead out of."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return path
     refuse_links(path, [RASTER])
     if not (path / RASTER).is_file():

@@ -228,7 +228,7 @@ class _PreparedNetwork:
         if not self.network.is_chain or not self.spiking_input or len(plain) > len(parts):
             return None
         whole = [layer for layer in plain if layer]
-        if len(whole) < len(parts) or not alike(whole):
+        if len(whole) < len(parts) or not alike(whole) or any(layer.repeats for layer in self.layers):
             return None
         shapes = [(height, width, channels) for channels, height, width in self.network.shapes]
         return Chain(whole, shapes, min(CHUNK, self.timesteps))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, ConversionSection, read_config, save_config
@@ -129,6 +130,7 @@ def convert(
             raise InputError("images, labels: got some beside a checkpoint, expected a data set: data='…'")
     if samples < 1:
         raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
+    make_backend("auto", device)  # which refuses a device that is none before anything is written
     given = read_config(config)
     asked = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
     asked |= {"encoder": encoder, "initial": initial}

@@ -203,6 +203,11 @@ class LayerKernel:
             if synapses and scratch and scratch.unpooled.size:
                 pool_currents(scratch.unpooled, synapses.windows, current)
 
+    @property
+    def repeats(self) -> bool:
+        """True if an input spreads its sources."""
+        return any(each != WHOLE for each in self.spreads)
+
     def plain(self, state: State) -> PlainLayer | None:
         """The layer and its state, if it has one input, whose sources have sign 1."""
         (synapses, *others), (signs, *_), scratch = self.synapses, self.signs, state.scratch[0]
@@ -228,17 +233,19 @@ class LayerKernel:
         fired : (S, H', W', C') bool, of which :attr:`rows` are written — the layer's spikes
         packed : (S, ⌈C'·H'·W'/8⌉) uint8, written if it :attr:`packs` — the same as bits in the file's order
         """
-        arrived = self._spread(arrived)
         if not self.packs:
             packed = packed[:, :0]
-        if (layer := self.plain(state)) and (arrived[0] is None or arrived[0].dtype == np.bool_):
+        # What is spread is a copy, which would lack the spikes that are yet to be fired.
+        loop = self.repeats and any(each is not None and np.may_share_memory(each, fired) for each in arrived)
+        arrived, add = (arrived, self.add) if loop else (self._spread(arrived), self._add)
+        if not loop and (layer := self.plain(state)) and (arrived[0] is None or arrived[0].dtype == np.bool_):
             channels, height, width = self.shapes[0]
             sources, shape = addresses_of(each for each in arrived if each is not None), (height, width, channels)
             run_steps(start, sources, (len(fired), *shape), layer, fired, (self.rows.start, self.height), packed)
             return
         for i in range(len(fired)):
             self.advance(start + i, state, fired[i, self.rows], packed[i])
-            self._add([None if each is None else each[i] for each in arrived], state)
+            add([None if each is None else each[i] for each in arrived], state)
 
 
 def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> KernelSynapses | None:

@@ -123,7 +123,7 @@ def edited(key, *where, **changes):
         ),
         (
             edited("graph", "layers", 1, "neuron", refractory=3),
-            r"layer 'conv2': constants of (lif|relu) are .*refractory, expected (leak, threshold|none)",
+            r"layer 'conv2': constants of (lif|relu) are .*refractory, expected (leak, threshold|limit)",
         ),
         (edited("graph", "layers", 1, stride="2"), "layer 'conv2': stride is '2', expected an integer ≥ 1"),
         (edited("graph", input_shape=[1, 2]), r"input_shape is \[1, 2\], expected three positive integers"),
