@@ -26,8 +26,8 @@ def compact(network: Network) -> Network:
         W' = float32(W_q · max|W|/n),  W_q = rint(n·W / max|W|)
 
     n is 127, or less where all weights are multiples of max|W|/n already, which then stay as they are. Fixed point has
-    the same int8 weights before and after. A file of the result is about a quarter as large, since storage then writes
-    W_q.
+    the same int8 weights before and after, or, where the rounded ones are multiples of a larger unit, as many of
+    those. A file of the result is about a quarter as large, since storage then writes W_q.
 
     Raises
     ------
