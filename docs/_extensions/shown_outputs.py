@@ -8,7 +8,8 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-BARE = re.compile(r"&lt;Figure size [^&]*&gt;|[^\s;]+ object at 0x[0-9a-f]+")
+# Of bounded length, since pages hold pictures as megabytes of text.
+BARE = re.compile(r"&lt;Figure size [^&]{1,80}&gt;|[\w.]{1,80} object at 0x[0-9a-f]+")
 
 
 def bare_outputs(folder: Path) -> list[str]:

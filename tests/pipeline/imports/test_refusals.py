@@ -88,7 +88,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "'1' (IzhikevichNode): has an equation that is not known",
     ),
     "subclass that is another neuron": (
-        lambda: dense(Jelly("neuron").LIAFNode(torch.relu, True)),
+        # Releases without ILIFNode have this one, and cannot make it.
+        lambda: dense((Jelly("neuron").ILIFNode, Jelly("neuron").LIAFNode)[1](torch.relu, True)),
         "'1' (LIAFNode): has an equation that is not known here; IFNode, HalfThresholdIFNode, LIFNode, ",
     ),
     "all steps at once": (
