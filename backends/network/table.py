@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spikesam.backends.network.inputs import PLAIN, WHOLE, Input, Shape, Source
@@ -18,6 +19,11 @@ def table_of(network: Network) -> str:
         rows.append((layer.name, _sources(first), by_sides(shape), _weights(first)))
         rows += [("", _sources(each), "", _weights(each)) for each in more]
     rows.append(("readout", network.layers[-1].name, str(network.classes), by_sides(network.readout.weight.shape)))
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines, whose columns stand below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
 from spikesam.backends.network import Network
+from spikesam.backends.network.table import aligned, by_sides
 from spikesam.pipeline.drawing.canvas import DPI, ShownFigure
 from spikesam.pipeline.drawing.figures import draw_overview
 from spikesam.pipeline.drawing.network import draw_network
@@ -41,8 +41,8 @@ def notebook_html(shown: MapReader | RasterReader | Network) -> str:
         return html([str(shown)], lambda: draw_network(shown)._repr_png_())
     if isinstance(shown, MapReader):
         return html([repr(shown)], lambda: _maps(shown))
-    layers = [(each.name, "×".join(map(str, each.shape)), each.neurons) for each in shown.layers]
-    return html([repr(shown), pd.DataFrame(layers, columns=["layer", "shape", "neurons"])], lambda: _raster(shown))
+    layers = [(each.name, by_sides(each.shape), f"{each.neurons:,}") for each in shown.layers]
+    return html([repr(shown), "", aligned([("layer", "shape", "neurons"), *layers])], lambda: _raster(shown))
 
 
 def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> bytes:
