@@ -77,8 +77,9 @@ Advance = Callable[[int], None]
 
 
 def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
-    """Convert with :func:`calibration_of` the configuration; errors as there and as of :func:`convert_network`."""
-    return replace(ann, network=convert_network(ann.network, calibration_of(ann, config), config.conversion, advance))
+    """Convert with :func:`calibration_of` the configuration; errors as there and as of :func:`converted`."""
+    network, _ = converted(ann.network, calibration_of(ann, config), config.conversion, advance)
+    return replace(ann, network=network)
 
 
 def calibration_of(ann: Checkpoint, config: Config) -> NDArray[np.float32]:
@@ -96,16 +97,6 @@ def matching_configuration(config: Config, ann: Checkpoint, target: Path) -> Con
     network = config.network.model_copy(update={"neuron": "relu", "layers": description(ann.network.outline)})
     run = config.run.model_copy(update={"checkpoint": str(target), "data": (config.data.source,)})
     return config.model_copy(update={"data": data, "network": network, "run": run})
-
-
-def convert_network(
-    ann: Network,
-    images: NDArray[np.float32],
-    settings: ConversionSection,
-    advance: Advance = lambda images: None,
-) -> Network:
-    """The network of :func:`converted`."""
-    return converted(ann, images, settings, advance)[0]
 
 
 @usual_defaults()

@@ -28,7 +28,7 @@ from spikesam.pipeline.cost.energy import energy
 from spikesam.pipeline.cost.prices import prices_of
 from spikesam.pipeline.cost.words import in_joules
 from spikesam.pipeline.drawing.conversion import draw_conversion
-from spikesam.pipeline.drawing.notebook import html, png_of
+from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import PreparedImages
@@ -43,7 +43,7 @@ WITHIN = 0.01  # accuracy: one point
 
 
 @dataclass(frozen=True, eq=False)
-class Conversion:
+class Conversion(Shown):
     """A spiking network that an ANN became, measured when it is first asked for; `print` shows all of it.
 
     Parameters
@@ -163,9 +163,9 @@ class Conversion:
 
     def plot(self) -> Figure:
         """Accuracy over time, and by layer the errors of activations by cause, as a figure of matplotlib."""
-        return figure_of(self._png())
+        return figure_of(self._picture())
 
-    def _png(self) -> bytes:
+    def _picture(self) -> bytes:
         curves = {"SNN float32": self.accuracy["float32"], "SNN integers": self.accuracy["fixed"]}
         curves["ANN at t + 1 levels"] = self.table["levels"]
         title, errors = f"Conversion by the rule {self.settings.rule}", self.layers.set_index("layer")[list(CAUSES)]
@@ -181,7 +181,7 @@ class Conversion:
         steps = self.network.window or self.network.timesteps
         return f"<Conversion by the rule {self.settings.rule}, {steps} steps: {self.network!r}>"
 
-    def __str__(self) -> str:
+    def _parts(self) -> Iterator[Any]:
         """What it keeps of the ANN, after how many steps, what that costs, and where errors arise; measures it."""
         table, curves = self.table, self.accuracy
         macs = sum(products(self.ann).values())
@@ -195,18 +195,13 @@ class Conversion:
         shown["joules"] = [in_joules(each) for each in table["joules"]]
         shown = shown.rename(columns={"fixed": "integers", "levels": "ANN, t + 1 levels", "joules": "energy"})
         clipped = [said] if (said := self.samples.clipped(self.network)) else []
-        lines = [repr(self), f"{self._where}; {of_ann}", *clipped, shown.to_string(), ""]
+        yield from (repr(self), f"{self._where}; {of_ann}", *clipped, shown.reset_index(), "")
         for name, curve in curves.items():
             step = settles_at(curve.to_numpy(), self.ann_accuracy - WITHIN)
             spikes, joules = self.costs.loc[step or len(curve), ["spikes", "joules"]]
             reached = f"from step {step}, after {spikes:,.0f} spikes and {in_joules(joules)}" if step else "not yet"
-            lines.append(f"{name}: within 1 point of the ANN {reached}")
-        errors = self.layers.round(1).to_string(index=False)
-        return "\n".join([*lines, "", "errors of activations, % of their root mean square:", errors])
-
-    def _repr_html_(self) -> str:
-        """What `print` says, as tables with the picture."""
-        return html([repr(self), self._where, self.table.reset_index(), self.layers], self._png)
+            yield f"{name}: within 1 point of the ANN {reached}"
+        yield from ("", "errors of activations, % of their root mean square:", self.layers.round(1))
 
     @contextmanager
     def _shown(self, text: str, total: int | None) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoi
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import InputError
+from spikesam.recordings.errors import Advice, InputError
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import Tracker
 from spikesam.recordings.schema import SampleTable
@@ -123,11 +124,9 @@ def convert(
     >>> conversion.network.window, conversion.accuracy.shape
     (16, (16, 2))
     """
-    if ann is None or isinstance(ann, (str, PathLike)):
-        if isinstance(images, (str, PathLike)):  # as in the days before models: convert(ann, out, config)
-            images, labels, out, config = None, None, images, labels if config is None else config
-        if images is not None or labels is not None:
-            raise InputError("images, labels: got some beside a checkpoint, expected a data set: data='…'")
+    named = ann is None or isinstance(ann, (str, PathLike))
+    if named and (images is not None or labels is not None):
+        raise InputError("images, labels: got some beside a checkpoint, expected a data set: data='…'")
     if samples < 1:
         raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
     make_backend("auto", device)  # which refuses a device that is none before anything is written
@@ -135,11 +134,13 @@ def convert(
     asked = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
     asked |= {"encoder": encoder, "initial": initial}
     said = {name: value for name, value in asked.items() if value is not None}
+    advice: Advice | None = None if overwrite else "overwrite"
     if isinstance(ann, (nn.Module, Network)):
         settings = _section({"ann": type(ann).__name__, "seed": seed} | USUAL | said)
         about = preprocessing, classes
-        return _of_model(ann, images, labels, settings, validation, about, out, samples, seed, device, overwrite)
-    if not (ann is None or isinstance(ann, (str, PathLike))):
+        with nullcontext() if out is None else out_lock(Path(out), advice):
+            return _of_model(ann, images, labels, settings, validation, about, out, samples, seed, device)
+    if not named:
         raise InputError(
             f"convert: got {type(ann).__name__}, expected a torch.nn.Module, or the name or file of an ANN's checkpoint"
         )
@@ -148,7 +149,7 @@ def convert(
     source = given.data if data is None else given.data.model_copy(update={"source": fspath(data)})
     config = given.model_copy(update={"conversion": conversion, "data": source})
     folder = Path("runs/convert" if out is None else out)
-    with out_lock(folder, None if overwrite else "overwrite"):
+    with out_lock(folder, advice):
         return _of_checkpoint(config, folder, samples, seed, device)
 
 
@@ -167,9 +168,8 @@ def _of_model(
     samples: int,
     seed: int,
     device: str,
-    overwrite: bool,
 ) -> Conversion:
-    """Read the model, convert it, and write what comes out, if there is a folder for it."""
+    """Read the model, convert it, and write what comes out, if there is a folder for it, which is locked."""
     tracker = Tracker()
     if images is None:
         raise InputError("images: got none, expected some to calibrate on, as the model takes them")
@@ -203,10 +203,8 @@ def _of_model(
         files=() if out is None else tuple(Path(out) / name for name in WRITTEN),
     )
     if out is not None:
-        checkpoint = conversion.checkpoint
-        with out_lock(Path(out), None if overwrite else "overwrite"):
-            save_checkpoint(checkpoint, conversion.files[0])
-            write_conversion(conversion.summary, conversion.accuracy, Path(out))
+        save_checkpoint(conversion.checkpoint, conversion.files[0])
+        write_conversion(conversion.summary, conversion.accuracy, Path(out))
     return conversion
 
 

@@ -15,7 +15,7 @@ from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import Config, ConversionSection
-from spikesam.pipeline.conversion.algorithm import convert_checkpoint, convert_network
+from spikesam.pipeline.conversion.algorithm import convert_checkpoint, converted
 from spikesam.pipeline.conversion.latency import answers_over_time, milestones, settles_at, write_curves
 from spikesam.pipeline.conversion.thresholds import balanced_thresholds, largest_current, percentile_current
 from spikesam.pipeline.images.encoding import encode, mean_spikes
@@ -64,7 +64,7 @@ def thresholds(network) -> list[float]:
 )
 def test_thresholds_of_three_neurons_by_hand(encoder, rule, timesteps, expected):
     settings = ConversionSection(timesteps=timesteps, rule=rule, scale=0.5, percentile=50, encoder=encoder)
-    network = convert_network(three_neurons(), PIXELS, settings)
+    network = converted(three_neurons(), PIXELS, settings)[0]
     assert thresholds(network) == pytest.approx(expected, rel=2e-3)
     assert network.encoder == encoder
     assert network.readout.weight.tolist() == [[1], [-1]]
@@ -74,7 +74,7 @@ def test_thresholds_of_three_neurons_by_hand(encoder, rule, timesteps, expected)
 def test_balanced_thresholds_of_three_neurons_by_hand(encoder):
     # z of fc1 is ±0.5 and ±1 over the two images, so θ_c = 2·0.5/2 = 0.5 and 1 after one step. fc2 gets 3·0.5 + 1 and
     # 0: θ = 2.5. A spike of fc1's first neuron is worth 0.5, so fc2's weights become 1.5 and 1; the readout's 2.5.
-    network = convert_network(three_neurons(), PIXELS, ConversionSection(timesteps=5, rule="balanced", encoder=encoder))
+    network = converted(three_neurons(), PIXELS, ConversionSection(timesteps=5, rule="balanced", encoder=encoder))[0]
     assert thresholds(network) == [1, 1]
     assert [layer.inputs[0].gain.tolist() for layer in network.layers] == [[[2, 1]], [[pytest.approx(1 / 2.5)]]]
     assert network.layers[1].inputs[0].weight.tolist() == [[1.5, 1]]
@@ -96,7 +96,7 @@ def noise() -> np.ndarray:
 @pytest.mark.parametrize("rule", RULES)
 def test_rates_approach_the_anns_activations(ann, noise, encoder, rule):
     settings = ConversionSection(timesteps=600, rule=rule, encoder=encoder, percentile=100)
-    network = convert_network(ann, noise, settings)
+    network = converted(ann, noise, settings)[0]
     for layer in network.layers:
         assert isinstance(layer.neuron, LIF)
         assert layer.neuron.leak == 1
@@ -132,20 +132,20 @@ def test_converted_digits_are_as_accurate_as_the_ann():
 def test_a_dead_layer_is_named(rule):
     # Negative weights alone: on the image of -2 they excite, so both images are +2.
     with pytest.raises(InputError, match=r"layer 'fc1': nothing drives it on 2 calibration images .* train the ANN"):
-        convert_network(three_neurons((-0.5, -1.0)), np.abs(PIXELS), ConversionSection(timesteps=5, rule=rule))
+        converted(three_neurons((-0.5, -1.0)), np.abs(PIXELS), ConversionSection(timesteps=5, rule=rule))
 
 
 def test_a_network_that_spikes_already():
-    spiking = convert_network(three_neurons(), PIXELS, ConversionSection(timesteps=5))
+    spiking = converted(three_neurons(), PIXELS, ConversionSection(timesteps=5))[0]
     with pytest.raises(InputError, match="conversion: got a spiking network, expected an ANN"):
-        convert_network(spiking, PIXELS, ConversionSection(timesteps=5))
+        converted(spiking, PIXELS, ConversionSection(timesteps=5))
 
 
 def test_too_little_to_convert_from():
     with pytest.raises(InputError, match="got 1 calibration images, expected at least 2"):
-        convert_network(three_neurons(), PIXELS[:1], ConversionSection(timesteps=5))
+        converted(three_neurons(), PIXELS[:1], ConversionSection(timesteps=5))
     with pytest.raises(InputError, match=r"conversion.timesteps is 2, but 2 layers delay .* at least 3"):
-        convert_network(three_neurons(), PIXELS, ConversionSection(timesteps=2))
+        converted(three_neurons(), PIXELS, ConversionSection(timesteps=2))
 
 
 CONFIG = {"conversion": {"timesteps": 9, "calibration": 3, "rule": "balanced"}}
@@ -156,7 +156,7 @@ def test_what_comes_back_is_what_was_written(tmp_path: Path) -> None:
     for part in ("train", "val"):
         class_folders(tmp_path / "images" / part, per_class=2)
     given = {"data": str(tmp_path / "images"), "samples": 4, "device": "cpu"}
-    conversion = spikesam.convert(ann, tmp_path / "out", CONFIG, **given)
+    conversion = spikesam.convert(ann, out=tmp_path / "out", config=CONFIG, **given)
     names = ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json")
     assert conversion.files == tuple(tmp_path / "out" / name for name in names)
     assert conversion.checkpoint.network.timesteps == 9
@@ -165,8 +165,8 @@ def test_what_comes_back_is_what_was_written(tmp_path: Path) -> None:
     table = pd.read_csv(conversion.files[1]).set_index("t")
     pd.testing.assert_frame_equal(table, conversion.accuracy, atol=5e-5, check_exact=False)
     with pytest.raises(InputError, match=f"{tmp_path / 'out'}: holds files already"):
-        spikesam.convert(ann, tmp_path / "out", CONFIG, **given)
-    again = spikesam.convert(ann, tmp_path / "out", CONFIG, **given, overwrite=True)
+        spikesam.convert(ann, out=tmp_path / "out", config=CONFIG, **given)
+    again = spikesam.convert(ann, out=tmp_path / "out", config=CONFIG, **given, overwrite=True)
     assert again.checkpoint.network.sha256 == conversion.checkpoint.network.sha256
 
 
