@@ -52,10 +52,15 @@ def currents_of(network: Network, key: tuple[int, int], batch: InputBatch) -> ND
         )
     if images.min(initial=0) < -PIXEL_LIMIT:
         raise BackendError(f"{network.encoder} input: got a pixel of -128, expected -{PIXEL_LIMIT} … {PIXEL_LIMIT}")
+    return currents_of_numbers(network, key, images)
+
+
+def currents_of_numbers(network: Network, key: tuple[int, int], numbers: NDArray[Any]) -> NDArray[Any]:
+    """The same of numbers in units of int8 that need not be rounded."""
     (place, number), fixed = key, network.precision == "fixed"
     given = network.layers[place].inputs[number]
     unit = 1 if fixed else PIXEL_LIMIT * given.averaged / (network.input_range / DEFAULT_RANGE)
-    maps = images[:, None] if constant else images.swapaxes(0, 1)
+    maps = numbers[:, None] if network.encoder == "constant-current" else numbers.swapaxes(0, 1)
     currents = np.empty((*maps.shape[:2], *network.shapes[place + 1]), np.int32 if fixed else np.float32)
     for at in np.ndindex(maps.shape[:2]):
         currents[at] = summed_currents(given, maps[at]) / unit

@@ -91,7 +91,7 @@ def _describe_raster(raster: RasterReader, console: PlainConsole) -> None:
         + (f" ({header.device})" if header.device else "")
     )
     console.print(about)
-    known = (raster.samples.label >= 0) & (raster.predictions >= 0)
+    known = (raster.samples.label >= 0) & ((raster.predictions >= 0) | (header.classes > 0))
     if known.any():
         correct = int((raster.predictions == raster.samples.label)[known].sum())
         console.print(f"predicted as labelled: {correct} of {int(known.sum())}")

@@ -18,6 +18,7 @@ from spikesam.pipeline.engine.summary import ImageAnswer, LocalisationScore, Sum
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.batch import NO_ANSWER
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
@@ -168,7 +169,9 @@ def _answer_text(answer: ImageAnswer, names: Sequence[str]) -> str:
     def name(number: int) -> str:
         return printable(names[number], LONGEST_NAME)
 
-    found = zip(answer.classes, answer.shares, strict=True)
-    ranked = ", ".join(f"{name(number)} {share:.0%}" for number, share in found)
+    said = map(str, answer.counts) if answer.counts else [f"{share:.0%}" for share in answer.shares]
+    unit = " spikes" * (answer.counts is not None)
+    ranked = ", ".join(f"{name(of)} {share}" for of, share in zip(answer.classes, said, strict=True)) + unit
+    ranked = ranked if answer.classes else NO_ANSWER
     verdict = "" if answer.label is None else " ✓" if answer.right else f" ✗ is {name(answer.label)}"
     return f"{printable(answer.image, LONGEST_NAME)}: {ranked}{verdict}"

@@ -27,6 +27,7 @@ from spikesam.pipeline.imports.torch.imported import assemble, model_bits
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.imports.torch.raster import FollowedLayer
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import brief
 
@@ -46,6 +47,9 @@ def compare(
     neurons: Mapping[str | type, OwnNeurons] | None = None,
 ) -> Comparison:
     """Compare a model with the network that it became, on data: where do bits differ, and where does accuracy go?
+
+    A network that a current drives is given the data in 8 bits. Its bits are compared with those of the model on the
+    same rounded data; answers are told of the model as it is, too.
 
     Parameters
     ----------
@@ -82,7 +86,10 @@ def compare(
     <BLANKLINE>
     fixed point drifts from leaky_3 on: bits that differ there are 27% of the model's spikes
     alone, leaky_3 changes most: 3.92% of the model's spikes
-    the model's answer on 8 samples: float32 100.0%, fixed point 100.0%
+    answers of 8 samples same as the model's
+                   model                   -
+               float32              100.0%
+             fixed point              100.0%
     event: 0 of 3,360 bits differ in float32; fixed point has the digest ...
     torch: 0 of 3,360 bits differ in float32; fixed point has the digest ...
     fixed point is the same bits on event, torch
@@ -92,8 +99,12 @@ def compare(
     try:
         check_model(model)
         known = NeuronModules(neurons, takes)
-        example = _read_data(data, network, model, known)
+        example, exact = (_read_data(data, network, model, known, rounded=rounded) for rounded in (True, False))
         layers, shifts, scores = _followed(model, example, known, network)
+        chosen = {"model": _chosen(scores)}
+        if network.current_input:
+            parts = [follow_model(model, part, known).answer.scores for part in exact.parts(BATCH)]
+            chosen = {"model": _chosen(torch.cat(parts)), "rounded": chosen["model"]}
     except InputError as error:
         raise NetworkError(f"compare: {error}") from error.__cause__
     given = _given(example, network)
@@ -105,7 +116,6 @@ def compare(
         }
     )
     runs: list[dict[str, Any]] = []
-    chosen: dict[str, NDArray[Any]] = {"model": _chosen(scores.cpu().numpy())}
     bits = sum(layer.spikes.numel() for layer in layers)
     for backend in backends:
         for precision in PRECISIONS:
@@ -123,15 +133,15 @@ def compare(
     return Comparison(table, pd.DataFrame(runs), pd.DataFrame({"label": raster.labels, **chosen}))
 
 
-def _chosen(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+def _chosen(scores: Tensor) -> NDArray[np.int32]:
     """The classes with the highest scores, (B, K); ties, which sums may have rounded apart, go to the lowest index."""
-    highest = scores.max(axis=1, keepdims=True)
-    chosen: NDArray[np.int64] = (scores >= highest - TIE * np.abs(highest)).argmax(axis=1)
-    return chosen
+    found = scores.cpu().numpy()
+    highest = found.max(axis=1, keepdims=True)
+    return chosen_classes(np.where(found >= highest - TIE * np.abs(highest), highest, found))
 
 
-def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules) -> Example:
-    """The data, as the network can be given it."""
+def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules, *, rounded: bool = True) -> Example:
+    """The data, as the network can be given it, or before they are `rounded` for it."""
     if not isinstance(network, Network):
         raise NetworkError(f"network: got {type(network).__name__}, expected a Network, such as from_torch gives")
     if network.precision != "float32":
@@ -140,7 +150,7 @@ def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules) 
         raise NetworkError(f"network: takes {network.encoder!r}, expected 'spikes' or a current")
     delayed = any(neurons.describe(name, module).delayed for name, module in neurons.of("", model))
     steps = network.timesteps - (0 if delayed else network.to_readout["input"])
-    example = read_example(data, None if is_sequence(np.ndim(data), model) else steps, model, network)
+    example = read_example(data, None if is_sequence(np.ndim(data), model) else steps, model, network, rounded=rounded)
     if example.shape != network.input_shape:
         raise NetworkError(f"data: samples are (C, H, W) = {example.shape}, expected {network.input_shape}")
     return example
@@ -210,6 +220,7 @@ def _alone(
 
 DRIFT = 0.25  # bits that differ, as a share of the model's spikes: a layer with more drifts
 PRECISIONS = {"float32": "float32", "fixed": "fixed point"}  # as columns name them, as the report does
+ANSWERING = {"model": "model", "rounded": "model, input in 8 bits", **PRECISIONS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +235,8 @@ class Comparison(Shown):
         those among them at which the membrane in float32 equals the threshold up to rounding: integers put it on one
         side)
     runs : a row per backend and precision — backend, precision, bits, differ (how many bits), digest (of the raster)
-    answers : a row per sample — label (-1 where unknown), model, float32, fixed (the class that each chooses)
+    answers : a row per sample — label (-1 where unknown), model, rounded (the model on the data in 8 bits, where a
+        current drives the network), float32, fixed: the class that each chooses, -1 where all scores are 0
     """
 
     layers: pd.DataFrame
@@ -270,15 +282,15 @@ class Comparison(Shown):
         ties = row["ties_fixed"] / row["alone_fixed"]
         return f"{said}; {ties:.0%} of these bits are membranes that meet the threshold exactly" if ties else said
 
-    def _choices(self) -> Iterator[str]:
+    def _choices(self) -> Iterator[Any]:
         answers = self.answers
         known = answers[answers["label"] >= 0]
+        rows = {name: words for name, words in ANSWERING.items() if name in answers}
+        columns: dict[str, Any] = {f"answers of {len(answers)} sample{'s' * (len(answers) > 1)}": rows.values()}
         if len(known):
-            each = {"model": "model", **PRECISIONS}
-            right = (f"{words} {np.mean(known[name] == known['label']):.1%}" for name, words in each.items())
-            yield f"accuracy on {len(known)} samples: {', '.join(right)}"
-        same = (f"{words} {np.mean(answers[name] == answers['model']):.1%}" for name, words in PRECISIONS.items())
-        yield f"the model's answer on {len(answers)} samples: {', '.join(same)}"
+            columns[f"right of {len(known)}"] = [f"{np.mean(known[name] == known['label']):.1%}" for name in rows]
+        same = (f"{np.mean(answers[name] == answers['model']):.1%}" for name in rows if name != "model")
+        yield pd.DataFrame(columns | {"same as the model's": ["-", *same]})
 
     def _backends(self) -> Iterator[str]:
         for backend, runs in self.runs.groupby("backend", sort=False):

@@ -17,6 +17,7 @@ from spikesam.pipeline.comparison.membranes import Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, Pair, line_up
 from spikesam.pipeline.comparison.sides import (
     loaded_network,
+    network_beside,
     opened_side,
     plain_network,
     raster_words,
@@ -224,7 +225,7 @@ def diff(
     ----------
     first, second : each a raster, its file or the folder of a run. One of them may be a model instead, a checkpoint,
         its name or a network: it is simulated on the input spikes that the raster holds, or on `data`
-    network : what fired the spikes; `network.safetensors` beside a raster, or the model, if not given. A raster that
+    network : what fired the spikes; the model, or `network.safetensors` beside a raster, if not given. A raster that
         does not say what it was recorded from, such as that of a library or a chip, is taken to be of this network
     layer, sample : where to look for the spike: in one layer, by its name or number; in one sample, by its position;
         everywhere if not given
@@ -257,7 +258,8 @@ def diff(
             raise InputError("diff: got two models, expected a raster among them; simulate one of them first")
         model = next((side for side in sides if not isinstance(side, RasterReader)), None)
         named = None if network is None else loaded_network(network)
-        source = None if data is None else samples_of(data, named if model is None else model, rasters[0])
+        known = model or named or network_beside(rasters)
+        source = None if data is None else samples_of(data, known, rasters[0])
         names = [raster_words(raster) for raster in rasters]
         if model is not None:
             at = sides.index(model)
@@ -300,6 +302,8 @@ def _rules(
         elif said and named is not None and refused:
             notes.append(f"the network that was given is not {name}'s; the one that is known was taken: {refused[0]}")
     taken = named or model or next((rule.network for rule in rules if rule), None)
+    if lying := None if taken else network_beside(pair.rasters):
+        taken = plain_network(lying)
     for which, raster in enumerate(pair.rasters):
         name, other = "AB"[which], "BA"[which]
         if raster.header.network_sha256:
@@ -307,7 +311,7 @@ def _rules(
         if taken is None:
             notes.append(f"{name} does not say which network fired it; give the network, to know why they differ")
         else:
-            whose = f"{other}'s" if named is None else "the one that was given"
+            whose = "the one that was given" if named else "the one that lies beside it" if lying else f"{other}'s"
             try:
                 rules[which] = Rule(fired_by(raster, taken), proven=False)
                 notes.append(f"{name} does not say which network fired it: it is taken to be {whose}")

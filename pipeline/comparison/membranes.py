@@ -59,7 +59,7 @@ class Traced:
         self,
         pair: Pair,
         rules: tuple[Rule | None, Rule | None],
-        driven: Callable[[int, Network], NDArray[Any]] | None = None,
+        driven: Callable[[int, Network, bool], NDArray[Any]] | None = None,
     ) -> None:
         self.pair, self.rules, self.driven = pair, rules, driven
         networks = [rule.network for rule in rules if rule]
@@ -93,20 +93,28 @@ class Traced:
         return Membrane(values, fires, fired[(window, *bit.neuron)], float(threshold), near)
 
     def misses(
-        self, which: int, layer: str, sample: int, variants: Mapping[str, Variant], *, all_of_them: bool = True
+        self,
+        which: int,
+        layer: str,
+        sample: int,
+        variants: Mapping[str, Variant],
+        *,
+        all_of_them: bool = True,
+        exact: bool = False,
     ) -> dict[str, NDArray[np.int64]]:
         """Rules -> how often each fires otherwise than a raster's layer, at each neuron: (C, H, W).
 
         A neuron is reset where its rule says, so that a changed bit counts once. So near the threshold that the order
         of additions decides, the raster is right. Each rule is left at its first miss, unless `all_of_them` are asked
-        for.
+        for. `exact`: numbers of the input are not rounded.
         """
-        of_layer, shared, fired, window = self._driven(which, layer, sample)
+        of_layer, shared, fired, window = self._driven(which, layer, sample, exact=exact)
         itself = any(source.layer == layer for each in of_layer.inputs for source in each.sources)
         follows = {name: fired.copy() if itself else fired for name in variants}
         left = {name: Membranes(of_layer, variant.neuron) for name, variant in variants.items()}
         currents = {
-            name: self._driven(which, layer, sample, follows[name])[1] if itself else shared for name in variants
+            name: self._driven(which, layer, sample, follows[name], exact=exact)[1] if itself else shared
+            for name in variants
         }
         before = {name: np.zeros(of_layer.shape, np.bool_) for name in variants}
         found = {name: np.zeros(of_layer.shape, np.int64) for name in variants}
@@ -153,14 +161,14 @@ class Traced:
         )
 
     def _driven(
-        self, which: int, name: str, sample: int, own: NDArray[np.bool_] | None = None
+        self, which: int, name: str, sample: int, own: NDArray[np.bool_] | None = None, *, exact: bool = False
     ) -> tuple[DrivenLayer, Currents, NDArray[np.bool_], range]:
         """A layer, its currents and its own spikes, a raster's or others, and the steps that the raster has."""
         rule, start = self.rules[which], self.starts[name]
         assert rule
         layer = DrivenLayer(rule.network, name)
         own = self.spikes(which, name, sample) if own is None else own
-        of = layer.currents(lambda each: own if each == name else self._given(which, each, name, sample))
+        of = layer.currents(lambda each: own if each == name else self._given(which, each, name, sample, exact=exact))
         return layer, lru_cache(maxsize=3)(of), own, range(start, start + self.pair.steps)
 
     def arriving(self, bit: Bit) -> NDArray[np.int64]:
@@ -194,7 +202,7 @@ class Traced:
         sources = (source.layer for source, _ in self.layers(bit)[0].reads(bit.neuron))
         return [name for name in dict.fromkeys(sources) if name not in self.pair.layers]
 
-    def _given(self, which: int, name: str, reader: str, sample: int) -> NDArray[Any]:
+    def _given(self, which: int, name: str, reader: str, sample: int, *, exact: bool = False) -> NDArray[Any]:
         """A layer's spikes in one raster, or in the other one where this does not hold it; or the input's numbers."""
         for holder in (which, 1 - which):
             if name in self.pair.rasters[holder]:
@@ -205,7 +213,7 @@ class Traced:
             what = "a current drives it" if self.network.current_input else "it reads the input"
             raise InputError(f"{reader}: {what}, which neither raster holds; give the data that it is made of")
         rule = self.rules[which] or self.rules[1 - which]
-        return self.driven(sample, rule.network if rule else self.network)
+        return self.driven(sample, rule.network if rule else self.network, exact)
 
     def _spikes(self, which: int, layer: str, sample: int) -> NDArray[np.bool_]:
         """(T, C, H, W) of one sample in the network's time; none outside of the steps that both rasters have."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.input_currents import currents_of
+from spikesam.backends.input_currents import currents_of_numbers
 from spikesam.backends.network import Input, Network, Shape, Source, SpikingNeuron, pair
 from spikesam.backends.network.step import Neurons, arrived, current_of
 from spikesam.pipeline.maps.correlation import gathered, spread
@@ -74,7 +74,8 @@ class DrivenLayer:
     def currents(self, given: Given) -> Currents:
         """Function to a[t] of each input, (C, H, W), of what each layer fired in a sample, (T, C, H, W) bool.
 
-        Of "input" that is int8, where a current drives it: (C, H, W) of a constant one, (T, C, H, W) of a changing one.
+        Of "input" that is numbers in units of int8, where a current drives it: (C, H, W) of a constant one, (T, C, H,
+        W) of a changing one.
         """
         inputs = [self._current(each, (self.number, number), given) for number, each in enumerate(self.inputs)]
         return lambda t: [of_input(t) for of_input in inputs]
@@ -89,7 +90,7 @@ class DrivenLayer:
         read = {source.layer: given(source.layer) for source in each.sources}
         if key in self.network.driven:
             (source,), dtype = each.sources, np.int64 if self.fixed else np.float32
-            (steps,) = currents_of(self.network, key, np.expand_dims(read[source.layer], -4))
+            (steps,) = currents_of_numbers(self.network, key, np.expand_dims(read[source.layer], -4))
             return lambda t: (steps[min(max(t - source.delay, 0), len(steps) - 1)] * (t >= source.delay)).astype(dtype)
         return lambda t: current_of(each, arrived(each, read, t))
 

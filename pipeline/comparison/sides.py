@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.base import unpacked
-from spikesam.backends.network import Network
+from spikesam.backends.network import PIXEL_LIMIT, Network
 from spikesam.backends.network.storage import read_network
 from spikesam.backends.network.table import by_sides
+from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import open_file, raster_file
 from spikesam.recordings.raster.reader import RasterReader
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     Model = Network | Checkpoint
 
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
-Driven = Callable[[int, Network], NDArray[Any]]  # sample, network -> its input: (T, C, H, W) or (C, H, W)
+# sample, network, whether numbers are as they are, not rounded -> its input: (T, C, H, W) or (C, H, W)
+Driven = Callable[[int, Network, bool], NDArray[Any]]
 
 
 def opened_side(given: Any, resources: ExitStack) -> RasterReader | Model:
@@ -66,6 +68,12 @@ def loaded_network(given: Any) -> Model:
     network, metadata = read_network(path)
     network.check_spiking(str(path))
     return load_checkpoint(path) if "checkpoint" in metadata else network
+
+
+def network_beside(rasters: Sequence[RasterReader]) -> Model | None:
+    """The model in the first file that lies beside a raster; None if there is none."""
+    paths = [raster.path.with_name(BESIDE) for raster in rasters if raster.path is not None]
+    return next((loaded_network(path) for path in paths if path.is_file()), None)
 
 
 def plain_network(model: Model) -> Network:
@@ -137,7 +145,14 @@ def what_drives(source: Samples | None, seed: int) -> Driven | None:
     if source is None:
         return None
 
-    def of_sample(sample: int, network: Network) -> NDArray[Any]:
+    def of_sample(sample: int, network: Network, exact: bool) -> NDArray[Any]:
+        if exact:
+            (numbers,) = source.part(range(sample, sample + 1)).numbers()
+            steps = numbers[0]
+            if numbers.ndim == 5:  # at every step, and then nothing
+                silent = np.zeros((network.timesteps - len(numbers), *numbers.shape[2:]))
+                steps = np.concatenate([numbers[:, 0], silent])
+            return steps * np.float64(PIXEL_LIMIT / network.input_range)
         (batch,) = source.encoded([sample], network, seed, 1)
         found: NDArray[Any] = unpacked(batch)[..., 0, :, :, :]
         return found

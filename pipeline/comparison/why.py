@@ -162,6 +162,16 @@ def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> s
     explained += f" in {len(samples)} samples" if len(samples) > 1 else ""
     if rule.proven:
         return f"{changed}: {explained}"
+    if (
+        any(place == rule.network.place(layer) - 1 for place, _ in rule.network.driven)
+        and rule.network.precision == "float32"
+    ):
+        given = {"": Variant(neuron)}
+        if not any(traced.misses(which, layer, sample, given, exact=True)[""].any() for sample in samples):
+            return (
+                f"{name} has the numbers of the input as they are, which the network has in 8 bits: with them, {layer} "
+                f"fires all that {name} has"
+            )
     rules = {each: variant for each, variant in rules_of(neuron).items() if variant.at or off.any()}
     fits = traced.fitting(which, layer, samples, rules)
     if not fits and bits > 1 and off.any():

@@ -77,6 +77,8 @@ class Ledger:
         notes = ["the input's current is multiplied, which has no price and is not among the joules"]
         notes = notes if self._graded and prices.mac is None else []
         if network.window is not None:
+            added = network.timesteps - self.steps
+            notes.append(f"counted are the model's {self.steps} steps; the {added} added for delays cost nothing")
             notes.append("linear operations of the model in a row count as the one synapse that they became")
         if self._attentions:
             notes.append("attention counts the order that needs fewer additions in a step: q · kᵀ first, or kᵀ · v")

@@ -18,6 +18,7 @@ from spikesam.pipeline.edits.chosen import Chosen, Indices, positions
 from spikesam.pipeline.edits.result import Answers, Edit, layer_table
 from spikesam.pipeline.networks.recorded import recorded_network
 from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import joined
@@ -122,8 +123,9 @@ def edit(
         header = replace(opened.header, backend="event", device="cpu", config=json.dumps(config))
         table = SampleTable(opened.samples.index[rows], opened.samples.label[rows])
         batch = joined(list(_simulator().rerun(graph, given(), len(rows))))
-        scale = graph.readout.scale / graph.timesteps
-        before, after = (Answers.of(readout, scale) for readout in (opened.readout[rows], batch.readout))
+        last = opened.layers[-1]
+        fired = int(opened.counts(last)[rows].sum()), int(spike_counts(batch.spikes[last.name]).sum())
+        before, after = map(Answers.of, (opened.readout[rows], batch.readout), (header, header), fired)
         layers = layer_table(opened, rows, batch, (spec.name, *again))
         return Edit(spec.name, rows, before, after, layers, header, table, batch)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -19,7 +19,7 @@ from spikesam.pipeline.measures.statistics import softmax
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.disk import write_file, writing
 from spikesam.recordings.lock import file_lock
-from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.batch import NO_ANSWER, Counted, RasterBatch, chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.raster.writer import encode_samples, raster_image, refuse_existing
@@ -35,14 +35,17 @@ class Answers:
 
     readout: NDArray[Any]  # (B, K) raw sums: int32 in fixed point, float32 otherwise
     shares: NDArray[np.float64]  # (B, K), softmax of the logits
-    predictions: NDArray[np.int32]  # (B,), argmax of the readout, ties to the lowest class
+    predictions: NDArray[np.int32]  # (B,), argmax of the readout, ties to the lowest class; -1 where all of it is 0
+    counted: Counted | None = None  # the counts of spikes that the answers are, where they are that
 
     __repr__ = brief
 
     @classmethod
-    def of(cls, readout: NDArray[Any], scale: float) -> Answers:
-        """Those of raw sums; `scale` · readout are the logits."""
-        return cls(readout, softmax(readout * scale), readout.argmax(axis=1).astype(np.int32))
+    def of(cls, readout: NDArray[Any], header: RasterHeader, fired: int) -> Answers:
+        """Those of the raw sums of a raster, the last layer of which `fired` so often in these samples."""
+        real, steps = readout * header.readout_scale, header.window or header.timesteps
+        counted = Counted.of(real, fired, header.layers[-1].neurons, steps)
+        return cls(readout, softmax(real / header.timesteps), chosen_classes(readout), counted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,7 @@ class Edit(Shown):
     _header: RasterHeader
     _table: SampleTable
     _batch: RasterBatch
+    _name: Callable[[int], str] = "class {}".format  # a class as people see it
 
     def __repr__(self) -> str:
         """One line: how many answers changed."""
@@ -111,12 +115,19 @@ class Edit(Shown):
         changed = f"{self.changed.sum()} of {len(self.samples)} answers changed"
         yield f"{self.layer}: {differ:,} spike{'s' * (differ != 1)} changed; {changed}"
         for row, sample in enumerate(self.samples[:SHOWN]):
-            was, now = self.before.predictions[row], self.after.predictions[row]
-            shares = f"{self.before.shares[row, was]:.1%} -> {self.after.shares[row, was]:.1%}"
-            other = f", class {now} {self.after.shares[row, now]:.1%}" if now != was else ""
-            yield f"sample {sample}: class {was} {shares}{other}"
+            yield f"sample {sample}: {self._changed(row)}"
         if len(self.samples) > SHOWN:
             yield f"… and {len(self.samples) - SHOWN} more"
+
+    def _changed(self, row: int) -> str:
+        """The answer to a sample before and after: counts of spikes, or the shares of the classes that were chosen."""
+        (before, was), (after, now) = ((each, each.predictions[row]) for each in (self.before, self.after))
+        if before.counted and after.counted:
+            return f"{before.counted.words(row, self._name)} -> {after.counted.words(row, self._name)}"
+        if was < 0 or now < 0:
+            return " -> ".join(self._name(of) if of >= 0 else NO_ANSWER for of in (was, now))
+        shares = f"{self._name(was)} {before.shares[row, was]:.1%} -> {after.shares[row, was]:.1%}"
+        return shares + (f", {self._name(now)} {after.shares[row, now]:.1%}" if now != was else "")
 
 
 def layer_table(

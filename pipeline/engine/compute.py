@@ -34,7 +34,7 @@ from spikesam.pipeline.measures.maps import Map
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.writer import make_map_record
 from spikesam.recordings.parallel import cores, in_order, results_behind
-from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.raster.writer import check_batch, make_record
@@ -247,7 +247,7 @@ class _Computation:
     def _take_maps(self, position: int, maps: FormedMaps) -> list[SampleResult]:
         """Measure a sample of which the backend formed the maps; how often neurons fired is not known."""
         kept = {name: of_layer[list(self._spec.keep.steps)] for name, of_layer in maps.maps.items()}
-        explained = Explained(int(maps.readout.argmax()), maps.sums, kept)
+        explained = Explained(int(chosen_classes(maps.readout[None])[0]), maps.sums, kept)
         record = SampleRecord(position, {PREDICTION: explained.prediction, "/readout": maps.readout})
         return [self._result(record, explained, {name: (of_layer,) for name, of_layer in maps.sums.items()})]
 

@@ -33,6 +33,7 @@ from spikesam.recordings.digests import Seal, seal
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import PRECISIONS
 from spikesam.recordings.schema import MAX_SIZES
@@ -211,7 +212,7 @@ def _check_record(record: RangeRecord, spec: JobSpec) -> None:
     with np.errstate(all="ignore"):  # of numbers that the precision does not have
         kept = readout.astype(PRECISIONS[spec.header.precision])
     _expect(bool(np.isfinite(readout).all()) and np.array_equal(readout, kept), f"a {spec.header.precision} readout")
-    _expect(list(record.predictions) == readout.argmax(axis=1).tolist(), "its predictions to be those of its readout")
+    _expect(list(record.predictions) == chosen_classes(readout).tolist(), "its predictions to be those of its readout")
     texts = [*record.names, record.backend, record.device]
     _expect(all(len(text) <= LONGEST_TEXT and text == printable(text) for text in texts), "short printable names")
     if spec.header.precision == "float32":

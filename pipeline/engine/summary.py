@@ -15,6 +15,7 @@ from spikesam.pipeline.measures.statistics import mean_with_interval, softmax
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import read_file
+from spikesam.recordings.raster.batch import Counted, chosen_classes
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
@@ -50,13 +51,16 @@ class ImageAnswer(Record):
 
     image: Name = Field(description="name of the image")
     label: Class | None = Field(description="its class; null if unknown")
-    classes: list[Class] = Field(min_length=1, description="the three likeliest classes, the likeliest first")
+    classes: list[Class] = Field(
+        description="the three likeliest classes, the likeliest first; none if all scores are 0"
+    )
     shares: list[float] = Field(description="their softmax shares")
+    counts: list[int] | None = Field(None, description="how often their neurons fired, of a network that counts spikes")
 
     @property
     def right(self) -> bool | None:
         """True if the likeliest class is the image's own; None if that is unknown."""
-        return None if self.label is None else self.classes[0] == self.label
+        return None if self.label is None else self.classes[:1] == [self.label]
 
 
 class LocalisationScore(Interval):
@@ -104,10 +108,11 @@ class Summary(Record):
     @model_validator(mode="after")
     def _classes_have_names(self) -> Self:
         for answer in self.answers:
-            if max(*answer.classes, answer.label or 0) >= len(self.class_names):
+            if max([*answer.classes, answer.label or 0]) >= len(self.class_names):
                 raise ValueError(f"{answer.image}: a class without a name")
-            if len(answer.shares) != len(answer.classes):
-                raise ValueError(f"{answer.image}: {len(answer.shares)} shares of {len(answer.classes)} classes")
+            for each in (answer.shares, answer.counts or answer.classes):
+                if len(each) != len(answer.classes):
+                    raise ValueError(f"{answer.image}: {len(each)} shares or counts of {len(answer.classes)} classes")
         return self
 
     def write(self, path: Path) -> None:
@@ -141,7 +146,7 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
         accuracy=right.mean if right else None,
         accuracy_interval=right,
         class_names=list(spec.class_names),
-        answers=answers(found.readout * scale, spec.samples.label, found.names),
+        answers=answers(found.readout * scale, spec.samples.label, found.names, _counted(found)),
         spike_rate=spike_rates(header, found.spikes, len(spec.samples)),
         localisation=[
             LocalisationScore(layer=layer or None, method=method, measure=measure, **estimate._asdict())
@@ -164,18 +169,31 @@ def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Inter
     return Interval(**mean_with_interval(right)._asdict())
 
 
-def answers(logits: NDArray[np.floating[Any]], labels: NDArray[np.int32], images: Sequence[str]) -> list[ImageAnswer]:
+def _counted(found: Totals) -> Counted | None:
+    header = found.spec.header
+    last, steps = header.layers[-1], header.window or header.timesteps
+    return Counted.of(found.readout * header.readout_scale, found.spikes.get(last.name, -1), last.neurons, steps)
+
+
+def answers(
+    logits: NDArray[np.floating[Any]],
+    labels: NDArray[np.int32],
+    images: Sequence[str],
+    counted: Counted | None = None,
+) -> list[ImageAnswer]:
     """The likeliest classes of every image by its name, of logits (N, K), with labels (N,), -1 where unknown."""
-    shares = softmax(logits)
-    ranked = np.argsort(-shares, axis=1, kind="stable")[:, :LIKELIEST]
+    shares, chosen = softmax(logits), chosen_classes(logits)
+    ranked = np.argsort(-logits, axis=1, kind="stable")[:, :LIKELIEST].tolist()
     return [
         ImageAnswer(
             image=images[sample],
             label=int(label) if label >= 0 else None,
-            classes=ranked[sample].tolist(),
-            shares=[round(float(shares[sample, number]), 4) for number in ranked[sample]],
+            classes=classes,
+            shares=[round(float(shares[sample, number]), 4) for number in classes],
+            counts=None if counted is None else [int(counted.counts[sample, number]) for number in classes],
         )
         for sample, label in enumerate(labels)
+        for classes in [ranked[sample] if chosen[sample] >= 0 else []]
     ]
 
 

@@ -12,6 +12,7 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.images.samples import Samples
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import chosen_classes
 
 BATCH = 16  # images encoded together
 
@@ -42,5 +43,5 @@ def predictions_by_seed(
         for inputs in samples.encoded(range(len(samples)), networks[0], seed, BATCH):
             for of_network, network in zip(chosen, networks, strict=True):
                 batches = backend.run(network, [inputs], batch_size(inputs))
-                of_network += [batch.readout.argmax(axis=1) for batch in batches]
+                of_network += [chosen_classes(batch.readout).astype(np.int64) for batch in batches]
     return [np.concatenate(of_network).reshape(-1, len(samples)) for of_network in chosen]

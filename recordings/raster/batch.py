@@ -15,6 +15,7 @@ from spikesam.recordings.errors import InputError
 FIRED = "fired"  # a bit says that a neuron fired, be it once or more often
 
 
+NO_ANSWER = "no answer, since all scores are 0"
 FIRED_ADVICE = f"; pass counts={FIRED!r} to record that a neuron fired, however often"
 
 
@@ -64,6 +65,47 @@ def whole_numbers(where: str, values: Any, count: int, dtype: type[np.signedinte
     if array.min() < -1 or array.max() > most:
         raise InputError(f"{where}: got {array.min()} to {array.max()}, expected -1 to {most}")
     return array
+
+
+def chosen_classes(readout: NDArray[Any]) -> NDArray[np.int32]:
+    """The classes with the highest sums (B, K), the lowest of several; -1, no answer, where all of several are 0."""
+    chosen = readout.argmax(axis=1).astype(np.int32)
+    chosen[~readout.any(axis=1) & (readout.shape[1] > 1)] = -1
+    return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Answers that are counts of spikes: (B, K) of each class, at most `most`."""
+
+    counts: NDArray[np.int64]
+    most: int
+
+    @classmethod
+    def of(cls, sums: NDArray[Any], fired: int, neurons: int, timesteps: int) -> Counted | None:
+        """The counts that raw sums (B, K) in real numbers are, or their means over steps or over neurons of a class.
+
+        The last layer has `neurons`, which `fired` so often in all. None if the sums are not those of its spikes.
+        """
+        each, rest = divmod(neurons, sums.shape[1] or 1)
+        for factor in dict.fromkeys((1, timesteps, each, each * timesteps)) if each and not rest else ():
+            found = np.rint(sums.astype(np.float64) * factor)
+            whole = np.abs(sums * factor - found).max(initial=0) < 1e-3
+            if whole and found.min(initial=0) >= 0 and found.sum() == fired:
+                return cls(found.astype(np.int64), each * timesteps)
+        return None
+
+    def words(self, row: int, name: Callable[[int], str] = "class {}".format) -> str:
+        """An answer, such as "cat 5 of 12 spikes, next dog 3"."""
+        counts = self.counts[row]
+        first, *others = np.argsort(-counts, kind="stable").tolist()
+        if not counts[first]:
+            return NO_ANSWER
+        tied = [name(each) for each in others if counts[each] == counts[first]]
+        said = f"{name(first)} {counts[first]} of {self.most} spikes"
+        if tied or not others:
+            return f"{said}, tied with {', '.join(tied)}" if tied else said
+        return f"{said}, next {name(others[0])} {counts[others[0]]}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikesam.recordings import draw
 from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
 from spikesam.recordings.hdf5 import Source
-from spikesam.recordings.raster.batch import unpack
+from spikesam.recordings.raster.batch import Counted, chosen_classes, unpack
 from spikesam.recordings.raster.schema import (
     FIELDS,
     GRAPH_ATTRIBUTES,
@@ -27,7 +27,7 @@ from spikesam.recordings.raster.schema import (
     RasterHeader,
 )
 from spikesam.recordings.reader import LayerView, Reader, position
-from spikesam.recordings.schema import DatasetSpec, check_cap
+from spikesam.recordings.schema import PREDICTION, DatasetSpec, check_cap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +51,7 @@ class RasterReader(Reader[LayerSpec]):
     header : RasterHeader
     run_uuid : str — the same for every file of one run
     samples : SampleTable — index and label
-    predictions : (N,) int32 — argmax of the readout, ties to the lowest index; -1 where unknown
+    predictions : (N,) int32 — argmax of the readout, ties to the lowest index; -1 where all of it is 0, or unknown
     readout : (N, K) int32 in fixed point, float32 otherwise; raw sums over all steps; K = 0 where it is unknown
 
     Raises
@@ -118,16 +118,23 @@ class RasterReader(Reader[LayerSpec]):
                 packed[row] = self.rows(spec.path("spikes"), sample, first, last + 1)[np.asarray(times) - first]
         return unpack(packed, spec.shape)
 
+    @cached_property
+    def counted(self) -> Counted | None:
+        """The answers as counts of spikes; None where they are something else, or unknown."""
+        header, last = self.header, self.layers[-1]
+        fired = int(self.counts(last).sum(dtype=np.int64))
+        steps = header.window or header.timesteps
+        sums = self.readout * header.readout_scale
+        return Counted.of(sums, fired, last.neurons, steps) if header.classes else None
+
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every bit and everything derived from it; calls `advance` after each layer of each sample."""
-        predicted = self.readout.argmax(axis=1) if self.header.classes else self.predictions
-        if (wrong := np.flatnonzero(predicted != self.predictions)).size:
+        said = self._table(PREDICTION)
+        predicted = self.readout.argmax(axis=1) if self.header.classes else said
+        if (wrong := np.flatnonzero((predicted != said) & (self.predictions != said))).size:
             first = wrong[0]
-            raise self._checked.fail(
-                f"/samples/prediction[{first}]",
-                str(self.predictions[first]),
-                f"{predicted[first]}, the readout's argmax",
-            )
+            where, found = f"/samples/prediction[{first}]", str(said[first])
+            raise self._checked.fail(where, found, f"{predicted[first]}, the readout's argmax")
         super().verify(advance)
         _ = self.raster_digest
 
@@ -175,6 +182,8 @@ class RasterReader(Reader[LayerSpec]):
         super()._open()
         unknown = np.empty((self.n_samples, 0), PRECISIONS[self.header.precision])
         self.readout = self._table("/readout") if self.header.classes else unknown
+        if self.header.classes:  # earlier versions called silence an answer
+            self.predictions = chosen_classes(self.readout)
 
 
 class RecordedLayer(LayerView[np.bool_]):

@@ -20,7 +20,7 @@ from spikesam.recordings.digests import Seal, pad_bits_clear, seal, sealed_conte
 from spikesam.recordings.disk import check_free, write_file, writing
 from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.parallel import cores, in_order
-from spikesam.recordings.raster.batch import RasterBatch
+from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
 from spikesam.recordings.raster.schema import MAX_SHARD_SAMPLES, PRECISIONS, RasterHeader
 from spikesam.recordings.schema import PREDICTION, SampleTable
 from spikesam.recordings.writer import SampleRecord, writing_samples
@@ -34,7 +34,7 @@ def make_record(
     """Encode one sample of a batch; without its spikes, only their counts and digests are taken."""
     readout = np.array(batch.readout[row], PRECISIONS[header.precision])
     given = -1 if batch.predictions is None else int(batch.predictions[row])
-    record = SampleRecord(position, {PREDICTION: int(readout.argmax()) if header.classes else given})
+    record = SampleRecord(position, {PREDICTION: int(chosen_classes(readout[None])[0]) if header.classes else given})
     record.rows["/readout"] = readout
     for layer in header.layers:
         packed, dataset = batch.spikes[layer.name][row], header.one_sample[layer.path("spikes")]

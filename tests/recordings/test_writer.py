@@ -106,7 +106,7 @@ def test_ties_of_the_readout_go_to_the_lowest_class(tmp_path: Path) -> None:
     made.readout[:] = [[1, 5, 5], [0, 0, 0]]
     writer.append(made, samples(2))
     with RasterReader(writer.finalize()) as raster:
-        assert raster.predictions.tolist() == [1, 0]
+        assert raster.predictions.tolist() == [1, -1]  # silence is no answer
 
 
 def test_what_is_unknown_of_a_network_stays_unknown(tmp_path: Path) -> None:

@@ -99,8 +99,10 @@ def check_model(model: Any) -> None:
             raise NetworkError(f"model: {name!r} holds NaN or infinite numbers, expected finite ones")
 
 
-def read_example(given: Any, timesteps: int | None, model: nn.Module, network: Network | None = None) -> Example:
-    """An example as a sequence; real numbers are rounded to what a current can say in int8.
+def read_example(
+    given: Any, timesteps: int | None, model: nn.Module, network: Network | None = None, *, rounded: bool = True
+) -> Example:
+    """An example as a sequence; real numbers are rounded to what a current can say in int8, unless not `rounded`.
 
     Parameters
     ----------
@@ -131,17 +133,26 @@ def read_example(given: Any, timesteps: int | None, model: nn.Module, network: N
     if encoder == "constant-current" and sequence:
         raise NetworkError("example: changes from step to step, but the network takes a constant current")
     largest = float(tensor.abs().max())
+    if not largest and network is None:
+        raise NetworkError(
+            "example: holds zeros alone, which shows nothing of the input; give some of the model's own data"
+        )
     input_range = DEFAULT_RANGE
     if encoder != "spikes":
-        of_example = largest if encoder == "changing-current" else max(DEFAULT_RANGE, largest)
+        of_example = largest if encoder == "changing-current" else _range_of(largest)
         input_range = network.input_range if network else of_example
         if largest > input_range:
             raise NetworkError(
                 f"example: holds {largest:g}, expected numbers in ±{input_range:g}, which the network's input covers; "
                 "import it with an example that holds its largest number"
             )
-        tensor = _on_grid(tensor, input_range)
+        tensor = _on_grid(tensor, input_range) if rounded else tensor
     return Example(tensor if sequence else tensor.expand(steps, *tensor.shape), not sequence, encoder, input_range)
+
+
+def _range_of(largest: float) -> float:
+    """The range of constant currents as large as these: 1 of pixels in 0 … 1, which then use all of int8."""
+    return 1.0 if largest <= 1 else max(DEFAULT_RANGE, largest)
 
 
 def is_sequence(ndim: int, model: nn.Module) -> bool:

@@ -50,8 +50,8 @@ def from_torch(
         which are summed, or their sum or mean, or the membranes of a leaky integrator, of which the last counts
     example : one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …);
         0 and 1 for a network whose input is spikes; other numbers for a current, constant where all steps are the same.
-        A current is in 8 bits: the largest number of the example is 127 (of a constant one 2, if that is larger), and
-        model and network run on the rounded numbers
+        A current is in 8 bits: the largest number of the example is 127 (of a constant one 1 where none is larger, 2
+        where none is larger than that), and model and network run on the rounded numbers
     timesteps : T; needed where the example is one batch
     takes : the axes of what the model is called with: "B..." (at every step, or once, where it loops over steps
         itself), "TB...", "BT...", "(BT)..." or "B...T"; found out by trying if not given

@@ -95,14 +95,31 @@ def test_one_batch_is_shown_for_the_networks_steps(network: Network) -> None:
     assert spikesam.compare(model(), shown, black_and_white).runs["differ"][0] == 0
 
 
+def test_the_model_as_it_is_stands_beside_the_model_on_rounded_input() -> None:
+    """It fires for pixels above 0.25, of which 8 bits say 0.252 (32 of 127): 0.251 is no answer, rounded it is."""
+    tried = nn.Sequential(nn.Linear(2, 2, bias=False), snn.Leaky(beta=0.0, threshold=0.2515, init_hidden=True)).eval()
+    tried[0].weight.data = torch.eye(2)
+    network = spikesam.from_torch(tried, torch.tensor([[1.0, 0.5], [0.3, 0.9]]), timesteps=3)
+    assert network.input_range == 1.0
+    compared = spikesam.compare(tried, network, torch.tensor([[0.0, 0.251], [0.9, 0.1]]), labels=[1, 0])
+    assert compared.answers.to_numpy().tolist() == [[1, -1, 1, 1, 1], [0, 0, 0, 0, 0]]
+    assert compared.runs["differ"][0] == 0
+    rows = [line for line in str(compared).splitlines() if line.strip().startswith("model")]
+    assert rows == [
+        "                 model      50.0%                   -",
+        "model, input in 8 bits     100.0%               50.0%",
+    ]
+
+
 def test_the_report(network: Network) -> None:
     text = str(spikesam.compare(model(), network, data(), labels=6 * [0], backends=("event", "torch")))
     lines = text.splitlines()
     columns = "model fires float32 fires float32 differs fixed fires fixed differs fixed alone"
     assert " ".join(lines[0].split()) == f"layer neurons {columns}"
     assert re.match(r"leaky_1 +144 +\d+\.\d\d% +\d+\.\d\d% +0 +\d+\.\d\d%", lines[1])
-    assert "accuracy on 6 samples: model " in text
-    assert "the model's answer on 6 samples: float32 100.0%, fixed point " in text
+    (at,) = (number for number, line in enumerate(lines) if "answers of 6 samples right of 6 same as" in line)
+    assert [line.split()[:-2] for line in lines[at + 1 : at + 4]] == [["model"], ["float32"], ["fixed", "point"]]
+    assert lines[at + 1].endswith(" -") and lines[at + 2].endswith(" 100.0%")
     assert re.search(r"^event: 0 of 8,940 bits differ in float32; fixed point has the digest [0-9a-f]{12}$", text, re.M)
     assert lines[-1] == "fixed point is the same bits on event, torch"
 
@@ -153,14 +170,18 @@ def test_a_report_by_hand() -> None:
         "fixed point drifts from b on: bits that differ there are 26% of the model's spikes",
         "alone, a changes most: 25.00% of the model's spikes; 80% of these bits are membranes that meet the threshold "
         "exactly",
-        "the model's answer on 2 samples: float32 100.0%, fixed point 50.0%",
+        "answers of 2 samples same as the model's",
+        "               model                   -",
+        "             float32              100.0%",
+        "         fixed point               50.0%",
         "event: 0 of 30 bits differ in float32; fixed point has the digest abababababab",
     ]
     quiet = layers.assign(differ_fixed=0.0, alone_fixed=0.0)
-    assert str(Comparison(quiet, runs, answers.assign(label=[0, -1]))).splitlines()[4:7] == [
+    assert str(Comparison(quiet, runs, answers.assign(label=[0, -1]))).splitlines()[4:8] == [
         "fixed point does not drift: in every layer fewer bits differ than 25% of the model's spikes",
         "no layer alone changes a bit in fixed point",
-        "accuracy on 1 samples: model 100.0%, float32 100.0%, fixed point 100.0%",
+        "answers of 2 samples right of 1 same as the model's",
+        "               model     100.0%                   -",
     ]
 
 

@@ -417,6 +417,21 @@ def test_each_membrane_is_that_of_the_input_as_its_own_network_has_it(tmp_path: 
         assert np.array_equal(membrane > 1, fired), network
 
 
+def test_numbers_that_were_not_rounded_are_a_reason(tmp_path: Path) -> None:
+    """0.251 is 32 of 127 in 8 bits, 0.252, at which the neuron fires: a model that has 0.251 itself is silent."""
+    layer = Layer("fc1", np.full((1, 1), 2, np.float32), LIF(0.0, 0.2515))
+    network = Network((1, 1, 1), 9, (layer,), Readout(np.ones((1, 1))), "constant-current", input_range=1.0)
+    image = np.full((1, 1, 1, 1), 0.251, np.float32)
+    about: Any = {"precision": "float32", "backend": "event"}
+    spikesam.write_raster(tmp_path / "a.h5", {"fc1": np.zeros((1, 9, 1))}, layer_delay=1)
+    run = spikesam.simulate(network, image, out=tmp_path / "run", **about)
+    found = spikesam.diff(tmp_path / "a.h5", run, data=image)  # the network beside the run is found
+    said = "A has the numbers of the input as they are, which the network has in 8 bits"
+    assert found.bits == 4 and any(said in reason for reason in found.why.cause)
+    spikesam.write_raster(tmp_path / "c.h5", {"fc1": np.tile([0, 1, 0], 3).reshape(1, 9, 1)}, layer_delay=1)
+    assert not any(said in reason for reason in spikesam.diff(tmp_path / "c.h5", run, data=image).why.cause)
+
+
 def test_a_raster_in_fixed_point_that_names_no_network_has_the_integers_of_the_one_given(
     shown: tuple[Network, dict[str, Spikes]], tmp_path: Path
 ) -> None:

@@ -65,7 +65,7 @@ def test_a_layer_that_reads_itself_fires_what_it_is_told(held: RasterReader) -> 
     assert edited.after.readout.tolist() == edited.raster.readout.tolist() == [[127]]
     assert str(edited).splitlines() == [
         "hold: 1 spike changed; 0 of 1 answers changed",
-        "sample 0: class 0 100.0% -> 100.0%",
+        "sample 0: class 0 2 of 9 spikes -> class 0 1 of 9 spikes",
         "",
         "layer  before  after  differ",
         "input       4      4       0",

@@ -119,7 +119,7 @@ def test_a_bias_in_front_of_a_border_by_hand() -> None:
     model = nn.Sequential(nn.BatchNorm2d(1, eps=0), nn.Conv2d(1, 1, (1, 3), padding=(0, 1), bias=False), fires(1.25))
     model[0].bias.data.fill_(0.5)
     model[1].weight.data.fill_(1.0)
-    network = spikesam.from_torch(model.eval(), torch.zeros(1, 1, 1, 3), timesteps=1)
+    network = spikesam.from_torch(model.eval(), torch.tensor([1.0, 0, 0]).view(1, 1, 1, 3), timesteps=1)
     assert network.shapes == ((1, 1, 3), (1, 1, 3), (1, 1, 3))
     raster = spikesam.simulate(network, np.zeros((3, 1, 1, 1, 3), np.bool_), backend="torch", precision="float32")
     assert raster["leaky_2_bias"][0].reshape(3, 3).tolist() == [[False] * 3, [True] * 3, [False] * 3]

@@ -393,7 +393,8 @@ def test_equations_that_nothing_has(neurons: Any, message: str) -> None:
         (spikes(6, 3, 10) / 0, {}, "example: holds NaN or infinite numbers, expected finite ones"),
         (torch.zeros(6, 3, 10, device="meta"), {}, "example: is on meta, the model on cpu; move one"),
         (spikes(6, 3, 10), {"takes": "N"}, "takes: got 'N', expected one of 'B...', 'TB...'"),
-        (torch.zeros(6, 3, 10), {}, "module '1' .Leaky.: none of its neurons fires on the example, so that"),
+        (spikes(6, 3, 10) / 100, {}, "module '1' .Leaky.: none of its neurons fires on the example, so that"),
+        (torch.zeros(6, 3, 10), {}, "example: holds zeros alone, which shows nothing of the input; give some of"),
     ],
 )
 def test_examples_that_prove_nothing(example: Any, options: dict[str, Any], message: str) -> None:
