@@ -31,7 +31,7 @@ class MapRequest:
     def check(self, network: Network, backend: str) -> None:
         """Refuse maps that this network does not have; `backend` is named in the message.
 
-        A BackendError if a layer is unknown or dense, or has not as many steps, or the network is not in fixed point;
+        A BackendError if a layer is unknown, has no places or not as many steps, or the network is not in fixed point;
         an InputError as of :func:`spikesam.backends.trace.spike_trace`.
         """
         if network.precision != "fixed":
@@ -41,10 +41,8 @@ class MapRequest:
         for name, steps in self.summed.items():
             if name not in network.raster_names:
                 raise BackendError(f"{backend}: no layer {name!r}; expected some of {', '.join(network.raster_names)}")
-            if network.raster_kinds[name] == "dense":
-                raise BackendError(
-                    f"{backend}: layer {name!r} is dense, its neurons have no place in the image and no map"
-                )
+            if network.shape_of[name][1:] == (1, 1):
+                raise BackendError(f"{backend}: layer {name!r} has no places in the image, and so no map here")
             if not 1 <= steps <= network.timesteps:
                 raise BackendError(
                     f"{backend}: {steps} steps of {name} are to be summed, expected 1 to {network.timesteps}"
@@ -53,7 +51,7 @@ class MapRequest:
 
     def trace(self, network: Network, name: str) -> SpikeTrace:
         """Constants of a layer's traces."""
-        return spike_trace(self.gamma, network.raster_shape(name)[0], network.timesteps)
+        return spike_trace(self.gamma, network.shape_of[name][0], network.timesteps)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Common(BaseModel):
         Path | None, Field(description="file for the maps (HDF5); beside the raster if not given, of a network needed")
     ] = None
     layers: tuple[str, ...] = Field(
-        (), description="by name or number; if not given all with a spatial extent, of an ANN the last convolution"
+        (), description="by name or number; if not given all that have places, of an ANN the last convolution"
     )
     steps: KeptSteps = "pictured"
     figures: Figures = None

@@ -27,7 +27,7 @@ def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> La
             layout["bits", name] = np.uint8, (timesteps, size)
     for layer in network.layers:
         if request and layer.name in request.summed:
-            _, height, width = network.raster_shape(layer.name)
+            _, height, width = network.shape_of[layer.name]
             if sample < request.stepped:
                 layout["maps", layer.name] = STEP_TYPE, (timesteps, height, width)
             layout["sum", layer.name] = SUM_TYPE, (height, width)

@@ -297,9 +297,10 @@ class Network:
         """(C, H, W) of each of :attr:`raster_names`."""
         return self.shapes[self.first_raster :]
 
-    def raster_shape(self, name: str) -> Shape:
-        """(C, H, W) of one of :attr:`raster_names`."""
-        return self.raster_shapes[self.raster_names.index(name)]
+    @cached_property
+    def shape_of(self) -> dict[str, Shape]:
+        """Each of :attr:`raster_names` -> its (C, H, W), in order of depth."""
+        return dict(zip(self.raster_names, self.raster_shapes, strict=True))
 
     @cached_property
     def raster_kinds(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ from spikesam.pipeline.config import (
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.samples import choose_samples
-from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.maps.layers import mapped_layers
 from spikesam.pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.recordings.errors import InputError
@@ -102,8 +102,8 @@ class Setup:
 
     def layers(self, raster: RasterReader) -> list[str]:
         """Names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of depth."""
-        kinds = {spec.name: spec.kind for spec in raster.layers if spec.kind == "conv"}
-        return list(spatial_layers(kinds, self.settings.layers, "paper.layers"))
+        shapes = {spec.name: spec.shape for spec in raster.layers if spec.kind == "conv"}
+        return list(mapped_layers(shapes, self.settings.layers, "paper.layers", bands=False))
 
 
 class Networks:

@@ -237,8 +237,8 @@ def _starts(pair: Pair, network: Network) -> dict[str, int]:
         shape = pair.first.layer(name).shape
         if name not in network.raster_names:
             raise InputError(f"the network has no layer {name!r}")
-        if network.raster_shape(name) != shape:
-            found = by_sides(network.raster_shape(name))
+        if network.shape_of[name] != shape:
+            found = by_sides(network.shape_of[name])
             raise InputError(f"layer {name!r} is {by_sides(shape)}, in the network it is {found}")
     quick = any(raster.header.layer_delay == 0 for raster in pair.rasters)
     late, ways = network.timesteps - pair.steps, network.to_readout

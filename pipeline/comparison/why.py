@@ -91,7 +91,7 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
             first, second = (traced.spikes(which, source.layer, bit.sample) for which in (0, 1))
             begin = max(since - source.delay, 0)
             add(source.layer, ((first ^ second) & mask)[begin : max(now - source.delay + 1, 0)], begin)
-    itself = np.zeros(traced.network.raster_shape(bit.layer), np.bool_)
+    itself = np.zeros(traced.network.shape_of[bit.layer], np.bool_)
     itself[bit.neuron] = True
     add(bit.layer, (own[0] ^ own[1])[since:now, None, None, None] & itself, since)
     return min(found, key=lambda each: (each.step, order[each.layer], each.neuron), default=None)

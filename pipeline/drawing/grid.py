@@ -46,6 +46,7 @@ class Cell:
     box: Box | None = None  # around the object in the image
     tag: str = ""  # a few letters in the lower left corner
     hatched: NDArray[np.bool_] | None = None  # (h, w), where the map says little about the image
+    columns: int = 1  # that it takes
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,9 +81,10 @@ def draw_maps(
     `apart` columns stand apart from the others. The image of the sample `aside` stands left of the grid, larger, with
     its caption below.
     """
-    n_columns = max(len(row.cells) for row in rows)
     cells = [cell for row in rows for cell in row.cells if cell is not None]
-    height, width = max((cell.shape for cell in cells), key=math.prod)
+    n_columns = max(len(row.cells) + sum(cell.columns - 1 for cell in row.cells if cell) for row in rows)
+    shapes = [cell.shape for cell in cells if cell.columns == 1] or [Cell(image=aside.image if aside else None).shape]
+    height, width = np.maximum(max(shapes, key=math.prod), 1)
     enlarged = max(1, ALONE // max(height, width))
     # All cells have one shape, the largest picture's, and an area that depends on how many there are.
     side = min(
@@ -110,7 +112,7 @@ def draw_maps(
                 canvas.text(x + (wide - GAP) / 2, y - 0.06, fitted(name, wide, **HEADING), ha="center", **HEADING)
             for x, cell in zip(lefts, row.cells, strict=False):
                 if cell is not None:
-                    place = (x, y, wide - GAP, high - GAP)
+                    place = (x, y, wide * cell.columns + APART * (0 < apart < cell.columns) - GAP, high - GAP)
                     _draw_cell(canvas, cell, place, (height * enlarged, width * enlarged))
         first = next(
             y for y, row in zip(tops, rows, strict=True) if any(cell and cell.heat is not None for cell in row.cells)
@@ -133,7 +135,8 @@ def overlay(image: Image | None, heat: Heat, size: tuple[int, int]) -> NDArray[n
 def _draw_cell(canvas: Canvas, cell: Cell, place: tuple[float, float, float, float], size: tuple[int, int]) -> None:
     x, y, wide, high = place
     if cell.heat is not None:
-        canvas.picture(*place, overlay(cell.image, cell.heat, size if cell.image is None else cell.shape))
+        finest = tuple(map(max, size, cell.heat.shape))
+        canvas.picture(*place, overlay(cell.image, cell.heat, finest if cell.image is None else cell.shape))
     else:
         canvas.picture(*place, PALE if cell.image is None else cell.image)
     if cell.box is not None:

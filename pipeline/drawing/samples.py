@@ -7,6 +7,7 @@ their layer reaches in that sample: steps of one layer can be compared by eye, l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +31,7 @@ SUMMED = "summed over the steps that can still change the answer"
 SCALE = "Each map is relative to its largest value."
 SCALES = "Sums are relative to their own largest value, steps to their layer's."
 HATCHED = "Hatched: cells that see more than a third zero padding, and are brighter than the others."
+BANDS = "Without places: neurons from top to bottom, steps from left to right."
 MOVING = "Below each map of a step: the events that have just reached the layer."
 
 
@@ -45,25 +47,29 @@ def draw_over_time(
     """One sample, its maps by layer (rows): their sum, then by step (columns): Kim & Panda's Fig. 5 at a glance.
 
     Long recordings are shown in eight stretches of steps, because one step of hundreds holds few spikes. Steps that
-    only deeper layers have are left blank, or left out where the image moves. `delays` are the steps until the input
-    reaches a layer; `padded` says which of its cells see much zero padding.
+    only deeper layers have are left blank, or left out where the image moves. Neurons without places
+    are drawn over time. `delays` are the steps until the input reaches a layer; `padded` says which of its cells see
+    much zero padding.
     """
     over_time = max(map(len, maps.values())) > 1
     shown = stretches(maps) if subject.frames is None else [range(t, t + 1) for t in common_steps(maps)]
     rows = []
     for name, layer in maps.items():
-        size = "×".join(map(str, layer.shape[1:])) if layer.any() else "all zero"
+        sides = f"{layer.shape[1]} rows" if _is_band(layer) else "×".join(map(str, layer.shape[1:]))
+        size = sides if layer.any() else "all zero"
         of_layer = row_over_time(f"{name}\n{size}", layer, shown, subject, delays.get(name, 0), padded.get(name))
         rows.append(of_layer if over_time else Row(of_layer.label, of_layer.cells[:1]))
-    columns = headings(shown) if over_time else []
-    first = f"First: {SUMMED}." if over_time else ""
-    first += " Then: summed over the steps named." if len(shown[0]) > 1 else ""
+    with_steps = over_time and not all(map(_is_band, maps.values()))
+    columns = headings(shown) if with_steps else []
+    first = f"First: {SUMMED}." if with_steps else ""
+    first += " Then: summed over the steps named." if with_steps and len(shown[0]) > 1 else ""
+    bands = BANDS if any(map(_is_band, maps.values())) else ""
     blank = "Blank: too late to change the answer." if min(map(len, maps.values())) <= shown[-1].start else ""
     moving = MOVING if subject.frames is not None else ""
-    subtitle = _sentences(about, first, SCALES if over_time else SCALE, moving, blank, hatching(rows))
+    subtitle = _sentences(about, first, SCALES if with_steps else SCALE, bands, moving, blank, hatching(rows))
     title = title if subject.image is not None else f"{title}: {', '.join(subject.facts)}"
     aside = None if subject.image is None else subject
-    draw_maps(path, title, subtitle, columns, rows, apart=1 if over_time else 0, aside=aside)
+    draw_maps(path, title, subtitle, columns, rows, apart=1 if with_steps else 0, aside=aside)
 
 
 def row_over_time(
@@ -79,6 +85,8 @@ def row_over_time(
     Cells are pale where these begin after the last step.
     """
     total = _summed(layer, subject, padded)
+    if _is_band(layer):
+        return Row(label, [replace(total, columns=1 + len(shown))])
     parts = [layer[t.start : t.stop].sum(axis=0) if t.start < len(layer) else None for t in shown]
     known = [part for part in parts if part is not None]
     unit = largest(layer if not known or len(shown[0]) == 1 else np.stack(known))
@@ -118,7 +126,7 @@ def draw_side_by_side(
     for name in maps[0]:
         cells = [_summed(layers[name], subject, padded.get(name)) for subject, layers in both]
         rows.append(Row(name, cells))
-    for name in maps[0] if moving else ():
+    for name in [name for name, layer in maps[0].items() if moving and not _is_band(layer)]:
         best = [_at_best(layers[name], subject, delays.get(name, 0)) for subject, layers in both]
         rows.append(Row(f"{name}\none step", best))
     chosen = "One step: where the map varies most over the image." if moving else ""
@@ -134,7 +142,14 @@ def draw_side_by_side(
     draw_maps(path, title, subtitle, captions, rows, colours=colours)
 
 
+def _is_band(layer: NDArray[np.float32]) -> bool:
+    """True of maps (T, H, W) whose rows are neurons of their own: they are shown over time."""
+    return layer.shape[2] == 1 and len(layer) > 1
+
+
 def _summed(layer: NDArray[np.float32], subject: Subject, padded: NDArray[np.bool_] | None) -> Cell:
+    if _is_band(layer):
+        return Cell(layer[:, :, 0].T / largest(layer))
     total = layer.sum(axis=0)
     return Cell(total / largest(total), subject.image, hatched=lit_border(total, padded))
 

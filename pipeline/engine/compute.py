@@ -26,6 +26,7 @@ from spikesam.backends.trace import compile_maps
 from spikesam.pipeline.engine.job import RANGE, Job
 from spikesam.pipeline.images.encoding import compile_encoding
 from spikesam.pipeline.images.samples import Samples
+from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.localisation import Score, score_sample
 from spikesam.pipeline.maps.method import Explained
 from spikesam.pipeline.maps.methods.sam import explain_spikes
@@ -236,12 +237,16 @@ class _Computation:
         if "maps" not in sections:
             return self._result(record)
         with timer.time("explain"):
-            explained = explain_spikes(spec.all_maps, spec.spatial, packed, position, record.prediction)
+            explained = explain_spikes(spec.all_maps, spec.mapped, packed, position, record.prediction)
         if self._mask(position) is None:
             return self._result(record, explained)
         with timer.time("explain"):
             steps = spec.header.steps_that_matter
-            counts = {each.name: spike_count_sum(packed(each), each.shape, steps(each)) for each in spec.spatial}
+            counts = {
+                each.name: spike_count_sum(packed(each), each.shape, steps(each))
+                for each in spec.mapped
+                if has_places(each.shape)
+            }
         return self._result(record, explained, {name: (explained.sums[name], counts[name]) for name in counts})
 
     def _take_maps(self, position: int, maps: FormedMaps) -> list[SampleResult]:

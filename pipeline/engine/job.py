@@ -24,7 +24,7 @@ from spikesam.backends.formed_maps import MapRequest
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, resolved
 from spikesam.pipeline.images.samples import Samples
-from spikesam.pipeline.maps.layers import map_layers
+from spikesam.pipeline.maps.layers import map_layers, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.disk import write_file
@@ -125,10 +125,12 @@ class JobSpec:
         """The layers whose spikes are known to whoever computes: none where the backend forms maps."""
         return () if self.keep.by_backend else self.header.layers
 
-    @property
-    def spatial(self) -> tuple[LayerSpec, ...]:
-        """The layers that have maps."""
-        return tuple(layer for layer in self.header.layers if layer.kind != "dense")
+    @cached_property
+    def mapped(self) -> tuple[LayerSpec, ...]:
+        """The layers that have maps: those with places, or all if none has; the backend forms none of the others."""
+        shapes = {layer.name: layer.shape for layer in self.header.layers}
+        names = mapped_layers(shapes, (), "layers", bands=not self.keep.by_backend)
+        return tuple(layer for layer in self.header.layers if layer.name in names)
 
     @cached_property
     def all_maps(self) -> MapHeader:
@@ -137,7 +139,7 @@ class JobSpec:
 
     def maps(self, positions: range, raster: str) -> MapHeader:
         """Header of the maps of some consecutive samples, or of all; with the digest of the raster of those samples."""
-        layers, keep = map_layers(self.header, self.spatial), self.keep
+        layers, keep = map_layers(self.header, self.mapped), self.keep
         stepped = min(max(keep.stepped - positions.start, 0), len(positions))
         kept = self.header.timesteps, layers, keep.steps * bool(stepped), stepped
         parameters = {"gamma": float(self.gamma), "variant": self.variant}
@@ -148,7 +150,7 @@ class JobSpec:
 
     def map_request(self, positions: Sequence[int]) -> MapRequest:
         """The maps that the backend forms of some samples, given by their ascending positions in the run."""
-        summed = {layer.name: self.header.steps_that_matter(layer) for layer in self.spatial}
+        summed = {layer.name: self.header.steps_that_matter(layer) for layer in self.mapped}
         return MapRequest(self.gamma, summed, sum(position < self.keep.stepped for position in positions))
 
     def digest(self, digests: dict[str, list[str]]) -> str:

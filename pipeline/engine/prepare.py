@@ -16,7 +16,7 @@ from spikesam.pipeline.engine.job import Job, JobSpec, Keep, raster_header
 from spikesam.pipeline.engine.range_file import PARTS, SPEC
 from spikesam.pipeline.images.datasets import Dataset
 from spikesam.pipeline.images.samples import DatasetSamples, choose, read_samples
-from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.maps.layers import laid_out, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.pipeline.maps.steps import kept_steps
 from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
@@ -54,7 +54,6 @@ def prepare(config: Config) -> Prepared:
     settings = config.run
     checkpoint = load_checkpoint(settings.checkpoint, "snn")
     check_fit(checkpoint, config, settings.checkpoint)
-    spatial_layers(checkpoint.network.raster_kinds, (), f"checkpoint {settings.checkpoint!r}")
     choice = settings.backend, settings.device, settings.backend_options
     backend, network = make_backend(*choice), in_precision(checkpoint.network, settings.precision)
     keep = _what_to_keep(settings, backend, network)
@@ -62,14 +61,13 @@ def prepare(config: Config) -> Prepared:
     samples, read = dataset.table, partial(read_samples, dataset, checkpoint.preparation)
     keep = replace(keep, stepped=min(keep.stepped, len(samples)))
     header = raster_header(network, backend, dataset.name, settings.seed, config, keep.layers)
-    spatial_layers({layer.name: layer.kind for layer in header.layers}, (), "layers")
     variant: AnyVariant = "fixed" if settings.variant == "fixed" or keep.by_backend else "paper"
     spec = JobSpec(header, samples, keep, settings.gamma, variant, checkpoint.class_names, settings.checkpoint)
     if variant == "fixed":
-        for layer in spec.spatial:  # integer maps must not overflow
-            spike_trace(spec.gamma, layer.shape[0], network.timesteps)
+        for layer in spec.mapped:  # integer maps must not overflow
+            spike_trace(spec.gamma, laid_out(layer.shape)[0], network.timesteps)
     if keep.by_backend:
-        spatial_layers(network.raster_kinds, settings.layers, "layers")
+        mapped_layers(network.shape_of, settings.layers, "layers", bands=False)
         spec.map_request(()).check(network, header.backend)
     return Prepared(Job(spec, network, read, backend, choice, settings.batch_size), dataset, read)
 

@@ -221,7 +221,7 @@ def _check_record(record: RangeRecord, spec: JobSpec) -> None:
     stages = record.seconds
     _expect(len(stages) <= STAGES and all(re.fullmatch("[a-z]{1,32}", stage) for stage in stages), "names of stages")
     _expect(all(0 <= seconds < math.inf for seconds in stages.values()), "finite seconds")
-    names = {layer.name for layer in spec.spatial}
+    names = {layer.name for layer in spec.mapped}
     for score in record.scores:
         method = (score.layer in names and score.method in OF_LAYERS) or (not score.layer and score.method in GUESSES)
         known = method and score.measure in MEASURES and score.image in record.positions

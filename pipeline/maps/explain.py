@@ -65,7 +65,7 @@ def explain(
         `x.h5`, in place of earlier maps of this method there. The maps of a raster in memory are in memory, too, and so
         are those of a network
     method : if not given "sam" of a raster, and "grad-cam" of a network
-    layers : by name or number; if not given all with a spatial extent, or of an ANN the last convolution
+    layers : by name or number; if not given all that have places (all, if none has), or of an ANN the last convolution
     steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured" for all steps of
         the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as Python slices
     pictured : how many first samples "pictured" means
@@ -85,8 +85,8 @@ def explain(
 
     Raises
     ------
-    InputError : if there is no such method, an option has no meaning or belongs to another method, a layer is unknown
-        or dense, the raster is damaged or of another network, or the file exists or cannot be written
+    InputError : if there is no such method, an option has no meaning or belongs to another method, a layer is unknown,
+        the raster is damaged or of another network, or the file exists or cannot be written
 
     Examples
     --------

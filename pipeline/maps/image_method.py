@@ -17,7 +17,7 @@ from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
 from spikesam.pipeline.drawing.subject import Subject, subjects_of
 from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
-from spikesam.pipeline.maps.layers import network_layers, spatial_layers
+from spikesam.pipeline.maps.layers import mapped_layers, network_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, summed
 from spikesam.pipeline.maps.steps import kept_steps
 from spikesam.recordings.arguments import Option
@@ -78,7 +78,7 @@ class ImageMethod(MapMethod):
 
     def chosen_layers(self, network: Network, layers: Sequence[str], where: str) -> tuple[str, ...]:
         """The layers that get maps: those that are named, or all."""
-        return spatial_layers(network.raster_kinds, layers, where) if self.layered else ("input",)
+        return mapped_layers(network.shape_of, layers, where, bands=False) if self.layered else ("input",)
 
     def path(self, source: Any) -> Path | None:
         """The checkpoint's."""

@@ -1,20 +1,35 @@
-"""Layers that have maps, as a file of maps describes them."""
+"""Layers that have maps, as a file of maps describes them.
+
+A layer without places, whose maps would be one pixel (dense, recurrent, a bank of filters), has *bands*: each neuron is
+a row of its own, and its map step by step shows neurons over time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from spikesam.backends.network import Network
+from spikesam.backends.network import Network, Shape
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapLayer
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 from spikesam.recordings.schema import find_layer, steps_that_matter
 
 
+def has_places(shape: Shape) -> bool:
+    """True if a layer of (C, H, W) has more than one place."""
+    return shape[1:] != (1, 1)
+
+
+def laid_out(shape: Shape) -> Shape:
+    """(C, H, W) as maps see it: where there are no places, neurons lie below each other, (1, C, 1)."""
+    return shape if has_places(shape) else (1, shape[0], 1)
+
+
 def map_layers(header: RasterHeader, layers: Iterable[LayerSpec]) -> tuple[MapLayer, ...]:
     """The entries of a file of maps for layers of a raster."""
     return tuple(
-        MapLayer(layer.name, layer.number, layer.shape[1:], header.steps_that_matter(layer)) for layer in layers
+        MapLayer(layer.name, layer.number, laid_out(layer.shape)[1:], header.steps_that_matter(layer))
+        for layer in layers
     )
 
 
@@ -28,21 +43,18 @@ def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, 
     )
 
 
-def spatial_layers(kinds: Mapping[str, str], asked: Iterable[str], where: object) -> tuple[str, ...]:
-    """Names of the layers asked for, in order of depth, or of all that have a spatial extent if none is.
+def mapped_layers(shapes: Mapping[str, Shape], asked: Iterable[str], where: object, *, bands: bool) -> tuple[str, ...]:
+    """Names of the layers asked for, in order of depth; if none is, all that have places, or all if none has.
 
-    `kinds` has "input", "conv" or "dense" by name, in order of depth: the input has number 0, the layer behind it
-    number 1. `asked` holds names or numbers. An InputError if a layer is unknown or dense, or none is left.
+    `shapes` has (C, H, W) by name, in order of depth: the input has number 0, the layer behind it number 1. `asked`
+    holds names or numbers. Without `bands`, a layer without places is refused, as is one that is unknown.
     """
-    first = 0 if "input" in kinds.values() else 1
-    numbers = {name: number for number, name in enumerate(kinds, first)}
+    first = 0 if "input" in shapes else 1
+    numbers = {name: number for number, name in enumerate(shapes, first)}
     names = {find_layer(name, numbers, where) for name in ([asked] if isinstance(asked, str) else asked)}
-    spatial = [name for name, kind in kinds.items() if kind != "dense"]
-    if dense := names - set(spatial):
-        raise InputError(
-            f"{where}: layer {min(dense)!r} is dense, its neurons have no place in the image; "
-            f"choose from {', '.join(name for name in spatial) or 'none'}"
-        )
-    if not spatial:
-        raise InputError(f"{where}: has dense layers only, expected at least one with a spatial extent")
-    return tuple(name for name in spatial if name in names or not names)
+    places = [name for name, shape in shapes.items() if has_places(shape)]
+    if not bands and not places:
+        raise InputError(f"{where}: its layers have no places, expected at least one that has more than one")
+    if not bands and (without := names - set(places)):
+        raise InputError(f"{where}: layer {min(without)!r} has no places in the image; choose from {', '.join(places)}")
+    return tuple(name for name in shapes if name in (names or places or shapes))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
-from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.maps.layers import mapped_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod
 from spikesam.pipeline.maps.steps import kept_steps
 from spikesam.recordings.errors import InputError
@@ -49,7 +49,9 @@ class RasterMethod(MapMethod):
         path = self.path(source)
         raster = source if isinstance(source, RasterReader) else RasterReader(path or "")
         try:
-            names = spatial_layers({layer.name: layer.kind for layer in raster.layers}, layers, raster.where)
+            names = mapped_layers(
+                {layer.name: layer.shape for layer in raster.layers}, layers, raster.where, bands=True
+            )
             kept = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
             yield self.of_raster(raster, tuple(map(raster.layer, names)), kept)
         finally:
@@ -58,7 +60,7 @@ class RasterMethod(MapMethod):
 
     @abstractmethod
     def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
-        """The explainer of these layers, which have a spatial extent; made by :func:`raster_explainer`."""
+        """The explainer of these layers; made by :func:`raster_explainer`."""
 
 
 def raster_explainer(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.step import Floats
-from spikesam.pipeline.maps.layers import map_layers
+from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer
 from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.relevance import Spikes
@@ -57,7 +57,10 @@ class RelevanceMethod(RasterMethod):
             spikes = [unpack(raster.packed(layer, sample)[None], layer.shape)[:, 0] for layer in behind]
             prediction = int(raster.predictions[sample])
             found = self.relevance_of(network, spikes, prediction)
-            by_step = {layer.name: each.sum(axis=1) for layer, each in zip(behind, found, strict=True)}
+            by_step = {
+                layer.name: each.reshape(-1, *laid_out(layer.shape)).sum(axis=1)
+                for layer, each in zip(behind, found, strict=True)
+            }
             return Explained(
                 prediction,
                 {layer.name: _positive(by_step[layer.name].sum(axis=0)) for layer in layers},

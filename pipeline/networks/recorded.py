@@ -68,7 +68,7 @@ def fired_by(raster: RasterReader, given: Any = None) -> Network:
 def unlike(raster: RasterReader, network: Network) -> str:
     """How a raster is unlike what the network fires; "" if it holds all layers."""
     if layer := unlike_layer(raster, network):
-        return f"layer {layer.name!r} is {layer.shape}, {network.raster_shape(layer.name)} in the network"
+        return f"layer {layer.name!r} is {layer.shape}, {network.shape_of[layer.name]} in the network"
     if tuple(raster) != network.raster_names:
         return f"holds layers {', '.join(raster)}, expected all of the network: {', '.join(network.raster_names)}"
     return ""
@@ -76,5 +76,6 @@ def unlike(raster: RasterReader, network: Network) -> str:
 
 def unlike_layer(raster: RasterReader, network: Network) -> LayerSpec | None:
     """The first layer of a raster whose maps are of another size in the network, if there is one."""
-    shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
-    return next((layer for layer in raster.layers if shapes.get(layer.name, layer.shape) != layer.shape), None)
+    return next(
+        (layer for layer in raster.layers if network.shape_of.get(layer.name, layer.shape) != layer.shape), None
+    )

@@ -19,6 +19,7 @@ from spikesam.pipeline.maps import explain as explanation
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from spikesam.recordings import validate
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, constant_current_checkpoint
 
@@ -108,7 +109,7 @@ def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
         replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, width=20))
 
 
-def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, refused):
+def test_a_network_of_dense_layers_alone_has_bands(workplace):
     checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
     layer = Layer("fc1", Input(np.ones((4, 3 * 16 * 24)), pool=1), LIF(1.0, bias=1e-4))  # on no grid
     network = Network((3, 16, 24), 8, (layer,), Readout(np.ones((3, 4))), "constant-current")
@@ -116,7 +117,10 @@ def test_dense_layers_only_are_refused_before_they_are_simulated(workplace, refu
     save_checkpoint(dense, workplace / "dense.safetensors")
     arguments = command(workplace, "dense", "--precision", "float32")
     arguments[1] = str(workplace / "dense.safetensors")
-    assert "has dense layers only, expected at least one with a spatial extent" in refused(run.main, *arguments)
+    run.main(arguments)
+    with MapReader(workplace / "dense" / "sam.h5") as maps:
+        assert maps["fc1"][0].shape == (8, 4, 1)
+    assert (workplace / "dense" / "report.html").exists()
     with pytest.raises(InputError, match="layer 'fc1': the int8 weights of one neuron sum to 146,304"):
         quantise(network)
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
 from spikesam.pipeline.maps.image_method import ImageMethod, Maps
-from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.maps.layers import mapped_layers
 from spikesam.pipeline.maps.methods.snn_grad_cam import SnnGradCam
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def grad_cam(
 
     from spikesam.pipeline.networks.differentiable import classes_meant
 
-    kinds = network.network.raster_kinds
-    chosen = spatial_layers(kinds, layers, "Grad-CAM")
+    shapes = network.network.shape_of
+    chosen = mapped_layers(shapes, layers, "Grad-CAM", bands=False)
     x = torch.from_numpy(unpacked(inputs)).to(network.readout.device)
     with torch.no_grad():
         logits = network(x)[0]
     target = classes_meant(logits, torch.tensor(labels))
     maps = {}
-    for number, name in enumerate(kinds):
+    for number, name in enumerate(shapes):
         if name in chosen:
             method: Any = LayerGradCam(lambda x: network(x)[0], network.layers[number])
             of_layer = method.attribute(x, target, relu_attributions=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.trace import compile_maps, maps_of_packed, spike_trace
-from spikesam.pipeline.maps.layers import map_layers
+from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer
 from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.sam import (
@@ -72,10 +72,10 @@ class SpikeActivationMaps(RasterMethod):
         """See :class:`RasterMethod`."""
         if self.variant == "fixed":
             for layer in layers:
-                spike_trace(self.gamma, layer.shape[0], raster.timesteps)  # refuses what could overflow
+                spike_trace(self.gamma, laid_out(layer.shape)[0], raster.timesteps)  # refuses what could overflow
         steps, _ = kept
         last = steps[-1] + 1 if steps else 0
-        map_bytes = {layer: MAP.itemsize * last * math.prod(layer.shape[1:]) for layer in layers}
+        map_bytes = {layer: MAP.itemsize * last * math.prod(laid_out(layer.shape)[1:]) for layer in layers}
         largest = max(layers, key=map_bytes.__getitem__)
         if map_bytes[largest] > MAX_DATASET_BYTES:
             raise InputError(
@@ -170,7 +170,7 @@ def explain_spikes(
     sums, maps = dict[str, NDArray[np.float32]](), dict[str, NDArray[np.float32]]()
     for layer, of_layer in zip(layers, header.layers, strict=True):
         summed = of_layer.steps_that_matter, last
-        sums[layer.name], at_steps = _explain_layer(packed(layer), layer.shape, kernel, *summed)
+        sums[layer.name], at_steps = _explain_layer(packed(layer), laid_out(layer.shape), kernel, *summed)
         if steps:
             every = len(at_steps) == len(steps)  # then there is no need for a copy
             maps[layer.name] = at_steps if every else at_steps[steps]

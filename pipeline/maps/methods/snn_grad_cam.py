@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.pipeline.maps.image_method import ImageMethod, Maps
-from spikesam.pipeline.maps.layers import spatial_layers
+from spikesam.pipeline.maps.layers import mapped_layers
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
@@ -39,11 +39,11 @@ def snn_grad_cam(
 
     from spikesam.pipeline.networks.differentiable import classes_meant
 
-    kinds = network.network.raster_kinds
-    chosen = spatial_layers(kinds, layers, "Grad-CAM")
+    shapes = network.network.shape_of
+    chosen = mapped_layers(shapes, layers, "Grad-CAM", bands=False)
     x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32).requires_grad_("input" in chosen)
     logits, spikes = network(x)
-    of_layer = dict(zip(kinds, [x, *spikes][-len(kinds) :], strict=True))  # a constant current has no layer
+    of_layer = dict(zip(shapes, [x, *spikes][-len(shapes) :], strict=True))  # a constant current has no layer
     picked = logits.gather(1, classes_meant(logits, torch.tensor(labels))[:, None]).sum()
     gradients = torch.autograd.grad(picked, [of_layer[name] for name in chosen])
     maps = {}

@@ -133,7 +133,7 @@ def test_graded_spikes_summed_over_channels_are_the_maps(spikes: NDArray[np.bool
     ("map_request", "message"),
     [
         (MapRequest(0.5, {"conv7": 1}), "lava: no layer 'conv7'; expected some of input, conv1, fc1"),
-        (MapRequest(0.5, {"fc1": 1}), "lava: layer 'fc1' is dense, its neurons have no place in the image and no map"),
+        (MapRequest(0.5, {"fc1": 1}), "lava: layer 'fc1' has no places in the image, and so no map here"),
         (MapRequest(0.5, {"conv1": 5}), "lava: 5 steps of conv1 are to be summed, expected 1 to 4"),
         (MapRequest(1e-5, {"conv1": 4}), "gamma: got 1e-05, whose decay rounds to 0 of 4096"),
         (MapRequest(20.0, {"conv1": 4}), "gamma: got 20, whose decay rounds to 4096 of 4096"),

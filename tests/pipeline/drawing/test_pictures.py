@@ -62,7 +62,7 @@ def test_scale_is_one_per_layer() -> None:
 
 
 def test_over_time(tmp_path: Path, saved: list[Figure]) -> None:
-    maps = {"conv1": np.ones((2, 4, 6), np.float32), "conv2": np.ones((3, 1, 1), np.float32)}
+    maps = {"conv1": np.ones((2, 4, 6), np.float32), "conv2": np.ones((3, 1, 2), np.float32)}
     draw_over_time(tmp_path / "maps.png", Subject("photo 3", "lion"), maps, "Spike Activation Map", "γ = 0.5.")
     title, *about, sums, first, second, third, size, small, top, half, zero = texts(saved[0])
     assert title == "Spike Activation Map: photo 3, predicted lion"
@@ -71,7 +71,7 @@ def test_over_time(tmp_path: Path, saved: list[Figure]) -> None:
         "their own largest value, steps to their layer's. Blank: too late to change the answer."
     )
     assert [sums, first, second, third, size, small, top, half, zero] == [
-        *("all steps", "t = 0", "t = 1", "t = 2", "conv1\n4×6", "conv2\n1×1", "max", "half", "0")
+        *("all steps", "t = 0", "t = 1", "t = 2", "conv1\n4×6", "conv2\n1×2", "max", "half", "0")
     ]
     silent = {"conv1": np.zeros((1, 4, 6), np.float32)}
     draw_over_time(
@@ -81,6 +81,18 @@ def test_over_time(tmp_path: Path, saved: list[Figure]) -> None:
         *("Grad-CAM", "Each map is relative to its largest value.", "predicted\nlion", "conv1\nall zero"),
         *("max", "half", "0"),
     ]
+
+
+def test_neurons_without_places_are_drawn_over_time(
+    tmp_path: Path, grids: list[list[Row]], saved: list[Figure]
+) -> None:
+    band = np.zeros((4, 3, 1), np.float32)
+    band[1, 2] = band[3, 0] = 2
+    draw_over_time(tmp_path / "maps.png", Subject("tone"), {"fc1": band}, "Spike Activation Map")
+    (row,) = grids[0]
+    (cell,) = row.cells
+    np.testing.assert_array_equal(cell.heat, [[0, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0]])
+    assert "neurons from top to bottom, steps from left to right" in " ".join(texts(saved[0]))
 
 
 def test_the_sum_comes_first_and_steps_after(tmp_path: Path, grids: list[list[Row]]) -> None:

@@ -110,7 +110,7 @@ def test_parts_are_the_run_and_no_other_backend_joins_it(
         (["--gamma", "0.00001"], "gamma: got 1e-05, whose decay rounds to 0 of 4096"),
         (["--gamma", "10"], "gamma: got 10, whose decay rounds to 4096 of 4096"),
         (["--precision", "float32"], "lava: maps leave the graph in fixed point only"),
-        (["--layers", "conv1", "fc1"], "layers: layer 'fc1' is dense"),
+        (["--layers", "conv1", "fc1"], "layers: layer 'fc1' has no places"),
         (["--layers", "conv7"], "layers: no layer 'conv7'"),
         (["--backend", "event", "--variant", "fixed", "--gamma", "0.00001"], "gamma: got 1e-05, whose decay rounds"),
     ],

@@ -1,7 +1,6 @@
 """Maps of a raster from its recorded spikes alone, in a file or in memory, and what is refused."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,9 +13,9 @@ from spikesam.pipeline.maps.sam import Variant, spike_activation_map
 from spikesam.pipeline.maps.steps import kept_steps
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.schema import LayerSpec
-from tests.recordings.rasters import HEADER, record, record_silence, samples
+from tests.recordings.rasters import record, record_silence, samples
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
         RasterReader(raster) as reader,
         explain(reader, tmp_path / "sam.h5", gamma=0.3, include_current=False, steps="all") as maps,
     ):
-        assert list(maps) == ["input", "conv1"]  # fc1 has no place in the image
+        assert list(maps) == ["input", "conv1"]  # fc1 has no places
         header = maps.header
         assert (header.method, header.source) == ("sam", reader.raster_digest)
         assert header.parameters == {"gamma": 0.3, "variant": "paper", "include_current": False}
@@ -93,19 +92,21 @@ def test_chosen_layers_come_in_order_of_depth(raster: Path, tmp_path: Path) -> N
         assert list(one) == ["conv1"]
 
 
-def test_dense_layers_have_no_maps(raster: Path, tmp_path: Path) -> None:
-    with (
-        RasterReader(raster) as reader,
-        pytest.raises(InputError, match="layer 'fc1' is dense.*choose from input, conv1"),
-    ):
-        explain(reader, tmp_path / "sam.h5", layers=["fc1"])
-    header = replace(HEADER, layers=(LayerSpec("fc1", 1, (7, 1, 1), "dense", 1.0, 1.0),))
-    with (
-        RasterReader(record(tmp_path / "dense", 2, header)) as reader,
-        pytest.raises(InputError, match="dense layers only"),
-    ):
-        explain(reader, tmp_path / "sam.h5")
-    assert not (tmp_path / "sam.h5").exists()
+def test_a_layer_without_places_has_a_row_for_each_neuron_on_demand(raster: Path, tmp_path: Path) -> None:
+    with RasterReader(raster) as reader:
+        bands = explain(reader, tmp_path / "sam.h5", layers=["fc1"], gamma=0.3, steps="all")["fc1"]
+        for sample, spikes in enumerate(reader["fc1"]):
+            alone = spike_activation_map(spikes.reshape(-1, 1, 1, 7, 1), 0.3)[:, 0]
+            np.testing.assert_array_equal(bands[sample], alone)
+            np.testing.assert_allclose(bands.sum[sample], alone[: bands.steps_that_matter].sum(axis=0), rtol=1e-6)
+
+
+def test_where_no_layer_has_places_all_have_bands(tmp_path: Path) -> None:
+    spikes = np.zeros((1, 3, 2, 1, 1), np.bool_)
+    spikes[0, :2, 1] = True  # the second neuron fires at steps 0 and 1
+    with explain(write_raster(tmp_path / "raster.h5", {"fc1": spikes}), gamma=0.5) as maps:
+        band = maps["fc1"][0][:, :, 0]
+    np.testing.assert_allclose(band, [[0, 1], [0, 1 + np.exp(-0.5)], [0, 0]], rtol=1e-6)
 
 
 def test_a_damaged_raster_leaves_no_maps(raster: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_the_spikes_are_the_backends(network: Network) -> None:
     _, outputs = built(torch.tensor(given, dtype=torch.float32))
     (batch,) = TorchBackend("cpu").run(network, [given], 2)
     for name, found in zip(network.raster_names[-len(outputs) :], outputs, strict=True):
-        expected = unpack(batch.spikes[name], network.raster_shape(name))
+        expected = unpack(batch.spikes[name], network.shape_of[name])
         np.testing.assert_array_equal(found.detach().numpy().astype(bool), expected)
 
 

@@ -119,9 +119,9 @@ def test_every_layer_at_once_is_every_layer_alone() -> None:
 def test_dense_and_unknown_layers_are_refused() -> None:
     network, labels = DifferentiableNetwork(export_network(small_model())), np.array([0])
     inputs = np.zeros((8, 1, 6, 16, 24), bool)
-    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from input, conv1, conv2"):
+    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' has no places.*choose from input, conv1, conv2"):
         snn_grad_cam(network, inputs, labels, ["fc1"])
     with pytest.raises(InputError, match="Grad-CAM: no layer 'conv3'; did you mean conv2 or conv1"):
         snn_grad_cam(network, inputs, labels, ["conv3"])
-    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' is dense.*choose from conv1"):
+    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' has no places in the image; choose from conv1"):
         grad_cam(seeing_ann(), np.zeros((1, 3, 1, 2), np.float32), labels, ["fc1"])

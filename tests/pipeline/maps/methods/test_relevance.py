@@ -43,6 +43,17 @@ def explained(raster: Path, out: Path, *arguments: object) -> dict[str, np.ndarr
         return {name: maps[name].sum for name in maps}
 
 
+def test_a_dense_layer_has_its_relevance_neuron_by_neuron(folder: Path) -> None:
+    network = read_network(folder / "run" / "network.safetensors")[0]
+    with RasterReader(folder / "run" / "raster.h5") as recorded:
+        name = list(recorded)[-1]
+        fired = [recorded[each][0] for each in recorded]
+        expected = relevance(network, fired, int(recorded.predictions[0]))[-1].reshape(len(fired[0]), -1, 1)
+        band = explain(recorded, folder / "band.h5", method="relevance", layers=[name], steps="all")[name]
+        assert expected.shape[1] > 1
+        np.testing.assert_array_equal(band[0], np.maximum(expected, 0).astype(np.float32))
+
+
 def test_the_file_holds_the_relevance_of_the_recorded_spikes(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
