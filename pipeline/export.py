@@ -8,12 +8,15 @@ A RECORDING (raster.h5, sam.h5) goes to the file TARGET, whose name decides the 
 {known}
 docs/other-formats.md says what each of them holds. A raster keeps its spikes exactly in all of them.
 
+DATA OF NIR, of other programs and chips, become a raster, the file TARGET, NAME.h5.
+
 examples:
   spikesam export cluttered-digits --out runs/export
   spikesam export cluttered-digits --nir digits.nir --samples 100
   spikesam export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny
   spikesam export runs/digits/raster.h5 digits.nwb
   spikesam export runs/digits/raster.h5 digits.zarr --samples 0:4 --layers conv1 conv2
+  spikesam export chip.nir chip.h5 --dt 0.001
 """
 
 from __future__ import annotations
@@ -33,15 +36,20 @@ from spikesam.pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_sig
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import progress_bar
+from spikesam.recordings.raster.events import Rounding
 
 FOR_CHECKPOINTS = ("out", "data", "seeds", "nir", "device", "download")
+FOR_DATA = ("dt", "rounding")
+RASTERS = (".h5", ".hdf5")
 CHECKPOINT_SAMPLES = 1000
 
 
 class ExportCommand(Section):
     """Options of the command."""
 
-    source: Positional[str] = Field(description="a bundled checkpoint's name, a checkpoint file, or a recording (HDF5)")
+    source: Positional[str] = Field(
+        description="a bundled checkpoint's name, a checkpoint file, a recording (HDF5), or data of NIR"
+    )
     target: Positional[Path | None] = Field(
         None, description=f"of a recording: the file to write, NAME{' or NAME'.join(FORMATS.built_in)}"
     )
@@ -52,6 +60,10 @@ class ExportCommand(Section):
     )
     layers: tuple[str, ...] = Field((), description="of a recording: layers by name or number; all if not given")
     overwrite: Overwrite = False
+    dt: float | None = Field(None, gt=0, description="of data of NIR that are events: seconds in a step of the raster")
+    rounding: Rounding = Field(
+        "down", description="of such data: the step of a time t, if not down, the nearest, or up, which ends at t"
+    )
     out: Out = Path("runs/export")
     data: Data = None
     seeds: int = Field(10, ge=1, description="how many Poisson seeds: 0, 1, …")
@@ -75,6 +87,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _export_recording(command: ExportCommand, source: Path, say: Callable[[str], None]) -> None:
     if given := [name for name in FOR_CHECKPOINTS if name in command.model_fields_set]:
         raise InputError(f"--{given[0]} is for a checkpoint, and {source} is a recording")
+    if command.target is not None and command.target.suffix in RASTERS:
+        from spikesam.pipeline.imports.nir.data import from_nir_data
+
+        options = {"dt": command.dt, "rounding": command.rounding, "overwrite": command.overwrite}
+        say(str(from_nir_data(source, command.target, **options)))  # type: ignore[arg-type]
+        return
+    if given := [name for name in FOR_DATA if name in command.model_fields_set]:
+        raise InputError(f"--{given[0]} is for data of NIR that become a raster, NAME.h5")
     if command.target is None:
         raise InputError(f"TARGET: got none, expected the file to write, such as {source.stem}.nwb")
     bar, chosen = progress_bar(PlainConsole(stderr=True), transient=True), (command.samples, command.layers)

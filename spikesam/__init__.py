@@ -29,6 +29,7 @@
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
 :class:`Input`            what a layer reads beside the layer before: of a :class:`Source`, by other weights
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
+:func:`from_nir_data`     a raster file from the data of NIR that other programs and chips write
 :func:`from_netx`         a network of Loihi's own integers from a `.net` file of lava-dl
 :func:`quantise`          a network in the integers that every backend agrees on
 :func:`integer_planes`    layers of bits for neurons that fire several spikes a step; :func:`ternary_planes` -1, 0, 1
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from spikesam.pipeline.images.events.files import read_events
     from spikesam.pipeline.images.preprocessing import Preprocessing
     from spikesam.pipeline.imports.netx.read import from_netx
+    from spikesam.pipeline.imports.nir.data import from_nir_data
     from spikesam.pipeline.imports.nir.read import from_nir
     from spikesam.pipeline.imports.nir.write import to_nir
     from spikesam.pipeline.imports.torch.from_torch import from_torch
@@ -88,7 +90,8 @@ if TYPE_CHECKING:
     from spikesam.pipeline.training.train import train
     from spikesam.recordings.errors import InputError, RasterError
     from spikesam.recordings.maps.reader import MapReader, open_maps
-    from spikesam.recordings.raster.arrays import SpikeEvents, write_raster
+    from spikesam.recordings.raster.arrays import write_raster
+    from spikesam.recordings.raster.events import SpikeEvents
     from spikesam.recordings.raster.reader import RasterReader, open_raster
 
 recordings.plots = "spikesam.pipeline.maps.plot"
@@ -112,7 +115,7 @@ _WHERE = {
     "open_raster": "spikesam.recordings.raster.reader:open_raster",
     "open_maps": "spikesam.recordings.maps.reader:open_maps",
     "write_raster": "spikesam.recordings.raster.arrays:write_raster",
-    "SpikeEvents": "spikesam.recordings.raster.arrays:SpikeEvents",
+    "SpikeEvents": "spikesam.recordings.raster.events:SpikeEvents",
     "sam": "spikesam.pipeline.maps.methods.sam:sam",
     "attention_map": "spikesam.pipeline.maps.methods.attention:attention_map",
     "from_torch": "spikesam.pipeline.imports.torch.from_torch:from_torch",
@@ -130,6 +133,7 @@ _WHERE = {
     "integer_planes": "spikesam.backends.network.planes:integer_planes",
     "ternary_planes": "spikesam.backends.network.planes:ternary_planes",
     "from_nir": "spikesam.pipeline.imports.nir.read:from_nir",
+    "from_nir_data": "spikesam.pipeline.imports.nir.data:from_nir_data",
     "to_nir": "spikesam.pipeline.imports.nir.write:to_nir",
     "from_netx": "spikesam.pipeline.imports.netx.read:from_netx",
     "draw_network": "spikesam.pipeline.drawing.network:draw_network",
@@ -186,6 +190,7 @@ __all__ = [
     "explain",
     "from_netx",
     "from_nir",
+    "from_nir_data",
     "from_torch",
     "integer_planes",
     "load",

@@ -1,4 +1,4 @@
-"""A raster as data of NIR: the spikes of the nodes of a graph, which `nir.read_data` reads."""
+"""A raster as data of NIR, which `nir.read_data` and `from_nir_data` read: the spikes of the nodes of a graph."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ class NirData(Exporter):
         """Write sample by sample."""
         raster, samples = self.selection.recording, self.selection.samples
         with writing(path), new_hdf5(path, overwrite=overwrite) as (file, check):
-            file.attrs.update({"__type__": nir.NIRGraphData.__name__, "raster_digest": raster.raster_digest})
+            about = {"raster_digest": raster.raster_digest, "layer_delay": raster.header.layer_delay}
+            file.attrs.update({"__type__": nir.NIRGraphData.__name__, **about})
             rows = slice(samples.start, samples.stop)
-            about = {"index": raster.samples.index, "label": raster.labels, "prediction": raster.predictions}
-            for name, values in about.items():  # which nir does not read
+            tables = {"index": raster.samples.index, "label": raster.labels, "prediction": raster.predictions}
+            for name, values in tables.items():  # which nir does not read
                 file[f"samples/{name}"] = values[rows]
             for layer in self.selection.layers:
                 spikes = self._node(file, layer)
@@ -59,7 +60,8 @@ class NirData(Exporter):
         node.attrs["__type__"] = nir.NIRNodeData.__name__
         spikes = node.create_group("observables/spikes")
         header = self.selection.recording.header
-        spikes.attrs.update({"__type__": nir.TimeGriddedData.__name__, "dt": header.dt, "shape": layer.shape})
+        about = {"dt": header.dt, "shape": layer.shape, "number": layer.number}
+        spikes.attrs.update({"__type__": nir.TimeGriddedData.__name__, **about})
         shape = (len(self.selection.samples), header.timesteps, layer.neurons)
         steps = max(1, min(header.timesteps, (1 << 20) // layer.neurons))
         chunks = (1, steps, layer.neurons)

@@ -2,115 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from spikesam.recordings.disk import writing
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock
-from spikesam.recordings.raster.batch import FIRED_ADVICE, RasterBatch, as_bits, counts_as_fired, on_cpu, whole_numbers
+from spikesam.recordings.raster.batch import FIRED_ADVICE, RasterBatch, as_bits, counts_as_fired, whole_numbers
+from spikesam.recordings.raster.events import SpikeEvents
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 from spikesam.recordings.raster.writer import encode_samples, parts_of, refuse_existing
 from spikesam.recordings.schema import SampleTable
-from spikesam.recordings.text import brief
 from spikesam.recordings.writer import writing_samples
 
 BATCH = 16  # samples that are packed at a time
-
-
-@dataclass(frozen=True, eq=False)
-class SpikeEvents:
-    """The spikes of one layer, one (sample, step, neuron) each, in any order.
-
-    Parameters
-    ----------
-    sample, step, neuron : (E,) int, from 0 — in which sample, in which step, and who: the position in C-order over
-        (C, H, W), which is ``numpy.ravel_multi_index((channel, row, column), (C, H, W))``
-    shape : (N, T, C, H, W), or (N, T, K) of a dense layer — what an array of all these spikes would have
-
-    Raises
-    ------
-    InputError : if they are no whole numbers, such as times in seconds, not equally many, or outside `shape`
-
-    Examples
-    --------
-    >>> import spikesam
-    >>> events = spikesam.SpikeEvents(sample=[0, 0, 1], step=[2, 3, 0], neuron=[7, 7, 1], shape=(2, 5, 8))
-    >>> path = spikesam.write_raster("chip.h5", {"fc1": events}, overwrite=True)
-    >>> with spikesam.open_raster(path) as raster:
-    ...     raster["fc1"].counts.tolist()
-    [[0, 0, 1, 1, 0], [1, 0, 0, 0, 0]]
-    """
-
-    sample: ArrayLike
-    step: ArrayLike
-    neuron: ArrayLike
-    shape: tuple[int, ...]
-
-    __repr__ = brief
-
-    def __post_init__(self) -> None:
-        shape = tuple(self.shape)
-        if len(shape) not in (3, 5) or not all(isinstance(side, int | np.integer) and side > 0 for side in shape):
-            raise InputError(f"SpikeEvents: shape: got {self.shape}, expected (N, T, C, H, W), or (N, T, K), above 0")
-        object.__setattr__(self, "shape", tuple(map(int, shape)))
-        sides = {"sample": self.shape[0], "step": self.shape[1], "neuron": self.neurons}
-        columns = {name: _column(name, getattr(self, name), side) for name, side in sides.items()}
-        if len({len(column) for column in columns.values()}) > 1:
-            found = ", ".join(f"{len(column)} of {name}" for name, column in columns.items())
-            raise InputError(f"SpikeEvents: got {found}, expected one of each for every spike")
-        sample = columns["sample"]
-        if (sample[1:] < sample[:-1]).any():
-            order = np.argsort(sample, kind="stable")
-            columns = {name: column[order] for name, column in columns.items()}
-        for name, column in columns.items():
-            object.__setattr__(self, name, column)
-
-    @property
-    def neurons(self) -> int:
-        """C·H·W, or K."""
-        return int(np.prod(self.shape[2:], dtype=object))
-
-    def packed(self, rows: slice, where: Callable[[tuple[int, ...]], str], *, fired: bool) -> NDArray[np.uint8]:
-        """Pack some samples as `batch.pack`: (B, T, bytes) uint8; `fired` allows a neuron twice in a step."""
-        events = slice(*np.searchsorted(np.asarray(self.sample), (rows.start, rows.stop)))
-        columns = (self.sample, self.step, self.neuron)
-        sample, step, neuron = (np.asarray(column)[events].astype(np.int64) for column in columns)
-        shape = (rows.stop - rows.start, self.shape[1], self.neurons)
-        place = (sample - rows.start, step, neuron)
-        flat = np.ravel_multi_index(place, shape)
-        if not fired:
-            once, times = np.unique(flat, return_counts=True)
-            if (several := once[times > 1]).size:
-                at, t, who = np.unravel_index(several[0], shape)
-                twice = f"{where((int(at),))}: neuron {who} fires more than once in step {t}"
-                raise InputError(f"{twice}, expected at most once{FIRED_ADVICE}")
-        packed = np.zeros((*shape[:2], -(-shape[2] // 8)), np.uint8)
-        np.bitwise_or.at(packed, (*place[:2], neuron // 8), (128 >> neuron % 8).astype(np.uint8))
-        return packed
-
-
-def _column(name: str, values: Any, side: int) -> NDArray[Any]:
-    """(E,) whole numbers from 0 to below `side`."""
-    column = np.asarray(on_cpu(values))
-    if column.ndim == 1 and not column.size:
-        return column.astype(np.int64)
-    if column.ndim != 1 or column.dtype.kind not in "iu":
-        advice = "; for times, give the number of the step" if name == "step" and column.dtype.kind == "f" else ""
-        raise InputError(
-            f"SpikeEvents: {name}: got shape {column.shape} of {column.dtype}, expected (E,) whole numbers{advice}"
-        )
-    if (wrong := np.flatnonzero((column < 0) | (column >= side))).size:
-        first = wrong[0]
-        raise InputError(f"SpikeEvents: {name}: got {column[first]} for spike {first}, expected 0 to {side - 1}")
-    return column
 
 
 def write_raster(
@@ -122,6 +35,7 @@ def write_raster(
     predictions: Any = None,
     counts: str | None = None,
     layer_delay: int = 0,
+    dt: float | None = None,
     dataset: str = "",
     overwrite: bool = False,
 ) -> Path:
@@ -133,7 +47,8 @@ def write_raster(
     ----------
     path : of the new file
     layers : name -> spikes (N, T, C, H, W), samples first, or (N, T, K) of a dense layer, in order of depth. NumPy or
-        torch, bool or 0 and 1 of any dtype; or :class:`SpikeEvents`, which list the spikes. A layer called "input" is
+        torch, bool or 0 and 1 of any dtype; or :class:`SpikeEvents`, which list the spikes, by steps or by times in
+        seconds. A layer called "input" is
         the network's input and gets number 0; the others count from 1. A layer of one pixel counts as dense
     labels : (N,) int — class of each sample, -1 where unknown; all unknown if not given
     index : (N,) int — position of each sample in the data set; 0 … N-1 if not given
@@ -141,6 +56,7 @@ def write_raster(
     counts : None to refuse other values than 0 and 1, and neurons that fire twice in a step; "fired" to record of such
         counts that there were any
     layer_delay : 1 if each layer passes its spikes on one step later, 0 if in the same step; decides which steps matter
+    dt : seconds in a step; if not given those of spikes that were given by their times, else 0.001
     dataset : what the samples are, such as "CIFAR-10"
     overwrite : replace an existing file
 
@@ -172,16 +88,18 @@ def write_raster(
     refuse_existing(path, overwrite)
     fired = counts_as_fired(counts, "write_raster")
     n_samples, timesteps = _common_sizes(layers)
+    listed = {name: spikes for name, spikes in layers.items() if isinstance(spikes, SpikeEvents)}
+    merged = {name: events.merged for name, events in listed.items() if events.merged}
     header = RasterHeader(
         backend="arrays",
         device="",
         precision="float32",
         timesteps=timesteps,
-        dt=1e-3,
+        dt=_seconds_in_a_step(dt, listed),
         seed=0,
         network_sha256="",
         dataset=dataset,
-        config="{}",
+        config=json.dumps({"merged": merged} if merged else {}),
         layers=layer_specs({name: tuple(spikes.shape[2:]) for name, spikes in layers.items()}),
         classes=0,
         readout_scale=1.0,
@@ -224,6 +142,18 @@ def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
                 f"expected {layers[first].shape[0]} and {layers[first].shape[1]}, as layer {first!r} has"
             )
     return int(layers[first].shape[0]), int(layers[first].shape[1])
+
+
+def _seconds_in_a_step(dt: float | None, layers: Mapping[str, SpikeEvents]) -> float:
+    """What is given, or what layers of spikes by their times say, who must agree; else a millisecond."""
+    said = dt
+    for name, events in layers.items():
+        if events.dt is not None and said not in (None, events.dt):
+            raise InputError(f"write_raster: layer {name!r}: has steps of {events.dt:g} s, expected {said:g} s")
+        said = events.dt if said is None else said
+    if not isinstance(said, int | float | NoneType):
+        raise InputError(f"write_raster: dt: got {said!r}, expected seconds in a step")
+    return 1e-3 if said is None else float(said)
 
 
 def layer_specs(shapes: Mapping[str, tuple[int, ...]]) -> tuple[LayerSpec, ...]:

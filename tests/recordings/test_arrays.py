@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.raster.arrays import SpikeEvents, write_raster
+from spikesam.recordings.raster.arrays import write_raster
+from spikesam.recordings.raster.events import SpikeEvents
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.validate import main as validate
 
@@ -237,7 +238,7 @@ def test_counts_in_arrays_can_be_recorded_as_fired(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"step": [0.0, 1.0]}, r"step: got shape \(2,\) of float64, expected \(E,\) whole numbers; for times, give"),
+        ({"step": [0.0, 1.0]}, r"step: got shape \(2,\) of float64, expected \(E,\) whole numbers; SpikeEvents.from_t"),
         ({"neuron": [True, False]}, r"neuron: got shape \(2,\) of bool, expected \(E,\) whole numbers"),
         ({"sample": [[0, 1]]}, r"sample: got shape \(1, 2\) of int64"),
         ({"sample": [0, 3]}, "sample: got 3 for spike 1, expected 0 to 2"),

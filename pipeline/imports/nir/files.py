@@ -26,7 +26,7 @@ def read_graph(path: str | PathLike[str]) -> Any:
     with checked.file:
         if "node" not in checked.children(checked.root, "/", MOST_OBJECTS):
             raise checked.fail("/", "HDF5 without a group 'node'", "a NIR file")
-        _Walk(checked, set(nir.ir.__all__)).group(checked.root, "", 0)
+        Walk(checked, set(nir.ir.__all__)).group(checked.root, "", 0)
     try:
         return nir.read(path, type_check=False)
     except Exception as error:  # the library checks little, so that anything can come of malformed nodes
@@ -38,7 +38,7 @@ def read_graph(path: str | PathLike[str]) -> Any:
 
 
 @dataclass
-class _Walk:
+class Walk:
     """Goes through a file without reading its arrays."""
 
     checked: CheckedFile

@@ -1,0 +1,217 @@
+"""Data of NIR: the spikes of a graph's nodes, of other programs or of chips, become a raster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spikesam.pipeline.imports.nir import nir_library
+from spikesam.pipeline.imports.nir.files import MOST_OBJECTS, Walk
+from spikesam.recordings.arguments import checked_arguments
+from spikesam.recordings.errors import InputError, finding
+from spikesam.recordings.hdf5 import CheckedFile
+from spikesam.recordings.raster.arrays import write_raster
+from spikesam.recordings.raster.events import CLOSE, Rounding, SpikeEvents
+from spikesam.recordings.schema import check_name
+
+SPIKES = "spikes"  # the observable that is read
+NEURON = ".neuron"  # how the nodes of neurons end in graphs of `to_nir`
+SAMPLES = {"labels": "label", "index": "index", "predictions": "prediction"}
+
+
+class Told(NamedTuple):
+    """What a file says that data of NIR do not hold, because `spikesam export` wrote it."""
+
+    shapes: dict[str, tuple[int, ...]]  # by node, in order of depth
+    samples: dict[str, Any]  # arguments of `write_raster`
+    layer_delay: int
+
+
+@checked_arguments
+def from_nir_data(
+    data: Any,
+    path: str | PathLike[str],
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    dt: float | None = None,
+    rounding: Rounding = "down",
+    counts: str | None = None,
+    layer_delay: int | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the spikes of NIR's data, such as the trace of a chip, as a raster file; needs the library `nir`.
+
+    Each node with an observable "spikes" becomes a layer of its name, that of "conv1.neuron" is "conv1". Others are
+    left out. What `spikesam export raster.h5 data.nir` wrote becomes the same raster again, with shapes and labels.
+
+    Parameters
+    ----------
+    data : a `nir.NIRGraphData`, or the path of a file that `nir.write_data` made: `TimeGriddedData` of 0 and 1, or
+        `EventData` with times in seconds
+    path : of the new raster
+    shapes : layer or node -> (C, H, W) of its neurons, or (K,), in order of depth; if not given, as the file says, else
+        dense, in the order of the nodes, which is alphabetical in files of others; "input" is first
+    dt : seconds in a step; needed where all data are events
+    rounding : which step the time of an event belongs to, see :meth:`SpikeEvents.from_times`
+    counts, layer_delay : as of :func:`write_raster`; the delay as the file says, or 0, if not given
+    overwrite : replace an existing file
+
+    Returns
+    -------
+    the path of the raster
+
+    Raises
+    ------
+    InputError : naming the node whose data are no spikes, or do not fit
+
+    Examples
+    --------
+    >>> import nir
+    >>> import numpy as np
+    >>> import spikesam
+    >>> spikes = nir.TimeGriddedData(np.eye(4, dtype=bool)[None], dt=1e-3)  # 1 sample, 4 steps, 4 neurons
+    >>> path = spikesam.from_nir_data(nir.NIRGraphData({"lif": nir.NIRNodeData({"spikes": spikes})}), "chip.h5")
+    >>> with spikesam.open_raster(path) as raster:
+    ...     raster["lif"].counts.tolist()
+    [[1, 1, 1, 1]]
+    """
+    nir = nir_library()
+    where, told = "from_nir_data", Told({}, {}, 0)
+    if isinstance(data, (str, PathLike)):
+        where = str(data)
+        data, told = _read(nir, Path(data))
+    elif not isinstance(data, nir.NIRGraphData):
+        raise InputError(f"{where}: got {type(data).__name__}, expected a nir.NIRGraphData or a file of one")
+    nodes = {name: node.observables[SPIKES] for name, node in _nodes(nir, data, "") if SPIKES in node.observables}
+    if not nodes:
+        raise InputError(f"{where}: holds no node with an observable {SPIKES!r}, expected at least one")
+    names = _layer_names(nodes, where)
+    by_node = {name: node for node, name in names.items()} | {node: node for node in nodes}
+    given = told.shapes if shapes is None else {by_node.get(name, name): shape for name, shape in shapes.items()}
+    if unknown := [name for name in given if name not in nodes]:
+        raise InputError(f"{where}: holds no spikes of {unknown[0]!r}, expected shapes of some of {', '.join(names)}")
+    seconds = _seconds_in_a_step(nir, nodes, dt, where)
+    order = [*given, *(node for node in nodes if node not in given)]
+    layers = {names[node]: _spikes(nir, nodes[node], given.get(node), seconds, rounding, where, node) for node in order}
+    delay = told.layer_delay if layer_delay is None else layer_delay
+    about = told.samples | {"layer_delay": delay, "dt": seconds, "counts": counts, "overwrite": overwrite}
+    return write_raster(Path(path), layers, **about)
+
+
+def _nodes(nir: Any, data: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The nodes of data and of data inside it, by name: "outer.inner"."""
+    for name, node in data.nodes.items():
+        if isinstance(node, nir.NIRGraphData):
+            yield from _nodes(nir, node, f"{prefix}{name}.")
+        elif isinstance(node, nir.NIRNodeData):
+            yield f"{prefix}{name}", node
+
+
+def _layer_names(nodes: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Node -> the name of its layer."""
+    found: dict[str, str] = {}
+    for node in nodes:
+        name = node.removesuffix(NEURON).replace(".", "_")
+        name = name if name.isidentifier() else f"node_{name}"
+        try:
+            check_name(name)
+        except InputError as error:
+            raise InputError(f"{where}: node {node!r}: {finding(error)}") from None
+        if name in found.values():
+            raise InputError(f"{where}: node {node!r}: its layer would be the second {name!r}, expected other names")
+        found[node] = name
+    return found
+
+
+def _seconds_in_a_step(nir: Any, nodes: Mapping[str, Any], dt: float | None, where: str) -> float:
+    """As the caller says, or all nodes with steps."""
+    found = dt
+    for name, spikes in nodes.items():
+        if isinstance(spikes, nir.TimeGriddedData):
+            own = float(spikes.dt)
+            if found is not None and not np.isclose(own, found, rtol=CLOSE, atol=0):
+                raise InputError(f"{where}: node {name!r}: has steps of {own:g} s, expected {found:g} s")
+            found = own if found is None else found
+    if found is None:
+        raise InputError(f"{where}: holds events alone, expected dt, the seconds in a step")
+    if not 0 < found < np.inf:
+        raise InputError(f"{where}: dt: got {found:g}, expected seconds in a step, above 0")
+    return found
+
+
+def _spikes(
+    nir: Any, found: Any, shape: tuple[int, ...] | None, dt: float, rounding: Rounding, where: str, node: str
+) -> Any:
+    """What `write_raster` takes: of a grid an array (N, T, …), of events a list."""
+
+    def refused(what: object) -> InputError:
+        return InputError(f"{where}: node {node!r}: {what}")
+
+    count = int(found.n_neurons)
+    of_map = (count,) if shape is None else tuple(shape)
+    if np.prod(of_map, dtype=object) != count:
+        raise refused(f"has {count} neurons, expected a map of {of_map}")
+    if isinstance(found, nir.TimeGriddedData):
+        return found.data.reshape(*found.data.shape[:2], *of_map)
+    idx, times = np.asarray(found.idx), np.asarray(found.time)
+    if idx.ndim != 2 or idx.shape != times.shape or idx.dtype.kind not in "iu" or times.dtype.kind not in "iuf":
+        raise refused(f"events have shapes {idx.shape} and {times.shape}, expected (N, E) indices and times")
+    there = idx != -1
+    if (
+        isinstance(found, nir.ValuedEventData)
+        and (values := np.asarray(found.value)[there]).size
+        and (values != 1).any()
+    ):
+        raise refused(f"events carry values such as {values[values != 1][0]:g}, expected spikes, whose value is 1")
+    steps = float(found.t_max) / dt
+    if not 0 < steps < 1 << 31:
+        raise refused(f"t_max is {found.t_max:g} s, expected above 0, and less than 2³¹ steps of {dt:g} s")
+    sizes = (len(idx), int(np.ceil(steps - CLOSE)), *of_map)
+    sample, _ = np.nonzero(there)
+    try:
+        return SpikeEvents.from_times(times[there], idx[there], shape=sizes, dt=dt, sample=sample, rounding=rounding)
+    except InputError as error:
+        raise refused(finding(error)) from None
+
+
+def _read(nir: Any, path: Path) -> tuple[Any, Told]:
+    """The data of a file, looked at before the library reads it, and what it says beside."""
+    checked = CheckedFile(path, "data", "data of NIR", f"{__name__}:{_read_alone.__name__}")
+    with checked.file as file:
+        if "nodes" not in checked.children(checked.root, "/", MOST_OBJECTS):
+            found = "a graph of NIR" if "node" in file else "HDF5 without a group 'nodes'"
+            raise checked.fail("/", found, "data of NIR, as nir.write_data writes them")
+        Walk(checked, set()).group(checked.root, "", 0)
+        try:
+            data = nir.read_data(path)
+        except Exception as error:  # the library checks little, so that anything can come of malformed nodes
+            reason = " ".join(str(error).split())[:200]
+            raise checked.fail(
+                "/", f"unreadable data ({type(error).__name__}: {reason})", "what nir.write_data made"
+            ) from None
+        return data, _told(checked, data)
+
+
+def _read_alone(path: str | PathLike[str]) -> Any:
+    """The data of a file in a process of their own, which may crash."""
+    return _read(nir_library(), Path(path))
+
+
+def _told(checked: CheckedFile, data: Any) -> Told:
+    """What our export writes beside the spikes; nothing of a file of others."""
+    file = checked.file
+    root = checked.attributes(checked.root, "/", {}, {"layer_delay": int})
+    if not root:
+        return Told({}, {}, 0)
+    shapes = {}
+    for name in data.nodes:
+        place = f"/nodes/{name}/observables/{SPIKES}"
+        about = checked.attributes(file[place].id, place, {"shape": tuple, "number": int})
+        shapes[name] = about["number"], about["shape"]
+    ordered = {name: shape for name, (_, shape) in sorted(shapes.items(), key=lambda each: each[1][0])}
+    samples = {argument: file[f"samples/{name}"][()] for argument, name in SAMPLES.items() if f"samples/{name}" in file}
+    return Told(ordered, samples, root["layer_delay"])
