@@ -47,8 +47,8 @@ class DataSection(Section):
 
     source: str = Field(
         "cluttered-digits",
-        description='"cluttered-digits", "contrast-digits", "saccade-digits", "cifar10", "fashion-mnist", or a path: '
-        "Tiny-ImageNet (folder or zip), or a folder of class folders, of images or of events",
+        description='"cluttered-digits", "contrast-digits", "saccade-digits", "chirps", "cifar10", "fashion-mnist", or '
+        "a path: Tiny-ImageNet (folder or zip), or a folder of class folders, of images or of events",
     )
     classes: tuple[str, ...] | None = Field(
         None, description="classes to use, by identifier or name, ordered by label; all if not given"
@@ -70,7 +70,7 @@ class DataSection(Section):
         8000,
         ge=1,
         le=1 << 20,
-        description="training scenes of cluttered-, contrast- or saccade-digits; other sets have a fixed number",
+        description="training items of cluttered-, contrast- or saccade-digits or chirps; other sets have theirs",
     )
 
 

@@ -19,6 +19,7 @@ from spikesam.backends.base import InputBatch
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.datasets import Dataset, Item, open_dataset
 from spikesam.pipeline.images.datasets.base import READERS
+from spikesam.pipeline.images.datasets.chirps import NAME as CHIRPS
 from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
 from spikesam.pipeline.images.datasets.saccade_digits import NAME as SACCADE_DIGITS
 from spikesam.pipeline.images.encoding import encode, in_eight_bits
@@ -345,12 +346,13 @@ def choose(
     """The first `count` images or recordings of a seeded class-balanced order, as many as there are; reads none.
 
     Items of classes that the checkpoint does not know are skipped, see :func:`known_classes`. The source is one of
-    `open_dataset`; None is the set that needs no download, "saccade-digits" for a network that takes events and
-    "cluttered-digits" for others.
+    `open_dataset`; None is the set that needs no download: "chirps" for a network that takes events of one column,
+    "saccade-digits" for others that take events, and "cluttered-digits" for images.
     """
-    for_events = isinstance(checkpoint.preparation, EventBinning)
+    prepare = checkpoint.preparation
     if source is None:
-        source = SACCADE_DIGITS if for_events else CLUTTERED_DIGITS
+        of_events = CHIRPS if prepare.width == 1 else SACCADE_DIGITS
+        source = of_events if isinstance(prepare, EventBinning) else CLUTTERED_DIGITS
     everything = open_dataset(source, split, download=download)
     dataset = known_classes(everything, checkpoint.classes, checkpoint.class_names)
     if not len(dataset):

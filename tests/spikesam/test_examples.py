@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import spikesam
-from spikesam.pipeline.images.datasets import handwriting
+from spikesam.pipeline.images.datasets import base
 
 OPTIONAL = {
     "from_nir": "nir",
@@ -21,7 +21,7 @@ def test_examples_print_what_they_say(name: str, tmp_path: Path, monkeypatch: py
     if name in OPTIONAL:
         pytest.importorskip(OPTIONAL[name])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(handwriting.SIZES, "selection", 50)  # what a training chooses its best epoch by
+    monkeypatch.setitem(base.SIZES, "selection", 50)  # what a training chooses its best epoch by
     described = import_module(name) if name.startswith("spikesam") else getattr(spikesam, name)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for example in doctest.DocTestFinder().find(described, name, globs={"spikesam": spikesam}):

@@ -16,6 +16,7 @@ from pkgutil import iter_modules
 from spikesam.pipeline.images.datasets.archive import FolderArchive, ZipArchive
 from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet
 from spikesam.pipeline.images.datasets.folder import files_in, files_in_classes, loose_files
+from spikesam.pipeline.images.datasets.heidelberg import SUFFIXES, HeidelbergFile
 from spikesam.pipeline.images.datasets.tiny_imagenet import TinyImageNet, find_root
 from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.files import similar_file
@@ -30,7 +31,7 @@ NAMED: Registry[NamedSet] = Registry(
     lambda thing: isinstance(thing, NamedSet),
     {name: each for file in _FILES for name, each in getattr(file, "NAMED", {}).items()},
 )
-FILES = "a Tiny-ImageNet folder or zip, a folder of class folders, or files of images or events"
+FILES = "a Tiny-ImageNet folder or zip, a folder of class folders, files of images or events, or SHD's or SSC's .h5"
 
 
 def is_generated(source: str | Sequence[str]) -> bool:
@@ -52,11 +53,11 @@ def open_dataset(
 ) -> Dataset:
     """Open a data set by its name or path.
 
-    The source is a key of :data:`NAMED`: "cluttered-digits", "contrast-digits", "saccade-digits", "cifar10",
-    "fashion-mnist"; the path of a Tiny-ImageNet folder or zip, of a folder of class folders, or of a folder of images
-    or events; or the paths of such files. The split is "train" or "val"; generated sets also have "selection", whose
-    handwriting is in neither, and any `size`. The order of `classes` defines the labels; items of others are skipped
-    and counted. `download` fetches data of torchvision that is not there.
+    The source is a key of :data:`NAMED`: "cluttered-digits", "contrast-digits", "saccade-digits", "chirps",
+    "cifar10", "fashion-mnist"; the path of a Tiny-ImageNet folder or zip, of a folder of class folders, of a folder of
+    images or events, or of an .h5 file of SHD or SSC; or the paths of such files. The split is "train" or "val";
+    generated sets also have "selection", whose items are in neither, and any `size`. The order of `classes` defines the
+    labels; items of others are skipped and counted. `download` fetches data of torchvision that is not there.
     """
     if not isinstance(source, str) and len(source) == 1:
         source = source[0]
@@ -86,7 +87,7 @@ def _at_path(path: Path, split: str) -> Dataset:
     if path.is_file():
         if zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
             return TinyImageNet(ZipArchive(path), split)
-        return loose_files([path])
+        return HeidelbergFile(path) if path.suffix.lower() in SUFFIXES else loose_files([path])
     if find_root(archive := FolderArchive(path)) is not None:
         return TinyImageNet(archive, split)
     if (dataset := files_in_classes(path, split)) is not None:

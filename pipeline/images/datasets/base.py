@@ -19,6 +19,7 @@ from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import LONGEST_NAME, printable, shorten
 
+SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # items of a generated set, unless told otherwise
 READERS = 4  # threads that read images at most; each may hold a large one
 
 
@@ -190,6 +191,26 @@ class _Subset(Dataset):
 
     def _number(self, label: int | None) -> int | None:
         return None if label is None else self._numbers.get(label)
+
+
+class GeneratedSet(Dataset):
+    """Any number of items that are made when they are read, each class once in a block of so many as there are.
+
+    An item is a function of (`key`, split, index), and of nothing else.
+    """
+
+    def __init__(
+        self, name: str, key: int, split: str, size: int | None, classes: Sequence[str], class_names: Sequence[str]
+    ) -> None:
+        size = SIZES[split] if size is None else size
+        if size < 1:
+            raise InputError(f"{name}: got size {size}, expected at least 1")
+        self._split, self._key, count = split, key + list(SIZES).index(split), len(classes)
+        blocks = [self._random(block, stream=1).random(count).argsort() for block in range(-(-size // count))]
+        super().__init__(name, classes, np.concatenate(blocks)[:size].tolist(), class_names=class_names)
+
+    def _random(self, number: int, stream: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
 
 
 @dataclass(frozen=True)

@@ -12,33 +12,23 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.images.datasets.base import Dataset
-from spikesam.recordings.errors import InputError
+from spikesam.pipeline.images.datasets.base import GeneratedSet
 
 DIGITS = Path(__file__).with_name("digits.csv.gz")  # from scikit-learn; its licence is beside it
 FRACTIONS = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
 CLASSES = tuple(f"digit-{digit}" for digit in range(10))
-SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # items of a set, unless told otherwise
 _KEY = 0x636C7574 << 32  # of the order in which each class's handwriting is split
 
 Floats = NDArray[np.float32]
 Tangent = TypeVar("Tangent", float, NDArray[np.float64])
 
 
-class DigitSet(Dataset):
-    """Any number of items of one split's handwriting, every class once in ten; `key` is of their random numbers."""
+class DigitSet(GeneratedSet):
+    """Items of one split's handwriting."""
 
     def __init__(self, name: str, key: int, split: str, size: int | None) -> None:
-        size = SIZES[split] if size is None else size
-        if size < 1:
-            raise InputError(f"{name}: got size {size}, expected at least 1")
-        self._split, self._key = split, key + list(FRACTIONS).index(split)
-        blocks = [self._random(block, stream=1).random(10).argsort() for block in range(-(-size // 10))]
         names = [name.removeprefix("digit-") for name in CLASSES]
-        super().__init__(name, CLASSES, np.concatenate(blocks)[:size].tolist(), class_names=names)
-
-    def _random(self, number: int, stream: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
+        super().__init__(name, key, split, size, CLASSES, names)
 
 
 @lru_cache

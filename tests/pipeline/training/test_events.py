@@ -10,7 +10,7 @@ from rich.console import Console
 
 from spikesam.pipeline import run, train
 from spikesam.pipeline.config import Config, TrainingSection, load_config
-from spikesam.pipeline.images.datasets import handwriting
+from spikesam.pipeline.images.datasets import base
 from spikesam.pipeline.images.datasets.saccade_digits import SaccadeDigits
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.training.augmentation import move_events
@@ -97,7 +97,7 @@ def test_what_is_kept_is_what_is_fed() -> None:
 
 
 def test_saccade_digits_are_selected_by_their_own_handwriting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(handwriting.SIZES, "selection", 10)
+    monkeypatch.setitem(base.SIZES, "selection", 10)
     settings = config()
     fitting, selecting = loaders(settings, training_inputs(settings), Console(quiet=True))
     assert len(fitting.dataset) == 40

@@ -13,6 +13,7 @@ from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.open_samples import InMemory
 from spikesam.recordings.errors import InputError
 from tests.pipeline.images.datasets.conftest import zipped
+from tests.pipeline.images.datasets.test_heidelberg import words
 from tests.pipeline.small_events import bar, bar_folders
 
 
@@ -29,6 +30,7 @@ SETS = {  # name -> the fixture that it is made of, and how
     "zip": ("layout", lambda path: open_dataset(str(zipped(path, path.with_suffix(".zip"))), "val")),
     "class folders": ("pets", lambda path: open_dataset(str(path), "val")),
     "files": ("pets", lambda path: open_dataset(sorted(map(str, path.glob("dog/[ab]*"))), "val")),
+    "SHD": ("tmp_path", lambda path: open_dataset(str(words(path / "shd.h5")), "val")),
     "event folders": ("tmp_path", lambda path: open_dataset(str(bar_folders(path / "bars", 2)), "val")),
     "images": ("tmp_path", lambda path: InMemory(np.arange(60, dtype=np.uint8).reshape(3, 4, 5), [1, 0, -1], "ab")),
     "events": ("tmp_path", lambda path: InMemory([bar("left", 5.0), bar("right", 5.0)], [1, -1], "ab")),

@@ -73,7 +73,7 @@ def test_nothing_usable(source, message, tmp_path, monkeypatch):
         ("cat.png", {"split": "test"}, "got split 'test', expected 'train' or 'val'"),
         ("cat.png", {"split": "selection"}, "got split 'selection', expected 'train' or 'val'"),
         ("cluttered-digits", {"size": 0}, "cluttered-digits/val: got size 0, expected at least 1"),
-        ("cat.png", {"size": 10}, "size belongs to cluttered-digits, contrast-digits, saccade-digits"),
+        ("cat.png", {"size": 10}, "size belongs to chirps, cluttered-digits, contrast-digits, saccade-digits"),
     ],
 )
 def test_arguments_that_do_not_belong(source, arguments, message):
