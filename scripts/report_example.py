@@ -23,7 +23,7 @@ from spikesam.pipeline.page.write import report
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMPLES = "6"
-FILM, COLOURS, FRAME = (800, 708), 64, 900  # pixels; of each frame; milliseconds
+FILM, COLOURS, FRAME = (800, 500), 64, 900  # pixels; of each frame; milliseconds
 
 
 def main() -> None:
@@ -40,13 +40,13 @@ def example() -> None:
         run.main(["--backend", "event", "--samples", SAMPLES, "--figures", "0", "--no-report", "--out", str(out)])
         explain.main(["cluttered-digits", "--samples", SAMPLES, "--out", str(out / "gradcam.h5")])
         report(out, page, overwrite=True)
-    shown = {"sample": 1, "count": False, "snn-grad-cam": False, "pixel": {"layer": "conv3", "x": 0.65, "y": 0.35}}
+    shown = {"sample": 1, "pixel": {"run": 0, "layer": "conv3", "x": 0.65, "y": 0.35}}
     take_picture(page, shown, DOCS / "report.png")
     rows, columns = range(6, 15), range(1, 7)  # of conv2's 20 by 20 places, where the digit is
-    states: list[dict[str, Any]] = [{"sample": 2, "relevance": False, "count": False, "snn-grad-cam": False}]
+    states: list[dict[str, Any]] = [{"sample": 2}]
     for last in (*rows[1::2], rows[-1]):
         cells = [20 * row + column for row in range(rows[0], last + 1) for column in columns]
-        states.append({"silenced": {"layer": "conv2", "cells": cells, "channels": []}})
+        states.append({"silenced": {"layer": "conv2", "cells": cells, "channels": [], "before": None}})
     take_film(page, states, DOCS / "what_if.gif")
 
 
@@ -59,18 +59,18 @@ def own_network() -> None:
         for cell in re.findall(r"```\{code-cell\} ipython3\n(.*?)```", tutorial, re.DOTALL):
             exec(cell, names)
         page = report("runs/mine")
-        shown = {"sample": 2, "pixel": {"layer": "leaky_2", "x": 0.5, "y": 0.5}}
+        shown = {"sample": 2, "pixel": {"run": 0, "layer": "leaky_2", "x": 0.5, "y": 0.5}}
         take_picture(page, shown, DOCS / "own_network.png")
         take_film(page, walk(), DOCS / "own_network.gif")
         os.chdir(DOCS)
 
 
 def walk() -> list[dict[str, Any]]:
-    """A visitor's actions on a page: other samples, single steps, another γ, a pixel under the pointer."""
+    """A visitor's actions on a page: other samples, single steps, another γ, a place that is clicked."""
     states: list[dict[str, Any]] = [{"sample": sample} for sample in range(4)]
     states += [{"view": "step", "step": step} for step in range(2, 10, 2)] + [{"view": "sum"}]
     states += [{"gamma": gamma} for gamma in (0.0, 1.0, 2.0, 0.5)]
-    return states + [{"pixel": {"layer": "leaky_2", "x": x, "y": 0.5}} for x in (0.3, 0.4, 0.5, 0.6)]
+    return states + [{"pixel": {"run": 0, "layer": "leaky_2", "x": x, "y": 0.5}} for x in (0.3, 0.4, 0.5, 0.6)]
 
 
 def take_film(page: Path, states: list[dict[str, Any]], target: Path) -> None:
@@ -91,7 +91,7 @@ def _screens(page: Path, states: list[dict[str, Any]], scale: float) -> Iterator
     """A page after each of some changes of its state."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 1132}, device_scale_factor=scale)
+        tab = browser.new_page(viewport={"width": 1280, "height": 800}, device_scale_factor=scale)
         tab.goto(page.absolute().as_uri())
         tab.wait_for_selector("html[data-shown]", state="attached")
         for state in states:

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,11 @@ from spikesam.pipeline.cost.ledger import Ledger
 from spikesam.pipeline.drawing.padding import outside
 from spikesam.pipeline.drawing.subject import is_right
 from spikesam.pipeline.maps.method import methods
+from spikesam.pipeline.page.answers import answers_of, attention_of
 from spikesam.pipeline.page.blob import blob, heat_map
 from spikesam.pipeline.page.energy import energy_of_run, energy_of_sample, ledger_of
 from spikesam.pipeline.page.excerpt import Content, excerpt
-from spikesam.pipeline.page.integers import integers_of, unsimulated
+from spikesam.pipeline.page.integers import laid_out, unsimulated
 from spikesam.pipeline.page.relevance import explained_samples, relevance_of, unexplained
 from spikesam.pipeline.page.shown_run import ShownRun
 from spikesam.recordings.maps.reader import MapReader
@@ -25,26 +27,28 @@ from spikesam.recordings.raster.schema import LayerSpec
 
 Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sample -> map -> measure -> score
 
-COUNT = {"label": "spike count", "live": True}
-ENERGY = {"label": "energy", "title": "energy of all layers, all steps,", "unit": "J", "alone": True}
+ORDER = ("sam", "relevance", "count", "attention")  # others follow
+COUNT = {"label": "count", "says": "Bright: where neurons fire often", "live": True}
+ENERGY = {"label": "energy", "says": "Bright: where spikes of all layers cause operations", "unit": "J"}
 
 
 def kinds_of(runs: Sequence[ShownRun]) -> dict[str, Content]:
-    """The kinds of maps that the page can show, in order: name -> label, colours, and where its maps are from.
+    """The kinds of maps that the page can show, in order: name -> label, what they show, and where its maps are from.
 
-    `live` ones the page computes of the spikes; one that is `alone` stands below a single layer.
+    `live` ones the page computes of the spikes.
     """
     known = methods()
     computed = [each for each in known.built_in.values() if each.offline and each.on_page != "file"]
     read = [known[name] for name in dict.fromkeys(maps.header.method for run in runs for maps in run.maps)]
-    first, second = (
-        {
-            each.name: {"label": each.label or each.title, "live": each.on_page == "spikes", "signed": each.signed}
-            for each in found
-        }
-        for found in (computed, read)
-    )
-    return {**first, "count": COUNT, **second, "energy": ENERGY}
+    kinds = {each.name: _kind(each) for each in (*computed, *read)} | {"count": COUNT}
+    return {**{name: kinds[name] for name in ORDER}, **kinds, "energy": ENERGY}
+
+
+def _kind(method: Any) -> Content:
+    shows = method.shows[0].lower() + method.shows[1:]
+    says = f"Green: {shows}; pink: what speaks against it" if method.signed else f"Bright: {shows}"
+    live = method.on_page == "spikes"
+    return {"label": method.label or method.title, "says": says, "live": live, "signed": method.signed}
 
 
 def run_content(run: ShownRun, limit: int) -> Content:
@@ -52,48 +56,43 @@ def run_content(run: ShownRun, limit: int) -> Content:
     raster, header = run.raster, run.raster.header
     scores = _scores(run)
     ledger = ledger_of(run)
-    content = partial(_sample, run, scores, ledger, explained_samples(run))
+    answers, values = answers_of(run)
+    content = partial(_sample, run, scores, ledger, values, explained_samples(run))
     shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
-    without_edits = unsimulated(run, shown.steps)
+    unsilenced = unsimulated(run, shown.steps)
     known = np.minimum(raster.labels, raster.predictions) >= 0
-    network = run.network_name or header.network_sha256[:12]
-    right = int((raster.labels == raster.predictions)[known].sum())
+    right = f"{(raster.labels == raster.predictions)[known].sum()} of {known.sum()} right"
+    samples = f"{raster.n_samples} sample{'s' * (raster.n_samples > 1)}"
+    about = [run.network_name or header.dataset, samples, f"{header.window or raster.timesteps} steps"]
+    about += [f"{header.backend}, {'integers' if header.precision == 'fixed' else header.precision}"]
     return {
         "name": run.name,
+        "about": " · ".join(each for each in (*about, right if known.any() else "") if each),
         "dataset": header.dataset,
         "timesteps": raster.timesteps,
         "steps": shown.steps,
         "gamma": run.gamma,
         "events": bool(run.pictures and run.pictures.events),
         "facts": [
-            *([["network", network]] if network else []),
-            *([["data", header.dataset]] if header.dataset else []),
-            ["samples", f"{raster.n_samples}"],
-            ["steps", f"{header.window or raster.timesteps}"],
+            ["network", " ".join(each for each in (run.network_name, header.network_sha256[:12]) if each) or "unknown"],
+            ["data", header.dataset or "unknown"],
             ["simulated on", f"{header.backend} ({header.precision})"],
-            *([["right answers", f"{right} of {known.sum()}"]] if known.any() else []),
             ["spikes' digest", raster.raster_digest[:12]],
         ],
+        "answers": answers,
+        "attention": attention_of(run),
         "graph": _graph(run),
         "energy": energy_of_run(ledger, shown.samples),
-        "integers": None if without_edits else integers_of(run),
-        "notes": [
-            note
-            for note in (
-                shown.note,
-                unexplained(run, len(shown.samples)),
-                without_edits,
-                *run.notes,
-            )
-            if note
-        ],
+        "integers": None if unsilenced else laid_out(run.whole_network) if run.whole_network else None,
+        "unsilenced": unsilenced,
+        "notes": [note for note in (shown.note, unexplained(run, len(shown.samples)), *run.notes) if note],
         "layers": [_layer(run, scores, layer) for layer in raster.layers],
         "samples": shown.samples,
     }
 
 
-def _graph(run: ShownRun) -> Content | None:
-    """The picture as SVG in a `data:` address, and whether it shows more than a chain; None without the network."""
+def _graph(run: ShownRun) -> str | None:
+    """The picture of the network as SVG in a `data:` address; None without the network."""
     if run.network is None:
         return None
     from spikesam.pipeline.drawing.canvas import style  # matplotlib takes a second to import
@@ -102,8 +101,7 @@ def _graph(run: ShownRun) -> Content | None:
     drawn = io.BytesIO()
     with style(**{"svg.fonttype": "none", "svg.hashsalt": "spikesam"}):  # the same network, the same page
         draw_network(run.network, run.raster).savefig(drawn, format="svg", metadata={"Date": None})
-    address = "data:image/svg+xml;base64," + base64.b64encode(drawn.getvalue()).decode()
-    return {"address": address, "chain": run.network.is_chain}
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn.getvalue()).decode()
 
 
 def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
@@ -116,7 +114,7 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
         "padded": _padded(run, layer),
         "rates": [round(float(rate), 5) for rate in rates],
         "rate": float(rates.mean()),
-        "scores": scores.get((layer.name, None), {}),
+        "localisation": scores.get((layer.name, None), {}),
     }
 
 
@@ -128,19 +126,25 @@ def _padded(run: ShownRun, layer: LayerSpec) -> dict[str, list[int]] | None:
     return {"rows": cells.all(axis=1).nonzero()[0].tolist(), "columns": cells.all(axis=0).nonzero()[0].tolist()}
 
 
-def _sample(run: ShownRun, scores: Scores, ledger: Ledger | None, explained: int, sample: int, steps: int) -> Content:
-    raster, answer = run.raster, run.summary.answers[sample] if run.summary else None
+def _sample(
+    run: ShownRun,
+    scores: Scores,
+    ledger: Ledger | None,
+    answers: NDArray[Any],
+    explained: int,
+    sample: int,
+    steps: int,
+) -> Content:
+    raster = run.raster
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
     index, (energy, energy_map) = int(raster.samples.index[sample]), energy_of_sample(run, ledger, sample)
     return {
         "index": index,
-        "name": answer.image if answer else f"sample {index}",
+        "name": run.summary.answers[sample].image if run.summary else f"sample {index}",
         "label": run.class_name(label),
         "predicted": run.class_name(predicted),
         "right": is_right(predicted, label),
-        "shares": [[run.class_name(of), share] for of, share in zip(answer.classes, answer.shares, strict=True)]
-        if answer
-        else [],
+        "scores": answers[sample].tolist(),
         **_picture(run, sample),
         "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
         "maps": {
@@ -149,7 +153,7 @@ def _sample(run: ShownRun, scores: Scores, ledger: Ledger | None, explained: int
             "energy": [{"layers": energy_map}] if energy_map else [],
         },
         "energy": energy,
-        "scores": {layer: scores.get((layer, sample), {}) for layer in raster},
+        "localisation": {layer: scores.get((layer, sample), {}) for layer in raster},
     }
 
 

@@ -20,7 +20,7 @@ MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page
 def unsimulated(run: ShownRun, steps: int) -> str | None:
     """The reason why the page cannot simulate a run of which it holds `steps` steps; None if it can."""
     if (network := run.whole_network) is None:
-        return None  # the page says so already where it explains relevance
+        return "Nothing can be silenced here: the page needs the network that fired these spikes, whole."
     weights = _weights(network)
     multiplied = any(
         each.heads or each.current_sum or each.spread != WHOLE for layer in network.layers for each in layer.inputs
@@ -44,18 +44,11 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     return f"No spikes can be silenced here: {reason}. spikesam.edit silences them from Python."
 
 
-def integers_of(run: ShownRun) -> dict[str, Any] | None:
-    """The network as the page's script reads it, and the names of the classes; None if it is not at hand."""
-    if (network := run.whole_network) is None:
-        return None
-    return laid_out(network, [run.class_name(number) or str(number) for number in range(network.classes)])
-
-
-def laid_out(network: Network, classes: list[str]) -> dict[str, Any]:
-    """The numbers of a network in fixed point."""
+def laid_out(network: Network) -> dict[str, Any]:
+    """The numbers of a network in fixed point, as the page's script reads them."""
     readout = network.readout
     return {
-        "classes": classes,
+        "classes": network.classes,
         "first": network.first_raster,
         "shapes": network.shapes,
         "timesteps": network.timesteps,

@@ -10,15 +10,18 @@ from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.page.blob import heat_map
 from spikesam.pipeline.page.shown_run import ShownRun
 
-MOST = 60_000_000  # neurons × steps × classes of all samples: some ten seconds on one core
-BRIEF = 3_000_000  # half a second
+A_SECOND = 3_000_000  # neurons × steps × classes that one core explains in it, or more
+ASKED = 30  # seconds that `spikesam report` may take;
+LEAST, SHARE = 10, 10  # and those of a run: a tenth of its own, or ten if that is less
 
 
 def explained_samples(run: ShownRun) -> int:
     """Of how many of the first samples there is time for relevance; 0 without the network or some of its layers."""
     if run.whole_network is None or _driven_late(run):
         return 0
-    return (BRIEF if run.brief else MOST) // (2 * run.raster.timesteps * _neurons(run))
+    own = sum(run.summary.seconds.values()) if run.summary else 0
+    seconds = max(LEAST, own / SHARE) if run.brief else ASKED
+    return int(seconds * A_SECOND) // (2 * run.raster.timesteps * _neurons(run))
 
 
 def unexplained(run: ShownRun, shown: int) -> str | None:

@@ -109,22 +109,11 @@ def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overw
     """Write the page of runs that are open; see :func:`report`."""
     contents = [run_content(run, limit // len(runs)) for run in runs]
     try:
-        page = page_html(title_of(runs), {"kinds": kinds_of(runs), "runs": contents})
+        page = page_html(" beside ".join(run.name for run in runs), {"kinds": kinds_of(runs), "runs": contents})
         write_file(target, page.encode(), overwrite=overwrite)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})", "other-out") from None
     return Page(target)
-
-
-def title_of(runs: Sequence[ShownRun]) -> str:
-    """The title of the page, such as "Where the network cluttered-digits looks: 8 samples of cluttered-digits/val"."""
-    names = [run.network_name or f"of {run.name}" for run in runs]
-    data = " and ".join(dict.fromkeys(run.raster.header.dataset for run in runs if run.raster.header.dataset))
-    of_data = f" of {data}" if data else ""
-    if len(runs) == 2:
-        return f"Where the networks {names[0]} and {names[1]} look: samples{of_data}"
-    count = runs[0].raster.n_samples
-    return f"Where the network {names[0]} looks: {count} sample{'s' * (count > 1)}{of_data}"
 
 
 def page_html(title: str, data: dict[str, Any]) -> str:

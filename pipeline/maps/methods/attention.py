@@ -39,10 +39,12 @@ class Attention(RasterMethod):
     title = "Attention"
     shows = "Which tokens all tokens of a block attend to"
     target = "none"
+    label = "attention"
+    on_page = "spikes"
 
     def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
         """See :class:`RasterMethod`; of layers that are keys, by the names of layers such as "q_lif" and "k_lif"."""
-        pairs = {key: query for query, key in _pairs(layer.name for layer in raster.layers)}
+        pairs = {key: query for query, key in pairs_of(layer.name for layer in raster.layers)}
         found = tuple(layer for layer in layers if layer.name in pairs)
         if not found:
             raise InputError(
@@ -165,7 +167,7 @@ def _asked(raster: RasterReader, query: str, key: str, sample: int) -> tuple[NDA
     return asking, asked
 
 
-def _pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+def pairs_of(names: Iterable[str]) -> list[tuple[str, str]]:
     """Layers of queries and of keys that belong together, by their names."""
     known = list(names)
     pairs = [(name, QUERY.sub("k", name)) for name in known if QUERY.search(name)]

@@ -1,137 +1,128 @@
-// The controls: each shows a field of the state, and asks for another value of it.
-import { element, say } from "./dom.js";
+// The controls: which maps are shown, of which step, and how.
+import { button, changes, choice, colour, colourOf, element, say, slider } from "./dom.js";
 import { KINDS } from "./heat.js";
+import { shownKinds } from "./layers.js";
+import { paintLines } from "./paint.js";
+import { largest } from "./sam.js";
+import { ratesOf } from "./spikes.js";
 import { GAMMA_MOST } from "./state.js";
 
-// Returns { node, show(state) }.
-export function makeControls(about, change) {
-  const parts = [
-    choice("Steps", "view", { sum: "sum of all that matter", step: "one at a time" }, change),
-    stepSlider(about, change),
-    slider("γ", "gamma", { min: 0, max: GAMMA_MOST, step: 0.01 }, (value) => `γ = ${value.toFixed(2)}`, change),
-    kinds(about, change),
-    about.kinds.some((kind) => KINDS[kind].signed) ? target(change) : null,
-    choice("Scale", "scale", { layer: "each layer's own", all: "one for all layers" }, change),
-    slider("Opacity", "opacity", { min: 0, max: 1, step: 0.05 }, (value) => `opacity ${value.toFixed(2)}`, change),
-    choice(
-      "Behind",
-      "behind",
-      {
-        ...(about.hasPicture && { picture: "picture" }),
-        ...(about.hasInput && { input: "input spikes" }),
-        nothing: "nothing",
-      },
-      change,
-    ),
-    about.hasBox || about.hasMask
-      ? choice(
-          "Object",
-          "object",
-          { ...(about.hasBox && { box: "box" }), ...(about.hasMask && { mask: "outline" }), nothing: "hidden" },
-          change,
-        )
-      : null,
-    choice("Theme", "theme", { auto: "as the system", light: "light", dark: "dark" }, change),
-  ].filter((part) => part !== null);
+// One method at a time, as tabs, with the options of the method, and what its maps show: { node, show(state, samples) }.
+export function makeTabs(runs, about, change) {
+  const tabs = about.kinds.map((kind) => {
+    const show = () => change({ kind });
+    return { kind, node: button(KINDS[kind].label, show, { role: "tab", "data-kind": kind }) };
+  });
+  const beside = choice(
+    "beside it",
+    "beside",
+    { "": "nothing", ...Object.fromEntries(about.kinds.map((kind) => [kind, KINDS[kind].label])) },
+    change,
+  );
+  const gamma = slider("gamma", { min: 0, max: GAMMA_MOST, step: 0.01 }, (value) => `γ ${value.toFixed(2)}`, change);
+  const target = element("select", { name: "target", onchange: () => change({ target: Number(target.value) }) });
+  const targets = element("label", {}, "for ", target);
+  const says = element("p", { class: "says" });
+  const silences = runs.some((run) => run.integers);
+  const changed = changes();
   return {
     node: element(
-      "form",
-      { class: "controls", "aria-label": "Controls", onsubmit: (event) => event.preventDefault() },
-      ...parts.map((part) => part.node),
+      "div",
+      { class: "tabs" },
+      element("div", { role: "tablist", "aria-label": "Maps" }, ...tabs.map(({ node }) => node)),
+      element("div", { class: "options" }, gamma.node, targets, about.kinds.length > 1 ? beside.node : null),
+      says,
     ),
+    show: (state, samples) => {
+      const kinds = shownKinds(state);
+      for (const { kind, node } of tabs) node.setAttribute("aria-selected", kind === state.kind);
+      gamma.show(state);
+      beside.show(state);
+      gamma.node.hidden = !kinds.includes("sam");
+      const signed = kinds.find((kind) => KINDS[kind].signed);
+      const of = samples
+        .find((loaded) => loaded?.maps[signed])
+        ?.maps[signed].map((maps) => maps.values().next().value?.of);
+      targets.hidden = !of || of.length === 0;
+      const marks = ["the answer", samples[0]?.sample.right === false ? "the true class" : "the runner-up"];
+      if (!targets.hidden && changed(...of, marks[1])) {
+        target.replaceChildren(...of.map((name, at) => element("option", { value: at }, `${name} (${marks[at]})`)));
+      }
+      target.value = state.target;
+      const still = state.view === "step" && !KINDS[state.kind].live ? " These are sums over all steps." : "";
+      const click = `Click a place to see who fires there${silences ? ", and to silence it" : ""}.`;
+      const shown =
+        state.kind === "attention" && state.pixel ? "Bright: whom the chosen token attends to" : KINDS[state.kind].says;
+      say(says, `${shown}.${still} ${click}`);
+    },
+  };
+}
+
+// What is rarely touched, in a menu: { node, show(state) }.
+export function makeMenu(about, change) {
+  const behind = { ...(about.hasPicture && { picture: "picture" }), ...(about.hasInput && { input: "input spikes" }) };
+  const object = { ...(about.hasBox && { box: "box" }), ...(about.hasMask && { mask: "outline" }), nothing: "hidden" };
+  const parts = [
+    choice("Scale", "scale", { layer: "each layer's own", all: "one for all layers" }, change),
+    slider("opacity", { min: 0, max: 1, step: 0.05 }, (value) => `Opacity ${value.toFixed(2)}`, change),
+    choice("Background", "behind", { ...behind, nothing: "none" }, change),
+    ...(about.hasBox || about.hasMask ? [choice("Object", "object", object, change)] : []),
+    choice("Theme", "theme", { auto: "as the system", light: "light", dark: "dark" }, change),
+  ];
+  const menu = element("div", {}, ...parts.map(({ node }) => node));
+  return {
+    node: element("details", { class: "menu" }, element("summary", {}, "⋯ view"), menu),
     show: (state) => {
       for (const part of parts) part.show(state);
     },
   };
 }
 
-function choice(title, field, options, change) {
-  const select = element(
-    "select",
-    { name: field, onchange: () => change({ [field]: select.value }) },
-    ...Object.entries(options).map(([value, text]) => element("option", { value }, text)),
-  );
-  return {
-    node: element("label", {}, element("span", {}, title), select),
-    show: (state) => {
-      select.value = state[field];
-    },
-  };
-}
-
-function slider(title, field, range, text, change) {
-  const input = element("input", {
-    type: "range",
-    name: field,
-    ...range,
-    "aria-label": title,
-    oninput: () => change({ [field]: Number(input.value) }),
-  });
-  const shown = element("span");
-  return {
-    node: element("label", {}, shown, input),
-    show: (state) => {
-      if (Number(input.value) !== state[field]) input.value = state[field];
-      say(shown, text(state[field]));
-    },
-  };
-}
-
-function stepSlider(about, change) {
-  const play = element("button", {
-    type: "button",
-    name: "playing",
-    onclick: () => change({ playing: play.dataset.on !== "true" }),
-  });
+// The scrubber of time, whose curves are how often layers fire; its last position is the sum. { node, show(state, samples) }.
+export function makeTime(runs, about, change) {
+  const play = button("", () => change({ playing: play.dataset.on !== "true" }), { name: "playing" });
+  const curves = element("canvas", { "aria-hidden": true });
+  const go = (position) =>
+    change(position < about.steps ? { view: "step", step: position, playing: false } : { view: "sum" });
   const input = element("input", {
     type: "range",
     name: "step",
     min: 0,
-    max: about.steps - 1,
-    step: 1,
-    "aria-label": "step",
-    oninput: () => change({ view: "step", playing: false, step: Number(input.value) }),
+    max: about.steps,
+    "aria-label": "step, or at the end the sum",
+    oninput: () => go(Number(input.value)),
   });
-  const shown = element("span");
+  const point = (event) => {
+    if (event.type === "pointermove" && event.buttons !== 1) return;
+    const area = curves.getBoundingClientRect();
+    const at = Math.floor(((event.clientX - area.left) / area.width) * about.steps);
+    go(Math.max(0, Math.min(about.steps, at)));
+  };
+  const sum = element("span", { class: "sum" }, "sum");
+  const track = element("div", { class: "track", onpointerdown: point, onpointermove: point }, input, curves, sum);
+  const said = element("span", { class: "when", role: "status" });
+  const changed = changes();
   return {
-    node: element("div", { class: "steps" }, element("label", {}, shown, input), play),
-    show: (state) => {
-      input.value = state.step;
+    node: element("div", { class: "time" }, play, track, said),
+    show: (state, samples) => {
+      const step = state.view === "step" ? state.step : null;
+      input.value = step ?? about.steps;
+      const text = step === null ? "sum of all steps that matter" : `step ${step} of 0 … ${about.steps - 1}`;
+      input.setAttribute("aria-valuetext", text);
+      say(said, text);
+      sum.classList.toggle("now", step === null);
       play.dataset.on = state.playing;
-      say(play, state.playing ? "❚❚ stop" : "▶ play");
-      say(shown, `step ${state.step} of 0 … ${about.steps - 1}`);
-    },
-  };
-}
-
-function kinds(about, change) {
-  const boxes = about.kinds.map((kind) => {
-    const box = element("input", { type: "checkbox", name: kind, onchange: () => change({ [kind]: box.checked }) });
-    return { kind, box, node: element("label", { class: "tick" }, box, KINDS[kind].label) };
-  });
-  return {
-    node: element("fieldset", {}, element("legend", {}, "Show"), ...boxes.map((box) => box.node)),
-    show: (state) => {
-      for (const { kind, box } of boxes) box.checked = state[kind];
-    },
-  };
-}
-
-// For which class relevance is shown, and what its colours mean.
-function target(change) {
-  const classes = choice(
-    "Relevance for",
-    "target",
-    { predicted: "the answer", other: "true class or runner-up" },
-    change,
-  );
-  const legend = element("small", {}, "against ", element("span", { class: "legend signed" }), " for");
-  const node = element("div", { class: "beside" }, classes.node, legend);
-  return {
-    node,
-    show: (state) => {
-      node.hidden = !Object.keys(KINDS).some((kind) => KINDS[kind].signed && state[kind]);
-      classes.show(state);
+      say(play, state.playing ? "❚❚" : "▶");
+      play.setAttribute("aria-label", state.playing ? "stop" : "play");
+      if (!changed(...samples, step, curves.clientWidth, colour("now"))) return;
+      const lines = samples.flatMap((loaded, at) =>
+        runs[at].layers.map((_, which) => {
+          const values = loaded ? ratesOf(loaded.spikes[which]) : [];
+          return { values, most: largest(values), colour: colourOf(which, runs[at].layers.length) };
+        }),
+      );
+      const until = Math.max(...runs.flatMap((run) => run.layers.map((layer) => layer.matter)));
+      paintLines(curves, lines, { until, step, steps: about.steps });
     },
   };
 }

@@ -1,13 +1,13 @@
 // The samples, to choose from; what each run answered is marked right or wrong.
-import { element } from "./dom.js";
+import { button, element } from "./dom.js";
 import { inflate } from "./inflate.js";
 import { partner } from "./model.js";
 import { pictureCanvas } from "./paint.js";
-import { answerOf } from "./words.js";
+import { verdictOf } from "./words.js";
 
 // Returns { node, show(state) }.
 export function makeGallery(runs, change) {
-  const buttons = runs[0].samples.map((sample, position) => button(runs, sample, position, change));
+  const buttons = runs[0].samples.map((sample, position) => entry(runs, sample, position, change));
   return {
     node: element("nav", { class: "gallery", "aria-label": "Samples" }, ...buttons),
     show: (state) => {
@@ -18,17 +18,16 @@ export function makeGallery(runs, change) {
   };
 }
 
-function button(runs, sample, position, change) {
+function entry(runs, sample, position, change) {
   const answers = runs.map((run) => {
     const at = partner(runs, run, position);
-    return at === null ? null : element("span", { class: mark(run.samples[at]) }, answerOf(run.samples[at]));
+    const verdict = at === null ? "" : verdictOf(run.samples[at]);
+    return verdict && element("span", { class: markOf(run.samples[at]) }, verdict);
   });
-  const made = element(
-    "button",
-    { type: "button", "aria-pressed": false, onclick: () => change({ sample: position }) },
-    element("bdi", { class: "name" }, sample.name),
-    ...answers,
-  );
+  const said = answers.some((answer) => answer) ? answers.filter((answer) => answer) : [sample.name];
+  const onclick = () => change({ sample: position });
+  const made = button("", onclick, { title: sample.name, "aria-pressed": false });
+  made.append(...said);
   if (sample.picture) {
     inflate(sample.picture.pixels).then((pixels) => {
       const canvas = pictureCanvas({ shape: sample.picture.shape, pixels }, false);
@@ -39,6 +38,6 @@ function button(runs, sample, position, change) {
   return made;
 }
 
-function mark(sample) {
-  return sample.right === null ? "answer" : sample.right ? "answer right" : "answer wrong";
+export function markOf(sample) {
+  return sample.right === null ? "verdict" : sample.right ? "verdict right" : "verdict wrong";
 }

@@ -1,11 +1,12 @@
 // Puts the page together: one state, shown anew in the next frame after each change.
-import { makeControls } from "./controls.js";
-import { element, say } from "./dom.js";
+import { makeAnswer } from "./answer.js";
+import { makeMenu, makeTabs, makeTime } from "./controls.js";
+import { element } from "./dom.js";
 import { makeGallery } from "./gallery.js";
-import { heatOf, KINDS, stepOf } from "./heat.js";
+import { heatOf, KINDS } from "./heat.js";
 import { largestOf, makeLayers } from "./layers.js";
 import { aboutRuns, dataOf, partner, sampleLoader } from "./model.js";
-import { makePixel } from "./pixel.js";
+import { makePlace } from "./place.js";
 import { changeOfKey, initialState, nextState } from "./state.js";
 import { makeTables } from "./tables.js";
 import { makeWhatIf } from "./whatif.js";
@@ -15,31 +16,17 @@ const STEP_MILLISECONDS = [40, 250]; // at least and at most so many for one
 
 const { runs } = dataOf(document.getElementById("data").textContent);
 const about = aboutRuns(runs);
-const controls = makeControls(about, change);
+const two = runs.length > 1;
 const gallery = makeGallery(runs, change);
-const views = runs.map((run) => {
-  const when = element("small");
-  const parts = { layers: makeLayers(run, about, change), pixel: makePixel(run, change), tables: makeTables(run) };
-  const missing = element("p", { class: "quiet", hidden: true }, "This page holds no such sample of this run.");
-  const body = element("div", {}, parts.layers.node, parts.pixel.node, parts.tables.node);
-  const facts = run.facts.flatMap(([term, fact]) => [
-    element("dt", {}, term),
-    element("dd", {}, element("bdi", {}, fact)),
-  ]);
-  const graph = run.graph ? [graphOf(run.graph)] : [];
-  const notes = run.notes.map((note) => element("p", { class: "note" }, note));
-  const node = element(
-    "section",
-    { class: "run" },
-    element("h2", {}, element("bdi", {}, run.name), " ", when),
-    element("dl", {}, ...facts),
-    ...graph,
-    ...notes,
-    missing,
-    body,
-  );
-  return { run, ...parts, when, missing, body, node, load: sampleLoader(run), whatIf: makeWhatIf(run) };
-});
+const menu = makeMenu(about, change);
+const shared = [makeTabs(runs, about, change), makeTime(runs, about, change), makePlace(runs, change)];
+const views = runs.map((run, index) => ({
+  run,
+  parts: [makeAnswer(run, change, two), makeLayers(run, index, change, two), makeTables(run, two)],
+  missing: element("p", { class: "quiet", hidden: true }, "This page holds no such sample of this run."),
+  load: sampleLoader(run),
+  whatIf: makeWhatIf(run),
+}));
 
 let state = initialState(about);
 let asked = 0;
@@ -68,33 +55,25 @@ async function show() {
   if (shown.sample !== state.sample || shown.silenced !== state.silenced) return; // others were chosen meanwhile
   const begun = performance.now();
   document.documentElement.dataset.theme = state.theme;
-  controls.show(state);
   gallery.show(state);
+  menu.show(state);
   const largest = views.map(({ run }, at) =>
     samples[at] && state.scale === "all" ? largestOf(run, samples[at], state) : {},
   );
   const most = Object.fromEntries(
     Object.keys(KINDS).map((kind) => [kind, Math.max(...largest.map((each) => each[kind] ?? 0))]),
   );
-  views.forEach((view, at) => {
-    view.missing.hidden = samples[at] !== null;
-    view.body.hidden = samples[at] === null;
-    if (samples[at] === null) return;
-    say(view.when, whenOf(view.run));
-    for (const part of [view.layers, view.pixel, view.tables]) part.show(state, samples[at], most);
+  shared[2].show(state, samples); // first, since it takes room from the others
+  views.forEach(({ parts, missing }, at) => {
+    missing.hidden = samples[at] !== null;
+    for (const part of parts) {
+      part.node.hidden = samples[at] === null;
+      if (samples[at] !== null) part.show(state, samples[at], most);
+    }
   });
+  shared[0].show(state, samples);
+  shared[1].show(state, samples);
   document.documentElement.dataset.shown = (performance.now() - begun).toFixed(2); // milliseconds
-}
-
-function graphOf({ address, chain }) {
-  const alt = "The network: a box for every layer, an arrow for everything that is read, with how often it fires.";
-  const picture = element("img", { class: "graph", src: address, alt });
-  return element(
-    "details",
-    { open: !chain },
-    element("summary", {}, "The network, and how often its layers fire"),
-    picture,
-  );
 }
 
 function stepMilliseconds() {
@@ -102,13 +81,8 @@ function stepMilliseconds() {
   return Math.min(most, Math.max(least, PLAY_MILLISECONDS / about.steps));
 }
 
-function whenOf(run) {
-  if (state.view === "sum") return "summed over the steps that matter";
-  return `step ${stepOf(run, state)} of 0 … ${run.steps - 1}`;
-}
-
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, button")) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, button, summary")) return;
   const wanted = changeOfKey(event.key, state);
   if (wanted === null) return;
   event.preventDefault();
@@ -117,9 +91,26 @@ document.addEventListener("keydown", (event) => {
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => change({}));
 
-document.getElementById("controls").append(controls.node);
-document.getElementById("gallery").append(gallery.node);
-document.getElementById("runs").append(...views.map((view) => view.node));
+const [tabs, time, place] = shared.map(({ node }) => node);
+const notes = runs.flatMap((run) => run.notes.map((note) => element("p", { class: "note" }, note)));
+const line = element("p", { class: "quiet" }, element("bdi", {}, runs.map((run) => run.about).join(" · beside ")));
+document.querySelector("header").append(line, menu.node, gallery.node);
+const main = document.querySelector("main");
+main.removeAttribute("aria-busy");
+main.replaceChildren(
+  element("div", { class: "answers" }, ...views.map(({ parts }) => parts[0].node)),
+  element(
+    "div",
+    { class: "layers" },
+    tabs,
+    element("div", { class: "runs" }, ...views.flatMap(({ parts, missing }) => [parts[1].node, missing])),
+    time,
+    ...notes,
+  ),
+  place,
+);
+document.querySelector("footer").prepend(...views.map(({ parts }) => parts[2].node));
+new ResizeObserver(() => change({})).observe(main);
 change({});
 
 // For the browser's console: report.map(0, "conv1", 2) is the SAM of run 0, layer conv1, sample 2, at the γ that is set.

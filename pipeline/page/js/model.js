@@ -24,7 +24,7 @@ export function aboutRuns(runs) {
     busiest: livelyStep(runs[0]),
     events: runs[0].events,
     gamma: runs[0].gamma,
-    kinds: Object.keys(KINDS).filter((kind) => samples.some((sample) => has(sample, kind))),
+    kinds: Object.keys(KINDS).filter((kind) => runs.some((run) => has(run, kind))),
     hasPicture: samples.some((sample) => sample.picture),
     hasInput: runs.some((run) => inputOf(run) >= 0),
     hasBox: samples.some((sample) => sample.box),
@@ -41,8 +41,9 @@ function livelyStep(run) {
   return activity.indexOf(Math.max(...activity));
 }
 
-function has(sample, kind) {
-  return KINDS[kind].live || sample.maps[kind]?.length > 0;
+function has(run, kind) {
+  if (kind === "attention") return run.attention.length > 0;
+  return KINDS[kind].live || run.samples.some((sample) => sample.maps[kind]?.length > 0);
 }
 
 // Position of the layer that is the encoded input; -1 where there is none.
@@ -89,11 +90,11 @@ async function unpack(run, sample) {
 
 // Layer -> map, of levels from 0 to 255; with signs 128 is 0.
 async function mapsOf(kind, { of, layers }) {
-  const { label, signed, title = label } = KINDS[kind];
+  const { signed } = KINDS[kind];
   const value = signed ? (level, most) => ((level - 128) * most) / 127 : (level, most) => (level * most) / 255;
   const maps = Object.entries(layers).map(async ([layer, { shape, most, levels }]) => {
     const map = Float64Array.from(await inflate(levels), (level) => value(level, most));
-    return [layer, { map, most, shape, title, signed, of }];
+    return [layer, { map, most, shape, signed, of }];
   });
   return new Map(await Promise.all(maps));
 }

@@ -175,25 +175,25 @@ export function paintRaster(canvas, spikes, neurons, { width, height, until, ste
   });
 }
 
-// lines: [{ values, dashed }], from 0 to most.
-export function paintLines(canvas, lines, most, { until, step }) {
+// lines: [{ values, colour, most }], each from 0 to its most, on a canvas that is as sharp as the screen.
+export function paintLines(canvas, lines, { until, step, steps = lines[0].values.length }) {
+  const sharp = window.devicePixelRatio;
+  [canvas.width, canvas.height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.round(side * sharp));
   const { width, height } = canvas;
   const context = canvas.getContext("2d");
-  context.clearRect(0, 0, width, height);
-  const steps = Math.max(...lines.map((line) => line.values.length));
-  const x = (at) => ((at + 0.5) * width) / steps;
   paintSteps(context, steps, { until, step });
-  for (const { values, dashed } of lines) {
+  for (const { values, colour: stroke, most } of lines) {
     context.beginPath();
     for (const [at, value] of values.entries()) {
-      context.lineTo(x(at), height - 3 - (most > 0 ? value / most : 0) * (height - 6));
+      context.lineTo(
+        ((at + 0.5) * width) / steps,
+        height - 2 * sharp - (most > 0 ? value / most : 0) * (height - 4 * sharp),
+      );
     }
-    context.strokeStyle = colour(dashed ? "quiet" : "accent");
-    context.lineWidth = dashed ? 2 : 3;
-    context.setLineDash(dashed ? [6, 4] : []);
+    context.strokeStyle = stroke;
+    context.lineWidth = 1.5 * sharp;
     context.stroke();
   }
-  context.setLineDash([]);
 }
 
 // Behind a chart over time: steps that come too late, and the one that is shown.

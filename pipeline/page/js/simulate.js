@@ -21,9 +21,8 @@ export function simulateFrom(network, fired) {
 }
 
 // The sums of the readout, from the neurons of the last layer that fire at every step.
-export function sumsOf({ readout, classes }, fired) {
+export function sumsOf({ readout, classes: count }, fired) {
   const { weights, kept, bias } = readout;
-  const count = classes.length;
   const sums = new Float64Array(count);
   fired.forEach((neurons, step) => {
     const row = step % (bias.length / count);
@@ -35,8 +34,9 @@ export function sumsOf({ readout, classes }, fired) {
   return sums;
 }
 
-// The shares of the classes: softmax of the logits.
-export function sharesOf(network, sums) {
+// What the sums say of each class: how many spikes, or its share, the softmax of the logits.
+export function scoresOf(network, sums, { unit, factor }) {
+  if (unit === "spikes") return Array.from(sums, (sum) => Math.round(sum * factor));
   const logits = Array.from(sums, (sum) => sum * network.readout.scale);
   const most = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - most));

@@ -61,3 +61,8 @@ function eachSpike(trains, neurons, bytes, call) {
     }
   }
 }
+
+// Spikes per neuron at every step.
+export function ratesOf(spikes) {
+  return spikesPerStep(spikes).map((count) => count / spikes.neurons);
+}

@@ -10,26 +10,29 @@ export function initialState(about) {
     step: about.busiest,
     playing: false,
     gamma: about.gamma,
-    ...Object.fromEntries(about.kinds.map((kind) => [kind, true])),
-    target: "predicted", // or "other": the class that relevance is for
+    kind: about.kinds[0], // the maps that are shown,
+    beside: "", // and others beside them
+    target: 0, // 0 or 1: the class that relevance is for, the answer or another one
     scale: "layer",
     opacity: 0.6,
     behind: about.hasPicture ? "picture" : about.hasInput ? "input" : "nothing",
     object: about.hasBox ? "box" : about.hasMask ? "mask" : "nothing",
     theme: "auto",
-    silenced: null, // { layer, cells, channels }: whose spikes are left out, by numbers of pixels and of channels
-    pixel: null, // { layer, x, y }: where in the map, in shares of its width and height
+    silenced: null, // { layer, cells, channels, before }: whose spikes are left out, and what was before that
+    pixel: null, // { run, layer, x, y }: the chosen place, in shares of the map's width and height
   };
 }
 
-// change: some fields of the state, with new values; or { tick: true }, when a step's time is over; or { silence }, see
-// silencedWith.
+// change: some fields of the state, with new values; or { tick: true }, when a step's time is over; { undo: true }; or
+// { silence }, see silencedWith.
 export function nextState(state, change, about) {
   if (change.tick) return { ...state, step: (state.step + 1) % about.steps };
+  if (change.undo) return { ...state, silenced: state.silenced?.before ?? null };
   if (change.silence) return { ...state, silenced: silencedWith(state.silenced, change.silence) };
   const next = { ...state, ...change };
   if ("playing" in change && change.playing) next.view = "step";
   if ("view" in change && change.view === "sum") next.playing = false;
+  if (next.beside === next.kind) next.beside = "";
   next.sample = wrapped(next.sample, about.samples);
   next.step = within(Math.round(next.step), 0, about.steps - 1);
   next.gamma = within(next.gamma, 0, GAMMA_MOST);
@@ -38,14 +41,15 @@ export function nextState(state, change, about) {
 }
 
 // What is silenced after a place or a channel of a layer was: { layer, cell } or { layer, channel }, and `silent`, or the
-// other way round than before. Null is nothing. Another layer's are silenced in place of those before.
-function silencedWith(silenced, { layer, cell, channel, silent }) {
-  const before = silenced?.layer === layer ? silenced : { layer, cells: [], channels: [] };
+// other way round than before. Null is nothing. Another layer's are silenced in place of those before. What a mouse draws is
+// one edit: what comes after its first place has `more`.
+function silencedWith(silenced, { layer, cell, channel, silent, more }) {
+  const known = silenced?.layer === layer ? silenced : { layer, cells: [], channels: [] };
   const [field, which] = channel === undefined ? ["cells", cell] : ["channels", channel];
-  const known = before[field].includes(which);
-  if (known === silent) return silenced;
-  const numbers = known ? before[field].filter((each) => each !== which) : [...before[field], which];
-  const after = { ...before, [field]: numbers };
+  const is = known[field].includes(which);
+  if (is === silent) return silenced;
+  const numbers = is ? known[field].filter((each) => each !== which) : [...known[field], which];
+  const after = { ...known, [field]: numbers, before: more ? (silenced?.before ?? null) : silenced };
   return after.cells.length + after.channels.length > 0 ? after : null;
 }
 
@@ -56,8 +60,10 @@ export function changeOfKey(key, state) {
       return { sample: state.sample + 1 };
     case "p":
       return { sample: state.sample - 1 };
+    case "u":
+      return { undo: true };
     case "c":
-      return { target: state.target === "predicted" ? "other" : "predicted" };
+      return { target: 1 - state.target };
     case "s":
       return { view: state.view === "sum" ? "step" : "sum" };
     case " ":
@@ -66,6 +72,8 @@ export function changeOfKey(key, state) {
       return { view: "step", step: state.step + 1 };
     case ",":
       return { view: "step", step: state.step - 1 };
+    case "Escape":
+      return { pixel: null };
     default:
       return null;
   }

@@ -1,6 +1,6 @@
-// What if some spikes were silent? A sample as it would be then: its spikes from the silenced layer on, and its shares.
+// What if some spikes were silent? A sample as it would be then: its spikes from the silenced layer on, and its scores.
 import { inflate } from "./inflate.js";
-import { placesBehind, sharesOf, simulateFrom, sumsOf } from "./simulate.js";
+import { placesBehind, scoresOf, simulateFrom, sumsOf } from "./simulate.js";
 import { decodeSpikes, encodeSpikes, spikesOfSteps } from "./spikes.js";
 
 // Returns an async function of an unpacked sample and what is silenced, see state.js: the sample then, with `whatIf`. It is
@@ -33,17 +33,15 @@ function silencedSample(run, network, loaded, at, { cells, channels }) {
     const changed = which === at || behind.has(which + first);
     return changed ? decodeSpikes(encodeSpikes(fired[which + first], known), known.shape, run.steps) : known;
   });
-  const recorded = sumsOf(network, before.at(-1));
   return {
     ...loaded,
     spikes,
     heats: new Map(),
     input: null,
     events: null,
-    busiest: undefined,
     edited: null,
     recorded: loaded,
-    whatIf: { classes: network.classes, sums, before: sharesOf(network, recorded), after: sharesOf(network, sums) },
+    whatIf: { sums, scores: scoresOf(network, sums, run.answers) },
   };
 }
 

@@ -1,10 +1,9 @@
 // Numbers and names as people read them.
 
-const LIKELIEST = 3; // classes whose shares are shown
-
 export function number(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e4) return `${value}`;
   if (size >= 1e6) return `${(value / 1e6).toFixed(size >= 1e8 ? 0 : 1)} M`;
   if (size >= 1e4) return `${(value / 1e3).toFixed(size >= 1e5 ? 0 : 1)} k`;
   if (size >= 100) return value.toFixed(0);
@@ -33,23 +32,42 @@ export function isSpatial(layer) {
   return layer.kind !== "dense" && layer.shape[1] * layer.shape[2] > 1;
 }
 
-// "1 ✓", "4 ✗, is 9", "4", "is 9"; what is right and what is wrong is said by a mark, not by a colour alone.
-export function answerOf(sample, whatIf) {
-  if (whatIf) {
-    const [before, after] = [whatIf.before, whatIf.after].map((shares) => shares.indexOf(Math.max(...shares)));
-    const same = `still ${whatIf.classes[after]}`;
-    return before === after ? same : `${whatIf.classes[before]} → ${whatIf.classes[after]}`;
-  }
-  if (sample.predicted === null) return sample.label === null ? "" : `is ${sample.label}`;
-  if (sample.right === null) return sample.predicted;
-  return sample.right ? `${sample.predicted} ✓` : `${sample.predicted} ✗, is ${sample.label}`;
+// What a network answered to a sample: { scores, of every class; best, the classes from the highest on; tied with the first }.
+// Scores are shares, counts of spikes, or what the model gave: run.answers.unit says it. Of silence there is no best.
+export function answerOf(run, scores) {
+  const silent = run.answers.unit === "spikes" && !scores.some((score) => score > 0);
+  const best = silent ? [] : Array.from(scores.keys()).sort((one, other) => scores[other] - scores[one]);
+  return { scores, best, tied: best.filter((which) => which !== best[0] && scores[which] === scores[best[0]]) };
 }
 
-// [class, share] of the likeliest classes; where spikes are silenced [class, share then, share before].
-export function sharesOfSample({ sample, whatIf }) {
-  if (!whatIf) return sample.shares;
-  const { classes, before, after } = whatIf;
-  const most = (which) => Math.max(before[which], after[which]);
-  const ranked = classes.map((_, which) => which).sort((one, other) => most(other) - most(one));
-  return ranked.slice(0, LIKELIEST).map((which) => [classes[which], after[which], before[which]]);
+// "8 ✓", "4 ✗, is 9", "4", "is 9"; what is right and what is wrong is said by a mark, not by a colour alone.
+export function verdictOf({ label, predicted, right, scores }) {
+  const said = predicted ?? (scores.length > 1 ? "no answer" : null);
+  if (said === null) return label === null ? "" : `is ${label}`;
+  if (right) return `${said} ✓`;
+  return right === false || (predicted === null && label !== null) ? `${said} ✗, is ${label}` : said;
+}
+
+// "5 of 12 spikes, next cat: 3", "62 %, next cat: 24 %", "score 2.1, next cat: 1.7".
+export function marginOf(run, { scores, best, tied }) {
+  const { unit, most, classes } = run.answers;
+  if (best.length === 0) return unit === "spikes" && scores.length > 0 ? "no spikes" : "";
+  const own = scoreText(run, scores[best[0]]);
+  const first = unit === "spikes" ? `${own} of ${most} spikes` : unit === "score" ? `score ${own}` : own;
+  if (tied.length > 0) return `${first}, tied with ${tied.map((which) => classes[which]).join(", ")}`;
+  return best.length > 1 ? `${first}, next ${classes[best[1]]}: ${scoreText(run, scores[best[1]])}` : first;
+}
+
+export function scoreText(run, score) {
+  return run.answers.unit === "share" ? percent(score) : number(score);
+}
+
+// "conv2, row 3, column 6 silenced", "conv2: 3 places and channels 4, 7 silenced"
+export function silencedText({ layer, cells, channels }, [, , width]) {
+  if (cells.length === 1 && channels.length === 0) {
+    return `${layer}, row ${Math.floor(cells[0] / width)}, column ${cells[0] % width} silenced`;
+  }
+  const places = cells.length > 0 ? [`${cells.length} place${cells.length > 1 ? "s" : ""}`] : [];
+  const planes = channels.length > 0 ? [`channel${channels.length > 1 ? "s" : ""} ${channels.join(", ")}`] : [];
+  return `${layer}: ${[...places, ...planes].join(" and ")} silenced`;
 }

@@ -29,7 +29,7 @@ from spikesam.pipeline.networks.checkpoint_files import BUNDLED
 from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.content import spike_trains
 from spikesam.pipeline.page.excerpt import excerpt
-from spikesam.pipeline.page.relevance import explained_samples, unexplained
+from spikesam.pipeline.page.relevance import A_SECOND, LEAST, explained_samples, unexplained
 from spikesam.pipeline.page.shown_run import open_run
 from spikesam.pipeline.page.write import json_in_page, report, script_of
 from spikesam.pipeline.report import main
@@ -83,7 +83,8 @@ def test_what_a_sample_holds(finished: Path, shown: dict[str, Any]) -> None:
     assert all(sample["picture"] for sample in shown["samples"])
     sample = shown["samples"][1]
     assert sample["label"] in HOSTILE and sample["predicted"] in HOSTILE
-    assert sum(share for _, share in sample["shares"]) == pytest.approx(1, abs=1e-3)
+    assert sum(sample["scores"]) == pytest.approx(1, abs=1e-3)
+    assert (shown["answers"]["classes"], shown["answers"]["unit"]) == (list(HOSTILE), "share")
     assert len(bytes_of(sample["picture"]["pixels"])) == 16 * 24 * 3
     with RasterReader(finished / "raster.h5") as raster:
         spikes = raster["conv1"][1]
@@ -115,7 +116,7 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
     with RasterReader(finished / "raster.h5") as raster:
         neurons = sum(layer.neurons for layer in raster.layers)
     for count, said in (3, "shown for the first 3 of 4 samples"), (0, "not shown"):
-        monkeypatch.setattr("spikesam.pipeline.page.relevance.MOST", count * 2 * 8 * neurons + 1)
+        monkeypatch.setattr("spikesam.pipeline.page.relevance.ASKED", (count * 2 * 8 * neurons + 1) / A_SECOND)
         (content,) = runs_of(report(finished, tmp_path / f"{count}.html"))
         assert content["notes"] == [
             f"Relevance is {said}: for a network of {neurons:,} neurons and 8 steps it takes long."
@@ -127,7 +128,7 @@ def test_the_numbers_of_the_network_are_held(finished: Path) -> None:
     (content,) = runs_of(finished / "report.html")
     network = read_network(finished / "network.safetensors")[0]
     held = content["integers"]
-    assert held["classes"] == list(HOSTILE)
+    assert held["classes"] == 3
     kernel = np.frombuffer(bytes_of(held["layers"][1]["inputs"][0]["weights"]), np.int8)
     assert np.array_equal(kernel.reshape(4, 3, 3, 6).transpose(3, 0, 1, 2), network.layers[1].inputs[0].weight)
     gain = np.frombuffer(bytes_of(held["layers"][0]["inputs"][0]["gain"]), "<i4")
@@ -161,12 +162,12 @@ def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, mon
         said = "a sample costs N synaptic operations, and a page computes at most 1,000"
     (content,) = runs_of(report(tmp_path, limit=1500 if change == "steps" else 10**6))
     assert content["integers"] is None
-    notes = [note for note in content["notes"] if note.startswith("No spikes can be silenced here: ")]
+    reason = content["unsilenced"]
     if change == "operations":
-        (found,) = re.findall(r"costs ([\d,]+) synaptic", notes[0])
+        (found,) = re.findall(r"costs ([\d,]+) synaptic", reason)
         assert 0.97 * cost < int(found.replace(",", "")) <= cost
-        notes = [notes[0].replace(found, "N")]
-    assert notes == [f"No spikes can be silenced here: {said}. spikesam.edit silences them from Python."]
+        reason = reason.replace(found, "N")
+    assert reason == f"No spikes can be silenced here: {said}. spikesam.edit silences them from Python."
 
 
 def small_network() -> Network:
@@ -176,12 +177,18 @@ def small_network() -> Network:
     return Network((2, 6, 6), 40, (layer,), Readout(np.ones((2, 144), np.float32)))
 
 
-def test_the_page_that_a_run_writes_does_not_take_long(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spikesam.pipeline.page.relevance.BRIEF", 0)
+def test_the_page_of_a_run_takes_a_tenth_of_its_time(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ExitStack() as files:
-        shown = open_run(finished, files)
-        assert (unexplained(shown, 4), explained_samples(replace(shown, brief=True))) == (None, 0)
-        said = unexplained(replace(shown, brief=True), 4)
+        shown = replace(open_run(finished, files), brief=True)
+        a_sample = 2 * shown.raster.timesteps * sum(layer.neurons for layer in shown.raster.layers)
+        assert explained_samples(shown) == LEAST * A_SECOND // a_sample
+        assert shown.summary
+        long = replace(
+            shown, summary=shown.summary.model_copy(update={"seconds": {"simulating": 900.0, "recording": 100.0}})
+        )
+        assert explained_samples(long) == 100 * A_SECOND // a_sample
+        monkeypatch.setattr("spikesam.pipeline.page.relevance.A_SECOND", 0)
+        said = unexplained(shown, 4)
     assert said == f"Relevance was skipped to save time. Add it: spikesam report {shown.name}"
 
 
@@ -206,8 +213,8 @@ def test_scores_are_those_of_the_measures(copy: Path, tmp_path: Path) -> None:
     with MapReader(copy / "sam.h5") as maps:
         heat = resize_map(maps["conv1"].sum[2], mask.shape)
     expected = {name: round(measure(heat, mask), 4) for name, measure in MEASURES.items()}
-    assert content["samples"][2]["scores"]["conv1"]["SAM"] == pytest.approx(expected, abs=1e-4)
-    assert content["samples"][1]["scores"]["conv1"] == {}
+    assert content["samples"][2]["localisation"]["conv1"]["SAM"] == pytest.approx(expected, abs=1e-4)
+    assert content["samples"][1]["localisation"]["conv1"] == {}
 
 
 def test_the_folder_alone_is_enough_and_nothing_else_is_read(finished: Path, copy: Path, tmp_path: Path) -> None:
@@ -306,7 +313,8 @@ def test_maps_of_any_method_are_shown_if_they_are_of_this_raster(
     assert {name: kind["label"] for name, kind in data_of(page)["kinds"].items()} == {
         "sam": "SAM",
         "relevance": "relevance",
-        "count": "spike count",
+        "count": "count",
+        "attention": "attention",
         "snn-grad-cam": "Grad-CAM",
         "variance-relevance": "Relevance of the variance over logits",
         "energy": "energy",

@@ -5,7 +5,7 @@ import { cover, VIRIDIS } from "../../../../pipeline/page/js/colours.js";
 import { mapOfStep, scoreOverTime, sumOfMaps } from "../../../../pipeline/page/js/sam.js";
 import { decodeSpikes, fires, spikesPerStep } from "../../../../pipeline/page/js/spikes.js";
 import { cellAt, changeOfKey, initialState, nextState } from "../../../../pipeline/page/js/state.js";
-import { joules } from "../../../../pipeline/page/js/words.js";
+import { answerOf, joules, marginOf, verdictOf } from "../../../../pipeline/page/js/words.js";
 
 // Two channels of one row with two pixels, 3 steps. Neurons: channel 0 left fires at 0 and 1, channel 1 right at 1.
 const SPIKES = decodeSpikes(Uint8Array.of(0b11000000, 0, 0, 0b01000000), [2, 1, 2], 3);
@@ -57,7 +57,8 @@ test("an infinite gamma counts spikes, none at all counts every earlier spike", 
 test("values of the state stay within their limits, whatever is asked for", () => {
   const state = initialState(ABOUT);
   assert.equal(state.view, "sum");
-  assert.equal(state.sam, true);
+  assert.equal(state.kind, "sam");
+  assert.equal(nextState({ ...state, beside: "count" }, { kind: "count" }, ABOUT).beside, "");
   assert.equal(nextState(state, { gamma: 99 }, ABOUT).gamma, 3);
   assert.equal(nextState(state, { gamma: Number.NaN }, ABOUT).gamma, 0);
   assert.equal(nextState(state, { step: 99 }, ABOUT).step, 15);
@@ -68,13 +69,43 @@ test("values of the state stay within their limits, whatever is asked for", () =
   assert.deepEqual(state, initialState(ABOUT)); // and no state is changed itself
 });
 
+test("edits follow each other, what is drawn is one, and each is undone", () => {
+  const edited = (state, silence) => nextState(state, { silence }, ABOUT);
+  const first = edited(initialState(ABOUT), { layer: "conv1", cell: 7 });
+  const second = edited(first, { layer: "conv2", channel: 1 }); // another layer, in place of the first
+  assert.deepEqual([second.silenced.layer, second.silenced.cells, second.silenced.channels], ["conv2", [], [1]]);
+  const drawn = [3, 4].reduce(
+    (state, cell) => edited(state, { layer: "conv2", cell, silent: true, more: cell > 3 }),
+    second,
+  );
+  assert.deepEqual([drawn.silenced.cells, drawn.silenced.channels], [[3, 4], [1]]);
+  const undone = nextState(drawn, { undo: true }, ABOUT);
+  assert.equal(undone.silenced, second.silenced);
+  assert.equal(nextState(undone, { undo: true }, ABOUT).silenced, first.silenced);
+  assert.equal(edited(first, { layer: "conv1", cell: 7 }).silenced, null); // the same once more
+  assert.equal(nextState(first, { undo: true }, ABOUT).silenced, null);
+});
+
+test("answers are told with what is next, ties and silence", () => {
+  const run = (unit) => ({ answers: { unit, most: 12, classes: ["cat", "dog", "fox"] } });
+  const said = (unit, scores) => marginOf(run(unit), answerOf(run(unit), scores));
+  assert.equal(said("spikes", [3, 5, 0]), "5 of 12 spikes, next cat: 3");
+  assert.equal(said("spikes", [5, 5, 0]), "5 of 12 spikes, tied with dog");
+  assert.equal(said("spikes", [0, 0, 0]), "no spikes");
+  assert.equal(said("share", [0.62, 0.24, 0.14]), "62 %, next dog: 24 %");
+  assert.equal(said("score", [-1, 2.5, 0]), "score 2.50, next fox: 0");
+  assert.equal(verdictOf({ predicted: null, label: "cat", right: null, scores: [0, 0] }), "no answer ✗, is cat");
+  assert.equal(verdictOf({ predicted: null, label: "cat", right: null, scores: [] }), "is cat");
+  assert.equal(verdictOf({ predicted: "dog", label: "cat", right: false, scores: [0, 1] }), "dog ✗, is cat");
+});
+
 test("keys ask for changes", () => {
   const state = initialState(ABOUT);
   assert.deepEqual(changeOfKey("n", state), { sample: 1 });
   assert.deepEqual(changeOfKey("s", state), { view: "step" });
   assert.deepEqual(changeOfKey(" ", state), { playing: true });
-  assert.deepEqual(changeOfKey("c", state), { target: "other" });
-  assert.deepEqual(changeOfKey("c", { ...state, target: "other" }), { target: "predicted" });
+  assert.deepEqual(changeOfKey("c", state), { target: 1 });
+  assert.deepEqual(changeOfKey("u", state), { undo: true });
   assert.equal(changeOfKey("x", state), null);
 });
 

@@ -1,0 +1,64 @@
+"""What a page knows of a run's answers, and of who attends to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.pipeline.maps.methods.attention import pairs_of
+from spikesam.pipeline.measures.statistics import softmax
+from spikesam.pipeline.page.shown_run import ShownRun
+
+
+def answers_of(run: ShownRun) -> tuple[dict[str, Any], NDArray[Any]]:
+    """The classes and the unit of their scores, and these scores, (N, K).
+
+    "spikes" of answers that are counts, of at most `most`, a count being `factor` times the raw sum; "share" of those
+    of a network that is known, the softmax of its logits; else "score", what the model gave.
+    """
+    raster, header = run.raster, run.raster.header
+    names = [run.class_name(number) or str(number) for number in range(raster.readout.shape[1])]
+    about: dict[str, Any] = {"classes": names, "unit": "share"}
+    real = raster.readout.astype(np.float64) * header.readout_scale
+    if (counted := getattr(raster, "counted", None)) is not None:
+        factor = counted.counts.sum() / max(1e-9, float(raster.readout.astype(np.float64).sum()))
+        return about | {"unit": "spikes", "most": counted.most, "factor": factor}, counted.counts
+    if not header.network_sha256:
+        return about | {"unit": "score"}, real.round(4)
+    return about, softmax(real / header.timesteps).round(5)
+
+
+def attention_of(run: ShownRun) -> list[dict[str, Any]]:
+    """Layers of queries and keys, by position in the raster: who attends to whom.
+
+    The spikes of a query meet those of a key that fired `later` steps before. `layers` are all whose places are tokens
+    of this attention. Without the network they are known by name, and heads are not.
+    """
+    raster, at = run.raster, list(run.raster).index
+    if network := run.whole_network:
+        found = [(layer.name, each) for layer in network.layers for each in layer.inputs if each.heads]
+        return [
+            {
+                "query": at(each.sources[0].layer),
+                "key": at(each.sources[len(each.sources) // 2].layer),
+                "later": each.sources[len(each.sources) // 2].delay - each.sources[0].delay,
+                "heads": each.heads,
+                "layers": [*{at(source.layer) for source in each.sources}, at(name)],
+            }
+            for name, each in found
+        ]
+    starts = {layer.name: raster.header.window_of(layer).start or 0 for layer in raster.layers}
+    shapes = {layer.name: layer.shape for layer in raster.layers}
+    return [
+        {
+            "query": at(query),
+            "key": at(key),
+            "later": starts[query] - starts[key],
+            "heads": 1,
+            "layers": [at(query), at(key)],
+        }
+        for query, key in pairs_of(raster)
+        if (shapes[query][0] % 3 == 0 if query == key else shapes[query] == shapes[key])
+    ]

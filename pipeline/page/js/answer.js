@@ -1,0 +1,76 @@
+// The sample and its answer: the picture, the classes with their scores, what an edit changed, and undo.
+import { backOf, colouredOf, crowdedOf, eventsOf } from "./back.js";
+import { button, changes, element, named, say } from "./dom.js";
+import { markOf } from "./gallery.js";
+import { fit, paintObject } from "./paint.js";
+import { answerOf, marginOf, scoreText, silencedText, verdictOf } from "./words.js";
+
+const SHOWN = 5; // classes
+
+// Returns { node, show(state, loaded) }.
+export function makeAnswer(run, change, titled) {
+  const canvas = element("canvas", { role: "img" });
+  const verdict = element("strong");
+  const [margin, crowded] = [element("p", { class: "quiet" }), element("p", { class: "quiet" })];
+  const scores = element("ol", { class: "scores" });
+  const silent = element("span", { role: "status" });
+  const undo = button("undo", () => change({ undo: true }));
+  const undoAll = button("undo all", () => change({ silenced: null }));
+  const edit = element("p", { class: "note edit" }, silent, " ", undo, " ", undoAll);
+  const changed = changes();
+  return {
+    node: element(
+      "section",
+      { class: "answer" },
+      canvas,
+      element("div", {}, titled ? element("h2", {}, named(run.name)) : null, verdict, margin, scores, edit, crowded),
+    ),
+    show: (state, loaded) => {
+      const { sample, whatIf } = loaded;
+      const shown = eventsOf(run, loaded, state) ?? colouredOf(loaded) ?? backOf(run, loaded, state);
+      if (!changed(loaded, shown, state.object)) return;
+      canvas.hidden = !shown;
+      if (shown) {
+        const context = fit(canvas, [shown.height, shown.width]);
+        context.imageSmoothingEnabled = false;
+        context.drawImage(shown, 0, 0, canvas.width, canvas.height);
+        paintObject(canvas, loaded, state.object);
+      }
+      canvas.setAttribute(
+        "aria-label",
+        sample.picture ? `${sample.name} as the network saw it` : "spikes of the input",
+      );
+      const [before, after] = [answerOf(run, sample.scores), answerOf(run, whatIf?.scores ?? sample.scores)];
+      verdict.className = markOf(whatIf ? { right: null } : sample);
+      say(verdict, whatIf ? changeText(run, before, after) : verdictOf(sample));
+      say(margin, marginOf(run, after));
+      say(crowded, crowdedOf(run, loaded));
+      scores.replaceChildren(...bars(run, before, after, whatIf));
+      edit.hidden = !whatIf;
+      if (!whatIf) return;
+      const { shape } = run.layers.find(({ name }) => name === state.silenced.layer);
+      say(silent, silencedText(state.silenced, shape));
+      undoAll.hidden = state.silenced.before === null;
+    },
+  };
+}
+
+function changeText({ answers }, { best: [was] }, { best: [is] }) {
+  const [before, after] = [was, is].map((which) => answers.classes[which] ?? "no answer");
+  return was === is ? `still ${after} after your edit` : `${before} → ${after} after your edit`;
+}
+
+// A bar for each of the first classes, now or before; what an edit changed is said.
+function bars(run, before, after, edited) {
+  const { unit, most, classes } = run.answers;
+  const highest = (which) => Math.max(after.scores[which], before.scores[which]);
+  const ranked = Array.from(after.scores.keys()).sort((one, other) => highest(other) - highest(one));
+  const whole = unit === "share" ? 1 : unit === "spikes" ? most : highest(ranked[0]);
+  return ranked.slice(0, SHOWN).map((which) => {
+    const [now, was] = [after, before].map(({ scores }) => scoreText(run, scores[which]));
+    const bar = element("span", { class: "bar" });
+    bar.style.width = `${whole > 0 ? Math.max(0, Math.min(100, (100 * after.scores[which]) / whole)) : 0}%`;
+    const text = edited && now !== was ? `${now} (was ${was})` : now;
+    return element("li", {}, bar, element("bdi", {}, classes[which]), element("span", {}, text));
+  });
+}

@@ -1,0 +1,114 @@
+// The chosen place: whom it fires with, its SAM over time, whom it attends to; and what if it were silent.
+import { attendedTo } from "./attention.js";
+import { button, changes, colour, element, say } from "./dom.js";
+import { cellOf, stepOf } from "./heat.js";
+import { paintHeat, paintLines, paintMarker, paintRaster } from "./paint.js";
+import { largest, scoreOverTime } from "./sam.js";
+import { isSpatial, number } from "./words.js";
+
+const SIDES = { width: 640, height: 320 }; // canvas pixels
+
+// Returns { node, show(state, loaded) }, of the run in which the place lies.
+export function makePlace(runs, change) {
+  const [title, about] = [element("h2"), element("p", { class: "quiet" })];
+  const raster = element("canvas", { role: "img" });
+  const score = element("p", { class: "quiet" });
+  const line = element("canvas", { role: "img", class: "line" });
+  const attention = makeAttention();
+  const silence = makeSilence(change);
+  const changed = changes();
+  const close = button("×", () => change({ pixel: null }), { class: "close", "aria-label": "close" });
+  const parts = [close, title, about, raster, silence.node, attention.node, score, line];
+  const node = element("aside", { class: "place", "aria-label": "The chosen place" }, ...parts);
+  return {
+    node,
+    show: (state, samples) => {
+      const { pixel, gamma } = state;
+      const [run, loaded] = [runs[pixel?.run ?? 0], samples[pixel?.run ?? 0]];
+      const at = pixel ? run.layers.findIndex((layer) => layer.name === pixel.layer && isSpatial(layer)) : -1;
+      node.hidden = at < 0 || loaded === null;
+      document.body.classList.toggle("chosen", !node.hidden);
+      if (node.hidden) return;
+      const layer = run.layers[at];
+      const cell = cellOf(pixel, layer.shape.slice(1));
+      const step = state.view === "step" ? stepOf(run, state) : null;
+      if (!changed(loaded, at, cell.cell, gamma, step, colour("text"), state.silenced, line.clientWidth)) return;
+      const spikes = loaded.spikes[at];
+      const neurons = Array.from({ length: layer.shape[0] }, (_, channel) => channel * spikes.pixels + cell.cell);
+      const scores = [...scoreOverTime(spikes, gamma, cell.cell)];
+      const most = number(largest(scores));
+      const marks = { until: Math.min(layer.matter, run.steps), step };
+      paintRaster(raster, spikes, neurons, { ...SIDES, ...marks });
+      paintLines(line, [{ values: scores, most: largest(scores), colour: colour("accent") }], marks);
+      say(title, `${layer.name} · row ${cell.row}, column ${cell.column}`);
+      say(about, `its ${neurons.length} channels, steps 0 … ${run.steps - 1}`);
+      say(score, `SAM here, step by step, for γ = ${gamma.toFixed(2)}: 0 … ${most}`);
+      raster.setAttribute("aria-label", `spikes of ${neurons.length} channels over ${run.steps} steps`);
+      line.setAttribute("aria-label", `SAM of the place over ${run.steps} steps, largest ${most}`);
+      silence.show(state, run, at, cell.cell);
+      attention.show(run, loaded, at, cell, step);
+    },
+  };
+}
+
+// Whom the token attends to in the block that its layer is of, a map for each head.
+function makeAttention() {
+  const said = element("p", { class: "quiet" });
+  const heads = element("div", { class: "heads" });
+  const node = element("div", {}, said, heads);
+  return {
+    node,
+    show: (run, loaded, at, token, step) => {
+      const pair = run.attention.find(({ layers }) => layers.includes(at));
+      node.hidden = pair === undefined;
+      if (node.hidden) return;
+      const key = run.layers[pair.key];
+      const shape = key.shape.slice(1);
+      const until = Math.min(key.matter, run.steps);
+      const maps = Array.from({ length: pair.heads }, (_, head) =>
+        attendedTo(loaded.spikes, pair, { token: token.cell, head, step, until }),
+      );
+      const most = Math.max(...maps.map((each) => each.most));
+      const each = pair.heads > 1 ? `, head by head (${pair.heads})` : "";
+      say(said, `whom it attends to${each}, ${step === null ? "all steps" : `step ${step}`}: 0 … ${most}`);
+      heads.replaceChildren(
+        ...maps.map(({ map }, head) => {
+          const canvas = element("canvas", { role: "img", "aria-label": `attention of head ${head}` });
+          paintHeat(canvas, { map, shape }, most, 1, null);
+          paintMarker(canvas, token.column, token.row, shape);
+          return canvas;
+        }),
+      );
+    },
+  };
+}
+
+// Buttons that silence the place, or a channel of its layer; or why the page cannot.
+function makeSilence(change) {
+  let shown = null; // the layer and the place
+  const silence = (chosen) => change({ silence: { layer: shown.layer, ...chosen } });
+  const place = button("", () => silence({ cell: shown.cell }));
+  const channel = element("select", {
+    name: "channel",
+    "aria-label": "silence a channel, or let it fire again",
+    onchange: () => silence({ channel: Number(channel.value) }),
+  });
+  const why = element("p", { class: "quiet" });
+  const buttons = element("p", { class: "buttons" }, place, " ", channel);
+  return {
+    node: element("div", {}, buttons, why),
+    show: ({ silenced }, run, at, cell) => {
+      const { name, shape } = run.layers[at];
+      buttons.hidden = run.integers === null;
+      say(why, run.unsilenced ?? "");
+      const own = silenced?.layer === name ? silenced : { cells: [], channels: [] };
+      shown = { layer: name, cell };
+      say(place, own.cells.includes(cell) ? "let this place fire again" : "silence this place");
+      const options = Array.from({ length: shape[0] }, (_, number) =>
+        element("option", { value: number }, `channel ${number}${own.channels.includes(number) ? " (silent)" : ""}`),
+      );
+      channel.replaceChildren(element("option", { value: "", hidden: true }, "silence a channel"), ...options);
+      channel.value = "";
+    },
+  };
+}
