@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     with out_lock(out), out_lock(cache):
         setup = Setup(config, out, terminal, cache)
-        console.print(f"{len(setup.images)} images of {setup.images.name}")
+        console.print(f"{len(setup.subjects)} samples of {setup.subjects.name}")
         impossible = []
         for number, name in enumerate(names, 1):
             console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}")

@@ -41,11 +41,10 @@ import torch
 from numpy.typing import NDArray
 
 from paper.common.images import prepare
-from paper.common.result import Claim, Result, compared_over_trainings, with_interval
+from paper.common.result import Claim, Result, compared_over_trainings
 from paper.common.setup import Setup, described, described_data, remove_leftovers
-from paper.measures.inference import bootstrap_over_networks
 from paper.measures.over_time import spike_rate
-from paper.measures.tables import by_training, groups, measured, measured_over_steps, rows, summary_over_trainings
+from paper.measures.tables import groups, measured, measured_over_steps, rows, summary_over_trainings
 from paper.pages.words import PAPER_SUM
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, TrainingSection
@@ -86,19 +85,19 @@ def run(setup: Setup) -> Result:
     found = found[["image", *ABOUT, "training", "measure", "layer", "step", "value"]]
     table = summary_over_trainings(found)
     draw(setup, table)
-    claims = [*silence_claims(found), *price_claims(found, doses), *burst_claims(found)]
+    claims = [*silence_claims(found), *price_claims(found, doses), *burst_claims(found), *rate_claims(found)]
     every = found[found["measure"] != RATE]  # step by step they would fill megabytes
     return Result("Decay of BNTT's gains, dose by dose", table, claims, notes(setup, found), every, networks={})
 
 
 def treatments(setup: Setup, doses: list[float]) -> list[Treatment]:
-    """All doses alike; the paper's with gradients of zero; and by other learning rates of the gains."""
+    """All doses alike; the paper's with gradients of zero; and some by other learning rates of the gains."""
     section = setup.config.doses
     alike = [Treatment(dose, "none", section.rate) for dose in doses]
     return [
         *alike,
         Treatment(ONE, "zero", section.rate),
-        *(Treatment(ONE, "none", rate) for rate in section.other_rates),
+        *(Treatment(dose, "none", rate) for rate in section.other_rates for dose in section.other_doses),
     ]
 
 
@@ -210,39 +209,44 @@ def burst_claims(found: pd.DataFrame) -> list[Claim]:
     return claims
 
 
+def rate_claims(found: pd.DataFrame) -> list[Claim]:
+    """The dose alone counts: late silence, spikes and accuracy are those of gains that learn at another rate."""
+    measures = found[found["measure"].isin([LATE, SPIKES, RIGHT]) & (found["gradients"] == "none")]
+    claims, usual = [], found["rate"].iloc[0]
+    for (rate, dose, measure, layer), other in groups(measures, ["rate", "dose", "measure", "layer"]):
+        if rate != usual and dose > 0:
+            own = rows(measures, rate=usual, dose=dose, measure=measure, layer=layer)
+            what = f"{layer} {measure} at dose {dose:g}, gains' rate {usual:g} against {rate:g}".strip()
+            both = {f"rate {usual:g}": own, f"rate {rate:g}": other}
+            claims.append(compared_over_trainings(what, "–", both))
+    return claims
+
+
 def notes(setup: Setup, found: pd.DataFrame) -> list[str]:
-    """Notes: the trainings, the strength of the decay, and whether the dose alone counts."""
+    """Notes: the trainings, and the strength of the decay."""
     section, config = setup.config.doses, training_config(setup, 0)
     training = section.training
     steps = steps_per_epoch(config.model_copy(update={"training": training}))
-    decays = ", ".join(f"{dose:g}: {decay_of(dose, training, steps, section.rate):.3g}" for dose in section.doses)
+    decays = ", ".join(
+        f"{each.dose:g}{'' if each.rate == section.rate else f' by a rate of {each.rate:g}'}: "
+        f"{decay_of(each.dose, training, steps, each.rate):.3g}"
+        for each in treatments(setup, [*section.doses])
+        if each.gradients == "none"
+    )
     layers, classes = ", ".join(map(str, section.network.layers)), section.classes or setup.config.data.classes
-    told = [
+    return [
         f"Networks {layers}; T = {section.network.timesteps}; images of {section.side}×{section.side}"
         f"{f' of {len(classes)} classes' if classes else ''}. First {section.first.epochs} epochs without decay of the "
         f"gains, then {training.epochs} epochs of {steps} steps of {training.batch_size} images with the dose. "
         f"{section.trainings} trainings of each condition, measured on "
         f"{rows(found, measure=RIGHT)['image'].nunique()} validation images; intervals and p are over both.",
-        f"Weight decay of the gains, whose learning rate is {section.rate:g} times that of the synapses, by dose: "
-        f"{decays}. The paper's is {PAPER.weight_decay:g}, and its sum assumes batches of {PAPER.batch_size}, which it "
-        "does not give.",
+        f"Weight decay of the gains, whose learning rate is {section.rate:g} times that of the synapses unless said "
+        f"otherwise, by dose: {decays}. The paper's is {PAPER.weight_decay:g}, and its sum assumes batches of "
+        f"{PAPER.batch_size}, which it does not give.",
         f"A step is silent where fewer than {SILENT:.0%} of a layer's neurons fire. Early and late are the first and "
         "the last third of the steps from the image's arrival to the last that can still change the answer. The late "
         "burst is the rate at the steps after these, minus the rate late.",
     ]
-    for rate in section.other_rates:
-        other = rows(found, dose=ONE, rate=rate)
-        apart = []
-        for (measure, layer), each in groups(other[other["measure"] != RATE], ["measure", "layer"]):
-            first = alike(found, ONE, measure=measure, layer=layer)
-            gain = bootstrap_over_networks(by_training(first) - by_training(each))
-            apart.append(f"{layer} {measure} {with_interval(gain)}".strip())
-        strength = decay_of(ONE, training, steps, rate)
-        told.append(
-            f"The paper's dose by a rate of {rate:g}, with a decay of {strength:.3g}; rate {section.rate:g} − rate "
-            f"{rate:g}: {'; '.join(apart)}."
-        )
-    return told
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
@@ -270,6 +274,16 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
     x, options = "Σ learning rate × decay of the gains", CurveOptions(width=2.3, marks=marks)
     cut = f"{about}, of what is possible"
     draw_curves(setup.out / "doses.png", "Decay of BNTT's gains, dose by dose", cut, against, x, y, options)
+    by_rate = rows(table[table["measure"].isin([LATE, SPIKES, RIGHT])], gradients="none")
+    if by_rate["rate"].nunique() > 1:
+        panels = (by_rate["measure"] + ": " + by_rate["layer"]).str.removesuffix(": ")
+        by_rate = by_rate.assign(panel=panels, x=PAPER_SUM * by_rate["dose"])
+        by_rate = by_rate.assign(curve=by_rate["rate"].map("gains' rate × {:g}".format))
+        by_rate = by_rate[by_rate["dose"].isin(section.other_doses)]
+        title = "Is it the dose alone? The same decay at other learning rates of the gains"
+        draw_curves(
+            setup.out / "doses_rates.png", title, about, by_rate, x, "share, or spikes", CurveOptions(width=2.3)
+        )
     over_time = rows(usual, measure=RATE)
     over_time = over_time.assign(panel=(PAPER_SUM * over_time["dose"]).map("Σ = {:.2g}".format))
     draw_rates(setup, "doses_rate.png", "Spike rate by Σ learning rate × decay of the gains", about, over_time)

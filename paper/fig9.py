@@ -161,14 +161,16 @@ def hits(right: pd.DataFrame, network: str, changes: Sequence[str]) -> pd.DataFr
     return found.groupby(["image", "epsilon"])["value"].min().unstack()
 
 
-def robustness_claim(what: str, ann: pd.DataFrame, snn: pd.DataFrame, seed: int) -> Claim:
+def robustness_claim(
+    what: str, ann: pd.DataFrame, snn: pd.DataFrame, seed: int, names: tuple[str, str] = ("ANN", "SNN")
+) -> Claim:
     """Compare the areas under the curves of the images that both networks get right when clean."""
     both = (ann[0.0] == 1) & (snn[0.0] == 1)
     if not both.any():
         return Claim(what, CLAIM, "no image that both networks get right", "cannot say", 0)
     areas = {
         name: measured(survived(hits[both].to_numpy(), hits.columns.tolist()))
-        for name, hits in (("SNN", snn), ("ANN", ann))
+        for name, hits in zip(reversed(names), (snn, ann), strict=True)
     }
     return compared(what, CLAIM, areas, seed)
 

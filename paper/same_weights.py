@@ -1,15 +1,18 @@
 """Beyond the paper: robustness of a network converted to spikes, against the very ANN that it has its weights from.
 
 fig9 compares networks that were trained apart: what differs there may be the training, not the spikes. A converted
-network has the weights of its ANN, so what differs here is the spikes alone. The ANN is converted for two inputs: a
-constant current, where nothing is random, and Poisson spikes. T is small, since each step of an attack runs all of it
-forward and back, and the rule of conversion is the one that needs the fewest steps.
+network has the weights of its ANN, so what differs here is the spikes alone, and that they come in whole numbers. So
+beside the ANN stands the ANN whose activations are rounded to T + 1 levels, up to the thresholds: what that survives,
+no spike explains. The ANN is converted for two inputs: a constant current, where nothing is random, and Poisson spikes.
+T is small, since each step of an attack runs all of it forward and back, and the rule of conversion is the one that
+needs the fewest steps.
 
 The attacks are as strong as could be afforded, since a weak one makes any network look robust:
 
 * PGD of 100 steps, begun at the image and again at random points (restarts).
-* Each converted network is attacked through its own surrogate gradient and through the ANN's, which is the exact
-  gradient of what it approximates. An image counts as kept only if it survives all of them.
+* Each converted network is attacked through its own surrogate gradient, with surrogates of several widths, and through
+  the ANN's, which is the exact gradient of what it approximates; the rounded ANN through its own too, which passes
+  straight through the rounding. An image counts as kept only if it survives all of them.
 * Where the input is Poisson, the attack's loss is the mean over draws, and the answer is the share of 20 other draws in
   which the network is right. Each step of the attack sees some of its 20 draws, in turn.
 * ε rises until accuracy is at chance. What breaks an image at one strength breaks it at all larger ones, since the
@@ -20,12 +23,15 @@ Attacked are the float32 networks, and these give the answers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor, from_numpy
 
 from paper.common.attacks import ATTACKERS, pgd
 from paper.common.images import ImageSet
@@ -34,29 +40,33 @@ from paper.common.setup import Setup
 from paper.fig9 import hits, robustness_claim
 from paper.measures.tables import measured, minus, rows, summary, summary_of_shares
 from spikesam.backends.network import Network
+from spikesam.pipeline.conversion.algorithm import calibration_of, converted
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
 from spikesam.recordings.errors import InputError
 
-ANN, CURRENT, POISSON = "ANN", "converted, constant current", "converted, Poisson"
+ANN, LEVELS = "ANN", "ANN in T + 1 levels"
+CURRENT, POISSON = "converted, constant current", "converted, Poisson"
+PAIRS = ((CURRENT, ANN), (POISSON, ANN), (LEVELS, ANN), (CURRENT, LEVELS), (POISSON, LEVELS))  # that are compared
 WORST, OWN = "worst of all attacks", "its own gradient"
 THROUGH_ANN = "the ANN's gradient"
+TOGETHER = 10  # images of one entry of the cache
 
 
 def run(setup: Setup) -> Result:
     """Attack each network at rising strengths."""
     section, images = setup.config.same_weights, labelled(setup)
-    networks, epsilons = networks_of(setup), sorted({0.0, *section.epsilons})
+    models, epsilons = models_of(setup), sorted({0.0, *section.epsilons})
     if epsilons[0] < 0 or epsilons[-1] > 1:
         raise InputError(f"same_weights.epsilons: got {section.epsilons}, expected numbers in 0 … 1")
-    found = pd.concat([survivals(setup, images, name, networks, epsilons) for name in networks])
+    found = pd.concat([survivals(setup, images, name, models, epsilons) for name in models])
     worst = rows(found, measure="accuracy").assign(change=WORST)
     tables = [summary_of_shares(worst)]
-    for name in (CURRENT, POISSON):
-        apart = minus(rows(worst, network=name), rows(worst, network=ANN), "epsilon")
-        tables.append(summary(apart.assign(network=f"{name} − ANN"), setup.settings.seed))
+    for name, other in PAIRS:
+        apart = minus(rows(worst, network=name), rows(worst, network=other), "epsilon")
+        tables.append(summary(apart.assign(network=f"{name} − {other}"), setup.settings.seed))
     draw(setup, tables[0])
-    claims = [claim_of(worst, name, setup.settings.seed) for name in (CURRENT, POISSON)]
+    claims = [claim_of(worst, name, other, setup.settings.seed) for name, other in PAIRS]
     broken = found[found["measure"] != "accuracy"].assign(change="")
     table, every = pd.concat([*tables, summary_of_shares(broken)]), pd.concat([worst, broken])
     title = "Robustness with the same weights: converted against its own ANN"
@@ -71,60 +81,84 @@ def labelled(setup: Setup) -> ImageSet:
     return images
 
 
-def networks_of(setup: Setup) -> dict[str, Network]:
-    """The ANN, and what it is converted to for two inputs."""
-    section = setup.config.same_weights
+class InLevels(DifferentiableNetwork):
+    """An ANN whose activations are rounded to 0 … `levels` times θ / levels; gradients pass through up to θ."""
+
+    def __init__(self, ann: Network, worths: Mapping[str, NDArray[Any]], levels: int) -> None:
+        super().__init__(ann)
+        for layer, module in zip(ann.layers, self.layers, strict=True):
+            module.register_forward_hook(partial(_rounded, from_numpy(np.float32(worths[layer.name])), levels))
+
+
+def _rounded(theta: Tensor, levels: int, module: Any, given: Any, values: Tensor) -> Tensor:
+    theta = theta.reshape(-1, *[1] * (values.ndim - 2))  # of (B, C, …)
+    clipped = values.minimum(theta)
+    return clipped + ((clipped * levels / theta + 0.5).floor() * theta / levels - clipped).detach()
+
+
+def models_of(setup: Setup) -> dict[str, DifferentiableNetwork]:
+    """The ANN, the same rounded, and what it is converted to for two inputs."""
+    section, ann = setup.config.same_weights, setup.networks.ann
     update = {"timesteps": section.timesteps, "rule": section.rule}
-    found = {ANN: setup.networks.ann.network}
-    for name, encoder in ((CURRENT, "constant-current"), (POISSON, "poisson")):
-        settings = setup.config.conversion.model_copy(update={**update, "encoder": encoder})
-        found[name] = setup.networks.converted_as(settings).network
-    return found
+    of_input = {
+        name: setup.config.conversion.model_copy(update={**update, "encoder": encoder})
+        for name, encoder in ((CURRENT, "constant-current"), (POISSON, "poisson"))
+    }
+    _, worths = converted(ann.network, calibration_of(ann, setup.config), of_input[CURRENT])
+    found = {ANN: DifferentiableNetwork(ann.network), LEVELS: InLevels(ann.network, worths, section.timesteps)}
+    return found | {
+        name: DifferentiableNetwork(setup.networks.converted_as(each).network) for name, each in of_input.items()
+    }
 
 
 def survivals(
-    setup: Setup, images: ImageSet, name: str, networks: dict[str, Network], epsilons: list[float]
+    setup: Setup, images: ImageSet, name: str, models: Mapping[str, DifferentiableNetwork], epsilons: list[float]
 ) -> pd.DataFrame:
     """Answers of one network that are left at each strength, and what broke the others: image, measure, …, value.
 
     The measure "accuracy" is the share of draws in which the answer is right, under the worst attack so far; "broken by
     …" is 1 where that attack made all draws wrong.
     """
-    parts = []
+    parts, chunks = [], [range(start, min(start + TOGETHER, len(images))) for start in range(0, len(images), TOGETHER)]
     for end, epsilon in enumerate(epsilons, 1):
-        found = worst_case(setup, images, name, networks, epsilons[:end])
-        parts.append(measured(found["right"], measure="accuracy", network=name, epsilon=epsilon))
-        for number, through in enumerate(throughs(name)):
-            broken = found["by"] == number
-            parts.append(measured(broken, measure=f"broken by {through}", network=name, epsilon=epsilon))
+        found = [worst_case(setup, images.pick(chunk), name, models, epsilons[:end]) for chunk in chunks]
+        right, by = (np.concatenate([each[part] for each in found]) for part in ("right", "by"))
+        parts.append(measured(right, measure="accuracy", network=name, epsilon=epsilon))
+        for number, through in enumerate(attackers(setup, name, models)):
+            parts.append(measured(by == number, measure=f"broken by {through}", network=name, epsilon=epsilon))
     return pd.concat(parts)
 
 
-def throughs(name: str) -> list[str]:
-    """The gradients that a network is attacked through, in turn: the cheap one first."""
-    return [OWN] if name == ANN else [THROUGH_ANN, OWN]
+def attackers(setup: Setup, name: str, models: Mapping[str, DifferentiableNetwork]) -> dict[str, DifferentiableNetwork]:
+    """The models through which a network is attacked, in turn, by name of the gradient: the cheap one first."""
+    own = models[name]
+    if name in (ANN, LEVELS):
+        return {OWN: own} if name == ANN else {THROUGH_ANN: models[ANN], OWN: own}
+    widths = {f"{OWN}, width {each:g}": each for each in setup.config.same_weights.widths}
+    return {THROUGH_ANN: models[ANN]} | {
+        told: DifferentiableNetwork(own.network, width) for told, width in widths.items()
+    }
 
 
 def worst_case(
-    setup: Setup, images: ImageSet, name: str, networks: dict[str, Network], epsilons: list[float]
+    setup: Setup, images: ImageSet, name: str, models: Mapping[str, DifferentiableNetwork], epsilons: list[float]
 ) -> dict[str, NDArray[Any]]:
     """One network after attacks of ascending strengths, from 0 on; each is computed once, then cached.
 
-    right : (N,) share of draws in which an image is right under the worst attack; by : (N,) which of :func:`throughs`
+    right : (N,) share of draws in which an image is right under the worst attack; by : (N,) which of :func:`attackers`
     left no draw right, -1 if none did
     """
     section, settings = setup.config.same_weights, setup.settings
-    victim, (*before, epsilon) = networks[name], epsilons
+    victim, (*before, epsilon) = models[name], epsilons
 
     def compute() -> dict[str, NDArray[Any]]:
         if not before:
             return {"right": share_right(setup, victim, images), "by": np.full(len(images), -1)}
-        found = worst_case(setup, images, name, networks, before)
+        found = worst_case(setup, images, name, models, before)
         right, by = found["right"], found["by"]
-        attackers = {OWN: victim, THROUGH_ANN: networks[ANN]}
-        with setup.progress(f"attacks on {name}, ε = {epsilon:g}", len(throughs(name)) * section.restarts) as advance:
-            for number, through in enumerate(throughs(name)):
-                model = DifferentiableNetwork(attackers[through])
+        through = attackers(setup, name, models)
+        with setup.progress(f"attacks on {name}, ε = {epsilon:g}", len(through) * section.restarts) as advance:
+            for number, model in enumerate(through.values()):
                 for restart in range(section.restarts):
                     alive = np.flatnonzero(right > 0)
                     if alive.size:
@@ -135,12 +169,14 @@ def worst_case(
         return {"right": right, "by": by}
 
     inputs = {
-        "network": victim.sha256,
-        "ann": networks[ANN].sha256,
+        "victim": name,
+        "networks": {each: model.network.sha256 for each, model in models.items()},
         "images": images.sha256,
         "epsilons": epsilons,
         "seed": settings.seed,
-        **section.model_dump(mode="json", include={"iterations", "restarts", "draws", "at_once"}),
+        **section.model_dump(
+            mode="json", include={"timesteps", "iterations", "restarts", "draws", "at_once", "widths"}
+        ),
     }
     return setup.cache.arrays("survivals", inputs, compute)
 
@@ -174,47 +210,44 @@ def draws_of(setup: Setup, network: Network) -> int:
     return setup.config.same_weights.draws if is_random(network) else 1
 
 
-def share_right(setup: Setup, network: Network, images: ImageSet) -> NDArray[np.float64]:
+def share_right(setup: Setup, model: DifferentiableNetwork, images: ImageSet) -> NDArray[np.float64]:
     """In what share of the draws the network answers right: (N,)."""
-    settings, chosen = setup.settings, range(len(images))
+    settings, chosen, network = setup.settings, range(len(images)), model.network
     right = [
-        predictions(network, images.encoded(chosen, network, seed, settings.batch_size)) == images.labels
+        predictions(model, images.encoded(chosen, network, seed, settings.batch_size)) == images.labels
         for seed in range(settings.seed, settings.seed + draws_of(setup, network))
     ]
     share: NDArray[np.float64] = np.mean(right, axis=0)
     return share
 
 
-def claim_of(worst: pd.DataFrame, name: str, seed: int) -> Claim:
-    """The converted network keeps its answers longer than its ANN, on the images that both get right when clean."""
-    ann, converted = (hits(worst, network, [WORST]) for network in (ANN, name))
-    what = f"share of the range of ε survived under the worst of all attacks, {name}, against its own ANN"
-    return robustness_claim(what, ann, converted, seed)
+def claim_of(worst: pd.DataFrame, name: str, other: str, seed: int) -> Claim:
+    """A network keeps its answers longer than another, on the images that both get right when clean."""
+    second, first = (hits(worst, network, [WORST]) for network in (other, name))
+    what = f"share of the range of ε survived under the worst of all attacks, {name}, against {other}"
+    return robustness_claim(what, second, first, seed, (other, name))
 
 
 def notes(setup: Setup, found: pd.DataFrame) -> list[str]:
     """How strong the attacks were, and which gradient broke what."""
     section = setup.config.same_weights
+    by = found[found["measure"] != "accuracy"].drop_duplicates(["image", "network", "measure"], keep="last")
+    broken = by.groupby(["network", "measure"], sort=False)["value"].sum().astype(int)
+    told = [
+        f"{name}: {', '.join(f'{count} {measure}' for (_, measure), count in of_network.items())}"
+        for name, of_network in broken.groupby(level=0, sort=False)
+    ]
     return [
         f"{section.images} images. Each attack: {section.iterations} steps of PGD, from the image and from "
         f"{section.restarts - 1} random point(s), through each gradient. Converted by the rule {section.rule!r}, "
-        f"T = {section.timesteps}. Where the input is Poisson, answers are means over {section.draws} draws; the "
-        f"attacker has {section.draws} others, of which each step sees {section.at_once}, in turn. "
-        "An image that is wrong in all draws is attacked no further, and counts as wrong at all larger ε. The share of "
-        "the range of ε survived is the area under the curve of right answers.",
+        f"T = {section.timesteps}; the rounded ANN has {section.timesteps + 1} levels. Where the input is Poisson, "
+        f"answers are means over {section.draws} draws; the attacker has {section.draws} others, of which each step "
+        f"sees {section.at_once}, in turn. An image that is wrong in all draws is attacked no further, and counts as "
+        "wrong at all larger ε. The share of the range of ε survived is the area under the curve of right answers.",
         "A network whose gradient misleads would be broken by the other gradient alone. By any strength, "
-        + "; ".join(
-            f"{name}: {', '.join(f'{through} broke {broken(found, name, through)}' for through in throughs(name))}"
-            for name in found["network"].unique()
-        )
-        + f" of {section.images} images. The ANN's gradient is tried first, the network's own on what that leaves.",
+        f"{'; '.join(told)}, of {section.images} images. The ANN's gradient is tried first, then the network's own, by "
+        "width of its surrogate in thresholds, each on what those before leave.",
     ]
-
-
-def broken(found: pd.DataFrame, name: str, through: str) -> int:
-    """How many images a gradient broke, at any strength."""
-    of_attack = rows(found, network=name, measure=f"broken by {through}")
-    return int(rows(of_attack, epsilon=of_attack["epsilon"].max())["value"].sum())
 
 
 def draw(setup: Setup, accuracies: pd.DataFrame) -> None:

@@ -6,6 +6,11 @@ classes have equal spike counts (:mod:`paper.common.timing_tasks`), and small ne
 when each input neuron's spikes are put at other steps. In the rasters of these networks SAM is set against the spike
 count, against SAM of shuffled times, over γ, and beside relevance (:mod:`paper.common.timing_measures`).
 
+Four questions are asked, each with comparisons that are judged together (Holm): is SAM better than the count; is it so
+at the γ that is best on other samples; is it better than SAM of shuffled times; and is relevance better than SAM? The
+first three are asked at the convolutions alone: at the input every moment has a count of 0 or 1 and every place that
+fires does so equally often, so the count is a random order there, and differences from it are only shown.
+
 Every network of a task sees the same samples, and both could have been others: intervals are over networks and samples
 (:func:`paper.measures.inference.bootstrap_over_networks`), and p-values have the degrees of freedom of the networks.
 "Equal" is said only where two one-sided tests show that a difference is smaller than `timing.margin`.
@@ -13,6 +18,7 @@ Every network of a task sees the same samples, and both could have been others: 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,13 +32,14 @@ from paper.common.result import LEVEL, Claim, Result, judged, over_family, with_
 from paper.common.setup import Setup
 from paper.common.timing_measures import (
     EARLIER,
+    HIDDEN,
+    LEFT_OUT,
     MOMENTS,
     NO_GAMMA,
     PLACES,
     RELEVANCE,
-    SHARE,
     SHUFFLED,
-    float_answers,
+    Map,
     maps_of,
     measured_task,
     relevances,
@@ -40,18 +47,15 @@ from paper.common.timing_measures import (
 from paper.common.timing_tasks import BINS, TimedSpikes, samples_of, timing_network
 from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm
 from paper.measures.tables import by_training, groups, measured, rows, summary_over_trainings
-from paper.pages.words import can_differ
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
-from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.pipeline.maps.answers import answers_of
 from spikesam.recordings.raster.reader import RasterReader
 
-INPUT, HIDDEN = "input", "convolutions"
 RIGHT, RIGHT_SHUFFLED = "accuracy", "accuracy, times shuffled"
-MEASURES = (SHARE, PLACES, MOMENTS)
-SHORT = {SHARE: "share", PLACES: "places", MOMENTS: "moments"}
+MEASURES = {LEFT_OUT: "leaving out", PLACES: "places", MOMENTS: "moments"}  # that maps are compared by, in short
 BETTER, BEST = "{} better than {} by", "SAM at the best γ"
 KEYS = ["task", "layer", "measure", "map", "gamma"]
 Values = NDArray[np.float64]  # (K, N): of network k on sample i
@@ -81,25 +85,27 @@ def run(setup: Setup) -> Result:
             if training == 0:
                 draw_maps_of(setup, task, network, samples)
     answers = pd.concat(right).assign(layer="", map="", gamma=NO_GAMMA)
-    table = summary_over_trainings(pd.concat([answers, *found])[["image", *KEYS, "training", "value"]])
-    gains, claims = compared_maps(setup, with_convolutions(pd.concat(found)))
+    every = pd.concat([answers, *found])[["image", *KEYS, "training", "value"]]
+    gains, claims = compared_maps(setup, every)
     draw_answer(setup, gains)
     draw_gammas(setup, gains)
     notes = (
         f"Trainings: {', '.join(f'{task} {settings.tasks[task].trainings}' for task in settings.tasks)}. n is samples: "
         f"{settings.accuracy_samples} unseen ones for the accuracy, {settings.samples} for the maps. Intervals and "
         "p-values are over trainings and samples.",
-        f"γ = {setup.settings.gamma:g} unless said otherwise. All measures lie in 0 … 1. Share: higher is better; 0.5 "
-        "is a map that is the same everywhere. Deletion: the area under the probability of the answer; lower is "
-        "better.",
+        f"γ = {setup.settings.gamma:g} unless said otherwise. Leaving out: Spearman's correlation of a map with what "
+        "each place does by itself; higher is better. Deletion: the area under the probability of the answer; lower is "
+        f"better; {settings.parts} parts of equal spikes, what is equal in a map in {settings.ties} random orders. “"
+        f"{HIDDEN}”: the mean of both.",
         f"“Equal”: two one-sided tests say that the difference is smaller than {settings.margin:g} (5 % level, Holm).",
         f"“{BEST}”: γ is chosen on every other sample, and the difference is measured on the rest.",
     )
     return Result(
         "Timing or counts? Tasks whose classes have equal spike counts",
-        pd.concat([table, gains]),
+        pd.concat([summary_over_trainings(every), gains]),
         claims,
         notes,
+        every,
         samples="spikes of equal counts, four tasks",
     )
 
@@ -109,7 +115,7 @@ def answered(setup: Setup, network: Network, samples: TimedSpikes) -> list[pd.Da
     seed = setup.settings.seed
 
     def compute() -> dict[str, NDArray[Any]]:
-        answer, found = float_answers(network), {}
+        answer, found = answers_of(network), {}
         for measure, shown in ((RIGHT, samples), (RIGHT_SHUFFLED, samples.shuffled(seed))):
             (inputs,) = shown.encoded(range(len(shown)), network, seed, len(shown))
             assert isinstance(inputs, np.ndarray)
@@ -121,61 +127,52 @@ def answered(setup: Setup, network: Network, samples: TimedSpikes) -> list[pd.Da
     return [measured(values, measure=measure) for measure, values in found.items()]
 
 
-def with_convolutions(found: pd.DataFrame) -> pd.DataFrame:
-    """The measured values, and their mean over the convolutions as one more layer."""
-    hidden = found[found["layer"] != INPUT]
-    keys = ["training", "image", *(key for key in KEYS if key != "layer")]
-    return pd.concat([found, hidden.groupby(keys, sort=False)["value"].mean().reset_index().assign(layer=HIDDEN)])
-
-
 def compared_maps(setup: Setup, found: pd.DataFrame) -> tuple[pd.DataFrame, list[Claim]]:
-    """How much better one map is than another: a row for each comparison, and claims of those at the settings' γ.
+    """How much better one map is than another: a row for each comparison, and the claims of all questions.
 
-    Rows of claims have p of no difference and p of one of `timing.margin`, both adjusted (Holm), and the outcome.
+    Rows of claims have p of no difference and p of one of `timing.margin`, both adjusted in their family, and the
+    outcome; relevance is not asked to equal SAM.
     """
-    settings, gamma = setup.config.timing, setup.settings.gamma
-    lines, claims, equal = [], [], []
-    for (task, layer, measure), each in groups(found, ["task", "layer", "measure"]):
-        by = {names: by_training(values) for names, values in groups(each, ["map", "gamma"])}
-        count, sign = by[COUNT, NO_GAMMA], 1 if measure == SHARE else -1
-        sam = by[SAM, gamma]
-        shuffled = EARLIER if measure == MOMENTS else SHUFFLED
-        about = {"task": task, "layer": layer, "measure": measure}
-        for each_gamma in settings.gammas:
-            gain = bootstrap_over_networks(sign * (by[SAM, each_gamma] - count))
-            lines.append(line(about, SAM, COUNT, each_gamma, gain, len(count)))
-        best = max(settings.gammas, key=lambda g: (sign * by[SAM, g][:, ::2]).mean())
-        gain = bootstrap_over_networks(sign * (by[SAM, best] - count)[:, 1::2])
-        lines.append(line(about, BEST, COUNT, best, gain, len(count)))
-        if layer not in (INPUT, HIDDEN):
-            continue
-        for first, one, second, other in (
-            (SAM, sam, COUNT, count),
-            (SAM, sam, shuffled, by[shuffled, gamma]),
-            (RELEVANCE, by[RELEVANCE, NO_GAMMA], SAM, sam),
-        ):
+    margin, shown = setup.config.timing.margin, []
+    families: dict[tuple[str, str], list[tuple[dict[str, Any], Claim, float]]] = {}
+    for (task, layer, measure), each in groups(found[found["measure"].isin(MEASURES)], ["task", "layer", "measure"]):
+        values = {names: by_training(of_map) for names, of_map in groups(each, ["map", "gamma"])}
+        about, sign = {"task": task, "layer": layer, "measure": measure}, 1 if measure == LEFT_OUT else -1
+        for first, second, gamma, one, other in pairs(setup, values, measure, sign):
             gain = bootstrap_over_networks(sign * (one - other))
-            what = f"{task}, {layer}, {measure}: {first} is better than {second}"
+            row = about | {"map": BETTER.format(first, second), "gamma": gamma, "trainings": len(one), **gain._asdict()}
+            asked = first == RELEVANCE or (layer == HIDDEN and (first == BEST or gamma == setup.settings.gamma))
+            if not asked:
+                shown.append(row)
+                continue
             ours = f"{first} {one.mean():.3g}, {second} {other.mean():.3g}; better by {with_interval(gain)}"
-            paper = "–" if first == RELEVANCE else "assumed"
-            claims.append(judged(what, paper, ours, gain, len(one)))
-            row = line(about, first, second, gamma, gain, len(one))
-            equal.append((row, equivalence_p_value(gain, settings.margin, len(one))))
-    claims = over_family(claims)
-    tested = []
-    for claim, (row, _), p_equal in zip(claims, equal, holm([p for _, p in equal]), strict=True):
-        outcome = outcome_of(claim, float(p_equal), settings.margin)
-        tested.append(row | {"p": claim.p, "p_holm": claim.p_holm, "p_equal": float(p_equal), "outcome": outcome})
-    claims = [replace(claim, ours=f"{claim.ours}: {row['outcome']}") for claim, row in zip(claims, tested, strict=True)]
-    return pd.DataFrame([*(row for row in lines), *tested]), claims
+            what = f"{task}, {layer}, {measure}: {first} is better than {second}"
+            claim = judged(what, "–" if first == RELEVANCE else "assumed", ours, gain, len(one))
+            same = 1.0 if first == RELEVANCE else equivalence_p_value(gain, margin, len(one))
+            kind = first, SHUFFLED if second == EARLIER else second
+            families.setdefault(kind, []).append((row, claim, same))
+    claims = []
+    for family in families.values():
+        rows_of, claims_of, equal = zip(*family, strict=True)
+        for row, claim, same in zip(rows_of, over_family(claims_of), holm(equal).tolist(), strict=True):
+            outcome = outcome_of(claim, same, margin)
+            shown.append(row | {"p": claim.p, "p_holm": claim.p_holm, "p_equal": same, "outcome": outcome})
+            claims.append(replace(claim, ours=f"{claim.ours}: {outcome}", p=None))  # judged in its family
+    return pd.DataFrame(shown), claims
 
 
-def line(
-    about: dict[str, str], first: str, second: str, gamma: float, gain: Estimate, trainings: int
-) -> dict[str, object]:
-    """A row of the table of comparisons."""
-    name = {"map": BETTER.format(first, second), "gamma": gamma, "trainings": trainings}
-    return about | name | gain._asdict()
+def pairs(
+    setup: Setup, values: dict[Map, Values], measure: str, sign: int
+) -> Iterator[tuple[str, str, float, Values, Values]]:
+    """Maps to compare: names, γ, and their values (K, N)."""
+    gammas, gamma, count = setup.config.timing.gammas, setup.settings.gamma, values[COUNT, NO_GAMMA]
+    for each in gammas:
+        yield SAM, COUNT, each, values[SAM, each], count
+    best = max(gammas, key=lambda each: (sign * values[SAM, each][:, ::2]).mean())
+    yield BEST, COUNT, best, values[SAM, best][:, 1::2], count[:, 1::2]
+    shuffled = EARLIER if measure == MOMENTS else SHUFFLED
+    yield SAM, shuffled, gamma, values[SAM, gamma], values[shuffled, gamma]
+    yield RELEVANCE, SAM, gamma, values[RELEVANCE, NO_GAMMA], values[SAM, gamma]
 
 
 def outcome_of(claim: Claim, p_equal: float, margin: float) -> str:
@@ -243,28 +240,34 @@ def draw_answer(setup: Setup, table: pd.DataFrame) -> None:
     judged = table[table["outcome"].notna()]
     names = {BETTER.format(SAM, COUNT): f"SAM, than {COUNT}", BETTER.format(RELEVANCE, SAM): "relevance, than SAM"}
     parts = [rows(judged, map=each).assign(method=name) for each, name in names.items()]
-    parts[0] = parts[0][[can_differ(row) for row in parts[0].to_dict("records")]]
     shown = pd.concat(parts)
     shown = pd.concat([rows(shown, measure=measure) for measure in MEASURES])
-    shown = shown.assign(row=shown["measure"].map(SHORT), column=shown["task"], series=shown["layer"])
+    shown = shown.assign(row=shown["measure"].map(MEASURES), column=shown["task"], series=shown["layer"])
     about = (
-        f"Better by so much, sample by sample; right of 0 is better. Without comparisons with the {COUNT} that cannot "
-        f"differ. {setup.config.timing.samples} samples through every training; 95 % intervals over both"
+        f"Better by so much, sample by sample; right of 0 is better. The {COUNT} is a random order at the input. "
+        f"{setup.config.timing.samples} samples through every training; 95 % intervals over both"
     )
     draw_intervals(setup.out / "timing.png", "Timing or counts?", about, shown, (-0.2, 0, 0.2, 0.4), (-0.25, 0.62))
 
 
 def draw_gammas(setup: Setup, gains: pd.DataFrame) -> None:
-    """Gain of SAM's kernel over the spike count at every γ, in deletions: a panel per task, a curve per layer."""
-    shown = gains[(gains["map"] == f"{SAM} better than {COUNT} by") & gains["outcome"].isna()]
-    shown = shown[shown["layer"] != "convolutions"]
+    """Gain of SAM's kernel over the spike count at every γ: a panel per task, a curve per layer."""
+    shown = rows(gains, map=BETTER.format(SAM, COUNT)).sort_values("gamma", kind="stable")
     title = "What SAM adds to the spike count, over γ"
-    for measure, name in SHORT.items():
+    for measure, name in MEASURES.items():
         points = rows(shown, measure=measure).rename(columns={"task": "panel", "layer": "curve"})
         points = points.assign(x=[f"{gamma:g}" for gamma in points["gamma"]])
         options = CurveOptions(joined=True, level=(0.0, COUNT), alike=True, width=2.2)
         about = f"{measure}; above 0 SAM is better; 95 % intervals over trainings and samples"
-        draw_curves(setup.out / f"timing_gamma_{name}.png", title, about, points, "γ (1/step)", "better by", options)
+        draw_curves(
+            setup.out / f"timing_gamma_{name.replace(' ', '_')}.png",
+            title,
+            about,
+            points,
+            "γ (1/step)",
+            "better by",
+            options,
+        )
 
 
 def _rgb(colour: str) -> np.ndarray:

@@ -19,12 +19,13 @@ photographs() { # NAME CONFIG FOLDER further options
 }
 
 [ "${*:-all}" != all ] || set -- fig2 fig3 fig5 fig6 table1 fig7 fig8 fig9 fig10 \
-    localisation faithfulness rivals rivals_trainings randomisation doses same_weights
+    localisation faithfulness spike_deletion spike_deletion_trainings randomisation doses same_weights
 for name in "$@"; do
     experiment "$name" digits digits
-    case $name in localisation | rivals | randomisation) experiment "$name" contrast_digits contrast-digits ;; esac
+    case $name in localisation | spike_deletion | randomisation) experiment "$name" contrast_digits contrast-digits ;; esac
+    case $name in spike_deletion) experiment "$name" saccade_digits saccade-digits ;; esac
     photographs "$name" tiny_imagenet_10 tiny-imagenet-10
-    case $name in doses | rivals | rivals_trainings | same_weights | table1) continue ;; esac # table1 of VGG11 would train it fifteen times, for a day or more
+    case $name in doses | spike_deletion | spike_deletion_trainings | same_weights | table1) continue ;; esac # table1 of VGG11 would train it fifteen times, for a day or more
     photographs "$name" tiny_imagenet_10_vgg11 tiny-imagenet-10-vgg11
 done
 rm -f docs/results/*/*_[0-9]*.png # of further images, which no page shows

@@ -42,7 +42,7 @@ def run_experiment(name: str, setup: Setup, command: str) -> Result:
     for part, result in {name: found, **found.beside}.items():
         digests = setup.networks.digests if result.networks is None else result.networks
         about = {
-            "images": result.samples or setup.images.name,
+            "images": result.samples or setup.subjects.name,
             "seed": str(setup.settings.seed),
             "command": command,
             "seconds": f"{seconds:.0f}",

@@ -14,7 +14,7 @@ from spikesam.backends.base import InputBatch
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import DatasetSamples, Samples
+from spikesam.pipeline.images.samples import DatasetSamples, EventSamples, Samples
 from spikesam.recordings.schema import SampleTable
 
 
@@ -79,6 +79,16 @@ class ImageSet(Samples):
             indices=self.indices[at],
             masks=tuple(self.masks[place] for place in at),
         )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EventSet(EventSamples):
+    """Recordings of events as a network gets them."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the bits."""
+        return hashlib.sha256(self.bits.tobytes()).hexdigest()
 
 
 def prepare(samples: DatasetSamples) -> ImageSet:

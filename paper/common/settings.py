@@ -46,10 +46,7 @@ class PaperSection(Section):
     randomised: int = Field(24, ge=1, description="images of the randomisation check")
     shuffles: int = Field(3, ge=1, description="shuffles of the weights in the randomisation check")
     curves: int = Field(100, ge=1, description="images of the insertion and deletion curves")
-    rivals: int = Field(100, ge=1, description="samples that relevance and its rivals are compared on")
-    apart: int = Field(10, ge=1, description="further samples, on which the rules of rivals are chosen")
-    rise_images: int = Field(8, ge=0, description="of these samples, the first ones, on which RISE is measured, too")
-    rise_masks: int = Field(4000, ge=1, description="masks of RISE there")
+    deletion: int = Field(100, ge=1, description="samples whose spikes are deleted by spike_deletion")
     two_objects: int = Field(50, ge=1, description="images with two objects; side by side, at most half of images")
     rules: tuple[ConversionRule, ...] = Field(
         ("percentile", "scaled", "balanced"),
@@ -78,7 +75,8 @@ class DosesSection(Section):
         (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), min_length=2, description="of the gains' decay, in units of the paper's"
     )
     rate: float = Field(30.0, gt=0, description="learning rate of the gains, in units of training.learning_rate")
-    other_rates: tuple[float, ...] = Field((), description="rates by which gains get the paper's dose once more")
+    other_rates: tuple[float, ...] = Field((), description="further rates of the gains, at some doses")
+    other_doses: tuple[float, ...] = Field((0.0, 0.25, 1.0), description="doses that gains get by these rates, too")
     trainings: int = Field(3, ge=2, description="trainings of each dose, from seeds training.seed, …")
     images: int = Field(100, ge=1, description="validation images")
 
@@ -86,8 +84,13 @@ class DosesSection(Section):
 class SameWeightsSection(Section):
     """Attacks of the experiment "same_weights", on the ANN twin and on the networks that it is converted to."""
 
-    images: int = Field(12, ge=1, description="validation images")
+    images: int = Field(60, ge=1, description="validation images")
     timesteps: int = Field(16, ge=1, description="T of the converted networks")
+    widths: tuple[float, ...] = Field(
+        (1.0, 0.5, 2.0),
+        min_length=1,
+        description="widths of the surrogates that they are attacked through, in thresholds",
+    )
     rule: ConversionRule = Field("balanced", description="rule of conversion; this one needs the fewest steps")
     epsilons: tuple[float, ...] = Field(
         (0.016, 0.032, 0.064, 0.128), min_length=1, description="attack strengths, up to chance"
@@ -104,7 +107,7 @@ class TimingTask(Section):
     layers: tuple[int | str, ...] = Field((12, "P", 24, "P", "D48"), description="as network.layers")
     epochs: int = Field(9, ge=1, description="passes over the training samples")
     samples: int = Field(1500, ge=1, description="training samples")
-    trainings: int = Field(5, ge=2, description="networks, from seeds training.seed, training.seed + 1, …")
+    trainings: int = Field(10, ge=2, description="networks, from seeds training.seed, training.seed + 1, …")
 
 
 class TimingSection(Section):
@@ -122,10 +125,11 @@ class TimingSection(Section):
         description="the networks of each task",
     )
     accuracy_samples: int = Field(500, ge=1, description="unseen samples that the accuracy is taken on")
-    samples: int = Field(20, ge=4, description="unseen samples that maps are measured on")
+    samples: int = Field(60, ge=4, description="unseen samples that maps are measured on")
     gammas: tuple[float, ...] = Field((0.01, 0.1, 0.5, 1.0, 3.0), description="γ of the sweep")
-    parts: int = Field(6, ge=1, description="equal parts in which spikes are deleted")
-    margin: float = Field(0.02, gt=0, description="a difference of at most so much counts as none; measures are in 0…1")
+    parts: int = Field(16, ge=1, description="parts of equal spikes in which they are deleted")
+    ties: int = Field(20, ge=1, description="random orders of what is equal in a map")
+    margin: float = Field(0.02, gt=0, description="a difference of at most so much counts as none")
 
 
 class PaperConfig(Config):

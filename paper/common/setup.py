@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from paper.common.cache import Cache
-from paper.common.images import ImageSet, prepare
+from paper.common.images import EventSet, ImageSet, prepare
 from paper.common.settings import PaperConfig
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
@@ -24,7 +24,7 @@ from spikesam.pipeline.config import (
 )
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.datasets import open_dataset
-from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.images.samples import DatasetSamples, EventSamples, choose_samples
 from spikesam.pipeline.maps.layers import mapped_layers
 from spikesam.pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
@@ -59,19 +59,34 @@ class Setup:
         return told_apart(name.split(",")[0] for name in self.networks.surrogate.class_names)
 
     @cached_property
+    def subjects(self) -> ImageSet | EventSet:
+        """The validation samples that experiments measure on."""
+        return self.samples(self.settings.images)
+
+    @cached_property
     def images(self) -> ImageSet:
-        """The validation images that every experiment measures on."""
-        return self.validation(self.settings.images)
+        """These, where they are images."""
+        if isinstance(self.subjects, EventSet):
+            raise InputError(f"{self.subjects.name}: holds events, expected images")
+        return self.subjects
 
     def validation(self, count: int) -> ImageSet:
         """The first `count` validation images of a seeded class-balanced order."""
+        return prepare(self._chosen(count))
+
+    def samples(self, count: int) -> ImageSet | EventSet:
+        """The same, or as many recordings of events."""
+        chosen = self._chosen(count)
+        return EventSet(**vars(chosen)) if isinstance(chosen, EventSamples) else prepare(chosen)
+
+    def _chosen(self, count: int) -> DatasetSamples:
         data = self.config.data
-        return prepare(choose_samples(data.source, self.networks.surrogate, count, self.settings.seed, data.download))
+        return choose_samples(data.source, self.networks.surrogate, count, self.settings.seed, data.download)
 
     def recording(
         self,
         network: Network,
-        images: ImageSet | TimedSpikes,
+        images: ImageSet | EventSet | TimedSpikes,
         *,
         seed: int | None = None,
         backend: str = "auto",

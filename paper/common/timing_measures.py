@@ -1,15 +1,20 @@
-"""Worth of a timing task's maps: how much of them is on the places that decide, and what spikes do.
+"""Worth of a timing task's maps: what spikes do, in the order of a map.
 
-Three measures, all in 0 … 1:
+Measures:
 
-- "share on the deciding places": the mean of a map over them, as a share of that and of its mean over the other places.
-  A map that is the same everywhere has 0.5.
+- "rank correlation with leaving out": the truth is what each place that fires does by itself, the answer's probability
+  less that without all spikes of the place. Spearman's correlation of the map with it, -1 … 1; a flat map has 0.
 - "deletion of places": all spikes of a place go, in the order of the map summed over steps; the area under the
-  probability of the answer over the share of spikes deleted. Lower is better.
+  probability of the answer over the share of spikes deleted, 0 … 1. Lower is better.
 - "deletion of moments": the same of single moments, a place at one step, in the order of the map of that step.
+- "share on the deciding places": the mean of a map over the places whose times make the class, as a share of that and
+  of its mean over others that fire as often. A map that is the same everywhere has 0.5. A network need not use these
+  places, so this is no ground truth.
+
+Spikes go in parts of equal spikes; where a map is equal, the order is random, and the area is the mean of many orders.
 
 Maps: SAM at every γ; the spike count (γ → ∞); SAM whose spikes are at random steps ("shuffled": of places) or whose
-earlier spikes are ("earlier": of moments, where the spike that is deleted must stay); relevance; and random orders.
+earlier spikes are ("earlier": of moments, where the spike that is deleted must stay); and relevance.
 
 In "shuffled", each neuron's spikes are put at random steps; it fires as often, but not then. In "earlier", who fires at
 a step stays, and how often each neuron fired before, but its earlier spikes lie at random among the steps before. Of
@@ -22,7 +27,8 @@ so that E M[t] = C[t] + K(t) · (M₀[t] - C[t]), where C is the spike count and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,22 +36,26 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 from scipy.special import softmax
+from scipy.stats import rankdata
 
-from paper.common.deletion import RANDOM, upper_network
+from paper.common.deletion import upper_network
 from paper.common.heatmaps import COUNT, SAM
 from paper.common.scenes import energy_on, shares
 from paper.common.setup import Setup
 from paper.common.timing_tasks import TimedSpikes
-from paper.measures.deletion import in_parts
+from paper.measures.deletion import in_parts, nearest, pixel_order
+from paper.measures.maps import pearson
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.answers import Answer
+from spikesam.pipeline.maps.answers import Answer, answers_of
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
 from spikesam.recordings.raster.reader import RasterReader
 
+INPUT, HIDDEN = "input", "convolutions"
 RELEVANCE = "relevance"
 SHUFFLED, EARLIER = "SAM, times shuffled", "SAM, earlier times shuffled"
 SHARE, PLACES, MOMENTS = "share on the deciding places", "deletion of places", "deletion of moments"
+LEFT_OUT = "rank correlation with leaving out"
 Floats = NDArray[np.float64]
 Maps = NDArray[np.float32]
 Map = tuple[str, float]  # its name and γ, -1 where it has none
@@ -54,31 +64,37 @@ NO_GAMMA = -1.0
 
 
 def measured_task(setup: Setup, network: Network, samples: TimedSpikes) -> pd.DataFrame:
-    """Every measure of every map in the input and each convolution: image, layer, measure, map, gamma, value; cached.
+    """Every measure of every map: image, layer, measure, map, gamma, value; cached.
 
-    The network is recorded in float32, and answers in it: all versions of a sample go through torch together, which
-    takes a tenth of the time here. The steps that can still change the answer count.
+    The layer is the input, or the convolutions, of which a value is the mean. The network is recorded in float32, and
+    answers in it. The steps that can still change the answer count.
     """
     settings, gamma, seed = setup.config.timing, setup.settings.gamma, setup.settings.seed
 
     def compute() -> dict[str, NDArray[Any]]:
         found: dict[str, list[float]] = {}
         with RasterReader(setup.recording(network, samples, precision="float32")) as raster:
-            layers = [spec.name for spec in raster.layers if spec.kind in ("input", "conv")]
-            answers = {layer: float_answers(upper_network(network, layer)) for layer in layers}
+            kinds = {"input": INPUT, "conv": HIDDEN}
+            layers = {spec.name: kinds[spec.kind] for spec in raster.layers if spec.kind in kinds}
+            answers = {layer: answers_of(upper_network(network, layer)) for layer in layers}
             with setup.progress("maps and deletions", len(samples)) as advance:
                 for sample in range(len(samples)):
                     objects = np.stack([samples.deciding[sample], samples.others[sample]])
                     of_relevance = relevances(network, raster, sample)
-                    for layer in layers:
+                    of_sample: dict[str, list[float]] = {}
+                    for layer, told in layers.items():
                         maps = maps_of(raster, layer, sample, of_relevance[layer], settings.gammas, gamma, seed)
-                        spikes = matters(raster, layer, sample)
-                        values = {SHARE: on_deciding(maps, objects)} | deletion_areas(
-                            answers[layer], spikes, maps, settings.parts, seed + sample
-                        )
+                        answer, spikes = answers[layer], matters(raster, layer, sample)
+                        values = {
+                            SHARE: on_deciding(maps, objects),
+                            LEFT_OUT: with_leaving_out(answer, spikes, maps),
+                            **deletion_areas(answer, spikes, maps, settings.parts, settings.ties, seed + sample),
+                        }
                         for measure, of_maps in values.items():
                             for (name, of_gamma), value in of_maps.items():
-                                found.setdefault(f"{layer}|{measure}|{name}|{of_gamma}", []).append(value)
+                                of_sample.setdefault(f"{told}|{measure}|{name}|{of_gamma}", []).append(value)
+                    for key, of_layers in of_sample.items():
+                        found.setdefault(key, []).append(float(np.mean(of_layers)))
                     advance(1)
         return {name: np.array(values) for name, values in found.items()}
 
@@ -89,6 +105,7 @@ def measured_task(setup: Setup, network: Network, samples: TimedSpikes) -> pd.Da
         "gamma": gamma,
         "seed": seed,
         "parts": settings.parts,
+        "ties": settings.ties,
     }
     tables = []
     for key, values in setup.cache.arrays("timing-measures", inputs, compute).items():
@@ -143,61 +160,71 @@ def on_deciding(maps: Named, objects: NDArray[np.bool_]) -> dict[Map, float]:
     }
 
 
+def with_leaving_out(answer: Answer, spikes: NDArray[np.bool_], maps: Named) -> dict[Map, float]:
+    """Rank correlation of each map, summed over steps, with what every place that fires does by itself."""
+    fires = spikes.any(axis=(0, 1))
+    alone = np.eye(fires.sum() + 1, dtype=np.bool_)[:, 1:]  # none left out, then each
+    gone = np.zeros((len(alone), *fires.shape), np.bool_)
+    gone[:, fires] = alone
+    probability = _probability(answer, spikes, gone[:, None])
+    does = rankdata(probability[0] - probability[1:])[None]
+    totals = {name: each.sum(axis=0)[fires] for name, each in maps.items() if name[0] != EARLIER}
+    return {name: pearson(rankdata(each)[None], does) if fires.any() else 0.0 for name, each in totals.items()}
+
+
 def deletion_areas(
-    answer: Answer, spikes: NDArray[np.bool_], maps: Named, parts: int, seed: int
+    answer: Answer, spikes: NDArray[np.bool_], maps: Named, parts: int, ties: int, seed: int
 ) -> dict[str, dict[Map, float]]:
     """Areas under the probability over the share of spikes deleted, by places and by moments: measure -> map -> area.
 
-    Order, ties and curves are those of :mod:`paper.measures.deletion`; here a single call of `answer` takes every
-    version of the spikes (T, C, H, W). Maps are (T', H, W), T' ≤ T; the later steps have no spikes.
+    The mean over `ties` random orders of what is equal in a map. Maps are (T', H, W), T' ≤ T of the spikes
+    (T, C, H, W); the later steps have none.
     """
-    shape = (len(spikes), *spikes.shape[2:])
-    fires = spikes.any(axis=1)
-    marks, names = [], []
-    for (name, gamma), each in {**maps, (RANDOM, NO_GAMMA): np.zeros((1, *shape[1:]))}.items():
-        values = np.zeros(shape)
+    counts, seeds = spikes.sum(axis=1), range(seed, seed + ties)
+    of_places, found = counts.sum(axis=0), dict[str, dict[Map, float]]({PLACES: {}, MOMENTS: {}})
+    for (name, gamma), each in maps.items():
+        values = np.zeros(counts.shape)
         values[: len(each)] = each
         if name != EARLIER:
-            names.append((PLACES, (name, gamma)))
-            marks.append(np.broadcast_to(marked(values.sum(axis=0), parts, seed)[:, None], (parts + 1, *shape)))
+            orders = (cut(values.sum(axis=0), of_places, parts, tie)[:, None] for tie in seeds)
+            found[PLACES][name, gamma] = mean_area(answer, spikes, orders)
         if name != SHUFFLED:
-            names.append((MOMENTS, (name, gamma)))
-            of_moments = np.zeros((parts + 1, *shape), np.bool_)
-            of_moments[:, fires] = marked(values[fires], parts, seed)
-            marks.append(of_moments)
-    gone = np.concatenate(marks)  # (versions, T, H, W)
-    logits = answer((spikes & ~gone[:, :, None]).swapaxes(0, 1))
-    probability = softmax(logits, axis=1)[:, logits[0].argmax()].reshape(len(names), parts + 1)
-    counts = spikes.sum(axis=1)
-    share = (gone * counts).sum(axis=(1, 2, 3)).reshape(len(names), parts + 1) / max(1, int(counts.sum()))
-    share[:, -1] = 1  # of no spikes at all, too
-    found: dict[str, dict[Map, float]] = {PLACES: {}, MOMENTS: {}}
-    for (measure, of_map), y, x in zip(names, probability, share, strict=True):
-        found[measure][of_map] = float(trapezoid(y, x))
+            orders = (cut(values, counts, parts, tie) for tie in seeds)
+            found[MOMENTS][name, gamma] = mean_area(answer, spikes, orders)
     return found
 
 
-def marked(values: Floats, parts: int, seed: int) -> NDArray[np.bool_]:
-    """Which of some values, (...), are among the first 0, 1, … `parts` equal parts, highest first: (parts + 1, ...)."""
-    if not values.size:
-        return np.zeros((parts + 1, *values.shape), np.bool_)
-    taken = np.rint(np.linspace(0, values.size, parts + 1))
-    return in_parts(values.reshape(1, -1), taken, (1, values.size), seed).reshape(-1, *values.shape)
+def cut(values: Floats, counts: NDArray[np.int64], parts: int, seed: int) -> NDArray[np.bool_]:
+    """What is gone after 0, 1, … parts of equal spikes, highest values first; of (...) with spikes: (K, ...)."""
+    fires = counts > 0
+    gone = np.zeros((2, *counts.shape), np.bool_)
+    if fires.any():
+        size, line = (1, int(fires.sum())), values[fires][None]
+        taken = nearest(counts[fires][pixel_order(line, size, seed)].cumsum(), parts)
+        gone = np.zeros((len(taken), *counts.shape), np.bool_)
+        gone[:, fires] = in_parts(line, taken, size, seed)[:, 0]
+    return gone
 
 
-def float_answers(network: Network) -> Answer:
-    """A function of input spikes, (T, B, C, H, W) bool: logits (B, classes), in float32 and all at once."""
-    import torch
+def mean_area(answer: Answer, spikes: NDArray[np.bool_], orders: Iterable[NDArray[np.bool_]]) -> float:
+    """Mean area over orders of deletion, (K, T or 1, H, W) each; those that are alike are simulated once."""
+    distinct, times = {}, Counter[bytes]()
+    for gone in orders:
+        distinct[gone.tobytes()] = gone
+        times[gone.tobytes()] += 1
+    ends = np.cumsum([len(gone) for gone in distinct.values()])[:-1]
+    every, counts = np.concatenate(list(distinct.values())), spikes.sum(axis=1)
+    share = (every * counts).sum(axis=(1, 2, 3)) / max(1, int(counts.sum()))
+    curves = zip(np.split(_probability(answer, spikes, every), ends), np.split(share, ends), strict=True)
+    areas = [trapezoid(y, [*x[:-1], 1]) for y, x in curves]  # the last share of no spikes is 1, too
+    return float(np.average(areas, weights=[times[key] for key in distinct]))
 
-    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
-    model = DifferentiableNetwork(network)
-
-    def answer(spikes: NDArray[Any]) -> Floats:
-        with torch.no_grad():
-            return model(torch.from_numpy(np.ascontiguousarray(spikes, np.float32)))[0].double().numpy()
-
-    return answer
+def _probability(answer: Answer, spikes: NDArray[np.bool_], gone: NDArray[np.bool_]) -> Floats:
+    """Probability of the answer to all spikes, where what is gone (K, T or 1, H, W), first nothing, is deleted."""
+    logits = answer((spikes & ~gone[:, :, None]).swapaxes(0, 1))
+    probability: Floats = softmax(logits, axis=1)[:, logits[0].argmax()]
+    return probability
 
 
 def earlier_times_shuffled(packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int) -> Maps:

@@ -19,7 +19,7 @@ Petsiuk, Das & Saenko 2018, RISE, arXiv:1806.07421, Section 4.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -92,25 +92,36 @@ def spike_deletion(
     *,
     steps: int = STEPS,
     seed: int = 0,
+    equal: Literal["places", "spikes"] = "places",
 ) -> SpikeCurve:
-    """Delete a layer's spikes (T, C, H, W) in the order of a map, in one call of `score`, at most steps + 1 rasters.
+    """Delete a layer's spikes (T, C, H, W) in the order of a map, in one call of `score`, at most steps + 2 rasters.
 
-    A map (h, w) that is larger is averaged over each place, a smaller one resized bilinearly.
+    A map (h, w) that is larger is averaged over each place, a smaller one resized bilinearly. Each step deletes equally
+    many places, or else about equally many spikes: whole places go, and those without spikes at the end.
     """
     if spikes.ndim != 4 or steps < 1:
         raise InputError(
             f"spike deletion: got spikes of {spikes.shape} and {steps} steps, expected (T, C, H, W) and at least 1"
         )
-    size = spikes.shape[2:]
-    places = size[0] * size[1]
+    size, counts = spikes.shape[2:], spikes.sum(axis=(0, 1))
     of_places = average_map(checked("spike deletion", layer_map, "(h, w)"), size)
-    taken = np.unique(np.rint(np.linspace(0, places, steps + 1)).astype(np.int64))
+    if equal == "places":
+        taken = np.unique(np.rint(np.linspace(0, counts.size, steps + 1)).astype(np.int64))
+    else:
+        taken = nearest(counts.ravel()[pixel_order(of_places, size, seed)].cumsum(), steps)
     marked = in_parts(of_places, taken, size, seed)[:, None]
     probability = _probability("spike deletion", score(spikes[:, None] & ~marked), len(taken))
-    counts = spikes.sum(axis=(0, 1))
     deleted = (counts * marked[:, 0]).sum(axis=(1, 2)) / max(1, int(counts.sum()))
     deleted[-1] = 1  # of no spikes at all, too
-    return SpikeCurve(taken / places, deleted, probability)
+    return SpikeCurve(taken / counts.size, deleted, probability)
+
+
+def nearest(gone: NDArray[Any], parts: int) -> NDArray[np.int64]:
+    """Numbers of places at which what is `gone`, ascending, is nearest to equal parts of it; and all of the places."""
+    share = gone[-1] * np.arange(1, parts + 1) / parts
+    above = np.searchsorted(gone, share)  # of places, less one
+    below = gone[above - 1] * (above > 0)
+    return np.unique([0, *(above + (gone[above] - share <= share - below)), len(gone)]).astype(np.int64)
 
 
 def random_orders(

@@ -33,10 +33,10 @@ class DifferentiableNetwork(nn.Module):
 
     Weights are constants. A spiking layer's membranes are kept only where a gradient can flow further back, so the most
     memory is about three float32 per neuron and step. An InputError if the network is in fixed point, or an ANN's
-    activations leave float32.
+    activations leave float32. `width` is that of the surrogate, in thresholds on either side.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, width: float = 1.0) -> None:
         super().__init__()
         if network.precision != "float32":
             raise InputError("gradients: got a network in fixed point, expected float32; use the one before quantise()")
@@ -45,7 +45,7 @@ class DifferentiableNetwork(nn.Module):
                 "gradients: a layer reads one that comes later, expected no loops but those of a layer to itself"
             )
         self.network = network
-        self.layers = nn.ModuleList(MODULES[type(layer.neuron)](layer, network) for layer in network.layers)
+        self.layers = nn.ModuleList(MODULES[type(layer.neuron)](layer, network, width) for layer in network.layers)
         readout, timesteps = network.readout, network.timesteps
         self.readout = constant_parameter(readout.weight)
         bias = torch.tensor(readout.bias, dtype=torch.float64).expand(timesteps, -1)
@@ -97,7 +97,7 @@ class DifferentiableNetwork(nn.Module):
 class ReluLayer(nn.Module):
     """Activations of a layer of ReLU neurons, (B, C, H, W), or (B, C) of a dense one, from those of layers by name."""
 
-    def __init__(self, layer: Layer, network: Network) -> None:
+    def __init__(self, layer: Layer, network: Network, width: float = 1.0) -> None:  # of no surrogate, as none spikes
         super().__init__()
         assert isinstance(layer.neuron, ReLU)
         self.inputs, shape = layer.inputs, network.shapes[network.place(layer.name)]
@@ -144,9 +144,9 @@ def classes_meant(logits: Tensor, labels: Tensor) -> Tensor:
     return given.where(given >= 0, logits.argmax(1))
 
 
-def predictions(network: Network, inputs: Iterable[InputBatch]) -> NDArray[np.int64]:
+def predictions(network: Network | DifferentiableNetwork, inputs: Iterable[InputBatch]) -> NDArray[np.int64]:
     """The class that a float32 network gives every image of encoded batches: (N,)."""
-    model = DifferentiableNetwork(network)
+    model = DifferentiableNetwork(network) if isinstance(network, Network) else network
     with torch.no_grad():
         batches = [model.logits(torch.from_numpy(unpacked(batch)).to(torch.float32)).argmax(1) for batch in inputs]
     return torch.cat(batches).numpy()

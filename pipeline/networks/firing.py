@@ -1,7 +1,7 @@
 """Currents -> spikes of one layer over many steps, with Eq. 8's gradient back through time, as one operation.
 
-    ∂s/∂v = 0.3·max(0, 1 - |u|) / θ, with u = (v - θ)/θ; no gradient through the reset, nor from a membrane that
-    stands at `min_v_mem`
+    ∂s/∂v = 0.3·max(0, 1 - |u|) / θ, with u = (v - θ)/(w θ) and the width w = 1; no gradient through the reset, nor
+    from a membrane that stands at `min_v_mem`
 
 Forward, each step is that of `backends/torch/neurons.py`, so the spikes are that backend's. Autograd would keep and
 copy a dozen arrays a step. Here one is kept, u, and the loop backward is written out.
@@ -30,7 +30,7 @@ SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
 Rows = NDArray[np.float64]  # (1 or T, C)
 
 
-def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None = None) -> Tensor:
+def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None = None, width: float = 1.0) -> Tensor:
     """Spikes (1 + S + S', B, C, …) float32 of a layer's neurons from rest, channels last in memory.
 
     `gain` (1 or T, C) multiplies the currents: `early` (S, B, C, …) of steps 1 … S, and `late` (S', B, C, …) of the
@@ -39,12 +39,12 @@ def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None =
     late = early[:0] if late is None else late
     space = early.shape[3:]
     positions = (part.reshape(*part.shape[:3], prod(space)).mT for part in (early, late.detach()))
-    spikes: Tensor = _Fire.apply(*positions, neuron, gain)
+    spikes: Tensor = _Fire.apply(*positions, neuron, gain, width)
     return spikes.mT.reshape(*spikes.shape[:2], early.shape[2], *space)
 
 
 def fire_step(
-    neuron: SpikingNeuron, gain: Rows, driven: Tensor, t: int, before: Tensor, state: Any
+    neuron: SpikingNeuron, gain: Rows, driven: Tensor, t: int, before: Tensor, state: Any, width: float = 1.0
 ) -> tuple[Tensor, Any]:
     """One step t ≥ 1 of a layer that reads itself, and its state; the spikes are those of :func:`fire`.
 
@@ -66,29 +66,30 @@ def fire_step(
         membrane = membrane - before * by_channel(neuron.subtracted)
     if neuron.min_v_mem is not None:
         membrane = torch.maximum(membrane, by_channel(neuron.min_v_mem))
-    return _Spike.apply(membrane, by_channel(neuron.fires_above), by_channel(neuron.threshold)), (membrane, current)
+    fires_above, threshold = by_channel(neuron.fires_above), by_channel(neuron.threshold)
+    return _Spike.apply(membrane, fires_above, threshold, width), (membrane, current)
 
 
 class _Spike(torch.autograd.Function):
     """Membranes -> spikes, with Eq. 8's gradient."""
 
     @staticmethod
-    def forward(ctx: Any, membrane: Tensor, fires_above: Tensor, threshold: Tensor) -> Tensor:
-        ctx.save_for_backward((membrane - fires_above) / threshold, threshold)
+    def forward(ctx: Any, membrane: Tensor, fires_above: Tensor, threshold: Tensor, width: float) -> Tensor:
+        ctx.save_for_backward((membrane - fires_above) / (width * threshold), threshold)
         return (membrane > fires_above).to(membrane.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         distances, threshold = ctx.saved_tensors
-        return gradient * (1 - distances.abs()).clamp(min=0) * SURROGATE_SLOPE / threshold, None, None
+        return gradient * (1 - distances.abs()).clamp(min=0) * SURROGATE_SLOPE / threshold, None, None, None
 
 
 class _Fire(torch.autograd.Function):
     """Currents and spikes are (S, B, P, C), of P positions."""
 
     @staticmethod
-    def forward(ctx: Any, early: Tensor, late: Tensor, neuron: Any, gain: Rows) -> Tensor:
+    def forward(ctx: Any, early: Tensor, late: Tensor, neuron: Any, gain: Rows, width: float) -> Tensor:
         steps = len(early) + len(late)
         samples, positions, channels = shape = early.shape[1:]
         neurons = FloatNeurons(neuron, [Input(None, gain=gain)], (samples, positions, channels), str(early.device))
@@ -101,8 +102,8 @@ class _Fire(torch.autograd.Function):
             current = early[t] if t < len(early) else late[t - len(early)]
             neurons.step([current], t + 1, out=spikes[t + 1])
             if t < kept:
-                torch.sub(neurons.membrane, neurons.fires_above, out=distances[t]).div_(threshold)
-        lowest = None if neurons.lowest is None else (neurons.lowest - neurons.fires_above).div_(threshold)
+                torch.sub(neurons.membrane, neurons.fires_above, out=distances[t]).div_(width * threshold)
+        lowest = None if neurons.lowest is None else (neurons.lowest - neurons.fires_above).div_(width * threshold)
         constants = neurons.gains[0][0], neurons.leak, neurons.synaptic_leak, SURROGATE_SLOPE / threshold, lowest
         ctx.save_for_backward(distances, *constants)
         ctx.to_zero, ctx.outlasts = neurons.to_zero, neurons.outlasts
@@ -110,7 +111,7 @@ class _Fire(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         distances, gains, leak, synaptic_leak, steepness, lowest = ctx.saved_tensors
         result = torch.empty_like(distances)
         membrane, driven, surrogate = (torch.zeros_like(gradient[0]) for _ in range(3))
@@ -124,4 +125,4 @@ class _Fire(torch.autograd.Function):
             if ctx.outlasts:
                 driven.mul_(synaptic_leak).add_(membrane)
             torch.mul(driven if ctx.outlasts else membrane, gains[t % len(gains)], out=result[t])
-        return result, None, None, None
+        return result, None, None, None, None

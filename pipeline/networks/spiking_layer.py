@@ -24,9 +24,9 @@ class SpikingLayer(nn.Module):
     The readout hears of the currents of the first `reach` steps alone; the others have no gradient.
     """
 
-    def __init__(self, layer: Layer, network: Network) -> None:
+    def __init__(self, layer: Layer, network: Network, width: float = 1.0) -> None:
         super().__init__()
-        place = network.place(layer.name)
+        place, self.width = network.place(layer.name), width
         self.name, self.steps = layer.name, network.timesteps - 1  # at the first one nothing arrives
         self.inputs, self.shape = layer.inputs, network.shapes[place]
         self.driven = [number for at, number in network.driven if at == place - 1]
@@ -48,7 +48,7 @@ class SpikingLayer(nn.Module):
             return self._step_by_step(fired)
         late = {name: each.detach() for name, each in fired.items()}
         early, rest = self._driven(fired, 0, self.reach), self._driven(late, self.reach, self.steps)
-        return fire(self.neuron, self.gain, early, rest)
+        return fire(self.neuron, self.gain, early, rest, self.width)
 
     def currents(self, fired: Fired) -> Tensor:
         """The currents of the neurons at steps 1 … T - 1: of several inputs, with their gains."""
@@ -119,7 +119,7 @@ class SpikingLayer(nn.Module):
                 else each[t - 1]
                 for number, each in enumerate(known)
             ]
-            spikes, state = fire_step(self.neuron, self.gain, sum(found[1:], found[0]), t, own[-1], state)
+            spikes, state = fire_step(self.neuron, self.gain, sum(found[1:], found[0]), t, own[-1], state, self.width)
             own.append(spikes)
         return torch.stack(own)
 

@@ -67,7 +67,7 @@ def test_an_experiment_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     config = tmp_path / "small.toml"
     main(arguments)
     first = capsys.readouterr().out
-    assert first.startswith("6 images of images")
+    assert first.startswith("6 samples of images")
     assert "1/1 fig3: " in first
     assert "\n  no difference seen: " in first or "\n  yes: " in first or "\n  no: " in first
     assert "heatmap variance at conv1 (paper: SNN-crafted Grad-CAM lower than SAM): SAM 0." in first

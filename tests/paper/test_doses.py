@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from paper import doses, rivals_trainings
+from paper import doses, spike_deletion_trainings
 from paper.common.deletion import BY_SPIKES
 from paper.common.settings import DosesSection
 from paper.common.setup import Setup
@@ -99,6 +99,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
         doses=(0.0, 0.02),
         rate=2.0,
         other_rates=(1.0,),
+        other_doses=(0.0, 1.0),
         trainings=2,
         images=6,
     )
@@ -111,12 +112,16 @@ def test_the_whole_experiment(setup: Setup) -> None:
     result = doses.run(setup)
     verdicts = {claim.what: claim for claim in result.claims}
     assert verdicts["conv1: late burst with no gradients, against gradients of zero"].n == 6
-    assert {path.name for path in setup.out.glob("*.png")} == {"doses.png", "doses_rate.png", "doses_burst.png"}
+    assert {path.name for path in setup.out.glob("*.png")} == {
+        "doses.png", "doses_rate.png", "doses_rates.png", "doses_burst.png",
+    }  # fmt: skip
     table = result.table
     assert set(table["trainings"]) == {2} and set(table["n"]) == {6}
     assert rows(table, gradients="none", rate=2.0, measure=doses.SPIKES)["dose"].tolist() == [0.0, 0.02, 1.0]
     assert len(rows(table, gradients="zero", measure=doses.RIGHT)) == 1
-    assert any("by a rate of 1, with a decay of" in note for note in result.notes)
+    assert any("1 by a rate of 1: " in note for note in result.notes)
+    assert verdicts["conv1 silent steps, late at dose 1, gains' rate 2 against 1"].n == 6
+    assert sum("gains' rate" in what for what in verdicts) == 3 + 2, "three layers, spikes and accuracy, at one dose"
     assert not list(setup.cache.directory.glob("*/epochs"))
 
 
@@ -135,16 +140,17 @@ def test_gains_without_gradient_stay_and_zeros_take_them(setup: Setup) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_rivals_are_compared_over_trainings(setup: Setup) -> None:
-    result = rivals_trainings.run(setup)
+def test_spikes_are_deleted_over_trainings(setup: Setup) -> None:
+    result = spike_deletion_trainings.run(setup)
     table = rows(result.table, measure=BY_SPIKES)
     assert set(table["trainings"]) == {2} and set(table["n"]) == {6}
     assert set(table["layer"]) == {"input", "conv1", "conv2"}
     means = rows(table, layer="conv1").set_index("map")["mean"]
-    claim = next(each for each in result.claims if each.what == "in conv1: relevance: better spike deletion than SAM")
+    what = "in conv1, by spikes: relevance deletes better than SAM"
+    claim = next(each for each in result.claims if each.what == what)
     assert claim.gain is not None and claim.n == 6
     assert claim.gain.mean == pytest.approx(means["SAM"] - means["relevance"])
-    assert (setup.out / "rivals_trainings.png").is_file()
+    assert (setup.out / "spike_deletion_trainings.png").is_file()
 
 
 def test_steps_of_an_epoch(setup: Setup) -> None:

@@ -154,7 +154,7 @@ def test_a_number_is_rounded_and_nothing_else(value: float, decimals: int) -> No
 def test_figures_are_drawn_again_from_the_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tables = {"doses.csv", "fig6.csv", "fig9.csv", "timing.csv", "config.toml"}
+    tables = {"doses.csv", "fig6.csv", "fig9.csv", "config.toml"}
     for path in (DOCS / "results").glob("*/*"):
         if path.name in tables:
             (copy := tmp_path / path.relative_to(DOCS.parent)).parent.mkdir(parents=True, exist_ok=True)
@@ -163,8 +163,8 @@ def test_figures_are_drawn_again_from_the_tables(
     monkeypatch.chdir(tmp_path)
     main(["figures"])
     drawn = capsys.readouterr().out.splitlines()
-    assert {"timing: timing", "digits: doses", "tiny-imagenet-10-vgg11: fig9", "fig6 of all"} <= set(drawn)
-    for figure in ("timing/timing", "digits/doses", "digits/doses_burst", "tiny-imagenet-10/fig9", "fig6"):
+    assert {"digits: doses", "tiny-imagenet-10-vgg11: fig9", "fig6 of all"} <= set(drawn)
+    for figure in ("digits/doses", "digits/doses_burst", "tiny-imagenet-10/fig9", "fig6"):
         assert (tmp_path / "docs" / "results" / f"{figure}.png").stat().st_size
 
 

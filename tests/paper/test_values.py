@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from paper import fig5, fig10
+from paper import doses, fig5, fig10, spike_deletion
 from paper.common.heatmaps import sam_above_grad_cam
-from paper.common.result import VALUES, Claim, over_family
+from paper.common.result import VALUES, Claim, better, over_family
 from paper.measures.inference import bootstrap_mean, bootstrap_over_networks
 from paper.measures.tables import groups, rows
 from paper.pages.folder import Folder
@@ -74,6 +74,13 @@ def claims_again(name: str, measured: pd.DataFrame) -> list[Claim]:
         return [claim for _, of_layer in measured.groupby("layer", sort=False) for claim in fig10.judge(of_layer)]
     if name == "fig5":
         return [*fig5.activity_claims(rows(measured, network="surrogate")), *fig5.likeness_claims(measured)]
+    if name == "spike_deletion":
+        return [better(what, both) for what, both in spike_deletion.compared_maps(measured)]
+    if name == "doses":
+        found = measured.assign(dose=measured["dose"].astype(float), rate=measured["rate"].astype(float))
+        tried = sorted(set(found["dose"]))
+        of_doses = *doses.silence_claims(found), *doses.price_claims(found, tried), *doses.burst_claims(found)
+        return [*of_doses, *doses.rate_claims(found)]
     measure = {"fig2": "total variation", "fig3": "heatmap variance"}[name]
     largest = {"fig2": "total variation, largest over steps", "fig3": "variance, largest over steps"}[name]
     return sam_above_grad_cam(measure, "", rows(measured, measure=largest), 0)
@@ -81,7 +88,7 @@ def claims_again(name: str, measured: pd.DataFrame) -> list[Claim]:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in FILES if named(path) in ("fig2", "fig3", "fig5", "fig10")],
+    [path for path in FILES if named(path) in ("fig2", "fig3", "fig5", "fig10", "doses", "spike_deletion")],
     ids=lambda path: f"{path.parent.name}-{named(path)}",
 )
 def test_claims_follow_from_the_values(path: Path) -> None:
@@ -96,7 +103,7 @@ def test_claims_follow_from_the_values(path: Path) -> None:
             assert list(claim.gain) == pytest.approx(
                 [wanted["n"], wanted["mean"], wanted["low"], wanted["high"]], rel=6e-3, abs=1e-6
             )
-    if name == "fig2":  # these are all of its claims, so they can be judged together
+    if name in ("fig2", "doses", "spike_deletion"):  # these are all of their claims, so they can be judged together
         assert [claim.same for claim in over_family(claims)] == [committed[claim.what]["same"] for claim in claims]
 
 

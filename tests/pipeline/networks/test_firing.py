@@ -49,15 +49,16 @@ def fire_step_by_step(neuron: LIF, gain: Tensor, currents: Tensor) -> Tensor:
     return torch.stack(spikes)
 
 
-def test_the_surrogate_by_hand() -> None:
-    # 0.3 · max(0, 1 - |u|) / θ at u = v/θ - 1 = -2, -0.5, 0, 0.25, 1, with θ = 1
+@pytest.mark.parametrize(("width", "expected"), [(1.0, [0, 0.15, 0.3, 0.225, 0]), (2.0, [0, 0.225, 0.3, 0.2625, 0.15])])
+def test_the_surrogate_by_hand(width: float, expected: list[float]) -> None:
+    # 0.3 · max(0, 1 - |u| / width) / θ at u = v/θ - 1 = -2, -0.5, 0, 0.25, 1, with θ = 1
     currents = torch.tensor([-1.0, 0.5, 1.0, 1.25, 2.0]).reshape(1, 1, 5).requires_grad_()
-    spikes = fire(LIF(0.9, 1.0).of_channels(5, "neurons"), np.ones((1, 5)), currents)
+    spikes = fire(LIF(0.9, 1.0).of_channels(5, "neurons"), np.ones((1, 5)), currents, width=width)
     spikes.sum().backward()
     assert spikes[0].tolist() == [[0, 0, 0, 0, 0]]
     assert spikes[1].tolist() == [[0, 0, 0, 1, 1]]
     assert currents.grad is not None
-    assert currents.grad.flatten().tolist() == pytest.approx([0, 0.15, 0.3, 0.225, 0])
+    assert currents.grad.flatten().tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("late", [0, 3, 8])
