@@ -32,6 +32,9 @@ class ReportCommand(Section):
 
     run: Positional[Path] = Field(description="folder of a finished run, or a raster file")
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
+    network: str | None = Field(
+        None, description="what the model became of which the run is a recording, by name or file"
+    )
     out: Path | None = Field(None, description="the page; in the folder of the (first) run if not given")
     megabytes: Annotated[
         float, Field(8.0, gt=0, le=500, description="size limit of the page in MB; further samples are left out")
@@ -48,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     runs = [options.run] + ([options.second] if options.second is not None else [])
     with Tracker().show("writing the page"):
-        path = report(runs, options.out, limit=int(options.megabytes * 1e6), overwrite=options.overwrite)
+        path = report(
+            runs, options.out, network=options.network, limit=int(options.megabytes * 1e6), overwrite=options.overwrite
+        )
     PlainConsole(soft_wrap=True).print(f"{path}  {readable(path.stat().st_size)}")
 
 

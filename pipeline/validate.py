@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
 def known_maps(maps: MapReader) -> tuple[str, Iterable[str]]:
     """Title and parameters of maps; refuses those of an unknown method."""
     method = method_of(maps.header, maps.where)
-    return method.title, method.parameters
+    return method.title, [name for name in (*method.parameters, *method.optional) if name in maps.header.parameters]
 
 
 if __name__ == "__main__":

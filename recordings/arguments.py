@@ -41,6 +41,7 @@ class Option:
     at_least: int | None = None  # limits of a number
     below: int | None = None
     above: int | None = None
+    python: str = ""  # the annotation of what Python may give, where that is more than a command line can
 
 
 class Declared(NamedTuple):

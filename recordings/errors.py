@@ -34,6 +34,8 @@ Advice: TypeAlias = Literal[
     "convert",
     "without-labels",
     "give-data",
+    "give-network",
+    "record-input",
 ]
 
 # How the line ends. In braces: an argument, or what the error gave with the advice.
@@ -59,6 +61,8 @@ ADVICE: dict[Advice, str] = {
     "without-labels": "; give other {data-set}, or another {network-file}, or run the images without their labels: "
     "{run-data} {files}",
     "give-data": "; give {data}, which its samples are made of",
+    "give-network": "; give {network}, what the recorded model became",
+    "record-input": "; record it again with {record-network}, which records them, too",
 }
 _PYTHON = {
     **{switch: f"{switch}=True" for switch in ("overwrite", "resume", "download")},
@@ -67,6 +71,7 @@ _PYTHON = {
     "network-file": "checkpoint",
     "keep-all": "keep = 'all'",
     "run-data": "data is",
+    "record-network": "record(…, network=…)",
 }
 
 

@@ -18,6 +18,7 @@ from spikesam.backends.network.inputs import Input
 from spikesam.backends.network.neurons import MEMBRANE_LIMIT, THETA, SpikingNeuron
 
 Floats = NDArray[np.float64]
+ROUNDING = 1e-5  # of the threshold: the order of additions may take a float32 membrane as close to it to either side
 
 
 def arrived(given: Input, fired: Mapping[str, NDArray[Any]], t: int) -> NDArray[np.int8]:
@@ -130,6 +131,13 @@ class Neurons:
         threshold = self.of(self.neuron.threshold)
         fired: NDArray[np.bool_] = self.v >= threshold if self.neuron.fires_at_threshold else self.v > threshold
         return fired
+
+    @property
+    def near(self) -> NDArray[np.bool_]:
+        """Where v[t] lies so near the threshold, or at it, that the order of float32 additions may decide."""
+        threshold = self.of(self.neuron.threshold)
+        close: NDArray[np.bool_] = np.abs(self.v - threshold) <= ROUNDING * threshold
+        return close & (self.dtype is not np.int64)
 
     def of(self, constant: Any) -> NDArray[Any]:
         """A constant of the neurons in their numbers: one, or (C, 1, 1)."""

@@ -21,6 +21,7 @@ TYPED = {
     "convert": "spikesam convert",
     "keep-all": "--keep all",
     "run-data": "spikesam run --data",
+    "record-network": "spikesam.record(…, network=…)",
     "download": "--download (in a configuration: data.download)",
     "data-set": "data (--data)",
     "network-file": "checkpoint (--checkpoint)",

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network.step import ROUNDING
 from spikesam.backends.torch.synapses import without_autocast
-from spikesam.pipeline.comparison.recorded_layer import ROUNDING
 from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.imports.libraries.library import Takes

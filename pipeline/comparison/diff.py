@@ -16,7 +16,7 @@ from spikesam.backends.network import Network
 from spikesam.pipeline.comparison.membranes import Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, Pair, line_up
 from spikesam.pipeline.comparison.sides import (
-    loaded_network,
+    WHAT,
     network_beside,
     opened_side,
     plain_network,
@@ -27,7 +27,7 @@ from spikesam.pipeline.comparison.sides import (
 )
 from spikesam.pipeline.comparison.why import Why, explain_bit, number
 from spikesam.pipeline.drawing.notebook import Shown, png_of
-from spikesam.pipeline.networks.recorded import fired_by, recorded_network
+from spikesam.pipeline.networks.recorded import fired_by, loaded_network, recorded_network
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError, finding
 from spikesam.recordings.raster.reader import RasterReader
@@ -257,7 +257,7 @@ def diff(
         if not rasters:
             raise InputError("diff: got two models, expected a raster among them; simulate one of them first")
         model = next((side for side in sides if not isinstance(side, RasterReader)), None)
-        named = None if network is None else loaded_network(network)
+        named = None if network is None else loaded_network(network, WHAT)
         known = model or named or network_beside(rasters)
         source = None if data is None else samples_of(data, known, rasters[0])
         names = [raster_words(raster) for raster in rasters]

@@ -19,8 +19,6 @@ from spikesam.backends.network import Input, Network, Shape, Source, SpikingNeur
 from spikesam.backends.network.step import Neurons, arrived, current_of
 from spikesam.pipeline.maps.correlation import gathered, spread
 
-ROUNDING = 1e-5  # of the threshold: the order of additions may take a float32 membrane as close to it to either side
-
 Given = Callable[[str], NDArray[Any]]  # name of a layer -> its spikes, (T, C, H, W) bool; or the numbers of a current
 Currents = Callable[[int], list[NDArray[Any]]]  # t -> a[t] of each input, (C, H, W)
 
@@ -106,10 +104,3 @@ class Membranes(Neurons):
         """Where v[t] equals the threshold."""
         equal: NDArray[np.bool_] = self.v == self.of(self.neuron.threshold)
         return equal
-
-    @property
-    def near(self) -> NDArray[np.bool_]:
-        """Where v[t] lies so near the threshold, or at it, that the order of float32 additions may decide."""
-        threshold = self.of(self.neuron.threshold)
-        close: NDArray[np.bool_] = np.abs(self.v - threshold) <= ROUNDING * threshold
-        return close & (self.dtype is np.float32)

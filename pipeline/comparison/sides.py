@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import unpacked
 from spikesam.backends.network import PIXEL_LIMIT, Network
-from spikesam.backends.network.storage import read_network
 from spikesam.backends.network.table import by_sides
-from spikesam.pipeline.networks.recorded import BESIDE
+from spikesam.pipeline.networks.recorded import BESIDE, loaded_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import open_file, raster_file
 from spikesam.recordings.raster.reader import RasterReader
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     Model = Network | Checkpoint
 
+WHAT = "diff: got {}, expected a raster or a network, or the name or file of one"
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 # sample, network, whether numbers are as they are, not rounded -> its input: (T, C, H, W) or (C, H, W)
 Driven = Callable[[int, Network, bool], NDArray[Any]]
@@ -36,9 +36,9 @@ def opened_side(given: Any, resources: ExitStack) -> RasterReader | Model:
     if isinstance(given, RasterReader):
         return given
     if not isinstance(given, (str, PathLike)):
-        return loaded_network(given)
+        return loaded_network(given, WHAT)
     path = raster_file(Path(given), "the folder of a finished run, a raster or a network")
-    return resources.enter_context(RasterReader(path)) if _is_raster(path) else loaded_network(given)
+    return resources.enter_context(RasterReader(path)) if _is_raster(path) else loaded_network(given, WHAT)
 
 
 def _is_raster(path: Path) -> bool:
@@ -53,27 +53,10 @@ def _is_raster(path: Path) -> bool:
     return False
 
 
-def loaded_network(given: Any) -> Model:
-    """A checkpoint, or a network that is none, by its name or file, or as it is; an InputError if it does not spike."""
-    from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
-    from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
-
-    if isinstance(given, (Network, Checkpoint)):
-        return given
-    if not isinstance(given, (str, PathLike)):
-        raise InputError(
-            f"diff: got {type(given).__name__}, expected a raster or a network, or the name or file of one"
-        )
-    path = find_checkpoint(str(given), "snn")
-    network, metadata = read_network(path)
-    network.check_spiking(str(path))
-    return load_checkpoint(path) if "checkpoint" in metadata else network
-
-
 def network_beside(rasters: Sequence[RasterReader]) -> Model | None:
     """The model in the first file that lies beside a raster; None if there is none."""
     paths = [raster.path.with_name(BESIDE) for raster in rasters if raster.path is not None]
-    return next((loaded_network(path) for path in paths if path.is_file()), None)
+    return next((loaded_network(path, WHAT) for path in paths if path.is_file()), None)
 
 
 def plain_network(model: Model) -> Network:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import LIF, THETA, Layer, SpikingNeuron
-from spikesam.pipeline.comparison.recorded_layer import ROUNDING
+from spikesam.backends.network.step import ROUNDING
 
 LEAKS = (0, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1)  # that networks often have
 

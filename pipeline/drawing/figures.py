@@ -17,6 +17,7 @@ from spikesam.pipeline.drawing.rates import draw_rates
 from spikesam.pipeline.drawing.samples import NOT_PADDED, SUMMED, draw_over_time, draw_side_by_side
 from spikesam.pipeline.drawing.subject import Subject
 from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import Parameter
 from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def save_figures(
         draw_raster(written[2], hidden[-1], raster.packed(hidden[-1], 0), neurons, facts)
     for number, subject in enumerate(subjects):
         written.append(directory / f"{maps.header.method}_{number:03d}.png")
-        about = title + _of_class(method, [subject]) + _sums_alone(maps, number)
+        about = title + _of_class(method, [subject], maps.header.parameters) + _sums_alone(maps, number)
         layers = dict(_SampleMaps(maps, number, list(maps)))
         draw_over_time(written[-1], subject, layers, about, kernel, delays, padded)
     return written
@@ -70,7 +71,7 @@ def draw_overview(
     hidden = _hidden(maps)
     few = [hidden[i] for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})]
     of_samples = [_SampleMaps(maps, sample, layers or few) for sample in range(len(subjects))]
-    about = method.title + _of_class(method, subjects) + _sums_alone(maps, 0)
+    about = method.title + _of_class(method, subjects, maps.header.parameters) + _sums_alone(maps, 0)
     draw_side_by_side(path, subjects, of_samples, method.shows, about, _delays(maps), padded)
 
 
@@ -117,9 +118,11 @@ def _delays(maps: MapReader) -> dict[str, int]:
     return {layer.name: layer.number * delayed for layer in maps.layers}
 
 
-def _of_class(method: type[MapMethod], subjects: Sequence[Subject]) -> str:
-    """The class that the maps explain: the predicted one, or the true one where a method takes it and it is known."""
-    target = method.target
+def _of_class(method: type[MapMethod], subjects: Sequence[Subject], parameters: Mapping[str, Parameter]) -> str:
+    """The class that the maps explain: that of the file, or the predicted or true one, as a method takes it."""
+    if "target" in parameters:
+        return f" for the class {parameters.get('target_name', parameters['target'])}"
+    target = method.speaks_for
     if target == "none":
         return ""
     known = sorted({"true" if target == "label" and subject.true is not None else "predicted" for subject in subjects})[

@@ -16,10 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from spikesam.backends.network import Network
 from spikesam.pipeline.edits.chosen import Chosen, Indices, positions
 from spikesam.pipeline.edits.result import Answers, Edit, layer_table
-from spikesam.pipeline.networks.recorded import recorded_network
+from spikesam.pipeline.networks.lined_up import with_network
+from spikesam.pipeline.networks.recorded import class_names_of
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import raster_file
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import joined
 from spikesam.recordings.raster.reader import RasterReader
@@ -60,9 +62,10 @@ def edit(
 
     Parameters
     ----------
-    raster : a raster, or its file, which holds every layer of the network
+    raster : a raster, its file, or the folder of a run, which holds every layer of the network
     network : what fired its spikes: a network, a checkpoint, its name or its file; a network in float32 is rounded as
-        for the run where the raster is in fixed point
+        for the run where the raster is in fixed point. Of a recording of a model, what the model became: the recording
+        is lined up with it, and refused if one of its spikes is not what the network fires
     layer : the layer to edit by its name or number, "input" for the input spikes
     mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W) with steps, or with
         samples, too; (C,) of a dense layer. A side of 1 stands for all. Everywhere if not given
@@ -94,9 +97,9 @@ def edit(
     >>> spikesam.edit(raster, "cluttered-digits", "conv2", steps=[]).raster.raster_digest == raster.raster_digest
     True
     """
-    opened = raster if isinstance(raster, RasterReader) else RasterReader(_path(raster))
+    recorded = raster if isinstance(raster, RasterReader) else RasterReader(_path(raster))
     try:
-        graph = recorded_network(opened, network)
+        opened, graph = with_network(recorded, network)
         if not opened.header.classes:
             raise InputError(f"{WHERE}: {opened.where} holds no answers, expected a raster of a run")
         spec = opened.layer(layer)
@@ -127,10 +130,11 @@ def edit(
         fired = int(opened.counts(last)[rows].sum()), int(spike_counts(batch.spikes[last.name]).sum())
         before, after = map(Answers.of, (opened.readout[rows], batch.readout), (header, header), fired)
         layers = layer_table(opened, rows, batch, (spec.name, *again))
-        return Edit(spec.name, rows, before, after, layers, header, table, batch)
+        names = class_names_of(opened, network)
+        return Edit(spec.name, rows, before, after, layers, header, table, batch, names)
     finally:
-        if opened is not raster:
-            opened.close()
+        if recorded is not raster:
+            recorded.close()
 
 
 @lru_cache(maxsize=1)
@@ -143,8 +147,8 @@ def _simulator() -> EventBackend:
 
 def _path(raster: Any) -> Path:
     if isinstance(raster, (str, PathLike)):
-        return Path(raster)
-    raise InputError(f"{WHERE}: got {type(raster).__name__}, expected a raster or its file")
+        return raster_file(Path(raster), "the folder of a run that keeps spikes, or a raster file")
+    raise InputError(f"{WHERE}: got {type(raster).__name__}, expected a raster, its file, or the folder of a run")
 
 
 def _refuse_unknown_currents(network: Network, again: tuple[str, ...], edited: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -24,7 +24,7 @@ from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.raster.writer import encode_samples, raster_image, refuse_existing
 from spikesam.recordings.schema import SampleTable
-from spikesam.recordings.text import brief
+from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 SHOWN = 10  # samples whose answers are printed
 
@@ -68,7 +68,7 @@ class Edit(Shown):
     _header: RasterHeader
     _table: SampleTable
     _batch: RasterBatch
-    _name: Callable[[int], str] = "class {}".format  # a class as people see it
+    _names: tuple[str, ...] = ()  # of the classes
 
     def __repr__(self) -> str:
         """One line: how many answers changed."""
@@ -118,6 +118,9 @@ class Edit(Shown):
             yield f"sample {sample}: {self._changed(row)}"
         if len(self.samples) > SHOWN:
             yield f"… and {len(self.samples) - SHOWN} more"
+
+    def _name(self, number: int) -> str:
+        return printable(self._names[number], LONGEST_NAME) if number < len(self._names) else f"class {number}"
 
     def _changed(self, row: int) -> str:
         """The answer to a sample before and after: counts of spikes, or the shares of the classes that were chosen."""

@@ -26,6 +26,7 @@ from spikesam.pipeline.config import Config, resolved
 from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.layers import map_layers, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
+from spikesam.pipeline.networks.recorded import network_specs
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import ExistsError, InputError
@@ -183,15 +184,7 @@ def raster_header(
     layers: Iterable[str] = (),
 ) -> RasterHeader:
     """The words of a raster about network, backend and data; `layers`, all if none, are recorded, and the last."""
-    about = [
-        (layer.kind, _constant(layer.spiking_neuron.threshold), _constant(layer.spiking_neuron.leak))
-        for layer in network.layers
-    ]
-    if network.spiking_input:
-        about.insert(0, ("input", 0.0, 0.0))
-    rasters = enumerate(zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster)
-    ways = dict.fromkeys(network.raster_names) if network.is_chain else network.to_readout
-    specs = [LayerSpec(name, number, shape, *constants, ways[name]) for number, (name, shape, constants) in rasters]
+    specs = network_specs(network)
     numbers = {spec.name: spec.number for spec in specs}
     chosen = {find_layer(layer, numbers, "layers") for layer in layers}
     return RasterHeader(
@@ -209,11 +202,6 @@ def raster_header(
         readout_scale=network.readout.scale,
         window=network.window,
     )
-
-
-def _constant(constant: Any) -> float:
-    """A constant of all neurons of a layer; 0 where channels differ."""
-    return 0.0 if np.ndim(constant) else float(constant)
 
 
 def join(path: Path, spec: JobSpec) -> JobSpec:

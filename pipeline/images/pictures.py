@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -188,8 +188,8 @@ def _mask(sample: int) -> str:
     return f"{sample:05d}.mask.png"
 
 
-def read_pictures(folder: Path, raster: str, most: int = MOST) -> Pictures | None:
-    """The pictures of a raster's first samples; None without a file; refuses a damaged, huge or foreign one."""
+def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> Pictures | None:
+    """The pictures of the raster known by some digests, its first samples; None without a file; refuses others."""
     path = folder / NAME
     if not path.is_file():
         return None
@@ -200,7 +200,7 @@ def read_pictures(folder: Path, raster: str, most: int = MOST) -> Pictures | Non
         raise InputError(f"{path}: {ABOUT}: {error.errors()[0]['msg']}") from None
     if (about.format, about.schema_version) != (FORMAT, SCHEMA_VERSION):
         raise InputError(f"{path}: is no file of pictures of this version")
-    if about.raster != raster:
+    if about.raster not in rasters:
         raise InputError(f"{path}: holds pictures of another raster")
     seen, spare = list[Seen](), LARGEST
     for number, sample in enumerate(about.samples[:most]):
@@ -222,6 +222,6 @@ def pictures_beside(raster: RasterReader, most: int = MOST) -> Pictures | None:
     if raster.path is None:
         return None
     try:
-        return read_pictures(raster.path.parent, raster.raster_digest, most)
+        return read_pictures(raster.path.parent, raster.known_as, most)
     except InputError:
         return None

@@ -45,7 +45,7 @@ def explain(
     ========================  ==============================================  ======================================
     "sam"                     where a layer is busy, whatever the answer      a raster; `gamma`, `variant`,
                                                                               `include_current`
-    "relevance"               which spikes the predicted class rests on, see  a raster; `network`, `rule`
+    "relevance"               which spikes the predicted class rests on, see  a raster; `network`, `rule`, `target`
                               :mod:`spikesam.pipeline.maps.relevance`
     "variance-relevance"      which spikes set the logits apart, whichever    a raster; `network`
                               class wins
@@ -75,7 +75,9 @@ def explain(
     variant : "paper" (Kim & Panda 2021, Eq. 12-14), if not given; "authors-code", their published script; or "fixed",
         the paper's in integers, as maps from Lava's graph are
     include_current : let a spike count itself, not only earlier ones
-    network : what was recorded, a bundled name or a file; `network.safetensors` beside the raster if not given
+    network : what was recorded: a network, a checkpoint, its name or its file; `network.safetensors` beside the raster
+        if not given. Of a recording of a model, what the model became, see :func:`spikesam.record`
+    target : the class whose relevance is shown, by name or number; each sample's predicted one if not given
     rule : "signed", exact shares of the membrane, or "positive", those of what raised it (SLTRP)
     data, samples, seed, download : which images, as the command line names them; 8 samples, and seed 0, if not given
 

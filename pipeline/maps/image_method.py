@@ -139,7 +139,7 @@ class ImageMethod(MapMethod):
         what = f"{self.name} maps of {count}, {timesteps} step{'s' * (timesteps > 1)}"
         unknown = int((samples.label < 0).sum())
         note = f"no label is known of {unknown} of {count}: explained for the predicted class"
-        notes = [note] if unknown and self.target == "label" else []
+        notes = [note] if unknown and self.speaks_for == "label" else []
         return Explainer(header, samples, explain, subjects, what, None, notes)
 
 
@@ -151,7 +151,7 @@ class InputMethod(ImageMethod):
     """Evidence for the predicted class in the input: one map of an image, see :class:`ImageMethod`."""
 
     shows = "What speaks for the class"
-    target = "prediction"
+    speaks_for = "prediction"
     parameters: ClassVar[dict[str, type]] = {"seed": int}
     layered = False
 

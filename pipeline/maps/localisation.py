@@ -36,7 +36,7 @@ def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[M
     Samples without a mask, (H, W) bool of the image as the network saw it, are left out. An InputError if maps, raster
     and masks do not belong together.
     """
-    if maps.header.source != raster.raster_digest:
+    if maps.header.source not in raster.known_as:
         raise InputError(f"{maps.where}: maps of another raster than {raster.where}; run spikesam explain on that one")
     if len(masks) != raster.n_samples:
         raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.where}, expected as many")

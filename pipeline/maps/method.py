@@ -44,9 +44,10 @@ class MapMethod(ABC):
     name : in files, commands and functions
     title : what its maps are called, for people
     shows : what they show, for people
-    target : the class that they speak for: "none", "label" (the prediction where that is unknown) or "prediction"
+    speaks_for : the class whose maps they are: "none", "label" (the prediction where that is unknown) or "prediction"
     source : the attribute of a file that says what was explained
     parameters : further attributes of a file, and their types
+    optional : attributes that a file may have or not
     offline : whether :func:`spikesam.pipeline.maps.explain.explain` computes it
     layered : whether it maps any layers, and steps; otherwise it maps the input, over all steps
     label : what the page calls it; its title if empty
@@ -58,9 +59,10 @@ class MapMethod(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     shows: ClassVar[str]
-    target: ClassVar[Literal["none", "label", "prediction"]]
+    speaks_for: ClassVar[Literal["none", "label", "prediction"]]
     source: ClassVar[SourceName]
     parameters: ClassVar[Mapping[str, type]] = {}
+    optional: ClassVar[Mapping[str, type]] = {}
     offline: ClassVar[bool] = True
     layered: ClassVar[bool] = True
     label: ClassVar[str] = ""
@@ -71,7 +73,8 @@ class MapMethod(ABC):
         """Refuse options of which there is no such choice, or that are too small."""
         for name, (kind, option, _) in options_of(type(self)).items():
             value, least = getattr(self, name), option.at_least
-            refuse_other_types("explain", {name: kind.__name__ if isinstance(kind, type) else str(kind)}, {name: value})
+            types = option.python or (kind.__name__ if isinstance(kind, type) else str(kind))
+            refuse_other_types("explain", {name: types}, {name: value})
             if get_origin(kind) is Literal and value not in get_args(kind):
                 raise InputError(f"explain: {name} is {value!r}, expected one of {', '.join(get_args(kind))}")
             if least is not None and not value >= least:
@@ -190,10 +193,11 @@ def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
     """
     if (method := methods().get(header.method)) is None:
         raise InputError(f"{where}: method is {header.method!r}, expected one of {', '.join(methods())}")
-    if header.parameters.keys() != method.parameters.keys():
+    known = {**method.parameters} | {name: kind for name, kind in method.optional.items() if name in header.parameters}
+    if header.parameters.keys() != known.keys():
         found, expected = (", ".join(names) or "none" for names in (header.parameters, method.parameters))
         raise InputError(f"{where}: parameters of {method.name} are {found}, expected {expected}")
-    for name, kind in method.parameters.items():
+    for name, kind in known.items():
         if type(value := header.parameters[name]) is not kind:
             shown = printable(repr(value), LONGEST_NAME)
             raise InputError(f"{where}: {name} of {method.name} is {shown}, expected a value of type {kind.__name__}")

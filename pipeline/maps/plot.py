@@ -67,7 +67,7 @@ def _subjects(maps: MapReader, count: int) -> list[Subject]:
     shown = None
     if maps.path is not None:
         try:
-            shown = read_pictures(maps.path.parent, maps.header.source, count)
+            shown = read_pictures(maps.path.parent, {maps.header.source}, count)
         except InputError:
             shown = None  # they are of another raster
     return recorded_subjects(maps, maps.predictions[:count], shown)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
 from spikesam.pipeline.maps.layers import mapped_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod
@@ -38,25 +39,30 @@ class RasterMethod(MapMethod):
         if isinstance(source, (str, PathLike)):
             path = Path(source)
             return path / "raster.h5" if path.is_dir() else path
-        raise InputError(
-            f"explain: got {type(source).__name__}, expected a raster or its path; "
-            "sam() maps an array, write_raster() makes a raster of it"
-        )
+        instead = "sam() maps an array, write_raster() makes a raster of it"
+        if isinstance(source, Network):
+            instead = "record the model, or simulate the network, and give the network as an option of relevance"
+        raise InputError(f"explain: got {type(source).__name__}, expected a raster or its path; {instead}")
 
     @contextmanager
     def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
         """Open the raster, and close it if it was not open."""
         path = self.path(source)
-        raster = source if isinstance(source, RasterReader) else RasterReader(path or "")
+        opened = source if isinstance(source, RasterReader) else RasterReader(path or "")
         try:
+            raster = self.read(opened)
             names = mapped_layers(
                 {layer.name: layer.shape for layer in raster.layers}, layers, raster.where, bands=True
             )
             kept = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
             yield self.of_raster(raster, tuple(map(raster.layer, names)), kept)
         finally:
-            if raster is not source:
-                raster.close()
+            if opened is not source:
+                opened.close()
+
+    def read(self, raster: RasterReader) -> RasterReader:
+        """What is explained of an open raster: itself, if not overridden."""
+        return raster
 
     @abstractmethod
     def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:

@@ -19,9 +19,10 @@ from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer
 from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.relevance import Spikes
+from spikesam.pipeline.networks.lined_up import with_network
 from spikesam.pipeline.networks.recorded import recorded_network
 from spikesam.recordings.arguments import Option
-from spikesam.recordings.maps.schema import MapHeader
+from spikesam.recordings.maps.schema import MapHeader, Parameter
 from spikesam.recordings.raster.batch import unpack
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
@@ -36,12 +37,23 @@ class RelevanceMethod(RasterMethod):
 
     network: Annotated[
         str | None,
-        Option("what was recorded; network.safetensors beside the raster if not given"),
+        Option(
+            "what was recorded, or what the recorded model became; network.safetensors beside the raster if not given",
+            python="Network | Checkpoint | str | PathLike | None",
+        ),
     ] = None
 
     @abstractmethod
-    def relevance_of(self, network: Network, spikes: Sequence[Spikes], prediction: int) -> list[Floats]:
+    def relevance_of(self, network: Network, spikes: Sequence[Spikes], target: int) -> list[Floats]:
         """Relevance of one sample's spikes, see :func:`spikesam.pipeline.maps.relevance.relevance`."""
+
+    def chosen(self, raster: RasterReader) -> dict[str, Parameter]:
+        """Parameters that say which class is explained, where that is not each sample's prediction: none."""
+        return {}
+
+    def read(self, raster: RasterReader) -> RasterReader:
+        """See :class:`RasterMethod`; a recording of a model is lined up with its network."""
+        return raster if raster.header.network_sha256 else with_network(raster, self.network)[0]
 
     def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
         """See :class:`RasterMethod`."""
@@ -49,14 +61,18 @@ class RelevanceMethod(RasterMethod):
         first = raster.layers.index(layers[0]) if network.is_chain else 0
         behind = raster.layers[first:]  # what lies before is not needed
         options = {name: getattr(self, name) for name in self.parameters if name != "network_sha256"}
-        parameters = {"network_sha256": network.sha256, **options}
+        chosen = self.chosen(raster)
+        parameters = {"network_sha256": network.sha256, **options, **chosen}
         spatial = map_layers(raster.header, layers)
         header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)
 
         def explain(sample: int) -> Explained:
             spikes = [unpack(raster.packed(layer, sample)[None], layer.shape)[:, 0] for layer in behind]
             prediction = int(raster.predictions[sample])
-            found = self.relevance_of(network, spikes, prediction)
+            target = int(chosen.get("target", prediction))
+            found = (
+                self.relevance_of(network, spikes, target) if target >= 0 else [np.zeros(each.shape) for each in spikes]
+            )
             by_step = {
                 layer.name: each.reshape(-1, *laid_out(layer.shape)).sum(axis=1)
                 for layer, each in zip(behind, found, strict=True)

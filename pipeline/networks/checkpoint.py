@@ -32,7 +32,7 @@ class Checkpoint:
     Parameters
     ----------
     network : Network, usually float32
-    preprocessing : of the images or events it was trained on; None if spikes are all that it takes
+    preprocessing : of the images or events it was trained on; None if the caller brings arrays alone
     classes : identifiers, in the order of the readout
     class_names : in that order, for people
     """
@@ -71,9 +71,11 @@ class Checkpoint:
     def preparation(self) -> Preparation:
         """The preparation of images or events; an InputError if the network takes spikes alone."""
         if self.preprocessing is None:
-            what, of = ("spikes", "0 and 1") if self.network.spiking_input else ("numbers", "floating point")
+            what, of = ("spikes", "0 and 1") if self.network.encoder == "spikes" else ("numbers", "floating point")
+            axes = "(N, C, H, W)" if self.network.takes_images else "(T, N, C, H, W)"
+            saved = "; for images, save it as a Checkpoint with its Preprocessing" * self.network.takes_images
             raise InputError(
-                f"data: the network takes {what} that the caller brings; give an array (T, N, C, H, W) of {of}"
+                f"data: the network takes {what} that the caller brings; give an array {axes} of {of}{saved}"
             )
         return self.preprocessing
 
@@ -87,9 +89,17 @@ class Checkpoint:
 
 
 @checked_arguments
-def save_checkpoint(checkpoint: Checkpoint, path: str | PathLike[str]) -> None:
-    """Write a checkpoint as safetensors; its folder is made if it is missing."""
+def save_checkpoint(checkpoint: Checkpoint | Network, path: str | PathLike[str]) -> None:
+    """Write a checkpoint as safetensors; its folder is made if it is missing.
+
+    A plain network becomes a checkpoint whose classes are called by their numbers, and whose input the caller brings as
+    arrays: `spikesam.simulate(path, arrays)`. For `spikesam run`, give a :class:`Checkpoint` with preprocessing.
+    """
     path = Path(path)
+    if isinstance(checkpoint, Network):
+        checkpoint = named_network(checkpoint)
+    if not isinstance(checkpoint, Checkpoint):
+        raise InputError(f"save: got {type(checkpoint).__name__}, expected a Checkpoint or a Network")
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {
         "preprocessing": None if checkpoint.preprocessing is None else asdict(checkpoint.preprocessing),
@@ -97,6 +107,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | PathLike[str]) -> None:
         "class_names": checkpoint.class_names,
     }
     write_network(checkpoint.network, path, {"checkpoint": json.dumps(about)})
+
+
+def named_network(
+    network: Network, class_names: Sequence[str] = (), preprocessing: Preparation | None = None
+) -> Checkpoint:
+    """A network with names of its classes, their numbers if none are given, and the preparation of its images."""
+    names = tuple(class_names) or tuple(map(str, range(network.classes)))
+    return Checkpoint(network, preprocessing, names, names)
 
 
 def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None) -> Checkpoint:
@@ -182,7 +200,7 @@ def _check_preparation(network: Network, prepare: Preparation | None) -> None:
     """Refuse a preparation whose result is not the network's input."""
     kinds: tuple[type, ...]
     if network.takes_images:
-        kinds, takes = (Preprocessing,), "images (Preprocessing)"
+        kinds, takes = (Preprocessing, type(None)), "images (Preprocessing, or None)"
     elif network.spiking_input:
         kinds, takes = (EventBinning, type(None)), "spikes (EventBinning, or None)"
     else:

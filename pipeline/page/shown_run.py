@@ -17,7 +17,8 @@ from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.pipeline.images.pictures import NAME, Pictures, read_pictures
 from spikesam.pipeline.maps.localisation import Score, localisation_scores
 from spikesam.pipeline.maps.method import method_of
-from spikesam.pipeline.networks.recorded import unlike_layer
+from spikesam.pipeline.networks.lined_up import with_network
+from spikesam.pipeline.networks.recorded import class_names_of, unlike_layer
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import refuse_links
 from spikesam.recordings.maps.reader import MapReader
@@ -62,36 +63,50 @@ class ShownRun:
         return (self.pictures or Pictures()).class_name(number)
 
 
-def open_run(path: Path, resources: ExitStack) -> ShownRun:
+def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
     """Open a run's folder, or a raster file alone; `resources` closes the files.
+
+    A recording of a model is lined up with `network`, if that is given.
 
     What lies beside the raster may be missing, or belong to another run: then a note says so. Nothing outside of the
     folder is read: it may be somebody else's, who must not choose what a page shows of this machine.
     """
     if not path.is_dir():
-        return ShownRun(path.name, resources.enter_context(RasterReader(path)))
+        return _opened(path, path.name, resources, network)
     refuse_links(path, (*FILES, NAME))
     if not (path / "raster.h5").is_file():
         if (path / "sam.h5").is_file():
             raise InputError(f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes")
         raise InputError(f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file")
-    raster = resources.enter_context(RasterReader(path / "raster.h5"))
+    run = _opened(path / "raster.h5", path.resolve().name, resources, network)
     unread = len(_other_files(path)) - MOST_FILES
     notes = (f"{unread} files of maps are not shown, only the first {MOST_FILES} by name",) * (unread > 0)
-    run = ShownRun(path.resolve().name, raster, maps=tuple(maps_beside(path, raster, resources)), notes=notes)
+    run = replace(run, maps=tuple(maps_beside(path, run.raster, resources)), notes=notes)
     for file, add in (
         ("summary.json", _with_summary),
         ("network.safetensors", _with_network),
         (NAME, _with_pictures),
         ("sam.h5", _with_scores),
     ):
-        if (path / file).is_file():
+        if (path / file).is_file() and not (run.network and add is _with_network):
             try:
                 run = add(run, path / file)
             except (InputError, OSError, ValueError) as error:
                 said = printable(error).replace(f"{path}/", "")
                 run = replace(run, notes=(*run.notes, f"{file} is not shown. {said}"))
+    if network is not None and not (run.pictures and run.pictures.class_names):
+        run = replace(
+            run, pictures=replace(run.pictures or Pictures(), class_names=class_names_of(run.raster, network))
+        )
     return run
+
+
+def _opened(path: Path, name: str, resources: ExitStack, network: Any) -> ShownRun:
+    raster = resources.enter_context(RasterReader(path))
+    found = None
+    if network is not None:
+        raster, found = with_network(raster, network)
+    return ShownRun(name, raster, network=found)
 
 
 def maps_beside(folder: Path, raster: RasterReader, resources: ExitStack) -> Iterator[MapReader]:
@@ -104,7 +119,7 @@ def maps_beside(folder: Path, raster: RasterReader, resources: ExitStack) -> Ite
                 method = method_of(maps.header, maps.where)
             except InputError:
                 continue  # a file of something else, which nobody asked for
-            of_raster = method.source != "raster_digest" or maps.header.source == raster.raster_digest
+            of_raster = method.source != "raster_digest" or maps.header.source in raster.known_as
             same = of_raster and np.array_equal(maps.samples.index, raster.samples.index)
             if same and method.offline and method.on_page == "file":
                 resources.enter_context(opened.pop_all())
@@ -138,12 +153,12 @@ def _with_network(run: ShownRun, path: Path) -> ShownRun:
 
 
 def _with_pictures(run: ShownRun, path: Path) -> ShownRun:
-    return replace(run, pictures=read_pictures(path.parent, run.raster.raster_digest))
+    return replace(run, pictures=read_pictures(path.parent, run.raster.known_as))
 
 
 def _with_scores(run: ShownRun, path: Path) -> ShownRun:
     with MapReader(path) as maps:
-        if maps.header.method != "sam" or maps.header.source != run.raster.raster_digest:
+        if maps.header.method != "sam" or maps.header.source not in run.raster.known_as:
             raise InputError("It holds maps of something else")
         method_of(maps.header, maps.where)  # refuses other parameters than its own
         kernel: Mapping[str, Any] = maps.header.parameters

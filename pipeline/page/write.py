@@ -12,7 +12,7 @@ from functools import cache
 from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,6 +24,10 @@ from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.disk import readable, write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import open_file
+
+if TYPE_CHECKING:
+    from spikesam.backends.network import Network
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 HERE = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+)\.js";\n', re.MULTILINE)
@@ -50,6 +54,7 @@ def report(
     runs: str | PathLike[str] | Sequence[str | PathLike[str]],
     out: str | PathLike[str] | None = None,
     *,
+    network: Network | Checkpoint | str | PathLike[str] | None = None,
     limit: int = LIMIT,
     overwrite: bool = False,
 ) -> Path:
@@ -60,6 +65,7 @@ def report(
     runs : the folder of a run or a raster file; or two of them
     out : the file; if not given, `report.html` in the folder of the first run, or `x.html` beside `x.h5`, in place of
         an earlier page there; of two runs, `report-beside-b.html` in the folder of the first, if the second is `b`
+    network : what the model became of which the runs are recordings, where they do not say which network fired them
     limit : bytes that the samples may take; of long runs the page holds the first samples, and says so
     overwrite : replace an existing file
 
@@ -89,7 +95,7 @@ def report(
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already", "overwrite")
     with ExitStack() as resources:
-        return write_page([open_run(path, resources) for path in paths], target, limit, overwrite)
+        return write_page([open_run(path, resources, network) for path in paths], target, limit, overwrite)
 
 
 def _beside(run: Path, second: Path | None = None) -> Path:

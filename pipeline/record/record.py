@@ -6,11 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from spikesam.pipeline.images.pictures import Normalisation
+from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.networks.checkpoint import Checkpoint, named_network
+from spikesam.pipeline.networks.recorded import loaded_network
 from spikesam.pipeline.record.arrangement import Arrangement
 from spikesam.pipeline.record.batch import Counts, check_counting
 from spikesam.pipeline.record.layouts import named_layout
@@ -37,6 +41,7 @@ def record(
     dataset: str = "",
     class_names: Sequence[str] = (),
     input_normalisation: Normalisation | None = None,
+    network: Any = None,
     overwrite: bool = False,
 ) -> Iterator[Recording]:
     """Record every spike of a torch network while you run it, into `out/raster.h5`.
@@ -70,9 +75,13 @@ def record(
     layer_delay : 1 if each layer passes its spikes on one step later, as lava-dl's blocks do, 0 if in the same step;
         decides which steps matter
     dataset : what the samples are, such as "CIFAR-10"
-    class_names : of every class, by its number, for page and figures
+    class_names : of every class, by its number, for page and figures; those of `network`, if it has any, if not given
     input_normalisation : mean and standard deviation that were taken out of the images that `finish` is given, a number
         each or one for each channel, so that they are shown in their own colours
+    network : what :func:`from_torch` made of the model, with or without names of classes, or its file. Then the
+        raster is one of this network, with its input spikes: each batch is lined up with the delays of its layers, and
+        refused if a spike is not what the network fires. The network is written beside it, so that relevance, edits,
+        energy and the page ask for nothing more
     overwrite : replace an earlier `raster.h5` when the new one is whole
 
     Yields
@@ -112,8 +121,16 @@ def record(
     with out_lock(folder), file_lock(path):
         refuse_existing(path, overwrite)
         watch = Watch(model, names, arrangement, counts, by_library=layers is None and names is not None)
+        known = None if network is None else loaded_network(network, "network: got {}, expected a Network or its file")
+        if isinstance(known, Checkpoint):
+            class_names, images = class_names or known.class_names, known.preprocessing
+            if isinstance(images, Preprocessing):
+                input_normalisation = input_normalisation or (images.mean, images.std)
+        elif known is not None and class_names:
+            known = named_network(known, class_names)
+        watch.keeps_inputs = known is not None
         seen = SeenImages(class_names, input_normalisation)
-        recording = Recording(path, watch, dataset, layer_delay, seen, overwrite)
+        recording = Recording(path, watch, dataset, layer_delay, seen, known, overwrite)
         try:
             with watch.attached():
                 yield recording

@@ -12,6 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikesam.backends.network import Network
+from spikesam.backends.network.storage import write_network
+from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
+from spikesam.pipeline.networks.recorded import BESIDE
+from spikesam.pipeline.record.alignment import aligned
 from spikesam.pipeline.record.batch import LayerBits, about
 from spikesam.pipeline.record.outputs import OutputLayout
 from spikesam.pipeline.record.seen_images import SeenImages
@@ -37,11 +42,18 @@ class Recording:
     """
 
     def __init__(
-        self, path: Path, watch: Watch, dataset: str, layer_delay: int, seen: SeenImages, overwrite: bool
+        self,
+        path: Path,
+        watch: Watch,
+        dataset: str,
+        layer_delay: int,
+        seen: SeenImages,
+        network: Network | Checkpoint | None,
+        overwrite: bool,
     ) -> None:
         self.path = path
         self._watch, self._dataset, self._layer_delay, self._overwrite = watch, dataset, layer_delay, overwrite
-        self._seen, self._output = seen, OutputLayout()
+        self._seen, self._output, self._network = seen, OutputLayout(), network
         self._writer: GrowingWriter | None = None
         self._open, self._whole = True, False
 
@@ -112,11 +124,14 @@ class Recording:
         for layer in layers:
             with about(layer.name):
                 spikes[layer.name] = layer.packed()
-        header = self._header(layers, scores.shape[1])
+        header, batch = self._header(layers, scores.shape[1]), RasterBatch(spikes, scores)
+        if self._network is not None:
+            network = self._network if isinstance(self._network, Network) else self._network.network
+            header, batch = aligned(network, header, batch, self._watch.inputs, done)
         if self._writer is None:
             self._writer = GrowingWriter(self.path, header, overwrite=self._overwrite)
         _refuse_differences(self._writer.header, header)
-        self._writer.append(RasterBatch(spikes, scores), table)
+        self._writer.append(batch, table)
         self._watch.begin_batch()
 
     @cached_property
@@ -140,6 +155,10 @@ class Recording:
             raise InputError("record: nothing was recorded; run the model, then call recording.finish(...)")
         self._writer.finalize()
         self._seen.write(self.path)
+        if isinstance(self._network, Network):
+            write_network(self._network, self.path.with_name(BESIDE))
+        elif self._network is not None:
+            save_checkpoint(self._network, self.path.with_name(BESIDE))
         self._whole = True
 
     def discard(self) -> None:

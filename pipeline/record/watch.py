@@ -42,6 +42,7 @@ class Watch:
     ) -> None:
         self.names = names
         self._model, self._arrangement, self._counts = model, arrangement, counts
+        self.keeps_inputs = False
         self._looking = by_library or names is None  # for what else fires, until the first batch has ended
         self._handles: list[RemovableHandle] = []
         self._probes: dict[str, Probe] = {}
@@ -52,6 +53,7 @@ class Watch:
         """Forget what was collected."""
         self._batch = Batch(self._counts)
         self._passes = 0  # calls of the model
+        self.inputs: list[Tensor] = []  # what they were given first, where that is kept
         self._called: set[Key] = set()  # in the pass at hand
         self._calls = Calls()
         self._arrangement.convolutions.begin(())
@@ -131,6 +133,8 @@ class Watch:
                 "give each layer its own module"
             )
         self._passes += 1
+        if self.keeps_inputs and inputs and isinstance(inputs[0], Tensor):
+            self.inputs.append(inputs[0].detach().to("cpu", copy=True))
         self._called.clear()
         self._calls = Calls()
         self._arrangement.convolutions.begin(inputs)

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from spikesam.recordings import draw
 from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
 from spikesam.recordings.hdf5 import Source
+from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import Counted, chosen_classes, unpack
 from spikesam.recordings.raster.schema import (
     FIELDS,
     GRAPH_ATTRIBUTES,
     LAYER_DATASETS,
     LAYER_FIELDS,
+    MADE_OF,
     PRECISIONS,
     READOUT_ATTRIBUTES,
     ROOT_ATTRIBUTES,
@@ -117,6 +119,19 @@ class RasterReader(Reader[LayerSpec]):
             for row, sample in enumerate(chosen):
                 packed[row] = self.rows(spec.path("spikes"), sample, first, last + 1)[np.asarray(times) - first]
         return unpack(packed, spec.shape)
+
+    def remade(self, image: bytes) -> RasterReader:
+        """A raster that was made of this one, in memory; its name and what lies beside it are those of this one."""
+        made = RasterReader(image, trusted=True)
+        made._checked.path, made._checked.where = self.path, self.where
+        return made
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """The digests by which files beside it may know it: of its spikes, and of those that it was made of."""
+        config = parse_json(self.header.config, "config")
+        made_of = config.get(MADE_OF) if isinstance(config, dict) else None
+        return frozenset({self.raster_digest, str(made_of or self.raster_digest)})
 
     @cached_property
     def counted(self) -> Counted | None:

@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import LIF, Input
-from spikesam.backends.network.step import Neurons
+from spikesam.backends.network.step import ROUNDING, Neurons
 from spikesam.pipeline.imports.proving.alone import LayerAlone, by_position
 from spikesam.pipeline.imports.torch.imported import Imported
-
-ROUNDING = 1e-5  # of the threshold: the order of additions may take a membrane as close to it as this to either side
 
 
 @dataclass(frozen=True, eq=False)

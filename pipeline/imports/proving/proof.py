@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.network import Network, NetworkError
+from spikesam.backends.network.step import ROUNDING
 from spikesam.backends.readout import ReadoutIntegrator
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.imports.libraries.library import SpikingModule
 from spikesam.pipeline.imports.proving.alone import LayerAlone, by_position
-from spikesam.pipeline.imports.proving.difference import ROUNDING, Difference
+from spikesam.pipeline.imports.proving.difference import Difference
 from spikesam.pipeline.imports.road.operations import INPUT, Scale, TimeSum
 from spikesam.pipeline.imports.torch.calling import FollowedModel, follow_model
 from spikesam.pipeline.imports.torch.example import Example

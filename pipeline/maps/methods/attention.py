@@ -38,7 +38,7 @@ class Attention(RasterMethod):
     name = "attention"
     title = "Attention"
     shows = "Which tokens all tokens of a block attend to"
-    target = "none"
+    speaks_for = "none"
     label = "attention"
     on_page = "spikes"
 

@@ -63,7 +63,7 @@ class GradCam(ImageMethod):
     name = "grad-cam"
     title = "Grad-CAM of the ANN"
     shows = "What speaks for the class"
-    target = "label"
+    speaks_for = "label"
     kind = None
 
     def of_kind(self, kind: Kind) -> ImageMethod:

@@ -47,7 +47,7 @@ class SpikeActivationMaps(RasterMethod):
     name = "sam"
     title = "Spike Activation Map"
     shows = "Where neurons fire in short intervals"
-    target = "none"
+    speaks_for = "none"
     label = "SAM"
     on_page = "spikes"
     parameters: ClassVar[dict[str, type]] = {"gamma": float, "variant": str, "include_current": bool}

@@ -60,7 +60,7 @@ class SnnGradCam(ImageMethod):
     name = "snn-grad-cam"
     title = "SNN-crafted Grad-CAM"
     shows = "What speaks for the class"
-    target = "label"
+    speaks_for = "label"
     label = "Grad-CAM"
     parameters: ClassVar[dict[str, type]] = {"seed": int}
     maps = staticmethod(snn_grad_cam)

@@ -19,9 +19,9 @@ class VarianceRelevance(RelevanceMethod):
     name = "variance-relevance"
     title = "Relevance of the variance over logits"
     shows = "What sets the classes apart"
-    target = "none"
+    speaks_for = "none"
     parameters: ClassVar[dict[str, type]] = {"network_sha256": str}
 
-    def relevance_of(self, network: Network, spikes: Sequence[Spikes], prediction: int) -> list[Floats]:
+    def relevance_of(self, network: Network, spikes: Sequence[Spikes], target: int) -> list[Floats]:
         """See :class:`RelevanceMethod`."""
         return variance_relevance(network, spikes)

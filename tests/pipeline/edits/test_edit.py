@@ -261,7 +261,7 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
         ({"network": "cluttered-digits-ann"}, "ann.safetensors: got an ANN, which does not spike"),
         ({"network": 5}, "network: got int, expected a Network, a checkpoint, its name or its file"),
         ({"network": "nothing"}, "checkpoint 'nothing': neither a bundled one"),
-        ({"raster": np.zeros(3)}, "edit: got ndarray, expected a raster or its file"),
+        ({"raster": np.zeros(3)}, "edit: got ndarray, expected a raster, its file, or the folder of a run"),
     ],
 )
 def test_bad_input_is_one_line(change: dict[str, Any], message: str, digits: RasterReader) -> None:
@@ -274,7 +274,7 @@ def test_bad_input_is_one_line(change: dict[str, Any], message: str, digits: Ras
 @pytest.mark.parametrize("layers", [("conv1", "fc1"), ("conv1",)])
 def test_a_raster_of_no_network_is_refused(layers: tuple[str, ...], digits: RasterReader, tmp_path: Path) -> None:
     path = spikesam.write_raster(tmp_path / "r.h5", {name: digits[name][:].swapaxes(0, 1) for name in layers})
-    with pytest.raises(InputError, match="does not say which network it was recorded from"):
+    with pytest.raises(InputError, match="r.h5: has 16 steps, expected 11, as the network takes"):
         spikesam.edit(path, "cluttered-digits", "conv1")
 
 

@@ -79,7 +79,7 @@ def test_every_method_says_what_files_commands_and_pictures_need(name: str) -> N
     method = methods()[name]
     assert issubclass(method, MapMethod) and method.name == name
     assert method.title and method.shows and method.__doc__
-    assert method.target in get_args(get_args(get_type_hints(MapMethod)["target"])[0])
+    assert method.speaks_for in get_args(get_args(get_type_hints(MapMethod)["speaks_for"])[0])
     assert method.source in get_args(SourceName)
     assert set(method.parameters.values()) <= set(get_args(Parameter))
     values = {str: "paper", float: 0.5, bool: True, int: 1}

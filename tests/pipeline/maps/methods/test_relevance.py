@@ -157,8 +157,16 @@ def test_a_network_that_was_not_recorded_is_refused(folder: Path, tmp_path: Path
         (raster, tmp_path / "ann.safetensors", "got an ANN, which does not spike"),
         (raster, "cluttered-digitz", "did you mean 'cluttered-digits'"),
         (raster, alone, "raster.h5: "),
-        (alone, None, r"checkpoint '.*network.safetensors': neither a bundled one .* nor a file"),
-        (unknown, None, "unknown.h5: does not say which network it was recorded from, expected a raster of a run"),
+        (
+            alone,
+            None,
+            r"raster.h5: no network.safetensors lies beside it; give network, what the recorded model became",
+        ),
+        (
+            unknown,
+            None,
+            "unknown.h5: does not say which network fired it; give network, what the recorded model became",
+        ),
     ):
         with RasterReader(file) as reader, pytest.raises(InputError, match=message) as raised:
             recorded_network(reader, None if name is None else str(name))
