@@ -1,40 +1,52 @@
 """Attention: products of the spikes of q, k and v, head by head, the tokens first.
 
-    p[c, e] = Σ_m k[m, c] · v[m, e]         how often two channels of a head fire at one token
-    a[n, e] = Σ_c q[n, c] · p[c, e]         each spike of q adds a row
+    p[c, e] = Σ_m k[m, c] · v[m, e]         each spike of k adds the row of v at its token
+    a[n, e] = Σ_c q[n, c] · p[c, e]         each spike of q adds the row of p of its channel
 
-Tokens lie in bits, 64 in a word, so p is a count of the bits that two channels share. Where few spikes fire, each pair
-of them is counted by itself.
+Spikes that are not there cost nothing, and rows are added 64 numbers of 16 bits at a time: p of so few tokens that no
+sum of 64 of its rows is larger.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from spikesam.backends.event.kernels.aligned import aligned
 from spikesam.backends.event.kernels.compiled import compiled, internal
-from spikesam.backends.event.kernels.events import WORD, count_spikes, popcount, trailing_zeros, word_of
-from spikesam.backends.network import Shape
+from spikesam.backends.event.kernels.events import WORD, word_of
 
-ONE = np.uint64(1)
-AT_ONCE = 12  # pairs of words whose shared bits take as long to count as one pair of spikes
+LARGEST = 65535  # of 16 bits
+ROW = ir.VectorType(ir.IntType(16), WORD)
 
 
 class AttentionRoom(NamedTuple):
-    """Memory that :func:`attend` works in: the tokens of k and v in bits, (2, words, C); p, (C, d), in two types."""
+    """Memory that :func:`attend` works in, of one head.
 
-    bits: NDArray[np.uint64]
-    pairs: NDArray[np.int32]
-    rows: NDArray[Any]
+    Parameters
+    ----------
+    pairs : (⌈d/64⌉, d, 64) uint16 — p, 64 columns behind the other
+    sums : (64,) uint16 — of rows of p
+    values : (64,) bool — spikes of v at the end of its map, where fewer than 64 follow
+    """
+
+    pairs: NDArray[np.uint16]
+    sums: NDArray[np.uint16]
+    values: NDArray[np.bool_]
 
 
-def attention_room(shape: Shape, heads: int, dtype: Any) -> AttentionRoom:
-    """Room for maps (3·C, H, W), the channels of q, k and v; every thread needs its own."""
-    channels, tokens = shape[0] // 3, shape[1] * shape[2]
-    bits, pairs = np.zeros((2, -(-tokens // WORD), channels), np.uint64), np.zeros((channels, channels // heads))
-    return AttentionRoom(bits, pairs.astype(np.int32), pairs.astype(dtype))
+def attention_room(depth: int) -> AttentionRoom:
+    """Room for heads of so many channels; every thread needs its own."""
+    pairs = aligned(np.zeros((-(-depth // WORD), depth, WORD), np.uint16))
+    return AttentionRoom(pairs, aligned(np.zeros(WORD, np.uint16)), np.zeros(WORD, np.bool_))
 
 
 @compiled
@@ -46,95 +58,116 @@ def attend(
     room: AttentionRoom,
     current: NDArray[Any],
 ) -> None:
-    """Set the currents (H', W, C), of the rows that `query` has, to q · kᵀ · v.
+    """Set the currents (H', W', C), of the rows that `query` has, to q · kᵀ · v.
 
     Parameters
     ----------
     query, key, value : (H, W, C or more) bool, of which `firsts` are the first channels that are read
     """
-    (channels, depth), pairs = room.pairs.shape, room.pairs
-    tokens = key.shape[0] * key.shape[1]
-    pairs[:] = 0
-    fires = count_spikes(key) / (key.shape[2] // channels) * count_spikes(value) / (value.shape[2] // channels)
-    if AT_ONCE * fires * depth / (tokens * channels) <= room.bits.shape[1] * channels * depth:
-        _count_spikes_together(
-            key.reshape(-1), value.reshape(-1), (key.shape[2], value.shape[2]), firsts, tokens, pairs
-        )
-    else:
-        bits = room.bits
-        bits[:] = 0
-        _pack_tokens(key.reshape(-1), key.shape[2], firsts[1], tokens, bits[0])
-        _pack_tokens(value.reshape(-1), value.shape[2], firsts[2], tokens, bits[1])
-        _count_bits_together(bits, pairs)
+    depth, channels, tokens = room.pairs.shape[1], current.shape[2], key.shape[0] * key.shape[1]
+    some = LARGEST // min(depth, WORD)  # tokens of which no sum is too large
+    flat = query.reshape(-1), key.reshape(-1), value.reshape(-1)
     current[:] = 0
-    for number in range(channels):
-        for output in range(depth):
-            room.rows[number, output] = pairs[number, output]
-    sums, flat = current.reshape(-1, channels), query.reshape(-1)
-    for token in range(len(sums)):
-        row = token * query.shape[2] + firsts[0]
-        for first in range(0, channels, WORD):
-            word = word_of(flat, row + first, min(WORD, channels - first))
-            while word:
-                channel: Any = first + np.int64(trailing_zeros(word))  # type: ignore[call-arg]
-                word &= word - ONE
-                head = channel // depth * depth
-                add_row(room.rows[channel], sums[token, head : head + depth])
+    for head in range(0, channels, depth):
+        begins = firsts[0] + head, firsts[1] + head, firsts[2] + head
+        for first in range(0, tokens, some):
+            room.pairs[:] = 0
+            span = first, min(tokens, first + some)
+            _add_values((flat[1], flat[2]), begins[1:], (key.shape[2], value.shape[2]), span, room)
+            _add_pairs(flat[0], (begins[0], head), (query.shape[2], channels), room, current.reshape(-1))
 
 
 @internal
-def add_row(row: NDArray[Any], sums: NDArray[Any]) -> None:
-    """Add one to the other: in a function of its own, LLVM sees that no index is negative."""
-    for output in range(len(sums)):
-        sums[output] += row[output]
-
-
-@internal
-def _count_spikes_together(
-    key: NDArray[np.bool_],
-    value: NDArray[np.bool_],
+def _add_values(
+    flat: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    begins: tuple[int, int],
     sizes: tuple[int, int],
-    firsts: tuple[int, int, int],
-    tokens: int,
-    pairs: NDArray[np.int32],
+    span: tuple[int, int],
+    room: AttentionRoom,
 ) -> None:
-    """Add 1 to p for every two spikes of a head at a token."""
-    channels, depth = pairs.shape
-    for token in range(tokens):
-        row = token * sizes[1] + firsts[2]
-        for first in range(0, channels, WORD):
-            word = word_of(key, token * sizes[0] + firsts[1] + first, min(WORD, channels - first))
-            while word:
-                channel: Any = first + np.int64(trailing_zeros(word))  # type: ignore[call-arg]
-                word &= word - ONE
-                head = channel // depth * depth
-                for beginning in range(0, depth, WORD):
-                    others = word_of(value, row + head + beginning, min(WORD, depth - beginning))
-                    while others:
-                        pairs[channel, beginning + np.int64(trailing_zeros(others))] += 1
-                        others &= others - ONE
+    """Add the spikes of v at each token to the rows of p of the channels of k that fire there."""
+    (key, value), (blocks, depth, _) = flat, room.pairs.shape
+    for token in range(*span):
+        for channel in range(0, depth, WORD):
+            word = word_of(key, token * sizes[0] + begins[0] + channel, min(WORD, depth - channel))
+            for block in range(blocks if word else 0):
+                values, begin = value, token * sizes[1] + begins[1] + block * WORD
+                if begin + WORD > len(value):
+                    for i in range(len(value) - begin):
+                        room.values[i] = value[begin + i]
+                    values, begin = room.values, 0
+                _add_to_rows(word, room.pairs, block * depth + channel, values, begin)  # type: ignore[call-arg]
 
 
 @internal
-def _pack_tokens(spikes: NDArray[np.bool_], size: int, first: int, tokens: int, bits: NDArray[np.uint64]) -> None:
-    """Set bit m of a channel's words where it fires at token m."""
-    channels = bits.shape[1]
-    for token in range(tokens):
-        row, shift, words = token * size + first, np.uint64(token % WORD), bits[token // WORD]
-        fired = spikes[row : row + channels]
-        for channel in range(channels):
-            words[channel] |= np.uint64(fired[channel]) << shift
+def _add_pairs(
+    query: NDArray[np.bool_],
+    begins: tuple[int, int],
+    sizes: tuple[int, int],
+    room: AttentionRoom,
+    current: NDArray[Any],
+) -> None:
+    """Add the rows of p of the channels of q that fire at each token to its currents."""
+    blocks, depth, _ = room.pairs.shape
+    for token in range(len(current) // sizes[1]):
+        for channel in range(0, depth, WORD):
+            word = word_of(query, token * sizes[0] + begins[0] + channel, min(WORD, depth - channel))
+            for block in range(blocks if word else 0):
+                _sum_rows(word, room.pairs, block * depth + channel, room.sums)  # type: ignore[call-arg]
+                begin = token * sizes[1] + begins[1]
+                _add(room.sums, current[begin + block * WORD : begin + min(depth, (block + 1) * WORD)])
 
 
 @internal
-def _count_bits_together(bits: NDArray[np.uint64], pairs: NDArray[np.int32]) -> None:
-    """Set p to the bits that channels of a head share."""
-    channels, depth = pairs.shape
-    for channel in range(channels):
-        head = channel // depth * depth
-        for word in range(bits.shape[1]):
-            mine = bits[0, word, channel]
-            if mine:
-                for output in range(depth):
-                    shared: Any = popcount(mine & bits[1, word, head + output])  # type: ignore[call-arg]
-                    pairs[channel, output] += np.int32(shared)
+def _add(sums: NDArray[np.uint16], current: NDArray[Any]) -> None:
+    """Add the first of one to the other: in a function of its own, LLVM sees that no index is negative."""
+    for i in range(len(current)):
+        current[i] += sums[i]
+
+
+@intrinsic
+def _add_to_rows(_: Any, word: Any, rows: Any, first: Any, values: Any, begin: Any) -> tuple[Any, Callable[..., Any]]:
+    """rows[first + i] += values[begin : begin + 64] for every bit i of a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = _pointer(context, builder, signature, arguments, 3, arguments[4], ir.VectorType(ir.IntType(8), WORD))
+        added = builder.zext(builder.load(values, align=1), ROW)
+        rows = _pointer(context, builder, signature, arguments, 1, None, ROW)
+        with _each_bit(builder, arguments[0], arguments[2]) as row:
+            place = builder.gep(rows, [row])
+            builder.store(builder.add(builder.load(place, align=2), added), place, align=2)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, rows, types.int64, values, types.int64), generate
+
+
+@intrinsic
+def _sum_rows(_: Any, word: Any, rows: Any, first: Any, sums: Any) -> tuple[Any, Callable[..., Any]]:
+    """sums[:] = the sum of rows[first + i] for every bit i of a word, which is formed in registers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        total = cgutils.alloca_once_value(builder, ir.Constant(ROW, None))  # type: ignore[no-untyped-call]
+        rows = _pointer(context, builder, signature, arguments, 1, None, ROW)
+        with _each_bit(builder, arguments[0], arguments[2]) as row:
+            added = builder.load(builder.gep(rows, [row]), align=2)
+            builder.store(builder.add(builder.load(total), added), total)
+        builder.store(builder.load(total), _pointer(context, builder, signature, arguments, 3, None, ROW), align=2)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, rows, types.int64, sums), generate
+
+
+def _pointer(context: Any, builder: Any, signature: Any, arguments: Any, number: int, begin: Any, vector: Any) -> Any:
+    """The address of a vector that begins at an element of an array, the first if None."""
+    data = context.make_array(signature.args[number])(context, builder, arguments[number]).data
+    return builder.bitcast(data if begin is None else builder.gep(data, [begin]), vector.as_pointer())
+
+
+@contextmanager
+def _each_bit(builder: Any, word: Any, first: Any) -> Iterator[Any]:
+    """A loop over the positions of the bits of a word, counted from `first`."""
+    left = cgutils.alloca_once_value(builder, word)  # type: ignore[no-untyped-call]
+    with cgutils.for_range(builder, builder.ctpop(word)):
+        bits = builder.load(left)
+        builder.store(builder.and_(bits, builder.sub(bits, ir.Constant(bits.type, 1))), left)
+        yield builder.add(first, builder.cttz(bits, ir.Constant(ir.IntType(1), True)))

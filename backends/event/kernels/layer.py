@@ -136,7 +136,7 @@ class LayerKernel:
         """The room for an input."""
         synapses, shape, several = self.synapses[number], self.shapes[number], self.signs[number] != [1]
         if synapses is None:
-            return attention_room(shape, self.heads[number], self.dtype) if self.heads[number] else None
+            return attention_room(shape[0] // 3 // self.heads[number]) if self.heads[number] else None
         top, bottom = synapses.rows
         channels, height, width = _pooled((shape[0], bottom - top, shape[2]), synapses.spike_pool)
         unpooled, nothing = (*synapses.positions, self.output_shape[2]), (0, 0, 0)
@@ -189,7 +189,7 @@ class LayerKernel:
                 current[:] = spikes[0][self.rows]
                 continue
             if isinstance(scratch, AttentionRoom):
-                several, size = len(spikes) == 3, len(scratch.pairs)
+                several, size = len(spikes) == 3, current.shape[-1]
                 query, key, value = spikes if several else 3 * spikes
                 firsts = (0, 0, 0) if several else (0, size, 2 * size)
                 attend(query[self.rows], key, value, firsts, scratch, current)

@@ -368,20 +368,20 @@ def test_a_synaptic_current_by_hand() -> None:
     assert packed.ravel().tolist() == [0, 128, 0, 0]
 
 
-@pytest.mark.parametrize("rates", [(0.3, 0.02, 0.02), (0.3, 0.3, 0.6), (0, 0.5, 0.5)], ids=["few", "many", "no query"])
+@pytest.mark.parametrize("rates", [(0.3, 0.02, 0.02), (1, 1, 1), (0, 0.5, 0.5)], ids=["few", "all", "no query"])
 @pytest.mark.parametrize(
-    ("heads", "depth", "sides"), [(2, 70, (9, 15)), (3, 1, (1, 1)), (1, 5, (8, 8)), (4, 16, (3, 2))]
+    ("heads", "depth", "sides"), [(2, 70, (9, 15)), (3, 1, (1, 1)), (1, 5, (8, 8)), (4, 16, (3, 2)), (1, 66, (8, 150))]
 )
 def test_attention_is_that_of_numpy(
     rates: tuple[float, float, float], heads: int, depth: int, sides: tuple[int, int]
 ) -> None:
-    """Few pairs of spikes are walked, many are counted in words; of three sources, or of one that has all channels."""
+    """Of three sources, or of one that has all channels; also where sums need more than 16 bits."""
     rng, channels = np.random.default_rng(0), heads * depth
     each = [rng.random((*sides, channels)) < rate for rate in rates]
     joined = np.concatenate(each, axis=2)
     expected = attended(joined.transpose(2, 0, 1), heads).transpose(1, 2, 0)
     for dtype in (np.int32, np.float32):
-        room, found = attention_room((3 * channels, *sides), heads, dtype), np.ones((*sides, channels), dtype)
+        room, found = attention_room(depth), np.ones((*sides, channels), dtype)
         attend(*each, (0, 0, 0), room, found)
         assert np.array_equal(found, expected)
         attend(joined[-1:], joined, joined, (0, channels, 2 * channels), room, found[-1:])
