@@ -64,15 +64,15 @@ def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
 
 
 def won(layer: Input, currents: Floats, winners: NDArray[np.intp]) -> Floats:
-    """The current of each window's winner: (C', OH, OW) -> (C', H', W')."""
+    """The current of each window's winner, or the sum of these: (C', OH, OW) -> (C', H', W')."""
     found: Floats = np.take_along_axis(current_cells(layer, currents), winners[..., None], axis=3)[..., 0]
-    return found
+    return found.sum(axis=(1, 2), keepdims=True) if layer.current_sum else found
 
 
 def to_winners(layer: Input, values: Floats, winners: NDArray[np.intp], sides: Sequence[int]) -> Floats:
     """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', OH, OW), (OH, OW) = `sides`."""
     (y, x), (down, across), (above, beside) = layer.windows
-    (channels, height, width), (rows, columns) = values.shape, sides
+    (channels, height, width), (rows, columns) = winners.shape, sides
     padded = np.zeros((channels, rows + 2 * above, columns + 2 * beside))
     for cell, (row, column) in enumerate(np.ndindex(y, x)):
         taken = np.where(winners == cell, values, 0)

@@ -28,7 +28,7 @@ A product of attention, of a spike of q, of k and of v, gives each a third of it
 of them.
 
 A maximum of currents is its winner: what it gets goes to the largest current of its window at that step, or to the
-first of several, row by row.
+first of several, row by row. A sum of currents hands all that it gets to each of them.
 
 Both keep relevance: what reaches the input is what the readout began with, less what biases caused, and membranes that
 stood at their `min_v_mem`, whatever came before. Membranes are those of the recorded spikes, in real numbers; nothing
@@ -75,8 +75,6 @@ def relevance(
             f"relevance: layer {later[0]!r} gets the numbers of the input, too, which a raster does not hold, expected "
             "spikes there, or numbers in the first layer alone"
         )
-    if summed := [layer.name for layer in network.layers if any(each.current_sum for each in layer.inputs)]:
-        raise NetworkError(f"relevance: layer {summed[0]!r} sums the currents of a map, expected sums of spikes there")
     if len(spikes) < len(network.raster_names):
         network.check_chain("relevance of some layers")
     names = network.raster_names[-len(spikes) :]
@@ -228,12 +226,15 @@ class _Input:
                 sign: [(np.maximum(half * weight, 0), np.maximum(sign * half * gain, 0)) for half in (1, -1)]
                 for sign in (1, -1)
             }
-        self.places = np.zeros(shape, np.intp)  # which currents of a maximum pooling were the largest
+        self.shape = shape[1:]
+        sides = each.unpooled_shape(fired[each.sources[0].layer].shape[1:])[1:]
+        # Which currents of a maximum pooling were the largest.
+        self.places = np.zeros((*shape[:2], *each.windows.fit(sides)), np.intp)
 
     def current(self, t: int) -> Floats:
         """max(W ⊛ pool(x[t])), (C', H', W')."""
         if not self._arrived(t):
-            return np.zeros(self.places.shape[1:])
+            return np.zeros(self.shape)
         maps = arrived(self.input, self.fired, t)
         if self.input.heads:
             return attended(maps, self.input.heads)
@@ -243,7 +244,7 @@ class _Input:
 
     def excitation(self, t: int) -> Floats:
         """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are."""
-        found = np.zeros(self.places.shape[1:])
+        found = np.zeros(self.shape)
         if self.input.heads:
             products = attended(arrived(self.input, self.fired, t), self.input.heads)
             return sum((_at(gain, t) * weight * products for weight, gain in self.parts[1]), found)

@@ -105,7 +105,7 @@ def test_what_a_bias_makes_fire_has_no_relevance_to_pass_on() -> None:
 
 @st.composite
 def without_bias(draw: Any) -> Network:
-    """Three layers of random weights, gains of both signs, any reset and leak; averages or maxima, also of currents."""
+    """Three layers of random weights, gains of both signs, any reset and leak; averages, maxima, sums of currents."""
     random = np.random.default_rng(draw(st.integers(0, 999)))
     pooling = draw(st.sampled_from(["average", "max"]))
     side = draw(st.sampled_from([1, 2]))  # of windows of currents; where it is 1, conv2 pools spikes
@@ -122,6 +122,9 @@ def without_bias(draw: Any) -> Network:
             synaptic_leak=draw(st.sampled_from([0.0, 0.4])),
         )
 
+    last = Input(random.normal(size=(5, 4 * 6)), gain=gain(5))
+    if draw(st.booleans()):
+        last = replace(last, weight=random.normal(size=(5, 4, 2, 2)), current_sum=True, current_pool=(1, 2))
     layers = (
         Layer("conv1", Input(random.normal(size=(3, 2, 3, 3)), gain=gain(3), padding=1), neuron()),
         Layer(
@@ -137,7 +140,7 @@ def without_bias(draw: Any) -> Network:
             ),
             neuron(),
         ),
-        Layer("fc1", Input(random.normal(size=(5, 4 * 6)), gain=gain(5)), neuron()),
+        Layer("last", last, neuron()),
     )
     return Network((2, 4, 6), 6, layers, Readout(random.normal(size=(3, 5)), leak=draw(st.sampled_from([1.0, 0.8]))))
 
