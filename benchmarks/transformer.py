@@ -1,0 +1,122 @@
+"""Products of spikes: attention beside two products of matrices in torch, and Spikformer beside SpikingJelly.
+
+The model is SpikingJelly's own, with random weights and normalisation after the images, so that it fires; it is
+imported, and proves itself. SpikingJelly takes all steps of a layer at a time, in real numbers, as it is and through
+torch.compile; the faster of both counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common.environment import missing_spikingjelly
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race
+from benchmarks.common.networks import firing, spike_rates
+from benchmarks.convert import simulating
+from spikesam.recordings.parallel import cores
+
+PEERS = (missing_spikingjelly,)
+HEADS, DEPTH, SIDE, RATE = 8, 64, 14, 0.15  # of attention alone: 196 tokens
+CALLS = 100  # of attention that are timed together
+TIMESTEPS, BATCH = 4, 8
+PIXELS = (64, 16)  # and where the command is only tried
+MODEL: Any = {"patch_size": 4, "num_classes": 10, "embed_dims": 128, "num_heads": 4, "depths": 2}  # 16 × 16 tokens
+
+
+def cases(options: Options, scratch: Path) -> Iterator[Case]:
+    """Cases of this benchmark."""
+    yield Case("attention", partial(attention, options), KEEP_FREED_MEMORY | {"OMP_NUM_THREADS": "1"})
+    if not missing_spikingjelly():
+        yield Case("Spikformer", partial(spikformer, options), KEEP_FREED_MEMORY)
+
+
+def attention(options: Options) -> Iterator[MeasuredRow]:
+    """One step of one sample, on one core."""
+    import torch
+
+    from spikesam.backends.event.kernels.attention import attend, attention_room
+
+    shape, rng = (SIDE, SIDE, HEADS * DEPTH), np.random.default_rng(options.seed)
+    maps = [rng.random(shape) < RATE for _ in range(3)]
+    q, k, v = (torch.tensor(each).view(-1, HEADS, DEPTH).transpose(0, 1).float().contiguous() for each in maps)
+    room, current = attention_room(DEPTH), np.zeros(shape, np.int32)
+    ways: dict[str, Callable[[], Any]] = {
+        "event": lambda: attend(*maps, (0, 0, 0), room, current),
+        "torch, (q kᵀ) v": lambda: (q @ k.mT) @ v,
+        "torch, q (kᵀ v)": lambda: q @ (k.mT @ v),
+    }
+    timed = race({name: partial(_again, way) for name, way in ways.items()}, options.repeats)
+    for name in [*ways][1:]:
+        if not np.array_equal(timed[name].result.transpose(0, 1).numpy().reshape(shape), current):
+            raise AssertionError(f"{name}: other sums than those of event")
+    case = f"attention, {SIDE**2} tokens, {HEADS} heads of {DEPTH}, {RATE:.0%} fire"
+    for name, found in timed.items():
+        yield MeasuredRow(case, name, "µs", 1e6 / CALLS * found.seconds, note="one core, equal sums")
+    for name in [*ways][1:]:
+        ratios = timed[name].seconds / timed["event"].seconds
+        yield MeasuredRow(case, f"{name} ÷ event", "×", ratios, at_least=None if options.tiny else 3.0)
+
+
+def _again(way: Callable[[], Any]) -> Any:
+    """What a way gives at the last of some calls."""
+    for _ in range(CALLS - 1):
+        way()
+    return way()
+
+
+def spikformer(options: Options) -> Iterator[MeasuredRow]:
+    """A batch of images, from their numbers to the answer, on all cores."""
+    import torch
+
+    import spikesam
+    from benchmarks.common.peers import spikingjelly
+
+    functional, pixels = spikingjelly().functional, PIXELS[options.tiny]
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(cores())
+    images = torch.randn(BATCH, 3, pixels, pixels)
+    model = firing_model(images)
+    network = spikesam.from_torch(model, images[:2], timesteps=TIMESTEPS)
+
+    @torch.inference_mode()
+    def call(called: Any) -> Any:
+        functional.reset_net(model)
+        return called(images)
+
+    ways: dict[str, Callable[[], Any]] = {
+        "event": simulating(spikesam.quantise(network), images),
+        "event, float32": simulating(network, images),
+        "SpikingJelly": partial(call, model),
+    }
+    if not options.tiny:
+        ways["SpikingJelly, torch.compile"] = partial(call, torch.compile(model))
+    timed = race(ways, options.repeats)
+    rates = spike_rates(network, timed["event, float32"].result)
+    acting = network.timesteps / TIMESTEPS
+    note = firing({name: acting * rate for name, rate in rates.items() if name != "answer"})
+    case = f"Spikformer, T = {TIMESTEPS}, {pixels}×{pixels}, batch {BATCH}"
+    for name, found in timed.items():
+        yield MeasuredRow(case, name, "ms/image", 1000 / BATCH * found.seconds, note=note if name == "event" else "")
+    fastest = np.min([found.seconds for name, found in timed.items() if name.startswith("SpikingJelly")], axis=0)
+    ratios = fastest / timed["event"].seconds
+    yield MeasuredRow(case, "the faster of SpikingJelly ÷ event", "×", ratios, at_least=None if options.tiny else 2.0)
+
+
+def firing_model(images: Any) -> Any:
+    """SpikingJelly's Spikformer of random weights, whose currents are normalised as these images cause them."""
+    import torch
+    from spikingjelly.activation_based.model.spikformer import Spikformer
+
+    model = Spikformer(TIMESTEPS, 3, *images.shape[2:], **MODEL)
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = None
+            torch.nn.init.uniform_(module.weight, 1, 2)
+    with torch.no_grad():
+        model.train()(images)
+    return model.eval()
