@@ -25,7 +25,8 @@ def added(one: Stream, two: Stream, samples: int, where: str) -> Stream | str:
     total = _over_steps(one, two, samples)
     if total is not None:
         return total
-    one, two = one.ordered, two.ordered
+    if one.size != two.size or not torch.equal(one.within(samples), two.within(samples)):
+        one, two = one.ordered, two.ordered  # others are alike as they are, such as tokens (N, C) of maps (C, H, W)
     if one.where.shape != two.where.shape or one.size != two.size:
         return f"a sum of unequal shapes, {tuple(one.where.shape)} and {tuple(two.where.shape)}"
     together = at_one_time((one, two), [each.steps(samples) for each in (one, two)])
