@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from spikesam.pipeline.cost.ledger import Floats, Ledger, Spent
+from spikesam.pipeline.cost.ledger import PICO, Floats, Ledger, Spent
 from spikesam.pipeline.cost.prices import Prices, prices_of
 from spikesam.pipeline.cost.recorded import network_of
 from spikesam.pipeline.cost.words import in_joules
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 WIDTH = 110  # characters of the printed table
 PICTURED = 8  # samples with a map of their own
-SUMMED = ("spikes", "operations", "macs", "bytes", "joules")
+SUMMED = ("spikes", "operations", "macs", "rated", "bytes", "joules")
 BY_SAMPLE = ("spikes", "operations", "joules")
 
 
@@ -48,6 +48,7 @@ class Energy(Shown):
         - operations: synaptic operations at the synapses of the layer
         - dense: the same if every neuron fired at every step, weights of 0 included
         - macs: products of a graded input
+        - rated: operations if all synapses were used at the mean rate of what they read, as papers estimate them
         - ann_macs: products of one pass of an ANN of these layers
         - bytes: read and written
         - joules, ann_joules: of all that, and of an ANN's products
@@ -84,6 +85,18 @@ class Energy(Shown):
     def joules(self) -> float:
         """J of a sample."""
         return self._total("joules")
+
+    @property
+    def rated_joules(self) -> float:
+        """J by the formula of Spikformer: graded products, and operations of mean rates; NaN where these cost nothing.
+
+        References
+        ----------
+        Zhou et al. 2023, Spikformer: when spiking neural network meets transformer, ICLR, arXiv:2209.15425.
+        """
+        macs, prices = self._total("macs"), self.prices
+        multiplied = macs and macs * (np.nan if prices.mac is None else prices.mac)
+        return PICO * (prices.operation * self._total("rated") + multiplied)
 
     @property
     def ann_joules(self) -> float:
@@ -131,7 +144,7 @@ def energy(
     raster : an open raster, or the path of a raster file or of a run's folder
     network : what fired the spikes: a network, a checkpoint, a bundled name or a file; if not given, the
         `network.safetensors` beside the raster, if it is there
-    prices : "45nm", "45nm-memory", "loihi", or :class:`Prices` of your own
+    prices : "45nm", "45nm-memory", "lemaire", "loihi", or :class:`Prices` of your own
     pictured : of how many first samples maps are kept
 
     Returns
@@ -232,6 +245,7 @@ def _row(name: str, raster: RasterReader, ledger: Ledger | None, by_step: dict[s
         "operations": by_step["operations"][name].sum(),
         "dense": np.nan,
         "macs": by_step["macs"][name].sum(),
+        "rated": by_step["rated"][name].sum(),
         "ann_macs": np.nan,
         "bytes": by_step["bytes"][name].sum(),
         "joules": by_step["joules"][name].sum(),

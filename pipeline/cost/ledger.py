@@ -13,6 +13,11 @@ bytes: the membrane, and the current where it outlasts a step.
 Steps are those of the model: a network that was imported from one without delay between layers takes more steps, in
 which its layers stand one behind the other, and are silent otherwise.
 
+Beside it, as papers on spiking transformers estimate it: every synapse at the mean rate of what it reads, borders and
+weights of 0 like others, and attention as its dense twin has it, at the mean rate of q, k and v.
+
+    rated        A_l[t] = Σ over inputs of l, their sources j:  rate_j[t] · operations if all of j fire
+
 In space, an operation or a product lies where the spike or number came from, and an update where its neuron is. What
 dense layers and the readout spend has no place.
 """
@@ -42,6 +47,7 @@ class Spent:
     spikes: dict[str, Counts]
     operations: dict[str, Counts]
     macs: dict[str, Counts]
+    rated: dict[str, Floats]
     bytes: dict[str, Counts]
     joules: dict[str, Floats]
     map: Floats | None  # (H, W) in J on the input's grid; None where that has no extent
@@ -89,6 +95,8 @@ class Ledger:
         steps, prices, fired = self.steps, self.prices, self._fired(number)
         names = list(self.updates)
         operations, macs, moved = ({name: np.zeros(steps, np.int64) for name in names} for _ in range(3))
+        rates = {name: spikes.mean(axis=(1, 2, 3)) for name, spikes in fired.items()}
+        rated = {name: np.zeros(steps) for name in names}
         size = self.network.input_shape[1:]
         heat = None if size == (1, 1) else np.zeros(size)
         joules = {name: np.full(steps, self._update_cost(name) * self.updates[name]) for name in names}
@@ -96,6 +104,7 @@ class Ledger:
             for way in (way for way in self._ways if way.source == source):
                 by_step, by_place = way.operations(spikes)
                 operations[way.target] += by_step
+                rated[way.target] += way.dense * rates[source]
                 moved[way.target] += by_step * _bytes(way.synapses)
                 cost = prices.operation + prices.byte * _bytes(way.synapses)
                 joules[way.target] += cost * by_step
@@ -111,6 +120,7 @@ class Ledger:
                 sources = sources_in_model(self.network, each.target, each.synapses)
             by_step, by_place = each.operations(fired, sources)
             operations[each.target] += by_step
+            rated[each.target] += each.macs * np.mean([rates[source.layer] for source in sources], axis=0)
             moved[each.target] += by_step * _bytes(each.synapses)
             cost = prices.operation + prices.byte * _bytes(each.synapses)
             joules[each.target] += cost * by_step
@@ -127,7 +137,7 @@ class Ledger:
             _add(heat, cost * by_place * (1 if at.stop else steps), way.shape)
         in_joules = {name: PICO * spent for name, spent in joules.items()}
         counts = {name: spikes.sum(axis=(1, 2, 3)) for name, spikes in fired.items()}
-        return Spent(counts, operations, macs, moved, in_joules, None if heat is None else PICO * heat)
+        return Spent(counts, operations, macs, rated, moved, in_joules, None if heat is None else PICO * heat)
 
     def _fired(self, number: int) -> dict[str, NDArray[np.bool_]]:
         """(T, C, H, W) of the input and all layers of a sample; of layers that are not recorded, what they repeat."""

@@ -63,6 +63,17 @@ PRICES = {
             byte=1.25,
         ),
         Prices(
+            "lemaire",
+            "Lemaire et al. 2022, ICONIP, doi:10.1007/978-3-031-30105-6_48: 45 nm, integers of 32 bits; an addition "
+            "0.1 pJ, a multiplication 3.1 pJ, 10 pJ for 4 bytes from an 8 kB memory. A neuron's step is a MAC, its "
+            "leak, and a spike one more addition. Addresses and queues are not counted",
+            operation=0.1,
+            mac=3.2,
+            update=3.2,
+            firing=3.3,
+            byte=2.5,
+        ),
+        Prices(
             "loihi",
             "Davies et al. 2018, IEEE Micro 38(1), doi:10.1109/MM.2018.112130359, Table 2: 14 nm, 0.75 V, simulated "
             "before the chip was made; a synaptic operation at least 23.6 pJ, a neuron's update 52 pJ inactive and "

@@ -58,6 +58,7 @@ def sentences(energy: Energy, class_names: Sequence[str] = ()) -> list[str]:
     said = [
         f"{mean}, which also takes {updates} updates of neurons and moves {moved}.",
         "SynOps are additions at synapses; dense: if all neurons fired. ANN: one pass through these layers.",
+        f"At mean rates, as papers on spiking transformers estimate: {in_joules(energy.rated_joules)}.",
         *([f"The current of the input takes {in_short(macs)} MACs."] if (macs := layers["macs"].sum()) else []),
         *silent,
         *([f"Beware: {energy.note}."] if energy.note else []),

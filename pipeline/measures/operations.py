@@ -128,6 +128,12 @@ class Attending:
         channels, height, width = self.shape
         return 2 * channels * height * width * min(height * width, channels // self.synapses.heads)
 
+    @property
+    def macs(self) -> int:
+        """Products of the dense twin: q · kᵀ, and that times v, for every two tokens and each channel."""
+        channels, height, width = self.shape
+        return 2 * channels * (height * width) ** 2
+
     def operations(self, fired: Mapping[str, NDArray[np.bool_]], sources: Sequence[Source]) -> tuple[Counts, Counts]:
         """Additions, see the module: by step (T,), and by token (H, W), of q or of k and v.
 
@@ -172,13 +178,12 @@ def products(network: Network) -> dict[str, int]:
     for layer in network.layers:
         for each in layer.inputs:
             source = each.sources[0].layer
-            if each.heads:  # q · kᵀ, and that times v, for every two tokens and each channel
-                channels, height, width = network.shapes[network.place(layer.name)]
-                found[layer.name] += 2 * channels * (height * width) ** 2
             if each.weight is not None and not passes_on(each.weight) and not _takes_maximum(layer):
                 seen = each.arriving(network.shapes[network.place(source)])
                 macs = int(fan_out(each, seen, dense=True).sum())
                 found[layer.name] += macs // (2 if source == "input" and network.encoder == "poisson" else 1)
+    for attending in attentions(network):
+        found[attending.target] += attending.macs
     readout = network.readout.weight
     return found | {readout_name(network): 0 if passes_on(readout) else int(readout.size)}
 

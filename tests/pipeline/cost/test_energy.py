@@ -211,7 +211,9 @@ def test_what_is_refused(run: Path, tmp_path: Path) -> None:
     assert wrong(3) == "energy: got int, expected a raster, its file, or the folder of a run"
     assert wrong(raster, 3) == "network: got int, expected a Network, a checkpoint, its name or its file"
     for prices in ("nm", None, 0.9):
-        assert wrong(raster, prices=prices) == f"prices: got {prices!r}, expected one of 45nm, 45nm-memory, loihi"
+        assert (
+            wrong(raster, prices=prices) == f"prices: got {prices!r}, expected one of 45nm, 45nm-memory, lemaire, loihi"
+        )
     assert wrong(raster, pictured=-1) == "pictured: got -1, expected a number of samples ≥ 0"
 
 
@@ -285,6 +287,8 @@ def test_published_numbers_and_their_sources() -> None:
     assert (PRICES["loihi"].operation, PRICES["loihi"].update, PRICES["loihi"].firing) == (23.6, 52, 81)
     assert PRICES["loihi"].mac is None
     assert PRICES["45nm-memory"].byte == 10 / 8
+    lemaire = PRICES["lemaire"]
+    assert (lemaire.operation, lemaire.mac, lemaire.update, lemaire.byte) == (0.1, 3.1 + 0.1, 3.1 + 0.1, 10 / 4)
     assert all("doi:" in prices.source for prices in PRICES.values())
 
 
@@ -331,6 +335,12 @@ def test_attention_is_counted_where_its_tokens_are(tmp_path: Path) -> None:
     raster = spikesam.simulate(network, spikes, out=tmp_path / "run", precision="float32")
     found = spikesam.energy(raster, network)
     assert found.layers.set_index("layer")["operations"].to_dict() == {"input": 0, "out": 4, "readout": 0}
+    assert found.layers["rated"].tolist() == [
+        0,
+        2 * 2 * 2 * 2 / 2,
+        0,
+    ]  # a rate of 1/2, of 2 · 2 channels · 2 · 2 tokens
+    assert found.rated_joules == pytest.approx(PICO * 0.9 * 8)
     assert found.note.endswith(
         "attention counts the order that needs fewer additions in a step: q · kᵀ first, or kᵀ · v"
     )
