@@ -176,18 +176,24 @@ class Network:
         html: str = draw("notebook_html", self)
         return html
 
-    def check_sums_alone(self, where: str) -> None:
+    def check_sums_alone(self, where: str, why: str = "") -> None:
         """Refuse a network that spreads or multiplies spikes, or sums currents, where only sums of spikes are known.
+
+        Parameters
+        ----------
+        where, why : what the message begins with, and what it says of the reason
 
         Raises
         ------
         NetworkError : beginning with `where`
         """
         for layer in self.layers:
-            if any(each.heads or each.spread != WHOLE for each in layer.inputs):
-                raise NetworkError(f"{where}: layer {layer.name!r} spreads or multiplies spikes, expected sums of them")
-            if any(each.current_sum for each in layer.inputs):
-                raise NetworkError(f"{where}: layer {layer.name!r} sums the currents of a map, expected sums of spikes")
+            for each in layer.inputs:
+                does = "multiplies the spikes of q, k and v" if each.heads else ""
+                does = does or ("repeats spikes" if each.spread != WHOLE else "")
+                does = does or ("sums the currents of a map" if each.current_sum else "")
+                if does:
+                    raise NetworkError(f"{where}: layer {layer.name!r} {does}{why}, expected sums of spikes")
 
     def __str__(self) -> str:
         """A table: what each layer reads, its shape and its weights."""

@@ -60,9 +60,9 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
         raise NetworkError("to_nir: got a network in fixed point, which NIR cannot say; expected it in float32")
     if real(dt, "dt", "to_nir") <= 0:
         raise NetworkError(f"to_nir: dt is {dt}, expected more than 0 seconds")
-    network.check_sums_alone("to_nir")
+    network.check_sums_alone("to_nir", ", for which NIR has no node")
     if bare := [layer.name for layer in network.layers if layer.inputs[0].weight is None]:
-        raise NetworkError(f"to_nir: layer {bare[0]!r} has no weights, expected some in its first input")
+        raise NetworkError(f"to_nir: layer {bare[0]!r} has no weights, as gates, expected some in its first input")
     names, steps = [layer.name for layer in network.layers], (network.timesteps, network.window)
     levels = _levels(network)
     shapes = zip(network.layers, network.shapes[1:], strict=True)

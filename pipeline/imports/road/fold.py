@@ -50,6 +50,7 @@ FOLLOWS = (
     "follows another convolution or linear layer without neurons between them",
     "neurons between them, or no padding, or one layer that is their product",
 )
+BEHIND_MAXIMUM = "is behind a maximum of currents, which is not linear", "neurons between them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -477,7 +478,8 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
             return replace(seen, weight=one_place.astype(np.float32), order=None)
         if inner is not None:
             whole = around == (0, 0) or inner.shape[2:] == seen.stride == (1, 1)
-            expect(whole and inner.ndim == 4 and seen.windows == NO_POOLING, where, *FOLLOWS)
+            expect(seen.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+            expect(whole and inner.ndim == 4, where, *FOLLOWS)
             outer = kernels.composed(outer, inner, seen.stride)
             step = _times(step, seen.stride)
             border = around[0] + seen.padding[0], around[1] + seen.padding[1]
@@ -546,15 +548,15 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
         if seen.order is not None:
             outer = seen.columns(outer.reshape(len(outer), shape[0], -1)).reshape(len(outer), -1)
         inner = seen.weight
+        expect(seen.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
         if inner is not None and inner.ndim == 2:
             outer = outer @ inner.astype(np.float64)
         elif inner is not None and (inner.shape[2:] != (1, 1) or (*seen.stride, *seen.padding) != (1, 1, 0, 0)):
             few = prod(shape) * inner.shape[1] * prod(seen.sides) <= MOST_WEIGHTS
-            expect(few and seen.windows == NO_POOLING, where, *FOLLOWS)
+            expect(few, where, *FOLLOWS)
             map_ = inner.shape[1], *seen.sides
             outer = outer @ kernels.unrolled(inner.astype(np.float64), map_, seen.stride, seen.padding)
         elif inner is not None:
-            expect(seen.windows == NO_POOLING, where, *FOLLOWS)
             maps = outer.reshape(len(outer), shape[0], -1)
             sums = np.tensordot(maps, inner[:, :, 0, 0].astype(np.float64), (1, 0))
             outer = sums.swapaxes(1, 2).reshape(len(outer), -1)

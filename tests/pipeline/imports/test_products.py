@@ -106,23 +106,18 @@ def test_transformers_of_spikingjelly(make: Callable[[], nn.Module], side: int, 
 
 
 class Tokens(nn.Module):
-    """Spikformer as its authors publish it: tokens (T, B, N, C), steps and samples in one axis in linear layers."""
+    """Tokens (T, B, N, C), as Spikformer's authors have them, steps and samples in one axis in linear layers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.patch, self.first = nn.Conv2d(2, 8, 3, stride=2, padding=1), lif()
-        self.q, self.k, self.v, self.attn = lif(), lif(), lif(), lif(0.5)
-        self.qkv = nn.Linear(8, 24)
+        self.mix = nn.Sequential(nn.Linear(8, 8), lif())
         self.fc1, self.norm, self.fc2 = nn.Linear(8, 12), nn.BatchNorm1d(12), nn.Linear(12, 8)
         self.middle, self.last, self.head = lif(), lif(), nn.Linear(8, 5)
 
     def forward(self, x: Tensor) -> Any:
         x = self.first(self.patch(x.flatten(0, 1)).unflatten(0, x.shape[:2])).flatten(3).transpose(2, 3)
-        q, k, v = (
-            neurons(part).unflatten(3, (2, 4)).permute(0, 1, 3, 2, 4)
-            for part, neurons in zip(self.qkv(x).chunk(3, -1), (self.q, self.k, self.v), strict=True)
-        )
-        x = x + self.attn((q @ k.mT * 0.125 @ v).transpose(2, 3).reshape(x.shape))
+        x = x + self.mix(x)
         hidden = self.norm(self.fc1(x.flatten(0, 1)).mT).mT.reshape(*x.shape[:3], 12)
         x = x + self.last(self.fc2(self.middle(hidden)))
         return self.head(x.mean(2))
@@ -132,7 +127,7 @@ def test_residual_sums_of_tokens() -> None:
     """Sums of tokens keep the order of maps, so that linear layers behind them are convolutions of 1 × 1."""
     torch.manual_seed(0)
     example = 3 * torch.rand(4, 2, 2, 6, 4)
-    network = imported(calibrated(Tokens(), example), example)
+    network = imported(loud(calibrated(Tokens(), example)), example)
     kernels = {layer.name: layer.inputs[0].weight for layer in network.layers}
     assert kernels["middle"].shape == (12, 8, 1, 1)
     assert len(network.layers[[*kernels].index("middle")].inputs[0].sources) == 2
@@ -194,6 +189,22 @@ REFUSED: dict[str, tuple[Callable[[Tensor, Tensor, Tensor, Any], Tensor], str]] 
     "a product of two": (
         lambda q, k, v, _: (q @ k.mT)[..., :4] + v,
         "torch.Tensor.__getitem__, behind a product of spikes of module 'q_lif' and module 'k_lif', expected a third",
+    ),
+    "three currents": (
+        lambda q, k, v, m: (q + m.numbers[0]) * (k + m.numbers[0]) * (v + m.numbers[0]),
+        "a product with 1 · s + 0.5 of module 'q_lif', expected spikes of 0 and 1, or 1 less them",
+    ),
+    "fewer keys": (
+        lambda q, k, v, _: q @ k[..., ::2, :].mT @ v[..., ::2, :],
+        "attention in which the channels of module 'k_lif' are in another order, expected head by head",
+    ),
+    "steps that no delay brings together": (
+        lambda q, k, v, _: q.flip(0) @ k.mT @ v,
+        "module 'v_lif', attention of different samples or steps",
+    ),
+    "a gate of such steps": (
+        lambda q, k, v, _: q.flip(0) * k,
+        "a product of different samples or steps",
     ),
     "heads in another order": (
         lambda q, k, v, _: tokens_first(q, k.flip(2), v, _),

@@ -221,6 +221,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: currents(nn.Conv2d(4, 4, 3, padding=1)),
         "module '1' (Conv2d): follows another convolution or linear layer without neurons between them, expected",
     ),
+    "a convolution of maxima": (
+        lambda: currents(nn.Sequential(nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 1))),
+        "module '1.1' (Conv2d): is behind a maximum of currents, which is not linear, expected neurons between them",
+    ),
     "windows with holes": (
         lambda: currents(nn.MaxPool2d(3, 2, dilation=2)),
         "'1' (MaxPool2d): has dilation=(2, 2), expected 1",

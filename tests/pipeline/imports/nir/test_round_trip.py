@@ -204,6 +204,26 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (Input(None, ("fc1", "fc1", "fc1"), heads=1), "multiplies the spikes of q, k and v, for which NIR has no node"),
+        (Input(np.eye(6), "fc1", spread=(2, 1, 1)), "repeats spikes, for which NIR has no node"),
+        (
+            Input(np.ones((1, 3, 1, 1)), "fc1", current_sum=True),
+            "sums the currents of a map, for which NIR has no node",
+        ),
+        (Input(None, "fc1"), "has no weights, as gates, expected some in its first input"),
+    ],
+)
+def test_products_of_spikes_have_no_nodes(second: Input, message: str) -> None:
+    network = dense(LIF(0.9))
+    layer = Layer("fc2", second, LIF(0.9))
+    outputs = layer.inputs[0].output_shape((3, 1, 1))[0]
+    with pytest.raises(NetworkError, match=f"^to_nir: layer 'fc2' {message}"):
+        to_nir(replace(network, layers=(*network.layers, layer), readout=Readout(np.ones((2, outputs)))))
+
+
 def test_a_delay_that_hides_where_a_layer_stands_leaves_no_window() -> None:
     """The second layer is two steps from the input by the way that the first makes, but one by the other."""
     neuron = LIF(0.5, 0.4)
