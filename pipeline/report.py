@@ -12,6 +12,7 @@ examples:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -50,11 +51,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.pipeline.page.write import report
 
     runs = [options.run] + ([options.second] if options.second is not None else [])
-    with Tracker().show("writing the page"):
+    with Tracker().show("writing the page"), warnings.catch_warnings(record=True) as warned:
         path = report(
             runs, options.out, network=options.network, limit=int(options.megabytes * 1e6), overwrite=options.overwrite
         )
-    PlainConsole(soft_wrap=True).print(f"{path}  {readable(path.stat().st_size)}")
+    console = PlainConsole(soft_wrap=True)
+    console.print(*(str(each.message) for each in warned), f"{path}  {readable(path.stat().st_size)}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from spikesam.pipeline.imports.torch.example import Example, check_model, is_seq
 from spikesam.pipeline.imports.torch.imported import assemble, model_bits
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.imports.torch.raster import FollowedLayer
+from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
@@ -38,7 +39,7 @@ TIE = 1e-6  # of the highest score
 @without_autocast()  # the network that is compared is in float32
 def compare(
     model: Any,
-    network: Network,
+    network: Network | Checkpoint,
     data: Any,
     labels: ArrayLike | None = None,
     *,
@@ -54,7 +55,7 @@ def compare(
     Parameters
     ----------
     model : torch.nn.Module, as :func:`from_torch` takes it
-    network : what it became, in float32
+    network : what it became, in float32; or a checkpoint of that
     data : one batch as the model takes it at every step, or a sequence of them, as the example of :func:`from_torch`
     labels : (B,) int, the classes of the samples; -1 where unknown
     backends : what to simulate on, in both precisions; the first one's bits are compared layer by layer
@@ -94,6 +95,7 @@ def compare(
     torch: 0 of 3,360 bits differ in float32; fixed point has the digest ...
     fixed point is the same bits on event, torch
     """
+    network = network.network if isinstance(network, Checkpoint) else network
     if not backends:
         raise InputError(f"compare: backends: got {backends!r}, expected at least one")
     try:

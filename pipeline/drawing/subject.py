@@ -72,7 +72,7 @@ def subjects_of(samples: DatasetSamples, predictions: Classes, class_names: Sequ
     from spikesam.pipeline.images.pictures import Pictures, seen_of  # here, because pydantic takes a while
 
     shown = Pictures(tuple(seen_of(samples, len(predictions))), tuple(told_apart(class_names)))
-    return _subjects(shown, predictions, samples.table, samples.frames)
+    return _subjects(shown, predictions, samples.table, samples.frames, answers=True)
 
 
 def recorded_subjects(
@@ -86,12 +86,18 @@ def recorded_subjects(
     def frames(sample: int) -> NDArray[np.uint8] | None:
         return _event_frames(source, sample) if known.events and isinstance(source, RasterReader) else None
 
-    return _subjects(known, predictions, source.samples, frames)
+    answers = isinstance(source, RasterReader) and source.header.classes > 0
+    return _subjects(known, predictions, source.samples, frames, answers)
 
 
 def _subjects(
-    shown: Pictures, predictions: Classes, table: SampleTable, frames: Callable[[int], NDArray[np.uint8] | None]
+    shown: Pictures,
+    predictions: Classes,
+    table: SampleTable,
+    frames: Callable[[int], NDArray[np.uint8] | None],
+    answers: bool,
 ) -> list[Subject]:
+    """Samples; `answers`: the class that the network chose is known of each, -1 being none."""
     found = []
     for sample, (predicted, label) in enumerate(zip(predictions, table.label, strict=False)):
         seen = shown[sample] if sample < len(shown) else None
@@ -99,12 +105,12 @@ def _subjects(
         found.append(
             Subject(
                 name=f"sample {table.index[sample]}" if seen is None else seen.name,
-                predicted=shown.class_name(predicted),
+                predicted="no answer" if predicted < 0 and answers else shown.class_name(predicted),
                 true=shown.class_name(label),
                 image=None if seen is None else seen.image,
                 box=None if seen is None else seen.box,
                 frames=None if moving is None else moving / np.float32(255),
-                right=is_right(predicted, label),
+                right=is_right(predicted, label, answers=answers),
             )
         )
     return found
@@ -118,6 +124,6 @@ def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.uint8] | None
     return np.stack([picture_of(step[None]) for step in raster[first][sample]])
 
 
-def is_right(prediction: int, label: int) -> bool | None:
-    """True if the predicted class is the sample's own; None if either is unknown, -1."""
-    return None if min(prediction, label) < 0 else bool(prediction == label)
+def is_right(prediction: int, label: int, *, answers: bool = False) -> bool | None:
+    """True if the predicted class is the sample's own; None if either is unknown, -1, which of `answers` is none."""
+    return None if label < 0 or (prediction < 0 and not answers) else bool(prediction == label)

@@ -132,8 +132,7 @@ def _check_prepared(images: NDArray[Any], network: Network, prepare: Preprocessi
         raise InputError(f"data: got prepared images of (C, H, W) = {images.shape[1:]}, expected {expected}")
     if not isinstance(prepare, Preprocessing):
         return
-    mean, std = np.array(prepare.mean), np.array(prepare.std)
-    low, high = float((-mean / std).min()), float(((1 - mean) / std).max())
+    low, high = prepare.limits
     if not (np.isfinite(images).all() and low - 1e-3 <= images.min() and images.max() <= high + 1e-3):
         raise InputError(
             f"data: got prepared images with values in {images.min():g} … {images.max():g}, expected {low:.3g} … "

@@ -145,6 +145,12 @@ class Preprocessing:
         """3 of RGB images, 1 of grey ones."""
         return len(self.mean)
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the greatest number that an image can have."""
+        mean, std = np.array(self.mean), np.array(self.std)
+        return float((-mean / std).min()), float(((1 - mean) / std).max())
+
     def picture(self, image: Image.Image | Events) -> NDArray[np.uint8]:
         """The network's view, for people: (H, W, 3) uint8, resized and cropped; grey is three equal channels.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from io import BytesIO
@@ -105,7 +106,9 @@ def explain(
     refuse_foreign(kind, [*options, *["layers"] * bool(layers), *["steps"] * (steps != "pictured")])
     chosen = kind(**options)
     names = (layers,) if isinstance(layers, str) else tuple(layers)
-    with explained(chosen, source, out, names, steps, pictured, overwrite, tracker) as (target, _):
+    with explained(chosen, source, out, names, steps, pictured, overwrite, tracker) as (target, explainer):
+        if explainer.raster is not None and explainer.raster.silence:
+            warnings.warn(f"explain: {explainer.raster.silence}", stacklevel=3)  # behind what checks the arguments
         return MapReader(target, trusted=True)
 
 

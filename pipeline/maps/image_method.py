@@ -89,7 +89,13 @@ class ImageMethod(MapMethod):
             return None
         if isinstance(source, (str, PathLike)):
             return find_checkpoint(str(source))
-        raise InputError(f"explain: got {type(source).__name__}, expected a network: its name, file or checkpoint")
+        if isinstance(source, Network):
+            what = (
+                "a plain Network, which does not say how images are prepared, expected a Checkpoint with preprocessing"
+            )
+        else:
+            what = f"{type(source).__name__}, expected a network: its name, file or checkpoint"
+        raise InputError(f"explain: got {what}")
 
     @contextmanager
     def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:

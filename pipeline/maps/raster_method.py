@@ -85,4 +85,14 @@ def raster_explainer(
         return recorded_subjects(raster, predictions, pictures_beside(raster, len(predictions)))
 
     what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
-    return Explainer(header, samples, explain, subjects, what, raster, (), workers, compile_kernels)
+    return Explainer(
+        header,
+        samples,
+        explain,
+        subjects,
+        what,
+        raster,
+        (raster.silence,) * bool(raster.silence),
+        workers,
+        compile_kernels,
+    )

@@ -22,7 +22,7 @@ def answers_of(run: ShownRun) -> tuple[dict[str, Any], NDArray[Any]]:
     names = [run.class_name(number) or str(number) for number in range(raster.readout.shape[1])]
     about: dict[str, Any] = {"classes": names, "unit": "share"}
     real = raster.readout.astype(np.float64) * header.readout_scale
-    if (counted := getattr(raster, "counted", None)) is not None:
+    if (counted := raster.counted) is not None:
         factor = counted.counts.sum() / max(1e-9, float(raster.readout.astype(np.float64).sum()))
         return about | {"unit": "spikes", "most": counted.most, "factor": factor}, counted.counts
     if not header.network_sha256:

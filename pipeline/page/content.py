@@ -60,7 +60,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
     content = partial(_sample, run, scores, ledger, values, explained_samples(run))
     shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
     unsilenced = unsimulated(run, shown.steps)
-    known = np.minimum(raster.labels, raster.predictions) >= 0
+    known = (raster.labels >= 0) & ((raster.predictions >= 0) | (header.classes > 0))  # silence is wrong
     right = f"{(raster.labels == raster.predictions)[known].sum()} of {known.sum()} right"
     samples = f"{raster.n_samples} sample{'s' * (raster.n_samples > 1)}"
     about = [run.network_name or header.dataset, samples, f"{header.window or raster.timesteps} steps"]
@@ -85,7 +85,9 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "energy": energy_of_run(ledger, shown.samples),
         "integers": None if unsilenced else laid_out(run.whole_network) if run.whole_network else None,
         "unsilenced": unsilenced,
-        "notes": [note for note in (shown.note, unexplained(run, len(shown.samples)), *run.notes) if note],
+        "notes": [
+            note for note in (shown.note, raster.silence, unexplained(run, len(shown.samples)), *run.notes) if note
+        ],
         "layers": [_layer(run, scores, layer) for layer in raster.layers],
         "samples": shown.samples,
     }
@@ -143,7 +145,7 @@ def _sample(
         "name": run.summary.answers[sample].image if run.summary else f"sample {index}",
         "label": run.class_name(label),
         "predicted": run.class_name(predicted),
-        "right": is_right(predicted, label),
+        "right": is_right(predicted, label, answers=raster.header.classes > 0),
         "scores": answers[sample].tolist(),
         **_picture(run, sample),
         "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],

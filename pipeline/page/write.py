@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -95,7 +96,11 @@ def report(
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already", "overwrite")
     with ExitStack() as resources:
-        return write_page([open_run(path, resources, network) for path in paths], target, limit, overwrite)
+        opened = [open_run(path, resources, network) for path in paths]
+        for run in opened:
+            if run.raster.silence:
+                warnings.warn(f"report: {run.name}: {run.raster.silence}", stacklevel=3)
+        return write_page(opened, target, limit, overwrite)
 
 
 def _beside(run: Path, second: Path | None = None) -> Path:

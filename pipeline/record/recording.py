@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -160,6 +161,8 @@ class Recording:
         elif self._network is not None:
             save_checkpoint(self._network, self.path.with_name(BESIDE))
         self._whole = True
+        if silence := self.raster.silence:
+            warnings.warn(f"record: {silence}", stacklevel=4)  # where the block of record() ends
 
     def discard(self) -> None:
         """Leave nothing of what was recorded."""

@@ -134,6 +134,13 @@ class RasterReader(Reader[LayerSpec]):
         return frozenset({self.raster_digest, str(made_of or self.raster_digest)})
 
     @cached_property
+    def silence(self) -> str:
+        """A line about layers in which nothing fires in any sample; "" if there are none."""
+        silent = [layer.name for layer in self.layers if not self.counts(layer).any()]
+        all_of_them = len(silent) == len(self.layers)
+        return f"nothing fires in {'any layer' if all_of_them else ' and '.join(silent)}" if silent else ""
+
+    @cached_property
     def counted(self) -> Counted | None:
         """The answers as counts of spikes; None where they are something else, or unknown."""
         header, last = self.header, self.layers[-1]

@@ -100,7 +100,13 @@ def check_model(model: Any) -> None:
 
 
 def read_example(
-    given: Any, timesteps: int | None, model: nn.Module, network: Network | None = None, *, rounded: bool = True
+    given: Any,
+    timesteps: int | None,
+    model: nn.Module,
+    network: Network | None = None,
+    *,
+    rounded: bool = True,
+    at_least: float = 0.0,
 ) -> Example:
     """An example as a sequence; real numbers are rounded to what a current can say in int8, unless not `rounded`.
 
@@ -109,7 +115,7 @@ def read_example(
     given : tensor or array, see :data:`FORMS`
     timesteps : T; needed where `given` is one batch
     network : whose input it is; if not given, the example sets what the network takes: spikes where all is 0 and 1,
-        else a current whose range holds the largest number
+        else a current whose range holds the largest number, or, if it is constant, `at_least` another one
     """
     tensor = _tensor(given, model)
     sequence = is_sequence(tensor.ndim, model)
@@ -139,7 +145,7 @@ def read_example(
         )
     input_range = DEFAULT_RANGE
     if encoder != "spikes":
-        of_example = largest if encoder == "changing-current" else _range_of(largest)
+        of_example = largest if encoder == "changing-current" else _range_of(max(largest, at_least))
         input_range = network.input_range if network else of_example
         if largest > input_range:
             raise NetworkError(

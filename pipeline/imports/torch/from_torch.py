@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args, overload
 
 from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.torch.synapses import without_autocast
+from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.proving.proof import (
     check_answer,
@@ -20,9 +21,16 @@ from spikesam.pipeline.imports.torch.calling import follow_model
 from spikesam.pipeline.imports.torch.example import check_model, read_example
 from spikesam.pipeline.imports.torch.imported import assemble
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules, OwnNeurons
+from spikesam.pipeline.networks.checkpoint import Checkpoint, Preparation, named_network
 
 
-@without_autocast()  # the network that is proved is in float32
+@overload
+def from_torch(model: Any, example: Any, *, class_names: Sequence[str], **options: Any) -> Checkpoint: ...
+@overload
+def from_torch(model: Any, example: Any, *, preprocessing: Preparation, **options: Any) -> Checkpoint: ...
+@overload
+def from_torch(model: Any, example: Any, **options: Any) -> Network: ...
+@without_autocast()  # type: ignore[misc]  # the options are those below; the network that is proved is in float32
 def from_torch(
     model: Any,
     example: Any,
@@ -31,7 +39,9 @@ def from_torch(
     takes: Takes | None = None,
     neurons: Mapping[str | type, OwnNeurons] | None = None,
     rounding: bool = False,
-) -> Network:
+    class_names: Sequence[str] = (),
+    preprocessing: Preparation | None = None,
+) -> Network | Checkpoint:
     """Import a spiking network that was written with torch, and prove that it fires the same bits.
 
     The model runs on the example and is followed: convolutions, linear layers, batch normalisation and other gains and
@@ -61,11 +71,15 @@ def from_torch(
     rounding : accept bits that differ where a membrane is as close to its threshold as rounding takes it: 1e-5 of it by
         the order of additions, more where lava-dl rounds. Then every bit is worked out from the model's own bits before
         it. For large models, in which some membrane meets its threshold
+    class_names : of every class, in the model's order; page and command line show them
+    preprocessing : how images, or events, become what the model takes, so that `spikesam run` can show it some; the
+        range of a current holds all that it makes
 
     Returns
     -------
-    a network in which the bits of a layer stand as many steps later as it is deep, 1 of the first; it has as many steps
-    more as its last layer is deep, which are silent in the input
+    a network, or with names or preprocessing a :class:`Checkpoint` of one. The bits of a layer stand as many steps
+    later as it is deep, 1 of the first; the network has as many steps more as its last layer is deep, which are silent
+    in the input
 
     Raises
     ------
@@ -89,7 +103,8 @@ def from_torch(
         if takes is not None and takes not in get_args(Takes):
             raise NetworkError(f"takes: got {takes!r}, expected one of {', '.join(map(repr, get_args(Takes)))}")
         check_model(model)
-        known, tried = NeuronModules(neurons, takes), read_example(example, timesteps, model)
+        most = max(map(abs, preprocessing.limits)) if isinstance(preprocessing, Preprocessing) else 0.0
+        known, tried = NeuronModules(neurons, takes), read_example(example, timesteps, model, at_least=most)
         followed = follow_model(model, tried, known)
         imported = assemble(model, followed, tried)
         (prove_up_to_rounding if rounding else prove)(imported, tried)
@@ -99,4 +114,5 @@ def from_torch(
     except NetworkError as error:
         raise NetworkError(f"from_torch: {error}") from error.__cause__
     warn_of_dropped(followed, imported, "from_torch", 2)
-    return imported.network
+    named = len(class_names) > 0 or preprocessing is not None
+    return named_network(imported.network, class_names, preprocessing) if named else imported.network

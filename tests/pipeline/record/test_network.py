@@ -168,3 +168,58 @@ def test_a_network_that_a_current_drives_needs_no_input(tmp_path: Path) -> None:
         recording.finish(model(images))
     assert list(recording.raster) == ["lif1", "lif2"]
     assert spikesam.explain(tmp_path, method="relevance")["lif1"].sum.any()
+
+
+def test_names_and_preparation_reach_files_and_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images of ±2 are in the range of the preparation, whatever the example holds; the network's hash is as ever."""
+    from spikesam.pipeline.explain import main
+
+    prepare = spikesam.Preprocessing(8, 8, (0.5,), (0.2,))
+    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2.5 - 1
+    model = Steps("B").eval()
+    checkpoint = spikesam.from_torch(model, images, timesteps=7, class_names=NAMES, preprocessing=prepare)
+    assert (checkpoint.network.input_range, checkpoint.class_names) == (2.5, tuple(NAMES))
+    assert spikesam.compare(model, checkpoint, images).runs["differ"][0] == 0
+    spikesam.save(checkpoint, tmp_path / "mine.safetensors")
+    spikesam.save(checkpoint.network, tmp_path / "plain.safetensors")
+    plain = spikesam.load(tmp_path / "plain.safetensors")
+    assert plain.class_names == ("0", "1", "2") and plain.network.sha256 == checkpoint.network.sha256
+    with spikesam.simulate(tmp_path / "plain.safetensors", images.numpy(), precision="float32") as raster:
+        assert raster.n_samples == 3
+    with pytest.raises(
+        spikesam.InputError, match=r"give an array \(N, C, H, W\) of floating point; for images, save it as"
+    ):
+        spikesam.simulate(tmp_path / "plain.safetensors")
+    model.reset()
+    with torch.no_grad(), spikesam.record(model, tmp_path / "run") as recording:
+        recording.finish(torch.stack([model(images) for _ in range(7)]))
+    main(
+        [str(tmp_path / "run"), "--method", "relevance", "--target", "owl", "--network", f"{tmp_path}/mine.safetensors"]
+    )
+    assert "relevance.h5  " in capsys.readouterr().out
+    with spikesam.open_maps(tmp_path / "run" / "relevance.h5") as maps:
+        assert maps.header.parameters["target_name"] == "owl"
+
+
+def test_silence_is_told_once_by_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from spikesam.pipeline import explain, report
+
+    model = Steps("TB").eval()
+    model.fc.weight.data.zero_(), model.fc.bias.data.zero_()
+    with (
+        torch.no_grad(),
+        pytest.warns(UserWarning, match="record: nothing fires in lif2"),
+        spikesam.record(model, tmp_path) as recording,
+    ):
+        recording.finish(model(spikes()), labels=4 * [0])
+    assert recording.raster.predictions.tolist() == 4 * [-1]
+    with pytest.warns(UserWarning, match="explain: nothing fires in lif2"):
+        spikesam.explain(tmp_path)
+    with pytest.warns(UserWarning, match="report: .*: nothing fires in lif2"):
+        page = spikesam.report(tmp_path)
+    assert '"right":false' in page.read_text() and "nothing fires in lif2" in page.read_text()
+    for command in (explain, report):
+        command.main([str(tmp_path)])
+        assert capsys.readouterr().out.count("nothing fires in lif2") == 1
