@@ -238,7 +238,7 @@ def _of_checkpoint(config: Config, out: Path, count: int, seed: int, device: str
     ann = load_checkpoint(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, count, seed, config.data.download)
     samples.known_labels()
-    with tracker.show("preparing (the first time, kernels are compiled)"):
+    with tracker.show("preparing"):
         compile_kernels("float32")
         compile_kernels("fixed")
     calibration = calibration_of(ann, config)

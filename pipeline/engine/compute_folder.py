@@ -50,7 +50,7 @@ def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None 
 
 def prepare_kernels(job: Job, tracker: Tracker) -> None:
     """Compile what is not compiled yet."""
-    with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
+    with tracker.time("prepare"), tracker.show("preparing"):
         compile_for_job(job)
 
 

@@ -12,7 +12,9 @@ import contextlib
 import hashlib
 import io
 import os
+import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -25,6 +27,7 @@ from numba.core import caching
 from spikesam.recordings.files import is_private
 
 DIGEST = 32  # bytes of a SHA-256
+MOMENT = 5.0  # seconds of compiling that nobody needs to be told of
 
 
 def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -129,7 +132,10 @@ class _Implementation(caching.CompileResultCacheImpl):
 
 
 class _PrivateCache(caching.FunctionCache):
+    """The cache of one function. Compiling that takes more than a moment is said, once, wherever the process runs."""
+
     _impl_class = _Implementation
+    _notice: threading.Timer | None = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -138,3 +144,24 @@ class _PrivateCache(caching.FunctionCache):
             filename_base=self._impl.filename_base,
             source_stamp=self._impl.locator.get_source_stamp(),
         )
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = super().load_overload(sig, target_context)
+        if found is None and self._notice is None:
+            self._notice = threading.Timer(MOMENT, _say_compiling)
+            self._notice.daemon = True
+            self._notice.start()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        if self._notice:
+            self._notice.cancel()
+            self._notice = None
+        super().save_overload(sig, data)
+
+
+@lru_cache(maxsize=1)
+def _say_compiling() -> None:
+    print(
+        "spikesam compiles its kernels for this machine, once: this takes a minute or two", file=sys.stderr, flush=True
+    )

@@ -79,6 +79,13 @@ def test_a_private_cache_is_used(setting: Setting) -> None:
     assert setting.run().stdout == "2 0 1\n"
 
 
+def test_long_compiling_is_said_once_and_without_a_terminal(setting: Setting) -> None:
+    hasty = "from spikesam.backends.event.kernels import cache\ncache.MOMENT = 0\n"
+    (setting.source / "kernels.py").write_text(hasty + MODULE)
+    assert setting.run().stderr == "spikesam compiles its kernels for this machine, once: this takes a minute or two\n"
+    assert setting.run().stderr == ""
+
+
 def test_whatever_the_umask_nobody_else_can_write_it(setting: Setting) -> None:
     assert setting.run(umask=0, NUMBA_CACHE_DIR=str(setting.chosen)).stderr == ""
     written = [setting.chosen, *setting.chosen.rglob("*")]
