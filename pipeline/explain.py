@@ -14,6 +14,7 @@ examples:
   spikesam explain cluttered-digits --out snn.h5 --figures figures
   spikesam explain cluttered-digits-ann --layers conv3 conv4 --samples 100 --out ann.h5
   spikesam explain cluttered-digits --method occlusion --samples 4 --out occlusion.h5
+  spikesam explain cluttered-digits --method captum:Saliency --samples 4 --out saliency.h5
 
 Every sample gets its maps summed over the steps that can still change the answer. Maps step by step take T times the
 room; they can be made again. What speaks for the class is for the true one by Grad-CAM, where that is known, and by all
@@ -26,14 +27,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Figures, Overwrite, figures_folder, method_options, methods_listed
 from spikesam.pipeline.config.fields import KeptSteps
 from spikesam.pipeline.maps.explain import explained, usual_method
-from spikesam.pipeline.maps.method import method_of, offline_methods, refuse_foreign
+from spikesam.pipeline.maps.method import method_of, offline_methods, refuse_foreign, split_method
 from spikesam.pipeline.maps.steps import PICTURED
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import readable
@@ -57,6 +58,13 @@ class Common(BaseModel):
     steps: KeptSteps = "pictured"
     figures: Figures = None
     overwrite: Overwrite = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """captum:NAME names a method and its attribution."""
+        name, named = split_method(given.get("method") or "")
+        return named | given | {"method": name} if named else given
 
 
 @exit_codes

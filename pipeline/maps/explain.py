@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikesam.pipeline.maps.method import Explainer, MapMethod, offline_methods, refuse_foreign
+from spikesam.pipeline.maps.method import Explainer, MapMethod, offline_methods, refuse_foreign, split_method
 from spikesam.pipeline.maps.steps import PICTURED
 from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
 from spikesam.recordings.arguments import checked_arguments
@@ -55,7 +55,9 @@ def explain(
                               "snn-grad-cam" of a spiking network
     "gradient-x-input",       what speaks for the predicted class in the      a spiking network; `data`, `samples`,
     "integrated-gradients",   input                                           `seed`, `download`
-    "occlusion", "rise"
+    "occlusion", "rise",
+    "captum:Saliency" and                                                     `attribution`, the name behind the
+    other names                                                               colon
     ========================  ==============================================  ======================================
 
     Parameters
@@ -100,9 +102,10 @@ def explain(
     >>> spikesam.explain("cluttered-digits", method="occlusion", samples=1)["input"].sum.shape
     (1, 80, 80)
     """
-    tracker, method = tracker or Tracker(), method or usual_method(source)
+    tracker, (method, named) = tracker or Tracker(), split_method(method or usual_method(source))
     if (kind := offline_methods().get(method)) is None:
         raise InputError(f"explain: method is {method!r}, expected one of {', '.join(offline_methods())}")
+    options = named | options
     refuse_foreign(kind, [*options, *["layers"] * bool(layers), *["steps"] * (steps != "pictured")])
     chosen = kind(**options)
     names = (layers,) if isinstance(layers, str) else tuple(layers)
@@ -164,7 +167,7 @@ def write_maps(
 
 def compute_maps(explainer: Explainer, target: Path | BytesIO, tracker: Tracker, *, overwrite: bool = False) -> None:
     """Write maps as :func:`write_maps`, shown and timed, by as many threads as make it faster."""
-    with tracker.time("prepare"), tracker.show("preparing (the first time, kernels are compiled)"):
+    with tracker.time("prepare"), tracker.show("preparing"):
         explainer.compile_kernels()
     with tracker.time("explain"), tracker.show("explaining", len(explainer.samples)) as advance:
         write_maps(explainer, target, advance, explainer.workers, overwrite=overwrite)

@@ -80,6 +80,10 @@ class ImageMethod(MapMethod):
         """The layers that get maps: those that are named, or all."""
         return mapped_layers(network.shape_of, layers, where, bands=False) if self.layered else ("input",)
 
+    def inputs(self, images: DatasetSamples, sample: int, network: Network) -> InputBatch:
+        """What is explained of one sample: its encoded input."""
+        return next(images.encoded([sample], network, self.seed, 1))
+
     def path(self, source: Any) -> Path | None:
         """The checkpoint's."""
         from spikesam.pipeline.networks.checkpoint import Checkpoint
@@ -134,7 +138,7 @@ class ImageMethod(MapMethod):
         header = MapHeader(self.name, network.sha256, parameters, timesteps, mapped, *kept, self.source)
 
         def explain(sample: int) -> Explained:
-            (inputs,) = images.encoded([sample], network, self.seed, 1)
+            inputs = self.inputs(images, sample, network)
             predictions, maps = self.maps(differentiable, inputs, samples.label[[sample]], layers)
             return summed(header, sample, int(predictions[0]), {name: each[:, 0] for name, each in maps.items()})
 

@@ -186,6 +186,12 @@ def offline_methods() -> dict[str, type[MapMethod]]:
     return {name: method for name, method in methods().items() if method.offline}
 
 
+def split_method(method: str) -> tuple[str, dict[str, Any]]:
+    """The name of a method, and its options: "captum:Saliency" is captum's with the attribution Saliency."""
+    name, colon, attribution = method.partition(":")
+    return name, {"attribution": attribution} if colon else {}
+
+
 def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
     """The method that made a file of maps, named `where` in errors.
 

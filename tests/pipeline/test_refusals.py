@@ -173,7 +173,7 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*EXPLAIN, "--figures", "text.png/new"), "text.png is a file, expected the name of a folder for --figures"),
         (
             (*EXPLAIN, "--samples", "2"),
-            "--samples: belongs to --method grad-cam, gradient-x-input, integrated-gradients",
+            "--samples: belongs to --method captum, grad-cam, gradient-x-input, integrated-gradients",
         ),
         (
             (*EXPLAIN, "--method", "rise", "--steps", "all"),

@@ -4,12 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import captum.attr
 import numpy as np
 import pytest
 import torch
 
 from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
 from spikesam.pipeline.explain import main
+from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.maps.answers import answers_of
 from spikesam.pipeline.maps.methods.gradient_x_input import GradientTimesInput
 from spikesam.pipeline.maps.methods.integrated_gradients import integrated_gradients
@@ -17,6 +19,7 @@ from spikesam.pipeline.maps.methods.occlusion import OcclusionMaps
 from spikesam.pipeline.maps.methods.rise import random_masks, rise
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.to_torch import to_torch
 from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.maps.reader import MapReader
 from tests.pipeline.small_networks import (
@@ -126,3 +129,31 @@ def test_the_class_is_the_predicted_one(tmp_path: Path) -> None:
         assert predictions.tolist() == predicted
         for image in range(3):  # whatever it is batched with
             np.testing.assert_allclose(method(network, spikes[:, [image]])[1][0], maps[image], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("Saliency", {}),
+        ("IntegratedGradients", {"internal_batch_size": 1}),
+        ("FeatureAblation", {"feature_mask": None}),
+    ],
+)
+def test_captum_gives_what_captum_gives(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    """Over the module of `to_torch`, image by image; squares of a fifth of the 16 rows are 3 pixels wide."""
+    data, network = class_folders(tmp_path / "data", per_class=1), small_checkpoint(tmp_path / "small.safetensors")
+    out = tmp_path / "maps.h5"
+    main([str(each) for each in (network, "--method", f"captum:{name}", "--data", data, "--seed", 3, "--out", out)])
+    checkpoint = load_checkpoint(network)
+    model, images = to_torch(checkpoint, seed=3), choose_samples((str(data),), checkpoint, 8, 3).images()
+    if "feature_mask" in options:
+        rows, columns = torch.arange(16) // 3, torch.arange(24) // 3
+        options = {"feature_mask": (8 * rows[:, None] + columns)[None, None]}
+    with MapReader(out) as maps:
+        assert maps.header.parameters == {"attribution": name, "seed": 3}
+        for number, image in enumerate(torch.from_numpy(images)[:, None]):
+            target = model(image).argmax(1)
+            found = getattr(captum.attr, name)(model).attribute(image.requires_grad_(), target=target, **options)
+            expected = found.detach().sum(1).clamp(min=0)[0].numpy()
+            assert maps.predictions[number] == target and expected.any()
+            np.testing.assert_allclose(maps["input"].sum[number], expected, rtol=1e-5, atol=1e-7)
