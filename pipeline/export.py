@@ -4,7 +4,7 @@ A CHECKPOINT goes to float32 and to Loihi-style fixed point, and their accuracy 
 Poisson spikes, over several seeds. A network whose input is a constant current, or events, sees the same whatever the
 seed, so it is measured once. --out receives the two networks and accuracy.json.
 
-A RECORDING (raster.h5, sam.h5) goes to the file TARGET, whose name decides the format:
+A RECORDING (the folder of a run, raster.h5, sam.h5) goes to the file TARGET, whose name decides the format:
 {known}
 docs/other-formats.md says what each of them holds. A raster keeps its spikes exactly in all of them.
 
@@ -14,8 +14,8 @@ examples:
   spikesam export cluttered-digits --out runs/export
   spikesam export cluttered-digits --nir digits.nir --samples 100
   spikesam export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny
-  spikesam export runs/digits/raster.h5 digits.nwb
-  spikesam export runs/digits/raster.h5 digits.zarr --samples 0:4 --layers conv1 conv2
+  spikesam export runs/digits digits.nwb
+  spikesam export runs/digits digits.zarr --samples 0:4 --layers conv1 conv2
   spikesam export chip.nir chip.h5 --dt 0.001
 """
 
@@ -35,6 +35,7 @@ from spikesam.pipeline.interop.exporter import FORMATS, export_recording
 from spikesam.pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import RASTER, raster_file
 from spikesam.recordings.progress import progress_bar
 from spikesam.recordings.raster.events import Rounding
 
@@ -48,7 +49,7 @@ class ExportCommand(Section):
     """Options of the command."""
 
     source: Positional[str] = Field(
-        description="a bundled checkpoint's name, a checkpoint file, a recording (HDF5), or data of NIR"
+        description="a checkpoint, by name or file; a recording, by HDF5 or the folder of its run; or data of NIR"
     )
     target: Positional[Path | None] = Field(
         None, description=f"of a recording: the file to write, NAME{' or NAME'.join(FORMATS.built_in)}"
@@ -78,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     known = listing({f"NAME{suffix}": each.title for suffix, each in FORMATS.items()})
     command = parse_command(ExportCommand, argv, prog="spikesam export", description=__doc__, known=known)
     source, say = Path(command.source), PlainConsole(soft_wrap=True).print
+    if (source / RASTER).is_file():
+        source = raster_file(source, "a raster")
     if has_hdf5_name(source) or has_hdf5_signature(source):
         _export_recording(command, source, say)
     else:

@@ -46,14 +46,14 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
             raise InputError(f"{path}: is a link that leads out of {folder}; put there what it leads to")
 
 
-def raster_file(path: Path, expected: str) -> Path:
-    """The raster's file: the path itself, or `raster.h5` in the folder of a run, which nothing may lead out of."""
+def raster_file(path: Path, expected: str, name: str = RASTER) -> Path:
+    """The path itself, or the raster or file of this `name` in the folder of a run, which nothing may lead out of."""
     if not os.path.isdir(path):
         return path
-    refuse_links(path, [RASTER])
-    if not (path / RASTER).is_file():
-        raise InputError(f"{path}: has no {RASTER}, expected {expected}")
-    return path / RASTER
+    refuse_links(path, [name])
+    if not (path / name).is_file():
+        raise InputError(f"{path}: has no {name}, expected {expected}")
+    return path / name
 
 
 def open_file(path: Path) -> IO[bytes]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
@@ -20,6 +22,7 @@ from spikesam.recordings import draw
 from spikesam.recordings.chunks import ChunkError, decompress
 from spikesam.recordings.digests import About, content_digest
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import raster_file
 from spikesam.recordings.hdf5 import CheckedFile, Source
 from spikesam.recordings.schema import (
     MAX_DATASET_BYTES,
@@ -51,11 +54,14 @@ class Reader(ABC, Generic[Layer]):
     NOUN: ClassVar[str]  # what the file holds, and longer, for messages
     WHAT: ClassVar[str]
     VALUES: ClassVar[str]  # what the chunks of a sample hold
+    IN_FOLDER: ClassVar[str]  # its name in the folder of a run
     header: Any
     samples: SampleTable
     predictions: NDArray[np.int32]
 
     def __init__(self, source: Source, *, trusted: bool = False) -> None:
+        if isinstance(source, (str, PathLike)) and os.path.isfile(os.path.join(source, self.IN_FOLDER)):
+            source = raster_file(Path(source), self.WHAT, self.IN_FOLDER)
         opener = None if trusted else f"{type(self).__module__}:{type(self).__qualname__}"
         self._checked = CheckedFile(source, self.NOUN, self.WHAT, opener)
         self._opened: dict[str, h5py.h5d.DatasetID] = {}

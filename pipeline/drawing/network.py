@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -10,16 +12,14 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from spikesam.backends.network import Input, Network, Source
 from spikesam.pipeline.drawing.canvas import GREY, ShownFigure, drawable, shortened, style
 from spikesam.recordings.errors import InputError
-
-if TYPE_CHECKING:
-    from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.reader import RasterReader
 
 WIDTH, HEIGHT, SHORT = 1.12, 0.62, 16  # inches of a box; characters of a name in it
 ACROSS, DOWN = 1.8, 1.05  # inches from box to box
 ARROW: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 1}
 
 
-def draw_network(network: Network, raster: RasterReader | None = None) -> ShownFigure:
+def draw_network(network: Network, raster: RasterReader | str | PathLike[str] | None = None) -> ShownFigure:
     """Draw what every layer reads: arrows from left to right, shortcuts as bows, feedback as a bow below.
 
     Where a raster is given, arrows are as dark as the layer behind them fires, and say how often: spikes per neuron
@@ -28,7 +28,7 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> ShownF
     Parameters
     ----------
     network : of any kind; also a :class:`~spikesam.pipeline.networks.checkpoint.Checkpoint`
-    raster : what was recorded from it, open
+    raster : what was recorded from it; its file, or the folder of its run
 
     Returns
     -------
@@ -69,9 +69,10 @@ def draw_network(network: Network, raster: RasterReader | None = None) -> ShownF
     return figure
 
 
-def _rates(network: Network, raster: RasterReader) -> dict[str, float]:
+def _rates(network: Network, given: RasterReader | str | PathLike[str]) -> dict[str, float]:
     """Spikes per neuron and step of each layer."""
-    found = {layer.name: float(raster.counts(layer).mean()) / layer.neurons for layer in raster.layers}
+    with nullcontext(given) if isinstance(given, RasterReader) else RasterReader(fspath(given)) as raster:
+        found = {layer.name: float(raster.counts(layer).mean()) / layer.neurons for layer in raster.layers}
     if unknown := found.keys() - {"input", *(layer.name for layer in network.layers)}:
         raise InputError(f"draw_network: the raster has a layer {min(unknown)!r}, which the network has not")
     return found

@@ -40,7 +40,7 @@ class MapReader(Reader[MapLayer]):
 
     Parameters
     ----------
-    source : name of the file, or its content in memory
+    source : name of the file or of the folder of a run, or the content of the file in memory
     trusted : whether this process wrote it; anything else is opened in a process of its own first, see
         :mod:`spikesam.recordings.inspection`
 
@@ -56,7 +56,7 @@ class MapReader(Reader[MapLayer]):
     RasterError : naming file, path in the file, finding and expectation
     """
 
-    HEADER, NOUN, VALUES = MapHeader, "maps", "maps"
+    HEADER, NOUN, VALUES, IN_FOLDER = MapHeader, "maps", "maps", "sam.h5"
     WHAT = "a finished file of maps (sam.h5)"
     header: MapHeader
     content_digest: str
@@ -187,7 +187,7 @@ def open_maps(source: Source) -> MapReader:
 
     Parameters
     ----------
-    source : name of the file, or its content in memory
+    source : name of the file or of the folder of a run, or the content of the file in memory
 
     Raises
     ------

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikesam.recordings import draw
 from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
+from spikesam.recordings.files import RASTER
 from spikesam.recordings.hdf5 import Source
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import Counted, chosen_classes, unpack
@@ -61,7 +62,7 @@ class RasterReader(Reader[LayerSpec]):
     RasterError : naming file, path in the file, finding and expectation
     """
 
-    HEADER, NOUN, VALUES = RasterHeader, "raster", "spikes"
+    HEADER, NOUN, VALUES, IN_FOLDER = RasterHeader, "raster", "spikes", RASTER
     WHAT = "a raster file (raster.h5) that a run has finished"
     header: RasterHeader
     readout: NDArray[Any]
@@ -246,7 +247,7 @@ def open_raster(source: Source) -> RasterReader:
 
     Parameters
     ----------
-    source : name of the file, or its content in memory
+    source : name of the file or of the folder of a run, or the content of the file in memory
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -349,6 +350,12 @@ def test_what_is_no_such_file_at_all(kind: Kind, tmp_path: Path) -> None:
     ):
         with pytest.raises(RasterError, match=f"^{re.escape(str(path))}: {finding}[^\n]*$"):
             kind.reader(path)
+
+
+def test_the_folder_of_a_run_stands_for_its_file(kind: Kind, tmp_path: Path) -> None:
+    shutil.copy(kind.golden, tmp_path / kind.reader.IN_FOLDER)
+    with kind.reader(tmp_path) as opened:
+        assert opened.path == tmp_path / kind.reader.IN_FOLDER
 
 
 def test_every_truncation_is_refused(kind: Kind, file: Path) -> None:
