@@ -128,9 +128,8 @@ class Watch:
     def _pass_begins(self, model: nn.Module, inputs: Any) -> None:
         if self.names is not None and self._passes and self._batch.steps > self._passes:
             raise InputError(
-                "record: the model was called again before recording.finish(), when its layers had fired for "
-                f"{self._batch.steps} steps in calls of the model: {self._passes}; call finish() after each batch, and "
-                "give each layer its own module"
+                "record: the model was called again before recording.finish(): call finish() after each batch, and "
+                "where the model runs one step a call, give each layer a module of its own"
             )
         self._passes += 1
         if self.keeps_inputs and inputs and isinstance(inputs[0], Tensor):

@@ -25,6 +25,6 @@ def nir_library() -> Any:
         ) from None
     if not hasattr(nir, "NIRGraphData"):
         raise InputError(
-            "NIR files need nir 1.0.8 or newer; pip install 'nir>=1.0.8' (sinabs 3.1 asks for less, and works with it)"
+            "NIR files need nir 1.0.8 or newer; pip install --no-deps nir==1.0.8 (sinabs 3.1 works with it)"
         )
     return nir

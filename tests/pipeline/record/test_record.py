@@ -312,7 +312,7 @@ class Shared(SnnTorch):
             lambda: in_one_call(SnnTorch()),
             None,
             lambda model, recording: (model(images()), model(images())),
-            r"the model was called again before recording.finish\(\), when its layers had fired for 5",
+            r"the model was called again before recording.finish\(\): call finish\(\) after each batch",
         ),
         (
             lambda: in_one_call(Net()),  # whose neurons are not known before the first batch

@@ -42,7 +42,7 @@ def path(tmp_path: Path) -> Path:
     ("library", "message"),
     [
         (None, r"NIR files need the library nir, which is not installed; pip install 'spikesam\[nir\]'"),
-        (ModuleType("nir"), "NIR files need nir 1.0.8 or newer; pip install 'nir>=1.0.8'"),  # has no NIRGraphData
+        (ModuleType("nir"), "NIR files need nir 1.0.8 or newer; pip install --no-deps nir==1.0.8"),
     ],
     ids=["none", "an old one"],
 )
