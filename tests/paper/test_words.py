@@ -188,7 +188,7 @@ SENTENCES = [  # page, data set, experiment, claims, and what is no longer said 
         "tiny-imagenet-10-vgg11",
         "fig10",
         "^conv8: .*predicted object, late$",
-        "on VGG11 (more than half, b",
+        "67 %, beyond chance",
     ),
 ]
 

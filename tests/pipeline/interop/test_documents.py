@@ -12,7 +12,7 @@ from tests.recordings.rasters import HEADER, record, spikes
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "other-formats.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-COMMANDS = re.findall(r"^spikesam export (runs/digits/.*)$", TEXT, re.MULTILINE)
+COMMANDS = re.findall(r"^spikesam export (runs/digits .*)$", TEXT, re.MULTILINE)
 INSTALLED_BY_NAME = 'engine="spikesam"'
 
 
