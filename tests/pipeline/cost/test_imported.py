@@ -118,3 +118,20 @@ def test_every_number_of_steps_is_the_models(network: Network, images: Tensor, t
     assert spike_rates(raster.header, {"sn1": spikes}, 3) == {"sn1": spikes / (3 * STEPS * 8 * 16 * 16)}
     with pytest.raises(spikesam.NetworkError, match="window is 10, expected at most 9 timesteps"):
         replace(network, window=10)
+
+
+def test_spikingjelly_counts_as_many_operations_of_its_own_model() -> None:
+    """But for the readout that an import adds, which counts the last layer's spikes."""
+    counter = pytest.importorskip("spikingjelly.activation_based.op_counter")
+    torch.manual_seed(0)
+    layers = nn.Conv2d(2, 8, 3, padding=1), neuron.IFNode(), nn.Conv2d(8, 6, 3, stride=2), neuron.IFNode()
+    model = loud(nn.Sequential(*layers, nn.Flatten(), nn.Linear(6 * 49, 10), neuron.IFNode()))
+    example = (torch.rand(STEPS, 1, 2, 16, 16) < 0.3).float()
+    synops = counter.SynOpCounter()
+    with torch.no_grad(), counter.DispatchCounterMode([synops]):
+        for step in example:
+            model(step)
+    functional.reset_net(model)
+    network = spikesam.from_torch(model, example)
+    found = spikesam.energy(spikesam.simulate(network, example.numpy() > 0, precision="float32"), network)
+    assert found.layers.set_index("layer")["operations"].drop("readout").sum() == synops.get_total() > 0
