@@ -70,6 +70,7 @@ def write_pages(docs: Path) -> list[Path]:
     """Write them; gives their paths."""
     made = pages(docs)
     for path, text in made.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, text.encode())
     return list(made)
 

@@ -181,7 +181,13 @@ SENTENCES = [  # page, data set, experiment, claims, and what is no longer said 
     ("results.md", "tiny-imagenet-10", "recipes", "^accuracy", "which may be chance: p = 0.054"),
     ("results.md", "tiny-imagenet-10", "fig8", "equations: error at γ = 0$", "three of six cases on photographs"),
     ("results.md", "digits", "events", "the kernel adds to counting", "the kernel adds something in every layer"),
-    ("results.md", "tiny-imagenet-10", "faithfulness", "^in input: SAM input.*random order", "than SAM on photographs"),
+    (
+        "results.md",
+        "digits",
+        "spike_deletion",
+        "^in conv4, by spikes: relevance.* SAM",
+        "SAM** by spikes in every layer",
+    ),
     ("guide.md", "tiny-imagenet-10", "localisation", "^surrogate, as is: .*centred Gaussian", "**no better**: −0.04"),
     (
         "guide.md",
