@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Input, Sides, pair
+from spikesam.backends.network import NO_POOLING, Input, Sides, pair
 from spikesam.backends.network.step import Floats, current_cells
 
 
@@ -65,12 +65,16 @@ def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
 
 def won(layer: Input, currents: Floats, winners: NDArray[np.intp]) -> Floats:
     """The current of each window's winner, or the sum of these: (C', OH, OW) -> (C', H', W')."""
+    if layer.windows == NO_POOLING and not layer.current_sum:
+        return currents
     found: Floats = np.take_along_axis(current_cells(layer, currents), winners[..., None], axis=3)[..., 0]
     return found.sum(axis=(1, 2), keepdims=True) if layer.current_sum else found
 
 
 def to_winners(layer: Input, values: Floats, winners: NDArray[np.intp], sides: Sequence[int]) -> Floats:
     """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', OH, OW), (OH, OW) = `sides`."""
+    if layer.windows == NO_POOLING and not layer.current_sum:
+        return values
     (y, x), (down, across), (above, beside) = layer.windows
     (channels, height, width), (rows, columns) = winners.shape, sides
     padded = np.zeros((channels, rows + 2 * above, columns + 2 * beside))

@@ -43,13 +43,13 @@ Bach et al. 2015, PLoS ONE 10, e0130140: layer-wise relevance propagation.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Input, Layer, Network, NetworkError, Source
+from spikesam.backends.network import NO_POOLING, Input, Layer, Network, NetworkError, Source
 from spikesam.backends.network.step import Floats, Neurons, arrived, attended, correlated, on_maps, pooled, repeated
 from spikesam.pipeline.maps.correlation import gathered, shared_by_three, spread, to_winners, unpooled, winners, won
 
@@ -70,6 +70,16 @@ def relevance(
     layer that reads one that is not among them. A NetworkError says if layers are missing of a network that is no
     chain, or numbers drive more than the first layer.
     """
+    return next(relevances(network, spikes, [target], rule))
+
+
+def relevances(
+    network: Network,
+    spikes: Sequence[Spikes],
+    targets: Iterable[Target],
+    rule: Rule | type[RelevanceLayer] = "signed",
+) -> Iterator[list[Floats]]:
+    """Relevance of one sample's spikes for each of some targets, see :func:`relevance`; membranes are computed once."""
     if later := [network.layers[place].name for place, _ in network.driven if place]:
         raise NetworkError(
             f"relevance: layer {later[0]!r} gets the numbers of the input, too, which a raster does not hold, expected "
@@ -79,20 +89,23 @@ def relevance(
         network.check_chain("relevance of some layers")
     names = network.raster_names[-len(spikes) :]
     fired = dict(zip(names, spikes, strict=True))
-    found = {name: np.zeros(each.shape) for name, each in fired.items()}
     of_rule = RULES[rule] if isinstance(rule, str) else rule
-    found[names[-1]] += readout_relevance(network, spikes[-1], target, exciting=of_rule.exciting)
     layers = [
         of_rule(layer, fired)
         for layer in network.layers
-        if layer.name in found and all(source.layer in found for each in layer.inputs for source in each.sources)
+        if layer.name in fired and all(source.layer in fired for each in layer.inputs for source in each.sources)
     ]
-    # What reads a layer comes after it, so its own relevance is complete; in a loop, that of each step is.
-    for together in [layers] if network.has_loops else [[layer] for layer in reversed(layers)]:
-        for t in range(network.timesteps - 1, 0, -1):
-            for layer in together:
-                layer.pass_back(t, found)
-    return list(found.values())
+    for target in targets:
+        found = {name: np.zeros(each.shape) for name, each in fired.items()}
+        found[names[-1]] += readout_relevance(network, spikes[-1], target, exciting=of_rule.exciting)
+        for layer in layers:
+            layer.begin()
+        # What reads a layer comes after it, so its own relevance is complete; in a loop, that of each step is.
+        for together in [layers] if network.has_loops else [[layer] for layer in reversed(layers)]:
+            for t in range(network.timesteps - 1, 0, -1):
+                for layer in together:
+                    layer.pass_back(t, found)
+        yield list(found.values())
 
 
 def variance_relevance(network: Network, spikes: Sequence[Spikes]) -> list[Floats]:
@@ -146,6 +159,10 @@ class RelevanceLayer(ABC):
         self.membrane = np.zeros(self.fired.shape)
         for t in range(1, len(self.fired)):
             self.membrane[t] = neurons.step(t, [each.current(t) for each in self.inputs], self.fired[t - 1])
+        self.begin()
+
+    def begin(self) -> None:
+        """Know of no relevance yet."""
         self.per_current = self.per_membrane = self.own = np.zeros(self.fired.shape[1:])
 
     def pass_back(self, t: int, found: Mapping[str, Floats]) -> None:
@@ -239,7 +256,8 @@ class _Input:
         if self.input.heads:
             return attended(maps, self.input.heads)
         sums = correlated(self.input, self.weight, pooled(self.input, maps))
-        self.places[t] = winners(self.input, sums)
+        if self.input.windows != NO_POOLING:
+            self.places[t] = winners(self.input, sums)
         return won(self.input, sums, self.places[t])
 
     def excitation(self, t: int) -> Floats:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import NO_POOLING, THETA, FixedLIF, Input, Layer, Network, Shape, pair
-from spikesam.backends.network.inputs import WHOLE
 from spikesam.pipeline.measures.operations import connections
 from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.shown_run import ShownRun
@@ -22,15 +21,10 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     if (network := run.whole_network) is None:
         return "Nothing can be silenced here: the page needs the network that fired these spikes, whole."
     weights = _weights(network)
-    multiplied = any(
-        each.heads or each.current_sum or each.spread != WHOLE for layer in network.layers for each in layer.inputs
-    )
     driven = [network.layers[place].name for place, _ in network.driven]
     again = {name for layer in network.layers for name in network.dependents(layer.name)}
     if network.precision != "fixed":
         reason = "the run is in float32, and the page computes in integers"
-    elif multiplied:
-        reason = "the network spreads or multiplies spikes, or sums currents, and the page knows sums of spikes alone"
     elif steps < network.timesteps:
         reason = "the page does not hold all steps"
     elif weights > MOST:
@@ -85,7 +79,7 @@ def _layer(layer: Layer, network: Network) -> dict[str, Any]:
 def _input(given: Input, network: Network) -> dict[str, Any]:
     """One input: its kernel, (C, y, x, outputs), is as large as the pooled map where the layer is dense."""
     places = [network.place(source.layer) for source in given.sources]
-    pooled: Shape = network.shapes[places[0]]
+    pooled: Shape = given.arriving(network.shapes[places[0]])
     pool, weight = pair(given.pool), given.weight
     if weight is not None and given.kind == "dense":
         channels, height, width = pooled
@@ -98,6 +92,9 @@ def _input(given: Input, network: Network) -> dict[str, Any]:
         "largest": given.pooling == "max",
         "stride": pair(given.stride),
         "padding": pair(given.padding),
+        "repeated": given.spread,
+        "heads": given.heads,
+        "summed": given.current_sum,
         "windows": None if given.windows == NO_POOLING else given.windows,
         "gain": _rows(given.gain),
         "shift": given.shift,

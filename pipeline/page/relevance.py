@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from spikesam.pipeline.maps.relevance import relevance
+from spikesam.backends.network import Network
+from spikesam.pipeline.maps.relevance import relevances
 from spikesam.pipeline.page.blob import heat_map
 from spikesam.pipeline.page.shown_run import ShownRun
 
-A_SECOND = 3_000_000  # neurons × steps × classes that one core explains in it, or more
-ASKED = 30  # seconds that `spikesam report` may take;
+A_SECOND = 12_000_000  # neurons × steps × classes that one idle core explains in it, or more
+ASKED = 60  # seconds that `spikesam report` may take;
 LEAST, SHARE = 10, 10  # and those of a run: a tenth of its own, or ten if that is less
 
 
 def explained_samples(run: ShownRun) -> int:
     """Of how many of the first samples there is time for relevance; 0 without the network or some of its layers."""
-    if run.whole_network is None or _driven_late(run):
+    if run.whole_network is None or _refused(run.whole_network):
         return 0
     own = sum(run.summary.seconds.values()) if run.summary else 0
     seconds = max(LEAST, own / SHARE) if run.brief else ASKED
@@ -31,10 +32,8 @@ def unexplained(run: ShownRun, shown: int) -> str | None:
         return None
     if run.whole_network is None:
         return "Relevance is not shown: the raster does not hold all layers of the network."
-    if late := _driven_late(run):
-        return (
-            f"Relevance is not shown: numbers of the input drive layer {late[0]}, too, and a raster does not hold them."
-        )
+    if refused := _refused(run.network):
+        return f"Relevance is not shown: {refused}."
     held = f"shown for the first {explained} of {shown} samples" if explained else "not shown"
     if run.brief:
         skipped = f"after the first {explained} of {shown} samples " if explained else ""
@@ -43,9 +42,11 @@ def unexplained(run: ShownRun, shown: int) -> str | None:
     return f"Relevance is {held}: for a network of {size} it takes long."
 
 
-def _driven_late(run: ShownRun) -> list[str]:
-    """The layers behind the first that numbers of the input drive, so that their membranes are not known."""
-    return [run.network.layers[place].name for place, _ in run.network.driven if place] if run.network else []
+def _refused(network: Network) -> str | None:
+    """The reason why there is no relevance of a network; None where there is."""
+    if late := [network.layers[place].name for place, _ in network.driven if place]:
+        return f"numbers of the input drive layer {late[0]}, too, and a raster does not hold them"
+    return None
 
 
 def relevance_of(run: ShownRun, sample: int) -> list[dict[str, Any]]:
@@ -56,9 +57,9 @@ def relevance_of(run: ShownRun, sample: int) -> list[dict[str, Any]]:
     network, raster = run.network, run.raster
     assert network is not None
     spikes = [raster[layer.name][sample] for layer in raster.layers]
-    contents = []
-    for target in _classes(run, sample):
-        found = zip(raster.layers, relevance(network, spikes, target), strict=True)
+    contents, targets = [], _classes(run, sample)
+    for target, each in zip(targets, relevances(network, spikes, targets), strict=True):
+        found = zip(raster.layers, each, strict=True)
         maps = {layer.name: heat_map(each.sum(axis=(0, 1)), True) for layer, each in found if layer.kind != "dense"}
         contents.append({"of": run.class_name(target), "layers": maps})
     return contents

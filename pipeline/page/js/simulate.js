@@ -74,15 +74,18 @@ function atRest(layer, shapes, place) {
     apart: layer.inputs.length > 1 || layer.keptCurrent.some((share) => share > 0), // then currents saturate, too
     before: new Uint8Array(neurons), // who fired at the step before
     inputs: layer.inputs.map((input) => {
-      const { kernel, stride, padding } = input;
+      const { kernel, stride, padding, windows, repeated } = input;
       const [depth, rows, columns] = shapes[input.sources[0][0]];
-      const pooled = [Math.floor(rows / input.pool[0]), Math.floor(columns / input.pool[1])];
-      const places = (side, axis) => Math.floor((side + 2 * padding[axis] - kernel[axis]) / stride[axis]) + 1;
-      const unpooled = kernel === null ? [height, width] : pooled.map(places);
+      const pooled = [rows, columns].map((side, axis) => Math.floor((side * repeated[axis + 1]) / input.pool[axis]));
+      const fit = (sides, size, apart, around) =>
+        sides.map((side, axis) => Math.floor((side + 2 * around[axis] - size[axis]) / apart[axis]) + 1);
+      const unpooled = kernel === null ? pooled : fit(pooled, kernel, stride, padding);
+      const sides = windows === null ? unpooled : fit(unpooled, ...windows);
       const current = new Int32Array(channels * unpooled[0] * unpooled[1]);
-      const arrived = new Int32Array(depth * pooled[0] * pooled[1]);
+      const arrived = new Int32Array(depth * repeated[0] * pooled[0] * pooled[1]);
       const scaled = Float64Array.from(input.gain, (gain) => gain / 2 ** input.shift); // exact
-      return { ...input, rows, columns, pooled, unpooled, current, arrived, scaled, sides: [height, width] };
+      const copies = copiesOf(repeated);
+      return { ...input, rows, columns, pooled, unpooled, current, arrived, scaled, sides, copies };
     }),
   };
 }
@@ -93,7 +96,9 @@ function advance(state, fired, step) {
   const { kept, keptCurrent, toZero, subtracted, firesAbove, lowest } = layer;
   driven.fill(0);
   for (const input of inputs) {
-    const current = arrive(input, fired, step, channels, pixels);
+    const current = input.heads
+      ? attended(input, fired, step, channels, pixels)
+      : summed(input, arrive(input, fired, step, channels), channels);
     const gain = rowAt(input.scaled, step, channels);
     for (let at = 0; at < driven.length; at += channels) {
       for (let channel = 0; channel < channels; channel++) {
@@ -122,8 +127,21 @@ function advance(state, fired, step) {
 }
 
 // The currents of one input, channels last.
-function arrive(input, fired, step, channels, pixels) {
-  const { sources, rows, columns, pooled, pool, largest: strongest, arrived, current, weights } = input;
+function arrive(input, fired, step, channels) {
+  const {
+    sources,
+    rows,
+    columns,
+    pooled,
+    pool,
+    largest: strongest,
+    arrived,
+    current,
+    weights,
+    repeated,
+    copies,
+  } = input;
+  const pixels = pooled[0] * pooled[1];
   const touched = [];
   for (const [place, delay, sign] of sources) {
     if (step < delay) continue;
@@ -132,9 +150,13 @@ function arrive(input, fired, step, channels, pixels) {
       const line = Math.floor(neuron / columns);
       const row = line % rows;
       const channel = (line - row) / rows;
-      const at = (channel * pooled[0] + Math.floor(row / pool[0])) * pooled[1] + Math.floor(column / pool[1]);
-      if (arrived[at] === 0) touched.push(at);
-      arrived[at] = strongest ? 1 : arrived[at] + sign;
+      for (const [deeper, down, across] of copies) {
+        const y = Math.floor((row * repeated[1] + down) / pool[0]);
+        const x = Math.floor((column * repeated[2] + across) / pool[1]);
+        const at = ((channel * repeated[0] + deeper) * pooled[0] + y) * pooled[1] + x;
+        if (arrived[at] === 0) touched.push(at);
+        arrived[at] = strongest ? 1 : arrived[at] + sign;
+      }
     }
   }
   current.fill(0);
@@ -146,6 +168,51 @@ function arrive(input, fired, step, channels, pixels) {
     else spread(input, at, value, channels);
   }
   return input.windows === null ? current : poolCurrents(input, channels);
+}
+
+// What is added to channel, row and column for each copy of a spike.
+function copiesOf([channels, rows, columns]) {
+  return Array.from({ length: channels * rows * columns }, (_, copy) => [
+    Math.floor(copy / (rows * columns)),
+    Math.floor(copy / columns) % rows,
+    copy % columns,
+  ]);
+}
+
+// The currents, or of each channel their sum.
+function summed(input, current, channels) {
+  if (!input.summed) return current;
+  const sums = new Int32Array(channels);
+  for (let at = 0; at < current.length; at++) sums[at % channels] += current[at];
+  return sums;
+}
+
+// Attention: of head h, with channels c and e, Σ_m (Σ_c q[h,c,n] · k[h,c,m]) · v[h,e,m] at each token n, channels last.
+function attended({ sources, heads, current }, fired, step, channels, pixels) {
+  const each = sources.map(([place, delay]) => (step < delay ? [] : fired[place][step - delay]));
+  const [q, k, v] = [0, 1, 2].map((part) => {
+    const tokens = Array.from({ length: pixels }, () => []); // the channels that fire there
+    for (const neuron of each.length === 1 ? each[0] : each[part]) {
+      const channel = Math.floor(neuron / pixels) - (each.length === 1 ? part * channels : 0);
+      if (channel >= 0 && channel < channels) tokens[neuron % pixels].push(channel);
+    }
+    return tokens;
+  });
+  const size = channels / heads;
+  const pairs = new Int32Array(channels * size); // [c, e]: tokens at which both fire
+  for (let m = 0; m < pixels; m++) {
+    for (const c of k[m]) {
+      for (const e of v[m]) if (Math.floor(c / size) === Math.floor(e / size)) pairs[c * size + (e % size)]++;
+    }
+  }
+  current.fill(0);
+  for (let n = 0; n < pixels; n++) {
+    for (const c of q[n]) {
+      const to = n * channels + c - (c % size);
+      for (let e = 0; e < size; e++) current[to + e] += pairs[c * size + e];
+    }
+  }
+  return current;
 }
 
 // Adds a value's kernel to the currents.

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 import spikesam
 from spikesam.backends.network import Network
+from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.maps.methods.sam import sam
 from spikesam.pipeline.page.content import spike_trains
 from spikesam.pipeline.page.integers import laid_out
 from spikesam.pipeline.page.write import HERE
 from tests.backends.graphs import graphs
+from tests.backends.test_contract import multiplied
 from tests.backends.test_graphs import limits
 from tests.backends.test_random_networks import random_network
 
@@ -58,8 +60,9 @@ def test_sam_is_that_of_python(timesteps: int, gamma: float) -> None:
 
 
 @example(network=limits(), seed=1)  # sums of 2²³, gains of 32767, membranes that saturate: products beyond 32 bits
+@example(network=quantise(multiplied(np.random.default_rng(0))), seed=2)  # attention, gates, sums over places
 @given(
-    network=graphs(products=False) | st.integers(0, 2**32).map(np.random.default_rng).map(random_network),
+    network=graphs() | st.integers(0, 2**32).map(np.random.default_rng).map(random_network),
     seed=st.integers(0, 2**32),
 )
 @settings(max_examples=10)
