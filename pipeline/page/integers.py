@@ -19,7 +19,7 @@ MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page
 def unsimulated(run: ShownRun, steps: int) -> str | None:
     """The reason why the page cannot simulate a run of which it holds `steps` steps; None if it can."""
     if (network := run.whole_network) is None:
-        return "Nothing can be silenced here: the page needs the network that fired these spikes, whole."
+        return "Nothing can be silenced here without the network: spikesam.report(run, network=…) makes a page with it."
     weights = _weights(network)
     driven = [network.layers[place].name for place, _ in network.driven]
     again = {name for layer in network.layers for name in network.dependents(layer.name)}

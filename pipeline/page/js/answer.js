@@ -40,7 +40,8 @@ export function makeAnswer(run, change, titled) {
         "aria-label",
         sample.picture ? `${sample.name} as the network saw it` : "spikes of the input",
       );
-      const [before, after] = [answerOf(run, sample.scores), answerOf(run, whatIf?.scores ?? sample.scores)];
+      const before = answerOf(sample.scores, sample.predicted === null);
+      const after = whatIf ? answerOf(whatIf.scores, whatIf.sums.every((sum) => sum === 0)) : before;
       verdict.className = markOf(whatIf ? { right: null } : sample);
       say(verdict, whatIf ? changeText(run, before, after) : verdictOf(sample));
       say(margin, marginOf(run, after));

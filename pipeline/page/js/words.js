@@ -33,9 +33,8 @@ export function isSpatial(layer) {
 }
 
 // What a network answered to a sample: { scores, of every class; best, the classes from the highest on; tied with the first }.
-// Scores are shares, counts of spikes, or what the model gave: run.answers.unit says it. Of silence there is no best.
-export function answerOf(run, scores) {
-  const silent = run.answers.unit === "spikes" && !scores.some((score) => score > 0);
+// Scores are shares, counts of spikes, or what the model gave: run.answers.unit says it. Of a `silent` network there is no best.
+export function answerOf(scores, silent) {
   const best = silent ? [] : Array.from(scores.keys()).sort((one, other) => scores[other] - scores[one]);
   return { scores, best, tied: best.filter((which) => which !== best[0] && scores[which] === scores[best[0]]) };
 }
@@ -51,7 +50,7 @@ export function verdictOf({ label, predicted, right, scores }) {
 // "5 of 12 spikes, next cat: 3", "62 %, next cat: 24 %", "score 2.1, next cat: 1.7".
 export function marginOf(run, { scores, best, tied }) {
   const { unit, most, classes } = run.answers;
-  if (best.length === 0) return unit === "spikes" && scores.length > 0 ? "no spikes" : "";
+  if (best.length === 0) return scores.length > 0 ? "nothing reached the answer" : "";
   const own = scoreText(run, scores[best[0]]);
   const first = unit === "spikes" ? `${own} of ${most} spikes` : unit === "score" ? `score ${own}` : own;
   if (tied.length > 0) return `${first}, tied with ${tied.map((which) => classes[which]).join(", ")}`;

@@ -283,7 +283,7 @@ def test_a_place_is_chosen_and_silenced_and_that_is_undone(page_of_run: Path, op
 def test_nothing_is_silenced_without_the_network(page_of_spikes: Path, open_page: Any) -> None:
     page = open_page(page_of_spikes)
     canvas_of(page, "a").click()
-    page.get_by_text("the page needs the network that fired these spikes").wait_for()
+    page.get_by_text("Nothing can be silenced here without the network").wait_for()
     assert page.locator(".buttons").is_hidden()
 
 
