@@ -23,6 +23,7 @@ COMMANDS = (
     "spikesam.pipeline.explain",
     "spikesam.pipeline.energy",
     "spikesam.pipeline.diff",
+    "spikesam.pipeline.verify",
     "spikesam.pipeline.report",
 )
 

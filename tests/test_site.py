@@ -34,7 +34,9 @@ def test_every_link_to_a_file_has_one(page: Path) -> None:
 def test_every_public_name_is_described_once() -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/reference/api").glob("*.rst"))
     described = re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)$", pages, re.MULTILINE)
-    assert sorted(described) == sorted([*spikesam.__all__, "SAM"])  # that of spikesam.captum
+    assert sorted(described) == sorted(
+        [*spikesam.__all__, "SAM", "assert_same_spikes"]
+    )  # of spikesam.captum and .testing
 
 
 def test_descriptions_stand_below_names_and_equations_as_they_were_typed() -> None:

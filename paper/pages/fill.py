@@ -6,6 +6,8 @@ In a template of `docs/_filled`, `results["digits"]` is a :class:`paper.pages.fo
     {{ digits.claims("fig6", "^conv2: error of the converted network$").mean | signed(2) }}
     {{ digits("fig5", network="surrogate") | map(attribute="mean") | min | number }}
 
+`benchmark("agreement")` is what `python -m benchmarks` left, `docs/performance/agreement.json`.
+
 A row that is missing, or not the only one, is an error. `results.md.jinja` beside this file is the page of a folder.
 """
 
@@ -21,6 +23,7 @@ from paper.pages import words
 from paper.pages.folder import Folder
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.text import printable
 
 TEMPLATES, RESULTS = "_filled", "results"
@@ -37,6 +40,7 @@ def environment_of(docs: Path) -> Environment:
     """Where templates are filled in, which know the folders of results by name."""
     environment = _environment(docs / TEMPLATES)
     environment.globals["results"] = {path.name: Folder(path) for path in folders_of(docs)}
+    environment.globals["benchmark"] = lambda name: parse_json((docs / f"performance/{name}.json").read_bytes(), name)
     return environment
 
 

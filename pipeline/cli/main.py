@@ -22,6 +22,7 @@ COMMANDS = {  # each is a module of spikesam.pipeline
     "explain": "map a raster, or a network and images, by any method",
     "energy": "count what a recording costs: operations and joules, by layer, class and pixel",
     "diff": "find the first spike that differs between two rasters, and why",
+    "verify": "run a NIR graph on several backends, and leave a certificate with digests",
     "report": "write a page to explore a run in, or two side by side",
     "validate": "check rasters and files of maps completely",
 }

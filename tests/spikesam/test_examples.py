@@ -11,12 +11,13 @@ from spikesam.pipeline.images.datasets import base
 
 OPTIONAL = {
     "from_nir": "nir",
+    "from_nir_data": "nir",
     "to_nir": "nir",
     "spikesam.captum": "snntorch",
 }  # what an example needs beside this project
 
 
-@pytest.mark.parametrize("name", ["spikesam", "spikesam.captum", *spikesam.__all__])
+@pytest.mark.parametrize("name", ["spikesam", "spikesam.captum", "spikesam.testing", *spikesam.__all__])
 def test_examples_print_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if name in OPTIONAL:
         pytest.importorskip(OPTIONAL[name])

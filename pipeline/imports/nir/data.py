@@ -111,19 +111,23 @@ def _nodes(nir: Any, data: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", node
 
 
+def layer_name(node: str) -> str:
+    """The layer that a node becomes."""
+    name = node.removesuffix(NEURON).replace(".", "_")
+    return name if name.isidentifier() else f"node_{name}"
+
+
 def _layer_names(nodes: Mapping[str, Any], where: str) -> dict[str, str]:
     """Node -> the name of its layer."""
     found: dict[str, str] = {}
     for node in nodes:
-        name = node.removesuffix(NEURON).replace(".", "_")
-        name = name if name.isidentifier() else f"node_{name}"
         try:
-            check_name(name)
+            check_name(layer_name(node))
         except InputError as error:
             raise InputError(f"{where}: node {node!r}: {finding(error)}") from None
-        if name in found.values():
-            raise InputError(f"{where}: node {node!r}: its layer would be the second {name!r}, expected other names")
-        found[node] = name
+        if layer_name(node) in found.values():
+            raise InputError(f"{where}: node {node!r}: a second layer {layer_name(node)!r}, expected other names")
+        found[node] = layer_name(node)
     return found
 
 

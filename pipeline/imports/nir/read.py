@@ -86,6 +86,13 @@ def from_nir(
     >>> spikesam.from_nir("digits.nir").sha256 == network.sha256
     True
     """
+    return read_nir(graph, timesteps, dt=dt, reset=reset, fires_at_threshold=fires_at_threshold)[0]
+
+
+def read_nir(
+    graph: Any, timesteps: int | None, *, dt: float | None, reset: Reset | None, fires_at_threshold: bool | None
+) -> tuple[Network, dict[str, str]]:
+    """The network of :func:`from_nir`, and the node of neurons that each of its layers is."""
     nir = nir_library()
     if reset not in (None, *get_args(Reset)):
         raise NetworkError(f"from_nir: reset is {reset!r}, expected 'zero' or 'subtract'")
@@ -107,8 +114,8 @@ def from_nir(
         raise NetworkError(f"{path}: {line}" if path else line) from None
 
 
-def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: Rules) -> Network:
-    """The network of an opened graph, and of what its metadata say."""
+def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: Rules) -> tuple[Network, dict[str, str]]:
+    """The network of an opened graph, and of what its metadata say; and the nodes that its layers are."""
     if timesteps is None and "timesteps" not in said:
         raise NetworkError("from_nir: got no timesteps, which this graph does not say; expected the steps of the input")
     reader = Paths(graph, rules)
@@ -142,7 +149,9 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     )
     last_map, weighted = built.network.shapes[-1], any(isinstance(each.what, Linear) for each in end.operations)
     expect(weighted or last_map[1:] == (1, 1), "graph", f"its output is {last_map}", "one value per class")
-    return reader.exact(built, told)
+    network = reader.exact(built, told)
+    nodes = {layer.name: reader.nodes[unit.name].name for unit, layer in zip(built.units, network.layers, strict=True)}
+    return network, nodes
 
 
 class Paths:

@@ -64,7 +64,7 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     if bare := [layer.name for layer in network.layers if layer.inputs[0].weight is None]:
         raise NetworkError(f"to_nir: layer {bare[0]!r} has no weights, as gates, expected some in its first input")
     names, steps = [layer.name for layer in network.layers], (network.timesteps, network.window)
-    levels = _levels(network)
+    level_of = levels(network)
     shapes = zip(network.layers, network.shapes[1:], strict=True)
     sizes = {"input": nir_size(network.layers[0], network.input_shape)}
     sizes |= {layer.name: nir_size(layer, shape) for layer, shape in shapes}
@@ -72,11 +72,11 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     edges: list[tuple[str, str]] = []
     for layer in network.layers:
         of_inputs = [sizes[each.sources[0].layer] for each in layer.inputs]
-        *parts, neurons = layer_nodes(layer, of_inputs, levels[layer.name], steps, dt)
+        *parts, neurons = layer_nodes(layer, of_inputs, level_of[layer.name], steps, dt)
         for number, (each, part) in enumerate(zip(layer.inputs, parts, strict=True), 1):
             direct: set[str] = set()
             for place, source in enumerate(each.sources, 1):
-                later = source.delay - levels[layer.name] + levels[source.layer]
+                later = source.delay - level_of[layer.name] + level_of[source.layer]
                 delay = 0 if source.layer == layer.name and source.delay == 1 else later
                 plain = source.sign == 1 and (delay or source.layer not in direct)  # an edge is there once
                 if plain and not delay:
@@ -90,7 +90,7 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
             edges += pairwise([*part, *neurons])
         nodes |= neurons
     size = sizes[names[-1]]
-    readout = readout_nodes(network.readout, size, _unused("readout", names), levels[names[-1]], steps[0], dt)
+    readout = readout_nodes(network.readout, size, _unused("readout", names), level_of[names[-1]], steps[0], dt)
     output = {_unused("output", names): nir.Output(np.array([network.classes] if readout else size))}
     edges += pairwise([f"{names[-1]}.neuron", *readout, *output])
     nodes |= readout | output
@@ -109,7 +109,7 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     return graph
 
 
-def _levels(network: Network) -> dict[str, int]:
+def levels(network: Network) -> dict[str, int]:
     """How many steps earlier NIR's neurons fire, where an edge takes no time: the least that its spikes need.
 
     1 where no layer on the way from the input reads the one before a step later; all its edges have a Delay.

@@ -1,0 +1,112 @@
+"""Run a NIR graph on several backends, compare all spikes, and leave a certificate (JSON) with their digests.
+
+The graph is read as NIR's equations say, one step of Euler every --dt seconds, and runs in float32 and in integers. Its
+input are random spikes that depend on --seed alone, or those of a recording: data of NIR, of another program or a chip,
+or a raster. Then the other layers of the recording are compared with what the graph fires in float32, and the first
+spike that differs is named with its likely cause. The certificate holds no time: the same command writes the same file.
+
+examples:
+  spikesam verify model.nir --timesteps 100
+  spikesam verify model.nir --recording chip.nir --dt 0.001 --out certificate.json
+  spikesam verify model.nir --check certificate.json
+
+exit code: 0 if all spikes are the same, 1 if one differs, 2 if what was given does not fit
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.config import Section
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import write_file
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.progress import Tracker
+
+DIFFERENT = 1  # exit code, as that of diff
+
+
+class SettingsSection(Section):
+    """What decides the digests."""
+
+    timesteps: int | None = Field(
+        None, ge=1, description="steps of the input; those of the recording, or as the graph says, if not given"
+    )
+    dt: float | None = Field(None, gt=0, description="seconds in a step; 1e-4, or as the graph says, if not given")
+    reset: Literal["zero", "subtract"] | None = Field(
+        None, description="of neurons; to zero, or as the graph says, if not given"
+    )
+    fires_at_threshold: bool = Field(
+        False, description="v = threshold fires, as in SpikingJelly and sinabs; not by NIR's equations"
+    )
+    samples: int = Field(4, ge=1, le=1000, description="of random input")
+    rate: float = Field(0.3, ge=0, le=1, description="of random input: the probability of a spike at a step")
+    seed: int = Field(0, ge=0, description="of random input")
+    backends: tuple[str, ...] = Field(("event", "torch"), min_length=1, description="backends to run on")
+
+
+class VerifyCommand(Section):
+    """Options of the command."""
+
+    model: Positional[Path] = Field(description="a NIR graph (nir.write)")
+    recording: Path | None = Field(None, description="data of NIR (nir.write_data), or a raster, to compare with")
+    settings: Annotated[SettingsSection, Flat] = SettingsSection()
+    out: Path | None = Field(None, description="certificate to write; MODEL.json beside the model if not given")
+    check: Path | None = Field(None, description="a certificate to compare with, by its own settings; writes none")
+    overwrite: Overwrite = False
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, run, compare, print; the exit code says whether a spike differs."""
+    command = parse_command(VerifyCommand, argv, prog="spikesam verify", description=__doc__)
+    from spikesam.pipeline.comparison.certificate import Settings, certify, checked  # --help need not wait
+
+    console = PlainConsole(soft_wrap=True)
+    if command.check is not None:
+        usual = SettingsSection()
+        given = [name for name, value in command.settings if value != getattr(usual, name)]
+        given += ["out"] if command.out else []
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')}: has no use beside --check, whose certificate says it")
+        with Tracker().show("verifying"):
+            certificate, differences = checked(command.model, command.check, command.recording)
+    else:
+        out = command.out or command.model.with_suffix(".json")
+        if os.path.lexists(out) and not (command.overwrite and out.is_file()):
+            raise InputError(f"{out}: already exists", "overwrite")
+        with Tracker().show("verifying"):
+            asked = dict(command.settings) | {"fires_at_threshold": command.settings.fires_at_threshold or None}
+            certificate, differences = certify(command.model, Settings(**asked), command.recording)
+        write_file(out, (json.dumps(certificate, indent=2) + "\n").encode(), overwrite=command.overwrite)
+    for run in certificate["runs"]:
+        console.print(f"{run['backend']}, {_words(run)}: {run['raster_digest'][:16]}")
+    for line in differences or [f"all spikes are the same{_with(command)}"]:
+        console.print(line)
+    if command.check is None:
+        console.print(str(out))
+    if differences:
+        sys.exit(DIFFERENT)
+
+
+def _words(run: dict[str, Any]) -> str:
+    return "integers" if run["precision"] == "fixed" else str(run["precision"])
+
+
+def _with(command: VerifyCommand) -> str:
+    parts = [str(each) for each in (command.recording, command.check) if each]
+    return f", as in {' and '.join(parts)}" if parts else ""
+
+
+if __name__ == "__main__":
+    main()
