@@ -1,5 +1,6 @@
 """Graphs of NIR through other libraries: what does not agree is named, what is not read is said."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -67,3 +68,12 @@ def test_a_library_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
         InputError, match="sinabs: asks for nir==1.0.4 and nirtorch==2.0.2, which pip cannot install: Mod"
     ):
         agreement.own_packages("sinabs", tmp_path)
+
+
+def test_the_committed_run_has_every_graph_and_library() -> None:
+    path = Path(__file__).parents[2] / "docs" / "performance" / "agreement.json"
+    run = json.loads(path.read_text(encoding="utf-8"))
+    rows = run["rows"]["agreement"]
+    assert {row["case"] for row in rows} == {*EXAMPLES}
+    assert len(rows) == len(EXAMPLES) * (len(nir_readers.READERS) + 1)
+    assert all(row["note"] for row in rows if row["median"])
