@@ -174,25 +174,33 @@ def in_chunks(run: Callable[[int], Any], timesteps: int) -> Any:
 
 
 def accuracy(name: str, way: str, steps: tuple[int, ...], options: Options, folder: Path) -> Iterator[MeasuredRow]:
-    """Right answers after some numbers of steps, in %; as they were kept, if everything is as it was then."""
-    code, weights = "" if way in ("ANN", *peers()) else commit(), EXAMPLE.parent / "weights" / f"{name}.safetensors"
+    """Right answers after some numbers of steps, in %."""
+    for each, by_step in answered(name, way, steps, options, folder).items():
+        sweep = f"T of {name}, rules" if way in RULES and not each.startswith(OURS) else f"T of {name}"
+        for step, right in by_step.items():
+            share, note = 100 * right.count("1") / len(right), f"{len(right)} images"
+            yield MeasuredRow(f"{name}, T {step}", each, "%", (share,), note=note, sweep=sweep, x=int(step))
+
+
+def answered(name: str, way: str, steps: Sequence[int], options: Options, folder: Path) -> dict[str, dict[str, str]]:
+    """By curve and number of steps, a 1 for each image answered rightly, else a 0; kept, while nothing has changed."""
+    weights, code = EXAMPLE.parent / "weights" / f"{name}.safetensors", commit() if way in RULES else ""
     about = way, steps, options.tiny, options.seed, versions(), code, weights.read_bytes()
     path = folder / f"{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:12]}.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         given = subject(name, options)
-        curves = of_rule(way, given, steps) if code else {way: of_peer(way, given, steps)}
-        path.write_text(json.dumps({"images": len(given.labels), "curves": curves}))
-    kept = json.loads(path.read_text())
-    for each, curve in kept["curves"].items():
-        sweep = f"T of {name}, rules" if code and not each.startswith(OURS) else f"T of {name}"
-        for step, share in curve.items():
-            note = f"{kept['images']} images"
-            yield MeasuredRow(f"{name}, T {step}", each, "%", (share,), note=note, sweep=sweep, x=int(step))
+        found = of_rule(way, given, steps) if way in RULES else {way: of_peer(way, given, steps)}
+        text = {
+            each: {step: "".join(map(str, right.astype(int))) for step, right in by_step.items()}
+            for each, by_step in found.items()
+        }
+        path.write_text(json.dumps(text))
+    return json.loads(path.read_text())
 
 
-def of_rule(rule: str, given: Subject, steps: Sequence[int]) -> dict[str, dict[int, float]]:
-    """This project's right answers in % by the number of steps, in float32 and in integers."""
+def of_rule(rule: str, given: Subject, steps: Sequence[int]) -> dict[str, dict[int, Any]]:
+    """This project's answers in float32 and in integers, (N,) bool by the number of steps: whether they are right."""
     conversion = spikesam.convert(
         given.model,
         given.calibration,
@@ -201,13 +209,16 @@ def of_rule(rule: str, given: Subject, steps: Sequence[int]) -> dict[str, dict[i
         validation=(given.images, given.labels),
         samples=len(given.labels),
     )
-    curves = 100 * conversion.accuracy.loc[list(steps)]
     names = [rule, *([OURS] if rule == RULES[0] else [])]
-    return {f"{each}{end}": curves[kind].to_dict() for each in names for kind, end in PRECISIONS.items()}
+    return {
+        f"{each}{end}": {step: conversion.answers[kind][:, step - 1] == given.labels.numpy() for step in steps}
+        for each in names
+        for kind, end in PRECISIONS.items()
+    }
 
 
-def of_peer(way: str, given: Subject, steps: Sequence[int]) -> dict[int, float]:
-    """A peer's right answers in % by the number of steps; the ANN's are the same at all."""
+def of_peer(way: str, given: Subject, steps: Sequence[int]) -> dict[int, Any]:
+    """A peer's answers, (N,) bool by the number of steps: whether they are right; the ANN's are the same at all."""
     import torch
 
     if way == "ANN":
@@ -215,13 +226,14 @@ def of_peer(way: str, given: Subject, steps: Sequence[int]) -> dict[int, float]:
     else:
         converted = peers()[way](given)
     begins = {step: {0, converted.delay(step)} for step in steps}
-    found = {(step, begin): 0 for step in steps for begin in begins[step]}
+    found: dict[tuple[int, int], list[Any]] = {(step, begin): [] for step in steps for begin in begins[step]}
     with torch.inference_mode():
         for images, labels in zip(given.images.split(BATCH), given.labels.split(BATCH), strict=True):
             each = converted.run(images, max(steps))
             for step, begin in found:
-                found[step, begin] += int((each[begin:step].sum(0).argmax(1) == labels).sum())
-    return {step: 100 * max(found[step, begin] for begin in begins[step]) / len(given.labels) for step in steps}
+                found[step, begin].append(each[begin:step].sum(0).argmax(1) == labels)
+    right = {way: torch.cat(each).numpy() for way, each in found.items()}
+    return {step: max((right[step, begin] for begin in sorted(begins[step])), key=np.sum) for step in steps}
 
 
 def converting(name: str, timesteps: int, options: Options) -> Iterator[MeasuredRow]:

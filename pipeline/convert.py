@@ -6,6 +6,7 @@ examples:
   spikesam convert cluttered-digits-ann --out runs/converted
   spikesam convert tiny-imagenet-10-ann --data tiny-imagenet-200.zip --samples 200
   spikesam convert --conversion.rule balanced --conversion.encoder constant-current --conversion.timesteps 64
+  spikesam convert --conversion.rule all --conversion.encoder constant-current --conversion.timesteps 64
 
 --out receives checkpoint.safetensors for spikesam run, accuracy.csv, accuracy.png, summary.json and config.toml.
 """

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic_core import PydanticCustomError
 
 from spikesam.backends.available import BACKENDS
 from spikesam.backends.network.consistency import LONGEST
@@ -140,7 +141,18 @@ class TrainingSection(Section):
 
 
 SectionT = TypeVar("SectionT", bound=Section)
-ConversionRule = Literal["max", "percentile", "scaled", "balanced", "ftbc"]
+ConversionRule = Literal["ftbc", "max", "percentile", "scaled", "balanced"]
+ALL = "all"
+
+
+def _rules(given: Any) -> Any:
+    """The names of rules as one text, with commas; refuses those that are none."""
+    several, known = isinstance(given, (tuple, list)), get_args(ConversionRule)
+    text = ",".join(map(str, given)) if several else str(given)
+    if text != ALL and not set(text.split(",")) <= set(known):
+        expected = f"{', '.join(map(repr, known))}, several of them with commas, or {ALL!r}"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return text
 
 
 class ConversionSection(Section):
@@ -148,14 +160,15 @@ class ConversionSection(Section):
 
     ann: str = Field("cluttered-digits-ann", description="a bundled ANN's name, or a file that spikesam train made")
     timesteps: int = Field(500, ge=1, le=LONGEST, description="T, steps per image")
-    rule: ConversionRule = Field(
+    rule: Annotated[str, BeforeValidator(_rules)] = Field(
         "max",
-        description="what a layer's threshold is: its largest input current (the paper's rule), a percentile, the "
-        "largest times a scale, what local threshold balancing gives, or a percentile by channel, with biases that are "
-        "corrected step by step (forward temporal bias correction): the most accurate after few steps",
+        description="what a layer's threshold is: its largest input current (max, the paper's rule), a percentile, the "
+        "largest times a scale (scaled), what local threshold balancing gives (balanced), or that of the least error "
+        "after so many steps, with biases that are corrected step by step (ftbc: forward temporal bias correction), "
+        "the most accurate after few steps. all, or several with commas, compares them; the first one converts",
     )
     percentile: float = Field(
-        99.9, gt=0, le=100, description="of the positive input currents; for rules percentile, ftbc"
+        99.9, gt=0, le=100, description="of the positive input currents; for rules percentile and, at most, ftbc"
     )
     per: Literal["layer", "channel"] = Field("channel", description="what has a threshold of its own; but for balanced")
     initial: float = Field(
@@ -171,6 +184,17 @@ class ConversionSection(Section):
     seed: int = Field(
         0, ge=0, lt=1 << 63, description="seed of the choice of these images, and of their Poisson spikes"
     )
+
+    @property
+    def by_rule(self) -> dict[str, ConversionSection]:
+        """These settings with each of the rules alone."""
+        names = get_args(ConversionRule) if self.rule == ALL else self.rule.split(",")
+        return {name: self.model_copy(update={"rule": name}) for name in names}
+
+    @property
+    def first(self) -> ConversionSection:
+        """These settings with the first rule alone."""
+        return next(iter(self.by_rule.values()))
 
 
 def _with_backend_options(section: type[SectionT]) -> type[SectionT]:

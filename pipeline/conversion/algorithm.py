@@ -11,8 +11,8 @@ rule          threshold
 "scaled"      `scale` times that: RMP-SNN's soft reset keeps what exceeds the threshold (Han et al. 2020)
 "percentile"  `percentile` of the positive activations (Rueckauer et al. 2017)
 "balanced"    local threshold balancing, one per channel (Bu, Li & Yu 2025)
-"ftbc"        that of "percentile", and biases corrected by channel and step: forward temporal bias correction
-              (Wu et al. 2024; see correction.py)
+"ftbc"        where clipping and counting in T steps cost the least squares, at most that of "percentile"; and biases
+              corrected by channel and step: forward temporal bias correction (Wu et al. 2024; see correction.py)
 ============  =====================================================================================================
 
 Membranes start at `initial` thresholds, by default a half, which rounds counts where 0 cuts them (Bu et al. 2022).
@@ -40,7 +40,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
-from itertools import repeat
 from math import prod
 from pathlib import Path
 
@@ -51,7 +50,7 @@ from torch.nn import functional
 
 from spikesam.backends.base import InputBatch, batch_size
 from spikesam.backends.event.backend import EventBackend, first_currents
-from spikesam.backends.network import DEFAULT_RANGE, LIF, PIXEL_LIMIT, Encoder, Layer, Network, Readout, ReLU, Shape
+from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout, ReLU, Shape
 from spikesam.pipeline.config import Config, ConversionSection
 from spikesam.pipeline.conversion.correction import (
     Rectifiers,
@@ -59,9 +58,9 @@ from spikesam.pipeline.conversion.correction import (
     corrected_on,
     temporal_corrections,
 )
-from spikesam.pipeline.conversion.spiking import Floats, spiking_network
+from spikesam.pipeline.conversion.spiking import Floats, images_seen, spiking_network
 from spikesam.pipeline.conversion.thresholds import balanced_thresholds, largest_current, percentile_current
-from spikesam.pipeline.images.encoding import encode, in_eight_bits, mean_spikes, poisson_batch
+from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.networks.defaults import usual_defaults
@@ -115,6 +114,7 @@ def converted(
     float32 per neuron of a layer. An InputError if the network spikes already, there are too few images, T is too short
     for the depth, or nothing drives a layer.
     """
+    settings = settings.first
     if settings.rule == "ftbc" or not _plain_chain(ann):
         return convert_graph(ann, images, settings, advance)
     _check(ann, images)
@@ -170,6 +170,7 @@ def convert_graph(
 ) -> tuple[Network, dict[str, Floats]]:
     """An ANN of any graph, by thresholds of its own activations, for T steps of each layer; see :func:`converted`."""
     _check(ann, images)
+    settings = settings.first
     rectifiers, by_name = Rectifiers(ann), {layer.name: layer for layer in ann.layers}
     images = images[spread(len(images), max(2, MOST_VALUES // max(map(prod, ann.shapes))))]
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
@@ -182,7 +183,7 @@ def convert_graph(
     thresholds, means = activation_thresholds(rectifiers, pixels, settings, chosen, refuse_dead)
     corrections = None
     if settings.rule == "ftbc":
-        seen = _seen(ann, images[chosen], settings, steps)
+        seen = images_seen(ann, images[chosen], settings.encoder, steps, settings.seed)
         corrections = temporal_corrections(rectifiers, seen, thresholds, means, settings.initial, advance)
     network = spiking_network(
         ann,
@@ -198,18 +199,6 @@ def convert_graph(
 def spread(count: int, most: int) -> NDArray[np.int64]:
     """At most so many of `count` positions, evenly spaced, since images may be in order of their classes."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
-
-
-def _seen(ann: Network, images: NDArray[np.float32], settings: ConversionSection, steps: int) -> Iterator[torch.Tensor]:
-    """What the network sees of images in each step, (N, C, H, W), in units of the ANN."""
-    if settings.encoder == "constant-current":
-        constant = torch.from_numpy(in_eight_bits(images, ann.input_range) / np.float32(PIXEL_LIMIT))
-        yield from repeat(constant, steps)
-        return
-    spikes = poisson_batch(images, steps, settings.seed, range(len(images))).unpacked()
-    for step in spikes:
-        on, off = torch.from_numpy(step).float().chunk(2, dim=1)
-        yield (on - off) * (DEFAULT_RANGE / ann.input_range)
 
 
 def _simulate(

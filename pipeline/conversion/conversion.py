@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,9 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.config import ConversionRule, ConversionSection
+from spikesam.pipeline.config import ConversionSection
 from spikesam.pipeline.conversion.algorithm import convert_graph
-from spikesam.pipeline.conversion.latency import accuracy_over_time, milestones, settles_at
+from spikesam.pipeline.conversion.latency import accuracy_over_time, all_answers, milestones, settles_at
 from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels, layer_errors
 from spikesam.pipeline.conversion.spiking import Floats
 from spikesam.pipeline.conversion.summary import ConversionSummary, ann_accuracy, summarise_conversion
@@ -50,7 +50,7 @@ class Conversion(Shown):
     ----------
     ann : the ANN, as a network of ReLU neurons
     network : the spiking network, in float32; :func:`spikesam.quantise` makes its integers
-    settings : how it was converted
+    settings : how it was converted, by the first of its rules
     thresholds : by layer, (C,): the activation that a spike at every step stands for
     samples : the images that are measured on, and their labels, or the ANN's answers where none are known
     labelled : whether their labels are known
@@ -58,6 +58,7 @@ class Conversion(Shown):
     calibration : (N, C, H, W) the images that thresholds come from
     seed : of the Poisson spikes of `samples`
     files : what was written, the checkpoint first
+    convert : what converts an ANN, of images and settings
     """
 
     ann: Network
@@ -74,6 +75,7 @@ class Conversion(Shown):
     device: str = "auto"
     tracker: Tracker = field(default_factory=Tracker)
     files: tuple[Path, ...] = ()
+    convert: Callable[..., tuple[Network, Any]] = convert_graph
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -91,21 +93,40 @@ class Conversion(Shown):
         """The network in both precisions, "float32" and "fixed"."""
         return {"float32": self.network, "fixed": quantise(self.network)}
 
+    @property
+    def timesteps(self) -> int:
+        """T, the steps that answers are counted in."""
+        return self.network.window or self.network.timesteps
+
+    @cached_property
+    def answers(self) -> dict[str, NDArray[np.int64]]:
+        """What both precisions answer after t = 1 … T steps, (N, T)."""
+        return self._answers(self.networks, f"measuring over {self.timesteps} steps")
+
     @cached_property
     def accuracy(self) -> pd.DataFrame:
         """Share of right answers, or of the ANN's where labels are not known, of both precisions after t = 1 … T."""
-        steps = self.network.window or self.network.timesteps
-        with self._shown(f"measuring over {steps} steps", len(self.samples)) as advance:
-            backend = make_backend("auto", self.device)
-            return accuracy_over_time(self.networks, backend, self.samples, self.seed, advance)
+        return accuracy_over_time(self.answers, self.samples.table.label)
+
+    @cached_property
+    def rules(self) -> pd.DataFrame:
+        """Accuracy in fixed point of every rule of the settings: a row per rule, a column per number of steps.
+
+        The ANN is converted by each, of the same images, for T steps.
+        """
+        rows, found = milestones(self.timesteps), {}
+        for rule, settings in self.settings.by_rule.items():
+            fixed = {"fixed": self.answers["fixed"]} if not found else self._answers(self._by(settings), f"rule {rule}")
+            found[rule] = accuracy_over_time(fixed, self.samples.table.label)["fixed"].loc[rows]
+        return pd.DataFrame(found).T.rename_axis("rule")
 
     @cached_property
     def summary(self) -> ConversionSummary:
         """The numbers of `summary.json`."""
-        curves = self.accuracy
+        curves, rules = self.accuracy, self.rules.T.to_dict() if len(self.settings.by_rule) > 1 else {}
         seconds = {stage: round(taken, 3) for stage, taken in self.tracker.seconds.items()}
         return summarise_conversion(
-            self.settings, self.ann, self.network, self.thresholds, self.samples, self.seed, curves, seconds
+            self.settings, self.ann, self.network, self.thresholds, self.samples, self.seed, curves, rules, seconds
         )
 
     @cached_property
@@ -147,20 +168,6 @@ class Conversion(Shown):
             steps = energy(raster, fixed).steps.groupby("step")[["spikes", "operations", "joules"]].sum().cumsum()
             return steps.set_axis(self.accuracy.index)
 
-    def rules(self) -> pd.DataFrame:
-        """Accuracy in fixed point of every rule on this ANN and these images: a row per rule, a column per step."""
-        rows = milestones(self.network.window or self.network.timesteps)
-        found = {}
-        for rule in get_args(ConversionRule):
-            settings = self.settings.model_copy(update={"rule": rule, "timesteps": rows[-1]})
-            with self._shown(f"converting by the rule {rule}", None):
-                network, _ = convert_graph(self.ann, self.calibration, settings)
-            with self._shown(f"measuring {rule}", len(self.samples)) as advance:
-                backend, networks = make_backend("auto", self.device), {"fixed": quantise(network)}
-                curve = accuracy_over_time(networks, backend, self.samples, self.seed, advance)["fixed"]
-            found[rule] = curve.loc[rows]
-        return pd.DataFrame(found).T.rename_axis("rule")
-
     def plot(self) -> Figure:
         """Accuracy over time, and by layer the errors of activations by cause, as a figure of matplotlib."""
         return figure_of(self._picture())
@@ -168,7 +175,7 @@ class Conversion(Shown):
     def _picture(self) -> bytes:
         curves = {"SNN float32": self.accuracy["float32"], "SNN integers": self.accuracy["fixed"]}
         curves["ANN at t + 1 levels"] = self.table["levels"]
-        title, errors = f"Conversion by the rule {self.settings.rule}", self.layers.set_index("layer")[list(CAUSES)]
+        title, errors = f"Conversion by the rule {self.rule}", self.layers.set_index("layer")[list(CAUSES)]
         return png_of(lambda path: draw_conversion(path, title, self._where, curves, self.ann_accuracy, errors))
 
     @property
@@ -178,8 +185,7 @@ class Conversion(Shown):
 
     def __repr__(self) -> str:
         """One line: rule, steps, and the network."""
-        steps = self.network.window or self.network.timesteps
-        return f"<Conversion by the rule {self.settings.rule}, {steps} steps: {self.network!r}>"
+        return f"<Conversion by the rule {self.rule}, {self.timesteps} steps: {self.network!r}>"
 
     def _parts(self) -> Iterator[Any]:
         """What it keeps of the ANN, after how many steps, what that costs, and where errors arise; measures it."""
@@ -201,7 +207,24 @@ class Conversion(Shown):
             spikes, joules = self.costs.loc[step or len(curve), ["spikes", "joules"]]
             reached = f"from step {step}, after {spikes:,.0f} spikes and {in_joules(joules)}" if step else "not yet"
             yield f"{name}: within 1 point of the ANN {reached}"
+        if len(self.settings.by_rule) > 1:
+            shares = self.rules.map("{:.1%}".format)
+            yield from ("", "in integers, by rule, after t steps:", shares.rename_axis(columns=None).reset_index())
         yield from ("", "errors of activations, % of their root mean square:", self.layers.round(1))
+
+    @property
+    def rule(self) -> str:
+        """What it was converted by."""
+        return next(iter(self.settings.by_rule))
+
+    def _by(self, settings: ConversionSection) -> dict[str, Network]:
+        with self._shown(f"converting by the rule {settings.rule}", None):
+            network, _ = self.convert(self.ann, self.calibration, settings)
+            return {"fixed": quantise(network)}
+
+    def _answers(self, networks: Mapping[str, Network], text: str) -> dict[str, NDArray[np.int64]]:
+        with self._shown(text, len(self.samples)) as advance:
+            return all_answers(networks, make_backend("auto", self.device), self.samples, self.seed, advance)
 
     @contextmanager
     def _shown(self, text: str, total: int | None) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from os import PathLike, fspath
 from pathlib import Path
@@ -48,7 +48,7 @@ def convert(
     labels: Any = None,
     *,
     timesteps: int | None = None,
-    rule: str | None = None,
+    rule: str | Sequence[str] | None = None,
     percentile: float | None = None,
     per: str | None = None,
     encoder: str | None = None,
@@ -82,9 +82,10 @@ def convert(
     labels : (N,) int, their classes; without any, agreement with the ANN counts
     timesteps : T, steps that every layer works; 64 for a model
     rule : what thresholds are, see :mod:`spikesam.pipeline.conversion.algorithm`: "max", "percentile", "scaled",
-        "balanced", or "ftbc", a percentile with biases that correct the mean of each channel step by step (Wu et al.
-        2024), the default for a model; :meth:`Conversion.rules` compares all
-    percentile : of the activations above 0, for rules "percentile" and "ftbc"; 99.9 if not given
+        "balanced", or "ftbc", those of the least error after T steps with biases that correct the mean of each channel
+        step by step (Wu et al. 2024), the default for a model. Of several, or "all", the first one converts, and a
+        table compares them: :attr:`Conversion.rules`
+    percentile : of the activations above 0: the threshold by "percentile", the highest by "ftbc"; 99.9 if not given
     per : "layer" or "channel", what has a threshold of its own
     encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
     initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0 cuts them
@@ -242,7 +243,7 @@ def _of_checkpoint(config: Config, out: Path, count: int, seed: int, device: str
         compile_kernels("float32")
         compile_kernels("fixed")
     calibration = calibration_of(ann, config)
-    shown = None if settings.rule == "ftbc" else len(calibration) * len(ann.network.layers)
+    shown = None if settings.first.rule == "ftbc" else len(calibration) * len(ann.network.layers)
     with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
         network, thresholds = converted(ann.network, calibration, settings, advance)
     conversion = Conversion(
@@ -260,6 +261,7 @@ def _of_checkpoint(config: Config, out: Path, count: int, seed: int, device: str
         device=device,
         tracker=tracker,
         files=tuple(out / name for name in WRITTEN),
+        convert=converted,
     )
     save_checkpoint(conversion.checkpoint, target)
     save_config(matching_configuration(config, ann, target), out / "config.toml")

@@ -12,15 +12,20 @@ from torch import Tensor
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import ConversionSection
 from spikesam.pipeline.conversion.spiking import HALF, Floats
-from spikesam.pipeline.conversion.thresholds import balanced_thresholds, percentile_current
+from spikesam.pipeline.conversion.thresholds import (
+    balanced_thresholds,
+    least_squares_thresholds,
+    percentile_current,
+)
 from spikesam.pipeline.measures.operations import products
 from spikesam.pipeline.networks.differentiable import ReluLayer
 
 BATCH = 16  # images at a time
-STEPS, IMAGES, FEWEST = 16, 64, 8  # that corrections are computed of: at most, and images at least
-BUDGET = 40 * 10**9  # multiplications
+STEPS, IMAGES, FEWEST = 48, 64, 12  # that corrections are computed of: at most, and images at least
+BUDGET = 32 * 10**9  # multiplications
 ROUNDS = 3  # of a step's correction
 RATE = 0.5  # share of the error that a round corrects
+SOME = 1 << 12  # neurons of a channel that a round looks at
 
 
 class Rectifiers:
@@ -28,7 +33,7 @@ class Rectifiers:
 
     def __init__(self, ann: Network) -> None:
         self.ann = ann
-        self.layers = {layer.name: ReluLayer(layer, ann) for layer in ann.layers}
+        self.layers = {layer.name: ReluLayer(layer, ann, torch.channels_last) for layer in ann.layers}
         reads = {name: {s.layer for each in layer.inputs for s in each.sources} for name, layer in self.layers.items()}
         self.reads = reads
         self.last_reader = {source: name for name, sources in reads.items() for source in sources}
@@ -37,8 +42,8 @@ class Rectifiers:
         """(C,) for the maps of a layer."""
         return numbers.reshape(-1, *[1] * (len(self.layers[name].shape) - 1))
 
-    def currents(self, images: Tensor, clip: Callable[[str, Tensor], Tensor]) -> Iterator[tuple[str, Tensor]]:
-        """Each layer's name and what its neurons rectify, (N, C, H, W) or (N, C).
+    def run(self, images: Tensor, clip: Callable[[str, Tensor], Tensor]) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Each layer's name, what its neurons rectify, (N, C, H, W) or (N, C), and their activations.
 
         `clip` gives of a name and its activations what the layers behind it see.
         """
@@ -48,8 +53,9 @@ class Rectifiers:
             found = torch.cat(
                 [layer.currents({each: values[each][i : i + BATCH] for each in self.reads[name]}) for i in parts]
             )
-            yield name, found
-            values[name] = clip(name, activated(layer, found))
+            activations = activated(layer, found)
+            yield name, found, activations
+            values[name] = clip(name, activations)
             values = {each: kept for each, kept in values.items() if self._read_later(each, name)}
 
     def _read_later(self, name: str, now: str) -> bool:
@@ -72,7 +78,7 @@ def activation_thresholds(
 ) -> tuple[dict[str, Floats], dict[str, Tensor]]:
     """Each layer's thresholds (C,) by a rule, of its activations; and these activations' means (C,) on chosen images.
 
-    `refuse_dead` is called with the largest activation and the layer's name.
+    `refuse_dead` is called with the largest threshold and the layer's name.
     """
     thresholds: dict[str, Floats] = {}
     means: dict[str, Tensor] = {}
@@ -83,13 +89,12 @@ def activation_thresholds(
         return values.minimum(limit) if balanced else values
 
     with torch.inference_mode():
-        for name, currents in rectifiers.currents(images, clip):
+        for name, currents, values in rectifiers.run(images, clip):
             layer = rectifiers.layers[name]
-            values = activated(layer, currents)
             of_channels = (currents if balanced else values).transpose(0, 1).flatten(1)
             means[name] = values[chosen].transpose(0, 1).flatten(1).double().mean(1)
-            refuse_dead(float(values.max()), name)
             thresholds[name] = _thresholds(of_channels, settings)
+            refuse_dead(float(thresholds[name].max()), name)
             if layer.limit is not None:
                 thresholds[name] = np.minimum(thresholds[name], layer.limit.flatten().double().numpy())
     return thresholds, means
@@ -100,7 +105,9 @@ def _thresholds(values: Tensor, settings: ConversionSection) -> Floats:
     if settings.rule == "balanced":
         return balanced_thresholds(values).double().numpy()
     rows = values if settings.per == "channel" else values.reshape(1, -1)
-    if settings.rule in ("percentile", "ftbc"):
+    if settings.rule == "ftbc":
+        found = least_squares_thresholds(rows, settings.timesteps, settings.percentile).numpy()
+    elif settings.rule == "percentile":
         found = np.array([percentile_current([row.numpy()], settings.percentile) for row in rows])
     else:
         found = rows.amax(1).double().numpy() * (settings.scale if settings.rule == "scaled" else 1)
@@ -121,7 +128,7 @@ def temporal_corrections(
         b_c[t] = b_c[t] + α · mean over images and places of  (t + 1) · x_c - Σ_{τ≤t} θ_c s_c[τ]
 
     x being the activation and s the spikes, of layers in order, those before already corrected; α = 1/2, three times a
-    step. The authors compare each step alone; the sum over the steps lets no error of the mean stay.
+    step, of 4,096 of them. The authors compare each step alone; the sum over the steps lets no error of the mean stay.
 
     Parameters
     ----------
@@ -133,37 +140,35 @@ def temporal_corrections(
     Wu, Li, Bojkovic, Gu & Yuan 2024, Forward temporal bias correction for optimizing ANN-SNN conversion (ECCV),
     arXiv:2403.18388.
     """
-    theta = {name: rectifiers.by_channel(name, torch.from_numpy(each).float()) for name, each in thresholds.items()}
-    membranes: dict[str, Tensor] = {}
+    theta = {name: torch.from_numpy(each).float() for name, each in thresholds.items()}
+    membranes: dict[str, Tensor] = {}  # (n, C), of all images and places
     steady: dict[str, Tensor] = {}
-    fired: dict[str, Tensor] = {}
+    missing = {name: torch.zeros(len(own)) for name, own in theta.items()}
     found: dict[str, list[Floats]] = {name: [] for name in rectifiers.layers}
     constant: Tensor | None = None
     with torch.inference_mode():
-        for t, image in enumerate(inputs):
+        for image in inputs:
             values = {"input": image}
             if image is not constant:
                 steady, constant = {}, image
             for name, layer in rectifiers.layers.items():
-                own = theta[name]
+                own, current = theta[name], steady.get(name)
+                if current is None:
+                    current = layer.currents(values).movedim(1, -1)
                 if rectifiers.reads[name] == {"input"}:
-                    if name not in steady:
-                        steady[name] = layer.currents(values)
-                    current = steady[name]
-                else:
-                    current = layer.currents(values)
-                v = membranes[name] + current if t else current + initial * own
-                axes = [0, *range(2, v.ndim)]
-                lacking = (t + 1) * means[name].float() - (fired[name] if t else 0)
-                added = torch.zeros(len(lacking))
+                    steady[name] = current
+                v = current.reshape(-1, len(own))
+                v = membranes[name].add_(v) if found[name] else v + initial * own
+                some = v[:: len(v) // SOME | 1]  # an odd number, so that all columns of a map are among them
+                missing[name] += means[name].float()
+                added = torch.zeros_like(own)
                 for _ in range(ROUNDS):
-                    error = lacking - own.flatten() * (v > own).float().mean(axes)
-                    change = (RATE * error).clamp(-own.flatten(), own.flatten())
-                    added += change
-                    v += rectifiers.by_channel(name, change)
-                spikes = own * (v > own)
-                membranes[name], values[name] = v - spikes, spikes
-                fired[name] = (fired[name] if t else 0) + spikes.mean(axes)
+                    error = missing[name] - own * (some > own - added).float().mean(0)
+                    added += (RATE * error).minimum(own).maximum(-own)
+                spikes = own * (v.add_(added) > own)
+                missing[name] -= spikes.mean(0)
+                membranes[name] = v.sub_(spikes)
+                values[name] = spikes.view(current.shape).movedim(-1, 1)
                 found[name].append(added.double().numpy())
             advance(len(image))
     return {name: np.stack([*rows, np.mean(rows[len(rows) // 2 :], axis=0)]) for name, rows in found.items()}

@@ -31,30 +31,37 @@ def answers_over_time(network: Network, packed: NDArray[np.uint8]) -> NDArray[np
     return sums[-network.window if network.window else 0 :].argmax(axis=-1).T
 
 
-def accuracy_over_time(
+def all_answers(
     networks: Mapping[str, Network],
     backend: Backend,
     samples: Samples,
     seed: int,
     advance: Callable[[int], None],
-) -> pd.DataFrame:
-    """Share of right answers, a row per number of steps t = 1 … T, a column per network.
+) -> dict[str, NDArray[np.int64]]:
+    """Of each network, the :func:`answers_over_time` of all samples, (N, T).
 
     T are the steps of a window, where the networks have one. The networks, alike but for their numbers, see the same
     input. `advance` is called with the number of images just done.
     """
-    some, labels, done = next(iter(networks.values())), samples.table.label, 0
-    steps = some.window or some.timesteps
-    right = {name: np.zeros(steps) for name in networks}
+    some = next(iter(networks.values()))
+    found: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
     for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
         size = batch_size(inputs)
         for name, network in networks.items():
-            batches, last = backend.run(network, [inputs], size), network.raster_names[-1]
-            answers = np.concatenate([answers_over_time(network, batch.spikes[last]) for batch in batches])
-            right[name] += (answers == labels[done : done + size, None]).sum(axis=0)
-        done += size
+            last = network.raster_names[-1]
+            found[name] += [
+                answers_over_time(network, batch.spikes[last]) for batch in backend.run(network, [inputs], size)
+            ]
         advance(size)
-    return pd.DataFrame(right, pd.RangeIndex(1, steps + 1, name="t")) / len(samples)
+    return {name: np.concatenate(each) for name, each in found.items()}
+
+
+def accuracy_over_time(answers: Mapping[str, NDArray[np.int64]], labels: NDArray[np.int32]) -> pd.DataFrame:
+    """Share of right answers (N, T), a row per number of steps t = 1 … T, a column per network."""
+    right = {name: (each == labels[:, None]).mean(axis=0) for name, each in answers.items()}
+    return (
+        pd.DataFrame(right).rename_axis("t").set_axis(pd.RangeIndex(1, len(next(iter(right.values()))) + 1, name="t"))
+    )
 
 
 def settles_at(curve: NDArray[np.float64], level: float) -> int | None:

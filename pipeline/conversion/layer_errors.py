@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikesam.backends.base import unpacked
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.input_currents import backend_input
-from spikesam.backends.network import DEFAULT_RANGE, NO_POOLING, PIXEL_LIMIT, Network
+from spikesam.backends.network import NO_POOLING, Network
 from spikesam.pipeline.conversion.correction import BATCH, Rectifiers, activated
-from spikesam.pipeline.conversion.spiking import HALF, Floats, depths
+from spikesam.pipeline.conversion.spiking import HALF, Floats, images_seen, layer_depths
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.recordings.raster.batch import unpack
@@ -51,7 +50,7 @@ def layer_errors(
     networks : "float32" and "fixed"
     worths : θ of each layer (C,), the activation that a spike in every step stands for
     """
-    rectifiers, late = Rectifiers(ann), depths(ann)
+    rectifiers, late = Rectifiers(ann), layer_depths(ann)
     bare, backend, samples = networks["float32"], EventBackend(), len(images)
     steps = bare.window or bare.timesteps - max(late.values())
     spikes: dict[str, dict[str, NDArray[np.uint8]]] = {}  # packed (N, T, bytes), by precision and layer
@@ -67,17 +66,18 @@ def layer_errors(
 
     theta = {name: rectifiers.by_channel(name, torch.from_numpy(each).float()) for name, each in worths.items()}
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
-    values: dict[str, Tensor] = {"input": _seen(bare, ann, images, seed, steps)}
+    each_step = (step.double() for step in images_seen(ann, images, bare.encoder, steps, seed))
+    values: dict[str, Tensor] = {"input": (sum(each_step, torch.zeros(())) / steps).float()}
     rows = []
     given: list[dict[str, Any]] = [{each: bits[n] for each, bits in spikes["fixed"].items()} for n in range(samples)]
     if not bare.spiking_input:
         driving = backend_input("event", bare, encode(bare, images, seed, range(samples)))
         given = [{"input": each, **others} for each, others in zip(driving, given, strict=True)]
     with torch.inference_mode():
-        exact = dict(rectifiers.currents(pixels, lambda name, kept: kept))
+        exact = {name: activations for name, _, activations in rectifiers.run(pixels, lambda name, kept: kept)}
         for layer in ann.layers:
             name, module, own = layer.name, rectifiers.layers[layer.name], theta[layer.name]
-            x = activated(module, exact.pop(name))
+            x = exact.pop(name)
             arriving = activated(module, module.currents(values))
             pooled = arriving
             if any(each.windows != NO_POOLING for each in layer.inputs):
@@ -100,15 +100,6 @@ def layer_errors(
             shares = [100 * float(each.square().mean().sqrt()) / scale for each in (whole - x, *found)]
             rows.append({"layer": name, **dict(zip(("error", *CAUSES), shares, strict=True))})
     return pd.DataFrame(rows)
-
-
-def _seen(network: Network, ann: Network, images: NDArray[np.float32], seed: int, steps: int) -> Tensor:
-    """The mean input of the spiking network over its steps, (N, C, H, W), in units of the ANN."""
-    encoded: Any = unpacked(encode(network, images, seed, range(len(images))))
-    if network.encoder == "constant-current":
-        return torch.from_numpy(encoded / np.float32(PIXEL_LIMIT))
-    on, off = np.split(encoded[:steps].mean(axis=0, dtype=np.float32), 2, axis=1)
-    return torch.from_numpy((on - off) * np.float32(DEFAULT_RANGE / ann.input_range))
 
 
 def _stepwise(
@@ -144,12 +135,11 @@ def answers_in_levels(
     def rounded(name: str, values: Tensor) -> Tensor:
         return (values * levels / theta[name] + HALF).floor().clamp(max=levels) * theta[name] / levels
 
-    last = ann.layers[-1].name
     kept: list[Tensor] = []
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
             pixels = torch.from_numpy(mean_spikes(images[start : start + BATCH], ann.input_range))
-            *_, (_, currents) = rectifiers.currents(pixels, rounded)
-            kept.append(rounded(last, activated(rectifiers.layers[last], currents)).flatten(1))
+            *_, (last, _, activations) = rectifiers.run(pixels, rounded)
+            kept.append(rounded(last, activations).flatten(1))
         logits = torch.cat(kept) @ torch.tensor(ann.readout.weight).T + torch.tensor(ann.readout.bias).float()
     return logits.argmax(1).numpy()

@@ -1,12 +1,15 @@
 """Any torch classifier of ReLU neurons, read as a network of kind "ann", and the proof that it is the same function.
 
 The model is followed while it runs on a few images, as :func:`spikesam.from_torch` follows spiking ones. The network's
-activations of every layer must then be the model's, on these images and on others made from them, and its answer must
-be on all images: up to rounding, since gains and batch normalisation are folded into weights.
+activations of every layer must then be the model's, on these images and on others made from them, and then on all
+images, where its answer must be, too: up to rounding, since gains and batch normalisation are folded into weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,12 +24,14 @@ from spikesam.pipeline.images.encoding import mean_spikes
 from spikesam.pipeline.imports.proving.proof import warn_of_dropped
 from spikesam.pipeline.imports.torch.calling import FollowedModel, answers_in, follow_images, preserved
 from spikesam.pipeline.imports.torch.example import Example, check_model
+from spikesam.pipeline.imports.torch.follower import WatchedCalls
 from spikesam.pipeline.imports.torch.imported import Imported, assemble
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
+from spikesam.pipeline.imports.torch.raster import FollowedLayer
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
-FOLLOWED = 2  # images on which all activations are compared: following keeps every tensor of a model
-BATCH = 16  # images whose answers are compared at a time
+FOLLOWED = 2  # images that the model is followed on, which keeps every tensor
+BATCH, MOST_VALUES = 16, 1 << 26  # images that are compared at a time, and activations of all layers of a batch
 ROUNDING = 1e-5  # of the largest number of a layer: what the order of additions may change
 
 RECTIFIERS = NeuronModules(takes="B...", rectified=True)
@@ -56,7 +61,7 @@ def read_ann(model: Any, images: Any) -> Network:
             raise NetworkError("the model is another network; expected weights and connections that depend on no data")
     except NetworkError as error:
         raise NetworkError(f"on a second input, which is made from the images: {error}") from error.__cause__
-    _check_answers(model, imported, given, device)
+    _check_all(model, imported, given, device)
     warn_of_dropped(followed, imported, "images", 2)
     return network
 
@@ -72,26 +77,37 @@ def _followed(model: nn.Module, example: Example) -> tuple[FollowedModel, Import
     return followed, imported
 
 
-def _check_answers(model: nn.Module, imported: Imported, images: NDArray[np.float32], device: torch.device) -> None:
-    """Compare what model and network answer to all images; refuse layers that none drives."""
+def _check_all(model: nn.Module, imported: Imported, images: NDArray[np.float32], device: torch.device) -> None:
+    """Compare activations and answers of model and network on all images; refuse layers that none drives."""
     network = imported.network
-    differentiable, driven = DifferentiableNetwork(network), [False] * len(network.layers)
+    differentiable, driven = DifferentiableNetwork(network, memory_format=torch.channels_last), [False] * len(network.layers)
+    batch = max(1, min(BATCH, MOST_VALUES // sum(map(prod, network.shapes))))
     with torch.no_grad(), preserved(model):
-        for start in range(0, len(images), BATCH):
-            batch = images[start : start + BATCH]
-            encoded = mean_spikes(batch, network.input_range).reshape(-1, *network.input_shape)
+        for start in range(0, len(images), batch):
+            some = images[start : start + batch]
+            encoded = mean_spikes(some, network.input_range).reshape(-1, *network.input_shape)
             logits, outputs = differentiable(torch.from_numpy(encoded))
-            (answer,) = answers_in(model(torch.from_numpy(batch).to(device)), 1)
+            found = dict(zip((layer.name for layer in imported.layers), outputs, strict=True))
+            watched = WatchedCalls(imported.layers, partial(_expect_layer, found))
+            with watched:
+                (answer,) = answers_in(model(torch.from_numpy(some).to(device)), 1)
+            if missing := next(iter(watched.waiting.values()), None):
+                raise NetworkError(f"{missing.label}: is not called on all images; expected one way through the model")
             _expect_equal(imported.probabilities(logits), answer.flatten(1).cpu(), "the model's output")
             driven = [before or bool(output.any()) for before, output in zip(driven, outputs, strict=True)]
     if silent := [layer.label for layer, any_ in zip(imported.layers, driven, strict=True) if not any_]:
         raise NetworkError(f"{silent[0]}: no image drives it: its activations are 0 on all {len(images)}; give others")
 
 
+def _expect_layer(found: Mapping[str, Tensor], layer: FollowedLayer, given: Tensor) -> None:
+    """Refuse a layer whose activations are not what the model's call gives."""
+    own = found[layer.name]
+    _expect_equal(own.flatten(1), given.reshape(len(own), -1).cpu(), layer.label)
+
+
 def _expect_equal(found: Tensor, expected: Tensor, where: str) -> None:
     """Refuse numbers of a layer that differ by more than rounding."""
-    largest = float(expected.abs().max())
-    error = float((found.double() - expected.double()).abs().max())
+    largest, error = (float(torch.linalg.vector_norm(each, torch.inf)) for each in (expected, found - expected))
     if not error <= ROUNDING * largest:
         raise NetworkError(
             f"{where}: differs from the network that was read by up to {error:.3g}, where its largest number is "

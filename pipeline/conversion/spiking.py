@@ -9,13 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, repeat
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from spikesam.backends.network import DEFAULT_RANGE, LIF, Encoder, Input, Layer, Network, Readout, Source
-from spikesam.pipeline.imports.road.delays import delayed, with_window
+from spikesam.backends.network import (
+    DEFAULT_RANGE,
+    LIF,
+    PIXEL_LIMIT,
+    Encoder,
+    Input,
+    Layer,
+    Network,
+    Readout,
+    Source,
+)
+from spikesam.pipeline.images.encoding import in_eight_bits, poisson_batch
+from spikesam.pipeline.imports.road.delays import delayed, depths, with_window
 from spikesam.pipeline.training.export import with_off_planes
 
 Floats = NDArray[np.float64]
@@ -38,7 +50,7 @@ def spiking_network(
     initial : membranes at the beginning, in thresholds
     corrections : what is added to the biases of layers in each step, (S, C) in units of the ANN; the last row goes on
     """
-    depth = depths(ann)
+    depth = layer_depths(ann)
     steps = timesteps + depth[ann.layers[-1].name]
     layers = []
     for layer in ann.layers:
@@ -74,12 +86,26 @@ def spiking_network(
     return with_window(network, timesteps, [depth[layer.name] for layer in ann.layers])
 
 
-def depths(ann: Network) -> dict[str, int]:
-    """The steps by which each layer is later than the input: 1 + the most of what it reads."""
-    found = {"input": 0}
-    for layer in ann.layers:
-        found[layer.name] = 1 + max(found[source.layer] for each in layer.inputs for source in each.sources)
-    return found
+def layer_depths(network: Network) -> dict[str, int]:
+    """The steps by which each layer is later than the input, where every layer costs one."""
+    reads = {
+        layer.name: [replace(source, delay=0) for each in layer.inputs for source in each.sources]
+        for layer in network.layers
+    }
+    return depths(reads, {name: name for name in reads})
+
+
+def images_seen(
+    ann: Network, images: NDArray[np.float32], encoder: Encoder, steps: int, seed: int
+) -> Iterator[torch.Tensor]:
+    """What a spiking network of an ANN sees of images in each step, (N, C, H, W), in units of the ANN."""
+    if encoder == "constant-current":
+        constant = torch.from_numpy(in_eight_bits(images, ann.input_range) / np.float32(PIXEL_LIMIT))
+        yield from repeat(constant, steps)
+        return
+    for step in poisson_batch(images, steps, seed, range(len(images))).unpacked():
+        on, off = torch.from_numpy(step).float().chunk(2, dim=1)
+        yield (on - off) * (DEFAULT_RANGE / ann.input_range)
 
 
 def _parts(

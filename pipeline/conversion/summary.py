@@ -42,6 +42,9 @@ class ConversionSummary(Section):
     thresholds: dict[str, list[float]] = Field(
         description="by layer, θ/g in units of its input current: one for all neurons, or one per channel"
     )
+    rules: dict[str, dict[int, float]] = Field(
+        {}, description="accuracy in fixed point by rule, where several were asked for, after a few numbers of steps"
+    )
     network_sha256: str = Field(description="identity of the float32 network")
     seconds: dict[str, float] = Field(description="by stage, by the clock")
 
@@ -54,9 +57,10 @@ def summarise_conversion(
     samples: Samples,
     seed: int,
     curves: pd.DataFrame,
+    rules: dict[str, dict[int, float]],
     seconds: dict[str, float],
 ) -> ConversionSummary:
-    """The summary of an ANN, the float32 network it became, and both precisions' accuracy on samples."""
+    """The summary of an ANN, the float32 network it became, both precisions' accuracy on samples, and that of rules."""
     reference = ann_accuracy(ann, samples)
     return ConversionSummary(
         ann=settings.ann,
@@ -68,6 +72,7 @@ def summarise_conversion(
         accuracy={name: {t: float(curve[t]) for t in milestones(len(curve))} for name, curve in curves.items()},
         within_2_points_from_step={name: settles_at(curve, reference - WITHIN) for name, curve in curves.items()},
         thresholds=thresholds(network, worths),
+        rules=rules,
         network_sha256=network.sha256,
         seconds=seconds,
     )
@@ -91,7 +96,7 @@ def write_conversion(summary: ConversionSummary, curves: pd.DataFrame, out: Path
     """Write accuracy.csv, accuracy.png and summary.json; returns their paths."""
     table_path, plot_path, summary_path = (out / name for name in WRITTEN[1:])
     write_curves(table_path, curves)
-    rule, encoder = summary.conversion.rule, summary.conversion.encoder
+    rule, encoder = summary.conversion.first.rule, summary.conversion.encoder
     title = f"From {Path(summary.ann).stem} to spikes ({rule}, {encoder})"
     plot_curves(plot_path, curves, summary.ann_accuracy, title, _where(summary))
     write_file(summary_path, (summary.model_dump_json(indent=2) + "\n").encode())
@@ -100,13 +105,20 @@ def write_conversion(summary: ConversionSummary, curves: pd.DataFrame, out: Path
 
 def print_conversion(summary: ConversionSummary, console: Console) -> None:
     """Thresholds, accuracy over time as a table, and when it is there."""
-    console.print(f"thresholds ({summary.conversion.rule}): {_thresholds_text(summary.thresholds)}")
+    console.print(f"thresholds ({summary.conversion.first.rule}): {_thresholds_text(summary.thresholds)}")
     table = Table(title=f"accuracy, {_where(summary)}; the ANN's is {summary.ann_accuracy:.1%}")
     for column in ("steps", *summary.accuracy):
         table.add_column(column, justify="right")
     for t in next(iter(summary.accuracy.values())):
         table.add_row(str(t), *(f"{accuracy[t]:.1%}" for accuracy in summary.accuracy.values()))
     console.print(table)
+    if summary.rules:
+        by_rule = Table(title="in fixed point, by rule, after so many steps")
+        for column in ("rule", *map(str, next(iter(summary.rules.values())))):
+            by_rule.add_column(column, justify="right")
+        for name, curve in summary.rules.items():
+            by_rule.add_row(name, *(f"{each:.1%}" for each in curve.values()))
+        console.print(by_rule)
     for name, step in summary.within_2_points_from_step.items():
         when = f"from step {step}" if step else "not yet"
         console.print(f"{name}: within 2 points of the ANN or above it {when}")

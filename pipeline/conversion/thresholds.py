@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 MANTISSA_BITS = 9  # of a current that the histogram keeps: bins are 0.1 to 0.2 % wide
+BINS, MOST = 512, 1 << 16  # of a channel's activations: bins that they are counted in, and how many are counted
+ROUNDING = 0.2  # threshold² / T²: what counting spikes costs a neuron that fires; rounding alone costs 1/12
 BALANCING_STEPS = 1000
 BALANCING_RATE = 1.0
 
@@ -42,6 +44,32 @@ def percentile_current(currents: Iterable[NDArray[np.float32]], percentile: floa
         return 0.0
     reached = int(np.searchsorted(counts.cumsum(), percentile / 100 * total))
     return float(np.array((reached + 1) << shift, np.int32).view(np.float32))
+
+
+def least_squares_thresholds(values: Tensor, timesteps: int, percentile: float) -> Tensor:
+    """Per channel, the threshold θ whose error of clipping and of counting in T steps is the least.
+
+        loss(θ) = Σ max(0, x - θ)² + c · θ² / T² · (number of x > 0)
+
+    over activations x, (C, n), with c = 0.2: rounding to whole spikes costs 1/12, their unevenness the rest. The more
+    steps, the higher θ, up to a percentile of the positive x: unevenness, which grows with the steps, outweighs rare
+    activations beyond that. Activations, of many some, are counted in 512 bins up to the largest of each channel.
+
+    Returns
+    -------
+    (C,) float64; 0 for a channel without positive activations
+    """
+    values = values[:, :: values.shape[1] // MOST | 1]  # an odd number, so that all columns of a map are among them
+    largest, edges = values.amax(1).double(), torch.arange(1, BINS + 1, dtype=torch.float64)
+    widths = largest.clamp(min=1e-30) / BINS
+    bins = (values * (1 / widths).float()[:, None]).ceil_().clamp_(0, BINS).to(torch.int64)
+    bins += (BINS + 1) * torch.arange(len(values))[:, None]
+    counts = bins.flatten().bincount(minlength=(BINS + 1) * len(values)).view(len(values), -1)[:, 1:].double()
+    above = (edges[:, None] - 0.5 - edges).clamp(min=0).square()  # of each bin's middle, beyond each threshold
+    positive, below = counts.sum(1, keepdim=True), counts.cumsum(1) - counts
+    loss = counts @ above + ROUNDING * (edges / timesteps).square() * positive
+    loss[below >= percentile / 100 * positive] = torch.inf
+    return edges[loss.argmin(1)] * widths * (largest > 0)
 
 
 def balanced_thresholds(inputs: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ Kim & Panda 2021, Eq. 2-5 and 8.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,13 @@ class DifferentiableNetwork(nn.Module):
 
     Weights are constants. A spiking layer's membranes are kept only where a gradient can flow further back, so the most
     memory is about three float32 per neuron and step. An InputError if the network is in fixed point, or an ANN's
-    activations leave float32. `width` is that of the surrogate, in thresholds on either side.
+    activations leave float32. `width` is that of the surrogate, in thresholds on either side. Maps of an ANN lie in
+    memory as `memory_format` says.
     """
 
-    def __init__(self, network: Network, width: float = 1.0) -> None:
+    def __init__(
+        self, network: Network, width: float = 1.0, memory_format: torch.memory_format = torch.contiguous_format
+    ) -> None:
         super().__init__()
         if network.precision != "float32":
             raise InputError("gradients: got a network in fixed point, expected float32; use the one before quantise()")
@@ -45,7 +49,8 @@ class DifferentiableNetwork(nn.Module):
                 "gradients: a layer reads one that comes later, expected no loops but those of a layer to itself"
             )
         self.network = network
-        self.layers = nn.ModuleList(MODULES[type(layer.neuron)](layer, network, width) for layer in network.layers)
+        made = {LIF: partial(SpikingLayer, width=width), ReLU: partial(ReluLayer, memory_format=memory_format)}
+        self.layers = nn.ModuleList(made[type(layer.neuron)](layer, network) for layer in network.layers)
         readout, timesteps = network.readout, network.timesteps
         self.readout = constant_parameter(readout.weight)
         bias = torch.tensor(readout.bias, dtype=torch.float64).expand(timesteps, -1)
@@ -97,9 +102,10 @@ class DifferentiableNetwork(nn.Module):
 class ReluLayer(nn.Module):
     """Activations of a layer of ReLU neurons, (B, C, H, W), or (B, C) of a dense one, from those of layers by name."""
 
-    def __init__(self, layer: Layer, network: Network, width: float = 1.0) -> None:  # of no surrogate, as none spikes
+    def __init__(self, layer: Layer, network: Network, memory_format: torch.memory_format) -> None:
         super().__init__()
         assert isinstance(layer.neuron, ReLU)
+        self.memory_format = memory_format
         self.inputs, shape = layer.inputs, network.shapes[network.place(layer.name)]
         self.shape = shape[:1] if layer.kind == "dense" else shape
         self.read = [network.shapes[network.place(each.sources[0].layer)] for each in self.inputs]
@@ -121,7 +127,7 @@ class ReluLayer(nn.Module):
         for each, weight, gain, shape in zip(self.inputs, self.weights, self.gains, self.read, strict=True):
             first, *more = (source.sign * activations[source.layer].reshape(-1, *shape) for source in each.sources)
             maps = sum(more, first)
-            currents = maps if each.weight is None else rectifier_inputs(each, weight, maps)
+            currents = maps if each.weight is None else rectifier_inputs(each, weight, maps, self.memory_format)
             found = found + gain * currents.reshape(-1, *self.shape)
         return found
 
@@ -130,12 +136,11 @@ class ReluLayer(nn.Module):
         return constant_parameter(np.float32(numbers).reshape(-1, *[1] * (len(self.shape) - 1)))
 
 
-MODULES = {LIF: SpikingLayer, ReLU: ReluLayer}
-
-
-def rectifier_inputs(given: Input, weight: Tensor, activations: Tensor) -> Tensor:
+def rectifier_inputs(
+    given: Input, weight: Tensor, activations: Tensor, memory_format: torch.memory_format = torch.contiguous_format
+) -> Tensor:
     """The inputs of a layer's ReLU: (B, C, H, W) activations before it -> (B, C', H', W') or (B, C')."""
-    return apply_synapses(given, weight, activations, torch.contiguous_format)
+    return apply_synapses(given, weight, activations, memory_format)
 
 
 def classes_meant(logits: Tensor, labels: Tensor) -> Tensor:

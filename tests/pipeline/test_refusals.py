@@ -133,7 +133,10 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*CONVERT, "--out", "busy"), "busy: holds files already; choose another --out"),
         ((*CONVERT, "--out", "new", "--conversion.calibration", "1"), "is 1, expected greater than or equal to 2"),
         ((*CONVERT, "--out", "new", "--conversion.timesteps", "3"), "timesteps is 3, but 3 layers delay the image"),
-        ((*CONVERT, "--out", "new", "--conversion.rule", "mean"), "rule is 'mean', expected 'max', 'percentile'"),
+        (
+            (*CONVERT, "--out", "new", "--conversion.rule", "mean"),
+            "rule is 'mean', expected 'ftbc', 'max', 'percentile'",
+        ),
         ((*CONVERT, "--out", "new", "--data", "nowhere"), "nowhere: no such data set or file"),
         ((*CONVERT, "--out", "new", "--data", "half"), "half: has no train part"),
         (("convert", "snn.safetensors", "--out", "new"), "snn.safetensors: a spiking network, expected an ANN"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -24,7 +24,15 @@ from spikesam.backends.network import NetworkError, ReLU
 from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule, planes
 from spikesam.pipeline.imports.road.build import REPEATING
 from spikesam.pipeline.imports.road.operations import INPUT, Conv, Junction, Operation, Path, Pool, Scale
-from spikesam.pipeline.imports.torch.functions import Call, fired_alone, followed, rectifier, tensors
+from spikesam.pipeline.imports.torch.functions import (
+    Call,
+    fired_alone,
+    followed,
+    may_rectify,
+    pools_maximum,
+    rectifier,
+    tensors,
+)
 from spikesam.pipeline.imports.torch.joining import zeros
 from spikesam.pipeline.imports.torch.modules import axes_of, behind_synapse, label, stream_behind
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
@@ -78,6 +86,7 @@ class Follower:
         self._inside = 0  # modules whose inside is not followed
         self._calling: list[tuple[str, str, bool]] = []  # name and label of modules that run, and whether alone
         self._called: Counter[str] = Counter()  # how often ReLU and the like were called, by their place
+        self._calls = 0  # of functions that may be neurons of an ANN
 
     @contextmanager
     def following(self, model: nn.Module) -> Iterator[None]:
@@ -144,6 +153,7 @@ class Follower:
         name = getattr(function, "__name__", "")
         if name.rstrip("_") in RANDOM and not self._inside:
             self._keep(tensors(result), repeat(Lost(f"{name}, which draws random numbers")))
+        self._calls += may_rectify(function, args, kwargs)
         if self._inside or not any(self.known(tensor) for tensor in tensors((args, kwargs))):
             return
         given = args[0] if function is Tensor.__setitem__ else result
@@ -158,7 +168,7 @@ class Follower:
         streams = followed(call) if neuron is None else [self._rectified(call, neuron)]
         if streams is not None:
             found = [self._multiplied(each, call) for each in streams]
-            if "max_pool" in function.__name__:
+            if pools_maximum(function):
                 pooled = self._pooled if self._neurons.rectified else self._relayed
                 found = [pooled(stream, call) for stream in found]
             self._keep(tensors(given), found)
@@ -313,7 +323,10 @@ class Follower:
         self._called[name] += 1
         if (number := self._called[name]) > 1:
             name, where = f"{name}/{number}", f"{where}, call {number}"
-        return self._neurons_of(name, where, SpikingModule(neuron, None), stream, next(tensors(call.result)))
+        made = self._neurons_of(name, where, SpikingModule(neuron, None), stream, next(tensors(call.result)))
+        if torch.equal(made.where.flatten(), torch.arange(made.where.numel(), device=made.where.device)):
+            self._rasters[name].call = self._calls
+        return made
 
     def _neurons_of(self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor) -> Stream:
         """The stream behind neurons that are no module of neurons."""
@@ -380,6 +393,22 @@ class _FunctionMode(TorchFunctionMode):
         self.follower.lose_changed((args, kwargs))
         result = func(*args, **(kwargs or {}))
         self.follower.function(func, args, kwargs or {}, result)
+        return result
+
+
+class WatchedCalls(TorchFunctionMode):
+    """Gives `see` what each layer of a followed ANN gives, while the model runs on other images."""
+
+    def __init__(self, layers: Iterable[FollowedLayer], see: Callable[[FollowedLayer, Tensor], None]) -> None:
+        super().__init__()
+        self.waiting, self.see, self.calls = {layer.call: layer for layer in layers if layer.call}, see, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if may_rectify(func, args, kwargs or {}):
+            self.calls += 1
+            if self.calls in self.waiting:
+                self.see(self.waiting.pop(self.calls), next(tensors(result)))
         return result
 
 

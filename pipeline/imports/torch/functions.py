@@ -163,6 +163,16 @@ def rectifier(call: Call) -> ReLU | None:
     return ReLU(limit=most) if isinstance(least, (int, float)) and least == 0 and number else None
 
 
+def pools_maximum(function: Callable[..., Any]) -> bool:
+    """True of the functions that pool by maximum."""
+    return "max_pool" in getattr(function, "__name__", "")
+
+
+def may_rectify(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """True if a call may be neurons of an ANN, whatever goes into it."""
+    return pools_maximum(function) or rectifier(Call(function, args, kwargs, None, lambda _: None, 0)) is not None
+
+
 def fired_alone(stream: Stream) -> bool:
     """True if it is what neurons give, or channels of several such, and nothing else, so that none is negative."""
     source = stream.path.source

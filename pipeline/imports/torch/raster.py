@@ -39,6 +39,7 @@ class FollowedLayer:
     shape: Shape  # (C, H, W), as its tensors say
     spikes: Tensor  # (T, B, N) bool; of ReLU, its activations in float32
     currents: Tensor | None  # (T, B, N) float32, what drove it; None where its synapses are part of it
+    call: int = 0  # which call of the model gives its activations, sample by sample; 0 if none does, see `WatchedCalls`
 
 
 class Raster:
@@ -57,6 +58,7 @@ class Raster:
         self.name, self.label, self.about = name, label, about
         self.path, self.steps = first.path.later(0, timesteps), frozenset[int]()
         self.shape = (timesteps, samples, first.size)
+        self.call = 0
         self.map = _map_shape(first, about.takes)
         self.calls = 0
         count, device = timesteps * samples * first.size, first.where.device
@@ -136,7 +138,8 @@ class Raster:
             back = (Path(other, less, 1) for other in self.about.others)
             path = Path(Junction(self.label, "sum", (path, *back)), lag=None)
         currents = None if self.currents is None or recurrent else self.currents.view(self.shape)
-        return FollowedLayer(self.name, self.label, self.about, path, self.map, self.spikes.view(self.shape), currents)
+        spikes = self.spikes.view(self.shape)
+        return FollowedLayer(self.name, self.label, self.about, path, self.map, spikes, currents, self.call)
 
 
 def _map_shape(stream: Stream, takes: Takes | None) -> Shape:

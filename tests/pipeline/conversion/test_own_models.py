@@ -18,9 +18,9 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import ConversionSection
 from spikesam.pipeline.conversion.algorithm import convert_graph
-from spikesam.pipeline.conversion.correction import Rectifiers, activated
+from spikesam.pipeline.conversion.correction import Rectifiers
 from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels
-from spikesam.pipeline.conversion.spiking import depths, spiking_network
+from spikesam.pipeline.conversion.spiking import layer_depths, spiking_network
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
@@ -29,7 +29,7 @@ from spikesam.recordings.raster.batch import unpack
 def fired(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
     """(T, N, neurons) bool of each layer, in the T steps of its window."""
     (batch,) = TorchBackend("cpu").run(network, [encode(network, images, 0, range(len(images)))], len(images))
-    late = depths(network)
+    late = layer_depths(network)
     found = {}
     for layer in network.layers:
         shape = network.shapes[network.place(layer.name)]
@@ -146,10 +146,19 @@ def test_backends_agree_on_it(conversion, name):
         assert np.array_equal(event, other)
 
 
-def test_every_rule_on_it(conversion):
-    rules = conversion.rules()
-    assert rules.columns.tolist() == [8, 16, 32]
-    assert rules.loc["ftbc", 8] >= rules[8].max() - 0.05
+def test_every_rule_on_it(trained, conversion):
+    model, images, labels = trained
+    given = {"validation": (images[40:], labels[40:]), "timesteps": 32, "samples": 40}
+    every = spikesam.convert(model, images[:40], rule="all", **given)
+    assert every.network.sha256 == conversion.network.sha256  # the first rule converts
+    assert every.rules.index.tolist() == ["ftbc", "max", "percentile", "scaled", "balanced"]
+    assert every.rules.columns.tolist() == [8, 16, 32]
+    assert every.rules.loc["ftbc"].tolist() == conversion.accuracy["fixed"].loc[[8, 16, 32]].tolist()
+    assert every.rules.loc["ftbc", 8] >= every.rules[8].max() - 0.05
+    assert "by rule, after t steps" in str(every) and "balanced" in str(every)
+    two = spikesam.convert(model, images[:40], rule=("max", "scaled"), **given)
+    assert two.rules.loc["max"].tolist() == every.rules.loc["max"].tolist() and len(two.rules) == 2
+    assert conversion.rules.index.tolist() == ["ftbc"]
 
 
 @pytest.mark.parametrize("encoder", ["constant-current", "poisson"])
@@ -157,8 +166,8 @@ def test_rates_approach_activations_with_more_steps(conversion, encoder):
     ann, images = conversion.ann, conversion.samples.images[:8]
     second, rectifiers = ann.layers[1].name, Rectifiers(ann)
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
-    currents = dict(rectifiers.currents(pixels, lambda name, values: values))[second]
-    expected = activated(rectifiers.layers[second], currents).flatten(1).detach().numpy()
+    found = {name: activations for name, _, activations in rectifiers.run(pixels, lambda name, values: values)}
+    expected = found[second].flatten(1).detach().numpy()
     errors = []
     for timesteps in (16, 512):
         section = ConversionSection(timesteps=timesteps, rule="percentile", percentile=100, encoder=encoder)
@@ -185,6 +194,7 @@ def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
         ({"labels": [1, 2]}, "labels: got int64 of shape"),
         ({"labels": [7] * 4}, "labels: got 7 … 7, expected 0 … 2"),
         ({"rule": "best"}, "conversion.rule is 'best', expected"),
+        ({"rule": ("max", "best")}, r"conversion.rule is .*, expected .* several of them with commas, or 'all'"),
         ({"timesteps": 0}, "conversion.timesteps is 0, expected"),
         ({"ann": 7}, "convert: got int, expected a torch.nn.Module"),
         ({"out": "new"}, "checkpoint: how images are prepared is not known"),
