@@ -3,8 +3,8 @@
 The ANNs are those of examples/own_ann.py. Every way gets the same 200 images to calibrate on, and the same 500 others
 to answer, as a constant current. SpikingJelly's recipes are those of its example for ResNet-18; its answers count from
 the first step or after the delay that it estimates, whichever is better at each T. sinabs' neurons fire several spikes
-a step, as is its default. Accuracy is kept in the folder of the results, so a run that was broken off goes on; seconds
-are measured anew.
+a step, as is its default. Which images each has right is kept in the folder of the results, so a run that was broken
+off goes on; seconds are measured anew.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import hashlib
 import json
 import runpy
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,9 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
         for way in ("ANN", *RULES, *peers()):
             measured = partial(accuracy, name, way, steps, options, scratch.parent / "convert")
             yield Case(f"{name}, {way}", measured, ENVIRONMENT)
+        yield Case(
+            f"{name}, in pairs", partial(in_pairs, name, steps, options, scratch.parent / "convert"), ENVIRONMENT
+        )
         yield Case(f"{name}, converting", partial(converting, name, steps[-1], options), ENVIRONMENT)
         for timesteps in steps[-1:] if options.tiny else (MILESTONES[-1], LONG):
             yield Case(f"{name}, {timesteps} steps", partial(evaluating, name, timesteps, options), ENVIRONMENT)
@@ -199,22 +204,46 @@ def answered(name: str, way: str, steps: Sequence[int], options: Options, folder
     return json.loads(path.read_text())
 
 
+def in_pairs(name: str, steps: tuple[int, ...], options: Options, folder: Path) -> Iterator[MeasuredRow]:
+    """By how many images this project is more often right than the peer that is best at T, and if that says anything.
+
+    Exact test of McNemar, two-sided, of the images that only one of the two has right. The best of several is better
+    than each by chance, so a difference against it says less than its p.
+    """
+    rivals = {way: answered(name, way, steps, options, folder)[way] for way in peers()}
+    ours = answered(name, RULES[0], steps, options, folder)
+    for step in map(str, steps if rivals else ()):
+        best = max(rivals, key=lambda way: rivals[way][step].count("1"))
+        for way in (f"{OURS}{end}" for end in PRECISIONS.values()):
+            pairs = Counter(zip(ours[way][step], rivals[best][step], strict=True))
+            more, fewer = pairs["1", "0"], pairs["0", "1"]
+            tail = sum(comb(more + fewer, k) for k in range(min(more, fewer) + 1)) / 2 ** (more + fewer)
+            note = f"right alone: {more} and {fewer} of {len(ours[way][step])} images; p = {min(1, 2 * tail):.2g}"
+            limit = None if options.tiny else 0
+            yield MeasuredRow(f"{name}, T {step}", f"{way} − {best}", "images", (more - fewer,), limit, note=note)
+
+
 def of_rule(rule: str, given: Subject, steps: Sequence[int]) -> dict[str, dict[int, Any]]:
-    """This project's answers in float32 and in integers, (N,) bool by the number of steps: whether they are right."""
-    conversion = spikesam.convert(
-        given.model,
-        given.calibration,
-        timesteps=steps[-1],
-        rule=rule,
-        validation=(given.images, given.labels),
-        samples=len(given.labels),
-    )
-    names = [rule, *([OURS] if rule == RULES[0] else [])]
-    return {
-        f"{each}{end}": {step: conversion.answers[kind][:, step - 1] == given.labels.numpy() for step in steps}
-        for each in names
-        for kind, end in PRECISIONS.items()
-    }
+    """This project's answers in both precisions, (N,) bool by the number of steps T: whether they are right.
+
+    By its usual rule it converts for each T anew, as a user would who wants T steps.
+    """
+    found: dict[str, dict[int, Any]] = defaultdict(dict)
+    for timesteps in steps if rule == RULES[0] else steps[-1:]:  # thresholds of the others do not depend on T
+        conversion = spikesam.convert(
+            given.model,
+            given.calibration,
+            timesteps=timesteps,
+            rule=rule,
+            validation=(given.images, given.labels),
+            samples=len(given.labels),
+        )
+        for kind, end in PRECISIONS.items():
+            right = conversion.answers[kind] == given.labels.numpy()[:, None]
+            for name in (rule, *([OURS] if rule == RULES[0] else [])):
+                for step in (timesteps,) if rule == RULES[0] else steps:
+                    found[f"{name}{end}"][step] = right[:, step - 1]
+    return found
 
 
 def of_peer(way: str, given: Subject, steps: Sequence[int]) -> dict[int, Any]:

@@ -101,6 +101,13 @@ def compare(
     try:
         check_model(model)
         known = NeuronModules(neurons, takes)
+        if next(known.of("", model), None) is None:
+            kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
+            raise NetworkError(
+                f"found no neurons that fire in {kinds}, so no bits to compare; how well the network that an ANN "
+                "became agrees with it, on other images and layer by layer, print(spikesam.convert(model, images, "
+                "validation=more)) says"
+            )
         example, exact = (_read_data(data, network, model, known, rounded=rounded) for rounded in (True, False))
         layers, shifts, scores = _followed(model, example, known, network)
         chosen = {"model": _chosen(scores)}

@@ -16,7 +16,7 @@ rule          threshold
 ============  =====================================================================================================
 
 Membranes start at `initial` thresholds, by default a half, which rounds counts where 0 cuts them (Bu et al. 2022).
-Right answers by "max", "scaled", "percentile" and "ftbc", by channel, of 200 images: a ResNet-18 on Tiny-ImageNet (ANN
+Right answers by "max", "scaled", "percentile" and "ftbc", this with the thresholds of "percentile", of 200 images: a ResNet-18 on Tiny-ImageNet (ANN
 87.0 %) 74.0, 78.0, 80.5 and 85.5 % after 8 steps, 87.5, 87.0, 87.5 and 87.5 % after 128. A VGG with maximum pooling
 (ANN 98.0 %) 83.0, 83.0, 83.5 and 97.0 %, then 23.5, 38.0, 42.0 and 99.5 %: the largest of uneven currents is more than
 the largest mean, which "ftbc" alone corrects.

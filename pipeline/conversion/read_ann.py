@@ -80,7 +80,10 @@ def _followed(model: nn.Module, example: Example) -> tuple[FollowedModel, Import
 def _check_all(model: nn.Module, imported: Imported, images: NDArray[np.float32], device: torch.device) -> None:
     """Compare activations and answers of model and network on all images; refuse layers that none drives."""
     network = imported.network
-    differentiable, driven = DifferentiableNetwork(network, memory_format=torch.channels_last), [False] * len(network.layers)
+    differentiable, driven = (
+        DifferentiableNetwork(network, memory_format=torch.channels_last),
+        [False] * len(network.layers),
+    )
     batch = max(1, min(BATCH, MOST_VALUES // sum(map(prod, network.shapes))))
     with torch.no_grad(), preserved(model):
         for start in range(0, len(images), batch):

@@ -201,6 +201,7 @@ def test_a_report_by_hand() -> None:
             {"model": lambda model: model[:2]},
             r"network: has layers of \[144, 5\] neurons, the model \[144\]; is it of another",
         ),
+        ({"model": lambda _: nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()}, "no neurons that fire in Sequential"),
         ({"model": lambda model: model.train()}, "model: module '0' is in training mode"),
         ({"labels": [1, 2]}, "labels: got .2,., expected one for each of the 6 samples"),
         ({"backends": ("brain",)}, "backend is 'brain', expected one of"),
