@@ -12,7 +12,7 @@ Kim & Panda 2021, Eq. 2-5 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -49,7 +49,10 @@ class DifferentiableNetwork(nn.Module):
                 "gradients: a layer reads one that comes later, expected no loops but those of a layer to itself"
             )
         self.network = network
-        made = {LIF: partial(SpikingLayer, width=width), ReLU: partial(ReluLayer, memory_format=memory_format)}
+        made: dict[type, Callable[..., nn.Module]] = {
+            LIF: partial(SpikingLayer, width=width),
+            ReLU: partial(ReluLayer, memory_format=memory_format),
+        }
         self.layers = nn.ModuleList(made[type(layer.neuron)](layer, network) for layer in network.layers)
         readout, timesteps = network.readout, network.timesteps
         self.readout = constant_parameter(readout.weight)

@@ -339,6 +339,12 @@ def test_what_follows_the_data_is_found_out(monkeypatch: pytest.MonkeyPatch) -> 
         InputError, match="on a second input, which is made from the images: the model is another network"
     ):
         read_ann(counted, images())
+    hidden = Written(lambda m, x: m.fc((m.relu(m.a(x) * (k := 1.0 if len(x) == 2 else 2.0)) / k).flatten(1)))
+    with pytest.raises(InputError, match=r"module 'relu' .*: differs from the network that was read by up to"):
+        read_ann(hidden, images())  # the answer does not tell
+    once = Written(lambda m, x: m.fc((m.relu(m.a(x)) if len(x) == 2 else m.a(x).maximum(x.new_zeros(1))).flatten(1)))
+    with pytest.raises(InputError, match=r"module 'relu' .*: is not called on all images"):
+        read_ann(once, images())
     fewer = Written(lambda m, x: m.fc(m.relu(m.a(x)).flatten(1) * (1.0 if len(x) == 2 else 2.0)))
     with pytest.raises(
         InputError, match="the model's output: differs from the network that was read by up to .*, where"
