@@ -16,7 +16,6 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import (
     Config,
-    ConversionRule,
     ConversionSection,
     DataSection,
     NetworkSection,
@@ -156,7 +155,7 @@ class Networks:
         """The ANN twin converted to spikes, as `[conversion]` says."""
         return self.converted_by(self.config.conversion.rule)
 
-    def converted_by(self, rule: ConversionRule) -> Checkpoint:
+    def converted_by(self, rule: str) -> Checkpoint:
         """The ANN twin converted to spikes by a rule, and otherwise as `[conversion]` says."""
         return self.converted_as(self.config.conversion.model_copy(update={"rule": rule}))
 

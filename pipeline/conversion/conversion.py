@@ -114,7 +114,7 @@ class Conversion(Shown):
 
         The ANN is converted by each, of the same images, for T steps.
         """
-        rows, found = milestones(self.timesteps), {}
+        rows, found = milestones(self.timesteps), dict[str, pd.Series]()
         for rule, settings in self.settings.by_rule.items():
             fixed = {"fixed": self.answers["fixed"]} if not found else self._answers(self._by(settings), f"rule {rule}")
             found[rule] = accuracy_over_time(fixed, self.samples.table.label)["fixed"].loc[rows]
