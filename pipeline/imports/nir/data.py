@@ -74,7 +74,8 @@ def from_nir_data(
     >>> import numpy as np
     >>> import spikesam
     >>> spikes = nir.TimeGriddedData(np.eye(4, dtype=bool)[None], dt=1e-3)  # 1 sample, 4 steps, 4 neurons
-    >>> path = spikesam.from_nir_data(nir.NIRGraphData({"lif": nir.NIRNodeData({"spikes": spikes})}), "chip.h5")
+    >>> data = nir.NIRGraphData({"lif": nir.NIRNodeData({"spikes": spikes})})
+    >>> path = spikesam.from_nir_data(data, "chip.h5", overwrite=True)
     >>> with spikesam.open_raster(path) as raster:
     ...     raster["lif"].counts.tolist()
     [[1, 1, 1, 1]]
