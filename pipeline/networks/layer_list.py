@@ -1,4 +1,4 @@
-"""The VGG-like list that describes a network: numbers are 3×3 convolutions, "P" pools, "D128" is dense."""
+"""The list that describes a network: 3×3 convolutions, "P" pools, "A4" is a transformer's block, "D128" is dense."""
 
 from __future__ import annotations
 
@@ -16,17 +16,32 @@ MOST_WEIGHTS = 1 << 29  # of all layers: a file of 2 GB
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One synapse layer of a network still without weights; `pool` is the average pooling in front of it."""
+    """One layer of a network still without weights; `pool` is the average pooling in front of it.
+
+    It reads the sum of the layers that `reads` names, of attention q, k and v; the layer before if it names none.
+    """
 
     name: str
-    kind: str
+    kind: str  # "conv", "dense" or "attention"
     outputs: int
     pool: int
+    side: int = 3  # of a convolution's kernel
+    reads: tuple[str, ...] = ()
+    heads: int = 0
 
 
 def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, Sides]]:
     """Kind, outputs and pool of every layer: what two networks of one description share."""
-    return [(plan.kind, plan.outputs, plan.pool) for plan in plans]
+    return [("dense" if plan.kind == "dense" else "conv", plan.outputs, plan.pool) for plan in plans]
+
+
+def depths(plans: Sequence[LayerPlan]) -> dict[str, int]:
+    """By which step spikes of the first input step have reached each layer."""
+    found, before = {"input": 0}, "input"
+    for plan in plans:
+        found[plan.name] = 1 + max(found[name] for name in plan.reads or (before,))
+        before = plan.name
+    return found
 
 
 def description(outline: Iterable[tuple[str, int, Sides]]) -> tuple[int | str, ...]:
@@ -40,9 +55,10 @@ def description(outline: Iterable[tuple[str, int, Sides]]) -> tuple[int | str, .
 
 
 def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
-    """Read a list such as ``[64, "P", 128, "P4", "D4096"]``; an InputError names the entry that is not understood."""
+    """Read a list such as ``[64, "P", 128, "A4", "P4", "D4096"]``; an InputError names what is not understood."""
     plans: list[LayerPlan] = []
     pool = 1
+    reads: tuple[str, ...] = ()  # the layers whose sum a block leaves to what follows
     if len(description) > MOST_LAYERS:
         raise InputError(f"network.layers: got {len(description):,} entries, expected at most {MOST_LAYERS:,}")
     for position, entry in enumerate(description, 1):
@@ -55,12 +71,23 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
                 raise InputError(f"network.layers, entry {position}: convolution {text} after a dense layer")
             number = 1 + sum(plan.kind == kind for plan in plans)
             name = f"{'fc' if kind == 'dense' else 'conv'}{number}"
-            plans.append(LayerPlan(name, kind, int(match[2]), pool))
-            pool = 1
+            plans.append(LayerPlan(name, kind, int(match[2]), pool, reads=reads))
+            pool, reads = 1, ()
+        elif match := re.fullmatch(r"A(\d{1,18})", text):
+            heads, number = int(match[1]), 1 + sum(plan.kind == "attention" for plan in plans)
+            channels = plans[-1].outputs if plans and plans[-1].kind == "conv" and pool == 1 else 0
+            if not heads or not channels or channels % heads:
+                raise InputError(
+                    f"network.layers, entry {position}: {text} is a block with {heads} heads, expected a convolution "
+                    "in front of it, or another block, whose channels they divide"
+                )
+            block = _block(f"block{number}", heads, channels, reads or (plans[-1].name,))
+            reads = (*block[0].reads, block[4].name, block[6].name)
+            plans.extend(block)
         else:
             raise InputError(
                 f'network.layers, entry {position}: got {entry!r}, expected channels of a 3×3 convolution (64), "P" or '
-                '"P4" for average pooling, or "D256" for 256 dense neurons'
+                '"P4" for average pooling, "A4" for a transformer block with 4 heads, or "D256" for 256 dense neurons'
             )
         if pool < 1 or (plans and not 1 <= plans[-1].outputs <= MOST_OUTPUTS):
             raise InputError(
@@ -69,6 +96,18 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
     if not plans or plans[-1].kind != "dense" or pool > 1:
         raise InputError('network.layers: the last entry must be dense neurons such as "D128"')
     return tuple(plans)
+
+
+def _block(name: str, heads: int, channels: int, reads: tuple[str, ...]) -> list[LayerPlan]:
+    """A Spikformer's block: attention and two layers over channels, each added to what it reads."""
+    joined = tuple(f"{name}_{part}" for part in "qkv")
+    return [
+        *(LayerPlan(each, "conv", channels, 1, 1, reads) for each in joined),
+        LayerPlan(f"{name}_attention", "attention", channels, 1, 1, joined, heads),
+        LayerPlan(f"{name}_projection", "conv", channels, 1, 1),
+        LayerPlan(f"{name}_hidden", "conv", 2 * channels, 1, 1, (*reads, f"{name}_projection")),
+        LayerPlan(f"{name}_output", "conv", channels, 1, 1),
+    ]
 
 
 def count_inputs(plans: Sequence[LayerPlan], shape: Shape) -> tuple[int, ...]:
@@ -91,7 +130,8 @@ def count_inputs(plans: Sequence[LayerPlan], shape: Shape) -> tuple[int, ...]:
         counts.append(channels)
         channels = plan.outputs
     weights = sum(
-        count * plan.outputs * (9 if plan.kind == "conv" else 1) for count, plan in zip(counts, plans, strict=True)
+        count * plan.outputs * (plan.side**2 if plan.kind == "conv" else 1)
+        for count, plan in zip(counts, plans, strict=True)
     )
     if weights > MOST_WEIGHTS:
         raise InputError(f"network.layers: {weights:,} weights, expected at most {MOST_WEIGHTS:,}; choose fewer layers")

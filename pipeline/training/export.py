@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikesam.backends.network import LIF, Input, Layer, Network, Neuron, Readout, ReLU
+from spikesam.backends.network import LIF, Input, Layer, Network, Neuron, Readout, ReLU, Source
 from spikesam.pipeline.networks.layer_list import LayerPlan
 from spikesam.pipeline.training.relu_network import ReluNetwork
-from spikesam.pipeline.training.spiking_network import BNTT_EPSILON, SpikingNetwork, TrainableLayer
+from spikesam.pipeline.training.spiking_network import ATTENTION_GAIN, BNTT_EPSILON, SpikingNetwork, TrainableLayer
 
 
 def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
@@ -25,7 +26,7 @@ def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
     if isinstance(model, ReluNetwork):
         layers = [_layer(plan, each.weight, ReLU()) for plan, each in zip(model.plans, model.synapses, strict=True)]
         return Network(shape, 1, tuple(layers), readout, "image")
-    layers = [_spiking_layer(plan, layer) for plan, layer in zip(model.plans, model.layers, strict=True)]
+    layers = [_spiking_layer(plan, layer, model.depths) for plan, layer in zip(model.plans, model.layers, strict=True)]
     if model.encoder == "spikes":
         return Network(shape, model.timesteps, tuple(layers), readout, "spikes")
     (first,) = layers[0].inputs
@@ -38,15 +39,19 @@ def with_off_planes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([weight, -weight], axis=1)
 
 
-def _layer(plan: LayerPlan, weight: Any, neuron: Neuron, gain: Any = 1) -> Layer:
-    padding = 1 if plan.kind == "conv" else 0
-    return Layer(plan.name, Input(_numpy(weight), gain=gain, pool=plan.pool, padding=padding), neuron)
+def _layer(plan: LayerPlan, weight: Any, neuron: Neuron, gain: Any = 1, source: tuple[Source, ...] = ()) -> Layer:
+    if plan.heads:
+        return Layer(plan.name, Input(None, source, gain, heads=plan.heads), neuron)
+    padding = plan.side // 2 if plan.kind == "conv" else 0
+    return Layer(plan.name, Input(_numpy(weight), source, gain, pool=plan.pool, padding=padding), neuron)
 
 
-def _spiking_layer(plan: LayerPlan, layer: nn.Module) -> Layer:
+def _spiking_layer(plan: LayerPlan, layer: nn.Module, depths: Mapping[str, int]) -> Layer:
     assert isinstance(layer, TrainableLayer)
-    gain, bias = (1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
-    return _layer(plan, layer.synapses.weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain)
+    gain, bias = (ATTENTION_GAIN if plan.heads else 1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
+    source = tuple(Source(name, depths[plan.name] - depths[name]) for name in plan.reads)
+    weight = None if plan.heads else layer.synapses.weight
+    return _layer(plan, weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain, source)
 
 
 def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from spikesam.pipeline.config import Config
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.layer_list import plan_layers
+from spikesam.pipeline.networks.layer_list import depths, plan_layers
 from spikesam.pipeline.training.augmentation import augment, move_events
 from spikesam.pipeline.training.spiking_network import poisson
 from spikesam.recordings.errors import InputError
@@ -64,7 +64,7 @@ class EventInputs:
             raise InputError('network.encoder is "spikes", which an ANN cannot take; set network.neuron = "lif"')
         if settings.crop < 1:
             raise InputError(f"training.crop is {settings.crop}, but events cannot be zoomed; set training.crop = 1.0")
-        bins = network.timesteps - len(plan_layers(network.layers))
+        bins = network.timesteps - max(depths(plan_layers(network.layers)).values())
         if bins < 1:
             raise InputError(
                 f"network.timesteps is {network.timesteps}, expected more than the number of layers, each taking one"

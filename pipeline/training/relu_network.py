@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from spikesam.backends.network import Shape
 from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
+from spikesam.recordings.errors import InputError
 
 
 class ReluNetwork(nn.Module):
@@ -22,6 +23,10 @@ class ReluNetwork(nn.Module):
     def __init__(self, layers: Sequence[int | str], shape: Shape, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.plans = plan_layers(layers)
+        if any(plan.heads for plan in self.plans):
+            raise InputError(
+                'network.layers: an ANN has no attention, which multiplies spikes; set network.neuron = "lif"'
+            )
         self.input_shape = shape
         self.dropout = dropout
         synapses: list[nn.Conv2d | nn.Linear] = []

@@ -11,21 +11,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesam.backends.network import LIF, Shape
+from spikesam.backends.torch.synapses import attended_maps, without_autocast
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire
-from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
+from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, depths, plan_layers
 from spikesam.pipeline.training.fused import bntt_lif
 from spikesam.recordings.errors import InputError
 
 BNTT_EPSILON = 1e-4
 NO_GAIN = np.ones((1, 1))  # BNTT is apart
+ATTENTION_GAIN = 0.125  # Spikformer's scale of q · kᵀ · v, in place of BNTT
 
 
 class TrainableLayer(nn.Module):
     """Average pooling, synapses without bias, BNTT and leaky integrate-and-fire neurons, over many steps at once.
 
-    A spike takes one step through the synapses, so what arrives at step t left at t-1, and layer number `depth` is
-    silent for its first `depth` steps, which are not computed.
+    A spike takes one step through the synapses, so what arrives at step t left at t-1, and a layer of some `depth` is
+    silent for its first `depth` steps, which are not computed. Attention has neither pooling, synapses nor BNTT.
     """
 
     def __init__(self, plan: LayerPlan, inputs: int, depth: int, network: NetworkSection, fused: bool) -> None:
@@ -34,15 +36,20 @@ class TrainableLayer(nn.Module):
         self.depth = depth
         self.neuron = LIF(network.leak, network.threshold).of_channels(plan.outputs, plan.name)
         self.fused = fused
+        self.heads = plan.heads
+        self.bntt = None
+        if plan.heads:
+            return
         self.synapses: nn.Conv2d | nn.Linear
         if plan.kind == "conv":
-            self.synapses = nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False)
+            self.synapses = nn.Conv2d(inputs, plan.outputs, plan.side, padding=plan.side // 2, bias=False)
             normalise = snntorch.BatchNormTT2d
         else:
             self.synapses = nn.Linear(inputs, plan.outputs, bias=False)
             normalise = snntorch.BatchNormTT1d
         nn.init.kaiming_normal_(self.synapses.weight)
-        self.bntt = normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON) if network.normalise else None
+        if network.normalise:
+            self.bntt = normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON)
 
     def forward(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes that arrive -> spikes that these neurons fire in the same steps.
@@ -65,6 +72,10 @@ class TrainableLayer(nn.Module):
     def _currents(self, spikes: Tensor) -> Tensor:
         """Spikes that arrive, (T, B, …) -> what the synapses make of them."""
         x = spikes.flatten(0, 1)
+        if self.heads:
+            with without_autocast():
+                found = ATTENTION_GAIN * attended_maps(x.float().flatten(2).mT, self.heads)
+            return found.mT.reshape(*spikes.shape[:2], -1, *spikes.shape[3:])
         if self.pool > 1:
             x = functional.avg_pool2d(x, self.pool)
         dense = isinstance(self.synapses, nn.Linear)
@@ -114,10 +125,12 @@ class SpikingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         plans = plan_layers(network.layers)
-        if network.timesteps <= len(plans):
+        self.depths = depths(plans)
+        self.depth = self.depths[plans[-1].name]
+        if network.timesteps <= self.depth:
             raise InputError(
-                f"network.timesteps is {network.timesteps}, but {len(plans)} layers delay the image by as many steps; "
-                f"expected at least {len(plans) + 1}, better twice that"
+                f"network.timesteps is {network.timesteps}, but {self.depth} layers delay the image by as many steps; "
+                f"expected at least {self.depth + 1}, better twice that"
             )
         self.plans = plans
         self.timesteps = network.timesteps
@@ -127,8 +140,8 @@ class SpikingNetwork(nn.Module):
         self.dropout = dropout
         inputs = count_inputs(plans, shape)
         self.layers = nn.ModuleList(
-            TrainableLayer(plan, count, depth, network, fused)
-            for depth, (plan, count) in enumerate(zip(plans, inputs, strict=True), 1)
+            TrainableLayer(plan, count, self.depths[plan.name], network, fused)
+            for plan, count in zip(plans, inputs, strict=True)
         )
         self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
 
@@ -136,19 +149,26 @@ class SpikingNetwork(nn.Module):
         """Input spikes (T, B, C, H, W), signed ones of images in {-1, 0, 1} or bits -> logits (B, classes).
 
         Each of L layers delays by a step, so only the first T - L steps of the input, and as many of every layer, reach
-        the readout. Later ones are worked out in training alone, without gradient, for BNTT's statistics.
+        the readout. Later ones are worked out in training alone, without gradient, for BNTT's statistics. Where a layer
+        reads several, the delays bring the spikes of one input step together.
         """
-        reach = self.timesteps - len(self.layers)
+        reach = self.timesteps - self.depth
         early, late = spikes[:reach], spikes[reach:]
         if not (self.training and self.normalise):
             late = late[:0]
+        fired, before = {"input": (early, late)}, "input"
         for plan, layer in zip(self.plans, self.layers, strict=True):
-            early, late = layer(*self._drop(plan.kind, early, late[:-1]))
-        (early,) = self._drop("dense", early)
+            in_time = self.depth - self.depths[plan.name]
+            sources = [(early, late[:in_time]) for early, late in (fired[name] for name in plan.reads or (before,))]
+            both = zip(*sources, strict=True)
+            arriving = [torch.cat(each, 2) if plan.heads else sum(each[1:], each[0]) for each in both]
+            before = plan.name
+            fired[before] = layer(*self._drop(plan.kind, *arriving))
+        (early,) = self._drop("dense", fired[before][0])
         return self.readout(early.float().sum(0)) / self.timesteps
 
     def _drop(self, kind: str, *spikes: Tensor) -> tuple[Tensor, ...]:
-        if kind == "conv" or not self.training or not self.dropout:
+        if kind != "dense" or not self.training or not self.dropout:
             return spikes
         kept = functional.dropout(torch.ones_like(spikes[0][0]), self.dropout)
         return tuple(part * kept for part in spikes)

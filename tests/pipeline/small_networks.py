@@ -24,8 +24,8 @@ def small_model(height: int = 16, width: int = 24, network: NetworkSection = SMA
     """An untrained network whose BNTT statistics are not the initial ones, so that every layer spikes."""
     torch.manual_seed(seed)
     model = SpikingNetwork(network, (3, height, width), len(CLASSES)).eval()
-    for depth, layer in enumerate(model.layers):
-        for norm in layer.bntt[depth:] if layer.bntt is not None else ():  # earlier steps are never seen in training
+    for layer in model.layers:
+        for norm in layer.bntt[layer.depth - 1 :] if layer.bntt else ():  # earlier steps are never seen in training
             norm.running_mean.uniform_(-0.2, 0.2)
             norm.running_var.uniform_(0.05, 0.3)
     return model

@@ -16,6 +16,7 @@ from spikesam.pipeline.training.fused import bntt_lif
 from spikesam.pipeline.training.spiking_network import SpikingNetwork, poisson
 
 NETWORK = NetworkSection(layers=(5, "P", 6, "P4", "D9"), timesteps=7, leak=0.9, threshold=1.3)
+BLOCK = NetworkSection(layers=(4, "P", 6, "A2", "P4", "D9"), timesteps=13, leak=0.9)
 
 
 def snntorch_loop(model: SpikingNetwork, spikes: Tensor) -> Tensor:
@@ -51,10 +52,12 @@ def run(model: SpikingNetwork, spikes: Tensor, loop: bool) -> Tensor:
     return snntorch_loop(model, spikes) if loop else model(spikes)
 
 
-def trained_once(fused: bool, loop: bool = False, bfloat16: bool = False) -> SpikingNetwork:
+def trained_once(
+    fused: bool, loop: bool = False, bfloat16: bool = False, network: NetworkSection = NETWORK
+) -> SpikingNetwork:
     torch.manual_seed(0)
-    model = SpikingNetwork(NETWORK, (3, 8, 16), 4, fused=fused)
-    images = torch.randn(7, 3, 3, 8, 16).sign()
+    model = SpikingNetwork(network, (3, 8, 16), 4, fused=fused)
+    images = torch.randn(network.timesteps, 3, 3, 8, 16).sign()
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         logits = run(model, images, loop).float()
     functional.cross_entropy(logits, torch.tensor([0, 1, 3])).backward()
@@ -75,6 +78,16 @@ def test_same_gradients_and_statistics_as_snntorch(fused):
         torch.testing.assert_close(
             buffer, expected, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+def test_a_block_of_a_transformer_learns_alike_fused_or_not():
+    plain, fused = (trained_once(fused, network=BLOCK) for fused in (False, True))
+    for (name, expected), (_, found) in zip(plain.named_parameters(), fused.named_parameters(), strict=True):
+        if expected.grad is not None:
+            torch.testing.assert_close(found.grad, expected.grad, rtol=1e-3, atol=1e-6, msg=name)
+    for part in ("q", "k", "v"):
+        at = [plan.name for plan in plain.plans].index(f"block1_{part}")
+        assert plain.layers[at].synapses.weight.grad.abs().max() > 1e-6
 
 
 def test_same_gradients_in_bfloat16_up_to_its_rounding():

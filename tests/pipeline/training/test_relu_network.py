@@ -82,6 +82,11 @@ def test_identity_depends_on_every_weight():
     assert export_network(model).sha256 != before
 
 
+def test_it_has_no_attention():
+    with pytest.raises(InputError, match=r"network.layers: an ANN has no attention, .* set network.neuron = \"lif\""):
+        ReluNetwork([8, "A2", "D4"], (3, 8, 8), 2)
+
+
 @pytest.mark.parametrize("name", bundled_names("ann"))
 def test_bundled_ones_load(name):
     checkpoint = load_checkpoint(name, "ann")

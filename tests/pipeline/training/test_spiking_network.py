@@ -9,13 +9,14 @@ import torch
 from spikesam.backends.network import Layer, Network
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
-from spikesam.pipeline.networks.layer_list import LayerPlan, description, outline, plan_layers
+from spikesam.pipeline.networks.layer_list import LayerPlan, depths, description, outline, plan_layers
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.spiking_network import SpikingNetwork, poisson
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import steps_that_matter
 from tests.pipeline.small_networks import SMALL, small_model
 
+BLOCKS = ("P", 8, "A2", "A4", "P4", "D8")
 VGG11 = (64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096")
 
 
@@ -24,6 +25,17 @@ def test_vgg11_as_a_list():
     assert [plan.name for plan in plans] == [*(f"conv{n}" for n in range(1, 9)), "fc1"]
     assert plans[1] == LayerPlan("conv2", "conv", 128, 2)
     assert plans[-1] == LayerPlan("fc1", "dense", 4096, 4)
+
+
+def test_blocks_of_a_transformer_as_a_list():
+    plans = {plan.name: plan for plan in plan_layers(BLOCKS)}
+    assert [plan.heads for plan in plans.values() if plan.kind == "attention"] == [2, 4]
+    assert plans["block1_attention"].reads == ("block1_q", "block1_k", "block1_v")
+    assert plans["block1_hidden"].reads == ("conv1", "block1_projection")
+    assert plans["block2_q"].reads == ("conv1", "block1_projection", "block1_output")
+    assert plans["fc1"].reads == (*plans["block2_q"].reads, "block2_projection", "block2_output")
+    found = depths(list(plans.values()))
+    assert [found[name] for name in ("conv1", "block1_v", "block1_hidden", "block2_output", "fc1")] == [1, 2, 5, 11, 12]
 
 
 @pytest.mark.parametrize("layers", [VGG11, ("P", 8, "P3", "P4", "D5", "D6")])
@@ -41,6 +53,14 @@ def test_an_outline_becomes_a_list_again(layers):
         ((16, "D8", 16), r"entry 3: convolution 16 after a dense layer"),
         ((16, "P"), r"the last entry must be dense neurons"),
         ((), r"the last entry must be dense neurons"),
+        (
+            (8, "A3", "D8"),
+            r"entry 2: A3 is a block with 3 heads, expected a convolution in front of it, .* they divide",
+        ),
+        (("A4", "D8"), r"entry 1: A4 is a block"),
+        ((8, "P", "A4", "D8"), r"entry 3: A4 is a block"),
+        ((8, "D8", "A4", "D8"), r"entry 3: A4 is a block"),
+        ((8, "A0", "D8"), r"entry 2: A0 is a block"),
     ],
 )
 def test_a_list_that_makes_no_sense(layers, message):
@@ -65,17 +85,18 @@ def test_training_spikes_follow_the_law_of_the_encoding():
 
 
 @pytest.mark.parametrize("normalise", [True, False])
-def test_the_exported_network_is_the_same_network(normalise):
-    network = SMALL.model_copy(update={"normalise": normalise, "threshold": 0.7})
-    model = small_model(network=network)
+@pytest.mark.parametrize(("layers", "timesteps"), [(SMALL.layers, 8), (BLOCKS, 26)])
+def test_the_exported_network_is_the_same_network(normalise, layers, timesteps):
+    update = {"normalise": normalise, "threshold": 0.7, "layers": layers, "timesteps": timesteps}
+    model = small_model(network=SMALL.model_copy(update=update))
     images = torch.randn(5, 3, 16, 24, generator=torch.Generator().manual_seed(1))
-    signed = poisson(images, 8, torch.Generator().manual_seed(2))
+    signed = poisson(images, timesteps, torch.Generator().manual_seed(2))
     with torch.no_grad():
         logits = model(signed)
     planes = torch.cat([signed > 0, signed < 0], dim=2).numpy()
     (batch,) = TorchBackend("cpu").run(export_network(model), [planes], 5)
     assert np.count_nonzero(batch.readout) > 5  # something happened
-    np.testing.assert_allclose(batch.readout / 8, logits.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(batch.readout / timesteps, logits.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_bntt_becomes_a_gain_and_bias_per_step():
