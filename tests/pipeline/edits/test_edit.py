@@ -157,7 +157,7 @@ def test_currents_drive_a_layer_that_is_not_simulated_again() -> None:
         spikesam.edit(raster, network, "conv3")
 
 
-@pytest.mark.parametrize("name", ["residual-digits", "saccade-digits", "contrast-digits"])
+@pytest.mark.parametrize("name", ["residual-digits", "saccade-digits", "contrast-digits", "spikformer-digits"])
 def test_bundled_networks(name: str) -> None:
     """Layers before the edited one stay; behind a silent last layer the readout has its bias alone, in all samples."""
     raster = spikesam.simulate(name, samples=2, backend="event")
