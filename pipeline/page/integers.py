@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import NO_POOLING, THETA, FixedLIF, Input, Layer, Network, Shape, pair
+from spikesam.backends.network import LIF, NO_POOLING, THETA, Input, Layer, Network, Shape, pair
 from spikesam.pipeline.measures.operations import connections
 from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.shown_run import ShownRun
 
-MOST = 1_000_000  # bytes of weights, one each
+MOST = 1_000_000  # bytes of weights
 MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page stands still
 
 
@@ -23,12 +23,10 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     weights = _weights(network)
     driven = [network.layers[place].name for place, _ in network.driven]
     again = {name for layer in network.layers for name in network.dependents(layer.name)}
-    if network.precision != "fixed":
-        reason = "the run is in float32, and the page computes in integers"
-    elif steps < network.timesteps:
+    if steps < network.timesteps:
         reason = "the page does not hold all steps"
     elif weights > MOST:
-        reason = f"the network has {weights:,} weights, and a page holds at most {MOST:,}"
+        reason = f"the network has weights of {weights:,} bytes, and a page holds at most {MOST:,}"
     elif (operations := _operations(run, network)) > MOST_OPERATIONS:
         reason = f"a sample costs {operations:,} synaptic operations, and a page computes at most {MOST_OPERATIONS:,}"
     elif lost := [name for name in driven if name in again]:
@@ -39,39 +37,45 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
 
 
 def laid_out(network: Network) -> dict[str, Any]:
-    """The numbers of a network in fixed point, as the page's script reads them."""
-    readout = network.readout
+    """The numbers of a network as the page's script reads them: integers, or `real` ones of a network in float32."""
+    readout, real = network.readout, network.precision != "fixed"
+    kept = THETA * np.float32(readout.leak)
     return {
         "classes": network.classes,
         "first": network.first_raster,
+        "real": real,
         "shapes": network.shapes,
         "timesteps": network.timesteps,
         "layers": [_layer(layer, network) for layer in network.layers],
         "readout": {
             "weights": blob(readout.weight.T),
-            "kept": round(THETA * readout.leak),
-            "bias": _rows(readout.bias),
+            "kept": float(kept) if real else round(THETA * readout.leak),
+            "bias": _rows(readout.bias, real),
             "scale": readout.scale / network.timesteps,
         },
     }
 
 
 def _layer(layer: Layer, network: Network) -> dict[str, Any]:
-    neuron = layer.neuron
-    assert isinstance(neuron, FixedLIF)
+    neuron, real = layer.spiking_neuron, network.precision != "fixed"
     channels = neuron.bias.shape[1]
 
-    def every(constant: Any) -> list[int]:
-        return [int(each) for each in np.broadcast_to(constant, channels)]
+    def every(constant: Any) -> list[float]:
+        exact = np.float32(constant).astype(np.float64) if real else np.rint(constant).astype(np.int64)
+        found: list[float] = np.broadcast_to(exact, channels).tolist()
+        return found
 
+    above = every(neuron.threshold if isinstance(neuron, LIF) else neuron.fires_above)
+    if real and neuron.fires_at_threshold:
+        above = np.nextafter(above, -np.inf).tolist()
     return {
         "inputs": [_input(each, network) for each in layer.inputs],
-        "bias": _rows(neuron.bias),
-        "kept": every(THETA - neuron.decay),
-        "keptCurrent": every(THETA - neuron.synaptic_decay),
+        "bias": _rows(neuron.bias, real),
+        "kept": every(THETA * np.asarray(neuron.leak)),
+        "keptCurrent": every(THETA * np.asarray(neuron.synaptic_leak)),
         "toZero": neuron.reset == "zero",
         "subtracted": every(0 if neuron.reset == "zero" else neuron.subtracted),
-        "firesAbove": every(neuron.fires_above),
+        "firesAbove": above,
         "lowest": None if neuron.min_v_mem is None else every(neuron.min_v_mem),
     }
 
@@ -96,14 +100,14 @@ def _input(given: Input, network: Network) -> dict[str, Any]:
         "heads": given.heads,
         "summed": given.current_sum,
         "windows": None if given.windows == NO_POOLING else given.windows,
-        "gain": _rows(given.gain),
+        "gain": _rows(given.gain, False) if given.fixed else _rows(given.gain / given.averaged, True),
         "shift": given.shift,
     }
 
 
-def _rows(numbers: NDArray[Any]) -> str:
-    """(1 or T, C) numbers as int32, little-endian."""
-    return blob(numbers.astype("<i4"))
+def _rows(numbers: NDArray[Any], real: bool) -> str:
+    """(1 or T, C) numbers as int32 or, if `real`, float64, little-endian."""
+    return blob(numbers.astype("<f8" if real else "<i4"))
 
 
 def _operations(run: ShownRun, network: Network) -> int:
@@ -114,4 +118,4 @@ def _operations(run: ShownRun, network: Network) -> int:
 
 def _weights(network: Network) -> int:
     every = (each.weight for layer in network.layers for each in layer.inputs if each.weight is not None)
-    return sum(weight.size for weight in every) + network.readout.weight.size
+    return sum(weight.nbytes for weight in every) + network.readout.weight.nbytes

@@ -1,5 +1,6 @@
 // What the layers behind silenced spikes fire then: the equations of backends/network/inputs.py and neurons.py in integers.
-// Every number stays below 2^53, so products are exact, and the bits are those of every backend.
+// Every number stays below 2^53, so products are exact, and the bits are those of every backend. A network that is `real` has
+// the numbers of float32, and is added up in 64 bits: near a threshold, rounding may decide otherwise than in 32.
 
 const MEMBRANE_MOST = 2 ** 23 - 1; // membranes and currents that last saturate here
 const UNIT = 4096; // leaks are multiples of its inverse
@@ -7,13 +8,13 @@ const UNIT = 4096; // leaks are multiples of its inverse
 // network: numbers of integers.py, unpacked; fired: place -> step -> the neurons that fire, in the order of (C, H, W);
 // undefined where a place is to be simulated, which fills it. A place is 0 for the input, 1 for the first layer.
 export function simulateFrom(network, fired) {
-  const { timesteps, shapes, layers } = network;
+  const { timesteps, shapes, layers, real } = network;
   const again = layers
     .map((layer, number) => ({ layer, place: number + 1 }))
     .filter(({ place }) => fired[place] === undefined)
     .map(({ layer, place }) => {
       fired[place] = Array.from({ length: timesteps }, () => []);
-      return { place, state: atRest(layer, shapes, place) };
+      return { place, state: atRest(layer, shapes, place, real) };
     });
   for (let step = 1; step < timesteps; step++) {
     for (const { place, state } of again) fired[place][step] = advance(state, fired, step);
@@ -21,12 +22,13 @@ export function simulateFrom(network, fired) {
 }
 
 // The sums of the readout, from the neurons of the last layer that fire at every step.
-export function sumsOf({ readout, classes: count }, fired) {
+export function sumsOf({ readout, classes: count, real }, fired) {
   const { weights, kept, bias } = readout;
+  const whole = wholeOf(real);
   const sums = new Float64Array(count);
   fired.forEach((neurons, step) => {
     const row = step % (bias.length / count);
-    for (let at = 0; at < count; at++) sums[at] = Math.trunc((sums[at] * kept) / UNIT) + bias[row * count + at];
+    for (let at = 0; at < count; at++) sums[at] = whole((sums[at] * kept) / UNIT) + bias[row * count + at];
     for (const neuron of neurons) {
       for (let at = 0; at < count; at++) sums[at] += weights[neuron * count + at];
     }
@@ -61,15 +63,17 @@ export function placesBehind(network, place) {
 }
 
 // Memory of one layer; maps are channels last.
-function atRest(layer, shapes, place) {
+function atRest(layer, shapes, place, real) {
   const [channels, height, width] = shapes[place];
   const neurons = channels * height * width;
   return {
     layer,
     channels,
     pixels: height * width,
-    membrane: new Int32Array(neurons),
-    lasting: new Int32Array(neurons),
+    whole: wholeOf(real),
+    most: real ? Infinity : MEMBRANE_MOST,
+    membrane: new Float64Array(neurons),
+    lasting: new Float64Array(neurons),
     driven: new Float64Array(neurons),
     apart: layer.inputs.length > 1 || layer.keptCurrent.some((share) => share > 0), // then currents saturate, too
     before: new Uint8Array(neurons), // who fired at the step before
@@ -81,7 +85,7 @@ function atRest(layer, shapes, place) {
         sides.map((side, axis) => Math.floor((side + 2 * around[axis] - size[axis]) / apart[axis]) + 1);
       const unpooled = kernel === null ? pooled : fit(pooled, kernel, stride, padding);
       const sides = windows === null ? unpooled : fit(unpooled, ...windows);
-      const current = new Int32Array(channels * unpooled[0] * unpooled[1]);
+      const current = new Float64Array(channels * unpooled[0] * unpooled[1]);
       const arrived = new Int32Array(depth * repeated[0] * pooled[0] * pooled[1]);
       const scaled = Float64Array.from(input.gain, (gain) => gain / 2 ** input.shift); // exact
       const copies = copiesOf(repeated);
@@ -92,7 +96,7 @@ function atRest(layer, shapes, place) {
 
 // The neurons of a layer that fire at a step ≥ 1.
 function advance(state, fired, step) {
-  const { layer, channels, pixels, membrane, lasting, driven, before, inputs, apart } = state;
+  const { layer, channels, pixels, membrane, lasting, driven, before, inputs, apart, whole, most } = state;
   const { kept, keptCurrent, toZero, subtracted, firesAbove, lowest } = layer;
   driven.fill(0);
   for (const input of inputs) {
@@ -102,7 +106,7 @@ function advance(state, fired, step) {
     const gain = rowAt(input.scaled, step, channels);
     for (let at = 0; at < driven.length; at += channels) {
       for (let channel = 0; channel < channels; channel++) {
-        driven[at + channel] += Math.trunc(current[at + channel] * gain[channel]);
+        driven[at + channel] += whole(current[at + channel] * gain[channel]);
       }
     }
   }
@@ -112,11 +116,11 @@ function advance(state, fired, step) {
     for (let channel = 0; channel < channels; channel++, at++) {
       let current = driven[at] + bias[channel];
       if (apart) {
-        current = saturated(Math.trunc((lasting[at] * keptCurrent[channel]) / UNIT) + current);
+        current = saturated(whole((lasting[at] * keptCurrent[channel]) / UNIT) + current, most);
         lasting[at] = current;
       }
-      const left = toZero && before[at] ? 0 : Math.trunc((membrane[at] * kept[channel]) / UNIT);
-      let value = saturated(left + current - (before[at] ? subtracted[channel] : 0));
+      const left = toZero && before[at] ? 0 : whole((membrane[at] * kept[channel]) / UNIT);
+      let value = saturated(left + current - (before[at] ? subtracted[channel] : 0), most);
       before[at] = value > firesAbove[channel] ? 1 : 0;
       if (before[at]) firing.push(channel * pixels + pixel);
       if (lowest !== null && value < lowest[channel]) value = lowest[channel];
@@ -182,7 +186,7 @@ function copiesOf([channels, rows, columns]) {
 // The currents, or of each channel their sum.
 function summed(input, current, channels) {
   if (!input.summed) return current;
-  const sums = new Int32Array(channels);
+  const sums = new Float64Array(channels);
   for (let at = 0; at < current.length; at++) sums[at % channels] += current[at];
   return sums;
 }
@@ -237,7 +241,7 @@ function spread({ pooled, unpooled, kernel, stride, padding, weights, current },
 // The largest current of each window; what is outside the map is never the largest.
 function poolCurrents({ unpooled, windows, current, sides }, channels) {
   const [size, stride, padding] = windows;
-  const pooled = new Int32Array(sides[0] * sides[1] * channels).fill(-(2 ** 31));
+  const pooled = new Float64Array(sides[0] * sides[1] * channels).fill(-Infinity);
   for (let to = 0; to < pooled.length; to += channels) {
     const [row, column] = [Math.floor(to / channels / sides[1]), (to / channels) % sides[1]];
     const [top, left] = [row * stride[0] - padding[0], column * stride[1] - padding[1]];
@@ -259,6 +263,11 @@ function rowAt(numbers, step, channels) {
   return numbers.subarray(row * channels, (row + 1) * channels);
 }
 
-function saturated(value) {
-  return Math.min(MEMBRANE_MOST, Math.max(-MEMBRANE_MOST, value));
+function saturated(value, most) {
+  return Math.min(most, Math.max(-most, value));
+}
+
+// How quotients become whole numbers: toward zero; those of a real network stay as they are.
+function wholeOf(real) {
+  return real ? (value) => value : Math.trunc;
 }

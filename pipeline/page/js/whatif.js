@@ -46,26 +46,24 @@ function silencedSample(run, network, loaded, at, { cells, channels }) {
 }
 
 async function unpackIntegers(integers) {
+  const [Weights, Numbers] = integers.real ? [Float32Array, Float64Array] : [Int8Array, Int32Array];
+  const numbersOf = async (blob) => new Numbers((await inflate(blob)).buffer);
   const layers = integers.layers.map(async (layer) => ({
     ...layer,
-    bias: await integersOf(layer.bias),
+    bias: await numbersOf(layer.bias),
     inputs: await Promise.all(
       layer.inputs.map(async (input) => ({
         ...input,
-        weights: input.weights && new Int8Array((await inflate(input.weights)).buffer),
-        gain: await integersOf(input.gain),
+        weights: input.weights && new Weights((await inflate(input.weights)).buffer),
+        gain: await numbersOf(input.gain),
       })),
     ),
   }));
   const { readout } = integers;
-  const weights = new Int8Array((await inflate(readout.weights)).buffer);
+  const weights = new Weights((await inflate(readout.weights)).buffer);
   return {
     ...integers,
     layers: await Promise.all(layers),
-    readout: { ...readout, weights, bias: await integersOf(readout.bias) },
+    readout: { ...readout, weights, bias: await numbersOf(readout.bias) },
   };
-}
-
-async function integersOf(blob) {
-  return new Int32Array((await inflate(blob)).buffer);
 }

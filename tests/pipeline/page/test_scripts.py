@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import spikesam
-from spikesam.backends.network import Network
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.maps.methods.sam import sam
 from spikesam.pipeline.page.content import spike_trains
@@ -59,6 +59,22 @@ def test_sam_is_that_of_python(timesteps: int, gamma: float) -> None:
     assert np.allclose(np.reshape(total, (4, 5)), expected.sum(axis=0), rtol=1e-6, atol=1e-5)
 
 
+def exact_floats() -> Network:
+    """Numbers that float32 adds up exactly: multiples of an eighth, leaks of a half, averages of four."""
+    rng = np.random.default_rng(0)
+    weights = [rng.integers(-8, 12, shape) / np.float32(8) for shape in ((3, 2, 3, 3), (4, 3, 2, 2), (5, 4))]
+    layers = (
+        Layer(
+            "conv1", Input(weights[0], padding=1), LIF(0.5, 0.75, bias=np.full((1, 3), 0.125), fires_at_threshold=True)
+        ),
+        Layer("conv2", Input(weights[1], pool=2), LIF(0.5, 0.5, reset="zero", synaptic_leak=0.5)),
+        Layer("fc1", Input(weights[2]), LIF(1.0, 0.25, min_v_mem=-0.5)),
+    )
+    return Network((2, 4, 4), 9, layers, Readout(rng.integers(-8, 9, (3, 5)) / np.float32(8)), "spikes")
+
+
+@example(network=exact_floats(), seed=1)
+@example(network=exact_floats(), seed=2)
 @example(network=limits(), seed=1)  # sums of 2²³, gains of 32767, membranes that saturate: products beyond 32 bits
 @example(network=quantise(multiplied(np.random.default_rng(0))), seed=2)  # attention, gates, sums over places
 @given(
@@ -70,7 +86,9 @@ def test_what_if_in_any_graph_or_chain(network: Network, seed: int) -> None:
     """Some places and channels of a layer fall silent: what fires then, and the sums of the readout, as in Python."""
     rng = np.random.default_rng(seed)
     shape = (network.timesteps, 1, *network.input_shape)
-    raster = spikesam.simulate(network, rng.random(shape) < rng.choice((0.2, 0.6)), backend="event")
+    raster = spikesam.simulate(
+        network, rng.random(shape) < rng.choice((0.2, 0.6)), backend="event", precision=network.precision
+    )
     name = str(rng.choice(network.raster_names))
     channels, height, width = raster[name].shape
     mask = np.zeros((channels, height, width), np.bool_)

@@ -138,18 +138,16 @@ def test_the_numbers_of_the_network_are_held(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("most", "the network has 360 weights, and a page holds at most 359"),
+        ("most", "the network has weights of 360 bytes, and a page holds at most 359"),
         ("operations", ""),
-        ("float32", "the run is in float32, and the page computes in integers"),
         ("loop", "currents of the input drive conv1 beside spikes, and the run does not hold them"),
         ("steps", "the page does not hold all steps"),
     ],
 )
 def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = constant_current() if change == "loop" else small_network()
-    precision = "float32" if change == "float32" else "fixed"
     images = np.random.default_rng(0).random((1, 1, *network.input_shape[1:]), np.float32)
-    spikesam.simulate(network, images, out=tmp_path, backend="event", precision=precision)
+    spikesam.simulate(network, images, out=tmp_path, backend="event")
     if change == "most":
         monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 359)
     if change == "operations":
