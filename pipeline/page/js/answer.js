@@ -6,6 +6,9 @@ import { fit, paintObject } from "./paint.js";
 import { answerOf, marginOf, scoreText, silencedText, verdictOf } from "./words.js";
 
 const SHOWN = 5; // classes
+const REFUSED =
+  "Not simulated: in 64 bits, other spikes than those recorded come out. spikesam.edit does it in float32";
+const CLOSE = "; a membrane comes so close to its threshold that float32 may decide otherwise";
 
 // Returns { node, show(state, loaded) }.
 export function makeAnswer(run, change, titled) {
@@ -41,16 +44,22 @@ export function makeAnswer(run, change, titled) {
         sample.picture ? `${sample.name} as the network saw it` : "spikes of the input",
       );
       const before = answerOf(sample.scores, sample.predicted === null);
-      const after = whatIf ? answerOf(whatIf.scores, whatIf.sums.every((sum) => sum === 0)) : before;
+      const after = whatIf
+        ? answerOf(
+            whatIf.scores,
+            whatIf.sums.every((sum) => sum === 0),
+          )
+        : before;
       verdict.className = markOf(whatIf ? { right: null } : sample);
       say(verdict, whatIf ? changeText(run, before, after) : verdictOf(sample));
       say(margin, marginOf(run, after));
       say(crowded, crowdedOf(run, loaded));
       scores.replaceChildren(...bars(run, before, after, whatIf));
-      edit.hidden = !whatIf;
-      if (!whatIf) return;
+      edit.hidden = !whatIf && !loaded.refused;
+      if (edit.hidden) return;
       const { shape } = run.layers.find(({ name }) => name === state.silenced.layer);
-      say(silent, silencedText(state.silenced, shape));
+      const said = `${silencedText(state.silenced, shape)}${whatIf?.close ? CLOSE : ""}`;
+      say(silent, loaded.refused ? REFUSED : said);
       undoAll.hidden = state.silenced.before === null;
     },
   };

@@ -1,12 +1,14 @@
 // What the layers behind silenced spikes fire then: the equations of backends/network/inputs.py and neurons.py in integers.
 // Every number stays below 2^53, so products are exact, and the bits are those of every backend. A network that is `real` has
-// the numbers of float32, and is added up in 64 bits: near a threshold, rounding may decide otherwise than in 32.
+// the numbers of float32, and is added up in 64 bits: so near to a threshold rounding in 32 may decide otherwise.
 
 const MEMBRANE_MOST = 2 ** 23 - 1; // membranes and currents that last saturate here
 const UNIT = 4096; // leaks are multiples of its inverse
+const ROUNDING = 1e-5; // of a threshold, as in backends/network/step.py
 
 // network: numbers of integers.py, unpacked; fired: place -> step -> the neurons that fire, in the order of (C, H, W);
-// undefined where a place is to be simulated, which fills it. A place is 0 for the input, 1 for the first layer.
+// undefined where a place is to be simulated, which fills it. A place is 0 for the input, 1 for the first layer. Returns whether
+// a membrane came so close to its threshold that float32 may decide otherwise.
 export function simulateFrom(network, fired) {
   const { timesteps, shapes, layers, real } = network;
   const again = layers
@@ -19,6 +21,7 @@ export function simulateFrom(network, fired) {
   for (let step = 1; step < timesteps; step++) {
     for (const { place, state } of again) fired[place][step] = advance(state, fired, step);
   }
+  return again.some(({ state }) => state.close);
 }
 
 // The sums of the readout, from the neurons of the last layer that fire at every step.
@@ -70,6 +73,8 @@ function atRest(layer, shapes, place, real) {
     layer,
     channels,
     pixels: height * width,
+    rounding: real ? ROUNDING : 0,
+    close: false,
     whole: wholeOf(real),
     most: real ? Infinity : MEMBRANE_MOST,
     membrane: new Float64Array(neurons),
@@ -96,7 +101,7 @@ function atRest(layer, shapes, place, real) {
 
 // The neurons of a layer that fire at a step ≥ 1.
 function advance(state, fired, step) {
-  const { layer, channels, pixels, membrane, lasting, driven, before, inputs, apart, whole, most } = state;
+  const { layer, channels, pixels, membrane, lasting, driven, before, inputs, apart, whole, most, rounding } = state;
   const { kept, keptCurrent, toZero, subtracted, firesAbove, lowest } = layer;
   driven.fill(0);
   for (const input of inputs) {
@@ -122,6 +127,7 @@ function advance(state, fired, step) {
       const left = toZero && before[at] ? 0 : whole((membrane[at] * kept[channel]) / UNIT);
       let value = saturated(left + current - (before[at] ? subtracted[channel] : 0), most);
       before[at] = value > firesAbove[channel] ? 1 : 0;
+      if (Math.abs(value - firesAbove[channel]) < rounding * firesAbove[channel]) state.close = true;
       if (before[at]) firing.push(channel * pixels + pixel);
       if (lowest !== null && value < lowest[channel]) value = lowest[channel];
       membrane[at] = value;

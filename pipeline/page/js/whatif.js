@@ -3,8 +3,11 @@ import { inflate } from "./inflate.js";
 import { placesBehind, scoresOf, simulateFrom, sumsOf } from "./simulate.js";
 import { decodeSpikes, encodeSpikes, spikesOfSteps } from "./spikes.js";
 
-// Returns an async function of an unpacked sample and what is silenced, see state.js: the sample then, with `whatIf`. It is
-// the sample itself where nothing is silenced, or this run has no such layer.
+const SAME = 1e-3; // scores that differ by less; a share is rounded to five digits
+
+// Returns an async function of an unpacked sample and what is silenced, see state.js: the sample then, with `whatIf`; or
+// `refused`, where a network in float32 does not fire here what was recorded. It is the sample itself where nothing is
+// silenced, or this run has no such layer.
 export function makeWhatIf(run) {
   let unpacked = null;
   return async (loaded, silenced) => {
@@ -25,9 +28,19 @@ function silencedSample(run, network, loaded, at, { cells, channels }) {
   const [places, planes] = [new Set(cells), new Set(channels)];
   const stays = (neuron) => !places.has(neuron % pixels) && !planes.has(Math.floor(neuron / pixels));
   const behind = placesBehind(network, place);
-  const fired = network.shapes.map((_, which) => (behind.has(which) ? undefined : (before[which - first] ?? [])));
-  fired[place] = before[at].map((neurons) => neurons.filter(stays));
-  simulateFrom(network, fired);
+  const simulated = (given) => {
+    const fired = network.shapes.map((_, which) => (behind.has(which) ? undefined : (before[which - first] ?? [])));
+    fired[place] = given;
+    return { fired, close: simulateFrom(network, fired) };
+  };
+  if (network.real) {
+    loaded.reproduced ??= new Map(); // place -> whether what is behind it comes out as it was recorded
+    if (!loaded.reproduced.has(place)) {
+      loaded.reproduced.set(place, isRecorded(run, network, simulated(before[at]).fired, loaded));
+    }
+    if (!loaded.reproduced.get(place)) return { ...loaded, refused: true };
+  }
+  const { fired, close } = simulated(before[at].map((neurons) => neurons.filter(stays)));
   const sums = sumsOf(network, fired.at(-1));
   const spikes = loaded.spikes.map((known, which) => {
     const changed = which === at || behind.has(which + first);
@@ -41,8 +54,19 @@ function silencedSample(run, network, loaded, at, { cells, channels }) {
     events: null,
     edited: null,
     recorded: loaded,
-    whatIf: { sums, scores: scoresOf(network, sums, run.answers) },
+    whatIf: { sums, close, scores: scoresOf(network, sums, run.answers) },
   };
+}
+
+// Whether spikes and scores are those of the sample.
+function isRecorded(run, network, fired, { spikes, sample }) {
+  const scores = scoresOf(network, sumsOf(network, fired.at(-1)), run.answers);
+  return (
+    scores.every((score, which) => Math.abs(score - sample.scores[which]) < SAME) &&
+    spikes.every((known, at) =>
+      encodeSpikes(fired[at + network.first], known).every((byte, which) => byte === known.trains[which]),
+    )
+  );
 }
 
 async function unpackIntegers(integers) {

@@ -218,19 +218,21 @@ def test_relevance_for_one_class_and_another(finished: Path, page_of_run: Path, 
     assert picture(page, "conv1", "relevance") != before
 
 
+WHAT_IF = """async ([sample, silenced]) => {
+    const { spikes, whatIf } = await report.whatIf(0, sample, silenced);
+    return [spikes.map(({ trains }) => [...trains]), [...whatIf.sums], whatIf.scores];
+}"""
+
+
 def test_silenced_spikes_change_the_answer_to_the_bit(finished: Path, page_of_run: Path, open_page: Any) -> None:
     """What the page's own simulation fires and sums up is what the event backend does."""
     page = open_page(page_of_run)
-    script = """async ([sample, silenced]) => {
-        const { spikes, whatIf } = await report.whatIf(0, sample, silenced);
-        return [spikes.map(({ trains }) => [...trains]), [...whatIf.sums], whatIf.scores];
-    }"""
     network = read_network(finished / "network.safetensors")[0]
     edits = [(0, "input", [5, 100, 101], [0]), (3, "conv1", [*range(200)], []), (1, "conv2", [], [1, 4])]
     with RasterReader(finished / "raster.h5") as raster:
         for sample, name, cells, channels in edits:
             silenced = {"layer": name, "cells": cells, "channels": channels}
-            fired, sums, shares = page.evaluate(script, [sample, silenced])
+            fired, sums, shares = page.evaluate(WHAT_IF, [sample, silenced])
             mask = np.zeros(raster[name].shape, np.bool_)
             mask.reshape(len(mask), -1)[:, cells] = True
             mask[channels] = True
@@ -240,6 +242,34 @@ def test_silenced_spikes_change_the_answer_to_the_bit(finished: Path, page_of_ru
             assert np.allclose(shares, expected.after.shares[0])
             for layer, trains in zip(raster.layers, fired, strict=True):
                 assert trains == spike_trains(expected.raster.packed(layer, 0), layer.neurons).ravel().tolist()
+
+
+def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(tmp_path: Path, open_page: Any) -> None:
+    """In float32, and its network given later; a sample that the page's numbers do not give stays as it is."""
+    random = np.random.default_rng(0)
+    layers = [Layer(f"conv{n}", Input(random.normal(size=(2, 2, 3, 3)), padding=1), LIF(0.9, 0.5)) for n in (1, 2)]
+    network = Network((2, 5, 5), 8, layers, Readout(random.normal(size=(3, 50))), "spikes")
+    raster = spikesam.simulate(network, random.random((8, 2, 2, 5, 5)) < 0.4, precision="float32", backend="event")
+    spikes = {name: raster[name][:].swapaxes(0, 1) for name in raster}
+    path = write_raster(tmp_path / "raster.h5", spikes, layer_delay=1)
+    page_path = report(path, tmp_path / "page.html", network=network)
+    page, refusing = open_page(page_path), open_page(page_path)
+    fired, sums, shares = page.evaluate(WHAT_IF, [1, {"layer": "conv1", "cells": [7], "channels": [0]}])
+    mask = np.zeros((2, 5, 5), np.bool_)
+    mask[:, 1, 2] = mask[0] = True
+    expected = spikesam.edit(raster, network, "conv1", mask, samples=1)
+    assert np.allclose(sums, expected.after.readout[0], rtol=1e-5, atol=1e-5)
+    assert np.allclose(shares, expected.after.shares[0], atol=1e-5)
+    for layer, trains in zip(raster.layers, fired, strict=True):
+        assert trains == spike_trains(expected.raster.packed(layer, 0), layer.neurons).ravel().tolist()
+    refusing.evaluate("report.runs[0].integers.layers[1].kept = [0, 0]")
+    for each, said in (page, "conv1, row 2, column 2 silenced"), (refusing, "Not simulated: in 64 bits, other spikes"):
+        canvas_of(each, "conv1").focus()
+        canvas_of(each, "conv1").press("Enter")
+        each.locator(".edit [role=status]").get_by_text(said).wait_for()
+        assert ("after your edit" in each.inner_text(".answer strong")) == (each is page)
+        each.get_by_role("button", name="undo", exact=True).click()
+        each.locator(".edit").wait_for(state="hidden")
 
 
 def test_a_place_is_chosen_and_silenced_and_that_is_undone(page_of_run: Path, open_page: Any) -> None:

@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,11 @@ import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.maps.methods.sam import sam
+from spikesam.pipeline.measures.statistics import softmax
 from spikesam.pipeline.page.content import spike_trains
 from spikesam.pipeline.page.integers import laid_out
 from spikesam.pipeline.page.write import HERE
+from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import graphs
 from tests.backends.test_contract import multiplied
 from tests.backends.test_graphs import limits
@@ -96,29 +100,56 @@ def test_what_if_in_any_graph_or_chain(network: Network, seed: int) -> None:
     silent = rng.choice(channels, rng.integers(0, channels + 1), replace=False)
     mask.reshape(channels, -1)[:, cells] = True
     mask[silent] = True
+    silenced = {"layer": name, "cells": cells.tolist(), "channels": silent.tolist()}
+    (found,) = what_if(network, raster, [0], silenced)
+    expected = spikesam.edit(raster, network, name, mask)
+    for layer, fired in zip(raster.layers, found["fired"], strict=True):
+        packed = expected.raster.packed(layer, 0)
+        assert fired == spike_trains(packed, layer.neurons).ravel().tolist(), layer.name
+    assert found["sums"] == expected.after.readout[0].tolist()
+    assert np.allclose(found["scores"], expected.after.shares[0])
+
+
+def what_if(network: Network, raster: RasterReader, samples: list[int], silenced: dict[str, Any]) -> list[Any]:
+    """What the page's scripts say of each sample; None where they refuse."""
     script = f"""
         import {{ readFileSync }} from "node:fs";
         import {{ decodeSpikes }} from "{(HERE / "js" / "spikes.js").as_uri()}";
         import {{ makeWhatIf }} from "{(HERE / "js" / "whatif.js").as_uri()}";
-        const {{ run, trains, silenced }} = JSON.parse(readFileSync(0, "utf8"));
-        const spikes = run.layers.map(({{ shape }}, at) => decodeSpikes(Uint8Array.from(trains[at]), shape, run.steps));
-        const {{ spikes: fired, whatIf }} = await makeWhatIf(run)({{ spikes }}, silenced);
-        console.log(JSON.stringify([fired.map((each) => [...each.trains]), [...whatIf.sums], whatIf.scores]));
+        const {{ run, samples, silenced }} = JSON.parse(readFileSync(0, "utf8"));
+        const whatIf = makeWhatIf(run);
+        const found = samples.map(async ({{ trains, scores }}) => {{
+            const of = ({{ shape }}, at) => decodeSpikes(Uint8Array.from(trains[at]), shape, run.steps);
+            const loaded = {{ spikes: run.layers.map(of), sample: {{ scores }} }};
+            const {{ spikes, whatIf: then }} = await whatIf(loaded, silenced);
+            return then ? {{ ...then, sums: [...then.sums], fired: spikes.map((each) => [...each.trains]) }} : null;
+        }});
+        console.log(JSON.stringify(await Promise.all(found)));
     """
     layers = [{"name": layer.name, "shape": layer.shape} for layer in raster.layers]
-    run = {
-        "integers": laid_out(network),
-        "answers": {"unit": "share"},
-        "layers": layers,
-        "steps": raster.timesteps,
-    }
-    trains = [spike_trains(raster.packed(layer, 0), layer.neurons).ravel().tolist() for layer in raster.layers]
-    silenced = {"layer": name, "cells": cells.tolist(), "channels": silent.tolist()}
-    given = json.dumps({"run": run, "trains": trains, "silenced": silenced})
-    fired, sums, shares = json.loads(node("--input-type=module", "--eval", script, given=given))
-    expected = spikesam.edit(raster, network, name, mask)
-    for layer, found in zip(raster.layers, fired, strict=True):
-        packed = expected.raster.packed(layer, 0)
-        assert found == spike_trains(packed, layer.neurons).ravel().tolist(), layer.name
-    assert sums == expected.after.readout[0].tolist()
-    assert np.allclose(shares, expected.after.shares[0])
+    run = {"integers": laid_out(network), "answers": {"unit": "share"}, "layers": layers, "steps": raster.timesteps}
+    scores = softmax(raster.readout * raster.header.readout_scale / network.timesteps).tolist()
+    each = [
+        {
+            "trains": [spike_trains(raster.packed(of, at), of.neurons).ravel().tolist() for of in raster.layers],
+            "scores": scores[at],
+        }
+        for at in samples
+    ]
+    given = json.dumps({"run": run, "samples": each, "silenced": silenced})
+    return list(json.loads(node("--input-type=module", "--eval", script, given=given)))
+
+
+def test_what_if_is_refused_where_float32_fires_otherwise() -> None:
+    """Another bias or another readout than that of the network that fired: both samples are refused."""
+    network = exact_floats()
+    spikes = np.random.default_rng(0).random((9, 2, 2, 4, 4)) < 0.5
+    raster = spikesam.simulate(network, spikes, backend="event", precision="float32")
+    silenced = {"layer": "conv1", "cells": [1, 5], "channels": []}
+    assert all(each["close"] for each in what_if(network, raster, [0, 1], silenced))  # eighths often are at a threshold
+    muted = replace(network.layers[2], neuron=LIF(1.0, bias=-np.ones((1, 5))))
+    for wrong in (
+        replace(network, layers=(*network.layers[:2], muted)),
+        replace(network, readout=Readout(2 * network.readout.weight)),
+    ):
+        assert what_if(wrong, raster, [0, 1], silenced) == [None, None]

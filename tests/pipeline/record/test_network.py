@@ -98,7 +98,7 @@ def test_a_recording_is_lined_up_later(network: Network, tmp_path: Path) -> None
     assert edits[0] == edits[1]
     assert "cat" in str(spikesam.edit(tmp_path / "later", network, "lif1", channels=[0]))
     page = spikesam.report(tmp_path / "later", network=network, overwrite=True).read_text()
-    assert '"relevance":[{"of":"dog"' in page
+    assert '"relevance":[{"of":"dog"' in page and '"real":true' in page  # and it can be simulated there
 
 
 @pytest.mark.parametrize(
