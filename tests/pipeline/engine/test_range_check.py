@@ -195,6 +195,35 @@ def test_a_link_in_the_place_of_a_range_is_not_followed(tmp_path: Path) -> None:
     assert not outside.is_symlink()
 
 
+def test_a_record_that_was_changed_without_its_digest_is_damaged(tmp_path: Path, whole: tuple[Path, Job]) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole[0], folder)
+    path = folder / "raster.parts" / FORGED
+    content = path.read_bytes()
+    changed = content.replace(b'"device":"cpu"', b'"device":"gpu"', 1)
+    assert changed != content
+    path.write_bytes(changed)
+    with pytest.raises(RasterError, match="damaged, its digest does not fit"):
+        merge(folder, whole[1].spec)
+
+
+def test_a_readout_that_no_raster_confirms_has_the_precision_of_the_run(tmp_path: Path) -> None:
+    started = begin(tmp_path, replace(job(), spec=replace(job().spec, keep=Keep(spikes=False))))
+    compute(started, FolderStore(tmp_path, started))
+    forge(tmp_path, lambda record, *_: record.update(readout=[[row[0] + 0.5, *row[1:]] for row in record["readout"]]))
+    with pytest.raises(RasterError, match="expected a fixed readout"):
+        merge(tmp_path, started.spec)
+
+
+def test_who_computes_some_ranges_leaves_the_others_alone(tmp_path: Path, whole: tuple[Path, Job]) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole[0], folder)
+    (folder / "raster.parts" / FORGED).write_bytes(b"damaged, and somebody else's")
+    store = FolderStore(folder, whole[1], range(16))
+    assert (store.dropped, list(store.checked), list(store.missing)) == (0, [0], [])
+    assert (folder / "raster.parts" / FORGED).exists()
+
+
 def test_float32_of_another_device_is_refused(tmp_path: Path) -> None:
     header = replace(HEADER, precision="float32")
     started = begin(tmp_path, job(header))
