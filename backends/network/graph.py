@@ -244,7 +244,10 @@ class Network:
     @property
     def outline(self) -> list[tuple[str, int, Sides]]:
         """Kind, outputs and pool of every layer: equal in all networks of one description, whatever their neurons."""
-        return [(layer.kind, layer.inputs[0].gain.shape[1], layer.inputs[0].pool) for layer in self.layers]
+        return [
+            ("recurrent" if layer.reads_itself else layer.kind, layer.inputs[0].gain.shape[1], layer.inputs[0].pool)
+            for layer in self.layers
+        ]
 
     @property
     def classes(self) -> int:

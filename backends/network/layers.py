@@ -103,6 +103,11 @@ class Layer:
         return self.neuron
 
     @property
+    def reads_itself(self) -> bool:
+        """True if it has recurrent weights."""
+        return any(source.layer == self.name for each in self.inputs for source in each.sources)
+
+    @property
     def kind(self) -> str:
         """Either "conv" or "dense", that of its first input that has weights; "conv" if there is none."""
         return next((each.kind for each in self.inputs if each.weight is not None), "conv")

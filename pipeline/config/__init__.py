@@ -81,7 +81,7 @@ class NetworkSection(Section):
     layers: tuple[ChannelsOrName, ...] = Field(
         (16, "P", 32, "P", 64, "P", "D128"),
         description='numbers: 3×3 convolutions with that many channels; "P" or "P4": average pooling by 2 or 4; '
-        '"A4": a transformer block with 4 heads; "D256": 256 dense neurons',
+        '"A4": a transformer block with 4 heads; "D256": 256 dense neurons, "R256": that read themselves',
     )
     neuron: Literal["lif", "relu"] = Field(
         "lif",

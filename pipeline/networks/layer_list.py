@@ -1,4 +1,4 @@
-"""The list that describes a network: 3×3 convolutions, "P" pools, "A4" is a transformer's block, "D128" is dense."""
+"""The list that describes a network: 3×3 convolutions, "P" pools, "A4" transformer blocks, dense and recurrent ones."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ class LayerPlan:
     side: int = 3  # of a convolution's kernel
     reads: tuple[str, ...] = ()
     heads: int = 0
+    recurrent: bool = False  # dense, and reads itself, a step later
 
 
 def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, Sides]]:
     """Kind, outputs and pool of every layer: what two networks of one description share."""
-    return [("dense" if plan.kind == "dense" else "conv", plan.outputs, plan.pool) for plan in plans]
+    kinds = {"dense": "dense", "conv": "conv", "attention": "conv"}
+    return [("recurrent" if plan.recurrent else kinds[plan.kind], plan.outputs, plan.pool) for plan in plans]
 
 
 def depths(plans: Sequence[LayerPlan]) -> dict[str, int]:
@@ -50,7 +52,7 @@ def description(outline: Iterable[tuple[str, int, Sides]]) -> tuple[int | str, .
     for kind, outputs, pool in outline:
         if pool != 1:
             entries.append("P" if pool == 2 else f"P{pool}")
-        entries.append(outputs if kind == "conv" else f"D{outputs}")
+        entries.append({"conv": outputs, "dense": f"D{outputs}", "recurrent": f"R{outputs}"}[kind])
     return tuple(entries)
 
 
@@ -65,13 +67,13 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
         text = str(entry)
         if match := re.fullmatch(r"P(\d{0,18})", text):
             pool *= int(match[1] or 2)
-        elif match := re.fullmatch(r"(D?)(\d{1,18})", text):
+        elif match := re.fullmatch(r"([DR]?)(\d{1,18})", text):
             kind = "dense" if match[1] else "conv"
             if kind == "conv" and plans and plans[-1].kind == "dense":
                 raise InputError(f"network.layers, entry {position}: convolution {text} after a dense layer")
             number = 1 + sum(plan.kind == kind for plan in plans)
             name = f"{'fc' if kind == 'dense' else 'conv'}{number}"
-            plans.append(LayerPlan(name, kind, int(match[2]), pool, reads=reads))
+            plans.append(LayerPlan(name, kind, int(match[2]), pool, reads=reads, recurrent=match[1] == "R"))
             pool, reads = 1, ()
         elif match := re.fullmatch(r"A(\d{1,18})", text):
             heads, number = int(match[1]), 1 + sum(plan.kind == "attention" for plan in plans)
@@ -87,7 +89,7 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
         else:
             raise InputError(
                 f'network.layers, entry {position}: got {entry!r}, expected channels of a 3×3 convolution (64), "P" or '
-                '"P4" for average pooling, "A4" for a transformer block with 4 heads, or "D256" for 256 dense neurons'
+                '"P4" for average pooling, "A4" for a transformer block, or "D256" or "R256" for 256 dense neurons'
             )
         if pool < 1 or (plans and not 1 <= plans[-1].outputs <= MOST_OUTPUTS):
             raise InputError(

@@ -40,7 +40,7 @@ class SpikingLayer(nn.Module):
         gains = [each.gain for each in self.inputs]
         self.gain = gains.pop() if len(gains) == 1 else np.ones((1, self.shape[0]))  # which the neurons' steps apply
         self.gains = [torch.tensor(gain, dtype=torch.float32) for gain in gains]
-        self.recurrent = any(source.layer == layer.name for each in self.inputs for source in each.sources)
+        self.recurrent = layer.reads_itself
 
     def forward(self, fired: Fired) -> Tensor:
         """From the spikes of all steps of the layers that this one reads, its own of all steps."""

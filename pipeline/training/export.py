@@ -29,8 +29,9 @@ def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
     layers = [_spiking_layer(plan, layer, model.depths) for plan, layer in zip(model.plans, model.layers, strict=True)]
     if model.encoder == "spikes":
         return Network(shape, model.timesteps, tuple(layers), readout, "spikes")
-    (first,) = layers[0].inputs
-    layers[0] = Layer(layers[0].name, replace(first, weight=with_off_planes(first.weight)), layers[0].neuron)
+    first, *back = layers[0].inputs
+    first = replace(first, weight=with_off_planes(first.weight))
+    layers[0] = Layer(layers[0].name, (first, *back), layers[0].neuron)
     return Network((2 * shape[0], *shape[1:]), model.timesteps, tuple(layers), readout)
 
 
@@ -51,7 +52,10 @@ def _spiking_layer(plan: LayerPlan, layer: nn.Module, depths: Mapping[str, int])
     gain, bias = (ATTENTION_GAIN if plan.heads else 1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
     source = tuple(Source(name, depths[plan.name] - depths[name]) for name in plan.reads)
     weight = None if plan.heads else layer.synapses.weight
-    return _layer(plan, weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain, source)
+    made = _layer(plan, weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain, source)
+    if layer.back is None:
+        return made
+    return replace(made, inputs=(*made.inputs, Input(_numpy(layer.back.weight), Source(plan.name))))
 
 
 def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -23,9 +23,10 @@ class ReluNetwork(nn.Module):
     def __init__(self, layers: Sequence[int | str], shape: Shape, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.plans = plan_layers(layers)
-        if any(plan.heads for plan in self.plans):
+        if any(plan.heads or plan.recurrent for plan in self.plans):
             raise InputError(
-                'network.layers: an ANN has no attention, which multiplies spikes; set network.neuron = "lif"'
+                "network.layers: an ANN has neither attention, which multiplies spikes, nor time to read itself; set "
+                'network.neuron = "lif"'
             )
         self.input_shape = shape
         self.dropout = dropout

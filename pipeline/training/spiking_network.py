@@ -13,13 +13,14 @@ from torch.nn import functional
 from spikesam.backends.network import LIF, Shape
 from spikesam.backends.torch.synapses import attended_maps, without_autocast
 from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.networks.firing import fire
+from spikesam.pipeline.networks.firing import fire, fire_step
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, depths, plan_layers
 from spikesam.pipeline.training.fused import bntt_lif
 from spikesam.recordings.errors import InputError
 
 BNTT_EPSILON = 1e-4
 NO_GAIN = np.ones((1, 1))  # BNTT is apart
+RECURRENT_GAIN = 0.5  # of the orthogonal weights that training begins with
 ATTENTION_GAIN = 0.125  # Spikformer's scale of q · kᵀ · v, in place of BNTT
 
 
@@ -27,7 +28,8 @@ class TrainableLayer(nn.Module):
     """Average pooling, synapses without bias, BNTT and leaky integrate-and-fire neurons, over many steps at once.
 
     A spike takes one step through the synapses, so what arrives at step t left at t-1, and a layer of some `depth` is
-    silent for its first `depth` steps, which are not computed. Attention has neither pooling, synapses nor BNTT.
+    silent for its first `depth` steps, which are not computed. Attention has neither pooling, synapses nor BNTT;
+    recurrent synapses, `back`, have no BNTT.
     """
 
     def __init__(self, plan: LayerPlan, inputs: int, depth: int, network: NetworkSection, fused: bool) -> None:
@@ -37,7 +39,10 @@ class TrainableLayer(nn.Module):
         self.neuron = LIF(network.leak, network.threshold).of_channels(plan.outputs, plan.name)
         self.fused = fused
         self.heads = plan.heads
-        self.bntt = None
+        self.bntt = self.back = None
+        if plan.recurrent:
+            self.back = nn.Linear(plan.outputs, plan.outputs, bias=False)
+            nn.init.orthogonal_(self.back.weight, RECURRENT_GAIN)
         if plan.heads:
             return
         self.synapses: nn.Conv2d | nn.Linear
@@ -57,6 +62,8 @@ class TrainableLayer(nn.Module):
         `early` (T', B, …) arrive from step `depth` on, `late` (T'', B, …) after those; no gradient passes these.
         """
         first_late = self.depth + len(early)
+        if self.back is not None:
+            return self._step_by_step(early, late)
         if self.fused and self.training and self.bntt is not None and early.device.type == "cpu":
             early, membrane = self._fused(early, self.depth, None)
             if len(late):
@@ -68,6 +75,23 @@ class TrainableLayer(nn.Module):
             of_late = self._normalised(late, first_late) if len(late) else None
         spikes = fire(self.neuron, NO_GAIN, currents, of_late)
         return spikes[1 : 1 + len(early)], spikes[1 + len(early) :].detach()
+
+    def _step_by_step(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
+        """The neurons' spikes where they read their own of the step before."""
+        assert self.back is not None
+        currents, state = self._normalised(early, self.depth), None
+        with torch.no_grad():
+            of_late = self._normalised(late, self.depth + len(early)) if len(late) else late[:0]
+        fired = [torch.zeros_like(currents[0])]
+        for t, current in enumerate([*currents, *of_late], 1):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and t <= len(early)):
+                driven = current + self.back(fired[-1])
+                spikes, state = fire_step(
+                    self.neuron, NO_GAIN, driven[..., None, None], t, fired[-1][..., None, None], state
+                )
+                fired.append(spikes[..., 0, 0])
+        spikes = torch.stack(fired[1:])
+        return spikes[: len(early)], spikes[len(early) :].detach()
 
     def _currents(self, spikes: Tensor) -> Tensor:
         """Spikes that arrive, (T, B, …) -> what the synapses make of them."""

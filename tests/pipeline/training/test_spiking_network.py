@@ -38,7 +38,7 @@ def test_blocks_of_a_transformer_as_a_list():
     assert [found[name] for name in ("conv1", "block1_v", "block1_hidden", "block2_output", "fc1")] == [1, 2, 5, 11, 12]
 
 
-@pytest.mark.parametrize("layers", [VGG11, ("P", 8, "P3", "P4", "D5", "D6")])
+@pytest.mark.parametrize("layers", [VGG11, ("P", 8, "P3", "P4", "R5", "D6")])
 def test_an_outline_becomes_a_list_again(layers):
     plans = plan_layers(layers)
     assert plan_layers(description(outline(plans))) == plans
@@ -85,7 +85,7 @@ def test_training_spikes_follow_the_law_of_the_encoding():
 
 
 @pytest.mark.parametrize("normalise", [True, False])
-@pytest.mark.parametrize(("layers", "timesteps"), [(SMALL.layers, 8), (BLOCKS, 26)])
+@pytest.mark.parametrize(("layers", "timesteps"), [(SMALL.layers, 8), (BLOCKS, 26), ((8, "P4", "R12", "R8"), 10)])
 def test_the_exported_network_is_the_same_network(normalise, layers, timesteps):
     update = {"normalise": normalise, "threshold": 0.7, "layers": layers, "timesteps": timesteps}
     model = small_model(network=SMALL.model_copy(update=update))
