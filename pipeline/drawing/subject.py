@@ -117,9 +117,9 @@ def _subjects(
 
 
 def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.uint8] | None:
-    """The input at each step; None if the input was not recorded."""
+    """The input at each step; None if it was not recorded, or is a single column, whose picture has all steps."""
     first = raster.layers[0]
-    if first.kind != "input" or first.shape[0] != len(("OFF", "ON")):
+    if first.kind != "input" or first.shape[0] != len(("OFF", "ON")) or first.shape[2] == 1:
         return None
     return np.stack([picture_of(step[None]) for step in raster[first][sample]])
 

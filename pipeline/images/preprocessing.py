@@ -191,6 +191,11 @@ class Preprocessing:
         image = Image.fromarray(mask.astype(np.uint8) * 255).resize(resized, Image.Resampling.BILINEAR)
         return np.asarray(image.crop((left, top, left + self.width, top + self.height))) >= 128
 
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(H, W) of pictures."""
+        return self.height, self.width
+
     def _geometry(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """(width, height) after resizing, and the crop's (left, top) in it."""
         if self.width * height >= self.height * width:

@@ -252,8 +252,10 @@ class EventSamples(DatasetSamples):
         """See :class:`Samples`."""
         return iter(())
 
-    def frames(self, sample: int) -> NDArray[np.uint8]:
-        """See :class:`DatasetSamples`."""
+    def frames(self, sample: int) -> NDArray[np.uint8] | None:
+        """See :class:`DatasetSamples`; a single column has none: its picture shows all steps."""
+        if self.preparation.width == 1:
+            return None
         return np.stack([picture_of(step) for step in unpack(self.bits[[sample]], self.preparation.input_shape)])
 
     def notes(self, asked: int) -> list[str]:
@@ -286,7 +288,7 @@ def read_samples(
     """
     if positions is not None:
         dataset = dataset.chosen(positions)
-    pictures = _scratch((len(dataset), preparation.height, preparation.width, 3))
+    pictures = _scratch((len(dataset), *preparation.picture_size, 3))
 
     def read(place: int, item: Item | None = None) -> tuple[Any, ...]:
         item = dataset[place] if item is None else item

@@ -52,7 +52,7 @@ def description(outline: Iterable[tuple[str, int, Sides]]) -> tuple[int | str, .
     for kind, outputs, pool in outline:
         if pool != 1:
             entries.append("P" if pool == 2 else f"P{pool}")
-        entries.append({"conv": outputs, "dense": f"D{outputs}", "recurrent": f"R{outputs}"}[kind])
+        entries.append(outputs if kind == "conv" else f"{'R' if kind == 'recurrent' else 'D'}{outputs}")
     return tuple(entries)
 
 

@@ -2,7 +2,8 @@
 
 A tone excites the filters around its pitch as a resonator's response says, |H| = 1 / (1 + (distance / width)²): that of
 a tone which lasts, in place of a filtered wave. Each filter sends an ON event whenever its log intensity has risen by a
-threshold, and an OFF event when it has fallen: a silicon cochlea that works as an event camera does, with one column.
+threshold, and an OFF event when it has fallen: a silicon cochlea that works as an event camera does, with one column,
+the highest pitch in row 0, as spectrograms are drawn.
 
 The band in which the chirp lies, and whether it rises or falls, is the class. So the channels and the moments that
 decide are known, see :meth:`Chirps.deciding`. Everything else is the same in all classes.
@@ -53,17 +54,18 @@ class Chirps(GeneratedSet):
         for _ in range(TONES):
             start, stop = _span(random, *TONE_LASTS)
             heard += _envelope(start, stop, _between(random, *LOUD))[:, None] * _response(CHANNELS * random.random())
-        events = COCHLEA.record(heard[:, :, None], 1000 * TIMES.astype(np.int64), random)
+        events = COCHLEA.record(heard[:, ::-1, None], 1000 * TIMES.astype(np.int64), random)
         crossed = self.deciding(position).any(axis=0)[:, None]
         first, *_, last = np.flatnonzero(crossed).tolist()
         return self._item(position, events, (0.0, float(first), 1.0, float(last + 1)), crossed)
 
     def deciding(self, position: int) -> NDArray[np.bool_]:
-        """(F, 64) where the chirp lies, at the start of each frame of 2 ms: what decides the class."""
+        """(F, 64) frames of 2 ms and rows: where the chirp lies, which decides the class."""
         pitch, loudness = self._chirp(position, self._random(position, stream=0))
         found = (loudness[:, None] > 0) & (np.abs(np.arange(CHANNELS) - pitch[:, None]) <= NEAR)
         around = range(-int(AFTER * 1000 // FRAME_US), 1 + int(AFTER * 1000 // FRAME_US))
-        return np.any([np.roll(found, shift, axis=0) for shift in around], axis=0)
+        lies: NDArray[np.bool_] = np.any([np.roll(found, shift, axis=0) for shift in around], axis=0)
+        return lies[:, ::-1]
 
     def _chirp(self, position: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Pitch, in channels, and loudness of the chirp in every frame."""

@@ -100,14 +100,20 @@ class EventBinning:
         count = int(kept.sum())
         return BinnedEvents(bits, count - int(bits.sum()), len(events) - count)
 
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(H, W) of pictures: of a single column its pixels and the bins."""
+        return self.height, self.bins if self.width == 1 else self.width
+
     def picture(self, events: Image.Image | Events) -> NDArray[np.uint8]:
         """The network's view, for people: (H, W, 3) uint8, see :func:`picture_of`."""
         return picture_of(self.binned(events).bits)
 
     def box(self, box: Box, original_size: tuple[int, int]) -> Box | None:
-        """Where a box of a sensor of `original_size` (width, height) comes to lie; None if it is cropped away."""
+        """Where a box of a sensor of `original_size` (width, height) lies in pictures; None if it is cropped away."""
         factor, left, top = self._geometry(*original_size)
         x0, x1 = (min(max((x - left) / factor, 0.0), float(self.width)) for x in box[::2])
+        x0, x1 = (x * self.picture_size[1] / self.width for x in (x0, x1))
         y0, y1 = (min(max((y - top) / factor, 0.0), float(self.height)) for y in box[1::2])
         return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
@@ -136,8 +142,12 @@ class EventBinning:
 
 
 def picture_of(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Spikes (T, 2, H, W) summed as a picture (H, W, 3) uint8: ON orange, OFF blue, bright as their number's root."""
-    off, on = bits.sum(axis=0, dtype=np.int64)[..., None]
+    """Spikes (T, 2, H, W) summed as a picture (H, W, 3) uint8: ON orange, OFF blue, bright as their number's root.
+
+    Those of a single column are not summed: (H, T, 3), as a spectrogram.
+    """
+    planes = bits[..., 0].transpose(1, 2, 0) if bits.shape[3] == 1 else bits.sum(axis=0, dtype=np.int64)
+    off, on = planes.astype(np.int64)[..., None]
     spikes = np.maximum(on + off, 1)
     colour = (on * (ON - DARK) + off * (OFF - DARK)) / spikes
     return np.rint(DARK + colour * np.sqrt(spikes / spikes.max())).astype(np.uint8)

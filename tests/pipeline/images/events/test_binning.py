@@ -92,7 +92,18 @@ def test_the_picture_sums_time() -> None:
     dark = np.full(3, DARK)
     half = np.rint(DARK + (OFF - DARK) * np.sqrt(1 / 2))
     assert picture_of(bits).tolist() == [[ON.tolist(), half.tolist(), dark.tolist()]]
-    assert picture_of(np.zeros((3, 2, 1, 1), np.bool_)).tolist() == [[dark.tolist()]]
+    assert picture_of(np.zeros((3, 2, 1, 2), np.bool_)).tolist() == [2 * [dark.tolist()]]
+
+
+def test_the_picture_of_a_single_column_is_a_spectrogram() -> None:
+    bits = np.zeros((3, 2, 2, 1), np.bool_)
+    bits[1, 1, 0] = True  # an ON event of the upper channel at step 1
+    picture = picture_of(bits)
+    assert picture.shape == (2, 3, 3)
+    assert picture[0].tolist() == [3 * [DARK], ON.tolist(), 3 * [DARK]]
+    assert (picture[1] == DARK).all()
+    prepare = EventBinning(64, 1, bins=50)
+    assert (prepare.picture_size, prepare.box((0.0, 8.0, 1.0, 16.0), (1, 64))) == ((64, 50), (0.0, 8.0, 50.0, 16.0))
 
 
 @pytest.mark.parametrize(
