@@ -16,6 +16,7 @@ from spikesam.pipeline.drawing.padding import outside
 from spikesam.pipeline.drawing.subject import is_right
 from spikesam.pipeline.maps.method import methods
 from spikesam.pipeline.page.answers import answers_of, attention_of
+from spikesam.pipeline.page.bands import is_band
 from spikesam.pipeline.page.blob import blob, heat_map
 from spikesam.pipeline.page.energy import energy_of_run, energy_of_sample, ledger_of
 from spikesam.pipeline.page.excerpt import Content, excerpt
@@ -112,6 +113,7 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
         "name": layer.name,
         "kind": layer.kind,
         "shape": layer.shape,
+        "band": is_band(layer),
         "matter": run.raster.steps_that_matter(layer),
         "padded": _padded(run, layer),
         "rates": [round(float(rate), 5) for rate in rates],
@@ -150,7 +152,7 @@ def _sample(
         **_picture(run, sample),
         "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
         "maps": {
-            "relevance": relevance_of(run, sample) if sample < explained else [],
+            "relevance": relevance_of(run, sample, steps) if sample < explained else [],
             **{maps.header.method: [{"layers": _summed(maps, sample)}] for maps in run.maps},
             "energy": [{"layers": energy_map}] if energy_map else [],
         },

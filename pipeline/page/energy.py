@@ -9,6 +9,7 @@ import numpy as np
 
 from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
 from spikesam.pipeline.cost.prices import PRICES
+from spikesam.pipeline.page.bands import is_band
 from spikesam.pipeline.page.blob import heat_map
 from spikesam.pipeline.page.excerpt import Content
 from spikesam.pipeline.page.shown_run import ShownRun
@@ -28,7 +29,7 @@ def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int) -> tuple
         name: {"operations": int(spent.operations[name].sum()), "joules": float(spent.joules[name].sum())}
         for name in ledger.updates
     }
-    shown = next((layer for layer in run.raster.layers if layer.kind != "dense" and layer.shape[1:] != (1, 1)), None)
+    shown = next((layer for layer in run.raster.layers if not is_band(layer)), None)
     if shown is None or spent.map is None:
         return layers, {}
     return layers, {shown.name: heat_map(spread_evenly(spent.map, shown.shape[1:]))}

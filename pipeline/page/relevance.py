@@ -8,6 +8,7 @@ import numpy as np
 
 from spikesam.backends.network import Network
 from spikesam.pipeline.maps.relevance import relevances
+from spikesam.pipeline.page.bands import band_map, is_band
 from spikesam.pipeline.page.blob import heat_map
 from spikesam.pipeline.page.shown_run import ShownRun
 
@@ -49,8 +50,8 @@ def _refused(network: Network) -> str | None:
     return None
 
 
-def relevance_of(run: ShownRun, sample: int) -> list[dict[str, Any]]:
-    """Of the predicted class and of another one: its name, and by layer the sum over channels and all steps.
+def relevance_of(run: ShownRun, sample: int, steps: int) -> list[dict[str, Any]]:
+    """Of the predicted class and of another one: its name, and by layer the sum over channels and all steps; or a band.
 
     The other class is the sample's own where the answer is wrong, and else the runner-up.
     """
@@ -60,7 +61,10 @@ def relevance_of(run: ShownRun, sample: int) -> list[dict[str, Any]]:
     contents, targets = [], _classes(run, sample)
     for target, each in zip(targets, relevances(network, spikes, targets), strict=True):
         found = zip(raster.layers, each, strict=True)
-        maps = {layer.name: heat_map(each.sum(axis=(0, 1)), True) for layer, each in found if layer.kind != "dense"}
+        maps = {
+            layer.name: band_map(each, steps, True) if is_band(layer) else heat_map(each.sum(axis=(0, 1)), True)
+            for layer, each in found
+        }
         contents.append({"of": run.class_name(target), "layers": maps})
     return contents
 

@@ -49,11 +49,14 @@ export function makeTabs(runs, about, change) {
         target.replaceChildren(...of.map((name, at) => element("option", { value: at }, `${name} (${marks[at]})`)));
       }
       target.value = state.target;
-      const still = state.view === "step" && !KINDS[state.kind].live ? " These are sums over all steps." : "";
-      const click = `Click a place to see who fires there${silences ? ", and to silence it" : ""}.`;
+      const still =
+        about.hasMap && state.view === "step" && !KINDS[state.kind].live ? " These are sums over all steps." : "";
+      const click = about.hasMap
+        ? ` Click a place to see who fires there${silences ? ", and to silence it" : ""}.`
+        : "";
       const shown =
         state.kind === "attention" && state.pixel ? "Bright: whom the chosen token attends to" : KINDS[state.kind].says;
-      say(says, `${shown}.${still} ${click}`);
+      say(says, `${shown}.${still}${click}`);
     },
   };
 }
@@ -67,6 +70,9 @@ export function makeMenu(about, change) {
     slider("opacity", { min: 0, max: 1, step: 0.05 }, (value) => `Opacity ${value.toFixed(2)}`, change),
     choice("Background", "behind", { ...behind, nothing: "none" }, change),
     ...(about.hasBox || about.hasMask ? [choice("Object", "object", object, change)] : []),
+    ...(about.hasBand
+      ? [choice("Neurons over time", "order", { number: "in order", activity: "most active first" }, change)]
+      : []),
     choice("Theme", "theme", { auto: "as the system", light: "light", dark: "dark" }, change),
   ];
   const menu = element("div", {}, ...parts.map(({ node }) => node));

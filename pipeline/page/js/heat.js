@@ -1,6 +1,6 @@
 // Which map a card shows: of a run, a layer, a kind and a state.
 import { attendedTo } from "./attention.js";
-import { mapOfStep, sumOfMaps } from "./sam.js";
+import { bandOf, mapOfStep, sumOfMaps } from "./sam.js";
 import { cellAt } from "./state.js";
 import { isSpatial } from "./words.js";
 
@@ -14,7 +14,8 @@ export function heatOf(run, loaded, at, kind, state) {
   const { live, signed } = KINDS[kind];
   const shape = layer.shape.slice(1);
   const pair = kind === "attention" ? run.attention.find(({ key }) => key === at) : null;
-  if (pair === undefined || !isSpatial(layer)) return { missing: true, shape };
+  if (pair === undefined) return { missing: true, shape };
+  if (!isSpatial(layer)) return pair ? { missing: true, shape } : bandHeat(run, loaded, at, kind, state);
   if (!live) return loaded.maps[kind]?.[signed ? state.target : 0]?.get(layer.name) ?? { missing: true, shape };
   const until = Math.min(layer.matter, run.steps);
   const step = state.view === "sum" ? null : stepOf(run, state);
@@ -33,6 +34,37 @@ export function heatOf(run, loaded, at, kind, state) {
     loaded.heats.set(slot, { key, ...heat, shape });
   }
   return loaded.heats.get(slot);
+}
+
+// The band of a layer without places, as above: [neurons, steps], in order or the most active first.
+function bandHeat(run, loaded, at, kind, { gamma, order, target }) {
+  const { name, matter } = run.layers[at];
+  const { live, signed } = KINDS[kind];
+  const spikes = loaded.spikes[at];
+  const shape = [spikes.neurons, spikes.steps];
+  const packed = live ? null : loaded.maps[kind]?.[signed ? target : 0]?.get(name);
+  if (!live && packed?.shape[1] !== spikes.steps) return { missing: true, shape };
+  const key = `${kind === "sam" ? gamma : ""} ${order} ${target}`;
+  const slot = `${at} ${kind}`;
+  if (loaded.heats.get(slot)?.key !== key) {
+    const until = Math.min(matter, run.steps);
+    const found = packed ?? bandOf(spikes, kind === "sam" ? gamma : Number.POSITIVE_INFINITY, until);
+    const map = order === "activity" ? mostActiveFirst(found.map, spikes) : found.map;
+    loaded.heats.set(slot, { ...found, key, map, shape });
+  }
+  return loaded.heats.get(slot);
+}
+
+// The rows of a band, those of the neurons with most spikes first.
+function mostActiveFirst(map, { neurons, steps, neuron }) {
+  const counts = new Uint32Array(neurons);
+  for (const which of neuron) counts[which]++;
+  const ranked = Array.from(counts.keys()).sort((one, other) => counts[other] - counts[one]);
+  const sorted = new Float64Array(map.length);
+  for (const [row, which] of ranked.entries()) {
+    sorted.set(map.subarray(which * steps, (which + 1) * steps), row * steps);
+  }
+  return sorted;
 }
 
 // The cell of a map of shape [H, W] in which a place lies.

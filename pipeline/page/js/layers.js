@@ -1,14 +1,15 @@
-// The layers of a run, a map each, in the order in which they read each other; those without places show their spikes.
+// The layers of a run, a map each, in the order in which they read each other; those without places show neurons over time.
 import { backOf, dimmedOf } from "./back.js";
 import { changes, colour, colourOf, element, named, say } from "./dom.js";
 import { cellOf, heatOf, KINDS, stepOf } from "./heat.js";
 import {
+  heatCanvas,
+  paintBand,
   paintHeat,
   paintLines,
   paintMarker,
   paintObject,
   paintPadding,
-  paintRaster,
   paintSilenced,
   paintStripes,
 } from "./paint.js";
@@ -19,9 +20,7 @@ import { isSpatial, joules, number, shapeOf } from "./words.js";
 
 // Returns { node, show(state, loaded, most) }; most: kind -> largest value of all layers, where they share a scale.
 export function makeLayers(run, index, change, titled) {
-  const cards = run.layers.map((layer, at) =>
-    isSpatial(layer) ? mapCard(run, index, layer, at, change) : rasterCard(run, layer, at),
-  );
+  const cards = run.layers.map((layer, at) => cardOf(run, index, layer, at, change));
   const none = element("p", { class: "quiet" });
   const maps = element("div", { class: "maps" }, ...cards.map((card) => card.node), none);
   return {
@@ -39,65 +38,74 @@ export function makeLayers(run, index, change, titled) {
   };
 }
 
-// Kind -> the largest value of all layers of a run.
+// Kind -> the largest value of all maps of a run; and "bands of" the kind, that of its bands.
 export function largestOf(run, loaded, state) {
+  const of = (kind, band) =>
+    largest(run.layers.map((layer, at) => (layer.band === band && heatOf(run, loaded, at, kind, state).most) || 0));
   return Object.fromEntries(
-    shownKinds(state).map((kind) => [
-      kind,
-      largest(run.layers.map((_, at) => heatOf(run, loaded, at, kind, state).most ?? 0)),
+    shownKinds(state).flatMap((kind) => [
+      [kind, of(kind, false)],
+      [bandsOf(kind), of(kind, true)],
     ]),
   );
+}
+
+function bandsOf(kind) {
+  return `bands of ${kind}`;
 }
 
 export function shownKinds(state) {
   return state.beside ? [state.kind, state.beside] : [state.kind];
 }
 
-function mapCard(run, index, layer, at, change) {
-  const figures = ["kind", "beside"].map((slot) => mapFigure(run, index, layer, at, slot, change));
-  const card = cardOf(run, layer, at, element("div", { class: "figures" }, ...figures.map(({ node }) => node)));
-  return {
-    node: card.node,
-    show: (state, loaded, most, backs) => {
-      for (const figure of figures) figure.show(state, loaded, most, backs);
-      card.node.hidden = figures.every(({ node }) => node.hidden);
-      card.show(state, loaded);
-    },
-  };
-}
-
-function rasterCard(run, layer, at) {
-  const canvas = element("canvas", { role: "img", "aria-label": `spikes of ${layer.name}, neurons by steps` });
-  const neurons = Array.from({ length: layer.shape[0] * layer.shape[1] * layer.shape[2] }, (_, neuron) => neuron);
-  const caption = element("figcaption", {}, "neurons × steps");
-  const card = cardOf(run, layer, at, element("figure", {}, canvas, caption));
-  const changed = changes();
-  return {
-    node: card.node,
-    show: (state, loaded) => {
-      card.node.hidden = !shownKinds(state).some((kind) => KINDS[kind].live && kind !== "attention");
-      const step = state.view === "step" ? stepOf(run, state) : null;
-      if (card.node.hidden || !changed(loaded, step, colour("text"))) return;
-      const until = Math.min(layer.matter, run.steps);
-      paintRaster(canvas, loaded.spikes[at], neurons, { width: 320, height: 320, until, step });
-      card.show(state, loaded);
-    },
-  };
-}
-
 // A layer's name and shape, its map, and how often it fires over time, in the colour of its curve beside the scrubber.
-function cardOf(run, layer, at, shown) {
+function cardOf(run, index, layer, at, change) {
+  const figures = ["kind", "beside"].map((slot) =>
+    isSpatial(layer) ? mapFigure(run, index, layer, at, slot, change) : bandFigure(run, layer, at, slot),
+  );
   const line = element("canvas", { class: "line", "aria-hidden": true });
   const title = element("h3", {}, named(layer.name), " ", element("small", {}, shapeOf(layer)));
   const changed = changes();
+  const shown = element("div", { class: "figures" }, ...figures.map(({ node }) => node));
+  const node = element("section", { class: "card" }, title, shown, line);
   return {
-    node: element("section", { class: "card" }, title, shown, line),
-    show: (state, loaded) => {
+    node,
+    show: (state, loaded, most, backs) => {
+      for (const figure of figures) figure.show(state, loaded, most, backs);
+      node.hidden = figures.every((figure) => figure.node.hidden);
       const step = state.view === "step" ? stepOf(run, state) : null;
       if (!changed(loaded, step, line.clientWidth, colour("now"))) return;
       const values = ratesOf(loaded.spikes[at]);
       const curve = { values, most: largest(values), colour: colourOf(at, run.layers.length) };
       paintLines(line, [curve], { until: Math.min(layer.matter, run.steps), step });
+    },
+  };
+}
+
+// Neurons over time, of a layer without places.
+function bandFigure(run, layer, at, slot) {
+  const canvas = element("canvas", { role: "img", "data-layer": layer.name });
+  const caption = element("figcaption");
+  const node = element("figure", { class: "band" }, canvas, caption);
+  const [changed, drawn] = [changes(), changes()];
+  let cells = null;
+  return {
+    node,
+    show: (state, loaded, most) => {
+      const kind = state[slot];
+      const heat = kind ? heatOf(run, loaded, at, kind, state) : { missing: true };
+      node.hidden = heat.missing === true;
+      const step = state.view === "step" ? stepOf(run, state) : null;
+      const brightest = state.scale === "all" ? most[bandsOf(kind)] : heat.most;
+      if (node.hidden || !changed(heat, brightest, step, colour("inset"))) return;
+      if (drawn(heat, brightest)) cells = heatCanvas(heat, brightest); // not anew for each step
+      canvas.dataset.band = kind;
+      paintBand(canvas, cells, { until: Math.min(layer.matter, run.steps), step });
+      const label = KINDS[kind].label;
+      say(caption, `${state.beside ? `${label} ` : ""}neurons × steps, ${rangeText(kind, brightest)}`);
+      const [neurons, steps] = heat.shape;
+      const about = `${label} of ${layer.name}, ${neurons} neurons by ${steps} steps`;
+      canvas.setAttribute("aria-label", `${about}, largest ${number(heat.most)}`);
     },
   };
 }

@@ -3,7 +3,7 @@ import { makeAnswer } from "./answer.js";
 import { makeMenu, makeTabs, makeTime } from "./controls.js";
 import { element } from "./dom.js";
 import { makeGallery } from "./gallery.js";
-import { heatOf, KINDS } from "./heat.js";
+import { heatOf } from "./heat.js";
 import { largestOf, makeLayers } from "./layers.js";
 import { aboutRuns, dataOf, partner, sampleLoader } from "./model.js";
 import { makePlace } from "./place.js";
@@ -61,7 +61,7 @@ async function show() {
     samples[at] && state.scale === "all" ? largestOf(run, samples[at], state) : {},
   );
   const most = Object.fromEntries(
-    Object.keys(KINDS).map((kind) => [kind, Math.max(...largest.map((each) => each[kind] ?? 0))]),
+    largest.flatMap(Object.keys).map((kind) => [kind, Math.max(...largest.map((each) => each[kind] ?? 0))]),
   );
   shared[2].show(state, samples); // first, since it takes room from the others
   views.forEach(({ parts, missing }, at) => {

@@ -29,6 +29,8 @@ export function aboutRuns(runs) {
     hasInput: runs.some((run) => inputOf(run) >= 0),
     hasBox: samples.some((sample) => sample.box),
     hasMask: samples.some((sample) => sample.mask),
+    hasBand: runs.some((run) => run.layers.some((layer) => layer.band)),
+    hasMap: runs.some((run) => run.layers.some(isSpatial)),
   };
 }
 

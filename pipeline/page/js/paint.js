@@ -6,11 +6,12 @@ import { fires } from "./spikes.js";
 const BRIGHTER = 1.25; // times as bright as the cells inside, as in pipeline/drawing/padding.py
 const SIDE = 320; // canvas pixels of the longer side, at least
 
-export function fit(canvas, [height, width]) {
-  const scale = Math.max(1, Math.ceil(SIDE / Math.max(height, width)));
-  if (canvas.width !== width * scale || canvas.height !== height * scale) {
-    canvas.width = width * scale;
-    canvas.height = height * scale;
+export function fit(canvas, [height, width], square = false) {
+  const scaleOf = (side) => Math.max(1, Math.ceil(SIDE / side));
+  const [down, across] = square ? [height, width].map(scaleOf) : Array(2).fill(scaleOf(Math.max(height, width)));
+  if (canvas.width !== width * across || canvas.height !== height * down) {
+    canvas.width = width * across;
+    canvas.height = height * down;
   }
   return canvas.getContext("2d");
 }
@@ -25,15 +26,35 @@ export function paintHeat(canvas, heat, most, opacity, back) {
     context.fillStyle = colour("inset"); // which is 0 of what has signs, and is hidden by other maps
     context.fillRect(0, 0, canvas.width, canvas.height);
   }
-  const cells = new ImageData(heat.shape[1], heat.shape[0]);
-  for (let at = 0; at < heat.map.length; at++) {
-    const share = most > 0 ? Math.min(1, Math.abs(heat.map[at]) / most) : 0;
-    const level = Math.round(255 * share);
-    const shade = heat.signed ? (heat.map[at] < 0 ? AGAINST : FOR) : VIRIDIS.subarray(3 * level, 3 * level + 3);
-    cells.data.set(shade, 4 * at);
-    cells.data[4 * at + 3] = 255 * (back ? cover(share, opacity) : heat.signed ? share : 1);
+  drawCells(context, heatCanvas(heat, most, back ? (share) => cover(share, opacity) : null), canvas);
+}
+
+// A pixel for each cell. It covers what is behind it by `covers` of its share of the most; if not given, of what has signs by
+// its share, and else wholly.
+export function heatCanvas({ map, shape, signed }, most, covers = null) {
+  const cells = new ImageData(shape[1], shape[0]);
+  const { data } = cells;
+  for (let at = 0, to = 0; at < map.length; at++, to += 4) {
+    const share = most > 0 ? Math.min(1, Math.abs(map[at]) / most) : 0;
+    const shades = signed ? (map[at] < 0 ? AGAINST : FOR) : VIRIDIS;
+    const from = signed ? 0 : 3 * Math.round(255 * share);
+    for (let part = 0; part < 3; part++) data[to + part] = shades[from + part];
+    data[to + 3] = 255 * (covers ? covers(share) : signed ? share : 1);
   }
+  return cellsCanvas(cells);
+}
+
+// The cells of a band, in a square whatever its shape: over it steps that come too late; framed, the one that is shown.
+export function paintBand(canvas, cells, { until, step }) {
+  const context = fit(canvas, [cells.height, cells.width], true);
+  context.fillStyle = colour("inset");
+  context.fillRect(0, 0, canvas.width, canvas.height);
   drawCells(context, cells, canvas);
+  paintSteps(context, cells.width, { until, step: null });
+  if (step === null) return;
+  const path = new Path2D();
+  path.rect((step * canvas.width) / cells.width, 0, canvas.width / cells.width, canvas.height);
+  twoTone(context, path, canvas.width / 160);
 }
 
 // Stripes stand where there is nothing to see, which a map that is zero would not tell.
@@ -249,5 +270,5 @@ function cellsCanvas(cells) {
 
 function drawCells(context, cells, canvas) {
   context.imageSmoothingEnabled = false;
-  context.drawImage(cellsCanvas(cells), 0, 0, canvas.width, canvas.height);
+  context.drawImage(cells, 0, 0, canvas.width, canvas.height);
 }

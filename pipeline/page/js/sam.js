@@ -21,6 +21,20 @@ export function mapOfStep(spikes, gamma, step, until) {
   return { map, most };
 }
 
+// The score of every spike of the first `until` steps, a row of all steps for each neuron: { map, most }.
+export function bandOf(spikes, gamma, until) {
+  const { first, neuron, neurons, steps } = spikes;
+  const now = new Float64Array(neurons);
+  const map = new Float64Array(neurons * steps);
+  const most = walk({ ...spikes, pixel: neuron }, gamma, until, now, (step) => {
+    for (let k = first[step]; k < first[step + 1]; k++) {
+      map[neuron[k] * steps + step] = now[neuron[k]];
+      now[neuron[k]] = 0;
+    }
+  });
+  return { map, most };
+}
+
 // The score of one pixel at every step.
 export function scoreOverTime(spikes, gamma, pixel) {
   const scores = new Float64Array(spikes.steps);

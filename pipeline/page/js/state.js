@@ -2,7 +2,7 @@
 
 export const GAMMA_MOST = 3;
 
-// about: { samples, steps, busiest, gamma, events, kinds, hasPicture, hasInput, hasBox, hasMask }, of all runs together.
+// about: { samples, steps, busiest, gamma, events, kinds, hasPicture, hasInput, hasBox, hasMask, hasBand }, of all runs together.
 export function initialState(about) {
   return {
     sample: 0,
@@ -14,6 +14,7 @@ export function initialState(about) {
     beside: "", // and others beside them
     target: 0, // 0 or 1: the class that relevance is for, the answer or another one
     scale: "layer",
+    order: "number", // of the neurons of a band, or "activity"
     opacity: 0.6,
     behind: about.hasPicture ? "picture" : about.hasInput ? "input" : "nothing",
     object: about.hasBox ? "box" : about.hasMask ? "mask" : "nothing",

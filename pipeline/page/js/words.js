@@ -25,11 +25,11 @@ export function percent(share) {
 
 export function shapeOf(layer) {
   const [channels, height, width] = layer.shape;
-  return layer.kind === "dense" || height * width === 1 ? `${channels} neurons` : `${channels} × ${height} × ${width}`;
+  return layer.band ? `${channels * height * width} neurons` : `${channels} × ${height} × ${width}`;
 }
 
 export function isSpatial(layer) {
-  return layer.kind !== "dense" && layer.shape[1] * layer.shape[2] > 1;
+  return !layer.band;
 }
 
 // What a network answered to a sample: { scores, of every class; best, the classes from the highest on; tied with the first }.

@@ -195,6 +195,45 @@ def test_the_scrubber_has_every_step_and_the_sum_at_its_end(page_of_run: Path, o
     assert page.evaluate("[report.state().view, report.state().playing]") == ["sum", False]
 
 
+def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: Any) -> None:
+    """Of a sound, whose input is one column: each spike's own contribution and relevance, by number or activity."""
+    random = np.random.default_rng(0)
+    weights = random.normal(size=(20, 12)), random.normal(size=(7, 20))
+    layers = [Layer(f"fc{at}", Input(each), LIF(0.9, 0.5)) for at, each in enumerate(weights, 1)]
+    network = Network((1, 12, 1), 16, layers, Readout(random.normal(size=(3, 7))), "spikes")
+    spikesam.simulate(network, random.random((16, 2, 1, 12, 1)) < 0.3, out=tmp_path, backend="event")
+    spikesam.explain(tmp_path, tmp_path / "sam.h5").close()
+    page = open_page(report(tmp_path, tmp_path / "page.html"))
+    assert page.locator("canvas[data-kind]").count() == 0 and page.locator("canvas[data-band]:visible").count() == 3
+    assert "Click a place" not in page.inner_text(".says")
+    network = read_network(tmp_path / "network.safetensors")[0]
+    with RasterReader(tmp_path / "raster.h5") as raster:
+        spikes = [raster[name][1] for name in raster]
+        matter = [raster.steps_that_matter(layer) for layer in raster.layers]
+        relevant = relevance(network, spikes, int(raster.predictions[1]))
+    for name, fired, until, speaks in zip(("input", "fc1", "fc2"), spikes, matter, relevant, strict=True):
+        rows = fired.reshape(16, -1).T.copy()
+        ranked = np.argsort(-rows.sum(axis=1), kind="stable")
+        scores = spike_activation_maps(np.packbits(rows.T, axis=1), (1, len(rows), 1), [0.5])[0][..., 0].T
+        for found, expected in ("count", rows), ("sam", scores):
+            expected = np.where(np.arange(16) < until, expected, 0)
+            assert np.allclose(shown_map(page, 0, name, 1, found), expected, atol=1e-5)
+            assert np.allclose(shown_map(page, 0, name, 1, found, order="activity"), expected[ranked], atol=1e-5)
+        expected = speaks.reshape(16, -1).T
+        assert np.abs(shown_map(page, 0, name, 1, "relevance") - expected).max() <= np.abs(expected).max() / 253
+    band = page.locator('canvas[data-layer="fc1"]').first
+    for state in (
+        {"sample": 1},
+        {"order": "activity"},
+        {"kind": "relevance"},
+        {"target": 1},
+        {"view": "step", "step": 4},
+    ):
+        before = band.evaluate("canvas => canvas.toDataURL()")
+        change(page, **state)
+        assert band.evaluate("canvas => canvas.toDataURL()") != before, state
+
+
 def test_relevance_for_one_class_and_another(finished: Path, page_of_run: Path, open_page: Any) -> None:
     page = open_page(page_of_run)
     network = read_network(finished / "network.safetensors")[0]

@@ -101,13 +101,13 @@ def test_relevance_is_that_of_the_spikes_for_two_classes(finished: Path, shown: 
             other = label if label != predicted else int(ranked[1])
             for found, target in zip(content["maps"]["relevance"], (predicted, other), strict=True):
                 assert found["of"] == HOSTILE[target]
-                assert found["layers"].keys() == {"input", "conv1", "conv2"}
+                assert found["layers"].keys() == {"input", "conv1", "conv2", "fc1"}
                 spikes = [raster[name][sample] for name in raster]
                 for name, expected in zip(raster, relevance(network, spikes, target), strict=True):
-                    if name in found["layers"]:
-                        most, levels = (found["layers"][name][of] for of in ("most", "levels"))
-                        heat = (np.frombuffer(bytes_of(levels), np.uint8) - 128.0) * (most / 127)
-                        assert np.abs(heat - expected.sum(axis=(0, 1)).ravel()).max() <= most / 253
+                    summed = expected[:, :, 0, 0].T if name == "fc1" else expected.sum(axis=(0, 1))  # neurons over time
+                    most, levels, shape = (found["layers"][name][of] for of in ("most", "levels", "shape"))
+                    heat = (np.frombuffer(bytes_of(levels), np.uint8).reshape(shape) - 128.0) * (most / 127)
+                    assert np.abs(heat - summed).max() <= most / 253
 
 
 def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
