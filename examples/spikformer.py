@@ -1,7 +1,8 @@
 """Spikformer (Zhou et al. 2023), SpikingJelly's: digits in a corner, and where every layer of tokens looks.
 
 Trains for four minutes on one core, to 55 … 79 % of digits it had not seen, by the machine. Then one digit
-moves through the four corners, and the maps of its tokens move with it.
+moves through the four corners, and the maps of its tokens move with it. At the end the model becomes a network, whose
+spikes in integers are the same on three backends.
 """
 
 import re
@@ -59,3 +60,8 @@ for layer in maps:
     half = heat.shape[1] // 2
     corners = [heat[n, y // 16 * half :, x // 16 * half :][:half, :half] for n, (y, x) in enumerate(CORNERS)]
     print(f"{layer:20}", " ".join(f"{corner.sum() / heat[n].sum():6.1%}" for n, corner in enumerate(corners)))
+
+moved = placed(one, CORNERS)
+network = spikesam.from_torch(model, moved)  # attention and all, proven to fire the model's spikes
+print(network)
+print(spikesam.compare(model, network, moved, labels[:1].expand(4), backends=("event", "torch", "lava")))

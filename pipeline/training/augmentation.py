@@ -46,11 +46,15 @@ def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:
 
 
 def move_events(bits: Tensor, settings: TrainingSection) -> Tensor:
-    """Move each recording by whole pixels at random, and mirror it; nothing comes in from outside: (B, T, 2, H, W)."""
+    """Move each recording by whole pixels at random, and mirror it; nothing comes in from outside: (B, T, 2, H, W).
+
+    A single column, as of sounds, is moved within itself alone.
+    """
     batch, *_, height, width = bits.shape
     random = torch.rand(3, batch, device=bits.device)
     reach = 2 * settings.shift + 1
     moves = (random[:2] * reach).long() - settings.shift
+    moves[1] *= width > 1
     rows, columns = (
         torch.arange(side, device=bits.device) - move[:, None]
         for side, move in zip((height, width), moves, strict=True)

@@ -31,6 +31,7 @@ from spikesam.recordings.raster.schema import (
 )
 from spikesam.recordings.reader import LayerView, Reader, position
 from spikesam.recordings.schema import PREDICTION, DatasetSpec, check_cap
+from spikesam.recordings.text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,7 +140,7 @@ class RasterReader(Reader[LayerSpec]):
         """A line about layers in which nothing fires in any sample; "" if there are none."""
         silent = [layer.name for layer in self.layers if not self.counts(layer).any()]
         all_of_them = len(silent) == len(self.layers)
-        return f"nothing fires in {'any layer' if all_of_them else ' and '.join(silent)}" if silent else ""
+        return f"nothing fires in {'any layer' if all_of_them else shorten(silent)}" if silent else ""
 
     @cached_property
     def counted(self) -> Counted | None:

@@ -134,3 +134,8 @@ def test_bars_move_as_they_say() -> None:
     for name, sign in zip(DIRECTIONS, (-1, 1), strict=True):
         events = bar(name, 6.0)
         assert sign * (events.x[events.t > 6000].mean() - events.x[events.t < 3000].mean()) > 1
+
+
+def test_a_single_column_stays_where_it_is() -> None:
+    moved = move_events(torch.ones(20, 1, 2, 6, 1, dtype=torch.uint8), TrainingSection(flip=True, shift=2))
+    assert moved.sum(dim=(1, 2, 3, 4)).min() >= 2 * 4
