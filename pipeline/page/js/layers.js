@@ -102,7 +102,7 @@ function bandFigure(run, layer, at, slot) {
       canvas.dataset.band = kind;
       paintBand(canvas, cells, { until: Math.min(layer.matter, run.steps), step });
       const label = KINDS[kind].label;
-      say(caption, `${state.beside ? `${label} ` : ""}neurons × steps, ${rangeText(kind, brightest)}`);
+      say(caption, (state.beside ? `${label} ` : "") + rangeText(kind, brightest));
       const [neurons, steps] = heat.shape;
       const about = `${label} of ${layer.name}, ${neurons} neurons by ${steps} steps`;
       canvas.setAttribute("aria-label", `${about}, largest ${number(heat.most)}`);

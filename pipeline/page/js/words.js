@@ -25,7 +25,7 @@ export function percent(share) {
 
 export function shapeOf(layer) {
   const [channels, height, width] = layer.shape;
-  return layer.band ? `${channels * height * width} neurons` : `${channels} × ${height} × ${width}`;
+  return layer.band ? `${channels * height * width} neurons × steps` : `${channels} × ${height} × ${width}`;
 }
 
 export function isSpatial(layer) {

@@ -245,6 +245,7 @@ def test_relevance_for_one_class_and_another(finished: Path, page_of_run: Path, 
         found = shown_map(page, 0, "conv1", 0, "relevance", **state)
         assert np.abs(found - expected).max() <= np.abs(expected).max() / 253
     page.get_by_role("tab", name="relevance").click()
+    page.evaluate(FRAMES)
     assert f"{HOSTILE[predicted]} (the answer)" in page.locator("select[name=target]").inner_text()
     change(page, behind="nothing")
     before = picture(page, "conv1", "relevance")
