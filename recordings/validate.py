@@ -86,8 +86,9 @@ def main(arguments: list[str] | None = None, describe: Describe = described) -> 
 def _describe_raster(raster: RasterReader, console: PlainConsole) -> None:
     header = raster.header
     about = (
-        f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = {header.timesteps}, "
-        f"seed {header.seed}; {header.precision} precision on {header.backend}"
+        f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = {header.timesteps}"
+        + (f" ({header.window} of the model)" if header.window else "")
+        + f", seed {header.seed}; {header.precision} precision on {header.backend}"
         + (f" ({header.device})" if header.device else "")
     )
     console.print(about)
@@ -99,9 +100,10 @@ def _describe_raster(raster: RasterReader, console: PlainConsole) -> None:
     for column in table.columns[2:]:
         column.justify = "right"
     for layer in raster.layers:
-        rate = raster.counts(layer).sum(dtype=int) / (raster.n_samples * raster.timesteps * layer.neurons)
         constants = ("", "") if layer.threshold == layer.leak == 0 else (f"{layer.threshold:g}", f"{layer.leak:.4g}")
-        table.add_row(layer.name, layer.kind, " × ".join(map(str, layer.shape)), *constants, f"{rate:.2%}")
+        table.add_row(
+            layer.name, layer.kind, " × ".join(map(str, layer.shape)), *constants, f"{raster.rate(layer):.2%}"
+        )
     console.print(table)
     console.print(f"network       {header.network_sha256 or 'unknown'}\nraster digest {raster.raster_digest}")
 

@@ -72,7 +72,7 @@ def draw_network(network: Network, raster: RasterReader | str | PathLike[str] | 
 def _rates(network: Network, given: RasterReader | str | PathLike[str]) -> dict[str, float]:
     """Spikes per neuron and step of each layer."""
     with nullcontext(given) if isinstance(given, RasterReader) else RasterReader(fspath(given)) as raster:
-        found = {layer.name: float(raster.counts(layer).mean()) / layer.neurons for layer in raster.layers}
+        found = {layer.name: raster.rate(layer) for layer in raster.layers}
     if unknown := found.keys() - {"input", *(layer.name for layer in network.layers)}:
         raise InputError(f"draw_network: the raster has a layer {min(unknown)!r}, which the network has not")
     return found

@@ -117,7 +117,7 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
         "matter": run.raster.steps_that_matter(layer),
         "padded": _padded(run, layer),
         "rates": [round(float(rate), 5) for rate in rates],
-        "rate": float(rates.mean()),
+        "rate": run.raster.rate(layer),
         "localisation": scores.get((layer.name, None), {}),
     }
 

@@ -100,6 +100,11 @@ class RasterReader(Reader[LayerSpec]):
         """(N, T) uint32 number of spikes."""
         return self._table(self.layer(layer).path("count"))
 
+    def rate(self, layer: str | int | LayerSpec) -> float:
+        """Spikes per neuron and step of the model, of all samples."""
+        steps = self.header.window or self.timesteps
+        return int(self.counts(layer).sum(dtype=int)) / (self.n_samples * steps * self.layer(layer).neurons)
+
     def digests(self, layer: str | int | LayerSpec) -> NDArray[np.bytes_]:
         """(N,) S64 hexadecimal SHA-256 of each sample's packed bytes."""
         return self._table(self.layer(layer).path("digest"))

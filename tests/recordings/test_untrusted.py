@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.validate import main
 from tests.recordings.conftest import KINDS, MAPS, RASTER, Kind
-from tests.recordings.rasters import HEADER, seal
+from tests.recordings.rasters import HEADER, record, seal
 
 Spoil = Callable[[h5py.File], object]
 SPIKES, SAM, SUM = RASTER.values, MAPS.values, "layers/001_conv1/sum"
@@ -463,6 +464,17 @@ def test_validate_describes_a_valid_file(kind: Kind, capsys: pytest.CaptureFixtu
         ),
     }[kind]:
         assert part in shown
+
+
+def test_a_rate_is_of_the_steps_of_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record(tmp_path, 3, replace(HEADER, window=4))
+    with RasterReader(path) as raster:
+        rate = raster.rate("conv1")
+        assert rate == raster["conv1"][:].sum() / (3 * 4 * raster.layer("conv1").neurons)
+    assert main([str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "T = 6 (4 of the model), seed 7;" in shown
+    assert f"{rate:.2%}" in shown
 
 
 def test_validate_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,6 +168,17 @@ def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, mon
     assert reason == f"No spikes can be silenced here: {said}. spikesam.edit silences them from Python."
 
 
+def test_rates_are_of_the_steps_of_the_model(tmp_path: Path) -> None:
+    network = replace(small_network(), window=20)  # of 40
+    images = np.random.default_rng(0).random((2, 1, 6, 6), np.float32)
+    with spikesam.simulate(network, images, out=tmp_path, backend="event") as raster:
+        rates = [raster.counts(layer).sum() / (2 * 20 * layer.neurons) for layer in raster.layers]
+        drawn = {text.get_text() for text in spikesam.draw_network(network, raster).axes[0].texts}
+    (content,) = runs_of(report(tmp_path))
+    assert [layer["rate"] for layer in content["layers"]] == rates
+    assert {f"{100 * rate:.1f} %" for rate in rates} <= drawn
+
+
 def small_network() -> Network:
     """One convolution, of 4·2·3·3 weights, and a readout of 2·144."""
     weight = np.random.default_rng(1).normal(size=(4, 2, 3, 3)).astype(np.float32)
