@@ -36,6 +36,7 @@ Advice: TypeAlias = Literal[
     "give-data",
     "give-network",
     "record-input",
+    "two-runs",
 ]
 
 # How the line ends. In braces: an argument, or what the error gave with the advice.
@@ -63,6 +64,7 @@ ADVICE: dict[Advice, str] = {
     "give-data": "; give {data}, which its samples are made of",
     "give-network": "; give {network}, what the recorded model became",
     "record-input": "; record it again with {record-network}, which records them, too",
+    "two-runs": "; of two runs: {report-two}",
 }
 _PYTHON = {
     **{switch: f"{switch}=True" for switch in ("overwrite", "resume", "download")},
@@ -72,6 +74,7 @@ _PYTHON = {
     "keep-all": "keep = 'all'",
     "run-data": "data is",
     "record-network": "record(…, network=…)",
+    "report-two": "report([a, b])",
 }
 
 

@@ -22,6 +22,7 @@ TYPED = {
     "keep-all": "--keep all",
     "run-data": "spikesam run --data",
     "record-network": "spikesam.record(…, network=…)",
+    "report-two": "spikesam report A B",
     "download": "--download (in a configuration: data.download)",
     "data-set": "data (--data)",
     "network-file": "checkpoint (--checkpoint)",

@@ -51,7 +51,7 @@ def html(parts: Iterable[Any], picture: Callable[[], bytes]) -> str:
 
 def _text(lines: list[str]) -> str:
     text = "\n".join(lines).strip("\n")
-    return f'<pre style="line-height: 1.3">{escape(text)}</pre>' if text else ""
+    return f'<pre style="font-family: monospace; line-height: 1.3">{escape(text)}</pre>' if text else ""
 
 
 def png_of(draw: Callable[[Path], object]) -> bytes:

@@ -38,8 +38,8 @@ EDITED = "edited"  # in the configuration of a raster: the layers that do not fi
 @checked_arguments
 def edit(
     raster: RasterReader | str | PathLike[str],
-    network: Network | Checkpoint | str | PathLike[str],
-    layer: str | int,
+    network: Network | Checkpoint | str | PathLike[str] | None = None,
+    layer: str | int | None = None,
     mask: ArrayLike | None = None,
     *,
     channels: Indices | None = None,
@@ -63,10 +63,11 @@ def edit(
     Parameters
     ----------
     raster : a raster, its file, or the folder of a run, which holds every layer of the network
-    network : what fired its spikes: a network, a checkpoint, its name or its file; a network in float32 is rounded as
-        for the run where the raster is in fixed point. Of a recording of a model, what the model became: the recording
-        is lined up with it, and refused if one of its spikes is not what the network fires
-    layer : the layer to edit by its name or number, "input" for the input spikes
+    network : what fired its spikes: a network, a checkpoint, its name or its file; `network.safetensors` beside the
+        raster if not given. A network in float32 is rounded as for the run where the raster is in fixed point. Of a
+        recording of a model, what the model became: the recording is lined up with it, and refused if one of its
+        spikes is not what the network fires
+    layer : the layer to edit by its name or number, "input" for the input spikes; needed
     mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W) with steps, or with
         samples, too; (C,) of a dense layer. A side of 1 stands for all. Everywhere if not given
     channels, steps, samples : which of them to edit, as whole numbers or a slice: all if not given. An edit is where
@@ -97,6 +98,8 @@ def edit(
     >>> spikesam.edit(raster, "cluttered-digits", "conv2", steps=[]).raster.raster_digest == raster.raster_digest
     True
     """
+    if layer is None:
+        raise InputError(f"{WHERE}: no layer is given, expected its name or number, as in edit(raster, layer='conv1')")
     recorded = raster if isinstance(raster, RasterReader) else RasterReader(_path(raster))
     try:
         opened, graph = with_network(recorded, network)

@@ -164,6 +164,9 @@ class Monitor:
                 warnings.warn(f"monitor: no energy in this epoch: {error}", stacklevel=3)
         return pd.DataFrame(index=pd.Index([], name="layer"))
 
+    def __repr__(self) -> str:
+        return f"<Monitor of {type(self.model).__name__}, every {self.every} epochs: {len(self.maps)} recorded>"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the last recorded epoch, and the maps of the deepest layer by epoch."""
         last = self.history[self.history["epoch"] == self.history["epoch"].max()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from spikesam.backends.network import Kind, Network
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.pipeline.config import Config
+from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.images.datasets.base import comparable
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.preprocessing import Preprocessing
@@ -26,7 +27,7 @@ Preparation = Preprocessing | EventBinning
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Shown):
     """A network, spiking or not, and what is needed to use it on images or events.
 
     Parameters
@@ -61,6 +62,15 @@ class Checkpoint:
     def __repr__(self) -> str:
         """One line: the classes, and the network."""
         return f"<Checkpoint of {printable(shorten(self.class_names), LONGEST_NAME)}: {self.network!r}>"
+
+    def _parts(self) -> Iterator[str]:
+        yield f"classes: {printable(shorten(self.class_names), LONGEST_NAME)}"
+        yield str(self.network)
+
+    def _picture(self) -> bytes:
+        from spikesam.pipeline.drawing.network import draw_network  # matplotlib takes a second to import
+
+        return draw_network(self.network)._repr_png_()
 
     def is_called(self, classes: Sequence[str]) -> bool:
         """True if its classes are these, in this order, each by its identifier or its name."""

@@ -24,7 +24,7 @@ from spikesam.pipeline.page.shown_run import ShownRun, open_run
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.disk import readable, write_file
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import open_file
+from spikesam.recordings.files import RASTER, open_file
 
 if TYPE_CHECKING:
     from spikesam.backends.network import Network
@@ -93,6 +93,8 @@ def report(
     if limit < 1:
         raise InputError(f"limit: got {limit}, expected a number of bytes ≥ 1")
     overwrite = overwrite or (out is None and _is_page(target))
+    if (target / RASTER).is_file():
+        raise InputError(f"{target}: is the folder of a run, expected the file of the page", "two-runs")
     if target.exists() and not overwrite:
         raise InputError(f"{target}: exists already", "overwrite")
     with ExitStack() as resources:

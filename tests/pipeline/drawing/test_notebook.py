@@ -30,7 +30,8 @@ def pictures(shown: str) -> list[Any]:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("notebook")
-    network = load_checkpoint(small_checkpoint(folder / "c.safetensors")).network
+    checkpoint = load_checkpoint(small_checkpoint(folder / "c.safetensors"))
+    network = checkpoint.network
     spikes = np.random.default_rng(0).random((8, 2, 6, 16, 24)) < 0.5
     raster = spikesam.simulate(network, spikes, backend="torch", out=folder / "run")
     real = spikesam.simulate(network, spikes, backend="torch", precision="float32")
@@ -38,6 +39,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "raster": raster,
         "maps": spikesam.explain(raster),
         "network": network,
+        "checkpoint": checkpoint,
         "energy": spikesam.energy(raster, network),
         "edit": spikesam.edit(raster, network, "conv1"),
         "diff": spikesam.diff(raster, real),
@@ -51,6 +53,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("raster", "conv2", 1),
         ("maps", "sam.h5: 2 samples", 1),
         ("network", "readout", 1),
+        ("checkpoint", "classes: ", 1),
         ("energy", "SynOps are additions at synapses", 1),
         ("edit", "answers changed", 0),
         ("diff", "bits differ", 1),
@@ -86,6 +89,6 @@ def test_names_are_data() -> None:
         def _parts(self) -> Iterator[Any]:
             yield from (HOSTILE, pd.DataFrame({"layer": [HOSTILE]}))
 
-    assert "<script" not in Result()._repr_html_()
+    assert "<script" not in Result()._repr_html_() and "font-family: monospace" in Result()._repr_html_()
     assert str(Result()).count(HOSTILE) == 2
     assert "<script" not in html([HOSTILE], lambda: b"")

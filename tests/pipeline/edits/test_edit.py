@@ -235,6 +235,7 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
     ("change", "message"),
     [
         ({"layer": "conv9"}, "no layer 'conv9'; did you mean conv"),
+        ({"layer": None}, "^edit: no layer is given, expected its name or number"),
         ({"mask": np.zeros((3, 3), bool)}, r"edit: layer 'conv1': got a mask of \(3, 3\), expected .*24, 40, 40"),
         ({"mask": np.zeros(40, bool)}, r"got a mask of \(40,\), expected"),
         ({"mask": np.zeros((), bool)}, r"got a mask of \(\), expected"),

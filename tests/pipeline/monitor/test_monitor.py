@@ -49,6 +49,7 @@ def test_rates_dead_and_saturated_neurons_by_hand() -> None:
     monitor = spikesam.Monitor(three_neurons(), torch.ones(2, 1, 1, 2), logger, every=2, run=run)
     rows = monitor(0)
     assert rows is not None and monitor(1) is None
+    assert repr(monitor) == "<Monitor of Sequential, every 2 epochs: 1 recorded>"
     [row] = rows.to_dict("records")
     assert row == {
         "epoch": 0,

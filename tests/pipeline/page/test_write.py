@@ -420,6 +420,8 @@ def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path
     with pytest.raises(InputError, match=r"report\.html: exists already"):
         report(copy)
     assert page.read_text() == "mine"
+    with pytest.raises(InputError, match=r": is the folder of a run, .*; of two runs: report\(\[a, b\]\)$"):
+        report(spikes_alone, copy)
     assert report(spikes_alone) == spikes_alone.with_suffix(".html")
     assert report([copy, spikes_alone]) == copy / f"report-beside-{spikes_alone.stem}.html"
     assert page.read_text() == "mine"

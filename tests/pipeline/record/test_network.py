@@ -77,7 +77,7 @@ def test_it_is_the_raster_of_a_simulation(axes: str, network: Network, tmp_path:
     assert spikesam.load(tmp_path / "network.safetensors").class_names == tuple(NAMES)
     maps = spikesam.explain(tmp_path, method="relevance", target="owl")
     assert (maps.header.parameters["target"], maps.header.parameters["target_name"]) == (2, "owl")
-    edited = spikesam.edit(tmp_path, tmp_path / "network.safetensors", "lif1", steps=[])
+    edited = spikesam.edit(tmp_path, layer="lif1", steps=[])  # the network lies beside it
     assert edited.raster.raster_digest == raster.raster_digest and "sample 0: " in str(edited)
     assert not np.isnan(spikesam.energy(tmp_path).operations)
     assert '"relevance":[{"of":' in spikesam.report(tmp_path).read_text()
