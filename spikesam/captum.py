@@ -88,7 +88,8 @@ class SAM(LayerAttribution):
 
         Returns
         -------
-        (B, 1, H, W) float32 on the device of the inputs, as of captum's LayerGradCam; ≥ 0
+        (B, 1, H, W) float32 on the device of the inputs, as of captum's LayerGradCam; ≥ 0. Of a layer without places, C
+        neurons, (B, 1, C, 1)
 
         Raises
         ------

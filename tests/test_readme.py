@@ -77,7 +77,7 @@ def test_your_own_network_ends_at_its_page(tmp_path, monkeypatch, page):
     shown = (tmp_path / "runs" / "mine" / "report.html").read_text(encoding="utf-8")
     assert "digit 5" in shown
     assert '"picture":{"shape":[8,8]' in shown
-    assert names["recording"].raster.n_samples == 6
+    assert names["recording"].raster.n_samples == 7
 
 
 def test_the_first_page_draws_maps(tmp_path, monkeypatch):
@@ -104,7 +104,7 @@ def test_the_ways_in(tmp_path, monkeypatch, capsys):
     names: dict[str, Any] = {}
     for code in [each for each in tried for _ in range(2)]:  # as cells of a notebook that are run again
         exec(compile(code, "your-network.md", "exec"), names)
-    assert len(tried) == 6
+    assert len(tried) == 7
     assert names["recurrent"].inputs[1].sources[0].layer == "conv3"
     assert "event: 0 of 20,880 bits differ in float32" in capsys.readouterr().out
     assert names["raster"].predictions.shape == (2,)

@@ -97,7 +97,7 @@ OTHER_TYPES: list[tuple[Callable[[spikesam.RasterReader], object], str]] = [
     (lambda raster: spikesam.simulate("x", tracker=3), "tracker is 3, expected a Tracker"),
     (lambda raster: spikesam.report(3), "report: runs is 3, expected a text, a path or a list"),
     (lambda raster: spikesam.measure(3, []), "maps: got int, expected the path of a finished file of maps"),
-    (lambda raster: spikesam.save(3, "x"), "checkpoint is 3, expected a Checkpoint"),
+    (lambda raster: spikesam.save(3, "x"), "save: got int, expected a Checkpoint or a Network"),
     (lambda raster: spikesam.train(3), "config: got int, expected a dictionary, or the path of a TOML file"),
     (lambda raster: spikesam.compact(3), "compact: network is 3, expected a Network"),
     (lambda raster: spikesam.ternary_planes(3), "ternary_planes: layer is 3, expected a Layer"),

@@ -163,5 +163,7 @@ class _PrivateCache(caching.FunctionCache):
 @lru_cache(maxsize=1)
 def _say_compiling() -> None:
     print(
-        "spikesam compiles its kernels for this machine, once: this takes a minute or two", file=sys.stderr, flush=True
+        "spikesam compiles kernels for this machine and keeps them: this takes a minute or two",
+        file=sys.stderr,
+        flush=True,
     )

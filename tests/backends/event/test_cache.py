@@ -82,7 +82,10 @@ def test_a_private_cache_is_used(setting: Setting) -> None:
 def test_long_compiling_is_said_once_and_without_a_terminal(setting: Setting) -> None:
     hasty = "from spikesam.backends.event.kernels import cache\ncache.MOMENT = 0\n"
     (setting.source / "kernels.py").write_text(hasty + MODULE)
-    assert setting.run().stderr == "spikesam compiles its kernels for this machine, once: this takes a minute or two\n"
+    assert (
+        setting.run().stderr
+        == "spikesam compiles kernels for this machine and keeps them: this takes a minute or two\n"
+    )
     assert setting.run().stderr == ""
 
 

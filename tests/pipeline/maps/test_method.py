@@ -185,7 +185,7 @@ def test_a_file_of_no_known_method_is_refused(header: MapHeader, message: str) -
 
 def test_listing_methods_imports_neither_torch_nor_numba() -> None:
     script = (
-        "import sys\nfrom spikesam.pipeline.maps.method import methods\nassert len(methods()) == 11\n"
+        "import sys\nfrom spikesam.pipeline.maps.method import methods\nassert len(methods()) == 12\n"
         "heavy = ('torch', 'captum', 'lava', 'numba', 'matplotlib', 'pydantic')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
