@@ -77,7 +77,7 @@ def test_your_own_network_ends_at_its_page(tmp_path, monkeypatch, page):
     shown = (tmp_path / "runs" / "mine" / "report.html").read_text(encoding="utf-8")
     assert "digit 5" in shown
     assert '"picture":{"shape":[8,8]' in shown
-    assert names["recording"].raster.n_samples == 7
+    assert names["recording"].raster.n_samples == 6
 
 
 def test_the_first_page_draws_maps(tmp_path, monkeypatch):
