@@ -55,7 +55,7 @@ def convert(
     initial: float | None = None,
     validation: Any = None,
     preprocessing: Preprocessing | None = None,
-    classes: Any = None,
+    class_names: Sequence[str] = (),
     out: str | PathLike[str] | None = None,
     config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
     data: str | PathLike[str] | None = None,
@@ -91,7 +91,7 @@ def convert(
     initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0 cuts them
     validation : to measure on, (images, labels) or a DataLoader; the images to calibrate on if not given
     preprocessing : of images, for checkpoints; those of a model take no pictures without it
-    classes : their names, in the order of the model's outputs; "0", "1", … if not given
+    class_names : of every class, in the order of the model's outputs; "0", "1", … if not given
     out : folder, made if missing: `checkpoint.safetensors`, `accuracy.csv`, `accuracy.png`, `summary.json`, and of a
         checkpoint `config.toml`; "runs/convert" for a checkpoint if not given
     config : a TOML file as those in `configs/`, or its tables as a dictionary, of which `conversion` and `data` count
@@ -138,7 +138,7 @@ def convert(
     advice: Advice | None = None if overwrite else "overwrite"
     if isinstance(ann, (nn.Module, Network)):
         settings = _section({"ann": type(ann).__name__, "seed": seed} | USUAL | said)
-        about = preprocessing, classes
+        about = preprocessing, tuple(class_names)
         with nullcontext() if out is None else out_lock(Path(out), advice):
             return _of_model(ann, images, labels, settings, validation, about, out, samples, seed, device)
     if not named:

@@ -216,7 +216,7 @@ def test_refusals_write_nothing(trained, tmp_path, monkeypatch, change, reason):
 def test_a_checkpoint_of_it_is_written_when_asked(trained, tmp_path):
     model, images, labels = trained
     prepare = spikesam.Preprocessing(12, 12, (0.5,), (0.5,))
-    given = {"preprocessing": prepare, "classes": ("top", "middle", "bottom"), "out": tmp_path / "out"}
+    given = {"preprocessing": prepare, "class_names": ("top", "middle", "bottom"), "out": tmp_path / "out"}
     conversion = spikesam.convert(model, images[:20], labels[:20], timesteps=8, samples=10, **given)
     checkpoint = spikesam.load(conversion.files[0])
     assert checkpoint.class_names == ("top", "middle", "bottom")
