@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines, step_axis
 
 LEFT, WIDTH, ROW, MEMBRANES = 1.05, 6.0, 0.26, 1.9  # inches: to the axes, of them, of a layer's row, of the membranes
+LOWEST = -200  # % of the threshold: what silences a layer after its own steps lies far below
 WRITTEN = 24  # steps: cells of more are too narrow for their numbers
 MOST_ROWS = 40  # layers: of more, rows are lower
 DIFFER = mpl.colors.LinearSegmentedColormap.from_list("differ", ["#ffffff", "#f6c9a8", "#c8553d", "#6e1040"])
@@ -67,7 +68,9 @@ def draw_difference(
             )
         if neuron is not None and below:
             _draw_membranes(canvas.axes(LEFT, height + 2.0, WIDTH, MEMBRANES), neuron, steps)
-            canvas.text(LEFT, height + 1.68, neuron.about, fontsize=9, color=GREY)
+            lowest = 100 * min(each.min() for each in neuron.membranes.values())
+            cut = f". What is below {LOWEST} % is drawn there" if lowest < LOWEST else ""
+            canvas.text(LEFT, height + 1.68, f"{neuron.about}{cut}", fontsize=9, color=GREY)
 
 
 def _write(axes: Any, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
@@ -83,7 +86,7 @@ def _draw_membranes(axes: Any, neuron: DrawnNeuron, steps: int) -> None:
     times = np.arange(steps)
     for name, membrane in neuron.membranes.items():
         style = {"color": PALETTE[NAMES.index(name)], "linestyle": ("-", "--")[NAMES.index(name)]}
-        axes.plot(times, 100 * membrane, label=f"membrane in {name}", linewidth=1.4, **style)
+        axes.plot(times, np.maximum(100 * membrane, LOWEST), label=f"membrane in {name}", linewidth=1.4, **style)
     top = 100 * max(1.0, *(float(membrane.max()) for membrane in neuron.membranes.values()))
     for name, fired in neuron.fired.items():
         at = np.flatnonzero(fired)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import GREY, drawing, step_axis
+from spikesam.pipeline.drawing.canvas import GREY, drawing, step_axis, text_width
 
 MOST_NEURONS = 40
 WIDTH, LINE, LEAST = 6.35, 0.085, 0.9  # inches: of the axes, of a neuron's line, of the axes' height
 INK = "#1b2a41"
+LABEL = "neurons, most active on top"
 LONGEST, THINNEST, THICKEST = 0.72, 0.6, 2.4  # of a line: a spike's height; points: its width
 
 
@@ -35,7 +36,7 @@ def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int,
     with drawing(path, f"Spikes of {layer}: {sample}", about, WIDTH + 0.85, height + 1.4) as canvas:
         axes = canvas.axes(0.65, 0.8, WIDTH, height)
         step_axis(axes, timesteps)
-        axes.set(ylabel="neurons, most active on top", yticks=[])
+        axes.set(ylabel=LABEL if text_width(LABEL) < height else LABEL.partition(",")[0], yticks=[])
         if len(shown):
             fired = packed[:, shown // 8] << (shown % 8).astype(np.uint8) & 0x80  # the first bit is the highest
             lines = np.arange(len(shown))

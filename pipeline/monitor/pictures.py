@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import DPI, MARGIN, SUBTITLE, TITLE, ShownFigure, drawable, style
+from spikesam.pipeline.drawing.canvas import DPI, MARGIN, SUBTITLE, TITLE, ShownFigure, drawable, style, text_width
 from spikesam.pipeline.drawing.grid import HEAT
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 SMALLEST, GAP = 64, 2  # pixels: side of a map in a picture of one epoch, and between two
 CELL, BETWEEN = 1.0, 0.06  # inches: side of a map in the strip, and between two
 MOST = 12  # epochs that a strip shows
+ABOUT = "A row is a sample, a column an epoch; one scale of colour"
 
 
 def beside(sums: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -33,14 +34,13 @@ def draw_strip(maps: Mapping[int, NDArray[np.float32]], layer: str) -> ShownFigu
         epochs = [epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, MOST)]
     rows, largest = max(len(maps[epoch]) for epoch in epochs), max(maps[epoch].max(initial=0) for epoch in epochs)
     above, step = 0.75, CELL + BETWEEN
-    width, height = max(3.5, 2 * MARGIN + len(epochs) * step), above + rows * step + MARGIN
+    height = above + rows * step + MARGIN
     with style():
-        figure = ShownFigure(figsize=(width, height), dpi=DPI, facecolor="white")
         title = drawable(f"SAM of layer {printable(layer, LONGEST_NAME)} while it was trained")
+        width = 2 * MARGIN + max(text_width(title, **TITLE), text_width(ABOUT, **SUBTITLE), len(epochs) * step)
+        figure = ShownFigure(figsize=(width, height), dpi=DPI, facecolor="white")
         figure.text(MARGIN / width, 1 - 0.25 / height, title, va="center", **TITLE)
-        figure.text(
-            MARGIN / width, 1 - 0.46 / height, "A row is a sample, a column an epoch; one scale of colour", **SUBTITLE
-        )
+        figure.text(MARGIN / width, 1 - 0.46 / height, ABOUT, **SUBTITLE)
         for column, epoch in enumerate(epochs):
             for row, pixels in enumerate(maps[epoch]):
                 left, bottom = MARGIN + column * step, height - above - row * step - CELL

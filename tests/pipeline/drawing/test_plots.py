@@ -14,6 +14,8 @@ import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.pipeline.drawing.canvas import PALETTE, SUBTITLE, TITLE, drawing, fitted, text_width, wrapped
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves, reach
+from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
+from spikesam.pipeline.drawing.raster import draw_raster
 from spikesam.pipeline.drawing.rates import DEPTH, draw_rates
 from spikesam.recordings.errors import InputError
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
@@ -234,6 +236,25 @@ def test_rates_stand_at_the_arrows(network: Network) -> None:
         spikesam.draw_network(network, spikesam.simulate("cluttered-digits", samples=1, backend="torch"))
     with pytest.raises(InputError, match="draw_network: got str, expected a Network or a Checkpoint"):
         spikesam.draw_network("cluttered-digits")
+
+
+def test_the_label_of_a_raster_fits_beside_few_neurons(tmp_path: Path, saved: list[Figure]) -> None:
+    for neurons, label in ((3, "neurons"), (40, "neurons, most active on top")):
+        draw_raster(tmp_path / "raster.png", "fc1", np.full((4, 5), 255, np.uint8), neurons, "sample 0")
+        axes = saved[-1].axes[1]
+        axes.figure.canvas.draw()
+        assert axes.get_ylabel() == label
+        assert axes.yaxis.label.get_window_extent().height < axes.get_window_extent().height
+
+
+def test_a_membrane_is_drawn_down_to_twice_its_threshold(tmp_path: Path, saved: list[Figure]) -> None:
+    for lowest, drawn in ((-2.5e5, -200), (-0.5, -50)):
+        membrane = np.array([0.5, 1.2, lowest])
+        neuron = DrawnNeuron(0, 1, "lif1", {"A": membrane}, {"A": membrane > 1})
+        draw_difference(tmp_path / "diff.png", "", ["lif1"], np.array([[0, 1, 0]]), [1], neuron)
+        axes = saved[-1].axes[-1]
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), [50, 120, drawn])
+        assert drawn - 50 < axes.get_ylim()[0] < axes.get_ylim()[1] < 200
 
 
 def test_means_are_dotted_where_they_no_longer_matter(tmp_path: Path, saved: list[Figure]) -> None:

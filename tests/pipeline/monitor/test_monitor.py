@@ -12,6 +12,7 @@ utils = pytest.importorskip("snntorch.utils")
 
 import spikesam  # noqa: E402
 from spikesam.pipeline.monitor.pictures import beside  # noqa: E402
+from tests.pipeline.drawing.extents import assert_nothing_is_cut_off  # noqa: E402
 
 STEPS = 6
 
@@ -124,6 +125,9 @@ def test_a_strip_of_maps_over_epochs() -> None:
     assert len(titles) == 12 and titles[0] == "epoch 0" and titles[-1] == "epoch 14" and len(figure.axes) == 24
     with pytest.raises(spikesam.InputError, match="^strip: no maps of layer 'fc1'; there are maps of: leaky_1$"):
         monitor.strip("fc1")
+    monitor = spikesam.Monitor(model, torch.rand(3, 1, 5, 4), run=run)
+    monitor(0)
+    assert_nothing_is_cut_off(monitor.strip("leaky_1"))  # the title is wider than one map
 
 
 def test_one_scale_of_colour_for_the_maps_of_an_epoch_and_no_impossible_number_of_these() -> None:
