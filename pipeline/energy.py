@@ -52,7 +52,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.pipeline.cost.energy import energy, opened_raster
     from spikesam.pipeline.cost.recorded import network_of
     from spikesam.pipeline.cost.report import cost_table, sentences  # pandas takes a second to import
-    from spikesam.pipeline.images.pictures import pictures_beside
 
     holding = (
         nullcontext() if command.out is None else out_lock(command.out, None if command.overwrite else "overwrite")
@@ -61,9 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with holding, opened_raster(command.raster) as raster:
         with Tracker().show("counting"):
             found = energy(raster, command.network, prices=command.prices)
-        pictures = pictures_beside(raster, 0)
-        names = () if pictures is None else pictures.class_names  # with no picture it counts as false
-        console.print(cost_table(found), *sentences(found, names), sep="\n")
+        console.print(cost_table(found), *sentences(found), sep="\n")
         if command.out is not None:
             from spikesam.pipeline.cost.pictures import save_pictures  # matplotlib takes another second
 

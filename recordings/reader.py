@@ -74,6 +74,8 @@ class Reader(ABC, Generic[Layer]):
             self.close()
             raise
 
+    beside: Any = None  # pictures and names of classes of what is in memory; of a file they lie in its folder
+
     def __reduce__(self) -> tuple[Any, ...]:
         """For another process, such as a worker of a DataLoader, which opens and checks the file anew."""
         return type(self), (self._checked.source,)

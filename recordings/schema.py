@@ -36,6 +36,7 @@ SAMPLE_DTYPES: dict[str, np.dtype[Any]] = {  # of /samples/…
     "prediction": np.dtype("<i4"),
 }
 PREDICTION = "/samples/prediction"
+MADE_OF = "made_of"  # in a configuration, or of maps: the digest of the raster that a raster was made of
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _GROUP = re.compile(rf"([0-9]{{3}})_({_NAME.pattern})")

@@ -17,6 +17,7 @@ from spikesam.pipeline.cost.prices import Prices, prices_of
 from spikesam.pipeline.cost.recorded import network_of
 from spikesam.pipeline.cost.words import in_joules
 from spikesam.pipeline.drawing.notebook import Shown, png_of
+from spikesam.pipeline.networks.recorded import class_names_of
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
@@ -59,6 +60,7 @@ class Energy(Shown):
     maps : (P, H, W) J of the first samples
     prices : what operations cost
     note : why some numbers are not known, or what has no price; empty where all are known
+    class_names : of the recording, or of the checkpoint that was given; empty if unknown
     """
 
     layers: pd.DataFrame
@@ -68,6 +70,7 @@ class Energy(Shown):
     maps: Floats | None
     prices: Prices
     note: str = ""
+    class_names: tuple[str, ...] = ()
 
     @property
     def sparsity(self) -> float:
@@ -170,11 +173,12 @@ def energy(
         raise InputError(f"got {pictured!r}, expected a number of samples ≥ 0", argument="pictured")
     with opened_raster(raster) as reader:
         known, note = network_of(reader, network)
+        names = class_names_of(reader, network if known else ())
         if known is None:
-            return _tables(reader, None, (), chosen, note)
+            return _tables(reader, None, (), chosen, note, names)
         ledger = Ledger(reader, known, chosen)
         samples = (ledger.sample(number) for number in range(reader.n_samples))
-        return _tables(reader, ledger, samples, chosen, ledger.note, pictured)
+        return _tables(reader, ledger, samples, chosen, ledger.note, names, pictured)
 
 
 def opened_raster(raster: Any) -> Any:
@@ -192,6 +196,7 @@ def _tables(
     samples: Iterable[Spent],
     prices: Prices,
     note: str,
+    class_names: tuple[str, ...],
     pictured: int = 0,
 ) -> Energy:
     """Gather samples, of which one is held at a time, into tables; without a ledger there are none."""
@@ -228,7 +233,7 @@ def _tables(
     classes = grouped.size().rename("samples").to_frame().join(grouped.mean()).reset_index()
     maps = np.stack(heats) if heats else None
     mean = None if heat is None else heat / raster.n_samples
-    return Energy(pd.DataFrame(layers), pd.DataFrame(steps), classes, mean, maps, prices, note)
+    return Energy(pd.DataFrame(layers), pd.DataFrame(steps), classes, mean, maps, prices, note, class_names)
 
 
 def _row(name: str, raster: RasterReader, ledger: Ledger | None, by_step: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def _all_layers(energy: Energy) -> Any:
     return SimpleNamespace(layer="all", **row)
 
 
-def sentences(energy: Energy, class_names: Sequence[str] = ()) -> list[str]:
+def sentences(energy: Energy) -> list[str]:
     """The lines below the table."""
     samples = int(energy.classes["samples"].sum())
     layers, mean = energy.layers, f"Mean of {samples} sample{'s' * (samples > 1)}"
@@ -65,7 +65,7 @@ def sentences(energy: Energy, class_names: Sequence[str] = ()) -> list[str]:
     ]
     if len(energy.classes) > 1:
         shown = energy.classes.sort_values("joules", ascending=False)[:SHOWN_CLASSES]
-        listed = [f"{_class(row[1], class_names)}: {in_joules(row.joules)}" for row in shown.itertuples()]
+        listed = [f"{_class(row[1], energy.class_names)}: {in_joules(row.joules)}" for row in shown.itertuples()]
         more = f", and {len(energy.classes) - len(listed)} more classes" * (len(energy.classes) > len(listed))
         said.append(f"By class: {', '.join(listed)}{more}.")
     return [*said, f"Prices {energy.prices.name}: {energy.prices.source}."]

@@ -146,7 +146,9 @@ def simulate(
 
         job = on_torch_at_first(job, tracker.say)
     if out is None:
-        return _in_memory(job, tracker)
+        made = _in_memory(job, tracker)
+        made.beside = Pictures(class_names=_names(loaded))
+        return made
     folder = Path(out)
     with ExitStack() as stack:
         stack.enter_context(out_lock(folder))
@@ -171,9 +173,13 @@ def _loaded(network: Any) -> Checkpoint | Network:
     )
 
 
+def _names(network: Checkpoint | Network) -> tuple[str, ...]:
+    return tuple(told_apart(network.class_names)) if isinstance(network, Checkpoint) else ()
+
+
 def _keep_pictures(folder: Path, source: Samples, network: Checkpoint | Network) -> None:
     """Put what people see of the first samples beside the raster."""
-    names = told_apart(network.class_names) if isinstance(network, Checkpoint) else ()
+    names = _names(network)
     if isinstance(source, DatasetSamples):
         shown = Pictures.of(source, names)
     elif isinstance(source, PreparedImages):

@@ -67,6 +67,10 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.seen)
 
+    def __bool__(self) -> bool:
+        """True if anything is known, be it names without pictures."""
+        return bool(self.seen or self.class_names)
+
     def __getitem__(self, sample: int) -> Seen:
         return self.seen[sample]
 
@@ -220,7 +224,7 @@ def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> P
 def pictures_beside(raster: RasterReader, most: int = MOST) -> Pictures | None:
     """The pictures of the first samples that lie beside a raster; None if there are none of it."""
     if raster.path is None:
-        return None
+        return raster.beside
     try:
         return read_pictures(raster.path.parent, raster.known_as, most)
     except InputError:

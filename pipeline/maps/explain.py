@@ -112,7 +112,9 @@ def explain(
     with explained(chosen, source, out, names, steps, pictured, overwrite, tracker) as (target, explainer):
         if explainer.raster is not None and explainer.raster.silence:
             warnings.warn(f"explain: {explainer.raster.silence}", stacklevel=3)  # behind what checks the arguments
-        return MapReader(target, trusted=True)
+        maps = MapReader(target, trusted=True)
+        maps.beside = explainer.raster and explainer.raster.beside
+        return maps
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from spikesam.recordings.arguments import options_of, refuse_other_types
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader, Parameter, SourceName
 from spikesam.recordings.registry import Registry
-from spikesam.recordings.schema import SampleTable
+from spikesam.recordings.schema import MADE_OF, SampleTable
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
@@ -199,7 +199,8 @@ def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
     """
     if (method := methods().get(header.method)) is None:
         raise InputError(f"{where}: method is {header.method!r}, expected one of {', '.join(methods())}")
-    known = {**method.parameters} | {name: kind for name, kind in method.optional.items() if name in header.parameters}
+    optional = {**method.optional, MADE_OF: str}
+    known = {**method.parameters} | {name: kind for name, kind in optional.items() if name in header.parameters}
     if header.parameters.keys() != known.keys():
         found, expected = (", ".join(names) or "none" for names in (header.parameters, method.parameters))
         raise InputError(f"{where}: parameters of {method.name} are {found}, expected {expected}")

@@ -64,10 +64,10 @@ def _raster(raster: RasterReader, layer: str | int | None = None, sample: int = 
 
 
 def _subjects(maps: MapReader, count: int) -> list[Subject]:
-    shown = None
+    shown = maps.beside
     if maps.path is not None:
         try:
-            shown = read_pictures(maps.path.parent, {maps.header.source}, count)
+            shown = read_pictures(maps.path.parent, maps.header.known_as, count)
         except InputError:
             shown = None  # they are of another raster
     return recorded_subjects(maps, maps.predictions[:count], shown)

@@ -26,6 +26,7 @@ from spikesam.recordings.maps.schema import MapHeader, Parameter
 from spikesam.recordings.raster.batch import unpack
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.schema import MADE_OF
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class RelevanceMethod(RasterMethod):
         options = {name: getattr(self, name) for name in self.parameters if name != "network_sha256"}
         chosen = self.chosen(raster)
         parameters = {"network_sha256": network.sha256, **options, **chosen}
+        if recorded := raster.known_as - {raster.raster_digest}:
+            parameters[MADE_OF] = min(recorded)
         spatial = map_layers(raster.header, layers)
         header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)
 

@@ -28,8 +28,9 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import RasterBatch, joined, pack, unpack
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.schema import MADE_OF, RasterHeader
+from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.raster.writer import make_record, raster_image
+from spikesam.recordings.schema import MADE_OF
 
 Spikes = NDArray[np.bool_]
 

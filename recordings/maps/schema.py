@@ -13,6 +13,7 @@ import numpy as np
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import (
     DIGEST,
+    MADE_OF,
     MAX_DATASET_BYTES,
     MAX_LAYERS,
     DatasetSpec,
@@ -83,6 +84,11 @@ class MapHeader(Header):
     steps: tuple[int, ...] = ()
     stepped: int = 0
     source_name: SourceName = "raster_digest"
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """The digests of what was explained, and of the raster that this was made of."""
+        return frozenset({self.source, str(self.parameters.get(MADE_OF, self.source))})
 
     def __post_init__(self) -> None:
         if not is_method_name(self.method):

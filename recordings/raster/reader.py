@@ -20,7 +20,6 @@ from spikesam.recordings.raster.schema import (
     GRAPH_ATTRIBUTES,
     LAYER_DATASETS,
     LAYER_FIELDS,
-    MADE_OF,
     PRECISIONS,
     READOUT_ATTRIBUTES,
     ROOT_ATTRIBUTES,
@@ -30,7 +29,7 @@ from spikesam.recordings.raster.schema import (
     RasterHeader,
 )
 from spikesam.recordings.reader import LayerView, Reader, position
-from spikesam.recordings.schema import PREDICTION, DatasetSpec, check_cap
+from spikesam.recordings.schema import MADE_OF, PREDICTION, DatasetSpec, check_cap
 from spikesam.recordings.text import shorten
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ class RasterReader(Reader[LayerSpec]):
     def remade(self, image: bytes) -> RasterReader:
         """A raster that was made of this one, in memory; its name and what lies beside it are those of this one."""
         made = RasterReader(image, trusted=True)
-        made._checked.path, made._checked.where = self.path, self.where
+        made._checked.path, made._checked.where, made.beside = self.path, self.where, self.beside
         return made
 
     @property

@@ -69,7 +69,6 @@ WINDOW_ATTRIBUTES: dict[str, type] = {"window": int}  # of networks that were im
 READOUT_ATTRIBUTES: dict[str, type] = {"scale": float}
 LAYER_FIELDS: dict[str, type] = {"shape": tuple, "kind": str, "threshold": float, "leak": float}
 GRAPH_ATTRIBUTES: dict[str, type] = {"to_readout": int}  # of layers of a network that is no chain
-MADE_OF = "made_of"  # in the configuration: the digest of the raster that this one was made of
 LAYER_DATASETS = {"spikes", "count", "digest"}
 
 _DISTRIBUTIONS = (

@@ -203,6 +203,27 @@ def test_names_and_preparation_reach_files_and_the_command_line(
         assert maps.header.parameters["target_name"] == "owl"
 
 
+def test_names_and_pictures_reach_what_is_made_of_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = Steps("B").eval()
+    checkpoint = spikesam.from_torch(model, images, timesteps=7, class_names=NAMES)
+    model.reset()
+    with torch.no_grad(), spikesam.record(model, tmp_path / "run", class_names=NAMES) as recording:
+        recording.finish(torch.stack([model(images) for _ in range(7)]), labels=[0, 1, 2], images=images)
+    assert "owl: " in str(spikesam.energy(tmp_path / "run", checkpoint))
+    drawn: list[Any] = []
+    monkeypatch.setattr("spikesam.pipeline.maps.plot.draw_overview", lambda *given: drawn.append(given[3]) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        spikesam.explain(tmp_path / "run", method="relevance", network=checkpoint).plot()
+    simulated = spikesam.simulate(checkpoint, images.numpy(), labels=[0, 1, 2])
+    assert "owl: " in str(spikesam.energy(simulated, checkpoint.network))
+    for method, given in (("sam", {}), ("relevance", {"network": checkpoint.network})):
+        with pytest.raises(ZeroDivisionError):
+            spikesam.explain(simulated, method=method, **given).plot()
+    assert [each.true for subjects in drawn for each in subjects] == NAMES * 3
+    assert [each.image is not None for each in drawn[0]] == [True] * 3
+
+
 def test_silence_is_told_once_by_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from spikesam.pipeline import explain, report
 
