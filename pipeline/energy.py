@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with holding, opened_raster(command.raster) as raster:
         with Tracker().show("counting"):
             found = energy(raster, command.network, prices=command.prices)
-        console.print(cost_table(found), *sentences(found), sep="\n")
+        console.print(cost_table(found), *sentences(found, "--network"), sep="\n")
         if command.out is not None:
             from spikesam.pipeline.cost.pictures import save_pictures  # matplotlib takes another second
 

@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = command.model_fields_set & {*own, "layers", "steps"}
     refuse_foreign(method, sorted(given), lambda name: f"--{name.replace('_', '-')}:", "--method")
     chosen = method(**{name: getattr(command, name) for name in given & own.keys()})
+    chosen.path(command.source)  # which refuses what this method does not explain
     if command.out is None and chosen.source == "network_sha256":
         raise InputError("--out is needed: maps of a network have no raster beside which they could lie")
     kept = command.layers, command.steps, PICTURED, command.overwrite, Tracker()

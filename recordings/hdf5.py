@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from spikesam.recordings.chunks import CHECKSUM_BYTES, largest_stored
 from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
-from spikesam.recordings.files import similar_file
+from spikesam.recordings.files import open_file, similar_file
 from spikesam.recordings.inspection import inspect
 from spikesam.recordings.schema import MAX_TEXT, DatasetSpec
 from spikesam.recordings.text import printable
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_SHOWN = 300  # characters of a path or a finding in a message
 MAX_ATTRIBUTES = 64  # of one object, where all are read
 LACKING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}  # the system's, whatever the file is
@@ -72,6 +73,8 @@ class CheckedFile:
                     f"{self.where}: cannot be opened here ({_one_line(error)}), expected room for open files and a "
                     "process; raise the limits (ulimit)"
                 ) from error
+            if not _begins_as_hdf5(content):
+                raise RasterError(f"{self.where}: is not HDF5, expected {what}") from error
             raise RasterError(
                 f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is it truncated?"
             ) from error
@@ -272,6 +275,16 @@ class CheckedFile:
             owners = np.cumsum([len(places) for _, places in self._chunks])
             first, second = (self._chunks[np.searchsorted(owners, at, "right")][0] for at in order[wrong[0] :][:2])
             raise self.fail(first, f"a chunk shares bytes with one of {second}", "chunks apart from each other")
+
+
+def _begins_as_hdf5(content: bytes | str | os.PathLike[str]) -> bool:
+    if isinstance(content, bytes):
+        return content.startswith(SIGNATURE)
+    try:
+        with open_file(Path(content)) as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:  # which is the reason itself
+        return True
 
 
 def _one_line(error: BaseException) -> str:

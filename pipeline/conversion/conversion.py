@@ -58,6 +58,7 @@ class Conversion(Shown):
     calibration : (N, C, H, W) the images that thresholds come from
     seed : of the Poisson spikes of `samples`
     files : what was written, the checkpoint first
+    whole : images that the samples were taken from; 0 if not known
     convert : what converts an ANN, of images and settings
     """
 
@@ -75,6 +76,7 @@ class Conversion(Shown):
     device: str = "auto"
     tracker: Tracker = field(default_factory=Tracker)
     files: tuple[Path, ...] = ()
+    whole: int = 0
     convert: Callable[..., tuple[Network, Any]] = convert_graph
 
     @property
@@ -181,7 +183,8 @@ class Conversion(Shown):
     @property
     def _where(self) -> str:
         what = "accuracy" if self.labelled else "agreement with the ANN"
-        return f"{what} on {len(self.samples)} {self.samples.name}; errors of {min(FEW, len(self.samples))} of them"
+        count = f"{len(self.samples)} of {self.whole}" if self.whole > len(self.samples) else f"{len(self.samples)}"
+        return f"{what} on {count} {self.samples.name}; errors of {min(FEW, len(self.samples))} of them"
 
     def __repr__(self) -> str:
         """One line: rule, steps, and the network."""

@@ -182,7 +182,7 @@ def _of_model(
         network, thresholds = convert_graph(ann, given, settings, advance)
     shown, of_shown = (given, known) if validation is None else _validation(validation)
     chosen = spread(len(shown), samples)
-    shown = _shaped(shown[chosen], ann, "validation")
+    of_all, shown = shown, _shaped(shown[chosen], ann, "validation")
     if of_shown is None:
         encoded = PreparedImages("", SampleTable(np.arange(len(shown)), np.full(len(shown), -1, np.int32)), shown)
         answers = predictions(ann, encoded.encoded(range(len(shown)), ann, seed, 16))
@@ -201,6 +201,7 @@ def _of_model(
         seed=seed,
         device=device,
         tracker=tracker,
+        whole=len(of_all),
         files=() if out is None else tuple(Path(out) / name for name in WRITTEN),
     )
     if out is not None:

@@ -16,6 +16,8 @@ from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
+UNSAID, AWAY = "the recording does not say which network fired", "the network is not at hand"
+
 
 def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None, str]:
     """The network of a raster, in the raster's precision, or None and why it is not known.
@@ -26,9 +28,9 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
     than the raster's, an ANN, damaged, or lacks layers that the raster should hold.
     """
     if given is None and not raster.header.network_sha256:
-        return None, "the recording does not say which network fired"
+        return None, UNSAID
     if given is None and (raster.path is None or not raster.path.with_name(BESIDE).is_file()):
-        return None, "the network is not at hand"
+        return None, AWAY
     network = fired_by(raster, given)
     of_model = raster.header.layer_delay == 0 and network.window is not None
     repeated = {layer.name for layer in network.layers if of_model and only_repeats(layer)}

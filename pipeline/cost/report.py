@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from spikesam.pipeline.cost.energy import Energy
+from spikesam.pipeline.cost.recorded import AWAY, UNSAID
 from spikesam.pipeline.cost.words import in_joules, in_short
 from spikesam.recordings.disk import readable
 from spikesam.recordings.text import LONGEST_NAME, printable
@@ -47,13 +48,14 @@ def _all_layers(energy: Energy) -> Any:
     return SimpleNamespace(layer="all", **row)
 
 
-def sentences(energy: Energy) -> list[str]:
-    """The lines below the table."""
+def sentences(energy: Energy, network: str = "network") -> list[str]:
+    """The lines below the table; `network` is how the network is given."""
     samples = int(energy.classes["samples"].sum())
     layers, mean = energy.layers, f"Mean of {samples} sample{'s' * (samples > 1)}"
     silent = [f"Never fires: {', '.join(names)}." for names in [layers["layer"][layers["spikes"] == 0]] if len(names)]
     if np.isnan(energy.operations):
-        return [f"{mean}. Synaptic operations and energy are not known: {energy.note}.", *silent]
+        give = f"; give {network}" if energy.note in (UNSAID, AWAY) else ""
+        return [f"{mean}. Synaptic operations and energy are not known: {energy.note}{give}.", *silent]
     updates, moved = in_short(layers["updates"].sum()), readable(layers["bytes"].sum())
     said = [
         f"{mean}, which also takes {updates} updates of neurons and moves {moved}.",

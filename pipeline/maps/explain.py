@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -130,13 +131,15 @@ def explained(
 ) -> Iterator[tuple[Path | BytesIO, Explainer]]:
     """Compute maps, see :func:`explain`; gives where they are, while what was explained is still open."""
     path = method.path(source)
-    target = _target(out, path, method)
+    target, replaced = _target(out, path, method), False
     if isinstance(target, Path):
-        overwrite = overwrite or (out is None and _is_of(target, method))
+        replaced = out is None and _is_of(target, method)
+        overwrite = overwrite or replaced
         _refuse_existing(target, path, overwrite)
     with method.prepare(source, layers, steps, pictured) as explainer:
         compute_maps(explainer, target, tracker, overwrite=overwrite)
-        yield target, explainer
+        said = [f"replaced earlier maps in {target}"] if replaced else []
+        yield target, replace(explainer, notes=[*explainer.notes, *said])
 
 
 def usual_method(source: Any) -> str:

@@ -22,6 +22,7 @@ from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, summe
 from spikesam.pipeline.maps.steps import kept_steps
 from spikesam.recordings.arguments import Option
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import RASTER
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, SourceName
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class ImageMethod(MapMethod):
         if isinstance(source, Checkpoint):
             return None
         if isinstance(source, (str, PathLike)):
+            if (Path(source) / RASTER).is_file() or Path(source).suffix == ".h5":
+                raise InputError(f"{source}: is a recording, but method {self.name} explains a network and images")
             return find_checkpoint(str(source))
         if isinstance(source, Network):
             what = (

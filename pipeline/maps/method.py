@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from spikesam.pipeline.drawing.subject import Subject
 from spikesam.recordings.arguments import options_of, refuse_other_types
-from spikesam.recordings.errors import InputError
+from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.maps.schema import MapHeader, Parameter, SourceName
 from spikesam.recordings.registry import Registry
 from spikesam.recordings.schema import MADE_OF, SampleTable
@@ -233,5 +233,7 @@ def refuse_foreign(
         elif name not in own:
             owners = [each.name for each in offline_methods().values() if name in options_of(each)]
             if not owners:
-                raise InputError(f"{spell(name)} is no option of any method; {method.name} has {', '.join(own)}")
+                near = did_you_mean(name, [*own, "method", "layers", "steps", "pictured", "overwrite", "tracker"])
+                has = near or f"; {method.name} has {', '.join(own)}"
+                raise InputError(f"{spell(name)} is no option of any method{has}")
             raise InputError(f"{spell(name)} belongs to {flag} {', '.join(owners)}, got {flag} {method.name}")

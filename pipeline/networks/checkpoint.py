@@ -83,7 +83,8 @@ class Checkpoint(Shown):
         if self.preprocessing is None:
             what, of = ("spikes", "0 and 1") if self.network.encoder == "spikes" else ("numbers", "floating point")
             axes = "(N, C, H, W)" if self.network.takes_images else "(T, N, C, H, W)"
-            saved = "; for images, save it as a Checkpoint with its Preprocessing" * self.network.takes_images
+            saved = "; for images, import it by from_torch(…, preprocessing=spikesam.Preprocessing(…))"
+            saved *= self.network.takes_images
             raise InputError(
                 f"data: the network takes {what} that the caller brings; give an array {axes} of {of}{saved}"
             )

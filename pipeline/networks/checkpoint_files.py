@@ -25,7 +25,7 @@ FOREIGN = {  # files of networks that others wrote, by their ending, and what to
 
 
 def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
-    """The file of a bundled checkpoint, or `name_or_path` itself; an InputError lists the bundled ones if neither."""
+    """The file of a bundled checkpoint, or `name_or_path` itself; an InputError if it is neither."""
     path = BUNDLED / f"{name_or_path}.safetensors"
     if not path.is_file():
         path = Path(name_or_path)
@@ -34,6 +34,8 @@ def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
     if not path.exists():
         bundled = ", ".join(bundled_names(kind))
         hint = did_you_mean(name_or_path, bundled_names(kind)) or similar_file(path)
+        if path.suffix == ".safetensors" or len(path.parts) > 1:
+            raise InputError(f"checkpoint {name_or_path!r}: no such file{hint}")
         raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file{hint}")
     if path.is_dir():
         inside = path / "checkpoint.safetensors"

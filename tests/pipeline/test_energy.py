@@ -60,7 +60,10 @@ def test_spikes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     raster = spikesam.write_raster(tmp_path / "c.h5", {"conv1": spikes})
     run(raster, "--out", tmp_path / "out")
     printed = capsys.readouterr().out
-    assert "Synaptic operations and energy are not known: the recording does not say which network fired." in printed
+    assert (
+        "Synaptic operations and energy are not known: the recording does not say which network fired; give --network."
+        in printed
+    )
     assert "Never fires: conv1." in printed
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["classes.csv", "layers.csv", "steps.csv"]
 

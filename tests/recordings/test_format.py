@@ -220,7 +220,7 @@ def test_a_file_says_which_kind_it_is(kind: Kind, tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("spike-raster")
     for name, message in (
         ("other", "/@format: 'other', expected spike-raster or spike-maps, a raster"),
-        ("text", "cannot be read as HDF5"),
+        ("text", "is not HDF5, expected"),
     ):
         with pytest.raises(RasterError, match=rf"{name}\.h5: {message}"):
             file_format(tmp_path / f"{name}.h5")

@@ -346,7 +346,7 @@ def test_what_is_no_such_file_at_all(kind: Kind, tmp_path: Path) -> None:
         (tmp_path / "none.h5", "no such file, expected a "),
         (tmp_path, "a directory, expected a "),
         (pipe, "not a file, expected a "),
-        (text, "cannot be read as HDF5"),
+        (text, "is not HDF5, expected"),
         (other, "is a file of maps, expected a raster" if kind == RASTER else "is a raster, expected a file of maps"),
     ):
         with pytest.raises(RasterError, match=f"^{re.escape(str(path))}: {finding}[^\n]*$"):

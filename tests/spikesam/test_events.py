@@ -117,6 +117,8 @@ def test_a_network_for_spikes_alone_takes_what_the_caller_brings(tmp_path: Path)
     for data in (None, "saccade-digits", [recording(0)], np.zeros((1, 8, 6, 3), np.uint8)):
         with pytest.raises(spikesam.InputError, match=alone):
             spikesam.simulate(plain, data)
+    with pytest.raises(spikesam.InputError, match=r"from_torch\(…, preprocessing=spikesam.Preprocessing\(…\)\)"):
+        spikesam.simulate(checkpoint(6, "poisson", None))
 
 
 def test_events_and_images_are_not_confused(for_events: spikesam.Checkpoint, tmp_path: Path) -> None:

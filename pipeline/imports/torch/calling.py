@@ -56,7 +56,7 @@ def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> 
         raise refusals[0]
     if example.constant:
         _refuse_other_loop(model, example, neurons)
-    raise NetworkError(f"{'; or '.join(dict.fromkeys(failures))}; say what the model takes, such as takes='TB...'")
+    raise NetworkError(f"{failures[0]}; say what the model takes, such as takes='TB...'")
 
 
 def follow_images(model: nn.Module, images: Example, neurons: NeuronModules) -> FollowedModel:

@@ -127,6 +127,7 @@ def test_a_trained_model_keeps_its_accuracy(conversion):
     assert (conversion.accuracy.loc[8:] >= conversion.ann_accuracy - 0.05).all(axis=None)
     assert conversion.network.precision == "float32" and conversion.network.window == 32
     text = str(conversion)
+    assert "accuracy on 40 of 80 validation images; " in text
     assert "within 1 point of the ANN from step" in text and "unevenness" in text and "energy" in text
     assert conversion.plot().get_size_inches()[0] > 5
     errors = conversion.layers

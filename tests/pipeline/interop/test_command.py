@@ -90,7 +90,7 @@ def test_maps_go_to_zarr_alone_and_what_is_no_recording_nowhere(maps, tmp_path, 
     assert "sam.h5: is a file of maps, expected a raster for .nir; .zarr takes maps" in message
     assert "no such file" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
     (tmp_path / "raster.h5").write_text("no HDF5")
-    assert "cannot be read as HDF5" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
+    assert "is not HDF5, expected" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,8 @@ def test_every_method_refuses_what_it_cannot_explain(name: str, workplace: Path,
             explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, **{option: 1})
     with pytest.raises(InputError, match=f"^explain: depth is no option of any method; {name} has "):
         explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, depth=1)
+    with pytest.raises(InputError, match="^explain: methd is no option of any method; did you mean 'method'"):
+        explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, methd=1)
     with pytest.raises(InputError, match="^explain: got list, expected a "):
         explain([1], tmp_path / "no.h5", method=name)
     with pytest.raises(InputError, match="none"):

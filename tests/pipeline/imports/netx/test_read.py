@@ -292,7 +292,7 @@ def test_other_files(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "a.net", "/node: an unknown path, expected some of layer, simulation"),
         (tmp_path / "b.net", "no such file"),
-        (Path(__file__), "cannot be read as HDF5"),
+        (Path(__file__), "is not HDF5, expected"),
     ):
         with pytest.raises(spikesam.InputError, match=message):
             from_netx(path, 4)
