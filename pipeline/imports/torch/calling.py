@@ -44,19 +44,21 @@ class Way:
 def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> FollowedModel:
     """Run a model on an example, and follow it."""
     neurons.check(model)
-    failures, refusals = [], []
+    failures: list[tuple[bool, str]] = []
+    refusals: list[NetworkError] = []
     for way in _ways(model, example, neurons):
         try:
             return _run(model, example, neurons, way)
         except NotTakenError as error:  # noqa: PERF203
-            failures.append(str(error))
+            failures.append((not way.every_step, str(error)))
         except NetworkError as error:
             refusals.append(error)
     if refusals:
         raise refusals[0]
     if example.constant:
         _refuse_other_loop(model, example, neurons)
-    raise NetworkError(f"{failures[0]}; say what the model takes, such as takes='TB...'")
+    likeliest = min(failures, key=lambda each: each[0])[1]  # the first of a call at every step, if there is one
+    raise NetworkError(f"{likeliest}; say what the model takes, such as takes='TB...'")
 
 
 def follow_images(model: nn.Module, images: Example, neurons: NeuronModules) -> FollowedModel:
