@@ -96,7 +96,7 @@ class SpikeEvents:
         sample : (E,) int, or one number for all
         rounding : which step a time belongs to. "down": step t lasts from t·dt to before (t + 1)·dt, as in Brian2 and
             bins of Neo; "up": from behind t·dt to (t + 1)·dt, as in NEST, which stamps a spike at the end of its step;
-                "nearest": t·dt is the nearest, of two the later
+            "nearest": t·dt is the nearest, of two the later
         start : seconds at which step 0 begins
 
         Raises
