@@ -216,11 +216,11 @@ def draw_task(setup: Setup, task: str, samples: TimedSpikes) -> None:
 
 
 def draw_maps_of(setup: Setup, task: str, network: Network, samples: TimedSpikes) -> None:
-    """The first samples that are answered rightly: what decides, and every map of one layer, summed over steps."""
+    """First samples, rightly answered ones if there are: what decides, and the maps of one layer, summed over steps."""
     grid, gamma = [], setup.settings.gamma
     with RasterReader(setup.recording(network, samples, precision="float32")) as raster:
         right = np.flatnonzero(raster.predictions == samples.table.label)
-        for sample in right[:3].tolist():
+        for sample in (right if len(right) else np.arange(raster.n_samples))[:3].tolist():
             of_relevance = relevances(network, raster, sample)
             maps = maps_of(raster, LAYER, sample, of_relevance[LAYER], [gamma], gamma, setup.settings.seed)
             deciding, others = samples.deciding[sample], samples.others[sample]

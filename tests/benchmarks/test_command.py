@@ -159,7 +159,21 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     monkeypatch.setattr(command, "measure", measure)
     monkeypatch.setattr("benchmarks.common.environment.find_spec", lambda name: None)
     command.main(["all", "--out", str(tmp_path)])
-    assert asked == ["convert", "graphs", "lava", "raster", "record", "road", "sam", "simulate", "train", "transformer"]
+    assert asked == [
+        *(
+            "agreement",
+            "convert",
+            "graphs",
+            "lava",
+            "raster",
+            "record",
+            "road",
+            "sam",
+            "simulate",
+            "train",
+            "transformer",
+        )
+    ]
     printed = capsys.readouterr().out.splitlines()
     (line,) = [line for line in printed if "spikingjelly" in line]
     assert line.startswith("left out: spikingjelly: not installed; make setup installs it")
@@ -171,8 +185,8 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     [
         (
             ["simlate"],
-            "NAME: got 'simlate', expected one of convert, graphs, lava, quick, raster, record, road, sam, simulate, "
-            "train, transformer or all; did you mean 'simulate'?",
+            "NAME: got 'simlate', expected one of agreement, convert, graphs, lava, quick, raster, record, road, sam, "
+            "simulate, train, transformer or all; did you mean 'simulate'?",
         ),
         (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),
         (["sam", "--tinny"], "unknown option --tinny; did you mean --tiny?"),

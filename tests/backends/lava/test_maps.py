@@ -33,7 +33,7 @@ def long_network(seed: int, timesteps: int) -> Network:
 
 
 def with_maps(network: Network) -> list[str]:
-    return [name for name in network.raster_names if network.raster_kinds[name] != "dense"]
+    return [name for name, shape in network.shape_of.items() if shape[1:] != (1, 1)]
 
 
 def assert_those_of_the_raster(network: Network, map_request: MapRequest, found: list[FormedMaps], inputs: Any) -> None:
