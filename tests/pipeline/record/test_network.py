@@ -189,7 +189,7 @@ def test_names_and_preparation_reach_files_and_the_command_line(
     with spikesam.simulate(tmp_path / "plain.safetensors", images.numpy(), precision="float32") as raster:
         assert raster.n_samples == 3
     with pytest.raises(
-        spikesam.InputError, match=r"give an array \(N, C, H, W\) of floating point; for images, import it by from_torch"
+        spikesam.InputError, match=r"give an array \(N, C, H, W\) of floating point; for images, import it by"
     ):
         spikesam.simulate(tmp_path / "plain.safetensors")
     model.reset()

@@ -83,7 +83,7 @@ def test_identity_depends_on_every_weight():
 
 
 def test_it_has_no_attention():
-    with pytest.raises(InputError, match=r"network.layers: an ANN has neither attention, .* set network.neuron = \"lif\""):
+    with pytest.raises(InputError, match=r"network.layers: an ANN has neither attention, .* network.neuron = \"lif\""):
         ReluNetwork([8, "A2", "D4"], (3, 8, 8), 2)
 
 
