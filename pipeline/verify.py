@@ -20,13 +20,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.comparison.certificate_file import Settings
 from spikesam.pipeline.config import Section
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import write_file
@@ -36,31 +37,12 @@ from spikesam.recordings.progress import Tracker
 DIFFERENT = 1  # exit code, as that of diff
 
 
-class SettingsSection(Section):
-    """What decides the digests."""
-
-    timesteps: int | None = Field(
-        None, ge=1, description="steps of the input; those of the recording, or as the graph says, if not given"
-    )
-    dt: float | None = Field(None, gt=0, description="seconds in a step; 1e-4, or as the graph says, if not given")
-    reset: Literal["zero", "subtract"] | None = Field(
-        None, description="of neurons; to zero, or as the graph says, if not given"
-    )
-    fires_at_threshold: bool = Field(
-        False, description="v = threshold fires, as in SpikingJelly and sinabs; not by NIR's equations"
-    )
-    samples: int = Field(4, ge=1, le=1000, description="of random input")
-    rate: float = Field(0.3, ge=0, le=1, description="of random input: the probability of a spike at a step")
-    seed: int = Field(0, ge=0, description="of random input")
-    backends: tuple[str, ...] = Field(("event", "torch"), min_length=1, description="backends to run on")
-
-
 class VerifyCommand(Section):
     """Options of the command."""
 
     model: Positional[Path] = Field(description="a NIR graph (nir.write)")
     recording: Path | None = Field(None, description="data of NIR (nir.write_data), or a raster, to compare with")
-    settings: Annotated[SettingsSection, Flat] = SettingsSection()
+    settings: Annotated[Settings, Flat] = Settings()
     out: Path | None = Field(None, description="certificate to write; MODEL.json beside the model if not given")
     check: Path | None = Field(None, description="a certificate to compare with, by its own settings; writes none")
     overwrite: Overwrite = False
@@ -70,11 +52,11 @@ class VerifyCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, run, compare, print; the exit code says whether a spike differs."""
     command = parse_command(VerifyCommand, argv, prog="spikesam verify", description=__doc__)
-    from spikesam.pipeline.comparison.certificate import Settings, certify, checked  # --help need not wait
+    from spikesam.pipeline.comparison.certificate import certify, checked  # --help need not wait
 
     console = PlainConsole(soft_wrap=True)
     if command.check is not None:
-        usual = SettingsSection()
+        usual = Settings()
         given = [name for name, value in command.settings if value != getattr(usual, name)]
         given += ["out"] if command.out else []
         if given:
@@ -86,8 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if os.path.lexists(out) and not (command.overwrite and out.is_file()):
             raise InputError(f"{out}: already exists", "overwrite")
         with Tracker().show("verifying"):
-            asked = dict(command.settings) | {"fires_at_threshold": command.settings.fires_at_threshold or None}
-            certificate, differences = certify(command.model, Settings(**asked), command.recording)
+            certificate, differences = certify(command.model, command.settings, command.recording)
         write_file(out, (json.dumps(certificate, indent=2) + "\n").encode(), overwrite=command.overwrite)
     for run in certificate["runs"]:
         console.print(f"{run['backend']}, {_words(run)}: {run['raster_digest'][:16]}")

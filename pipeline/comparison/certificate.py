@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,44 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
+from spikesam.pipeline.comparison.certificate_file import FORMAT, VERSION, Certificate, Settings, read_certificate
 from spikesam.pipeline.comparison.diff import Diff, diff
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.imports.nir.data import from_nir_data, layer_name
 from spikesam.pipeline.imports.nir.read import read_nir
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import file_digest, read_file
-from spikesam.recordings.parsing import parse_json
+from spikesam.recordings.files import file_digest
+from spikesam.recordings.hdf5_detection import has_hdf5_name
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import versions
 
-FORMAT, VERSION = "spikesam-certificate", 1
 PRECISIONS = ("float32", "fixed")
 UNIT = 1 << 24  # of the rate of random spikes
-LARGEST = 1 << 24  # bytes of a certificate
-MOST_BITS = 1 << 31  # of random input
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides the digests of a certificate, beside the model and the recording.
-
-    Parameters
-    ----------
-    timesteps, dt, reset, fires_at_threshold : of :func:`from_nir`
-    samples, rate, seed : of random input spikes, where there is no recording
-    backends : what simulates, the first one is compared with the others
-    """
-
-    timesteps: int | None = None
-    dt: float | None = None
-    reset: str | None = None
-    fires_at_threshold: bool | None = None
-    samples: int = 4
-    rate: float = 0.3
-    seed: int = 0
-    backends: tuple[str, ...] = ("event", "torch")
+MOST_BITS = 1 << 27  # of random input: eight bytes each while they are drawn
 
 
 def certify(model: Path, settings: Settings, recording: Path | None = None) -> tuple[dict[str, Any], list[str]]:
@@ -67,7 +44,8 @@ def certify(model: Path, settings: Settings, recording: Path | None = None) -> t
         steps = settings.timesteps
         if steps is None and given is not None and not given.header.layer_delay:
             steps = given.timesteps
-        options: Any = {name: getattr(settings, name) for name in ("dt", "reset", "fires_at_threshold")}
+        options: Any = {"dt": settings.dt, "reset": settings.reset}
+        options["fires_at_threshold"] = settings.fires_at_threshold or None  # None: as the graph says
         network, nodes = read_nir(model, steps, **options)
         network.check_spiking(str(model))
         if not network.spiking_input:
@@ -88,7 +66,7 @@ def certify(model: Path, settings: Settings, recording: Path | None = None) -> t
             "format": FORMAT,
             "version": VERSION,
             "model": {"sha256": file_digest(model), "network_sha256": network.sha256},
-            "settings": {name: _plain(value) for name, value in vars(settings).items()},
+            "settings": settings.model_dump(mode="json"),
             "input": {"sha256": hashlib.sha256(np.packbits(spikes).tobytes()).hexdigest(), "shape": list(spikes.shape)},
             "runs": runs,
             "versions": json.loads(versions()),
@@ -115,48 +93,30 @@ def said(found: Diff, a: str, b: str) -> list[str]:
 def checked(model: Path, path: Path, recording: Path | None) -> tuple[dict[str, Any], list[str]]:
     """The certificate that a model gets with the settings of another certificate, and lines that say what differs."""
     given = read_certificate(path)
-    try:
-        settings = Settings(**{**given["settings"], "backends": tuple(given["settings"]["backends"])})
-    except (TypeError, KeyError) as error:
-        raise InputError(f"{path}: settings: {error}, expected those of spikesam verify") from None
-    if ("recording" in given) != (recording is not None):
-        raise InputError(
-            f"{path}: was made {'with' if 'recording' in given else 'without'} a recording, expected so now"
-        )
-    found, _ = certify(model, settings, recording)
+    if (given.recording is None) != (recording is None):
+        raise InputError(f"{path}: was made {'with' if given.recording else 'without'} a recording, expected so now")
+    found, _ = certify(model, given.settings, recording)
     return found, [*_differences(given, found, path)]
 
 
-def read_certificate(path: Path) -> dict[str, Any]:
-    """A certificate; refuses what is none."""
-    given = parse_json(read_file(path, LARGEST), path)
-    if not isinstance(given, dict) or given.get("format") != FORMAT:
-        raise InputError(f"{path}: is no certificate, expected one that spikesam verify wrote")
-    if given.get("version") != VERSION:
-        raise InputError(f"{path}: is of version {given.get('version')}, expected {VERSION}")
-    if lacking := [name for name in ("model", "settings", "input", "runs") if name not in given]:
-        raise InputError(f"{path}: has no {lacking[0]!r}, expected a certificate that spikesam verify wrote")
-    return given
-
-
-def _differences(given: dict[str, Any], found: dict[str, Any], path: Path) -> Iterator[str]:
-    for part, what in (("model", "the file"), ("input", "the input")):
-        if given[part] != found[part]:
-            yield f"{what} is another one than {path} says"
-    if given.get("recording") != found.get("recording"):
-        yield f"the recording, or how it differs from the graph, is another one than {path} says"
-    for old, new in zip(given["runs"], found["runs"], strict=False):
+def _differences(given: Certificate, found: dict[str, Any], path: Path) -> Iterator[str]:
+    for old, new, what in (
+        (given.model, found["model"], "the file is"),
+        (given.input, found["input"], "the input is"),
+        (given.recording, found.get("recording"), "the recording, or how it differs from the graph, is"),
+    ):
         if old != new:
-            layers = [name for name, digest in new["layers"].items() if old.get("layers", {}).get(name) != digest]
+            yield f"{what} another one than {path} says"
+    for run, new in zip(given.runs, found["runs"], strict=False):
+        if run.model_dump() != new:
+            layers = [name for name, digest in new["layers"].items() if run.layers.get(name) != digest]
             yield f"{new['backend']}, {new['precision']}: other spikes in {', '.join(layers) or 'the raster'}"
-    if len(given["runs"]) != len(found["runs"]):
-        yield f"{len(found['runs'])} runs, {path} has {len(given['runs'])}"
+    if len(given.runs) != len(found["runs"]):
+        yield f"{len(found['runs'])} runs, {path} has {len(given.runs)}"
 
 
 def random_spikes(network: Network, settings: Settings) -> NDArray[np.bool_]:
     """(T, N, C, H, W) spikes of a rate, that depend on nothing but the seed."""
-    if not 0 <= settings.rate <= 1:
-        raise InputError(f"rate: got {settings.rate}, expected 0 … 1")
     shape = (network.window or network.timesteps, settings.samples, *network.input_shape)
     if (count := prod(shape)) > MOST_BITS:
         raise InputError(f"input: {count:,} bits, expected at most {MOST_BITS:,}; give fewer samples or steps")
@@ -166,7 +126,7 @@ def random_spikes(network: Network, settings: Settings) -> NDArray[np.bool_]:
 
 def _opened(path: Path, settings: Settings, folder: Path, resources: ExitStack) -> RasterReader:
     """A recording as a raster, of data of NIR if it is none."""
-    raster = path if path.suffix in (".h5", ".hdf5") else from_nir_data(path, folder / "data.h5", dt=settings.dt)
+    raster = path if has_hdf5_name(path) else from_nir_data(path, folder / "data.h5", dt=settings.dt)
     return resources.enter_context(RasterReader(raster))
 
 
@@ -197,7 +157,3 @@ def _digests(raster: RasterReader) -> dict[str, Any]:
     """The digest of a raster and of each layer."""
     layers = {name: raster_digest([raster.digests(raster.layer(name))]) for name in raster}
     return {"raster_digest": raster.raster_digest, "layers": layers}
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

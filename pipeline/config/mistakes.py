@@ -26,7 +26,8 @@ def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[
         line = f"unknown key {name}; "
         line += f"did you mean {close}?" if close else f"expected one of {', '.join(siblings)}"
     elif first["type"] == "missing":
-        line = f"missing {name} ({dict(leaves(model))[keys].description})"
+        field = dict(leaves(model)).get(keys)  # none of what stands in a list
+        line = f"missing {name}" + (f" ({field.description})" if field and field.description else "")
     elif text.startswith("Input should be "):
         expected = text.removeprefix("Input should be ").partition(", unable")[0]
         is_number = first["type"].startswith(("greater", "less"))  # an option's text, too, if it was read as a number

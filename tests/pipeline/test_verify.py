@@ -146,3 +146,32 @@ def test_what_does_not_fit_is_one_line(model: Path, tmp_path: Path, refused: Cal
         verify.main, model, "--recording", bare, *out
     )
     assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": {"rate": "x"}}, "settings.rate is 'x', expected a valid number"),
+        ({"settings": {"samples": -1}}, "settings.samples is -1, expected greater than or equal to 1"),
+        ({"settings": {"seed": -5}}, "settings.seed is -5"),
+        ({"settings": {"backends": []}}, "settings.backends"),
+        ({"settings": [1]}, "settings"),
+        ({"runs": [5]}, "runs"),
+        ({"runs": [{"layers": {}}]}, "missing runs.backend[0]"),
+        ({"input": None}, "input is None, expected"),
+        ({"runs": 7}, "runs"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_hostile_certificate_is_one_line(
+    change: dict[str, Any], message: str, model: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    path = tmp_path / "m.json"
+    code(model, "--timesteps", 5, "--samples", 1, "--backends", "event", "--out", path)
+    certificate = json.loads(path.read_text())
+    for name, value in change.items():
+        both = isinstance(value, dict) and isinstance(certificate.get(name), dict)
+        certificate[name] = certificate[name] | value if both else value
+    path.write_text(json.dumps(certificate))
+    said = refused(verify.main, model, "--check", path)
+    assert message in said and "m.json: " in said

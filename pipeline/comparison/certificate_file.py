@@ -1,0 +1,68 @@
+"""The file of a certificate, JSON: what `spikesam verify` writes, and reads of anybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from spikesam.pipeline.config import Section
+from spikesam.pipeline.config.toml import validated
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import read_file
+from spikesam.recordings.parsing import parse_json
+
+FORMAT, VERSION = "spikesam-certificate", 1
+LARGEST = 1 << 24  # bytes
+
+
+class Settings(Section):
+    """What decides the digests of a certificate, beside the model and the recording."""
+
+    timesteps: int | None = Field(
+        None, ge=1, description="steps of the input; those of the recording, or as the graph says, if not given"
+    )
+    dt: float | None = Field(None, gt=0, description="seconds in a step; 1e-4, or as the graph says, if not given")
+    reset: Literal["zero", "subtract"] | None = Field(
+        None, description="of neurons; to zero, or as the graph says, if not given"
+    )
+    fires_at_threshold: bool = Field(
+        False, description="v = threshold fires, as in SpikingJelly and sinabs; not by NIR's equations"
+    )
+    samples: int = Field(4, ge=1, le=1000, description="of random input")
+    rate: float = Field(0.3, ge=0, le=1, description="of random input: the probability of a spike at a step")
+    seed: int = Field(0, ge=0, lt=1 << 63, description="of random input")
+    backends: tuple[str, ...] = Field(("event", "torch"), min_length=1, description="backends to run on")
+
+
+class Run(Section):
+    """The digests of one backend in one precision."""
+
+    backend: str
+    precision: str
+    raster_digest: str
+    layers: dict[str, str]
+
+
+class Certificate(Section):
+    """All that a certificate says."""
+
+    format: str
+    version: int
+    model: dict[str, str]
+    settings: Settings
+    input: dict[str, Any]
+    runs: tuple[Run, ...]
+    versions: dict[str, str]
+    recording: dict[str, Any] | None = None
+
+
+def read_certificate(path: Path) -> Certificate:
+    """A certificate; refuses what is none."""
+    given = parse_json(read_file(path, LARGEST), path)
+    if not isinstance(given, dict) or given.get("format") != FORMAT:
+        raise InputError(f"{path}: is no certificate, expected one that spikesam verify wrote")
+    if given.get("version") != VERSION:
+        raise InputError(f"{path}: is of version {given.get('version')}, expected {VERSION}")
+    return validated(Certificate, given, path)
