@@ -32,16 +32,15 @@ from spikesam.pipeline.cli.options import Out, Overwrite
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import Data, Device, Download
 from spikesam.pipeline.interop.exporter import FORMATS, export_recording
-from spikesam.pipeline.interop.hdf5_detection import has_hdf5_name, has_hdf5_signature
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import RASTER, raster_file
+from spikesam.recordings.hdf5_detection import has_hdf5_name, has_hdf5_signature
 from spikesam.recordings.progress import progress_bar
 from spikesam.recordings.raster.events import Rounding
 
 FOR_CHECKPOINTS = ("out", "data", "seeds", "nir", "device", "download")
 FOR_DATA = ("dt", "rounding")
-RASTERS = (".h5", ".hdf5")
 CHECKPOINT_SAMPLES = 1000
 
 
@@ -90,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _export_recording(command: ExportCommand, source: Path, say: Callable[[str], None]) -> None:
     if given := [name for name in FOR_CHECKPOINTS if name in command.model_fields_set]:
         raise InputError(f"--{given[0]} is for a checkpoint, and {source} is a recording")
-    if command.target is not None and command.target.suffix in RASTERS:
+    if command.target is not None and has_hdf5_name(command.target):
         from spikesam.pipeline.imports.nir.data import from_nir_data
 
         options = {"dt": command.dt, "rounding": command.rounding, "overwrite": command.overwrite}

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from spikesam.recordings.chunks import CHECKSUM_BYTES, largest_stored
 from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
 from spikesam.recordings.files import open_file, similar_file
+from spikesam.recordings.hdf5_detection import SIGNATURE
 from spikesam.recordings.inspection import inspect
 from spikesam.recordings.schema import MAX_TEXT, DatasetSpec
 from spikesam.recordings.text import printable
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_SHOWN = 300  # characters of a path or a finding in a message
 MAX_ATTRIBUTES = 64  # of one object, where all are read
 LACKING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}  # the system's, whatever the file is

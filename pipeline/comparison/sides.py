@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from spikesam.backends.network import PIXEL_LIMIT, Network
 from spikesam.backends.network.table import by_sides
 from spikesam.pipeline.networks.recorded import BESIDE, loaded_network
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import open_file, raster_file
+from spikesam.recordings.files import raster_file
+from spikesam.recordings.hdf5_detection import has_hdf5_name, has_hdf5_signature
 from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Model = Network | Checkpoint
 
 WHAT = "diff: got {}, expected a raster or a network, or the name or file of one"
-HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 # sample, network, whether numbers are as they are, not rounded -> its input: (T, C, H, W) or (C, H, W)
 Driven = Callable[[int, Network, bool], NDArray[Any]]
 
@@ -45,12 +45,7 @@ def _is_raster(path: Path) -> bool:
     """True of a file called as rasters are, or that begins as they do and is no network of another program."""
     from spikesam.pipeline.networks.checkpoint_files import FOREIGN
 
-    if path.suffix in (".h5", ".hdf5"):
-        return True
-    if path.suffix not in FOREIGN:
-        with suppress(OSError), open_file(path) as file:
-            return file.read(len(HDF5)) == HDF5
-    return False
+    return has_hdf5_name(path) or (path.suffix not in FOREIGN and has_hdf5_signature(path))
 
 
 def network_beside(rasters: Sequence[RasterReader]) -> Model | None:

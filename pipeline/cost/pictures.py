@@ -17,6 +17,7 @@ from spikesam.pipeline.drawing.padding import Outside, lit_border, outside
 from spikesam.pipeline.drawing.samples import hatching
 from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
 from spikesam.pipeline.images.pictures import pictures_beside
+from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.sam import spike_activation_sum
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
@@ -59,7 +60,7 @@ def _draw_places(path: Path, energy: Energy, raster: RasterReader, padded: Outsi
     assert energy.maps is not None
     count = len(energy.maps)
     subjects = recorded_subjects(raster, raster.predictions[:count], pictures_beside(raster, count))
-    spatial = [layer for layer in raster.layers if layer.kind != "dense" and layer.shape[1:] != (1, 1)]
+    spatial = [layer for layer in raster.layers if has_places(layer.shape)]
     deepest = spatial[-1] if spatial else None  # none where an image drives dense layers
     spent: list[Cell] = []
     attends: list[Cell] = []

@@ -21,6 +21,7 @@ from spikesam.pipeline.cost.energy import energy
 from spikesam.pipeline.drawing.canvas import ShownFigure
 from spikesam.pipeline.drawing.notebook import html
 from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.monitor.pictures import beside, draw_strip
 from spikesam.pipeline.record.record import record
 from spikesam.recordings.errors import InputError
@@ -137,7 +138,7 @@ class Monitor:
         with folder as place, self._recorded(Path(place)) as raster:
             rows = pd.DataFrame([{"epoch": epoch, **_row(raster[name])} for name in raster])
             rows = rows.join(self._energy(raster), on="layer")
-            drawn = [layer.name for layer in raster.layers if layer.kind != "dense"]
+            drawn = [layer.name for layer in raster.layers if has_places(layer.shape)]
             maps = {}
             if drawn:
                 with explain(raster, Path(place, "sam.h5"), steps="none", overwrite=True, **self._options) as found:

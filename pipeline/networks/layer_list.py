@@ -33,8 +33,10 @@ class LayerPlan:
 
 def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, Sides]]:
     """Kind, outputs and pool of every layer: what two networks of one description share."""
-    kinds = {"dense": "dense", "conv": "conv", "attention": "conv"}
-    return [("recurrent" if plan.recurrent else kinds[plan.kind], plan.outputs, plan.pool) for plan in plans]
+    return [
+        ("recurrent" if plan.recurrent else "dense" if plan.kind == "dense" else "conv", plan.outputs, plan.pool)
+        for plan in plans
+    ]
 
 
 def depths(plans: Sequence[LayerPlan]) -> dict[str, int]:

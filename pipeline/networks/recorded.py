@@ -50,10 +50,11 @@ def fired_by(raster: RasterReader, given: Any = None) -> Network:
     `given` as of :func:`recorded_network`; any spiking network for a raster that does not say what fired it. An
     InputError if there is none, it is an ANN, damaged, or another network than the raster says.
     """
-    if given is None and raster.path is not None:
-        refuse_links(raster.path.parent, [BESIDE])
-        given = raster.path.with_name(BESIDE)
-        if not given.is_file():
+    if given is None:
+        if raster.path is not None:
+            refuse_links(raster.path.parent, [BESIDE])
+            given = raster.path.with_name(BESIDE)
+        if given is None or not given.is_file():
             raise InputError(f"{raster.where}: no {BESIDE} lies beside it", "give-network")
     if isinstance(given, (str, PathLike)):
         from spikesam.pipeline.networks.checkpoint_files import find_checkpoint  # here, because pydantic takes a while
@@ -80,10 +81,8 @@ def loaded_network(given: Any, refusal: str) -> Network | Checkpoint:
 
     `refusal` is what an InputError says of something else, {} being its type.
     """
-    from spikesam.pipeline.networks.checkpoint import (
-        Checkpoint,
-        load_checkpoint,
-    )  # here, because pydantic takes a while
+    # Here, because pydantic takes a while.
+    from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
     from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 
     if not isinstance(given, (str, PathLike)):

@@ -16,10 +16,11 @@ from pkgutil import iter_modules
 from spikesam.pipeline.images.datasets.archive import FolderArchive, ZipArchive
 from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet
 from spikesam.pipeline.images.datasets.folder import files_in, files_in_classes, loose_files
-from spikesam.pipeline.images.datasets.heidelberg import SUFFIXES, HeidelbergFile
+from spikesam.pipeline.images.datasets.heidelberg import HeidelbergFile
 from spikesam.pipeline.images.datasets.tiny_imagenet import TinyImageNet, find_root
 from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.files import similar_file
+from spikesam.recordings.hdf5_detection import has_hdf5_name
 from spikesam.recordings.registry import Registry
 
 __all__ = ["Dataset", "Item", "open_dataset"]
@@ -87,7 +88,7 @@ def _at_path(path: Path, split: str) -> Dataset:
     if path.is_file():
         if zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
             return TinyImageNet(ZipArchive(path), split)
-        return HeidelbergFile(path) if path.suffix.lower() in SUFFIXES else loose_files([path])
+        return HeidelbergFile(path) if has_hdf5_name(path) else loose_files([path])
     if find_root(archive := FolderArchive(path)) is not None:
         return TinyImageNet(archive, split)
     if (dataset := files_in_classes(path, split)) is not None:

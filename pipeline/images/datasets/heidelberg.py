@@ -26,7 +26,6 @@ from spikesam.recordings.hdf5 import CheckedFile
 from spikesam.recordings.schema import MAX_SIZES
 from spikesam.recordings.text import LONGEST_NAME, printable
 
-SUFFIXES = (".h5", ".hdf5")
 CHANNELS = 700
 WHAT = "recordings of SHD or SSC (spikes/times, spikes/units, labels)"
 

@@ -213,10 +213,12 @@ def _told(checked: CheckedFile, data: Any) -> Told:
     if not root:
         return Told({}, {}, 0)
     shapes = {}
-    for name in data.nodes:
-        place = f"/nodes/{name}/observables/{SPIKES}"
-        about = checked.attributes(file[place].id, place, {"shape": tuple, "number": int})
-        shapes[name] = about["number"], about["shape"]
+    with checked.reading("/"):
+        for name in data.nodes:
+            place = f"/nodes/{name}/observables/{SPIKES}"
+            about = checked.attributes(file[place].id, place, {"shape": tuple, "number": int})
+            shapes[name] = about["number"], about["shape"]
+        held = {argument: f"samples/{name}" for argument, name in SAMPLES.items() if f"samples/{name}" in file}
+        samples = {argument: file[place][()] for argument, place in held.items()}
     ordered = {name: shape for name, (_, shape) in sorted(shapes.items(), key=lambda each: each[1][0])}
-    samples = {argument: file[f"samples/{name}"][()] for argument, name in SAMPLES.items() if f"samples/{name}" in file}
     return Told(ordered, samples, root["layer_delay"])
