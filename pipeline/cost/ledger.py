@@ -35,6 +35,7 @@ from spikesam.pipeline.cost.prices import Prices
 from spikesam.pipeline.cost.recorded import repeated_spikes, sources_in_model
 from spikesam.pipeline.measures.operations import Counts, attentions, connections, fan_out, products, readout_name
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
 
 PICO = 1e-12
 WORD = 4  # bytes of a state variable, or of a sum
@@ -138,6 +139,20 @@ class Ledger:
         in_joules = {name: PICO * spent for name, spent in joules.items()}
         counts = {name: spikes.sum(axis=(1, 2, 3)) for name, spikes in fired.items()}
         return Spent(counts, operations, macs, rated, moved, in_joules, None if heat is None else PICO * heat)
+
+    def of_neurons(self, number: int, layer: LayerSpec) -> Floats:
+        """J of each neuron of a recorded layer at all steps of the raster, (T, C, H, W): its updates, and its spikes.
+
+        What attention costs is not among it.
+        """
+        spikes, prices = self.raster[layer.name][number], self.prices
+        found = np.zeros(spikes.shape)
+        if layer.name in self.shapes:
+            found[self.raster.header.window_of(layer)] = self._update_cost(layer.name)
+            found += (prices.firing - prices.update) * spikes
+        for way in (way for way in self._ways if way.source == layer.name):
+            found += (prices.operation + prices.byte * _bytes(way.synapses)) * way.caused(spikes)
+        return PICO * found
 
     def _fired(self, number: int) -> dict[str, NDArray[np.bool_]]:
         """(T, C, H, W) of the input and all layers of a sample; of layers that are not recorded, what they repeat."""

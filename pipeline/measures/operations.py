@@ -101,6 +101,18 @@ class Connection:
         by_place = by_cell.astype(np.int64).reshape(rows // y, y, columns // x, x).sum(axis=(1, 3))
         return by_step, by_place
 
+    def caused(self, spikes: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Additions that each spike causes, (T, C, H, W); spikes of which one maximum is passed on share its own."""
+        (y, x), spread = pool_of(self.synapses), getattr(self.synapses, "spread", (1, 1, 1))
+        fired = repeated(spikes, spread).astype(np.float64)
+        if _maximum(self.synapses):
+            steps, (channels, height, width) = len(fired), self.seen
+            together = fired.reshape(steps, channels, height // y, y, width // x, x).sum(axis=(3, 5))
+            fired /= repeated(np.maximum(together, 1), (1, y, x))
+        fired *= repeated(self.fan_out, (1, y, x))
+        sides = [side for pair in zip(self.shape, spread, strict=True) for side in pair]
+        return fired.reshape(-1, *sides).sum(axis=(2, 4, 6))
+
 
 def connections(network: Network) -> list[Connection]:
     """All of a network, in order of their targets; one for each source of each input, but for attention."""

@@ -112,7 +112,7 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
     return {
         "name": layer.name,
         "kind": layer.kind,
-        "shape": layer.shape,
+        "shape": (1, layer.neurons, 1) if is_band(layer) else layer.shape,  # each neuron of a band is a place
         "band": is_band(layer),
         "matter": run.raster.steps_that_matter(layer),
         "padded": _padded(run, layer),
@@ -141,7 +141,7 @@ def _sample(
 ) -> Content:
     raster = run.raster
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
-    index, (energy, energy_map) = int(raster.samples.index[sample]), energy_of_sample(run, ledger, sample)
+    index, (energy, energy_map) = int(raster.samples.index[sample]), energy_of_sample(run, ledger, sample, steps)
     return {
         "index": index,
         "name": run.summary.answers[sample].image if run.summary else f"sample {index}",

@@ -1,4 +1,4 @@
-"""The cost of the samples of a page: a table by layer, and one map of all layers."""
+"""The cost of the samples of a page: a table by layer, one map of all layers, and a band of each without places."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
 from spikesam.pipeline.cost.prices import PRICES
-from spikesam.pipeline.page.bands import is_band
+from spikesam.pipeline.page.bands import band_map, is_band
 from spikesam.pipeline.page.blob import heat_map
 from spikesam.pipeline.page.excerpt import Content
 from spikesam.pipeline.page.shown_run import ShownRun
@@ -20,8 +20,11 @@ def ledger_of(run: ShownRun) -> Ledger | None:
     return Ledger(run.raster, run.whole_network, PRICES["45nm"]) if run.whole_network else None
 
 
-def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int) -> tuple[Content | None, Content]:
-    """Operations and joules of each layer; and layer -> map of all, on the grid of the first layer that has maps."""
+def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int, steps: int) -> tuple[Content | None, Content]:
+    """Operations and joules of each layer; and layer -> map of all, on the grid of the first layer that has maps.
+
+    A band has its own: what its neurons cost at each of the first `steps`, and what their spikes cause.
+    """
     if ledger is None:
         return None, {}
     spent = ledger.sample(sample)
@@ -29,10 +32,12 @@ def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int) -> tuple
         name: {"operations": int(spent.operations[name].sum()), "joules": float(spent.joules[name].sum())}
         for name in ledger.updates
     }
+    bands = [layer for layer in run.raster.layers if is_band(layer)]
+    maps = {layer.name: band_map(ledger.of_neurons(sample, layer), steps) for layer in bands}
     shown = next((layer for layer in run.raster.layers if not is_band(layer)), None)
-    if shown is None or spent.map is None:
-        return layers, {}
-    return layers, {shown.name: heat_map(spread_evenly(spent.map, shown.shape[1:]))}
+    if shown is not None and spent.map is not None:
+        maps[shown.name] = heat_map(spread_evenly(spent.map, shown.shape[1:]))
+    return layers, maps
 
 
 def energy_of_run(ledger: Ledger | None, samples: Sequence[Content]) -> Content | None:

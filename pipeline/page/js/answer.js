@@ -57,8 +57,8 @@ export function makeAnswer(run, change, titled) {
       scores.replaceChildren(...bars(run, before, after, whatIf));
       edit.hidden = !whatIf && !loaded.refused;
       if (edit.hidden) return;
-      const { shape } = run.layers.find(({ name }) => name === state.silenced.layer);
-      const said = `${silencedText(state.silenced, shape)}${whatIf?.close ? CLOSE : ""}`;
+      const layer = run.layers.find(({ name }) => name === state.silenced.layer);
+      const said = `${silencedText(state.silenced, layer)}${whatIf?.close ? CLOSE : ""}`;
       say(silent, loaded.refused ? REFUSED : said);
       undoAll.hidden = state.silenced.before === null;
     },

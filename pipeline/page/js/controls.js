@@ -1,6 +1,6 @@
 // The controls: which maps are shown, of which step, and how.
 import { button, changes, choice, colour, colourOf, element, say, slider } from "./dom.js";
-import { KINDS } from "./heat.js";
+import { KINDS, placeOf } from "./heat.js";
 import { shownKinds } from "./layers.js";
 import { paintLines } from "./paint.js";
 import { largest } from "./sam.js";
@@ -51,11 +51,11 @@ export function makeTabs(runs, about, change) {
       target.value = state.target;
       const still =
         about.hasMap && state.view === "step" && !KINDS[state.kind].live ? " These are sums over all steps." : "";
-      const click = about.hasMap
-        ? ` Click a place to see who fires there${silences ? ", and to silence it" : ""}.`
-        : "";
+      const click = ` Click a ${about.hasMap ? "place to see who fires there" : "neuron to see when it fires"}${silences ? ", and to silence it" : ""}.`;
       const shown =
-        state.kind === "attention" && state.pixel ? "Bright: whom the chosen token attends to" : KINDS[state.kind].says;
+        state.kind === "attention" && placeOf(state)
+          ? "Bright: whom the chosen token attends to"
+          : KINDS[state.kind].says;
       say(says, `${shown}.${still}${click}`);
     },
   };

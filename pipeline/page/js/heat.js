@@ -21,7 +21,7 @@ export function heatOf(run, loaded, at, kind, state) {
   const step = state.view === "sum" ? null : stepOf(run, state);
   if (step !== null && step >= layer.matter) return { late: true, shape };
   const gamma = kind === "sam" ? state.gamma : Number.POSITIVE_INFINITY;
-  const token = pair && state.pixel ? cellOf(state.pixel, shape).cell : null;
+  const token = pair && placeOf(state) ? cellOf(state.pixel, shape).cell : null;
   const key = `${gamma} ${step} ${token}`;
   const slot = `${at} ${kind}`;
   if (loaded.heats.get(slot)?.key !== key) {
@@ -49,13 +49,12 @@ function bandHeat(run, loaded, at, kind, { gamma, order, target }) {
   if (loaded.heats.get(slot)?.key !== key) {
     const until = Math.min(matter, run.steps);
     const found = packed ?? bandOf(spikes, kind === "sam" ? gamma : Number.POSITIVE_INFINITY, until);
-    const map = order === "activity" ? mostActiveFirst(found.map, spikes) : found.map;
-    loaded.heats.set(slot, { ...found, key, map, shape });
+    loaded.heats.set(slot, { ...found, key, shape, ...(order === "activity" && mostActiveFirst(found.map, spikes)) });
   }
   return loaded.heats.get(slot);
 }
 
-// The rows of a band, those of the neurons with most spikes first.
+// The rows of a band, those of the neurons with most spikes first: { map, ranked }, ranked being row -> neuron.
 function mostActiveFirst(map, { neurons, steps, neuron }) {
   const counts = new Uint32Array(neurons);
   for (const which of neuron) counts[which]++;
@@ -64,7 +63,12 @@ function mostActiveFirst(map, { neurons, steps, neuron }) {
   for (const [row, which] of ranked.entries()) {
     sorted.set(map.subarray(which * steps, (which + 1) * steps), row * steps);
   }
-  return sorted;
+  return { map: sorted, ranked };
+}
+
+// The chosen place, if it is one of maps; that of a band is a neuron.
+export function placeOf({ pixel }) {
+  return pixel?.band ? null : pixel;
 }
 
 // The cell of a map of shape [H, W] in which a place lies.

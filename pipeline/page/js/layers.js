@@ -1,7 +1,7 @@
 // The layers of a run, a map each, in the order in which they read each other; those without places show neurons over time.
 import { backOf, dimmedOf } from "./back.js";
 import { changes, colour, colourOf, element, named, say } from "./dom.js";
-import { cellOf, heatOf, KINDS, stepOf } from "./heat.js";
+import { cellOf, heatOf, KINDS, placeOf, stepOf } from "./heat.js";
 import {
   heatCanvas,
   paintBand,
@@ -61,7 +61,7 @@ export function shownKinds(state) {
 // A layer's name and shape, its map, and how often it fires over time, in the colour of its curve beside the scrubber.
 function cardOf(run, index, layer, at, change) {
   const figures = ["kind", "beside"].map((slot) =>
-    isSpatial(layer) ? mapFigure(run, index, layer, at, slot, change) : bandFigure(run, layer, at, slot),
+    isSpatial(layer) ? mapFigure(run, index, layer, at, slot, change) : bandFigure(run, index, layer, at, slot, change),
   );
   const line = element("canvas", { class: "line", "aria-hidden": true });
   const title = element("h3", {}, named(layer.name), " ", element("small", {}, shapeOf(layer)));
@@ -83,31 +83,53 @@ function cardOf(run, index, layer, at, change) {
 }
 
 // Neurons over time, of a layer without places.
-function bandFigure(run, layer, at, slot) {
-  const canvas = element("canvas", { role: "img", "data-layer": layer.name });
+function bandFigure(run, index, layer, at, slot, change) {
+  const canvas = element("canvas", { role: "img", tabindex: 0, "data-layer": layer.name });
   const caption = element("figcaption");
   const node = element("figure", { class: "band" }, canvas, caption);
   const [changed, drawn] = [changes(), changes()];
-  let cells = null;
+  let [cells, ranked] = [null, null];
+  followPointer(canvas, run, index, layer, change, (row) => ranked?.[row] ?? row);
   return {
     node,
     show: (state, loaded, most) => {
       const kind = state[slot];
       const heat = kind ? heatOf(run, loaded, at, kind, state) : { missing: true };
       node.hidden = heat.missing === true;
+      if (node.hidden) return;
       const step = state.view === "step" ? stepOf(run, state) : null;
       const brightest = state.scale === "all" ? most[bandsOf(kind)] : heat.most;
-      if (node.hidden || !changed(heat, brightest, step, colour("inset"))) return;
+      const chosen = isChosen(state, index, layer);
+      const neuron = chosen ? cellOf(state.pixel, layer.shape.slice(1)).cell : null;
+      const silent = silentCells(run, state, layer);
+      canvas.classList.toggle("chosen", chosen);
+      if (!changed(heat, brightest, step, neuron, silent, colour("inset"))) return;
       if (drawn(heat, brightest)) cells = heatCanvas(heat, brightest); // not anew for each step
+      ranked = heat.ranked;
+      const rowOf = (which) => (ranked ? ranked.indexOf(which) : which);
       canvas.dataset.band = kind;
+      canvas.dataset.row = neuron === null ? layer.shape[1] >> 1 : rowOf(neuron);
+      canvas.dataset.column = 0;
       paintBand(canvas, cells, { until: Math.min(layer.matter, run.steps), step });
+      if (silent) paintSilenced(canvas, silent.map(rowOf), layer.shape.slice(1));
+      if (chosen) paintMarker(canvas, 0, rowOf(neuron), layer.shape.slice(1));
       const label = KINDS[kind].label;
-      say(caption, (state.beside ? `${label} ` : "") + rangeText(kind, brightest));
+      say(caption, (state.beside ? `${label} ` : "") + rangeText(kind, brightest, true));
       const [neurons, steps] = heat.shape;
-      const about = `${label} of ${layer.name}, ${neurons} neurons by ${steps} steps`;
-      canvas.setAttribute("aria-label", `${about}, largest ${number(heat.most)}`);
+      const about = `${label} of ${layer.name}, ${neurons} neurons by ${steps} steps, largest ${number(heat.most)}`;
+      canvas.setAttribute("aria-label", `${about}; ${KEYS} a neuron${run.integers ? ", Enter silences it" : ""}`);
     },
   };
+}
+
+const KEYS = "arrow keys choose";
+
+function isChosen({ pixel }, index, layer) {
+  return pixel?.layer === layer.name && pixel.run === index;
+}
+
+function silentCells(run, { silenced }, layer) {
+  return run.integers && silenced?.layer === layer.name ? silenced.cells : null;
 }
 
 function mapFigure(run, index, layer, at, slot, change) {
@@ -123,7 +145,8 @@ function mapFigure(run, index, layer, at, slot, change) {
       const heat = kind ? heatOf(run, loaded, at, kind, state) : { missing: true };
       node.hidden = heat.missing === true;
       if (node.hidden) return;
-      const { opacity, object, pixel } = state;
+      const { opacity, object } = state;
+      const pixel = placeOf(state);
       const { live, label } = KINDS[kind];
       const back = live ? backs.back : backs.still;
       const brightest = state.scale === "all" ? most[kind] : heat.most;
@@ -131,8 +154,8 @@ function mapFigure(run, index, layer, at, slot, change) {
       canvas.dataset.kind = kind;
       canvas.dataset.row = cell.row;
       canvas.dataset.column = cell.column;
-      canvas.classList.toggle("chosen", pixel?.layer === layer.name && pixel.run === index);
-      const silent = run.integers && state.silenced?.layer === layer.name ? state.silenced.cells : null;
+      canvas.classList.toggle("chosen", isChosen(state, index, layer));
+      const silent = silentCells(run, state, layer);
       const place = [pixel && cell.cell, silent];
       if (!changed(heat, brightest, ...place, back, opacity, object, colour("inset"))) return;
       if (!heat.map) {
@@ -148,51 +171,52 @@ function mapFigure(run, index, layer, at, slot, change) {
       if (pixel) paintMarker(canvas, cell.column, cell.row, heat.shape);
       say(caption, (state.beside ? `${label} ` : "") + rangeText(kind, brightest));
       const about = `${label} of ${layer.name}, ${heat.shape.join(" by ")}, largest ${number(heat.most)}`;
-      canvas.setAttribute(
-        "aria-label",
-        `${about}; arrow keys choose a place${run.integers ? ", Enter silences it" : ""}`,
-      );
+      canvas.setAttribute("aria-label", `${about}; ${KEYS} a place${run.integers ? ", Enter silences it" : ""}`);
     },
   };
 }
 
-function rangeText(kind, most) {
-  if (KINDS[kind].unit === "J") return `all layers together, 0 … ${joules(most)} a place`;
+function rangeText(kind, most, band = false) {
+  if (KINDS[kind].unit === "J") {
+    return band ? `0 … ${joules(most)} a neuron and step` : `all layers together, 0 … ${joules(most)} a place`;
+  }
   return KINDS[kind].signed ? `±${number(most)}` : `0 … ${number(most)}`;
 }
 
-// A click or the arrow keys choose a place. Where the page can simulate what becomes of the answer, Enter silences it, and so
-// does a mouse that is drawn over the map, with all on its way.
-function followPointer(canvas, run, index, layer, change) {
+// A click or the arrow keys choose a place, of a band a neuron. Where the page can simulate what becomes of the answer, Enter
+// silences it, and so does a mouse that is drawn over the map, with all on its way. Row `row` of the picture is `rowAt(row)`.
+function followPointer(canvas, run, index, layer, change, rowAt = (row) => row) {
   const [, height, width] = layer.shape;
-  const choose = ({ x, y }) => {
-    canvas.dataset.row = cellAt(y, height); // at once: the next key may come before the next frame
-    canvas.dataset.column = cellAt(x, width);
-    change({ pixel: { run: index, layer: layer.name, x, y } });
+  const choose = (x, y) => {
+    const [row, column] = [cellAt(y, height), cellAt(x, width)];
+    Object.assign(canvas.dataset, { row, column }); // at once: the next key may come before the next frame
+    const place = { x, y: y + (rowAt(row) - row) / height };
+    change({ pixel: { run: index, layer: layer.name, band: layer.band, ...place } });
     requestAnimationFrame(() => canvas.scrollIntoView({ block: "nearest" })); // not behind the sheet
   };
-  const placeOf = (event) => {
+  const pointOf = (event) => {
     const area = canvas.getBoundingClientRect();
-    return { x: (event.clientX - area.left) / area.width, y: (event.clientY - area.top) / area.height };
+    return [(event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height];
   };
+  const cellUnder = (x, y) => rowAt(cellAt(y, height)) * width + cellAt(x, width);
   const silence = (cell, how) => change({ silence: { layer: layer.name, cell, ...how } });
   let begun = null; // the cell at which the mouse went down
   let drawn = false;
   canvas.addEventListener("pointerdown", (event) => {
     const draws = run.integers && event.pointerType === "mouse" && event.button === 0;
-    begun = draws ? cellOf(placeOf(event), [height, width]).cell : null;
+    begun = draws ? cellUnder(...pointOf(event)) : null;
     drawn = false;
   });
   canvas.addEventListener("pointermove", (event) => {
     if (begun === null || event.buttons !== 1) return;
-    const { cell } = cellOf(placeOf(event), [height, width]);
+    const cell = cellUnder(...pointOf(event));
     if (cell === begun && !drawn) return;
     if (!drawn) silence(begun, { silent: true });
     drawn = true;
     silence(cell, { silent: true, more: true });
   });
   canvas.addEventListener("click", (event) => {
-    if (!drawn) choose(placeOf(event));
+    if (!drawn) choose(...pointOf(event));
   });
   canvas.addEventListener("keydown", (event) => {
     const enters = run.integers && event.key === "Enter";
@@ -202,7 +226,7 @@ function followPointer(canvas, run, index, layer, change) {
     const [right, down] = by ?? [0, 0];
     const column = cellAt((Number(canvas.dataset.column) + right + 0.5) / width, width);
     const row = cellAt((Number(canvas.dataset.row) + down + 0.5) / height, height);
-    choose({ x: (column + 0.5) / width, y: (row + 0.5) / height });
-    if (enters) silence(row * width + column);
+    choose((column + 0.5) / width, (row + 0.5) / height);
+    if (enters) silence(rowAt(row) * width + column);
   });
 }

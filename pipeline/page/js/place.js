@@ -1,12 +1,13 @@
-// The chosen place: whom it fires with, its SAM over time, whom it attends to; and what if it were silent.
+// The chosen place: who fires there, its SAM over time, whom it attends to; and what if it were silent. A band has neurons.
 import { attendedTo } from "./attention.js";
 import { button, changes, colour, element, say } from "./dom.js";
 import { cellOf, stepOf } from "./heat.js";
 import { paintHeat, paintLines, paintMarker, paintRaster } from "./paint.js";
 import { largest, scoreOverTime } from "./sam.js";
-import { isSpatial, number } from "./words.js";
+import { number, placeText } from "./words.js";
 
-const SIDES = { width: 640, height: 320 }; // canvas pixels
+const SIDES = { width: 640, height: 320 }; // canvas pixels, at most
+const ROW = 64; // of a neuron, at most
 
 // Returns { node, show(state, loaded) }, of the run in which the place lies.
 export function makePlace(runs, change) {
@@ -25,7 +26,7 @@ export function makePlace(runs, change) {
     show: (state, samples) => {
       const { pixel, gamma } = state;
       const [run, loaded] = [runs[pixel?.run ?? 0], samples[pixel?.run ?? 0]];
-      const at = pixel ? run.layers.findIndex((layer) => layer.name === pixel.layer && isSpatial(layer)) : -1;
+      const at = pixel ? run.layers.findIndex((layer) => layer.name === pixel.layer) : -1;
       node.hidden = at < 0 || loaded === null;
       document.body.classList.toggle("chosen", !node.hidden);
       if (node.hidden) return;
@@ -38,13 +39,15 @@ export function makePlace(runs, change) {
       const scores = [...scoreOverTime(spikes, gamma, cell.cell)];
       const most = number(largest(scores));
       const marks = { until: Math.min(layer.matter, run.steps), step };
-      paintRaster(raster, spikes, neurons, { ...SIDES, ...marks });
+      const height = Math.min(SIDES.height, ROW * neurons.length);
+      paintRaster(raster, spikes, neurons, { width: SIDES.width, height, ...marks });
       paintLines(line, [{ values: scores, most: largest(scores), colour: colour("accent") }], marks);
-      say(title, `${layer.name} · row ${cell.row}, column ${cell.column}`);
-      say(about, `its ${neurons.length} channels, steps 0 … ${run.steps - 1}`);
+      const several = neurons.length > 1 ? `${neurons.length} channels` : "one neuron";
+      say(title, `${layer.name} · ${placeText(layer, cell.cell)}`);
+      say(about, `${several}, steps 0 … ${run.steps - 1}`);
       say(score, `SAM here, step by step, for γ = ${gamma.toFixed(2)}: 0 … ${most}`);
-      raster.setAttribute("aria-label", `spikes of ${neurons.length} channels over ${run.steps} steps`);
-      line.setAttribute("aria-label", `SAM of the place over ${run.steps} steps, largest ${most}`);
+      raster.setAttribute("aria-label", `spikes of ${several} over ${run.steps} steps`);
+      line.setAttribute("aria-label", `SAM over ${run.steps} steps, largest ${most}`);
       silence.show(state, run, at, cell.cell);
       attention.show(run, loaded, at, cell, step);
     },
@@ -59,7 +62,7 @@ function makeAttention() {
   return {
     node,
     show: (run, loaded, at, token, step) => {
-      const pair = run.attention.find(({ layers }) => layers.includes(at));
+      const pair = run.layers[at].band ? undefined : run.attention.find(({ layers }) => layers.includes(at));
       node.hidden = pair === undefined;
       if (node.hidden) return;
       const key = run.layers[pair.key];
@@ -98,12 +101,14 @@ function makeSilence(change) {
   return {
     node: element("div", {}, buttons, why),
     show: ({ silenced }, run, at, cell) => {
-      const { name, shape } = run.layers[at];
+      const { name, shape, band } = run.layers[at];
       buttons.hidden = run.integers === null;
       say(why, run.unsilenced ?? "");
       const own = silenced?.layer === name ? silenced : { cells: [], channels: [] };
+      const thing = band ? "neuron" : "place";
       shown = { layer: name, cell };
-      say(place, own.cells.includes(cell) ? "let this place fire again" : "silence this place");
+      say(place, own.cells.includes(cell) ? `let this ${thing} fire again` : `silence this ${thing}`);
+      channel.hidden = band;
       const options = Array.from({ length: shape[0] }, (_, number) =>
         element("option", { value: number }, `channel ${number}${own.channels.includes(number) ? " (silent)" : ""}`),
       );

@@ -61,12 +61,17 @@ export function scoreText(run, score) {
   return run.answers.unit === "share" ? percent(score) : number(score);
 }
 
+// "row 3, column 6", or of a band "neuron 17"
+export function placeText({ band, shape }, cell) {
+  const width = shape[2];
+  return band ? `neuron ${cell}` : `row ${Math.floor(cell / width)}, column ${cell % width}`;
+}
+
 // "conv2, row 3, column 6 silenced", "conv2: 3 places and channels 4, 7 silenced"
-export function silencedText({ layer, cells, channels }, [, , width]) {
-  if (cells.length === 1 && channels.length === 0) {
-    return `${layer}, row ${Math.floor(cells[0] / width)}, column ${cells[0] % width} silenced`;
-  }
-  const places = cells.length > 0 ? [`${cells.length} place${cells.length > 1 ? "s" : ""}`] : [];
+export function silencedText({ cells, channels }, layer) {
+  if (cells.length === 1 && channels.length === 0) return `${layer.name}, ${placeText(layer, cells[0])} silenced`;
+  const thing = layer.band ? "neuron" : "place";
+  const places = cells.length > 0 ? [`${cells.length} ${thing}${cells.length > 1 ? "s" : ""}`] : [];
   const planes = channels.length > 0 ? [`channel${channels.length > 1 ? "s" : ""} ${channels.join(", ")}`] : [];
-  return `${layer}: ${[...places, ...planes].join(" and ")} silenced`;
+  return `${layer.name}: ${[...places, ...planes].join(" and ")} silenced`;
 }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.pipeline.cost.energy import Energy
-from spikesam.pipeline.cost.ledger import spread_evenly
+from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
 from spikesam.pipeline.cost.prices import PRICES, Prices, prices_of
 from spikesam.pipeline.cost.words import in_joules, in_short, unit_of
 from spikesam.recordings.errors import InputError
@@ -143,6 +143,11 @@ def test_the_same_sum_whichever_way_it_is_taken(
     else:
         assert len(found.maps) == 2
         assert 0 <= found.map.sum() <= found.joules * (1 + 1e-9)
+    with spikesam.open_raster(raster) as opened:
+        ledger = Ledger(opened, network, PRICES[prices])
+        spent, own = ledger.sample(0).joules, [ledger.of_neurons(0, layer).sum() for layer in opened.layers]
+    updates = PICO * ledger._update_cost(ledger.readout) * ledger.updates[ledger.readout] * ledger.steps
+    assert sum(own) + updates == pytest.approx(sum(map(np.sum, spent.values())))
     every = {name: np.ones_like(each) for name, each in spikes.items()}
     full = spikesam.energy(spikesam.write_raster(path, every, overwrite=True), replace_zeros(network), prices=prices)
     assert full.layers["operations"].tolist() == full.layers["dense"].tolist()

@@ -175,6 +175,9 @@ def test_every_spike_counts_at_every_synapse_that_it_reaches(network: Network, s
                 expected[(step, *place[1:])] += known[place]
         assert by_step.tolist() == expected.sum(axis=(1, 2)).tolist()
         assert by_place.tolist() == expected.sum(axis=0).tolist()
+        caused = each.caused(spikes)
+        assert not caused[~spikes].any()
+        np.testing.assert_allclose(caused.sum(axis=(1, 2, 3)), by_step)
     read = {(source.layer, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources}
     assert seen == read | {(network.layers[-1].name, "readout")}
 
@@ -188,6 +191,7 @@ def test_spikes_that_are_repeated_count_as_often() -> None:
         way = Connection("a", "b", synapses.checked(np.float32, "b", 2), (1, 1, 1))
         by_step, by_place = way.operations(spikes)
         assert (by_step.tolist(), by_place.sum(), way.dense) == ([each, 0, each], 2 * each, each)
+        assert way.caused(spikes).ravel().tolist() == by_step.tolist()
 
 
 @settings(max_examples=30, deadline=None)

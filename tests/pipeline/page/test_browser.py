@@ -205,7 +205,7 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
     spikesam.explain(tmp_path, tmp_path / "sam.h5").close()
     page = open_page(report(tmp_path, tmp_path / "page.html"))
     assert page.locator("canvas[data-kind]").count() == 0 and page.locator("canvas[data-band]:visible").count() == 3
-    assert "Click a place" not in page.inner_text(".says")
+    assert "Click a neuron to see when it fires, and to silence it" in page.inner_text(".says")
     network = read_network(tmp_path / "network.safetensors")[0]
     with RasterReader(tmp_path / "raster.h5") as raster:
         spikes = [raster[name][1] for name in raster]
@@ -223,6 +223,7 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
         assert np.abs(shown_map(page, 0, name, 1, "relevance") - expected).max() <= np.abs(expected).max() / 253
     band = page.locator('canvas[data-layer="fc1"]').first
     for state in (
+        {"kind": "energy"},
         {"sample": 1},
         {"order": "activity"},
         {"kind": "relevance"},
@@ -232,6 +233,15 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
         before = band.evaluate("canvas => canvas.toDataURL()")
         change(page, **state)
         assert band.evaluate("canvas => canvas.toDataURL()") != before, state
+    band.click(position={"x": 3, "y": 3})  # the first row
+    top = int(np.argsort(-spikes[1].sum(axis=(0, 2, 3)), kind="stable")[0])
+    page.locator(".place h2").get_by_text(f"fc1 · neuron {top}", exact=True).wait_for()
+    page.get_by_role("button", name="silence this neuron").click()
+    page.locator(".edit [role=status]").get_by_text(f"fc1, neuron {top} silenced").wait_for()
+    fired, sums, _ = page.evaluate(WHAT_IF, [1, page.evaluate("report.state().silenced")])
+    edited = spikesam.edit(tmp_path, layer="fc1", channels=top, samples=1)
+    assert sums == edited.after.readout[0].tolist()
+    assert fired[1] == spike_trains(edited.raster.packed(edited.raster.layers[1], 0), 20).ravel().tolist()
 
 
 def test_relevance_for_one_class_and_another(finished: Path, page_of_run: Path, open_page: Any) -> None:
