@@ -37,6 +37,10 @@ def test_layers_are_numbered_with_the_input_first(tmp_path: Path) -> None:
         assert raster.header.network_sha256 == ""
         assert raster.steps_that_matter("input") == 6  # without delay, every step matters
     assert [file.name for file in path.parent.iterdir()] == ["c.h5"]
+    path = write_raster(tmp_path / "d.h5", {"a": CONV, "b": CONV[..., :1, :1]}, layer_delay=1)  # 1 without an input
+    with RasterReader(path) as raster:
+        assert [(spec.name, spec.number, spec.kind) for spec in raster.layers] == [("a", 1, "conv"), ("b", 2, "dense")]
+        assert [raster.steps_that_matter(layer) for layer in raster] == [5, 6]
 
 
 @pytest.mark.parametrize("where", ["disk", "memory"])
@@ -51,23 +55,11 @@ def test_a_reader_goes_to_another_process(tmp_path: Path, where: str, monkeypatc
         assert arrived.raster_digest == raster.raster_digest
 
 
-def test_without_an_input_numbers_begin_at_1(tmp_path: Path) -> None:
-    path = write_raster(tmp_path / "c.h5", {"a": CONV, "b": CONV[..., :1, :1]}, layer_delay=1)
-    with RasterReader(path) as raster:
-        assert [(layer.name, layer.number, layer.kind) for layer in raster.layers] == [
-            ("a", 1, "conv"),
-            ("b", 2, "dense"),
-        ]
-        assert [raster.steps_that_matter(layer) for layer in raster] == [5, 6]
-
-
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float16, np.float64])
 def test_any_dtype_gives_the_same_spikes(tmp_path: Path, dtype: type) -> None:
-    paths = [
-        write_raster(tmp_path / f"{number}.h5", {"a": CONV.astype(kind)}) for number, kind in enumerate((bool, dtype))
-    ]
-    with RasterReader(paths[0]) as expected, RasterReader(paths[1]) as found:
-        assert found.raster_digest == expected.raster_digest
+    files = (write_raster(tmp_path / f"{at}.h5", {"a": CONV.astype(kind)}) for at, kind in enumerate((bool, dtype)))
+    expected, found = (RasterReader(file).raster_digest for file in files)
+    assert found == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.float32, torch.bfloat16])
@@ -109,25 +101,18 @@ def changed(value: float, *place: int) -> np.ndarray:
         ({"a": changed(np.nan, 0, 5, 2, 3, 4)}, {}, "layer 'a', sample 0: got the value nan"),
         ({"a": torch.full((1, 1, 1), -1)}, {}, "layer 'a', sample 0: got the value -1"),
         ({"a": CONV.astype(str)}, {}, "layer 'a': got dtype <U5"),
-        (
-            {"a": CONV[0]},
-            {},
-            r"layer 'a': got shape \(6, 3, 4, 5\), expected \(N, T, C, H, W\), or \(N, T, K\) if dense",
-        ),
+        ({"a": CONV[0]}, {}, r"'a': got shape \(6, 3, 4, 5\), expected \(N, T, C, H, W\), or \(N, T, K\) if dense"),
         ({"a": CONV.tolist()}, {}, "layer 'a': got list, expected"),
         ({"a": CONV[:0]}, {}, r"layer 'a': got shape \(0, 6, 3, 4, 5\), expected no side of 0"),
         ({"a": CONV[:, :0]}, {}, r"layer 'a': got shape \(20, 0, 3, 4, 5\), expected no side of 0"),
         ({"a": CONV, "b": DENSE[:9]}, {}, "layer 'b': got 9 samples and 6 steps, expected 20 and 6, as layer 'a' has"),
         ({"a": CONV, "b": DENSE[:, :5]}, {}, "layer 'b': got 20 samples and 5 steps"),
+        ({"a": CONV, "b": SpikeEvents([0], [0], [0], (19, 6, 9))}, {}, "'b': got 19 samples and 6 steps, expected 20"),
         ({"features.0": CONV}, {}, "layer 'features.0': expected a name such as 'conv1'"),
         ({3: CONV}, {}, "layer '3': expected a name"),
         ({"a": CONV}, {"labels": [1, 2]}, r"labels: got shape \(2,\) of int64, expected 20 whole numbers"),
         ({"a": CONV}, {"labels": np.ones(20)}, r"labels: got shape \(20,\) of float64, expected 20 whole numbers"),
-        (
-            {"a": CONV},
-            {"predictions": [1 << 40] * 20},
-            "predictions: got 1099511627776 to .*, expected -1 to 2147483647",
-        ),
+        ({"a": CONV}, {"predictions": [1 << 40] * 20}, "got 1099511627776 to .*, expected -1 to 2147483647"),
         ({"a": CONV}, {"layer_delay": 2}, "layer_delay is 2, expected 0 or 1 step"),
     ],
 )
@@ -139,9 +124,7 @@ def test_anything_else_is_refused_by_name(tmp_path: Path, layers: dict, more: di
 
 def test_a_file_is_replaced_only_if_asked(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "c.h5", {"a": CONV})
-    with pytest.raises(
-        InputError, match=r"c\.h5: already exists; choose another name, or replace it with overwrite=True"
-    ):
+    with pytest.raises(InputError, match=r"c\.h5: already exists; choose another name, or .* with overwrite=True"):
         write_raster(path, {"b": DENSE})
     with pytest.raises(InputError, match="got no layer"):
         write_raster(path, {}, overwrite=True)
@@ -195,24 +178,17 @@ def test_packed_events_are_packed_bits(spikes: list[tuple[int, int, int]]) -> No
         assert np.array_equal(events.packed(rows, str, fired=False), np.packbits(dense[rows], axis=-1))
 
 
-def test_the_neuron_is_counted_over_channel_row_and_column(tmp_path: Path) -> None:
+def test_the_neuron_is_counted_over_channel_row_and_column_and_a_layer_may_be_silent(tmp_path: Path) -> None:
     neuron = np.ravel_multi_index(([2], [3], [4]), SHAPE[2:])
-    path = write_raster(tmp_path / "c.h5", {"a": SpikeEvents([0], [5], torch.from_numpy(neuron), SHAPE)})
-    with RasterReader(path) as raster:
+    layers = {"a": SpikeEvents([0], [5], torch.from_numpy(neuron), SHAPE), "b": SpikeEvents([], [], [], SHAPE)}
+    with RasterReader(write_raster(tmp_path / "c.h5", layers)) as raster:
         assert np.argwhere(raster["a"][0]).tolist() == [[5, 2, 3, 4]]
-        assert raster["a"].counts.sum() == 1
-
-
-def test_a_layer_may_be_silent(tmp_path: Path) -> None:
-    with RasterReader(write_raster(tmp_path / "c.h5", {"a": SpikeEvents([], [], [], (1, 2, 3))})) as raster:
-        assert raster["a"].counts.tolist() == [[0, 0]]
+        assert (raster["a"].counts.sum(), raster["b"].counts.sum()) == (1, 0)
 
 
 def test_a_neuron_that_fires_twice_in_a_step_is_refused_or_merged(tmp_path: Path) -> None:
     events = SpikeEvents([0, 18, 18, 18], [1, 3, 3, 3], [0, 9, 9, 8], (20, 6, 10))
-    message = (
-        "layer 'a', sample 18: neuron 9 fires more than once in step 3, expected at most once; pass counts='fired'"
-    )
+    message = "'a', sample 18: neuron 9 fires more than once in step 3, expected at most once; pass counts='fired'"
     with pytest.raises(InputError, match=message):
         write_raster(tmp_path / "c.h5", {"a": events})
     assert not any(tmp_path.iterdir())
@@ -254,9 +230,3 @@ def test_what_does_not_fit_is_one_line(change: dict, message: str) -> None:
     given = {"sample": [0, 1], "step": [0, 1], "neuron": [0, 1], "shape": (3, 4, 11)} | change
     with pytest.raises(InputError, match=f"^SpikeEvents: {message}"):
         SpikeEvents(**given)
-
-
-def test_layers_must_agree_whatever_they_are_given_as(tmp_path: Path) -> None:
-    events = SpikeEvents([0], [0], [0], (19, 6, 10))
-    with pytest.raises(InputError, match="layer 'b': got 19 samples and 6 steps, expected 20 and 6, as layer 'a' has"):
-        write_raster(tmp_path / "c.h5", {"a": CONV, "b": events})

@@ -12,8 +12,10 @@ from spikesam.recordings.raster.writer import GrowingWriter
 from tests.recordings.rasters import HEADER, batch, samples
 
 
-def test_a_file_that_calls_silence_an_answer_is_read_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "chosen_classes", lambda readout: readout.argmax(axis=1))  # as earlier versions did
+@pytest.mark.parametrize("earlier", [False, True], ids=["now", "in files of earlier versions"])
+def test_ties_and_silence_in_the_readout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool) -> None:
+    if earlier:
+        monkeypatch.setattr(writer, "chosen_classes", lambda readout: readout.argmax(axis=1))
     new, made = GrowingWriter(tmp_path / "raster.h5", HEADER), batch(HEADER, range(2))
     made.readout[:] = [[1, 5, 5], [0, 0, 0]]
     new.append(made, samples(2))
@@ -28,15 +30,10 @@ def test_counts_of_spikes_are_known_from_their_sum(factor: float) -> None:
     found = Counted.of((counts * factor).astype(np.float32), 18, neurons, 12)
     assert found is not None and found.counts.tolist() == counts.tolist()
     most = 12 * neurons // 3
-    assert [found.words(row, "abc".__getitem__) for row in range(3)] == [
-        f"a 5 of {most} spikes, next b 3",
-        f"a 4 of {most} spikes, tied with b",
-        NO_ANSWER,
-    ]
+    words = [f"a 5 of {most} spikes, next b 3", f"a 4 of {most} spikes, tied with b", NO_ANSWER]
+    assert [found.words(row, "abc".__getitem__) for row in range(3)] == words
 
 
-@pytest.mark.parametrize(
-    ("sums", "neurons"), [([[5, 3, 3]], 3), ([[6, 5, -1]], 3), ([[5.5, 3.5, 1]], 3), ([[5, 3, 2]], 4)]
-)
-def test_other_sums_are_no_counts(sums: list[list[float]], neurons: int) -> None:
-    assert Counted.of(np.array(sums), 10, neurons, 12) is None
+@pytest.mark.parametrize(("sums", "neurons"), [([5, 3, 3], 3), ([6, 5, -1], 3), ([5.5, 3.5, 1], 3), ([5, 3, 2], 4)])
+def test_other_sums_are_no_counts(sums: list[float], neurons: int) -> None:
+    assert Counted.of(np.array([sums]), 10, neurons, 12) is None

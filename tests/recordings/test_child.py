@@ -15,9 +15,7 @@ from spikesam.recordings.child import python
 from tests.hostile import hostile_folder
 from tests.recordings.rasters import GOLDEN
 
-VALIDATE = (
-    "import sys; from spikesam.pipeline.cli.main import main; sys.argv[0] = 'spikesam'; main(['validate', {raster!r}])"
-)
+VALIDATE = "import sys; from spikesam.pipeline.cli.main import main; sys.argv[0] = ''; main(['validate', {raster!r}])"
 OPEN = "import spikesam; spikesam.open_raster({raster!r}).close()"
 SPAWN = """
 if __name__ == "__main__":
@@ -44,9 +42,8 @@ def test_a_script_runs_nothing_of_the_current_folder(code: str, enters: bool, ho
     script.parent.mkdir()
     entering = f"import os, sys\nsys.path += {['', root] if enters else [root]!r}\nos.chdir({str(hostile)!r})\n"
     script.write_text(entering + code.format(raster=str(GOLDEN)))
-    done = subprocess.run(
-        [sys.executable, script], cwd=script.parent if enters else hostile, capture_output=True, text=True, check=False
-    )
+    ask = {"args": [sys.executable, script], "cwd": script.parent if enters else hostile, "capture_output": True}
+    done = subprocess.run(**ask, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() or code is OPEN
     assert not (hostile.parent / "mark").exists()
@@ -68,9 +65,7 @@ def test_the_path_of_a_child(first: str, hostile: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("given", "kept"), [("/a::/b:", "/a:/b"), (":", None), ("lib:.", None), ("/a", "/a")])
-def test_a_child_looks_for_no_library_in_the_current_folder(
-    given: str, kept: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_child_looks_for_no_library_here(given: str, kept: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV, once imported, ends LD_LIBRARY_PATH with a colon, behind which stands the current folder."""
     monkeypatch.setenv("LD_LIBRARY_PATH", given)
     command = python("import os; print(os.environ.get('LD_LIBRARY_PATH'))")
@@ -78,9 +73,7 @@ def test_a_child_looks_for_no_library_in_the_current_folder(
 
 
 @pytest.mark.parametrize("place", ["first", "last"])
-def test_a_clone_as_the_current_folder_keeps_its_place(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clone_that_is_here_keeps_its_place(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`python -m` finds the project there, first of all; the installed command finds all else elsewhere before."""
     (tmp_path / "fractions.py").write_text("")
     monkeypatch.chdir(tmp_path)
@@ -140,9 +133,6 @@ def test_a_killed_parent(stopped: bool) -> None:
 
 @on_linux
 def test_a_parent_that_has_ended_already() -> None:
-    code = (
-        "from spikesam.recordings.child import *; "
-        "die_with_parent(os.getppid()); die_with_parent(-1); print('still here')"
-    )
+    code = "from spikesam.recordings.child import *; die_with_parent(os.getppid()); die_with_parent(-1); print('here')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")

@@ -80,35 +80,21 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "above" / "folder"
 
 
-def test_what_only_its_owner_writes_is_private(place: Path) -> None:
-    assert is_private(place)
+def test_what_only_its_owner_writes_is_private(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(place)  # a link counts as what it leads to
     (place / "file").touch(0o600)
-    assert is_private(place / "file")
-
-
-@pytest.mark.parametrize("mode", [0o777, 0o757, 0o1777])
-def test_a_folder_that_others_write_is_not(place: Path, mode: int) -> None:
-    place.chmod(mode)
-    assert not is_private(place)
-
-
-def test_a_file_that_others_write_is_not(place: Path) -> None:
-    (place / "file").touch()
+    assert is_private(place) and is_private(tmp_path / "link") and is_private(place / "file")
     (place / "file").chmod(0o666)
     assert not is_private(place / "file")
+    for mode in (0o777, 0o757, 0o1777):
+        place.chmod(mode)
+        assert not is_private(place) and not is_private(tmp_path / "link")
 
 
 @pytest.mark.parametrize(("mode", "private"), [(0o777, False), (0o1777, True)])
 def test_a_folder_above_may_be_shared_if_it_is_sticky(place: Path, mode: int, private: bool) -> None:
     place.parent.chmod(mode)
     assert is_private(place) == private
-
-
-def test_a_link_counts_as_what_it_leads_to(place: Path, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(place)
-    assert is_private(tmp_path / "link")
-    place.chmod(0o777)
-    assert not is_private(tmp_path / "link")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")

@@ -196,9 +196,7 @@ def test_the_examples_in_the_documentation_run(tmp_path: Path) -> None:
         ("of-ones-own", "network_sha256", {"depth": 2, "bent": True, "device": "cpu"}),
     ],
 )
-def test_maps_of_other_methods_say_what_they_have(
-    tmp_path: Path, method: str, source: Any, parameters: dict[str, Any]
-) -> None:
+def test_maps_of_other_methods(tmp_path: Path, method: str, source: Any, parameters: dict[str, Any]) -> None:
     layer = MapLayer("conv2", 2, (4, 5), 1)
     header = MapHeader(method, "cd" * 32, parameters, 1, (layer,), (0,), 3, source)
     path = maps.write(tmp_path / "maps.h5", header)

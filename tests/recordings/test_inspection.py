@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -109,10 +110,9 @@ def test_threads_that_end_at_once_share_one_child(monkeypatch: pytest.MonkeyPatc
 
     for _ in range(5):
         threads = [threading.Thread(target=read) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for step in (threading.Thread.start, threading.Thread.join):
+            for thread in threads:
+                step(thread)
     assert len(opened) == 20
 
 
@@ -127,13 +127,10 @@ def test_a_hard_limit_on_memory_is_kept() -> None:
 
 @pytest.mark.parametrize("lacks", ["files", "threads"])
 def test_a_system_without_room_is_not_blamed_on_the_file(lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> NoReturn:
-        raise (
-            OSError(errno.EMFILE, "Too many open files") if lacks == "files" else RuntimeError("can't start new thread")
-        )
-
+    refusal = OSError(errno.EMFILE, "Too many open") if lacks == "files" else RuntimeError("can't start new thread")
     monkeypatch.setattr(inspection, "_current", None)
-    monkeypatch.setattr(*(subprocess, "Popen") if lacks == "files" else (threading.Thread, "start"), refuse)
+    place = (subprocess, "Popen") if lacks == "files" else (threading.Thread, "start")
+    monkeypatch.setattr(*place, Mock(side_effect=refusal))
     with pytest.raises(RasterError, match=r"golden-v\d.h5: cannot be opened here \(.*\), expected room for open files"):
         RasterReader(GOLDEN)
 

@@ -48,9 +48,8 @@ def test_threads_are_used_again() -> None:
 
 
 def test_a_fork_starts_threads_of_its_own() -> None:
-    said = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, timeout=60, check=True, cwd=ROOT
-    )
+    ask = [sys.executable, "-W", "ignore", "-c", FORKED]
+    said = subprocess.run(ask, capture_output=True, timeout=60, check=True, cwd=ROOT)
     assert said.stdout.split() == [b"[0,", b"1]"] * 2
 
 

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -88,10 +89,9 @@ def test_maps_are_read_back(tmp_path: Path, change: dict[str, object]) -> None:
 
 
 def test_a_sample_without_maps_of_its_steps_says_so(tmp_path: Path) -> None:
-    one = replace(maps.HEADER, stepped=1)
     for header, kept, first in (
         (maps.HEADER, "its first 2 samples", 2),
-        (one, "its first sample", 1),
+        (replace(maps.HEADER, stepped=1), "its first sample", 1),
         (maps.SUMS_ALONE, "no sample", 0),
     ):
         with MapReader(maps.write(tmp_path / f"{first}.h5", header)) as found:
@@ -101,48 +101,27 @@ def test_a_sample_without_maps_of_its_steps_says_so(tmp_path: Path) -> None:
             assert found["conv1"][:first].shape == (len(header.steps), first, 2, 3)
 
 
+STEPS_OF_480_KB = replace(maps.HEADER, layers=(MapLayer("conv1", 1, (400, 300), 5),), steps=tuple(range(5)), stepped=1)
+ROWS_OF_4_KB = replace(maps.SUMS_ALONE, layers=(MapLayer("conv1", 1, (600, 1024), 5),))
+STEPS_OF_37_500_BYTES = replace(HEADER, layers=(LayerSpec("conv1", 1, (3, 250, 400), "conv", 1, 1),), timesteps=30)
+
+
 @pytest.mark.parametrize(
-    ("write", "path", "chunks", "stored"),
+    ("write", "values", "chunks", "stored"),
     [
-        # 300,000 neurons make 37,500 bytes per step: 27 steps fit 2²⁰ bytes, so 30 steps need two chunks.
-        (
-            lambda folder: record(
-                folder, 1, replace(HEADER, layers=(LayerSpec("conv1", 1, (3, 250, 400), "conv", 1, 1),), timesteps=30)
-            ),
-            "layers/001_conv1/spikes",
-            (1, 27, 37_500),
-            2,
-        ),
-        # 480 kB a step: chunks of 2, 2 and 1
-        (
-            lambda folder: maps.write(
-                folder / "sam.h5",
-                replace(maps.HEADER, layers=(MapLayer("conv1", 1, (400, 300), 5),), steps=tuple(range(5)), stepped=1),
-            ),
-            "layers/001_conv1/sam",
-            (1, 2, 400, 300),
-            3,
-        ),
-        # 4 kB a row: chunks of 256, 256 and 88
-        (
-            lambda folder: maps.write(
-                folder / "sam.h5",
-                replace(maps.SUMS_ALONE, layers=(MapLayer("conv1", 1, (600, 1024), 5),)),
-            ),
-            "layers/001_conv1/sum",
-            (1, 256, 1024),
-            9,
-        ),
+        (lambda folder: record(folder, 1, STEPS_OF_37_500_BYTES), "spikes", (1, 27, 37_500), 2),
+        (lambda folder: maps.write(folder / "sam.h5", STEPS_OF_480_KB), "sam", (1, 2, 400, 300), 3),
+        (lambda folder: maps.write(folder / "sam.h5", ROWS_OF_4_KB), "sum", (1, 256, 1024), 9),
     ],
     ids=["spikes", "maps", "sums"],
 )
 def test_large_samples_are_cut_into_chunks_of_a_mebibyte(
-    tmp_path: Path, write: Callable[[Path], Path], path: str, chunks: tuple[int, ...], stored: int
+    tmp_path: Path, write: Callable[[Path], Path], values: str, chunks: tuple[int, ...], stored: int
 ) -> None:
     with h5py.File(written := write(tmp_path)) as file:
-        assert file[path].chunks == chunks
-        assert file[path].id.get_num_chunks() == stored
-    if path.endswith("spikes"):
+        dataset = file[f"layers/001_conv1/{values}"]
+        assert (dataset.chunks, dataset.id.get_num_chunks()) == (chunks, stored)
+    if values == "spikes":
         with RasterReader(written) as raster:
             expected = spikes(raster.header, raster.layers[0], 0)
             for some in (slice(25, 29), slice(28, 30)):
@@ -192,7 +171,7 @@ def test_a_layer_is_read_sample_by_sample(kind: Kind, file: Path, in_memory: boo
                 asked()
 
 
-def test_all_samples_of_a_layer(tmp_path: Path) -> None:
+def test_all_samples_of_a_layer() -> None:
     expected = np.stack([spikes(HEADER, HEADER.layers[1], sample) for sample in range(3)], axis=1)
     with RasterReader(RASTER.golden) as raster:
         layer = raster["conv1"]
@@ -204,7 +183,6 @@ def test_all_samples_of_a_layer(tmp_path: Path) -> None:
 
 
 def test_verifying_goes_through_every_layer_of_every_sample(kind: Kind) -> None:
-    seen: list[int] = []
     with kind.reader(kind.golden) as found:
-        found.verify(lambda: seen.append(1))
-        assert len(seen) == 3 * len(found.layers)
+        found.verify(seen := Mock())
+        assert seen.call_count == 3 * len(found.layers)

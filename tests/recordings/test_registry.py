@@ -113,7 +113,7 @@ def test_a_package_adds_one_of_each_and_the_current_folder_none(tmp_path: Path) 
         ("odd = json:__name__", "spikesam.backends: odd: json:__name__ is of type str, expected a function"),
     ],
 )
-def test_bad_ones_are_refused_in_a_line_that_names_the_package(
+def test_bad_ones_are_refused_by_name(
     point: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(installed(tmp_path, "odd", {"backends": point}))

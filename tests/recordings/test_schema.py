@@ -8,15 +8,8 @@ import pytest
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapLayer
 from spikesam.recordings.raster.schema import LayerSpec
-from spikesam.recordings.schema import (
-    Header,
-    NamedLayer,
-    SampleTable,
-    check_name,
-    find_layer,
-    parse_group,
-    steps_that_matter,
-)
+from spikesam.recordings.schema import Header, NamedLayer, SampleTable, check_name, find_layer, parse_group
+from spikesam.recordings.schema import steps_that_matter as steps_before
 from tests.recordings.conftest import MAPS, RASTER
 from tests.recordings.maps import KERNEL, SUMS_ALONE
 
@@ -27,12 +20,14 @@ def layer_of_maps(name: str = "conv1", number: int = 1, shape: tuple[int, int] =
     return MapLayer(name, number, shape, steps)
 
 
+SEVENTEEN = tuple(layer_of_maps(f"conv{number}", number, (4096, 4096)) for number in range(1, 18))
+
+
 def test_a_group_is_the_number_and_the_name() -> None:
     assert NamedLayer("conv1", 1).group == "001_conv1"
     assert parse_group("012_fc_out") == (12, "fc_out")
-    assert [parse_group(wrong) for wrong in ("conv1", "01_conv1", "001_1", "001_a.b", "001_" + "a" * 65, "٠٠١_a")] == [
-        None
-    ] * 6
+    wrong = ("conv1", "01_conv1", "001_1", "001_a.b", "001_" + "a" * 65, "٠٠١_a")
+    assert not any(parse_group(group) for group in wrong)
 
 
 @pytest.mark.parametrize("name", ["", "1conv", "features.0", "a b", "a" * 65])
@@ -43,12 +38,8 @@ def test_a_name_is_an_identifier(name: str) -> None:
 
 def test_a_layer_is_found_by_name_or_number() -> None:
     numbers = {"input": 0, "conv1": 1, "conv2": 2}
-    assert [find_layer(wanted, numbers, "here") for wanted in ("conv1", 2, "0", "001")] == [
-        "conv1",
-        "conv2",
-        "input",
-        "conv1",
-    ]
+    found = [find_layer(wanted, numbers, "here") for wanted in ("conv1", 2, "0", "001")]
+    assert found == ["conv1", "conv2", "input", "conv1"]
     for wanted in ("001_conv1", "", -1, 3, "²"):
         with pytest.raises(InputError, match=r"^here: no layer .*; did you mean .*\?$"):
             find_layer(wanted, numbers, "here")
@@ -56,9 +47,7 @@ def test_a_layer_is_found_by_name_or_number() -> None:
 
 def test_steps_that_matter_by_hand() -> None:
     """The readout sums up to step 15; a spike that needs six more steps must come before step 10."""
-    assert steps_that_matter(16, 6) == 10
-    assert steps_that_matter(16, 0) == 16
-    assert steps_that_matter(2, 7) == 1
+    assert [steps_before(*case) for case in ((16, 6), (16, 0), (2, 7))] == [10, 16, 1]
 
 
 @pytest.mark.parametrize(
@@ -100,17 +89,9 @@ def test_steps_that_matter_by_hand() -> None:
         (SUMS_ALONE, {"layers": (layer_of_maps("a b"),)}, "layer 'a b': expected a name such as 'conv1'"),
         (SUMS_ALONE, {"layers": (layer_of_maps(shape=(1 << 20, 1 << 20)),)}, "1048576×1048576, expected 1 to"),
         (SUMS_ALONE, {"layers": (layer_of_maps(shape=(4096, 4097)),)}, "expected 1 to 16,777,216 pixels"),
-        (
-            SUMS_ALONE,
-            {"layers": tuple(layer_of_maps(f"conv{number}", number, (4096, 4096)) for number in range(1, 18))},
-            "maps of one sample: 1,140,850,688 bytes in 17 layers, expected at most 1,073,741,824; choose fewer layers",
-        ),
+        (SUMS_ALONE, {"layers": SEVENTEEN}, "one sample: 1,140,850,688 bytes in 17 layers, expected at most 1,073,741"),
         (SUMS_ALONE, {"layers": (layer_of_maps(steps=7),)}, "layer 'conv1': 7 steps matter, expected 1 to 6"),
-        (
-            SUMS_ALONE,
-            {"layers": MAPS.header.layers[::-1]},
-            "layers are 1 conv1, 0 input; expected different names, and",
-        ),
+        (SUMS_ALONE, {"layers": MAPS.header.layers[::-1]}, "layers are 1 conv1, 0 input; expected different names"),
         (SUMS_ALONE, {"layers": (layer_of_maps(number=-1),)}, "layers are -1 conv1; expected different names, and asc"),
         (CONV, {"name": "1_conv"}, "layer '1_conv': expected a name such as 'conv1'"),
         (CONV, {"name": "features.0"}, "layer 'features.0': expected a name such as 'conv1'"),
@@ -144,9 +125,7 @@ def test_what_is_kept_of_maps_in_words() -> None:
         ({"ways": (3, 1, 0)}, [3, 5, 6], [slice(0, 6)] * 3),
     ],
 )
-def test_the_way_to_the_readout_decides_which_steps_matter(
-    change: dict[str, object], steps: list[int], windows: list[slice]
-) -> None:
+def test_which_steps_matter_by_the_way_on(change: dict[str, object], steps: list[int], windows: list[slice]) -> None:
     if ways := change.pop("ways", None):  # where layers are no chain
         pairs = zip(RASTER.header.layers, ways, strict=True)
         change["layers"] = tuple(replace(layer, to_readout=way) for layer, way in pairs)

@@ -37,6 +37,7 @@ def test_printable(text, shown):
 @pytest.mark.parametrize(("length", "shown"), [(8, "abcdefgh"), (9, "abcd…ghi"), (26, "abcd…xyz")])
 def test_what_is_too_long_loses_its_middle(length, shown):
     assert printable("abcdefghijklmnopqrstuvwxyz"[:length], most=8) == shown
+    assert printable("x" * 57_000_000 + "y", most=7) == "xxx…xxy"  # at once
 
 
 @pytest.mark.parametrize(
@@ -57,10 +58,6 @@ def test_long_names_that_look_alike_once_they_are_cut():
     shown = [printable(name, 80) for name in told_apart("x" * 100 + middle + "x" * 100 for middle in "abc")]
     assert len(set(shown)) == 3
     assert shown[2].endswith(" (2)")
-
-
-def test_megabytes_are_cut_at_once():
-    assert printable("x" * 57_000_000 + "y", most=7) == "xxx…xxy"
 
 
 def test_a_console_shows_texts_as_they_are():
@@ -107,9 +104,6 @@ def test_what_is_not_json_is_one_line(text, reason):
     assert str(error.value).startswith("here: ")
     assert len(str(error.value)) < 250
     assert "\n" not in str(error.value)
-
-
-def test_json():
     text = '{"a": [1, 2.5, null], "b": ' + "[" * 31 + "]" * 31 + "}"
     assert parse_json(text, "here")["a"] == [1, 2.5, None]
 
