@@ -13,11 +13,14 @@ A recording is a function of (seed, split, index), the same to the bit on every 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.images.datasets.base import GeneratedSet, Item, NamedSet
 from spikesam.pipeline.images.events.camera import EventCamera
+from spikesam.pipeline.images.events.events import Events
 
 NAME = "chirps"
 CHANNELS, BANDS = 64, ("lowest", "low", "high", "highest")
@@ -25,14 +28,12 @@ WIDE = CHANNELS // len(BANDS)  # channels of a band
 WAYS = ("rises", "falls")
 CLASSES = tuple(f"{band}-{way}" for band in BANDS for way in WAYS)
 DURATION_US, FRAME_US = 400_000, 2_000
-GLIDE, LASTS = 10.0, (60, 110)  # channels and milliseconds of a chirp
-TONES, TONE_LASTS = 4, (80, 220)  # steady tones, milliseconds
+GLIDE, LASTS = 10.0, (100, 180)  # channels and milliseconds of a chirp
+TONES, TONE_LASTS = 2, (80, 220)  # steady tones, milliseconds
 LOUD = (0.5, 1.0)
 QUIET = 0.05  # intensity of silence
 WIDTH = 0.8  # channels, of a filter
 RAMP = 10.0  # milliseconds in which a tone begins and ends
-NEAR = 3.5  # channels from the pitch, and
-AFTER = 8.0  # milliseconds around a moment, in which events are the chirp's
 COCHLEA = EventCamera(threshold=0.3, noise=1.0)
 
 _KEY = 0x63686972 << 32  # keeps a recording's random numbers apart from others of the seed
@@ -54,18 +55,19 @@ class Chirps(GeneratedSet):
         for _ in range(TONES):
             start, stop = _span(random, *TONE_LASTS)
             heard += _envelope(start, stop, _between(random, *LOUD))[:, None] * _response(CHANNELS * random.random())
-        events = COCHLEA.record(heard[:, ::-1, None], 1000 * TIMES.astype(np.int64), random)
+        events = _sent(COCHLEA, heard, random)
         crossed = self.deciding(position).any(axis=0)[:, None]
         first, *_, last = np.flatnonzero(crossed).tolist()
         return self._item(position, events, (0.0, float(first), 1.0, float(last + 1)), crossed)
 
     def deciding(self, position: int) -> NDArray[np.bool_]:
-        """(F, 64) frames of 2 ms and rows: where the chirp lies, which decides the class."""
-        pitch, loudness = self._chirp(position, self._random(position, stream=0))
-        found = (loudness[:, None] > 0) & (np.abs(np.arange(CHANNELS) - pitch[:, None]) <= NEAR)
-        around = range(-int(AFTER * 1000 // FRAME_US), 1 + int(AFTER * 1000 // FRAME_US))
-        lies: NDArray[np.bool_] = np.any([np.roll(found, shift, axis=0) for shift in around], axis=0)
-        return lies[:, ::-1]
+        """(F, 64) frames of 2 ms and rows: a channel from the first to the last event of the chirp, were it alone."""
+        pitch, loudness = self._chirp(position, random := self._random(position, stream=0))
+        alone = _sent(replace(COCHLEA, noise=0.0), QUIET + loudness[:, None] * _response(pitch), random)
+        found = np.zeros((len(TIMES), CHANNELS), np.bool_)
+        found[alone.t // FRAME_US, alone.y] = True
+        lies: NDArray[np.bool_] = np.maximum.accumulate(found) & np.maximum.accumulate(found[::-1])[::-1]
+        return lies
 
     def _chirp(self, position: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Pitch, in channels, and loudness of the chirp in every frame."""
@@ -100,6 +102,11 @@ def _envelope(start: float, stop: float, loud: float) -> Floats:
     """Loudness in every frame of a sound that begins and ends in ramps."""
     envelope: Floats = loud * np.clip(np.minimum(TIMES - start, stop - TIMES) / RAMP, 0, 1)
     return envelope
+
+
+def _sent(cochlea: EventCamera, heard: Floats, random: np.random.Generator) -> Events:
+    """The events of what the filters hear, (F, 64), the highest pitch in row 0."""
+    return cochlea.record(heard[:, ::-1, None], 1000 * TIMES.astype(np.int64), random)
 
 
 def _response(pitch: Floats | float) -> Floats:
