@@ -93,9 +93,12 @@ class Pictures:
 
 
 def seen_of(samples: DatasetSamples, most: int) -> list[Seen]:
-    """The first samples that were read, at most so many."""
-    columns = (samples.names[:most], samples.pictures, samples.boxes, samples.masks)
-    return [Seen(*each) for each in zip(*columns, strict=False)]
+    """The first samples that were read, at most so many; the picture of a single column shows its mask at all steps."""
+    columns = zip(samples.names[:most], samples.pictures, samples.boxes, samples.masks, strict=False)
+    return [
+        Seen(name, picture, box, None if mask is None else np.broadcast_to(mask, picture.shape[:2]))
+        for name, picture, box, mask in columns
+    ]
 
 
 def as_pictures(images: Any, normalisation: Normalisation | None, where: str) -> NDArray[np.uint8]:

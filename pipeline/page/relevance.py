@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
+from spikesam.pipeline.maps.layers import laid_out
 from spikesam.pipeline.maps.relevance import relevances
 from spikesam.pipeline.page.bands import band_map, is_band
 from spikesam.pipeline.page.blob import heat_map
 from spikesam.pipeline.page.shown_run import ShownRun
+from spikesam.recordings.raster.schema import LayerSpec
 
 A_SECOND = 12_000_000  # neurons × steps × classes that one idle core explains in it, or more
 ASKED = 60  # seconds that `spikesam report` may take;
@@ -53,6 +56,7 @@ def _refused(network: Network) -> str | None:
 def relevance_of(run: ShownRun, sample: int, steps: int) -> list[dict[str, Any]]:
     """Of the predicted class and of another one: its name, and by layer the sum over channels and all steps; or a band.
 
+    `moments` are (T,), what the map of each step sums to, as `explain` forms it: of what speaks for the class.
     The other class is the sample's own where the answer is wrong, and else the runner-up.
     """
     network, raster = run.network, run.raster
@@ -62,11 +66,18 @@ def relevance_of(run: ShownRun, sample: int, steps: int) -> list[dict[str, Any]]
     for target, each in zip(targets, relevances(network, spikes, targets), strict=True):
         found = zip(raster.layers, each, strict=True)
         maps = {
-            layer.name: band_map(each, steps, True) if is_band(layer) else heat_map(each.sum(axis=(0, 1)), True)
+            layer.name: (band_map(each, steps, True) if is_band(layer) else heat_map(each.sum(axis=(0, 1)), True))
+            | {"moments": [float(f"{moment:.3g}") for moment in _moments(each, layer)[:steps]]}
             for layer, each in found
         }
         contents.append({"of": run.class_name(target), "layers": maps})
     return contents
+
+
+def _moments(found: NDArray[np.float64], layer: LayerSpec) -> NDArray[np.float64]:
+    by_place = found.reshape(-1, *laid_out(layer.shape)).sum(axis=1)
+    moments: NDArray[np.float64] = np.maximum(by_place, 0).sum(axis=(1, 2))
+    return moments
 
 
 def _classes(run: ShownRun, sample: int) -> list[int]:

@@ -1,6 +1,6 @@
 // Which map a card shows: of a run, a layer, a kind and a state.
 import { attendedTo } from "./attention.js";
-import { bandOf, mapOfStep, sumOfMaps } from "./sam.js";
+import { bandOf, mapOfStep, momentsOf, sumOfMaps } from "./sam.js";
 import { cellAt } from "./state.js";
 import { isSpatial } from "./words.js";
 
@@ -52,6 +52,28 @@ function bandHeat(run, loaded, at, kind, { gamma, order, target }) {
     loaded.heats.set(slot, { ...found, key, shape, ...(order === "activity" && mostActiveFirst(found.map, spikes)) });
   }
   return loaded.heats.get(slot);
+}
+
+// What the map of a layer sums to at each step; null where it is known of all steps together alone.
+export function momentsOfHeat(run, loaded, at, kind, state) {
+  const layer = run.layers[at];
+  const { live, signed } = KINDS[kind];
+  if (kind === "attention") return null;
+  if (!live) return loaded.maps[kind]?.[signed ? state.target : 0]?.get(layer.name)?.moments ?? null;
+  const gamma = kind === "sam" ? state.gamma : Number.POSITIVE_INFINITY;
+  const slot = `moments of ${at} ${kind}`;
+  if (loaded.heats.get(slot)?.gamma !== gamma) {
+    const until = Math.min(layer.matter, run.steps);
+    loaded.heats.set(slot, { gamma, moments: momentsOf(loaded.spikes[at], gamma, until) });
+  }
+  return loaded.heats.get(slot).moments;
+}
+
+// What each row of a band sums to, of what speaks for the class where it has signs.
+export function rowsOf({ map, shape: [rows, steps] }) {
+  const sums = new Float64Array(rows);
+  for (let at = 0; at < map.length; at++) sums[Math.floor(at / steps)] += Math.max(0, map[at]);
+  return sums;
 }
 
 // The rows of a band, those of the neurons with most spikes first: { map, ranked }, ranked being row -> neuron.

@@ -1,7 +1,7 @@
 // The layers of a run, a map each, in the order in which they read each other; those without places show neurons over time.
 import { backOf, dimmedOf } from "./back.js";
 import { changes, colour, colourOf, element, named, say } from "./dom.js";
-import { cellOf, heatOf, KINDS, placeOf, stepOf } from "./heat.js";
+import { cellOf, heatOf, KINDS, momentsOfHeat, placeOf, rowsOf, stepOf } from "./heat.js";
 import {
   heatCanvas,
   paintBand,
@@ -10,6 +10,7 @@ import {
   paintMarker,
   paintObject,
   paintPadding,
+  paintRows,
   paintSilenced,
   paintStripes,
 } from "./paint.js";
@@ -58,7 +59,8 @@ export function shownKinds(state) {
   return state.beside ? [state.kind, state.beside] : [state.kind];
 }
 
-// A layer's name and shape, its map, and how often it fires over time, in the colour of its curve beside the scrubber.
+// A layer's name and shape, its map, and below, over time, how often it fires, in the colour of its curve beside the
+// scrubber, and what its map sums to.
 function cardOf(run, index, layer, at, change) {
   const figures = ["kind", "beside"].map((slot) =>
     isSpatial(layer) ? mapFigure(run, index, layer, at, slot, change) : bandFigure(run, index, layer, at, slot, change),
@@ -74,19 +76,22 @@ function cardOf(run, index, layer, at, change) {
       for (const figure of figures) figure.show(state, loaded, most, backs);
       node.hidden = figures.every((figure) => figure.node.hidden);
       const step = state.view === "step" ? stepOf(run, state) : null;
-      if (!changed(loaded, step, line.clientWidth, colour("now"))) return;
+      const moments = momentsOfHeat(run, loaded, at, state.kind, state);
+      if (!changed(loaded, step, moments, line.clientWidth, colour("now"))) return;
       const values = ratesOf(loaded.spikes[at]);
-      const curve = { values, most: largest(values), colour: colourOf(at, run.layers.length) };
-      paintLines(line, [curve], { until: Math.min(layer.matter, run.steps), step });
+      const curves = [{ values, most: largest(values), colour: colourOf(at, run.layers.length) }];
+      if (moments) curves.push({ values: moments, most: largest(moments), colour: colour("text") });
+      paintLines(line, curves, { until: Math.min(layer.matter, run.steps), step });
     },
   };
 }
 
-// Neurons over time, of a layer without places.
+// Neurons over time, of a layer without places, and beside them what each neuron sums to.
 function bandFigure(run, index, layer, at, slot, change) {
   const canvas = element("canvas", { role: "img", tabindex: 0, "data-layer": layer.name });
   const caption = element("figcaption");
-  const node = element("figure", { class: "band" }, canvas, caption);
+  const rows = element("canvas", { class: "rows", "aria-hidden": true });
+  const node = element("figure", { class: "band" }, canvas, rows, caption);
   const [changed, drawn] = [changes(), changes()];
   let [cells, ranked] = [null, null];
   followPointer(canvas, run, index, layer, change, (row) => ranked?.[row] ?? row);
@@ -104,7 +109,10 @@ function bandFigure(run, index, layer, at, slot, change) {
       const silent = silentCells(run, state, layer);
       canvas.classList.toggle("chosen", chosen);
       if (!changed(heat, brightest, step, neuron, silent, colour("inset"))) return;
-      if (drawn(heat, brightest)) cells = heatCanvas(heat, brightest); // not anew for each step
+      if (drawn(heat, brightest, colour("inset"))) {
+        cells = heatCanvas(heat, brightest); // not anew for each step
+        paintRows(rows, rowsOf(heat));
+      }
       ranked = heat.ranked;
       const rowOf = (which) => (ranked ? ranked.indexOf(which) : which);
       canvas.dataset.band = kind;

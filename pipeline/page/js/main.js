@@ -3,7 +3,7 @@ import { makeAnswer } from "./answer.js";
 import { makeMenu, makeTabs, makeTime } from "./controls.js";
 import { element } from "./dom.js";
 import { makeGallery } from "./gallery.js";
-import { heatOf } from "./heat.js";
+import { heatOf, momentsOfHeat } from "./heat.js";
 import { largestOf, makeLayers } from "./layers.js";
 import { aboutRuns, dataOf, partner, sampleLoader } from "./model.js";
 import { makePlace } from "./place.js";
@@ -124,6 +124,7 @@ window.report = {
   map: async (run, layer, sample, fields = {}, kind = "sam") => {
     const loaded = await views[run].load(sample);
     const at = runs[run].layers.findIndex((each) => each.name === layer);
-    return heatOf(runs[run], loaded, at, kind, { ...state, ...fields });
+    const of = [runs[run], loaded, at, kind, { ...state, ...fields }];
+    return { ...heatOf(...of), moments: momentsOfHeat(...of) };
   },
 };

@@ -94,9 +94,9 @@ async function unpack(run, sample) {
 async function mapsOf(kind, { of, layers }) {
   const { signed } = KINDS[kind];
   const value = signed ? (level, most) => ((level - 128) * most) / 127 : (level, most) => (level * most) / 255;
-  const maps = Object.entries(layers).map(async ([layer, { shape, most, levels }]) => {
+  const maps = Object.entries(layers).map(async ([layer, { shape, most, levels, moments }]) => {
     const map = Float64Array.from(await inflate(levels), (level) => value(level, most));
-    return [layer, { map, most, shape, signed, of }];
+    return [layer, { map, most, shape, signed, of, moments }];
   });
   return new Map(await Promise.all(maps));
 }

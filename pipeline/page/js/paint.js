@@ -57,6 +57,18 @@ export function paintBand(canvas, cells, { until, step }) {
   twoTone(context, path, canvas.width / 160);
 }
 
+// A bar for each row of a band, as long as its share of the longest.
+export function paintRows(canvas, values) {
+  const most = Math.max(...values);
+  [canvas.width, canvas.height] = [SIDE / 8, Math.max(SIDE, values.length)];
+  const context = canvas.getContext("2d");
+  const high = canvas.height / values.length;
+  context.fillStyle = colour("text");
+  for (const [row, value] of values.entries()) {
+    context.fillRect(0, row * high, most > 0 ? (value / most) * canvas.width : 0, high);
+  }
+}
+
 // Stripes stand where there is nothing to see, which a map that is zero would not tell.
 export function paintStripes(canvas, shape) {
   const context = fit(canvas, shape);

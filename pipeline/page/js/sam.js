@@ -35,6 +35,17 @@ export function bandOf(spikes, gamma, until) {
   return { map, most };
 }
 
+// The scores of all spikes of each of the first `until` steps, summed.
+export function momentsOf(spikes, gamma, until) {
+  const now = new Float64Array(1);
+  const sums = new Float64Array(spikes.steps);
+  walk({ ...spikes, pixel: new Uint8Array(spikes.neuron.length) }, gamma, until, now, (step) => {
+    sums[step] = now[0];
+    now[0] = 0;
+  });
+  return sums;
+}
+
 // The score of one pixel at every step.
 export function scoreOverTime(spikes, gamma, pixel) {
   const scores = new Float64Array(spikes.steps);

@@ -221,6 +221,11 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
             assert np.allclose(shown_map(page, 0, name, 1, found, order="activity"), expected[ranked], atol=1e-5)
         expected = speaks.reshape(16, -1).T
         assert np.abs(shown_map(page, 0, name, 1, "relevance") - expected).max() <= np.abs(expected).max() / 253
+    with spikesam.explain(tmp_path, tmp_path / "relevance.h5", method="relevance", layers=["fc1"], steps="all") as maps:
+        expected = maps["fc1"][1].sum(axis=(1, 2))
+    moments = page.evaluate("async () => [...(await report.map(0, 'fc1', 1, {}, 'relevance')).moments]")
+    assert np.allclose(moments, expected, rtol=6e-3) and np.any(moments)
+    assert page.locator("canvas.rows:visible").count() == 3
     band = page.locator('canvas[data-layer="fc1"]').first
     for state in (
         {"kind": "energy"},

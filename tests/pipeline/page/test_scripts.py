@@ -50,18 +50,19 @@ def test_sam_is_that_of_python(timesteps: int, gamma: float) -> None:
     script = f"""
         import {{ readFileSync }} from "node:fs";
         import {{ decodeSpikes }} from "{(HERE / "js" / "spikes.js").as_uri()}";
-        import {{ bandOf, mapOfStep, sumOfMaps }} from "{(HERE / "js" / "sam.js").as_uri()}";
+        import {{ bandOf, mapOfStep, momentsOf, sumOfMaps }} from "{(HERE / "js" / "sam.js").as_uri()}";
         const {{ trains, steps, gamma }} = JSON.parse(readFileSync(0, "utf8"));
         const spikes = decodeSpikes(Uint8Array.from(trains), [3, 4, 5], steps);
         const each = Array.from({{ length: steps }}, (_, step) => [...mapOfStep(spikes, gamma, step, steps).map]);
         const whole = [sumOfMaps, bandOf].map((of) => [...of(spikes, gamma, steps).map]);
-        console.log(JSON.stringify([each, ...whole]));
+        console.log(JSON.stringify([each, ...whole, [...momentsOf(spikes, gamma, steps)]]));
     """
     given = json.dumps({"trains": trains.ravel().tolist(), "steps": timesteps, "gamma": gamma})
-    each, total, band = json.loads(node("--input-type=module", "--eval", script, given=given))
+    each, total, band, moments = json.loads(node("--input-type=module", "--eval", script, given=given))
     expected = sam(spikes, gamma)[:, 0]
     assert np.allclose(np.reshape(each, expected.shape), expected, rtol=1e-6, atol=1e-6)
     assert np.allclose(np.reshape(total, (4, 5)), expected.sum(axis=0), rtol=1e-6, atol=1e-5)
+    assert np.allclose(moments, expected.sum(axis=(1, 2)), rtol=1e-6, atol=1e-5)
     neurons = sam(spikes.reshape(timesteps, 1, 1, 60, 1), gamma)[:, 0, :, 0]
     assert np.allclose(np.reshape(band, (60, timesteps)), neurons.T, rtol=1e-6, atol=1e-6)
 
