@@ -14,7 +14,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import MARGIN, Canvas, drawing, fitted, text_width
+from spikesam.pipeline.drawing.canvas import GREY, MARGIN, Canvas, drawing, fitted, text_width
 from spikesam.pipeline.drawing.subject import Subject
 from spikesam.pipeline.images.preprocessing import Box
 from spikesam.pipeline.measures.maps import resize_map
@@ -35,6 +35,7 @@ HATCHING: Any = {"hatch": "/" * 7, "linewidth": 0, "fill": False, "edgecolor": (
 SMALLEST, LARGEST, ROOM = 1.0, 1.6, 9.0  # inches: side of a square cell, and of all cells beside each other
 ONE_ROW = 2.2  # inches: the largest side of a square cell where there is one row, and nothing aside
 ASIDE = 2.4  # inches: side of a square image beside the grid
+CURVE = 0.15  # of a cell's height, for a curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,7 @@ class Cell:
     tag: str = ""  # a few letters in the lower left corner
     hatched: NDArray[np.bool_] | None = None  # (h, w), where the map says little about the image
     columns: int = 1  # that it takes
+    curves: bool = False  # what the columns of the map sum to stands above it, what its rows sum to beside it
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -133,6 +135,8 @@ def overlay(image: Image | None, heat: Heat, size: tuple[int, int]) -> NDArray[n
 
 
 def _draw_cell(canvas: Canvas, cell: Cell, place: tuple[float, float, float, float], size: tuple[int, int]) -> None:
+    if cell.curves and cell.heat is not None:
+        place = _draw_curves(canvas, cell.heat, *place)
     x, y, wide, high = place
     if cell.heat is not None:
         finest = tuple(map(max, size, cell.heat.shape))
@@ -150,6 +154,18 @@ def _draw_cell(canvas: Canvas, cell: Cell, place: tuple[float, float, float, flo
         canvas.sheet.add_artist(PathPatch(_outline(cell.hatched, *place), **HATCHING))
     if cell.tag:
         canvas.text(x + 0.05, y + high - 0.05, cell.tag, **TAG)
+
+
+def _draw_curves(canvas: Canvas, heat: Heat, x: float, y: float, wide: float, high: float) -> Any:
+    """Draw what columns sum to above a map, and what rows sum to beside it; the place that is left for the map."""
+    room = CURVE * high
+    for axis, begin, length in ((0, x, wide - room), (1, y + room, high - room)):
+        sums = heat.sum(axis=axis)
+        along = begin + length * np.repeat(np.arange(len(sums) + 1), 2) / len(sums)
+        up = 0.9 * room * np.pad(np.repeat(sums, 2), 1) / max(sums.max(), np.finfo(np.float32).tiny)
+        points = [along, y + room - up] if axis == 0 else [x + wide - room + up, along]
+        canvas.sheet.add_artist(PathPatch(Outline(np.column_stack(points)), linewidth=0, facecolor=GREY))
+    return x, y + room, wide - room, high - room
 
 
 def _outline(cells: NDArray[np.bool_], x: float, y: float, wide: float, high: float) -> Outline:

@@ -19,7 +19,8 @@ from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
 from spikesam.pipeline.drawing.padding import Outside, lit_border
 from spikesam.pipeline.drawing.subject import Subject
 
-MOST_STEPS = 8
+MOST_STEPS, SHARP = 8, 8
+TINY = np.finfo(np.float32).tiny
 LONG = 8 * MOST_STEPS  # steps: from here on, one in eight or fewer would be shown
 
 Maps = Mapping[str, NDArray[np.float32]]  # layer -> (T, H, W) ≥ 0, in order of depth; T may differ
@@ -31,7 +32,8 @@ SUMMED = "summed over the steps that can still change the answer"
 SCALE = "Each map is relative to its largest value."
 SCALES = "Sums are relative to their own largest value, steps to their layer's."
 HATCHED = "Hatched: cells that see more than a third zero padding, and are brighter than the others."
-BANDS = "Without places: neurons from top to bottom, steps from left to right."
+BANDS = "Without places: neurons from top to bottom, steps from left to right, with the sums of both."
+MOMENTS = "Moments: what the maps of each layer sum to, a row for each, steps from left to right."
 MOVING = "Below each map of a step: the events that have just reached the layer."
 
 
@@ -60,13 +62,16 @@ def draw_over_time(
         of_layer = row_over_time(f"{name}\n{size}", layer, shown, subject, delays.get(name, 0), padded.get(name))
         rows.append(of_layer if over_time else Row(of_layer.label, of_layer.cells[:1]))
     with_steps = over_time and not all(map(_is_band, maps.values()))
+    if with_steps:
+        rows.append(Row("moments", [replace(_moments(maps), columns=1 + len(shown))]))
     columns = headings(shown) if with_steps else []
     first = f"First: {SUMMED}." if with_steps else ""
     first += " Then: summed over the steps named." if with_steps and len(shown[0]) > 1 else ""
     bands = BANDS if any(map(_is_band, maps.values())) else ""
+    moments = MOMENTS if with_steps else ""
     blank = "Blank: too late to change the answer." if min(map(len, maps.values())) <= shown[-1].start else ""
     moving = MOVING if subject.frames is not None else ""
-    subtitle = _sentences(about, first, SCALES if with_steps else SCALE, bands, moving, blank, hatching(rows))
+    subtitle = _sentences(about, first, SCALES if with_steps else SCALE, bands, moments, moving, blank, hatching(rows))
     title = title if subject.image is not None else f"{title}: {', '.join(subject.facts)}"
     aside = None if subject.image is None else subject
     draw_maps(path, title, subtitle, columns, rows, apart=1 if with_steps else 0, aside=aside)
@@ -149,9 +154,17 @@ def _is_band(layer: NDArray[np.float32]) -> bool:
 
 def _summed(layer: NDArray[np.float32], subject: Subject, padded: NDArray[np.bool_] | None) -> Cell:
     if _is_band(layer):
-        return Cell(layer[:, :, 0].T / largest(layer))
+        return Cell(layer[:, :, 0].T / largest(layer), curves=True)
     total = layer.sum(axis=0)
     return Cell(total / largest(total), subject.image, hatched=lit_border(total, padded))
+
+
+def _moments(maps: Maps) -> Cell:
+    """What the maps of each step sum to, a row for each layer, relative to its largest; with sharp edges."""
+    strips = np.zeros((len(maps), max(map(len, maps.values()))), np.float32)
+    for strip, layer in zip(strips, maps.values(), strict=True):
+        strip[: len(layer)] = layer.sum(axis=(1, 2))
+    return Cell(np.kron(strips / np.maximum(strips.max(axis=1, keepdims=True), TINY), np.ones((SHARP, SHARP))))
 
 
 def _at_best(layer: NDArray[np.float32], subject: Subject, delay: int) -> Cell:
@@ -170,7 +183,7 @@ def _sentences(*each: str) -> str:
 
 def largest(maps: NDArray[np.float32]) -> np.float32:
     """The largest value of maps ≥ 0, by which they are divided to be shown; never 0."""
-    return max(maps.max(), np.finfo(np.float32).tiny)
+    return max(maps.max(), TINY)
 
 
 def thinned(steps: int, most: int = MOST_STEPS, first: int = 0) -> list[int]:

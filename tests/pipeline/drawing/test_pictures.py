@@ -64,14 +64,15 @@ def test_scale_is_one_per_layer() -> None:
 def test_over_time(tmp_path: Path, saved: list[Figure]) -> None:
     maps = {"conv1": np.ones((2, 4, 6), np.float32), "conv2": np.ones((3, 1, 2), np.float32)}
     draw_over_time(tmp_path / "maps.png", Subject("photo 3", "lion"), maps, "Spike Activation Map", "γ = 0.5.")
-    title, *about, sums, first, second, third, size, small, top, half, zero = texts(saved[0])
+    title, *about, sums, first, second, third, size, small, moments, top, half, zero = texts(saved[0])
     assert title == "Spike Activation Map: photo 3, predicted lion"
     assert " ".join(about) == (
         "γ = 0.5. First: summed over the steps that can still change the answer. Sums are relative to "
-        "their own largest value, steps to their layer's. Blank: too late to change the answer."
+        "their own largest value, steps to their layer's. Moments: what the maps of each layer sum to, a row for each, "
+        "steps from left to right. Blank: too late to change the answer."
     )
-    assert [sums, first, second, third, size, small, top, half, zero] == [
-        *("all steps", "t = 0", "t = 1", "t = 2", "conv1\n4×6", "conv2\n1×2", "max", "half", "0")
+    assert [sums, first, second, third, size, small, moments, top, half, zero] == [
+        *("all steps", "t = 0", "t = 1", "t = 2", "conv1\n4×6", "conv2\n1×2", "moments", "max", "half", "0")
     ]
     silent = {"conv1": np.zeros((1, 4, 6), np.float32)}
     draw_over_time(
@@ -93,6 +94,9 @@ def test_neurons_without_places_are_drawn_over_time(
     (cell,) = row.cells
     np.testing.assert_array_equal(cell.heat, [[0, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0]])
     assert "neurons from top to bottom, steps from left to right" in " ".join(texts(saved[0]))
+    above, beside = (patch.get_path().vertices for patch in saved[0].axes[0].patches)
+    for far, expected in ((-above[:, 1], [0, 0, 0, 1, 1, 0, 0, 1, 1, 0]), (beside[:, 0], [0, 1, 1, 0, 0, 1, 1, 0])):
+        assert (far - far.min()) / np.ptp(far) == pytest.approx(expected)  # sums over neurons, and over steps
 
 
 def test_the_sum_comes_first_and_steps_after(tmp_path: Path, grids: list[list[Row]]) -> None:
@@ -101,10 +105,13 @@ def test_the_sum_comes_first_and_steps_after(tmp_path: Path, grids: list[list[Ro
         "conv2": np.array([[[3, 0]], [[0, 3]], [[0, 3]]], "f4"),
     }
     draw_over_time(tmp_path / "maps.png", Subject("3"), maps, "SAM")
-    first, second = ([None if cell.heat is None else cell.heat.tolist() for cell in row.cells] for row in grids[0])
+    first, second, (moments,) = (
+        [None if cell.heat is None else cell.heat.tolist() for cell in row.cells] for row in grids[0]
+    )
     one = np.float32(1) / 3
     assert first == [[[one, 1]], [[0, np.float32(0.2)]], [[np.float32(0.4), 1]], None]
     assert second == [[[0.5, 1]], [[1, 0]], [[0, 1]], [[0, 1]]]
+    assert np.array(moments)[::8, ::8].tolist() == [[pytest.approx(1 / 7), 1, 0], [1, 1, 1]]
     draw_side_by_side(tmp_path / "overview.png", [Subject("3")] * 2, [maps] * 2, "Where", "SAM")
     shown = [[cell.heat.tolist() for cell in row.cells] for row in grids[1]]
     assert shown == [[[[one, 1]]] * 2, [[[0.5, 1]]] * 2]
@@ -115,7 +122,7 @@ def test_long_recordings_are_summed_over_stretches(tmp_path: Path, saved: list[F
     maps["conv1"][20:, 0, 0] = 1  # 480 steps, 60 in an eighth
     maps["conv1"][20:50, 0, 1] = 1
     draw_over_time(tmp_path / "maps.png", Subject("3"), maps, "SAM")
-    (row,) = grids[0]
+    row, _ = grids[0]
     assert [cell.heat[0].tolist() for cell in row.cells] == [[1, 1 / 16], [1, 0.5], *([1, 0] for _ in range(7))]
     shown = texts(saved[0])
     assert "all steps" in shown and "t = 20 … 79" in shown and "t = 440 … 499" in shown
@@ -179,7 +186,7 @@ def test_maps_lie_over_what_has_just_reached_their_layer(
     maps = {"input": np.ones((4, 2, 2), np.float32), "conv1": np.ones((5, 2, 2), np.float32)}
     maps["conv1"][0] = 0
     draw_over_time(tmp_path / "maps.png", subject, maps, "SAM", delays={"input": 0, "conv1": 1})
-    below = [[cell.image.max() * 4 for cell in row.cells] for row in drawn]
+    below = [[cell.image.max() * 4 for cell in row.cells] for row in drawn[:-1]]
     assert [cells[1:] for cells in below] == [[1, 2, 3], [0, 1, 2]]  # at steps 1, 2, 3, which both layers have
     monkeypatch.undo()
     draw_over_time(tmp_path / "maps.png", subject, maps, "SAM", delays={"conv1": 1})
