@@ -113,7 +113,7 @@ def test_a_command_ends_with_one_line_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_error_comes_after_what_was_finished_and_keeps_its_traceback(
+def test_an_error_comes_after_what_was_finished_with_traceback(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAULT", "raise")
@@ -138,9 +138,7 @@ def test_a_deadline_ends_a_simulation_that_hangs(machine: Machine, monkeypatch: 
 
 
 @pytest.mark.parametrize("victim", ["worker", "model", "runtime service"])
-def test_a_child_killed_is_an_error_within_seconds(
-    victim: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_child_is_an_error_at_once(victim: str, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAULT", "hang")  # so that the simulation is under way when the child is killed
     rasters = Faulty().run(network(), inputs(3), 3)
     next(rasters)
@@ -167,9 +165,7 @@ def test_an_abandoned_run_leaves_nothing(machine: Machine) -> None:
     assert machine.is_clean()
 
 
-def test_inputs_that_end_early_are_an_error_and_the_terminal_stays_clean(
-    machine: Machine, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_inputs_that_end_early_are_an_error_and_no_more(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BackendError, match="lava: the inputs end after 2 samples, expected 3"):
         list(LavaBackend().run(network(), inputs(2), 3))
     assert capfd.readouterr() == ("", "")
@@ -190,9 +186,7 @@ def test_constant_currents_fail_and_end_as_spikes_do(machine: Machine, monkeypat
 
 def test_inputs_of_another_shape_are_refused_before_lava_starts(machine: Machine) -> None:
     rasters = LavaBackend().run(network(), [np.zeros((4, 1, 3, 2, 2), np.bool_)], 1)
-    with pytest.raises(
-        BackendError, match=r"got input samples of \(T, C, H, W\) = \(4, 3, 2, 2\) bool, expected \(5, 3, 2, 2\)"
-    ):
+    with pytest.raises(BackendError, match=r"got input samples of \(T, C, H, W\) = \(4, 3, 2, 2\) bool, expected \(5,"):
         next(rasters)
     assert machine.is_clean(within=0)
 

@@ -20,13 +20,22 @@ def network(timesteps: int = 3, conv: np.ndarray = CONV, dense: np.ndarray = DEN
     return Network(timesteps=timesteps, **arguments)
 
 
+def conv1(**given: object) -> Layer:
+    return Layer("conv1", Input(CONV, **given), LIF(0.9))
+
+
+def fixed(weight: object = 1, **neuron: object) -> Layer:
+    given = Input(np.atleast_2d(np.int8(weight)), gain=np.int32([[1]]))
+    return Layer("fc1", given, FixedLIF(0, bias=np.int32([[0]]), **neuron))
+
+
+MAXIMUM = Layer("fc1", Input(DENSE, pool=2, pooling="max"), LIF(0.9))
+
+
 def test_shapes_and_names():
     assert network().shapes == ((2, 6, 8), (4, 6, 8), (5, 1, 1))
     assert network().raster_names == ("input", "conv1", "fc1")
     assert network().raster_shapes == network().shapes
-
-
-def test_a_constant_current_is_no_raster():
     constant = network(encoder="constant-current")
     assert constant.shapes == network().shapes
     assert constant.raster_names == ("conv1", "fc1")
@@ -45,71 +54,42 @@ def test_a_constant_current_is_no_raster():
         (lambda: network(layers=()), "needs at least one layer"),
         (
             lambda: network(encoder="latency"),
-            "encoder is 'latency', expected 'poisson', 'spikes', 'constant-current', 'changing-current', 'image'",
+            "encoder is 'latency', expected 'poisson', 'spikes', 'constant-current', '",
         ),
         (lambda: network(conv=np.full_like(CONV, np.nan)), "layer 'conv1': weight must be finite numbers"),
         (lambda: Layer("conv 1", CONV, LIF(0.9)), "layer 'conv 1': expected a name such as"),
         (lambda: Layer("conv1", CONV, LIF(1.1)), "layer 'conv1': leak 1.1"),
         (lambda: Layer("conv1", CONV, LIF(0.9, 0.0)), "threshold 0.0; expected 0 ≤ leak ≤ 1 and threshold > 0"),
         (lambda: Layer("conv1", CONV, LIF(0.9, min_v_mem=0.5)), "min_v_mem is 0.5, expected -8,388,607 … 0"),
-        (
-            lambda: Layer("conv1", CONV, LIF(0.9, min_v_mem=[-1.0])),
-            r"min_v_mem has shape \(1,\), expected one number or \(4,\)",
-        ),
-        (
-            lambda: Layer(
-                "fc1", Input(np.int8([[1]]), gain=np.int32([[1]])), FixedLIF(0, bias=np.int32([[0]]), threshold=0)
-            ),
-            "layer 'fc1': threshold is 0, expected 1 … 8,388,607 in fixed point",
-        ),
-        (
-            lambda: Layer(
-                "fc1", Input(np.int8([[1]]), gain=np.int32([[1]])), FixedLIF(0, bias=np.int32([[0]]), min_v_mem=-1.5)
-            ),
-            "layer 'fc1': min_v_mem is -1.5, expected an integer ≥ -8388607",
-        ),
+        (lambda: Layer("conv1", CONV, LIF(0.9, min_v_mem=[-1.0])), r"min_v_mem has shape \(1,\), expected one number"),
+        (lambda: fixed(threshold=0), "layer 'fc1': threshold is 0, expected 1 … 8,388,607 in fixed point"),
+        (lambda: fixed(min_v_mem=-1.5), "layer 'fc1': min_v_mem is -1.5, expected an integer ≥ -8388607"),
         (lambda: Layer("conv1", CONV[0], LIF(0.9)), r"weight has shape \(2, 3, 3\), expected"),
         (
-            lambda: Layer("conv1", Input(CONV, gain=np.ones((2, 3))), LIF(0.9)),
-            r"gain has shape \(2, 3\), expected one number, \(4,\), \(1, 4\) or \(T, 4\)",
+            lambda: conv1(gain=np.ones((2, 3))),
+            r"gain has shape \(2, 3\), expected one number, \(4,\), \(1, 4\) or \(T, 4",
         ),
-        (
-            lambda: Layer("fc1", Input(np.int8([[1, -128]]), gain=np.int32([[1]])), FixedLIF(0, bias=np.int32([[0]]))),
-            "layer 'fc1': got a weight of -128, expected -127 … 127",
-        ),
+        (lambda: fixed([[1, -128]]), "layer 'fc1': got a weight of -128, expected -127 … 127"),
         (lambda: Readout(np.int8([[1, -128]])), "readout: got a weight of -128, expected -127 … 127"),
         (lambda: Layer("fc1", Input(DENSE, stride=2), LIF(0.9)), "a dense layer has neither stride nor padding"),
         (lambda: Layer("fc1", Input(DENSE, current_pool=2), LIF(0.9)), "neither stride nor padding nor current_pool"),
+        (lambda: conv1(pooling="median"), "pooling is 'median', expected 'average', 'sum' or 'max'"),
         (
-            lambda: Layer("conv1", Input(CONV, pooling="median"), LIF(0.9)),
-            "pooling is 'median', expected 'average', 'sum' or 'max'",
-        ),
-        (
-            lambda: network(
-                layers=(Layer("conv1", Input(CONV, current_pool=(8, 2), current_padding=(1, 0)), LIF(0.9)),),
-                input_shape=(2, 7, 8),
-            ),
+            lambda: network(layers=(conv1(current_pool=(8, 2), current_padding=(1, 0)),), input_shape=(2, 7, 8)),
             r"layer 'conv1': current_pool \(8, 2\) does not fit its 5×6 currents with current_padding \(1, 0\)",
         ),
         (
-            lambda: network(layers=(Layer("c", Input(CONV, current_pool=10**9, current_padding=10**8 * 5), LIF(0.9)),)),
-            "layer 'c': current_pool 1000000000 does not fit its",
+            lambda: network(layers=(conv1(current_pool=10**9, current_padding=10**8 * 5),)),
+            "layer 'conv1': current_pool 1000000000 does not fit its",
         ),
         (
-            lambda: Layer("conv1", Input(CONV, current_pool=3, current_padding=2), LIF(0.9)),
-            "layer 'conv1': current_padding is 2, expected at most half of current_pool, 3",
+            lambda: conv1(current_pool=3, current_padding=2),
+            "current_padding is 2, expected at most half of current_pool",
         ),
-        (
-            lambda: Layer("conv1", Input(CONV, current_stride=0), LIF(0.9)),
-            "layer 'conv1': current_stride is 0, expected an",
-        ),
+        (lambda: conv1(current_stride=0), "layer 'conv1': current_stride is 0, expected an"),
         (lambda: Layer("fc1", Input(DENSE, current_stride=2), LIF(0.9)), "neither stride nor padding nor current_pool"),
         (
-            lambda: network(
-                layers=(Layer("fc1", Input(DENSE, pool=2, pooling="max"), LIF(0.9)),),
-                input_shape=(4, 6, 8),
-                encoder="constant-current",
-            ),
+            lambda: network(layers=(MAXIMUM,), input_shape=(4, 6, 8), encoder="constant-current"),
             "layer 'fc1': pooling is 'max', expected 'average' in front of a current",
         ),
         (lambda: network(input_range=3), "input_range is 3.0 of the encoder 'poisson', expected 2.0, and more than 0"),
@@ -117,10 +97,7 @@ def test_a_constant_current_is_no_raster():
         (lambda: Readout(np.ones((2, 3)), leak=1.5), "readout: leak is 1.5, expected 0 … 1"),
         (lambda: Readout(np.int8([[1]]), leak=0.3), "readout: leak is 0.3, .* in fixed point a multiple of 1/4096"),
         (lambda: Readout(np.ones((2, 3)), bias=[1, 2, 3]), r"readout: bias has shape \(3,\), expected one number"),
-        (
-            lambda: network(readout=Readout(np.ones((3, 5)), bias=np.ones((2, 3)))),
-            "readout: bias has 2 steps, .* T = 3",
-        ),
+        (lambda: network(readout=Readout(np.ones((3, 5)), bias=np.ones((2, 3)))), "readout: bias has 2 steps, .* T ="),
     ],
 )
 def test_parts_that_do_not_fit(build, message):
@@ -131,8 +108,10 @@ def test_parts_that_do_not_fit(build, message):
 POINT = np.ones((1, 1, 1, 1))
 
 
-def layers_of(*layers: Layer, input_shape: tuple[int, ...] = (1, 8, 8), timesteps: int = 3) -> Network:
-    return Network(input_shape, timesteps, layers, Readout(np.ones((2, 64))))
+def layers_of(*inputs: object, side: int = 8, timesteps: int = 3) -> Network:
+    """A layer of each."""
+    layers = [Layer(f"c{number}", each, LIF(1)) for number, each in enumerate(inputs)]
+    return Network((1, side, side), timesteps, layers, Readout(np.ones((2, 64))))
 
 
 @pytest.mark.parametrize(
@@ -140,30 +119,22 @@ def layers_of(*layers: Layer, input_shape: tuple[int, ...] = (1, 8, 8), timestep
     [
         (lambda: network((1 << 31) - 1), "network: got 2,147,483,647 timesteps, expected at most 65,536"),
         (lambda: network(70_000), "network: got 70,000 timesteps, expected at most 65,536"),
+        (lambda: layers_of(POINT, side=6000), "layer 'input': its map is 1×6000×6000, expected at most 16,777,216"),
         (
-            lambda: layers_of(Layer("c", POINT, LIF(1)), input_shape=(1, 6000, 6000)),
-            "layer 'input': its map is 1×6000×6000, expected at most 16,777,216 neurons",
+            lambda: layers_of(Input(POINT, stride=1 << 28, padding=1 << 30)),
+            "layer 'c0': with padding 1073741824 its input is 1×2147483656×2147483656, expected at most 33,554,432",
         ),
+        (lambda: layers_of(*1100 * [POINT]), "network: got 1,100 layers, expected at most 1,024"),
         (
-            lambda: layers_of(Layer("c", Input(POINT, stride=1 << 28, padding=1 << 30), LIF(1))),
-            "layer 'c': with padding 1073741824 its input is 1×2147483656×2147483656, expected at most 33,554,432",
-        ),
-        (
-            lambda: layers_of(*(Layer(f"c{number}", POINT, LIF(1)) for number in range(1100))),
-            "network: got 1,100 layers, expected at most 1,024",
-        ),
-        (
-            lambda: layers_of(Layer("c", (POINT, *300 * (Input(None, 127 * ("input",)),)), LIF(1))),
+            lambda: layers_of((POINT, *300 * (Input(None, 127 * ("input",)),))),
             "network: got 38,101 sources of layers, expected at most 32,768",
         ),
         (
-            lambda: layers_of(
-                *(Layer(f"c{number}", POINT, LIF(1)) for number in range(9)), input_shape=(1, 4096, 4096)
-            ),
+            lambda: layers_of(*9 * [POINT], side=4096),
             "network: has 167,772,160 neurons with the input, over 3 steps; expected at most 134,217,728",
         ),
         (
-            lambda: layers_of(Layer("c", POINT, LIF(1)), input_shape=(1, 1024, 1024), timesteps=60_000),
+            lambda: layers_of(POINT, side=1024, timesteps=60_000),
             "over 60,000 steps; expected .*, and neurons times steps at most 17,179,869,184",
         ),
     ],
@@ -174,7 +145,7 @@ def test_a_network_that_asks_for_too_much(build, message):
 
 
 def test_deep_long_and_large_networks_are_none_of_these():
-    assert len(layers_of(*(Layer(f"c{number}", POINT, LIF(1)) for number in range(600))).shapes) == 601
+    assert len(layers_of(*600 * [POINT]).shapes) == 601
     assert network(10_000).timesteps == 10_000
     vgg = [(6, 224, 64), (64, 224, 64), (64, 112, 128), (128, 112, 128), (128, 56, 256), (256, 56, 256)]
     layers = [
@@ -214,25 +185,12 @@ def test_constants_that_are_the_same_everywhere_are_one_number():
 
 def test_everything_a_network_can_hold_survives_its_file(tmp_path):
     held = [-1.0, -0.5, -0.25, 0.0]
-    neuron = LIF(
-        [0.5, 0.6, 0.7, 0.8],
-        [1, 2, 3, 4],
-        bias=0.5,
-        reset="subtract",
-        reset_by=0.25,
-        fires_at_threshold=True,
-        synaptic_leak=[0.1, 0.2, 0.3, 0.4],
-        min_v_mem=held,
-    )
-    layers = (
-        Layer(
-            "conv1", Input(CONV, padding=1, current_pool=(3, 1), current_stride=(2, 1), current_padding=(1, 0)), neuron
-        ),
-        Layer("fc1", Input(DENSE[:, :4], pool=(3, 6), pooling="max"), LIF(0.9, reset="zero")),
-    )
-    everything = network(
-        layers=layers, input_shape=(2, 6, 6), readout=Readout(np.ones((3, 5)), leak=0.5, bias=np.ones((3, 3)))
-    )
+    resets = {"reset": "subtract", "reset_by": 0.25, "fires_at_threshold": True, "min_v_mem": held}
+    neuron = LIF([0.5, 0.6, 0.7, 0.8], [1, 2, 3, 4], bias=0.5, synaptic_leak=[0.1, 0.2, 0.3, 0.4], **resets)
+    pooled = Input(CONV, padding=1, current_pool=(3, 1), current_stride=(2, 1), current_padding=(1, 0))
+    last = Layer("fc1", Input(DENSE[:, :4], pool=(3, 6), pooling="max"), LIF(0.9, reset="zero"))
+    readout = Readout(np.ones((3, 5)), leak=0.5, bias=np.ones((3, 3)))
+    everything = network(layers=(Layer("conv1", pooled, neuron), last), input_shape=(2, 6, 6), readout=readout)
     driven = replace(everything, encoder="changing-current", input_range=2.64)
     fixed = quantise(everything)
     conv, dense = fixed.layers
@@ -250,9 +208,7 @@ def test_windows_side_by_side_are_described_as_ever():
         inputs = [Input(CONV, source, current_pool=2, **given) for source in ((), "input")]
         node = Layer("conv1", inputs, LIF(0.9)).to_graph("input")[0]
         assert not {"current_stride", "current_padding"} & (node.keys() | node["more"][0].keys())
-    node = Layer("conv1", Input(CONV, current_pool=3, current_stride=2, current_padding=1), LIF(0.9)).to_graph("input")[
-        0
-    ]
+    node = conv1(current_pool=3, current_stride=2, current_padding=1).to_graph("input")[0]
     assert (node["current_pool"], node["current_stride"], node["current_padding"]) == (3, 2, 1)
 
 
@@ -267,9 +223,8 @@ def test_constants_that_files_may_leave_out_are_not_written_where_they_are_the_d
 def test_pairs_as_torch_writes_them_and_other_array_types():
     torch = pytest.importorskip("torch")
     conv = torch.nn.Conv2d(2, 4, 3, stride=2, padding=1)
-    layer = Layer(
-        "conv1", Input(conv.weight.detach(), pool=np.int64(2), stride=conv.stride, padding=conv.padding), LIF(0.9)
-    )
+    given = Input(conv.weight.detach(), pool=np.int64(2), stride=conv.stride, padding=conv.padding)
+    layer = Layer("conv1", given, LIF(0.9))
     assert (layer.inputs[0].stride, layer.inputs[0].padding, layer.inputs[0].pool) == (2, 1, 2)
     assert Layer("conv1", Input(CONV, stride=[2, 1]), LIF(1)).inputs[0].stride == (2, 1)
     assert np.array_equal(layer.inputs[0].weight, conv.weight.detach().numpy())
@@ -341,25 +296,19 @@ HUGE = 3e38  # float32 holds it, but not the sum of two
     ],
 )
 def test_a_network_that_could_leave_float32_is_refused(build, where):
-    with pytest.raises(
-        NetworkError, match=rf"^{where}: what its numbers sum to over \d+ steps could reach .*e\+"
-    ) as error:
+    with pytest.raises(NetworkError, match=rf"^{where}: what its numbers sum to over \d+ steps could reach .") as error:
         build()
     assert "\n" not in str(error.value)
 
 
 def with_neuron(neuron, timesteps=3, gain=1):
-    return network(
-        timesteps,
-        layers=(Layer("conv1", Input(CONV, gain=gain, padding=1), neuron),),
-        readout=Readout(np.ones((3, 192))),
-    )
+    layer = Layer("conv1", Input(CONV, gain=gain, padding=1), neuron)
+    return network(timesteps, layers=(layer,), readout=Readout(np.ones((3, 192))))
 
 
 def test_gains_of_another_number_of_steps():
-    layer = Layer("conv1", Input(CONV, gain=np.ones((4, 4)), padding=1), LIF(0.9))
     with pytest.raises(NetworkError, match="layer 'conv1': gain has 4 steps, expected 1 or T = 3"):
-        network(layers=(layer,), readout=Readout(np.ones((3, 192))))
+        with_neuron(LIF(0.9), gain=np.ones((4, 4)))
 
 
 def test_float_and_fixed_do_not_mix():
@@ -416,9 +365,6 @@ def test_files_that_are_not_networks(tmp_path):
     save_file({"a": np.ones(3)}, tmp_path / "other.safetensors")
     with pytest.raises(NetworkError, match="other.safetensors: safetensors, but not a network: got format None"):
         read_network(tmp_path / "other.safetensors")
-
-
-def test_a_graph_with_a_missing_part(tmp_path):
     graph, tensors = network().to_graph()
     del tensors["fc1.gain"]
     with pytest.raises(NetworkError, match=r"incomplete or malformed: KeyError\('fc1.gain'\)"):

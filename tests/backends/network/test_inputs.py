@@ -21,18 +21,15 @@ def kernel(outputs: int, inputs: int, side: int = 3) -> np.ndarray:
 
 def residual(**changes: object) -> Network:
     """Sum of spikes, a shortcut with and one without weights, recurrence, a delay, a minus sign."""
+    last = (
+        Input(kernel(6, 4), ("b", Source("a", 2, -1)), stride=2, padding=1),
+        Input(kernel(6, 4, 1), "a", stride=2),
+        Input(random.normal(size=(6, 6, 1, 1)), "c"),
+    )
     layers = {
         "a": Layer("a", Input(kernel(4, 2), padding=1), NEURON),
         "b": Layer("b", (Input(kernel(4, 4), padding=1), Input(None, Source("a", 2), gain=0.5)), NEURON),
-        "c": Layer(
-            "c",
-            (
-                Input(kernel(6, 4), ("b", Source("a", 2, -1)), stride=2, padding=1),
-                Input(kernel(6, 4, 1), "a", stride=2),
-                Input(random.normal(size=(6, 6, 1, 1)), "c"),
-            ),
-            NEURON,
-        ),
+        "c": Layer("c", last, NEURON),
     }
     return Network((2, 8, 8), 9, tuple((layers | changes).values()), Readout(random.normal(size=(3, 96))))
 
@@ -47,8 +44,7 @@ def test_what_a_graph_says_of_itself():
         [(Source("a"),), (Source("a", 2),)],
         [(Source("b"), Source("a", 2, -1)), (Source("a"),), (Source("c"),)],
     ]
-    lines = str(network).splitlines()
-    assert [line.split() for line in lines] == [
+    assert [line.split() for line in str(network).splitlines()] == [
         ["layer", "reads", "shape", "weights"],
         ["input", "poisson", "2×8×8"],
         ["a", "input", "4×8×8", "4×2×3×3,", "padding", "1"],
@@ -103,6 +99,10 @@ def test_a_layer_may_read_a_later_one():
     assert back.to_readout["input"] == 2
 
 
+def one(name: str, weight: np.ndarray, source: str, **about: object) -> Layer:
+    return Layer(name, Input(weight, source, padding=1, **about), NEURON)  # type: ignore[arg-type]
+
+
 def layer_b(*more: object, channels: int = 4, **about: object) -> Layer:
     return Layer("b", (Input(kernel(4, channels), **{"padding": 1} | about), *more), NEURON)  # type: ignore[arg-type]
 
@@ -114,22 +114,10 @@ def layer_b(*more: object, channels: int = 4, **about: object) -> Layer:
         ([layer_b(source=Source("a", 9))], "layer 'b': reads 'a' 9 steps later, expected less than T = 9"),
         ([layer_b(source=("a", "input"))], "layer 'b': adds 'a' of 4×8×8 and 'input' of 2×8×8, expected equal"),
         ([layer_b(channels=5)], "layer 'b': weight expects 5 channels, layer 'a' has 4"),
-        (
-            [layer_b(Input(None, "a"), padding=0)],
-            "layer 'b', input 2: 'a' gives 4×8×8 there, the layer is 4×6×6",
-        ),
-        (
-            [layer_b(Input(kernel(4, 3), "a", padding=1))],
-            "layer 'b', input 2: weight expects 3 channels, layer 'a' has 4",
-        ),
-        (
-            [Layer("a", Input(kernel(4, 4), "b", padding=1), NEURON), layer_b()],
-            "layer 'a' and 'b': nothing on the way from 'input'",
-        ),
-        (
-            [Layer("c", Input(kernel(6, 2), "input", stride=2, padding=1), NEURON)],
-            "layer 'a': no way leads from there to the readout",
-        ),
+        ([layer_b(Input(None, "a"), padding=0)], "layer 'b', input 2: 'a' gives 4×8×8 there, the layer is 4×6×6"),
+        ([layer_b(Input(kernel(4, 3), "a", padding=1))], "layer 'b', input 2: weight expects 3 channels, layer 'a' ha"),
+        ([one("a", kernel(4, 4), "b"), layer_b()], "layer 'a' and 'b': nothing on the way from 'input'"),
+        ([one("c", kernel(6, 2), "input", stride=2)], "layer 'a': no way leads from there to the readout"),
     ],
 )
 def test_layers_that_do_not_fit(changes, message):
@@ -188,20 +176,11 @@ def test_layers_without_weights_have_the_channels_of_what_they_read(tmp_path: Pa
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (
-            Input(None, ("a", "small", "b"), heads=2),
-            "layer 'c': multiplies 'a' of 4×8×8 and 'small' of 2×1×1, expected",
-        ),
+        (Input(None, ("a", "small", "b"), heads=2), "layer 'c': multiplies 'a' of 4×8×8 and 'small' of 2×1×1, expecte"),
         (Input(None, ("a", "b", "both"), heads=3), "layer 'c': 3 heads do not divide the 4 channels of layer '"),
         (Input(None, ("a", "b"), heads=2), "layer 'c': attention has 2 sources, expected q, k and v, or one that has"),
-        (
-            Input(None, "a", heads=2),
-            "layer 'c': layer 'a' has 4 channels, expected those of q, k and v, as many of each",
-        ),
-        (
-            Input(None, ("a", "b", Source("both", 1, -1)), heads=2),
-            "layer 'c': attention subtracts 'both', expected spikes of sign 1",
-        ),
+        (Input(None, "a", heads=2), "layer 'c': layer 'a' has 4 channels, expected those of q, k and v, as many of ea"),
+        (Input(None, ("a", "b", Source("both", 1, -1)), heads=2), "layer 'c': attention subtracts 'both', expected sp"),
         (Input(kernel(4, 4), "both", padding=1, heads=2), "and neither weights nor spread"),
         (Input(None, "both", spread=(1, 2)), r"layer 'c': spread is \(1, 2\), expected \(channels, rows, columns\)"),
         (Input(None, "both", gain=[1, 2]), "layer 'c': has constants of 2 channels, its sources have 4"),
@@ -215,9 +194,7 @@ def test_products_that_cannot_be(changed: Input, message: str):
 def test_attention_that_could_count_past_24_bits_is_refused():
     one = Layer("a", Input(np.ones((8, 1, 1, 1)), "input"), NEURON)
     attended = Layer("b", Input(None, ("a", "a", "a"), heads=1), NEURON)
-    with pytest.raises(
-        NetworkError, match=r"a head of layer 'a' has 8 channels and 1048576 tokens, .* 8,388,608, expec"
-    ):
+    with pytest.raises(NetworkError, match=r"a head of layer 'a' has 8 channels and 1048576 tokens, .* 8,388,608, exp"):
         Network((1, 1024, 1024), 2, (one, attended), Readout(np.ones((1, 8 << 20), np.float32)))
 
 

@@ -38,9 +38,7 @@ def reference_currents(layer: Input, spikes: NDArray[np.bool_]) -> NDArray[Any]:
 
 @KINDS
 @pytest.mark.parametrize(("channels", "pool"), [(7331, 1), (1832, 2), (458, 4), (60, 11)])
-def test_convolutions_are_exact_at_the_largest_current_allowed(
-    device: str, dtype: torch.dtype, channels: int, pool: int
-):
+def test_convolutions_are_exact_at_the_largest_current(device: str, dtype: torch.dtype, channels: int, pool: int):
     """Weights of ±127 on inputs that all spike: the sums come as near to 2²³ as the construction check lets them."""
     random = np.random.default_rng(0)
     weight = random.choice((-127, 127), (2, channels, 3, 3)).astype(np.int8)

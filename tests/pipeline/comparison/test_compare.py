@@ -15,17 +15,15 @@ from spikesam.backends.network import LIF, Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.comparison.compare import Comparison
 from tests.layers import with_first
+from tests.pipeline.imports.models import fires
 
-snn = pytest.importorskip("snntorch")
-
-
-def fires() -> nn.Module:
-    return snn.Leaky(beta=0.9, threshold=0.5, init_hidden=True)
+pytest.importorskip("snntorch")
 
 
 def model() -> nn.Module:
     torch.manual_seed(0)
-    made = nn.Sequential(nn.Conv2d(1, 4, 3), fires(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5), fires())
+    first, last = (nn.Conv2d(1, 4, 3), fires(0.5, 0.9)), (nn.Linear(36, 5), fires(0.5, 0.9))
+    made = nn.Sequential(*first, nn.MaxPool2d(2), nn.Flatten(), *last)
     for weight in made.parameters():
         weight.data *= 3
     return made.eval()
@@ -51,9 +49,8 @@ def test_its_tables_say_what_was_measured(network: Network) -> None:
     assert layers["alone_fixed"][0] == layers["differ_fixed"][0]  # in front of it, all is the same
     bits = 10 * 6 * (144 + 5)
     assert runs["bits"].tolist() == 4 * [bits]
-    assert runs[["backend", "precision"]].to_numpy().tolist() == [
-        [backend, precision] for backend in ("event", "torch") for precision in ("float32", "fixed")
-    ]
+    each = [[backend, precision] for backend in ("event", "torch") for precision in ("float32", "fixed")]
+    assert runs[["backend", "precision"]].to_numpy().tolist() == each
     share = np.average(layers["differ_fixed"], weights=layers["neurons"])
     assert runs["differ"].tolist()[:2] == [0, round(share * bits)]
     assert runs["digest"][1] == runs["digest"][3]
@@ -97,7 +94,7 @@ def test_one_batch_is_shown_for_the_networks_steps(network: Network) -> None:
 
 def test_the_model_as_it_is_stands_beside_the_model_on_rounded_input() -> None:
     """It fires for pixels above 0.25, of which 8 bits say 0.252 (32 of 127): 0.251 is no answer, rounded it is."""
-    tried = nn.Sequential(nn.Linear(2, 2, bias=False), snn.Leaky(beta=0.0, threshold=0.2515, init_hidden=True)).eval()
+    tried = nn.Sequential(nn.Linear(2, 2, bias=False), fires(0.2515, 0.0)).eval()
     tried[0].weight.data = torch.eye(2)
     network = spikesam.from_torch(tried, torch.tensor([[1.0, 0.5], [0.3, 0.9]]), timesteps=3)
     assert network.input_range == 1.0
@@ -126,7 +123,7 @@ def test_the_report(network: Network) -> None:
 
 def test_ties_at_the_threshold_are_counted(network: Network) -> None:
     """Thirds, quarters, fifths and sevenths add up to 1, which no common int8 scale holds; random weights do not."""
-    tried = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), snn.Leaky(beta=1.0, threshold=1.0, init_hidden=True)).eval()
+    tried = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), fires(1.0, 1.0)).eval()
     torch.manual_seed(0)
     units = torch.tensor([1 / 3, 1 / 4, 1 / 5, 1 / 7])[:, None, None, None]
     tried[0].weight.data = torch.randint(-1, 3, (4, 1, 3, 3)) * units
@@ -156,12 +153,8 @@ def test_a_report_by_hand() -> None:
         }
     )
     run = {"backend": "event", "bits": 30}
-    runs = pd.DataFrame(
-        [
-            run | {"precision": "float32", "differ": 0, "digest": "0" * 64},
-            run | {"precision": "fixed", "differ": 5, "digest": "ab" * 32},
-        ]
-    )
+    other = {"precision": "fixed", "differ": 5, "digest": "ab" * 32}
+    runs = pd.DataFrame([run | {"precision": "float32", "differ": 0, "digest": "0" * 64}, run | other])
     answers = pd.DataFrame({"label": [-1, -1], "model": [0, 1], "float32": [0, 1], "fixed": [0, 0]})
     assert str(Comparison(layers, runs, answers)).splitlines()[1:] == [
         "    a       10      50.00%        50.00%               0      50.00%        12.50%      12.50%",
@@ -190,17 +183,11 @@ def test_a_report_by_hand() -> None:
     [
         ({"network": "a.safetensors"}, "network: got str, expected a Network, such as from_torch gives"),
         ({"network": quantise}, "network: is in fixed point, expected float32; both are compared"),
-        (
-            {"network": lambda network: replace(network, encoder="poisson")},
-            "network: takes 'poisson', expected 'spikes' or",
-        ),
+        ({"network": lambda one: replace(one, encoder="poisson")}, "network: takes 'poisson', expected 'spikes' or"),
         ({"data": data()[:9]}, "data: has 9 steps, expected 10, as the network was imported with"),
         ({"data": data()[..., :7]}, r"data: samples are \(C, H, W\) = \(1, 8, 7\), expected \(1, 8, 8\)"),
         ({"data": data() / 2}, "example: holds other numbers than 0 and 1, but the network takes spikes"),
-        (
-            {"model": lambda model: model[:2]},
-            r"network: has layers of \[144, 5\] neurons, the model \[144\]; is it of another",
-        ),
+        ({"model": lambda model: model[:2]}, r"network: has layers of \[144, 5\] neurons, the model \[144\]; is it of"),
         ({"model": lambda _: nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()}, "no neurons that fire in Sequential"),
         ({"model": lambda model: model.train()}, "model: module '0' is in training mode"),
         ({"labels": [1, 2]}, "labels: got .2,., expected one for each of the 6 samples"),

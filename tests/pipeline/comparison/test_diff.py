@@ -98,34 +98,29 @@ def test_a_bit_that_somebody_changed_is_found(network: Network, seed: int, place
 def chain() -> Network:
     """relay repeats the input's first pixel, sum adds relay and what it fired itself two steps ago."""
     relay = Layer("relay", np.array([[1.0, 0.0]], np.float32), LIF(0.0, 0.5, reset="zero"))
-    own = (Input(np.array([[0.5]], np.float32), Source("sum", delay=2)),)
-    return Network(
-        (2, 1, 1),
-        8,
-        (relay, Layer("sum", (np.array([[0.75]], np.float32), *own), LIF(0.5, 1.0, reset="zero"))),
-        Readout(np.ones((1, 1), np.float32)),
-        encoder="spikes",
-    )
+    own = Input(np.array([[0.5]], np.float32), Source("sum", delay=2))
+    total = Layer("sum", (np.array([[0.75]], np.float32), own), LIF(0.5, 1.0, reset="zero"))
+    return Network((2, 1, 1), 8, (relay, total), Readout(np.ones((1, 1), np.float32)), encoder="spikes")
+
+
+Shown = tuple[Network, dict[str, Spikes]]
 
 
 @pytest.fixture
-def shown() -> tuple[Network, dict[str, Spikes]]:
+def shown() -> Shown:
     """That network, of input spikes at 0, 1, 3 and 4, and what it fires: sum fires at 3 and at 5."""
     network, inputs = chain(), np.zeros((8, 1, 2, 1, 1), np.bool_)
     inputs[[0, 1, 3, 4], 0, 0] = True
     spikes = fired(network, inputs)
-    assert {name: sorted({int(t) for t, *_ in np.argwhere(bits)}) for name, bits in spikes.items()} == {
-        "input": [0, 1, 3, 4],
-        "relay": [1, 2, 4, 5],
-        "sum": [3, 5],
-    }
+    steps = {name: sorted({int(t) for t, *_ in np.argwhere(bits)}) for name, bits in spikes.items()}
+    assert steps == {"input": [0, 1, 3, 4], "relay": [1, 2, 4, 5], "sum": [3, 5]}
     return network, spikes
 
 
 ORIGIN = (0, 0, 0)
 
 
-def test_membranes_and_ancestors_by_hand(shown: tuple[Network, dict[str, Spikes]], tmp_path: Path) -> None:
+def test_membranes_and_ancestors_by_hand(shown: Shown, tmp_path: Path) -> None:
     """In B relay does not fire at 2, and sum fires of the rest what it should: at 6.
 
     sum, t    0  1  2     3      4       5        6         7
@@ -169,9 +164,7 @@ def test_membranes_and_ancestors_by_hand(shown: tuple[Network, dict[str, Spikes]
         ({"seed": 7}, "A was made with seed 0, B with seed 7"),
     ],
 )
-def test_other_inputs(
-    changed: dict[str, Any], said: str, shown: tuple[Network, dict[str, Spikes]], tmp_path: Path
-) -> None:
+def test_other_inputs(changed: dict[str, Any], said: str, shown: Shown, tmp_path: Path) -> None:
     network, spikes = shown
     a = of_network(tmp_path / "a.h5", network, spikes)
     other = spikes | {"input": ~spikes["input"]}
@@ -182,7 +175,7 @@ def test_other_inputs(
     assert found.draw(tmp_path / "d.png").is_file()
 
 
-def test_what_a_reset_erased_is_no_ancestor(shown: tuple[Network, dict[str, Spikes]], tmp_path: Path) -> None:
+def test_what_a_reset_erased_is_no_ancestor(shown: Shown, tmp_path: Path) -> None:
     network, spikes = shown
     a = of_network(tmp_path / "a.h5", network, spikes)
     b = edited(tmp_path / "b.h5", a, ("relay", 0, 1, ORIGIN), ("sum", 0, 5, ORIGIN))
@@ -191,7 +184,7 @@ def test_what_a_reset_erased_is_no_ancestor(shown: tuple[Network, dict[str, Spik
     assert why.steps["arrive_differ"].tolist() == [0, 0, 1, 0, 0, 0, 0, 1]
 
 
-def test_a_chip_whose_rule_differs(shown: tuple[Network, dict[str, Spikes]], tmp_path: Path) -> None:
+def test_a_chip_whose_rule_differs(shown: Shown, tmp_path: Path) -> None:
     """It subtracts where the network resets to zero; its raster says nothing of a network, and has no delays."""
     network, spikes = shown
     weight = np.array([[0.7]], np.float32)  # reset to zero, v is 1.05 at 3 and 6; by subtraction it is 0.93 at 6
@@ -218,19 +211,16 @@ def test_pilotnet_and_its_membranes(shared: Path, tmp_path: Path) -> None:
         pytest.skip(f"needs {folder}, which is not here")
     network, image = pilotnet(folder), pixels(np.load(folder / "pilotnet_lif/image.npy"))
     names = [layer.name for layer in network.layers]
-    trace = {
-        name: recorded(folder, file)[at:][:16][None] for at, (name, file) in enumerate(zip(names, NAMES, strict=True))
-    }
+    files = enumerate(zip(names, NAMES, strict=True))
+    trace = {name: recorded(folder, file)[at:][:16][None] for at, (name, file) in files}
     chip = spikesam.write_raster(tmp_path / "chip.h5", trace)
     same = spikesam.diff(chip, network, data=image, backend="event")
     assert (bool(same), same.bits, same.first) == (False, 0, None)
     bits = 16 * sum(int(np.prod(shape)) for shape in network.shapes[1:])
     assert str(same).endswith(f"0 of {bits:,} bits differ: 1 sample, 16 steps")
     conv3 = network.layers[3]
-    layers = tuple(
-        replace(each, neuron=replace(each.neuron, reset="subtract")) if each is conv3 else each
-        for each in network.layers
-    )
+    other = replace(conv3, neuron=replace(conv3.neuron, reset="subtract"))
+    layers = tuple(other if each is conv3 else each for each in network.layers)
     found = spikesam.diff(chip, replace(network, layers=layers), data=image, backend="event", layer="fc1")
     assert found.why is not None and found.why.root.layer == "conv3"
     assert found.layers["step"].isna().tolist() == 3 * [True] + 6 * [False]
@@ -265,9 +255,8 @@ def test_a_library_against_the_network_it_became(tmp_path: Path) -> None:
     from snntorch import utils
 
     torch.manual_seed(0)
-    about = {"beta": 0.9, "threshold": 0.4, "init_hidden": True}
-    nn = torch.nn
-    model = nn.Sequential(nn.Linear(20, 30), snn.Leaky(**about), nn.Linear(30, 5), snn.Leaky(**about)).eval()
+    (first, last), nn = (snn.Leaky(0.9, threshold=0.4, init_hidden=True) for _ in range(2)), torch.nn
+    model = nn.Sequential(nn.Linear(20, 30), first, nn.Linear(30, 5), last).eval()
     inputs = (torch.rand(12, 8, 20) < 0.3).float()
     network = spikesam.from_torch(model, inputs)
     with torch.no_grad(), spikesam.record(model, tmp_path / "recorded.h5") as recording:
@@ -276,11 +265,8 @@ def test_a_library_against_the_network_it_became(tmp_path: Path) -> None:
     spikes = inputs.numpy()[..., None, None]
     assert not spikesam.diff(recording.path, network, data=spikes, precision="float32", backend="event")
     found = spikesam.diff(recording.path, network, data=spikes, backend="event")
-    assert found
-    assert any(
-        line.startswith("leaky_1 reads input, which is not in both rasters: only B holds it")
-        for line in found.why.cause
-    )
+    said = "leaky_1 reads input, which is not in both rasters: only B holds it"
+    assert found and any(line.startswith(said) for line in found.why.cause)
     assert [*found.layers["layer"]] == ["leaky_1", "leaky_3"]
 
 
@@ -298,13 +284,11 @@ def test_a_current_is_known_from_its_data(tmp_path: Path) -> None:
         "why it differs is not known: conv1: a current drives it, which neither raster holds; give the data that it is "
         "made of",
     )
-    with pytest.raises(
-        InputError, match="run/raster.h5: holds spikes, and a current drives the model; give data, which"
-    ):
+    with pytest.raises(InputError, match="run/raster.h5: holds spikes, and a current drives the model; give data, whi"):
         spikesam.diff(tmp_path / "run", checkpoint)
 
 
-def test_a_network_that_is_not_the_rasters(shown: tuple[Network, dict[str, Spikes]], tmp_path: Path) -> None:
+def test_a_network_that_is_not_the_rasters(shown: Shown, tmp_path: Path) -> None:
     """What differs is said; why, of the raster whose network is known."""
     network, spikes = shown
     a = of_network(tmp_path / "a.h5", network, spikes)
@@ -319,15 +303,12 @@ def test_a_network_that_is_not_the_rasters(shown: tuple[Network, dict[str, Spike
     assert len(found.notes) == 2
     write_network(network, tmp_path / "network.safetensors")  # beside the rasters: now it is known
     known = spikesam.diff(a, b, other)
-    assert [note.split(";")[0] for note in known.notes] == [
-        f"the network that was given is not {name}'s" for name in "AB"
-    ]
+    expected = [f"the network that was given is not {name}'s" for name in "AB"]
+    assert [note.split(";")[0] for note in known.notes] == expected
     assert not spikesam.diff(a, b).notes
 
 
-def test_the_command(
-    shown: tuple[Network, dict[str, Spikes]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command(shown: Shown, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit codes are those of diff(1): 0 where nothing differs, 1 where something does, 2 where it cannot be said."""
     network, spikes = shown
     a = of_network(tmp_path / "a.h5", network, spikes)
@@ -362,10 +343,7 @@ def test_the_command(
         ((first, tmp_path), r"has no raster\.h5, expected the folder of a finished run, a raster or a network"),
         ((first, tmp_path / "none.h5"), r"none\.h5"),
         ((first, "cluttered-digitz"), "did you mean 'cluttered-digits'"),
-        (
-            (first, "cluttered-digits"),
-            r"a\.h5: its input is 2×1×1, that of the model 6×80×80; expected a raster of that",
-        ),
+        ((first, "cluttered-digits"), r"a\.h5: its input is 2×1×1, that of the model 6×80×80; expected a raster"),
         ((first, "cluttered-digits-ann"), "got an ANN, which does not spike, expected a spiking network; convert it"),
         ((model, model), "diff: got two models, expected a raster among them"),
         ((first, second, "--data", "cluttered-digits"), r"data needs a network: diff\(a, b, network, data=…\)"),
@@ -381,11 +359,8 @@ def test_the_command(
 def test_steps_that_cannot_be_found_in_the_networks_are_said(tmp_path: Path) -> None:
     """fc3 reads the input, too, by a way of one step; that of fc1 takes two, which rasters of 6 steps do not hold."""
     one = np.ones((1, 1), np.float32)
-    layers = (
-        Layer("fc1", one, LIF(0.5, 0.5)),
-        Layer("fc2", one, LIF(0.5, 0.5)),
-        Layer("fc3", (one, Input(one, "input")), LIF(0.5, 0.5)),
-    )
+    inputs = {"fc1": one, "fc2": one, "fc3": (one, Input(one, "input"))}
+    layers = tuple(Layer(name, given, LIF(0.5, 0.5)) for name, given in inputs.items())
     network = Network((1, 1, 1), 7, layers, Readout(one), "spikes")
     bits = np.random.default_rng(0).random((1, 6, 1, 1, 1)) < 0.5
     for name, edit in (("a.h5", False), ("b.h5", True)):
@@ -432,9 +407,7 @@ def test_numbers_that_were_not_rounded_are_a_reason(tmp_path: Path) -> None:
     assert not any(said in reason for reason in spikesam.diff(tmp_path / "c.h5", run, data=image).why.cause)
 
 
-def test_a_raster_in_fixed_point_that_names_no_network_has_the_integers_of_the_one_given(
-    shown: tuple[Network, dict[str, Spikes]], tmp_path: Path
-) -> None:
+def test_a_raster_that_names_no_network_has_that_of_the_one(shown: Shown, tmp_path: Path) -> None:
     network, spikes = shown
     named = of_network(tmp_path / "named.h5", network, spikes)
     a = write(tmp_path / "a.h5", replace(named.header, network_sha256="", precision="fixed"), spikes, named.samples)

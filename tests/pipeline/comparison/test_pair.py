@@ -42,11 +42,8 @@ def test_bits_by_hand(tmp_path: Path) -> None:
     found = Differences(line_up(raster(tmp_path / "a.h5", **a), raster(tmp_path / "b.h5", **b)))
     assert found.only.tolist() == [[[0, 1, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 1], [0, 2, 0, 0]]]
     assert found.spikes.tolist() == [[5, 0], [5, 2]]
-    first, second, third = (
-        Bit("conv1", 1, 1, (0, 1, 0), True),
-        Bit("conv2", 0, 1, (0, 0, 1), False),
-        Bit("conv1", 0, 3, (0, 0, 0), False),
-    )
+    first, third = Bit("conv1", 1, 1, (0, 1, 0), True), Bit("conv1", 0, 3, (0, 0, 0), False)
+    second = Bit("conv2", 0, 1, (0, 0, 1), False)
     assert [*found.firsts()] == [first, second, third]  # of one step, the layer nearer to the input
     assert [*found.firsts("conv2")] == [*found.firsts(2)] == [second]
     assert [*found.firsts(sample=0)] == [second, third]
@@ -56,9 +53,10 @@ def test_bits_by_hand(tmp_path: Path) -> None:
     assert table[table["only_second"] > 0].to_numpy().tolist() == [["conv1", 3, 0, 1], ["conv2", 1, 0, 2]]
 
 
-@given(
-    bits=arrays.arrays(np.bool_, st.tuples(st.just(2), st.integers(1, 3), st.integers(1, 5), *[st.integers(1, 3)] * 3))
-)
+TWO = st.tuples(st.just(2), st.integers(1, 3), st.integers(1, 5), *[st.integers(1, 3)] * 3)
+
+
+@given(bits=arrays.arrays(np.bool_, TWO))
 @settings(max_examples=25)
 def test_counts_are_numpys_and_exchanged_with_the_rasters(bits: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("rasters")
@@ -67,9 +65,8 @@ def test_counts_are_numpys_and_exchanged_with_the_rasters(bits: Any, tmp_path_fa
     expected = [np.sum(one & ~other, axis=(0, 2, 3, 4)).tolist() for one, other in (bits, bits[::-1])]
     assert there.only[:, 0].tolist() == expected == back.only[::-1, 0].tolist()
     firsts = [*there.firsts()]
-    assert {bit.sample for bit in firsts} == {
-        sample for sample, (a, b) in enumerate(zip(*bits, strict=True)) if (a != b).any()
-    }
+    pairs = enumerate(zip(*bits, strict=True))
+    assert {bit.sample for bit in firsts} == {sample for sample, (a, b) in pairs if (a != b).any()}
     for bit in firsts:
         assert not (bits[0] != bits[1])[bit.sample, : bit.step].any()
         place = (bit.sample, bit.step, *bit.neuron)
@@ -115,9 +112,7 @@ def test_rasters_that_cannot_be_compared(tmp_path: Path) -> None:
     assert line_up(a, raster(tmp_path / "b.h5", conv1=zeros(), index=[0, 9]), same_index=False).steps == 4
 
 
-def steps_of(
-    layer: DrivenLayer, currents: Currents, fired: NDArray[np.bool_], neuron: LIF | None = None
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def steps_of(layer: DrivenLayer, currents: Currents, fired: NDArray[np.bool_], neuron: LIF | None = None) -> Any:
     """v[t] and s[t], (T, C, H, W), of neurons that have fired as they are said to have."""
     membranes, rows = Membranes(layer, neuron), []
     for t in range(len(fired)):
@@ -129,9 +124,8 @@ def steps_of(
 
 
 CHAINS = st.integers(0, 2**32).map(np.random.default_rng).map(random_network)
-DRIVEN = [
-    graphs(numbers, encoder) for numbers in (FIXED, FLOAT) for encoder in ("constant-current", "changing-current")
-]
+CURRENTS = ("constant-current", "changing-current")
+DRIVEN = [graphs(numbers, encoder) for numbers in (FIXED, FLOAT) for encoder in CURRENTS]
 
 
 @given(network=st.one_of(CHAINS, graphs(), graphs(FLOAT), *DRIVEN), seed=st.integers(0, 99))
@@ -219,9 +213,6 @@ FRONT, BEHIND = "a reset by subtraction in front of the leak", "a reset by subtr
 )
 def test_rules(neuron: LIF | FixedLIF, names: list[str]) -> None:
     assert [*rules_of(neuron)] == names
-
-
-def test_what_is_subtracted_in_front_of_the_leak() -> None:
     assert rules_of(FixedLIF(1024, threshold=1600))[FRONT].neuron.subtracted == 1200  # 3/4 of it is left
 
 

@@ -26,13 +26,8 @@ PICO = 1e-12
 def small(encoder: Any = "spikes", **first: Any) -> Network:
     """A convolution of 1×1 on 1×2×2 neurons to 2×2×2, a dense layer of 3, a readout of 2."""
     conv = Layer("conv1", np.ones((2, 1, 1, 1), np.float32), LIF(leak=0.5, **first))
-    return Network(
-        (1, 2, 2),
-        2,
-        (conv, Layer("fc1", np.ones((3, 8), np.float32), LIF(leak=0.5))),
-        Readout(np.float32([[1, 0, 1], [1, 1, 1]])),
-        encoder,
-    )
+    dense = Layer("fc1", np.ones((3, 8), np.float32), LIF(leak=0.5))
+    return Network((1, 2, 2), 2, (conv, dense), Readout(np.float32([[1, 0, 1], [1, 1, 1]])), encoder)
 
 
 def recorded(folder: Path, **layers: Any) -> Path:
@@ -120,16 +115,12 @@ def test_silence_costs_its_updates_alone(tmp_path: Path) -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(graphs(FLOAT, products=False), st.integers(0, 2**32), st.sampled_from(list(PRICES)))
-def test_the_same_sum_whichever_way_it_is_taken(
-    tmp_path_factory: pytest.TempPathFactory, network: Network, seed: int, prices: str
-) -> None:
+def test_the_same_sum_in_any_way(tmp_path_factory: Any, network: Network, seed: int, prices: str) -> None:
     """Sources with delays, sums, shortcuts, recurrence and loops."""
     random = np.random.default_rng(seed)
     names = ["input", *(layer.name for layer in network.layers)]
-    spikes = {
-        name: random.random((3, network.timesteps, *shape)) < random.choice((0, 0.2, 1))
-        for name, shape in zip(names, network.shapes, strict=True)
-    }
+    shapes = {name: (3, network.timesteps, *shape) for name, shape in zip(names, network.shapes, strict=True)}
+    spikes = {name: random.random(shape) < random.choice((0, 0.2, 1)) for name, shape in shapes.items()}
     path = tmp_path_factory.mktemp("graph") / "raster.h5"
     raster = spikesam.write_raster(path, spikes, labels=[1, -1, 1])
     found = spikesam.energy(raster, network, prices=prices, pictured=2)
@@ -156,19 +147,11 @@ def test_the_same_sum_whichever_way_it_is_taken(
 def replace_zeros(network: Network) -> Network:
     """The same connections, all weights 1."""
 
-    def ones(weight: Any) -> Any:
-        return np.ones_like(weight)
+    def ones(synapses: Any) -> Any:
+        return synapses if synapses.weight is None else replace(synapses, weight=np.ones_like(synapses.weight))
 
-    layers = tuple(
-        replace(
-            layer,
-            inputs=tuple(
-                each if each.weight is None else replace(each, weight=ones(each.weight)) for each in layer.inputs
-            ),
-        )
-        for layer in network.layers
-    )
-    return replace(network, layers=layers, readout=replace(network.readout, weight=ones(network.readout.weight)))
+    layers = tuple(replace(layer, inputs=tuple(map(ones, layer.inputs))) for layer in network.layers)
+    return replace(network, layers=layers, readout=ones(network.readout))
 
 
 @pytest.fixture(scope="module")
@@ -209,28 +192,22 @@ def test_what_is_refused(run: Path, tmp_path: Path) -> None:
     assert "but" in wrong(run, "cluttered-digits") and "was recorded from" in wrong(run, "cluttered-digits")
     assert "got an ANN, which does not spike" in wrong(run, "cluttered-digits-ann")
     assert "neither a bundled one" in wrong(run, "no-such-network")
-    assert wrong(tmp_path) == (
-        f"{tmp_path}: has no raster.h5, expected the folder of a run that keeps spikes, or a raster file"
-    )
+    none = "has no raster.h5, expected the folder of a run that keeps spikes, or a raster file"
+    assert wrong(tmp_path) == f"{tmp_path}: {none}"
     assert "none.h5" in wrong(tmp_path / "none.h5")
     assert wrong(3) == "energy: got int, expected a raster, its file, or the folder of a run"
     assert wrong(raster, 3) == "network: got int, expected a Network, a checkpoint, its name or its file"
     for prices in ("nm", None, 0.9):
-        assert (
-            wrong(raster, prices=prices) == f"prices: got {prices!r}, expected one of 45nm, 45nm-memory, lemaire, loihi"
-        )
+        said = f"prices: got {prices!r}, expected one of 45nm, 45nm-memory, lemaire, loihi"
+        assert wrong(raster, prices=prices) == said
     assert wrong(raster, pictured=-1) == "pictured: got -1, expected a number of samples ≥ 0"
 
 
 def test_layers_that_are_missing_or_others(tmp_path: Path) -> None:
     half = recorded(tmp_path, conv1=THREE["conv1"], fc1=THREE["fc1"])
-    assert (
-        "holds layers conv1, fc1, expected all of the network: input, conv1, fc1; operations are counted where all"
-        in wrong(half, small())
-    )
-    other = replace(
-        small(), input_shape=(1, 4, 2), layers=(small().layers[0],), readout=Readout(np.ones((2, 16), np.float32))
-    )
+    assert "holds layers conv1, fc1, expected all of the network: input, conv1, fc1; operat" in wrong(half, small())
+    readout = Readout(np.ones((2, 16), np.float32))
+    other = replace(small(), input_shape=(1, 4, 2), layers=small().layers[:1], readout=readout)
     assert "layer 'input' is (1, 2, 2), (1, 4, 2) in the network" in wrong(recorded(tmp_path, **THREE), other)
 
 
@@ -340,11 +317,8 @@ def test_attention_is_counted_where_its_tokens_are(tmp_path: Path) -> None:
     raster = spikesam.simulate(network, spikes, out=tmp_path / "run", precision="float32")
     found = spikesam.energy(raster, network)
     assert found.layers.set_index("layer")["operations"].to_dict() == {"input": 0, "out": 4, "readout": 0}
-    assert found.layers["rated"].tolist() == [
-        0,
-        2 * 2 * 2 * 2 / 2,
-        0,
-    ]  # a rate of 1/2, of 2 · 2 channels · 2 · 2 tokens
+    rated = 2 * 2 * 2 * 2 / 2  # a rate of 1/2, of 2 · 2 channels · 2 · 2 tokens
+    assert found.layers["rated"].tolist() == [0, rated, 0]
     assert found.rated_joules == pytest.approx(PICO * 0.9 * 8)
     assert found.note.endswith(
         "attention counts the order that needs fewer additions in a step: q · kᵀ first, or kᵀ · v"

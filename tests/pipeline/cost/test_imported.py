@@ -62,9 +62,7 @@ def recording(model: nn.Module, images: Tensor, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def test_a_recording_of_the_model_costs_what_a_simulation_costs(
-    recording: Path, network: Network, images: Tensor
-) -> None:
+def test_a_recording_costs_what_a_simulation_costs(recording: Path, network: Network, images: Tensor) -> None:
     simulated = spikesam.simulate(network, images.numpy(), precision="float32")
     assert {*simulated} - {*spikesam.open_raster(recording / "raster.h5")} == {"sn1_max", "answer"}
     ours, theirs = spikesam.energy(simulated, network), spikesam.energy(recording, network)
@@ -78,7 +76,7 @@ def test_a_recording_of_the_model_costs_what_a_simulation_costs(
     assert "linear operations of the model" in ours.note
 
 
-def test_operations_are_those_of_the_convolutions(
+def test_operations_are_of_the_convolutions(
     recording: Path, network: Network, model: nn.Module, images: Tensor
 ) -> None:
     """Counted in the model: each spike that a convolution gets, at each of its weights."""

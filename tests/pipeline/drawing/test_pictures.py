@@ -32,10 +32,8 @@ RANDOM = np.random.default_rng(0)
 
 
 def some_maps(timesteps: int, *shapes: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    return {
-        f"conv{number}": RANDOM.gamma(1, size=(timesteps, *shape)).astype(np.float32)
-        for number, shape in enumerate(shapes, 1)
-    }
+    sizes = {f"conv{number}": (timesteps, *shape) for number, shape in enumerate(shapes, 1)}
+    return {name: RANDOM.gamma(1, size=size).astype(np.float32) for name, size in sizes.items()}
 
 
 def texts(figure: Figure) -> list[str]:
@@ -75,18 +73,15 @@ def test_over_time(tmp_path: Path, saved: list[Figure]) -> None:
         *("all steps", "t = 0", "t = 1", "t = 2", "conv1\n4×6", "conv2\n1×2", "moments", "max", "half", "0")
     ]
     silent = {"conv1": np.zeros((1, 4, 6), np.float32)}
-    draw_over_time(
-        tmp_path / "maps.png", Subject("photo 3", "lion", image=RANDOM.random((4, 6, 3))), silent, "Grad-CAM"
-    )
+    pictured = Subject("photo 3", "lion", image=RANDOM.random((4, 6, 3)))
+    draw_over_time(tmp_path / "maps.png", pictured, silent, "Grad-CAM")
     assert texts(saved[1]) == [
         *("Grad-CAM", "Each map is relative to its largest value.", "predicted\nlion", "conv1\nall zero"),
         *("max", "half", "0"),
     ]
 
 
-def test_neurons_without_places_are_drawn_over_time(
-    tmp_path: Path, grids: list[list[Row]], saved: list[Figure]
-) -> None:
+def test_neurons_without_places_are_bands(tmp_path: Path, grids: list[list[Row]], saved: list[Figure]) -> None:
     band = np.zeros((4, 3, 1), np.float32)
     band[1, 2] = band[3, 0] = 2
     draw_over_time(tmp_path / "maps.png", Subject("tone"), {"fc1": band}, "Spike Activation Map")
@@ -100,10 +95,7 @@ def test_neurons_without_places_are_drawn_over_time(
 
 
 def test_the_sum_comes_first_and_steps_after(tmp_path: Path, grids: list[list[Row]]) -> None:
-    maps = {
-        "conv1": np.array([[[0, 1]], [[2, 5]]], np.float32),
-        "conv2": np.array([[[3, 0]], [[0, 3]], [[0, 3]]], "f4"),
-    }
+    maps = {"conv1": np.float32([[[0, 1]], [[2, 5]]]), "conv2": np.float32([[[3, 0]], [[0, 3]], [[0, 3]]])}
     draw_over_time(tmp_path / "maps.png", Subject("3"), maps, "SAM")
     first, second, (moments,) = (
         [None if cell.heat is None else cell.heat.tolist() for cell in row.cells] for row in grids[0]
@@ -143,10 +135,8 @@ def test_side_by_side(tmp_path: Path, saved: list[Figure]) -> None:
 
 def test_one_sample_fills_a_row(tmp_path: Path, grids: list[list[Row]], saved: list[Figure]) -> None:
     maps = some_maps(4, (5, 5), (3, 3))
-    draw_side_by_side(
-        tmp_path / "one.png", [Subject("3", "lion", image=RANDOM.random((6, 6, 3)))], [maps], "Where", "SAM"
-    )
-    draw_side_by_side(tmp_path / "one.png", [Subject("3", "lion")], [maps], "Where", "SAM")
+    for image in (RANDOM.random((6, 6, 3)), None):
+        draw_side_by_side(tmp_path / "one.png", [Subject("3", "lion", image=image)], [maps], "Where", "SAM")
     assert [(row.label, len(row.cells)) for rows in grids for row in rows] == [("", 3), ("3\npredicted lion", 2)]
 
 
@@ -176,9 +166,7 @@ def test_a_border_that_padding_lights_up_is_hatched(tmp_path: Path, saved: list[
     assert shares == [0, 0.25, 0.75, 1]
 
 
-def test_maps_lie_over_what_has_just_reached_their_layer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: list[Figure]
-) -> None:
+def test_maps_lie_over_what_just_arrived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: list[Figure]) -> None:
     drawn: list[Row] = []
     monkeypatch.setattr("spikesam.pipeline.drawing.samples.draw_maps", lambda *given, **named: drawn.extend(given[4]))
     frames = np.arange(4)[:, None, None, None] * np.ones((4, 2, 2, 3)) / 4
@@ -271,9 +259,7 @@ def test_best_step_varies_most() -> None:
         ((None, None), None, "photo 3", "photo 3", "black"),
     ],
 )
-def test_words(
-    classes: tuple[str | None, str | None], right: bool | None, caption: str, facts: str, colour: str
-) -> None:
+def test_words(classes: tuple[Any, Any], right: bool | None, caption: str, facts: str, colour: str) -> None:
     subject = Subject("photo 3", *classes, right=right)
     assert (subject.caption, ", ".join(subject.facts), subject.colour) == (caption, facts, colour)
 
@@ -339,9 +325,8 @@ def test_the_box_lies_where_the_object_is(tmp_path: Path, saved: list[Figure], p
     frames = saved[0].axes[0].patches
     for frame in frames:
         share = [(frame.get_x() - image.x) / image.width, (frame.get_y() - image.y) / image.height]
-        assert [*share, frame.get_width() / image.width, frame.get_height() / image.height] == pytest.approx(
-            [0.25, 0.2, 0.5, 0.6]
-        )
+        sides = [frame.get_width() / image.width, frame.get_height() / image.height]
+        assert [*share, *sides] == pytest.approx([0.25, 0.2, 0.5, 0.6])
     assert len(frames) == 2
 
 
@@ -358,9 +343,7 @@ def test_a_sample_stands_aside(tmp_path: Path, saved: list[Figure], pictures: Pi
     ("rows", "columns", "shape"),
     [(1, 1, (1, 1)), (10, 8, (8, 8)), (7, 8, (64, 64)), (3, 9, (48, 80)), (2, 5, (90, 30)), (20, 3, (5, 5))],
 )
-def test_every_grid_fits_a_page(
-    tmp_path: Path, saved: list[Figure], rows: int, columns: int, shape: tuple[int, int]
-) -> None:
+def test_every_grid_fits(tmp_path: Path, saved: list[Figure], rows: int, columns: int, shape: tuple[int, int]) -> None:
     maps = RANDOM.random((rows, columns, *shape))
     named = [Row(f"conv{number}\n{shape}", [Cell(each) for each in row]) for number, row in enumerate(maps)]
     headings = ["a very long name of a class indeed\nis another"] * columns
@@ -427,13 +410,9 @@ def test_a_border_counts_where_it_is_brighter() -> None:
     assert lit_border(np.array([[3.0, 2, 3]]), np.ones((1, 3), bool)) is None
 
 
-NEURON = DrawnNeuron(
-    1,
-    2,
-    "fc1, neuron (3, 0, 0), sample 0",
-    {"A": np.array([0, 0.5, 1.5]), "B": np.array([0, 0.5, -1.0])},
-    {"A": np.array([False, False, True]), "B": np.zeros(3, np.bool_)},
-)
+MEMBRANES = {"A": np.array([0, 0.5, 1.5]), "B": np.array([0, 0.5, -1.0])}
+FIRED = {"A": np.array([False, False, True]), "B": np.zeros(3, np.bool_)}
+NEURON = DrawnNeuron(1, 2, "fc1, neuron (3, 0, 0), sample 0", MEMBRANES, FIRED)
 
 
 def test_cells_are_shares_of_bits_and_membranes_of_thresholds(tmp_path: Path, saved: list[Figure]) -> None:

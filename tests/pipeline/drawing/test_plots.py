@@ -65,17 +65,8 @@ def test_long_numbers_leave_room_for_the_label(tmp_path: Path, saved: list[Figur
 
 
 def test_a_curve_has_one_colour_in_all_panels_and_styles(tmp_path: Path, saved: list[Figure]) -> None:
-    table = pd.DataFrame(
-        [
-            ("left", "b", 0, 1, "-"),
-            ("left", "b", 1, 2, "-"),
-            ("left", "b", 1, 2, ":"),
-            ("left", "b", 2, 3, ":"),
-            ("left", "a", 0, 3, "-"),
-            ("right", "a", 0, 3, "-"),
-        ],
-        columns=["panel", "curve", "x", "mean", "style"],
-    )
+    places = {"x": [0, 1, 1, 2, 0, 0], "mean": [1, 2, 2, 3, 3, 3], "style": [*"--::--"]}
+    table = pd.DataFrame({"panel": [*5 * ["left"], "right"], "curve": [*"bbbbaa"], **places})
     left, right = draw(table, tmp_path, saved, y={"left": "nats", "right": "bits"})
     assert [(line.get_color(), line.get_linestyle()) for line in left.lines] == [
         (PALETTE[0], "-"), (PALETTE[0], ":"), (PALETTE[1], "-"),
@@ -215,11 +206,8 @@ def texts(figure: Any) -> list[str]:
 
 def test_every_layer_and_every_arrow(network: Network) -> None:
     figure = spikesam.draw_network(network)
-    boxes, arrows = (
-        [patch for patch in figure.axes[0].patches if type(patch).__name__ == kind]
-        for kind in ("FancyBboxPatch", "FancyArrowPatch")
-    )
-    assert (len(boxes), len(arrows)) == (5, 6)
+    kinds = [type(patch).__name__ for patch in figure.axes[0].patches]
+    assert (kinds.count("FancyBboxPatch"), kinds.count("FancyArrowPatch")) == (5, 6)
     boxed = ["input", "2×1×1", "first", "4×1×1", "second", "4×1×1", "third", "4×1×1", "readout", "3"]
     assert texts(figure) == [*boxed, "2 steps, −"]
 
@@ -266,9 +254,8 @@ def test_means_are_dotted_where_they_no_longer_matter(tmp_path: Path, saved: lis
     np.testing.assert_allclose(dotted.get_xydata(), [[1, 30], [2, 40]])
     assert (solid.get_linestyle(), dotted.get_linestyle()) == ("-", ":")
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["input", "conv1"]
-    assert sheet.texts[1].get_text() == (
-        "Mean of 2 samples. Band: 10th to 90th percentile. Dotted: too late to change the answer."
-    )
+    said = "Mean of 2 samples. Band: 10th to 90th percentile. Dotted: too late to change the answer."
+    assert sheet.texts[1].get_text() == said
     draw_rates(tmp_path / "rates.png", {"input": np.zeros((1, 3))}, {"input": 3})
     assert saved[1].axes[0].texts[1].get_text() == "One sample."
 

@@ -102,6 +102,11 @@ def finish(folder: Path, given: Job | None = None) -> tuple[FolderStore, list[in
     return store, computed
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Everything that lies in a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def files(folder: Path) -> list[str]:
     """Names of the files of ranges."""
     return sorted(path.name for path in (folder / "raster.parts").glob("*.range"))

@@ -38,10 +38,8 @@ def test_a_first_run_is_on_torch_and_has_the_same_bits(options: list[str], tmp_p
     command = [sys.executable, "-m", "spikesam.pipeline.run", *options, "--out", str(tmp_path / "first")]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    found = re.fullmatch(
-        r"this first run is on torch; process (\d+) compiles the faster kernels .*\n(spikesam compiles .*\n)?",
-        done.stderr,
-    )
+    said = r"this first run is on torch; process (\d+) compiles the faster kernels .*\n(spikesam compiles .*\n)?"
+    found = re.fullmatch(said, done.stderr)
     assert found, done.stderr
     with suppress(ProcessLookupError):
         os.kill(int(found[1]), signal.SIGKILL)
@@ -84,9 +82,7 @@ def test_a_small_run_that_is_open_on_what_is_on_torch(
         assert (found.backend.name, found.spec.header.backend, found.choice) == ("torch", "torch", ("torch", "cpu", {}))
 
 
-def test_simulate_is_on_torch_at_first(
-    options: list[str], started: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_simulate_is_on_torch(options: list[str], started: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint, images = options[1], options[3]
     with spikesam.simulate(checkpoint, images, samples=2) as first:
         assert first.header.backend == "torch"

@@ -32,7 +32,7 @@ from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.writer import SampleRecord
-from tests.pipeline.engine.jobs import COUNT, add, begun, digest, files, finish, interrupted, job
+from tests.pipeline.engine.jobs import COUNT, add, begun, contents, digest, files, finish, interrupted, job
 from tests.recordings.rasters import HEADER, record, samples
 
 SLOW_RUN = """
@@ -84,9 +84,7 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_digest(tmp_path: Path, 
     assert not (tmp_path / "raster.parts").exists()
 
 
-def test_slow_and_large_samples_are_written_before_sixteen_are_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_and_large_samples_are_written_before_sixteen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(folder_module, "time", SimpleNamespace(monotonic=lambda: now))
     store = begun(tmp_path / "slow")
@@ -101,27 +99,22 @@ def test_slow_and_large_samples_are_written_before_sixteen_are_there(
     assert len(files(tmp_path / "large")) == 3
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
 def flip(path: Path, place: int | None = None) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2 if place is None else place] ^= 1
     path.write_bytes(content)
 
 
-def flip_record(path: Path) -> None:
-    flip(path, 100)
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def swap(path: Path) -> None:
-    """A perfectly valid file, of other samples."""
-    path.write_bytes(path.with_name("00000000.range").read_bytes())
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "a bit": flip,
+    "a bit of its record": lambda path: flip(path, 100),
+    "empty": lambda path: path.write_bytes(b""),
+    "a perfectly valid file, of other samples": lambda path: path.write_bytes(
+        path.with_name("00000000.range").read_bytes()
+    ),
+    "gone": Path.unlink,
+}
 
 
 class Disturbed(RuleBasedStateMachine):
@@ -153,12 +146,12 @@ class Disturbed(RuleBasedStateMachine):
         assert len(set(missing[:count]) - self.kept) <= (0 if flushed else 15)
 
     @precondition(lambda self: self.kept and not self.damaged)
-    @rule(data=st.data(), damage=st.sampled_from([truncate, flip, flip_record, empty, swap, Path.unlink]))
-    def damage(self, data: st.DataObject, damage: Callable[[Path], None]) -> None:
+    @rule(data=st.data(), damage=st.sampled_from(sorted(DAMAGES)))
+    def damage(self, data: st.DataObject, damage: str) -> None:
         path = data.draw(st.sampled_from(self.paths))
         spec = read_spec(self.folder / "raster.parts" / "job.json")
         self.kept -= set(RangeFile(path, spec).record.positions)
-        damage(path)
+        DAMAGES[damage](path)
         self.damaged = int(path.exists())
 
     @precondition(lambda self: len(self.kept) < COUNT and any(self.folder.iterdir()))
@@ -173,9 +166,7 @@ class Disturbed(RuleBasedStateMachine):
     @rule(change=st.sampled_from(sorted(CHANGES)))
     def resume_another_run(self, change: str) -> None:
         before = {path: path.read_bytes() for path in self.paths}
-        with pytest.raises(
-            InputError, match=f"cannot resume: {CHANGES[change][1]}; use the same settings, or another out"
-        ):
+        with pytest.raises(InputError, match=f"cannot resume: {CHANGES[change][1]}; use the same settings, or another"):
             begun(self.folder, job(replace(HEADER, **CHANGES[change][0])))
         assert {path: path.read_bytes() for path in self.paths} == before
 
@@ -259,9 +250,7 @@ def test_resumed_on_another_backend_says_so_and_keeps_the_run(tmp_path: Path, ex
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format": "spikesam-job", "schema_version": 2}'])
-def test_unfinished_work_is_refused_without_resume_and_an_unreadable_job_with_it(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_unfinished_work_needs_resume_and_a_readable_job(tmp_path: Path, content: bytes) -> None:
     interrupted(tmp_path)
     says = r"raster\.parts: a run that has not finished left this; continue that run with resume=True, or choose"
     with pytest.raises(InputError, match=says):
@@ -275,28 +264,22 @@ def test_unfinished_work_is_refused_without_resume_and_an_unreadable_job_with_it
 @pytest.mark.parametrize("change", CHANGES)
 def test_another_run_than_the_finished_one_cannot_be_resumed(tmp_path: Path, change: str) -> None:
     finish(tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    before = contents(tmp_path)
     with pytest.raises(InputError, match=f"cannot resume: {CHANGES[change][1]}; use the same settings, or another out"):
         begun(tmp_path, job(replace(HEADER, **CHANGES[change][0])))
-    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert before == contents(tmp_path)
 
 
 def test_other_samples_cannot_be_resumed(tmp_path: Path) -> None:
     interrupted(tmp_path)
-    table = samples(COUNT)
+    index, label = samples(COUNT).index, samples(COUNT).label
     for other, message in (
-        (job(count=COUNT - 1), "there are 50 samples there, 49 here"),
-        (
-            job(table=SampleTable(table.index + (table.index == 12), table.label)),
-            "sample 4 has index 12 there, 13 here",
-        ),
-        (
-            job(table=SampleTable(table.index, table.label + (table.index == 147))),
-            "sample 49 has label 1 there, 2 here",
-        ),
+        ({"count": COUNT - 1}, "there are 50 samples there, 49 here"),
+        ({"table": SampleTable(index + (index == 12), label)}, "sample 4 has index 12 there, 13 here"),
+        ({"table": SampleTable(index, label + (index == 147))}, "sample 49 has label 1 there, 2 here"),
     ):
         with pytest.raises(InputError, match=message):
-            begun(tmp_path, other)
+            begun(tmp_path, job(**other))
 
 
 def test_float32_is_resumed_only_where_it_began(tmp_path: Path) -> None:
@@ -365,7 +348,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("failing", [0, 16, 48])
-def test_a_full_disk_leaves_it_to_the_end(
+def test_a_full_disk_leaves_it_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: str, failing: int
 ) -> None:
     plain, failures = WholeRaster.add, []
@@ -381,9 +364,7 @@ def test_a_full_disk_leaves_it_to_the_end(
     assert failures == [failing]
 
 
-def test_ranges_may_have_what_it_takes_of_a_full_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: str
-) -> None:
+def test_ranges_take_its_place_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: str) -> None:
     store = begun(tmp_path, whole=True)
     add(store, range(24))
 
@@ -406,8 +387,6 @@ def test_a_range_that_is_damaged_meanwhile_does_no_harm_to_what_is_in_memory(tmp
     add(store := begun(tmp_path, whole=True), range(COUNT))
     store.flush()
     path = tmp_path / "raster.parts" / RANGES[1]
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+    flip(path, -1)
     merge(tmp_path, store._job.spec, whole=store._whole, checked=store.checked)
     assert digest(tmp_path / "raster.h5") == expected

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -77,22 +78,14 @@ def test_space_gone_before_the_merge_keeps_every_sample(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_a_disk_that_fills_up_keeps_the_finished_ranges(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_disk_that_fills_up_keeps_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     add(store := begun(tmp_path, job(count=COUNT)), range(16))
-
-    def full(_: int) -> None:
-        raise OSError(number, os.strerror(number))
-
     with monkeypatch.context() as broken:
-        broken.setattr("os.fsync", full)
+        broken.setattr("os.fsync", Mock(side_effect=OSError(number, os.strerror(number))))
         with pytest.raises(InputError) as caught:
             add(store, range(16, 32))
-    assert str(caught.value) == (
-        f"{tmp_path}: cannot write there ({os.strerror(number)}); 16 of 40 samples are kept in "
-        f"{tmp_path / 'raster.parts'}; free space, then use resume=True"
-    )
+    kept = f"16 of 40 samples are kept in {tmp_path / 'raster.parts'}; free space, then use resume=True"
+    assert str(caught.value) == f"{tmp_path}: cannot write there ({os.strerror(number)}); {kept}"
     assert files(tmp_path) == ["00000000.range"]
     assert finished_digest(tmp_path) == whole_digest(tmp_path / "whole")
 

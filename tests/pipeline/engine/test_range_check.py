@@ -145,11 +145,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Job]:
 
 
 @pytest.mark.parametrize("change", FORGERIES)
-def test_a_forged_range_is_refused_by_merging_and_computed_again(
-    tmp_path: Path, change: Forge, whole: tuple[Path, Job]
-) -> None:
-    folder, started = tmp_path / "run", whole[1]
-    shutil.copytree(whole[0], folder)
+def test_a_forged_range_is_refused_and_computed_again(tmp_path: Path, change: Forge, whole: tuple[Path, Job]) -> None:
+    folder, started = Path(shutil.copytree(whole[0], tmp_path / "run")), whole[1]
     forge(folder, change)
     before = files(folder)
     with pytest.raises(RasterError, match=rf"{FORGED}: [ -~–×°é…]+$") as refused:
@@ -196,8 +193,7 @@ def test_a_link_in_the_place_of_a_range_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_record_that_was_changed_without_its_digest_is_damaged(tmp_path: Path, whole: tuple[Path, Job]) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(whole[0], folder)
+    folder = Path(shutil.copytree(whole[0], tmp_path / "run"))
     path = folder / "raster.parts" / FORGED
     content = path.read_bytes()
     changed = content.replace(b'"device":"cpu"', b'"device":"gpu"', 1)
@@ -216,8 +212,7 @@ def test_a_readout_that_no_raster_confirms_has_the_precision_of_the_run(tmp_path
 
 
 def test_who_computes_some_ranges_leaves_the_others_alone(tmp_path: Path, whole: tuple[Path, Job]) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(whole[0], folder)
+    folder = Path(shutil.copytree(whole[0], tmp_path / "run"))
     (folder / "raster.parts" / FORGED).write_bytes(b"damaged, and somebody else's")
     store = FolderStore(folder, whole[1], range(16))
     assert (store.dropped, list(store.checked), list(store.missing)) == (0, [0], [])

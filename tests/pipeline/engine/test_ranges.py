@@ -20,11 +20,13 @@ from spikesam.pipeline.engine import compute_folder, folder
 from spikesam.pipeline.engine.folder import FolderStore
 from spikesam.pipeline.engine.job import Job, read_spec
 from tests.campaign.forge import reseal, unseal
+from tests.pipeline.engine.jobs import contents
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 ROOT = Path(__file__).parents[3]
 PARTS = "raster.parts"
 SAMPLES = 40  # three ranges: 16, 16 and 8
+Refused = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +108,10 @@ def test_a_finished_run_without_spikes_is_not_computed_again(
     honest = compute_folder.compute
     run.main([*options, "--out", str(out), "--keep", "maps"])
     monkeypatch.setattr(compute_folder, "compute", compute)
-    before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+    before = contents(out)
     run.main([*options, "--out", str(out), "--keep", "maps", "--resume"])
     assert not computed and "was finished before" in capsys.readouterr().out
-    assert {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()} == before
+    assert contents(out) == before
     content = bytearray(before[out / "sam.h5"])
     content[len(content) // 2] ^= 4
     (out / "sam.h5").write_bytes(content)
@@ -118,23 +120,19 @@ def test_a_finished_run_without_spikes_is_not_computed_again(
     assert digests(out)["maps"] == digests(alone)["maps"]
 
 
-def test_a_finished_run_is_not_lost_to_one_with_other_settings(
-    options: list[str], tmp_path: Path, refused: Callable[..., str]
-) -> None:
+def test_a_finished_run_is_not_lost_to_another(options: list[str], tmp_path: Path, refused: Refused) -> None:
     out = tmp_path / "run"
     arguments = [*options, "--out", str(out), "--keep", "maps"]
     run.main(arguments)
-    before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+    before = contents(out)
     for other in (["--seed", "3"], ["--gamma", "0.3"], ["--samples", "7"], ["--steps", "none"]):
         for way in (["--resume"], ["--range", "1/2"]):
             said = refused(run.main, *arguments, *way, *other)
             assert "cannot resume: a run with other settings is finished there" in said
-    assert {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()} == before
+    assert contents(out) == before
 
 
-def test_more_pictures_do_not_compute_a_finished_run_again(
-    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_more_pictures_compute_nothing(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*options, "--out", str(tmp_path / "run"), "--keep", "maps"]
     run.main([*arguments, "--figures", "1", "--report"])
     assert "no report.html: the page shows spikes, and this run keeps maps alone" in capsys.readouterr().out
@@ -152,9 +150,7 @@ def test_a_finished_range_is_not_computed_again(options: list[str], copied: Path
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_flipped_bit_is_refused_and_computed_again(
-    options: list[str], alone: Path, copied: Path, refused: Callable[..., str]
-) -> None:
+def test_a_flipped_bit_is_computed_again(options: list[str], alone: Path, copied: Path, refused: Refused) -> None:
     path = copied / "raster.parts" / "00000016.range"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
@@ -169,26 +165,24 @@ def test_a_flipped_bit_is_refused_and_computed_again(
     assert digests(copied) == digests(alone)
 
 
+def copy_first(out: Path, name: str) -> None:
+    shutil.copy(out / PARTS / "00000000.range", out / PARTS / name)
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         (lambda out: (out / PARTS / "00000016.range").unlink(), "1 of 3 ranges are not finished (1)"),
         (lambda out: (out / PARTS / "00000008.range").touch(), "00000008.range: damaged, its digest does not fit"),
         (lambda out: (out / PARTS / "notes.txt").touch(), "notes.txt: belongs to no range of this run"),
-        (
-            lambda out: shutil.copy(out / PARTS / "00000000.range", out / PARTS / "00000008.range"),
-            "00000008.range: belongs to no range of this run",
-        ),
-        (
-            lambda out: shutil.copy(out / PARTS / "00000000.range", out / PARTS / "00000016.range"),
-            "00000016.range: belongs to no range of this run",
-        ),
+        (lambda out: copy_first(out, "00000008.range"), "00000008.range: belongs to no range of this run"),
+        (lambda out: copy_first(out, "00000016.range"), "00000016.range: belongs to no range of this run"),
         (lambda out: (out / PARTS / "job.json").write_text("{}"), "job.json: cannot be read"),
         (lambda out: (out / PARTS / "job.json").unlink(), "has no ranges to merge"),
     ],
 )
 def test_gaps_overlaps_and_strangers_are_refused(
-    copied: Path, damage: Callable[[Path], object], says: str, refused: Callable[..., str]
+    copied: Path, damage: Callable[[Path], object], says: str, refused: Refused
 ) -> None:
     damage(copied)
     kept = {path: path.read_bytes() for path in copied.rglob("000000*")}
@@ -206,9 +200,7 @@ def test_gaps_overlaps_and_strangers_are_refused(
         (["--samples", "39"], "there are 40 samples there, 39 here"),
     ],
 )
-def test_another_run_does_not_join(
-    options: list[str], copied: Path, extra: list[str], says: str, refused: Callable[..., str]
-) -> None:
+def test_others_are_refused(options: list[str], copied: Path, extra: list[str], says: str, refused: Refused) -> None:
     said = refused(run.main, *options, "--out", str(copied), "--range", "1/2", *extra)
     assert says in said and "cannot resume" in said
 
@@ -222,7 +214,7 @@ def test_another_run_does_not_join(
     ],
 )
 def test_parts_and_layers_that_are_none(
-    options: list[str], tmp_path: Path, extra: list[str], says: str, refused: Callable[..., str]
+    options: list[str], tmp_path: Path, extra: list[str], says: str, refused: Refused
 ) -> None:
     assert says in refused(run.main, *options, "--out", tmp_path / "run", *extra)
     assert "--range needs --out" in refused(run.main, *options, "--range", "1/2")
@@ -248,15 +240,19 @@ def test_a_killed_part_is_computed_by_the_next(options: list[str], alone: Path, 
     assert digests(out) == digests(alone)
 
 
+SLOW = """
+import sys, time
+from spikesam.pipeline import run
+from spikesam.pipeline.engine.folder import FolderStore
+add = FolderStore.add
+FolderStore.add = lambda *all: (time.sleep({pause}), add(*all))
+run.main(sys.argv[1:])
+"""
+
+
 def begun(options: list[str], out: Path, pause: float = 0.0) -> subprocess.Popen[str]:
     """A process that computes all ranges, of which the first is finished; it takes `pause` seconds for each sample."""
-    code = (
-        "import sys, time\nfrom spikesam.pipeline import run\nfrom spikesam.pipeline.engine.folder import FolderStore\n"
-        "add = FolderStore.add\n"
-        f"FolderStore.add = lambda *all: (time.sleep({pause}), add(*all))\n"
-        "run.main(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", code, *options, "--out", str(out), "--range", "1/1"]
+    command = [sys.executable, "-c", SLOW.format(pause=pause), *options, "--out", str(out), "--range", "1/1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     deadline = time.monotonic() + 60
     while not (out / PARTS / "00000000.range").exists() and time.monotonic() < deadline:
@@ -265,9 +261,7 @@ def begun(options: list[str], out: Path, pause: float = 0.0) -> subprocess.Popen
 
 
 @pytest.mark.long
-def test_a_stopped_process_does_not_hold_up_the_others(
-    options: list[str], alone: Path, tmp_path: Path, refused: Callable[..., str]
-) -> None:
+def test_a_stopped_process_is_passed(options: list[str], alone: Path, tmp_path: Path, refused: Refused) -> None:
     out = tmp_path / "run"
     stopped = begun(options, out, pause=0.05)
     try:
@@ -319,18 +313,15 @@ def test_of_two_processes_on_one_range_the_slower_one_goes_on_from_what_is_there
 
 
 @pytest.mark.long
-def test_merging_waits_until_nobody_computes(
-    options: list[str], alone: Path, copied: Path, refused: Callable[..., str]
-) -> None:
+def test_merging_waits_for_others(options: list[str], alone: Path, copied: Path, refused: Refused) -> None:
     (copied / PARTS / "00000016.range").unlink()
     process = begun(options, copied, pause=0.1)
     while not list((copied / PARTS).glob(".*.claim")) and process.poll() is None:
         time.sleep(0.01)
     before = {path.name for path in copied.iterdir()}
     for command, words in ((merge.main, [str(copied)]), (run.main, [*options, "--out", str(copied), "--resume"])):
-        assert f"another run is writing here, expected one run per directory (pid {process.pid} on " in refused(
-            command, *words
-        )
+        said = refused(command, *words)
+        assert f"another run is writing here, expected one run per directory (pid {process.pid} on " in said
     assert {path.name for path in copied.iterdir()} == before
     assert "are finished" in process.communicate()[0]
     merge.main([str(copied)])
@@ -338,15 +329,15 @@ def test_merging_waits_until_nobody_computes(
     assert {path.name for path in copied.iterdir()} == {path.name for path in alone.iterdir()}
 
 
-def test_a_part_that_comes_after_merging_leaves_nothing(
+def test_a_part_after_merging_leaves_nothing(
     options: list[str], copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     merge.main([str(copied)])
-    before = {path: path.read_bytes() for path in copied.rglob("*.*") if path.is_file()}
+    before = contents(copied)
     capsys.readouterr()
     run.main([*options, "--out", str(copied), "--range", "1/2"])
     assert "was finished before; nothing is computed again" in capsys.readouterr().out
-    assert {path: path.read_bytes() for path in copied.rglob("*.*") if path.is_file()} == before
+    assert contents(copied) == before
     assert not (copied / PARTS).exists()
 
 
@@ -367,9 +358,7 @@ def test_ctrl_c_says_how_many_samples_are_kept(options: list[str], tmp_path: Pat
     assert process.returncode == 130
 
 
-def test_some_layers_are_recorded_with_the_bits_and_maps_they_always_have(
-    options: list[str], alone: Path, tmp_path: Path
-) -> None:
+def test_some_layers_have_the_bits_and_maps_they_always_have(options: list[str], alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     run.main([*options, "--out", str(out), "--layers", "conv2"])
     with h5py.File(out / "raster.h5") as few, h5py.File(alone / "raster.h5") as every:
@@ -400,7 +389,7 @@ def repaint(options: list[str]) -> None:
 CHANGED = r"images\S* \S+\.bmp and \d+ more: changed since the run began; restore what it was"
 
 
-def test_pixels_that_changed_are_refused(bitmaps: list[str], tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_pixels_that_changed_are_refused(bitmaps: list[str], tmp_path: Path, refused: Refused) -> None:
     shared = [*bitmaps, "--out", str(tmp_path / "run")]
     run.main([*shared, "--range", "1/2"])
     repaint(bitmaps)
@@ -420,7 +409,7 @@ def test_pixels_that_changed_are_refused(bitmaps: list[str], tmp_path: Path, ref
 
 
 def test_a_folder_of_others_does_not_choose_which_pictures_are_shown(
-    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Callable[..., str]
+    bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Refused
 ) -> None:
     folder, private = tmp_path / "run", tmp_path / "private"
     run.main([*bitmaps, "--out", str(folder), "--range", "1/1"])

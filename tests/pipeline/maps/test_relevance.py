@@ -11,30 +11,27 @@ from hypothesis import strategies as st
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import on_maps
-from spikesam.pipeline.maps.relevance import (
-    SignedShares,
-    logits_of,
-    readout_relevance,
-    relevance,
-    variance_relevance,
-)
+from spikesam.pipeline.maps.relevance import SignedShares, logits_of, readout_relevance, relevance, variance_relevance
 from spikesam.pipeline.training.export import export_network
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference
 
 
-def one_neuron(weight: float, **neuron: Any) -> Network:
-    """A spike a step to one neuron (leak 1/2, threshold 1), which adds 2 / 4 to the logit whenever it fires. T = 4."""
-    layer = Layer("fc1", [[weight]], LIF(0.5, **neuron))
-    return Network((1, 1, 1), 4, (layer,), Readout([[2.0]]), encoder="spikes")
+def one_neuron(*weights: float, **neuron: Any) -> Network:
+    """Inputs to one neuron (leak 1/2, threshold 1), which adds 2 / 4 to the logit whenever it fires. T = 4."""
+    layer = Layer("fc1", [weights], LIF(0.5, **neuron))
+    return Network((len(weights), 1, 1), 4, (layer,), Readout([[2.0]]), encoder="spikes")
 
 
-def of_input(network: Network, arrivals: list[int], rule: Any) -> list[float]:
-    """Relevance of the input's spikes at every step."""
-    spikes = np.array(arrivals, bool).reshape(4, 1, 1, 1, 1)
-    rasters, _ = simulate_reference(network, spikes)
-    found, _ = relevance(network, [raster[:, 0] for raster in rasters], 0, rule)
-    return found.ravel().tolist()
+def fired_by(network: Network, spikes: Any) -> list[Any]:
+    """(T, C, H, W) of every raster, of input spikes in the same order."""
+    given = np.asarray(spikes, bool).reshape(network.timesteps, 1, *network.input_shape)
+    return [raster[:, 0] for raster in simulate_reference(network, given)[0]]
+
+
+def of_input(network: Network, arrivals: Any, rule: Any) -> list[float]:
+    """Relevance of the input's spikes, step by step."""
+    return relevance(network, fired_by(network, arrivals), 0, rule)[0].ravel().tolist()
 
 
 @pytest.mark.parametrize("rule", ["signed", "positive"])
@@ -67,35 +64,22 @@ def test_reset_to_zero_and_a_synapse_that_outlasts_a_step_by_hand() -> None:
 
 def test_evidence_against_the_class_by_hand() -> None:
     """Inputs of +2 and -0.5 make v = 1.5: "signed" gives 2 / 1.5 and -0.5 / 1.5 of 1/2, "positive" all to the first."""
-    network = Network((2, 1, 1), 4, (Layer("fc1", [[2, -0.5]], LIF(0.5)),), Readout([[2.0]]), encoder="spikes")
-    spikes = np.zeros((4, 1, 2, 1, 1), bool)
-    spikes[0] = True
-    rasters = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
-    assert relevance(network, rasters, 0, "signed")[0][0].ravel().tolist() == pytest.approx([2 / 3, -1 / 6])
-    assert relevance(network, rasters, 0, "positive")[0][0].ravel().tolist() == pytest.approx([0.5, 0])
+    network, both = one_neuron(2, -0.5), [[1, 1], [0, 0], [0, 0], [0, 0]]
+    assert of_input(network, both, "signed") == pytest.approx([2 / 3, -1 / 6, 0, 0, 0, 0, 0, 0])
+    assert of_input(network, both, "positive") == pytest.approx([0.5, 0, 0, 0, 0, 0, 0, 0])
 
 
 def test_time_is_divided_by_the_current_that_inhibition_left_by_hand() -> None:
     """v = 0.9, then 0.45 kept + 0.9 - 0.3 = 1.05 fires: 0.45 / 1.05 of 1/2 go to the first arrival, the rest later."""
-    network = Network((2, 1, 1), 4, (Layer("fc1", [[0.9, -0.3]], LIF(0.5)),), Readout([[2.0]]), encoder="spikes")
-    spikes = np.zeros((4, 1, 2, 1, 1), bool)
-    spikes[0, 0, 0] = spikes[1] = True
-    rasters = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
-    found = relevance(network, rasters, 0, "positive")[0].reshape(4, 2)
-    np.testing.assert_allclose(found, [[0.5 * 3 / 7, 0], [0.5 * 4 / 7, 0], [0, 0], [0, 0]])
+    found = of_input(one_neuron(0.9, -0.3), [[1, 0], [1, 1], [0, 0], [0, 0]], "positive")
+    assert found == pytest.approx([0.5 * 3 / 7, 0, 0.5 * 4 / 7, 0, 0, 0, 0, 0])
 
 
 def test_a_membrane_that_was_held_passes_nothing_back_by_hand() -> None:
     """-3 is held at -0.5, so v = -0.25 + 2 = 1.75 fires: "signed" gives 2 / 1.75 of 1/2 to the input that excites."""
-    layer = Layer("fc1", [[-3, 2]], LIF(0.5, min_v_mem=-0.5))
-    network = Network((2, 1, 1), 4, (layer,), Readout([[2.0]]), encoder="spikes")
-    spikes = np.zeros((4, 1, 2, 1, 1), bool)
-    spikes[0, 0, 0] = spikes[1, 0, 1] = True
-    rasters = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
-    found = relevance(network, rasters, 0, "signed")[0].reshape(4, 2)
-    np.testing.assert_allclose(found, [[0, 0], [0, 4 / 7], [0, 0], [0, 0]])
-    found = relevance(network, rasters, 0, "positive")[0].reshape(4, 2)
-    np.testing.assert_allclose(found, [[0, 0], [0, 0.5], [0, 0], [0, 0]])
+    network, apart = one_neuron(-3, 2, min_v_mem=-0.5), [[1, 0], [0, 1], [0, 0], [0, 0]]
+    assert of_input(network, apart, "signed") == pytest.approx([0, 0, 0, 4 / 7, 0, 0, 0, 0])
+    assert of_input(network, apart, "positive") == pytest.approx([0, 0, 0, 0.5, 0, 0, 0, 0])
 
 
 def test_what_a_bias_makes_fire_has_no_relevance_to_pass_on() -> None:
@@ -125,21 +109,10 @@ def without_bias(draw: Any) -> Network:
     last = Input(random.normal(size=(5, 4 * 6)), gain=gain(5))
     if draw(st.booleans()):
         last = replace(last, weight=random.normal(size=(5, 4, 2, 2)), current_sum=True, current_pool=(1, 2))
+    ways = {"pool": 2 // side, "padding": 1, "pooling": pooling, "current_stride": side, **overlap}
     layers = (
         Layer("conv1", Input(random.normal(size=(3, 2, 3, 3)), gain=gain(3), padding=1), neuron()),
-        Layer(
-            "conv2",
-            Input(
-                random.normal(size=(4, 3, 3, 3)),
-                gain=gain(4),
-                pool=2 // side,
-                padding=1,
-                pooling=pooling,
-                current_stride=side,
-                **overlap,
-            ),
-            neuron(),
-        ),
+        Layer("conv2", Input(random.normal(size=(4, 3, 3, 3)), gain=gain(4), **ways), neuron()),
         Layer("last", last, neuron()),
     )
     return Network((2, 4, 6), 6, layers, Readout(random.normal(size=(3, 5)), leak=draw(st.sampled_from([1.0, 0.8]))))
@@ -161,8 +134,7 @@ def test_relevance_is_kept_from_the_logit_to_the_input(network: Network) -> None
 
 def recorded(network: Network) -> list[Any]:
     """What the small network fires, in fixed point."""
-    spikes = np.random.default_rng(1).random((8, 1, 6, 16, 24)) < 0.4
-    return [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    return fired_by(network, np.random.default_rng(1).random((8, 6, 16, 24)) < 0.4)
 
 
 @pytest.mark.parametrize("rule", ["signed", "positive"])
@@ -182,9 +154,8 @@ def test_a_fixed_point_network_and_late_spikes(rule: Any) -> None:
 def test_another_readout_gives_another_relevance() -> None:
     network = quantise(export_network(small_model()))
     fired, readout = recorded(network), network.readout
-    shuffled = replace(
-        network, readout=replace(readout, weight=np.random.default_rng(0).permuted(readout.weight, axis=1))
-    )
+    weight = np.random.default_rng(0).permuted(readout.weight, axis=1)
+    shuffled = replace(network, readout=replace(readout, weight=weight))
     for first, second in zip(relevance(network, fired, 0), relevance(shuffled, fired, 0), strict=True):
         assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.9
 
@@ -194,10 +165,10 @@ def test_the_largest_current_of_a_window_takes_all_by_hand(rule: Any) -> None:
     """Currents 1 2 / 2 0, then 1 0 / 0 2: v = 2, then 1 - 1 + 2 = 2, a spike each of 1/2. Of two maxima the first."""
     layer = Layer("conv1", Input([[[[1]], [[1]]]], current_pool=2), LIF(0.5))
     network = Network((2, 2, 2), 4, (layer,), Readout([[2.0]]), encoder="spikes")
-    spikes = np.zeros((4, 1, 2, 2, 2), bool)
-    spikes[0, 0] = [[[1, 1], [1, 0]], [[0, 1], [1, 0]]]
-    spikes[1, 0] = [[[0, 0], [0, 1]], [[1, 0], [0, 1]]]
-    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    spikes = np.zeros((4, 2, 2, 2), bool)
+    spikes[0] = [[[1, 1], [1, 0]], [[0, 1], [1, 0]]]
+    spikes[1] = [[[0, 0], [0, 1]], [[1, 0], [0, 1]]]
+    fired = fired_by(network, spikes)
     expected = np.zeros((4, 2, 2, 2))
     expected[0, :, 0, 1] = expected[1, :, 1, 1] = 1 / 4
     np.testing.assert_allclose(relevance(network, fired, 0, rule)[0], expected)
@@ -211,18 +182,16 @@ def graph(loop: bool) -> Network:
         return random.normal(0.1, 0.4, size=(outputs, inputs, side, side))
 
     back = (Input(kernel(3, 4, 1), Source("conv2", 2)),) if loop else ()
+    first, shortcut = Input(kernel(3, 2), padding=1), Input(kernel(4, 2, 1), Source("input", 3), gain=0.7)
+    last = (
+        Input(kernel(4, 4), ("conv2", Source("conv2", 2, -1)), padding=1),
+        Input(None, Source("conv2", 2), gain=0.5),
+        Input(kernel(4, 4, 1), "conv3", gain=0.3),
+    )
     layers = (
-        Layer("conv1", (Input(kernel(3, 2), padding=1), *back), neuron),
-        Layer("conv2", (Input(kernel(4, 3), padding=1), Input(kernel(4, 2, 1), Source("input", 3), gain=0.7)), neuron),
-        Layer(
-            "conv3",
-            (
-                Input(kernel(4, 4), ("conv2", Source("conv2", 2, -1)), padding=1),
-                Input(None, Source("conv2", 2), gain=0.5),
-                Input(kernel(4, 4, 1), "conv3", gain=0.3),
-            ),
-            replace(neuron, reset="zero", synaptic_leak=0.4),
-        ),
+        Layer("conv1", (first, *back), neuron),
+        Layer("conv2", (Input(kernel(4, 3), padding=1), shortcut), neuron),
+        Layer("conv3", last, replace(neuron, reset="zero", synaptic_leak=0.4)),
     )
     return Network((2, 4, 6), 10, layers, Readout(random.normal(size=(3, 96))), encoder="spikes")
 
@@ -239,18 +208,13 @@ def test_relevance_is_kept_over_sums_recurrence_and_loops(loop: bool) -> None:
     assert positive[0].sum() == pytest.approx(readout_relevance(network, fired[-1], 1, exciting=True).sum(), rel=1e-6)
     for found, raster in zip(positive, fired, strict=True):
         assert found.min() >= 0 and not found[~raster].any()
-    with pytest.raises(
-        NetworkError, match="relevance of some layers: layer 'conv[12]' reads more than the layer before"
-    ):
+    with pytest.raises(NetworkError, match="relevance of some layers: layer 'conv[12]' reads more than the layer befo"):
         relevance(network, fired[1:], 1)
 
 
 def test_numbers_that_reach_later_layers_are_refused() -> None:
-    layers = (
-        Layer("fc1", [[1.0]], LIF(0.5)),
-        Layer("fc2", ([[1.0]], Input([[1.0]], Source("input", 2))), LIF(0.5)),
-    )
-    network = Network((1, 1, 1), 4, layers, Readout([[1.0]]), encoder="constant-current")
+    second = Layer("fc2", ([[1.0]], Input([[1.0]], Source("input", 2))), LIF(0.5))
+    network = Network((1, 1, 1), 4, (Layer("fc1", [[1.0]], LIF(0.5)), second), Readout([[1.0]]), "constant-current")
     with pytest.raises(NetworkError, match="^relevance: layer 'fc2' gets the numbers of the input, too, which"):
         relevance(network, 2 * [np.ones((4, 1, 1, 1), bool)], 0)
 
@@ -263,11 +227,9 @@ def test_a_spike_that_is_subtracted_speaks_against_by_hand() -> None:
     neuron = LIF(0.0, reset="zero")
     layer = Layer("fc1", ([[1.8]], Input([[0.3]], Source("input", 2, -1))), neuron)
     network = Network((1, 1, 1), 4, (layer,), Readout([[2.0]]), encoder="spikes")
-    spikes = np.array([1, 1, 0, 0], bool).reshape(4, 1, 1, 1, 1)
-    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
-    assert fired[1].ravel().tolist() == [False, True, True, False]
-    assert relevance(network, fired, 0, "signed")[0].ravel().tolist() == pytest.approx([0.4, 0.6, 0, 0])
-    assert relevance(network, fired, 0, "positive")[0].ravel().tolist() == pytest.approx([0.5, 0.5, 0, 0])
+    assert fired_by(network, [1, 1, 0, 0])[1].ravel().tolist() == [False, True, True, False]
+    assert of_input(network, [1, 1, 0, 0], "signed") == pytest.approx([0.4, 0.6, 0, 0])
+    assert of_input(network, [1, 1, 0, 0], "positive") == pytest.approx([0.5, 0.5, 0, 0])
 
 
 class Accounting(SignedShares):
@@ -313,9 +275,8 @@ def random_graph(draw: Any) -> Network:
             more.append(Input(None, three, gain, heads=draw(st.sampled_from((1, 2)))))
         if name == "c" and draw(st.booleans()):
             more.append(Input(None, Source("b", 2, -1), gain, spread=(2, 1, 1)))
-        reset, reset_by = draw(
-            st.sampled_from([("subtract", None), ("subtract", 0.0), ("subtract", 0.4), ("zero", None)])
-        )
+        resets = ("subtract", None), ("subtract", 0.0), ("subtract", 0.4), ("zero", None)
+        reset, reset_by = draw(st.sampled_from(resets))
         neuron = LIF(
             leak=draw(st.sampled_from([0.0, 0.5, 1.0])),
             threshold=draw(st.sampled_from([0.2, 1.0])),
@@ -361,8 +322,7 @@ def test_gates_and_attention_share_equally_by_hand() -> None:
         Layer("attended", Input(None, ("but", Source("and", 2), Source("but", 1)), 2.0, heads=1), gate),
     )
     network = Network((1, 1, 1), 8, layers, Readout([[8 * 12.0]]), encoder="spikes")
-    spikes = np.array([1, 1, 0, 0, 0, 0, 0, 0], bool).reshape(8, 1, 1, 1, 1)
-    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    fired = fired_by(network, [1, 1, 0, 0, 0, 0, 0, 0])
     assert [np.flatnonzero(each).tolist() for each in fired] == [[0, 1], [2], [3], [4]]
     for rule in ("signed", "positive"):
         found = [each.ravel()[np.flatnonzero(each)].tolist() for each in relevance(network, fired, 0, rule)]
@@ -373,8 +333,7 @@ def test_gates_and_attention_share_equally_by_hand() -> None:
 @given(without_bias(), st.sampled_from(["signed", "positive"]))
 def test_relevance_is_linear_in_what_is_explained(network: Network, rule: Any) -> None:
     """Of a sum of logits it is the sum of theirs, by the signed rule; so that of their variance adds up to it."""
-    spikes = np.random.default_rng(2).random((6, 1, 2, 4, 6)) < 0.5
-    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    fired = fired_by(network, np.random.default_rng(2).random((6, 2, 4, 6)) < 0.5)
     of_all = relevance(network, fired, np.array([1.0, -2.0, 0.5]))
     each = [relevance(network, fired, target) for target in range(3)]
     for summed, *parts in zip(of_all, *each, strict=True):
@@ -383,10 +342,9 @@ def test_relevance_is_linear_in_what_is_explained(network: Network, rule: Any) -
     for found in variance_relevance(network, fired):
         assert found.sum() == pytest.approx(np.var(logits_of(network, fired[-1])), rel=1e-6, abs=1e-6)
     one = np.array([0.0, 1.0, 0.0])
-    for as_class, as_weights in zip(
-        relevance(network, fired, 1, rule), relevance(network, fired, one, rule), strict=True
-    ):
-        np.testing.assert_allclose(as_class, as_weights)
+    as_class, as_weights = (relevance(network, fired, target, rule) for target in (1, one))
+    for first, second in zip(as_class, as_weights, strict=True):
+        np.testing.assert_allclose(first, second)
 
 
 def test_relevance_of_the_variance_by_hand() -> None:
@@ -397,9 +355,7 @@ def test_relevance_of_the_variance_by_hand() -> None:
     """
     layer = Layer("fc1", [[2, 0], [0, 3]], LIF(0.0))
     network = Network((2, 1, 1), 4, (layer,), Readout([[2.0, 0.0], [1.0, 4.0]]), encoder="spikes")
-    spikes = np.zeros((4, 1, 2, 1, 1), bool)
-    spikes[0, 0, 0] = spikes[1, 0, 1] = True
-    fired = [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
+    fired = fired_by(network, [[1, 0], [0, 1], [0, 0], [0, 0]])
     assert fired[1].sum() == 2 and fired[1][1, 0] and fired[1][2, 1]
     np.testing.assert_allclose(logits_of(network, fired[1]), [1 / 2, 5 / 4])
     found = variance_relevance(network, fired)

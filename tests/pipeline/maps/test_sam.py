@@ -44,6 +44,16 @@ def stream(spikes: NDArray[np.bool_], gamma: float, **reading: Any) -> NDArray[n
     return spike_activation_maps(pack(spikes[:, None])[0], spikes.shape[1:], [gamma], **reading)[0]
 
 
+def summed(spikes: NDArray[np.bool_], gamma: float, steps: int | None = None, **reading: Any) -> NDArray[np.float32]:
+    """The sum from the packed bits of (T, C, H, W)."""
+    return spike_activation_sum(pack(spikes[:, None])[0], spikes.shape[1:], gamma, steps, **reading)
+
+
+def by_definition(spikes: NDArray[np.bool_], gamma: float, **reading: Any) -> NDArray[np.float64]:
+    """Maps (T, H, W) by the paper's equations."""
+    return spike_activation_map(spikes[:, None], gamma, **reading)[:, 0]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def compiled() -> None:
     """Compile the kernels for every number of γ and both readings, before hypothesis looks at the clock."""
@@ -78,19 +88,25 @@ def test_more_channels_than_are_held_at_a_time() -> None:
 
 
 def test_strips_of_pixels_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    packed, shape = pack(np.random.default_rng(0).random((7, 1, 3, 9, 31)) < 0.3)[0], (3, 9, 31)
-    whole = spike_activation_maps(packed, shape, [0.5, 1.0], variant="authors-code")
+    spikes = np.random.default_rng(0).random((7, 3, 9, 31)) < 0.3
+    packed = pack(spikes[:, None])[0]
+    whole = spike_activation_maps(packed, spikes.shape[1:], [0.5, 1.0], variant="authors-code")
+    total = summed(spikes, 0.5, variant="authors-code")
     monkeypatch.setattr("spikesam.pipeline.maps.sam.STRIP_BYTES", 0)
-    np.testing.assert_array_equal(spike_activation_maps(packed, shape, [0.5, 1.0], variant="authors-code"), whole)
+    found = spike_activation_maps(packed, spikes.shape[1:], [0.5, 1.0], variant="authors-code")
+    np.testing.assert_array_equal(found, whole)
+    np.testing.assert_array_equal(summed(spikes, 0.5, variant="authors-code"), total)
 
 
-def test_spikes_that_may_not_be_written_are_taken_alike() -> None:
+def test_spikes_that_may_not_be_written_or_lie_apart_are_taken_alike() -> None:
     packed = pack(np.random.default_rng(0).random((7, 1, 3, 4, 5)) < 0.3)[0]
     apart = np.repeat(packed, 2, axis=1)[:, ::2]
     expected = spike_activation_maps(packed, (3, 4, 5), [0.5])
+    total = spike_activation_sum(packed, (3, 4, 5), 0.5)
     packed.setflags(write=False)
-    np.testing.assert_array_equal(spike_activation_maps(packed, (3, 4, 5), [0.5]), expected)
-    np.testing.assert_array_equal(spike_activation_maps(apart, (3, 4, 5), [0.5]), expected)
+    for same in (packed, apart):
+        np.testing.assert_array_equal(spike_activation_maps(same, (3, 4, 5), [0.5]), expected)
+        np.testing.assert_array_equal(spike_activation_sum(same, (3, 4, 5), 0.5), total)
 
 
 def test_authors_code_takes_a_spike_at_step_zero_for_silence() -> None:
@@ -110,33 +126,37 @@ def test_contribution_decays_with_the_distance_in_time() -> None:
 def test_reference(shared: Path, name: str, gamma: float) -> None:
     reference = np.load(shared / "reference" / "sam.npz")
     spikes, expected = reference["spikes"], reference[f"{name}_gamma{gamma}"]
-    by_definition = spike_activation_map(spikes[:, None], gamma, **READINGS[name])[:, 0]
-    np.testing.assert_allclose(by_definition, expected, rtol=1e-6)
+    np.testing.assert_allclose(by_definition(spikes, gamma, **READINGS[name]), expected, rtol=1e-6)
     np.testing.assert_allclose(stream(spikes, gamma, **READINGS[name]), expected, rtol=1e-6)
 
 
 @given(rasters, gammas, any_reading)
 def test_streaming_agrees_with_the_definition(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]) -> None:
-    by_definition = spike_activation_map(spikes[:, None], gamma, **reading)
     maps = stream(spikes, gamma, **reading)
     assert maps.shape == (len(spikes), *spikes.shape[2:]) and maps.dtype == np.float32
-    np.testing.assert_allclose(maps, by_definition[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(maps, by_definition(spikes, gamma, **reading), rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(3, 9, 15), (2, 8, 16), (4, 1, 65), (5, 8, 8), (70, 1, 1)])
+SHAPES = [(1, 1, 1), (3, 9, 15), (2, 8, 16), (4, 1, 65), (5, 8, 8), (70, 1, 1), (3, 7, 9), (2, 1, 127), (9, 13, 11)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
 def test_any_size_agrees_with_the_definition(shape: tuple[int, int, int], density: float) -> None:
-    """Maps of more pixels than a word has bits, of whole words or not, and of channels that begin anywhere in one."""
+    """Blocks of 64 pixels that are whole or not, of channels that begin anywhere in a byte; sums of 33 steps."""
     spikes = np.random.default_rng(0).random((40, *shape)) < density
     for reading in READINGS.values():
-        by_definition = spike_activation_map(spikes[:, None], 0.4, **reading)[:, 0]
-        np.testing.assert_allclose(stream(spikes, 0.4, **reading), by_definition, rtol=1e-6)
+        for gamma in (0.0, 0.4):
+            expected = by_definition(spikes, gamma, **reading)
+            np.testing.assert_allclose(stream(spikes, gamma, **reading), expected, rtol=1e-6)
+            total = expected[:33].sum(axis=0, dtype=np.float64)
+            np.testing.assert_allclose(summed(spikes, gamma, 33, **reading), total, rtol=1e-6)
+    counted = spike_count_sum(pack(spikes[:, None])[0], shape, 33)
+    np.testing.assert_array_equal(counted, spikes[:33].sum(axis=(0, 1)).astype(np.float32))
 
 
 @given(rasters, st.lists(gammas, min_size=2, max_size=5), any_reading)
-def test_several_gammas_give_the_bits_of_each(
-    spikes: NDArray[np.bool_], several: list[float], reading: dict[str, Any]
-) -> None:
+def test_several_gammas_at_once(spikes: NDArray[np.bool_], several: list[float], reading: dict[str, Any]) -> None:
     together = spike_activation_maps(pack(spikes[:, None])[0], spikes.shape[1:], several, **reading)
     assert together.shape == (len(several), len(spikes), *spikes.shape[2:])
     for gamma, maps in zip(several, together, strict=True):
@@ -178,9 +198,7 @@ def test_causal(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]
 
 
 @given(rasters, gammas, any_reading, st.randoms(use_true_random=False))
-def test_channel_order_is_irrelevant(
-    spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], random: Any
-) -> None:
+def test_order_is_irrelevant(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], random: Any) -> None:
     """Equal up to the rounding of a float64 sum: one float32 unit in the last place."""
     order = random.sample(range(spikes.shape[1]), spikes.shape[1])
     maps, permuted = stream(spikes, gamma, **reading), stream(spikes[:, order], gamma, **reading)
@@ -201,27 +219,18 @@ def test_flat_kernel_gives_running_counts(spikes: NDArray[np.bool_]) -> None:
     np.testing.assert_array_equal(stream(spikes, 0.0), (spikes * running).sum(axis=1))
 
 
-@pytest.mark.parametrize("gamma", [-0.1, math.nan, math.inf])
-def test_meaningless_gamma(gamma: float) -> None:
-    with pytest.raises(InputError, match=f"^gamma: got {gamma}, expected a finite number ≥ 0"):
-        stream(single_neuron(1), gamma)
-    with pytest.raises(InputError, match="^gamma"):
-        spike_activation_map(single_neuron(1)[:, None], gamma)
-
-
-def test_meaningless_variant() -> None:
+def test_what_has_no_meaning_for_maps_is_refused() -> None:
+    for gamma in (-0.1, math.nan, math.inf):
+        for form in (stream, by_definition):
+            with pytest.raises(InputError, match=f"^gamma: got {gamma}, expected a finite number ≥ 0"):
+                form(single_neuron(1), gamma)
     with pytest.raises(InputError, match="^variant: got 'their-code', expected one of paper, authors-code"):
         stream(single_neuron(1), 0.5, variant="their-code")
     with pytest.raises(InputError, match="always counts the current spike"):
         stream(single_neuron(1), 0.5, variant="authors-code", include_current=False)
-
-
-def test_no_gamma() -> None:
     with pytest.raises(InputError, match="^gammas: got none, expected at least one"):
         spike_activation_maps(np.zeros((3, 1), np.uint8), (1, 2, 2), [])
 
-
-def test_misshapen_spikes() -> None:
     with pytest.raises(InputError, match=r"shape \(3, 1, 1, 1\) bool, expected \(T, B, C, H, W\) bool"):
         spike_activation_map(single_neuron(1, 0, 1), 0.5)
     with pytest.raises(InputError, match=r"got shape \(3, 1\) uint8, expected \(T, 2\) uint8"):
@@ -258,41 +267,15 @@ def test_other_values_are_refused_by_name(spikes: np.ndarray, message: str) -> N
         sam(spikes)
 
 
-def summed(spikes: NDArray[np.bool_], gamma: float, steps: int | None = None, **reading: Any) -> NDArray[np.float32]:
-    """The sum from the packed bits of (T, C, H, W)."""
-    return spike_activation_sum(pack(spikes[:, None])[0], spikes.shape[1:], gamma, steps, **reading)
-
-
-def by_definition(
-    spikes: NDArray[np.bool_], gamma: float, steps: int | None = None, **reading: Any
-) -> NDArray[np.float32]:
-    return spike_activation_map(spikes[:, None], gamma, **reading)[:steps, 0].sum(axis=0, dtype=np.float64)
-
-
 @given(rasters, gammas, any_reading, st.data())
-def test_it_is_the_sum_of_the_definition(
+def test_it_is_the_definition(
     spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], data: st.DataObject
 ) -> None:
     steps = data.draw(st.one_of(st.none(), st.integers(1, len(spikes))))
     found = summed(spikes, gamma, steps, **reading)
     assert found.shape == spikes.shape[2:] and found.dtype == np.float32
-    np.testing.assert_allclose(found, by_definition(spikes, gamma, steps, **reading), rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "shape", [(1, 1, 1), (3, 9, 15), (2, 8, 16), (4, 1, 65), (5, 8, 8), (70, 1, 1), (3, 7, 9), (2, 1, 127), (9, 13, 11)]
-)
-@pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
-def test_any_size(shape: tuple[int, int, int], density: float) -> None:
-    """Blocks of 64 pixels that are whole or not, of channels that begin anywhere in a byte."""
-    spikes = np.random.default_rng(0).random((40, *shape)) < density
-    for reading in READINGS.values():
-        for gamma in (0.0, 0.4):
-            expected = by_definition(spikes, gamma, 33, **reading)
-            np.testing.assert_allclose(summed(spikes, gamma, 33, **reading), expected, rtol=1e-6)
-    np.testing.assert_array_equal(
-        spike_count_sum(pack(spikes[:, None])[0], shape, 33), spikes[:33].sum(axis=(0, 1)).astype(np.float32)
-    )
+    expected = by_definition(spikes, gamma, **reading)[:steps].sum(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @given(rasters)
@@ -303,7 +286,7 @@ def test_counts_are_exact(spikes: NDArray[np.bool_]) -> None:
 
 
 @given(rasters, gammas, any_reading)
-def test_other_pixels_and_silent_channels_change_no_bit(
+def test_other_pixels_and_channels_change_no_bit(
     spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]
 ) -> None:
     """A pixel's sum depends on its own neurons alone: the rest may be anything, and anywhere in a byte."""
@@ -316,21 +299,6 @@ def test_other_pixels_and_silent_channels_change_no_bit(
 def test_later_spikes_change_no_bit(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]) -> None:
     longer = np.concatenate([spikes, np.ones_like(spikes)])
     np.testing.assert_array_equal(summed(longer, gamma, len(spikes), **reading), summed(spikes, gamma, **reading))
-
-
-def test_strips_of_pixels_do_not_change_a_bit_of_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    spikes = np.random.default_rng(0).random((7, 3, 9, 31)) < 0.3
-    whole = summed(spikes, 0.5, variant="authors-code")
-    monkeypatch.setattr("spikesam.pipeline.maps.sam.STRIP_BYTES", 0)
-    np.testing.assert_array_equal(summed(spikes, 0.5, variant="authors-code"), whole)
-
-
-def test_spikes_that_may_not_be_written_or_lie_apart_are_taken_alike() -> None:
-    packed = pack(np.random.default_rng(0).random((7, 1, 3, 4, 5)) < 0.3)[0]
-    apart, expected = np.repeat(packed, 2, axis=1)[:, ::2], spike_activation_sum(packed, (3, 4, 5), 0.5)
-    packed.setflags(write=False)
-    for same in (packed, apart):
-        np.testing.assert_array_equal(spike_activation_sum(same, (3, 4, 5), 0.5), expected)
 
 
 @pytest.mark.parametrize(

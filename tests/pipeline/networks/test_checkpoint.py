@@ -53,16 +53,15 @@ def test_bundled_ones_are_told_apart_by_what_is_inside(tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_lists_the_bundled_ones():
-    with pytest.raises(
-        InputError, match=r"'cluttered-digit': neither a bundled one \(.*cluttered-digits.*\) nor a file"
-    ):
+    with pytest.raises(InputError, match=r"'cluttered-digit': neither a bundled one \(.*cluttered-digits.*\) nor a fi"):
         load_checkpoint("cluttered-digit")
 
 
 def test_something_that_is_no_checkpoint(tmp_path, path):
-    (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(InputError, match=r"text.safetensors: not a readable safetensors file"):
-        load_checkpoint(str(tmp_path / "text.safetensors"))
+    for content in (b"hello", path.read_bytes()[:-100]):
+        (tmp_path / "other.safetensors").write_bytes(content)
+        with pytest.raises(InputError, match=r"other.safetensors: not a readable safetensors file"):
+            load_checkpoint(str(tmp_path / "other.safetensors"))
     bare = tmp_path / "bare.safetensors"
     write_network(load_checkpoint(str(path)).network, bare)
     with pytest.raises(InputError, match=r"bare.safetensors: a network without class names and image preparation"):
@@ -91,6 +90,13 @@ def edited(key, *where, **changes):
     return edit
 
 
+def respelt(key, old, new):
+    return lambda metadata: metadata.update({key: metadata[key].replace(old, new)})
+
+
+SECOND = ("layers", 1, "neuron")
+
+
 @pytest.mark.parametrize("make", [small_checkpoint, small_ann])
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -107,23 +113,17 @@ def edited(key, *where, **changes):
         (edited("checkpoint", classes=[1, None, 2]), "classes are .1, None, 2., expected te"),
         (edited("graph", "readout", scale=10**400), "scale is 1000.*…0*, expected a finite"),
         (edited("graph", "layers", 1, kind="dense"), "graph: contradicts its own tensors"),
-        (
-            lambda metadata: metadata.update(graph=metadata["graph"].replace(", 16, 24]", ", 16, " + "9" * 5000 + "]")),
-            "graph: not valid JSON: Exceeds the limit",
-        ),
-        (
-            lambda of: of.update(checkpoint=of["checkpoint"].replace('"classes"', '"kinds"')),
-            "metadata is incomplete or malformed: KeyError",
-        ),
+        (respelt("graph", ", 16, 24]", ", 16, " + "9" * 5000 + "]"), "graph: not valid JSON: Exceeds the limit"),
+        (respelt("checkpoint", '"classes"', '"kinds"'), "metadata is incomplete or malformed: KeyError"),
         (edited("checkpoint", class_names=["a"]), "3 classes with 1 names"),
         (edited("graph", layers=5), "the graph is incomplete or malformed: TypeError"),
         (
-            edited("graph", "layers", 1, "neuron", type="izhikevich"),
-            "layer 'conv2': neuron type is 'izhikevich', expected one of lif, fixed-lif, relu",
+            edited("graph", *SECOND, type="izhikevich"),
+            "neuron type is 'izhikevich', expected one of lif, fixed-lif, relu",
         ),
         (
-            edited("graph", "layers", 1, "neuron", refractory=3),
-            r"layer 'conv2': constants of (lif|relu) are .*refractory, expected (leak, threshold|limit)",
+            edited("graph", *SECOND, refractory=3),
+            "of (lif|relu) are .*refractory, expected (leak, thr|limit)",
         ),
         (edited("graph", "layers", 1, stride="2"), "layer 'conv2': stride is '2', expected an integer ≥ 1"),
         (edited("graph", input_shape=[1, 2]), r"input_shape is \[1, 2\], expected three positive integers"),
@@ -171,15 +171,12 @@ def test_every_changed_bit_is_seen(path):
                 load_checkpoint(path)
 
 
-def test_a_file_without_digest(path):
-    rewrite(path, lambda metadata: metadata.pop("sha256"), digest=False)
-    with pytest.raises(InputError, match=r"small.safetensors: has no digest of its content"):
-        load_checkpoint(path)
-
-
-def test_a_tensor_that_the_network_lacks(path):
+def test_a_file_without_digest_and_a_tensor_that_the_network_lacks(path):
     rewrite(path, lambda metadata: None, more=np.zeros(3, np.float32))
     with pytest.raises(InputError, match=r"tensor 'more': got .*, expected None"):
+        load_checkpoint(path)
+    rewrite(path, lambda metadata: metadata.pop("sha256"), digest=False)
+    with pytest.raises(InputError, match=r"small.safetensors: has no digest of its content"):
         load_checkpoint(path)
 
 
@@ -198,12 +195,6 @@ def test_a_training_folder_instead_of_its_checkpoint(tmp_path, path):
     path.rename(tmp_path / "checkpoint.safetensors")
     with pytest.raises(InputError, match=r"is a folder; did you mean .*/checkpoint.safetensors\?"):
         load_checkpoint(str(tmp_path))
-
-
-def test_a_truncated_file(path):
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"small.safetensors: not a readable safetensors file"):
-        load_checkpoint(str(path))
 
 
 def test_parts_that_do_not_fit(path):
@@ -235,10 +226,8 @@ def test_a_configuration_that_says_nothing_of_it_fits(path):
 
 
 def test_a_configuration_may_call_classes_by_their_names(tmp_path):
-    names = dataclasses.replace(
-        load_checkpoint(str(small_checkpoint(tmp_path / "a.safetensors"))),
-        class_names=("red apple, Malus", "Pear", "plum"),
-    )
+    checkpoint = load_checkpoint(str(small_checkpoint(tmp_path / "a.safetensors")))
+    names = dataclasses.replace(checkpoint, class_names=("red apple, Malus", "Pear", "plum"))
     called = DataSection(height=16, width=24, classes=("Red_Apple", "pear", "plum"))
     check_fit(names, Config(data=called), "small")
     with pytest.raises(InputError, match=r"data.classes is \('pear', 'apple', 'plum'\), the checkpoint has"):

@@ -67,16 +67,10 @@ def test_every_reset_and_firing_rule_is_the_backends(neuron: LIF) -> None:
     """Weights are multiples of 1/4, so that membranes meet their threshold exactly."""
     random = np.random.default_rng(0)
     w1, w2 = (random.integers(-1, 3, shape) / 4 for shape in ((4, 2, 3, 3), (4, 4, 3, 3)))
-    network = Network(
-        (2, 8, 8),
-        10,
-        (
-            Layer("conv1", Input(w1, gain=0.5, padding=1, current_pool=3, current_stride=2, current_padding=1), neuron),
-            Layer("conv2", Input(w2, pool=2, padding=1, pooling="max"), neuron),
-        ),
-        Readout(random.normal(size=(3, 16)), leak=0.75, bias=[0.5, -1.0, 0.0]),
-        "spikes",
-    )
+    first = Input(w1, gain=0.5, padding=1, current_pool=3, current_stride=2, current_padding=1)
+    layers = Layer("conv1", first, neuron), Layer("conv2", Input(w2, pool=2, padding=1, pooling="max"), neuron)
+    readout = Readout(random.normal(size=(3, 16)), leak=0.75, bias=[0.5, -1.0, 0.0])
+    network = Network((2, 8, 8), 10, layers, readout, "spikes")
     assert_same_spikes(network, random.random((10, 3, 2, 8, 8)) < 0.3)
 
 
@@ -85,22 +79,14 @@ def test_spikes_of_random_networks_are_the_backends(seed: int) -> None:
     random = np.random.default_rng(seed)
     leak, thresholds = random.uniform(0.5, 1), random.uniform(0.3, 1.2, 3)
     gains = [random.uniform(0.2, 2, (1 + 8 * (seed % 2), channels)) for channels in (5, 4, 7)]
-    network = Network(
-        (6, 12, 8),
-        9,
-        (
-            Layer(
-                "conv1", Input(random.normal(0, 0.5, (5, 6, 3, 3)), gain=gains[0], padding=1), LIF(leak, thresholds[0])
-            ),
-            Layer(
-                "conv2",
-                Input(random.normal(0, 0.5, (4, 5, 3, 3)), gain=gains[1], pool=2),
-                LIF(1.0, thresholds[1], bias=0.1),
-            ),
-            Layer("fc1", Input(random.normal(0, 0.5, (7, 32)), gain=gains[2]), LIF(leak, thresholds[2], bias=-0.05)),
-        ),
-        Readout(random.normal(size=(3, 7))),
+    first = Input(random.normal(0, 0.5, (5, 6, 3, 3)), gain=gains[0], padding=1)
+    second = Input(random.normal(0, 0.5, (4, 5, 3, 3)), gain=gains[1], pool=2)
+    layers = (
+        Layer("conv1", first, LIF(leak, thresholds[0])),
+        Layer("conv2", second, LIF(1.0, thresholds[1], bias=0.1)),
+        Layer("fc1", Input(random.normal(0, 0.5, (7, 32)), gain=gains[2]), LIF(leak, thresholds[2], bias=-0.05)),
     )
+    network = Network((6, 12, 8), 9, layers, Readout(random.normal(size=(3, 7))))
     assert_same_spikes(network, random.random((9, 2, 6, 12, 8)) < 0.4)
 
 
@@ -181,9 +167,8 @@ def test_gradients_are_those_of_training(normalise: bool) -> None:
     torch.testing.assert_close(of_inputs[:, :, :3], signed.grad)
     torch.testing.assert_close(of_inputs[:, :, 3:], -signed.grad)
     again = model(signed)
-    for depth, (gradient, reference) in enumerate(
-        zip(of_spikes, torch.autograd.grad(again[labels, labels].sum(), hidden[-len(spikes) :]), strict=True), 1
-    ):
+    references = torch.autograd.grad(again[labels, labels].sum(), hidden[-len(spikes) :])
+    for depth, (gradient, reference) in enumerate(zip(of_spikes, references, strict=True), 1):
         reached = slice(depth, depth + len(reference))  # the steps that training differentiates
         torch.testing.assert_close(gradient[reached].reshape(reference.shape), reference)
         assert not gradient[reached.stop :].any()
@@ -196,13 +181,10 @@ def test_spikes_too_late_for_the_answer_have_no_gradient() -> None:
         assert gradient[:beyond].any() and not gradient[beyond:].any()
 
 
-def test_no_gradient_is_kept_where_none_is_asked_for() -> None:
+def test_no_gradient_is_kept_where_none_is_asked_for_and_fixed_point_is_refused() -> None:
     with torch.no_grad():
         logits, spikes = DifferentiableNetwork(one_neuron())(torch.ones(4, 1, 1, 1, 1))
     assert not logits.requires_grad and not spikes[0].requires_grad
-
-
-def test_fixed_point_is_refused() -> None:
     with pytest.raises(InputError, match="got a network in fixed point, expected float32"):
         DifferentiableNetwork(quantise(one_neuron()))
 

@@ -73,9 +73,8 @@ def arguments(workplace: Path, out: str, *extra: str) -> list[str]:
 def start(workplace: Path, out: str, *extra: str, **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "spikesam.pipeline.train", *arguments(workplace, out, *extra)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "SPIKESAM_DEBUG": "0"} | variables
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +130,8 @@ def test_killed_and_resumed_is_as_if_it_had_never_stopped(workplace, uninterrupt
     assert not (workplace / "killed" / "checkpoint.safetensors").exists()
     train.main(arguments(workplace, "killed", "--resume"))
     assert rows(workplace, "killed") == rows(workplace, "whole")
-    resumed, whole = (
-        load_checkpoint(str(workplace / name / "checkpoint.safetensors")).network for name in ("killed", "whole")
-    )
-    assert resumed.sha256 == whole.sha256
+    made = [workplace / name / "checkpoint.safetensors" for name in ("killed", "whole")]
+    assert len({load_checkpoint(str(path)).network.sha256 for path in made}) == 1
 
 
 def test_an_epoch_that_is_not_the_best_is_kept_too(workplace):
@@ -218,14 +215,10 @@ def test_a_zoom_that_keeps_the_object(keep):
 LAYERS = (4, "P", 6, "P4", "D8")
 
 
-def saved(model, path):
-    """An epoch of this network."""
-    parameters = {f"model.{name}": value for name, value in model.state_dict().items()}
-    return written(path, parameters)
-
-
-def written(path, parameters):
-    """The parts of an epoch that count here."""
+def saved(parameters, path):
+    """An epoch of this network, or of these parameters, in the parts that count here."""
+    if isinstance(parameters, torch.nn.Module):
+        parameters = {f"model.{name}": value for name, value in parameters.state_dict().items()}
     rest = {"epoch": 0, "settings": {}, "images": "", "accuracy": 0.5, "callbacks": {}}
     write_epoch(rest | {"state_dict": parameters}, path)
     return path
@@ -263,54 +256,43 @@ def test_what_is_no_epoch_is_refused(tmp_path, content):
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
-        write_epoch(torch.ones(2), path) if content == "tensor" else written(path, [1])
+        write_epoch(torch.ones(2), path) if content == "tensor" else saved([1], path)
     with pytest.raises(InputError, match=r"^training\.start: .*best\.ckpt: (no such file|(damaged, or )?not an epoch)"):
         start_from(network(), path)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_training_goes_on_where_the_other_ended_and_resumes(tmp_path, refused):
-    class_folders(tmp_path / "images" / "train", per_class=16, size=20)
-    (tmp_path / "config.toml").write_text(CONFIG)
-    arguments = ["--config", str(tmp_path / "config.toml"), "--data.source", str(tmp_path / "images"), "--out"]
-    train.main([*arguments, str(tmp_path / "first")])
-    begun = tmp_path / "first" / "epochs" / "best.ckpt"
-    second = [*arguments, str(tmp_path / "second"), "--training.start", str(begun), "--training.learning_rate", "1e-9"]
+def test_training_goes_on_where_the_other_ended_and_resumes(workplace, uninterrupted, refused):
+    begun = workplace / "begun.ckpt"
+    begun.write_bytes((workplace / "whole" / "epochs" / "best.ckpt").read_bytes())
+    more = ["--training.start", str(begun), "--training.learning_rate", "1e-9"]
+    second = arguments(workplace, "second", *more)
     train.main([*second, "--training.epochs", "1"])
     begun.unlink()  # whoever resumes needs it no longer
     line = refused(train.main, *second, "--training.epochs", "2", "--resume")
     assert "the training has training.epochs 1, now it is 2; resume with the same settings" in line
     train.main([*second, "--training.epochs", "1", "--resume"])
-    lines = (tmp_path / "second" / "metrics.csv").read_text().splitlines()
+    lines = rows(workplace, "second")
     assert [line.split(",")[0] for line in lines] == ["epoch", "1"]
     accuracy = lines[0].split(",").index("selection_accuracy")
     assert float(lines[1].split(",")[accuracy]) > 0.6  # chance is 1/3, and nothing was learnt here
 
 
 def tables(folder: Path) -> dict[str, Any]:
+    source = str(class_folders(folder / "images" / "train", per_class=8).parent)
     return {
-        "data": {
-            "source": str(class_folders(folder / "images" / "train", per_class=8).parent),
-            "height": 8,
-            "width": 8,
-        },
+        "data": {"source": source, "height": 8, "width": 8},
         "network": {"layers": [4, "P4", "D8"], "timesteps": 6},
         "training": {"epochs": 1, "batch_size": 8, "selection": 0.25, "shift": 1},
     }
 
 
-def test_the_checkpoint_that_is_written_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = tables(tmp_path)
-    checkpoint = spikesam.train(settings, tmp_path / "out")
-    assert "epoch 1/1" in capsys.readouterr().err
-    assert checkpoint.classes == ("apple", "pear", "plum")
-    assert checkpoint.network.shapes == ((6, 8, 8), (4, 8, 8), (8, 1, 1))
-    assert spikesam.load(tmp_path / "out" / "checkpoint.safetensors").network.sha256 == checkpoint.network.sha256
-
-
-def test_the_same_call_again_returns_the_finished_checkpoint(tmp_path: Path) -> None:
+def test_the_checkpoint_comes_back_and_the_same_call_returns_it(tmp_path: Path, capsys: Any) -> None:
     settings, out = tables(tmp_path), tmp_path / "out"
     first = spikesam.train(settings, out)
+    assert "epoch 1/1" in capsys.readouterr().err
+    assert first.classes == ("apple", "pear", "plum")
+    assert first.network.shapes == ((6, 8, 8), (4, 8, 8), (8, 1, 1))
+    assert spikesam.load(out / "checkpoint.safetensors").network.sha256 == first.network.sha256
     epochs = (out / "metrics.csv").read_text()
     assert spikesam.train(settings, out).network.sha256 == first.network.sha256
     assert (out / "metrics.csv").read_text() == epochs
@@ -329,15 +311,11 @@ def test_there_must_be_an_epoch_to_resume_from(tmp_path: Path) -> None:
 
 def test_a_configuration_is_a_file_its_tables_or_itself(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("[training]\nepochs = 3\n")
-    found = [
-        read_config(given) for given in (tmp_path / "c.toml", str(tmp_path / "c.toml"), {"training": {"epochs": 3}})
-    ]
+    given = (tmp_path / "c.toml", str(tmp_path / "c.toml"), {"training": {"epochs": 3}})
+    found = [read_config(each) for each in given]
     assert [config.training.epochs for config in found] == [3, 3, 3]
     assert read_config(found[0]) is found[0]
     assert isinstance(read_config(None), Config)
-
-
-def test_a_misspelt_setting_is_named() -> None:
     with pytest.raises(InputError, match=r"config: unknown key training\.epcohs; did you mean training\.epochs"):
         spikesam.train({"training": {"epcohs": 3}})
 
@@ -346,9 +324,8 @@ def test_a_misspelt_setting_is_named() -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_step_without_gradient_shrinks_gains_at_their_own_rate(optimizer, gain_decay, left):
     network = NetworkSection(layers=(4, "D8"), timesteps=4)
-    training = TrainingSection(
-        optimizer=optimizer, learning_rate=0.1, weight_decay=0.1, gain_decay=gain_decay, schedule="step"
-    )
+    rates = {"learning_rate": 0.1, "weight_decay": 0.1, "gain_decay": gain_decay}
+    training = TrainingSection(optimizer=optimizer, schedule="step", **rates)
     data = DataSection(height=4, width=4)
     model = SpikingNetwork(network, (3, 4, 4), 2)
     module = TrainingModule(model, training, training_inputs(Config(data=data, network=network, training=training)))
@@ -373,33 +350,26 @@ def datasets(**data):
     return [loader.dataset for loader in loaders(config, training_inputs(config), Console(file=StringIO()))]
 
 
-def test_scenes_are_drawn_once_for_trainings_in_a_row():
+def test_scenes_are_drawn_once_for_trainings_in_a_row_and_others_anew():
     first, again = datasets(), datasets()
     assert [one is other for one, other in zip(first, again, strict=True)] == [True, True]
-
-
-def test_other_scenes_are_drawn_anew():
     fitting, _ = datasets(height=8, train_scenes=24)
     assert fitting.tensors[0].shape == (24, 3, 8, 16)
 
 
 @pytest.mark.parametrize(
-    ("capability", "expected"), [("AVX2", torch.float32), ("DEFAULT", torch.float32), ("AVX512", torch.bfloat16)]
+    ("gpu", "native", "capability", "expected"),
+    [
+        (False, False, "AVX2", torch.float32),
+        (False, False, "DEFAULT", torch.float32),
+        (False, False, "AVX512", torch.bfloat16),
+        (True, True, "AVX2", torch.bfloat16),
+        (True, False, "AVX2", torch.float32),  # it emulates bfloat16
+    ],
 )
-def test_without_avx512_a_cpu_trains_in_float32(monkeypatch: pytest.MonkeyPatch, capability, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+def test_the_type_of_convolutions_is_what_is_fast_or_asked_for(monkeypatch, gpu, native, capability, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert convolution_type("auto") == expected
-
-
-@pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_gpu_that_emulates_bfloat16_trains_in_float32(monkeypatch: pytest.MonkeyPatch, native, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
-    assert convolution_type("auto") == expected
-
-
-def test_what_is_asked_for_is_taken_anywhere(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    assert convolution_type("bfloat16") == torch.bfloat16
-    assert convolution_type("float32") == torch.float32
+    assert (convolution_type("bfloat16"), convolution_type("float32")) == (torch.bfloat16, torch.float32)

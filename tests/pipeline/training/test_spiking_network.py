@@ -53,10 +53,7 @@ def test_an_outline_becomes_a_list_again(layers):
         ((16, "D8", 16), r"entry 3: convolution 16 after a dense layer"),
         ((16, "P"), r"the last entry must be dense neurons"),
         ((), r"the last entry must be dense neurons"),
-        (
-            (8, "A3", "D8"),
-            r"entry 2: A3 is a block with 3 heads, expected a convolution in front of it, .* they divide",
-        ),
+        ((8, "A3", "D8"), r"entry 2: A3 is a block with 3 heads, expected a convolution in front of it, .* they divid"),
         (("A4", "D8"), r"entry 1: A4 is a block"),
         ((8, "P", "A4", "D8"), r"entry 3: A4 is a block"),
         ((8, "D8", "A4", "D8"), r"entry 3: A4 is a block"),

@@ -73,9 +73,7 @@ def test_one_pass_is_the_definition(spikes: NDArray[np.bool_], gamma: float, dat
 
 
 @given(rasters, gammas, st.data())
-def test_later_spikes_and_the_order_of_channels_change_nothing(
-    spikes: NDArray[np.bool_], gamma: float, data: st.DataObject
-) -> None:
+def test_later_spikes_and_order_change_nothing(spikes: NDArray[np.bool_], gamma: float, data: st.DataObject) -> None:
     t = data.draw(st.integers(0, len(spikes)))
     maps, total = maps_and_sum(spikes, gamma)
     other = spikes[:, ::-1].copy()

@@ -54,7 +54,7 @@ def test_a_dense_layer_has_its_relevance_neuron_by_neuron(folder: Path) -> None:
         np.testing.assert_array_equal(band[0], np.maximum(expected, 0).astype(np.float32))
 
 
-def test_the_file_holds_the_relevance_of_the_recorded_spikes(
+def test_the_file_holds_the_relevance_of_spikes(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raster, out = folder / "run" / "raster.h5", tmp_path / "relevance.h5"
@@ -110,9 +110,7 @@ def test_a_checkpoint_will_do_and_layers_can_be_chosen(folder: Path, tmp_path: P
     np.testing.assert_array_equal(chosen["conv2"], every["conv2"])
 
 
-def test_where_the_input_is_a_constant_current_its_first_layer_is_the_first_explained(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_behind_a_constant_current_the_first_layer_is_the_first_explained(folder: Path, tmp_path: Path) -> None:
     checkpoint = constant_current_checkpoint(tmp_path / "constant.safetensors")
     simulate(str(checkpoint), str(folder / "data"), out=tmp_path / "run", samples=2).close()
     sums = explained(tmp_path / "run" / "raster.h5", tmp_path / "relevance.h5")
