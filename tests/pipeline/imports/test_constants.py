@@ -10,27 +10,16 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from tests.pipeline.imports.models import Jelly, loud, spikes
+from tests.pipeline.imports.models import Jelly, Written, by_step, fires, loud, spikes
 
 snn = pytest.importorskip("snntorch")
 
 
-class Net(nn.Module):
-    """A dense layer and neurons, around which a test writes the rest."""
-
-    def __init__(self, forward: Callable[[Any, Tensor], Any]) -> None:
-        super().__init__()
-        self.fc, self.lif = nn.Linear(10, 10), snn.Leaky(beta=0.9, threshold=0.3, init_hidden=True)
-        self.own = snn.Leaky(beta=0.9, threshold=0.3)
-        self._forward = forward
-
-    def forward(self, x: Tensor) -> Any:
-        return self._forward(self, x)
-
-
 def model(forward: Callable[[Any, Tensor], Any]) -> Any:
+    """A dense layer and neurons, around which a test writes the rest."""
     torch.manual_seed(0)
-    return loud(Net(forward))
+    own = snn.Leaky(beta=0.9, threshold=0.3)
+    return loud(Written(forward, fc=nn.Linear(10, 10), lif=fires(), own=own))
 
 
 def branched(m: Any, x: Tensor) -> Tensor:
@@ -72,17 +61,14 @@ class Doubled(nn.BatchNorm1d):
 
 def of_the_data(m: Any, x: Tensor) -> Tensor:
     m.lif.threshold = x.mean()
-    return torch.stack([m.lif(m.fc(step)) for step in x])
+    return by_step(lambda m, x: m.lif(m.fc(x)))(m, x)
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: model(of_the_data), "the model is another network, in "),
-        (
-            lambda: loud(nn.Sequential(Doubled(10), nn.Linear(10, 10), snn.Leaky(0.9, 0.3, init_hidden=True))),
-            "module '2' .* fires in",
-        ),
+        (lambda: loud(nn.Sequential(Doubled(10), nn.Linear(10, 10), fires())), "module '2' .* fires in"),
     ],
 )
 def test_what_holds_on_the_example_alone_is_found_on_a_second_input(build: Any, message: str) -> None:

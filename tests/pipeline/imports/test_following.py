@@ -12,32 +12,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import spikesam
-from tests.pipeline.imports.models import loud, make, spikes
+from tests.pipeline.imports.models import Written, by_step, fires, loud, make, spikes
 
-snn = pytest.importorskip("snntorch")
+pytest.importorskip("snntorch")
 STEPS, SAMPLES = 7, 3
 
 
-class Net(nn.Module):
+def net(forward: Callable[..., Any]) -> Any:
     """Two layers of neurons, around which a test writes the rest."""
-
-    def __init__(self, forward: Callable[..., Any]) -> None:
-        super().__init__()
-        self.conv, self.lif1 = nn.Conv2d(1, 2, 3), snn.Leaky(beta=0.9, threshold=0.5, init_hidden=True)
-        self.fc, self.lif2 = nn.Linear(32, 5), snn.Leaky(beta=0.8, threshold=0.3, init_hidden=True)
-        self.out = nn.Linear(5, 3)
-        self._forward = forward
-
-    def forward(self, x: Tensor) -> Any:
-        return self._forward(self, x)
-
-    def step(self, x: Tensor) -> Tensor:
-        return self.lif2(self.fc(self.lif1(self.conv(x)).flatten(1)))
-
-
-def net(forward: Callable[..., Any]) -> nn.Module:
     torch.manual_seed(0)
-    return loud(Net(forward))
+    first = {"conv": nn.Conv2d(1, 2, 3), "lif1": fires(0.5, 0.9)}
+    return loud(Written(forward, **first, fc=nn.Linear(32, 5), lif2=fires(), out=nn.Linear(5, 3)))
+
+
+def of_step(m: Any, x: Tensor) -> Tensor:
+    fired: Tensor = m.lif2(m.fc(m.lif1(m.conv(x)).flatten(1)))
+    return fired
+
+
+stacked = by_step(of_step)
 
 
 def example(*, seed: int = 1) -> Tensor:
@@ -45,125 +38,71 @@ def example(*, seed: int = 1) -> Tensor:
     return spikes(STEPS, SAMPLES, 1, 6, 6)
 
 
-def written_into_a_tensor(model: Any, x: Tensor) -> Tensor:
+def written_into_a_tensor(m: Any, x: Tensor) -> Tensor:
     given = torch.zeros(len(x), x.shape[1], 5)
     for step in range(len(x)):
-        given[step] = model.step(x[step])
+        given[step] = of_step(m, x[step])
     return given
 
 
-def written_by_slices(model: Any, x: Tensor) -> Tensor:
+def written_by_slices(m: Any, x: Tensor) -> Tensor:
     given = torch.empty(x.shape[1], len(x), 5)
     for step in range(len(x)):
-        given[:, step] = model.step(x[step])
+        given[:, step] = of_step(m, x[step])
     return given
 
 
-def added_up(model: Any, x: Tensor) -> Tensor:
+def added_up(m: Any, x: Tensor) -> Tensor:
     total: Any = 0
     for step in x:
-        total += model.step(step)
+        total += of_step(m, step)
     return total / len(x)
 
 
-def added_to_zeros(model: Any, x: Tensor) -> Tensor:
+def added_to_zeros(m: Any, x: Tensor) -> Tensor:
     total = torch.zeros(x.shape[1], 3)
     for step in x:
-        total = total + model.out(model.step(step))
+        total = total + m.out(of_step(m, step))
     return functional.log_softmax(total, dim=1)
 
 
-def python_sum(model: Any, x: Tensor) -> Tensor:
-    return sum(model.step(step) for step in x.unbind(0))
+def some_neurons(m: Any, x: Tensor) -> Tensor:
+    maps = m.lif1(m.conv(x))
+    half: Tensor = m.lif2(m.fc(torch.cat([maps[:, 1], maps[:, 0]], dim=1).view(len(maps), -1)))
+    return half
 
 
-def mean_of_a_stack(model: Any, x: Tensor) -> dict[str, Tensor]:
-    return {"rate": torch.stack([model.step(step) for step in x], dim=1).mean(dim=1)}
+def an_unused_detour(m: Any, x: Tensor) -> Tensor:
+    fired = of_step(m, x)
+    fired.cumsum(0).max()
+    return fired
 
 
-def linear_behind_the_mean(model: Any, x: Tensor) -> Tensor:
-    return model.out(torch.stack([model.step(step) for step in x]).mean(0))
+WRITTEN: dict[str, Callable[[Any, Tensor], Any]] = {
+    "written into a tensor": written_into_a_tensor,
+    "written by slices": written_by_slices,
+    "added up": added_up,
+    "added to zeros": added_to_zeros,
+    "a sum of Python": lambda m, x: sum(of_step(m, step) for step in x.unbind(0)),
+    "the mean of a stack": lambda m, x: {"rate": torch.stack([of_step(m, step) for step in x], dim=1).mean(dim=1)},
+    "weights behind the mean": lambda m, x: m.out(stacked(m, x).mean(0)),
+    "weights behind the sum": lambda m, x: torch.softmax(m.out(stacked(m, x).sum(dim=0)), dim=-1),
+    "a list of steps": lambda m, x: ([m.out(of_step(m, step)) for step in x], 7),
+    "channels last": by_step(lambda m, x: m.lif2(m.fc(m.lif1(m.conv(x)).permute(0, 2, 3, 1).reshape(len(x), -1)))),
+    "a mean over places": by_step(lambda m, x: m.lif2(m.fc(m.lif1(m.conv(x)).flatten(2).mean(-1).repeat(1, 16)))),
+    "some neurons": by_step(some_neurons),
+    "dropped": by_step(lambda m, x: functional.dropout(of_step(m, x), 0.5, m.training)),
+    "scaled": by_step(lambda m, x: m.lif2(m.fc(m.lif1(2 * m.conv(x / 4) * 3).flatten(1)) / 0.5)),
+    "an unused detour": by_step(an_unused_detour),
+}
 
 
-def linear_behind_the_sum(model: Any, x: Tensor) -> Tensor:
-    return torch.softmax(model.out(torch.stack([model.step(step) for step in x]).sum(dim=0)), dim=-1)
-
-
-def a_list_of_steps(model: Any, x: Tensor) -> tuple[list[Tensor], int]:
-    return [model.out(model.step(step)) for step in x], 7
-
-
-def channels_last(model: Any, x: Tensor) -> Tensor:
-    given = []
-    for step in x:
-        maps = model.lif1(model.conv(step)).permute(0, 2, 3, 1)
-        given.append(model.lif2(model.fc(maps.reshape(len(maps), -1))))
-    return torch.stack(given)
-
-
-def mean_over_places(model: Any, x: Tensor) -> Tensor:
-    given = []
-    for step in x:
-        means = model.lif1(model.conv(step)).flatten(2).mean(-1)
-        given.append(model.lif2(model.fc(means.repeat(1, 16))))
-    return torch.stack(given)
-
-
-def some_neurons(model: Any, x: Tensor) -> Tensor:
-    given = []
-    for step in x:
-        maps = model.lif1(model.conv(step))
-        half = torch.cat([maps[:, 1], maps[:, 0]], dim=1).view(len(maps), -1)
-        given.append(model.lif2(model.fc(half)))
-    return torch.stack(given)
-
-
-def dropped(model: Any, x: Tensor) -> Tensor:
-    return torch.stack([functional.dropout(model.step(step), 0.5, model.training) for step in x])
-
-
-def scaled(model: Any, x: Tensor) -> Tensor:
-    given = []
-    for step in x:
-        maps = model.lif1(2 * model.conv(step / 4) * 3)
-        given.append(model.lif2(model.fc(maps.flatten(1)) / 0.5))
-    return torch.stack(given)
-
-
-def an_unused_detour(model: Any, x: Tensor) -> Tensor:
-    given = []
-    for step in x:
-        given.append(model.step(step))
-        given[-1].cumsum(0).max()
-    return torch.stack(given)
-
-
-WRITTEN = [
-    written_into_a_tensor,
-    written_by_slices,
-    added_up,
-    added_to_zeros,
-    python_sum,
-    mean_of_a_stack,
-    linear_behind_the_mean,
-    linear_behind_the_sum,
-    a_list_of_steps,
-    channels_last,
-    mean_over_places,
-    some_neurons,
-    dropped,
-    scaled,
-    an_unused_detour,
-]
-
-
-@pytest.mark.parametrize("forward", WRITTEN, ids=lambda forward: forward.__name__)
-def test_what_is_between_modules_is_followed(forward: Callable[..., Any]) -> None:
-    model = net(forward)
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_between_modules_is_followed(name: str) -> None:
+    model = net(WRITTEN[name])
     network = spikesam.from_torch(model, example())
     assert network.timesteps == STEPS + 2
-    other = example(seed=2)
-    compared = spikesam.compare(model, network, other)  # it is not the example alone that agrees
+    compared = spikesam.compare(model, network, example(seed=2))  # it is not the example alone that agrees
     assert compared.runs["differ"].tolist()[0] == 0
     assert (compared.answers["float32"] == compared.answers["model"]).all()
 
@@ -177,30 +116,20 @@ def test_what_is_between_modules_is_followed(forward: Callable[..., Any]) -> Non
     ],
 )
 def test_a_model_is_called_with_the_axes_that_one_names(axes: Any, arrange: Callable[[Tensor], Tensor]) -> None:
-    model = net(lambda model, x: torch.stack([model.step(step) for step in arrange(x).unbind(0)]))
-    assert (
-        spikesam.from_torch(model, example(), takes=axes).sha256
-        == spikesam.from_torch(
-            net(lambda model, x: torch.stack([model.step(step) for step in x])), example(), takes="TB..."
-        ).sha256
-    )
+    network = spikesam.from_torch(net(lambda m, x: stacked(m, arrange(x))), example(), takes=axes)
+    assert network.sha256 == spikesam.from_torch(net(stacked), example(), takes="TB...").sha256
 
 
 def test_steps_first_or_second_an_image_or_a_step_at_a_time_are_found_out() -> None:
-    ways = [
-        net(lambda model, x: torch.stack([model.step(step) for step in x])),
-        net(lambda model, x: torch.stack([model.step(x[:, step]) for step in range(x.shape[1])])),
-        net(lambda model, x: model.step(x)),
-    ]
+    ways = [net(stacked), net(lambda m, x: stacked(m, x.transpose(0, 1))), net(of_step)]
     assert len({spikesam.from_torch(model, example()).sha256 for model in ways}) == 1
     image = example()[0]
-    shown = [*ways, net(lambda model, x: torch.stack([model.step(x) for _ in range(STEPS)]))]
+    shown = [*ways, net(lambda m, x: torch.stack([of_step(m, x) for _ in range(STEPS)]))]
     assert len({spikesam.from_torch(model, image, timesteps=STEPS).sha256 for model in shown}) == 1
 
 
 def test_a_sequence_that_does_not_change_is_one_image() -> None:
-    model = net(lambda model, x: model.step(x))
-    image = torch.rand(SAMPLES, 1, 6, 6)
+    model, image = net(of_step), torch.rand(SAMPLES, 1, 6, 6)
     constant = spikesam.from_torch(model, image.expand(STEPS, *image.shape))
     assert constant.encoder == "constant-current"
     assert constant.sha256 == spikesam.from_torch(model, image.numpy(), timesteps=STEPS).sha256
@@ -211,9 +140,7 @@ def test_an_answer_that_is_dropped_is_named() -> None:
         fired = model.lif1(model.conv(x)).flatten(1)
         return {"spikes": model.lif2(model.fc(fired)), "currents": model.fc(fired)}
 
-    message = (
-        "several answers; kept that of module 'lif2', dropped that of module 'fc' (Linear); to import another, let"
-    )
+    message = "several answers; kept that of module 'lif2', dropped that of module 'fc' (Linear); to import another"
     with pytest.warns(UserWarning, match=re.escape(message)):
         spikesam.from_torch(net(two), example())
 
@@ -235,13 +162,11 @@ def test_the_model_is_left_as_it_was(name: str) -> None:
         model(given.transpose(0, 1).flatten(0, 1) if name.startswith("sinabs") else given[0])  # states are not at rest
 
     def everything() -> dict[str, Any]:
-        held = {
-            f"{where}.{key}": value for where, module in model.named_modules() for key, value in vars(module).items()
-        }
+        held = [f"{where}.{key}" for where, module in model.named_modules() for key in vars(module)]
         buffers = {key: value.clone() for key, value in model.named_buffers()}
         hooks = {f"{where} hooks": len(module._forward_hooks) for where, module in model.named_modules()}
         memories = {where: dict(getattr(module, "_memories", {})) for where, module in model.named_modules()}
-        return {"held": list(held), "buffers": buffers, "hooks": hooks, "memories": memories}
+        return {"held": held, "buffers": buffers, "hooks": hooks, "memories": memories}
 
     before = everything()
     spikesam.from_torch(model, given)
@@ -254,7 +179,7 @@ def test_the_model_is_left_as_it_was(name: str) -> None:
 
 
 def test_a_module_with_two_parents_is_followed_once() -> None:
-    model = net(lambda model, x: model.step(x))
+    model = net(of_step)
     shared = nn.Sequential(nn.Sequential(model.conv, model.lif1, nn.Flatten()), nn.Sequential(model.fc, model.lif2))
     shared.add_module("again", nn.ModuleList([model.conv, model.lif1]))
     shared.eval().forward = lambda x: shared[1](shared[0](x))
@@ -262,10 +187,9 @@ def test_a_module_with_two_parents_is_followed_once() -> None:
 
 
 def test_a_model_that_fails_is_left_as_it_was() -> None:
-    model = net(lambda model, x: model.step(x)[:, :7, :7])
-    with pytest.raises(
-        spikesam.NetworkError, match=r"called at every step with \(3, 1, 6, 6\), the model fails with IndexE(?!.*fails)"
-    ):
+    model = net(lambda m, x: of_step(m, x)[:, :7, :7])
+    message = r"called at every step with \(3, 1, 6, 6\), the model fails with IndexE(?!.*fails)"
+    with pytest.raises(spikesam.NetworkError, match=message):
         spikesam.from_torch(model, example())
     assert not any(module._forward_hooks for module in model.modules())
     assert model.lif1.mem.numel() == 0
@@ -290,32 +214,28 @@ class Own(nn.Module):
         return fired
 
 
-def own() -> nn.Module:
+def own(kind: type[nn.Module] = Own) -> nn.Module:
     torch.manual_seed(0)
-    return loud(nn.Sequential(nn.Linear(20, 30), Own(), nn.Linear(30, 9), Own()))
+    return loud(nn.Sequential(nn.Linear(20, 30), kind(), nn.Linear(30, 9), kind()))
+
+
+EQUATION = spikesam.LIF(0.5, reset="zero", fires_at_threshold=True)
 
 
 def test_neurons_of_ones_own_are_imported_by_their_equation() -> None:
     torch.manual_seed(1)
-    given, neuron = spikes(9, 3, 20), spikesam.LIF(0.5, reset="zero", fires_at_threshold=True)
-    network = spikesam.from_torch(own(), given, neurons={Own: neuron})
+    given = spikes(9, 3, 20)
+    network = spikesam.from_torch(own(), given, neurons={Own: EQUATION})
     assert [layer.name for layer in network.layers] == ["own_1", "own_3"]
-    assert network.sha256 == spikesam.from_torch(own(), given, neurons={"1": neuron, "3": neuron}).sha256
-    assert spikesam.compare(own(), network, given, neurons={Own: neuron}).runs["differ"][0] == 0
+    assert network.sha256 == spikesam.from_torch(own(), given, neurons={"1": EQUATION, "3": EQUATION}).sha256
+    assert spikesam.compare(own(), network, given, neurons={Own: EQUATION}).runs["differ"][0] == 0
 
-
-def test_neurons_of_ones_own_may_take_all_steps_at_once() -> None:
     class All(Own):
+        """They may take all steps at once."""
+
         def forward(self, current: Tensor) -> Tensor:
             self.membrane = 0.0
             return torch.stack([Own.forward(self, step) for step in current])
 
-    torch.manual_seed(0)
-    model = loud(nn.Sequential(nn.Linear(20, 30), All(), nn.Linear(30, 9), All()))
-    torch.manual_seed(1)
-    given, neuron = spikes(9, 3, 20), spikesam.LIF(0.5, reset="zero", fires_at_threshold=True)
-    network = spikesam.from_torch(model, given, neurons={All: neuron}, takes="TB...")
-    assert np.array_equal(
-        network.layers[0].inputs[0].weight,
-        spikesam.from_torch(own(), given, neurons={Own: neuron}).layers[0].inputs[0].weight,
-    )
+    at_once = spikesam.from_torch(own(All), given, neurons={All: EQUATION}, takes="TB...")
+    assert np.array_equal(at_once.layers[0].inputs[0].weight, network.layers[0].inputs[0].weight)

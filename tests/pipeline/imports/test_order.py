@@ -11,30 +11,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import spikesam
-from tests.pipeline.imports.models import loud, spikes
+from tests.pipeline.imports.models import Written, fires, loud, spikes
 
-snn = pytest.importorskip("snntorch")
+pytest.importorskip("snntorch")
 STEPS, SAMPLES = 7, 3
 CHANNELS, NEURONS = [2, 0, 3, 1], [3, 5, 1, 0, 2, 4, 11, 10, 9, 8, 7, 6]
 
 
-class Net(nn.Module):
+def net(step: Callable[[Any, Tensor], Tensor]) -> nn.Module:
     """Two convolutions and a dense layer, each with neurons, around which a test writes the rest."""
 
-    def __init__(self, forward: Callable[[Any, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.conv1, self.conv2, self.fc = (
-            nn.Conv2d(2, 4, 3, padding=1),
-            nn.Conv2d(4, 4, 3, padding=1),
-            nn.Linear(144, 12),
-        )
-        self.lif1, self.lif2, self.lif3 = (snn.Leaky(beta=0.9, threshold=0.3, init_hidden=True) for _ in range(3))
-        self._forward = forward
-
-    def forward(self, x: Tensor) -> Tensor:
-        for lif in (self.lif1, self.lif2, self.lif3):
+    def forward(m: Any, x: Tensor) -> Tensor:
+        for lif in (m.lif1, m.lif2, m.lif3):
             lif.reset_mem()
-        return torch.stack([self._forward(self, step).flatten(1) for step in x])
+        return torch.stack([step(m, each).flatten(1) for each in x])
+
+    torch.manual_seed(0)
+    synapses = {
+        "conv1": nn.Conv2d(2, 4, 3, padding=1),
+        "conv2": nn.Conv2d(4, 4, 3, padding=1),
+        "fc": nn.Linear(144, 12),
+    }
+    return loud(Written(forward, **synapses, **{f"lif{number}": fires(beta=0.9) for number in (1, 2, 3)}))
 
 
 def shuffled(maps: Tensor) -> Tensor:
@@ -73,8 +71,7 @@ CASES: dict[str, Callable[[Any, Tensor], Tensor]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_recording_of_the_model_and_a_simulation_of_the_network_are_the_same(case: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model, given = loud(Net(CASES[case])), spikes(STEPS, SAMPLES, 2, 6, 6)
+    model, given = net(CASES[case]), spikes(STEPS, SAMPLES, 2, 6, 6)
     network = spikesam.from_torch(model, given)
     with torch.no_grad(), spikesam.record(model, tmp_path, layout="B...") as recording:
         recording.finish(model(given).sum(0))
@@ -87,23 +84,16 @@ def test_a_recording_of_the_model_and_a_simulation_of_the_network_are_the_same(c
     assert np.array_equal(recorded["lif1"].sum, simulated["lif1"].sum)
 
 
-@pytest.mark.parametrize(
-    ("moved", "forward"),
-    [
-        ("torch.Tensor.transpose", lambda m, x: m.lif1(m.conv1(x).transpose(2, 3))),
-        ("torch.Tensor.flip", lambda m, x: m.lif1(m.conv1(x).flip(3).flatten(1))),
-        ("torch.nn.functional.pixel_shuffle", lambda m, x: m.lif1(functional.pixel_shuffle(m.conv1(x), 2))),
-    ],
-)
-def test_places_that_are_moved_behind_a_convolution_are_refused(moved: str, forward: Any) -> None:
-    torch.manual_seed(0)
-    message = f"from_torch: {moved}: moves places of a map between a convolution and neurons, expected channels in"
-    with pytest.raises(spikesam.NetworkError, match=message):
-        spikesam.from_torch(loud(Net(forward)), spikes(STEPS, SAMPLES, 2, 6, 6))
+MOVED = "moves places of a map between a convolution and neurons, expected channels in"
+REFUSED: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    rf"torch.Tensor.transpose: {MOVED}": lambda m, x: m.lif1(m.conv1(x).transpose(2, 3)),
+    rf"torch.Tensor.flip: {MOVED}": lambda m, x: m.lif1(m.conv1(x).flip(3).flatten(1)),
+    rf"torch.nn.functional.pixel_shuffle: {MOVED}": lambda m, x: m.lif1(functional.pixel_shuffle(m.conv1(x), 2)),
+    r"module 'conv2' \(Conv2d\): sees a map whose places are moved": lambda m, x: m.lif2(m.conv2(fired(m, x).mT)),
+}
 
 
-def test_places_that_are_moved_in_front_of_a_convolution_are_refused() -> None:
-    torch.manual_seed(0)
-    model = loud(Net(lambda m, x: m.lif2(m.conv2(m.lif1(m.conv1(x)).mT))))
-    with pytest.raises(spikesam.NetworkError, match=r"module 'conv2' \(Conv2d\): sees a map whose places are moved"):
-        spikesam.from_torch(model, spikes(STEPS, SAMPLES, 2, 6, 6))
+@pytest.mark.parametrize("message", REFUSED)
+def test_places_that_are_moved_around_a_convolution_are_refused(message: str) -> None:
+    with pytest.raises(spikesam.NetworkError, match=f"from_torch: {message}"):
+        spikesam.from_torch(net(REFUSED[message]), spikes(STEPS, SAMPLES, 2, 6, 6))

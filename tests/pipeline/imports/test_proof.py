@@ -13,15 +13,16 @@ from tests.pipeline.imports.models import spikes
 
 
 class Neurons(nn.Module):
-    """v ← v/2 + i; fires at v ≥ 1, and loses 1 at once."""
+    """v ← v/2 + i; fires at v ≥ 1, or another threshold, and loses 1 at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, threshold: float = 1.0) -> None:
         super().__init__()
         self.membrane: Any = 0.0
+        self.threshold = threshold
 
     def forward(self, current: Tensor) -> Tensor:
         self.membrane = self.membrane / 2 + current
-        fired = (self.membrane >= 1).float()
+        fired = (self.membrane >= self.threshold).float()
         self.membrane = self.membrane - fired
         return fired
 
@@ -100,24 +101,16 @@ def test_an_image_is_explained_too() -> None:
 def test_rounding_may_decide_where_it_is_accepted() -> None:
     """A membrane meets the threshold: the model fires at it, the network above it, and everything after differs."""
     at_threshold, above = (LIF(0.5, 1.125, reset_by=0.5, fires_at_threshold=fires) for fires in (True, False))
-
-    class At(Neurons):
-        def forward(self, current: Tensor) -> Tensor:
-            self.membrane = self.membrane / 2 + current
-            fired = (self.membrane >= 1.125).float()
-            self.membrane = self.membrane - fired
-            return fired
-
-    exact = nn.Sequential(Identity(), At(), Identity(), At()).eval()
+    exact = nn.Sequential(Identity(), Neurons(1.125), Identity(), Neurons(1.125)).eval()
     exact[2].weight.data *= 2
     message = "its threshold 1.125; the order of additions decides, which rounding=True accepts$"
     torch.manual_seed(0)
     loud = spikes(9, 8, 2, density=0.6)
-    assert spikesam.from_torch(exact, loud, neurons={At: at_threshold}).timesteps == 11
+    assert spikesam.from_torch(exact, loud, neurons={Neurons: at_threshold}).timesteps == 11
     with pytest.raises(spikesam.NetworkError, match=message):
-        spikesam.from_torch(exact, loud, neurons={At: above})
-    network = spikesam.from_torch(exact, loud, neurons={At: above}, rounding=True)
-    assert spikesam.compare(exact, network, loud, neurons={At: above}).runs["differ"][0] > 0
+        spikesam.from_torch(exact, loud, neurons={Neurons: above})
+    network = spikesam.from_torch(exact, loud, neurons={Neurons: above}, rounding=True)
+    assert spikesam.compare(exact, network, loud, neurons={Neurons: above}).runs["differ"][0] > 0
 
 
 def test_lava_dls_rounding_is_accepted_where_it_decides() -> None:
@@ -127,13 +120,9 @@ def test_lava_dls_rounding_is_accepted_where_it_decides() -> None:
 
     neuron = {"threshold": 0.7, "current_decay": 0.3, "voltage_decay": 0.1}
     torch.manual_seed(0)
-    leaky = nn.Sequential(
-        cuba.Conv(neuron, 2, 6, 3, weight_scale=3), cuba.Flatten(), cuba.Dense(neuron, 600, 10)
-    ).eval()
-    loud = spikes(20, 3, 2, 12, 12)
-    with pytest.raises(
-        spikesam.NetworkError, match="lava-dl rounds what leaks to 0.000244 at every step, which rounding=True"
-    ):
+    first = cuba.Conv(neuron, 2, 6, 3, weight_scale=3)
+    leaky, loud = nn.Sequential(first, cuba.Flatten(), cuba.Dense(neuron, 600, 10)).eval(), spikes(20, 3, 2, 12, 12)
+    with pytest.raises(spikesam.NetworkError, match="lava-dl rounds what leaks to 0.000244 at every step, which round"):
         spikesam.from_torch(leaky, loud)
     network = spikesam.from_torch(leaky, loud, rounding=True)
     differ = spikesam.compare(leaky, network, loud).layers["differ_float32"]
@@ -149,7 +138,5 @@ def test_an_answer_that_the_readout_does_not_give_is_refused() -> None:
 
     torch.manual_seed(0)
     squared = nn.Sequential(Identity(), Neurons(), Squared(2)).eval()
-    with pytest.raises(
-        spikesam.NetworkError, match="the model's output: all spikes are the same, but its scores differ by up to"
-    ):
+    with pytest.raises(spikesam.NetworkError, match="output: all spikes are the same, but its scores differ by up to"):
         spikesam.from_torch(squared, given(), neurons={Neurons: RIGHT})

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
+from tests.pipeline.imports.models import assert_same_bits
 
 snn = pytest.importorskip("snntorch")
 
 STEPS, SAMPLES = 40, 4
-BACKENDS = ("event", "torch", *(["lava"] if find_spec("lava") else []))
 
 
 class Wisdm(nn.Module):
@@ -54,8 +54,6 @@ def test_every_bit_is_the_models_on_every_backend(model: nn.Module) -> None:
     assert network.shapes == ((6, 1, 1), (200, 1, 4), (256, 1, 2), (7, 1, 1))
     assert (network.layers[0].inputs[0].padding, network.layers[0].inputs[0].current_pool) == ((0, 4), (1, 2))
     assert (network.timesteps, network.encoder) == (STEPS + 3, "changing-current")
-    compared = spikesam.compare(model, network, given, backends=BACKENDS)
-    assert compared.runs["differ"][compared.runs["precision"] == "float32"].max() == 0
-    assert compared.runs["digest"][compared.runs["precision"] == "fixed"].nunique() == 1
+    assert_same_bits(model, network, given, *(["lava"] if find_spec("lava") else []))
     # A weight of the second layer is up to 1485 times the threshold: in fixed point that is 2048, not 4096.
     assert [layer.neuron.threshold for layer in spikesam.quantise(network).layers] == [4096, 2048, 4096]

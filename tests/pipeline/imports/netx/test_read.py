@@ -48,10 +48,8 @@ def test_weights_of_nine_bits_are_halved_and_the_gain_doubled(tmp_path: Path) ->
 def test_weights_that_8_bits_do_not_hold_are_those_of_two_inputs(tmp_path: Path) -> None:
     layer = dense([[-256, 254], [2, 4]], {"vThMant": 200, "iDecay": 2048})
     network = from_netx(write_net(tmp_path / "a.net", [layer], 12))
-    assert [[each.weight.tolist(), each.gain.max()] for each in network.layers[0].inputs] == [
-        [[[-127, 127], [1, 2]], 128],
-        [[[-1, 0], [0, 0]], 128],
-    ]
+    found = [[each.weight.tolist(), each.gain.max()] for each in network.layers[0].inputs]
+    assert found == [[[[-127, 127], [1, 2]], 128], [[[-1, 0], [0, 0]], 128]]
     spikes = np.random.default_rng(0).random((12, 1, 2, 1, 1)) < [[[0.3]], [[0.7]]]
     found = spikesam.simulate(network, spikes, backend="event")["fc1"][0][:, 0, 0, 0]
     u = v = 0
@@ -91,18 +89,12 @@ def test_any_network_fires_what_the_equations_say(seed: int, tmp_path: Path) -> 
     groups, outlasts = int(random.choice((1, 2))), bool(seed % 2)
     weight = random.integers(-5, 9, (4, 4 // groups, 3, 2))
     ways: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-    shape = torch.nn.functional.conv2d(
-        torch.zeros(1, 4, 9, 10), torch.as_tensor(weight).float(), None, **ways, groups=groups
-    ).shape[1:]
+    maps = torch.nn.functional.conv2d(torch.zeros(1, 4, 9, 10), torch.as_tensor(weight).float(), **ways, groups=groups)
+    shape = maps.shape[1:]
     neuron = {"vDecay": int(random.integers(0, 4097)), "vThMant": 9, "iDecay": 2000 if outlasts else 4096}
     bias = None if outlasts else random.integers(-3, 5, 4).astype(np.float32)
-    window = {
-        "stride": [1, 2],
-        "padding": [0, 1],
-        "dilation": [1, 1],
-        "groups": None,
-        "neuron": {**neuron, "type": "CUBA"},
-    }
+    window: dict[str, Any] = {"stride": [1, 2], "padding": [0, 1], "dilation": [1, 1], "groups": None}
+    window["neuron"] = {**neuron, "type": "CUBA"}
     sums = np.full((1, 1, 2, 2), 6)
     pooled = torch.nn.functional.avg_pool2d(torch.zeros(1, *shape), 2, (1, 2), (0, 1)).shape[1:]
     layers = [
@@ -152,76 +144,47 @@ def test_an_image_drives_the_input_layer(tmp_path: Path) -> None:
     assert raster["fc1"][0].any()
 
 
-REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
-    "sigma-delta": (
-        [dense([[1]], {"type": "SDNN"})],
-        "/layer/0/neuron/type: neurons of type 'SDNN', expected CUBA, LOI",
-    ),
-    "recurrent": (
-        [{**dense([[1]]), "type": "dense_rec"}],
-        "/layer/0/type: layer of type 'dense_rec', expected input, ",
-    ),
-    "graded": ([dense([[1]], {"gradedSpike": True})], r"layer 0 \(dense\): gradedSpike is True, expected 0"),
-    "messages": ([dense([[1]], {"messageBits": 16})], "messageBits is 16, expected 0 of these neurons"),
-    "refractory": ([dense([[1]], {"refDelay": 3})], "refDelay is 3, expected 1"),
-    "delays": ([dense([[1]], delay=np.float32([4]))], "has delays of its axons"),
-    "fractions": ([dense([[0.5]])], "weight holds other numbers than integers"),
-    "large weights": ([dense([[999, 2]])], "weights are up to 999 in steps of 1, expected at most 381 steps"),
-    "a large output": (
-        [dense([[1], [1]]), dense([[255, 2]], {"vThMant": 131071, "vDecay": 0})],
-        r"layer 1 \(dense\): weights take more than 8 bits, expected at most 8 of an output",
-    ),
-    "no decay": ([dense([[1]], {"vDecay": None})], "its neurons have no vDecay"),
-    "decays": ([dense([[1]], {"vDecay": 5000})], r"layer 'fc1': decay is 5000, expected 0 … 4096"),
-    "a high threshold": (
-        [dense([[1]], {"vThMant": 1 << 18}), dense([[1]])],
-        "layer 'fc1': threshold is 16777216, expected 1 … 8,388,607",
-    ),
-    "a lasting bias": ([dense([[1]], {"iDecay": 9}, bias=np.float32([1]))], "a bias and a current that outlasts"),
-    "a leaking output": (
-        [dense([[1]]), dense([[1]], {"vThMant": 131071})],
-        r"layer 1 \(dense\): vDecay is 1024, expected 0 of these neurons",
-    ),
-    "nothing fires": ([dense([[1]], {"vThMant": 131071, "vDecay": 0})], "expected neurons that spike, got none"),
-    "no shape": ([conv(np.ones((1, 1, 1, 1)), [1, 2, 2])], r"layer 0 \(conv\): stands first, expected a layer input"),
-    "an input at the end": (
-        [dense([[1]]), {"type": "input", "shape": [1]}],
-        r"layer 1 \(input\): stands inside the network, expected an input first",
-    ),
-    "an input alone": ([{"type": "input", "shape": [1]}], "expected neurons that spike, got none"),
-    "an inner input": (
-        [dense([[1]]), {"type": "input", "shape": [1]}, dense([[1]])],
-        r"layer 1 \(input\): stands inside",
-    ),
-    "another shape": (
-        [{"type": "input", "shape": [1, 3, 3]}, conv(np.ones((1, 1, 2, 2)), [1, 3, 3])],
-        r"layer 1 \(conv\): shape is \(1, 3, 3\), expected \(1, 2, 2\)",
-    ),
-    "other channels": (
-        [{"type": "input", "shape": [2, 3, 3]}, conv(np.ones((1, 1, 2, 2)), [1, 2, 2])],
-        r"weight has shape \(1, 1, 2, 2\) in 1 groups, expected one for \(2, 3, 3\), the map before it",
-    ),
-    "a huge dilation": (
-        [{"type": "input", "shape": [1, 3, 3]}, conv(np.ones((1, 1, 2, 2)), [1, 2, 2], dilation=[10**6, 10**6])],
-        "a kernel of .* does not fit its input",
-    ),
-    "complex weights": (
-        [{**dense([[1]]), "weight": {"real": 1.0, "imag": 1.0}}],
-        "/layer/0/weight: a group, as of compl",
-    ),
-    "something else": ([dense([[1]], other=1)], "/layer/0/other: an unknown path, expected some of bias, delay"),
-    "no number": ([dense([[np.nan]])], "/layer/0/weight: no value, or one that is not finite"),
+IN_3X3 = {"type": "input", "shape": [1, 3, 3]}
+IN_1 = {"type": "input", "shape": [1]}
+NEVER = {"vThMant": 131071, "vDecay": 0}
+REFUSED: dict[str, list[dict[str, Any]]] = {
+    "/layer/0/neuron/type: neurons of type 'SDNN', expected CUBA, LOI": [dense([[1]], {"type": "SDNN"})],
+    "/layer/0/type: layer of type 'dense_rec', expected input, ": [{**dense([[1]]), "type": "dense_rec"}],
+    r"layer 0 \(dense\): gradedSpike is True, expected 0": [dense([[1]], {"gradedSpike": True})],
+    "messageBits is 16, expected 0 of these neurons": [dense([[1]], {"messageBits": 16})],
+    "refDelay is 3, expected 1": [dense([[1]], {"refDelay": 3})],
+    "has delays of its axons": [dense([[1]], delay=np.float32([4]))],
+    "weight holds other numbers than integers": [dense([[0.5]])],
+    "weights are up to 999 in steps of 1, expected at most 381 steps": [dense([[999, 2]])],
+    r"1 \(dense\): weights take more than 8 bits, expected at most": [dense([[1], [1]]), dense([[255, 2]], NEVER)],
+    "its neurons have no vDecay": [dense([[1]], {"vDecay": None})],
+    r"layer 'fc1': decay is 5000, expected 0 … 4096": [dense([[1]], {"vDecay": 5000})],
+    "threshold is 16777216, expected 1 … 8,388,607": [dense([[1]], {"vThMant": 1 << 18}), dense([[1]])],
+    "a bias and a current that outlasts": [dense([[1]], {"iDecay": 9}, bias=np.float32([1]))],
+    r"1 \(dense\): vDecay is 1024, expected 0 of these": [dense([[1]]), dense([[1]], {"vThMant": 131071})],
+    "expected neurons that spike, got none": [dense([[1]], NEVER)],
+    ": expected neurons that spike, got none": [IN_1],
+    r"layer 0 \(conv\): stands first, expected a layer input": [conv(np.ones((1, 1, 1, 1)), [1, 2, 2])],
+    r"layer 1 \(input\): stands inside the network, expected an input first": [dense([[1]]), IN_1],
+    r"layer 1 \(input\): stands inside": [dense([[1]]), IN_1, dense([[1]])],
+    r"1 \(conv\): shape is \(1, 3, 3\), expected \(1, 2, 2\)": [IN_3X3, conv(np.ones((1, 1, 2, 2)), [1, 3, 3])],
+    r"weight has shape \(1, 1, 2, 2\) in 1 groups, expected one for \(2, 3, 3\), the map before it": [
+        {"type": "input", "shape": [2, 3, 3]},
+        conv(np.ones((1, 1, 2, 2)), [1, 2, 2]),
+    ],
+    "a kernel of .* does not fit its": [IN_3X3, conv(np.ones((1, 1, 2, 2)), [1, 2, 2], dilation=[10**6, 10**6])],
+    "/layer/0/weight: a group, as of compl": [{**dense([[1]]), "weight": {"real": 1.0, "imag": 1.0}}],
+    "/layer/0/other: an unknown path, expected some of bias, delay": [dense([[1]], other=1)],
+    "/layer/0/weight: no value, or one that is not finite": [dense([[np.nan]])],
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_read_is_one_line(name: str, tmp_path: Path) -> None:
-    layers, message = REFUSED[name]
-    path = write_net(tmp_path / "a.net", layers)
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_cannot_be_read_is_one_line(message: str, tmp_path: Path) -> None:
+    path = write_net(tmp_path / "a.net", REFUSED[message])
     with pytest.raises(spikesam.InputError, match=message) as caught:
         from_netx(path, 4)
-    assert str(caught.value).startswith(str(path))
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
 def test_a_file_that_does_not_say_how_many_steps(tmp_path: Path) -> None:
@@ -229,69 +192,50 @@ def test_a_file_that_does_not_say_how_many_steps(tmp_path: Path) -> None:
         from_netx(write_net(tmp_path / "a.net", [dense([[1]])]))
 
 
-def _soft(file: h5py.File) -> None:
-    del file["layer/0/weight"]
-    file["layer/0/weight"] = h5py.SoftLink("/layer/0/bias")
-
-
-def _external(file: h5py.File) -> None:
-    del file["layer/0/weight"]
-    file["layer/0"].create_dataset("weight", (1, 1), "f4", external=[("elsewhere", 0, 4)])
-
-
-def _virtual(file: h5py.File) -> None:
-    del file["layer/0/weight"]
+def _virtual(file: h5py.Group, name: str) -> None:
     layout = h5py.VirtualLayout((1, 1), "f4")
     layout[:] = h5py.VirtualSource("elsewhere.h5", "weight", (1, 1))
-    file["layer/0"].create_virtual_dataset("weight", layout)
+    file.create_virtual_dataset(name, layout)
 
 
-def _large(file: h5py.File) -> None:
-    del file["layer/0/weight"]
-    file["layer/0"].create_dataset("weight", (1 << 15, 1 << 15), "f4", chunks=(64, 64))
+HOSTILE: dict[str, Any] = {  # what stands there instead of weights, a value or what a function makes
+    "a soft link, expected a hard link": h5py.SoftLink("/layer/0/bias"),
+    "external storage, expected data in this file": lambda layer, name: layer.create_dataset(
+        name, (1, 1), "f4", external=[("elsewhere", 0, 4)]
+    ),
+    "virtual storage, expected data in this file": _virtual,
+    "arrays of more than 1,073,741,824 bytes": lambda layer, name: layer.create_dataset(
+        name, (1 << 15, 1 << 15), "f4", chunks=(64, 64)
+    ),
+    ".*, expected numbers": "weights",
+    "unreadable": h5py.Empty("f4"),
+}
 
 
-def _text(file: h5py.File) -> None:
-    del file["layer/0/weight"]
-    file["layer/0/weight"] = "weights"
-
-
-def _numbered(file: h5py.File) -> None:
-    file.move("layer/0", "layer/1")
-
-
-def _empty(file: h5py.File) -> None:
-    del file["layer/0/weight"]
-    file["layer/0/weight"] = h5py.Empty("f4")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (_soft, "/layer/0/weight: a soft link, expected a hard link"),
-        (_external, "/layer/0/weight: external storage, expected data in this file"),
-        (_virtual, "/layer/0/weight: virtual storage, expected data in this file"),
-        (_large, "/layer/0/weight: arrays of more than 1,073,741,824 bytes"),
-        (_text, "/layer/0/weight: .*, expected numbers"),
-        (_numbered, "/layer: 1, expected groups 0, 1, 2"),
-        (_empty, "/layer/0/weight: unreadable"),
-    ],
-)
-def test_a_hostile_file_is_one_line(change: Any, message: str, tmp_path: Path) -> None:
-    path = write_net(tmp_path / "a.net", [dense([[1]])])
+@pytest.mark.parametrize("message", HOSTILE)
+def test_a_hostile_file_is_one_line(message: str, tmp_path: Path) -> None:
+    path, instead = write_net(tmp_path / "a.net", [dense([[1]])]), HOSTILE[message]
     with h5py.File(path, "a") as file:
-        change(file)
-    with pytest.raises(spikesam.InputError, match=message) as caught:
+        layer = file["layer/0"]
+        del layer["weight"]
+        if callable(instead):
+            instead(layer, "weight")
+        else:
+            layer["weight"] = instead
+    with pytest.raises(spikesam.InputError, match=f"/layer/0/weight: {message}") as caught:
         from_netx(path, 4)
     assert "\n" not in str(caught.value)
 
 
 def test_other_files(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "a.net", "w") as file:
+    write_net(tmp_path / "c.net", [dense([[1]])])
+    with h5py.File(tmp_path / "a.net", "w") as file, h5py.File(tmp_path / "c.net", "a") as numbered:
         file["node"] = 1
+        numbered.move("layer/0", "layer/1")
     for path, message in (
         (tmp_path / "a.net", "/node: an unknown path, expected some of layer, simulation"),
         (tmp_path / "b.net", "no such file"),
+        (tmp_path / "c.net", "/layer: 1, expected groups 0, 1, 2"),
         (Path(__file__), "is not HDF5, expected"),
     ):
         with pytest.raises(spikesam.InputError, match=message):

@@ -38,17 +38,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "network.nir"
 
 
-@pytest.mark.parametrize(
-    ("library", "message"),
-    [
-        (None, r"NIR files need the library nir, which is not installed; pip install 'spikesam\[nir\]'"),
-        (ModuleType("nir"), "NIR files need nir 1.0.8 or newer; pip install --no-deps nir==1.0.8"),
-    ],
-    ids=["none", "an old one"],
-)
-def test_without_the_library(
-    library: ModuleType | None, message: str, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("library", [None, ModuleType("nir")], ids=["none", "an old one"])
+def test_without_the_library(library: ModuleType | None, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = r"NIR files need the library nir, which is not installed; pip install 'spikesam\[nir\]'"
+    message = "NIR files need nir 1.0.8 or newer; pip install --no-deps nir==1.0.8" if library else missing
     monkeypatch.setitem(sys.modules, "nir", library)
     refused(path, message)
     with pytest.raises(spikesam.InputError, match=message):
@@ -58,22 +51,13 @@ def test_without_the_library(
 @pytest.mark.parametrize(
     ("edges", "message"),
     [
-        (
-            [("neurons2", "conv1")],
-            "node 'neurons1' → node 'neurons2' → node 'neurons1': form a loop of 2 layers",
-        ),
+        ([("neurons2", "conv1")], "node 'neurons1' → node 'neurons2' → node 'neurons1': form a loop of 2 layers"),
         ([("fc", "fc")], "nodes 'fc' → 'fc': form a cycle without neurons, expected some that spike"),
         ([("conv1", "pool")], "node 'pool': averages a sum of spikes and currents, expected either"),
         ([("pool", "flatten")], r"edge \('pool', 'flatten'\): is there 2 times, expected once"),
-        (
-            [("input", "pool")],
-            r"node 'pool': adds maps .* \(3, 8, 8\) of node 'neurons1' and \(2, 8, 8\) of the input",
-        ),
+        ([("input", "pool")], r"'pool': adds maps .* \(3, 8, 8\) of node 'neurons1' and \(2, 8, 8\) of the input"),
         ([("input", "neurons1")], r"node 'neurons1': shape is \(3, 8, 8\), expected \(2, 8, 8\), the map before it"),
-        (
-            [("neurons1", "output")],
-            "node 'output': adds up what comes from node 'neurons2' and node 'neurons1'",
-        ),
+        ([("neurons1", "output")], "node 'output': adds up what comes from node 'neurons2' and node 'neurons1'"),
         ([("conv1", "absent")], r"edge \('conv1', 'absent'\): there is no node 'absent', expected one of 'input', "),
         ([("gone", "conv1")], r"edge \('gone', 'conv1'\): there is no node 'gone'"),
     ],
@@ -85,18 +69,17 @@ def test_edges_that_no_network_has(edges: list[tuple[str, str]], message: str) -
 
 
 def test_branches_and_loose_ends() -> None:
-    found = small()
-    found.nodes["other"] = nir.Output(np.array([5]))
-    refused(found, r"graph: 2 nodes Output at an end \('output', 'other'\), expected one")
-    found.edges.append(("neurons2", "other"))
-    refused(found, r"graph: 2 nodes Output at an end \('output', 'other'\), expected one")
-    found = small()
-    found.nodes["second"] = nir.Input(np.array([2, 8, 8]))
-    refused(found, r"graph: 2 nodes Input at an end \('input', 'second'\), expected one")
-    found = small()
-    found.nodes["aside"] = lif((3, 8, 8))
-    found.edges.append(("conv1", "aside"))
-    refused(found, "graph: no edges lead from 'aside' to the output 'output', expected one")
+    output = nir.Output(np.array([5]))
+    for nodes, edges, message in (
+        ({"other": output}, [], r"2 nodes Output at an end \('output', 'other'\), expected one"),
+        ({"other": output}, [("neurons2", "other")], r"2 nodes Output at an end \('output', 'other'\), expected one"),
+        ({"second": nir.Input(np.array([2, 8, 8]))}, [], r"2 nodes Input at an end \('input', 'second'\), expected"),
+        ({"aside": lif((3, 8, 8))}, [("conv1", "aside")], "no edges lead from 'aside' to the output 'output', exp"),
+    ):
+        found = small()
+        found.nodes |= nodes
+        found.edges += edges
+        refused(found, f"graph: {message}")
     found = small()
     del found.nodes["output"], found.edges[-1]
     refused(found, "graph: no node Output at an end, expected one")
@@ -106,68 +89,56 @@ def test_branches_and_loose_ends() -> None:
     refused(graph(input=nir.Input(np.array([2])), output=nir.Output(np.array([2]))), "graph: got no neurons that spike")
 
 
+MAP = (3, 8, 8)
+
+
+def constants(number: int, value: float) -> Any:
+    """Of so many kinds, for each neuron of a map."""
+    return np.full((number, *MAP), value)
+
+
+def cuba(value: float) -> Any:
+    return nir.CubaLIF(*constants(4, value), v_threshold=np.ones(MAP))
+
+
+CONV1D = nir.Conv1d(8, np.ones((3, 2, 3)), 1, 1, 1, 1, np.zeros(3))
+
+
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ({"conv1": nir.Delay(np.ones((2, 8, 8)))}, "node 'conv1': delay is 1 … 1 s, expected the"),
+        ({"conv1": nir.Delay(np.ones((2, 8, 8)))}, "'conv1': delay is 1 … 1 s, expected the"),
+        ({"conv1": CONV1D}, "'conv1': type Conv1d is not supported: maps have two dimensions"),
+        ({"conv1": nir.LI(*np.full((3, 2, 8, 8), 4e-4))}, "'conv1': stands between neurons, expected at the end"),
+        ({"pool": conv(rng, 3, 3, 1, 1)}, r"'flatten': its input is \(3, 4, 4\), expected \(3, 8, 8\), the map before"),
+        ({"neurons1": pool("AvgPool2d", 1)}, "'flatten': moves places of a map between a convolution and neurons"),
+        ({"neurons1": cuba(4e-4)}, "'neurons1': v_leak is not 0, expected 0 beside currents that outlast a step"),
+        ({"neurons1": cuba(5e-5)}, "'neurons1': tau_mem is 5e-05 s, expected at least dt = 0.0001 s"),
         (
-            {"conv1": nir.Conv1d(8, np.ones((3, 2, 3)), 1, 1, 1, 1, np.zeros(3))},
-            "node 'conv1': type Conv1d is not supported: maps have two dimensions",
+            {"neurons1": nir.LIF(*constants(4, 0.5), v_reset=np.full(MAP, 0.2))},
+            "'neurons1': v_reset is 0.2, expected 0, or the same as v_leak",
         ),
         (
-            {"conv1": nir.LI(*np.full((3, 2, 8, 8), 4e-4))},
-            "node 'conv1': stands between neurons, expected at the end",
+            {"neurons1": nir.IF(np.full(MAP, 1e4), np.ones(MAP), np.full(MAP, 0.2))},
+            "'neurons1': v_reset is 0.2, expected 0, or",
         ),
-        (
-            {"pool": conv(rng, 3, 3, 1, 1)},
-            r"node 'flatten': its input is \(3, 4, 4\), expected \(3, 8, 8\), the map before it",
-        ),
-        ({"neurons1": pool("AvgPool2d", 1)}, "node 'flatten': moves places of a map between a convolution and neurons"),
-        (
-            {"neurons1": nir.CubaLIF(*np.full((4, 3, 8, 8), 4e-4), v_threshold=np.ones((3, 8, 8)))},
-            "node 'neurons1': v_leak is not 0, expected 0 beside currents that outlast a step",
-        ),
-        (
-            {"neurons1": nir.CubaLIF(*np.full((4, 3, 8, 8), 5e-5), v_threshold=np.ones((3, 8, 8)))},
-            "node 'neurons1': tau_mem is 5e-05 s, expected at least dt = 0.0001 s",
-        ),
-        (
-            {"neurons1": nir.LIF(*np.full((4, 3, 8, 8), 0.5), v_reset=np.full((3, 8, 8), 0.2))},
-            "node 'neurons1': v_reset is 0.2, expected 0, or the same as v_leak",
-        ),
-        (
-            {"neurons1": nir.IF(np.full((3, 8, 8), 1e4), np.ones((3, 8, 8)), np.full((3, 8, 8), 0.2))},
-            "node 'neurons1': v_reset is 0.2, expected 0, or",
-        ),
-        (
-            {"neurons1": nir.LIF(*np.full((4, 3, 8, 8), 1e-5))},
-            "node 'neurons1': tau is 1e-05 s, expected at least dt = 0.0001 s",
-        ),
-        (
-            {"neurons1": lif((3, 8, 8), threshold=rng.random((3, 8, 8)))},
-            "node 'neurons1': v_threshold differs between neurons of channel 0, expected one per channel",
-        ),
-        ({"neurons1": lif((3, 8, 8), threshold=-1.0)}, "node 'neurons1': .* expected 0 ≤ leak ≤ 1 and threshold > 0"),
-        ({"neurons1": lif((3, 8, 7))}, r"node 'neurons1': shape is \(3, 8, 7\), expected \(3, 8, 8\)"),
-        ({"fc": nir.Affine(np.full((5, 48), np.nan), np.zeros(5))}, "node 'fc': weight must be finite numbers"),
-        ({"fc": nir.Affine(np.ones((5, 47)), np.zeros(5))}, r"node 'fc': weight has shape \(5, 47\), expected .*48"),
-        ({"fc": nir.Affine(np.ones((5, 48)), np.zeros(4))}, r"node 'fc': bias has shape \(4,\), expected \(5,\)"),
-        (
-            {"flatten": nir.Scale(np.ones((3, 4, 4)))},
-            r"node 'fc': weight has shape \(5, 48\) behind a map \(3, 4, 4\), expected a Flatten",
-        ),
-        ({"flatten": flatten(3, 5, 4)}, r"node 'flatten': its input is \(3, 5, 4\), expected \(3, 4, 4\)"),
-        ({"flatten": flatten(3, 4, 4, start=1)}, r"node 'flatten': flattens axes 1 … 2 of \(3, 4, 4\), expected all"),
-        (
-            {"output": nir.Output(np.array([6]))},
-            r"node 'output': shape is \(6, 1, 1\), expected \(5, 1, 1\), the",
-        ),
-        ({"input": nir.Input(np.array([8, 8]))}, r"node 'input': shape is \(8, 8\), expected \(C, H, W\) or \(N,\)"),
-        ({"input": nir.Input(np.array([3, 8, 8]))}, r"node 'conv1': weight has shape \(3, 2, 3, 3\) in 1 groups"),
+        ({"neurons1": nir.LIF(*constants(4, 1e-5))}, "'neurons1': tau is 1e-05 s, expected at least dt = 0.0001 s"),
+        ({"neurons1": lif(MAP, threshold=rng.random(MAP))}, "'neurons1': v_threshold differs between neurons of chann"),
+        ({"neurons1": lif(MAP, threshold=-1.0)}, "'neurons1': .* expected 0 ≤ leak ≤ 1 and threshold > 0"),
+        ({"neurons1": lif((3, 8, 7))}, r"'neurons1': shape is \(3, 8, 7\), expected \(3, 8, 8\)"),
+        ({"fc": nir.Affine(np.full((5, 48), np.nan), np.zeros(5))}, "'fc': weight must be finite numbers"),
+        ({"fc": nir.Affine(np.ones((5, 47)), np.zeros(5))}, r"'fc': weight has shape \(5, 47\), expected .*48"),
+        ({"fc": nir.Affine(np.ones((5, 48)), np.zeros(4))}, r"'fc': bias has shape \(4,\), expected \(5,\)"),
+        ({"flatten": nir.Scale(np.ones((3, 4, 4)))}, r"'fc': weight has shape \(5, 48\) behind a map \(3, 4, 4\), exp"),
+        ({"flatten": flatten(3, 5, 4)}, r"'flatten': its input is \(3, 5, 4\), expected \(3, 4, 4\)"),
+        ({"flatten": flatten(3, 4, 4, start=1)}, r"'flatten': flattens axes 1 … 2 of \(3, 4, 4\), expected all"),
+        ({"output": nir.Output(np.array([6]))}, r"'output': shape is \(6, 1, 1\), expected \(5, 1, 1\), the"),
+        ({"input": nir.Input(np.array([8, 8]))}, r"'input': shape is \(8, 8\), expected \(C, H, W\) or \(N,\)"),
+        ({"input": nir.Input(np.array([3, 8, 8]))}, r"'conv1': weight has shape \(3, 2, 3, 3\) in 1 groups"),
     ],
 )
 def test_nodes_that_no_layer_can_hold(nodes: dict[str, Any], message: str) -> None:
-    refused(small(**nodes), message)
+    refused(small(**nodes), f"node {message}")
 
 
 def test_convolutions_that_do_not_fit() -> None:
@@ -198,27 +169,19 @@ def test_a_threshold_behind_pooling_that_is_no_or(threshold: float) -> None:
 def test_readouts_that_are_none() -> None:
     nodes = small().nodes
     order = {name: nodes[name] for name in ("input", "conv1", "neurons1")}
-    output, maps = nir.Output(np.array([3])), nir.Output(np.array([3, 8, 8]))
-    refused(graph(**order, output=maps), r"graph: its output is \(3, 8, 8\), expected one value per class")
-    refused(
-        graph(**order, conv2=conv(rng, 3, 3, 8, 8), output=output),
-        r"graph: its output is \(3, 8, 8\), expected one value per class",
-    )
-    refused(
-        graph(**order, scale=nir.Scale(np.ones((3, 8, 8))), output=maps),
-        r"graph: its output is \(3, 8, 8\), expected",
-    )
-    order |= {"flatten": flatten(3, 8, 8), "fc": nir.Linear(weights(rng, 3, 192))}
+    output, maps = nir.Output(np.array([3])), nir.Output(np.array(MAP))
+    dense = {"flatten": flatten(3, 8, 8), "fc": nir.Linear(weights(rng, 3, 192))}
     synaptic = nir.CubaLI(*np.full((2, 3), 4e-4), np.ones(3), np.zeros(3))
-    refused(
-        graph(**order, synaptic=synaptic, output=output),
-        "node 'synaptic': tau_syn is not dt, expected it: currents of a readout do not outlast a step",
-    )
     leaky = nir.LI(np.array([0.1, 0.2, 0.1]), np.ones(3), np.zeros(3))
-    refused(
-        graph(**order, leaky=leaky, output=output),
-        "node 'leaky': tau differs between neurons, expected one for all classes",
-    )
+    none = r"graph: its output is \(3, 8, 8\), expected one value per class"
+    for end, message in (
+        ({"output": maps}, none),
+        ({"conv2": conv(rng, 3, 3, 8, 8), "output": output}, none),
+        ({"scale": nir.Scale(np.ones(MAP)), "output": maps}, none),
+        (dense | {"synaptic": synaptic, "output": output}, "node 'synaptic': tau_syn is not dt, expected it: currents"),
+        (dense | {"leaky": leaky, "output": output}, "'leaky': tau differs between neurons, expected one for all"),
+    ):
+        refused(graph(**order, **end), message)
 
 
 def test_arguments() -> None:
@@ -228,15 +191,10 @@ def test_arguments() -> None:
     refused(small(), "from_nir: dt is 0.0, expected more than 0 seconds", dt=0)
     refused(small(), "from_nir: reset is 'soft', expected 'zero' or 'subtract'", reset="soft")
     refused({"nodes": {}}, "from_nir: got dict, expected a nir.NIRGraph or a file of one")
-    one = np.ones((3, 8, 8))
-    refused(
-        small(neurons1=nir.IF(one, one)),
-        "node 'neurons1': got r = 1 and no dt, expected dt=1 if a step is one unit of time, as in files of sinabs",
-    )
-    refused(
-        small(neurons1=nir.LIF(20 * one, one, 0 * one, one)),
-        "node 'neurons1': got tau = 20 s and no dt, expected dt=1 if a step is one unit of time, .*, or dt=0.0001 if",
-    )
+    one = np.ones(MAP)
+    no_dt = "node 'neurons1': got {} and no dt, expected dt=1 if a step is one unit of time, "
+    refused(small(neurons1=nir.IF(one, one)), no_dt.format("r = 1") + "as in files of sinabs")
+    refused(small(neurons1=nir.LIF(20 * one, one, 0 * one, one)), no_dt.format("tau = 20 s") + ".*, or dt=0.0001 if")
 
 
 def test_files(path: Path, tmp_path: Path) -> None:

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import snntorch as snn
 import torch
 from hypothesis import given, settings
 from numpy.typing import NDArray
-from torch import nn
 
 import spikesam
 from spikesam.backends.event.backend import EventBackend
@@ -19,6 +17,7 @@ from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.nir.write import to_nir
 from spikesam.recordings.raster.batch import unpack
 from tests.backends.graphs import FLOAT, graphs
+from tests.pipeline.imports.models import braille
 from tests.pipeline.imports.nir.graphs import DT, lif, nir, weights
 
 T = 40
@@ -140,34 +139,17 @@ def test_any_graph_goes_through_a_file(network: Network, tmp_path_factory: pytes
     assert from_nir(path).sha256 == network.sha256
 
 
-def snntorch_fires(weights: dict[str, torch.Tensor], reset: str, spikes: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """(T, N) of both layers of the NIR paper's network for Braille letters."""
-    hidden, bias = len(weights["lif1.recurrent.weight"]), "fc1.bias" in weights
-    model = nn.Module()
-    model.fc1, model.fc2 = nn.Linear(12, hidden, bias), nn.Linear(hidden, 7, bias)
-    model.lif1 = snn.RSynaptic(0.5, 0.5, linear_features=hidden, reset_mechanism=reset)
-    model.lif1.recurrent = nn.Linear(hidden, hidden, bias)
-    model.lif2 = snn.Synaptic(0.5, 0.5, reset_mechanism=reset)
-    model.load_state_dict(weights)
-    first, *states = model.lif1.reset_mem()
-    last: Any = model.lif2.reset_mem()
-    found: list[Any] = []
-    with torch.no_grad():
-        for step in torch.tensor(spikes).float():
-            first, *states = model.lif1(model.fc1(step), first, *states)
-            second, *last = model.lif2(model.fc2(first), *last)
-            found.append((first.numpy() > 0, second.numpy() > 0))
-    return [np.array(layer) for layer in zip(*found, strict=True)]
-
-
 @pytest.mark.parametrize(("name", "kind"), [("sub", "noBias_ref_subtract"), ("zero", "bias_ref_zero")])
-def test_braille(name: str, kind: str, shared: Path) -> None:
+def test_braille(name: str, kind: str, shared: Path, tmp_path: Path) -> None:
     """With reset to zero snnTorch's neurons also lose their current, which NIR's keep: those spikes are others."""
     folder, reset = shared / "data/networks/braille", {"sub": "subtract", "zero": "zero"}[name]
     network = from_nir(folder / f"braille_{name}.nir", 1024, reset=reset)  # type: ignore[arg-type]
     assert [[each.sources[0].layer for each in layer.inputs] for layer in network.layers] == [["input", "fc1"], ["fc1"]]
     spikes = np.random.default_rng(0).random((1024, 12)) < 0.1
-    theirs = snntorch_fires(torch.load(folder / f"model_noDelay_{kind}.pt", map_location="cpu"), reset, spikes)
+    model = braille(shared, kind, reset)
+    with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
+        recording.finish(model(torch.tensor(spikes[:, None]).float()))
+    theirs = [recording.raster[name][0][:, :, 0, 0] for name in ("lif1", "lif2")]
     ours = fired(network, spikes, (1, 2))
     differ = sum(int((one != other).sum()) for one, other in zip(ours, theirs, strict=True))
     assert all(layer.any() for layer in ours)

@@ -37,9 +37,7 @@ def ours(leak: float = 0.9, gain: float = 1, **options: Any) -> Network:
 
     layers = (
         Layer("conv1", Input(rng.normal(0.05, 0.3, (8, 2, 3, 3)), padding=1), LIF(leak, bias=bias(8, 0), **neurons)),
-        Layer(
-            "conv2", Input(rng.normal(0.02, 0.3, (6, 8, 3, 3)), pool=2, stride=2), LIF(0.5, bias=bias(6, 1), **neurons)
-        ),
+        Layer("conv2", Input(rng.normal(0, 0.3, (6, 8, 3, 3)), pool=2, stride=2), LIF(0.5, bias=bias(6, 1), **neurons)),
         Layer("fc1", rng.normal(0, 1, (5, 24)), LIF(leak, bias=bias(5, 2), **neurons)),
     )
     layers = tuple(with_first(layer, gain=gain) for layer in layers)
@@ -77,39 +75,28 @@ def stepped(model: nn.Module, explicit: bool) -> list[NDArray[Any]]:
     return [np.array(each) for each in outputs.values()]
 
 
-def test_spikingjelly_reads_ours(tmp_path: Path) -> None:
-    exchange = pytest.importorskip("spikingjelly.activation_based.nir_exchange")
-    network = ours()
-    to_nir(network, tmp_path / "ours.nir")
-    model = exchange.import_from_nir(tmp_path / "ours.nir")
-    assert_same(network, stepped(model, explicit=True))
+LIBRARIES = {"spikingjelly": "spikingjelly.activation_based.nir_exchange", "snntorch": "snntorch.import_nir"}
 
 
-def test_spikingjelly_reads_neurons_that_do_not_leak() -> None:
-    exchange = pytest.importorskip("spikingjelly.activation_based.nir_exchange")
-    network = ours(leak=1.0)
-    assert_same(network, stepped(exchange.import_from_nir(to_nir(network)), explicit=True))
-
-
-def test_gains_are_in_the_weights_that_spikingjelly_reads() -> None:
-    exchange = pytest.importorskip("spikingjelly.activation_based.nir_exchange")
-    network = ours(gain=1.25)
-    assert_same(network, stepped(exchange.import_from_nir(to_nir(network)), explicit=True))
-
-
-def test_snntorch_reads_ours(tmp_path: Path) -> None:
-    module = pytest.importorskip("snntorch.import_nir")
-    network = ours()
-    to_nir(network, tmp_path / "ours.nir")
-    model = module.import_from_nir(nir.read(tmp_path / "ours.nir"))
-    assert_same(network, stepped(model, explicit=True))
-
-
-@pytest.mark.parametrize("library", ["spikingjelly.activation_based.nir_exchange", "snntorch.import_nir"])
-def test_both_read_synaptic_currents(library: str) -> None:
-    network = ours(synaptic_leak=0.75)
-    model = pytest.importorskip(library).import_from_nir(to_nir(network))
-    assert_same(network, stepped(model, explicit=True))
+@pytest.mark.parametrize(
+    ("library", "options"),
+    [
+        ("spikingjelly", {}),
+        ("spikingjelly", {"leak": 1.0}),
+        ("spikingjelly", {"gain": 1.25}),
+        ("spikingjelly", {"synaptic_leak": 0.75}),
+        ("snntorch", {}),
+        ("snntorch", {"synaptic_leak": 0.75}),
+    ],
+)
+def test_others_read_ours(library: str, options: dict[str, Any], tmp_path: Path) -> None:
+    """Neurons that do not leak, gains, which are in the weights, and synaptic currents."""
+    module, network = pytest.importorskip(LIBRARIES[library]), ours(**options)
+    graph = to_nir(network)
+    if not options:
+        to_nir(network, tmp_path / "ours.nir")
+        graph = tmp_path / "ours.nir" if library == "spikingjelly" else nir.read(tmp_path / "ours.nir")
+    assert_same(network, stepped(module.import_from_nir(graph), explicit=True))
 
 
 def test_files_of_spikingjelly(tmp_path: Path) -> None:
@@ -145,14 +132,9 @@ def test_files_of_snntorch(reset: Any, tmp_path: Path) -> None:
         return snn.Leaky(**constants, init_hidden=True, reset_mechanism=reset)
 
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1),
-        leaky(0.75, 4, 12, 12),
-        nn.AvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(144, 5),
-        leaky(0.9, 5),
-    )
+    synapses = nn.Conv2d(2, 4, 3, padding=1), nn.Linear(144, 5)
+    between = nn.AvgPool2d(2), nn.Flatten()
+    model = nn.Sequential(synapses[0], leaky(0.75, 4, 12, 12), *between, synapses[1], leaky(0.9, 5))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         graph = export_to_nir(model, torch.zeros(1, 2, 12, 12), ignore_dims=[0])

@@ -62,15 +62,12 @@ def test_a_leaky_neuron_subtracts_after_its_leak() -> None:
 
 
 def test_layers_have_the_names_of_their_weights_where_these_are_names() -> None:
-    assert [layer.name for layer in from_nir(small(), T).layers] == ["conv1", "fc"]
+    network = from_nir(small(), T)
+    assert [layer.name for layer in network.layers] == ["conv1", "fc"]
+    assert (network.timesteps, network.encoder, network.input_shape) == (T + 2, "spikes", (2, 8, 8))
     rng = np.random.default_rng(0)
     nodes = nir.Input(np.array([2, 8, 8])), conv(rng, 3, 2, 1, 1), lif((3, 8, 8)), conv(rng, 1, 3, 8, 8), lif((1, 1, 1))
     assert [layer.name for layer in from_nir(graph(*nodes, output=nir.Output([1])), T).layers] == ["conv1", "conv2"]
-
-
-def test_as_many_steps_more_as_there_are_layers() -> None:
-    network = from_nir(small(), T)
-    assert (network.timesteps, network.encoder, network.input_shape) == (T + 2, "spikes", (2, 8, 8))
 
 
 def test_one_step_that_is_one_unit_of_time() -> None:
@@ -90,11 +87,9 @@ def test_pooling(kind: str, side: int) -> None:
 @pytest.mark.parametrize(("kind", "threshold"), [("SumPool2d", 0.5), ("SumPool2d", 0.0), ("AvgPool2d", 0.1)])
 def test_a_threshold_behind_pooling_is_maximum_pooling(kind: str, threshold: float) -> None:
     rng = np.random.default_rng(0)
-    found = small()
+    nodes = small().nodes
     found = graph(
-        input=found.nodes["input"],
-        conv1=found.nodes["conv1"],
-        neurons1=found.nodes["neurons1"],
+        **{name: nodes[name] for name in ("input", "conv1", "neurons1")},
         pool=pool(kind, 2),
         or_=nir.Threshold(np.full((3, 4, 4), threshold)),
         conv2=conv(rng, 4, 3, 3, 3),
@@ -222,23 +217,16 @@ def test_readouts(kind: str) -> None:
 
 def test_a_dense_network() -> None:
     rng = np.random.default_rng(0)
-    found = graph(
-        nir.Input(np.array([6])),
-        nir.Affine(weights(rng, 5, 6), np.zeros(5)),
-        lif((5,)),
-        nir.Linear(weights(rng, 3, 5)),
-        lif((3,)),
-        nir.Output(np.array([3])),
-    )
+    synapses = nir.Affine(weights(rng, 5, 6), np.zeros(5)), lif((5,)), nir.Linear(weights(rng, 3, 5)), lif((3,))
+    found = graph(nir.Input(np.array([6])), *synapses, nir.Output(np.array([3])))
     assert_same(found, spikes((6,)))
     assert from_nir(found, T).input_shape == (6, 1, 1)
 
 
 def test_graphs_inside_graphs() -> None:
     nodes = small().nodes
-    inside = graph(
-        inner=nir.Input(np.array([2, 8, 8])), conv1=nodes["conv1"], n=nodes["neurons1"], out=nir.Output([3, 8, 8])
-    )
+    ends = {"inner": nir.Input(np.array([2, 8, 8])), "out": nir.Output([3, 8, 8])}
+    inside = graph(inner=ends["inner"], conv1=nodes["conv1"], n=nodes["neurons1"], out=ends["out"])
     rest = {name: node for name, node in nodes.items() if name not in ("input", "conv1", "neurons1")}
     found = from_nir(graph(input=nodes["input"], block=inside, **rest), T)
     assert [layer.name for layer in found.layers] == ["block_conv1", "fc"]

@@ -49,9 +49,7 @@ def test_same_padding_is_torchs(rows: int, columns: int, dilation: int) -> None:
 
 
 @given(side=sides, stride=some.tuples(sides, sides), padding=some.integers(0, 2), window=some.tuples(sides, sides))
-def test_an_average_of_a_convolution_is_one(
-    side: int, stride: tuple[int, int], padding: int, window: tuple[int, int]
-) -> None:
+def test_averages_are_convolutions(side: int, stride: tuple[int, int], padding: int, window: tuple[int, int]) -> None:
     weight, maps = drawn(2, 3, side, side), drawn(2, 3, 23, 22)
     made = torch.tensor(kernels.averaged(weight.numpy(), stride, window))
     expected = functional.avg_pool2d(functional.conv2d(maps, weight, stride=stride, padding=padding), window, 2)
