@@ -65,9 +65,8 @@ def test_an_axis_that_holds_two_is_split_by_what_is_known() -> None:
 def test_axes_at_the_end_are_read_in_memory_order() -> None:
     tokens = torch.arange(24.0).reshape(1, 1, 6, 4)  # 6 tokens of 4 channels
     reshaped = tokens.reshape(1, 1, 4, 6)  # not transposed
-    assert torch.equal(
-        parse("T B (N C)").arrange(reshaped, {}, two_rows), parse("T B N C").arrange(tokens, {}, two_rows)
-    )
+    expected = parse("T B N C").arrange(tokens, {}, two_rows)
+    assert torch.equal(parse("T B (N C)").arrange(reshaped, {}, two_rows), expected)
 
 
 @given(st.permutations(["T", "B", "N", "heads", "d"]), st.integers(0, 99))
@@ -178,18 +177,11 @@ class Answer:
     logits: Tensor
 
 
-@pytest.mark.parametrize(
-    "output",
-    [SCORES, (SCORES, None), {"loss": None, "logits": SCORES}, OrderedDict(logits=SCORES), Answer(None, SCORES)],
-)
-def test_logits_are_found(output: Any) -> None:
-    assert OutputLayout().scores(output, 4, 2, one_step).tolist() == SCORES.tolist()
-
-
-def test_outputs_without_logits_are_one_line() -> None:
-    with pytest.raises(
-        spikesam.InputError, match=r"^output: got dict of 'a', 'b', expected 'logits' in it, or a tensor"
-    ):
+def test_logits_are_found_or_refused_in_one_line() -> None:
+    in_dictionaries = {"loss": None, "logits": SCORES}, OrderedDict(logits=SCORES)
+    for output in (SCORES, (SCORES, None), *in_dictionaries, Answer(None, SCORES)):
+        assert OutputLayout().scores(output, 4, 2, one_step).tolist() == SCORES.tolist()
+    with pytest.raises(spikesam.InputError, match=r"^output: got dict of 'a', 'b', expected 'logits' in it, or a te"):
         OutputLayout().scores({"a": SCORES, "b": 1}, 4, 2, one_step)
     with pytest.raises(spikesam.InputError, match="^output: got Answer, expected a tensor, or a tuple"):
         OutputLayout().scores(Answer(None, Answer(None, SCORES)), 4, 2, one_step)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
+from tests.pipeline.imports.models import Written, fires
 
 T, B, CLASSES = 7, 3, 4
 IMAGES = torch.rand(T, B, 2, 6, 6, generator=torch.Generator().manual_seed(1)) * 2
@@ -35,31 +36,26 @@ def check(out: Path, names: Sequence[str], batches: Sequence[Sequence[Tensor]]) 
     return raster
 
 
-class SnnTorchLoop(nn.Module):
+def snntorch_loop(m: Any, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As snnTorch's tutorials: membranes are handed over in a loop over time."""
-
-    def __init__(self) -> None:
-        import snntorch
-
-        super().__init__()
-        self.conv1, self.lif1 = nn.Conv2d(2, 5, 3), snntorch.Leaky(0.9, threshold=0.5)
-        self.fc2, self.lif2 = nn.Linear(FEATURES, CLASSES), snntorch.Synaptic(0.8, 0.9, threshold=0.3)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mem1 = self.lif1.reset_mem()
-        syn2, mem2 = self.lif2.reset_mem()
-        first, last, membranes = [], [], []
-        for image in images:
-            spk1, mem1 = self.lif1(self.conv1(image), mem1)
-            spk2, syn2, mem2 = self.lif2(self.fc2(spk1.flatten(1)), syn2, mem2)
-            first.append(spk1)
-            last.append(spk2)
-            membranes.append(mem2)
-        return torch.stack(last), torch.stack(membranes), torch.stack(first)
+    mem1 = m.lif1.reset_mem()
+    syn2, mem2 = m.lif2.reset_mem()
+    first, last, membranes = [], [], []
+    for image in images:
+        spk1, mem1 = m.lif1(m.conv1(image), mem1)
+        spk2, syn2, mem2 = m.lif2(m.fc2(spk1.flatten(1)), syn2, mem2)
+        first.append(spk1)
+        last.append(spk2)
+        membranes.append(mem2)
+    return torch.stack(last), torch.stack(membranes), torch.stack(first)
 
 
 def test_snntorch_loop_inside_the_model(tmp_path: Path) -> None:
-    model, batches = SnnTorchLoop().eval(), []
+    import snntorch
+
+    neurons = {"lif1": snntorch.Leaky(0.9, threshold=0.5), "lif2": snntorch.Synaptic(0.8, 0.9, threshold=0.3)}
+    model = Written(snntorch_loop, conv1=nn.Conv2d(2, 5, 3), fc2=nn.Linear(FEATURES, CLASSES), **neurons).eval()
+    batches = []
     with spikesam.record(model, tmp_path) as recording:
         for images in (IMAGES, IMAGES[:, :2] * 0.7):
             output = model(images)
@@ -69,24 +65,15 @@ def test_snntorch_loop_inside_the_model(tmp_path: Path) -> None:
     counts = torch.cat([last.sum(0) for _, last in batches])
     assert np.array_equal(raster.readout, counts.numpy())
     assert raster.predictions.tolist() == counts.argmax(1).tolist()
-    assert raster.header.backend == "torch-model"
-    assert raster.header.device == "cpu"
+    assert (raster.header.backend, raster.header.device) == ("torch-model", "cpu")
     assert [layer.kind for layer in raster.layers] == ["conv", "dense"]
 
 
 def test_snntorch_sequential_called_step_by_step(tmp_path: Path) -> None:
-    import snntorch
     from snntorch import utils
 
-    hidden = {"init_hidden": True, "threshold": 0.4}
-    model = nn.Sequential(
-        nn.Conv2d(2, 5, 3),
-        snntorch.Leaky(0.9, **hidden),
-        nn.Flatten(),
-        nn.Linear(FEATURES, CLASSES),
-        snntorch.Leaky(0.8, output=True, **hidden),
-    ).eval()
-    batches = []
+    first, last = (nn.Conv2d(2, 5, 3), fires(0.4, 0.9)), (nn.Linear(FEATURES, CLASSES), fires(0.4, 0.8, output=True))
+    model, batches = nn.Sequential(*first, nn.Flatten(), *last).eval(), []
     with spikesam.record(model, tmp_path) as recording:
         for images in (IMAGES, IMAGES * 0.8):
             utils.reset(model)
@@ -100,21 +87,19 @@ def test_snntorch_sequential_called_step_by_step(tmp_path: Path) -> None:
     check(tmp_path, ["leaky_1", "leaky_4"], batches)
 
 
-class SpikingJelly(nn.Module):
+def spikingjelly(step_mode: str) -> nn.Module:
     """One step mode or the other; returns the spikes of both layers."""
+    from spikingjelly.activation_based import functional, layer, neuron
 
-    def __init__(self, step_mode: str) -> None:
-        from spikingjelly.activation_based import functional, layer, neuron
+    def forward(m: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+        first = m.sn1(m.conv(images))
+        return m.sn2(m.fc(m.flatten(first))), first
 
-        super().__init__()
-        self.conv, self.sn1 = layer.Conv2d(2, 5, 3), neuron.LIFNode(tau=1.5, v_threshold=0.4)
-        self.flatten, self.fc = layer.Flatten(), layer.Linear(FEATURES, CLASSES)
-        self.sn2 = neuron.IFNode(v_threshold=0.4, v_reset=None)
-        functional.set_step_mode(self, step_mode)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        first = self.sn1(self.conv(images))
-        return self.sn2(self.fc(self.flatten(first))), first
+    first = {"conv": layer.Conv2d(2, 5, 3), "sn1": neuron.LIFNode(tau=1.5, v_threshold=0.4)}
+    last = {"fc": layer.Linear(FEATURES, CLASSES), "sn2": neuron.IFNode(v_threshold=0.4, v_reset=None)}
+    model = Written(forward, **first, flatten=layer.Flatten(), **last)
+    functional.set_step_mode(model, step_mode)
+    return model.eval()
 
 
 @pytest.mark.parametrize("step_mode", ["m", "s"])
@@ -122,7 +107,7 @@ def test_spikingjelly(tmp_path: Path, step_mode: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch.jit, which it uses
         functional = pytest.importorskip("spikingjelly.activation_based.functional")
-        model, batches = SpikingJelly(step_mode).eval(), []
+        model, batches = spikingjelly(step_mode), []
     with spikesam.record(model, tmp_path) as recording:
         for images in (IMAGES, IMAGES * 0.8):
             functional.reset_net(model)
@@ -147,12 +132,8 @@ def test_spikingjelly_neurons_that_are_no_base_node(tmp_path: Path) -> None:
     check(tmp_path, ["psn_1"], [(model[1](model[0](IMAGES[:, :, 0, 0])),)])
 
 
-@pytest.fixture
-def norse() -> Any:
-    return pytest.importorskip("norse.torch")
-
-
-def test_norse_cells(tmp_path: Path, norse: Any) -> None:
+def test_norse_cells(tmp_path: Path) -> None:
+    norse = pytest.importorskip("norse.torch")
     model = norse.SequentialState(
         nn.Conv2d(2, 5, 3),
         norse.LIFBoxCell(norse.LIFBoxParameters(tau_mem_inv=torch.as_tensor(400.0), v_th=torch.as_tensor(0.3))),
@@ -174,7 +155,8 @@ def test_norse_cells(tmp_path: Path, norse: Any) -> None:
     check(tmp_path, ["lifboxcell_1", "lifcell_4"], [[torch.stack(spikes) for spikes in seen.values()]])
 
 
-def test_norse_all_steps_at_once_and_lifted_cells(tmp_path: Path, norse: Any) -> None:
+def test_norse_all_steps_at_once_and_lifted_cells(tmp_path: Path) -> None:
+    norse = pytest.importorskip("norse.torch")
     fires_early = norse.LIFParameters(v_th=torch.as_tensor(0.02))
     model = norse.SequentialState(
         norse.Lift(nn.Linear(6, 10)),
@@ -189,17 +171,10 @@ def test_norse_all_steps_at_once_and_lifted_cells(tmp_path: Path, norse: Any) ->
     check(tmp_path, ["lif_1", "lifcell_3_lifted_module"], [hidden])
 
 
-@pytest.fixture
-def sinabs() -> Any:
-    pytest.importorskip("sinabs")
-    return pytest.importorskip("sinabs.layers")
-
-
 @pytest.mark.parametrize("squeezed_by", ["batch_size", "num_timesteps"])
-def test_sinabs_squeezed(tmp_path: Path, sinabs: Any, squeezed_by: str) -> None:
-    from sinabs.activation import SingleSpike
-
-    size = {squeezed_by: {"batch_size": B, "num_timesteps": T}[squeezed_by], "spike_fn": SingleSpike}
+def test_sinabs_squeezed(tmp_path: Path, squeezed_by: str) -> None:
+    sinabs, spike_fn = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation").SingleSpike
+    size = {squeezed_by: {"batch_size": B, "num_timesteps": T}[squeezed_by], "spike_fn": spike_fn}
     model = nn.Sequential(
         nn.Conv2d(2, 5, 3),
         sinabs.IAFSqueeze(spike_threshold=torch.tensor(0.6), **size),
@@ -221,7 +196,8 @@ def test_sinabs_squeezed(tmp_path: Path, sinabs: Any, squeezed_by: str) -> None:
     assert raster.readout == pytest.approx(steps[2].sum(0).numpy(), rel=1e-6)
 
 
-def test_sinabs_counts_are_refused_or_recorded_as_fired(tmp_path: Path, sinabs: Any) -> None:
+def test_sinabs_counts_are_refused_or_recorded_as_fired(tmp_path: Path) -> None:
+    sinabs = pytest.importorskip("sinabs.layers")
     model = nn.Sequential(nn.Linear(6, 10), sinabs.IAF(spike_threshold=torch.tensor(0.3))).eval()
     dense = IMAGES[:, :, 0, 0].transpose(0, 1) * 5  # (B, T, K)
     counts = model(dense).transpose(0, 1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import spikesam
 from spikesam.backends.network import Network
+from spikesam.pipeline import explain, report
 from spikesam.pipeline.networks.checkpoint import named_network
 
 snn = pytest.importorskip("snntorch")
@@ -87,16 +88,11 @@ def test_a_recording_is_lined_up_later(network: Network, tmp_path: Path) -> None
     """Maps, edits and the page are those of a recording with the network; names and pictures are found, too."""
     recorded(tmp_path / "with", network=network)
     recorded(tmp_path / "later", class_names=NAMES)
-    sums = [
-        spikesam.explain(tmp_path / name, method="relevance", **options)["lif1"].sum
-        for name, options in (("with", {}), ("later", {"network": network}))
-    ]
-    assert sums[0].any() and np.array_equal(*sums)
-    edits = [
-        spikesam.edit(tmp_path / name, network, "lif1", channels=[0]).raster.raster_digest for name in ("with", "later")
-    ]
-    assert edits[0] == edits[1]
-    assert "cat" in str(spikesam.edit(tmp_path / "later", network, "lif1", channels=[0]))
+    first = spikesam.explain(tmp_path / "with", method="relevance")["lif1"].sum
+    later = spikesam.explain(tmp_path / "later", method="relevance", network=network)["lif1"].sum
+    assert first.any() and np.array_equal(first, later)
+    edits = [spikesam.edit(tmp_path / name, network, "lif1", channels=[0]) for name in ("with", "later")]
+    assert edits[0].raster.raster_digest == edits[1].raster.raster_digest and "cat" in str(edits[1])
     page = spikesam.report(tmp_path / "later", network=network, overwrite=True).read_text()
     assert '"relevance":[{"of":"dog"' in page and '"real":true' in page  # and it can be simulated there
 
@@ -104,11 +100,8 @@ def test_a_recording_is_lined_up_later(network: Network, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda model: setattr(model.lif2, "threshold", torch.tensor(0.4)),
-            r"layer 'lif2', sample \d, step \d, neuron",
-        ),
-        (lambda model: model.conv.weight.data.mul_(0.9), r"layer 'lif1', sample 0, step \d, neuron \(\d, \d, \d\): "),
+        (lambda model: setattr(model.lif2, "threshold", torch.tensor(0.4)), r"'lif2', sample \d, step \d, neuron"),
+        (lambda model: model.conv.weight.data.mul_(0.9), r"'lif1', sample 0, step \d, neuron \(\d, \d, \d\): "),
     ],
     ids=["last", "first"],
 )
@@ -116,10 +109,10 @@ def test_another_model_is_refused_by_its_first_spike(
     change: Callable[[Steps], object], message: str, network: Network, tmp_path: Path
 ) -> None:
     said = f"{message}.* but the network's membrane is .*% of the threshold there; expected a recording of the model"
-    with pytest.raises(spikesam.InputError, match=f"record: network: {said}"):
+    with pytest.raises(spikesam.InputError, match=f"record: network: layer {said}"):
         recorded(tmp_path / "a", change=change, network=network)
     recorded(tmp_path / "b", change=change)
-    with pytest.raises(spikesam.InputError, match=rf"raster\.h5: {said}"):
+    with pytest.raises(spikesam.InputError, match=rf"raster\.h5: layer {said}"):
         spikesam.explain(tmp_path / "b", method="relevance", network=network)
 
 
@@ -128,10 +121,7 @@ def test_what_does_not_fit_is_refused(network: Network, tmp_path: Path) -> None:
     given: Any
     for given, message in (
         (network, r"a\.h5: does not hold the spikes of its input; record it again with record\(…, network=…\)"),
-        (
-            spikesam.quantise(network),
-            r"the network is in fixed point, expected float32, as the model that was recorded",
-        ),
+        (spikesam.quantise(network), r"the network is in fixed point, expected float32, as the model that was record"),
         (3, "network: got int, expected a Network, a checkpoint, its name or its file"),
         (None, r"a\.h5: does not say which network fired it; give network, what the recorded model became"),
     ):
@@ -141,21 +131,15 @@ def test_what_does_not_fit_is_refused(network: Network, tmp_path: Path) -> None:
     with pytest.raises(spikesam.InputError, match=r"a\.h5: has 6 steps, expected 7, as the network takes"):
         spikesam.edit(path, network, "lif1")
     recorded(tmp_path / "run", network=named_network(network, NAMES))
-    with pytest.raises(
-        spikesam.InputError, match="target: no class 'dig', expected one of cat, dog, owl, or 0 to 2; did"
-    ):
+    with pytest.raises(spikesam.InputError, match="target: no class 'dig', expected one of cat, dog, owl, or 0 to 2"):
         spikesam.explain(tmp_path / "run", method="relevance", target="dig")
 
 
 def test_an_answer_that_is_not_the_networks_is_refused(network: Network, tmp_path: Path) -> None:
     model = Steps("TB").eval()
     said = "sample 0: all spikes are the same, but the model's answer is class"
-    with (
-        torch.no_grad(),
-        pytest.raises(spikesam.InputError, match=said),
-        spikesam.record(model, tmp_path, network=network) as recording,
-    ):
-        recording.finish(-model(spikes()))
+    with pytest.raises(spikesam.InputError, match=said), spikesam.record(model, tmp_path, network=network) as recording:
+        recording.finish(-model(spikes()).detach())
 
 
 def test_a_network_that_a_current_drives_needs_no_input(tmp_path: Path) -> None:
@@ -170,12 +154,8 @@ def test_a_network_that_a_current_drives_needs_no_input(tmp_path: Path) -> None:
     assert spikesam.explain(tmp_path, method="relevance")["lif1"].sum.any()
 
 
-def test_names_and_preparation_reach_files_and_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_names_and_preparation_reach_files_and_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Images of ±2 are in the range of the preparation, whatever the example holds; the network's hash is as ever."""
-    from spikesam.pipeline.explain import main
-
     prepare = spikesam.Preprocessing(8, 8, (0.5,), (0.2,))
     images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2.5 - 1
     model = Steps("B").eval()
@@ -188,16 +168,12 @@ def test_names_and_preparation_reach_files_and_the_command_line(
     assert plain.class_names == ("0", "1", "2") and plain.network.sha256 == checkpoint.network.sha256
     with spikesam.simulate(tmp_path / "plain.safetensors", images.numpy(), precision="float32") as raster:
         assert raster.n_samples == 3
-    with pytest.raises(
-        spikesam.InputError, match=r"give an array \(N, C, H, W\) of floating point; for images, import it by"
-    ):
+    with pytest.raises(spikesam.InputError, match=r"give an array \(N, C, H, W\) of floating point; for images, imp"):
         spikesam.simulate(tmp_path / "plain.safetensors")
     model.reset()
     with torch.no_grad(), spikesam.record(model, tmp_path / "run") as recording:
         recording.finish(torch.stack([model(images) for _ in range(7)]))
-    main(
-        [str(tmp_path / "run"), "--method", "relevance", "--target", "owl", "--network", f"{tmp_path}/mine.safetensors"]
-    )
+    explain.main(f"{tmp_path}/run --method relevance --target owl --network {tmp_path}/mine.safetensors".split())
     assert "relevance.h5  " in capsys.readouterr().out
     with spikesam.open_maps(tmp_path / "run" / "relevance.h5") as maps:
         assert maps.header.parameters["target_name"] == "owl"
@@ -225,8 +201,6 @@ def test_names_and_pictures_reach_what_is_made_of_a_recording(tmp_path: Path, mo
 
 
 def test_silence_is_told_once_by_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from spikesam.pipeline import explain, report
-
     model = Steps("TB").eval()
     model.fc.weight.data.zero_(), model.fc.bias.data.zero_()
     with (

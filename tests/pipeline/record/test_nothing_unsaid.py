@@ -12,6 +12,7 @@ from snntorch import utils
 from torch import Tensor, nn
 
 import spikesam
+from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Net, Neuron, run
 
 T, B = 5, 3
@@ -21,18 +22,11 @@ with warnings.catch_warnings():
     neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
 
 
-class Twice(nn.Module):
+def twice(m: Any, spikes: Tensor) -> Tensor:
     """One module of neurons for two layers, brought to rest between them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1, self.fc2, self.lif = nn.Linear(6, 6), nn.Linear(6, 6), neuron.IFNode(step_mode="m")
-        self.eval()
-
-    def forward(self, spikes: Tensor) -> Tensor:
-        first = self.lif(self.fc1(spikes))
-        self.lif.reset()
-        return self.lif(self.fc2(first))
+    first = m.lif(m.fc1(spikes))
+    m.lif.reset()
+    return m.lif(m.fc2(first))
 
 
 def test_all_steps_twice_in_a_call_of_the_model_are_refused(tmp_path: Path) -> None:
@@ -40,8 +34,9 @@ def test_all_steps_twice_in_a_call_of_the_model_are_refused(tmp_path: Path) -> N
         r"layer 'lif': called twice in one call of the model, each time with 5 steps, so these would be two layers; "
         r"give each use a module of its own, or hand the spikes of each over with recording.tap\(\)"
     )
+    model = Written(twice, fc1=nn.Linear(6, 6), fc2=nn.Linear(6, 6), lif=neuron.IFNode(step_mode="m")).eval()
     with pytest.raises(spikesam.InputError, match=message):
-        run(Twice(), tmp_path / "new", torch.rand(T, B, 6))
+        run(model, tmp_path / "new", torch.rand(T, B, 6))
     assert not (tmp_path / "new").exists()
 
 
@@ -55,108 +50,79 @@ def test_one_call_for_each_batch_is_not_twice(tmp_path: Path) -> None:
     assert recording.raster.n_samples == 3 * B
 
 
-class TiedOverDepth(nn.Module):
+def tied(kind: str, uses: int, steps: int) -> nn.Module:
     """Neurons that are called several times in one step of a loop inside the model, which returns (B, K).
 
-    Parameters
-    ----------
-    kind : "weights" of each use its own, or all "tied", or tied "behind a stem" that is called at each step
+    Each use has "weights" of its own, or all are "tied", or tied "behind a stem" that is called at each step.
     """
 
-    def __init__(self, kind: str, uses: int = 2, steps: int = T) -> None:
-        super().__init__()
-        self.kind, self.uses, self.steps = kind, uses, steps
-        self.stem, self.lif = nn.Linear(6, 6), snntorch.Leaky(0.9, threshold=0.2)
-        self.layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(uses))
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        membranes, total = [torch.zeros_like(x)] * self.uses, torch.zeros_like(x)
-        for _ in range(self.steps):
-            spikes = self.stem(x) if self.kind == "behind a stem" else x
-            for use in range(self.uses):
-                layer = self.layers[use if self.kind == "weights" else 0]
-                spikes, membranes[use] = self.lif(layer(spikes), membranes[use])
+    def forward(m: Any, x: Tensor) -> Tensor:
+        membranes, total = [torch.zeros_like(x)] * uses, torch.zeros_like(x)
+        for _ in range(steps):
+            spikes = m.stem(x) if kind == "behind a stem" else x
+            for use in range(uses):
+                spikes, membranes[use] = m.lif(m.layers[use if kind == "weights" else 0](spikes), membranes[use])
             total = total + spikes
         return total
+
+    layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(uses))
+    return Written(forward, stem=nn.Linear(6, 6), lif=snntorch.Leaky(0.9, threshold=0.2), layers=layers).eval()
 
 
 @pytest.mark.parametrize("kind", ["weights", "tied", "behind a stem"])
 @pytest.mark.parametrize("uses", [2, 3])
 def test_neurons_that_are_tied_over_depth_are_refused(kind: str, uses: int, tmp_path: Path) -> None:
     message = r"layer 'lif': called several times in one call .* several layers, not several steps; give each use a mod"
-    with pytest.raises(spikesam.InputError, match=message):
-        run(TiedOverDepth(kind, uses), tmp_path, torch.rand(B, 6))
+    for steps in (T, 1) if kind == "weights" else (T,):  # tied ones in one step are steps
+        with pytest.raises(spikesam.InputError, match=message):
+            run(tied(kind, uses, steps), tmp_path, torch.rand(B, 6))
 
 
-def test_two_layers_in_one_step_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(spikesam.InputError, match="several layers"):
-        run(TiedOverDepth("weights", steps=1), tmp_path, torch.rand(B, 6))
-
-
-class Loop(nn.Module):
+def loop(m: Any, x: Tensor) -> Tensor:
     """Steps in a loop: an image that is looked at once, recurrence, and an answer at every step."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.steps, self.stem, self.lif = steps, nn.Linear(6, 6), snntorch.Leaky(0.9, threshold=0.2)
-        self.back, self.fc, self.last = nn.Linear(6, 6), nn.Linear(6, 6), snntorch.Leaky(0.9, threshold=0.2)
-        self.answer = nn.Linear(6, 3)
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        current, spikes = self.stem(x), torch.zeros(len(x), 6)
-        one, two, total = torch.zeros_like(spikes), torch.zeros_like(spikes), torch.zeros(len(x), 3)
-        for _ in range(self.steps):
-            spikes, one = self.lif(current + self.back(spikes), one)
-            fired, two = self.last(self.fc(spikes), two)
-            total = total + self.answer(fired)
-        return total
+    current, spikes = m.stem(x), torch.zeros(len(x), 6)
+    one, two, total = torch.zeros_like(spikes), torch.zeros_like(spikes), torch.zeros(len(x), 3)
+    for _ in range(m.steps):
+        spikes, one = m.lif(current + m.back(spikes), one)
+        fired, two = m.last(m.fc(spikes), two)
+        total = total + m.answer(fired)
+    return total
 
 
-class Late(nn.Module):
+def late(m: Any, spikes: Tensor) -> Tensor:
     """Layers that hand on what they gave at the step before, so that zeros reach deep ones for some steps."""
-
-    def __init__(self, depth: int) -> None:
-        super().__init__()
-        self.fc = nn.ModuleList(nn.Linear(6, 6) for _ in range(depth))
-        self.lif = nn.ModuleList(neuron.IFNode(v_threshold=0.1) for _ in range(depth))
-
-    def forward(self, spikes: Tensor) -> Tensor:
-        before = [torch.zeros_like(spikes[0])] * len(self.fc)
-        for step in spikes:
-            given = [step, *before[:-1]]
-            before = [lif(fc(x)) for fc, lif, x in zip(self.fc, self.lif, given, strict=True)]
-        return before[-1]
+    before = [torch.zeros_like(spikes[0])] * len(m.fc)
+    for step in spikes:
+        given = [step, *before[:-1]]
+        before = [lif(fc(x)) for fc, lif, x in zip(m.fc, m.lif, given, strict=True)]
+    return before[-1]
 
 
 def test_layers_with_a_delay_are_recorded_step_by_step(tmp_path: Path) -> None:
-    raster = run(Late(4).eval(), tmp_path, torch.rand(7, B, 6))
+    fc, lif = (nn.Linear(6, 6) for _ in range(4)), (neuron.IFNode(v_threshold=0.1) for _ in range(4))
+    raster = run(Written(late, fc=nn.ModuleList(fc), lif=nn.ModuleList(lif)).eval(), tmp_path, torch.rand(7, B, 6))
     assert [raster.timesteps, *raster] == [7, "lif_0", "lif_1", "lif_2", "lif_3"]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_steps_in_a_loop_are_steps(steps: int, tmp_path: Path) -> None:
-    model = Loop(steps)
+    neurons = {name: snntorch.Leaky(0.9, threshold=0.2) for name in ("lif", "last")}
+    linear = {name: nn.Linear(6, 6) for name in ("stem", "back", "fc")}
+    model = Written(loop, **neurons, **linear, answer=nn.Linear(6, 3)).eval()
+    model.steps = steps
     with spikesam.record(model, tmp_path) as recording:
         for _ in range(2):
             recording.finish(model(torch.rand(B, 6)))
     assert (recording.raster.timesteps, recording.raster.n_samples) == (steps, 2 * B)
 
 
-class Both(nn.Module):
+def both() -> Any:
     """A neuron of snnTorch, and one that its user wrote."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.known, self.flatten = nn.Conv2d(2, 4, 3), snntorch.Leaky(0.9, init_hidden=True), nn.Flatten()
-        self.fc, self.own = nn.Linear(64, 8), Neuron()
-        self.pool = nn.MaxPool1d(2)
-        self.eval()
-        self.fc.weight.abs_()
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.pool(self.own(self.fc(self.flatten(self.known(self.conv(image) * 5)))))
+    known = {"conv": nn.Conv2d(2, 4, 3), "known": fires(1.0, 0.9)}
+    own = {"flatten": nn.Flatten(), "fc": nn.Linear(64, 8), "own": Neuron(), "pool": nn.MaxPool1d(2)}
+    model = Written(lambda m, x: m.pool(m.own(m.fc(m.flatten(m.known(m.conv(x) * 5))))), **known, **own).eval()
+    model.fc.weight.abs_()
+    return model
 
 
 def steps(model: nn.Module) -> None:
@@ -165,7 +131,7 @@ def steps(model: nn.Module) -> None:
 
 
 def test_neurons_beside_those_of_a_library_are_named(tmp_path: Path) -> None:
-    model = Both()
+    model = both()
     with spikesam.record(model, tmp_path) as recording:
         steps(model)
         with pytest.warns(UserWarning, match="record: module 'own' is not recorded, but seem"):
@@ -187,27 +153,16 @@ def test_neurons_beside_those_of_a_library_are_named(tmp_path: Path) -> None:
 
 
 def test_blocks_that_hold_known_neurons_are_no_others(tmp_path: Path) -> None:
-    block = nn.Sequential(nn.Linear(6, 6), snntorch.Leaky(0.9, threshold=0.1, init_hidden=True))
-    model = nn.Sequential(block, nn.Linear(6, 4), snntorch.Leaky(0.9, threshold=0.1, init_hidden=True)).eval()
+    model = nn.Sequential(nn.Sequential(nn.Linear(6, 6), fires(0.1)), nn.Linear(6, 4), fires(0.1)).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(run(model, tmp_path, *torch.rand(T, B, 6) * 3).layers) == 2
 
 
-class Spare(nn.Module):
-    """Holds neurons that it does not use, as some published networks do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.lif, self.spare = nn.Linear(6, 4), neuron.IFNode(step_mode="m"), neuron.IFNode(step_mode="m")
-        self.eval()
-
-    def forward(self, currents: Tensor) -> Tensor:
-        return self.lif(self.fc(currents))
-
-
 def test_neurons_that_the_model_does_not_call_are_left_out_and_named(tmp_path: Path) -> None:
-    model = Spare()
+    """As some published networks hold some."""
+    neurons = {name: neuron.IFNode(step_mode="m") for name in ("lif", "spare")}
+    model: Any = Written(lambda m, x: m.lif(m.fc(x)), fc=nn.Linear(6, 4), **neurons).eval()
     with spikesam.record(model, tmp_path) as recording:
         model(torch.rand(T, B, 6))
         with pytest.warns(UserWarning, match="record: module 'spare' is not called by the model, and left out"):
@@ -232,15 +187,8 @@ class Ternary(nn.Module):
 
 @pytest.mark.parametrize("layers", [None, ["own"]])
 def test_ternary_spikes_are_two_planes(tmp_path: Path, layers: list[str] | None) -> None:
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.own = nn.Conv2d(1, 3, 3), Ternary()
-
-        def forward(self, image: Tensor) -> Tensor:
-            return self.own(self.conv(image))
-
-    model, images = Model().eval(), torch.randn(T, B, 1, 6, 5) * 3
+    model = Written(lambda m, image: m.own(m.conv(image)), conv=nn.Conv2d(1, 3, 3), own=Ternary()).eval()
+    images = torch.randn(T, B, 1, 6, 5) * 3
     with spikesam.record(model, tmp_path, layers, counts="ternary") as recording:
         fired = torch.stack([model(image) for image in images])
         recording.finish()

@@ -21,17 +21,13 @@ VARIABLE = "SPIKESAM_OLD_SPIKINGJELLY"
 
 def run_in_two_layers(neuron: Any, out: Path) -> None:
     """Record and import a network of multi-step neurons, and compare both with what they fired themselves."""
-    first, last = (
-        neuron.MultiStepLIFNode(tau=1.5, v_threshold=0.3),
-        neuron.MultiStepIFNode(v_threshold=0.2, v_reset=None),
-    )
+    first = neuron.MultiStepLIFNode(tau=1.5, v_threshold=0.3)
+    last = neuron.MultiStepIFNode(v_threshold=0.2, v_reset=None)
     model = nn.Sequential(nn.Linear(8, 12, bias=False), first, nn.Linear(12, 4, bias=False), last).eval()
     spikes = (torch.rand(T, B, 8) < 0.5).float()
-    fired: dict[str, Any] = {}
-    for name, module in (("first", first), ("last", last)):
-        module.register_forward_hook(
-            lambda module, inputs, output, name=name: fired.update({name: output.bool().numpy()})
-        )
+    fired: dict[Any, Any] = {}
+    for module in (first, last):
+        module.register_forward_hook(lambda module, _, output: fired.update({module: output.bool().numpy()}))
     with warnings.catch_warnings(), spikesam.record(model, out) as recording:
         warnings.simplefilter("error", UserWarning)
         for _ in range(2):
@@ -73,9 +69,7 @@ def test_state_is_warned_of_and_other_neurons_are_refused_by_name(tmp_path: Path
     MultiStepEIFNode.__bases__ = (clock_driven.BaseNode,)
     MultiStepEIFNode.__module__ = clock_driven.NEURONS
     model[1] = MultiStepEIFNode().eval()
-    with pytest.raises(
-        spikesam.NetworkError, match=r"has an equation that is not known here; IFNode, HalfThresholdIFNode, "
-    ):
+    with pytest.raises(spikesam.NetworkError, match="has an equation that is not known here; IFNode, HalfThreshold"):
         spikesam.from_torch(model, torch.ones(T, B, 8))
 
 

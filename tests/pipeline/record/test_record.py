@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import snntorch
 import torch
 from snntorch import utils
 from torch import Tensor, nn
@@ -22,22 +21,20 @@ from spikesam.pipeline.images.pictures import NAME, pictures_beside
 from spikesam.pipeline.record.record import record
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.validate import main as validate
+from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Net
 
 T, B = 5, 3
 
 
-class SnnTorch(nn.Module):
+def step(m: Any, image: Tensor) -> Tensor:
+    return m.lif2(m.fc2(m.lif1(m.conv1(image)).flatten(1)))
+
+
+def net(forward: Callable[[Any, Tensor], Any] = step) -> Any:
     """Two layers that keep their membranes; one step a call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.lif1 = nn.Conv2d(2, 5, 3), snntorch.Leaky(0.9, threshold=0.4, init_hidden=True)
-        self.fc2, self.lif2 = nn.Linear(80, 4), snntorch.Leaky(0.9, threshold=0.4, init_hidden=True)
-        self.eval()
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.lif2(self.fc2(self.lif1(self.conv1(image)).flatten(1)))
+    first, last = {"conv1": nn.Conv2d(2, 5, 3), "lif1": fires(0.4, 0.9)}, {"fc2": nn.Linear(80, 4)}
+    return Written(forward, **first, **last, lif2=fires(0.4, 0.9)).eval()
 
 
 def images(batch: int = B, steps: int = T) -> Tensor:
@@ -51,7 +48,7 @@ def run(model: nn.Module, batch: Tensor) -> Tensor:
 
 
 def test_nothing_of_the_model_changes(tmp_path: Path) -> None:
-    model, batch, seen = SnnTorch(), images(), []
+    model, batch, seen = net(), images(), []
     model.lif1.register_forward_hook(lambda module, inputs, output: seen.append(output))
     expected, before = run(model, batch), {name: value.clone() for name, value in model.state_dict().items()}
     hooks = [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()]
@@ -65,7 +62,7 @@ def test_nothing_of_the_model_changes(tmp_path: Path) -> None:
 
 
 def test_everything_after_it_takes_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = SnnTorch()
+    model = net()
     with record(model, tmp_path / "new", dataset="noise") as recording:
         for size in (20, 3):  # shards hold 16
             batch = images(size)
@@ -79,11 +76,8 @@ def test_everything_after_it_takes_the_file(tmp_path: Path, capsys: pytest.Captu
     shown = capsys.readouterr().out
     assert "23 samples of noise, T = 5, seed 0; float32 precision on torch-model (cpu)" in shown
     with recording.raster as raster, spikesam.explain(path, tmp_path / "maps.h5") as maps:
-        assert [(layer.name, layer.number, layer.kind) for layer in raster.layers] == [
-            ("input", 0, "input"),
-            ("lif1", 1, "conv"),
-            ("lif2", 2, "dense"),
-        ]
+        assert [(spec.number, spec.name) for spec in raster.layers] == [(0, "input"), (1, "lif1"), (2, "lif2")]
+        assert [spec.kind for spec in raster.layers] == ["input", "conv", "dense"]
         assert raster.labels.tolist() == [*(n % 4 for n in range(20)), 0, 1, 2]
         assert raster.samples.index.tolist() == [*range(0, 40, 2), 0, 2, 4]
         assert raster.steps_that_matter("input") == T
@@ -95,15 +89,12 @@ def test_everything_after_it_takes_the_file(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_modules_are_named_by_the_caller(tmp_path: Path) -> None:
-    model, batch = SnnTorch(), images()
-    with record(model, tmp_path / "a", {"lif2": "out"}) as recording:
-        run(model, batch)
-        recording.finish()
-    assert list(recording.raster) == ["out"]
-    with record(model, tmp_path / "b", ["lif2", "lif1"]) as recording:
-        run(model, batch)
-        recording.finish()
-    assert list(recording.raster) == ["lif1", "lif2"]  # in the order in which they fire
+    chosen: Any
+    for chosen, names in (({"lif2": "out"}, ["out"]), (["lif2", "lif1"], ["lif1", "lif2"])):  # as they fire
+        with record(model := net(), tmp_path, chosen, overwrite=True) as recording:
+            run(model, images())
+            recording.finish()
+        assert list(recording.raster) == names
 
 
 def test_functional_neurons_are_tapped(tmp_path: Path) -> None:
@@ -134,7 +125,7 @@ def test_other_precisions_fire_0_and_1_too(tmp_path: Path, dtype: torch.dtype) -
 
 
 def test_images_laid_out_channels_last_give_the_same_bits(tmp_path: Path) -> None:
-    model, batch, rasters = SnnTorch(), images(), []
+    model, batch, rasters = net(), images(), []
     for name, layout in (("a", torch.contiguous_format), ("b", torch.channels_last)):
         model = model.to(memory_format=layout)
         with record(model, tmp_path / name) as recording:
@@ -147,7 +138,7 @@ def test_images_laid_out_channels_last_give_the_same_bits(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("how", ["scores", "steps", "tuple"])
 def test_predictions_come_from_the_output(tmp_path: Path, how: str) -> None:
-    model = SnnTorch()
+    model = net()
     with record(model, tmp_path) as recording:
         spikes = run(model, images())
         output = {"scores": spikes.sum(0) / T, "steps": spikes, "tuple": (spikes, spikes * 0.1)}[how]
@@ -157,7 +148,7 @@ def test_predictions_come_from_the_output(tmp_path: Path, how: str) -> None:
 
 
 def test_gradients_do_not_hinder(tmp_path: Path) -> None:
-    model = SnnTorch()
+    model = net()
     with torch.enable_grad(), record(model, tmp_path) as recording:
         spikes = run(model, images())
         recording.finish(spikes)
@@ -166,7 +157,7 @@ def test_gradients_do_not_hinder(tmp_path: Path) -> None:
 
 
 def test_state_that_nobody_reset_is_warned_of(tmp_path: Path) -> None:
-    model, batch = SnnTorch(), images()
+    model, batch = net(), images()
     with record(model, tmp_path) as recording:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -182,42 +173,15 @@ def twice_a_step(model: Any, recording: Any) -> None:
     recording.finish()
 
 
-def used_for_two_layers(model: Any, recording: Any) -> None:
+def first(model: Any) -> Tensor:
     utils.reset(model)
-    model.lif1(model.fc2(model.lif1(model.conv1(images()[0])).flatten(1)))
-
-
-def forgotten_pass(model: Any, recording: Any) -> None:
-    run(model, images())
-    recording.finish()
-    run(model, images())
-
-
-def other_steps(model: Any, recording: Any) -> None:
-    recording.finish(run(model, images()))
-    recording.finish(run(model, images(steps=T + 1)))
-
-
-def other_sizes_within_a_batch(model: Any, recording: Any) -> None:
-    for size in (B, B + 1):
-        model(images(size)[0])
+    return model.lif1(model.conv1(images()[0]))
 
 
 def exception(model: Any, recording: Any) -> None:
     for _ in range(20):  # more than a shard
         recording.finish(run(model, images()))
     raise spikesam.InputError("of the user's own")
-
-
-def only_one_layer(model: Any, recording: Any) -> None:
-    model.lif1(model.conv1(images()[0]))
-    recording.finish()
-
-
-def nothing_called(model: Any, recording: Any) -> None:
-    model.lif1.forward(model.conv1(images()[0]))
-    recording.tap("fc", torch.zeros(B, 4))
-    recording.finish()
 
 
 def tapped(name: str, spikes: Any, **options: Any) -> Callable[[Any, Any], None]:
@@ -237,17 +201,35 @@ def finished_with(*batches: dict[str, Any]) -> Callable[[Any, Any], None]:
     return fault
 
 
-FAULTS: list[tuple[Callable[[Any, Any], None], str]] = [
+FAULTS: list[tuple[Callable[[Any, Any], Any], str]] = [
     (lambda model, recording: None, "record: nothing was recorded; run the model, then call recording.finish"),
     (lambda model, recording: recording.finish(), "finish: got no spikes since the batch began; run the model before"),
     (lambda model, recording: run(model, images()), r"record: the last batch was not ended; call recording.finish\("),
-    (forgotten_pass, "record: the last batch was not ended"),
+    (
+        lambda model, recording: (run(model, images()), recording.finish(), run(model, images())),
+        "record: the last batch was not ended",
+    ),
     (twice_a_step, "layer 'lif1': got 10 steps, expected 5 as layer 'lif2', so it may be called 2 times a step; give"),
-    (used_for_two_layers, r"layer 'lif1': got a step of 3 × \(4, 1, 1\) after one of 3 × \(5, 4, 4\); end a batch"),
-    (other_steps, "finish: got 6 steps, expected 5 as in the first batch"),
-    (other_sizes_within_a_batch, r"layer 'lif1': got a step of 4 × \(5, 4, 4\) after one of 3 × \(5, 4, 4\)"),
-    (only_one_layer, "layer 'lif2': module 'lif2' was not called; leave it out with layers="),
-    (nothing_called, "layer 'lif1': module 'lif1' was not called; leave it out with layers="),
+    (
+        lambda model, recording: model.lif1(model.fc2(first(model).flatten(1))),  # used for two layers
+        r"layer 'lif1': got a step of 3 × \(4, 1, 1\) after one of 3 × \(5, 4, 4\); end a batch",
+    ),
+    (
+        lambda model, recording: [recording.finish(run(model, images(steps=steps))) for steps in (T, T + 1)],
+        "finish: got 6 steps, expected 5 as in the first batch",
+    ),
+    (
+        lambda model, recording: [model(images(size)[0]) for size in (B, B + 1)],
+        r"layer 'lif1': got a step of 4 × \(5, 4, 4\) after one of 3 × \(5, 4, 4\)",
+    ),
+    (
+        lambda model, recording: (first(model), recording.finish()),
+        "layer 'lif2': module 'lif2' was not called; leave it out with layers=",
+    ),
+    (
+        lambda model, recording: (recording.tap("fc", torch.zeros(B, 4)), recording.finish()),
+        "layer 'lif1': module 'lif1' was not called; leave it out with layers=",
+    ),
     (lambda model, recording: model(torch.rand(B, 2, 6, 6, device="meta")), "."),
     (tapped("a b", torch.zeros(B, 4)), "layer 'a b': expected a name such as 'conv1'"),
     (tapped("fc", torch.zeros(T, B + 1, 4), layout="TB..."), "layer 'lif1': got 3 samples, expected 4 as layer 'fc'"),
@@ -274,10 +256,8 @@ FAULTS: list[tuple[Callable[[Any, Any], None], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "message"), FAULTS)
-def test_a_fault_is_one_line_and_leaves_nothing(
-    tmp_path: Path, fault: Callable[[Any, Any], None], message: str
-) -> None:
-    model, out, refusals = SnnTorch(), tmp_path / "new", (spikesam.InputError, RuntimeError)
+def test_a_fault_is_one_line_and_leaves_nothing(tmp_path: Path, fault: Callable[..., Any], message: str) -> None:
+    model, out, refusals = net(), tmp_path / "new", (spikesam.InputError, RuntimeError)
     with pytest.raises(refusals, match=f"^{message}") as caught, record(model, out) as recording:
         fault(model, recording)
     assert isinstance(caught.value, spikesam.InputError) or "device" in str(caught.value)
@@ -298,48 +278,33 @@ def in_one_call(model: Any) -> Any:
     return model
 
 
-class Shared(SnnTorch):
-    """One module for both layers."""
+CALLS: dict[str, tuple[Callable[[], Any], Callable[[Any, Any], Any]]] = {
+    r"the model was called again before recording.finish\(\): call finish\(\) after each batch": (
+        lambda: in_one_call(net()),
+        lambda model, recording: (model(images()), model(images())),
+    ),
+    "finish: got 10 steps in 2 calls of the model, expected one": (
+        lambda: in_one_call(Net()),  # whose neurons are not known before the first batch
+        lambda model, recording: (model(images()), recording.finish(model(images()))),
+    ),
+    "lif1.: called several times in one call of the model, .* would be several layers, .* a module of its": (
+        lambda: net(lambda m, image: m.lif1(m.lif1(m.conv1(image)))),
+        lambda model, recording: recording.finish(run(model, images())),
+    ),
+}
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.lif1(self.lif1(self.conv1(image)))
 
-
-@pytest.mark.parametrize(
-    ("model", "layers", "fault", "message"),
-    [
-        (
-            lambda: in_one_call(SnnTorch()),
-            None,
-            lambda model, recording: (model(images()), model(images())),
-            r"the model was called again before recording.finish\(\): call finish\(\) after each batch",
-        ),
-        (
-            lambda: in_one_call(Net()),  # whose neurons are not known before the first batch
-            None,
-            lambda model, recording: (model(images()), recording.finish(model(images()))),
-            "finish: got 10 steps in 2 calls of the model, expected one",
-        ),
-        (
-            Shared,
-            ["lif1"],
-            lambda model, recording: recording.finish(run(model, images())),
-            "lif1.: called several times in one call of the model, .* would be several layers, .* a module of its",
-        ),
-    ],
-)
-def test_a_call_too_many_is_noticed_at_once(
-    tmp_path: Path, model: Any, layers: Any, fault: Callable[[Any, Any], Any], message: str
-) -> None:
-    made = model()
-    with pytest.raises(spikesam.InputError, match=message), record(made, tmp_path, layers) as recording:
-        fault(made, recording)
+@pytest.mark.parametrize("message", CALLS)
+def test_a_call_too_many_is_noticed_at_once(tmp_path: Path, message: str) -> None:
+    build, fault = CALLS[message]
+    model, layers = build(), ["lif1"] if "lif1" in message else None
+    with pytest.raises(spikesam.InputError, match=message), record(model, tmp_path, layers) as recording:
+        fault(model, recording)
 
 
 def after(change: Callable[[Any], object]) -> Callable[[], nn.Module]:
     def changed() -> nn.Module:
-        model = SnnTorch()
-        change(model)
+        change(model := net())
         return model
 
     return changed
@@ -349,30 +314,28 @@ def after(change: Callable[[Any], object]) -> Callable[[], nn.Module]:
     ("model", "options", "message"),
     [
         (lambda: "model", {}, "record: got str, expected a torch.nn.Module"),
-        (after(SnnTorch.train), {}, r"record: the model is in training mode, in which .*; call model.eval\(\) before"),
+        (after(nn.Module.train), {}, r"record: the model is in training mode, in which .*; call model.eval\(\) before"),
         (after(lambda model: model.fc2.train()), {}, "record: module 'fc2' is in training mode"),
-        (lambda: nn.DataParallel(SnnTorch()), {}, "record: got DataParallel, .*; record model.module instead"),
+        (lambda: nn.DataParallel(net()), {}, "record: got DataParallel, .*; record model.module instead"),
         (after(lambda model: model.lif1.compile()), {}, "record: module 'lif1' is compiled"),
-        (lambda: torch.compile(SnnTorch()), {}, "record: the model is compiled, .* record the model that it was made"),
-        (SnnTorch, {"layers": "lif1"}, r"""layers: got 'lif1', expected several names, such as \["lif1"\]"""),
-        (SnnTorch, {"layers": ["lif3"]}, "layers: no module 'lif3' in SnnTorch; did you mean lif2 or lif1"),
-        (SnnTorch, {"layers": ["xyz"]}, "layers: no module 'xyz' in SnnTorch; did you mean conv1 or lif1 or"),
-        (SnnTorch, {"layers": {"lif1": "a b"}}, "layer 'a b': expected a name such as 'conv1'"),
-        (SnnTorch, {"layers": {"lif1": "a", "lif2": "a"}}, "layer 'a': got two of this name"),
-        (SnnTorch, {"layout": "TBC"}, "layout: got 'TBC', expected one of B"),
-        (SnnTorch, {"counts": "all"}, "record: counts: got 'all', expected None, 'fired' or 'ternary'"),
+        (lambda: torch.compile(net()), {}, "record: the model is compiled, .* record the model that it was made"),
+        (net, {"layers": "lif1"}, r"""layers: got 'lif1', expected several names, such as \["lif1"\]"""),
+        (net, {"layers": ["lif3"]}, "layers: no module 'lif3' in Written; did you mean lif2 or lif1"),
+        (net, {"layers": ["xyz"]}, "layers: no module 'xyz' in Written; did you mean conv1 or lif1 or"),
+        (net, {"layers": {"lif1": "a b"}}, "layer 'a b': expected a name such as 'conv1'"),
+        (net, {"layers": {"lif1": "a", "lif2": "a"}}, "layer 'a': got two of this name"),
+        (net, {"layout": "TBC"}, "layout: got 'TBC', expected one of B"),
+        (net, {"counts": "all"}, "record: counts: got 'all', expected None, 'fired' or 'ternary'"),
     ],
 )
-def test_what_cannot_be_recorded_is_refused_at_once(
-    tmp_path: Path, model: Callable[[], Any], options: dict[str, Any], message: str
-) -> None:
+def test_what_cannot_be_recorded_is_refused(tmp_path: Path, model: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(spikesam.InputError, match=message):
         record(model(), tmp_path / "new", **options).__enter__()
     assert not any(tmp_path.iterdir())
 
 
 def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_path: Path) -> None:
-    model, batch = SnnTorch(), images()
+    model, batch = net(), images()
 
     def recorded(samples: int, **options: Any) -> Any:
         with record(model, tmp_path, **options) as recording:
@@ -387,12 +350,17 @@ def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_pat
     with pytest.raises(KeyboardInterrupt):
         recorded(B, overwrite=True)
     assert spikesam.open_raster(tmp_path / "raster.h5").n_samples == 1
+    (tmp_path / "raster.h5").unlink()
+    (tmp_path / "raster.parts").mkdir()  # as a killed recording leaves it
+    (tmp_path / "raster.parts" / "00000000.h5").write_bytes(b"a shard")
+    with pytest.raises(spikesam.InputError, match=r"raster\.parts: a run that has not finished left this; "):
+        recorded(2)
     assert recorded(2, overwrite=True).raster.n_samples == 2
     assert [path.name for path in tmp_path.iterdir()] == ["raster.h5"]
 
 
 def test_a_recording_is_read_and_written_at_its_time(tmp_path: Path) -> None:
-    model = SnnTorch()
+    model = net()
     with record(model, tmp_path) as recording:
         recording.finish(run(model, images()))
         with pytest.raises(spikesam.InputError, match="is not finished; read it when the block of record"):
@@ -400,17 +368,6 @@ def test_a_recording_is_read_and_written_at_its_time(tmp_path: Path) -> None:
     for late in (recording.finish, lambda: recording.tap("a", torch.zeros(B, 2))):
         with pytest.raises(spikesam.InputError, match="the recording has ended, expected a call within the block"):
             late()
-
-
-def test_what_a_killed_recording_left_is_removed_only_if_asked(tmp_path: Path) -> None:
-    model = SnnTorch()
-    (tmp_path / "raster.parts").mkdir()
-    (tmp_path / "raster.parts" / "00000000.h5").write_bytes(b"a shard")
-    with pytest.raises(spikesam.InputError, match=r"raster\.parts: a run that has not finished left this; "):
-        record(model, tmp_path).__enter__()
-    with record(model, tmp_path, overwrite=True) as recording:
-        recording.finish(run(model, images()))
-    assert [path.name for path in tmp_path.iterdir()] == ["raster.h5"]
 
 
 def test_memory_does_not_grow_with_the_number_of_batches(tmp_path: Path) -> None:
@@ -431,7 +388,7 @@ NAMES = ["cat", "dog", "cat", "bird"]
 
 
 def recorded(out: Path, shown: Any, **options: Any) -> None:
-    model = SnnTorch()
+    model = net()
     with record(model, out, **options) as recording:
         for _ in range(2):
             recording.finish(run(model, images()), labels=[0, 1, 3], images=shown)
@@ -479,9 +436,7 @@ def test_without_images_nothing_lies_there_and_nothing_old_stays(tmp_path: Path)
         (5, {}, r"finish: images: got \(\) int64, expected images"),
     ],
 )
-def test_what_does_not_fit_is_one_line_and_leaves_nothing(
-    tmp_path: Path, shown: Any, options: dict[str, Any], message: str
-) -> None:
+def test_what_does_not_fit_is_one_line(tmp_path: Path, shown: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         recorded(tmp_path / "out", shown, **options)
     assert not (tmp_path / "out").exists()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import spikesam
 from spikesam.pipeline.record.arrangement import Convolutions
+from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Fire, run
 from tests.pipeline.record.transformers import SSA, Model, MS_SSA_Conv, Spiking_Self_Attention, Token_QK_Attention
 
@@ -94,23 +95,22 @@ def test_the_place_of_an_object_is_its_place_in_every_layer(tmp_path: Path, plac
     image = torch.zeros(1, 1, 4, 6)
     image[0, 0, place[0], place[1]] = 1
     model = Bright()
-    with (
-        run(model, tmp_path, image, layers=LAYERS, axes=AXES) as raster,
-        spikesam.explain(raster, tmp_path / "maps.h5") as maps,
-    ):
-        for layer in raster:
-            assert raster[layer][0].nonzero()[2].tolist() == [place[0]] * 4
-            assert np.unravel_index(maps[layer].sum[0].argmax(), (4, 6)) == place
+    raster = run(model, tmp_path, image, layers=LAYERS, axes=AXES)
+    maps = spikesam.explain(raster, tmp_path / "maps.h5")
+    for layer in raster:
+        assert raster[layer][0].nonzero()[2].tolist() == [place[0]] * 4
+        assert np.unravel_index(maps[layer].sum[0].argmax(), (4, 6)) == place
 
 
 @pytest.mark.parametrize("axes", [{"*s": "B N C", "h*": "B heads N d"}, {"heads": "B heads N d", "*": "B N C"}])
 def test_patterns_name_several_modules_and_the_first_counts(tmp_path: Path, axes: dict[str, str]) -> None:
     model, image = Bright(), torch.rand(1, 1, 4, 6)
+    options: dict[str, Any] = {"layers": ["tokens", "heads"], "axes": axes, "grid": (4, 6)}
     if "*s" in axes:  # which "heads" fits, too
         with pytest.raises(spikesam.InputError, match=r"layer 'heads': got shape \(1, 2, 24, 2\), expected 3 axes"):
-            record(model, tmp_path, image, layers=["tokens", "heads"], axes=axes, grid=(4, 6))
+            record(model, tmp_path, image, **options)
         return
-    raster = record(model, tmp_path, image, layers=["tokens", "heads"], axes=axes, grid=(4, 6))
+    raster = record(model, tmp_path, image, **options)
     assert [layer.shape for layer in raster.layers] == [(4, 4, 6), (4, 4, 6)]
 
 
@@ -151,45 +151,21 @@ def test_what_is_not_known_or_does_not_fit_is_one_line(tmp_path: Path, options: 
     assert not (tmp_path / "new").exists()
 
 
-class Rows(nn.Module):
-    """A map of 2 × 3 whose places become a row for a convolution of 1; or a row from the beginning."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.fire1 = nn.Conv2d(1, 4, 1), Fire()
-        self.row, self.fire2 = nn.Conv1d(4, 4, 1), Fire()
-        self.eval().requires_grad_(False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.fire2(self.row(self.fire1(self.conv(image)).flatten(2) if image.ndim == 4 else image))
+def rows(m: Any, image: Tensor) -> Tensor:
+    return m.fire2(m.row(m.fire1(m.conv(image)).flatten(2) if image.ndim == 4 else image))
 
 
 def test_a_row_that_may_be_tokens_of_a_map_is_asked_for(tmp_path: Path) -> None:
     message = r"layer 'fire2': got a step of shape \(1, 4, 6\), which may be 2 × 3 tokens; .*'fire2': 'B C N'"
     layers, image = ["fire1", "fire2"], torch.rand(1, 1, 2, 3)
+    fire, synapses = {name: Fire() for name in layers}, {"conv": nn.Conv2d(1, 4, 1), "row": nn.Conv1d(4, 4, 1)}
+    model = Written(rows, **synapses, **fire).eval()  # a map whose places become a row for a convolution, or a row
     with pytest.raises(spikesam.InputError, match=message):
-        record(Rows(), tmp_path, image, layers=layers, layout="B...")
-    raster = record(Rows(), tmp_path, image, layers=layers, axes={"fire2": "B C N"})
+        record(model, tmp_path, image, layers=layers, layout="B...")
+    raster = record(model, tmp_path, image, layers=layers, axes={"fire2": "B C N"})
     assert raster["fire2"].spec.shape == (4, 2, 3)
-    raster = record(Rows(), tmp_path, torch.rand(1, 4, 6), layers=["fire2"], layout="B...")
+    raster = record(model, tmp_path, torch.rand(1, 4, 6), layers=["fire2"], layout="B...")
     assert raster["fire2"].spec.shape == (4, 1, 6)
-
-
-class Made(nn.Module):
-    """A convolution, something between, and neurons."""
-
-    def __init__(self, between: nn.Module) -> None:
-        super().__init__()
-        self.conv, self.between, self.fire = nn.Conv2d(1, 6, 3, padding=1), between, Fire()
-        self.eval().requires_grad_(False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.fire(self.between(self.conv(image)))
-
-
-class Concatenated(nn.Module):
-    def forward(self, maps: Tensor) -> Tensor:
-        return torch.cat([maps, maps[:, :2]], 1)
 
 
 @pytest.mark.parametrize(
@@ -198,12 +174,12 @@ class Concatenated(nn.Module):
         (nn.MaxPool2d(2), (6, 3, 4)),  # 7 × 9 loses a row and a column
         (nn.AdaptiveAvgPool2d(1), (6, 1, 1)),
         (nn.Upsample(scale_factor=2), (6, 14, 18)),
-        (Concatenated(), (8, 7, 9)),
+        (Written(lambda _, maps: torch.cat([maps, maps[:, :2]], 1)), (8, 7, 9)),
     ],
 )
 def test_maps_of_convolutions_need_no_word(tmp_path: Path, between: nn.Module, shape: tuple[int, int, int]) -> None:
-    raster = record(Made(between), tmp_path, torch.rand(2, 1, 7, 9), layers=["fire"])
-    assert raster["fire"].spec.shape == shape
+    model = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), between, Fire()).eval()
+    assert record(model, tmp_path, torch.rand(2, 1, 7, 9), layers=["2"])["fire_2"].spec.shape == shape
 
 
 def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
@@ -233,20 +209,16 @@ def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
             assert np.abs(centre - (20, 24)).max() < 4, layer  # of the object
 
 
-def leaky() -> nn.Module:
-    return pytest.importorskip("snntorch").Leaky(0.9, init_hidden=True)
-
-
 @pytest.mark.parametrize(
     ("layers", "sides"),
     [
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), leaky(), nn.AdaptiveAvgPool2d(1), leaky()], (16, 8)),
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), leaky()], (3, 4)),
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(3, 2), leaky()], (32, 16)),
-        (lambda: [leaky(), nn.Conv2d(1, 4, 3, padding=1), leaky()], (6, 8)),
-        (lambda: [nn.Conv2d(1, 16, 3, padding=1), nn.PixelShuffle(2), leaky()], (6, 8)),
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.Upsample(scale_factor=2), leaky()], (6, 8)),
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.ConvTranspose2d(4, 2, 2, 2), leaky()], (6, 8)),
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), fires(1.0), nn.AdaptiveAvgPool2d(1), fires(1.0)], (16, 8)),
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), fires(1.0)], (3, 4)),
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(3, 2), fires(1.0)], (32, 16)),
+        (lambda: [fires(1.0), nn.Conv2d(1, 4, 3, padding=1), fires(1.0)], (6, 8)),
+        (lambda: [nn.Conv2d(1, 16, 3, padding=1), nn.PixelShuffle(2), fires(1.0)], (6, 8)),
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.Upsample(scale_factor=2), fires(1.0)], (6, 8)),
+        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.ConvTranspose2d(4, 2, 2, 2), fires(1.0)], (6, 8)),
     ],
     ids=["to a pixel", "odd sides", "overlapping", "an encoder in front", "shuffled", "enlarged", "transposed"],
 )

@@ -69,14 +69,8 @@ class Spiking_Self_Attention(Attention):  # noqa: N801 — the original's name
         super().__init__(channels, "conv")
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (
-            neurons(conv(x.flatten(0, 1)).reshape(x.shape))
-            for conv, neurons in (
-                (self.q_conv, self.q_lif),
-                (self.k_conv, self.k_lif),
-                (self.v_conv, self.v_lif),
-            )
-        )
+        pairs = (self.q_conv, self.q_lif), (self.k_conv, self.k_lif), (self.v_conv, self.v_lif)
+        q, k, v = (neurons(conv(x.flatten(0, 1)).reshape(x.shape)) for conv, neurons in pairs)
         heads = [self.split(each.transpose(2, 3)) for each in (q, k, v)]
         mixed = heads[0] @ (heads[1].transpose(-1, -2) @ heads[2])
         attended = self.attn_lif(self.joined(mixed))
