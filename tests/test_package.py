@@ -119,7 +119,7 @@ print(spikesam.report("recorded"))
 
 
 @pytest.mark.parametrize(("installed", "own"), [("wheel", "modules"), ("editable", "packages")])
-def test_it_runs_in_a_project_with_files_of_the_same_names(
+def test_it_runs_beside_files_of_its_names(
     installed: str, own: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     folder = request.getfixturevalue("programs") if installed == "wheel" else Path(sys.executable).parent

@@ -106,9 +106,7 @@ CODE = {"core/a.py": 3, "core/deep/b.py": 2, "core/deep/more/c.py": 1, "tools/d.
     ],
     ids=["as many as allowed", "a folder's own files", "too many", "in no row"],
 )
-def test_lines_are_counted_and_held(
-    budget: dict[str, int], said: list[str], refused: list[str], tmp_path: Path
-) -> None:
+def test_lines_are_counted(budget: dict[str, int], said: list[str], refused: list[str], tmp_path: Path) -> None:
     for name, lines in CODE.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x\n" * lines)

@@ -99,9 +99,7 @@ def test_works_where_torch_and_lava_cannot_be_imported(raster: Path, tmp_path: P
         assert maps["conv1"].sum[4].any()
 
 
-def test_a_folder_is_enough_and_maps_of_another_gamma_replace_those_of_this_method(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_is_enough_and_maps_of_another_gamma_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_raster(tmp_path / "raster.h5", {"conv1": np.eye(4).reshape(1, 4, 1, 2, 2)})
     run(tmp_path)
     run(tmp_path, "--gamma", "0.2")

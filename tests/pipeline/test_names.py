@@ -148,7 +148,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "--conversion.calibration 6 --out {}/convert"),
     ],
 )  # fmt: skip
-def test_everything_printed_is_printable(
+def test_all_that_is_printed_is_so(
     place: Path, capfd: pytest.CaptureFixture[str], command: str, arguments: str
 ) -> None:
     capfd.readouterr()  # what making the place printed

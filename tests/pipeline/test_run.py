@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -122,13 +123,10 @@ def test_resuming_a_finished_run_computes_nothing_and_agrees(workplace, finished
 def test_a_failure_after_the_simulation_says_that_the_spikes_are_kept(workplace, tmp_path, refused, monkeypatch):
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "spikesam.pipeline.drawing.figures.save_figures", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
-        )
+        patched.setattr("spikesam.pipeline.drawing.figures.save_figures", Mock(side_effect=OSError(28, "full")))
         line = refused(run.main, *command(workplace, out, "--backend", "event"))
-    assert line == (
-        f"error: full; the spikes of all 20 samples are kept in {out}/raster.h5, and --resume goes on from there"
-    )
+    kept = f"the spikes of all 20 samples are kept in {out}/raster.h5, and --resume goes on from there"
+    assert line == f"error: full; {kept}"
     run.main(command(workplace, out, "--backend", "event", "--resume"))
     assert summary(out)["n_samples"] == 20
 
@@ -201,13 +199,10 @@ def test_an_existing_folder_is_never_overwritten(workplace, finished, refused):
 
 
 def test_one_run_per_folder(workplace, tmp_path, refused):
-    code = (
-        "import sys, pathlib; from spikesam.recordings.lock import out_lock\n"
-        "with out_lock(pathlib.Path(sys.argv[1])):\n print(); input()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
+    code = "import sys, pathlib; from spikesam.recordings.lock import out_lock\n"
+    code += "with out_lock(pathlib.Path(sys.argv[1])):\n print(); input()"
+    hold = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         line = refused(run.main, *command(workplace, tmp_path))
         other.communicate(b"\n")

@@ -116,7 +116,7 @@ def test_a_recording_is_compared(
     capsys.readouterr()
 
 
-def test_what_was_exported_agrees_with_its_graph(
+def test_an_exported_network_agrees_with_its_graph(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     network = spikesam.from_nir(model, T)
