@@ -22,6 +22,7 @@ COMMANDS = (
     "spikesam.pipeline.export",
     "spikesam.pipeline.explain",
     "spikesam.pipeline.energy",
+    "spikesam.pipeline.edit",
     "spikesam.pipeline.diff",
     "spikesam.pipeline.verify",
     "spikesam.pipeline.report",

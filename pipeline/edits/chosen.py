@@ -1,4 +1,4 @@
-"""The spikes of a layer that an edit changes: a mask, channels and steps, checked."""
+"""The spikes of a layer that an edit changes: a mask, channels, rows, columns and steps, checked."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from spikesam.recordings.raster.batch import on_cpu, pack, unpack
 from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.text import LONGEST_NAME, printable
 
-Indices = int | slice | Iterable[int]
+Indices = int | slice | Iterable[int | slice]
 
 AXES = "(H, W), (C, H, W), (T, C, H, W) or (T, B, C, H, W)"
 
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """Neurons and steps of a layer: where `mask` (T, B, C, H, W), `channels` (C,) and `steps` (T,) all are true."""
+    """Neurons and steps of a layer: where `mask` (T, B, C, H, W) and all of `among` (T, C, H, W) are true."""
 
     mask: NDArray[np.bool_]
-    channels: NDArray[np.bool_]
-    steps: NDArray[np.bool_]
+    among: NDArray[np.bool_]
 
     @classmethod
     def of(
@@ -35,41 +34,44 @@ class Chosen:
         timesteps: int,
         samples: int,
         mask: ArrayLike | None,
-        channels: Indices | None,
-        steps: Indices | None,
+        **among: Indices | None,
     ) -> Chosen:
-        """The neurons and steps that :func:`edit` was asked for; refuses those that are not there, and other masks."""
-        where = f"edit: layer {layer.name!r}"
-        return cls(
-            _mask(mask, (timesteps, samples, *layer.shape), where),
-            _among(channels, layer.shape[0], "channel", where),
-            _among(steps, timesteps, "step", where),
-        )
+        """The neurons and steps that :func:`edit` was asked for; refuses those that are not there, and other masks.
+
+        `among` are its `steps`, `channels`, `rows` and `columns`.
+        """
+        where, sides = f"edit: layer {layer.name!r}", (timesteps, *layer.shape)
+        each = [
+            positions(among.get(f"{what}s"), side, what, where)
+            for what, side in zip(("step", "channel", "row", "column"), sides, strict=True)
+        ]
+        found = np.zeros(sides, np.bool_)
+        found[np.ix_(*(np.array(at, np.intp) for at in each))] = True
+        return cls(_mask(mask, (timesteps, samples, *layer.shape), where), found)
 
     def edited(self, packed: NDArray[np.uint8], row: int, *, fires: bool) -> NDArray[np.uint8]:
         """The packed spikes (T, bytes) of one of the samples, B = `row`, with the chosen ones as `fires` says."""
-        here = self.mask[:, row] & self.channels[:, None, None] & self.steps[:, None, None, None]
+        here = self.mask[:, row] & self.among
         spikes = unpack(packed[None], here.shape[1:])
         spikes[:, 0][here] = fires
         return pack(spikes)[0]
 
 
 def positions(asked: Indices | None, count: int, what: str, where: str) -> list[int]:
-    """Whole numbers or a slice as positions among `count`, all if not given, -1 the last; refuses others as `what`."""
+    """Whole numbers and slices as positions among `count`, all if not given, -1 the last; refuses others as `what`."""
     if asked is None:
         return list(range(count))
-    if isinstance(asked, slice):
-        try:
-            found = list(range(count)[asked])
-        except (TypeError, ValueError):
-            found = []
-        if not found:
-            shown = printable(str(asked), LONGEST_NAME)
-            raise InputError(f"{where}: no {what} in {shown}, expected some of 0 to {count - 1}")
-        return found
     several: Any = asked if isinstance(asked, Iterable) and not isinstance(asked, str) else (asked,)
-    found = []
+    found: list[int] = []
     for each in several:
+        if isinstance(each, slice):
+            within = _within(each, count)
+            if not within:
+                parts = (each.start, each.stop, each.step)[: 2 + (each.step is not None)]
+                shown = printable(":".join("" if part is None else str(part) for part in parts), LONGEST_NAME)
+                raise InputError(f"{where}: no {what} in {shown}, expected some of 0 to {count - 1}")
+            found += within
+            continue
         try:
             at = operator.index(each)
         except TypeError:
@@ -84,10 +86,11 @@ def positions(asked: Indices | None, count: int, what: str, where: str) -> list[
     return found
 
 
-def _among(asked: Indices | None, count: int, what: str, where: str) -> NDArray[np.bool_]:
-    found = np.zeros(count, np.bool_)
-    found[positions(asked, count, what, where)] = True
-    return found
+def _within(asked: slice, count: int) -> range:
+    try:
+        return range(count)[asked]
+    except (TypeError, ValueError):
+        return range(0)
 
 
 def _mask(given: ArrayLike | None, full: tuple[int, ...], where: str) -> NDArray[np.bool_]:

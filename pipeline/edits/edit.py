@@ -42,6 +42,8 @@ def edit(
     layer: str | int | None = None,
     mask: ArrayLike | None = None,
     *,
+    rows: Indices | None = None,
+    columns: Indices | None = None,
     channels: Indices | None = None,
     steps: Indices | None = None,
     samples: Indices | None = None,
@@ -70,8 +72,8 @@ def edit(
     layer : the layer to edit by its name or number, "input" for the input spikes; needed
     mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W) with steps, or with
         samples, too; (C,) of a dense layer. A side of 1 stands for all. Everywhere if not given
-    channels, steps, samples : which of them to edit, as whole numbers or a slice: all if not given. An edit is where
-        the mask, the channels and the steps all say so; the result holds the chosen samples alone
+    rows, columns, channels, steps, samples : which of them to edit, as whole numbers or slices: all if not given. An
+        edit is where the mask and all of these say so; the result holds the chosen samples alone
     fires : whether the chosen neurons fire at every chosen step, or at none
 
     Returns
@@ -114,27 +116,28 @@ def edit(
                 f"{WHERE}: {opened.where}: {lost[0]!r} was edited before, and would be simulated again; edit "
                 f"{spec.name!r} first, then {lost[0]!r}"
             )
-        rows = positions(samples, opened.n_samples, "sample", WHERE)
-        if not rows:
+        shown = positions(samples, opened.n_samples, "sample", WHERE)
+        if not shown:
             raise InputError(f"{WHERE}: got no samples, expected at least one of 0 to {opened.n_samples - 1}")
-        chosen = Chosen.of(spec, opened.timesteps, len(rows), mask, channels, steps)
+        among = {"steps": steps, "channels": channels, "rows": rows, "columns": columns}
+        chosen = Chosen.of(spec, opened.timesteps, len(shown), mask, **among)
 
         def given() -> Iterator[dict[str, NDArray[np.uint8]]]:
-            for row, sample in enumerate(rows):
+            for row, sample in enumerate(shown):
                 spikes = {each.name: opened.packed(each, sample) for each in opened.layers if each.name not in again}
                 spikes[spec.name] = chosen.edited(spikes[spec.name], row, fires=fires)
                 yield spikes
 
         config = {**_config(opened), EDITED: sorted({*forced, spec.name})}
         header = replace(opened.header, backend="event", device="cpu", config=json.dumps(config))
-        table = SampleTable(opened.samples.index[rows], opened.samples.label[rows])
-        batch = joined(list(_simulator().rerun(graph, given(), len(rows))))
+        table = SampleTable(opened.samples.index[shown], opened.samples.label[shown])
+        batch = joined(list(_simulator().rerun(graph, given(), len(shown))))
         last = opened.layers[-1]
-        fired = int(opened.counts(last)[rows].sum()), int(spike_counts(batch.spikes[last.name]).sum())
-        before, after = map(Answers.of, (opened.readout[rows], batch.readout), (header, header), fired)
-        layers = layer_table(opened, rows, batch, (spec.name, *again))
+        fired = int(opened.counts(last)[shown].sum()), int(spike_counts(batch.spikes[last.name]).sum())
+        before, after = map(Answers.of, (opened.readout[shown], batch.readout), (header, header), fired)
+        layers = layer_table(opened, shown, batch, (spec.name, *again))
         names = class_names_of(opened, network)
-        return Edit(spec.name, rows, before, after, layers, header, table, batch, names)
+        return Edit(spec.name, shown, before, after, layers, header, table, batch, names)
     finally:
         if recorded is not raster:
             recorded.close()
