@@ -39,7 +39,7 @@ def test_version(capsys):
         ("rnu", "; did you mean run? See spikesam --help"),
         (
             "--samples",
-            ", expected one of run, merge, train, convert, export, explain, energy, diff, verify, "
+            ", expected one of run, merge, train, convert, export, explain, energy, edit, diff, verify, "
             "report, validate; see spikesam --help",
         ),
     ],
