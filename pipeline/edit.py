@@ -21,6 +21,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -59,7 +60,7 @@ class EditCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, edit, print, and write what is asked for."""
     command = parse_command(EditCommand, argv, prog="spikesam edit", description=__doc__)
-    chosen = {name: _indices(words, f"--{name}") for name in WHERE if (words := getattr(command, name))}
+    chosen: dict[str, Any] = {name: _indices(words, f"--{name}") for name in WHERE if (words := getattr(command, name))}
     out, path = command.out, raster_file(command.raster, "the folder of a run that keeps spikes, or a raster file")
     if out is not None and os.path.lexists(out):
         if out.exists() and path.exists() and out.samefile(path):
