@@ -27,8 +27,7 @@ so that E M[t] = C[t] + K(t) · (M₀[t] - C[t]), where C is the spike count and
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ from paper.common.heatmaps import COUNT, SAM
 from paper.common.scenes import energy_on, shares
 from paper.common.setup import Setup
 from paper.common.timing_tasks import TimedSpikes
-from paper.measures.deletion import in_parts, nearest, pixel_order
+from paper.measures.deletion import nearest, order_of
 from paper.measures.maps import pearson
 from spikesam.backends.network import Network
 from spikesam.pipeline.maps.answers import Answer, answers_of
@@ -61,6 +60,7 @@ Maps = NDArray[np.float32]
 Map = tuple[str, float]  # its name and γ, -1 where it has none
 Named = dict[Map, Any]
 NO_GAMMA = -1.0
+AT_ONCE = 256  # versions of a raster in memory
 
 
 def measured_task(setup: Setup, network: Network, samples: TimedSpikes) -> pd.DataFrame:
@@ -83,7 +83,8 @@ def measured_task(setup: Setup, network: Network, samples: TimedSpikes) -> pd.Da
                     of_relevance = relevances(network, raster, sample)
                     of_sample: dict[str, list[float]] = {}
                     for layer, told in layers.items():
-                        maps = maps_of(raster, layer, sample, of_relevance[layer], settings.gammas, gamma, seed)
+                        gammas = settings.gammas if told == HIDDEN else [gamma]
+                        maps = maps_of(raster, layer, sample, of_relevance[layer], gammas, gamma, seed)
                         answer, spikes = answers[layer], matters(raster, layer, sample)
                         values = {
                             SHARE: on_deciding(maps, objects),
@@ -164,9 +165,7 @@ def with_leaving_out(answer: Answer, spikes: NDArray[np.bool_], maps: Named) -> 
     """Rank correlation of each map, summed over steps, with what every place that fires does by itself."""
     fires = spikes.any(axis=(0, 1))
     alone = np.eye(fires.sum() + 1, dtype=np.bool_)[:, 1:]  # none left out, then each
-    gone = np.zeros((len(alone), *fires.shape), np.bool_)
-    gone[:, fires] = alone
-    probability = _probability(answer, spikes, gone[:, None])
+    probability = _probability(answer, spikes, fires[None], alone)
     does = rankdata(probability[0] - probability[1:])[None]
     totals = {name: each.sum(axis=0)[fires] for name, each in maps.items() if name[0] != EARLIER}
     return {name: pearson(rankdata(each)[None], does) if fires.any() else 0.0 for name, each in totals.items()}
@@ -180,49 +179,58 @@ def deletion_areas(
     The mean over `ties` random orders of what is equal in a map. Maps are (T', H, W), T' ≤ T of the spikes
     (T, C, H, W); the later steps have none.
     """
-    counts, seeds = spikes.sum(axis=1), range(seed, seed + ties)
-    of_places, found = counts.sum(axis=0), dict[str, dict[Map, float]]({PLACES: {}, MOMENTS: {}})
-    for (name, gamma), each in maps.items():
-        values = np.zeros(counts.shape)
-        values[: len(each)] = each
-        if name != EARLIER:
-            orders = (cut(values.sum(axis=0), of_places, parts, tie)[:, None] for tie in seeds)
-            found[PLACES][name, gamma] = mean_area(answer, spikes, orders)
-        if name != SHUFFLED:
-            orders = (cut(values, counts, parts, tie) for tie in seeds)
-            found[MOMENTS][name, gamma] = mean_area(answer, spikes, orders)
+    counts, found = spikes.sum(axis=1), dict[str, dict[Map, float]]()
+    for measure, other in ((PLACES, EARLIER), (MOMENTS, SHUFFLED)):
+        summed = 0 if measure == PLACES else ()
+        of_measure = counts.sum(axis=summed, keepdims=True)
+        cuts, names = [], [name for name in maps if name[0] != other]
+        for name in names:
+            values = np.zeros(counts.shape)
+            values[: len(maps[name])] = maps[name]
+            one = values.sum(axis=summed, keepdims=True)
+            cuts += [cut(one, of_measure, parts, tie) for tie in range(seed, seed + ties)]
+        areas = np.reshape(areas_of(answer, spikes, of_measure, cuts), (len(names), ties)).mean(axis=1)
+        found[measure] = dict(zip(names, areas.tolist(), strict=True))
     return found
 
 
 def cut(values: Floats, counts: NDArray[np.int64], parts: int, seed: int) -> NDArray[np.bool_]:
-    """What is gone after 0, 1, … parts of equal spikes, highest values first; of (...) with spikes: (K, ...)."""
+    """What is gone after 0, 1, … parts of equal spikes, highest values first, of the F with spikes: (K, F)."""
     fires = counts > 0
-    gone = np.zeros((2, *counts.shape), np.bool_)
-    if fires.any():
-        size, line = (1, int(fires.sum())), values[fires][None]
-        taken = nearest(counts[fires][pixel_order(line, size, seed)].cumsum(), parts)
-        gone = np.zeros((len(taken), *counts.shape), np.bool_)
-        gone[:, fires] = in_parts(line, taken, size, seed)[:, 0]
+    if not fires.any():
+        return np.zeros((2, 0), np.bool_)
+    order = order_of(values[fires], seed)
+    taken = nearest(counts[fires][order].cumsum(), parts)
+    gone = np.zeros((len(taken), len(order)), np.bool_)
+    gone[:, order] = np.arange(len(order)) < taken[:, None]
     return gone
 
 
-def mean_area(answer: Answer, spikes: NDArray[np.bool_], orders: Iterable[NDArray[np.bool_]]) -> float:
-    """Mean area over orders of deletion, (K, T or 1, H, W) each; those that are alike are simulated once."""
-    distinct, times = {}, Counter[bytes]()
-    for gone in orders:
-        distinct[gone.tobytes()] = gone
-        times[gone.tobytes()] += 1
-    ends = np.cumsum([len(gone) for gone in distinct.values()])[:-1]
-    every, counts = np.concatenate(list(distinct.values())), spikes.sum(axis=1)
-    share = (every * counts).sum(axis=(1, 2, 3)) / max(1, int(counts.sum()))
-    curves = zip(np.split(_probability(answer, spikes, every), ends), np.split(share, ends), strict=True)
-    areas = [trapezoid(y, [*x[:-1], 1]) for y, x in curves]  # the last share of no spikes is 1, too
-    return float(np.average(areas, weights=[times[key] for key in distinct]))
+def areas_of(
+    answer: Answer, spikes: NDArray[np.bool_], counts: NDArray[np.int64], cuts: Sequence[NDArray[np.bool_]]
+) -> list[float]:
+    """The area of each of many cuts of `counts`, (T or 1, H, W); what several leave alike is simulated once."""
+    fires = counts > 0
+    packed = np.packbits(np.concatenate(cuts), axis=1)
+    alike, which = np.unique(packed, axis=0, return_inverse=True)  # in ascending order, so the first is nothing gone
+    gone = np.unpackbits(alike, axis=1, count=int(fires.sum())).view(np.bool_)
+    probability, share = _probability(answer, spikes, fires, gone), gone @ counts[fires] / max(1, int(counts.sum()))
+    each = np.split(which.ravel(), np.cumsum([len(one) for one in cuts])[:-1])
+    return [float(trapezoid(probability[one], [*share[one[:-1]], 1])) for one in each]  # of no spikes at all, too
 
 
-def _probability(answer: Answer, spikes: NDArray[np.bool_], gone: NDArray[np.bool_]) -> Floats:
-    """Probability of the answer to all spikes, where what is gone (K, T or 1, H, W), first nothing, is deleted."""
-    logits = answer((spikes & ~gone[:, :, None]).swapaxes(0, 1))
+def _probability(
+    answer: Answer, spikes: NDArray[np.bool_], places: NDArray[np.bool_], gone: NDArray[np.bool_]
+) -> Floats:
+    """Probability of the answer to all spikes, where of `places` (T or 1, H, W) those that are gone (K, F), first none,
+    are deleted.
+    """
+    found = []
+    for part in np.split(gone, range(AT_ONCE, len(gone), AT_ONCE)):
+        kept = np.ones((len(part), *places.shape), np.bool_)
+        kept[:, places] = ~part
+        found.append(answer((spikes & kept[:, :, None]).swapaxes(0, 1)))
+    logits = np.concatenate(found)
     probability: Floats = softmax(logits, axis=1)[:, logits[0].argmax()]
     return probability
 

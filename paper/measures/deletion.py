@@ -147,7 +147,11 @@ def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> N
 
     Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a random order.
     """
-    values = resize_map(checked("faithfulness", image_map, "(h, w)"), size).ravel()
+    return order_of(resize_map(checked("faithfulness", image_map, "(h, w)"), size).ravel(), seed)
+
+
+def order_of(values: Floats, seed: int) -> NDArray[np.int64]:
+    """The same of values (N,)."""
     largest = np.abs(values).max()
     level = np.rint(values / largest / TIE) if largest > 0 else values
     return np.lexsort((np.random.default_rng(seed).permutation(len(level)), -level))
