@@ -42,10 +42,10 @@ from numpy.typing import NDArray
 
 from paper.common.images import prepare
 from paper.common.result import Claim, Result, compared_over_trainings
+from paper.common.settings import PAPER_SUM
 from paper.common.setup import Setup, described, described_data, remove_leftovers
 from paper.measures.over_time import spike_rate
 from paper.measures.tables import groups, measured, measured_over_steps, rows, summary_over_trainings
-from paper.pages.words import PAPER_SUM
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, TrainingSection
 from spikesam.pipeline.drawing.canvas import GREY, PALETTE

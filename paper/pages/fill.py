@@ -19,7 +19,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from paper.common.result import LONGEST_NOTE
-from paper.pages import words
+from paper.common.settings import PAPER_SUM
 from paper.pages.folder import Folder
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
@@ -114,6 +114,6 @@ def _environment(templates: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {each.__name__: each for each in words.WORDS} | {"PAPER_SUM": words.PAPER_SUM}
+    environment.globals["PAPER_SUM"] = PAPER_SUM
     environment.filters |= {each.__name__: each for each in (number, signed, percent, p_value, cell, printable)}
     return environment

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from paper.__main__ import main
 from paper.pages.fill import number, pages, percent, signed
 from paper.pages.folder import Folder, Rows
-from paper.pages.words import can_differ
 from spikesam.recordings.errors import InputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -166,15 +165,3 @@ def test_figures_are_drawn_again_from_the_tables(
     assert {"digits: doses", "tiny-imagenet-10-vgg11: fig9", "fig6 of all"} <= set(drawn)
     for figure in ("digits/doses", "digits/doses_burst", "tiny-imagenet-10/fig9", "fig6"):
         assert (tmp_path / "docs" / "results" / f"{figure}.png").stat().st_size
-
-
-def test_no_comparison_in_the_timing_tasks_is_counted_twice() -> None:
-    rows = Folder(DOCS / "results" / "timing")("timing", map="SAM better than spike count by")
-    judged = [row for row in rows if row["outcome"]]
-    of_task = {task: [row["mean"] for row in judged if row["task"] == task] for task in ("bursts", "regular")}
-    shares = [abs(mean) for task in of_task for mean in of_task[task][::3]]
-    assert shares[:2] == shares[2:], "the same numbers with two signs"
-    assert (len(judged), sum(map(can_differ, judged))) == (24, 14)
-    for task, measure in (("manifold", "deletion of places"), ("manifold", "deletion of moments")):
-        by = Folder(DOCS / "results" / "timing")("timing", task=task, layer="input", measure=measure)
-        assert by(map="spike count").mean == by(map="random order").mean, "all ties"
