@@ -18,7 +18,7 @@ all weights. The network of the last epoch counts, which got the whole dose.
 
 Measured on validation images: the share of neurons that fire, step by step; the share of *silent* steps, in which fewer
 than 1 % of a layer's neurons fire, in the first and the last third of the steps from the image's arrival to the last
-that can still change the answer; spikes; accuracy.
+that can still change the answer; spikes; accuracy, where an image without an answer counts as wrong.
 
 Steps that come too late to change the answer get no gradient. An optimizer skips a parameter without gradient, so their
 gains do not decay, and the rate jumps there: the late burst. torch's `DataParallel` hands gradients of zero to the
@@ -245,7 +245,8 @@ def notes(setup: Setup, found: pd.DataFrame) -> list[str]:
         f"{PAPER.batch_size}, which it does not give.",
         f"A step is silent where fewer than {SILENT:.0%} of a layer's neurons fire. Early and late are the first and "
         "the last third of the steps from the image's arrival to the last that can still change the answer. The late "
-        "burst is the rate at the steps after these, minus the rate late.",
+        "burst is the rate at the steps after these, minus the rate late. A network in which nothing fires gives no "
+        "answer, which counts as a wrong one.",
     ]
 
 

@@ -87,8 +87,7 @@ def run(setup: Setup) -> Result:
     answers = pd.concat(right).assign(layer="", map="", gamma=NO_GAMMA)
     every = pd.concat([answers, *found])[["image", *KEYS, "training", "value"]]
     gains, claims = compared_maps(setup, every)
-    draw_answer(setup, gains)
-    draw_gammas(setup, gains)
+    draw(setup, gains)
     notes = (
         f"Trainings: {', '.join(f'{task} {settings.tasks[task].trainings}' for task in settings.tasks)}. n is samples: "
         f"{settings.accuracy_samples} unseen ones for the accuracy, {settings.samples} for the maps. Intervals and "
@@ -107,6 +106,7 @@ def run(setup: Setup) -> Result:
         notes,
         every,
         samples="spikes of equal counts, four tasks",
+        networks={},
     )
 
 
@@ -236,6 +236,12 @@ def draw_maps_of(setup: Setup, task: str, network: Network, samples: TimedSpikes
     draw_maps(setup.out / f"timing_{task}_maps.png", title, "each map relative to its largest value", columns, grid)
 
 
+def draw(setup: Setup, table: pd.DataFrame) -> None:
+    """Figures of the comparisons."""
+    draw_answer(setup, table)
+    draw_gammas(setup, table)
+
+
 def draw_answer(setup: Setup, table: pd.DataFrame) -> None:
     """Every difference that can be one: a row of panels per measure, a column per task, a colour per layer."""
     judged = table[table["outcome"].notna()]
@@ -248,12 +254,12 @@ def draw_answer(setup: Setup, table: pd.DataFrame) -> None:
         f"Better by so much, sample by sample; right of 0 is better. The {COUNT} is a random order at the input. "
         f"{setup.config.timing.samples} samples through every training; 95 % intervals over both"
     )
-    draw_intervals(setup.out / "timing.png", "Timing or counts?", about, shown, (-0.2, 0, 0.2, 0.4), (-0.25, 0.62))
+    draw_intervals(setup.out / "timing.png", "Timing or counts?", about, shown, (0, 0.5, 1), (-0.15, 1.45))
 
 
 def draw_gammas(setup: Setup, gains: pd.DataFrame) -> None:
-    """Gain of SAM's kernel over the spike count at every γ: a panel per task, a curve per layer."""
-    shown = rows(gains, map=BETTER.format(SAM, COUNT)).sort_values("gamma", kind="stable")
+    """Gain of SAM's kernel over the spike count at every γ, at the convolutions: a panel per task."""
+    shown = rows(gains, map=BETTER.format(SAM, COUNT), layer=HIDDEN).sort_values("gamma", kind="stable")
     title = "What SAM adds to the spike count, over γ"
     for measure, name in MEASURES.items():
         points = rows(shown, measure=measure).rename(columns={"task": "panel", "layer": "curve"})

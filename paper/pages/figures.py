@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from paper import doses, fig9
+from paper import doses, fig9, timing
 from paper.common.settings import load_paper_config
 from paper.common.setup import Setup
 from paper.measures.tables import rows
@@ -17,7 +17,7 @@ from paper.pages.fill import RESULTS, folders_of
 from spikesam.pipeline.drawing.curves import draw_curves
 
 SHORT = {"digits": "digits", "tiny-imagenet-10": "photographs", "tiny-imagenet-10-vgg11": "VGG11"}
-DRAW = {"doses": doses.draw, "fig9": fig9.draw_accuracy}
+DRAW = {"doses": doses.draw, "fig9": fig9.draw_accuracy, "timing": timing.draw}
 
 
 def draw_figures(docs: Path) -> Iterator[str]:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from paper import doses, fig5, fig10, spike_deletion
+from paper import doses, fig5, fig10, spike_deletion, timing
 from paper.common.heatmaps import sam_above_grad_cam
 from paper.common.result import VALUES, Claim, better, over_family
+from paper.common.settings import load_paper_config
 from paper.measures.inference import bootstrap_mean, bootstrap_over_networks
 from paper.measures.tables import groups, rows
 from paper.pages.folder import Folder
@@ -34,7 +36,7 @@ def told(folder: Folder, name: str) -> dict[str, dict[str, Any]]:
 
 def test_values_are_small() -> None:
     assert FILES
-    assert sum(path.stat().st_size for path in FILES) < 3 << 20
+    assert sum(path.stat().st_size for path in FILES) < 4 << 20
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{named(path)}")
@@ -81,6 +83,11 @@ def claims_again(name: str, measured: pd.DataFrame) -> list[Claim]:
         tried = sorted(set(found["dose"]))
         of_doses = *doses.silence_claims(found), *doses.price_claims(found, tried), *doses.burst_claims(found)
         return [*of_doses, *doses.rate_claims(found)]
+    if name == "timing":
+        config = load_paper_config(FILES[0].parents[1] / "timing" / "config.toml")
+        found = measured.assign(gamma=measured["gamma"].astype(float))
+        setup: Any = SimpleNamespace(config=config, settings=config.paper)
+        return timing.compared_maps(setup, found)[1]
     measure = {"fig2": "total variation", "fig3": "heatmap variance"}[name]
     largest = {"fig2": "total variation, largest over steps", "fig3": "variance, largest over steps"}[name]
     return sam_above_grad_cam(measure, "", rows(measured, measure=largest), 0)
@@ -88,7 +95,7 @@ def claims_again(name: str, measured: pd.DataFrame) -> list[Claim]:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in FILES if named(path) in ("fig2", "fig3", "fig5", "fig10", "doses", "spike_deletion")],
+    [path for path in FILES if named(path) in ("fig2", "fig3", "fig5", "fig10", "doses", "spike_deletion", "timing")],
     ids=lambda path: f"{path.parent.name}-{named(path)}",
 )
 def test_claims_follow_from_the_values(path: Path) -> None:
