@@ -9,7 +9,7 @@ needs the fewest steps.
 
 The attacks are as strong as could be afforded, since a weak one makes any network look robust:
 
-* PGD of 100 steps, begun at the image and again at random points (restarts).
+* PGD of 100 steps, begun at the image and again at random points (restarts), but for the second and later widths.
 * Each converted network is attacked through its own surrogate gradient, with surrogates of several widths, and through
   the ANN's, which is the exact gradient of what it approximates; the rounded ANN through its own too, which passes
   straight through the rounding. An image counts as kept only if it survives all of them.
@@ -157,15 +157,22 @@ def worst_case(
         found = worst_case(setup, images, name, models, before)
         right, by = found["right"], found["by"]
         through = attackers(setup, name, models)
-        with setup.progress(f"attacks on {name}, ε = {epsilon:g}", len(through) * section.restarts) as advance:
-            for number, model in enumerate(through.values()):
-                for restart in range(section.restarts):
-                    alive = np.flatnonzero(right > 0)
-                    if alive.size:
-                        changed = attacked(setup, model, images.pick(alive.tolist()), epsilon, restart)
-                        left = share_right(setup, victim, changed)
-                        right[alive], by[alive[left == 0]] = np.minimum(right[alive], left), number
-                    advance(1)
+        attacks = [
+            (number, model, restart)
+            for number, model in enumerate(through.values())
+            for restart in range(section.restarts if number < 2 else 1)  # further widths start at the image alone
+        ]
+        with setup.progress(f"attacks on {name}, ε = {epsilon:g}", len(attacks)) as advance:
+            for number, model, restart in attacks:
+                alive = np.flatnonzero(right > 0).tolist()
+                if alive:
+                    if model is models[ANN]:
+                        changed = through_ann(setup, model, images, epsilon, restart).pick(alive)
+                    else:
+                        changed = attacked(setup, model, images.pick(alive), epsilon, restart)
+                    left = share_right(setup, victim, changed)
+                    right[alive], by[np.array(alive)[left == 0]] = np.minimum(right[alive], left), number
+                advance(1)
         return {"right": right, "by": by}
 
     inputs = {
@@ -179,6 +186,18 @@ def worst_case(
         ),
     }
     return setup.cache.arrays("survivals", inputs, compute)
+
+
+def through_ann(setup: Setup, ann: DifferentiableNetwork, images: ImageSet, epsilon: float, restart: int) -> ImageSet:
+    """The same through the ANN, whichever network they are for; cached."""
+    iterations, seed = setup.config.same_weights.iterations, setup.settings.seed
+    inputs = {"ann": ann.network.sha256, "images": images.sha256, "epsilon": epsilon, "restart": restart}
+    found = setup.cache.arrays(
+        "through-ann",
+        inputs | {"iterations": iterations, "seed": seed},
+        lambda: {"pixels": attacked(setup, ann, images, epsilon, restart).pixels},
+    )
+    return replace(images, pixels=found["pixels"])
 
 
 def attacked(setup: Setup, model: DifferentiableNetwork, images: ImageSet, epsilon: float, restart: int) -> ImageSet:
@@ -239,7 +258,8 @@ def notes(setup: Setup, found: pd.DataFrame) -> list[str]:
     ]
     return [
         f"{section.images} images. Each attack: {section.iterations} steps of PGD, from the image and from "
-        f"{section.restarts - 1} random point(s), through each gradient. Converted by the rule {section.rule!r}, "
+        f"{section.restarts - 1} random point(s), through each gradient; through surrogates of further widths from the "
+        f"image alone. Converted by the rule {section.rule!r}, "
         f"T = {section.timesteps}; the rounded ANN has {section.timesteps + 1} levels. Where the input is Poisson, "
         f"answers are means over {section.draws} draws; the attacker has {section.draws} others, of which each step "
         f"sees {section.at_once}, in turn. An image that is wrong in all draws is attacked no further, and counts as "
