@@ -166,7 +166,7 @@ def pairs(
 ) -> Iterator[tuple[str, str, float, Values, Values]]:
     """Maps to compare: names, γ, and their values (K, N)."""
     gammas, gamma, count = setup.config.timing.gammas, setup.settings.gamma, values[COUNT, NO_GAMMA]
-    gammas = [each for each in gammas if (SAM, each) in values]
+    gammas = tuple(each for each in gammas if (SAM, each) in values)
     for each in gammas:
         yield SAM, COUNT, each, values[SAM, each], count
     best = max(gammas, key=lambda each: (sign * values[SAM, each][:, ::2]).mean())
