@@ -20,6 +20,7 @@ from spikesam.pipeline.measures.operations import Connection, connections, passe
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 TWINS = {
+    "chirps": None,
     "cluttered-digits": "cluttered-digits-ann",
     "contrast-digits": "contrast-digits-ann",
     "residual-digits": None,

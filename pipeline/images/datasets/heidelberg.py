@@ -27,6 +27,7 @@ from spikesam.recordings.schema import MAX_SIZES
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 CHANNELS = 700
+LATEST = 1e12  # seconds, which become whole microseconds
 WHAT = "recordings of SHD or SSC (spikes/times, spikes/units, labels)"
 
 
@@ -91,7 +92,7 @@ class _Opened:
         if len(times) != len(units) or not 0 < len(times) <= MOST:
             raise self._file.fail(where, f"{len(times):,} times of {len(units):,} units", f"as many, 1 to {MOST:,}")
         seconds = times.astype(np.float64)
-        if not (np.isfinite(seconds).all() and seconds.min() >= 0):
+        if not 0 <= seconds.min() <= seconds.max() < LATEST:  # which NaN is not, either
             raise self._file.fail(where, "a time before 0, or not finite", "seconds from the beginning")
         order = np.argsort(seconds, kind="stable")
         microseconds = np.rint(seconds[order] * 1e6).astype(np.int64)

@@ -17,7 +17,7 @@ UNITS = [[699, 3, 0], [7]]
 
 def words(path: Path, **changes: Any) -> Path:
     """A file in the format of SHD; `changes` replace datasets, or leave them out if they are None."""
-    number = {"spikes/times": h5py.vlen_dtype("float16"), "spikes/units": h5py.vlen_dtype("uint16")}
+    number = {"spikes/times": h5py.vlen_dtype("float32"), "spikes/units": h5py.vlen_dtype("uint16")}
     given = {"spikes/times": TIMES, "spikes/units": UNITS, "labels": np.array([1, 0], "u2")}
     given |= {"extra/keys": np.array([b"zero", b"eins"])} | changes
     with h5py.File(path, "w") as file:
@@ -69,6 +69,8 @@ def test_classes_without_names_have_numbers(tmp_path: Path) -> None:
         ({"spikes/units": [[700, 3, 0], [7]]}, "outside the sensor of 700×1"),
         ({"spikes/times": [[0.5, -1, 1.0], [0.125]]}, "a time before 0, or not finite"),
         ({"spikes/times": [[0.5, np.nan, 1.0], [0.125]]}, "a time before 0, or not finite"),
+        ({"spikes/times": [[0.5, 1e30, 1.0], [0.125]]}, "a time before 0, or not finite"),
+        ({"spikes/times": [[0.5, 1e9, 1.0], [0.125]]}, "the last is at 1,000,000,000,000,000 µs, expected less than"),
         ({"spikes/times": h5py.ExternalLink("/etc/passwd", "/")}, "an external link, expected a hard link"),
         ({"extra/keys": np.arange(2)}, "/extra/keys: 2 of int64, expected names of classes"),
     ],
