@@ -36,7 +36,6 @@ calibration = 8
 DATA = "--data {0}/images/val --out {0}/out"
 COMMANDS = {
     "run": "run --backend torch --checkpoint {0}/snn.safetensors --samples 1 --figures 0 --no-report " + DATA,
-    "gradcam": "explain {0}/snn.safetensors --samples 1 " + DATA,
     "explain": "explain {0}/snn.safetensors --method occlusion --samples 1 " + DATA,
     "train": "train --config {0}/config.toml --out {0}/out",
     "convert": "convert {0}/ann.safetensors --config {0}/config.toml --samples 1 --out {0}/out",

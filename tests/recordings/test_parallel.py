@@ -24,14 +24,6 @@ def test_results_come_in_order_whichever_is_ready_first(workers: int) -> None:
     assert list(in_order(slow_when_even, [], workers)) == []
 
 
-@pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (2, 3), (4, 5)])
-def test_no_more_than_a_few_are_begun_ahead(workers: int, ahead: int) -> None:
-    begun: list[int] = []
-    results = in_order(lambda item: begun.append(item), range(100), workers)
-    for taken, _ in enumerate(results):
-        assert len(begun) <= taken + ahead
-
-
 def test_workers_work_at_the_same_time() -> None:
     meeting = threading.Barrier(2, timeout=10)  # raises unless two threads wait at it together
     assert len(set(in_order(lambda _: meeting.wait(), range(2), 2))) == 2
@@ -99,11 +91,14 @@ def test_one_thread_comes_behind_in_order_while_items_are_made() -> None:
     assert len(threads) == 1 and threading.get_ident() not in threads
 
 
-def test_no_more_than_a_few_wait_for_it() -> None:
+def test_no_more_than_a_few_are_begun_ahead_or_wait() -> None:
     made: list[int] = []
-    results = results_behind(lambda item: time.sleep(0.001), map(made.append, range(50)), 3)
-    for taken, _ in enumerate(results):
-        assert len(made) <= taken + 4
+    behind = results_behind(lambda item: time.sleep(0.001), map(made.append, range(50)), 3)
+    ways = [(in_order(made.append, range(100), workers), ahead) for workers, ahead in ((1, 1), (2, 3), (4, 5))]
+    for results, ahead in [*ways, (behind, 4)]:
+        made.clear()
+        for taken, _ in enumerate(results):
+            assert len(made) <= taken + ahead
 
 
 def test_what_was_made_before_a_failure_is_still_worked_on() -> None:
