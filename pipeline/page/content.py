@@ -21,7 +21,7 @@ from spikesam.pipeline.page.blob import blob, heat_map
 from spikesam.pipeline.page.energy import energy_of_run, energy_of_sample, ledger_of
 from spikesam.pipeline.page.excerpt import Content, excerpt
 from spikesam.pipeline.page.integers import laid_out, unsimulated
-from spikesam.pipeline.page.relevance import explained_samples, relevance_of, unexplained
+from spikesam.pipeline.page.relevance import classes_of, explains, relevance_of, unexplained
 from spikesam.pipeline.page.shown_run import ShownRun
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.schema import LayerSpec
@@ -49,7 +49,8 @@ def _kind(method: Any) -> Content:
     shows = method.shows[0].lower() + method.shows[1:]
     says = f"Green: {shows}; pink: what speaks against it" if method.signed else f"Bright: {shows}"
     live = method.on_page == "spikes"
-    return {"label": method.label or method.title, "says": says, "live": live, "signed": method.signed}
+    about = {"live": live, "signed": method.signed, "classes": method.on_page == "network"}
+    return {"label": method.label or method.title, "says": says, **about}
 
 
 def run_content(run: ShownRun, limit: int) -> Content:
@@ -58,7 +59,8 @@ def run_content(run: ShownRun, limit: int) -> Content:
     scores = _scores(run)
     ledger = ledger_of(run)
     answers, values = answers_of(run)
-    content = partial(_sample, run, scores, ledger, values, explained_samples(run))
+    computed = explains(run)
+    content = partial(_sample, run, scores, ledger, values, computed)
     shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
     unsilenced = unsimulated(run, shown.steps)
     known = (raster.labels >= 0) & ((raster.predictions >= 0) | (header.classes > 0))  # silence is wrong
@@ -86,8 +88,16 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "energy": energy_of_run(ledger, shown.samples),
         "integers": None if unsilenced else laid_out(run.whole_network) if run.whole_network else None,
         "unsilenced": unsilenced,
+        "explains": computed and shown.steps == raster.timesteps,
         "notes": [
-            note for note in (shown.note, raster.silence, unexplained(run, len(shown.samples)), *run.notes) if note
+            note
+            for note in (
+                shown.note,
+                raster.silence,
+                None if computed and shown.steps == raster.timesteps else unexplained(run, len(shown.samples)),
+                *run.notes,
+            )
+            if note
         ],
         "layers": [_layer(run, scores, layer) for layer in raster.layers],
         "samples": shown.samples,
@@ -135,12 +145,14 @@ def _sample(
     scores: Scores,
     ledger: Ledger | None,
     answers: NDArray[Any],
-    explained: int,
+    computed: bool,
     sample: int,
     steps: int,
 ) -> Content:
     raster = run.raster
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
+    computed = computed and steps == raster.timesteps
+    classes = classes_of(run, sample, computed)
     index, (energy, energy_map) = int(raster.samples.index[sample]), energy_of_sample(run, ledger, sample, steps)
     return {
         "index": index,
@@ -149,10 +161,11 @@ def _sample(
         "predicted": run.class_name(predicted),
         "right": is_right(predicted, label, answers=raster.header.classes > 0),
         "scores": answers[sample].tolist(),
+        "classes": classes,
         **_picture(run, sample),
         "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
         "maps": {
-            "relevance": relevance_of(run, sample, steps) if sample < explained else [],
+            "relevance": [] if computed else relevance_of(run, sample, classes, steps),
             **{maps.header.method: [{"layers": _summed(maps, sample)}] for maps in run.maps},
             "energy": [{"layers": energy_map}] if energy_map else [],
         },

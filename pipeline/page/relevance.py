@@ -1,17 +1,22 @@
-"""Relevance of the samples that a page shows: the spikes that speak for a class and against it, in few bytes."""
+"""Relevance of the samples that a page shows: the spikes that speak for a class and against it, in few bytes.
+
+A page that can simulate its network computes it by itself, for any class; see js/relevance.js.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.layers import laid_out
+from spikesam.pipeline.images.pictures import MOST
 from spikesam.pipeline.maps.relevance import relevances
 from spikesam.pipeline.page.bands import band_map, is_band
 from spikesam.pipeline.page.blob import heat_map
+from spikesam.pipeline.page.integers import unsimulated
 from spikesam.pipeline.page.shown_run import ShownRun
 from spikesam.recordings.raster.schema import LayerSpec
 
@@ -20,27 +25,36 @@ ASKED = 60  # seconds that `spikesam report` may take;
 LEAST, SHARE = 10, 10  # and those of a run: a tenth of its own, or ten if that is less
 
 
-def explained_samples(run: ShownRun) -> int:
-    """Of how many of the first samples there is time for relevance; 0 without the network or some of its layers."""
-    if run.whole_network is None or _refused(run.whole_network):
-        return 0
+def explains(run: ShownRun) -> bool:
+    """True if a page that holds all steps of a run computes relevance itself, for any class."""
+    network = run.whole_network
+    return network is not None and not _refused(network) and unsimulated(run, run.raster.timesteps) is None
+
+
+def explained(run: ShownRun) -> tuple[int, int]:
+    """Of how many of the first samples, and for how many classes of each, there is time for relevance: two at least."""
+    network = run.whole_network
+    if network is None or _refused(network):
+        return 0, 0
     own = sum(run.summary.seconds.values()) if run.summary else 0
     seconds = max(LEAST, own / SHARE) if run.brief else ASKED
-    return int(seconds * A_SECOND) // (2 * run.raster.timesteps * _neurons(run))
+    maps = int(seconds * A_SECOND) // (run.raster.timesteps * _neurons(run))
+    classes = min(network.classes, max(2, maps // min(run.raster.n_samples, MOST)))
+    return maps // classes, classes
 
 
 def unexplained(run: ShownRun, shown: int) -> str | None:
     """The reason why relevance of some of the `shown` samples is missing; without the network nobody expects it."""
-    explained = explained_samples(run)
-    if run.network is None or explained >= shown:
+    samples, _ = explained(run)
+    if run.network is None or samples >= shown:
         return None
     if run.whole_network is None:
         return "Relevance is not shown: the raster does not hold all layers of the network."
     if refused := _refused(run.network):
         return f"Relevance is not shown: {refused}."
-    held = f"shown for the first {explained} of {shown} samples" if explained else "not shown"
+    held = f"shown for the first {samples} of {shown} samples" if samples else "not shown"
     if run.brief:
-        skipped = f"after the first {explained} of {shown} samples " if explained else ""
+        skipped = f"after the first {samples} of {shown} samples " if samples else ""
         return f"Relevance was skipped {skipped}to save time. Add it: spikesam report {run.name}"
     size = f"{_neurons(run):,} neurons and {run.raster.timesteps} steps"
     return f"Relevance is {held}: for a network of {size} it takes long."
@@ -53,43 +67,39 @@ def _refused(network: Network) -> str | None:
     return None
 
 
-def relevance_of(run: ShownRun, sample: int, steps: int) -> list[dict[str, Any]]:
-    """Of the predicted class and of another one: its name, and by layer the sum over channels and all steps; or a band.
+def classes_of(run: ShownRun, sample: int, computed: bool) -> list[int]:
+    """The classes for which a sample has relevance: all if the page computes it, else as many as there is time for.
 
-    `moments` are (T,), what the map of each step sums to, as `explain` forms it: of what speaks for the class.
-    The other class is the sample's own where the answer is wrong, and else the runner-up.
+    The first is the predicted one, the second the sample's own where the answer is wrong, and else the runner-up.
     """
+    samples, classes = (run.raster.n_samples, run.raster.header.classes) if computed else explained(run)
+    predicted, label = int(run.raster.predictions[sample]), int(run.raster.labels[sample])
+    if sample >= samples or predicted < 0:
+        return []
+    readout = run.raster.readout[sample].astype(np.float64)
+    ranked = [int(number) for number in np.argsort(-readout, kind="stable")]
+    return list(dict.fromkeys([predicted, *[label] * (0 <= label < len(readout)), *ranked]))[:classes]
+
+
+def relevance_of(run: ShownRun, sample: int, classes: Sequence[int], steps: int) -> list[dict[str, Any]]:
+    """Of each class: its number, and by layer the sum over channels and all steps; or a band."""
     network, raster = run.network, run.raster
-    assert network is not None
+    if network is None or not classes:
+        return []
     spikes = [raster[layer.name][sample] for layer in raster.layers]
-    contents, targets = [], _classes(run, sample)
-    for target, each in zip(targets, relevances(network, spikes, targets), strict=True):
-        found = zip(raster.layers, each, strict=True)
-        maps = {
-            layer.name: (band_map(each, steps, True) if is_band(layer) else heat_map(each.sum(axis=(0, 1)), True))
-            | {"moments": [float(f"{moment:.3g}") for moment in _moments(each, layer)[:steps]]}
-            for layer, each in found
-        }
-        contents.append({"of": run.class_name(target), "layers": maps})
+    contents = []
+    for target, each in zip(classes, relevances(network, spikes, classes), strict=True):
+        packed = {layer.name: _packed(found, layer, steps) for layer, found in zip(raster.layers, each, strict=True)}
+        contents.append({"of": target, "layers": packed})
     return contents
 
 
-def _moments(found: NDArray[np.float64], layer: LayerSpec) -> NDArray[np.float64]:
-    by_place = found.reshape(-1, *laid_out(layer.shape)).sum(axis=1)
-    moments: NDArray[np.float64] = np.maximum(by_place, 0).sum(axis=(1, 2))
-    return moments
-
-
-def _classes(run: ShownRun, sample: int) -> list[int]:
-    """The predicted class, and the other one, where they are known."""
-    predicted, label = int(run.raster.predictions[sample]), int(run.raster.labels[sample])
-    readout = run.raster.readout[sample]
-    if predicted < 0:
-        return []
-    if label != predicted and 0 <= label < len(readout):
-        return [predicted, label]
-    ranked = [int(number) for number in np.argsort(-readout.astype(np.float64), kind="stable")]
-    return [predicted, *[number for number in ranked if number != predicted][:1]]
+def _packed(found: NDArray[np.float64], layer: LayerSpec, steps: int) -> dict[str, Any]:
+    """A map or a band of (T, C, H, W); `moments` are what speaks for the class at each of the first steps."""
+    by_place = found.reshape(len(found), -1) if is_band(layer) else found.sum(axis=1).reshape(len(found), -1)
+    moments = [float(f"{moment:.3g}") for moment in np.maximum(by_place, 0).sum(axis=1)[:steps]]
+    heat = band_map(found, steps, True) if is_band(layer) else heat_map(found.sum(axis=(0, 1)), True)
+    return heat | {"moments": moments}
 
 
 def _neurons(run: ShownRun) -> int:

@@ -1,6 +1,6 @@
 // The controls: which maps are shown, of which step, and how.
 import { button, changes, choice, colour, colourOf, element, say, slider } from "./dom.js";
-import { KINDS, placeOf } from "./heat.js";
+import { classOf, KINDS, placeOf } from "./heat.js";
 import { shownKinds } from "./layers.js";
 import { paintLines } from "./paint.js";
 import { largest } from "./sam.js";
@@ -20,7 +20,8 @@ export function makeTabs(runs, about, change) {
     change,
   );
   const gamma = slider("gamma", { min: 0, max: GAMMA_MOST, step: 0.01 }, (value) => `γ ${value.toFixed(2)}`, change);
-  const target = element("select", { name: "target", onchange: () => change({ target: Number(target.value) }) });
+  const target = element("select", { name: "target", onchange: () => change({ target: targetAt(target.value) }) });
+  const targetAt = (value) => (value === "answer" || value === "other" ? value : Number(value));
   const targets = element("label", {}, "for ", target);
   const says = element("p", { class: "says" });
   const silences = runs.some((run) => run.integers);
@@ -39,16 +40,23 @@ export function makeTabs(runs, about, change) {
       gamma.show(state);
       beside.show(state);
       gamma.node.hidden = !kinds.includes("sam");
-      const signed = kinds.find((kind) => KINDS[kind].signed);
-      const of = samples
-        .find((loaded) => loaded?.maps[signed])
-        ?.maps[signed].map((maps) => maps.values().next().value?.of);
-      targets.hidden = !of || of.length === 0;
-      const marks = ["the answer", samples[0]?.sample.right === false ? "the true class" : "the runner-up"];
-      if (!targets.hidden && changed(...of, marks[1])) {
-        target.replaceChildren(...of.map((name, at) => element("option", { value: at }, `${name} (${marks[at]})`)));
+      const which = samples.findIndex((loaded) => loaded?.sample.classes.length > 0);
+      targets.hidden = which < 0 || !kinds.some((kind) => KINDS[kind].classes);
+      if (!targets.hidden) {
+        const { classes, right } = samples[which].sample;
+        if (changed(which, samples[which].sample)) {
+          const marks = [" (the answer)", right === false ? " (the true class)" : " (the runner-up)"];
+          const options = classes.map((number, at) =>
+            element(
+              "option",
+              { value: ["answer", "other"][at] ?? number },
+              `${runs[which].answers.classes[number]}${marks[at] ?? ""}`,
+            ),
+          );
+          target.replaceChildren(...options);
+        }
+        target.selectedIndex = classes.indexOf(classOf(samples[which].sample, state));
       }
-      target.value = state.target;
       const still =
         about.hasMap && state.view === "step" && !KINDS[state.kind].live ? " These are sums over all steps." : "";
       const click = ` Click a ${about.hasMap ? "place to see who fires there" : "neuron to see when it fires"}${silences ? ", and to silence it" : ""}.`;

@@ -1,22 +1,23 @@
 // Which map a card shows: of a run, a layer, a kind and a state.
 import { attendedTo } from "./attention.js";
+import { makeRelevance } from "./relevance.js";
 import { bandOf, mapOfStep, momentsOf, sumOfMaps } from "./sam.js";
+import { spikesOfSteps } from "./spikes.js";
 import { cellAt } from "./state.js";
 import { isSpatial } from "./words.js";
 
 // What maps there are, in order: name -> { label, says, live, signed, unit }, as pipeline/page/content.py says it.
 export const KINDS = {};
 
-// { map, most, shape: [H, W] }, and of packed ones { signed, of: class }; { late: true } where spikes of this step come too
+// { map, most, shape: [H, W] }, and of what has signs { signed }; { late: true } where spikes of this step come too
 // late to change the answer; { missing: true } where there is no such map.
 export function heatOf(run, loaded, at, kind, state) {
   const layer = run.layers[at];
-  const { live, signed } = KINDS[kind];
   const shape = layer.shape.slice(1);
   const pair = kind === "attention" ? run.attention.find(({ key }) => key === at) : null;
   if (pair === undefined) return { missing: true, shape };
   if (!isSpatial(layer)) return pair ? { missing: true, shape } : bandHeat(run, loaded, at, kind, state);
-  if (!live) return loaded.maps[kind]?.[signed ? state.target : 0]?.get(layer.name) ?? { missing: true, shape };
+  if (!KINDS[kind].live) return stillHeat(run, loaded, at, kind, state) ?? { missing: true, shape };
   const until = Math.min(layer.matter, run.steps);
   const step = state.view === "sum" ? null : stepOf(run, state);
   if (step !== null && step >= layer.matter) return { late: true, shape };
@@ -37,18 +38,19 @@ export function heatOf(run, loaded, at, kind, state) {
 }
 
 // The band of a layer without places, as above: [neurons, steps], in order or the most active first.
-function bandHeat(run, loaded, at, kind, { gamma, order, target }) {
-  const { name, matter } = run.layers[at];
-  const { live, signed } = KINDS[kind];
+function bandHeat(run, loaded, at, kind, state) {
+  const { gamma, order } = state;
+  const { matter } = run.layers[at];
+  const { live } = KINDS[kind];
   const spikes = loaded.spikes[at];
   const shape = [spikes.neurons, spikes.steps];
-  const packed = live ? null : loaded.maps[kind]?.[signed ? target : 0]?.get(name);
-  if (!live && packed?.shape[1] !== spikes.steps) return { missing: true, shape };
-  const key = `${kind === "sam" ? gamma : ""} ${order} ${target}`;
+  const still = live ? null : stillHeat(run, loaded, at, kind, state);
+  if (!live && still?.shape[1] !== spikes.steps) return { missing: true, shape };
+  const key = `${kind === "sam" ? gamma : ""} ${order} ${classOf(loaded.sample, state)}`;
   const slot = `${at} ${kind}`;
   if (loaded.heats.get(slot)?.key !== key) {
     const until = Math.min(matter, run.steps);
-    const found = packed ?? bandOf(spikes, kind === "sam" ? gamma : Number.POSITIVE_INFINITY, until);
+    const found = still ?? bandOf(spikes, kind === "sam" ? gamma : Number.POSITIVE_INFINITY, until);
     loaded.heats.set(slot, { ...found, key, shape, ...(order === "activity" && mostActiveFirst(found.map, spikes)) });
   }
   return loaded.heats.get(slot);
@@ -57,9 +59,9 @@ function bandHeat(run, loaded, at, kind, { gamma, order, target }) {
 // What the map of a layer sums to at each step; null where it is known of all steps together alone.
 export function momentsOfHeat(run, loaded, at, kind, state) {
   const layer = run.layers[at];
-  const { live, signed } = KINDS[kind];
+  const { live } = KINDS[kind];
   if (kind === "attention") return null;
-  if (!live) return loaded.maps[kind]?.[signed ? state.target : 0]?.get(layer.name)?.moments ?? null;
+  if (!live) return stillHeat(run, loaded, at, kind, state)?.moments ?? null;
   const gamma = kind === "sam" ? state.gamma : Number.POSITIVE_INFINITY;
   const slot = `moments of ${at} ${kind}`;
   if (loaded.heats.get(slot)?.gamma !== gamma) {
@@ -74,6 +76,52 @@ export function rowsOf({ map, shape: [rows, steps] }) {
   const sums = new Float64Array(rows);
   for (let at = 0; at < map.length; at++) sums[Math.floor(at / steps)] += Math.max(0, map[at]);
   return sums;
+}
+
+// A map that no step changes, such as the page holds, or computes of relevance; undefined where there is none.
+function stillHeat(run, loaded, at, kind, state) {
+  const which = KINDS[kind].classes ? classOf(loaded.sample, state) : null;
+  if (!KINDS[kind].classes || !run.explains) return loaded.maps[kind]?.get(which)?.get(run.layers[at].name);
+  if (which === null) return undefined;
+  loaded.relevance ??= relevanceOfRun(run, loaded);
+  return loaded.relevance(which)[at];
+}
+
+// Class -> the relevance of each layer, as heats; those of the class before are kept until another is asked for.
+function relevanceOfRun(run, { network, spikes }) {
+  const fired = network.shapes.map(
+    (_, place) => spikes[place - network.first] && spikesOfSteps(spikes[place - network.first]),
+  );
+  const relevance = makeRelevance(network, fired);
+  let known = { which: null, heats: [] };
+  return (which) => {
+    if (known.which === which) return known.heats;
+    const found = relevance(which);
+    const heats = run.layers.map(({ band, shape }, at) => {
+      const { neurons, pixels, steps } = spikes[at];
+      const map = new Float64Array(band ? neurons * steps : pixels);
+      const moments = fired[at + network.first].map((firing, step) => {
+        const now = new Float64Array(pixels); // of a band, all neurons
+        firing.forEach((neuron, k) => {
+          const value = found[at + network.first][step][k];
+          now[neuron % pixels] += value;
+          map[band ? neuron * steps + step : neuron % pixels] += value;
+        });
+        return now.reduce((sum, value) => sum + Math.max(0, value), 0);
+      });
+      const most = map.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+      return { map, most, moments, shape: band ? [neurons, steps] : shape.slice(1), signed: true };
+    });
+    known = { which, heats };
+    return heats;
+  };
+}
+
+// The number of the class that relevance is for; null where there is no answer to explain.
+export function classOf({ classes }, { target }) {
+  if (classes.length === 0) return null;
+  const which = { answer: classes[0], other: classes[1] }[target] ?? target;
+  return classes.includes(which) ? which : classes[0];
 }
 
 // The rows of a band, those of the neurons with most spikes first: { map, ranked }, ranked being row -> neuron.

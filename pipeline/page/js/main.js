@@ -9,7 +9,7 @@ import { aboutRuns, dataOf, partner, sampleLoader } from "./model.js";
 import { makePlace } from "./place.js";
 import { changeOfKey, initialState, nextState } from "./state.js";
 import { makeTables } from "./tables.js";
-import { makeWhatIf } from "./whatif.js";
+import { silencedSample } from "./whatif.js";
 
 const PLAY_MILLISECONDS = 10_000; // for all steps, but
 const STEP_MILLISECONDS = [40, 250]; // at least and at most so many for one
@@ -25,7 +25,6 @@ const views = runs.map((run, index) => ({
   parts: [makeAnswer(run, change, two), makeLayers(run, index, change, two), makeTables(run, two)],
   missing: element("p", { class: "quiet", hidden: true }, "This page holds no such sample of this run."),
   load: sampleLoader(run),
-  whatIf: makeWhatIf(run),
 }));
 
 let state = initialState(about);
@@ -48,8 +47,8 @@ async function show() {
   const shown = state;
   const places = views.map(({ run }) => partner(runs, run, shown.sample));
   const samples = await Promise.all(
-    views.map(async ({ load, whatIf }, at) =>
-      places[at] === null ? null : whatIf(await load(places[at]), shown.silenced),
+    views.map(async ({ run, load }, at) =>
+      places[at] === null ? null : silencedSample(run, await load(places[at]), shown.silenced),
     ),
   );
   if (shown.sample !== state.sample || shown.silenced !== state.silenced) return; // others were chosen meanwhile
@@ -120,7 +119,7 @@ window.report = {
   change,
   // What the readout of run 0 sums up for sample 2 without channel 3 of conv1, and what fires:
   // report.whatIf(0, 2, { layer: "conv1", cells: [], channels: [3] }).
-  whatIf: async (run, sample, silenced) => views[run].whatIf(await views[run].load(sample), silenced),
+  whatIf: async (run, sample, silenced) => silencedSample(runs[run], await views[run].load(sample), silenced),
   map: async (run, layer, sample, fields = {}, kind = "sam") => {
     const loaded = await views[run].load(sample);
     const at = runs[run].layers.findIndex((each) => each.name === layer);

@@ -2,6 +2,7 @@
 import { KINDS } from "./heat.js";
 import { inflate } from "./inflate.js";
 import { decodeSpikes } from "./spikes.js";
+import { unpackNetwork } from "./whatif.js";
 import { isSpatial } from "./words.js";
 
 const KEPT = 4; // unpacked samples; of 500 steps one takes tens of megabytes
@@ -45,7 +46,8 @@ function livelyStep(run) {
 
 function has(run, kind) {
   if (kind === "attention") return run.attention.length > 0;
-  return KINDS[kind].live || run.samples.some((sample) => sample.maps[kind]?.length > 0);
+  if (KINDS[kind].live || (KINDS[kind].classes && run.explains)) return true;
+  return run.samples.some((sample) => sample.maps[kind]?.length > 0);
 }
 
 // Position of the layer that is the encoded input; -1 where there is none.
@@ -63,40 +65,43 @@ export function partner(runs, run, position) {
 
 export function sampleLoader(run) {
   const loaded = new Map();
+  const network = run.integers && unpackNetwork(run.integers);
   return (position) => {
     if (!loaded.has(position)) {
       if (loaded.size >= KEPT) loaded.delete(loaded.keys().next().value);
-      loaded.set(position, unpack(run, run.samples[position]));
+      loaded.set(position, unpack(run, run.samples[position], network));
     }
     return loaded.get(position);
   };
 }
 
-async function unpack(run, sample) {
+async function unpack(run, sample, network) {
   const spikes = run.layers.map(async (layer, at) =>
     decodeSpikes(await inflate(sample.spikes[at]), layer.shape, run.steps),
   );
   const maps = Object.entries(sample.maps).map(async ([kind, found]) => [
     kind,
-    await Promise.all(found.map((each) => mapsOf(kind, each))),
+    new Map(await Promise.all(found.map(async (each) => [each.of ?? null, await mapsOf(kind, each.layers)]))),
   ]);
   return {
     sample,
+    network: await network, // with which what fires is simulated, or null
     heats: new Map(), // maps as they were last computed, see heat.js
+    relevance: null, // for one class, see heat.js
     spikes: await Promise.all(spikes),
-    maps: Object.fromEntries(await Promise.all(maps)), // kind -> of the class, and of another one: layer -> map
+    maps: Object.fromEntries(await Promise.all(maps)), // kind -> class, or null: layer -> map
     picture: sample.picture && { shape: sample.picture.shape, pixels: await inflate(sample.picture.pixels) },
     mask: sample.mask && { shape: sample.mask.shape, pixels: await inflate(sample.mask.pixels) },
   };
 }
 
 // Layer -> map, of levels from 0 to 255; with signs 128 is 0.
-async function mapsOf(kind, { of, layers }) {
+async function mapsOf(kind, layers) {
   const { signed } = KINDS[kind];
   const value = signed ? (level, most) => ((level - 128) * most) / 127 : (level, most) => (level * most) / 255;
   const maps = Object.entries(layers).map(async ([layer, { shape, most, levels, moments }]) => {
     const map = Float64Array.from(await inflate(levels), (level) => value(level, most));
-    return [layer, { map, most, shape, signed, of, moments }];
+    return [layer, { map, most, shape, signed, moments }];
   });
   return new Map(await Promise.all(maps));
 }

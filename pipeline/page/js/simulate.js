@@ -3,7 +3,7 @@
 // the numbers of float32, and is added up in 64 bits: so near to a threshold rounding in 32 may decide otherwise.
 
 const MEMBRANE_MOST = 2 ** 23 - 1; // membranes and currents that last saturate here
-const UNIT = 4096; // leaks are multiples of its inverse
+export const UNIT = 4096; // leaks are multiples of its inverse
 const ROUNDING = 1e-5; // of a threshold, as in backends/network/step.py
 
 // network: numbers of integers.py, unpacked; fired: place -> step -> the neurons that fire, in the order of (C, H, W);
@@ -66,7 +66,7 @@ export function placesBehind(network, place) {
 }
 
 // Memory of one layer; maps are channels last.
-function atRest(layer, shapes, place, real) {
+export function atRest(layer, shapes, place, real) {
   const [channels, height, width] = shapes[place];
   const neurons = channels * height * width;
   return {
@@ -100,14 +100,14 @@ function atRest(layer, shapes, place, real) {
 }
 
 // The neurons of a layer that fire at a step ≥ 1.
-function advance(state, fired, step) {
+export function advance(state, fired, step) {
   const { layer, channels, pixels, membrane, lasting, driven, before, inputs, apart, whole, most, rounding } = state;
   const { kept, keptCurrent, toZero, subtracted, firesAbove, lowest } = layer;
   driven.fill(0);
   for (const input of inputs) {
     const current = input.heads
       ? attended(input, fired, step, channels, pixels)
-      : summed(input, arrive(input, fired, step, channels), channels);
+      : summed(input, pooled(input, arrive(input, fired, step, channels), channels), channels);
     const gain = rowAt(input.scaled, step, channels);
     for (let at = 0; at < driven.length; at += channels) {
       for (let channel = 0; channel < channels; channel++) {
@@ -136,37 +136,18 @@ function advance(state, fired, step) {
   return firing;
 }
 
-// The currents of one input, channels last.
-function arrive(input, fired, step, channels) {
-  const {
-    sources,
-    rows,
-    columns,
-    pooled,
-    pool,
-    largest: strongest,
-    arrived,
-    current,
-    weights,
-    repeated,
-    copies,
-  } = input;
-  const pixels = pooled[0] * pooled[1];
+// The currents of one input before they are pooled, channels last.
+export function arrive(input, fired, step, channels) {
+  const { sources, arrived, current, weights } = input;
+  const pixels = input.pooled[0] * input.pooled[1];
   const touched = [];
   for (const [place, delay, sign] of sources) {
     if (step < delay) continue;
     for (const neuron of fired[place][step - delay]) {
-      const column = neuron % columns;
-      const line = Math.floor(neuron / columns);
-      const row = line % rows;
-      const channel = (line - row) / rows;
-      for (const [deeper, down, across] of copies) {
-        const y = Math.floor((row * repeated[1] + down) / pool[0]);
-        const x = Math.floor((column * repeated[2] + across) / pool[1]);
-        const at = ((channel * repeated[0] + deeper) * pooled[0] + y) * pooled[1] + x;
+      eachCell(input, neuron, (at) => {
         if (arrived[at] === 0) touched.push(at);
-        arrived[at] = strongest ? 1 : arrived[at] + sign;
-      }
+        arrived[at] = input.largest ? 1 : arrived[at] + sign;
+      });
     }
   }
   current.fill(0);
@@ -175,9 +156,26 @@ function arrive(input, fired, step, channels) {
     arrived[at] = 0;
     if (value === 0) continue; // it cancelled out, or was counted already
     if (weights === null) current[(at % pixels) * channels + Math.floor(at / pixels)] += value;
-    else spread(input, at, value, channels);
+    else {
+      eachSynapse(input, at, channels, (to, from) => {
+        for (let channel = 0; channel < channels; channel++) current[to + channel] += value * weights[from + channel];
+      });
+    }
   }
-  return input.windows === null ? current : poolCurrents(input, channels);
+  return current;
+}
+
+// Calls with the cell of the pooled map that a spike reaches, for each copy of it.
+export function eachCell({ rows, columns, pooled, pool, repeated, copies }, neuron, call) {
+  const column = neuron % columns;
+  const line = Math.floor(neuron / columns);
+  const row = line % rows;
+  const channel = (line - row) / rows;
+  for (const [deeper, down, across] of copies) {
+    const y = Math.floor((row * repeated[1] + down) / pool[0]);
+    const x = Math.floor((column * repeated[2] + across) / pool[1]);
+    call(((channel * repeated[0] + deeper) * pooled[0] + y) * pooled[1] + x);
+  }
 }
 
 // What is added to channel, row and column for each copy of a spike.
@@ -199,22 +197,9 @@ function summed(input, current, channels) {
 
 // Attention: of head h, with channels c and e, Σ_m (Σ_c q[h,c,n] · k[h,c,m]) · v[h,e,m] at each token n, channels last.
 function attended({ sources, heads, current }, fired, step, channels, pixels) {
-  const each = sources.map(([place, delay]) => (step < delay ? [] : fired[place][step - delay]));
-  const [q, k, v] = [0, 1, 2].map((part) => {
-    const tokens = Array.from({ length: pixels }, () => []); // the channels that fire there
-    for (const neuron of each.length === 1 ? each[0] : each[part]) {
-      const channel = Math.floor(neuron / pixels) - (each.length === 1 ? part * channels : 0);
-      if (channel >= 0 && channel < channels) tokens[neuron % pixels].push(channel);
-    }
-    return tokens;
-  });
+  const [q, k, v] = tokensOf({ sources }, fired, step, channels, pixels);
   const size = channels / heads;
-  const pairs = new Int32Array(channels * size); // [c, e]: tokens at which both fire
-  for (let m = 0; m < pixels; m++) {
-    for (const c of k[m]) {
-      for (const e of v[m]) if (Math.floor(c / size) === Math.floor(e / size)) pairs[c * size + (e % size)]++;
-    }
-  }
+  const pairs = pairsOf(k, v, channels, size);
   current.fill(0);
   for (let n = 0; n < pixels; n++) {
     for (const c of q[n]) {
@@ -225,8 +210,32 @@ function attended({ sources, heads, current }, fired, step, channels, pixels) {
   return current;
 }
 
-// Adds a value's kernel to the currents.
-function spread({ pooled, unpooled, kernel, stride, padding, weights, current }, at, value, channels) {
+// Of q, k and v, the channels that fire at each token.
+export function tokensOf({ sources }, fired, step, channels, pixels) {
+  const each = sources.map(([place, delay]) => (step < delay ? [] : fired[place][step - delay]));
+  return [0, 1, 2].map((part) => {
+    const tokens = Array.from({ length: pixels }, () => []);
+    for (const neuron of each.length === 1 ? each[0] : each[part]) {
+      const channel = Math.floor(neuron / pixels) - (each.length === 1 ? part * channels : 0);
+      if (channel >= 0 && channel < channels) tokens[neuron % pixels].push(channel);
+    }
+    return tokens;
+  });
+}
+
+// [c, e]: the tokens at which c of k and e of v fire, both of one head of `size` channels.
+export function pairsOf(k, v, channels, size) {
+  const pairs = new Int32Array(channels * size);
+  k.forEach((keys, m) => {
+    for (const c of keys) {
+      for (const e of v[m]) if (Math.floor(c / size) === Math.floor(e / size)) pairs[c * size + (e % size)]++;
+    }
+  });
+  return pairs;
+}
+
+// Calls with the places in the currents and in the weights, each of the first channel, that a cell of the pooled map reaches.
+export function eachSynapse({ pooled, unpooled, kernel, stride, padding }, at, channels, call) {
   const column = at % pooled[1];
   const line = Math.floor(at / pooled[1]);
   const row = line % pooled[0];
@@ -237,34 +246,38 @@ function spread({ pooled, unpooled, kernel, stride, padding, weights, current },
     for (let x = 0; x < kernel[1]; x++) {
       const across = (column + padding[1] - x) / stride[1];
       if (!Number.isInteger(across) || across < 0 || across >= unpooled[1]) continue;
-      const from = ((depth * kernel[0] + y) * kernel[1] + x) * channels;
-      const to = (down * unpooled[1] + across) * channels;
-      for (let channel = 0; channel < channels; channel++) current[to + channel] += value * weights[from + channel];
+      call((down * unpooled[1] + across) * channels, ((depth * kernel[0] + y) * kernel[1] + x) * channels);
     }
   }
 }
 
-// The largest current of each window; what is outside the map is never the largest.
-function poolCurrents({ unpooled, windows, current, sides }, channels) {
+// The largest current of each window, or all where there are none.
+function pooled(input, current, channels) {
+  return input.windows === null ? current : Float64Array.from(winnersOf(input, current, channels), (at) => current[at]);
+}
+
+// Where the largest current of each window stands, or the first of several; what is outside the map is never the largest.
+export function winnersOf({ unpooled, windows, sides }, current, channels) {
   const [size, stride, padding] = windows;
-  const pooled = new Float64Array(sides[0] * sides[1] * channels).fill(-Infinity);
-  for (let to = 0; to < pooled.length; to += channels) {
+  const winners = new Int32Array(sides[0] * sides[1] * channels).fill(-1);
+  for (let to = 0; to < winners.length; to += channels) {
     const [row, column] = [Math.floor(to / channels / sides[1]), (to / channels) % sides[1]];
     const [top, left] = [row * stride[0] - padding[0], column * stride[1] - padding[1]];
     for (let y = Math.max(0, top); y < Math.min(top + size[0], unpooled[0]); y++) {
       for (let x = Math.max(0, left); x < Math.min(left + size[1], unpooled[1]); x++) {
         const from = (y * unpooled[1] + x) * channels;
         for (let channel = 0; channel < channels; channel++) {
-          pooled[to + channel] = Math.max(pooled[to + channel], current[from + channel]);
+          const best = winners[to + channel];
+          if (best < 0 || current[from + channel] > current[best]) winners[to + channel] = from + channel;
         }
       }
     }
   }
-  return pooled;
+  return winners;
 }
 
 // The row of step - 1 of (1 or T, C) numbers.
-function rowAt(numbers, step, channels) {
+export function rowAt(numbers, step, channels) {
   const row = (step - 1) % (numbers.length / channels);
   return numbers.subarray(row * channels, (row + 1) * channels);
 }

@@ -12,7 +12,7 @@ export function initialState(about) {
     gamma: about.gamma,
     kind: about.kinds[0], // the maps that are shown,
     beside: "", // and others beside them
-    target: 0, // 0 or 1: the class that relevance is for, the answer or another one
+    target: "answer", // the class that relevance is for, by number; or "other", the true one, or else the runner-up
     scale: "layer",
     order: "number", // of the neurons of a band, or "activity"
     opacity: 0.6,
@@ -64,7 +64,7 @@ export function changeOfKey(key, state) {
     case "u":
       return { undo: true };
     case "c":
-      return { target: 1 - state.target };
+      return { target: state.target === "answer" ? "other" : "answer" };
     case "s":
       return { view: state.view === "sum" ? "step" : "sum" };
     case " ":

@@ -5,30 +5,25 @@ import { decodeSpikes, encodeSpikes, spikesOfSteps } from "./spikes.js";
 
 const SAME = 1e-3; // scores that differ by less; a share is rounded to five digits
 
-// Returns an async function of an unpacked sample and what is silenced, see state.js: the sample then, with `whatIf`; or
-// `refused`, where a network in float32 does not fire here what was recorded. It is the sample itself where nothing is
-// silenced, or this run has no such layer.
-export function makeWhatIf(run) {
-  let unpacked = null;
-  return async (loaded, silenced) => {
-    const at = run.integers ? run.layers.findIndex((layer) => layer.name === silenced?.layer) : -1;
-    if (at < 0) return loaded;
-    if (loaded.edited?.silenced === silenced) return loaded.edited.sample;
-    unpacked ??= unpackIntegers(run.integers);
-    const sample = silencedSample(run, await unpacked, loaded, at, silenced);
-    loaded.edited = { silenced, sample };
-    return sample;
-  };
+// An unpacked sample, after what is silenced, see state.js: the sample then, with `whatIf`; or `refused`, where a network in
+// float32 does not fire here what was recorded. It is the sample itself where nothing is silenced, or this run has no such layer.
+export function silencedSample(run, loaded, silenced) {
+  const at = loaded.network ? run.layers.findIndex((layer) => layer.name === silenced?.layer) : -1;
+  if (at < 0) return loaded;
+  if (loaded.edited?.silenced !== silenced) {
+    loaded.edited = { silenced, sample: simulated(run, loaded.network, loaded, at, silenced) };
+  }
+  return loaded.edited.sample;
 }
 
-function silencedSample(run, network, loaded, at, { cells, channels }) {
+function simulated(run, network, loaded, at, { cells, channels }) {
   const [first, place] = [network.first, at + network.first];
   const before = loaded.spikes.map(spikesOfSteps);
   const pixels = loaded.spikes[at].pixels;
   const [places, planes] = [new Set(cells), new Set(channels)];
   const stays = (neuron) => !places.has(neuron % pixels) && !planes.has(Math.floor(neuron / pixels));
   const behind = placesBehind(network, place);
-  const simulated = (given) => {
+  const from = (given) => {
     const fired = network.shapes.map((_, which) => (behind.has(which) ? undefined : (before[which - first] ?? [])));
     fired[place] = given;
     return { fired, close: simulateFrom(network, fired) };
@@ -36,11 +31,11 @@ function silencedSample(run, network, loaded, at, { cells, channels }) {
   if (network.real) {
     loaded.reproduced ??= new Map(); // place -> whether what is behind it comes out as it was recorded
     if (!loaded.reproduced.has(place)) {
-      loaded.reproduced.set(place, isRecorded(run, network, simulated(before[at]).fired, loaded));
+      loaded.reproduced.set(place, isRecorded(run, network, from(before[at]).fired, loaded));
     }
     if (!loaded.reproduced.get(place)) return { ...loaded, refused: true };
   }
-  const { fired, close } = simulated(before[at].map((neurons) => neurons.filter(stays)));
+  const { fired, close } = from(before[at].map((neurons) => neurons.filter(stays)));
   const sums = sumsOf(network, fired.at(-1));
   const spikes = loaded.spikes.map((known, which) => {
     const changed = which === at || behind.has(which + first);
@@ -53,6 +48,7 @@ function silencedSample(run, network, loaded, at, { cells, channels }) {
     input: null,
     events: null,
     edited: null,
+    relevance: null,
     recorded: loaded,
     whatIf: { sums, close, scores: scoresOf(network, sums, run.answers) },
   };
@@ -69,7 +65,8 @@ function isRecorded(run, network, fired, { spikes, sample }) {
   );
 }
 
-async function unpackIntegers(integers) {
+// The numbers of integers.py, as simulate.js takes them.
+export async function unpackNetwork(integers) {
   const [Weights, Numbers] = integers.real ? [Float32Array, Float64Array] : [Int8Array, Int32Array];
   const numbersOf = async (blob) => new Numbers((await inflate(blob)).buffer);
   const layers = integers.layers.map(async (layer) => ({

@@ -232,7 +232,7 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
         {"sample": 1},
         {"order": "activity"},
         {"kind": "relevance"},
-        {"target": 1},
+        {"target": "other"},
         {"view": "step", "step": 4},
     ):
         before = band.evaluate("canvas => canvas.toDataURL()")
@@ -249,7 +249,7 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
     assert fired[1] == spike_trains(edited.raster.packed(edited.raster.layers[1], 0), 20).ravel().tolist()
 
 
-def test_relevance_for_one_class_and_another(finished: Path, page_of_run: Path, open_page: Any) -> None:
+def test_relevance_for_any_class(finished: Path, page_of_run: Path, open_page: Any) -> None:
     page = open_page(page_of_run)
     network = read_network(finished / "network.safetensors")[0]
     with RasterReader(finished / "raster.h5") as raster:
@@ -261,16 +261,22 @@ def test_relevance_for_one_class_and_another(finished: Path, page_of_run: Path, 
         assert np.abs(found - expected).max() <= np.abs(expected).max() / 253
     page.get_by_role("tab", name="relevance").click()
     page.evaluate(FRAMES)
-    assert f"{HOSTILE[predicted]} (the answer)" in page.locator("select[name=target]").inner_text()
+    options = page.locator("select[name=target] option")
+    assert options.count() == 3 and options.first.inner_text() == f"{HOSTILE[predicted]} (the answer)"
     change(page, behind="nothing")
     before = picture(page, "conv1", "relevance")
     place = np.unravel_index([expected.argmax(), expected.argmin()], expected.shape)
     for row, column, speaks_for in zip(*place, (True, False), strict=True):
         red, green, _ = seen(canvas_of(page, "conv1", "relevance"), row, column, expected.shape)
         assert (green > red) == speaks_for
-    page.select_option("select[name=target]", "1")
+    page.select_option("select[name=target]", index=2)
     page.evaluate(FRAMES)
     assert picture(page, "conv1", "relevance") != before
+    third = relevance(network, spikes, page.evaluate("report.runs[0].samples[0].classes[2]"))[1].sum(axis=(0, 1))
+    assert np.allclose(shown_map(page, 0, "conv1", 0, "relevance"), third)
+    change(page, silenced={"layer": "input", "cells": [], "channels": [0], "before": None})
+    assert picture(page, "conv1", "relevance") != before  # of the edited run
+    assert page.locator("select[name=target]").input_value() == page.evaluate("`${report.state().target}`")
 
 
 WHAT_IF = """async ([sample, silenced]) => {
@@ -317,7 +323,7 @@ def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(tmp_path: Path
     assert np.allclose(shares, expected.after.shares[0], atol=1e-5)
     for layer, trains in zip(raster.layers, fired, strict=True):
         assert trains == spike_trains(expected.raster.packed(layer, 0), layer.neurons).ravel().tolist()
-    refusing.evaluate("report.runs[0].integers.layers[1].kept = [0, 0]")
+    refusing.evaluate("report.runs[0].integers.layers[1].kept.fill(0)")
     for each, said in (page, "conv1, row 2, column 2 silenced"), (refusing, "Not simulated: in 64 bits, other spikes"):
         canvas_of(each, "conv1").focus()
         canvas_of(each, "conv1").press("Enter")

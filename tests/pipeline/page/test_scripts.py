@@ -17,6 +17,7 @@ import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.maps.methods.sam import sam
+from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.measures.statistics import softmax
 from spikesam.pipeline.page.content import spike_trains
 from spikesam.pipeline.page.integers import laid_out
@@ -112,6 +113,10 @@ def test_what_if_in_any_graph_or_chain(network: Network, seed: int) -> None:
         assert fired == spike_trains(packed, layer.neurons).ravel().tolist(), layer.name
     assert found["sums"] == expected.after.readout[0].tolist()
     assert np.allclose(found["scores"], expected.after.shares[0])
+    spikes = [expected.raster[layer][0] for layer in network.raster_names]
+    for shown, relevant in zip(found["relevance"], relevance(network, spikes, network.classes - 1), strict=True):
+        neurons = relevant.reshape(len(relevant), -1).T
+        assert np.allclose(np.reshape(shown, neurons.shape), neurons, rtol=1e-6, atol=1e-7 * np.abs(neurons).max())
 
 
 def what_if(network: Network, raster: RasterReader, samples: list[int], silenced: dict[str, Any]) -> list[Any]:
@@ -119,19 +124,27 @@ def what_if(network: Network, raster: RasterReader, samples: list[int], silenced
     script = f"""
         import {{ readFileSync }} from "node:fs";
         import {{ decodeSpikes }} from "{(HERE / "js" / "spikes.js").as_uri()}";
-        import {{ makeWhatIf }} from "{(HERE / "js" / "whatif.js").as_uri()}";
+        import {{ heatOf, KINDS }} from "{(HERE / "js" / "heat.js").as_uri()}";
+        import {{ silencedSample, unpackNetwork }} from "{(HERE / "js" / "whatif.js").as_uri()}";
         const {{ run, samples, silenced }} = JSON.parse(readFileSync(0, "utf8"));
-        const whatIf = makeWhatIf(run);
-        const found = samples.map(async ({{ trains, scores }}) => {{
+        const network = await unpackNetwork(run.integers);
+        KINDS.relevance = {{ classes: true }};
+        const found = samples.map(({{ trains, scores }}) => {{
             const of = ({{ shape }}, at) => decodeSpikes(Uint8Array.from(trains[at]), shape, run.steps);
-            const loaded = {{ spikes: run.layers.map(of), sample: {{ scores }} }};
-            const {{ spikes, whatIf: then }} = await whatIf(loaded, silenced);
-            return then ? {{ ...then, sums: [...then.sums], fired: spikes.map((each) => [...each.trains]) }} : null;
+            const classes = scores.map((_, which) => which);
+            const loaded = {{ network, heats: new Map(), spikes: run.layers.map(of), sample: {{ scores, classes }} }};
+            const then = silencedSample(run, loaded, silenced);
+            if (!then.whatIf) return null;
+            const state = {{ target: classes.length - 1, order: "number" }};
+            const relevance = run.layers.map((_, at) => [...heatOf(run, then, at, "relevance", state).map]);
+            const fired = then.spikes.map((each) => [...each.trains]);
+            return {{ ...then.whatIf, sums: [...then.whatIf.sums], fired, relevance }};
         }});
-        console.log(JSON.stringify(await Promise.all(found)));
+        console.log(JSON.stringify(found));
     """
-    layers = [{"name": layer.name, "shape": layer.shape} for layer in raster.layers]
+    layers = [{"name": layer.name, "shape": layer.shape, "band": True} for layer in raster.layers]
     run = {"integers": laid_out(network), "answers": {"unit": "share"}, "layers": layers, "steps": raster.timesteps}
+    run["explains"] = True
     scores = softmax(raster.readout * raster.header.readout_scale / network.timesteps).tolist()
     each = [
         {

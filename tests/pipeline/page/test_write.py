@@ -29,7 +29,7 @@ from spikesam.pipeline.networks.checkpoint_files import BUNDLED
 from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.content import spike_trains
 from spikesam.pipeline.page.excerpt import excerpt
-from spikesam.pipeline.page.relevance import A_SECOND, LEAST, explained_samples, unexplained
+from spikesam.pipeline.page.relevance import A_SECOND, LEAST, explained, unexplained
 from spikesam.pipeline.page.shown_run import open_run
 from spikesam.pipeline.page.write import json_in_page, report, script_of
 from spikesam.pipeline.report import main
@@ -92,15 +92,22 @@ def test_what_a_sample_holds(finished: Path, shown: dict[str, Any]) -> None:
     assert np.array_equal(np.unpackbits(trains, axis=1), spikes.reshape(8, -1).T)
 
 
-def test_relevance_is_that_of_the_spikes_for_two_classes(finished: Path, shown: dict[str, Any]) -> None:
+def test_relevance_is_that_of_the_spikes_where_the_page_does_not_compute_it(
+    finished: Path, shown: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 0)
     network = read_network(finished / "network.safetensors")[0]
+    (written,) = runs_of(report(finished, tmp_path / "page.html"))
+    assert shown["explains"] and not written["explains"]
     with RasterReader(finished / "raster.h5") as raster:
-        for sample, content in enumerate(shown["samples"]):
+        for sample, content in enumerate(written["samples"]):
             predicted, label = int(raster.predictions[sample]), int(raster.labels[sample])
-            ranked = np.argsort(-raster.readout[sample], kind="stable")
-            other = label if label != predicted else int(ranked[1])
-            for found, target in zip(content["maps"]["relevance"], (predicted, other), strict=True):
-                assert found["of"] == HOSTILE[target]
+            ranked = [int(each) for each in np.argsort(-raster.readout[sample], kind="stable")]
+            ranked = list(dict.fromkeys([predicted, label, *ranked]))
+            assert shown["samples"][sample]["maps"]["relevance"] == []
+            assert content["classes"] == shown["samples"][sample]["classes"] == ranked
+            for found, target in zip(content["maps"]["relevance"], ranked, strict=True):
+                assert found["of"] == target
                 assert found["layers"].keys() == {"input", "conv1", "conv2", "fc1"}
                 spikes = [raster[name][sample] for name in raster]
                 for name, expected in zip(raster, relevance(network, spikes, target), strict=True):
@@ -116,6 +123,7 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
     with RasterReader(finished / "raster.h5") as raster:
         neurons = sum(layer.neurons for layer in raster.layers)
     for count, said in (3, "shown for the first 3 of 4 samples"), (0, "not shown"):
+        monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 0)
         monkeypatch.setattr("spikesam.pipeline.page.relevance.ASKED", (count * 2 * 8 * neurons + 1) / A_SECOND)
         (content,) = runs_of(report(finished, tmp_path / f"{count}.html"))
         assert content["notes"] == [
@@ -189,13 +197,13 @@ def small_network() -> Network:
 def test_the_page_of_a_run_takes_a_tenth_of_its_time(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ExitStack() as files:
         shown = replace(open_run(finished, files), brief=True)
-        a_sample = 2 * shown.raster.timesteps * sum(layer.neurons for layer in shown.raster.layers)
-        assert explained_samples(shown) == LEAST * A_SECOND // a_sample
+        a_map = shown.raster.timesteps * sum(layer.neurons for layer in shown.raster.layers)
+        assert explained(shown) == (LEAST * A_SECOND // a_map // 3, 3)
         assert shown.summary
         long = replace(
             shown, summary=shown.summary.model_copy(update={"seconds": {"simulating": 900.0, "recording": 100.0}})
         )
-        assert explained_samples(long) == 100 * A_SECOND // a_sample
+        assert explained(long) == (100 * A_SECOND // a_map // 3, 3)
         monkeypatch.setattr("spikesam.pipeline.page.relevance.A_SECOND", 0)
         said = unexplained(shown, 4)
     assert said == f"Relevance was skipped to save time. Add it: spikesam report {shown.name}"

@@ -104,7 +104,7 @@ test("keys ask for changes", () => {
   assert.deepEqual(changeOfKey("n", state), { sample: 1 });
   assert.deepEqual(changeOfKey("s", state), { view: "step" });
   assert.deepEqual(changeOfKey(" ", state), { playing: true });
-  assert.deepEqual(changeOfKey("c", state), { target: 1 });
+  assert.deepEqual(changeOfKey("c", state), { target: "other" });
   assert.deepEqual(changeOfKey("u", state), { undo: true });
   assert.equal(changeOfKey("x", state), null);
 });
