@@ -30,7 +30,7 @@ Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sam
 
 ORDER = ("sam", "relevance", "count", "attention")  # others follow
 COUNT = {"label": "count", "says": "Bright: where neurons fire often", "live": True}
-ENERGY = {"label": "energy", "says": "Bright: where spikes of all layers cause operations", "unit": "J"}
+ENERGY = {"label": "energy", "says": "Bright: where neurons and their spikes cost energy", "unit": "J"}
 
 
 def kinds_of(runs: Sequence[ShownRun]) -> dict[str, Content]:
@@ -74,6 +74,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "dataset": header.dataset,
         "timesteps": raster.timesteps,
         "steps": shown.steps,
+        "rated": min(header.window or shown.steps, shown.steps),  # steps of the model, which rates are by
         "gamma": run.gamma,
         "events": bool(run.pictures and run.pictures.events),
         "facts": [

@@ -33,7 +33,7 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
         reason = f"currents of the input drive {lost[0]} beside spikes, and the run does not hold them"
     else:
         return None
-    return f"No spikes can be silenced here: {reason}. spikesam.edit silences them from Python."
+    return f"No spikes can be silenced here: {reason}. spikesam edit silences them."
 
 
 def laid_out(network: Network) -> dict[str, Any]:

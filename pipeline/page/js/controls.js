@@ -60,10 +60,13 @@ export function makeTabs(runs, about, change) {
       const still =
         about.hasMap && state.view === "step" && !KINDS[state.kind].live ? " These are sums over all steps." : "";
       const click = ` Click a ${about.hasMap ? "place to see who fires there" : "neuron to see when it fires"}${silences ? ", and to silence it" : ""}.`;
+      const named = targets.hidden ? "" : target.selectedOptions[0].textContent;
       const shown =
         state.kind === "attention" && placeOf(state)
           ? "Bright: whom the chosen token attends to"
-          : KINDS[state.kind].says;
+          : KINDS[state.kind].classes && named
+            ? `Green: what speaks for ${named}; pink: what speaks against it`
+            : KINDS[state.kind].says;
       say(says, `${shown}.${still}${click}`);
     },
   };

@@ -4,7 +4,6 @@ import { makeRelevance } from "./relevance.js";
 import { bandOf, mapOfStep, momentsOf, sumOfMaps } from "./sam.js";
 import { spikesOfSteps } from "./spikes.js";
 import { cellAt } from "./state.js";
-import { isSpatial } from "./words.js";
 
 // What maps there are, in order: name -> { label, says, live, signed, unit }, as pipeline/page/content.py says it.
 export const KINDS = {};
@@ -16,7 +15,7 @@ export function heatOf(run, loaded, at, kind, state) {
   const shape = layer.shape.slice(1);
   const pair = kind === "attention" ? run.attention.find(({ key }) => key === at) : null;
   if (pair === undefined) return { missing: true, shape };
-  if (!isSpatial(layer)) return pair ? { missing: true, shape } : bandHeat(run, loaded, at, kind, state);
+  if (layer.band) return pair ? { missing: true, shape } : bandHeat(run, loaded, at, kind, state);
   if (!KINDS[kind].live) return stillHeat(run, loaded, at, kind, state) ?? { missing: true, shape };
   const until = Math.min(layer.matter, run.steps);
   const step = state.view === "sum" ? null : stepOf(run, state);

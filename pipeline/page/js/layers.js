@@ -17,7 +17,7 @@ import {
 import { largest } from "./sam.js";
 import { ratesOf } from "./spikes.js";
 import { cellAt } from "./state.js";
-import { isSpatial, joules, number, shapeOf } from "./words.js";
+import { joules, number, shapeOf } from "./words.js";
 
 // Returns { node, show(state, loaded, most) }; most: kind -> largest value of all layers, where they share a scale.
 export function makeLayers(run, index, change, titled) {
@@ -63,7 +63,7 @@ export function shownKinds(state) {
 // scrubber, and what its map sums to.
 function cardOf(run, index, layer, at, change) {
   const figures = ["kind", "beside"].map((slot) =>
-    isSpatial(layer) ? mapFigure(run, index, layer, at, slot, change) : bandFigure(run, index, layer, at, slot, change),
+    !layer.band ? mapFigure(run, index, layer, at, slot, change) : bandFigure(run, index, layer, at, slot, change),
   );
   const line = element("canvas", { class: "line", "aria-hidden": true });
   const title = element("h3", {}, named(layer.name), " ", element("small", {}, shapeOf(layer)));

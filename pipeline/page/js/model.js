@@ -3,7 +3,6 @@ import { KINDS } from "./heat.js";
 import { inflate } from "./inflate.js";
 import { decodeSpikes } from "./spikes.js";
 import { unpackNetwork } from "./whatif.js";
-import { isSpatial } from "./words.js";
 
 const KEPT = 4; // unpacked samples; of 500 steps one takes tens of megabytes
 
@@ -31,7 +30,7 @@ export function aboutRuns(runs) {
     hasBox: samples.some((sample) => sample.box),
     hasMask: samples.some((sample) => sample.mask),
     hasBand: runs.some((run) => run.layers.some((layer) => layer.band)),
-    hasMap: runs.some((run) => run.layers.some(isSpatial)),
+    hasMap: runs.some((run) => run.layers.some((layer) => !layer.band)),
   };
 }
 
@@ -52,7 +51,7 @@ function has(run, kind) {
 
 // Position of the layer that is the encoded input; -1 where there is none.
 export function inputOf(run) {
-  return run.layers.findIndex((layer) => layer.kind === "input" && isSpatial(layer));
+  return run.layers.findIndex((layer) => layer.kind === "input" && !layer.band);
 }
 
 // The sample of `run` that belongs to a sample of the first run: that of its number in the data set, or of its place.

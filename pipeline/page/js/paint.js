@@ -179,13 +179,13 @@ export function paintSilenced(canvas, cells, [height, width]) {
   twoTone(context, path, canvas.width / 160);
 }
 
-// The cell that is looked at.
+// The cell that is looked at, in whole lines: dashes are the object's.
 export function paintMarker(canvas, column, row, [height, width]) {
   const path = new Path2D();
   const side = [canvas.width / width, canvas.height / height];
   const room = Math.max(0, (canvas.width / 32 - side[0]) / 2); // a cell that is too small to see is framed from outside
   path.rect(column * side[0] - room, row * side[1] - room, side[0] + 2 * room, side[1] + 2 * room);
-  twoTone(canvas.getContext("2d"), path, canvas.width / 160);
+  twoTone(canvas.getContext("2d"), path, canvas.width / 160, []);
 }
 
 // neurons: which rows, from top to bottom. A spike is a mark with room around it, and at least two pixels wide, so that none
@@ -239,13 +239,14 @@ function paintSteps(context, steps, { until, step }) {
   context.fillRect((step * width) / steps, 0, Math.max(3, width / steps), height);
 }
 
-function twoTone(context, path, width) {
-  context.lineWidth = width;
-  for (const [style, dash] of [
-    ["#000", []],
-    ["#fff", [4 * width, 3 * width]],
+// Light on dark, to be seen on anything: the light one dashed, or thin where there are no dashes.
+function twoTone(context, path, width, dashes = [4 * width, 3 * width]) {
+  for (const [style, dash, thick] of [
+    ["#000", [], dashes.length > 0 ? width : 2 * width],
+    ["#fff", dashes, width],
   ]) {
     context.strokeStyle = style;
+    context.lineWidth = thick;
     context.setLineDash(dash);
     context.stroke(path);
   }

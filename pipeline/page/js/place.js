@@ -4,7 +4,8 @@ import { button, changes, colour, element, say } from "./dom.js";
 import { cellOf, stepOf } from "./heat.js";
 import { paintHeat, paintLines, paintMarker, paintRaster } from "./paint.js";
 import { largest, scoreOverTime } from "./sam.js";
-import { number, placeText } from "./words.js";
+import { spikesOf } from "./spikes.js";
+import { number, percent, placeText } from "./words.js";
 
 const SIDES = { width: 640, height: 320 }; // canvas pixels, at most
 const ROW = 64; // of a neuron, at most
@@ -44,7 +45,9 @@ export function makePlace(runs, change) {
       paintLines(line, [{ values: scores, most: largest(scores), colour: colour("accent") }], marks);
       const several = neurons.length > 1 ? `${neurons.length} channels` : "one neuron";
       say(title, `${layer.name} · ${placeText(layer, cell.cell)}`);
-      say(about, `${several}, steps 0 … ${run.steps - 1}`);
+      const count = neurons.reduce((sum, neuron) => sum + spikesOf(spikes, neuron), 0);
+      const spoken = `${count} spike${count === 1 ? "" : "s"}, ${percent(count / (neurons.length * run.rated))} of ${run.rated} steps`;
+      say(about, `${several}: ${spoken}`);
       say(score, `SAM here, step by step, for γ = ${gamma.toFixed(2)}: 0 … ${most}`);
       raster.setAttribute("aria-label", `spikes of ${several} over ${run.steps} steps`);
       line.setAttribute("aria-label", `SAM over ${run.steps} steps, largest ${most}`);

@@ -93,14 +93,13 @@ function passBack({ state, perMembrane, perCurrent, own }, fired, found, step) {
 function passSynapses(input, fired, found, step, channels, values) {
   for (const [place, delay, sign] of input.sources) {
     if (step < delay) continue;
-    const together = new Int32Array(input.arrived.length);
+    const [together, each] = [0, 1].map(() => new Float64Array(input.arrived.length)); // by cell
     for (const neuron of fired[place][step - delay]) eachCell(input, neuron, (cell) => together[cell]++);
     fired[place][step - delay].forEach((neuron, k) => {
-      let sum = 0;
       eachCell(input, neuron, (cell) => {
-        sum += weighed(input, cell, channels, values) / (input.largest ? together[cell] : 1);
+        each[cell] ||= weighed(input, cell, channels, values) / (input.largest ? together[cell] : 1);
+        found[place][step - delay][k] += sign * each[cell];
       });
-      found[place][step - delay][k] += sign * sum;
     });
   }
 }
@@ -111,7 +110,9 @@ function weighed(input, cell, channels, values) {
   if (weights === null) return values[(cell % pixels) * channels + Math.floor(cell / pixels)];
   let sum = 0;
   eachSynapse(input, cell, channels, (to, from) => {
-    for (let channel = 0; channel < channels; channel++) sum += values[to + channel] * weights[from + channel];
+    let part = 0; // of the closure's own, which is many times as fast
+    for (let channel = 0; channel < channels; channel++) part += values[to + channel] * weights[from + channel];
+    sum += part;
   });
   return sum;
 }

@@ -47,6 +47,13 @@ export function fires(spikes, neuron, step) {
   return (spikes.trains[neuron * spikes.bytes + (step >> 3)] >> (7 - (step & 7))) & 1;
 }
 
+// How many spikes a neuron has.
+export function spikesOf(spikes, neuron) {
+  let count = 0;
+  for (let step = 0; step < spikes.steps; step++) count += fires(spikes, neuron, step);
+  return count;
+}
+
 // Spikes of the layer at every step.
 export function spikesPerStep(spikes) {
   return Array.from({ length: spikes.steps }, (_, step) => spikes.first[step + 1] - spikes.first[step]);

@@ -1,6 +1,5 @@
 // What is folded below the maps: numbers of a run, and what it is.
 import { changes, element, named, say } from "./dom.js";
-import { ratesOf } from "./spikes.js";
 import { joules, number, percent } from "./words.js";
 
 // Returns { node, show(state, loaded) }.
@@ -20,8 +19,8 @@ function rates(run) {
   const heads = ["layer", "spikes per neuron and step", "mean of all samples"];
   return table("How often neurons fire", heads, rows, "", (loaded) => {
     rows.forEach(({ cells }, at) => {
-      const each = ratesOf(loaded.spikes[at]);
-      say(cells[0], percent(each.reduce((sum, rate) => sum + rate, 0) / each.length));
+      const { neuron, neurons } = loaded.spikes[at];
+      say(cells[0], percent(neuron.length / (neurons * run.rated)));
     });
   });
 }

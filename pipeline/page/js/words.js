@@ -28,10 +28,6 @@ export function shapeOf(layer) {
   return layer.band ? `${channels * height * width} neurons × steps` : `${channels} × ${height} × ${width}`;
 }
 
-export function isSpatial(layer) {
-  return !layer.band;
-}
-
 // What a network answered to a sample: { scores, of every class; best, the classes from the highest on; tied with the first }.
 // Scores are shares, counts of spikes, or what the model gave: run.answers.unit says it. Of a `silent` network there is no best.
 export function answerOf(scores, silent) {
