@@ -20,7 +20,7 @@ export function initialState(about) {
     object: about.hasBox ? "box" : about.hasMask ? "mask" : "nothing",
     theme: "auto",
     silenced: null, // { layer, cells, channels, before }: whose spikes are left out, and what was before that
-    pixel: null, // { run, layer, x, y }: the chosen place, in shares of the map's width and height
+    pixel: null, // { run, layer, band, x, y }: the chosen place, in shares of the map's width and height
   };
 }
 

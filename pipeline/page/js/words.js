@@ -8,7 +8,8 @@ export function number(value) {
   if (size >= 1e4) return `${(value / 1e3).toFixed(size >= 1e5 ? 0 : 1)} k`;
   if (size >= 100) return value.toFixed(0);
   if (size >= 10) return value.toFixed(1);
-  return size >= 0.01 ? value.toFixed(2) : value.toExponential(0);
+  if (size >= 0.01) return value.toFixed(2);
+  return size >= 1e-4 ? `${Number(value.toPrecision(2))}` : value.toExponential(0);
 }
 
 export function joules(value) {
