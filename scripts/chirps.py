@@ -7,7 +7,7 @@ class. Chance is the share of the recording that the chirp takes; the spikes the
 And do its moments matter? All spikes of a step go, in the order of what the band sums to at each step: the area under
 the probability of the answer over the share of spikes deleted, where a lower one is better; by chance in random orders.
 
-It leaves `OUT/chirps.values.csv.xz`, a row for each training, recording and method, and prints the table of
+It leaves `OUT/recordings.csv.xz`, a row for each training, recording and method, and prints the table of
 docs/sounds.md.
 """
 
@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import spikesam
-from paper.common.timing_measures import cut, mean_area
+from paper.common.timing_measures import areas_of, cut
 from spikesam.pipeline.config import CONFIGS, read_config
 from spikesam.pipeline.images.datasets.chirps import FRAME_US, Chirps
 from spikesam.pipeline.maps.answers import answers_of
@@ -50,8 +50,8 @@ def main(out: Path) -> None:
             seeded = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
             spikesam.train(seeded, folder, resume=(folder / "epochs" / "last.ckpt").exists())
         rows += measured(finished, seed)
-        pd.DataFrame(rows).to_csv(out / "chirps.values.csv.xz", index=False, float_format="%.4f")
-    print(*table_of(pd.read_csv(out / "chirps.values.csv.xz")), sep="\n")
+        pd.DataFrame(rows).to_csv(out / "recordings.csv.xz", index=False, float_format="%.4f")
+    print(*table_of(pd.read_csv(out / "recordings.csv.xz")), sep="\n")
 
 
 def measured(checkpoint: Path, seed: int) -> list[dict[str, object]]:
@@ -71,9 +71,9 @@ def measured(checkpoint: Path, seed: int) -> list[dict[str, object]]:
         seen |= {"spikes": spikes.sum(axis=(1, 3)), "chance": np.ones(decides.shape)}
         right = bool(raster.predictions[sample] == raster.labels[sample])
         for name, band in seen.items():
-            moments, counts = band.sum(axis=1), spikes.sum(axis=(1, 2, 3))
-            orders = [cut(moments, counts, PARTS, tie)[:, :, None, None] for tie in range(TIES)]
-            share, area = band[decides].sum() / band.sum(), mean_area(answer, spikes, orders)
+            moments, counts = band.sum(axis=1)[:, None, None], spikes.sum(axis=(1, 2, 3))[:, None, None]
+            cuts = [cut(moments, counts, PARTS, tie) for tie in range(TIES)]
+            share, area = band[decides].sum() / band.sum(), np.mean(areas_of(answer, spikes, counts, cuts))
             rows.append({"training": seed, "recording": int(index), "right": right, "method": name})
             rows[-1] |= {"share": share, "area": area}
     return rows

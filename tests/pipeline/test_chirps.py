@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import spikesam
@@ -12,7 +13,8 @@ from spikesam.pipeline.images.datasets.chirps import Chirps
 from spikesam.pipeline.images.pictures import pictures_beside
 
 SAMPLES = 12
-SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "chirps.py"))
+ROOT = Path(__file__).parents[2]
+DOCS, SCRIPT = ROOT / "docs", runpy.run_path(str(ROOT / "scripts" / "chirps.py"))
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +50,11 @@ def test_pictures_of_sounds_are_read_again(raster: spikesam.RasterReader) -> Non
     assert seen is not None and len(seen) == SAMPLES
     assert seen[0].picture is not None and seen[0].picture.shape == (64, 50, 3)
     assert seen[0].mask is not None and seen[0].mask.any(axis=1).tolist() == seen[0].mask.all(axis=1).tolist()
+
+
+def test_the_page_has_the_values_of_all_trainings() -> None:
+    values = pd.read_csv(DOCS / "results" / "chirps" / "recordings.csv.xz")
+    assert (values.groupby(["training", "method"]).size() == 100).all() and values["training"].nunique() == 5
+    assert "\n".join(SCRIPT["table_of"](values)) in (DOCS / "sounds.md").read_text()
+    shares = values.groupby(["method", "training"])["share"].mean()
+    assert shares["relevance"].min() >= 0.8 > shares["sam"].max() and values["right"].mean() >= 0.9

@@ -85,6 +85,11 @@ class EventBinning:
                 "data: got an image, but the network takes events; give saccade-digits or recordings of events, or a "
                 "network for images"
             )
+        if self.width == 1 and events.sensor != (self.height, 1):  # a channel is a pitch: none stands for another
+            raise InputError(
+                f"events: come from {events.sensor[0]:,}×{events.sensor[1]:,} channels, expected {self.height:,}×1, as "
+                "the network hears them"
+            )
         factor, left, top = self._geometry(*events.size)
         x, y = (events.x - left) // factor, (events.y - top) // factor
         seen = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)

@@ -125,6 +125,8 @@ def test_nothing_left_and_no_events() -> None:
     late = Events(t=[1000], x=[0], y=[0], polarity=[0], sensor=(2, 3))
     with pytest.raises(InputError, match="none of 1 is in the first 4 bins and in the part of the sensor .* in µs"):
         EventBinning(2, 3, 4, window_us=10).binned(late)
+    with pytest.raises(InputError, match="events: come from 700×1 channels, expected 64×1, as the network hears them"):
+        EventBinning(64, 1, 50).binned(Events(t=[0], x=[0], y=[350], polarity=[1], sensor=(700, 1)))
     with pytest.raises(InputError, match="got an image, but the network takes events"):
         EventBinning(2, 3, 4).binned(Image.new("RGB", (3, 2)))
 
