@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from spikesam.pipeline.comparison.membranes import Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, Pair, line_up
 from spikesam.pipeline.comparison.sides import (
     WHAT,
+    Driven,
     network_beside,
     opened_side,
     plain_network,
@@ -25,6 +26,7 @@ from spikesam.pipeline.comparison.sides import (
     simulated,
     what_drives,
 )
+from spikesam.pipeline.comparison.variants import Variant
 from spikesam.pipeline.comparison.why import Why, explain_bit, number
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.networks.recorded import fired_by, loaded_network, recorded_network
@@ -226,7 +228,8 @@ def diff(
     first, second : each a raster, its file or the folder of a run. One of them may be a model instead, a checkpoint,
         its name or a network: it is simulated on the input spikes that the raster holds, or on `data`
     network : what fired the spikes; the model, or `network.safetensors` beside a raster, if not given. A raster that
-        does not say what it was recorded from, such as that of a library or a chip, is taken to be of this network
+        does not say what it was recorded from, such as that of a library or a chip, is taken to be of this network,
+        which must fire one of both rasters, in the sample of the first bit that differs
     layer, sample : where to look for the spike: in one layer, by its name or number; in one sample, by its position;
         everywhere if not given
     data : what the samples are made of, as of :func:`simulate`; for a network that a current drives, and where a
@@ -275,11 +278,36 @@ def diff(
             networks = (None if each is None else plain_network(each) for each in (named, model))
             rules, notes = _rules(pair, *networks)
             if any(rules):
+                driven = what_drives(source, rasters[0].header.seed)
+                unlike = _unlike(pair, rules, driven, bit.sample)
+                fits = any(rule and (rule.proven or not of) for rule, of in zip(rules, unlike, strict=True))
+                if named is not None and not fits:
+                    wrong = "; ".join(f"{name}: {of}" for name, of in zip("AB", unlike, strict=True) if of)
+                    raise InputError(f"network: fires neither raster, expected that of one of them ({wrong})")
                 try:
-                    why = explain_bit(bit, Traced(pair, rules, what_drives(source, rasters[0].header.seed)))
+                    why = explain_bit(bit, Traced(pair, rules, driven))
                 except InputError as error:
                     notes.append(f"why it differs is not known: {finding(error)}")
         return Diff.of(found, (names[0], names[1]), bit, why, tuple(notes))
+
+
+def _unlike(
+    pair: Pair, rules: tuple[Rule | None, Rule | None], driven: Driven | None, sample: int
+) -> tuple[str | None, str | None]:
+    """Of each raster whose network is taken for granted, the first layer that fires otherwise; None if none does."""
+    found: list[str | None] = [None, None]
+    with suppress(InputError):
+        traced = Traced(pair, rules, driven)
+        for which, rule in enumerate(rules):
+            for layer in rule.network.layers if rule and not rule.proven else ():
+                if layer.name not in pair.layers:
+                    continue
+                with suppress(InputError):  # numbers that drive it are not known, or it is in one raster alone
+                    missed = traced.misses(which, layer.name, sample, {"": Variant(layer.spiking_neuron)})[""].sum()
+                    if missed:
+                        found[which] = f"{missed:,} bits of {layer.name} in sample {sample} are others"
+                        break
+    return found[0], found[1]
 
 
 def _rules(

@@ -40,6 +40,10 @@ from spikesam.recordings.progress import Tracker
 
 FEW = 8  # samples whose layers and operations are looked at
 WITHIN = 0.01  # accuracy: one point
+UNPREPARED = (
+    "how images are prepared is not known; say it: convert(…, preprocessing="
+    "spikesam.Preprocessing(height, width, mean, std))"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +87,7 @@ class Conversion(Shown):
     def checkpoint(self) -> Checkpoint:
         """The spiking network with its classes and preparation, for :func:`spikesam.save`."""
         if self.preprocessing is None:
-            raise InputError(
-                "checkpoint: how images are prepared is not known; say it: convert(…, preprocessing="
-                "spikesam.Preprocessing(height, width, mean, std))"
-            )
+            raise InputError(f"checkpoint: {UNPREPARED}")
         classes = tuple(self.classes or map(str, range(self.network.classes)))
         return Checkpoint(self.network, self.preprocessing, classes, tuple(self.class_names or classes))
 

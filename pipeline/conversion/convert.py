@@ -23,7 +23,7 @@ from spikesam.pipeline.conversion.algorithm import (
     matching_configuration,
     spread,
 )
-from spikesam.pipeline.conversion.conversion import Conversion
+from spikesam.pipeline.conversion.conversion import UNPREPARED, Conversion
 from spikesam.pipeline.conversion.read_ann import read_ann
 from spikesam.pipeline.conversion.summary import WRITTEN, write_conversion
 from spikesam.pipeline.images.calibration import calibration_images
@@ -90,7 +90,7 @@ def convert(
     encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
     initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0 cuts them
     validation : to measure on, (images, labels) or a DataLoader; the images to calibrate on if not given
-    preprocessing : of images, for checkpoints; those of a model take no pictures without it
+    preprocessing : of images, which a checkpoint of a model says, so needed with `out`
     class_names : of every class, in the order of the model's outputs; "0", "1", … if not given
     out : folder, made if missing: `checkpoint.safetensors`, `accuracy.csv`, `accuracy.png`, `summary.json`, and of a
         checkpoint `config.toml`; "runs/convert" for a checkpoint if not given
@@ -137,6 +137,8 @@ def convert(
     said = {name: value for name, value in asked.items() if value is not None}
     advice: Advice | None = None if overwrite else "overwrite"
     if isinstance(ann, (nn.Module, Network)):
+        if out is not None and preprocessing is None:
+            raise InputError(f"out: {UNPREPARED}")
         settings = _section({"ann": type(ann).__name__, "seed": seed} | USUAL | said)
         about = preprocessing, tuple(class_names)
         with nullcontext() if out is None else out_lock(Path(out), advice):

@@ -18,6 +18,7 @@ from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.maps.schema import MapHeader
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.parallel import in_order
 from spikesam.recordings.progress import Tracker
@@ -25,6 +26,8 @@ from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
+
+REPLACED = "replaced other maps"
 
 
 @checked_arguments
@@ -66,8 +69,8 @@ def explain(
     source : an open raster, or the path of a raster file or of a run's folder; or a network: a checkpoint, its bundled
         name or its file
     out : file for the maps; if not given, beside the raster: `sam.h5` or `relevance.h5` for `raster.h5`, `x.sam.h5` for
-        `x.h5`, in place of earlier maps of this method there. The maps of a raster in memory are in memory, too, and so
-        are those of a network
+        `x.h5`, in place of earlier maps of this method there, which is said if they were others. The maps of a raster
+        in memory are in memory, too, and so are those of a network
     method : if not given "sam" of a raster, and "grad-cam" of a network
     layers : by name or number; if not given all that have places (all, if none has), or of an ANN the last convolution
     steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured" for all steps of
@@ -111,8 +114,9 @@ def explain(
     chosen = kind(**options)
     names = (layers,) if isinstance(layers, str) else tuple(layers)
     with explained(chosen, source, out, names, steps, pictured, overwrite, tracker) as (target, explainer):
-        if explainer.raster is not None and explainer.raster.silence:
-            warnings.warn(f"explain: {explainer.raster.silence}", stacklevel=3)  # behind what checks the arguments
+        silence = explainer.raster.silence if explainer.raster is not None else ""
+        for said in filter(None, (silence, *(note for note in explainer.notes if note.startswith(REPLACED)))):
+            warnings.warn(f"explain: {said}", stacklevel=3)  # behind what checks the arguments
         maps = MapReader(target, trusted=True)
         maps.beside = explainer.raster and explainer.raster.beside
         return maps
@@ -131,14 +135,14 @@ def explained(
 ) -> Iterator[tuple[Path | BytesIO, Explainer]]:
     """Compute maps, see :func:`explain`; gives where they are, while what was explained is still open."""
     path = method.path(source)
-    target, replaced = _target(out, path, method), False
+    target, replaced = _target(out, path, method), None
     if isinstance(target, Path):
-        replaced = out is None and _is_of(target, method)
-        overwrite = overwrite or replaced
+        replaced = _header_of(target, method) if out is None else None
+        overwrite = overwrite or replaced is not None
         _refuse_existing(target, path, overwrite)
     with method.prepare(source, layers, steps, pictured) as explainer:
         compute_maps(explainer, target, tracker, overwrite=overwrite)
-        said = [f"replaced earlier maps in {target}"] if replaced else []
+        said = [f"{REPLACED} in {target}"] if replaced not in (None, explainer.header) else []
         yield target, replace(explainer, notes=[*explainer.notes, *said])
 
 
@@ -191,13 +195,13 @@ def _refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> No
         raise InputError(f"{out_path}: already exists", "overwrite")
 
 
-def _is_of(path: Path, method: MapMethod) -> bool:
-    """True of a file with maps of this method: they can be made again, so they may be replaced."""
+def _header_of(path: Path, method: MapMethod) -> MapHeader | None:
+    """The header of a file with maps of this method, which can be made again, so may be replaced; else None."""
     try:
         with MapReader(path) as maps:
-            return maps.header.method == method.name
+            return maps.header if maps.header.method == method.name else None
     except InputError:
-        return False
+        return None
 
 
 def _target(out: str | PathLike[str] | None, path: Path | None, method: MapMethod) -> Path | BytesIO:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,13 @@ def test_a_folder_is_enough_and_maps_of_another_gamma_go(tmp_path: Path, capsys:
     run(tmp_path)
     run(tmp_path, "--gamma", "0.2")
     said = capsys.readouterr().out
-    assert (said.count(f"{tmp_path / 'sam.h5'}  "), said.count("replaced earlier maps in")) == (2, 1)
+    assert (said.count(f"{tmp_path / 'sam.h5'}  "), said.count("replaced other maps in")) == (2, 1)
     for gamma in (0.1, 0.3):  # as a cell of a notebook that is run twice
-        with spikesam.explain(tmp_path, gamma=gamma) as maps:
+        with pytest.warns(UserWarning, match="replaced other maps in"), spikesam.explain(tmp_path, gamma=gamma) as maps:
             assert maps.header.parameters["gamma"] == gamma
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spikesam.explain(tmp_path, gamma=gamma).close()  # the same once more
     with pytest.raises(spikesam.InputError, match="already exists"):
         spikesam.explain(tmp_path, tmp_path / "sam.h5")
     (tmp_path / "sam.h5").write_bytes(b"mine")

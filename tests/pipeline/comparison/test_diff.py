@@ -202,6 +202,15 @@ def test_a_chip_whose_rule_differs(shown: Shown, tmp_path: Path) -> None:
     assert not spikesam.diff(chip, replace(network, layers=layers), precision="float32", backend="event")
     backwards = spikesam.diff(ours, chip, precision="float32", backend="event")
     assert f"step {found.first.step} (of A: step {found.first.step + 2})" in str(backwards)
+    wrong = trace["sum"].copy()
+    wrong[0, -1] ^= True
+    second = spikesam.write_raster(tmp_path / "second.h5", trace | {"sum": wrong})
+    with pytest.raises(
+        InputError, match=r"^network: fires neither raster, .* \(A: \d+ bits of sum in sample 0 .*; B: "
+    ):
+        spikesam.diff(chip, second, ours)
+    given = spikesam.diff(chip, second, replace(network, layers=layers))
+    assert "so B was changed after it was recorded" in str(given)
 
 
 def test_pilotnet_and_its_membranes(shared: Path, tmp_path: Path) -> None:

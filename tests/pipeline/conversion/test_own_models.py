@@ -198,7 +198,7 @@ def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
         ({"rule": ("max", "best")}, r"conversion.rule is .*, expected .* several of them with commas, or 'all'"),
         ({"timesteps": 0}, "conversion.timesteps is 0, expected"),
         ({"ann": 7}, "convert: got int, expected a torch.nn.Module"),
-        ({"out": "new"}, "checkpoint: how images are prepared is not known"),
+        ({"out": "new"}, "out: how images are prepared is not known"),
         ({"images": torch.zeros(4, 1, 12, 12)}, "images: are all 0"),
         ({"images": torch.zeros(4, 2, 12, 12) + 1}, "2"),
         ({"validation": torch.ones(4, 1, 24, 6)}, r"validation: have shape \(4, 1, 24, 6\), expected \(N, 1, 12, 12\)"),
