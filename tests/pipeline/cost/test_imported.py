@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,30 +13,25 @@ from torch import Tensor, nn
 import spikesam
 from spikesam.backends.network import Network
 from spikesam.pipeline.engine.summary import spike_rates
-from tests.pipeline.imports.models import loud
+from tests.pipeline.imports.models import Written, loud
 
 STEPS = 4
 
 
-class Residual(nn.Module):
+def blocks(m: Any, image: Tensor) -> Tensor:
     """Two blocks behind a maximum pooling of spikes; the answer comes from two layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.sn1, self.pool = nn.Conv2d(3, 8, 3, padding=1), neuron.IFNode(), nn.MaxPool2d(3, 2, 1)
-        self.conv2, self.sn2 = nn.Conv2d(8, 8, 3, padding=1, groups=2), neuron.IFNode()
-        self.conv3, self.sn3 = nn.Conv2d(8, 8, 3, padding=1), neuron.IFNode()
-        self.fc = nn.Linear(8 * 8 * 8, 4)
-
-    def forward(self, image: Tensor) -> Tensor:
-        pooled = self.pool(self.sn1(self.conv1(image)))
-        return self.fc((self.sn3(self.conv3(self.sn2(self.conv2(pooled)))) + pooled).flatten(1))
+    pooled = m.pool(m.sn1(m.conv1(image)))
+    return m.fc((m.sn3(m.conv3(m.sn2(m.conv2(pooled)))) + pooled).flatten(1))
 
 
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
     torch.manual_seed(0)
-    found = loud(Residual())
+    convolutions = {
+        f"conv{at}": nn.Conv2d(8 if at > 1 else 3, 8, 3, padding=1, groups=1 + (at == 2)) for at in (1, 2, 3)
+    }
+    neurons = {f"sn{at}": neuron.IFNode() for at in (1, 2, 3)}
+    found = loud(Written(blocks, **convolutions, **neurons, pool=nn.MaxPool2d(3, 2, 1), fc=nn.Linear(8 * 8 * 8, 4)))
     for each in found.modules():
         if isinstance(each, nn.Conv2d):
             each.bias.data.abs_()  # so that neurons would go on firing

@@ -5,8 +5,9 @@ without those of the readout, which counts the spikes of the last layer; its Act
 the same event frames of 0 and 1, since other values would be multiplied.
 """
 
+from collections import OrderedDict
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,41 +24,31 @@ BETAS = 0.9999903192467171, 0.7291118090686332, 0.9364650136740154, 0.8348241794
 THRESHOLDS = 3.511291184386264, 3.494437965584431, 1.5986853560315544, 0.3641469130041378
 
 
-class Gestures(nn.Module):
+def gestures(channels: tuple[int, ...], thresholds: tuple[float, ...]) -> nn.Sequential:
     """The network of NeuroBench's example: three convolutions, each with a maximum of currents, and a dense layer."""
-
-    def __init__(self, channels: tuple[int, int, int], thresholds: tuple[float, ...]) -> None:
-        super().__init__()
-
-        def neurons(layer: int, **options: Any) -> nn.Module:
-            return snntorch.Leaky(beta=BETAS[layer], threshold=thresholds[layer], init_hidden=True, **options)
-
-        first, second, third = channels
-        self.conv1, self.pool1, self.lif1 = nn.Conv2d(2, first, 5, padding="same"), nn.MaxPool2d(2), neurons(0)
-        self.conv2, self.pool2, self.lif2 = nn.Conv2d(first, second, 5, padding="same"), nn.MaxPool2d(2), neurons(1)
-        self.conv3, self.pool3, self.lif3 = nn.Conv2d(second, third, 5, padding="same"), nn.MaxPool2d(2), neurons(2)
-        self.linear1, self.lif4 = nn.Linear(16 * third, 11), neurons(3, output=True)
-
-    def forward(self, events: torch.Tensor) -> Any:
-        spikes = self.lif1(self.pool1(self.conv1(events)))
-        spikes = self.lif2(self.pool2(self.conv2(spikes)))
-        spikes = self.lif3(self.pool3(self.conv3(spikes)))
-        return self.lif4(self.linear1(spikes.flatten(1)))
+    parts: dict[str, nn.Module] = {}
+    for at, (before, after) in enumerate(pairwise((2, *channels))):
+        neurons = snntorch.Leaky(beta=BETAS[at], threshold=thresholds[at], init_hidden=True)
+        synapses = nn.Conv2d(before, after, 5, padding="same")
+        parts |= {f"conv{at + 1}": synapses, f"pool{at + 1}": nn.MaxPool2d(2), f"lif{at + 1}": neurons}
+    last = snntorch.Leaky(beta=BETAS[3], threshold=thresholds[3], init_hidden=True, output=True)
+    parts |= {"flatten": nn.Flatten(), "linear1": nn.Linear(16 * channels[-1], 11), "lif4": last}
+    return nn.Sequential(OrderedDict(parts))
 
 
-def theirs(shared: Path) -> Gestures:
+def theirs(shared: Path) -> nn.Module:
     path = shared / "data" / "networks" / "dvs_gesture" / "nb_dvsg.pt"
     if not path.exists():
         pytest.skip(f"needs {path}, which is not here")
-    model = Gestures((16, 32, 64), THRESHOLDS)
+    model = gestures((16, 32, 64), THRESHOLDS)
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return model.eval()
 
 
-def of_its_kind() -> Gestures:
+def of_its_kind() -> nn.Module:
     """With fewer channels, random weights, and some of 0, which are no synapses."""
     torch.manual_seed(0)
-    model = Gestures((4, 6, 8), (0.5, 0.3, 0.2, 0.1))
+    model = gestures((4, 6, 8), (0.5, 0.3, 0.2, 0.1))
     for layer in (model.conv1, model.conv3, model.linear1):
         nn.init.sparse_(layer.weight.view(len(layer.weight), -1), 0.3)
         layer.weight.data *= 20
@@ -74,7 +65,7 @@ def moving_bars() -> torch.Tensor:
     return events.float()
 
 
-def harness(model: Gestures, events: torch.Tensor) -> tuple[float, dict[str, float]]:
+def harness(model: nn.Module, events: torch.Tensor) -> tuple[float, dict[str, float]]:
     """What NeuroBench's own loop over data says."""
     pytest.importorskip("neurobench", reason="needs neurobench")
     from neurobench.benchmarks import Benchmark
@@ -88,7 +79,7 @@ def harness(model: Gestures, events: torch.Tensor) -> tuple[float, dict[str, flo
     return found["ActivationSparsity"], found["SynapticOperations"]
 
 
-def recorded(model: Gestures, network: Network, events: torch.Tensor, folder: Path) -> spikesam.Energy:
+def recorded(model: nn.Module, network: Network, events: torch.Tensor, folder: Path) -> spikesam.Energy:
     """The energy of a recording of the model itself, with the network that was imported from it."""
     snntorch.utils.reset(model)
     with torch.no_grad(), spikesam.record(model, folder) as recording:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import spikesam
 from spikesam.backends.network import Network, NetworkError
-from tests.pipeline.imports.models import Jelly, loud, spikes
+from tests.pipeline.imports.models import Jelly, Written, loud, spikes
 
 pytest.importorskip("spikingjelly")
 
@@ -44,15 +44,13 @@ def imported(model: nn.Module, example: Tensor, **about: Any) -> Network:
     return network
 
 
-class Behind(nn.Module):
+def behind(module: nn.Module, channels: int) -> nn.Module:
     """A module of membranes (T, B, C, H, W), between neurons."""
 
-    def __init__(self, module: nn.Module, channels: int) -> None:
-        super().__init__()
-        self.conv, self.module, self.last = nn.Conv2d(2, channels, 3, padding=1), module, lif()
+    def forward(m: Any, x: Tensor) -> Tensor:
+        return m.last(m.module(m.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2]))).flatten(2)
 
-    def forward(self, x: Tensor) -> Any:
-        return self.last(self.module(self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2]))).flatten(2)
+    return Written(forward, conv=nn.Conv2d(2, channels, 3, padding=1), module=module, last=lif())
 
 
 TOKENS = ("TokenQKAttention", "ChannelQKAttention", "SpikingSelfAttention")
@@ -63,7 +61,7 @@ def test_attention_of_spikingjelly(name: str) -> None:
     torch.manual_seed(0)
     attention = getattr(Jelly("layer"), name)(32, 4)
     example = spikes(6, 2, 32, 16) if name in TOKENS else 3 * torch.rand(6, 2, 2, 4, 4)
-    network = imported(calibrated(attention if name in TOKENS else Behind(attention, 32), example), example)
+    network = imported(calibrated(attention if name in TOKENS else behind(attention, 32), example), example)
     heads = [given.heads for layer in network.layers for given in layer.inputs]
     spread = [given.spread for layer in network.layers for given in layer.inputs if given.spread != (1, 1, 1)]
     expected = {"TokenQKAttention": [(8, 1, 1)], "ChannelQKAttention": [(1, 1, 16)], "SpikingSelfAttention": []}
@@ -236,25 +234,19 @@ def test_upsampling_repeats_spikes() -> None:
         spikesam.from_torch(smooth, 9 * torch.rand(5, 2, 1, 6, 6))
 
 
-class Counting(nn.Module):
+def counting(m: Any, x: Tensor) -> Tensor:
     """Neurons that fire up to three spikes a step, and the sum of two layers of them."""
-
-    def __init__(self, levels: int = 3) -> None:
-        super().__init__()
-        count = Jelly("surrogate").MultiLevelSpikeCount(levels)
-        self.a, self.b, self.c = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(144, 5)
-        self.n1, self.n2 = (Jelly("neuron").ILIFNode(step_mode="m", surrogate_function=count) for _ in "ab")
-        self.last = lif()
-
-    def forward(self, x: Tensor) -> Any:
-        x = self.n1(3 * self.a(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
-        y = self.n2(3 * self.b(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
-        return self.last(2 * self.c((x + y).flatten(2)))
+    x = m.n1(3 * m.a(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+    y = m.n2(3 * m.b(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+    return m.last(2 * m.c((x + y).flatten(2)))
 
 
 def test_integer_spikes_are_planes_of_bits() -> None:
     torch.manual_seed(3)
-    network = imported(Counting().eval(), spikes(8, 3, 2, 6, 6, density=0.5))
+    count = Jelly("surrogate").MultiLevelSpikeCount(3)
+    synapses = {"a": nn.Conv2d(2, 4, 3, padding=1), "b": nn.Conv2d(4, 4, 3, padding=1), "c": nn.Linear(144, 5)}
+    fire = {name: Jelly("neuron").ILIFNode(step_mode="m", surrogate_function=count) for name in ("n1", "n2")}
+    network = imported(Written(counting, **synapses, **fire, last=lif()).eval(), spikes(8, 3, 2, 6, 6, density=0.5))
     assert [layer.name for layer in network.layers] == ["n1_1", "n1_2", "n1_3", "n2_1", "n2_2", "n2_3", "last"]
     assert [layer.neuron.threshold for layer in network.layers[:3]] == [0.5, 1.5, 2.5]
     assert [layer.neuron.fires_at_threshold for layer in network.layers[:3]] == [False, True, False]  # half to even
