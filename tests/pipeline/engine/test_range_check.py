@@ -203,9 +203,12 @@ def test_a_record_that_was_changed_without_its_digest_is_damaged(tmp_path: Path,
         merge(folder, whole[1].spec)
 
 
-def test_a_readout_that_no_raster_confirms_has_the_precision_of_the_run(tmp_path: Path) -> None:
+def test_a_record_that_no_raster_confirms_has_answers_of_the_run(tmp_path: Path) -> None:
     started = begin(tmp_path, replace(job(), spec=replace(job().spec, keep=Keep(spikes=False))))
     compute(started, FolderStore(tmp_path, started))
+    forge(tmp_path, lambda record, *_: record.update(predictions=[-1] * 16))
+    with pytest.raises(RasterError, match="expected its predictions to be those of its readout"):
+        merge(tmp_path, started.spec)
     forge(tmp_path, lambda record, *_: record.update(readout=[[row[0] + 0.5, *row[1:]] for row in record["readout"]]))
     with pytest.raises(RasterError, match="expected a fixed readout"):
         merge(tmp_path, started.spec)
