@@ -35,7 +35,7 @@ PICOJOULES = ((0.9, 4.6), (0.03, 0.23), (0.1, 0.3))  # of an addition, of a MAC:
 
 def main() -> None:
     """Simulate, count and print."""
-    print("| network | steps | sparsity | SynOps | MACs: dense, effective | µJ: SNN / dense / effective | int8 | – |")
+    print("| network | steps | sparsity | SynOps | MACs: dense, effective | rated | µJ: SNN, dense, effective | int8 |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, twin in TWINS.items():
         data = sys.argv[1] if name.startswith("tiny") and len(sys.argv) > 1 else None
@@ -46,7 +46,7 @@ def main() -> None:
             cells = [f"`{name}`", f"{raster.timesteps}", f"{found.sparsity:.1%}", in_short(found.operations)]
         macs = [] if twin is None else [found.layers["ann_macs"].sum()]
         macs += [effective_macs(twin, data)] if twin else []
-        cells.append(", ".join(map(in_short, macs)) or "–")
+        cells += [", ".join(map(in_short, macs)) or "–", f"{1e6 * found.rated_joules:.3g}"]
         for addition, mac in PICOJOULES:
             snn = found.operations * addition + found.layers["macs"].sum() * mac
             cells.append(" / ".join(f"{each / 1e6:.3g}" for each in (snn, *(mac * each for each in macs))))
