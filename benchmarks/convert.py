@@ -4,7 +4,7 @@ The ANNs are those of examples/own_ann.py. Every way gets the same 200 images to
 to answer, as a constant current. SpikingJelly's recipes are those of its example for ResNet-18; its answers count from
 the first step or after the delay that it estimates, whichever is better at each T. sinabs' neurons fire several spikes
 a step, as is its default. Which images each has right is kept in the folder of the results, so a run that was broken
-off goes on; seconds are measured anew.
+off goes on; seconds are measured anew, and alone with `--only seconds`.
 """
 
 from __future__ import annotations
@@ -82,17 +82,16 @@ class Converted:
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark; the ANN of photographs is left out where these are not given."""
-    steps = (4, 8) if options.tiny else MILESTONES
+    steps, folder = (4, 8) if options.tiny else MILESTONES, scratch.parent / "convert"
     for name in ("resnet18", "vgg") if options.data or options.tiny else ("vgg",):
-        for way in ("ANN", *RULES, *peers()):
-            measured = partial(accuracy, name, way, steps, options, scratch.parent / "convert")
-            yield Case(f"{name}, {way}", measured, ENVIRONMENT)
-        yield Case(
-            f"{name}, in pairs", partial(in_pairs, name, steps, options, scratch.parent / "convert"), ENVIRONMENT
-        )
-        yield Case(f"{name}, converting", partial(converting, name, steps[-1], options), ENVIRONMENT)
-        for timesteps in steps[-1:] if options.tiny else (MILESTONES[-1], LONG):
-            yield Case(f"{name}, {timesteps} steps", partial(evaluating, name, timesteps, options), ENVIRONMENT)
+        if options.only != "seconds":
+            for way in ("ANN", *RULES, *peers()):
+                yield Case(f"{name}, {way}", partial(accuracy, name, way, steps, options, folder), ENVIRONMENT)
+            yield Case(f"{name}, in pairs", partial(in_pairs, name, steps, options, folder), ENVIRONMENT)
+        if options.only != "accuracy":
+            yield Case(f"{name}, converting", partial(converting, name, steps[-1], options), ENVIRONMENT)
+            for timesteps in steps[-1:] if options.tiny else (MILESTONES[-1], LONG):
+                yield Case(f"{name}, {timesteps} steps", partial(evaluating, name, timesteps, options), ENVIRONMENT)
 
 
 @lru_cache(maxsize=1)

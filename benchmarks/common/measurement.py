@@ -40,6 +40,7 @@ class Options(Section):
         "all", description="the best vector instructions that are used, as on a processor that has no better ones"
     )
     data: str | None = Field(None, description="zip of Tiny-ImageNet, for the photographs of convert")
+    only: Literal["all", "accuracy", "seconds"] = Field("all", description="which part of convert is measured")
     tiny: bool = Field(False, description="small sizes, to try the command: its figures say nothing")
 
 
