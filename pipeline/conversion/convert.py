@@ -178,18 +178,20 @@ def _of_model(
         raise InputError("images: got none, expected some to calibrate on, as the model takes them")
     given, known = calibration_images(images, labels)
     with tracker.time("read"), tracker.show("reading the model, and proving it on the images"):
-        ann = model if isinstance(model, Network) else read_ann(model, given)
+        ann, answers = (model, None) if isinstance(model, Network) else read_ann(model, given)
     given = _shaped(given, ann, "images")
     with tracker.time("convert"), tracker.show("calibrating") as advance:
         network, thresholds = convert_graph(ann, given, settings, advance)
     shown, of_shown = (given, known) if validation is None else _validation(validation)
     chosen = spread(len(shown), samples)
     of_all, shown = shown, _shaped(shown[chosen], ann, "validation")
-    if of_shown is None:
+    if of_shown is not None:
+        answers = _labels(of_shown[chosen], ann)
+    elif validation is None and answers is not None:
+        answers = answers[chosen]
+    else:
         encoded = PreparedImages("", SampleTable(np.arange(len(shown)), np.full(len(shown), -1, np.int32)), shown)
         answers = predictions(ann, encoded.encoded(range(len(shown)), ann, seed, 16))
-    else:
-        answers = _labels(of_shown[chosen], ann)
     table = SampleTable(np.arange(len(shown)), answers.astype(np.int32))
     conversion = Conversion(
         ann,

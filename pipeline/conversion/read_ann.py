@@ -38,8 +38,8 @@ RECTIFIERS = NeuronModules(takes="B...", rectified=True)
 
 
 @exact_sums()  # the model, too, without TF32
-def read_ann(model: Any, images: Any) -> Network:
-    """The network of a model in evaluation, whose neurons are ReLU, proven equal to it on images.
+def read_ann(model: Any, images: Any) -> tuple[Network, NDArray[np.int64]]:
+    """The network of a model in evaluation, whose neurons are ReLU, proven equal to it on images, and its answers (N,).
 
     `images` as :func:`spikesam.pipeline.images.calibration.calibration_images` takes them, of which the largest
     magnitude is the network's input_range. The first tensor that the model returns is the answer, of which a softmax is
@@ -61,9 +61,9 @@ def read_ann(model: Any, images: Any) -> Network:
             raise NetworkError("the model is another network; expected weights and connections that depend on no data")
     except NetworkError as error:
         raise NetworkError(f"on a second input, which is made from the images: {error}") from error.__cause__
-    _check_all(model, imported, given, device)
+    answers = _check_all(model, imported, given, device)
     warn_of_dropped(followed, imported, "images", 2)
-    return network
+    return network, answers
 
 
 def _followed(model: nn.Module, example: Example) -> tuple[FollowedModel, Imported]:
@@ -77,9 +77,11 @@ def _followed(model: nn.Module, example: Example) -> tuple[FollowedModel, Import
     return followed, imported
 
 
-def _check_all(model: nn.Module, imported: Imported, images: NDArray[np.float32], device: torch.device) -> None:
+def _check_all(
+    model: nn.Module, imported: Imported, images: NDArray[np.float32], device: torch.device
+) -> NDArray[np.int64]:
     """Compare activations and answers of model and network on all images; refuse layers that none drives."""
-    network = imported.network
+    network, answers = imported.network, []
     differentiable, driven = (
         DifferentiableNetwork(network, memory_format=torch.channels_last),
         [False] * len(network.layers),
@@ -97,9 +99,11 @@ def _check_all(model: nn.Module, imported: Imported, images: NDArray[np.float32]
             if missing := next(iter(watched.waiting.values()), None):
                 raise NetworkError(f"{missing.label}: is not called on all images; expected one way through the model")
             _expect_equal(imported.probabilities(logits), answer.flatten(1).cpu(), "the model's output")
+            answers.append(logits.argmax(1))
             driven = [before or bool(output.any()) for before, output in zip(driven, outputs, strict=True)]
     if silent := [layer.label for layer, any_ in zip(imported.layers, driven, strict=True) if not any_]:
         raise NetworkError(f"{silent[0]}: no image drives it: its activations are 0 on all {len(images)}; give others")
+    return torch.cat(answers).numpy()
 
 
 def _expect_layer(found: Mapping[str, Tensor], layer: FollowedLayer, given: Tensor) -> None:
@@ -110,7 +114,7 @@ def _expect_layer(found: Mapping[str, Tensor], layer: FollowedLayer, given: Tens
 
 def _expect_equal(found: Tensor, expected: Tensor, where: str) -> None:
     """Refuse numbers of a layer that differ by more than rounding."""
-    largest, error = (float(torch.linalg.vector_norm(each, torch.inf)) for each in (expected, found - expected))
+    largest, error = (float(each.abs().amax()) for each in (expected, found - expected))
     if not error <= ROUNDING * largest:
         raise NetworkError(
             f"{where}: differs from the network that was read by up to {error:.3g}, where its largest number is "

@@ -92,7 +92,7 @@ def test_a_residual_network_by_name(tmp_path) -> None:
         )
     )
     before, given = {name: each.clone() for name, each in model.state_dict().items()}, images()
-    network = read_ann(model, given)
+    network, _ = read_ann(model, given)
     assert [layer.name for layer in network.layers] == ["relu_1", "relu_3_relu", "relu_3_relu_2"]
     assert network.input_range == pytest.approx(float(given.abs().max()))
     assert (network.kind, network.encoder, network.shapes[1:]) == ("ann", "image", ((4, 3, 3), (6, 2, 2), (6, 2, 2)))
@@ -128,7 +128,7 @@ def test_a_residual_network_by_name(tmp_path) -> None:
 )
 def test_functions_and_modules_that_are_called_again(forward: Forward, names: list[str]) -> None:
     model = Written(lambda m, x: m.fc(forward(m, x).flatten(1)))
-    network = read_ann(model, images())
+    network, _ = read_ann(model, images())
     assert [layer.name for layer in network.layers] == names
     assert_equal(network, model, images())
 
@@ -146,7 +146,7 @@ def test_functions_and_modules_that_are_called_again(forward: Forward, names: li
 def test_models_of_other_shapes(model: nn.Module) -> None:
     shape = {nn.Linear: (6,), nn.Conv1d: (3, 9)}.get(type(model[0]), (2, 6, 7))  # type: ignore[index,call-overload]
     given = images(5, *shape)
-    network = read_ann(trained(model), given)
+    network, _ = read_ann(trained(model), given)
     if not isinstance(model[-1], nn.LogSoftmax):  # type: ignore[index]
         assert_equal(network, model, given)
 
@@ -154,7 +154,7 @@ def test_models_of_other_shapes(model: nn.Module) -> None:
 def test_one_image_and_the_first_of_several_answers() -> None:
     model = Written(lambda m, x: {"logits": m.fc((y := m.relu(m.a(x))).flatten(1)), "others": m.b(y)})
     with pytest.warns(UserWarning, match=r"kept that of module 'fc' \(Linear\), dropped that of module 'b' \(Conv2d\)"):
-        network = read_ann(model, images(1, 3, 8, 8))
+        network, _ = read_ann(model, images(1, 3, 8, 8))
     assert network.classes == 5
 
 
@@ -215,7 +215,7 @@ def test_random_models_are_read_or_refused_in_one_line(kinds: list[str], seed: i
     model = trained(Random(kinds, seed))
     refusal = ""
     try:
-        network = read_ann(model, images())
+        network, _ = read_ann(model, images())
     except InputError as error:
         refusal = str(error)
     if not refusal:
@@ -228,7 +228,7 @@ def test_random_models_are_read_or_refused_in_one_line(kinds: list[str], seed: i
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "mobilenet_v2"])
 def test_torchvision(name: str) -> None:
     model = trained(getattr(torchvision.models, name)(weights=None, num_classes=10))
-    network = read_ann(model, DataLoader(images(3, 3, 32, 32), batch_size=2))  # type: ignore[arg-type]
+    network, _ = read_ann(model, DataLoader(images(3, 3, 32, 32), batch_size=2))  # type: ignore[arg-type]
     assert len(network.layers) == {"resnet18": 17, "squeezenet1_1": 28, "mobilenet_v2": 35}[name]
 
 
