@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -17,9 +17,11 @@ def usual_defaults() -> Iterator[None]:
     For models built here, whatever the user's session has set since; not for the user's own, which may count on that.
     """
     dtype = torch.get_default_dtype()
+    # Where the CPU is the default already, nothing is entered: each call of torch would pass through Python.
+    cpu = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad(), without_autocast():
+        with cpu, torch.inference_mode(False), torch.enable_grad(), without_autocast():
             yield
     finally:
         torch.set_default_dtype(dtype)

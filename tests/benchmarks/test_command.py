@@ -92,6 +92,8 @@ def test_converted_networks_stand_beside_the_peers(tmp_path):
     module = importlib.import_module("benchmarks.convert")
     cases = {case.name: case for case in module.cases(Options(repeats=1, tiny=True), tmp_path / "scratch")}
     assert {name.split(",")[0] for name in cases} == {"resnet18", "vgg"}
+    parts = [module.cases(Options(tiny=True, only=only), tmp_path / "scratch") for only in ("accuracy", "seconds")]
+    assert sorted(case.name for part in parts for case in part) == sorted(cases)
     rivals = [] if missing_spikingjelly() else ["SpikingJelly, max"]
     for way in ("ANN", "ftbc", *rivals):
         (first, again) = (list(cases[f"vgg, {way}"].rows()) for _ in range(2))
