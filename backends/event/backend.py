@@ -6,7 +6,7 @@ of one layer at a time, so with T only the packed result grows; a chain of layer
 network that is no chain, the spikes of samples in work are kept unpacked as well, a byte for each neuron and step.
 Where there are fewer samples than threads, several threads simulate one sample, and each computes some rows of every
 layer, but of those that read themselves: there one row can depend on all of the step before. Where a layer reads a
-later one, one thread goes step by step.
+later one, or itself with a delay for each channel, one thread goes step by step.
 """
 
 from __future__ import annotations
@@ -157,7 +157,14 @@ class _PreparedNetwork:
             )
             for number, layer in enumerate(network.layers)
         ]
-        self.has_loops = network.has_loops
+        # Channels of other delays are copied together, which would lack the spikes that a layer is yet to fire itself.
+        copied = any(
+            source.layer == layer.name and len(source.delays) > 1
+            for layer in network.layers
+            for each in layer.inputs
+            for source in each.sources
+        )
+        self.step_by_step = network.has_loops or copied
         self.reads = [
             {network.place(source.layer) - 1 for each in layer.inputs for source in each.sources} - {-1}
             for layer in network.layers
@@ -218,7 +225,7 @@ class _PreparedNetwork:
             return self._unused[threads].get_nowait()
         except Empty:
             parts = [
-                [(part, part.rest()) for part in layer.parts(1 if self.has_loops or number in reads else threads)]
+                [(part, part.rest()) for part in layer.parts(1 if self.step_by_step or number in reads else threads)]
                 for number, (layer, reads) in enumerate(zip(self.layers, self.reads, strict=True))
             ]
             return _Room(parts, self._chain(parts), self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
@@ -240,7 +247,7 @@ class _PreparedNetwork:
         for number in given.keys() - {-1}:
             packed[number][:] = given[number]
         fired = {number: bits if number in read else None for number, bits in given.items()}
-        if self.has_loops:
+        if self.step_by_step:
             self._run_steps(room, packed, fired)
         else:
             self._run_chunks(room, packed, fired)

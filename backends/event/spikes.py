@@ -5,6 +5,7 @@ A place is a number among the shapes of the network: 0 of the input, 1 of the fi
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class _Currents:
 
     def _delay(self, key: tuple[int, int]) -> int:
         place, number = key
-        return self._network.layers[place].inputs[number].sources[0].delay
+        return self._network.layers[place].inputs[number].sources[0].longest
 
 
 class ChainSpikes:
@@ -85,7 +86,7 @@ class GraphSpikes:
     def __init__(self, network: Network) -> None:
         self._sources = [
             [
-                (each, network.place(source.layer), source.delay)
+                (each, network.place(source.layer), source)
                 for each, given in enumerate(layer.inputs)
                 for source in given.sources
             ]
@@ -93,8 +94,8 @@ class GraphSpikes:
         ]
         self._currents = None if network.spiking_input else _Currents(network)
         self._before = [0] * len(network.shapes)  # steps without spikes that are kept in front of the first
-        for _, place, delay in (source for sources in self._sources for source in sources):
-            self._before[place] = max(self._before[place], delay - 1)
+        for _, place, source in (read for sources in self._sources for read in sources):
+            self._before[place] = max(self._before[place], source.longest - 1)
         self._maps = [
             np.zeros((before + network.timesteps, height, width, channels), np.bool_)
             for before, (channels, height, width) in zip(self._before, network.shapes, strict=True)
@@ -114,13 +115,17 @@ class GraphSpikes:
     def arrived(self, number: int, steps: slice) -> list[NDArray[Any] | None]:
         """See :meth:`ChainSpikes.arrived`; as often as needed."""
         found: list[NDArray[Any] | None] = []
-        for each, place, delay in self._sources[number]:
-            first = self._before[place] + 1 - delay
+        for each, place, source in self._sources[number]:
             if self._currents and not place:
                 found.append(self._currents.arrived((number, each), steps))
             else:
-                found.append(self._maps[place][first + steps.start : first + steps.stop])
+                found.append(source.arriving(partial(self._fired, place, steps), -1))
         return found
+
+    def _fired(self, place: int, steps: slice, delay: int) -> NDArray[np.bool_]:
+        """(S, H, W, C) what fired so many steps before the step after each of some steps; the memory itself."""
+        first = self._before[place] + 1 - delay
+        return self._maps[place][first + steps.start : first + steps.stop]
 
 
 def unpacked_steps(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:

@@ -69,9 +69,9 @@ def check_sources(network: Network) -> None:
     """Refuse a source that no spike can arrive from, and a layer that nothing reads."""
     for layer in network.layers:
         for source in (source for each in layer.inputs for source in each.sources):
-            if source.delay > max(1, network.timesteps - 1):
+            if source.longest > max(1, network.timesteps - 1):
                 raise NetworkError(
-                    f"layer {layer.name!r}: reads {source.layer!r} {source.delay} steps later, expected less than "
+                    f"layer {layer.name!r}: reads {source.layer!r} {source.longest} steps later, expected less than "
                     f"T = {network.timesteps}"
                 )
     for place, number in network.driven:
@@ -81,6 +81,11 @@ def check_sources(network: Network) -> None:
         if not plain or len(given.sources) > 1 or given.sources[0].sign != 1:
             raise NetworkError(
                 f"{where}, input {number + 1}: reads the numbers of 'input', expected weights and no other source there"
+            )
+        if isinstance(given.sources[0].delay, tuple):
+            raise NetworkError(
+                f"{where}, input {number + 1}: has a delay for each channel of the numbers of 'input', expected one: "
+                "they are weighed and summed before they arrive"
             )
         if given.pooling == "max" and given.pool != 1:
             raise NetworkError(
@@ -110,8 +115,8 @@ def check_neurons(network: Network) -> None:
         for source in (source for each in layer.inputs for source in each.sources):
             if source.delay != 1 or network.place(source.layer) >= number:
                 raise NetworkError(
-                    f"layer {layer.name!r}: reads {source.layer!r} with delay {source.delay}, expected a layer before "
-                    "it, and delay 1, of a network with neurons ReLU, which has no steps"
+                    f"layer {layer.name!r}: reads {source.layer!r} with delay {source.longest}, expected a layer "
+                    "before it, and delay 1, of a network with neurons ReLU, which has no steps"
                 )
     if network.kind == "ann":
         network.check_sums_alone("neurons ReLU")

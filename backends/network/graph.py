@@ -55,7 +55,14 @@ from spikesam.backends.network.consistency import (
 from spikesam.backends.network.inputs import WHOLE, Shape
 from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.table import by_sides, table_of
-from spikesam.backends.network.wiring import dependents, reads_alone, shapes_of, steps_to_readout, with_named_sources
+from spikesam.backends.network.wiring import (
+    dependents,
+    reads_alone,
+    shapes_of,
+    steps_to_readout,
+    with_named_sources,
+    with_plain_delays,
+)
 from spikesam.recordings import draw
 from spikesam.recordings.text import printable
 
@@ -134,7 +141,8 @@ class Network:
         if len(set(names)) < len(names) or "input" in names:
             raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
         object.__setattr__(self, "layers", with_named_sources(self.layers))
-        widened = (layer.widened(shape[0]) for layer, shape in zip(self.layers, self.shapes[1:], strict=True))
+        plain = zip(with_plain_delays(self.layers), self.shapes[1:], strict=True)
+        widened = (layer.widened(shape[0]) for layer, shape in plain)
         object.__setattr__(self, "layers", tuple(widened))
         check_neurons(self)
         check_sources(self)

@@ -1,6 +1,6 @@
 """The inputs of a layer: the spikes of some layers, some steps later, through weights. Most layers have one input.
 
-    x[t] = spread(Σ over the sources  sign · s[t - delay])  0 where t < delay
+    x[t] = spread(Σ over the sources  sign · s[t - delay])  0 where t < delay, which each channel may have its own
     a[t] = W ⊛ pool(x[t])                                   or a = x, the identity, without weights
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
@@ -14,7 +14,7 @@ The neurons add up gain · a over their inputs (see neurons.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import prod
@@ -65,13 +65,52 @@ class Source:
     Parameters
     ----------
     layer : its name, or "input"; that of the reading layer itself for recurrent weights
-    delay : steps until a spike arrives, ≥ 1
+    delay : steps until a spike arrives, ≥ 1; or those of each channel of that layer, (C,)
     sign : 1, or -1 to subtract the spikes
     """
 
     layer: str
-    delay: int = 1
+    delay: int | tuple[int, ...] = 1
     sign: int = 1
+
+    @cached_property
+    def delays(self) -> dict[int, Any]:
+        """Each of its delays, the shortest first -> the channels that have it, as an index."""
+        if not isinstance(self.delay, tuple):
+            return {self.delay: slice(None)}
+        each = np.array(self.delay)
+        return {steps: np.flatnonzero(each == steps) for steps in np.unique(each).tolist()}
+
+    @property
+    def shortest(self) -> int:
+        """Steps until the first of its spikes arrives."""
+        return min(self.delays)
+
+    @property
+    def longest(self) -> int:
+        """Steps until the last of its spikes arrives."""
+        return max(self.delays)
+
+    def later(self, steps: int) -> Source:
+        """The source of what arrives so many steps later still."""
+        return replace(self, delay=later(self.delay, steps))
+
+    def arriving(self, before: Callable[[int], Any], axis: int = -3) -> Any:
+        """What arrives, an array or tensor: `before(d)` is all that fired d steps before, channels on an `axis` < 0."""
+        (shortest, _), *others = self.delays.items()
+        found = before(shortest)
+        if others:
+            found = (getattr(found, "clone", None) or found.copy)()
+        for delay, channels in others:
+            of_channels = (..., channels, *[slice(None)] * (-1 - axis))
+            found[of_channels] = before(delay)[of_channels]
+        return found
+
+
+def later(delay: int | tuple[int, ...], steps: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    """A delay and so many steps more, either of which may be that of each channel."""
+    found = np.add(delay, steps).tolist()
+    return tuple(found) if isinstance(found, list) else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +210,8 @@ class Input:
             )
         if heads and (less := [source.layer for source in sources if source.sign < 0]):
             raise NetworkError(f"{where}: attention subtracts {less[0]!r}, expected spikes of sign 1")
+        if heads and (apart := [source.layer for source in sources if isinstance(source.delay, tuple)]):
+            raise NetworkError(f"{where}: attention has a delay for each channel of {apart[0]!r}, expected one for all")
         if checked.kind == "dense" and (sides | {"pool": 1} != PLAIN or self.current_sum):
             raise NetworkError(f"{where}: a dense layer has neither stride nor padding nor current_pool")
         if any(2 * padding > side for side, _, padding in zip(*checked.windows, strict=True)):
@@ -321,7 +362,7 @@ class Input:
             "shape": [] if self.weight is None else list(self.weight.shape),
             **self._geometry,
             "shift": self.shift,
-            "source": [[getattr(source, field.name) for field in fields(source)] for source in self.sources],
+            "source": [[_plain(getattr(source, field.name)) for field in fields(source)] for source in self.sources],
             **({} if self.spread == WHOLE else {"spread": list(self.spread)}),
             **({"heads": self.heads} if self.heads else {}),
             **({"current_sum": True} if self.current_sum else {}),
@@ -332,7 +373,7 @@ class Input:
         """The sides of pooling, convolution and windows as JSON, without tuples."""
         values = {name: getattr(self, name) for name in GEOMETRY}
         said = {name: value for name, value in values.items() if name not in UNSAID or value != UNSAID[name]}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+        return {name: _plain(value) for name, value in said.items()}
 
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -355,6 +396,11 @@ PLAIN = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1, **UNSAID}  # t
 GEOMETRY = (*PLAIN, "pooling")
 
 
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, which knows no tuples."""
+    return list(value) if isinstance(value, tuple) else value
+
+
 def columns(constant: Any) -> int:
     """How many channels a constant is given for: C of (C,) or (T, C), 1 of one number."""
     return int(np.shape(constant)[-1]) if np.ndim(constant) else 1
@@ -373,12 +419,29 @@ def _source(given: Any, where: str) -> Source:
     if not isinstance(source, Source) or not isinstance(source.layer, str):
         shown = printable(repr(given), LONGEST_NAME)
         raise NetworkError(f"{where}: source is {shown}, expected the name of a layer, or a Source")
-    delay = whole(source.delay, f"delay from {printable(source.layer, LONGEST_NAME)!r}", where, 1)
-    if delay > LONGEST_DELAY:
-        raise NetworkError(f"{where}: delay from {source.layer!r} is {delay}, expected 1 … {LONGEST_DELAY} steps")
+    delay = _delay(source, where)
     if source.sign not in (1, -1) or isinstance(source.sign, bool):
         raise NetworkError(f"{where}: sign of {source.layer!r} is {source.sign!r}, expected 1 or -1")
     return Source(source.layer, delay, int(source.sign))
+
+
+def _delay(source: Source, where: str) -> int | tuple[int, ...]:
+    """The delay of a source, or those of its channels, of which an array or a tensor may hold them."""
+    given: Any = source.delay
+    given = given.tolist() if hasattr(given, "tolist") else given
+    of = f"delay from {printable(source.layer, LONGEST_NAME)!r}"
+    if not isinstance(given, (tuple, list)):
+        return _steps(given, of, where)
+    if not given:
+        raise NetworkError(f"{where}: {of} is of no channel, expected one for all, or one for each")
+    return tuple(_steps(each, f"{of}, channel {channel},", where) for channel, each in enumerate(given))
+
+
+def _steps(given: Any, what: str, where: str) -> int:
+    steps = whole(given, what, where, 1)
+    if steps > LONGEST_DELAY:
+        raise NetworkError(f"{where}: {what} is {steps}, expected 1 … {LONGEST_DELAY} steps")
+    return steps
 
 
 def checked_weight(weight: Any, dtype: Any, where: str) -> NDArray[Any]:

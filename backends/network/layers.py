@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -79,10 +80,12 @@ class Layer:
     def behind(self, before: str) -> Layer:
         """The layer whose first input reads the layer of a name, if it names no source itself."""
         first, *more = self.inputs
-        if first.sources:
-            return self
-        made = copy(self)  # what is checked need not be copied and checked again
-        object.__setattr__(made, "inputs", (replace(first, source=(Source(before),)), *more))
+        return self if first.sources else self.reading((replace(first, source=(Source(before),)), *more))
+
+    def reading(self, inputs: Sequence[Input]) -> Layer:
+        """The layer with the same inputs of other sources: what is checked need not be copied and checked again."""
+        made = copy(self)
+        object.__setattr__(made, "inputs", tuple(inputs))
         return made
 
     def widened(self, channels: int) -> Layer:

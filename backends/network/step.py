@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import pair
-from spikesam.backends.network.inputs import Input
+from spikesam.backends.network.inputs import Input, Source
 from spikesam.backends.network.neurons import MEMBRANE_LIMIT, THETA, SpikingNeuron
 
 Floats = NDArray[np.float64]
@@ -23,12 +23,14 @@ ROUNDING = 1e-5  # of the threshold: the order of additions may take a float32 m
 
 def arrived(given: Input, fired: Mapping[str, NDArray[Any]], t: int) -> NDArray[np.int8]:
     """x[t] of an input, (C, H, W), of what the layers that it reads fire: (T, C, H, W) by name."""
-    shape = fired[given.sources[0].layer].shape[1:]
-    each = [
-        np.int8(source.sign) * fired[source.layer][t - source.delay] if t >= source.delay else np.zeros(shape, np.int8)
-        for source in given.sources
-    ]
+    each = [np.int8(source.sign) * arrived_from(source, fired[source.layer], t) for source in given.sources]
     return np.concatenate(each) if given.heads else repeated(sum(each[1:], each[0]), given.spread)
+
+
+def arrived_from(source: Source, fired: NDArray[Any], t: int) -> NDArray[Any]:
+    """What arrives at step t of a source that fires (T, …, C, H, W): (…, C, H, W)."""
+    found: NDArray[Any] = source.arriving(lambda delay: fired[t - delay] if t >= delay else np.zeros_like(fired[0]))
+    return found
 
 
 def repeated(maps: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[Any]:

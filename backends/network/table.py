@@ -37,8 +37,14 @@ def _sources(each: Input) -> str:
 
 
 def _source(source: Source) -> str:
-    sign, later = "-" if source.sign < 0 else "+", f" ({source.delay} steps)" if source.delay > 1 else ""
-    return f"{sign} {source.layer}{later}"
+    sign, late = "-" if source.sign < 0 else "+", f" ({steps_of(source)})" if source.longest > 1 else ""
+    return f"{sign} {source.layer}{late}"
+
+
+def steps_of(source: Source) -> str:
+    """The delay of a source as people read it: 3 steps, or 1 … 3 steps where channels differ."""
+    shortest = "" if source.shortest == source.longest else f"{source.shortest} … "
+    return f"{shortest}{source.longest} steps"
 
 
 def _weights(each: Input) -> str:

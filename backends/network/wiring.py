@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import heapq
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.inputs import Input, Shape, Source
@@ -26,6 +27,20 @@ def with_named_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
                     f"expected {near[0]}"
                 )
     return found
+
+
+def with_plain_delays(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers, with one delay for equal ones of all channels, so that a network is described in one way."""
+
+    def plain(source: Source) -> Source:
+        return replace(source, delay=source.shortest) if source.shortest == source.longest else source
+
+    found = []
+    for layer in layers:
+        inputs = [replace(each, source=tuple(map(plain, each.sources))) for each in layer.inputs]
+        same = [each.sources for each in inputs] == [each.sources for each in layer.inputs]
+        found.append(layer if same else layer.reading(inputs))
+    return tuple(found)
 
 
 def reads_alone(layer: Layer, before: str) -> bool:
@@ -61,6 +76,12 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
 def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Shape]) -> None:
     """Refuse an input whose sources have other shapes than each other, or give another shape than the layer's."""
     where, (first, *others), meets = layer.where(number), each.sources, "multiplies" if each.heads else "adds"
+    for source in each.sources:
+        channels = shapes[source.layer][0]
+        if isinstance(source.delay, tuple) and len(source.delay) != channels:
+            raise NetworkError(
+                f"{where}: has delays for {len(source.delay)} channels of {source.layer!r}, expected {channels}"
+            )
     for other in others:
         if shapes[other.layer] != shapes[first.layer]:
             raise NetworkError(
@@ -87,7 +108,7 @@ def steps_to_readout(layers: Sequence[Layer]) -> dict[str, int]:
         if name not in steps:
             steps[name] = way
             for source in (source for each in reads.get(name, ()) for source in each.sources):
-                heapq.heappush(ways, (way + source.delay, source.layer))
+                heapq.heappush(ways, (way + source.shortest, source.layer))
     return steps
 
 

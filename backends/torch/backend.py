@@ -150,7 +150,7 @@ class _Simulation:
         """(S, B, P, C) a of a layer's input at some steps of the chunk that begins at `start`, counted from there."""
         each = self.network.layers[place - 1].inputs[number]
         if (given := self.given.get((place - 1, number))) is not None:
-            maps, first = given.flatten(3).mT.transpose(0, 1), start + steps.start - each.sources[0].delay
+            maps, first = given.flatten(3).mT.transpose(0, 1), start + steps.start - each.sources[0].longest
             silent = min(max(0, -first), len(steps))  # steps before the input arrives
             if self.network.encoder == "constant-current":
                 maps = maps.expand(len(steps) - silent, -1, -1, -1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -30,12 +32,12 @@ class History:
         for place, layer in enumerate(network.layers, 1):
             for source in (source for each in layer.inputs for source in each.sources):
                 read = network.place(source.layer)
-                self.kept[read] = max(self.kept[read], source.delay)
+                self.kept[read] = max(self.kept[read], source.longest)
                 last_reader[read] = max(last_reader[read], place)
                 if read == place:
-                    self.pieces[place] = min(self.pieces[place], source.delay)
+                    self.pieces[place] = min(self.pieces[place], source.shortest)
                 elif read > place:
-                    self.longest = min(self.longest, source.delay)
+                    self.longest = min(self.longest, source.shortest)
         self.finished = [[read for read in places if last_reader[read] == place] for place in places]
         self.spikes: list[Tensor] = []  # (D, B, P, C) int8, or (D + S, B, P, C) with the S steps of the chunk
 
@@ -64,11 +66,10 @@ class History:
 
         It is valid until the next call with this name, and until :meth:`end` of the layer.
         """
-        arriving = []
-        for source in given.sources:
-            read = self.network.place(source.layer)
-            first = self.kept[read] - source.delay
-            arriving.append((source.sign, self.spikes[read][first + steps.start : first + steps.stop]))
+        arriving = [
+            (source.sign, source.arriving(partial(self._fired, self.network.place(source.layer), steps), -1))
+            for source in given.sources
+        ]
         if given.heads:
             return torch.cat([spikes for _, spikes in arriving], -1)
         (sign, spikes), *others = arriving
@@ -79,3 +80,8 @@ class History:
         for sign, spikes in others:
             summed.add_(spikes, alpha=sign)
         return summed
+
+    def _fired(self, place: int, steps: range, delay: int) -> Tensor:
+        """What fired so many steps before some steps of the chunk, (S, B, P, C) int8."""
+        first = self.kept[place] - delay
+        return self.spikes[place][first + steps.start : first + steps.stop]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -177,8 +177,7 @@ class Traced:
         found = np.zeros((3, start + self.pair.steps), np.int64)
         for reads in zip(*(layer.reads(bit.neuron) for layer in self.layers(bit)), strict=True):
             first, second = (
-                np.roll(self._given(which, source.layer, bit.layer, bit.sample) & mask, source.delay, axis=0)
-                * (np.arange(self.network.timesteps) >= source.delay)[:, None, None, None]
+                source.arriving(partial(_later, self._given(which, source.layer, bit.layer, bit.sample) & mask))
                 for which, (source, mask) in enumerate(reads)
             )
             for row, spikes in zip(found, (first, second, first ^ second), strict=True):
@@ -223,6 +222,11 @@ class Traced:
         found = raster.spikes(layer, slice(sample, sample + 1), slice(own, own + self.pair.steps))
         bits[start : start + self.pair.steps] = found[:, 0]
         return bits
+
+
+def _later(spikes: NDArray[np.bool_], delay: int) -> NDArray[np.bool_]:
+    """Spikes (T, C, H, W) so many steps later; silence at first."""
+    return np.concatenate([np.zeros_like(spikes[:delay]), spikes[:-delay]])
 
 
 def _wiring(network: Network) -> tuple[object, ...]:

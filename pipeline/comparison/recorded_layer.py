@@ -88,8 +88,9 @@ class DrivenLayer:
         read = {source.layer: given(source.layer) for source in each.sources}
         if key in self.network.driven:
             (source,), dtype = each.sources, np.int64 if self.fixed else np.float32
+            delay = source.longest
             (steps,) = currents_of_numbers(self.network, key, np.expand_dims(read[source.layer], -4))
-            return lambda t: (steps[min(max(t - source.delay, 0), len(steps) - 1)] * (t >= source.delay)).astype(dtype)
+            return lambda t: (steps[min(max(t - delay, 0), len(steps) - 1)] * (t >= delay)).astype(dtype)
         return lambda t: current_of(each, arrived(each, read, t))
 
 

@@ -89,8 +89,10 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
     for source, mask in (read for each in layers for read in each.reads(bit.neuron)):
         if source.layer in order:
             first, second = (traced.spikes(which, source.layer, bit.sample) for which in (0, 1))
-            begin = max(since - source.delay, 0)
-            add(source.layer, ((first ^ second) & mask)[begin : max(now - source.delay + 1, 0)], begin)
+            for delay, channels in source.delays.items():
+                begin, reached = max(since - delay, 0), np.zeros_like(mask)
+                reached[channels] = mask[channels]
+                add(source.layer, ((first ^ second) & reached)[begin : max(now - delay + 1, 0)], begin)
     itself = np.zeros(traced.network.shape_of[bit.layer], np.bool_)
     itself[bit.neuron] = True
     add(bit.layer, (own[0] ^ own[1])[since:now, None, None, None] & itself, since)
@@ -228,7 +230,7 @@ def _differences(first: Network, second: Network, name: str) -> Iterator[str]:
             yield from _unlike(f"weights{of}", a.weight, b.weight)
         yield from _unlike(f"gain{of}", a.gain / 2.0**a.shift, b.gain / 2.0**b.shift)
         for x, y in zip(a.sources, b.sources, strict=True):
-            yield from _unlike(f"delay from {x.layer}", x.delay, y.delay)
+            yield from _unlike(f"delay from {x.layer}", np.array(x.delay), np.array(y.delay))
             yield from _unlike(f"sign of {x.layer}", x.sign, y.sign)
         for side in (*GEOMETRY, "spread", "heads", "current_sum"):
             yield from _unlike(f"{side}{of}", getattr(a, side), getattr(b, side))

@@ -45,7 +45,7 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
 def sources_in_model(network: Network, target: str, each: Input) -> tuple[Source, ...]:
     """The sources of an input of a layer with their delays in the steps of the model, which has none between layers."""
     late = network.to_readout
-    return tuple(replace(of, delay=of.delay + late[target] - late[of.layer]) for of in each.sources)
+    return tuple(of.later(late[target] - late[of.layer]) for of in each.sources)
 
 
 def repeated_spikes(network: Network, layer: Layer, spikes: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from spikesam.backends.network import Input, Network, Source
+from spikesam.backends.network.table import steps_of
 from spikesam.pipeline.drawing.canvas import GREY, ShownFigure, drawable, shortened, style
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
@@ -117,8 +118,8 @@ def _arrow(axes: Any, places: Any, source: Source, each: Input | None, target: s
         **ARROW,
     }
     said = [] if rate is None else [f"{100 * rate:.1f} %"]
-    if each is not None and source.delay > 1:
-        said.append(f"{source.delay} steps")
+    if each is not None and source.longest > 1:
+        said.append(steps_of(source))
     if source.sign < 0:
         said.append("−")
     x0, x1, y0, y1 = left * ACROSS, right * ACROSS, -upper * DOWN, -lower * DOWN

@@ -50,7 +50,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import NO_POOLING, Input, Layer, Network, NetworkError, Source
-from spikesam.backends.network.step import Floats, Neurons, arrived, attended, correlated, on_maps, pooled, repeated
+from spikesam.backends.network.step import (
+    Floats,
+    Neurons,
+    arrived,
+    arrived_from,
+    attended,
+    correlated,
+    on_maps,
+    pooled,
+    repeated,
+)
 from spikesam.pipeline.maps.correlation import gathered, shared_by_three, spread, to_winners, unpooled, winners, won
 
 Rule = Literal["signed", "positive"]
@@ -280,8 +290,7 @@ class _Input:
             shares = shared_by_three(maps, self.input.heads, np.asarray(handed))
             parts = np.split(shares, len(self.input.sources))
             for source, part in zip(self.input.sources, parts, strict=True):
-                if source.delay <= t:
-                    found[source.layer][t - source.delay] += part
+                _hand_back(source, t, part, found)
             return
         for source, before in self._arrived(t):
             sides = self.input.unpooled_shape(before.shape)[1:]
@@ -290,12 +299,19 @@ class _Input:
             for weight, gain in self.parts[source.sign]:
                 won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t], sides)
                 share = unpooled(self.input, before, spread(self.input, weight, won_by, shape))
-                found[source.layer][t - source.delay] += gathered(share, self.input.spread)
+                _hand_back(source, t, gathered(share, self.input.spread), found)
 
     def _arrived(self, t: int) -> list[tuple[Source, Spikes]]:
         """The sources whose spikes arrive at step t, and these spikes."""
-        sources = [source for source in self.input.sources if source.delay <= t]
-        return [(source, self.fired[source.layer][t - source.delay]) for source in sources]
+        sources = [source for source in self.input.sources if source.shortest <= t]
+        return [(source, arrived_from(source, self.fired[source.layer], t)) for source in sources]
+
+
+def _hand_back(source: Source, t: int, shares: Floats, found: Mapping[str, Floats]) -> None:
+    """Add the shares of what arrived at step t, (C, H, W), to those of the steps at which it was fired."""
+    for delay, channels in source.delays.items():
+        if delay <= t:
+            found[source.layer][t - delay, channels] += shares[channels]
 
 
 def _at(rows: NDArray[Any], t: int) -> NDArray[Any]:

@@ -153,7 +153,7 @@ class Attending:
         count at the step at which the last of them fired.
         """
         timesteps, (channels, height, width) = len(fired[sources[0].layer]), self.shape
-        heads, latest = self.synapses.heads, min(source.delay for source in sources)
+        heads, latest = self.synapses.heads, min(source.shortest for source in sources)
         given = replace(self.synapses, source=tuple(sources))
         by_step, by_place = np.zeros(timesteps, np.int64), np.zeros(height * width, np.int64)
         for t in range(latest, timesteps + latest):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,9 @@ class SpikingLayer(nn.Module):
         stop = max(start, stop)
         if number in self.driven:
             return self._of_numbers(each, weight, fired["input"], start, stop)
-        arrived = [source.sign * _later(fired[source.layer], source.delay, start, stop) for source in each.sources]
+        arrived = [
+            source.sign * source.arriving(partial(_later, fired[source.layer], start, stop)) for source in each.sources
+        ]
         if each.heads:
             tokens = torch.cat(arrived, 2).flatten(0, 1).flatten(2).mT
             return attended_maps(tokens, each.heads).mT.reshape(-1, *arrived[0].shape[1:2], *self.shape)
@@ -90,7 +93,7 @@ class SpikingLayer(nn.Module):
 
     def _of_numbers(self, each: Input, weight: Tensor, given: Tensor, start: int, stop: int) -> Tensor:
         """The currents of numbers, summed in float64 and rounded once: see backends/input_currents.py."""
-        delay = each.sources[0].delay
+        delay = each.sources[0].longest
         silent = min(max(0, delay - start - 1), stop - start)  # steps before they arrive
         maps = given[None] if self.constant else given[max(0, start + 1 - delay) : max(0, stop + 1 - delay)]
         numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
@@ -124,7 +127,7 @@ class SpikingLayer(nn.Module):
         return torch.stack(own)
 
 
-def _later(spikes: Steps, delay: int, start: int, stop: int) -> Tensor:
+def _later(spikes: Steps, start: int, stop: int, delay: int) -> Tensor:
     """The spikes that arrive at steps start + 1 … stop, `delay` steps after they were fired; silence at first."""
     first, last = start + 1 - delay, stop + 1 - delay
     silent, among = min(max(0, -first), stop - start), slice(max(0, first), max(0, last))

@@ -43,7 +43,7 @@ def attention_of(run: ShownRun) -> list[dict[str, Any]]:
             {
                 "query": at(each.sources[0].layer),
                 "key": at(each.sources[len(each.sources) // 2].layer),
-                "later": each.sources[len(each.sources) // 2].delay - each.sources[0].delay,
+                "later": each.sources[len(each.sources) // 2].longest - each.sources[0].longest,
                 "heads": each.heads,
                 "layers": [*{at(source.layer) for source in each.sources}, at(name)],
             }

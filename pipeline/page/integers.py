@@ -89,7 +89,11 @@ def _input(given: Input, network: Network) -> dict[str, Any]:
         channels, height, width = pooled
         weight = weight.reshape(-1, channels, height // pool[0], width // pool[1])
     return {
-        "sources": [[place, each.delay, each.sign] for place, each in zip(places, given.sources, strict=True)],
+        "sources": [
+            [place, delay, each.sign, *([] if isinstance(channels, slice) else [channels.tolist()])]
+            for place, each in zip(places, given.sources, strict=True)
+            for delay, channels in each.delays.items()
+        ],
         "kernel": None if weight is None else [*weight.shape[2:]],
         "weights": None if weight is None else blob(weight.transpose(1, 2, 3, 0)),
         "pool": pool,

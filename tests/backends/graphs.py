@@ -1,4 +1,4 @@
-"""Random networks whose layers read several others, themselves too, with delays and signs."""
+"""Random networks whose layers read several others, themselves too, with delays, of channels as well, and signs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -77,6 +77,11 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes
     names = ["input", *(f"layer{number}" for number in range(1, len(shapes)))]
     delays = st.integers(1, min(LONGEST_DELAY, timesteps - 1))
 
+    def delay_of(channels: int) -> int | tuple[int, ...]:
+        """One for all channels, or one for each."""
+        several = tuple(rng.integers(1, min(LONGEST_DELAY, timesteps - 1) + 1, channels).tolist())
+        return several if draw(st.integers(0, 3)) == 0 else draw(delays)
+
     def one_input(place: int, first: int, weighted: bool) -> Input:
         spiking = list(zip(names, shapes, strict=True))[current:]
         same = [name for name, shape in spiking if shape == shapes[first]]
@@ -87,7 +92,10 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes
             seen = tuple(side * times for side, times in zip(seen, spread, strict=True))
         others = [] if alone else draw(st.lists(st.sampled_from(same), max_size=3))
         signs = st.just(1) if alone else st.sampled_from((1, 1, -1))
-        sources = [Source(name, draw(delays), draw(signs)) for name in (names[first], *others)]
+        sources = [
+            Source(name, draw(delays) if alone else delay_of(shapes[names.index(name)][0]), draw(signs))
+            for name in (names[first], *others)
+        ]
         channels = shapes[place][0]
         gain = numbers.gain(rng, (draw(st.sampled_from((1, timesteps))), channels))
         about = {"gain": gain, "shift": draw(st.sampled_from(numbers.shifts))}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import LIF, Encoder, FixedLIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from tests.backends.graphs import FIXED, FLOAT, Numbers, graphs, quarters
+from tests.backends.test_contract import BACKENDS as CONTRACTED
 from tests.backends.test_contract import assert_same, samples, simulate
 from tests.reference import simulate_reference
 
@@ -105,6 +106,63 @@ def test_a_memory_of_one_bit_worked_by_hand(backend: str, precision: str) -> Non
         "both": [0, 0, 0, 0, 1, 1, 0, 0, 0],
     }
     assert readout.ravel().tolist() == [2 * network.readout.weight.item()]
+
+
+@pytest.mark.parametrize("backend", CONTRACTED)
+@pytest.mark.parametrize("precision", ["float32", "fixed"])
+def test_channels_of_delays_of_their_own_worked_by_hand(backend: str, precision: str) -> None:
+    """`met` fires where three channels meet, 3, 1 and 2 steps late; of `ring` one neuron waits 1 step, the other 2.
+
+    t                         0   1   2   3   4   5   6   7
+    input[0], 3 steps late    1   0   0   0   0   1   0   0
+    input[1], 1 step late     0   0   1   0   0   1   0   0
+    input[2], 2 steps late    0   1   0   0   0   1   0   0
+    what arrives              0   0   0   3   0   0   1   1
+    met = that > 2.5          0   0   0   1   0   0   0   0
+    ring[0] = met[t-1] or ring[0][t-1]    1   1   1   1
+    ring[1] = met[t-1] or ring[1][t-2]    1   0   1   0
+    """
+    met = Layer("met", Input(np.ones((1, 3), np.float32), Source("input", (3, 1, 2))), LIF(0.0, 2.5, reset="zero"))
+    ring = Layer(
+        "ring",
+        (Input(np.ones((2, 1), np.float32), "met"), Input(np.eye(2, dtype=np.float32), Source("ring", (1, 2)))),
+        LIF(0.0, 0.5, reset="zero"),
+    )
+    network = Network((3, 1, 1), 8, (met, ring), Readout(np.ones((1, 2), np.float32)), "spikes")
+    network = quantise(network) if precision == "fixed" else network
+    spikes = np.zeros((8, 1, 3, 1, 1), np.bool_)
+    spikes[(0, 2, 1, 5, 5, 5), 0, (0, 1, 2, 0, 1, 2)] = True
+    (_, met_fired, ring_fired), readout = simulate(backend, network, spikes, (1,))
+    assert met_fired.ravel().nonzero()[0].tolist() == [3]
+    assert [ring_fired[:, 0, channel].ravel().nonzero()[0].tolist() for channel in (0, 1)] == [[4, 5, 6, 7], [4, 6]]
+    assert readout.ravel().tolist() == [6 * network.readout.weight[0, 0].item()]
+
+
+@BACKENDS
+@pytest.mark.parametrize("precision", ["float32", "fixed"])
+@given(delays=st.lists(st.lists(st.integers(1, 6), min_size=3, max_size=3), min_size=2, max_size=2), data=st.data())
+@settings(max_examples=15)
+def test_channels_of_delays_of_their_own_are_a_source_each(
+    backend: str, precision: str, delays: list[list[int]], data: st.DataObject
+) -> None:
+    """Three channels of `a`, and of `b` itself, beside three inputs of the channels one by one."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    numbers = FLOAT if precision == "float32" else FIXED
+    forward, back = numbers.weights(rng, 3, 3, 3, 3), numbers.weights(rng, 3, 3, 1, 1)
+    first = Layer("a", Input(numbers.weights(rng, 3, 2, 3, 3), padding=1), numbers.neurons(rng, 3))
+    neurons = numbers.neurons(rng, 3)
+
+    def of(weight: NDArray[Any], name: str, each: list[int], **about: Any) -> list[list[Input]]:
+        one = [Input(weight, Source(name, tuple(each)), **about)]
+        alone = [weight * (np.arange(3) == channel).astype(weight.dtype)[:, None, None] for channel in range(3)]
+        return [one, [Input(own, Source(name, steps), **about) for own, steps in zip(alone, each, strict=True)]]
+
+    ways = zip(of(forward, "a", delays[0], padding=1), of(back, "b", delays[1]), strict=True)
+    readout = Readout(numbers.weights(rng, 2, 3 * 4 * 5))
+    networks = [Network((2, 4, 5), 9, (first, Layer("b", [*a, *b], neurons)), readout) for a, b in ways]
+    (found, sums), (expected, same) = (simulate(backend, each, some_spikes(each), (3,)) for each in networks)
+    assert_same(networks[0], found, expected)
+    assert np.array_equal(sums, same)
 
 
 @BACKENDS

@@ -64,6 +64,9 @@ def test_numbers_are_read_by_an_input_of_their_own(source):
     layer = Layer("fc1", Input(np.float32([[2]]), source), LIF(1.0))
     with pytest.raises(NetworkError, match="^layer 'fc1', input 1: reads the numbers of 'input', expected weights and"):
         network(layer, (1, 1, 1), timesteps=4)
+    several = Layer("fc1", Input(np.float32([[2, 1]]), Source("input", (1, 2))), LIF(1.0))
+    with pytest.raises(NetworkError, match="^layer 'fc1', input 1: has a delay for each channel of the numbers of"):
+        network(several, (2, 1, 1), timesteps=4)
     layer = Layer("fc1", (np.float32([[2]]), Input(None, "input")), LIF(1.0))
     with pytest.raises(NetworkError, match="^layer 'fc1', input 2: reads the numbers of 'input', expected weights and"):
         network(layer, (1, 1, 1), timesteps=4)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_in_ports, model_of, sends
-from spikesam.backends.network import Input
+from spikesam.backends.network import Input, Source
 from spikesam.backends.network.step import attended, repeated
 
 
@@ -26,6 +26,11 @@ class LateSpikes:
     def at(self, t: int) -> NDArray[np.bool_]:
         """The spikes of one of the last steps of this sample; silence before its first step."""
         return self._kept[t % len(self._kept)] if t >= 0 else self._silence
+
+    def arriving(self, source: Source, t: int) -> NDArray[np.bool_]:
+        """The spikes of a source that arrive at a step."""
+        found: NDArray[np.bool_] = source.arriving(lambda delay: self.at(t - delay), -1)
+        return found
 
 
 class SpikeSum(AbstractProcess):
@@ -54,7 +59,7 @@ class _LateModel(PyLoihiProcessModel):
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.given, self.ahead = proc_params["given"], proc_params["ahead"]
-        self.late = [LateSpikes(source.delay, proc_params["shape"]) for source in self.given.sources]
+        self.late = [LateSpikes(source.longest, proc_params["shape"]) for source in self.given.sources]
 
     def run_spk(self) -> None:
         """Receive a step and send the next, or the other way round."""
@@ -69,7 +74,7 @@ class _LateModel(PyLoihiProcessModel):
     def _send(self, t: int) -> None:
         """Send what arrives at step t of the sample."""
         fired = zip(self.given.sources, self.late, strict=True)
-        maps = [np.moveaxis(np.int8(source.sign) * late.at(t - source.delay), -1, 0) for source, late in fired]
+        maps = [np.moveaxis(np.int8(source.sign) * late.arriving(source, t), -1, 0) for source, late in fired]
         self.x_out.send(np.ascontiguousarray(np.moveaxis(self.made_of(maps), 0, -1)))
 
     def made_of(self, maps: list[NDArray[np.int8]]) -> NDArray[Any]:

@@ -110,7 +110,7 @@ class EventLayer(PyLoihiProcessModel):
         for number, late in enumerate(self.late.values()):
             late.add(t, getattr(self, f"s_in_{number}").recv())
         self.kernel.add(
-            [source and self.late[source.layer].at(t + 1 - source.delay) for source in self.sources], self.state
+            [source and self.late[source.layer].arriving(source, t + 1) for source in self.sources], self.state
         )
 
 
@@ -118,7 +118,7 @@ def longest_delays(inputs: Iterable[Input]) -> dict[str, int]:
     """Each layer that inputs read, in order -> its longest delay."""
     delays: dict[str, int] = {}
     for source in (source for each in inputs for source in each.sources):
-        delays[source.layer] = max(source.delay, delays.get(source.layer, 1))
+        delays[source.layer] = max(source.longest, delays.get(source.layer, 1))
     return delays
 
 

@@ -116,7 +116,10 @@ class CurrentSourceModel(AbstractSourceModel):
         if t == 0:
             network = self.proc_params["network"]
             self.currents = [
-                (network.layers[place].inputs[number].sources[0].delay, np.ascontiguousarray(np.moveaxis(maps, 1, -1)))
+                (
+                    network.layers[place].inputs[number].sources[0].longest,
+                    np.ascontiguousarray(np.moveaxis(maps, 1, -1)),
+                )
                 for (place, number), maps in by_input(network, self.next_sample())
             ]
         for i, (delay, maps) in enumerate(self.currents):

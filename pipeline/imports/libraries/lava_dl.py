@@ -32,7 +32,9 @@ def block(module: Any, where: str) -> SpikingModule:
     expect(neuron.norm is None, where, "has a norm", "none")
     expect(not neuron.graded_spike, where, "has graded_spike=True", "False: spikes are bits")
     expect(not neuron.persistent_state, where, "has persistent_state=True", "False: samples start from rest")
-    expect(module.delay is None, where, "has axonal delays", "none but delay_shift")
+    expect(
+        module.delay is None, where, "has axonal delays", "none but delay_shift; from_netx reads those of .net files"
+    )
     lif = LIF(1 - voltage, neuron.threshold, reset="zero", synaptic_leak=1 - current)
     unit = 1 / neuron.s_scale
     of_current = unit / current if 0 < current < 1 else 0.0  # what rounding every step adds up to

@@ -12,6 +12,7 @@ is left then is the weight of a second path from the same layer, whose currents 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -23,6 +24,7 @@ from spikesam.backends.network.checks import whole, yes_or_no
 from spikesam.backends.network.inputs import GAIN_LIMIT
 from spikesam.pipeline.imports.netx.files import Node, read_nodes
 from spikesam.pipeline.imports.road.build import build
+from spikesam.pipeline.imports.road.fold import lag_of
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
@@ -38,8 +40,11 @@ from spikesam.pipeline.imports.road.operations import (
 )
 from spikesam.recordings.errors import InputError
 
+Lag = int | tuple[int, ...]  # steps, of each channel where they differ
+
 NAMES = {"conv": "conv", "pool": "pool", "dense": "fc"}
 UNIT = 64  # of a membrane: weights, biases and thresholds are in such units
+LONGEST_AXON = 62  # steps of a delay on Loihi, at which netx cuts longer ones
 NEVER = (1 << 17) - 1  # a threshold that an output has which is read as a membrane: Loihi's largest
 MOST_PATHS = 3  # to a layer: so many times 8 bits hold any weight of 9 bits
 
@@ -52,11 +57,15 @@ def from_netx(path: str | PathLike[str], timesteps: int | None = None, *, fires_
     neurons CUBA and LOIHI.
 
     A layer costs one step on the chip as here. netx resets layer l at step l, so that its bias begins there: the
-    network takes as many steps more than the input as it has layers, and layer l has no bias before anything can have
-    arrived. Where the file has an input layer, its neurons are the network's first layer, "image", which a constant
-    current drives: the integer that the file's user gives a pixel, -127 … 127, which on the chip is made of `weight`
-    and `bias` of the input layer. They fire one step later than on the chip, as then does every layer. Give the pixels
-    as 2/127 of these integers, see :func:`spikesam.simulate`.
+    network takes as many steps more than the input as it has layers, or as a spike takes at least where axons have
+    delays, and layer l has no bias before anything can have arrived. Where the file has an input layer, its neurons are
+    the network's first layer, "image", which a constant current drives: the integer that the file's user gives a pixel,
+    -127 … 127, which on the chip is made of `weight` and `bias` of the input layer. They fire one step later than on
+    the chip, as then does every layer. Give the pixels as 2/127 of these integers, see :func:`spikesam.simulate`.
+
+    Delays of axons, of whole steps, are those of the channels that are read, see :class:`Source`, in dense layers, and
+    without a bias in the same layer. Neurons fire when lava-dl's do, and their spikes arrive later; netx lets them
+    fire later instead. Behind the last layer neurons named "answer" repeat them, late, for the readout.
 
     An output that does not fire (the largest threshold, or no neurons) is the readout, which is its membrane in units
     of 64; a logit is that divided by the network's steps. Otherwise spikes are counted.
@@ -113,17 +122,35 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
         expect(ends, node.where, "stands inside the network", "an input first, an average last")
     shape = _input_shape(first)
     units = [_pixels(first, at_threshold)] if encoder == "constant-current" else []
+    path, seen = Path(units[-1].name if units else INPUT), shape
+    lags = [0] * len(units)  # of the first spikes that each layer reads
     for node in firing:
+        before, behind = delays(node, seen)
         name = f"{NAMES[node.kind]}{1 + sum(each.kind == node.kind for each in firing[: firing.index(node)])}"
-        units.append(_unit(node, name, units[-1].name if units else INPUT, at_threshold))
+        path = path.late(before)
+        units.append(_unit(node, name, path, at_threshold))
+        lags.append(int(np.min(path.lag or 0)))
+        path, seen = Path(name).late(behind), declared(node)
     if not units:
         raise NetworkError("expected neurons that spike, got none")
-    answer = Answer(Path(units[-1].name))
+    for node in nodes:  # of all others
+        if node not in firing:
+            before, behind = delays(node, seen)
+            expect(not np.any(behind), node.where, "has delays of axons that nothing fires", "none there")
+            path = path.late(before)
+    if np.any(path.lag):
+        units.append(_repeated(last.where, path))
+        lags.append(int(np.min(path.lag or 0)))
+        path = Path(units[-1].name)
+    answer = Answer(path)
     if last.kind == "average":
-        answer = _mean(last, math.prod(declared(firing[-1] if firing else first)), answer.path)
+        answer = _mean(last, math.prod(seen), answer.path)
     elif membranes:
         answer = _membranes(last, answer.path)
-    steps = given + len(units)
+    depth = 0  # of the last layer, see road/delays.py
+    for lag in lags:
+        depth = max(1, depth + 1 - lag)
+    steps = given + depth + sum(lags)  # until the last of the input arrives
     return build(units, answer, shape, None, timesteps=steps, encoder=encoder, in_order=True).network
 
 
@@ -148,8 +175,15 @@ def _pixels(node: Node, at_threshold: bool) -> Unit:
     return Unit("image", node.where, "image", neuron, (path,))
 
 
-def _unit(node: Node, name: str, before: str, at_threshold: bool) -> Unit:
-    """The neurons of a layer behind that of a name."""
+def _repeated(where: str, path: Path) -> Unit:
+    """Neurons that repeat the spikes on a path, which is late, for an answer."""
+    own = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0)
+    path = replace(path, operations=tuple(Operation(where, each) for each in (own, Scale(UNIT))))
+    return Unit("answer", where, "answer", FixedLIF(4096, reset="zero", threshold=UNIT // 2), (path,))
+
+
+def _unit(node: Node, name: str, before: Path, at_threshold: bool) -> Unit:
+    """The neurons of a layer behind a path."""
     (weight, *others), unit = eight_bits(node, weights(node))
     bias, neuron = biases(node), neurons(node, at_threshold)
     lasts = bias.any() and np.any(neuron.synaptic_decay != 4096)
@@ -157,7 +191,9 @@ def _unit(node: Node, name: str, before: str, at_threshold: bool) -> Unit:
     said = DeclaredShape(declared(node), flat=node.kind == "dense")
     driven: list[Any] = [operation_of(node, weight), Scale(UNIT * unit), Shift(UNIT * bias), said]
     more = [[operation_of(node, other), Scale(UNIT * unit)] for other in others]
-    paths = (Path(before, tuple(Operation(node.where, each) for each in path)) for path in (driven, *more))
+    paths = (
+        replace(before, operations=tuple(Operation(node.where, each) for each in path)) for path in (driven, *more)
+    )
     return Unit(name, node.where, name, neuron, tuple(paths))
 
 
@@ -242,12 +278,31 @@ def biases(node: Node) -> NDArray[np.int64]:
     return integers(node, "bias").ravel() if "bias" in node.values else np.zeros(1, np.int64)
 
 
+def delays(node: Node, seen: Shape) -> tuple[Lag, Lag]:
+    """Steps by which what a layer reads of a map that it has `seen`, and what it fires, arrives later than else.
+
+    lava-dl has a delay for each neuron that fires, or that is read. netx lets the currents of a neuron wait, which then
+    fires so much later: without a bias that is all.
+    """
+    steps = integers(node, "delay") if "delay" in node.values else np.zeros((), np.int64)
+    if not steps.any():
+        return 0, 0
+    expect(node.kind == "dense", node.where, "has delays of its axons", "them in dense layers, where netx reads them")
+    least, most = steps.min(), steps.max()
+    expect(least >= 0 and most <= LONGEST_AXON, node.where, f"delays are {least} … {most}", f"0 … {LONGEST_AXON} steps")
+    outputs, inputs = weights(node).shape
+    expected = f"({outputs},), one for each neuron, or ({inputs},), for each that it reads"
+    expect(steps.shape in ((), (outputs,), (inputs,)), node.where, f"delay has shape {steps.shape}", expected)
+    if steps.shape == (inputs,) != (outputs,):
+        return lag_of(steps, seen, node.where), 0
+    expect(not biases(node).any(), node.where, "has a bias and delays of its axons", "either")
+    return 0, lag_of(steps, declared(node), node.where)
+
+
 def neurons(node: Node, fires_at_threshold: bool) -> FixedLIF:
     """The neurons of a layer, still without their bias."""
     decay, synaptic_decay, threshold = (_constant(node, name) for name in ("vDecay", "iDecay", "vThMant"))
     _expect(node, refDelay=1, wgtExp=0, gradedSpike=0, messageBits=0)
-    late = "delay" in node.values and node.values["delay"].any()
-    expect(not late, node.where, "has delays of its axons", "none but the one step of each layer")
     constants = {"fires_at_threshold": fires_at_threshold, "threshold": UNIT * threshold}
     return FixedLIF(decay, reset="zero", synaptic_decay=synaptic_decay, **constants)
 

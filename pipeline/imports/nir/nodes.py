@@ -80,10 +80,13 @@ def _input_nodes(
     return nodes, said
 
 
-def source_nodes(name: str, size: Size, steps: int, sign: int | None, dt: float) -> dict[str, Any]:
-    """Nodes between a source, which is a map of a size, and an input: a Delay, and a Scale by 1 or -1."""
+def source_nodes(name: str, size: Size, steps: NDArray[Any], sign: int | None, dt: float) -> dict[str, Any]:
+    """Nodes between a source, which is a map of a size, and an input: a Delay, and a Scale by 1 or -1.
+
+    The steps are () of all, or (C,).
+    """
     nir = nir_library()
-    nodes = {f"{name}.delay": nir.Delay(_everywhere(steps * dt, size))} if steps else {}
+    nodes = {f"{name}.delay": nir.Delay(_everywhere(steps * dt, size))} if steps.any() else {}
     return nodes if sign is None else nodes | {f"{name}.sign": nir.Scale(_everywhere(sign, size))}
 
 

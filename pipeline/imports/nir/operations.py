@@ -19,6 +19,7 @@ from spikesam.backends.network.inputs import LONGEST_DELAY
 from spikesam.pipeline.imports.nir.attributes import metadata, numbers, shape_of, sides, whole_attribute
 from spikesam.pipeline.imports.nir.graph import POOLS, SPIKING, Named
 from spikesam.pipeline.imports.nir.neurons import Rules, near_one, read_integral
+from spikesam.pipeline.imports.road.fold import lag_of
 from spikesam.pipeline.imports.road.kernels import extent
 from spikesam.pipeline.imports.road.operations import (
     Conv,
@@ -44,7 +45,7 @@ def path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
     A Scale by 1 or -1 of spikes is their sign, in front of other nodes.
     """
     if node.kind == "Delay":
-        return path.later(_steps(node, rules.dt))
+        return _later(path, node, rules.dt)
     if node.kind == "Threshold":
         return _either(path, node, rules)
     if node.kind == "Scale" and not last:
@@ -128,17 +129,21 @@ def _either(path: Path, node: Named, rules: Rules) -> Path:
     return replace(path, operations=(*before, replace(pooled, what=replace(pool, kind="max"))))
 
 
-def _steps(node: Named, dt: float) -> int:
-    """Steps of a node Delay."""
-    seconds = numbers(node.node.delay, "delay", node.where).ravel()
+def _later(path: Path, node: Named, dt: float) -> Path:
+    """The path behind a node Delay, whose steps may differ from channel to channel of spikes as they are."""
+    seconds = numbers(node.node.delay, "delay", node.where)
     limited = np.clip(seconds, -dt, (LONGEST_DELAY + 1) * dt)
-    steps = np.unique(np.round(limited / dt))
-    if len(steps) != 1 or not 0 <= steps[0] <= LONGEST_DELAY or not np.allclose(limited, steps[0] * dt, 1e-6, 0):
-        raise NetworkError(
-            f"{node.where}: delay is {seconds.min():g} … {seconds.max():g} s, expected the same whole number of steps "
-            f"of {dt:g} s everywhere, 0 … {LONGEST_DELAY:,}"
-        )
-    return int(steps[0])
+    steps = np.round(limited / dt).astype(np.int64)
+    whole = np.allclose(limited, steps * dt, 1e-6, 0) and steps.min() >= 0 and steps.max() <= LONGEST_DELAY
+    expected = f"whole numbers of steps of {dt:g} s, 0 … {LONGEST_DELAY:,}"
+    expect(whole, node.where, f"delay is {seconds.min():g} … {seconds.max():g} s", expected)
+    if np.ptp(steps) == 0:
+        return path.later(int(steps.flat[0]))
+    lag = lag_of(steps, shape_of(steps.shape, node.where), node.where)
+    plain = isinstance(path.source, str) and not path.operations and np.size(path.lag or 0) in (1, np.size(lag))
+    expected = "spikes as they are in front of it, where channels have a delay each"
+    expect(plain, node.where, f"stands behind {path.last}", expected)
+    return path.late(lag)
 
 
 EMITS: dict[str, Callable[[Any, str], list[Any]]] = {

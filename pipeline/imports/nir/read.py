@@ -322,7 +322,8 @@ def _a_step_later(path: Path, own: str) -> Path:
     if isinstance(path.source, Junction):
         branches = tuple(_a_step_later(branch, own) for branch in path.source.branches)
         return replace(path, source=replace(path.source, branches=branches))
-    return replace(path, lag=max(path.lag or 0, int(path.source == own)))
+    found = np.maximum(path.lag or 0, int(path.source == own)).tolist()
+    return replace(path, lag=tuple(found) if isinstance(found, list) else found)
 
 
 def nir_layer_names(nodes: Iterable[Named]) -> list[str]:

@@ -76,10 +76,10 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
         for number, (each, part) in enumerate(zip(layer.inputs, parts, strict=True), 1):
             direct: set[str] = set()
             for place, source in enumerate(each.sources, 1):
-                later = source.delay - level_of[layer.name] + level_of[source.layer]
-                delay = 0 if source.layer == layer.name and source.delay == 1 else later
-                plain = source.sign == 1 and (delay or source.layer not in direct)  # an edge is there once
-                if plain and not delay:
+                later = source.later(level_of[source.layer] - level_of[layer.name]).delay
+                delay = np.array(0 if source.layer == layer.name and source.delay == 1 else later)
+                plain = source.sign == 1 and (delay.any() or source.layer not in direct)  # an edge is there once
+                if plain and not delay.any():
                     direct.add(source.layer)
                 name = f"{layer.name}.{number}.{place}"
                 between = source_nodes(name, sizes[source.layer], delay, None if plain else source.sign, dt)
@@ -121,14 +121,14 @@ def levels(network: Network) -> dict[str, int]:
         plain += [
             other
             for other, sources in reads.items()
-            if other not in plain and any((source.layer, source.delay) == (name, 1) for source in sources)
+            if other not in plain and any((source.layer, source.shortest) == (name, 1) for source in sources)
         ]
     level |= {name: 1 for name in reads if name not in plain}
     changed = True
     while changed:
         changed = False
         for name in plain[1:]:
-            least = min(level[each.layer] + each.delay for each in reads[name] if each.layer in level)
+            least = min(level[each.layer] + each.shortest for each in reads[name] if each.layer in level)
             if least < level.get(name, least + 1):
                 level[name], changed = least, True
     return level

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spikesam.backends.input_currents import currents_of
 from spikesam.backends.network import Input, Network
+from spikesam.backends.network.step import arrived_from
 from spikesam.backends.torch.neurons import make_neurons
 from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
 
@@ -46,7 +47,7 @@ class LayerAlone:
 
     def _currents(self, each: Input, key: tuple[int, int]) -> Callable[[int], Tensor]:
         """The function to a[t] of an input, (B, H·W, C); `key` are the numbers of the layer and of the input."""
-        network, (first, delay) = self.network, (each.sources[0].layer, each.sources[0].delay)
+        network, (first, delay) = self.network, (each.sources[0].layer, each.sources[0].longest)
         if key in network.driven:
             steps = torch.from_numpy(currents_of(network, key, self.given[first])).to(self.device).flatten(3).mT
             return lambda t: steps[:, min(max(0, t - delay), steps.shape[1] - 1)] * (t >= delay)
@@ -57,7 +58,7 @@ class LayerAlone:
     def _arrived(self, each: Input, t: int) -> Tensor:
         """x[t] of an input, (B, H·W, C) int8, not spread."""
         first, *others = (
-            source.sign * by_position(self.given[source.layer][t - source.delay], self.device) * (t >= source.delay)
+            source.sign * by_position(arrived_from(source, self.given[source.layer], t), self.device)
             for source in each.sources
         )
         return torch.cat([first, *others], -1) if each.heads else sum(others, start=first)

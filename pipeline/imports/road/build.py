@@ -113,11 +113,9 @@ def build(
         neuron, ones, inputs = _neuron(unit, drives.shape), np.ones(drives.shape[0]), []
         for one in _inputs(drives, encoder, in_order):
             sources = tuple(
-                replace(
-                    source,
-                    layer=names[source.layer],
-                    delay=1 if steady else source.delay + own - depth[source.layer],
-                )
+                Source(names[source.layer], 1, source.sign)
+                if steady
+                else replace(source.later(own - depth[source.layer]), layer=names[source.layer])
                 for source in one.sources
             )
             weight = one.weight
@@ -226,7 +224,7 @@ def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Fo
             number = len(made) + 1 if made else ""
             zeros = np.zeros((1, channels, 1, 1), np.float32)
             pooled = Operation(unit.where, Pool("average", Windows(one.pool, one.pool)))
-            late = Path(source.layer, (pooled, Operation(unit.where, Conv(zeros))), source.delay + 1, source.sign)
+            late = Path(source.layer, (pooled, Operation(unit.where, Conv(zeros))), source.later(1).delay, source.sign)
             name, layer = f"{unit.name}{ONES}{number}", f"{unit.layer}{ONES}{number}".replace("/", "_")
             made[shape] = Unit(name, unit.where, layer, replace(_repeating(unit), bias=1.0), (late,), shape)
             shapes[name] = shape

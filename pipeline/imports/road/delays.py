@@ -29,8 +29,8 @@ def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> d
     for _ in range(len(depth) + 1):
         late = ""
         for name, source in edges:
-            if depth[source.layer] + 1 - source.delay > depth[name]:
-                depth[name], via[name], late = depth[source.layer] + 1 - source.delay, source.layer, name
+            if depth[source.layer] + 1 - source.shortest > depth[name]:
+                depth[name], via[name], late = depth[source.layer] + 1 - source.shortest, source.layer, name
         if not late:
             return depth
     for _ in depth:

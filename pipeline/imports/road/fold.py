@@ -360,6 +360,12 @@ def per_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
     raise NetworkError(f"{where}: its {what} has shape {array.shape}, expected one number, or one for each channel")
 
 
+def lag_of(steps: NDArray[np.int64], shape: Shape, where: str) -> int | tuple[int, ...]:
+    """Steps by which the spikes of a map are late: one number, or that of each channel."""
+    found = np.asarray(per_channel(steps, shape, where, "delay")).astype(np.int64).tolist()
+    return tuple(found) if isinstance(found, list) else found
+
+
 def _scale(folded: Folded, scale: Scale, where: str) -> Folded:
     return folded.scaled(_of_channels(scale, folded.shape, where))
 

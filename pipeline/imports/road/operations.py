@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spikesam.backends.network import NetworkError, Neuron, Shape, Windows
+from spikesam.backends.network.inputs import later
 
 INPUT = "input"
 NOTHING = ""  # zeros that do not come from the input: what any source has fired before its first step
@@ -200,12 +201,13 @@ class Junction:
 class Path:
     """The operations, in order, since neurons fired, since the :data:`INPUT`, or behind a junction.
 
-    The source fired `lag` steps ago; None of what is the same at every step, and of a junction.
+    The source fired `lag` steps ago, or each of its channels as many as its own; None of what is the same at every
+    step, and of a junction.
     """
 
     source: str | Junction  # name of the unit, INPUT or NOTHING; or a junction
     operations: tuple[Operation, ...] = ()  # in order
-    lag: int | None = 0
+    lag: int | tuple[int, ...] | None = 0
     sign: int = 1  # 1, or -1 where its spikes are subtracted
 
     def __add__(self, operation: Operation) -> Path:
@@ -240,8 +242,12 @@ class Path:
         if isinstance(source, Junction):
             source = replace(source, branches=tuple(branch.later(steps, until) for branch in source.branches))
         else:
-            lag = None if lag is None else lag + steps
+            lag = None if lag is None else later(lag, steps)
         return replace(self, source=source, operations=operations, lag=lag)
+
+    def late(self, steps: int | tuple[int, ...]) -> Path:
+        """The path of spikes as they are that arrive so many steps later, which each channel may have its own."""
+        return replace(self, lag=later(self.lag or 0, steps))
 
 
 @dataclass(frozen=True, eq=False)

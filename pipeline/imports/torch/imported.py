@@ -187,7 +187,7 @@ def _with_maximum(followed: FollowedModel) -> FollowedModel:
 def _made(unit: Unit, built: Built, followed: FollowedModel, shape: Shape) -> FollowedLayer:
     """Neurons that the model does not have: those that repeat spikes for the answer, or fire at every step."""
     if unit.name == ANSWER:
-        spikes = torch.cat([_late(followed.layers[each.layer], each.delay) for each in built.answer.sources], dim=2)
+        spikes = torch.cat([_late(followed.layers[each.layer], each.longest) for each in built.answer.sources], dim=2)
     else:
         some = next(iter(followed.layers.values())).spikes
         spikes = torch.ones_like(some[:, :, :1]).repeat(1, 1, shape[1] * shape[2])

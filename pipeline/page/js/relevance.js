@@ -11,6 +11,7 @@ import {
   rowAt,
   tokensOf,
   UNIT,
+  waits,
   winnersOf,
 } from "./simulate.js";
 
@@ -91,11 +92,12 @@ function passBack({ state, perMembrane, perCurrent, own }, fired, found, step) {
 
 // To each spike that arrived, what it reaches; those of one maximum share it.
 function passSynapses(input, fired, found, step, channels, values) {
-  for (const [place, delay, sign] of input.sources) {
+  for (const [place, delay, sign, late] of input.sources) {
     if (step < delay) continue;
     const [together, each] = [0, 1].map(() => new Float64Array(input.arrived.length)); // by cell
     for (const neuron of fired[place][step - delay]) eachCell(input, neuron, (cell) => together[cell]++);
     fired[place][step - delay].forEach((neuron, k) => {
+      if (!waits(input, late, neuron)) return;
       eachCell(input, neuron, (cell) => {
         each[cell] ||= weighed(input, cell, channels, values) / (input.largest ? together[cell] : 1);
         found[place][step - delay][k] += sign * each[cell];

@@ -94,7 +94,8 @@ export function atRest(layer, shapes, place, real) {
       const arrived = new Int32Array(depth * repeated[0] * pooled[0] * pooled[1]);
       const scaled = Float64Array.from(input.gain, (gain) => gain / 2 ** input.shift); // exact
       const copies = copiesOf(repeated);
-      return { ...input, rows, columns, pooled, unpooled, current, arrived, scaled, sides, copies };
+      const sources = input.sources.map(([from, delay, sign, late]) => [from, delay, sign, late && new Set(late)]);
+      return { ...input, sources, rows, columns, pooled, unpooled, current, arrived, scaled, sides, copies };
     }),
   };
 }
@@ -136,14 +137,20 @@ export function advance(state, fired, step) {
   return firing;
 }
 
+// True if a neuron is of a channel that has a delay: of those that are `late`, or of any if that is undefined.
+export function waits({ rows, columns }, late, neuron) {
+  return !late || late.has(Math.floor(neuron / (rows * columns)));
+}
+
 // The currents of one input before they are pooled, channels last.
 export function arrive(input, fired, step, channels) {
   const { sources, arrived, current, weights } = input;
   const pixels = input.pooled[0] * input.pooled[1];
   const touched = [];
-  for (const [place, delay, sign] of sources) {
+  for (const [place, delay, sign, late] of sources) {
     if (step < delay) continue;
     for (const neuron of fired[place][step - delay]) {
+      if (!waits(input, late, neuron)) continue;
       eachCell(input, neuron, (at) => {
         if (arrived[at] === 0) touched.push(at);
         arrived[at] = input.largest ? 1 : arrived[at] + sign;

@@ -70,13 +70,33 @@ def test_a_chain_that_is_written_as_a_graph_is_the_same_network():
     assert reading(Source("input", 2)).sha256 != chain.sha256
 
 
+def late(network: Network, delay: object) -> Network:
+    """A network whose second layer reads `a` with other delays."""
+    a, b, c = network.layers
+    shortcut = replace(b.inputs[1], source=Source("a", delay))  # type: ignore[arg-type]
+    return replace(network, layers=(a, Layer("b", (b.inputs[0], shortcut), b.neuron), c))
+
+
+def test_delays_of_channels_are_those_of_the_network():
+    plain = residual()
+    network = late(plain, (3, 1, 1, 8))
+    assert network.layers[1].inputs[1].sources[0].delay == (3, 1, 1, 8)
+    assert network.to_readout == plain.to_readout
+    assert "a (1 … 8 steps)" in str(network)
+    assert late(plain, np.array([3, 1, 1, 8])).sha256 == network.sha256
+    assert late(plain, [2, 2, 2, 2]).sha256 == plain.sha256  # one delay is described in one way
+    assert len({late(plain, delays).sha256 for delays in ((3, 1, 1, 8), (3, 1, 8, 1), 2, 3)}) == 4
+
+
 @pytest.mark.parametrize("change", [lambda network: network, quantise, compact])
-def test_a_graph_is_stored_with_every_number(tmp_path: Path, change):
-    network = change(residual())
+@pytest.mark.parametrize("build", [residual, lambda: late(residual(), (3, 1, 1, 8))])
+def test_a_graph_is_stored_with_every_number(tmp_path: Path, change, build):
+    network = change(build())
     write_network(network, tmp_path / "net.safetensors")
     found, _ = read_network(tmp_path / "net.safetensors")
     assert found.sha256 == network.sha256
-    assert found.layers[2].inputs[0].sources == network.layers[2].inputs[0].sources
+    for layer, written in zip(found.layers, network.layers, strict=True):
+        assert [each.sources for each in layer.inputs] == [each.sources for each in written.inputs]
     assert np.array_equal(found.layers[1].inputs[1].gain, network.layers[1].inputs[1].gain)
 
 
@@ -112,6 +132,8 @@ def layer_b(*more: object, channels: int = 4, **about: object) -> Layer:
     [
         ([layer_b(source="aa")], "layer 'b': reads 'aa', which is not there; expected a"),
         ([layer_b(source=Source("a", 9))], "layer 'b': reads 'a' 9 steps later, expected less than T = 9"),
+        ([layer_b(source=Source("a", (1, 2, 9, 1)))], "layer 'b': reads 'a' 9 steps later, expected less than T = 9"),
+        ([layer_b(source=Source("a", (1, 1, 1)))], "layer 'b': has delays for 3 channels of 'a', expected 4"),
         ([layer_b(source=("a", "input"))], "layer 'b': adds 'a' of 4×8×8 and 'input' of 2×8×8, expected equal"),
         ([layer_b(channels=5)], "layer 'b': weight expects 5 channels, layer 'a' has 4"),
         ([layer_b(Input(None, "a"), padding=0)], "layer 'b', input 2: 'a' gives 4×8×8 there, the layer is 4×6×6"),
@@ -130,6 +152,13 @@ def test_layers_that_do_not_fit(changes, message):
     [
         ({"source": Source("a", 0)}, "layer 'b': delay from 'a' is 0, expected an integer ≥ 1"),
         ({"source": Source("a", 5000)}, "delay from 'a' is 5000, expected 1 … 1024"),
+        ({"source": Source("a", 1.5)}, "delay from 'a' is 1.5, expected an integer ≥ 1"),
+        ({"source": Source("a", (1, 0))}, "delay from 'a', channel 1, is 0, expected an integer ≥ 1"),
+        ({"source": Source("a", (-1, 2))}, "delay from 'a', channel 0, is -1, expected an integer ≥ 1"),
+        ({"source": Source("a", np.array([1.0, 2.5]))}, "delay from 'a', channel 0, is 1.0, expected an integer ≥ 1"),
+        ({"source": Source("a", [1, 5000])}, "delay from 'a', channel 1, is 5000, expected 1 … 1024"),
+        ({"source": Source("a", ())}, "delay from 'a' is of no channel, expected one for all, or one for each"),
+        ({"source": Source("a", [[1, 2]])}, r"delay from 'a', channel 0, is \[1, 2\], expected an integer"),
         ({"source": Source("a", 1, 2)}, "sign of 'a' is 2, expected 1 or -1"),
         ({"source": 3}, "source is 3, expected the name of a layer, or a Source"),
         ("a", "layer 'b', input 2: weight must be finite numbers"),
@@ -181,6 +210,10 @@ def test_layers_without_weights_have_the_channels_of_what_they_read(tmp_path: Pa
         (Input(None, ("a", "b"), heads=2), "layer 'c': attention has 2 sources, expected q, k and v, or one that has"),
         (Input(None, "a", heads=2), "layer 'c': layer 'a' has 4 channels, expected those of q, k and v, as many of ea"),
         (Input(None, ("a", "b", Source("both", 1, -1)), heads=2), "layer 'c': attention subtracts 'both', expected sp"),
+        (
+            Input(None, ("a", "b", Source("both", (1, 2, 1, 1))), heads=2),
+            "layer 'c': attention has a delay for each channel of 'both', expected one for all",
+        ),
         (Input(kernel(4, 4), "both", padding=1, heads=2), "and neither weights nor spread"),
         (Input(None, "both", spread=(1, 2)), r"layer 'c': spread is \(1, 2\), expected \(channels, rows, columns\)"),
         (Input(None, "both", gain=[1, 2]), "layer 'c': has constants of 2 channels, its sources have 4"),

@@ -50,6 +50,18 @@ def test_two_spikes_by_hand() -> None:
     assert of_input(one_neuron(1.5), [1, 1, 0, 0], "positive") == pytest.approx([0.5, 0.5, 0, 0])
 
 
+@pytest.mark.parametrize("rule", ["signed", "positive"])
+def test_channels_of_delays_of_their_own_by_hand(rule: Any) -> None:
+    """Three spikes meet 3, 1 and 2 steps late, v = 3 > 2.5: each has a third of 2 / 6, when it was fired."""
+    layer = Layer("fc1", Input(np.ones((1, 3)), Source("input", (3, 1, 2))), LIF(0.5, 2.5))
+    network = Network((3, 1, 1), 6, (layer,), Readout([[2.0]]), encoder="spikes")
+    spikes = np.zeros((6, 1, 3, 1, 1), bool)
+    spikes[(0, 2, 1, 4), 0, (0, 1, 2, 0)] = True  # the last arrives too late
+    found, _ = relevance(network, [raster[:, 0] for raster in simulate_reference(network, spikes)[0]], 0, rule)
+    assert found[(0, 2, 1), (0, 1, 2)].ravel() == pytest.approx([1 / 9] * 3)
+    assert found.sum() == pytest.approx(1 / 3)
+
+
 def test_reset_to_zero_and_a_synapse_that_outlasts_a_step_by_hand() -> None:
     """With reset to zero v = 0, 1.5, 1.5: each spike is of its own arrival.
 
@@ -267,7 +279,8 @@ def random_graph(draw: Any) -> Network:
         readable = [*names, *({name, "c"} if loops else ())]
         more = []
         for source in draw(st.lists(st.sampled_from(readable), max_size=2)):
-            of = Source(source, draw(st.integers(1, 3)), draw(st.sampled_from([1, -1])))
+            each = [draw(st.integers(1, 3)) for _ in range(channels[source] if draw(st.booleans()) else 1)]
+            of = Source(source, tuple(each) if len(each) > 1 else each[0], draw(st.sampled_from([1, -1])))
             more.append(Input(kernel(channels[name], source, 1), of))
         gain = random.normal(size=channels[name])
         if name == "b" and draw(st.booleans()):  # attention

@@ -1,5 +1,6 @@
 """Networks in Loihi's own integers: what they fire, worked out by hand and by the equations; and what is refused."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,53 @@ def test_an_image_drives_the_input_layer(tmp_path: Path) -> None:
     assert raster["fc1"][0].any()
 
 
+def test_delays_of_axons_by_hand(tmp_path: Path) -> None:
+    """All inputs fire at once, every spike makes fire. Those of fc1 arrive 0 and 3 steps late, those of fc2 2 late.
+
+    In the time of the input fc1 fires at 0, fc2 at 0 and 3, and the answer has that at 2 and 5. Layers stand 1, 2 and
+    again 1 step later here.
+    """
+    layers = [dense(np.eye(2) * 100, delay=np.float32([0, 3])), dense([[100, 100]], delay=np.float32([2]))]
+    network = from_netx(write_net(tmp_path / "a.net", layers, 9))
+    assert [layer.inputs[0].sources[0].delay for layer in network.layers] == [1, (1, 4), 1]
+    spikes = np.zeros((9, 2, 1, 1), bool)
+    spikes[0] = True
+    found = {layer.name: fired(network, spikes, layer.name) for layer in network.layers}
+    assert [found[name].any(axis=(1, 2, 3)).nonzero()[0].tolist() for name in found] == [[1], [2, 5], [3, 6]]
+    raster = spikesam.simulate(network, spikes[:, None], backend="event")
+    assert raster.readout.tolist() == [[2]]
+    before = [dense([[100, 100, 100]], delay=np.float32([0, 2, 5]))]
+    network = from_netx(write_net(tmp_path / "b.net", before, 9))
+    assert [layer.inputs[0].sources[0].delay for layer in network.layers] == [(1, 3, 6)]
+    spikes = np.ones((9, 3, 1, 1), bool) & (np.arange(9) == 0)[:, None, None, None]
+    assert fired(network, spikes, "fc1").ravel().nonzero()[0].tolist() == [1, 3, 6]
+
+
+def test_delays_of_axons_are_those_of_lava_dl(tmp_path: Path) -> None:
+    pytest.importorskip("lava.lib.dl.slayer")
+    from lava.lib.dl.slayer.block import cuba
+
+    torch.manual_seed(0)
+    neuron = {"threshold": 1.0, "current_decay": 0.3, "voltage_decay": 0.1}
+    sides, steps = (6, 5, 4, 3), ([0, 3, 1, 0, 6], [2, 4, 3, 0], [0, 2, 1])
+    blocks = [cuba.Dense(neuron, *ends, delay=True) for ends in pairwise(sides)]
+    values = given = (torch.rand(2, 6, 40) < 0.3).float()
+    expected = []
+    with h5py.File(tmp_path / "a.net", "w") as file:
+        for number, (block, delays) in enumerate(zip(blocks, steps, strict=True)):
+            block.synapse.weight.data = torch.rand_like(block.synapse.weight) * 2 - 0.8
+            block.delay.delay.data, block.delay.init = torch.tensor(delays).float(), True
+            expected.append(block.neuron(block.synapse(values)) > 0)
+            values = block(values)
+            block.export_hdf5(file.create_group(f"layer/{number}"))
+    network = from_netx(tmp_path / "a.net", 40)
+    raster = spikesam.simulate(network, given.bool().permute(2, 0, 1)[..., None, None].numpy(), backend="event")
+    for layer, bits in zip(network.layers, expected, strict=False):
+        assert 0.05 < bits.float().mean() < 0.95
+        for sample in (0, 1):  # a layer of lava-dl integrates what it gets at the same step
+            assert np.array_equal(raster[layer.name][sample][1:41, :, 0, 0], bits[sample].T.numpy())
+
+
 IN_3X3 = {"type": "input", "shape": [1, 3, 3]}
 IN_1 = {"type": "input", "shape": [1]}
 NEVER = {"vThMant": 131071, "vDecay": 0}
@@ -153,7 +201,23 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
     r"layer 0 \(dense\): gradedSpike is True, expected 0": [dense([[1]], {"gradedSpike": True})],
     "messageBits is 16, expected 0 of these neurons": [dense([[1]], {"messageBits": 16})],
     "refDelay is 3, expected 1": [dense([[1]], {"refDelay": 3})],
-    "has delays of its axons": [dense([[1]], delay=np.float32([4]))],
+    r"1 \(conv\): has delays of its axons, expected them in": [
+        IN_3X3,
+        conv(np.ones((1, 1, 2, 2)), [1, 2, 2], delay=[4]),
+    ],
+    "delays are 63 … 63, expected 0 … 62 steps": [dense([[1]], delay=np.float32([63]))],
+    "delays are -1 … -1, expected 0 … 62 steps": [dense([[1]], delay=np.float32([-1]))],
+    "delay holds other numbers than integers": [dense([[1]], delay=np.float32([0.5]))],
+    "reads 'fc1' 10 steps later, expected less than T = 6": [dense([[1], [1]], delay=[0, 9])],
+    r"delay has shape \(1, 2\), expected \(1,\), one for each neuron, or \(2,\), for each that it reads": [
+        dense([[1, 2]], delay=np.ones((1, 2)))
+    ],
+    r"its delay has shape \(3,\), expected one number, or one for each channel": [
+        {"type": "input", "shape": [1, 1, 3]},
+        dense([[1, 2, 3]], delay=[1, 2, 3]),
+    ],
+    "has a bias and delays of its axons": [dense([[1]], bias=np.float32([1]), delay=[4])],
+    r"1 \(dense\): has delays of axons that nothing fires": [dense([[1]]), dense([[1], [2]], NEVER, delay=[1, 2])],
     "weight holds other numbers than integers": [dense([[0.5]])],
     "weights are up to 999 in steps of 1, expected at most 381 steps": [dense([[999, 2]])],
     r"1 \(dense\): weights take more than 8 bits, expected at most": [dense([[1], [1]]), dense([[255, 2]], NEVER)],

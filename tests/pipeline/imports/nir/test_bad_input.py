@@ -107,7 +107,7 @@ CONV1D = nir.Conv1d(8, np.ones((3, 2, 3)), 1, 1, 1, 1, np.zeros(3))
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ({"conv1": nir.Delay(np.ones((2, 8, 8)))}, "'conv1': delay is 1 … 1 s, expected the"),
+        ({"conv1": nir.Delay(np.ones((2, 8, 8)))}, "'conv1': delay is 1 … 1 s, expected whole"),
         ({"conv1": CONV1D}, "'conv1': type Conv1d is not supported: maps have two dimensions"),
         ({"conv1": nir.LI(*np.full((3, 2, 8, 8), 4e-4))}, "'conv1': stands between neurons, expected at the end"),
         ({"pool": conv(rng, 3, 3, 1, 1)}, r"'flatten': its input is \(3, 4, 4\), expected \(3, 8, 8\), the map before"),

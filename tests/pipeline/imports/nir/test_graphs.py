@@ -51,7 +51,8 @@ def neurons(current: NDArray[Any], membrane: NDArray[Any], before: NDArray[Any])
     return (membrane > 1).astype(np.int64), membrane
 
 
-def test_what_a_graph_says_step_by_step() -> None:
+@pytest.mark.parametrize("steps", [[3, 3, 3, 3], [3, 0, 5, 1]])
+def test_what_a_graph_says_step_by_step(steps: list[int]) -> None:
     """Two layers; the second reads input and first through one node, itself, and the input later, subtracted."""
     first, second, own = dense(bias=True), dense(bias=True), dense(bias=True)
     found = graph(
@@ -63,7 +64,7 @@ def test_what_a_graph_says_step_by_step() -> None:
         w2=second,
         b=lif((4,)),
         own=own,
-        later=nir.Delay(np.full(4, 3 * DT)),
+        later=nir.Delay(np.array(steps) * DT),
         minus=nir.Scale(-np.ones(4)),
         scaled=nir.Scale(np.full(4, 0.5)),
     )
@@ -72,7 +73,7 @@ def test_what_a_graph_says_step_by_step() -> None:
     assert [each.sources for each in network.layers[1].inputs] == [
         (Source("w1", 1), Source("input", 2)),
         (Source("w2", 1),),
-        (Source("input", 5, -1),),
+        (Source("input", 5 if min(steps) == 3 else (5, 2, 7, 3), -1),),
     ]
     x = (rng.random((T, 4)) < 0.5).astype(np.int64)
     a = b = va = vb = np.zeros(4)
@@ -80,7 +81,8 @@ def test_what_a_graph_says_step_by_step() -> None:
     for t in range(T):
         a, va = neurons(first.weight @ x[t] + first.bias, va, a)
         current = second.weight @ (a + x[t]) + second.bias + own.weight @ b + own.bias
-        b, vb = neurons(current - 0.5 * (x[t - 3] if t >= 3 else 0), vb, b)
+        late = np.array([x[t - step, channel] if t >= step else 0 for channel, step in enumerate(steps)])
+        b, vb = neurons(current - 0.5 * late, vb, b)
         expected[0].append(a)
         expected[1].append(b)
     for layer, want in zip(fired(network, x > 0, (1, 2)), expected, strict=True):
@@ -123,12 +125,28 @@ def test_a_loop_through_two_layers_needs_a_delay(steps: int) -> None:
     assert network.has_loops
 
 
-@pytest.mark.parametrize("seconds", [1.5 * DT, -DT, 1e308, [DT, DT, DT, 2 * DT]])
+@pytest.mark.parametrize("seconds", [1.5 * DT, -DT, 1e308, [DT, DT, DT, 2.5 * DT], [0, 0, 0, -DT]])
 def test_delays_that_are_no_steps(seconds: Any) -> None:
     delay = nir.Delay(np.broadcast_to(seconds, 4))
     found = graph("input delay, delay w, w a, a output", delay=delay, w=dense(), a=lif((4,)))
-    with pytest.raises(spikesam.NetworkError, match="node 'delay': delay is .*, expected the same whole number of"):
+    with pytest.raises(spikesam.NetworkError, match="node 'delay': delay is .*, expected whole numbers of steps"):
         from_nir(found, T)
+
+
+def test_delays_of_channels_wait_in_front_of_weights_alone() -> None:
+    nodes = {"w": dense(), "a": lif((4,)), "again": nir.Delay(np.full(4, DT))}
+    nodes["delay"] = nir.Delay(np.array([0, 1, 2, 1]) * DT)
+    network = from_nir(graph("input delay, delay again, again w, w a, a output", **nodes), T)
+    assert network.layers[0].inputs[0].sources == (Source("input", (2, 3, 4, 3)),)
+    del nodes["again"]
+    behind = graph("input w, w delay, delay a, a output", **nodes)
+    with pytest.raises(spikesam.NetworkError, match="node 'delay': stands behind node 'w', expected spikes as they"):
+        from_nir(behind, T)
+    nodes["delay"] = nir.Delay(np.array([[[0, 1]], [[1, 1]]]) * DT)
+    with pytest.raises(spikesam.NetworkError, match=r"node 'delay': its delay has shape \(2, 1, 2\), expected one"):
+        from_nir(graph("input delay, delay w, w a, a output", **nodes), T)
+    with pytest.raises(spikesam.NetworkError, match="reads 'input' 4 steps later, expected less than T = 2"):
+        from_nir(graph("input delay, delay w, w a, a output", **{**nodes, "delay": nir.Delay(np.arange(4.0) * DT)}), 1)
 
 
 @given(network=graphs(FLOAT, products=False))
