@@ -39,12 +39,14 @@ def attention(options: Options) -> Iterator[MeasuredRow]:
     """One step of one sample, on one core."""
     import torch
 
-    from spikesam.backends.event.kernels.attention import attend, attention_room
+    from spikesam.backends.event.kernels import attention
+    from spikesam.backends.event.kernels.compiled import entry
 
+    attend = entry(attention.attend)
     shape, rng = (SIDE, SIDE, HEADS * DEPTH), np.random.default_rng(options.seed)
     maps = [rng.random(shape) < RATE for _ in range(3)]
     q, k, v = (torch.tensor(each).view(-1, HEADS, DEPTH).transpose(0, 1).float().contiguous() for each in maps)
-    room, current = attention_room(DEPTH), np.zeros(shape, np.int32)
+    room, current = attention.attention_room(DEPTH), np.zeros(shape, np.int32)
     ways: dict[str, Callable[[], Any]] = {
         "event": lambda: attend(*maps, (0, 0, 0), room, current),
         "torch, (q kᵀ) v": lambda: (q @ k.mT) @ v,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import Backend, BackendError, InputBatch
 from spikesam.backends.event.kernels.chain import Chain, alike
-from spikesam.backends.event.kernels.events import unpack_spikes
+from spikesam.backends.event.kernels.events import unpack
 from spikesam.backends.event.kernels.layer import LayerKernel, State, compile_kernels
 from spikesam.backends.event.spikes import ChainSpikes, GraphSpikes, unpacked_steps
 from spikesam.backends.input_currents import backend_input, by_input
@@ -231,11 +231,10 @@ class _PreparedNetwork:
             return _Room(parts, self._chain(parts), self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
 
     def _chain(self, parts: list[list[tuple[LayerKernel, State]]]) -> Chain | None:
-        plain = [layer.plain(state) for of_layer in parts for layer, state in of_layer]
-        if not self.network.is_chain or not self.spiking_input or len(plain) > len(parts):
+        whole = [state.inputs.first for of_layer in parts for _, state in of_layer]
+        if not self.network.is_chain or not self.spiking_input or len(whole) > len(parts) or not alike(whole):
             return None
-        whole = [layer for layer in plain if layer]
-        if len(whole) < len(parts) or not alike(whole) or any(layer.repeats for layer in self.layers):
+        if not all(layer.plain and not layer.repeats for layer in self.layers):
             return None
         shapes = [(height, width, channels) for channels, height, width in self.network.shapes]
         return Chain(whole, shapes, min(CHUNK, self.timesteps))
@@ -264,7 +263,7 @@ class _PreparedNetwork:
                 if number not in given:
                     layer.advance(t, state, fired[0], packed[number][t])
                 elif (bits := given[number]) is not None:
-                    unpack_spikes(bits[now], fired)
+                    unpack(bits[now], fired)
             room.integrator.add(fired.reshape(1, -1))
             for number, (layer, state) in enumerate(kernels):
                 if number in given:
@@ -294,6 +293,6 @@ class _PreparedNetwork:
                         layer.pack(fired, bits)
                 elif (known := given[number]) is not None:
                     fired = room.spikes.room(number + 1, steps)
-                    unpack_spikes(known[steps], fired)
+                    unpack(known[steps], fired)
                 if number + 1 == len(self.layers):
                     room.integrator.add(fired.reshape(len(fired), -1))

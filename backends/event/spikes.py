@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.events import unpack_spikes
+from spikesam.backends.event.kernels.events import unpack
 from spikesam.backends.input_currents import by_input
 from spikesam.backends.network import Network, Shape
 
@@ -105,7 +105,7 @@ class GraphSpikes:
         """See :meth:`ChainSpikes.begin`."""
         if self._currents:
             return self._currents.begin(given)
-        unpack_spikes(given, self._maps[0][self._before[0] :])
+        unpack(given, self._maps[0][self._before[0] :])
         return []
 
     def room(self, place: int, steps: slice) -> NDArray[np.bool_]:
@@ -131,7 +131,7 @@ class GraphSpikes:
 def unpacked_steps(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:
     """Some steps of the input as the kernels read them: packed (S, bytes) of (C, H, W) -> (S, H, W, C)."""
     spikes = _empty(len(packed), shape)
-    unpack_spikes(packed, spikes)
+    unpack(packed, spikes)
     return spikes
 
 

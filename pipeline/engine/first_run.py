@@ -1,6 +1,6 @@
 """The first run on a machine: torch simulates it if it is small, while the event backend's kernels are compiled.
 
-Compiling takes half a minute, once. In fixed point every backend fires the same bits, so nobody need wait for it.
+Compiling takes some ten seconds, once. In fixed point every backend fires the same bits, so nobody need wait for it.
 """
 
 from __future__ import annotations
@@ -8,19 +8,16 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 
 from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.cache import cache_folder, is_cached
-from spikesam.backends.event.kernels.chain import run_chain
+from spikesam.backends.event.kernels.chain import run_layers
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.pipeline.engine.job import BackendChoice, Job
 from spikesam.pipeline.measures.operations import products
 from spikesam.recordings.child import python
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import file_lock
 
 SMALL = 5e9  # products of weights and spikes that torch computes sooner than the kernels are compiled: 4 s on two cores
 CODE = "from spikesam.pipeline.engine.first_run import compile_behind; compile_behind()"
@@ -34,7 +31,7 @@ def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
     network, spec = job.network, job.spec
     if not (job.choice and job.choice[0] == "auto" and job.backend.name == "event"):
         return job
-    if find_spec("torch") is None or cache_folder(run_chain) is None or is_cached(run_chain, "int8"):
+    if find_spec("torch") is None or cache_folder(run_layers) is None or is_cached(run_layers, "int8"):
         return job
     work = len(spec.samples) * network.timesteps * sum(products(network).values())
     if network.precision != "fixed" or spec.keep.by_backend or work > SMALL:
@@ -48,10 +45,7 @@ def on_torch_at_first(job: Job, say: Callable[[str], object]) -> Job:
 
 
 def compile_behind() -> None:
-    """The work of that process, unless another one does it already."""
-    folder = cache_folder(run_chain)
-    assert folder is not None
+    """The work of that process."""
     if hasattr(os, "nice"):
         os.nice(10)
-    with suppress(InputError), file_lock(folder / "kernels"):
-        compile_kernels("fixed")
+    compile_kernels("fixed")

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.aligned import aligned
-from spikesam.backends.event.kernels.compiled import compiled, internal
+from spikesam.backends.event.kernels.compiled import internal
 from spikesam.backends.event.kernels.events import WORD, word_of
 
 LARGEST = 65535  # of 16 bits
@@ -49,7 +49,7 @@ def attention_room(depth: int) -> AttentionRoom:
     return AttentionRoom(pairs, aligned(np.zeros(WORD, np.uint16)), np.zeros(WORD, np.bool_))
 
 
-@compiled
+@internal
 def attend(
     query: NDArray[np.bool_],
     key: NDArray[np.bool_],

@@ -21,13 +21,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
 from numba import njit
 from numba.core import caching
 
 from spikesam.recordings.files import is_private
 
 DIGEST = 32  # bytes of a SHA-256
-MOMENT = 5.0  # seconds of compiling that nobody needs to be told of
+MOMENT, LONGEST = 5.0, 300.0  # seconds of compiling that nobody needs to be told of, and that others wait
+COMPILING = "spikesam compiles kernels for this machine and keeps them: this takes some ten seconds"
 
 
 def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -132,10 +134,12 @@ class _Implementation(caching.CompileResultCacheImpl):
 
 
 class _PrivateCache(caching.FunctionCache):
-    """The cache of one function. Compiling that takes more than a moment is said, once, wherever the process runs."""
+    """The cache of one function. Of processes that need it at the same time, one compiles, and the others wait.
+
+    What takes more than a moment is said, once, wherever the process runs.
+    """
 
     _impl_class = _Implementation
-    _notice: threading.Timer | None = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -144,26 +148,40 @@ class _PrivateCache(caching.FunctionCache):
             filename_base=self._impl.filename_base,
             source_stamp=self._impl.locator.get_source_stamp(),
         )
+        lock = os.path.join(self._cache_path, f".{self._impl.filename_base}.lock")
+        self._lock = FileLock(lock, mode=0o600, thread_local=False)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = super().load_overload(sig, target_context)
-        if found is None and self._notice is None:
-            self._notice = threading.Timer(MOMENT, _say_compiling)
-            self._notice.daemon = True
-            self._notice.start()
+        if found is None and not self._lock.is_locked:
+            if not self._locked(MOMENT):
+                _say("spikesam waits for another process, which compiles kernels for this machine")
+                self._locked(LONGEST)
+            found = super().load_overload(sig, target_context)
+            if found is None:
+                self._notice = threading.Timer(MOMENT, _say, [COMPILING])
+                self._notice.daemon = True
+                self._notice.start()
+            else:
+                self._lock.release()
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        if self._notice:
-            self._notice.cancel()
-            self._notice = None
+        self._notice.cancel()
         super().save_overload(sig, data)
+        self._lock.release()
+
+    def _locked(self, seconds: float) -> bool:
+        """Wait for whoever compiles; False if that took longer. Where nothing can be locked, each compiles."""
+        try:
+            self._lock.acquire(seconds)
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError):
+            pass
+        return True
 
 
-@lru_cache(maxsize=1)
-def _say_compiling() -> None:
-    print(
-        "spikesam compiles kernels for this machine and keeps them: this takes a minute or two",
-        file=sys.stderr,
-        flush=True,
-    )
+@lru_cache
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,24 +1,61 @@
-"""All layers of a chain over some steps of a sample, in one compiled call.
+"""Layers over some steps of a sample, in one compiled call: those of a chain, or one with all of its inputs.
 
 Between two calls Python takes longer than a small layer does, and threads wait for each other, since one alone may run
 it. What a layer needs is handed over as an address, since numba would look at all of its arrays in every call, and
-compile again for every number of layers.
+compile again for every number of layers. There is one such function, since each compiles all that it calls anew.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import typeof, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.compiled import compiled
-from spikesam.backends.event.kernels.events import bits_at, maps_at, unpack_spikes
-from spikesam.backends.event.kernels.steps import PlainLayer, addresses_of, run_steps
+from spikesam.backends.event.kernels.attention import attend
+from spikesam.backends.event.kernels.compiled import LEAN, PART, compiled, internal
+from spikesam.backends.event.kernels.events import bits_at, floats_at, integers_at, maps_at, unpack_spikes
+from spikesam.backends.event.kernels.pooling import pool_currents
+from spikesam.backends.event.kernels.steps import LayerInput, add, add_signed, addresses_of, advance, run_steps
+
+PLAIN, ADVANCE, ADD = 0, 1, 2  # what is to do in each step: see :func:`run_steps`; parts of :func:`run_layer`
+SPIKES, IDENTITY, ATTENTION, CURRENT = range(4)  # what a source is to its input
+
+
+class Arrival(NamedTuple):
+    """A source of an input in some steps, (S, H, W, C) at an address, as a row of numbers.
+
+    `further` sources are added to those before, and with the `last` they are pooled. That of ATTENTION has all channels
+    if it is the `last`, too; else those of k and v are the next rows.
+    """
+
+    number: int
+    kind: int
+    sign: int
+    further: int
+    last: int
+    address: int
+    height: int
+    width: int
+    channels: int
+
+
+NO_ARRIVALS = np.zeros((0, len(Arrival._fields)), np.int64)
+
+
+class Inputs:
+    """The inputs of a layer, with the memory that a sample changes, as compiled functions take any number of them."""
+
+    def __init__(self, inputs: Sequence[LayerInput]) -> None:
+        self.first, self._kept = inputs[0], inputs
+        self._frozen = [np.zeros(frozen_bytes(each), np.uint8) for each in inputs]
+        for each, memory in zip(inputs, self._frozen, strict=True):
+            freeze(each, memory)
+        self.at = addresses_of(self._frozen)
 
 
 class Chain:
@@ -27,16 +64,13 @@ class Chain:
     Shapes are (H, W, C) of the input and of each layer; `chunk` steps of a layer are computed at a time.
     """
 
-    def __init__(self, layers: Sequence[PlainLayer], shapes: Sequence[tuple[int, int, int]], chunk: int) -> None:
-        self._layers, self._chunk, self._shapes = layers, chunk, np.array(shapes, np.int64)
-        self._frozen = [np.zeros(frozen_bytes(layer), np.uint8) for layer in layers]
-        for layer, memory in zip(layers, self._frozen, strict=True):
-            freeze(layer, memory)
+    def __init__(self, layers: Sequence[LayerInput], shapes: Sequence[tuple[int, int, int]], chunk: int) -> None:
+        self._layers, self._chunk, self._shapes = Inputs(layers), chunk, np.array(shapes, np.int64)
         *sizes, last = (math.prod(shape) for shape in shapes)
         # A layer reads one and writes the other, and the next the other way round.
         self._maps = [np.zeros(chunk * max(sizes[first::2], default=0), np.bool_) for first in (0, 1)]
         self._fired = np.zeros((chunk, last), np.bool_)
-        self._at = addresses_of(self._frozen), addresses_of(self._maps)
+        self._at = addresses_of(self._maps)
 
     def run(
         self, given: NDArray[np.uint8], packed: Sequence[NDArray[np.uint8]], take: Callable[[NDArray[np.bool_]], None]
@@ -49,12 +83,14 @@ class Chain:
         bits = addresses_of([given, *packed])
         for start in range(0, len(given), self._chunk):
             fired = self._fired[: len(given) - start]
-            run_chain(start, self._layers[0], *self._at, self._shapes, bits, fired)
+            run_layers(
+                start, self._layers.first, self._layers.at, self._at, self._shapes, bits, fired, 0, PLAIN, NO_ARRIVALS
+            )
             take(fired)
 
 
-def alike(layers: Sequence[PlainLayer]) -> bool:
-    """True if all are of one type to numba, as :func:`run_chain` takes them: arrays may be laid out in several ways."""
+def alike(layers: Sequence[LayerInput]) -> bool:
+    """True if all are of one type to numba, as :func:`run_layers` takes them: arrays have several layouts."""
     return len({typeof(layer) for layer in layers}) == 1  # type: ignore[no-untyped-call]
 
 
@@ -91,49 +127,121 @@ def _load(_: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:
 
 
 @compiled
-def frozen_bytes(layer: PlainLayer) -> int:
+def frozen_bytes(layer: LayerInput) -> int:
     """How many bytes :func:`freeze` writes."""
     return _size(layer)  # type: ignore[call-arg]
 
 
 @compiled
-def freeze(layer: PlainLayer, memory: NDArray[np.uint8]) -> None:
+def freeze(layer: LayerInput, memory: NDArray[np.uint8]) -> None:
     """Write where the arrays of a layer lie, and its numbers; the arrays must outlive the memory."""
     _store(layer, memory)  # type: ignore[call-arg]
 
 
 @compiled
-def run_chain(
+def run_layers(
     start: int,
-    like: PlainLayer,
+    like: LayerInput,
     frozen: NDArray[np.int64],
     maps: NDArray[np.int64],
     shapes: NDArray[np.int64],
     bits: NDArray[np.int64],
     fired: NDArray[np.bool_],
+    top: int,
+    todo: int,
+    arrivals: NDArray[np.int64],
 ) -> None:
     """Simulate S steps of a sample from `start` on, whose spikes of the last layer, (S, N) bool, are written.
 
     `like` is any layer, for its type. The others are addresses: of what :func:`freeze` wrote of each layer, of memory
     for S steps of what layers of even and of odd number read, and of the bits (T, bytes) of the input and of each
-    layer.
+    layer. One layer may be given without bits of its input; then `maps` are those of its sources, none where its
+    current stays as it is, its rows begin at `top`, and its bits are of these steps alone, 0 for none. With more
+    `todo` than PLAIN, it is a layer whose inputs are `frozen`, and `arrivals` have their sources.
     """
-    steps, layers = len(fired), len(frozen)
-    source = steps, shapes[0, 0], shapes[0, 1], shapes[0, 2]
-    size = (source[1] * source[2] * source[3] + 7) // 8
-    unpack_spikes(bits_at(bits[0] + start * size, (steps, size)), maps_at(maps[0], source))
+    steps, layers = len(fired), len(shapes) - 1
+    source, alone = (steps, shapes[0, 0], shapes[0, 1], shapes[0, 2]), len(bits) == layers
+    if not alone:
+        size = (source[1] * source[2] * source[3] + 7) // 8
+        unpack_spikes(bits_at(bits[0] + start * size, (steps, size)), maps_at(maps[0], source))
     for number in range(layers):
         layer: Any = _load(frozen[number], like)  # type: ignore[call-arg]
         target = steps, shapes[number + 1, 0], shapes[number + 1, 1], shapes[number + 1, 2]
-        size = (target[1] * target[2] * target[3] + 7) // 8
-        last = number + 1 == layers
-        run_steps(
-            start,
-            maps[number % 2 : number % 2 + 1],
-            source,
-            layer,
-            fired.reshape(target) if last else maps_at(maps[(number + 1) % 2], target),
-            (np.int64(0), target[1]),  # of the type that whoever else calls it gives
-            bits_at(bits[number + 1] + start * size, (steps, size)),
-        )
+        size, place = (target[1] * target[2] * target[3] + 7) // 8, (top, target[1])
+        spikes = fired.reshape(target) if number + 1 == layers else maps_at(maps[(number + 1) % 2], target)
+        if alone:
+            packed = bits_at(bits[0], (steps, size if bits[0] else 0))
+        else:
+            packed = bits_at(bits[number + 1] + start * size, (steps, size))
+        if todo != PLAIN:
+            run_layer(start, todo, layer, frozen, arrivals, spikes, place, packed)
+        else:
+            run_steps(start, maps if alone else maps[number % 2 : number % 2 + 1], source, layer, spikes, place, packed)
         source = target
+
+
+@internal
+def run_layer(
+    start: int,
+    todo: int,
+    layer: LayerInput,
+    frozen: NDArray[np.int64],
+    arrivals: NDArray[np.int64],
+    fired: NDArray[np.bool_],
+    place: tuple[int, int],
+    packed: NDArray[np.uint8],
+) -> None:
+    """:meth:`.layer.LayerKernel.run` of any layer: `todo` is ADVANCE, ADD or both; `arrivals` are :class:`Arrival`."""
+    _, dynamics, current, membrane, synaptic, _ = layer
+    top, bottom = place[0], place[0] + len(membrane)
+    for i in range(len(fired)):
+        if todo & ADVANCE:
+            advance(start + i, dynamics, current, membrane, synaptic, fired[i, top:bottom], place, packed[i])
+        row = 0
+        while row < len(arrivals) and todo & ADD:
+            number, kind, sign = arrivals[row, 0], arrivals[row, 1], arrivals[row, 2]
+            further, last, address = arrivals[row, 3] > 0, arrivals[row, 4] > 0, arrivals[row, 5]
+            shape = len(fired), arrivals[row, 6], arrivals[row, 7], arrivals[row, 8]
+            given: Any = _load(frozen[number], layer)  # type: ignore[call-arg]
+            synapses, scratch = given.synapses, given.scratch
+            target = current[number]
+            if kind == CURRENT:
+                copy_rows(address, shape, i, top, target)
+            elif kind == ATTENTION:
+                keys, size = row if last else row + 1, target.shape[2]
+                values, apart = row if last else row + 2, size if last else 0
+                attend(
+                    maps_at(address, shape)[i, top:bottom],
+                    maps_at(arrivals[keys, 5], shape)[i],
+                    maps_at(arrivals[values, 5], shape)[i],
+                    (np.int64(0), apart, 2 * apart),
+                    scratch.attention,
+                    target,
+                )
+                row = values
+            elif kind == IDENTITY:
+                add_signed(maps_at(address, shape)[i, top:bottom], further, sign, target)
+            else:
+                add(maps_at(address, shape)[i], synapses, scratch, further, sign, target)
+                if last and scratch.unpooled.size:
+                    pool_currents(scratch.unpooled, synapses.windows, target)
+            row += 1
+
+
+def copy_rows(*_: Any) -> None:
+    """Set a current, (H', W', C), to rows from `top` on of a step of the currents at an address."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(copy_rows, jit_options=LEAN | PART)
+def _copy_rows(address: Any, shape: Any, step: Any, top: Any, current: Any) -> Any:
+    given_at = integers_at if current.dtype == types.int32 else floats_at
+
+    def copy(address: Any, shape: Any, step: Any, top: Any, current: Any) -> None:
+        given = given_at(address, shape)[step]
+        for row in range(len(current)):
+            for column in range(current.shape[1]):
+                for channel in range(current.shape[2]):
+                    current[row, column, channel] = given[top + row, column, channel]
+
+    return copy

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 from spikesam.backends.event.kernels.cache import cached
 from spikesam.backends.event.kernels.tiles import HOW
@@ -19,10 +21,39 @@ HERE = Path(__file__).parent
 # as a small layer does, threads that use the same weights wait for each other at it, and LLVM moves nothing across it.
 # A function that makes no array needs none of it, but cannot give one back either. One that makes arrays must say so,
 # since a function that says nothing is compiled as its caller is.
-LEAN: Any = {"nogil": True, "_nrt": False}
-MAKING_ARRAYS: Any = {"nogil": True, "_nrt": True}
+LEAN: Any = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
+MAKING_ARRAYS: Any = LEAN | {"_nrt": True}
 
-internal = njit(**LEAN)  # for what only compiled functions call
+
+class _Part(JITCodeLibrary):
+    """Code that becomes a part of other functions, which optimise it as their own, and no machine code by itself."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalized = True
+
+    @property
+    def codegen(self) -> Any:
+        return self
+
+    def set_env(self, *_: Any) -> None:
+        """Nothing: what numba calls an environment is Python's side of a function."""
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+
+class _PartCompiler(Compiler):
+    def __init__(self, typing: Any, target: Any, library: Any, *arguments: Any) -> None:
+        library = library or _Part(target.codegen(), "part")  # type: ignore[no-untyped-call]
+        super().__init__(typing, target, library, *arguments)  # type: ignore[no-untyped-call]
+
+
+PART: Any = {"pipeline_class": _PartCompiler, "no_cpython_wrapper": True}
+internal = njit(**LEAN | PART)  # for what only compiled functions call: Python must not
+internal_making_arrays = njit(**MAKING_ARRAYS | PART)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -39,8 +70,13 @@ def compiled_making_arrays(function: Callable[..., Any]) -> Any:
     return _cached(function, MAKING_ARRAYS)
 
 
+def entry(part: Any) -> Any:
+    """:func:`compiled`, of the function of an :data:`internal` one, for Python."""
+    return compiled(part.py_func)
+
+
 def _cached(function: Callable[..., Any], options: Any) -> Any:
-    function.__qualname__ += f"-{sources_digest()}"
+    function.__qualname__ = f"{function.__qualname__.partition('-')[0]}-{sources_digest()}"
     return cached(**options)(function)
 
 

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.compiled import MAKING_ARRAYS, compiled, internal
+from spikesam.backends.event.kernels.compiled import entry, internal, internal_making_arrays
 
 WORD = 64
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -102,12 +102,13 @@ def array_at(dtype: Any, sides: int) -> Any:
     @intrinsic
     def found(_: Any, address: Any, shape: Any) -> tuple[Any, Callable[..., Any]]:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            size = context.get_abi_sizeof(context.get_data_type(dtype))
             shape: Any = cgutils.unpack_tuple(builder, arguments[1])  # type: ignore[no-untyped-call]
-            strides: list[Any] = [ir.Constant(ir.IntType(WORD), 1)]  # of one byte an element
+            strides: list[Any] = [context.get_constant(types.int64, size)]
             for side in shape[:0:-1]:
                 strides.insert(0, builder.mul(strides[0], side))
             made = context.make_array(array)(context, builder)
-            data = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+            data = builder.inttoptr(arguments[0], made.data.type)
             populate_array(made, data, shape, strides, strides[-1], None)  # type: ignore[no-untyped-call]
             return made._getvalue()
 
@@ -117,6 +118,7 @@ def array_at(dtype: Any, sides: int) -> Any:
 
 
 _maps_at, _bits_at = array_at(types.boolean, 4), array_at(types.uint8, 2)
+integers_at, floats_at = array_at(types.int32, 4), array_at(types.float32, 4)
 
 
 @njit(inline="always")
@@ -172,7 +174,7 @@ def load_bits(packed: NDArray[np.uint8], first: int) -> Any:
     return ordered
 
 
-@compiled
+@internal
 def count_spikes(spikes: NDArray[np.bool_]) -> int:
     """How many neurons of a C-contiguous map fired."""
     flat = spikes.reshape(-1)
@@ -182,7 +184,7 @@ def count_spikes(spikes: NDArray[np.bool_]) -> int:
     return int(count)
 
 
-@compiled
+@internal
 def any_fired(spikes: NDArray[np.bool_]) -> bool:
     """True if a neuron of a C-contiguous map fired; found at the first of them."""
     flat = spikes.reshape(-1)
@@ -192,7 +194,7 @@ def any_fired(spikes: NDArray[np.bool_]) -> bool:
     return False
 
 
-@compiled
+@internal
 def list_events(
     spikes: NDArray[np.bool_], fired: bool, pool: tuple[int, int], events: NDArray[np.int32], ends: NDArray[np.int32]
 ) -> int:
@@ -229,7 +231,7 @@ def list_events(
     return int(count)
 
 
-@njit(**MAKING_ARRAYS)
+@internal_making_arrays
 def list_narrow(
     flat: NDArray[np.bool_],
     flip: Any,
@@ -297,7 +299,7 @@ def copy_events(
     return types.void(events, types.int64, types.int64, copies, types.int64), generate
 
 
-@compiled
+@internal
 def list_window(
     events: NDArray[np.int32],
     ends: NDArray[np.int32],
@@ -327,7 +329,7 @@ def list_window(
     starts[width] = count
 
 
-@compiled
+@internal
 def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArray[np.uint8]) -> None:
     """Write `np.packbits` of a map (H, W, C) in the file's order, or of some of its rows, whose bits fill whole bytes.
 
@@ -344,7 +346,7 @@ def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArr
         pack_one_by_one(spikes.reshape(-1), pixels, channels, packed)
 
 
-@njit(**MAKING_ARRAYS)
+@internal_making_arrays
 def pack_squares(flat: NDArray[np.bool_], start: int, pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
     """Turn squares of 64 pixels by 64 channels, a word for each pixel, to a word for each channel.
 
@@ -406,7 +408,7 @@ def pack_one_by_one(flat: NDArray[np.bool_], pixels: int, channels: int, packed:
                 word &= word - np.uint64(1)
 
 
-@compiled
+@internal
 def unpack_spikes(packed: NDArray[np.uint8], spikes: NDArray[np.bool_]) -> None:
     """Undo :func:`pack_spikes` for several steps: (S, ⌈C·H·W/8⌉) uint8 -> (S, H, W, C) bool, written."""
     steps, height, width, channels = spikes.shape
@@ -425,3 +427,6 @@ def unpack_spikes(packed: NDArray[np.uint8], spikes: NDArray[np.bool_]) -> None:
                     end += pixels
                 flat[(bit - end + pixels) * channels + channel] = True
                 word &= word - np.uint64(1)
+
+
+pack, unpack = entry(pack_spikes), entry(unpack_spikes)

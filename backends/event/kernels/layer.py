@@ -11,28 +11,31 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.attention import AttentionRoom, attend, attention_room
-from spikesam.backends.event.kernels.chain import Chain
-from spikesam.backends.event.kernels.costs import costs_of
-from spikesam.backends.event.kernels.events import pack_spikes
-from spikesam.backends.event.kernels.neurons import dynamics_of
-from spikesam.backends.event.kernels.pooling import pool_currents
-from spikesam.backends.event.kernels.products import Costs, Products
-from spikesam.backends.event.kernels.steps import (
-    KernelSynapses,
-    PlainLayer,
-    Scratch,
-    add,
-    add_signed,
-    addresses_of,
-    advance,
-    run_steps,
+from spikesam.backends.event.kernels.attention import attention_room
+from spikesam.backends.event.kernels.chain import (
+    ADD,
+    ADVANCE,
+    ATTENTION,
+    CURRENT,
+    IDENTITY,
+    NO_ARRIVALS,
+    PLAIN,
+    SPIKES,
+    Arrival,
+    Inputs,
+    run_layers,
 )
+from spikesam.backends.event.kernels.costs import costs_of
+from spikesam.backends.event.kernels.events import pack, unpack
+from spikesam.backends.event.kernels.neurons import dynamics_of
+from spikesam.backends.event.kernels.products import Costs, Products
+from spikesam.backends.event.kernels.steps import KernelSynapses, LayerInput, Scratch, addresses_of
 from spikesam.backends.event.kernels.synapses import lay_out, room_for
 from spikesam.backends.network import LIF, NO_POOLING, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
 from spikesam.backends.network.inputs import WHOLE
 
 NONE = (1, 1)  # sides of no pooling
+NO_BITS = np.zeros(1, np.int64)  # the address of none
 LEAST = 5_000_000  # products a step of a part of a layer; where there are fewer, threads take longer to meet
 
 
@@ -43,14 +46,12 @@ class State(NamedTuple):
     ----------
     current : (K, H, W, C) int32 or float32 — `a[t+1]` of each of K inputs
     membrane : (H, W, C), of that dtype — `v[t]`
-    synaptic : as the membrane — `i[t]`; empty where it is not computed apart
-    scratch : of each input; None of the identity
+    inputs : these, all constants, and scratch memory
     """
 
     current: NDArray[Any]
     membrane: NDArray[Any]
-    synaptic: NDArray[Any]
-    scratch: tuple[Scratch | AttentionRoom | None, ...]
+    inputs: Inputs
 
 
 class LayerKernel:
@@ -121,22 +122,22 @@ class LayerKernel:
     def pack(self, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
         """Write the bits of several steps that parts left, see :attr:`packs`; arrays as of :meth:`run`."""
         for spikes, bits in zip(fired, packed, strict=True):
-            pack_spikes(spikes, (0, self.height), bits)
+            pack(spikes, (0, self.height), bits)
 
     def rest(self) -> State:
         """The state before a sample begins."""
-        return State(
-            np.zeros((len(self.synapses), *self.output_shape), self.dtype),
-            np.zeros(self.output_shape, self.dtype),
-            np.zeros(self.output_shape if self.dynamics.apart else (0, 0, 0), self.dtype),
-            tuple(map(self._scratch, range(len(self.synapses)))),
-        )
+        current = np.zeros((len(self.synapses), *self.output_shape), self.dtype)
+        membrane = np.zeros(self.output_shape, self.dtype)
+        synaptic = np.zeros(self.output_shape if self.dynamics.apart else (0, 0, 0), self.dtype)
+        shared = self.dynamics, current, membrane, synaptic
+        synapses = (each or NO_SYNAPSES[self.dtype] for each in self.synapses)
+        inputs = [LayerInput(each, *shared, self._scratch(number)) for number, each in enumerate(synapses)]
+        return State(current, membrane, Inputs(inputs))
 
-    def _scratch(self, number: int) -> Scratch | AttentionRoom | None:
+    def _scratch(self, number: int) -> Scratch:
         """The room for an input."""
-        synapses, shape, several = self.synapses[number], self.shapes[number], self.signs[number] != [1]
-        if synapses is None:
-            return attention_room(shape[0] // 3 // self.heads[number]) if self.heads[number] else None
+        synapses, heads = self.synapses[number] or NO_SYNAPSES[self.dtype], self.heads[number]
+        shape, several = self.shapes[number] if self.synapses[number] else (1, 1, 1), self.signs[number] != [1]
         top, bottom = synapses.rows
         channels, height, width = _pooled((shape[0], bottom - top, shape[2]), synapses.spike_pool)
         unpooled, nothing = (*synapses.positions, self.output_shape[2]), (0, 0, 0)
@@ -145,6 +146,7 @@ class LayerKernel:
             np.zeros((height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_),
             np.zeros(unpooled if synapses.windows != NO_POOLING or self.summed[number] else nothing, self.dtype),
             np.zeros(unpooled if several else nothing, self.dtype),
+            attention_room(self.shapes[number][0] // 3 // heads if heads else 0),
         )
 
     def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
@@ -152,68 +154,39 @@ class LayerKernel:
 
         Parameters
         ----------
-        fired : (H', W', C') bool, written — their spikes, or those of :attr:`rows`
+        fired : (H', W', C') bool, of which :attr:`rows` are written — their spikes
         packed : (⌈C'·H'·W'/8⌉,) uint8, written — the same as bits in the file's order
         """
-        place = self.rows.start, self.height
-        advance(t, self.dynamics, state.current, state.membrane, state.synaptic, fired, place, packed)
+        self._run(t, ADVANCE, [], state, fired[None], packed[None])
 
     def add(self, arrived: Sequence[NDArray[Any] | None], state: State) -> None:
         """Set `state.current` to the currents that spikes cause in the next step.
 
         Parameters
         ----------
-        arrived : (H, W, C) bool of each source, C-contiguous; or the current itself, (H', W', C') of its type, of an
-            input of one source; None leaves the current of its input as it is
+        arrived : (H, W, C) bool of each source; or the current itself, (H', W', C') of its type, of an input of one
+            source; None leaves the current of its input as it is
         """
-        self._add(self._spread(arrived), state)
+        room = np.empty((1, self.height, *self.output_shape[1:]), np.bool_)
+        self._run(0, ADD, self._spread([each if each is None else each[None] for each in arrived]), state, room)
 
     def _spread(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
-        """Spikes of each source, (…, H, W, C), as their inputs see them."""
+        """Spikes of each source, (S, H, W, C), as their inputs see them."""
         found = list(arrived)
         for number, ((channels, rows, columns), spikes) in enumerate(zip(self.spreads, arrived, strict=True)):
             if spikes is not None and (channels, rows, columns) != WHOLE:
                 found[number] = spikes.repeat(rows, -3).repeat(columns, -2).repeat(channels, -1)
         return found
 
-    def _add(self, arrived: Sequence[NDArray[Any] | None], state: State) -> None:
-        """:meth:`add` of spikes that are spread."""
-        following = iter(arrived)
-        for synapses, signs, scratch, current in zip(
-            self.synapses, self.signs, state.scratch, state.current, strict=True
-        ):
-            spikes: list[Any] = [next(following) for _ in signs]
-            if spikes[0] is None:
-                continue
-            if spikes[0].dtype != np.bool_:
-                current[:] = spikes[0][self.rows]
-                continue
-            if isinstance(scratch, AttentionRoom):
-                several, size = len(spikes) == 3, current.shape[-1]
-                query, key, value = spikes if several else 3 * spikes
-                firsts = (0, 0, 0) if several else (0, size, 2 * size)
-                attend(query[self.rows], key, value, firsts, scratch, current)
-                continue
-            for number, (sign, fired) in enumerate(zip(signs, spikes, strict=True)):
-                if synapses is None:
-                    assert fired is not None  # where the first source is not
-                    add_signed(fired[self.rows], number > 0, sign, current)
-                else:
-                    add(fired, synapses, scratch, number > 0, sign, current)
-            if synapses and scratch and scratch.unpooled.size:
-                pool_currents(scratch.unpooled, synapses.windows, current)
-
     @property
     def repeats(self) -> bool:
         """True if an input spreads its sources."""
         return any(each != WHOLE for each in self.spreads)
 
-    def plain(self, state: State) -> PlainLayer | None:
-        """The layer and its state, if it has one input, whose sources have sign 1."""
-        (synapses, *others), (signs, *_), scratch = self.synapses, self.signs, state.scratch[0]
-        if others or set(signs) != {1} or not synapses or not isinstance(scratch, Scratch):
-            return None
-        return PlainLayer(synapses, self.dynamics, state.current, state.membrane, state.synaptic, scratch)
+    @property
+    def plain(self) -> bool:
+        """True if the layer has one input, of synapses, whose sources have sign 1."""
+        return len(self.synapses) == 1 and self.synapses[0] is not None and set(self.signs[0]) == {1}
 
     def run(
         self,
@@ -233,19 +206,51 @@ class LayerKernel:
         fired : (S, H', W', C') bool, of which :attr:`rows` are written — the layer's spikes
         packed : (S, ⌈C'·H'·W'/8⌉) uint8, written if it :attr:`packs` — the same as bits in the file's order
         """
-        if not self.packs:
-            packed = packed[:, :0]
-        # What is spread is a copy, which would lack the spikes that are yet to be fired.
-        loop = self.repeats and any(each is not None and np.may_share_memory(each, fired) for each in arrived)
-        arrived, add = (arrived, self.add) if loop else (self._spread(arrived), self._add)
-        if not loop and (layer := self.plain(state)) and (arrived[0] is None or arrived[0].dtype == np.bool_):
-            channels, height, width = self.shapes[0]
-            sources, shape = addresses_of(each for each in arrived if each is not None), (height, width, channels)
-            run_steps(start, sources, (len(fired), *shape), layer, fired, (self.rows.start, self.height), packed)
+        if self.repeats and any(each is not None and np.may_share_memory(each, fired) for each in arrived):
+            for i in range(len(fired)):  # what is spread is a copy, which would lack spikes that are yet to be fired
+                self.advance(start + i, state, fired[i], packed[i])
+                self.add([each if each is None else each[i] for each in arrived], state)
             return
-        for i in range(len(fired)):
-            self.advance(start + i, state, fired[i, self.rows], packed[i])
-            add([None if each is None else each[i] for each in arrived], state)
+        plain = self.plain and (arrived[0] is None or arrived[0].dtype == np.bool_)
+        self._run(start, PLAIN if plain else ADVANCE | ADD, self._spread(arrived), state, fired, packed)
+
+    def _run(
+        self,
+        start: int,
+        todo: int,
+        arrived: Sequence[NDArray[Any] | None],
+        state: State,
+        fired: NDArray[np.bool_],
+        packed: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """:func:`~.chain.run_layers` of this layer; spikes that arrive are spread."""
+        assert fired.flags.c_contiguous
+        assert packed is None or packed.flags.c_contiguous or not self.packs
+        dtypes = {np.dtype(np.bool_): np.bool_}
+        kept = [
+            None if each is None else np.ascontiguousarray(each, dtypes.get(each.dtype, self.dtype)) for each in arrived
+        ]
+        sources = addresses_of(each for each in kept if each is not None and todo == PLAIN)
+        rows = self._arrivals(kept) if todo & ADD else NO_ARRIVALS
+        channels, height, width = self.shapes[0]
+        shapes = np.array([(height, width, channels), (self.height, *self.output_shape[1:])])
+        bits = NO_BITS if packed is None or not self.packs else addresses_of([packed])
+        inputs, spikes, top = state.inputs, fired.reshape(len(fired), -1), self.rows.start
+        run_layers(start, inputs.first, inputs.at, sources, shapes, bits, spikes, top, todo, rows)
+
+    def _arrivals(self, arrived: Sequence[NDArray[Any] | None]) -> NDArray[np.int64]:
+        """A row as of :class:`~.chain.Arrival` for each source from which something arrives."""
+        following, rows = iter(arrived), []
+        for number, (synapses, signs, heads) in enumerate(zip(self.synapses, self.signs, self.heads, strict=True)):
+            sources = [next(following) for _ in signs]
+            if sources[0] is None:
+                continue
+            kind = SPIKES if synapses else ATTENTION if heads else IDENTITY
+            for place, (source, sign) in enumerate(zip(sources, signs, strict=True)):
+                assert source is not None  # where the first source is not
+                what, last = kind if source.dtype == np.bool_ else CURRENT, place + 1 == len(signs)
+                rows.append(Arrival(number, what, sign, place > 0, last, *addresses_of([source]), *source.shape[1:]))
+        return np.array(rows, np.int64).reshape(-1, len(Arrival._fields))
 
 
 def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> KernelSynapses | None:
@@ -274,22 +279,24 @@ def _pooled(shape: Shape, pool: Sides) -> Shape:
     return channels, height // y, width // x
 
 
+NO_SYNAPSES: Any = {  # of an input that has none: kernels take inputs of one type
+    current: KernelSynapses(
+        lay_out(np.zeros((1, 1, 1, 1), dtype), (1, 1, 1), NONE, NONE, (0, 0)), NONE, NO_POOLING, NONE, (0, 1)
+    )
+    for current, dtype in ((np.int32, np.int8), (np.float32, np.float32))
+}
+
+
 def compile_kernels(precision: str) -> None:
     """Compile (or load from numba's cache) every kernel for one precision: seconds the first time, then a moment.
 
     Call it before a timed part, and before forking, so that no child compiles again.
     """
     fixed = precision == "fixed"
-    neuron = FixedLIF(0) if fixed else LIF(1.0)
-    weight = np.ones((1, 1), np.int8 if fixed else np.float32)
+    inputs = Input(np.ones((1, 1), np.int8 if fixed else np.float32))
+    layer = Layer("compiled", inputs, FixedLIF(0) if fixed else LIF(1.0))
+    kernel = LayerKernel(layer, (1, 1, 1), costs=Costs(0.0, 0.0, 0.0))
     spikes, packed = np.zeros((1, 1, 1, 1), np.bool_), np.zeros((1, 1), np.uint8)
-    several = Input(weight, ("a", "b")), Input(None, "a"), Input(None, ("a", "b", "a"), heads=1)
-    for inputs in ((Input(weight),), several):
-        kernel = LayerKernel(Layer("compiled", inputs, neuron), *len(inputs) * [(1, 1, 1)], costs=Costs(0.0, 0.0, 0.0))
-        state, arrived = kernel.rest(), sum(map(len, kernel.signs)) * [spikes]
-        kernel.run(0, arrived, state, spikes, packed)
-        kernel.add([each[0] for each in arrived], state)
-        kernel.advance(0, state, spikes[0], packed[0])
-        if plain := kernel.plain(state):
-            Chain([plain], [(1, 1, 1), (1, 1, 1)], 1).run(packed, [packed], lambda _: None)
-    pool_currents(state.current[0], NO_POOLING, state.membrane)
+    kernel.run(0, [spikes], kernel.rest(), spikes, packed)
+    kernel.pack(spikes, packed)
+    unpack(packed, spikes)

@@ -12,7 +12,7 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.compiled import LEAN, MAKING_ARRAYS, compiled
+from spikesam.backends.event.kernels.compiled import LEAN, PART, internal, internal_making_arrays
 from spikesam.backends.network import CURRENT_LIMIT, MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
 
 TOWARD_ZERO, TO_NEAREST = np.int32(0), np.int32(1)  # as LLVM numbers them
@@ -162,7 +162,7 @@ def membrane_after(*constants: Any) -> Any:
     """:func:`fixed_membrane` or :func:`float_membrane`, by the dtype of the membrane; for use in compiled code."""
 
 
-@overload(membrane_after, jit_options=LEAN)
+@overload(membrane_after, jit_options=LEAN | PART)
 def _membrane_after(
     before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
 ) -> Any:
@@ -173,7 +173,7 @@ def scaled(current: Any, gain: Any) -> Any:
     """An input's part of `i[t]`: rz(a·G, shift) in integers, g·a in float32; for use in compiled code."""
 
 
-@overload(scaled, jit_options=LEAN)
+@overload(scaled, jit_options=LEAN | PART)
 def _scaled(current: Any, gain: Any) -> Any:
     def fixed(current: Any, gain: Any) -> Any:
         return np.trunc(np.float64(current) * gain)
@@ -184,7 +184,7 @@ def _scaled(current: Any, gain: Any) -> Any:
     return fixed if current == types.int32 else real
 
 
-@njit(**MAKING_ARRAYS)
+@internal_making_arrays
 def drive(t: int, currents: Currents, arrived: NDArray[Any], driven: NDArray[Any]) -> None:
     """Advance `i` (P, C) to step t ≥ 1, of `a[t]` (K, P or more, C or more) of each input."""
     gains, bias, kept = currents.gain, currents.bias[(t - 1) % len(currents.bias)], currents.kept
@@ -228,7 +228,7 @@ def set_rounding(_: Any, mode: Any) -> tuple[Any, Callable[..., Any]]:
     return types.void(types.int32), generate
 
 
-@compiled
+@internal
 def step(
     t: int,
     neurons: NeuronConstants,
@@ -289,7 +289,7 @@ def decay(*_: Any) -> None:
     raise NotImplementedError  # compiled only
 
 
-@overload(decay, jit_options=LEAN)
+@overload(decay, jit_options=LEAN | PART)
 def _decay(times: Any, kept: Any, membrane: Any) -> Any:
     def fixed(times: Any, kept: Any, membrane: Any) -> None:
         use_wide_vectors()  # type: ignore[call-arg]
@@ -309,7 +309,7 @@ def _decay(times: Any, kept: Any, membrane: Any) -> Any:
     return fixed if membrane.dtype == types.int32 else real
 
 
-@compiled
+@internal
 def hold(lowest: NDArray[Any], membrane: NDArray[Any]) -> None:
     """Raise membranes, (P, C), that lie below `lowest`, see :class:`Dynamics`; none that fired does."""
     for position in range(membrane.shape[0]):

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.compiled import compiled
+from spikesam.backends.event.kernels.compiled import internal
 from spikesam.backends.network import Windows
 
 
-@compiled
+@internal
 def pool_spikes(spikes: NDArray[np.bool_], pool: tuple[int, int], pooled: NDArray[np.bool_]) -> None:
     """Write which windows hold a spike: the maximum of bits is their OR.
 
@@ -29,7 +29,7 @@ def pool_spikes(spikes: NDArray[np.bool_], pool: tuple[int, int], pooled: NDArra
                 pooled[row // rows, column // columns, channel] |= spikes[row, column, channel]
 
 
-@compiled
+@internal
 def pool_currents(currents: NDArray[Any], windows: Windows, pooled: NDArray[Any]) -> None:
     """Write the largest current of every window, or their sum where only one place is written for several windows.
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.aligned import aligned
 from spikesam.backends.event.kernels.amx import ROWS, multiply_tiles
-from spikesam.backends.event.kernels.compiled import compiled, internal
+from spikesam.backends.event.kernels.compiled import internal
 from spikesam.backends.event.kernels.events import ALL, WORD, bytes_of, store_word
 from spikesam.backends.event.kernels.tiles import AMX, GROUP, HOW, Instruction, tile_of
 
@@ -351,7 +351,7 @@ def multiply_step_in_tiles(products: Products, stride: Pair, room: ProductRoom, 
 multiply_step = multiply_step_in_tiles if HOW is AMX else multiply_step_in_registers
 
 
-@compiled
+@internal
 def multiply_spikes(
     spikes: NDArray[np.bool_],
     products: Products,

@@ -11,7 +11,8 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.compiled import LEAN, compiled, internal
+from spikesam.backends.event.kernels.attention import AttentionRoom
+from spikesam.backends.event.kernels.compiled import LEAN, PART, internal
 from spikesam.backends.event.kernels.events import any_fired, count_spikes, maps_at, pack_spikes
 from spikesam.backends.event.kernels.neurons import Dynamics, decay, drive, hold, step
 from spikesam.backends.event.kernels.pooling import pool_currents, pool_spikes
@@ -32,13 +33,14 @@ class Scratch(NamedTuple):
     """Memory in which the currents of one input are computed; arrays are empty where they are not needed.
 
     `pooled` (H/y, W/x, C) bool holds the spikes behind maximum pooling; `unpooled` (OH, OW, C) the currents in front of
-    theirs; `further` those of one of several sources.
+    theirs; `further` those of one of several sources; `attention` is for products of spikes.
     """
 
     room: Room
     pooled: NDArray[np.bool_]
     unpooled: NDArray[Any]
     further: NDArray[Any]
+    attention: AttentionRoom
 
 
 class KernelSynapses(NamedTuple):
@@ -78,8 +80,8 @@ class KernelSynapses(NamedTuple):
         )
 
 
-class PlainLayer(NamedTuple):
-    """A layer of one input, whose sources have sign 1: its constants, and the memory of :class:`.layer.State`."""
+class LayerInput(NamedTuple):
+    """An input of a layer and its neurons: their constants, and the memory of :class:`.layer.State`."""
 
     synapses: KernelSynapses
     dynamics: Dynamics
@@ -89,7 +91,7 @@ class PlainLayer(NamedTuple):
     scratch: Scratch
 
 
-@compiled
+@internal
 def advance(
     t: int,
     dynamics: Dynamics,
@@ -108,7 +110,7 @@ def advance(
     pack_spikes(fired, place, packed)
 
 
-@compiled
+@internal
 def update(
     t: int,
     dynamics: Dynamics,
@@ -149,7 +151,7 @@ def update(
             hold(dynamics.lowest, membranes)
 
 
-@compiled
+@internal
 def add(
     spikes: NDArray[np.bool_],
     synapses: KernelSynapses,
@@ -171,14 +173,13 @@ def add(
     alone = target if sign > 0 and not further else scratch.further
     if synapses.spike_pool != (1, 1):
         pool_spikes(spikes, synapses.spike_pool, scratch.pooled)
-        correlate(scratch.pooled, synapses.weights, scratch.room, alone)
-    else:
-        correlate(spikes, synapses.weights, scratch.room, alone)
+        spikes = scratch.pooled
+    correlate(spikes, synapses.weights, scratch.room, alone)
     if sign < 0 or further:
         add_signed(alone, further, sign, target)
 
 
-@compiled
+@internal
 def add_signed(added: NDArray[Any], further: bool, sign: int, current: NDArray[Any]) -> None:
     """Add or subtract, (H, W, C) both; where it is no `further` source, `current` is 0 before."""
     if not further:
@@ -192,17 +193,17 @@ def add_signed(added: NDArray[Any], further: bool, sign: int, current: NDArray[A
             flat[neuron] -= flat_added[neuron]
 
 
-@compiled
+@internal
 def run_steps(
     start: int,
     sources: NDArray[np.int64],
     shape: tuple[int, int, int, int],
-    layer: PlainLayer,
+    layer: LayerInput,
     fired: NDArray[np.bool_],
     place: tuple[int, int],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`.layer.LayerKernel.run` of such a layer, compiled.
+    """:meth:`.layer.LayerKernel.run` of a layer of one input, whose sources have sign 1.
 
     `sources` are addresses of maps of a `shape`, see :func:`~.events.maps_at`, none where a constant current stays as
     it is; for `place` see :func:`~.events.pack_spikes`.
@@ -297,7 +298,7 @@ def sources_multiplied(*_: Any) -> bool:
     raise NotImplementedError  # compiled only
 
 
-@overload(sources_multiplied, jit_options=LEAN)
+@overload(sources_multiplied, jit_options=LEAN | PART)
 def _sources_multiplied(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> Any:
     def never(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> bool:
         return False
@@ -329,7 +330,7 @@ def steps_multiplied(*_: Any) -> int:
     raise NotImplementedError  # compiled only
 
 
-@overload(steps_multiplied, jit_options=LEAN)
+@overload(steps_multiplied, jit_options=LEAN | PART)
 def _steps_multiplied(
     start: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
 ) -> Any:
@@ -378,5 +379,5 @@ def _steps_multiplied(
             pack_spikes(fired[i, place[0] : place[0] + rows], place, packed[i])
         return steps
 
-    current = layer[PlainLayer._fields.index("current")]
+    current = layer[LayerInput._fields.index("current")]
     return multiply if HOW is AMX and current.dtype == types.int32 else never

@@ -30,7 +30,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.aligned import LINE, aligned
-from spikesam.backends.event.kernels.compiled import LEAN, compiled
+from spikesam.backends.event.kernels.compiled import LEAN, PART, internal
 from spikesam.backends.event.kernels.events import COPIED, count_spikes, list_events, list_window
 from spikesam.backends.event.kernels.products import (
     Pair,
@@ -240,7 +240,7 @@ def rows_of(outputs: int) -> Any:
 add_rows_16, add_rows_32, add_rows_64 = map(rows_of, BLOCKS)
 
 
-@compiled
+@internal
 def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]) -> None:
     """Set `current` to the correlation of the sum-pooled spikes with the weights.
 
@@ -297,7 +297,7 @@ def _multiplied(spikes: Any, synapses: WeightLayout, room: Room, current: Any) -
     raise NotImplementedError  # compiled only
 
 
-@overload(_multiplied, jit_options=LEAN)
+@overload(_multiplied, jit_options=LEAN | PART)
 def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) -> Any:
     if HOW is None or current.dtype != types.int32:  # then nothing of it is compiled
 

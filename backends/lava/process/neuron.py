@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from spikesam.backends.event.kernels import steps
+from spikesam.backends.event.kernels.compiled import entry
 from spikesam.backends.event.kernels.neurons import dynamics_of
-from spikesam.backends.event.kernels.steps import advance
 from spikesam.backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_in_ports, model_of, sends
 from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from spikesam.backends.network import FixedLIF, Input, SpikingNeuron
 from spikesam.backends.trace import GradedSpikes, SpikeTrace
+
+advance = entry(steps.advance)
 
 
 class LIFNeurons(AbstractProcess):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikesam.backends.event.kernels.pooling import pool_currents, pool_spikes
+from spikesam.backends.event.kernels import pooling
+from spikesam.backends.event.kernels.compiled import entry
 from spikesam.backends.lava.magma import (
     AbstractProcess,
     InPort,
@@ -15,6 +16,8 @@ from spikesam.backends.lava.magma import (
     sends,
 )
 from spikesam.backends.network import Windows
+
+pool_currents, pool_spikes = entry(pooling.pool_currents), entry(pooling.pool_spikes)
 
 
 class SpikePooling(AbstractProcess):

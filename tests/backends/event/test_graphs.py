@@ -54,7 +54,7 @@ def test_sums_of_several_inputs_saturate(bias: int, expected: int) -> None:
     state, fired, packed = kernel.rest(), np.ones((1, 1, 1), np.bool_), np.zeros(1, np.uint8)
     kernel.add(3 * [fired], state)
     kernel.advance(1, state, fired, packed)
-    assert state.synaptic.item() == expected
+    assert state.inputs.first.synaptic.item() == expected
 
 
 @st.composite

@@ -8,26 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.attention import attend, attention_room
-from spikesam.backends.event.kernels.events import COPIED, list_events, list_window, pack_spikes, unpack_spikes
+from spikesam.backends.event.kernels import attention, events, neurons, pooling, products, steps, synapses
+from spikesam.backends.event.kernels.attention import attention_room
+from spikesam.backends.event.kernels.compiled import entry
+from spikesam.backends.event.kernels.events import COPIED, pack, unpack
 from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.event.kernels.neurons import NeuronConstants, constants_of, dynamics_of, step
-from spikesam.backends.event.kernels.pooling import pool_currents, pool_spikes
-from spikesam.backends.event.kernels.products import multiply_spikes
-from spikesam.backends.event.kernels.steps import update
-from spikesam.backends.event.kernels.synapses import (
-    ADDITIONS,
-    BLOCKS,
-    WeightLayout,
-    add_spikes,
-    correlate,
-    lay_out,
-    room_for,
-)
+from spikesam.backends.event.kernels.neurons import NeuronConstants, constants_of, dynamics_of
+from spikesam.backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, correlate, lay_out, room_for
 from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Windows, pair
 from spikesam.backends.network.step import Neurons, attended, current_of
 
+attend, step, update, add_spikes = map(entry, (attention.attend, neurons.step, steps.update, synapses.add_spikes))
+list_events, list_window = entry(events.list_events), entry(events.list_window)
+pool_spikes, pool_currents = entry(pooling.pool_spikes), entry(pooling.pool_currents)
+multiply_spikes = entry(products.multiply_spikes)
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
 
 ONE = np.ones((1, 1))
@@ -38,19 +33,19 @@ def step_once(neurons: NeuronConstants, current: NDArray[Any], membrane: NDArray
     step(1, neurons, current[None], membrane, spikes[None], 0)
 
 
-def currents(spikes: NDArray[np.bool_], synapses: WeightLayout, shape: tuple[int, ...]) -> NDArray[Any]:
+def currents(spikes: NDArray[np.bool_], layout: WeightLayout, shape: tuple[int, ...]) -> NDArray[Any]:
     """(OH, OW, O) current of (C, H, W) spikes, by every kernel; what was in the memory before must not matter."""
-    fixed = synapses.weights.dtype == np.int16
-    room = room_for(synapses, spikes.shape)
+    fixed = layout.weights.dtype == np.int16
+    room = room_for(layout, spikes.shape)
     spikes = np.ascontiguousarray(spikes.transpose(1, 2, 0))
     added, chosen, multiplied = (np.full(shape, 77, np.int32 if fixed else np.float32) for _ in range(3))
-    add_spikes(spikes, synapses, room, added)
-    correlate(spikes, synapses, room, chosen)
+    add_spikes(spikes, layout, room, added)
+    correlate(spikes, layout, room, chosen)
     assert np.array_equal(chosen, added)
-    if len(synapses.products.weights):
+    if len(layout.products.weights):
         room.products.sums[:] = 77
-        sides = synapses.pool, synapses.stride, synapses.padding
-        multiply_spikes(spikes, synapses.products, *sides, room.products, multiplied)
+        sides = layout.pool, layout.stride, layout.padding
+        multiply_spikes(spikes, layout.products, *sides, room.products, multiplied)
         assert np.array_equal(multiplied, added)
     return added
 
@@ -107,10 +102,10 @@ def test_the_window_of_a_kernel_by_hand() -> None:
 def test_packed_as_the_file_wants_it(height: int, width: int, channels: int, seed: int) -> None:
     spikes = np.random.default_rng(seed).random((height, width, channels)) < 0.3
     packed = np.full(-(-spikes.size // 8), 255, np.uint8)
-    pack_spikes(spikes, (0, len(spikes)), packed)
+    pack(spikes, (0, len(spikes)), packed)
     assert np.array_equal(packed, np.packbits(spikes.transpose(2, 0, 1)))
     unpacked = np.ones((2, *spikes.shape), np.bool_)
-    unpack_spikes(np.stack([packed, packed]), unpacked)
+    unpack(np.stack([packed, packed]), unpacked)
     assert np.array_equal(unpacked, np.stack([spikes, spikes]))
 
 
