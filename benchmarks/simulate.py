@@ -1,15 +1,15 @@
-"""Simulation: this project's backends beside snnTorch and SpikingJelly, on one network and the same spikes.
+"""Simulation: this project's backends beside other libraries, on one network and the same spikes.
 
 This project simulates in fixed point, its default, and hands over every spike; the peers compute in float32, or a loop
-in PyTorch alone in the type that the CPU convolves fastest, and hand over the readout. Targets are for the best
-library. Peers run where glibc keeps freed memory, without which SpikingJelly takes 20 % longer.
+in PyTorch alone in the type that the CPU convolves fastest, and hand over the readout. Ratios are those to the fastest
+peer. Peers run where glibc keeps freed memory, without which SpikingJelly takes 20 % longer.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.environment import LOOP, missing_spikingjelly
+from benchmarks.common.environment import COMPILED, INT8, LOOP, MISSING_PEERS, NEEDS, ONNX
 from benchmarks.common.measurement import (
     KEEP_FREED_MEMORY,
     Case,
@@ -54,20 +54,19 @@ from spikesam.pipeline.images.encoding import poisson_batch, poisson_spikes
 from spikesam.recordings.parallel import cores
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, pack
 
-PEERS = (missing_spikingjelly,)
+PEERS = MISSING_PEERS
+SWEPT = "snnTorch", "SpikingJelly", LOOP  # peers in curves
 RATE = 0.1  # of firing, where it is not what varies
 BATCH = 8
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes that are simulated; `targets` say by firing rate how many times the best peer's speed is wanted."""
+    """Sizes that are simulated."""
 
     design: Design = VGG11
     small: Design = SMALL
     batches: tuple[tuple[int, int], ...] = ((BATCH, BATCH), (BATCH, 1), (1, 1))  # images, and how many at a time
-    targets: Mapping[float, float] = field(default_factory=lambda: {0.1: 5.0, 0.2: 2.5})
-    targets_recorded: Mapping[float, float] = field(default_factory=lambda: {0.1: 3.0})
     recorded: int = 32  # images
     densities: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     widths: tuple[int, ...] = (1, 2, 4, 8)
@@ -76,7 +75,7 @@ class Sizes:
     flat: float | None = 1.1  # the most that the end of a sweep may cost relative to its beginning
 
 
-TINY_SIZES = Sizes(TINY, TINY, ((2, 1),), {}, {}, 4, (0.1, 1.0), (1, 2), (12, 24), (2, 4), None)
+TINY_SIZES = Sizes(TINY, TINY, ((2, 1),), 4, (0.1, 1.0), (1, 2), (12, 24), (2, 4), None)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
@@ -119,7 +118,7 @@ def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options
     """Every way to simulate some images, handed over in batches."""
     case = f"{rate:.0%}, {images} images, batch {batch}" if images > 1 else f"{rate:.0%}, one image alone"
     network, spikes = driven(sizes.design, rate, images, options.seed)
-    fixed, peers = quantise(network), theirs(network, spikes, batch)
+    fixed, peers = quantise(network), theirs(network, spikes, some(options), batch)
     ways = ours(fixed, spikes, batch) | peers
     ways["event, float32"] = simulating(EventBackend(), network, spikes, batch)
     timed = race(ways, options.repeats)
@@ -134,47 +133,43 @@ def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options
     } | {peer: f"{precision(peer)}; {work[1] * median(speeds[peer]):.0f} G multiplications/s" for peer in peers}
     for way, speed in speeds.items():
         yield MeasuredRow(case, way, "images/s", speed, note=notes[way])
-    if peers:
-        target = sizes.targets.get(rate) if images > 1 else None  # threads that share one image wait for each other
-        yield from against_peers(case, "event", speeds, peers, target)
+    yield against_fastest(case, "event", speeds, peers)
 
 
 def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """The event backend with every spike of every layer recorded to a file, beside peers that record nothing."""
     case = f"{rate:.0%}, {sizes.recorded} images, recorded"
     network, spikes = driven(sizes.design, rate, BATCH, options.seed)
-    peers, given = theirs(network, spikes), (quantise(network), EventBackend(), spikes, sizes.recorded)
+    peers, given = theirs(network, spikes, SWEPT), (quantise(network), EventBackend(), spikes, sizes.recorded)
     mine = {"event": partial(simulate_only, *given), "event, recorded": partial(simulate_and_record, *given, scratch)}
     timed = race(mine | peers, options.repeats)
     speeds = {way: (sizes.recorded if way in mine else BATCH) / found.seconds for way, found in timed.items()}
     for way, speed in speeds.items():
         yield MeasuredRow(case, way, "images/s", speed, note=f"not recorded, {BATCH} images" if way in peers else "")
-    if peers:
-        yield from against_peers(case, "event, recorded", speeds, peers, sizes.targets_recorded.get(rate))
+    yield against_fastest(case, "event, recorded", speeds, peers)
 
 
-def against_peers(
-    case: str,
-    way: str,
-    speeds: Mapping[str, Floats],
-    peers: Iterable[str],
-    target: float | None,
-    loop_target: float | None = None,
-) -> Iterator[MeasuredRow]:
-    """How many times the speed of the best library, and of the loop in PyTorch alone."""
-    best = max(set(peers) - {LOOP}, key=lambda peer: median(speeds[peer]))
-    notes = {best: ("the best library", target)}
-    if LOOP in peers:
-        notes[LOOP] = f"written by hand, {precision(LOOP)}", loop_target
-    for peer, (note, wanted) in notes.items():
-        yield MeasuredRow(case, f"{way} ÷ {peer}", "×", speeds[way] / speeds[peer], at_least=wanted, note=note)
+def some(options: Options, names: Iterable[str] = NEEDS) -> list[str]:
+    """Those of these peers that are quick to make, where sizes are tiny; else all."""
+    return [name for name in names if not (options.tiny and "g++" in NEEDS[name])]
+
+
+def against_fastest(
+    case: str, way: str, speeds: Mapping[str, Floats], peers: Iterable[str], wanted: float | None = None
+) -> MeasuredRow:
+    """How many times the speed of the fastest peer."""
+    best = max(peers, key=lambda peer: median(speeds[peer]))
+    note = f"{best}, {precision(best)}"
+    return MeasuredRow(case, f"{way} ÷ the fastest peer", "×", speeds[way] / speeds[best], at_least=wanted, note=note)
 
 
 def precision(peer: str) -> str:
     """Number type of a peer."""
     from spikesam.pipeline.training.precision import convolution_type  # torch is slow to import, and large
 
-    return str(convolution_type("auto")).removeprefix("torch.") if peer == LOOP else "float32"
+    if peer in (LOOP, COMPILED):
+        return str(convolution_type("auto")).removeprefix("torch.")
+    return "int8" if peer in (INT8, ONNX) else "float32"
 
 
 def compare_cores(design: Design, images: int, options: Options) -> Iterator[MeasuredRow]:
@@ -212,7 +207,7 @@ def encoding(design: Design, options: Options) -> Iterator[MeasuredRow]:
 def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[MeasuredRow]:
     """Every way to simulate one batch, as a point of a curve."""
     network, spikes = driven(design, rate, batch, options.seed)
-    timed = race(ours(quantise(network), spikes) | theirs(network, spikes), options.repeats)
+    timed = race(ours(quantise(network), spikes) | theirs(network, spikes, SWEPT), options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     for way, found in timed.items():
         yield MeasuredRow(f"{sweep} {x:g}", way, "ms/image", 1000 / batch * found.seconds, sweep=sweep, x=x)
@@ -256,8 +251,10 @@ def ours(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dic
     }
 
 
-def theirs(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dict[str, Callable[[], Any]]:
-    """The peers that are installed, given the spikes as they like them best."""
+def theirs(
+    network: Network, spikes: NDArray[np.bool_], names: Iterable[str], batch: int = BATCH
+) -> dict[str, Callable[[], Any]]:
+    """Those of these peers that are installed, given the spikes as they like them best."""
     from benchmarks.common.peers import as_tensor, peers
 
     tensors = [as_tensor(part) for part in batches(spikes, batch)]
@@ -265,7 +262,7 @@ def theirs(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> d
     def way(peer: Callable[[Any], Any]) -> Callable[[], Any]:
         return lambda: [peer(tensor) for tensor in tensors]
 
-    return {name: way(peer) for name, peer in peers(network).items()}
+    return {name: way(peer) for name, peer in peers(network, names).items()}
 
 
 def check_same_bits(found: list[RasterBatch], expected: list[RasterBatch]) -> None:

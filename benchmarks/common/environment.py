@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import psutil
@@ -45,8 +47,29 @@ UP_TO = {
     },
 }
 """Variables with which Numba, PyTorch and its libraries use no better vector instructions than these."""
-LOOP = "PyTorch loop"  # a peer in simulation that is always here
-DISTRIBUTIONS = ("numpy", "numba", "torch", "snntorch", "spikingjelly", "sinabs", "lava-nc", "h5py", "isal")
+LOOP, COMPILED, INT8 = "PyTorch loop", "loop, torch.compile", "loop, int8 in oneDNN"
+SPIKINGJELLY_COMPILED, NORSE_COMPILED, ONNX = (
+    "SpikingJelly, torch.compile",
+    "Norse, torch.compile",
+    "loop, ONNX Runtime",
+)
+NEEDS = {  # peers in simulation -> modules that they import, or programs that they call
+    "snnTorch": ("snntorch",),
+    "SpikingJelly": ("spikingjelly",),
+    SPIKINGJELLY_COMPILED: ("spikingjelly", "g++"),
+    "Norse": ("norse",),
+    NORSE_COMPILED: ("norse", "g++"),
+    "sinabs": ("sinabs",),
+    "JAX": ("jax",),
+    LOOP: (),
+    COMPILED: ("g++",),
+    INT8: (),
+    ONNX: ("onnx", "onnxruntime"),
+}
+DISTRIBUTIONS = (
+    *("numpy", "numba", "torch", "snntorch", "spikingjelly", "norse", "sinabs", "jax", "onnxruntime"),
+    *("lava-nc", "h5py", "isal"),
+)
 
 
 def machine(up_to: str = "all") -> dict[str, Any]:
@@ -112,11 +135,17 @@ def missing_lava() -> str:
     return ""
 
 
-def missing_spikingjelly() -> str:
-    """Why SpikingJelly cannot run; nothing if it can."""
-    if find_spec("spikingjelly"):
+def missing_peer(name: str) -> str:
+    """Why a peer in simulation cannot run, and what installs it; nothing if it can."""
+    lacking = [each for each in NEEDS[name] if not (which(each) if each == "g++" else find_spec(each))]
+    if not lacking:
         return ""
-    return "spikingjelly: not installed; make setup installs it"
+    how = "install a C++ compiler" if "g++" in lacking else f"pip install {' '.join(lacking)}"
+    return f"{name}: {', '.join(lacking)} not installed; {how}"
+
+
+missing_spikingjelly = partial(missing_peer, "SpikingJelly")
+MISSING_PEERS = tuple(partial(missing_peer, name) for name in NEEDS)
 
 
 def measure(name: str, options: Options, folder: Path) -> list[MeasuredRow]:

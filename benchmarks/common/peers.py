@@ -1,16 +1,18 @@
-"""The peers in simulation, given the network of the backends: snnTorch and SpikingJelly, used as their manuals do, and
-a loop in PyTorch alone.
+"""The peers in simulation, given the network of the backends: other libraries, used as their manuals do, and a loop in
+PyTorch alone.
 
-snnTorch's neuron is this project's, so its spikes are too, but for rounding. SpikingJelly's fires at the threshold
-rather than above it, resets before the leak rather than after it, and its layers have no delay: other spikes, about as
-many, and the same work. Gains and biases are folded into the weights, images are laid out channels last, which is
-the fastest for both on CPUs.
+snnTorch's neuron is this project's, so its spikes are too, but for rounding. The neurons of the others fire at the
+threshold rather than above it, or reset before the leak rather than after it, and their layers have no delay: other
+spikes, about as many, and the same work. Gains and biases are folded into the weights, images are laid out channels
+last, which is the fastest for all in PyTorch on CPUs.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.common.environment import LOOP, missing_spikingjelly
-from spikesam.backends.network import LIF, Layer, Network
+from benchmarks.common.environment import (
+    COMPILED,
+    INT8,
+    LOOP,
+    NEEDS,
+    NORSE_COMPILED,
+    ONNX,
+    SPIKINGJELLY_COMPILED,
+    missing_peer,
+    missing_spikingjelly,
+)
+from spikesam.backends.network import LIF, Layer, Network, pair
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
@@ -30,17 +42,14 @@ from spikesam.pipeline.training.spiking_network import BNTT_EPSILON
 Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (B, classes)
 
 
-def peers(network: Network) -> dict[str, Peer]:
-    """Every peer that is installed, by name.
+def peers(network: Network, names: Iterable[str] = NEEDS) -> dict[str, Peer]:
+    """Those of these peers that are installed, by name.
 
     Parameters
     ----------
     network : in float32, without gains or biases that change from step to step
     """
-    found: dict[str, Peer] = {"snnTorch": SnnTorchNetwork(network)}
-    if not missing_spikingjelly():
-        found["SpikingJelly"] = SpikingJellyNetwork(network)
-    return found | {LOOP: TorchLoopNetwork(network)}
+    return {name: BUILDERS[name](network) for name in names if not missing_peer(name)}
 
 
 def spikingjelly() -> Any:
@@ -65,7 +74,7 @@ class SnnTorchNetwork(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.synapses = nn.ModuleList(map(synapses, network.layers))
+        self.synapses = nn.ModuleList(map(linear_of, network.layers))
         self.neurons: Any = nn.ModuleList(
             snntorch.Leaky(beta=neuron.leak, threshold=neuron.threshold)
             for neuron in (layer.spiking_neuron for layer in network.layers)
@@ -88,61 +97,241 @@ class SnnTorchNetwork(nn.Module):
         return self.readout(fired)
 
 
-class SpikingJellyNetwork(nn.Module):
-    """Multi-step mode: all steps of a layer, then the next layer."""
+class Layered(nn.Module):
+    """All steps of a layer, then the next layer: synapses of all steps and images in one call, then neurons.
 
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.library = spikingjelly()
-        layers: list[nn.Module] = []
-        for layer in network.layers:
-            assert isinstance(layer.spiking_neuron, LIF)
-            leaky = lif_node(layer.spiking_neuron.leak, layer.spiking_neuron.threshold)
-            layers += [self.library.layer.SeqToANNContainer(synapses(layer)), leaky]
-        self.layers = nn.Sequential(*layers).eval()
-        self.readout = readout(network)
-
-    @torch.inference_mode()
-    def forward(self, spikes: Tensor) -> Tensor:
-        """(T, B, C, H, W) -> (B, classes)."""
-        self.library.functional.reset_net(self.layers)
-        fired: Tensor = self.layers(spikes[:-1])
-        return self.readout(fired.sum(0).flatten(1))
-
-
-class TorchLoopNetwork(nn.Module):
-    """Loop as written by hand in PyTorch: the network of :class:`SpikingJellyNetwork`, without a library.
-
-    A layer's convolutions of all steps and images are one call, in the type that the CPU convolves fastest; its neurons
-    then go step by step, in place: spikes are written over the currents that cause them.
+    Parameters
+    ----------
+    network : see :func:`peers`
+    neurons : function from the constants of a layer to one from currents (T, B, …) to spikes
+    synapses : function from a layer to one from spikes (N, C, H, W) to currents
+    dtype : of spikes and weights
+    whole : whether torch compiles all of it
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(
+        self,
+        network: Network,
+        neurons: Callable[[LIF], Callable[[Tensor], Tensor]],
+        synapses: Callable[[Layer], Callable[[Tensor], Tensor]] = lambda layer: linear_of(layer),
+        dtype: torch.dtype = torch.float32,
+        whole: bool = False,
+    ) -> None:
         super().__init__()
-        self.dtype = convolution_type("auto")
-        self.synapses = nn.ModuleList(map(synapses, network.layers)).to(self.dtype)
-        neurons = [layer.spiking_neuron for layer in network.layers]
-        self.constants = [(float(neuron.leak), float(neuron.threshold)) for neuron in neurons]
-        self.readout = readout(network)
+        constants: list[Any] = [layer.spiking_neuron for layer in network.layers]
+        self.steps = [(synapses(layer), neurons(each)) for layer, each in zip(network.layers, constants, strict=True)]
+        self.parts = nn.ModuleList(part for pair in self.steps for part in pair if isinstance(part, nn.Module))
+        self.parts.to(dtype).eval()
+        self.dtype, self.readout = dtype, readout(network)
+        self.compute = torch.compile(self.fired) if whole else self.fired
 
     @torch.inference_mode()
     def forward(self, spikes: Tensor) -> Tensor:
         """(T, B, C, H, W) -> (B, classes)."""
-        *_, fired = self.fired(spikes[:-1])
+        for part in self.parts:
+            getattr(part, "reset", int)()
+        fired = self.compute(spikes[:-1].to(self.dtype))
         return self.readout(fired.sum(0, dtype=torch.float32).flatten(1))
 
-    @torch.inference_mode()
-    def fired(self, spikes: Tensor) -> Iterator[Tensor]:
-        """(T, B, C, H, W) -> (T, B, …) of 0 and 1, the spikes of each layer, one layer after the other."""
-        fired, steps = spikes.to(self.dtype), len(spikes)
-        for layer, (leak, threshold) in zip(self.synapses, self.constants, strict=True):
-            fired = layer(fired.flatten(0, 1)).unflatten(0, (steps, -1))
-            membrane = torch.zeros_like(fired[0])
-            for current in fired:
-                membrane.mul_(leak).add_(current)
-                torch.ge(membrane, threshold, out=current)
-                membrane.sub_(current, alpha=threshold)
-            yield fired
+    def fired(self, fired: Tensor) -> Tensor:
+        """(T, B, C, H, W) -> spikes of the last layer."""
+        steps = len(fired)
+        for synapses, neurons in self.steps:
+            fired = neurons(synapses(fired.flatten(0, 1)).unflatten(0, (steps, -1)))
+        return fired
+
+
+class Neurons(nn.Module):
+    """Those of a library that keep a state, which :meth:`reset` forgets; `axis` of time is 1 for some."""
+
+    def __init__(self, neurons: Any, forget: str, axis: int = 0) -> None:
+        super().__init__()
+        self.neurons, self.axis, self.reset = neurons, axis, getattr(neurons, forget)
+
+    def forward(self, currents: Tensor) -> Tensor:
+        """(T, B, …) -> spikes."""
+        fired: Tensor = self.neurons(currents.transpose(0, self.axis))
+        return fired.transpose(0, self.axis)
+
+
+def loop_neurons(neuron: LIF) -> Callable[[Tensor], Tensor]:
+    """Step by step, in place: spikes are written over the currents that cause them."""
+
+    def fire(currents: Tensor) -> Tensor:
+        membrane = torch.zeros_like(currents[0])
+        for current in currents:
+            membrane.mul_(neuron.leak).add_(current)
+            torch.ge(membrane, neuron.threshold, out=current)
+            membrane.sub_(current, alpha=float(neuron.threshold))
+        return currents
+
+    return fire
+
+
+def stepping(currents: Tensor, leak: float, threshold: float) -> Tensor:
+    """:func:`loop_neurons` as torch.compile likes it: nothing is written twice."""
+    membrane, fired = torch.zeros_like(currents[0]), []
+    for current in currents.unbind():
+        membrane = membrane * leak + current
+        fired.append((membrane >= threshold).to(currents.dtype))
+        membrane = membrane - threshold * fired[-1]
+    return torch.stack(fired)
+
+
+def compiled_neurons(neuron: LIF) -> Callable[[Tensor], Tensor]:
+    """:func:`stepping` of all steps as one kernel of Inductor's."""
+    return partial(compiled_stepping(), leak=float(neuron.leak), threshold=float(neuron.threshold))
+
+
+@lru_cache
+def compiled_stepping() -> Any:
+    """One for all layers, so that equal shapes are compiled once."""
+    torch._dynamo.config.recompile_limit = 64
+    return torch.compile(stepping, dynamic=False)
+
+
+def norse_neurons(neuron: LIF) -> Callable[[Tensor], Tensor]:
+    """LIFBox, whose currents Norse multiplies by what leaks in a step."""
+    from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters, lif_box_feed_forward_step
+    from norse.torch.functional.reset import reset_subtract
+    from norse.torch.module.snn import SNN
+
+    lost = 1 - float(neuron.leak)
+    about = {"tau_mem_inv": torch.tensor(lost / 1e-3), "v_th": torch.tensor(float(neuron.threshold))}
+    parameters = LIFBoxParameters(**about, reset_method=reset_subtract)
+    neurons = SNN(
+        lif_box_feed_forward_step, lambda given: LIFBoxFeedForwardState(torch.zeros_like(given[0])), parameters
+    )
+    return lambda currents: neurons(currents / lost)[0]
+
+
+def sinabs_neurons(neuron: LIF) -> Callable[[Tensor], Tensor]:
+    """LIF of one spike a step, at most."""
+    from sinabs import layers
+    from sinabs.activation import SingleSpike
+
+    about: dict[str, Any] = {"spike_threshold": torch.tensor(float(neuron.threshold)), "norm_input": False}
+    return Neurons(layers.LIF(-1 / math.log(float(neuron.leak)), spike_fn=SingleSpike, **about), "reset_states", 1)
+
+
+def spikingjelly_neurons(neuron: LIF) -> Callable[[Tensor], Tensor]:
+    """LIFNode in multi-step mode."""
+    return Neurons(lif_node(float(neuron.leak), float(neuron.threshold)), "reset")
+
+
+def quantised(layer: Layer) -> tuple[nn.Sequential, Any, Tensor, Tensor, float]:
+    """Modules before the weights, these in float32, in int8, their scales (O,), and how many spikes are pooled."""
+    modules: list[Any] = list(linear_of(layer))
+    *before, linear = modules
+    rows = linear.weight.detach().flatten(1)
+    scales = rows.abs().amax(1).clamp(min=1e-12) / 127
+    weight = (rows / scales[:, None]).round().to(torch.int8).view_as(linear.weight).contiguous()
+    area = float(layer.inputs[0].summed)
+    return nn.Sequential(*before), linear, weight, scales, area
+
+
+def onednn_synapses(layer: Layer) -> Callable[[Tensor], Tensor]:
+    """Convolutions of oneDNN with counts and weights of 8 bits, through the operators of torch's quantization."""
+    before, linear, weight, scales, area = quantised(layer)
+    ops, zeros = torch.ops.onednn, torch.zeros(len(scales), dtype=torch.int64)
+    dtype, bias = convolution_type("auto"), linear.bias.detach()
+    if isinstance(linear, nn.Linear):
+        packed = ops.qlinear_prepack(weight, None)
+        given: Any = (packed, scales, zeros, bias, 1.0, 0, dtype, "none", [], "")
+        return lambda fired: ops.qlinear_pointwise((before(fired) * area).to(torch.uint8), 1 / area, 0, *given)
+    sides = list(linear.stride), list(linear.padding), [1, 1], 1
+    packed = ops.qconv_prepack(weight, scales, 1 / area, 0, *sides, None)
+    then: Any = (packed, scales, zeros, bias, *sides, 1.0, 0, dtype, "none", [], None)
+    return lambda fired: ops.qconv2d_pointwise((before(fired) * area).to(torch.uint8), 1 / area, 0, *then)
+
+
+def onnx_synapses(layer: Layer) -> Callable[[Tensor], Tensor]:
+    """ConvInteger and MatMulInteger of ONNX Runtime, on all cores."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    before, linear, weight, scales, area = quantised(layer)
+    conv, sides = isinstance(linear, nn.Conv2d), {}
+    if conv:
+        sides = {"strides": list(linear.stride), "pads": 2 * list(linear.padding), "kernel_shape": weight.shape[2:]}
+    shape = (1, -1, 1, 1) if conv else (1, -1)
+    constants = {
+        "w": (weight if conv else weight.T.contiguous()).numpy(),
+        "scale": (scales / area).view(shape).numpy(),
+        "bias": linear.bias.detach().view(shape).numpy(),
+    }
+    nodes = [
+        helper.make_node("ConvInteger" if conv else "MatMulInteger", ["x", "w"], ["sums"], **sides),
+        helper.make_node("Cast", ["sums"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["real", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "bias"], ["y"]),
+    ]
+    given = helper.make_tensor_value_info("x", TensorProto.UINT8, [None] * weight.ndim)
+    found = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * weight.ndim)
+    arrays = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "layer", [given], [found], arrays)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def run(fired: Tensor) -> Tensor:
+        counts = (before(fired) * area).to(torch.uint8).contiguous()
+        return torch.from_numpy(session.run(None, {"x": counts.numpy()})[0])
+
+    return run
+
+
+def jax_network(network: Network) -> Peer:
+    """XLA compiles all of it: convolutions of all steps, then a scan over the steps of the neurons."""
+    import jax
+    from jax import lax
+    from jax import numpy as jnp
+
+    linears: list[Any] = [linear_of(layer)[-1] for layer in network.layers]
+    constants = [
+        (jnp.asarray(each.weight.detach().numpy()), jnp.asarray(each.bias.detach().numpy())) for each in linears
+    ]
+
+    def fired(spikes: Any) -> Any:
+        steps = len(spikes)
+        for layer, (weight, bias) in zip(network.layers, constants, strict=True):
+            (given,), neuron = layer.inputs, layer.spiking_neuron
+            flat, (down, across) = spikes.reshape(-1, *spikes.shape[2:]), pair(given.pool)
+            if down * across > 1:
+                flat = lax.reduce_window(flat, 0.0, lax.add, (1, 1, down, across), (1, 1, down, across), "VALID")
+                flat /= down * across
+            if weight.ndim == 4:
+                padding = [(side, side) for side in pair(given.padding)]
+                currents = lax.conv(flat, weight, pair(given.stride), padding) + bias[:, None, None]
+            else:
+                currents = flat.reshape(len(flat), -1) @ weight.T + bias
+            currents = currents.reshape(steps, -1, *currents.shape[1:])
+
+            def step(membrane: Any, current: Any, neuron: Any = neuron) -> tuple[Any, Any]:
+                membrane = membrane * float(neuron.leak) + current
+                fires = (membrane >= float(neuron.threshold)).astype(jnp.float32)
+                return membrane - float(neuron.threshold) * fires, fires
+
+            _, spikes = lax.scan(step, jnp.zeros_like(currents[0]), currents)
+        return spikes.sum(0)
+
+    compiled, last = jax.jit(fired), readout(network)
+    with torch.inference_mode():
+        return lambda spikes: last(torch.from_numpy(np.array(compiled(spikes[:-1].numpy()))).flatten(1)).detach()
+
+
+BUILDERS: dict[str, Callable[[Network], Peer]] = {
+    "snnTorch": lambda network: SnnTorchNetwork(network),
+    "SpikingJelly": lambda network: Layered(network, spikingjelly_neurons),
+    SPIKINGJELLY_COMPILED: lambda network: Layered(network, spikingjelly_neurons, whole=True),
+    "Norse": lambda network: Layered(network, norse_neurons),
+    NORSE_COMPILED: lambda network: Layered(network, norse_neurons, whole=True),
+    "sinabs": lambda network: Layered(network, sinabs_neurons),
+    "JAX": jax_network,
+    LOOP: lambda network: Layered(network, loop_neurons, dtype=convolution_type("auto")),
+    COMPILED: lambda network: Layered(network, compiled_neurons, dtype=convolution_type("auto")),
+    INT8: lambda network: Layered(network, loop_neurons, onednn_synapses, convolution_type("auto")),
+    ONNX: lambda network: Layered(network, loop_neurons, onnx_synapses),
+}
 
 
 def as_tensor(spikes: NDArray[np.bool_]) -> Tensor:
@@ -151,7 +340,7 @@ def as_tensor(spikes: NDArray[np.bool_]) -> Tensor:
     return tensor.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, tensor.shape[:2])
 
 
-def synapses(layer: Layer) -> nn.Sequential:
+def linear_of(layer: Layer) -> nn.Sequential:
     """Function from the spikes of one step, (B, C, H, W), to currents of the next, gain and bias included."""
     (given,) = layer.inputs
     gain, bias = (torch.tensor(rows[0]).float() for rows in (given.gain, layer.spiking_neuron.bias))

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch.nn import functional
 
 from benchmarks import road
-from benchmarks.common.environment import missing_spikingjelly
+from benchmarks.common.environment import LOOP, missing_peer, missing_spikingjelly
 from benchmarks.common.measurement import MeasuredRow, Options, race
 from benchmarks.common.networks import (
     SMALL,
@@ -27,10 +27,12 @@ from benchmarks.common.networks import (
 from benchmarks.common.peers import (
     SnnTorchNetwork,
     SnnTorchTraining,
-    SpikingJellyNetwork,
     SpikingJellyTraining,
-    TorchLoopNetwork,
     as_tensor,
+    linear_of,
+    onednn_synapses,
+    onnx_synapses,
+    peers,
 )
 from benchmarks.common.report import as_json, as_tables, draw_sweeps, number, target
 from benchmarks.road import Command
@@ -174,19 +176,16 @@ def test_snntorch_gives_the_readout_of_the_event_backend():
     np.testing.assert_allclose(SnnTorchNetwork(network)(as_tensor(spikes)), expected, rtol=1e-4, atol=1e-4)
 
 
-@needs_spikingjelly
-def test_spikingjelly_has_leak_soft_reset_gain_and_bias():
+@pytest.mark.parametrize("name", ["SpikingJelly", "Norse", "sinabs", "JAX", LOOP])
+def test_peers_have_leak_soft_reset_gain_and_bias_and_fire_the_same(name: str) -> None:
+    if why := missing_peer(name):
+        pytest.skip(why)
     # leak 0.5, i = 2·0.5·s + 0.25: v = 1.25 (fires, keeps 0.25), 1.375 (fires, keeps 0.375), then without input
     # 0.4375, and with it again 1.46875 (fires).
     layer = Layer("fc1", np.ones((1, 1), np.float32), LIF(0.5, bias=0.25))
     network = Network((1, 1, 1), 5, (layer,), Readout(np.full((1, 1), 3, np.float32)))
     spikes = np.array([1, 1, 0, 1, 1], np.bool_).reshape(5, 1, 1, 1, 1)  # the last arrives nowhere
-    assert SpikingJellyNetwork(network)(as_tensor(spikes)).tolist() == [[9.0]]
-    assert TorchLoopNetwork(network)(as_tensor(spikes)).tolist() == [[9.0]]
-
-
-@needs_spikingjelly
-def test_the_loop_fires_as_spikingjelly_does():
+    assert peers(network, [name])[name](as_tensor(spikes)).tolist() == [[9.0]]
     # Weights are whole numbers, leaks 1/2, membranes small: bfloat16 holds them exactly for three steps.
     rng = np.random.default_rng(0)
     layers = (
@@ -195,9 +194,24 @@ def test_the_loop_fires_as_spikingjelly_does():
     )
     network = Network((6, 8, 8), 4, layers, Readout(np.eye(5, dtype=np.float32)))
     spikes = as_tensor(random_spikes(network.input_shape, 4, 3, 0.1, 0))
-    found = TorchLoopNetwork(network)(spikes)
-    assert found.any()
-    assert torch.equal(found, SpikingJellyNetwork(network)(spikes))
+    found = peers(network, [name, LOOP])
+    expected = found[LOOP](spikes)
+    assert expected.any()
+    assert torch.equal(found[name](spikes), expected) == (name != "Norse")  # which does not fire at the threshold
+
+
+@pytest.mark.parametrize("make", [onednn_synapses, onnx_synapses])
+@pytest.mark.parametrize("shape", [(4, 6, 3, 3), (5, 6 * 4 * 4)], ids=["conv", "dense"])
+def test_currents_of_8_bits_are_near(make: Callable[[Layer], Callable[[torch.Tensor], torch.Tensor]], shape) -> None:
+    if make is onnx_synapses:
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+    weight = np.random.default_rng(0).standard_normal(shape, np.float32)
+    layer = Layer("layer", Input(weight, pool=2, padding=int(len(shape) == 4)), LIF(0.5, bias=0.25))
+    spikes = as_tensor(random_spikes((6, 8, 8), 1, 3, 0.3, 0))[0]
+    with torch.inference_mode():
+        expected, found = linear_of(layer)(spikes), make(layer)(spikes)
+    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.05)
 
 
 def test_snntorch_trains_the_function_of_this_project():
