@@ -1,9 +1,9 @@
 """Find the first spike that differs between two rasters, or between a raster and a model, and say why.
 
-Said are how many spikes of each layer differ, the first bit that differs, what reaches its neuron, both membranes step
-by step, and the bits before it that it rests on. Membranes need the network: the one beside a run's raster, or a model.
-A model is simulated on the input spikes that the raster holds. A raster of a library or a chip that passes spikes on
-in the same step is lined up with one of a network in which every layer takes a step.
+It says how many spikes of each layer differ, and shows the first bit that differs: the spikes that reach its neuron,
+both membranes step by step, and the bits before it that it rests on. Membranes need the network: the one beside a run's
+raster, or a model. A model is simulated on the raster's input spikes. A raster without delays between layers is lined
+up with one of a network in which every layer takes a step.
 
 examples:
   spikesam diff runs/event runs/lava
@@ -43,14 +43,14 @@ class DiffCommand(Section):
     first: Positional[str] = Field(description="a raster file, the folder of a run, or a network by name or file")
     second: Positional[str] = Field(description="another one; one of both must be a raster")
     network: str | None = Field(
-        None, description="what fired the spikes, by name or file, where no file beside says it"
+        None, description="network that fired the spikes, by name or file; the one beside the raster if not given"
     )
     layer: str | None = Field(None, description="where to look for the bit; in all layers if not given")
     sample: Annotated[int | None, Field(None, ge=0, description="position of the sample to look in; all if not given")]
-    backend: BackendName = Field("auto", description="what simulates a model")
+    backend: BackendName = Field("auto", description="simulator of a model")
     precision: Literal["fixed", "float32"] = Field("fixed", description="of a model")
     data: tuple[str, ...] | None = Field(
-        None, description="what the samples are, as of run, where a raster does not hold its input"
+        None, description="samples, as of run; needed where a raster does not hold its input"
     )
     out: Path | None = Field(None, description="file for a picture (PNG): bits by layer and step, both membranes")
     overwrite: Overwrite = False
@@ -84,7 +84,7 @@ def _refuse_existing(out: Path, overwrite: bool, *read: str | None) -> None:
     folders = [path if path.is_dir() else path.parent for path in given]
     files = given + [folder / name for folder in folders for name in (RASTER, BESIDE)]
     if any(path.exists() and path.samefile(out) for path in files):
-        raise InputError(f"{out}: is what is compared", "other-out")
+        raise InputError(f"{out}: is an input", "other-out")
     if not (overwrite and out.is_file()):
         raise InputError(f"{out}: already exists", "overwrite")
 

@@ -38,9 +38,10 @@ class EnergyCommand(Section):
 
     raster: Positional[Path] = Field(description="folder of a run, or a raster file")
     network: str | None = Field(
-        None, description="what fired the spikes: a bundled name, or a file; network.safetensors beside it if not given"
+        None,
+        description="network that fired the spikes: a bundled name, or a file; the one beside the raster if not given",
     )
-    prices: Literal[tuple(PRICES)] = Field("45nm", description="what operations cost")  # type: ignore[valid-type]
+    prices: Literal[tuple(PRICES)] = Field("45nm", description="prices of operations")  # type: ignore[valid-type]
     out: Path | None = Field(None, description="new folder for tables and pictures")
     overwrite: Overwrite = False
 

@@ -16,9 +16,8 @@ examples:
   spikesam explain cluttered-digits --method occlusion --samples 4 --out occlusion.h5
   spikesam explain cluttered-digits --method captum:Saliency --samples 4 --out saliency.h5
 
-Every sample gets its maps summed over the steps that can still change the answer. Maps step by step take T times the
-room; they can be made again. What speaks for the class is for the true one by Grad-CAM, where that is known, and by all
-other methods for the predicted one.
+Maps are summed over the steps that can still change the answer. Maps step by step take T times the room; they can be
+made again. Grad-CAM explains the true class, where it is known; all other methods explain the predicted one.
 """
 
 from __future__ import annotations

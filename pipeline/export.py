@@ -1,8 +1,8 @@
 """Export a checkpoint, or a recording for other programs: the kind of SOURCE decides.
 
 A CHECKPOINT goes to float32 and to Loihi-style fixed point, and their accuracy is compared. Both networks see the same
-Poisson spikes, over several seeds. A network whose input is a constant current, or events, sees the same whatever the
-seed, so it is measured once. --out receives the two networks and accuracy.json.
+Poisson spikes, over several seeds. A network of constant currents or events is measured once. --out receives the two
+networks and accuracy.json.
 
 A RECORDING (the folder of a run, raster.h5, sam.h5) goes to the file TARGET, whose name decides the format:
 {known}

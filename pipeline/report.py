@@ -1,8 +1,7 @@
 """Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
 
-A browser opens it without a server, and it asks for nothing. Shown is what lies in the folder, and nothing else of this
-machine: spikes, the pictures of the first samples (pictures.zip), and files of maps by any method that spikesam explain
-made of these samples.
+A browser opens it without a server. The page shows files of the folder alone: spikes, pictures of the first samples
+(pictures.zip), and maps of these samples by any method of spikesam explain.
 
 examples:
   spikesam report runs/digits
@@ -33,9 +32,7 @@ class ReportCommand(Section):
 
     run: Positional[Path] = Field(description="folder of a finished run, or a raster file")
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
-    network: str | None = Field(
-        None, description="what the model became of which the run is a recording, by name or file"
-    )
+    network: str | None = Field(None, description="import of the recorded model, by name or file")
     out: Path | None = Field(None, description="the page; in the folder of the (first) run if not given")
     megabytes: Annotated[
         float, Field(8.0, gt=0, le=500, description="size limit of the page in MB; further samples are left out")

@@ -81,7 +81,7 @@ class SAM(LayerAttribution):
         Parameters
         ----------
         inputs : of the network; several in a tuple
-        additional_forward_args : what it takes beside them; several in a tuple
+        additional_forward_args : further arguments of it; several in a tuple
         layout, axes, grid : of what the layer puts out, if it is of no library, or tokens: "T B heads N d" and (8, 8);
             see :func:`spikesam.record`
         options : `gamma`, `variant`, `include_current` of :func:`spikesam.explain`

@@ -38,8 +38,8 @@ def assert_same_spikes(
     ----------
     a, b : rasters, their files, folders of runs, or arrays: (N, T, C, H, W) or (N, T, K) of 0 and 1, or a dictionary
         of several by layer. One of them may be a model, which is simulated on the input of the other
-    network : what fired the spikes, so that the cause can be named; the one beside a raster if not given
-    layers : what to compare; all if not given, and then both must hold the same layers
+    network : the network that fired the spikes, to name the cause; the one beside a raster if not given
+    layers : those to compare; all if not given, and then both must hold the same layers
     data, backend, precision : as of :func:`spikesam.diff`, where one is a model
 
     Raises

@@ -121,11 +121,11 @@ class Input:
     ----------
     weight : (out, in, y, x) for a convolution or (out, in) for a dense layer, float32, or int8 in fixed point,
         -127 … 127; None for the identity, which adds the spikes themselves, and for attention
-    source : what it reads: a name, a :class:`Source`, or several, whose spikes are summed; of a layer's first input the
-        layer before, one step later, if not given. Of attention q, k and v: three layers of one shape, or one that has
-        their channels one behind the other
-    gain : scalar, (C,), (1, C) or (T, C) — what the currents of this input are multiplied by, per channel and, with
-        BNTT, per step; float64, so that quantising rounds once, or int32 in fixed point
+    source : the layers that it reads: a name, a :class:`Source`, or several, whose spikes are summed; of a layer's
+        first input the layer before, one step later, if not given. Of attention q, k and v: three layers of one shape,
+        or one that has their channels one behind the other
+    gain : scalar, (C,), (1, C) or (T, C) — factor of this input's currents, per channel and, with BNTT, per step;
+        float64, so that quantising rounds once, or int32 in fixed point
     pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and columns differ
     stride, padding : of the convolution, after pooling
     pooling : "average" (fixed point sums instead; the gain absorbs the factor), "sum", or "max", which of spikes is

@@ -18,7 +18,7 @@ from spikesam.recordings.lock import out_lock
 ConfigFile = Annotated[Path | None, Field(description="TOML file with the settings, or the name of a bundled one")]
 Figures = Annotated[Path | None, Field(description="new folder for pictures of the first samples (PNG)")]
 Out = Annotated[Path, Field(description="folder for the results")]
-Overwrite = Annotated[bool, Field(description="replace what is there")]
+Overwrite = Annotated[bool, Field(description="replace existing files")]
 
 
 @contextmanager

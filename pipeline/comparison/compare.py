@@ -55,10 +55,10 @@ def compare(
     Parameters
     ----------
     model : torch.nn.Module, as :func:`from_torch` takes it
-    network : what it became, in float32; or a checkpoint of that
+    network : its import, in float32; or a checkpoint of that
     data : one batch as the model takes it at every step, or a sequence of them, as the example of :func:`from_torch`
     labels : (B,) int, the classes of the samples; -1 where unknown
-    backends : what to simulate on, in both precisions; the first one's bits are compared layer by layer
+    backends : simulators, each used in both precisions; the first one's bits are compared layer by layer
     takes, neurons : as of :func:`from_torch`
 
     Returns

@@ -59,7 +59,7 @@ class DataSection(Section):
     mean: tuple[float, ...] = Field(
         (0.5, 0.5, 0.5), description="subtracted from red, green and blue in 0…1; one number: from grey"
     )
-    std: tuple[float, ...] = Field((0.25, 0.25, 0.25), description="what they, or grey, are then divided by")
+    std: tuple[float, ...] = Field((0.25, 0.25, 0.25), description="divisors of these differences, or of grey")
     window_us: int | None = Field(
         None, ge=1, description="of events: length of a bin, µs; equal parts of each recording if not given"
     )
@@ -162,7 +162,7 @@ class ConversionSection(Section):
     timesteps: int = Field(500, ge=1, le=LONGEST, description="T, steps per image")
     rule: Annotated[str, BeforeValidator(_rules)] = Field(
         "max",
-        description="what a layer's threshold is: its largest input current (max, the paper's rule), a percentile, the "
+        description="a layer's threshold: its largest input current (max, the paper's rule), a percentile, the "
         "largest times a scale (scaled), what local threshold balancing gives (balanced), or that of the least error "
         "after so many steps, with biases that are corrected step by step (ftbc: forward temporal bias correction), "
         "the most accurate after few steps. all, or several with commas, compares them; the first one converts",
@@ -170,13 +170,15 @@ class ConversionSection(Section):
     percentile: float = Field(
         99.9, gt=0, le=100, description="of the positive input currents; for rules percentile and, at most, ftbc"
     )
-    per: Literal["layer", "channel"] = Field("channel", description="what has a threshold of its own; but for balanced")
+    per: Literal["layer", "channel"] = Field(
+        "channel", description="one threshold for each layer or channel; balanced: channel"
+    )
     initial: float = Field(
         0.5, ge=0, le=1, description="membrane to begin with, in thresholds, but for chains by the paper's rules"
     )
     scale: float = Field(0.8, gt=0, le=1, description="share of the largest input current; for rule scaled")
     encoder: Literal["poisson", "constant-current"] = Field(
-        "poisson", description="what the network's input is: Poisson spikes, or the image itself at every step"
+        "poisson", description="the network's input: Poisson spikes, or the image itself at every step"
     )
     calibration: int = Field(
         64, ge=2, le=1 << 20, description="how many training images the thresholds are measured on"

@@ -61,7 +61,7 @@ class Conversion(Shown):
     preprocessing, classes, class_names : of the checkpoint
     calibration : (N, C, H, W) the images that thresholds come from
     seed : of the Poisson spikes of `samples`
-    files : what was written, the checkpoint first
+    files : those written, the checkpoint first
     whole : images that the samples were taken from; 0 if not known
     convert : what converts an ANN, of images and settings
     """

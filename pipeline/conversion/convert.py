@@ -81,12 +81,12 @@ def convert(
         such, or a DataLoader of images or (images, labels). 64 are enough, training images do
     labels : (N,) int, their classes; without any, agreement with the ANN counts
     timesteps : T, steps that every layer works; 64 for a model
-    rule : what thresholds are, see :mod:`spikesam.pipeline.conversion.algorithm`: "max", "percentile", "scaled",
+    rule : how thresholds are chosen, see :mod:`spikesam.pipeline.conversion.algorithm`: "max", "percentile", "scaled",
         "balanced", or "ftbc", those of the least error after T steps with biases that correct the mean of each channel
         step by step (Wu et al. 2024), the default for a model. Of several, or "all", the first one converts, and a
         table compares them: :attr:`Conversion.rules`
     percentile : of the activations above 0: the threshold by "percentile", the highest by "ftbc"; 99.9 if not given
-    per : "layer" or "channel", what has a threshold of its own
+    per : "layer" or "channel", each with a threshold of its own
     encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
     initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0 cuts them
     validation : to measure on, (images, labels) or a DataLoader; the images to calibrate on if not given

@@ -58,7 +58,7 @@ class Energy(Shown):
     classes : class, samples, spikes, operations, joules; class -1 where the label is unknown
     map : (H, W) J on the grid of the input, mean of all samples; None where it has no extent, or is not known
     maps : (P, H, W) J of the first samples
-    prices : what operations cost
+    prices : price of each operation
     note : why some numbers are not known, or what has no price; empty where all are known
     class_names : of the recording, or of the checkpoint that was given; empty if unknown
     """
@@ -145,7 +145,7 @@ def energy(
     Parameters
     ----------
     raster : an open raster, or the path of a raster file or of a run's folder
-    network : what fired the spikes: a network, a checkpoint, a bundled name or a file; if not given, the
+    network : the network that fired the spikes: a network, a checkpoint, a bundled name or a file; if not given, the
         `network.safetensors` beside the raster, if it is there
     prices : "45nm", "45nm-memory", "lemaire", "loihi", or :class:`Prices` of your own
     pictured : of how many first samples maps are kept

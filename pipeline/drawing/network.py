@@ -29,7 +29,7 @@ def draw_network(network: Network, raster: RasterReader | str | PathLike[str] | 
     Parameters
     ----------
     network : of any kind; also a :class:`~spikesam.pipeline.networks.checkpoint.Checkpoint`
-    raster : what was recorded from it; its file, or the folder of its run
+    raster : its recording; the recording's file, or the folder of its run
 
     Returns
     -------

@@ -65,10 +65,10 @@ def edit(
     Parameters
     ----------
     raster : a raster, its file, or the folder of a run, which holds every layer of the network
-    network : what fired its spikes: a network, a checkpoint, its name or its file; `network.safetensors` beside the
-        raster if not given. A network in float32 is rounded as for the run where the raster is in fixed point. Of a
-        recording of a model, what the model became: the recording is lined up with it, and refused if one of its
-        spikes is not what the network fires
+    network : the network that fired its spikes: a network, a checkpoint, its name or its file; if not given,
+        `network.safetensors` beside the raster. A float32 network is rounded as for the run where the raster is in
+        fixed point. Of a recorded model, its import: the recording is lined up with it, and refused if the network
+        does not fire one of its spikes
     layer : the layer to edit by its name or number, "input" for the input spikes; needed
     mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W) with steps, or with
         samples, too; (C,) of a dense layer. A side of 1 stands for all. Everywhere if not given

@@ -76,7 +76,7 @@ def simulate(
     Parameters
     ----------
     network : a bundled checkpoint's name, a checkpoint file, :func:`spikesam.load`'s result, or a plain network
-    data : what to show the network: a data set by name or path, paths of files of images or of recordings of events,
+    data : the samples: a data set by name or path, paths of files of images or of recordings of events,
         events in memory (:class:`spikesam.Events`, or a list of them), or an array; by default the set that needs no
         download, digits in clutter or, for a network that takes events, before a simulated camera. Arrays are images
         (N, H, W, 3) or (N, H, W) uint8, prepared images (N, C, H, W) floating point, input spikes (T, N, C, H, W) of

@@ -82,8 +82,8 @@ def explain(
     variant : "paper" (Kim & Panda 2021, Eq. 12-14), if not given; "authors-code", their published script; or "fixed",
         the paper's in integers, as maps from Lava's graph are
     include_current : let a spike count itself, not only earlier ones
-    network : what was recorded: a network, a checkpoint, its name or its file; `network.safetensors` beside the raster
-        if not given. Of a recording of a model, what the model became, see :func:`spikesam.record`
+    network : the recorded network: a network, a checkpoint, its name or its file; `network.safetensors` beside the
+        raster if not given. Of a recorded model, its import, see :func:`spikesam.record`
     target : the class whose relevance is shown, by name or number; each sample's predicted one if not given
     rule : "signed", exact shares of the membrane, or "positive", those of what raised it (SLTRP)
     data, samples, seed, download : which images, as the command line names them; 8 samples, and seed 0, if not given

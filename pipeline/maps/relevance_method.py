@@ -39,7 +39,7 @@ class RelevanceMethod(RasterMethod):
     network: Annotated[
         str | None,
         Option(
-            "what was recorded, or what the recorded model became; network.safetensors beside the raster if not given",
+            "the recorded network, or the recorded model's import; network.safetensors beside the raster if not given",
             python="Network | Checkpoint | str | PathLike | None",
         ),
     ] = None

@@ -16,7 +16,7 @@ class MonitorCallback(lightning.Callback):
 
     Parameters
     ----------
-    batch : what the module is called with; tensors are moved to its device
+    batch : the module's input; tensors are moved to its device
     options : of :class:`spikesam.Monitor`
 
     Attributes

@@ -52,7 +52,7 @@ class Monitor:
     Parameters
     ----------
     model : any torch network that :func:`spikesam.record` takes
-    batch : what it is run on; few samples are enough
+    batch : its input; few samples are enough
     logger : takes numbers and pictures, such as TensorBoard's `SummaryWriter`; several in a list
     every : epochs from one recording to the next
     run : called with model and batch, runs all steps from rest; `model(batch)` if not given

@@ -74,14 +74,14 @@ def record(
         any; "ternary" to record -1, 0 and 1 as two planes, 2C channels: where a neuron fired 1, then where it fired -1
     layer_delay : 1 if each layer passes its spikes on one step later, as lava-dl's blocks do, 0 if in the same step;
         decides which steps matter
-    dataset : what the samples are, such as "CIFAR-10"
+    dataset : name of the data, such as "CIFAR-10"
     class_names : of every class, by its number, for page and figures; those of `network`, if it has any, if not given
     input_normalisation : mean and standard deviation that were taken out of the images that `finish` is given, a number
         each or one for each channel, so that they are shown in their own colours
-    network : what :func:`from_torch` made of the model, with or without names of classes, or its file. Then the
+    network : result of :func:`from_torch` for the model, with or without names of classes, or its file. Then the
         raster is one of this network, with its input spikes: each batch is lined up with the delays of its layers, and
-        refused if a spike is not what the network fires. The network is written beside it, so that relevance, edits,
-        energy and the page ask for nothing more
+        refused if the network does not fire one of its spikes. The network is written beside it, so that relevance,
+        edits, energy and the page ask for nothing more
     overwrite : replace an earlier `raster.h5` when the new one is whole
 
     Yields

@@ -94,13 +94,13 @@ class Recording:
 
         Parameters
         ----------
-        output : what the network returned, from which predictions are made: class scores (B, K), or spikes or scores of
+        output : the network's result, for predictions: class scores (B, K), or spikes or scores of
             every step, which are added up: (T, B, K), (B, T, K), or laid out as the layers are. A tuple, such as
             (spikes, membrane), counts as its first member; of a dictionary or an object with `logits`, these count
         labels : (B,) int — classes, -1 where unknown
         index : (B,) int — positions in the data set; if not given, samples are counted
-        images : what the network saw, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and figures; the first ones are
-            kept beside the raster
+        images : as shown to the network, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and figures; the first ones
+            are kept beside the raster
         layout : of `output`: "B..." for class scores, "TB...", "BT..." or "B...T" for every step; needed only where as
             many steps as samples leave it open, unless an earlier batch has shown it
 

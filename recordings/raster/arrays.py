@@ -57,7 +57,7 @@ def write_raster(
         counts that there were any
     layer_delay : 1 if each layer passes its spikes on one step later, 0 if in the same step; decides which steps matter
     dt : seconds in a step; if not given those of spikes that were given by their times, else 0.001
-    dataset : what the samples are, such as "CIFAR-10"
+    dataset : name of the data, such as "CIFAR-10"
     overwrite : replace an existing file
 
     Returns

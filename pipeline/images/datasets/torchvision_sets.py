@@ -50,7 +50,9 @@ def _load(source: str, split: str, root: Path, download: bool) -> Any:
 
     kind = getattr(datasets, TORCHVISION_NAMES[source])
     if root.exists() and not is_private(root):  # CIFAR-10 is pickles, which execute what they say
-        raise InputError(f"{source}: others can write {root}, and so what is read from it; take that right from them")
+        raise InputError(
+            f"{source}: other users can write {root}, so its files are not trusted; take that right from them"
+        )
     try:
         return kind(str(root), train=split == "train")
     except RuntimeError:  # torchvision's word for "not there, or not complete"

@@ -344,9 +344,9 @@ def test_the_command(shown: Shown, tmp_path: Path, capsys: pytest.CaptureFixture
     kept = first.rename(folder / "raster.h5").read_bytes()
     first.write_bytes(kept)
     for words, message in (
-        ((folder, second, "--out", folder / "raster.h5", "--overwrite"), r"raster\.h5: is what is compared"),
+        ((folder, second, "--out", folder / "raster.h5", "--overwrite"), r"raster\.h5: is an input"),
         ((first, second, "--out", tmp_path / "d.png"), r"d\.png: already exists; choose another --out, or replace it"),
-        ((first, second, "--out", second, "--overwrite"), r"b\.h5: is what is compared; choose another --out"),
+        ((first, second, "--out", second, "--overwrite"), r"b\.h5: is an input; choose another --out"),
         ((first, second, "--layer", "summ"), r"layer: no layer 'summ'; did you mean sum\?"),
         ((first, second, "--sample", 1), r"sample: no sample 1, expected 0 to 0"),
         ((first, tmp_path), r"has no raster\.h5, expected the folder of a finished run, a raster or a network"),
