@@ -169,6 +169,7 @@ REFUSED: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
     ),
     "module 'v_lif', attention of different samples or steps": lambda q, k, v, _: q.flip(0) @ k.mT @ v,
     "a product of different samples or steps": lambda q, k, v, _: q.flip(0) * k,
+    "a sum of different neurons or steps": lambda q, k, v, _: q.flip(0) + k,
     "attention of unlike heads, expected q, k and v of one": lambda q, k, v, _: tokens_first(q, k.flip(2), v, _),
 }
 

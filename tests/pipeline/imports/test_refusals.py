@@ -182,6 +182,9 @@ WRITTEN: dict[str, Callable[[Any, Tensor], Any]] = {
     "'lif2' (Leaky) → module 'lif1' (Leaky): form a loop of 2 layers, whose spikes are back sooner than 2 st": feedback,
     "a sum of unequal shapes, (3, 10) and (3, 1); expected": lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y[:, :1]),
     "a sum of different neurons or steps; expected": lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x))) + y.flip(0)),
+    "behind the sum over steps and module 'lif1', a sum of different neurons or steps": lambda m, x: (
+        sum(fired := [m.lif1(m.a(step)) for step in x]) + fired[0]
+    ),
     "a product with a current of module 'b' (Linear), expected spikes": lambda m, x: m.lif2(m.lif1(m.a(x)) * m.b(x)),
     "a product of 1 less spikes of torch.Tensor.__rsub__ and of": lambda m, x: m.lif2((1 - x) * (1 - m.lif1(m.a(x)))),
     "'lif1' (Leaky): gets what module 'b' (Linear) gives, and in": lambda m, x: m.lif1(m.b(m.lif1(m.a(x)))),
