@@ -97,7 +97,7 @@ def ways_of(library: str, design: Design, batch: int, options: Options, scratch:
     from benchmarks.common.peers import as_tensor, peers
 
     network, spikes = driven(design, RATE, batch, options.seed)
-    model: Any = peers(network)[library]
+    model: Any = peers(network, [library])[library]
     model.eval()
     inputs = as_tensor(spikes)
     return {
