@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 DT = 1e-4  # seconds in a step, as snnTorch and SpikingJelly have it; 1 is the unit of time of sinabs
 STEPS, SAMPLES, RATE = 48, 2, 0.3
 SPIKING = ("IF", "LIF", "CubaLIF", "Threshold")
-MAP, DENSE = (2, 8, 8), (6,)
+MAP, ROWS, DENSE = (2, 8, 8), (2, 16), (6,)
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,20 @@ def conv(outputs: int, inputs: int, sides: tuple[int, int], kernel: int = 3, pad
     return nir.Conv2d(input_shape=sides, weight=weight, padding=padding, bias=np.zeros(outputs, np.float32), **about)
 
 
-def flatten(*shape: int, start: int = -3) -> Any:
-    """Flatten a map (C, H, W), all of it."""
-    return nir.Flatten({"input": np.array(shape)}, start, -1)
+def flatten(*shape: int, start: int | None = None) -> Any:
+    """Flatten a map (C, H, W), or rows (C, L), all of it."""
+    return nir.Flatten({"input": np.array(shape)}, -len(shape) if start is None else start, -1)
+
+
+def of_rows(outputs: int, length: int, neurons: Callable[[Any], Any] | None = None, **options: Any) -> Any:
+    """A convolution of rows (C, L) to rows of this length, and a dense layer."""
+    about = {"stride": 1, "dilation": 1, "groups": 1} | options
+    weight = weights(outputs, ROWS[0] // about["groups"], 3)
+    conv1 = nir.Conv1d(input_shape=ROWS[1], weight=weight, bias=np.zeros(outputs, np.float32), **about)
+    size, fires = outputs * length, neurons or lif
+    fc1 = affine(5, size, most=2, least=-1)
+    conv1_n, rows = fires((outputs, length)), flatten(outputs, length)
+    return chain(ROWS, 5, conv1=conv1, conv1_n=conv1_n, flatten=rows, fc1=fc1, fc1_n=fires(5))
 
 
 def affine(outputs: int, inputs: int, bias: float = 0, **options: int) -> Any:
@@ -194,6 +205,10 @@ def examples() -> Iterator[Example]:
         ),
         shape=MAP,
     )
+    yield Example("Conv1d", lambda: of_rows(3, 16, padding=1), shape=ROWS)
+    more: dict[str, Any] = {"padding": 2, "stride": 2, "dilation": 2, "groups": 2}
+    yield Example("Conv1d, stride 2, dilation 2, groups 2", lambda: of_rows(4, 8, **more), shape=ROWS)
+    yield Example("Conv1d, IF, padding 'same'", lambda: of_rows(3, 16, integrate, padding="same"), shape=ROWS)
     yield Example("AvgPool2d, Flatten", lambda: pooled(nir.AvgPool2d, DT, lif), shape=MAP)
     sinabs = lambda size: integrate(size, r=1)  # noqa: E731
     yield Example("SumPool2d, Flatten, IF, r = 1", lambda: pooled(nir.SumPool2d, 1, sinabs), dt=1, shape=MAP)

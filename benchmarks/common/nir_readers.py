@@ -134,6 +134,11 @@ def weighing(node: Any, conv: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda x: x.ravel()  # all of these graphs flatten a whole map
     if kind == "Conv2d":
         return conv(node)
+    if kind == "Conv1d":
+        around = node.dilation * (node.weight.shape[2] - 1) // 2 if node.padding == "same" else node.padding
+        ways = {"stride": (1, node.stride), "padding": (0, around), "dilation": (1, node.dilation)}
+        of_maps = conv(SimpleNamespace(weight=node.weight[:, :, None], groups=node.groups, bias=node.bias, **ways))
+        return lambda x: of_maps(x[:, None])[:, 0]
     raise NotImplementedError(f"no process for a {kind}")
 
 
@@ -178,7 +183,7 @@ def lava_conv(node: Any) -> Callable[[Any], Any]:
     from lava.proc.conv.utils import conv
 
     weight = np.ascontiguousarray(np.flip(node.weight, (2, 3)).transpose(0, 3, 2, 1)).astype(np.float64)
-    sides = [tuple(np.broadcast_to(each, 2).tolist()) for each in (node.stride, node.padding, node.dilation)]
+    sides = [tuple(np.broadcast_to(each, 2)[::-1].tolist()) for each in (node.stride, node.padding, node.dilation)]
     kernel = weight.shape[1:3]
 
     def send(x: Any) -> Any:

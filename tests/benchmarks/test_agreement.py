@@ -48,11 +48,12 @@ def test_our_backends_agree() -> None:
     assert {row.values for row in agreement.of_backend(Options(tiny=True))} == {(0.0,)}
 
 
-def test_what_stands_in_for_readers_sums_as_convolutions_do(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["Conv1d", "Conv2d"])
+def test_what_stands_in_for_readers_sums_as_convolutions_do(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lava has none: its float model on a graph with groups, strides and dilation fires as NIR's equations say."""
     pytest.importorskip("lava")
     monkeypatch.setattr("multiprocessing.set_start_method", lambda method: None)  # as Lava does on import
-    example = EXAMPLES["Conv2d, stride 2, dilation 2, groups 2"]
+    example = EXAMPLES[f"{kind}, stride 2, dilation 2, groups 2"]
     known = agreement.reference(example)
     fired = nir_readers.READERS["Lava"](example.build, example.dt, example.spikes()[0])
     ours = known.raster["conv1"][:][1 : nir_graphs.STEPS + 1, 0]

@@ -33,11 +33,12 @@ def sides(value: Any, what: str, where: str, least: int) -> tuple[int, int]:
 
 
 def shape_of(declared: Any, where: str) -> Shape:
-    """(C, H, W) of what a node says, (C, H, W) or (N,)."""
+    """(C, H, W) of what a node says, (C, H, W), (C, L) of rows, which are maps of height 1, or (N,)."""
     shape = np.ravel(declared).tolist()
-    if len(shape) not in (1, 3) or not all(isinstance(length, int) and length > 0 for length in shape):
-        raise NetworkError(f"{where}: shape is {tuple(shape)}, expected (C, H, W) or (N,)")
-    channels, height, width = (*shape, 1, 1)[:3]
+    if len(shape) not in (1, 2, 3) or not all(isinstance(length, int) and length > 0 for length in shape):
+        raise NetworkError(f"{where}: shape is {tuple(shape)}, expected (C, H, W), (C, L) or (N,)")
+    channels, *sides = shape
+    height, width = [1] * (2 - len(sides)) + sides
     return channels, height, width
 
 

@@ -33,10 +33,9 @@ from spikesam.pipeline.imports.road.operations import (
     expect,
 )
 
-SYNAPSES = ("Affine", "Linear", "Conv2d")
+SYNAPSES = ("Affine", "Linear", "Conv1d", "Conv2d")
 LEAKY = ("I", "LI", "CubaLI")
 SUPPORTED = ", ".join(("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *SYNAPSES, *SPIKING, *LEAKY))
-REASONS = {"Conv1d": "maps have two dimensions here; a Conv2d with a kernel of 1 × n says as much"}
 
 
 def path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
@@ -54,8 +53,7 @@ def path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
             return replace(path, sign=path.sign * int(scale.flat[0]))
     emit = EMITS.get(node.kind)
     if emit is None and node.kind not in LEAKY:
-        reason = REASONS.get(node.kind, f"expected one of {SUPPORTED}")
-        raise NetworkError(f"{node.where}: type {node.kind} is not supported: {reason}")
+        raise NetworkError(f"{node.where}: type {node.kind} is not supported: expected one of {SUPPORTED}")
     found = read_integral(node, rules) if emit is None else emit(node.node, node.where)
     return replace(path, operations=(*path.operations, *(Operation(node.where, each) for each in found)))
 
@@ -76,7 +74,21 @@ def _linear(node: Any, where: str) -> list[Any]:
 
 
 def _conv(node: Any, where: str) -> list[Any]:
-    weight, bias = _weights(node, where, 4, "(outputs, channels / groups, y, x)")
+    return _convolution(node, where, *_weights(node, where, 4, "(outputs, channels / groups, y, x)"), sides)
+
+
+def _conv1d(node: Any, where: str) -> list[Any]:
+    """A convolution of rows, which are maps of height 1."""
+    weight, bias = _weights(node, where, 3, "(outputs, channels / groups, x)")
+
+    def along(value: Any, what: str, where: str, least: int) -> tuple[int, int]:
+        return least, whole_attribute(value, what, where, least)
+
+    return _convolution(node, where, weight[:, :, None], bias, along)
+
+
+def _convolution(node: Any, where: str, weight: Any, bias: Any, sides: Callable[..., tuple[int, int]]) -> list[Any]:
+    """A convolution whose settings are those of `sides`, (y, x)."""
     groups = whole_attribute(node.groups, "groups", where, 1)
     stride, dilation = (sides(getattr(node, name), name, where, 1) for name in ("stride", "dilation"))
     kernel = extent(weight.shape[2:], dilation)
@@ -98,8 +110,11 @@ def _conv(node: Any, where: str) -> list[Any]:
 
 
 def _flatten(node: Any, where: str) -> list[Any]:
-    first, last = (whole_attribute(getattr(node, axis), axis, where, -3) % 3 for axis in ("start_dim", "end_dim"))
     declared = node.input_type["input"]
+    rows = declared is not None and np.size(declared) == 2  # whose sides are the last two of three here
+    axes = 2 if rows else 3
+    first, last = (whole_attribute(getattr(node, axis), axis, where, -axes) % axes for axis in ("start_dim", "end_dim"))
+    last += rows
     known = [] if declared is None else [DeclaredShape(shape_of(declared, where), "its input")]
     return [*known, Flatten(first, last)]
 
@@ -149,6 +164,7 @@ def _later(path: Path, node: Named, dt: float) -> Path:
 EMITS: dict[str, Callable[[Any, str], list[Any]]] = {
     "Affine": _linear,
     "AvgPool2d": _pool,
+    "Conv1d": _conv1d,
     "Conv2d": _conv,
     "Flatten": _flatten,
     "Linear": _linear,

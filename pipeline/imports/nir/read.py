@@ -334,7 +334,7 @@ def nir_layer_names(nodes: Iterable[Named]) -> list[str]:
     names: list[str] = []
     kinds: list[str] = []
     for node in nodes:
-        kinds.append("conv" if node.kind == "Conv2d" else "fc")
+        kinds.append("conv" if node.kind in ("Conv1d", "Conv2d") else "fc")
         name, taken = node.name.replace(".", "_"), {"input", *names}
         if not (name.isascii() and name.isidentifier() and name not in taken):
             numbered = (f"{kinds[-1]}{number}" for number in count(kinds.count(kinds[-1])))

@@ -108,7 +108,7 @@ CONV1D = nir.Conv1d(8, np.ones((3, 2, 3)), 1, 1, 1, 1, np.zeros(3))
     ("nodes", "message"),
     [
         ({"conv1": nir.Delay(np.ones((2, 8, 8)))}, "'conv1': delay is 1 … 1 s, expected whole"),
-        ({"conv1": CONV1D}, "'conv1': type Conv1d is not supported: maps have two dimensions"),
+        ({"conv1": CONV1D}, r"'conv1': its input is \(2, 1, 8\), expected \(2, 8, 8\), the map before"),
         ({"conv1": nir.LI(*np.full((3, 2, 8, 8), 4e-4))}, "'conv1': stands between neurons, expected at the end"),
         ({"pool": conv(rng, 3, 3, 1, 1)}, r"'flatten': its input is \(3, 4, 4\), expected \(3, 8, 8\), the map before"),
         ({"neurons1": pool("AvgPool2d", 1)}, "'flatten': moves places of a map between a convolution and neurons"),
@@ -133,7 +133,10 @@ CONV1D = nir.Conv1d(8, np.ones((3, 2, 3)), 1, 1, 1, 1, np.zeros(3))
         ({"flatten": flatten(3, 5, 4)}, r"'flatten': its input is \(3, 5, 4\), expected \(3, 4, 4\)"),
         ({"flatten": flatten(3, 4, 4, start=1)}, r"'flatten': flattens axes 1 … 2 of \(3, 4, 4\), expected all"),
         ({"output": nir.Output(np.array([6]))}, r"'output': shape is \(6, 1, 1\), expected \(5, 1, 1\), the"),
-        ({"input": nir.Input(np.array([8, 8]))}, r"'input': shape is \(8, 8\), expected \(C, H, W\) or \(N,\)"),
+        (
+            {"input": nir.Input(np.array([1, 2, 8, 8]))},
+            r"'input': shape is \(1, 2, 8, 8\), expected \(C, H, W\), \(C, L\) or",
+        ),
         ({"input": nir.Input(np.array([3, 8, 8]))}, r"'conv1': weight has shape \(3, 2, 3, 3\) in 1 groups"),
     ],
 )

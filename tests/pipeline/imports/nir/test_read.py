@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spikesam.pipeline.imports.nir.read import from_nir
+from spikesam.pipeline.imports.nir.write import to_nir
 from tests.pipeline.imports.nir.graphs import DT, conv, graph, integrate, interpret, lif, nir, pool, run, weights
 
 T = 12
@@ -46,6 +47,36 @@ def small(neuron: Any = lif, **layers: Any) -> Any:
         "output": nir.Output(np.array([5])),
     }
     return graph(**{**nodes, **layers})
+
+
+@pytest.mark.parametrize("about", [(1, 1, 1, 1), (2, 2, 2, 2), (1, "same", 1, 1), (3, "valid", 1, 1)])
+@pytest.mark.parametrize("declared", [None, 16])
+def test_a_convolution_of_rows_is_one_of_maps_of_height_1(about: Any, declared: Any) -> None:
+    stride, padding, dilation, groups = about
+    rng = np.random.default_rng(3)
+    weight, bias = weights(rng, 4, 2 // groups, 3), np.full(4, 0.25, np.float32)
+    length = (16 + 2 * (padding if isinstance(padding, int) else padding == "same") - 2 * dilation - 1) // stride + 1
+    dense = nir.Affine(weights(rng, 5, 4 * length) / 4, np.zeros(5))
+    row = nir.Conv1d(declared, weight, stride, padding, dilation, groups, bias)
+    around = (0, padding) if isinstance(padding, int) else padding
+    flat = nir.Conv2d(declared and (1, declared), weight[:, :, None], (1, stride), around, (1, dilation), groups, bias)
+    networks = [
+        from_nir(
+            graph(
+                input=nir.Input(np.array([2, *high, 16])),
+                conv1=synapses,
+                neurons1=lif((4, *high, length), threshold=np.arange(1, 5).reshape(4, *[1] * len(high), 1) / 2),
+                flatten=nir.Flatten(np.array([4, *high, length]), -2 - len(high), -1),
+                fc=dense,
+                neurons2=lif((5,)),
+                output=nir.Output(np.array([5])),
+            ),
+            T,
+        )
+        for synapses, high in ((row, ()), (flat, (1,)))
+    ]
+    assert networks[0].layers[0].inputs[0].weight.shape[:3] == (4, 2, 1)
+    assert networks[0].sha256 == networks[1].sha256 == from_nir(to_nir(networks[0])).sha256
 
 
 @pytest.mark.parametrize("neuron", [lif, integrate])
