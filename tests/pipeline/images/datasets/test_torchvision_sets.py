@@ -64,7 +64,7 @@ def test_what_is_downloaded_has_its_digest_or_is_not_unpacked(server, tmp_path, 
 
 def test_a_failed_download_and_a_folder_that_others_write(cifar, monkeypatch):
     cifar.chmod(0o777)
-    with pytest.raises(InputError, match="cifar10: others can write"):
+    with pytest.raises(InputError, match="cifar10: other users can write"):
         open_dataset("cifar10", "val")
     monkeypatch.setattr(torchvision_sets, "ROOT", cifar / "new")
     refuse = Mock(side_effect=OSError("no route to host"))
