@@ -30,7 +30,8 @@ def test_sam_writes_json_and_a_plot(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmarks.json", "sam.png"]
     result = json.loads((tmp_path / "benchmarks.json").read_text())
     assert result["command"] == f"python -m benchmarks sam --tiny --repeats 1 --out {tmp_path}"
-    assert result["options"] == {"repeats": 1, "seed": 0, "instructions": "all", "data": None, "tiny": True}
+    options = {"repeats": 1, "seed": 0, "instructions": "all", "data": None, "only": "all", "tiny": True}
+    assert result["options"] == options
     assert {"cpu", "vectors", "cores", "memory", "load", "system"} == set(result["machine"])
     assert {"python", "numpy", "numba", "torch", "snntorch"} <= set(result["versions"])
     assert result["commit"]

@@ -148,12 +148,14 @@ class _PrivateCache(caching.FunctionCache):
             filename_base=self._impl.filename_base,
             source_stamp=self._impl.locator.get_source_stamp(),
         )
-        lock = os.path.join(self._cache_path, f".{self._impl.filename_base}.lock")
-        self._lock = FileLock(lock, mode=0o600, thread_local=False)
+        self._lock_path = os.path.join(self._cache_path, f".{self._impl.filename_base}.lock")
+        self._compiles_in = 0  # the process that has found nothing and compiles; a fork of it has a lock of its own
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = super().load_overload(sig, target_context)
-        if found is None and not self._lock.is_locked:
+        if found is None and self._compiles_in != os.getpid():
+            self._compiles_in = os.getpid()
+            self._lock = FileLock(self._lock_path, mode=0o600, thread_local=False)
             if not self._locked(MOMENT):
                 _say("spikesam waits for another process, which compiles kernels for this machine")
                 self._locked(LONGEST)
@@ -163,13 +165,17 @@ class _PrivateCache(caching.FunctionCache):
                 self._notice.daemon = True
                 self._notice.start()
             else:
-                self._lock.release()
+                self._release()
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         self._notice.cancel()
         super().save_overload(sig, data)
+        self._release()
+
+    def _release(self) -> None:
         self._lock.release()
+        self._compiles_in = 0
 
     def _locked(self, seconds: float) -> bool:
         """Wait for whoever compiles; False if that took longer. Where nothing can be locked, each compiles."""
