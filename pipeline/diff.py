@@ -15,7 +15,6 @@ exit code: 0 if no bit differs, 1 if one does, 2 if they cannot be compared
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,13 +24,10 @@ from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.cli.options import Overwrite, refuse_existing
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import BackendName
-from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import RASTER
 from spikesam.recordings.progress import Tracker
 
 DIFFERENT = 1  # exit code, as that of diff(1)
@@ -64,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.pipeline.comparison.diff import diff
 
     if options.out is not None:
-        _refuse_existing(options.out, options.overwrite, options.first, options.second, options.network)
+        refuse_existing(options.out, options.overwrite, options.first, options.second, options.network)
     chosen = options.model_dump(exclude={"first", "second", "out", "overwrite"})
     with Tracker().show("comparing"):
         found = diff(options.first, options.second, **chosen)
@@ -74,19 +70,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print(str(found.draw(options.out)))
     if found:
         sys.exit(DIFFERENT)
-
-
-def _refuse_existing(out: Path, overwrite: bool, *read: str | None) -> None:
-    """Refuse a picture in the place of something not given up, above all of what is compared."""
-    if not os.path.lexists(out):
-        return
-    given = [Path(name) for name in read if name is not None]
-    folders = [path if path.is_dir() else path.parent for path in given]
-    files = given + [folder / name for folder in folders for name in (RASTER, BESIDE)]
-    if any(path.exists() and path.samefile(out) for path in files):
-        raise InputError(f"{out}: is an input", "other-out")
-    if not (overwrite and out.is_file()):
-        raise InputError(f"{out}: already exists", "overwrite")
 
 
 if __name__ == "__main__":

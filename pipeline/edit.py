@@ -17,7 +17,6 @@ examples:
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.cli.options import Overwrite, refuse_existing
 from spikesam.pipeline.config import Section
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
@@ -62,11 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = parse_command(EditCommand, argv, prog="spikesam edit", description=__doc__)
     chosen: dict[str, Any] = {name: _indices(words, f"--{name}") for name in WHERE if (words := getattr(command, name))}
     out, path = command.out, raster_file(command.raster, "the folder of a run that keeps spikes, or a raster file")
-    if out is not None and os.path.lexists(out):
-        if out.exists() and path.exists() and out.samefile(path):
-            raise InputError(f"{out}: is what is edited", "other-out")
-        if not (command.overwrite and out.is_file()):
-            raise InputError(f"{out}: already exists", "overwrite")
+    if out is not None:
+        refuse_existing(out, command.overwrite, path, command.network)
     from spikesam.pipeline.edits.edit import edit  # pandas takes a second to import, --help need not wait
 
     with Tracker().show("simulating"):

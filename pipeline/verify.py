@@ -16,7 +16,6 @@ exit code: 0 if all spikes are the same, 1 if one differs, 2 if what was given d
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.cli.options import Overwrite, refuse_existing
 from spikesam.pipeline.comparison.certificate_file import Settings
 from spikesam.pipeline.config import Section
 from spikesam.recordings.console import PlainConsole
@@ -65,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             certificate, differences = checked(command.model, command.check, command.recording)
     else:
         out = command.out or command.model.with_suffix(".json")
-        if os.path.lexists(out) and not (command.overwrite and out.is_file()):
-            raise InputError(f"{out}: already exists", "overwrite")
+        refuse_existing(out, command.overwrite, command.model, command.recording)
         with Tracker().show("verifying"):
             certificate, differences = certify(command.model, command.settings, command.recording)
         write_file(out, (json.dumps(certificate, indent=2) + "\n").encode(), overwrite=command.overwrite)

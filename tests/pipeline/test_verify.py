@@ -70,6 +70,7 @@ def test_a_certificate_is_the_same_when_it_is_made_again(
     assert code(model, "--check", out) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"all spikes are the same, as in {out}"
     assert "already exists" in refused(verify.main, model, "--timesteps", 30, "--out", out)
+    assert "is an input" in refused(verify.main, model, "--timesteps", 30, "--out", model, "--overwrite")
     assert "--seed: has no use beside --check" in refused(verify.main, model, "--check", out, "--seed", 1)
 
 
