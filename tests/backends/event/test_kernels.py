@@ -12,25 +12,17 @@ from spikesam.backends.event.kernels import attention, events, neurons, pooling,
 from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.compiled import entry
 from spikesam.backends.event.kernels.events import COPIED, pack, unpack
-from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.event.kernels.neurons import NeuronConstants, constants_of, dynamics_of
+from spikesam.backends.event.kernels.neurons import dynamics_of
 from spikesam.backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, correlate, lay_out, room_for
 from spikesam.backends.event.kernels.tiles import HOW
-from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Windows, pair
-from spikesam.backends.network.step import Neurons, attended, current_of
+from spikesam.backends.network import FixedLIF, Input, Windows, pair
+from spikesam.backends.network.step import attended, current_of
 
 attend, step, update, add_spikes = map(entry, (attention.attend, neurons.step, steps.update, synapses.add_spikes))
 list_events, list_window = entry(events.list_events), entry(events.list_window)
 pool_spikes, pool_currents = entry(pooling.pool_spikes), entry(pooling.pool_currents)
 multiply_spikes = entry(products.multiply_spikes)
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
-
-ONE = np.ones((1, 1))
-
-
-def step_once(neurons: NeuronConstants, current: NDArray[Any], membrane: NDArray[Any], spikes: NDArray[Any]) -> None:
-    """Step 1 of neurons at P positions; all others (P, C)."""
-    step(1, neurons, current[None], membrane, spikes[None], 0)
 
 
 def currents(spikes: NDArray[np.bool_], layout: WeightLayout, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -48,18 +40,6 @@ def currents(spikes: NDArray[np.bool_], layout: WeightLayout, shape: tuple[int, 
         multiply_spikes(spikes, layout.products, *sides, room.products, multiplied)
         assert np.array_equal(multiplied, added)
     return added
-
-
-def test_events_of_a_pooled_row_by_hand() -> None:
-    # Two channels, one row of pooled pixels of side 2: (0, 0) has two spikes of channel 1, (0, 1) one of channel 0.
-    spikes = np.zeros((2, 4, 2), np.bool_)
-    spikes[0, 1, 1] = spikes[1, 0, 1] = spikes[1, 2, 0] = True
-    events, ends = np.empty(16 + COPIED, np.int32), np.empty((1, 3), np.int32)
-    assert list_events(spikes, True, (2, 2), events, ends) == 3
-    assert events[:3].tolist() == [1, 1, 0]  # their channels
-    assert ends.tolist() == [[0, 2, 3]]
-    assert list_events(spikes, False, (2, 2), events, ends) == 13
-    assert events[:13].tolist() == [0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 1]
 
 
 @given(
@@ -107,15 +87,6 @@ def test_packed_as_the_file_wants_it(height: int, width: int, channels: int, see
     unpacked = np.ones((2, *spikes.shape), np.bool_)
     unpack(np.stack([packed, packed]), unpacked)
     assert np.array_equal(unpacked, np.stack([spikes, spikes]))
-
-
-def test_one_spike_adds_its_weights_by_hand() -> None:
-    # A spike at (0, 1) of a 2×3 map, kernel [[1 2] [3 4]], padding 1: out[y, x] = W[1 - y, 2 - x].
-    spikes = np.zeros((1, 2, 3), np.bool_)
-    spikes[0, 0, 1] = True
-    synapses = lay_out(np.array([[[[1, 2], [3, 4]]]], np.int8), (1, 2, 3), (1, 1), (1, 1), (1, 1))
-    expected = [[0, 4, 3, 0], [0, 2, 1, 0], [0, 0, 0, 0]]
-    assert currents(spikes, synapses, (3, 4, 1))[..., 0].tolist() == expected
 
 
 @pytest.mark.parametrize("weight", [-127, 127])
@@ -176,36 +147,6 @@ def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Input, NDArray[
     assert np.array_equal(currents(spikes, synapses, expected.shape), np.rint(expected))
 
 
-@given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 3), st.floats(0, 1), st.integers(0, 2**32))
-@settings(max_examples=50)
-def test_dense_is_a_matrix_product(channels: int, outputs: int, pool: int, density: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    weight = rng.integers(-127, 128, (outputs, channels * 2)).astype(np.int8)
-    spikes = rng.random((channels, 2 * pool, pool)) < density
-    kernel = LayerKernel(Layer("fc1", Input(weight, pool=pool), FixedLIF(0)), spikes.shape)
-    state = kernel.rest()
-    kernel.add([np.ascontiguousarray(spikes.transpose(1, 2, 0))], state)
-    pooled = spikes.reshape(channels, 2, pool, pool).sum(axis=(2, 3)).ravel()
-    assert np.array_equal(state.current[0, 0, 0], weight.astype(np.int64) @ pooled)
-
-
-@given(st.integers(0, 4096), st.integers(0, 30), st.integers(0, 2**32))
-@settings(max_examples=50)
-def test_fixed_step_is_the_equation(decay: int, shift: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    state: Any = rng.integers(-(2**23) + 1, 2**23, (5, 37), np.int32)
-    current: Any = rng.integers(-(2**23) + 1, 2**23, (5, 37), np.int32)
-    gain: Any = rng.integers(-32767, 32768, 37, np.int32)
-    bias: Any = rng.integers(-(2**30), 2**30 + 1, 37, np.int32)
-    neuron, spikes = FixedLIF(decay, bias=bias).of_channels(37, "layer"), np.zeros((5, 37), np.bool_)
-    expected = Neurons(neuron, [Input(None, gain=gain[None], shift=shift)], (37, 5, 1), np.int64)
-    expected.v[..., 0] = state.T
-    expected.step(1, [current.T[..., None]], expected.fires)
-    step_once(constants_of(neuron, gain[None] / 2**shift), current, state, spikes)
-    assert np.array_equal(state.T, expected.v[..., 0])
-    assert np.array_equal(spikes.T, expected.fires[..., 0])
-
-
 @pytest.mark.parametrize(("positions", "channels", "spare"), [(12, 16, 0), (12, 16, 3), (5, 3, 0), (1, 300, 1)])
 def test_several_steps_and_positions_at_once_are_the_same(positions: int, channels: int, spare: int) -> None:
     rng = np.random.default_rng(positions)
@@ -222,111 +163,6 @@ def test_several_steps_and_positions_at_once_are_the_same(positions: int, channe
     assert np.array_equal(membrane, expected)
     assert np.array_equal(fired[:, 8:], rows)
     assert not fired[:, :8].any()
-
-
-def test_float_step_by_hand() -> None:
-    # v = 0.5 · 3 + (2 · 0.25 + 0.125) - 1 = 1.125: it was above the threshold of 1 and is reset; 4 it had not reached.
-    membrane, spikes = np.full((2, 1), 3, np.float32), np.zeros((2, 1), np.bool_)
-    current = np.full((2, 1), 0.25, np.float32)
-    step_once(
-        constants_of(LIF(0.5, 1, bias=0.125).of_channels(1, "layer"), np.array([[2.0]])), current, membrane, spikes
-    )
-    assert membrane.tolist() == [[1.125], [1.125]]
-    assert spikes.tolist() == [[True], [True]]
-    membrane[:] = 3
-    step_once(
-        constants_of(LIF(0.5, 4, bias=0.125).of_channels(1, "layer"), np.array([[2.0]])), current, membrane, spikes
-    )
-    assert membrane.tolist() == [[2.125], [2.125]]
-    assert spikes.tolist() == [[False], [False]]
-
-
-# A membrane of 3, leak 0.5, threshold 1, current 0.25: it has fired, and drops to what the reset leaves, plus 0.25.
-@pytest.mark.parametrize(
-    ("neuron", "expected", "fires"),
-    [
-        (LIF(0.5), 0.75, False),  # 1.5 - 1 + 0.25
-        (LIF(0.5, reset_by=0.5), 1.25, True),  # 1.5 - 0.5 + 0.25
-        (LIF(0.5, reset="zero"), 0.25, False),
-        (LIF(0.5, bias=0.25), 1.0, False),
-        (LIF(0.5, bias=0.25, fires_at_threshold=True), 1.0, True),  # 1.0 is the threshold
-        (LIF(0.5, threshold=3.0), 1.75, False),  # 3 is not above 3: no reset
-        (LIF(0.5, threshold=3.0, fires_at_threshold=True), -1.25, False),  # but fires at it
-    ],
-)
-def test_resets_and_firing_rules_by_hand(neuron: LIF, expected: float, fires: bool) -> None:
-    membrane, spikes = np.array([[3]], np.float32), np.zeros((1, 1), np.bool_)
-    step_once(constants_of(neuron.of_channels(1, "layer"), ONE), np.array([[0.25]], np.float32), membrane, spikes)
-    assert (membrane.item(), spikes.item()) == (expected, fires)
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected", "fires"),
-    [
-        ({}, 4000 - 4096, False),  # 8000 · 2048 / 4096 - 4096
-        ({"reset_by": 1000}, 3000, False),
-        ({"reset": "zero"}, 0, False),
-        ({"bias": 4192}, 4096, False),
-        ({"bias": 4192, "fires_at_threshold": True}, 4096, True),
-    ],
-)
-def test_resets_and_firing_rules_by_hand_in_fixed_point(changes: dict[str, Any], expected: int, fires: bool) -> None:
-    membrane, spikes = np.array([[8000]], np.int32), np.zeros((1, 1), np.bool_)
-    step_once(
-        constants_of(FixedLIF(2048, **changes).of_channels(1, "layer"), ONE),
-        np.array([[0]], np.int32),
-        membrane,
-        spikes,
-    )
-    assert (membrane.item(), spikes.item()) == (expected, fires)
-
-
-def test_channels_may_differ_in_every_constant() -> None:
-    neuron = LIF([0.5, 1.0], [1.0, 2.0], reset_by=[0.5, 1.5]).of_channels(2, "layer")
-    membrane, spikes = np.array([[3, 3]], np.float32), np.zeros((1, 2), np.bool_)
-    step_once(constants_of(neuron, np.ones((1, 2))), np.zeros((1, 2), np.float32), membrane, spikes)
-    assert membrane.tolist() == [[1.0, 1.5]]
-    assert spikes.tolist() == [[False, False]]
-
-
-# Three steps of current -3, then one of 2: the membrane would fall to -3, -4.5, -5.25, and stands at -2.625 + 2.
-@pytest.mark.parametrize(
-    ("lowest", "expected"),
-    [
-        (None, [-3, -4.5, -5.25, -0.625]),
-        (-4.0, [-3, -4, -4, 0]),
-        (-0.5, [-0.5, -0.5, -0.5, 1.75]),
-        (0.0, [0, 0, 0, 2]),
-    ],
-)
-@pytest.mark.parametrize("unit", [1, 4])
-def test_membranes_that_are_held_by_hand(lowest: float | None, expected: list[float], unit: int) -> None:
-    """In float32, and in integers that are four times as large."""
-    neuron: LIF | FixedLIF = LIF(0.5, 10.0, min_v_mem=lowest)
-    if unit > 1:
-        neuron = FixedLIF(2048, min_v_mem=None if lowest is None else int(unit * lowest))
-    weight = np.array([[-3, 2]], np.int8 if unit > 1 else np.float32)
-    kernel = LayerKernel(Layer("fc1", Input(weight, gain=unit), neuron), (2, 1, 1))
-    arrived, packed = np.zeros((5, 1, 1, 2), np.bool_), np.zeros((5, 1), np.uint8)
-    arrived[:3, 0, 0, 0] = arrived[3, 0, 0, 1] = True
-    state, fired, membranes = kernel.rest(), np.zeros((1, 1, 1, 1), np.bool_), []
-    for t in range(5):
-        kernel.run(t, [arrived[t : t + 1]], state, fired, packed[t : t + 1])
-        membranes.append(state.membrane.item() / unit)
-    assert membranes[1:] == (expected if unit == 1 or lowest is not None else [-3, -4.5, -5.25, -0.5])  # rz(-10.5) + 8
-
-
-def test_an_integer_threshold_by_hand() -> None:
-    """160 at every step: 160, 280 and 370, which is above 300, then 160 again, as from rest."""
-    neuron = FixedLIF(1024, reset="zero", threshold=300)
-    kernel = LayerKernel(Layer("fc1", Input(np.array([[10]], np.int8), gain=16), neuron), (1, 1, 1))
-    state, packed, membranes = kernel.rest(), np.zeros((6, 1), np.uint8), []
-    always, fired = np.ones((1, 1, 1, 1), np.bool_), np.zeros((1, 1, 1, 1), np.bool_)
-    for t in range(6):
-        kernel.run(t, [always], state, fired, packed[t : t + 1])
-        membranes.append(state.membrane.item())
-    assert membranes == [0, 160, 280, 370, 160, 280]
-    assert (packed.ravel() > 0).tolist() == [False, False, False, True, False, False]
 
 
 def test_maximum_pooling_by_hand() -> None:
@@ -347,20 +183,6 @@ def test_maximum_pooling_by_hand() -> None:
     overlapping = np.zeros((3, 2, 1), np.int32)  # a border of zeros would win beside -3 -1, and beside -2 -4
     pool_currents(currents, Windows((2, 3), (1, 2), (1, 1)), overlapping)
     assert overlapping[..., 0].tolist() == [[-1, 5], [-1, 6], [-2, 6]]
-
-
-def test_a_synaptic_current_by_hand() -> None:
-    """One input of 2 at the first step: i = 2, 1, 0.5, v = 2, then 0.5 · 2 - 1 + 1 = 1, then 0.5 + 0.5 = 1."""
-    layer = Layer("fc1", np.array([[2.0]]), LIF(0.5, synaptic_leak=0.5))
-    (arrived, fired), packed = np.zeros((2, 4, 1, 1, 1), np.bool_), np.zeros((4, 1), np.uint8)
-    arrived[0] = True
-    kernel = LayerKernel(layer, (1, 1, 1))
-    state, membranes = kernel.rest(), []
-    for t in range(4):
-        kernel.run(t, [arrived[t : t + 1]], state, fired[t : t + 1], packed[t : t + 1])
-        membranes.append(state.membrane.item())
-    assert membranes == [0, 2, 1, 1]
-    assert packed.ravel().tolist() == [0, 128, 0, 0]
 
 
 @pytest.mark.parametrize("rates", [(0.3, 0.02, 0.02), (1, 1, 1), (0, 0.5, 0.5)], ids=["few", "all", "no query"])
