@@ -37,11 +37,7 @@ def make_backend(
     *,
     threads: int | None = None,
 ) -> Backend:
-    """The backend of that name; `device`, `threads` and `options` are for its `make`.
-
-    "auto" is torch where there is a CUDA device and `device` allows it, and event otherwise. A BackendError if there is
-    none, or it cannot run here.
-    """
+    """The backend of that name; "auto" is torch where `device` allows a CUDA device that is there, and event else."""
     if name == "auto":
         suited = [each for each, folder in _FOLDERS.items() if hasattr(folder, "suits") and folder.suits(device)]
         name = suited[0] if suited else "event"

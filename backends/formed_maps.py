@@ -29,11 +29,7 @@ class MapRequest:
     spikes: bool = False
 
     def check(self, network: Network, backend: str) -> None:
-        """Refuse maps that this network does not have; `backend` is named in the message.
-
-        A BackendError if a layer is unknown, has no places or not as many steps, or the network is not in fixed point;
-        an InputError as of :func:`spikesam.backends.trace.spike_trace`.
-        """
+        """Refuse maps that this network does not have; `backend` is named in the message."""
         if network.precision != "fixed":
             raise BackendError(
                 f"{backend}: maps leave the graph in fixed point only; use precision fixed, or record spikes"
@@ -56,10 +52,7 @@ class MapRequest:
 
 @dataclass(frozen=True)
 class FormedMaps:
-    """Maps of one sample: layer -> (H, W) float32 sums, and (T, H, W) float32 by step, these of first samples alone.
-
-    `readout` is (K,) int32; `spikes` of all layers, as one sample, or None if they were not requested.
-    """
+    """Maps of a sample: sums (H, W) float32 and, of first samples, steps (T, H, W) by layer; spikes if requested."""
 
     sums: dict[str, NDArray[np.float32]]
     maps: dict[str, NDArray[np.float32]]

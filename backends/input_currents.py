@@ -35,12 +35,7 @@ def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | N
 
 
 def currents_of(network: Network, key: tuple[int, int], batch: InputBatch) -> NDArray[Any]:
-    """The currents of one input of a layer, a `key` of `network.driven`: (B, S, C', H', W'), int32 or float32.
-
-    Sums are formed in float64: in fixed point every one is an integer below 2²³ (checked when the network is built) and
-    so exact; in float32 they are rounded once, at the end. The batch holds images (B, C, H, W) int8 in -127 … 127, or
-    maps (T, B, C, H, W); S is T, or 1 of a constant current. A BackendError if they are others.
-    """
+    """The currents of a `key` of `network.driven`: (B, S, C', H', W'), int32 or float32; S is 1 of a constant one."""
     images = unpacked(batch)
     constant = network.encoder == "constant-current"
     steps = () if constant else (network.timesteps,)

@@ -11,11 +11,7 @@ from spikesam.backends.network import THETA, Readout
 
 
 class ReadoutIntegrator:
-    """Integrates the spikes of a sample: r[t] = leak · r[t-1] + W s[t] + bias[t].
-
-    Without leak only the number of spikes of each neuron matters, so they are counted, and multiplied once. All sums
-    are formed in float64: in fixed point every one is an integer that it holds; in float32 they are rounded at the end.
-    """
+    """r[t] = leak · r[t-1] + W s[t] + bias[t] of a sample, in float64; without leak, spikes are counted first."""
 
     def __init__(self, readout: Readout, timesteps: int) -> None:
         self.readout, self.timesteps = readout, timesteps

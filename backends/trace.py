@@ -127,10 +127,7 @@ class StepMaps:
         self._sums = np.empty(height * width, np.int32)
 
     def step(self, t: int, fired: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """M[t] of a sample, which begins at t = 0: (H, W, C) bool, C-contiguous, to (H·W,) int32.
-
-        It is overwritten by the next step.
-        """
+        """M[t] of a sample, from t = 0: (H, W, C) bool, C-contiguous, to (H·W,) int32, overwritten by the next."""
         from spikesam.backends.event.kernels.trace import step_map
 
         if t == 0:
@@ -140,10 +137,7 @@ class StepMaps:
 
 
 class StoredMaps:
-    """Gathers M[t] of one sample after the other in the form in which it is stored.
-
-    `steps` is (room, H·W) uint16, step t at t modulo room; `sum` (H·W,) int32, over the steps up to t that matter.
-    """
+    """Gathers M[t] of samples as stored: `steps` (room, H·W) uint16, `sum` (H·W,) int32 over the steps that matter."""
 
     def __init__(self, trace: SpikeTrace, pixels: int, steps_that_matter: int, room: int) -> None:
         self._trace, self._summed = trace, steps_that_matter
@@ -161,10 +155,7 @@ class StoredMaps:
 def maps_of_packed(
     packed: NDArray[np.uint8], shape: Shape, trace: SpikeTrace, steps_that_matter: int, steps: int
 ) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
-    """The stored maps of one sample in one layer (C, H, W), in one pass over its packed spikes (T, ⌈C·H·W/8⌉).
-
-    (steps, H·W) uint16 of the first `steps`, (H·W,) int32 of the sum over the first `steps_that_matter`.
-    """
+    """Stored maps of a sample in a layer (C, H, W) of packed spikes (T, ⌈C·H·W/8⌉): `steps` of them, and their sum."""
     from spikesam.backends.event.kernels.trace import step_maps
 
     channels, height, width = shape

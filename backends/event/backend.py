@@ -1,13 +1,4 @@
-"""The event backend: computes on the CPU where there are spikes, one sample per thread, or several threads per sample.
-
-A convolution multiplies every weight by every 0. Here each spike adds the weights it reaches, and nothing else is
-computed (see the kernels, which the Lava models use as well). Samples go step by step through all layers, a few steps
-of one layer at a time, so with T only the packed result grows; a chain of layers takes these steps in one call. Of a
-network that is no chain, the spikes of samples in work are kept unpacked as well, a byte for each neuron and step.
-Where there are fewer samples than threads, several threads simulate one sample, and each computes some rows of every
-layer, but of those that read themselves: there one row can depend on all of the step before. Where a layer reads a
-later one, or itself with a delay for each channel, one thread goes step by step.
-"""
+"""The event backend: each spike adds the weights that it reaches; a thread per sample, or several per layer of one."""
 
 from __future__ import annotations
 
@@ -83,21 +74,13 @@ class EventBackend(Backend):
     def rerun(
         self, network: Network, samples: Iterable[Mapping[str, NDArray[Any]]], n_samples: int
     ) -> Iterator[RasterBatch]:
-        """Simulate only the layers whose spikes are not given; the others fire what is given, whatever drives them.
-
-        Of each sample, the name of a layer or "input" -> (T, bytes), packed, or the input's currents (S, N); equal
-        names in all samples. Yields a RasterBatch of each, without the input where that is not given; a BackendError if
-        a layer that is simulated reads it.
-        """
+        """Simulate only layers whose spikes, (T, bytes) packed by name, are not given; a RasterBatch of each sample."""
         simulate = partial(self._laid_out(network).rerun, threads=max(1, self.threads // max(1, n_samples)))
         yield from in_order(simulate, samples, min(self.threads, max(1, n_samples)))
 
 
 def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
-    """The currents into a network's first layer: a[1] … a[T-1] of every sample; a constant current once.
-
-    Yields some steps of one sample, (S, H, W, C) float32, or int32 in fixed point.
-    """
+    """a[1] … a[T-1] of a network's first layer, some steps of a sample at a time, (S, H, W, C); a constant one once."""
     layer = LayerKernel(network.layers[0], network.shapes[0])
     state = layer.rest()
     for sample in _samples(network, inputs):
@@ -274,10 +257,7 @@ class _PreparedNetwork:
     def _run_chunks(
         self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8] | None]
     ) -> None:
-        """Simulate some steps of a layer at a time, its parts at the same time; `packed` of each are written.
-
-        `given` are the packed spikes of layers that are not simulated, by number; None where nobody reads them.
-        """
+        """Simulate some steps of a layer at a time, its parts at the same time; `given` are packed spikes by number."""
         with thread_pool(max(1, *(len(parts) - 1 for parts in room.parts))) as pool:  # starts no thread without work
             for start, number in product(range(0, self.timesteps, CHUNK), range(len(self.layers))):
                 steps = slice(start, min(start + CHUNK, self.timesteps))

@@ -1,7 +1,4 @@
-"""Spikes between layers, and of the input, while they are computed, some steps of one layer at a time.
-
-A place is a number among the shapes of the network: 0 of the input, 1 of the first layer.
-"""
+"""Spikes between layers, some steps of one at a time; a place is a number: 0 of the input, 1 of the first layer."""
 
 from __future__ import annotations
 

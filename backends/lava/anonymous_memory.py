@@ -1,9 +1,4 @@
-"""Anonymous shared memory and unnamed semaphores, so that nothing is left when a simulation is killed.
-
-Lava uses named blocks of /dev/shm, which one more process removes at the end. A named block stays if all processes are
-killed at once. All of Lava's processes are forked, so their common memory needs no name. Anonymous memory is not
-limited by the size of /dev/shm (64 MB in many containers) either.
-"""
+"""Anonymous shared memory and unnamed semaphores: nothing is left, whatever is killed, and /dev/shm is no limit."""
 
 from __future__ import annotations
 

@@ -69,10 +69,7 @@ class LavaBackend(Backend):
     def run_maps(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
     ) -> Iterator[FormedMaps]:
-        """Let the graph form maps; see :meth:`Backend.run_maps`.
-
-        The input's maps are formed here, from the spikes that are sent to the graph.
-        """
+        """Let the graph form maps; those of the input are formed here, from the spikes that are sent to it."""
         network.check_spiking(self.name)
         request.check(network, self.name)
         samples, sent = tee(_sample_bytes(inputs, n_samples, network))  # keeps the samples that the graph has ahead

@@ -42,11 +42,7 @@ class RemoteTracebackError(Exception):
 
 
 class Child:
-    """A worker process, `python -m module`, in a session of its own: signals to this process do not reach it.
-
-    It makes nothing that has a name in a file system: whatever is killed, in whatever order, no file is left.
-    :meth:`send` and :meth:`receive` may each take `deadline` seconds.
-    """
+    """A process, `python -m module`, in a session of its own, that makes nothing with a name in a file system."""
 
     def __init__(self, module: str, deadline: float) -> None:
         self.deadline = deadline

@@ -1,9 +1,4 @@
-"""Network -> Lava process graph: layers between this project's source, readout and recorder.
-
-Where the input is a current, the source takes the place of the synapses that read it.
-
-Layouts change in this folder and nowhere else: Lava's own is (H, W, C).
-"""
+"""Network -> Lava process graph: layers between this project's source, readout and recorder; maps are (H, W, C)."""
 
 from __future__ import annotations
 
@@ -21,11 +16,7 @@ from spikesam.backends.network import Network
 
 
 def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRequest | None) -> AbstractProcess:
-    """Build and connect every Process; returns the source, from which Lava finds the others.
-
-    It runs for `n_samples · timesteps + 1` steps: the last sample's readout needs one more. Without a `request` for
-    maps every spike leaves the graph.
-    """
+    """Build and connect every Process, for `n_samples · timesteps + 1` steps; returns the source, that leads to all."""
     timesteps = network.timesteps
     shapes = dict(zip(("input", *(layer.name for layer in network.layers)), network.shapes, strict=True))
     layers = [

@@ -68,10 +68,7 @@ def _add_ports(process: AbstractProcess, ports: Ports, kind: Any, declared: Call
 
 
 class RunConfig(Loihi1SimCfg):
-    """Chooses models as Lava does, and declares there the ports that were added to the Process.
-
-    A model declares its ports as class attributes, so it needs a class for each number of ports.
-    """
+    """Chooses models as Lava does, and declares there the ports that were added: a class for each number of ports."""
 
     def select(self, process: AbstractProcess, proc_models: list[type]) -> type:
         """The model of a Process."""

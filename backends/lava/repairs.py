@@ -10,20 +10,13 @@ BROKEN_MODULE = "lava.magma.compiler.var_model"
 
 
 def repair_lava() -> None:
-    """Import and repair the modules of Lava that need it. Call this before Lava is imported.
-
-    All other modules of Lava need no repair. A second call changes nothing.
-    """
+    """Import and repair the modules of Lava that need it, before Lava is imported; a second call changes nothing."""
     _import_dataclasses()
     _reshape_without_keyword()
 
 
 def _import_dataclasses() -> None:
-    """Make the dataclasses of one module hashable.
-
-    Their fields have instances of such dataclasses as defaults. From Python 3.11 on, `dataclass` refuses a default that
-    is not hashable. No other module of Lava has such defaults.
-    """
+    """Make the dataclasses of a module, which are defaults of fields, hashable, as Python 3.11 demands."""
     original = dataclasses.dataclass
 
     def hashable(cls: type | None = None, /, **options: Any) -> Any:
@@ -39,10 +32,7 @@ def _import_dataclasses() -> None:
 
 
 def _reshape_without_keyword() -> None:
-    """Let a reshaped port call `array.reshape(shape)`.
-
-    It calls `np.reshape(array, newshape=…)`, and NumPy 2.5 no longer knows that keyword.
-    """
+    """Let a reshaped port call `array.reshape(shape)`, not `newshape=…`, which NumPy 2.5 does not know."""
     from lava.magma.core.process.ports.ports import ReshapePort
 
     ReshapePort.get_transform_func_fwd = lambda port: operator.methodcaller("reshape", port.shape)
@@ -50,11 +40,7 @@ def _reshape_without_keyword() -> None:
 
 
 def repair_convolutions() -> None:
-    """Let Lava's `Conv` have 128 channels and more. Call this before a graph with Lava's own models runs.
-
-    `Conv` stores its number of groups as an int8, and takes the number of channels modulo it. NumPy 2 refuses to
-    convert 128 to int8.
-    """
+    """Let Lava's `Conv` have 128 channels and more: it stores its number of groups as an int8."""
     import numpy as np
     from lava.magma.core.model.py.type import LavaPyType
     from lava.proc.conv.models import AbstractPyConvModel

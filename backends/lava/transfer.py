@@ -69,11 +69,7 @@ def maps_of(network: Network, request: MapRequest, sample: int, arrays: Arrays) 
 
 
 class LayerMapRequest(NamedTuple):
-    """Maps of a layer that leave the graph.
-
-    The sum over the first `steps_that_matter` steps of every sample leaves, step by step those of the first `stepped`
-    samples as well.
-    """
+    """Maps of a layer that leave the graph: sums over the first `steps_that_matter`, all steps of `stepped` samples."""
 
     trace: SpikeTrace
     steps_that_matter: int
@@ -88,10 +84,7 @@ def maps_of_layer(network: Network, request: MapRequest | None, name: str) -> La
 
 
 def input_maps(network: Network, request: MapRequest, sample: int, spikes: memoryview) -> Arrays:
-    """The input's maps of a sample, if requested, as the graph sends those of other layers.
-
-    They are made outside the graph, where the input's packed spikes are known.
-    """
+    """The input's maps of a sample, if requested, as the graph sends those of other layers."""
     name, shape = "input", network.input_shape
     if name not in request.summed:
         return {}

@@ -1,9 +1,4 @@
-"""The child process in which Lava runs: `python -m spikesam.backends.lava.worker SOCKET_FD CONTROL_FD`.
-
-Lava forks one process per Process, and none of its own ways to stop is reliable once something failed. So this process
-has one way to end: it kills and reaps every child, and kills its own process group. It does so as soon as the other end
-of the control pipe is closed or a child dies.
-"""
+"""The child process in which Lava runs; once a process or the control pipe ends, it kills and reaps all of them."""
 
 from __future__ import annotations
 
@@ -108,10 +103,7 @@ class Worker:
 
 
 def _post_mortem(name: str, actor: Any) -> tuple[str, str] | None:
-    """Why one of Lava's processes failed, and the traceback if it left one; None if it was merely told to stop.
-
-    After a failure Lava tells the other processes to stop, and they may end before the one that failed.
-    """
+    """Why one of Lava's processes failed, with its traceback if it left one; None if it was merely told to stop."""
     try:
         failure = actor.exception
     except EOFError:  # it was stopped before it had told anything, or while it did

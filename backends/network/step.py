@@ -1,8 +1,4 @@
-"""One step of a layer in NumPy, in both precisions: the equations of inputs.py and neurons.py as they are written.
-
-For whoever asks about one layer, one neuron or one step: recordings that are compared, relevance, proofs. Backends are
-tested against it; for speed they have steps of their own, and training one with gradients.
-"""
+"""One step of a layer in NumPy, in both precisions: the equations of inputs.py and neurons.py as they are written."""
 
 from __future__ import annotations
 
@@ -94,14 +90,7 @@ def current_cells(given: Input, sums: Floats) -> Floats:
 
 
 class Neurons:
-    """Neurons of a map (C, H, W) and the gains of their inputs, a step at a time; first at rest.
-
-    In int64 they round as fixed point does. In float32 or float64 they do not, those of fixed point neither.
-
-    Attributes
-    ----------
-    v, i : membranes and currents of the last step, (C, H, W)
-    """
+    """Neurons of a map (C, H, W), first at rest; `v` and `i` are of the last step. In int64 they round."""
 
     def __init__(self, neuron: SpikingNeuron, inputs: Sequence[Input], shape: Sequence[int], dtype: Any) -> None:
         self.neuron, self.inputs, self.dtype = neuron, inputs, dtype

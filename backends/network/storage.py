@@ -1,8 +1,4 @@
-"""Networks on disk: safetensors whose metadata hold the graph as JSON; loading executes nothing.
-
-The file holds a digest of everything else in it, which loading checks. Weights that
-are whole numbers times a scale (see compact.py) are stored as int8, and read back to the last bit.
-"""
+"""Networks on disk: safetensors whose metadata hold the graph as JSON, and a digest; loading executes nothing."""
 
 from __future__ import annotations
 
@@ -52,12 +48,7 @@ def write_network(network: Network, path: Path, metadata: dict[str, str] | None 
 
 
 def read_network(path: Path) -> tuple[Network, dict[str, str]]:
-    """Read a network with all its construction checks, and the metadata beside the graph.
-
-    Raises
-    ------
-    NetworkError : if the file is not there, not safetensors, changed after it was written, or not a consistent network
-    """
+    """Read a network with all its construction checks, and the metadata beside the graph."""
     _check_size(path)
     with _opened(path) as file:
         metadata = dict(file.metadata() or {})

@@ -49,12 +49,7 @@ def reads_alone(layer: Layer, before: str) -> bool:
 
 
 def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
-    """(C, H, W) of the input, then of each layer.
-
-    Raises
-    ------
-    NetworkError : if parts do not fit, naming both
-    """
+    """(C, H, W) of the input, then of each layer; a NetworkError that names both parts which do not fit."""
     shapes, readers = {"input": input_shape}, _readers(layers)
     ways = readers.pop("input", [])[::-1]
     while ways:
@@ -97,10 +92,7 @@ def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Sh
 
 
 def steps_to_readout(layers: Sequence[Layer]) -> dict[str, int]:
-    """The steps that a spike of each layer, and of "input", needs at least until the readout reads its effect.
-
-    0 of the last layer, which the readout reads. A layer from which no way leads there is not among them.
-    """
+    """The steps that a spike of each layer, or "input", needs at least until the readout reads its effect, if ever."""
     reads = {layer.name: layer.inputs for layer in layers}
     steps, ways = dict[str, int](), [(0, layers[-1].name)]
     while ways:  # the shortest first

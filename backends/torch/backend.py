@@ -32,10 +32,7 @@ CHUNK_STEPS = 8  # of a chunk, at least: rather fewer samples, whose membranes t
 
 
 class TorchBackend(Backend):
-    """Runs a network with torch on "cpu", "cuda", "cuda:1", or "auto" for CUDA where there is one.
-
-    A BackendError if the device is not there.
-    """
+    """Runs a network with torch on "cpu", "cuda", "cuda:1", or "auto" for CUDA where there is one."""
 
     name = "torch"
 
@@ -163,10 +160,7 @@ class _Simulation:
 
 
 class _DeviceIntegrator:
-    """:class:`spikesam.backends.readout.ReadoutIntegrator` for several samples on a device; nothing happens at step 0.
-
-    `spikes` are (B, P, C), those of the last layer at rest.
-    """
+    """:class:`spikesam.backends.readout.ReadoutIntegrator` for spikes (B, P, C); nothing happens at step 0."""
 
     def __init__(self, readout: Readout, spikes: Tensor) -> None:
         self.readout = readout

@@ -62,10 +62,7 @@ class History:
             self.spikes[read] = self.spikes[read][-self.kept[read] :].clone()
 
     def arrived(self, given: Input, steps: range, name: str) -> Tensor:
-        """x of an input at some steps of the chunk, counted from its first: (S, B, P, C) int8, not spread.
-
-        It is valid until the next call with this name, and until :meth:`end` of the layer.
-        """
+        """x of an input at some steps: (S, B, P, C) int8, not spread, valid until the next call with this name."""
         arriving = [
             (source.sign, source.arriving(partial(self._fired, self.network.place(source.layer), steps), -1))
             for source in given.sources

@@ -1,8 +1,4 @@
-"""Currents -> membranes and spikes with torch: the neurons of one layer, step by step.
-
-Positions come before channels, (B, P, C), so that gains and biases are rows of consecutive numbers. Everything works in
-place: what a step costs is moving memory.
-"""
+"""Currents -> membranes and spikes of a layer with torch, step by step and in place; maps are (B, P, C)."""
 
 from __future__ import annotations
 
@@ -46,10 +42,7 @@ class TorchNeurons(ABC):
         self.spikes.zero_()
 
     def step(self, currents: Sequence[Tensor], t: int, out: Tensor | None = None) -> Tensor:
-        """Advance from step t - 1 to t ≥ 1: a[t] of each input, (B, P, C), to s[t] as 0 and 1, (B, P, C).
-
-        s[t] is written to `out`, or valid until the next step; s[t - 1] is read once more.
-        """
+        """Advance to t ≥ 1: a[t] of each input, (B, P, C), to s[t] as 0 and 1, `out` or valid until the next step."""
         if self.to_zero:
             self.membrane.addcmul_(self.membrane, self.spikes, value=-1)
         for number, (current, (rows, scale)) in enumerate(zip(currents, self.gains, strict=True)):
@@ -104,10 +97,7 @@ class FloatNeurons(TorchNeurons):
 
 
 class FixedNeurons(TorchNeurons):
-    """v ← sat24( rz(v·(4096 - decay), 12) + i - ρ·s ), exactly, in float64, with i = Σ rz(a·G, shift) + B.
-
-    Products stay below 2³⁹. Dividing by a power of two is exact, and truncating then is Loihi's shift towards zero.
-    """
+    """v ← sat24( rz(v·(4096 - decay), 12) + i - ρ·s ), exactly, in float64: products stay below 2³⁹."""
 
     dtype = torch.float64
 

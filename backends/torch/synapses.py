@@ -82,10 +82,7 @@ class FixedSynapses:
         self.bytes_per_map = prod(self.positions) * (len(self.matrix) * dtype.itemsize + outputs * 4)
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """a = W ⊛ pool(x) of (N, H·W, C) int8: (N·H'·W', C') int32 or float32, of integers; average pooling sums.
-
-        Valid until the next call with this name in this workspace.
-        """
+        """a = W ⊛ pool(x) of (N, H·W, C) int8: (N·H'·W', C') int32 or float32, valid until the name's next call."""
         (down, across), (top, left), dtype = self.pool, self.padding, self.matrix.dtype
         maps = spikes.to(dtype).unflatten(1, self.map)
         maps = reduce(self.join, (maps[:, y::down, x::across] for y in range(down) for x in range(across)))
@@ -127,10 +124,7 @@ class FloatSynapses:
 
 
 class NoSynapses:
-    """Inputs without weights, for sources of `shape` (C, H, W): the currents are the spikes, sums of them, or products.
-
-    The products of attention are two of integer matrices, whose sums float32 holds: 0 … d · N < 2²³.
-    """
+    """Inputs without weights, for sources (C, H, W): spikes, sums of them, or attention, whose sums float32 holds."""
 
     def __init__(self, given: Input, shape: Shape) -> None:
         self.heads, seen = given.heads, given.arriving(shape)
@@ -172,11 +166,7 @@ def make_synapses(
 def apply_synapses(
     given: Input, weight: Tensor, maps: Tensor, memory_format: torch.memory_format = torch.channels_last
 ) -> Tensor:
-    """a = W ⊛ pool(s) in real numbers: (N, C, H, W) -> (N, C', H', W') or (N, C').
-
-    Maps are laid out as `memory_format` says, whatever the caller has: another layout may add products in another
-    order.
-    """
+    """a = W ⊛ pool(s) in real numbers, laid out as `memory_format` says: (N, C, H, W) -> (N, C', H', W') or (N, C')."""
     if given.pool != 1:
         if given.pooling == "max":
             maps = functional.max_pool2d(maps, given.pool)

@@ -19,12 +19,7 @@ FORMS = f"a tensor or array {SHAPES}, batches of them, or a DataLoader of images
 def calibration_images(
     images: Any, labels: Any = None, most: int = MOST
 ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    """Images as the model takes them, float32, at least one, and their labels (N,), or None if nothing gives them.
-
-    `images` are a tensor or array, or yield batches of them, alone or with labels, of which the first `most` images are
-    read. An InputError names what is none of these, NaN, other types than float32 and float64, unequal shapes, and
-    labels of another number.
-    """
+    """Images as the model takes them, float32, `most` at most, and their labels (N,), or None if none are given."""
     if _array(images) is None and isinstance(images, Iterable) and not isinstance(images, (str, bytes, dict)):
         pairs = list(_batches(images, most))
     else:

@@ -1,7 +1,4 @@
-"""How a preprocessed image becomes the input of a network: Poisson spikes, a constant current, or clipped pixels.
-
-Poisson rate coding gives binary ON and OFF spike planes that depend on nothing but (seed, index).
-"""
+"""A preprocessed image as the input of a network: Poisson spikes, a constant current, or clipped pixels."""
 
 from __future__ import annotations
 
@@ -19,11 +16,7 @@ from spikesam.recordings.raster.batch import PackedSpikes
 def encode(
     network: Network, images: NDArray[np.float32], seed: int, indices: Sequence[int] | NDArray[np.int64]
 ) -> InputBatch:
-    """Encode preprocessed images, (B, C, H, W) float32, as the input of a network; refuses one that takes steps.
-
-    Poisson spikes of maps (2C, H, W), packed, depend on `seed` and `indices` alone; a constant current is int8, the
-    input of an ANN float32, both of (B, C, H, W).
-    """
+    """Encode preprocessed images, (B, C, H, W) float32, as the input of a network; refuses one that takes steps."""
     if network.encoder == "constant-current":
         return in_eight_bits(images, network.input_range)
     if network.encoder == "image":
@@ -53,10 +46,7 @@ def poisson_spikes(x: NDArray[np.float32], timesteps: int, seed: int, index: int
 def poisson_batch(
     images: NDArray[np.float32], timesteps: int, seed: int, indices: Sequence[int] | NDArray[np.int64]
 ) -> PackedSpikes:
-    """Encode images side by side: (B, C, H, W) float32 and B dataset indices -> packed spikes of maps (2C, H, W).
-
-    Each sample's spikes are those of :func:`poisson_spikes`, whatever it is batched with. Threads may do this at once.
-    """
+    """The :func:`poisson_spikes` of images (B, C, H, W) float32 and B dataset indices, packed; threads may do this."""
     from spikesam.pipeline.images.poisson_kernel import draw_spikes, plane_limits  # numba is slow to import
 
     if len(images) != len(indices) or len(images) == 0:
@@ -83,12 +73,7 @@ def mean_spikes(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArr
 
 
 def in_eight_bits(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArray[np.int8]:
-    """Quantise the numbers of a current, clipped to a range: rint(clip(x, ±largest) · 127 / largest).
-
-    By default 127 stands for a pixel of 2, for which a Poisson plane fires at every step. Rounding is half-to-even, of
-    products that float64 holds exactly and their quotients: the same integers everywhere. Float32 of any shape, finite,
-    becomes int8 in -127 … 127 of that shape.
-    """
+    """rint(clip(x, ±largest) · 127 / largest) of finite float32, half-to-even: int8 in -127 … 127."""
     clipped = np.clip(_finite(x, "current").astype(np.float64), -largest, largest)
     return np.rint(clipped * PIXEL_LIMIT / largest).astype(np.int8)
 

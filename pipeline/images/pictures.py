@@ -1,8 +1,4 @@
-"""The first samples of a raster as people see them: pictures, names, boxes. They lie beside it, in `pictures.zip`.
-
-So a page or a figure needs no data set, and the folder of a run can be passed on. The file is bounded: it is no copy of
-the data set. It holds `samples.json`, and PNG files `00000.png` and, where an object is known, `00000.mask.png`.
-"""
+"""The first samples of a raster as people see them: pictures, names, boxes, beside it in a bounded `pictures.zip`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""PNG files of pixels that are at hand: several times as fast as Pillow writes them, and a few per cent larger.
-
-References
-----------
-PNG Specification (Third Edition), W3C
-"""
+"""PNG files (third edition, W3C) of pixels that are at hand: several times as fast as Pillow writes them."""
 
 from __future__ import annotations
 

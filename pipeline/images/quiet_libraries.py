@@ -36,11 +36,7 @@ def silent_libraries() -> Iterator[None]:
 
 @contextmanager
 def silent_warnings() -> Iterator[None]:
-    """Python's warnings are not shown while the block runs.
-
-    Their filters belong to the whole process. So the first thread that comes here sets them, and the last one that
-    leaves sets them back; `warnings.catch_warnings` in two threads could leave the process without warnings.
-    """
+    """Python's warnings are not shown while the block runs, in however many threads at once."""
     global _threads
     with _counting:
         if not _threads:

@@ -134,11 +134,7 @@ class InputSteps(Samples):
         return InputSteps(self.name, self.table[chosen], self.values[:, chosen])
 
     def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
-        """See :class:`Samples`; refuses another shape than the network's input.
-
-        Spikes take some steps to the readout, one per layer in a chain. A network imported from a library without
-        delays has as many steps more. The caller's input may lack these: then silent steps are added at its end.
-        """
+        """See :class:`Samples`; refuses another shape than the network's input; adds silent steps for its delays."""
         spikes = self.values.dtype == np.bool_
         what = "spikes" if spikes else "numbers"
         if not (network.spiking_input if spikes else network.encoder == "changing-current"):
@@ -280,12 +276,7 @@ def read_samples(
     positions: range | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> DatasetSamples:
-    """Read and prepare every item once, or those at some positions; a broken one is found before anything starts.
-
-    Images are unpacked and resized in threads, which release Python's lock meanwhile, unless the first image is
-    small. The first broken image is reported. The pictures lie in a temporary file without a name, so that the
-    system may take back their memory. `advance` is called with the number of items just read.
-    """
+    """Read and prepare every item, or those at some positions, into a nameless file; refuses the first broken one."""
     if positions is not None:
         dataset = dataset.chosen(positions)
     pictures = _scratch((len(dataset), *preparation.picture_size, 3))
@@ -345,12 +336,7 @@ def choose(
     download: bool = False,
     split: str = "val",
 ) -> Dataset:
-    """The first `count` images or recordings of a seeded class-balanced order, as many as there are; reads none.
-
-    Items of classes that the checkpoint does not know are skipped, see :func:`known_classes`. The source is one of
-    `open_dataset`; None is the set that needs no download: "chirps" for a network that takes events of one column,
-    "saccade-digits" for others that take events, and "cluttered-digits" for images.
-    """
+    """The first `count` items of a seeded class-balanced order, of classes that the checkpoint knows; reads none."""
     prepare = checkpoint.preparation
     if source is None:
         of_events = CHIRPS if prepare.width == 1 else SACCADE_DIGITS

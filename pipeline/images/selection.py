@@ -14,15 +14,7 @@ from spikesam.recordings.text import shorten
 
 
 def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> Dataset:
-    """The items of a data set whose class is known, labelled by the known classes.
-
-    A class is known by its identifier or its name. Upper and lower case are equal, and so are underscores and spaces.
-    Only the first of several synonyms counts ("goldfish, Carassius auratus"). Items without a label stay.
-
-    Two classes may have one name: ImageNet has a crane that flies and one that lifts. Then identifiers alone match.
-
-    Refused are a data set that has labels, none of which is known, and a class that could be either of two.
-    """
+    """The items of a data set whose class, by identifier or name, is known, labelled by the known classes."""
     known = dataset.relabelled(_matched(dataset, classes, class_names), classes, class_names)
     if len(dataset) and not len(known):
         names = shorten([name.split(",")[0] for name in class_names])
@@ -80,11 +72,7 @@ def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
 
 
 def balanced_order(labels: Sequence[int | None], seed: int) -> NDArray[np.int64]:
-    """A seeded order of the n positions in which every class comes once per round, while it lasts: (n,) int64.
-
-    So the first N are as balanced as N allows, for every N, and stay the first when more are chosen. Unlabelled
-    positions come last, in their own order.
-    """
+    """A seeded order of the n positions in which every class comes once per round, while it lasts: (n,) int64."""
     known = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
     unknown = np.array([i for i, label in enumerate(labels) if label is None], np.int64)
     order, turns, draws = _shuffle_classes(np.array([labels[i] for i in known], np.int64), seed)
@@ -95,11 +83,7 @@ def balanced_order(labels: Sequence[int | None], seed: int) -> NDArray[np.int64]
 def split_selection(
     labels: Sequence[int | None], fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split off a part of every class, to select a model by without touching validation data.
-
-    The `fraction` of each class that goes to the selection part is rounded, but at least one image of each class goes
-    to either part. Both are sorted positions, the training part first.
-    """
+    """Split off a `fraction` of every class to select a model by: sorted positions of training, and of selection."""
     if not 0 < fraction < 1:
         raise InputError(f"selection fraction: got {fraction}, expected more than 0 and less than 1")
     if not len(labels) or any(label is None for label in labels):

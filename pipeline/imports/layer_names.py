@@ -10,10 +10,7 @@ LONGEST = 64
 
 
 def layer_name(model: nn.Module, module: str) -> str:
-    """The identifier of a spiking module: "lif1" -> "lif1", "net.2" -> "net_2"; in a plain Sequential "1" -> "leaky_1".
-
-    lava-dl's blocks hold their neurons, so "conv1.neuron" is "conv1" there.
-    """
+    """A spiking module's identifier: "lif1" -> "lif1", "net.2" -> "net_2", in a plain Sequential "1" -> "leaky_1"."""
     holder, _, last = module.rpartition(".")
     if last == "neuron" and type(model.get_submodule(holder)).__module__.startswith("lava.lib.dl."):
         module = holder

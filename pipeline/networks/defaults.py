@@ -12,10 +12,7 @@ from spikesam.backends.torch.synapses import without_autocast
 
 @contextmanager
 def usual_defaults() -> Iterator[None]:
-    """Torch's first settings: new tensors are float32 on the CPU, with gradients and without autocast.
-
-    For models built here, whatever the user's session has set since; not for the user's own, which may count on that.
-    """
+    """Torch's first settings, for models built here: new tensors are float32 on the CPU, with gradients."""
     dtype = torch.get_default_dtype()
     # Where the CPU is the default already, nothing is entered: each call of torch would pass through Python.
     cpu = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")

@@ -16,10 +16,7 @@ MOST_WEIGHTS = 1 << 29  # of all layers: a file of 2 GB
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One layer of a network still without weights; `pool` is the average pooling in front of it.
-
-    It reads the sum of the layers that `reads` names, of attention q, k and v; the layer before if it names none.
-    """
+    """A layer still without weights, behind average pooling `pool`, of the sum of `reads`, or of the layer before."""
 
     name: str
     kind: str  # "conv", "dense" or "attention"
@@ -115,10 +112,7 @@ def _block(name: str, heads: int, channels: int, reads: tuple[str, ...]) -> list
 
 
 def count_inputs(plans: Sequence[LayerPlan], shape: Shape) -> tuple[int, ...]:
-    """The channels (dense: features) that each layer gets for images of (C, H, W).
-
-    An InputError if pooling does not divide a map, or the layers have more weights than any network needs.
-    """
+    """The channels (dense: features) that each layer gets for images of (C, H, W)."""
     channels, height, width = shape
     counts: list[int] = []
     for plan in plans:

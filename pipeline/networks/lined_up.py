@@ -36,12 +36,7 @@ Spikes = NDArray[np.bool_]
 
 
 def with_network(raster: RasterReader, given: Any = None) -> tuple[RasterReader, Network]:
-    """A raster with every layer of the network that fired it, and that network, in the raster's precision.
-
-    A raster that does not say what fired it is lined up with the network that is `given`, as of
-    :func:`spikesam.pipeline.networks.recorded.fired_by`, or lies beside it, in memory. An InputError if there is none,
-    or it is not that of the raster.
-    """
+    """A raster with every layer of the network that fired it, and that network, in the raster's precision."""
     beside = raster.path is not None and raster.path.with_name(BESIDE).is_file()
     if raster.header.network_sha256:
         return raster, recorded_network(raster, given)

@@ -18,10 +18,7 @@ BATCH = 16  # images encoded together
 
 
 def in_precision(network: Network, precision: str) -> Network:
-    """A network in fixed point or float32.
-
-    An InputError if it is in fixed point, which cannot be undone, or cannot be represented there.
-    """
+    """A network in fixed point or float32; what is in fixed point is refused as float32."""
     if precision == "fixed":
         return quantise(network)
     if precision != "float32":
@@ -34,10 +31,7 @@ def in_precision(network: Network, precision: str) -> Network:
 def predictions_by_seed(
     networks: Sequence[Network], backend: Backend, samples: Samples, seeds: Iterable[int]
 ) -> list[NDArray[np.int64]]:
-    """The class that each network chooses by Poisson seed, (seeds, N) each.
-
-    All see equal spikes and have one input shape and encoder.
-    """
+    """The class that each network, of equal spikes and input, chooses by Poisson seed, (seeds, N) each."""
     chosen: list[list[NDArray[np.int64]]] = [[] for _ in networks]  # batch by batch
     for seed in seeds:
         for inputs in samples.encoded(range(len(samples)), networks[0], seed, BATCH):

@@ -45,11 +45,7 @@ def recorded_network(raster: RasterReader, given: Any = None) -> Network:
 
 
 def fired_by(raster: RasterReader, given: Any = None) -> Network:
-    """The network that fired a raster, in the raster's precision; the raster need not hold all of its layers.
-
-    `given` as of :func:`recorded_network`; any spiking network for a raster that does not say what fired it. An
-    InputError if there is none, it is an ANN, damaged, or another network than the raster says.
-    """
+    """The network that fired a raster, in its precision; the raster need not hold all of its layers."""
     if given is None:
         if raster.path is not None:
             refuse_links(raster.path.parent, [BESIDE])
@@ -77,10 +73,7 @@ def fired_by(raster: RasterReader, given: Any = None) -> Network:
 
 
 def loaded_network(given: Any, refusal: str) -> Network | Checkpoint:
-    """A checkpoint, or a network that is none, by its name or file, or as it is; refuses one that does not spike.
-
-    `refusal` is what an InputError says of something else, {} being its type.
-    """
+    """A network by name or file, or as it is; `refusal` is said of what does not spike, {} being its type."""
     # Here, because pydantic takes a while.
     from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
     from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
@@ -97,10 +90,7 @@ def loaded_network(given: Any, refusal: str) -> Network | Checkpoint:
 
 
 def class_names_of(raster: RasterReader, given: Any = None) -> tuple[str, ...]:
-    """Names of the classes of a raster: those that it was recorded with, or of a checkpoint, or none.
-
-    `given` as of :func:`recorded_network`.
-    """
+    """Names of the classes of a raster: those that it was recorded with, or of a checkpoint, or none."""
     from spikesam.pipeline.images.pictures import pictures_beside  # here, because pydantic takes a while
     from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 

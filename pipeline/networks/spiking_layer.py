@@ -20,10 +20,7 @@ Fired = Mapping[str, Tensor]  # name of a layer, or "input" -> the spikes of all
 
 
 class SpikingLayer(nn.Module):
-    """Spikes of a layer, (T, B, C, H, W), from those of the layers that it reads, or from the current of an image.
-
-    The readout hears of the currents of the first `reach` steps alone; the others have no gradient.
-    """
+    """Spikes (T, B, C, H, W) of a layer, from those that it reads or an image; gradients of the first `reach` steps."""
 
     def __init__(self, layer: Layer, network: Network, width: float = 1.0) -> None:
         super().__init__()

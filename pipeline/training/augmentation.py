@@ -10,20 +10,7 @@ from spikesam.pipeline.config import TrainingSection
 
 
 def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:
-    """Zoom in, move and mirror each image at random, edges repeated.
-
-    With `settings.keep_object`, the window that a zoom keeps holds the whole object, where its box is known: small
-    objects anywhere in a scene are hard to begin to learn, large ones are not, and every size comes in every epoch.
-
-    Parameters
-    ----------
-    images : (B, C, H, W)
-    boxes : (B, 4) x0, y0, x1, y1 in pixels; NaN where unknown
-
-    Returns
-    -------
-    (B, C, H, W)
-    """
+    """Zoom, move and mirror images (B, C, H, W) at random; with `keep_object`, known boxes (B, 4) stay inside."""
     batch, _, height, width = images.shape
     size = torch.tensor([width, height], device=images.device)
     random = torch.rand(4, batch, 1, device=images.device)
@@ -46,10 +33,7 @@ def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:
 
 
 def move_events(bits: Tensor, settings: TrainingSection) -> Tensor:
-    """Move each recording by whole pixels at random, and mirror it; nothing comes in from outside: (B, T, 2, H, W).
-
-    A single column, as of sounds, is moved within itself alone.
-    """
+    """Move each recording (B, T, 2, H, W) by whole pixels at random, and mirror it; one column within itself alone."""
     batch, *_, height, width = bits.shape
     random = torch.rand(3, batch, device=bits.device)
     reach = 2 * settings.shift + 1

@@ -32,25 +32,7 @@ EXPECTED = {  # in an epoch, beside what Lightning reads
 
 
 class Epochs(Checkpoint):
-    """Writes `last.ckpt` after every epoch and `best.ckpt` after the best so far, and holds the network of that one.
-
-    A file lies under its name whole or not at all, and each alone is enough to go on from: it holds what Lightning
-    needs, the best network, the settings, and the images' digest.
-
-    Parameters
-    ----------
-    folder : of the files
-    settings : of the training, for who resumes it
-    images : digest of what it is trained and selected with
-    model : the network that is trained, whatever its parameters
-
-    Attributes
-    ----------
-    accuracy : of the best epoch on the selection split; -inf before the first one
-    best : network of that epoch, on the CPU
-    restored : number of epochs that were finished before this training was resumed
-    goes_on : whether one was finished since, so that what was restored can be gone on from
-    """
+    """Writes `last.ckpt` after every epoch and `best.ckpt` after the best, each enough to go on from."""
 
     def __init__(
         self, folder: Path, settings: dict[str, Any], images: str, model: SpikingNetwork | ReluNetwork
@@ -121,12 +103,7 @@ def write_epoch(epoch: dict[str, Any], path: Path) -> None:
 
 
 def read_epoch(path: Path) -> dict[str, Any]:
-    """Read an epoch; nothing is unpickled unless it is what was written, and then only tensors and plain values.
-
-    Raises
-    ------
-    InputError : if the file is damaged, or holds something else
-    """
+    """Read an epoch; nothing is unpickled but tensors and plain values, if it is what was written."""
     with open_file(path) as file:
         file.seek(max(0, path.stat().st_size - SEAL))
         sealed, content = file.read(SEAL), b""

@@ -36,19 +36,7 @@ from spikesam.recordings.progress import progress_bar
 def train_checkpoint(
     config: Config, out: Path, resume: bool, console: Console, callbacks: Sequence[lightning.Callback] = ()
 ) -> Checkpoint:
-    """Train as configured; the network of the epoch that did best on the selection split counts.
-
-    Writes `checkpoint.safetensors`, `config.toml`, `epochs/*.ckpt` (the best and the last),
-    `metrics.csv` and TensorBoard events into `out`, but nothing before data and network have proved fit. With `resume`,
-    training goes on after the last finished epoch as if it had never stopped: everything random is seeded by epoch.
-    `callbacks` are Lightning's, for what the configuration does not express.
-
-    Raises
-    ------
-    InputError : if the data do not fit, the training to resume had other settings or images, its epochs are
-        damaged, or the loss is no longer finite
-    KeyboardInterrupt : if the user stops it
-    """
+    """Train as configured, into `out`; the network of the epoch that did best on the selection split counts."""
     settings, dtype = config.training, convolution_type(config.training.precision)
     resumed = epoch_to_resume(config, out, console) if resume else None
     inputs = training_inputs(config)

@@ -108,11 +108,7 @@ def backward_through_time(
     start: Any,
     through_membrane: Any,
 ) -> Any:
-    """∂L/∂v into `through_membrane`, and what the normalisation needs: Σ∂L/∂v and Σ∂L/∂v·â per block.
-
-    The membrane is worked out again, from `start` on (None for zero), block by block in cache; that costs less than to
-    have stored it.
-    """
+    """∂L/∂v into `through_membrane`, and Σ∂L/∂v and Σ∂L/∂v·â per block; membranes are worked out again."""
     steps, rows, channels = a.shape
     blocks = (rows + ROWS - 1) // ROWS
     sums = np.zeros((blocks, steps, channels))

@@ -45,10 +45,7 @@ def steps_per_epoch(config: Config) -> int:
 
 
 def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    """Batches to train on, and to select the best epoch by.
-
-    An InputError if the data cannot be read, have no labels, miss a class that was named, or are fewer than a batch.
-    """
+    """Batches to train on, and to select the best epoch by."""
     settings = config.training
     training, selection = split(config)
     found = set(training.labels)

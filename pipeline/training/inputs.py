@@ -53,10 +53,7 @@ class ImageInputs:
 
 
 class EventInputs:
-    """Binned events, one bin per step; silent steps follow, one per layer, so that every bin reaches the answer.
-
-    An InputError if the network takes no spikes, has too few steps, or zooms are asked for.
-    """
+    """Binned events, one bin per step; silent steps follow, one per layer, so that every bin reaches the answer."""
 
     def __init__(self, config: Config) -> None:
         data, network, settings = config.data, config.network, config.training

@@ -74,10 +74,7 @@ class TrainingModule(lightning.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Synapses, and BNTT's gains where they decay at a rate of their own.
-
-        A gain of a step that no answer hears of gets no gradient, and so does not decay.
-        """
+        """Synapses, and BNTT's gains where they decay at a rate of their own."""
         decay, gain_decay = self.settings.weight_decay, self.settings.gain_decay
         if gain_decay is None:
             return [{"params": list(self.parameters()), "weight_decay": decay}]

@@ -8,11 +8,7 @@ from spikesam.pipeline.config import TrainingPrecision
 
 
 def convolution_type(precision: TrainingPrecision) -> torch.dtype:
-    """The type that is asked for; of "auto" bfloat16, or float32 where the processor has no instructions for bfloat16.
-
-    Measured on one core of an AMD EPYC without AVX-512, four convolutions at 40×40 to 10×10: 45 images/s in float32,
-    4.5 in bfloat16. With AVX-512 bfloat16 is the faster one.
-    """
+    """The type that is asked for; of "auto" bfloat16, or float32 on processors without instructions for it."""
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
     if torch.cuda.is_available():

@@ -13,12 +13,7 @@ from spikesam.recordings.errors import InputError
 
 
 class ReluNetwork(nn.Module):
-    """Average pooling, synapses without bias, ReLU; dropout in front of dense layers and the readout; no normalisation.
-
-    Its input is the mean that a Poisson-coded spiking network sees: pixels clipped to ±2 and halved. `layers` is the
-    VGG-like list, `shape` (C, H, W) of the images. Once trained, `export_network` makes it a `Network`. An InputError
-    if the list is not understood, or pooling does not divide a map.
-    """
+    """Average pooling, synapses without bias, ReLU and dropout, for images (C, H, W) clipped to ±2 and halved."""
 
     def __init__(self, layers: Sequence[int | str], shape: Shape, classes: int, dropout: float = 0.0) -> None:
         super().__init__()

@@ -25,12 +25,7 @@ ATTENTION_GAIN = 0.125  # Spikformer's scale of q · kᵀ · v, in place of BNTT
 
 
 class TrainableLayer(nn.Module):
-    """Average pooling, synapses without bias, BNTT and leaky integrate-and-fire neurons, over many steps at once.
-
-    A spike takes one step through the synapses, so what arrives at step t left at t-1, and a layer of some `depth` is
-    silent for its first `depth` steps, which are not computed. Attention has neither pooling, synapses nor BNTT;
-    recurrent synapses, `back`, have no BNTT.
-    """
+    """Average pooling, synapses without bias, BNTT and LIF neurons, silent for its first `depth` steps."""
 
     def __init__(self, plan: LayerPlan, inputs: int, depth: int, network: NetworkSection, fused: bool) -> None:
         super().__init__()
@@ -57,10 +52,7 @@ class TrainableLayer(nn.Module):
             self.bntt = normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON)
 
     def forward(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
-        """Spikes that arrive -> spikes that these neurons fire in the same steps.
-
-        `early` (T', B, …) arrive from step `depth` on, `late` (T'', B, …) after those; no gradient passes these.
-        """
+        """Spikes that arrive from step `depth` on -> spikes of these steps; no gradient passes the `late` ones."""
         first_late = self.depth + len(early)
         if self.back is not None:
             return self._step_by_step(early, late)
@@ -138,11 +130,7 @@ class TrainableLayer(nn.Module):
 
 
 class SpikingNetwork(nn.Module):
-    """Layers as planned and an accumulating readout, for images or input spikes of (C, H, W) = `shape`.
-
-    Dropout in front of dense layers and the readout is the same at every step. An InputError if pooling does not divide
-    a map, or T is too short for the depth.
-    """
+    """Layers as planned and an accumulating readout, for images or input spikes of (C, H, W) = `shape`."""
 
     def __init__(
         self, network: NetworkSection, shape: Shape, classes: int, dropout: float = 0.0, fused: bool = False
@@ -199,9 +187,6 @@ class SpikingNetwork(nn.Module):
 
 
 def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = None) -> Tensor:
-    """Signed Poisson spikes for training, on the images' device: (B, C, H, W) -> (T, B, C, H, W) in {-1, 0, 1}.
-
-    The law is that of :mod:`spikesam.pipeline.images.encoding`, the random numbers are torch's.
-    """
+    """Signed Poisson spikes for training, on the images' device: (B, C, H, W) -> (T, B, C, H, W) in {-1, 0, 1}."""
     random = torch.rand((timesteps, *images.shape), device=images.device, generator=generator)
     return images.sign() * (random < images.abs() / 2)

@@ -19,11 +19,7 @@ PREFIX = "model."  # of the network's parameters in a file of TrainingModule
 
 
 def start_from(model: nn.Module, path: Path) -> None:
-    """Set the parameters and BNTT's statistics of a new `model` to those of an epoch of another training.
-
-    `path` is `epochs/best.ckpt` or `epochs/last.ckpt`; its input may have had another size. An InputError if there is
-    no such file, it is damaged, or its parameters have other names or shapes.
-    """
+    """Set the parameters and BNTT's statistics of a new `model` to those of an epoch, `path`, of another training."""
     if not path.is_file():
         raise InputError(f"training.start: {path}: no such file; give epochs/best.ckpt of a training's folder")
     try:
@@ -75,10 +71,7 @@ def settings_of(config: Config) -> dict[str, Any]:
 
 
 def epoch_to_resume(config: Config, out: Path, console: Console) -> Resumed:
-    """The last finished epoch of a training in `out`, or the best one, with a line, if its file is damaged.
-
-    An InputError if no file is sound, or the training had other settings.
-    """
+    """The last finished epoch of a training in `out`, or the best one, with a line, if its file is damaged."""
     damaged: list[str] = []
     for path in (found := finished_epochs(out)):
         try:

@@ -1,9 +1,4 @@
-"""A layer as a hierarchical Lava Process with two models.
-
-"stock" builds the graph of Lava's own `Conv` or `Dense` and this project's neurons (:mod:`.stock`). "event" does the
-same work in one process with the event-driven kernels. A process or message costs Lava more time per step than the work
-itself, so half as many of them save the most.
-"""
+"""A layer as a Lava Process: as a graph of Lava's own Processes ("stock"), or in one with the kernels ("event")."""
 
 from __future__ import annotations
 

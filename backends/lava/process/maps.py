@@ -1,9 +1,4 @@
-"""Maps of a layer, formed in the graph from graded spikes by a 1×1 convolution of ones; a process gathers its sums.
-
-Each spike carries what is left of its neuron's earlier ones (`backends/trace.py`), so the sum over channels is the
-Spike Activation Map. Lava's `Conv` takes a step, so the map of step t leaves at step t + 1. The map of a sample's last
-step leaves at the first step of the next sample, as the readout does.
-"""
+"""Maps of a layer, formed from graded spikes by a 1×1 convolution of ones, which takes a step; and their sums."""
 
 from __future__ import annotations
 

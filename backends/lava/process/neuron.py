@@ -1,8 +1,4 @@
-"""The neurons of a network, as a Lava Process.
-
-Stock Lava `LIF` can neither reset by subtraction nor change its gain with the steps, so this is a neuron of our own. It
-is a simulation: a gain that changes with every step is nothing Loihi silicon offers.
-"""
+"""The neurons of a network as a Lava Process: stock `LIF` neither subtracts at a reset nor changes gains by step."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The recorder, which sends the results of a simulation to the process that started it.
-
-Recorder and source hold one end of a stream socket. The starting process holds the other end: it sends input samples
-of known size, and receives of each finished sample the packed rasters, maps and readout that were requested. Nothing
-else leaves the graph.
-"""
+"""The recorder, which sends what was requested of each finished sample over a socket to who started the simulation."""
 
 from __future__ import annotations
 
@@ -26,11 +21,7 @@ def ends_message(t: int, timesteps: int) -> bool:
 
 
 def due(time_step: int, timesteps: int, stepped: int) -> tuple[int, bool, bool]:
-    """The messages of maps at one of Lava's steps, counted from 1; they end with the step before.
-
-    Number t of that step in its sample; True if the maps up to it are sent; True if their sum is. Maps of the first
-    `stepped` samples leave step by step.
-    """
+    """Number t of the step before, in its sample; whether the maps up to it are sent, and whether their sum is."""
     sample, t = divmod(time_step - 2, timesteps)
     return t, 0 <= sample < stepped and ends_message(t, timesteps), sample >= 0 and t == timesteps - 1
 

@@ -23,12 +23,7 @@ SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
 
 @model_of(LayerProcess)
 class StockLayer(AbstractSubProcessModel):
-    """Lava's synapses, then this project's neurons, with maximum pooling before or between them where there is any.
-
-    What several sources fire is summed first, and so is what arrives later than one step, or is spread. An input
-    without synapses is this sum alone, or the products of attention. Processes that form maps follow, if they are
-    requested.
-    """
+    """Lava's synapses, then this project's neurons, between the sums, poolings and maps that they need."""
 
     def __init__(self, process: LayerProcess) -> None:
         self.process, self.processes = process, dict[str, AbstractProcess]()
@@ -117,11 +112,7 @@ def stock_synapses(each: Input, shape: Shape, bits: int, name: str) -> Conv | De
 
 
 def stock_conv(each: Input, shape: Shape, pool: tuple[int, int], bits: int, name: str) -> Conv:
-    """Lava's `Conv` of a map (C, H, W), with average pooling folded into its weights.
-
-    Pool 2, then a 3×3 kernel, is a 6×6 kernel of stride 2 and padding 2. In fixed point it sums; the gain absorbs the
-    average.
-    """
+    """Lava's `Conv` of a map (C, H, W), with average pooling folded into its weights; in fixed point it sums."""
     # Lava's Conv is a true convolution: flip. Its weights are (O, H, W, C).
     kernel = each.averaged_weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
     return Conv(
@@ -143,10 +134,7 @@ def dense_weights(weight: NDArray[Any], shape: Shape, pool: tuple[int, int]) -> 
 
 
 def exact_dense(weight: NDArray[Any], bits: int, name: str) -> Dense:
-    """Lava's `Dense` of int8 or float32 weights (O, N), for messages of some bits, or 0 for spikes.
-
-    Its fixed-point model drops the lowest bit of mixed-sign weights; doubled and halved again, none is lost.
-    """
+    """Lava's `Dense` of int8 or float32 weights (O, N), doubled and halved: of mixed signs it drops the lowest bit."""
     about: dict[str, Any] = {"num_message_bits": bits, "name": name}
     if weight.dtype == np.int8:
         return Dense(weights=weight.astype(np.int16) * 2, weight_exp=-1, **about)

@@ -102,11 +102,7 @@ class ZipArchive:
 
 
 class _Listing(io.FileIO):
-    """The file of a zip; while `most` is set, no more bytes are read from it at once.
-
-    :mod:`zipfile` reads the list of members at once, as long as the file says it is, and makes an object of each. It
-    closes no file that it was given, and Python warns of those left open: this one closes itself.
-    """
+    """The file of a zip; while `most` is set, no more bytes are read from it at once, as :mod:`zipfile` would."""
 
     most: int | None = LARGEST_LISTING
 

@@ -128,11 +128,7 @@ class Dataset(ABC):
         return _Subset(self, kept, numbers, classes, class_names, self.skipped + len(self) - len(kept))
 
     def of_classes(self, asked: Sequence[str]) -> Dataset:
-        """The items of some classes, at least one, whose order defines the labels; items without a label stay.
-
-        A class is asked for by its identifier or by its name for people; what is neither is the identifier of a class
-        that has no items here. Of namesakes, the identifier alone names one.
-        """
+        """The items of some classes, by identifier or name, whose order defines the labels; unlabelled ones stay."""
         kept = [self._identified(each) for each in asked]
         if len(set(kept)) < len(kept):
             raise InputError(f"{self.name}: classes named twice among {', '.join(kept)}; name each once")
@@ -194,10 +190,7 @@ class _Subset(Dataset):
 
 
 class GeneratedSet(Dataset):
-    """Any number of items that are made when they are read, each class once in a block of so many as there are.
-
-    An item is a function of (`key`, split, index), and of nothing else.
-    """
+    """Items made of (`key`, split, index) alone when they are read, each class once in a block."""
 
     def __init__(
         self, name: str, key: int, split: str, size: int | None, classes: Sequence[str], class_names: Sequence[str]

@@ -1,7 +1,4 @@
-"""Data sets made of scikit-learn's handwriting: 1,797 digits of 8×8, split once, enlarged and turned.
-
-Elementwise float32 arithmetic alone: equal to the bit on every machine.
-"""
+"""scikit-learn's handwriting: 1,797 digits of 8×8, split once, enlarged and turned in elementwise float32 alone."""
 
 from __future__ import annotations
 
@@ -60,11 +57,7 @@ def turn(tangent: Tangent) -> tuple[Tangent, Tangent]:
 def render(
     glyphs: Floats, side: float, tangents: NDArray[np.float64], size: int, centres: NDArray[np.float64]
 ) -> Floats:
-    """Enlarge and turn handwriting smoothly: (n, 14, 14) -> (n, size, size) ink in 0 … 1.
-
-    The 8 source pixels become `side`; `tangents` (n,) are of half the angles, `centres` (n, 2) the source positions
-    (x, y) of the result's centre. Interpolation is cubic (Catmull-Rom), followed by a soft threshold.
-    """
+    """Enlarge and turn handwriting: (n, 14, 14) -> (n, size, size); `tangents` (n,) half angles, `centres` (n, 2)."""
     cosine, sine = (part[:, None, None] for part in turn(tangents))
     y, x = (np.mgrid[:size, :size] - (size - 1) / 2) * (8 / side)
     u = (cosine * x + sine * y + centres[:, 0, None, None]).astype(np.float32)

@@ -77,11 +77,7 @@ def saccades() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def film(glyph: Floats, way: NDArray[np.float64], side: float, tangent: float) -> Floats:
-    """A digit (14, 14) on its way: (F, 32, 32) ink in 0 … 1.
-
-    `way` (F, 2) has x and y of the digit's middle, in pixels from the sensor's. The 8 source pixels become `side`;
-    `tangent` is that of half the angle that the digit is turned by.
-    """
+    """A digit (14, 14) on its way (F, 2), its middle in pixels from the sensor's: (F, 32, 32) ink in 0 … 1."""
     turns = np.full(len(way), tangent)
     cosine, sine = turn(tangent)
     x, y = way.T * (8 / side)

@@ -34,11 +34,7 @@ class _Record:
 
 
 class TinyImageNet(Dataset):
-    """One split of Tiny-ImageNet; its classes are in the order of wnids.txt.
-
-    An item's index is its position in the official split: the number of a validation image, and class position × 500 +
-    number of a training image; where names have no such numbers, the position in the listing.
-    """
+    """One split of Tiny-ImageNet; classes are in the order of wnids.txt, indices those of the official split."""
 
     def __init__(self, archive: Archive, split: str) -> None:
         root = find_root(archive)

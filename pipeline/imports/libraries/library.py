@@ -24,12 +24,7 @@ class LeakyIntegrator:
 
 @dataclass(frozen=True, eq=False)
 class SpikingModule:
-    """The neurons of a module.
-
-    Constants of `neuron` are numbers, or arrays that broadcast with the map of one sample, (C, H, W) or (N,). `takes`
-    is None where one call gets either one step of all samples or all steps. Through `recurrent`, what they fired the
-    step before drives them, too.
-    """
+    """The neurons of a module; constants broadcast with a map of one sample, (C, H, W) or (N,)."""
 
     neuron: LIF | LeakyIntegrator | ReLU
     takes: Takes | None = "B..."

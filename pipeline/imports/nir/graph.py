@@ -38,10 +38,7 @@ def kind_of(node: Any) -> str:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes by name, graphs inside it opened, and the nodes that lead to each, in the order of the edges.
-
-    `first` and `last` are the nodes Input and Output; those of inner graphs do nothing, and are passed by.
-    """
+    """Nodes by name, inner graphs opened, and the nodes that lead to each; inner Inputs and Outputs are passed by."""
 
     nodes: dict[str, Any]
     before: dict[str, list[str]]

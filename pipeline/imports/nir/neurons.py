@@ -33,10 +33,7 @@ CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 
 
 @dataclass(frozen=True)
 class Rules:
-    """The caller's words about a graph, because NIR has none.
-
-    `reset` and `fires_at_threshold` are None to take what the metadata of a node say, then NIR's equations.
-    """
+    """The caller's words about a graph, because NIR has none; None takes a node's metadata, then NIR's equations."""
 
     dt: float  # seconds in a step
     dt_known: bool  # whether the caller or the file says so; if not, neurons for which it is implausible are refused

@@ -23,13 +23,7 @@ ANY_SPIKE = 0.5  # a sum of spikes is above it if there is one, whether v > θ o
 def layer_nodes(
     layer: Layer, sizes: Sequence[Size], level: int, steps: tuple[int, int | None], dt: float
 ) -> list[dict[str, Any]]:
-    """Nodes of a layer that fires `level` steps later than in NIR: those of each input, then the neurons.
-
-    Parameters
-    ----------
-    sizes : the maps that the sources of its inputs are
-    steps : of the network, and its window
-    """
+    """Nodes of a layer that fires `level` steps later than in NIR: those of each input, of `sizes`, then neurons."""
     name, neuron = layer.name, layer.neuron
     assert isinstance(neuron, LIF)
     bias = neuron.bias[-1]
@@ -81,10 +75,7 @@ def _input_nodes(
 
 
 def source_nodes(name: str, size: Size, steps: NDArray[Any], sign: int | None, dt: float) -> dict[str, Any]:
-    """Nodes between a source, which is a map of a size, and an input: a Delay, and a Scale by 1 or -1.
-
-    The steps are () of all, or (C,).
-    """
+    """Nodes between a source, which is a map of a size, and an input: a Delay of (C,) or () steps, a Scale by ±1."""
     nir = nir_library()
     nodes = {f"{name}.delay": nir.Delay(_everywhere(steps * dt, size))} if steps.any() else {}
     return nodes if sign is None else nodes | {f"{name}.sign": nir.Scale(_everywhere(sign, size))}
@@ -148,10 +139,7 @@ def _everywhere(value: Any, size: Size) -> NDArray[np.float64]:
 
 
 def _weights(weight: NDArray[np.float32], gain: NDArray[np.float64]) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Weights that contain a gain by channel, and the gain for the metadata, where it is not 1.
-
-    In double precision, from which dividing by the gain gives the weights in single precision back.
-    """
+    """Weights that contain a gain by channel, in double precision, and the gain for the metadata, where it is not 1."""
     if len(gain) > 1:
         return weight.copy(), {"gain": gain}
     if (gain == 1).all():

@@ -1,8 +1,4 @@
-"""The reader of NIR: what each node does to what comes to it, as operations of the road.
-
-Nodes that spike are neurons.py's. What NIR has no word for, such as maximum pooling, stands in metadata, or in a
-Threshold behind pooled spikes, which is their OR.
-"""
+"""The reader of NIR: what each node, or its metadata, does to what comes to it, as operations of the road."""
 
 from __future__ import annotations
 
@@ -39,10 +35,7 @@ SUPPORTED = ", ".join(("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *
 
 
 def path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
-    """The path of what comes to a node, and of what the node does to it; the last one is followed by neurons.
-
-    A Scale by 1 or -1 of spikes is their sign, in front of other nodes.
-    """
+    """The path of what comes to a node, and of what the node does to it; the last one is followed by neurons."""
     if node.kind == "Delay":
         return _later(path, node, rules.dt)
     if node.kind == "Threshold":

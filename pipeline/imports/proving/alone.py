@@ -18,15 +18,7 @@ from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapse
 
 
 class LayerAlone:
-    """The neurons of one layer, at rest.
-
-    Parameters
-    ----------
-    network : in float32 or in fixed point
-    number : of the layer, from 0
-    given : (T, B, C, H, W) bool by name, of all that it reads, in the network's steps; int8 of a current
-    device : torch's name for it
-    """
+    """The neurons of layer `number`, from 0, at rest; `given` are (T, B, C, H, W) by name, of all that it reads."""
 
     def __init__(self, network: Network, number: int, given: Mapping[str, NDArray[Any]], device: str) -> None:
         self.network, self.given, self.device = network, given, device
@@ -36,10 +28,7 @@ class LayerAlone:
         self.currents = [self._currents(each, (number, place)) for place, each in enumerate(layer.inputs)]
 
     def run(self, first: int, stop: int) -> Iterator[tuple[int, Tensor]]:
-        """Go from rest at the step before `first` to each step before `stop`, and give what fires there, (B, H·W, C).
-
-        The neurons' `spikes` may be written between two steps: these then count as fired.
-        """
+        """Go from rest before `first` to each step before `stop`, and what fires, (B, H·W, C); `spikes` may be set."""
         for t in range(max(1, first), stop):
             with torch.inference_mode(), exact_sums():
                 fired = self.neurons.step([each(t).view_as(self.neurons.membrane) for each in self.currents], t)

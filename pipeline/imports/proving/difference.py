@@ -21,10 +21,7 @@ from spikesam.pipeline.imports.torch.imported import Imported
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """A bit that differs, where everything before it is the same.
-
-    `t`, `sample` and `neuron` say where the bit is, in the model's steps.
-    """
+    """A bit that differs, where everything before it is the same; the place is in the model's steps."""
 
     imported: Imported  # the network and the model
     number: int  # of the layer, from 0

@@ -60,10 +60,7 @@ ONES = "/bias"  # behind the name of a unit: neurons that fire at every step, fo
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A network, and what it was built of.
-
-    `biases` are (C,) of each or rows (S, C): theirs and their currents', before it is known in which steps they act.
-    """
+    """A network, and what it was built of; `biases` are (C,) or rows (S, C), before it is known when they act."""
 
     network: Network  # the network
     units: tuple[Unit, ...]  # one for each of its layers; the last ones give the answer
@@ -207,11 +204,7 @@ def _folded(unit: Unit, shapes: Mapping[str, Shape]) -> Folded:
 
 
 def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Folded, list[Unit]]:
-    """Inputs of a unit with neurons as the sources of ones; and these neurons.
-
-    A layer must read something: they read what would have the bias, through weights of zero and a step later, so that
-    the layers stand no deeper.
-    """
+    """Inputs of a unit with neurons as the sources of ones, which read what would have the bias; and these neurons."""
     made: dict[Shape, Unit] = {}
 
     def sourced(one: Synapses) -> Synapses:

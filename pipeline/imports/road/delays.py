@@ -17,11 +17,7 @@ SILENCE = 1 << 17  # thresholds that such a bias is below zero: 2²⁹ in fixed 
 
 
 def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> dict[str, int]:
-    """The depth D of each unit, 1 + the largest of those that it reads within a step; 0 of the input.
-
-    What a unit reads of d steps before is then read d + D - D' steps after it was fired, which must be one at least.
-    `where` has their names in messages.
-    """
+    """The depth D of each unit, 1 + the largest of those that it reads within a step; 0 of the input."""
     edges = [(name, source) for name, sources in reads.items() for source in sources]
     depth = {INPUT: 0} | dict.fromkeys(reads, 1)
     via: dict[str, str] = {}
@@ -50,11 +46,7 @@ def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> d
 def delayed(
     bias: NDArray[np.float64], silent: int, timesteps: int, window: int | None = None, threshold: Any = 0.0
 ) -> NDArray[np.float64]:
-    """A bias that acts in some steps alone: (C,) or rows (S, C) -> rows (T, C), or (1, C) where all are the same.
-
-    `silent` steps in front have none; behind the `window` steps that follow, neurons of a threshold are kept from
-    firing.
-    """
+    """A bias that acts in a window alone: (C,) or rows (S, C) -> rows (T, C), or (1, C) where all are the same."""
     rows = np.atleast_2d(bias)
     channels, stop = rows.shape[1], timesteps if window is None else silent + window
     if len(rows) == 1 and stop >= timesteps - 1 and not (bias.any() and silent):
@@ -69,10 +61,7 @@ def delayed(
 
 
 def with_window(network: Network, window: int | None, depths: Sequence[int]) -> Network:
-    """The network with its window, if each layer stands as far from the readout as its depth says; else without.
-
-    Raster files tell where a layer's window is by its way to the readout, which a delay of the model may shorten.
-    """
+    """The network with its window, if each layer stands as far from the readout as its depth says; else without."""
     last, ways = depths[-1], network.to_readout
     stands = [last - ways[name] for name in ("input", *(layer.name for layer in network.layers))]
     return replace(network, window=window) if stands == [0, *depths] else network

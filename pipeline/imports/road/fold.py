@@ -55,10 +55,7 @@ BEHIND_MAXIMUM = "is behind a maximum of currents, which is not linear", "neuron
 
 @dataclass(frozen=True, eq=False)
 class Reordered:
-    """Channels of a map in another order than its own, or some of them; or neurons, where places are moved.
-
-    numbers (M,), of `among`; `channels` where they are channels.
-    """
+    """Channels of a map in another order, or some of them; or neurons: numbers (M,), of `among`."""
 
     numbers: NDArray[np.int64]
     among: int
@@ -143,10 +140,7 @@ class Synapses:
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """The inputs of a map of currents (C, H, W), which are summed, and their bias: (), (C,), or of each step (T, C).
-
-    What drives a `gate` needs no weights.
-    """
+    """The inputs of a map of currents (C, H, W), which are summed, and their bias: (), (C,), or of each step (T, C)."""
 
     shape: Shape
     inputs: tuple[Synapses, ...]
@@ -527,10 +521,7 @@ def _biases(folded: Folded, weight: NDArray[Any], bias: Any) -> NDArray[np.float
 def _scaled_inputs(
     synapses: Synapses, weight: NDArray[Any], channels: int, where: str
 ) -> tuple[Synapses, NDArray[Any]]:
-    """Synapses without a gain of channels, and (out, C, …) weights behind them times it.
-
-    Spikes keep a gain that is one number, at each step if steps differ.
-    """
+    """Synapses without a gain of channels, and (out, C, …) weights behind them times it."""
     gain = synapses.gain
     if gain.ndim == 2:
         found = "sees channels whose gains differ from step to step, each in its own way"

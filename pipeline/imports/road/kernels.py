@@ -40,10 +40,7 @@ def undilated(kernels: Kernels, dilation: Pair) -> Kernels:
 
 
 def evenly_padded(kernels: Kernels, padding: tuple[Pair, Pair]) -> tuple[Kernels, Pair]:
-    """Kernels that need one padding above and below and one left and right, instead of ((top, bottom), (left, right)).
-
-    They are larger by zeros; the padding is (y, x).
-    """
+    """Kernels, larger by zeros, that need one padding (y, x), instead of ((top, bottom), (left, right))."""
     rows, columns = map(max, padding)
     widen = [(most - before, most - after) for most, (before, after) in zip((rows, columns), padding, strict=True)]
     return np.pad(kernels, ((0, 0), (0, 0), *widen)), (rows, columns)

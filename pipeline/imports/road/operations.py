@@ -1,8 +1,4 @@
-"""The values between any foreign network and ours: neurons, the paths that drive them, operations on these paths.
-
-Readers (torch, NIR, `.net`) emit them and compute nothing. `fold` makes inputs of layers of paths, `build` a network of
-all. Maps are (C, H, W); numbers of neurons stand in C-order.
-"""
+"""The values between any foreign network and ours: neurons, paths that drive them, operations on (C, H, W) maps."""
 
 from __future__ import annotations
 
@@ -55,10 +51,7 @@ class Linear(_Compared):
 
 @dataclass(frozen=True, eq=False)
 class Conv(_Compared):
-    """(out, in/groups, y, x) kernels, and (out,) biases; padding is (above, below), (left, right).
-
-    Of 0 groups, one kernel (1, 1, y, x) is for every channel.
-    """
+    """(out, in/groups, y, x) kernels, of 0 groups one for all, (out,) biases; padding (above, below), (left, right)."""
 
     weight: Any
     bias: Any = None
@@ -186,10 +179,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Junction:
-    """Where several paths meet: their sum, their channels one behind the other, or products of their spikes.
-
-    A gate is the sum that drives its neurons. Attention has the paths of q, k and v, or one of all their channels.
-    """
+    """Where paths meet: sums, channels one behind the other, or products; attention has the paths of q, k and v."""
 
     where: str
     kind: Literal["sum", "concatenation", "gate", "attention"]
@@ -199,11 +189,7 @@ class Junction:
 
 @dataclass(frozen=True)
 class Path:
-    """The operations, in order, since neurons fired, since the :data:`INPUT`, or behind a junction.
-
-    The source fired `lag` steps ago, or each of its channels as many as its own; None of what is the same at every
-    step, and of a junction.
-    """
+    """The operations since neurons fired `lag` steps ago, since the :data:`INPUT`, or behind a junction."""
 
     source: str | Junction  # name of the unit, INPUT or NOTHING; or a junction
     operations: tuple[Operation, ...] = ()  # in order
@@ -252,11 +238,7 @@ class Path:
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """Neurons, and what drives them.
-
-    `name` is theirs in the foreign network, such as "lif1" of a module or "node 'lif1'"; `where`, in messages.
-    Constants of `neuron` are numbers, or arrays that broadcast with the map, in which channels share one.
-    """
+    """Neurons, and what drives them; `name` is theirs in the foreign network, `where` in messages."""
 
     name: str
     where: str

@@ -22,11 +22,7 @@ FORMS = (
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """Input of a model.
-
-    The encoder is "spikes" if all is 0 and 1, otherwise "constant-current", or "changing-current" where steps differ;
-    "image" of an ANN, whose images are one step.
-    """
+    """Input of a model: "spikes" of 0 and 1, else "constant-current" or "changing-current"; "image" of an ANN."""
 
     sequence: Tensor  # (T, B, C, H, W), (T, B, C, L) or (T, B, N) float32
     constant: bool  # whether every step is the same

@@ -126,10 +126,7 @@ def _unit(model: nn.Module, layer: FollowedLayer) -> Unit:
 
 
 def _pooled_before(units: Sequence[Unit], answer: Path) -> list[Unit]:
-    """Units of which a maximum pooling is in front of ReLU, where nothing else reads what it pools.
-
-    max(ReLU(i)) = ReLU(max(i)), limited or not.
-    """
+    """Units with a pooling in front of ReLU that nothing else reads, since max(ReLU(i)) = ReLU(max(i))."""
     readers = Counter(str(leaf.source) for path in (answer, *(unit.paths[0] for unit in units)) for leaf in path.leaves)
     found: dict[str, Unit] = {}
     for unit in units:

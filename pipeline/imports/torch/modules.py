@@ -1,7 +1,4 @@
-"""Modules of torch and of libraries: how each is followed, and which operations of the road it is.
-
-Tables of library and class. Whatever a module's numbers are computed with, they are those that it had when it ran.
-"""
+"""Modules of torch and of libraries: how each is followed, and which operations of the road it is."""
 
 from __future__ import annotations
 
@@ -105,10 +102,7 @@ def emitted(path: Path) -> Path:
 
 
 def emitted_answer(path: Path, over: bool = False) -> tuple[Path, nn.Module]:
-    """The path of an answer, and the function that it has passed through at last, such as a softmax.
-
-    `over` where it is of no steps, as that of an ANN.
-    """
+    """The path of an answer, `over` None of an ANN, and the function, such as a softmax, that it passed last."""
     probabilities: nn.Module = nn.Identity()
     kept: list[Operation] = []
     for operation in path.operations:

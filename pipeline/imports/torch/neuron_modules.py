@@ -16,10 +16,7 @@ OwnNeurons = LIF | tuple[LIF, Any]  # what an author's neurons are; with a gain,
 
 
 class NeuronModules:
-    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a module.
-
-    Of an ANN, in which ReLU is neurons wherever it is called, they are none (`rectified`).
-    """
+    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a module."""
 
     def __init__(
         self,

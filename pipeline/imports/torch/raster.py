@@ -27,10 +27,7 @@ class NotTakenError(NetworkError):
 
 @dataclass(frozen=True, eq=False)
 class FollowedLayer:
-    """The neurons of a module, as they were driven and as they fired.
-
-    `name` is that of the module, `label` that of messages.
-    """
+    """The neurons of a module, called `label` in messages, as they were driven and as they fired."""
 
     name: str
     label: str

@@ -37,10 +37,7 @@ def _of_numbers(operation: Operation) -> bool:
 
 
 def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -> Path | None:
-    """One path for two calls, where zeros stand for whatever is at their place in the other; None if they differ.
-
-    Gains and shifts that differ are those of their steps.
-    """
+    """One path for two calls, where zeros stand for whatever is in the other; None if they differ."""
     if one == two:
         return one
     if two.source == NOTHING:
@@ -97,10 +94,7 @@ def all_agreed(streams: Sequence[Stream], samples: int) -> Path | None:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """A tensor that comes from the example.
-
-    `where` is int64, of the tensor's shape: (t·B + b)·size + n of each number, for step t, sample b and neuron n.
-    """
+    """A tensor that comes from the example; `where`, of its shape, has (t·B + b)·size + n of each number."""
 
     where: Tensor
     size: int  # how many neurons n there are in a sample
@@ -205,10 +199,7 @@ class Lost:
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """Sums of products of two streams, as of q and kᵀ: no neurons take them, but a third stream may be multiplied in.
-
-    Axes have a number each: an axis that both streams have, and the product has not, is one that is summed over.
-    """
+    """Sums of products of two streams, as of q and kᵀ; an axis of both that the product lacks is summed over."""
 
     where: str
     streams: tuple[tuple[Stream, tuple[int, ...]], ...]  # with the axes of each

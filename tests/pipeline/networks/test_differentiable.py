@@ -1,10 +1,14 @@
 """The differentiable network: the torch backend's spikes, and gradients by hand and against training's model."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch, batch_size, unpacked
@@ -23,24 +27,27 @@ from spikesam.pipeline.networks.to_torch import to_torch
 from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
+from tests.backends.graphs import FLOAT, graphs
 from tests.pipeline.small_networks import SMALL, small_model
+
+random = np.random.default_rng(0)
 
 
 def smooth_images(count: int, height: int, width: int) -> NDArray[np.float32]:
     """Blobs of preprocessed pixels in -2 … 2."""
-    random = np.random.default_rng(0)
     rows, columns = np.mgrid[:height, :width]
     waves = random.uniform(1, 8, (count, 3, 2, 1, 1))
     return (2 * np.sin(waves[:, :, 0] * rows / height) * np.cos(waves[:, :, 1] * columns / width)).astype(np.float32)
 
 
-def assert_same_spikes(network: Network, inputs: InputBatch) -> None:
+def compared_spikes(network: Network, inputs: InputBatch) -> list[torch.Tensor]:
+    """Each layer's spikes, which are those of the backend, as the logits are."""
     (batch,) = TorchBackend("cpu").run(network, [inputs], batch_size(inputs))
     logits, spikes = DifferentiableNetwork(network)(torch.from_numpy(unpacked(inputs)).float())
-    assert spikes[-1].any()
     for name, shape, found in zip(network.raster_names[-len(spikes) :], network.shapes[1:], spikes, strict=True):
         np.testing.assert_array_equal(found.detach().numpy(), unpack(batch.spikes[name], shape), err_msg=name)
     np.testing.assert_allclose(logits.detach(), batch.readout / network.timesteps, rtol=1e-5, atol=1e-5)
+    return spikes
 
 
 @pytest.mark.parametrize("name", bundled_names("snn"))
@@ -51,7 +58,7 @@ def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
         (inputs,) = choose_samples(None, checkpoint, 2, seed=0).encoded([0, 1], network, 0, 2)
     else:
         inputs = poisson_batch(smooth_images(2, *network.input_shape[1:]), network.timesteps, 0, [3, 4])
-    assert_same_spikes(network, inputs)
+    assert compared_spikes(network, inputs)[-1].any()
 
 
 @pytest.mark.parametrize(
@@ -65,44 +72,25 @@ def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
 )
 def test_every_reset_and_firing_rule_is_the_backends(neuron: LIF) -> None:
     """Weights are multiples of 1/4, so that membranes meet their threshold exactly."""
-    random = np.random.default_rng(0)
     w1, w2 = (random.integers(-1, 3, shape) / 4 for shape in ((4, 2, 3, 3), (4, 4, 3, 3)))
     first = Input(w1, gain=0.5, padding=1, current_pool=3, current_stride=2, current_padding=1)
     layers = Layer("conv1", first, neuron), Layer("conv2", Input(w2, pool=2, padding=1, pooling="max"), neuron)
     readout = Readout(random.normal(size=(3, 16)), leak=0.75, bias=[0.5, -1.0, 0.0])
     network = Network((2, 8, 8), 10, layers, readout, "spikes")
-    assert_same_spikes(network, random.random((10, 3, 2, 8, 8)) < 0.3)
+    assert compared_spikes(network, random.random((10, 3, 2, 8, 8)) < 0.3)[-1].any()
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_spikes_of_random_networks_are_the_backends(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    leak, thresholds = random.uniform(0.5, 1), random.uniform(0.3, 1.2, 3)
-    gains = [random.uniform(0.2, 2, (1 + 8 * (seed % 2), channels)) for channels in (5, 4, 7)]
-    first = Input(random.normal(0, 0.5, (5, 6, 3, 3)), gain=gains[0], padding=1)
-    second = Input(random.normal(0, 0.5, (4, 5, 3, 3)), gain=gains[1], pool=2)
-    layers = (
-        Layer("conv1", first, LIF(leak, thresholds[0])),
-        Layer("conv2", second, LIF(1.0, thresholds[1], bias=0.1)),
-        Layer("fc1", Input(random.normal(0, 0.5, (7, 32)), gain=gains[2]), LIF(leak, thresholds[2], bias=-0.05)),
-    )
-    network = Network((6, 12, 8), 9, layers, Readout(random.normal(size=(3, 7))))
-    assert_same_spikes(network, random.random((9, 2, 6, 12, 8)) < 0.4)
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("dense", [False, True])
-def test_spikes_for_a_constant_current_are_the_backends(seed: int, dense: bool) -> None:
-    random = np.random.default_rng(seed)
-    pool = 3 - seed % 2
-    shape, inputs = ((9, 3 * 12 * 6 // pool**2), 9) if dense else ((9, 3, 3, 3), 9 * 12 * 6 // pool**2)
-    layers = (
-        Layer("first", Input(random.normal(0, 1, shape), pool=pool, padding=0 if dense else 1), LIF(1.0, 0.7)),
-        Layer("second", random.normal(0, 0.5, (8, inputs)), LIF(1.0, 1.3)),
-    )
-    network = Network((3, 12, 6), 60, layers, Readout(random.normal(size=(3, 8))), "constant-current")
-    images = random.integers(-127, 128, (2, 3, 12, 6)).astype(np.int8)
-    assert_same_spikes(network, images)
+@settings(max_examples=25)
+@drawn(st.sampled_from(("spikes", "constant-current", "changing-current")).flatmap(lambda name: graphs(FLOAT, name)))
+def test_spikes_of_any_network_are_the_backends(network: Network) -> None:
+    shape = 2, *network.input_shape
+    given = random.integers(-3, 4, (network.timesteps, *shape), np.int8)
+    given = given > 0 if network.spiking_input else given[0] if network.encoder == "constant-current" else given
+    if not network.has_loops:
+        compared_spikes(network, given)
+        return
+    with pytest.raises(InputError, match="gradients: a layer reads one that comes later"):
+        DifferentiableNetwork(network)
 
 
 def test_one_neuron_and_a_constant_current_by_hand() -> None:
@@ -179,6 +167,51 @@ def test_spikes_too_late_for_the_answer_have_no_gradient() -> None:
     for depth, gradient in enumerate(torch.autograd.grad(logits[0, 0], spikes), 1):
         beyond = 8 - (len(spikes) - depth)
         assert gradient[:beyond].any() and not gradient[beyond:].any()
+
+
+def two_layers(*more: Input) -> Network:
+    """Two dense layers of three neurons, whose second one may read others, too. T = 6."""
+    layers = (
+        Layer("fc1", random.uniform(0.1, 0.4, (3, 2)), LIF(0.9, 0.4)),
+        Layer("fc2", (Input(random.uniform(0.1, 0.4, (3, 3))), *more), LIF(0.8, 0.5, synaptic_leak=0.3)),
+    )
+    return Network((2, 1, 1), 6, layers, Readout(random.normal(size=(2, 3))), encoder="spikes")
+
+
+def gradient(network: Network, spikes: torch.Tensor) -> torch.Tensor:
+    inputs = spikes.clone().requires_grad_()
+    DifferentiableNetwork(network)(inputs)[0][:, 0].sum().backward()
+    assert inputs.grad is not None
+    return inputs.grad
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_a_layer_that_reads_itself_with_weights_of_zero_has_the_gradient_of_one_that_does_not(reset: Any) -> None:
+    alone = two_layers()
+    fc1, fc2 = alone.layers
+    fc2 = replace(fc2, neuron=replace(fc2.neuron, reset=reset))
+    again = replace(alone, layers=(fc1, replace(fc2, inputs=(*fc2.inputs, Input(np.zeros((3, 3)), "fc2")))))
+    spikes = torch.tensor(random.random((6, 4, 2, 1, 1)) < 0.5, dtype=torch.float32)
+    expected = gradient(replace(alone, layers=(fc1, fc2)), spikes)
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(gradient(again, spikes), expected)
+
+
+def test_a_shortcut_brings_gradients_from_later_steps() -> None:
+    """Through two layers the last step but two is the last that matters; through the shortcut the last but one."""
+    spikes = torch.tensor(random.random((6, 32, 2, 1, 1)) < 0.3, dtype=torch.float32)
+    chain, short = two_layers(), two_layers(Input(random.uniform(0.1, 0.4, (3, 2)), "input"))
+    assert [step.abs().max() > 0 for step in gradient(chain, spikes)][4:] == [False, False]
+    assert [step.abs().max() > 0 for step in gradient(short, spikes)][4:] == [True, False]
+
+
+def test_gradients_reach_the_image_through_shortcuts_and_through_the_layer_that_repeats_the_answers() -> None:
+    network = load_checkpoint("residual-digits").network
+    image = torch.tensor(random.integers(-127, 128, (1, *network.input_shape)), dtype=torch.float32, requires_grad=True)
+    logits, outputs = DifferentiableNetwork(network)(image)
+    logits[:, 3].sum().backward()
+    assert image.grad is not None and image.grad.abs().max() > 0
+    assert [layer.name for layer in network.layers][-1] == "answer" and len(outputs) == 10
 
 
 def test_no_gradient_is_kept_where_none_is_asked_for_and_fixed_point_is_refused() -> None:
