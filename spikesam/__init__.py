@@ -45,7 +45,9 @@ Names are imported when they are first used, so that `import spikesam` takes nei
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikesam import recordings
@@ -95,64 +97,6 @@ if TYPE_CHECKING:
     from spikesam.recordings.raster.reader import RasterReader, open_raster
 
 recordings.plots = "spikesam.pipeline.maps.plot"
-_WHERE = {
-    "load": "spikesam.pipeline.networks.checkpoint:load_checkpoint",
-    "train": "spikesam.pipeline.training.train:train",
-    "convert": "spikesam.pipeline.conversion.convert:convert",
-    "Conversion": "spikesam.pipeline.conversion.conversion:Conversion",
-    "simulate": "spikesam.pipeline.engine.simulate:simulate",
-    "explain": "spikesam.pipeline.maps.explain:explain",
-    "measure": "spikesam.pipeline.maps.measure:measure",
-    "energy": "spikesam.pipeline.cost.energy:energy",
-    "Energy": "spikesam.pipeline.cost.energy:Energy",
-    "Prices": "spikesam.pipeline.cost.prices:Prices",
-    "edit": "spikesam.pipeline.edits.edit:edit",
-    "Edit": "spikesam.pipeline.edits.result:Edit",
-    "record": "spikesam.pipeline.record.record:record",
-    "Monitor": "spikesam.pipeline.monitor.monitor:Monitor",
-    "MonitorCallback": "spikesam.pipeline.monitor.callback:MonitorCallback",
-    "report": "spikesam.pipeline.page.write:report",
-    "open_raster": "spikesam.recordings.raster.reader:open_raster",
-    "open_maps": "spikesam.recordings.maps.reader:open_maps",
-    "write_raster": "spikesam.recordings.raster.arrays:write_raster",
-    "SpikeEvents": "spikesam.recordings.raster.events:SpikeEvents",
-    "sam": "spikesam.pipeline.maps.methods.sam:sam",
-    "attention_map": "spikesam.pipeline.maps.methods.attention:attention_map",
-    "from_torch": "spikesam.pipeline.imports.torch.from_torch:from_torch",
-    "to_torch": "spikesam.pipeline.networks.to_torch:to_torch",
-    "compare": "spikesam.pipeline.comparison.compare:compare",
-    "diff": "spikesam.pipeline.comparison.diff:diff",
-    "Diff": "spikesam.pipeline.comparison.diff:Diff",
-    "Comparison": "spikesam.pipeline.comparison.compare:Comparison",
-    "Network": "spikesam.backends.network:Network",
-    "Layer": "spikesam.backends.network:Layer",
-    "Input": "spikesam.backends.network:Input",
-    "Source": "spikesam.backends.network:Source",
-    "LIF": "spikesam.backends.network:LIF",
-    "Readout": "spikesam.backends.network:Readout",
-    "integer_planes": "spikesam.backends.network.planes:integer_planes",
-    "ternary_planes": "spikesam.backends.network.planes:ternary_planes",
-    "from_nir": "spikesam.pipeline.imports.nir.read:from_nir",
-    "from_nir_data": "spikesam.pipeline.imports.nir.data:from_nir_data",
-    "to_nir": "spikesam.pipeline.imports.nir.write:to_nir",
-    "from_netx": "spikesam.pipeline.imports.netx.read:from_netx",
-    "draw_network": "spikesam.pipeline.drawing.network:draw_network",
-    "quantise": "spikesam.backends.network.quantise:quantise",
-    "compact": "spikesam.backends.network.compact:compact",
-    "Checkpoint": "spikesam.pipeline.networks.checkpoint:Checkpoint",
-    "Preprocessing": "spikesam.pipeline.images.preprocessing:Preprocessing",
-    "Events": "spikesam.pipeline.images.events.events:Events",
-    "EventBinning": "spikesam.pipeline.images.events.binning:EventBinning",
-    "read_events": "spikesam.pipeline.images.events.files:read_events",
-    "save": "spikesam.pipeline.networks.checkpoint:save_checkpoint",
-    "RasterReader": "spikesam.recordings.raster.reader:RasterReader",
-    "MapReader": "spikesam.recordings.maps.reader:MapReader",
-    "InputError": "spikesam.recordings.errors:InputError",
-    "NetworkError": "spikesam.backends.network:NetworkError",
-    "RasterError": "spikesam.recordings.errors:RasterError",
-    "BackendError": "spikesam.backends.base:BackendError",
-}
-
 __all__ = [
     "LIF",
     "BackendError",
@@ -213,15 +157,25 @@ __all__ = [
 __version__: str
 
 
+@cache
+def _imported() -> dict[str, tuple[str, str]]:
+    """Public name -> its module, and its name there, of the imports above, which type checkers read."""
+    import ast
+
+    statements = ast.walk(ast.parse(Path(__file__).read_text(encoding="utf-8")))
+    imports = [each for each in statements if isinstance(each, ast.ImportFrom)]
+    return {each.asname or each.name: (str(line.module), each.name) for line in imports for each in line.names}
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name == "__version__":
         from importlib.metadata import version  # here, because it takes half of the time of this import
 
         return version("spikesam")
-    if name not in _WHERE:
+    if name not in __all__:
         raise AttributeError(f"module 'spikesam' has no attribute {name!r}")
-    module, attribute = _WHERE[name].split(":")
+    module, attribute = _imported()[name]
     try:
         value = globals()[name] = getattr(import_module(module), attribute)
     except ImportError as error:
