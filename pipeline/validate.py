@@ -1,25 +1,108 @@
-"""Check files of spikes and of maps: what `spikesam validate` does, by one that knows every method."""
+"""Check everything in rasters and in files of maps: structure, types and sizes, the checksum of every chunk, digests.
+
+In rasters also spike counts, pad bits, and predictions against the readout; in files of maps that every number is
+finite and not negative. Nothing is changed. Prints what each file holds, then "valid"; stops at the first that is not,
+with one line saying where and why.
+
+examples:
+  spikesam validate out/raster.h5 out/sam.h5
+  spikesam validate torch/raster.h5 lava/raster.h5     equal digests: equal spikes, neuron by neuron
+
+exit code: 0 if every file is valid, 2 if one is not. recordings/FORMAT.md describes the formats.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
+from pydantic import Field
+from rich.table import Table
+from rich.text import Text
+
+from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.config import Section
 from spikesam.pipeline.maps.method import method_of
-from spikesam.recordings import validate
+from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import readable
+from spikesam.recordings.file_format import open_recording
+from spikesam.recordings.files import raster_file
 from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.reader import RasterReader
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    return validate.main(argv, known_maps)
+class ValidateCommand(Section):
+    """Options of the command."""
+
+    files: Positional[tuple[Path, ...]] = Field(
+        min_length=1, description="rasters, also by the folders of their runs, or maps"
+    )
 
 
-def known_maps(maps: MapReader) -> tuple[str, Iterable[str]]:
-    """Title and parameters of maps; refuses those of an unknown method."""
-    method = method_of(maps.header, maps.where)
-    return method.title, [name for name in (*method.parameters, *method.optional) if name in maps.header.parameters]
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, check, and print what each file holds."""
+    command = parse_command(ValidateCommand, argv, prog="spikesam validate", description=__doc__)
+    console = PlainConsole(soft_wrap=True)
+    for path in command.files:
+        with open_recording(raster_file(path, "the folder of a run that keeps spikes")) as reader:
+            about = _of_maps(reader) if isinstance(reader, MapReader) else _of_raster(reader)
+            with Tracker().show(f"checking {path}", len(reader.layers) * reader.n_samples) as advance:
+                reader.verify(partial(advance, 1))
+            console.print(f"{path}  {readable(reader.size)}", style="bold")
+            console.print(*about, Text("valid\n", style="green"), sep="\n")
+
+
+def _of_raster(raster: RasterReader) -> list[str | Table]:
+    header = raster.header
+    lines: list[str | Table] = [
+        f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = {header.timesteps}"
+        + (f" ({header.window} of the model)" if header.window else "")
+        + f", seed {header.seed}; {header.precision} precision on {header.backend}"
+        + (f" ({header.device})" if header.device else "")
+    ]
+    known = (raster.labels >= 0) & ((raster.predictions >= 0) | (header.classes > 0))
+    if known.any():
+        correct = int((raster.predictions == raster.labels)[known].sum())
+        lines.append(f"predicted as labelled: {correct} of {int(known.sum())}")
+    rows = [
+        (each.name, each.kind, _sides(each.shape))
+        + (("", "") if each.threshold == each.leak == 0 else (f"{each.threshold:g}", f"{each.leak:.4g}"))
+        + (f"{raster.rate(each):.2%}",)
+        for each in raster.layers
+    ]
+    table = _table(2, ("layer", "kind", "C × H × W", "threshold", "leak", "spikes per neuron and step"), rows)
+    return [*lines, table, f"network       {header.network_sha256 or 'unknown'}\nraster digest {raster.raster_digest}"]
+
+
+def _of_maps(maps: MapReader) -> list[str | Table]:
+    header, method = maps.header, method_of(maps.header, maps.where)
+    named = [name for name in (*method.parameters, *method.optional) if name in header.parameters]
+    parameters = "".join(f", {name} {header.parameters[name]}" for name in named)
+    rows = [(layer.name, _sides(layer.shape), str(layer.steps_that_matter)) for layer in maps.layers]
+    return [
+        f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}; {header.kept}",
+        _table(1, ("layer", "H × W", "steps that matter"), rows),
+        f"{header.source_name.replace('_', ' ')} {header.source}",
+    ]
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
+
+
+def _table(words: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose columns behind the first `words` are of numbers."""
+    table = Table(*columns, box=None)
+    for column in table.columns[words:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""Spike rasters and maps on disk: their formats, writers, checked readers and the validator (see FORMAT.md)."""
+"""Spike rasters and maps on disk: their formats, writers and checked readers (see FORMAT.md)."""
 
 from importlib import import_module
 from typing import Any

@@ -46,9 +46,9 @@ def test_memory_is_little_more_than_one_sample_takes(tmp_path: Path) -> None:
     validated, explained, validated_maps = (
         {raster: peak_of(module, *arguments(raster)) for raster in (small, large)}
         for module, arguments in (
-            ("spikesam.recordings.validate", lambda raster: [raster]),
+            ("spikesam.pipeline.validate", lambda raster: [raster]),
             ("spikesam.pipeline.explain", lambda raster: [raster, "--out", maps_of(raster)]),
-            ("spikesam.recordings.validate", lambda raster: [maps_of(raster)]),
+            ("spikesam.pipeline.validate", lambda raster: [maps_of(raster)]),
         )
     )
     assert validated[large] - validated[small] < 32 * MEBIBYTE

@@ -16,7 +16,7 @@ except ModuleNotFoundError:  # Python 3.10
 
 HEAVY = ("torch", "torchvision", "lightning", "snntorch", "captum", "lava")
 COMMANDS = (
-    "spikesam.recordings.validate",
+    "spikesam.pipeline.validate",
     "spikesam.pipeline.run",
     "spikesam.pipeline.train",
     "spikesam.pipeline.export",
@@ -36,7 +36,6 @@ def run_python(script: str) -> subprocess.CompletedProcess[str]:
 def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
     done = run_python(
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None there makes an import fail
-        "from spikesam.recordings import validate\n"
         "from spikesam.recordings.raster import arrays, reader\n"
         "import spikesam.pipeline.maps.sam, spikesam.pipeline.explain\n"
         "import spikesam.pipeline.measures.localisation, spikesam.pipeline.measures.statistics\n"

@@ -154,7 +154,7 @@ def test_an_editable_install_copies_nothing(tmp_path: Path) -> None:
 
 def test_commands_are_modules_of_a_checkout(tmp_path: Path) -> None:
     run(sys.executable, "-m", "pipeline.run", "--samples", "1", "--out", tmp_path / "run", cwd=ROOT)
-    said = run(sys.executable, "-m", "recordings.validate", tmp_path / "run" / "raster.h5", cwd=ROOT)
+    said = run(sys.executable, "-m", "pipeline.validate", tmp_path / "run" / "raster.h5", cwd=ROOT)
     assert "\nvalid\n" in said
 
 

@@ -9,7 +9,7 @@ from spikesam.pipeline.maps.sam import compile_kernel
 
 MODULES = """
 spikesam.pipeline.run spikesam.pipeline.train spikesam.pipeline.convert spikesam.pipeline.export
-spikesam.pipeline.explain paper.__main__ spikesam.recordings.validate spikesam.pipeline.training.fit
+spikesam.pipeline.explain paper.__main__ spikesam.pipeline.validate spikesam.pipeline.training.fit
 paper.common.setup spikesam.backends.available spikesam.backends.event spikesam.backends.torch.backend
 spikesam.pipeline.maps.sam_kernel spikesam.pipeline.engine.summary spikesam.pipeline.drawing.figures
 spikesam.pipeline.engine.simulate spikesam.pipeline.maps.methods.snn_grad_cam spikesam.pipeline.maps.localisation

@@ -1,5 +1,6 @@
-"""Files of maps are checked by those who know their methods: titles instead of names, and unknown methods refused."""
+"""Rasters and maps are checked and described by a command that knows every method."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,25 +9,62 @@ import pytest
 
 import spikesam
 from spikesam.pipeline.validate import main
-from tests.recordings.maps import HEADER, write
+from spikesam.recordings.raster.reader import RasterReader
+from tests.recordings import maps, rasters
 
 
-def test_maps_are_called_by_their_title(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(write(tmp_path / "sam.h5"))]) == 0
+@pytest.mark.parametrize(
+    ("write", "parts"),
+    [
+        (
+            lambda folder: rasters.record(folder, 3),
+            [
+                *("3 samples of made-up, T = 6, seed 7; fixed precision on torch (cpu)\n", "input  input  2 × 4 × 5"),
+                *("predicted as labelled: 1 of 3\n", "conv1  conv   3 × 4 × 5       4096  0.99", "20.09%"),
+                "raster digest 32972015b193",
+            ],
+        ),
+        (lambda folder: rasters.record(folder, 3, replace(rasters.HEADER, window=4)), ["T = 6 (4 of the model), seed"]),
+        (
+            lambda folder: spikesam.write_raster(
+                folder / "a.h5", {"a": np.ones((3, 1, 2), bool)}, labels=[1, 2, -1], predictions=[1, 0, 3]
+            ),
+            [
+                "3 samples of an unnamed data set, T = 1, seed 0; float32 precision on arrays\n",
+                *("predicted as labelled: 1 of 2\n", "network       unknown"),
+            ],
+        ),
+        (
+            lambda folder: maps.write(folder / "sam.h5"),
+            [
+                "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True; sums, and 3",
+                *(
+                    "3 of 6 steps of 2 samples\n",
+                    "conv1  2 × 3                  5",
+                    f"raster digest {'cd' * 32}\nvalid",
+                ),
+            ],
+        ),
+    ],
+)
+def test_a_valid_file_is_described(
+    write: Callable[[Path], Path], parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path)
+    main([str(path), str(path)])
     shown = capsys.readouterr().out
-    assert "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True; sums" in shown
-    assert shown.endswith(f"raster digest {'cd' * 32}\nvalid\n\n")
+    assert shown.count("\nvalid\n") == 2 and shown.startswith(f"{path}  ")
+    assert [part for part in parts if part not in shown] == []
+    if path.name == "raster.h5":
+        with RasterReader(path) as raster:
+            assert f"{raster.rate('conv1'):.2%}" in shown
+        main([str(tmp_path)])  # the folder of a run stands for its raster
+        assert capsys.readouterr().out.startswith(f"{tmp_path}  ")
 
 
-def test_the_folder_of_a_run_is_its_raster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spikesam.write_raster(tmp_path / "raster.h5", {"conv1": np.ones((2, 1, 2, 2, 2), bool)})
-    assert main([str(tmp_path)]) == 0
-    assert f"{tmp_path}  9" in capsys.readouterr().out
-
-
-def test_maps_that_no_method_makes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "sam.h5", replace(HEADER, method="cam"))
-    assert main([str(path)]) == 2
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err.count("\n")) == ("", 1)
-    assert printed.err.startswith(f"error: {path}: method is 'cam', expected one of sam, ")
+def test_it_stops_at_the_first_file_that_is_not_valid(tmp_path: Path, refused: Callable[..., str]) -> None:
+    strange = maps.write(tmp_path / "sam.h5", replace(maps.HEADER, method="cam"))
+    assert refused(main, strange, maps.GOLDEN).startswith(f"error: {strange}: method is 'cam', expected one of sam, ")
+    cut = tmp_path / "cut.h5"
+    cut.write_bytes(rasters.GOLDEN.read_bytes()[:5000])
+    assert refused(main, cut).startswith(f"error: {cut}: cannot be read as HDF5")

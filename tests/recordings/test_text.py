@@ -10,10 +10,10 @@ from rich.text import Text
 
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import ADVICE, Advice, InputError, RasterError, finding
+from spikesam.recordings.file_format import open_recording
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.progress import progress_bar
 from spikesam.recordings.text import printable, told_apart
-from spikesam.recordings.validate import main as validate
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,10 @@ def test_an_error_is_one_line_that_can_be_printed_whatever_it_is_about():
 
 
 @pytest.mark.parametrize("name", ["x" * 57_000, "\x1b[31m\n", "caf\udce9", "a\0b", "[red]", ""])
-def test_a_name_that_is_no_raster_is_one_line(capsys, name):
-    assert validate([name]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.removesuffix("\n").isprintable()
-    assert len(error) < 1000
+def test_a_name_that_is_no_raster_is_one_line(name):
+    with pytest.raises(InputError) as error:
+        open_recording(name)
+    assert str(error.value).isprintable() and len(str(error.value)) < 1000
 
 
 def test_what_would_help_is_worded_as_arguments() -> None:

@@ -18,7 +18,6 @@ from spikesam.recordings import reader
 from spikesam.recordings.chunks import compress
 from spikesam.recordings.errors import InputError, RasterError
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.validate import main
 from tests.recordings.conftest import KINDS, MAPS, RASTER, Kind
 from tests.recordings.rasters import HEADER, record, seal
 
@@ -289,34 +288,26 @@ CASES = [
 ]
 
 
-def refused_by_validate(path: Path, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(path)]) == 2
-    shown = capsys.readouterr()
-    assert (shown.out, len(shown.err.splitlines())) == ("", 1)
-    assert shown.err.startswith(f"error: {path}: ")
-    assert message in shown.err
-
-
 @pytest.mark.parametrize(("kind", "message", "spoil"), CASES, ids=named)
-def test_a_spoiled_file(kind: Kind, file: Path, message: str, spoil: Spoil, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_spoiled_file(kind: Kind, file: Path, message: str, spoil: Spoil) -> None:
     with h5py.File(file, "r+") as opened:
         spoil(opened)
     for source, name in ((file, file), (file.read_bytes(), f"{kind.noun} in memory")):
         with pytest.raises(RasterError) as caught:
             kind.reader(source)
         assert str(caught.value).startswith(f"{name}: ") and message in str(caught.value)
-    refused_by_validate(file, message, capsys)
 
 
 VERIFIED = [(kind, message) for kind in KINDS for message in WHEN_VERIFIED[kind]]
 
 
 @pytest.mark.parametrize(("kind", "message"), VERIFIED, ids=named)
-def test_spoiled_values_are_found(kind: Kind, file: Path, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_spoiled_values_are_found(kind: Kind, file: Path, message: str) -> None:
     with h5py.File(file, "r+") as opened:
         WHEN_VERIFIED[kind][message](opened)
-    kind.reader(file).close()
-    refused_by_validate(file, message, capsys)
+    with kind.reader(file) as opened, pytest.raises(RasterError) as caught:
+        opened.verify()
+    assert str(caught.value).startswith(f"{file}: ") and message in str(caught.value)
 
 
 def test_what_is_no_such_file_at_all(kind: Kind, tmp_path: Path) -> None:
@@ -411,57 +402,21 @@ def test_huge_declarations_cost_no_memory(kind: Kind, file: Path) -> None:
             declare(f"samples/{name}", (1 << 24,), (8192,))(opened)
     code = """
 import re, resource, sys
-from spikesam.recordings.validate import main
+from spikesam.recordings.file_format import open_recording
 imported = re.search(r"VmData:\\s+(\\d+) kB", open("/proc/self/status").read())
 limit = (int(imported[1]) << 10) + (128 << 20)  # here, and in the process that opens files first
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-sys.exit(main(sys.argv[1:]))
+open_recording(sys.argv[1])
 """
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     run = [sys.executable, "-c", code, str(file)]
     ran = subprocess.run(run, capture_output=True, text=True, check=False, env=os.environ | threads)
-    assert ran.returncode == 2
+    assert ran.returncode == 1
     assert "/samples/index: 0 stored chunks, expected 2,048" in ran.stderr
 
 
-def test_validate_describes_a_valid_file(kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(kind.golden), str(kind.golden)]) == 0
-    shown = capsys.readouterr().out
-    assert shown.count("\nvalid\n") == 2
-    for part in {
-        RASTER: (
-            "3 samples of made-up, T = 6, seed 7; fixed precision on torch (cpu)",
-            "predicted as labelled: 1 of 3",
-            "input  input  2 × 4 × 5",
-            "conv1  conv   3 × 4 × 5       4096  0.99",
-            "20.09%",
-            "raster digest 32972015b193",
-        ),
-        MAPS: (
-            "sam maps of 3 samples, T = 6, gamma 0.5, include_current True, variant paper",
-            "; sums, and 3 of 6 steps of 2 samples\n",
-            "conv1  2 × 3                  5",
-            f"raster digest {'cd' * 32}",
-        ),
-    }[kind]:
-        assert part in shown
-
-
-def test_a_rate_is_of_the_steps_of_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rate_is_of_the_steps_of_the_model(tmp_path: Path) -> None:
     path = record(tmp_path, 3, replace(HEADER, window=4))
     with RasterReader(path) as raster:
         rate = raster.rate("conv1")
         assert rate == raster["conv1"][:].sum() / (3 * 4 * raster.layer("conv1").neurons)
-    assert main([str(path)]) == 0
-    shown = capsys.readouterr().out
-    assert "T = 6 (4 of the model), seed 7;" in shown
-    assert f"{rate:.2%}" in shown
-
-
-def test_validate_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["--help"])
-    assert stopped.value.code == 0
-    assert "spikesam validate out/raster.h5" in capsys.readouterr().out
-    assert main([]) == 2
-    assert "the following arguments are required: FILE.h5" in capsys.readouterr().err

@@ -64,5 +64,5 @@ def test_mistakes_of_a_command_are_its_own(tmp_path, capsys):
     assert ending("validate", str(tmp_path / "x.h5")) == 2
     assert "no such file" in capsys.readouterr().err
     assert ending("validate") == 2
-    error = "error: the following arguments are required: FILE.h5; see spikesam validate --help\n"
+    error = "error: missing FILES (rasters, also by the folders of their runs, or maps); see spikesam validate --help\n"
     assert capsys.readouterr().err == error

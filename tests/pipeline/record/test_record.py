@@ -20,7 +20,6 @@ from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.images.pictures import NAME, pictures_beside
 from spikesam.pipeline.record.record import record
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.validate import main as validate
 from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Net
 
@@ -61,7 +60,7 @@ def test_nothing_of_the_model_changes(tmp_path: Path) -> None:
     assert len(seen) == 2 * T
 
 
-def test_everything_after_it_takes_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_after_it_takes_the_file(tmp_path: Path) -> None:
     model = net()
     with record(model, tmp_path / "new", dataset="noise") as recording:
         for size in (20, 3):  # shards hold 16
@@ -72,10 +71,11 @@ def test_everything_after_it_takes_the_file(tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "new" / "raster.h5"
     assert [file.name for file in path.parent.iterdir()] == ["raster.h5"]
     assert recording.path == path
-    assert validate([str(path)]) == 0
-    shown = capsys.readouterr().out
-    assert "23 samples of noise, T = 5, seed 0; float32 precision on torch-model (cpu)" in shown
     with recording.raster as raster, spikesam.explain(path, tmp_path / "maps.h5") as maps:
+        raster.verify()
+        header = raster.header
+        assert (len(raster.labels), header.dataset, header.timesteps, header.seed) == (23, "noise", T, 0)
+        assert (header.precision, header.backend, header.device) == ("float32", "torch-model", "cpu")
         assert [(spec.number, spec.name) for spec in raster.layers] == [(0, "input"), (1, "lif1"), (2, "lif2")]
         assert [spec.kind for spec in raster.layers] == ["input", "conv", "dense"]
         assert raster.labels.tolist() == [*(n % 4 for n in range(20)), 0, 1, 2]
