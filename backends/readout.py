@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import THETA, Readout
 
+MOST = 255  # spikes that a byte counts
+
 
 class ReadoutIntegrator:
-    """r[t] = leak · r[t-1] + W s[t] + bias[t] of a sample, in float64; without leak, spikes are counted first."""
+    """r[t] = leak · r[t-1] + W s[t] + bias[t], in float64; without leak of counts, summed over `places` of equal W."""
 
-    def __init__(self, readout: Readout, timesteps: int) -> None:
-        self.readout, self.timesteps = readout, timesteps
+    def __init__(self, readout: Readout, timesteps: int, places: int = 1) -> None:
+        self.readout, self.timesteps, self.places = readout, timesteps, places
         self.weight = readout.weight.astype(np.float64)
         self.bias = summed_bias(readout, timesteps)
         self.rest()
@@ -22,13 +24,14 @@ class ReadoutIntegrator:
     def rest(self) -> None:
         """Begin a sample."""
         self.t = 0
-        self.counts = np.zeros(self.weight.shape[1], np.int64)
+        self.counts = np.zeros(self.places * self.weight.shape[1], np.int64)
         self.sums = np.zeros(len(self.weight))
 
     def add(self, spikes: NDArray[Any]) -> None:
         """Take the next steps: (S, n) of 0 and 1, in the order of the weights' columns."""
         if self.readout.leak == 1:
-            self.counts += spikes.sum(axis=0)
+            for first in range(0, len(spikes), MOST):
+                self.counts += spikes[first : first + MOST].sum(axis=0, dtype=np.uint8)
         else:
             # Not a matrix product: BLAS would leave a thread spinning, where another sample is being simulated.
             self.sums = integrate(self.readout, np.einsum("sj,ij->si", spikes, self.weight), self.sums, self.t)
@@ -37,7 +40,7 @@ class ReadoutIntegrator:
     def result(self) -> NDArray[Any]:
         """(K,) int32 in fixed point, float32 otherwise."""
         if self.readout.leak == 1:
-            driven = np.einsum("ij,j->i", self.weight, self.counts)
+            driven = np.einsum("ij,j->i", self.weight, self.counts.reshape(self.places, -1).sum(axis=0))
             return rounded(self.readout, driven + self.bias)
         return rounded(self.readout, self.sums)
 

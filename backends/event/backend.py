@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice, product
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.base import Backend, BackendError, InputBatch
+from spikesam.backends.event.acting import ActingSteps
 from spikesam.backends.event.kernels.chain import Chain, alike
 from spikesam.backends.event.kernels.events import unpack
 from spikesam.backends.event.kernels.layer import LayerKernel, State, compile_kernels
@@ -148,14 +150,19 @@ class _PreparedNetwork:
             for source in each.sources
         )
         self.step_by_step = network.has_loops or copied
+        self.acting = ActingSteps(network)
         self.reads = [
             {network.place(source.layer) - 1 for each in layer.inputs for source in each.sources} - {-1}
             for layer in network.layers
         ]
         self.new_spikes = partial(ChainSpikes if network.is_chain else GraphSpikes, network)
         channels, height, width = network.shapes[-1]
-        weight = network.readout.weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-        self.readout = replace(network.readout, weight=weight.reshape(len(weight), -1))  # channels last, as the spikes
+        weight = network.readout.weight.reshape(-1, channels, height * width).swapaxes(1, 2)  # channels last, as spikes
+        averages = network.readout.leak == 1 and bool((weight == weight[:, :1]).all())
+        weight = weight[:, :1] if averages else weight
+        readout = replace(network.readout, weight=weight.reshape(len(weight), -1))
+        places = height * width if averages else 1
+        self.new_integrator = partial(ReadoutIntegrator, readout, network.timesteps, places)
         # By number of threads, those that no sample uses now: new memory costs page faults.
         self._unused: defaultdict[int, SimpleQueue[_Room]] = defaultdict(SimpleQueue)
 
@@ -211,7 +218,7 @@ class _PreparedNetwork:
                 [(part, part.rest()) for part in layer.parts(1 if self.step_by_step or number in reads else threads)]
                 for number, (layer, reads) in enumerate(zip(self.layers, self.reads, strict=True))
             ]
-            return _Room(parts, self._chain(parts), self.new_spikes(), ReadoutIntegrator(self.readout, self.timesteps))
+            return _Room(parts, self._chain(parts), self.new_spikes(), self.new_integrator())
 
     def _chain(self, parts: list[list[tuple[LayerKernel, State]]]) -> Chain | None:
         whole = [state.inputs.first for of_layer in parts for _, state in of_layer]
@@ -229,10 +236,12 @@ class _PreparedNetwork:
         for number in given.keys() - {-1}:
             packed[number][:] = given[number]
         fired = {number: bits if number in read else None for number, bits in given.items()}
+        acting = self.acting.of(range(len(self.layers)) if self.step_by_step else given)
+        room.spikes.rest(acting)
         if self.step_by_step:
             self._run_steps(room, packed, fired)
         else:
-            self._run_chunks(room, packed, fired)
+            self._run_chunks(room, packed, fired, acting[1:])
 
     def _run_steps(
         self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8] | None]
@@ -255,24 +264,51 @@ class _PreparedNetwork:
                 layer.add([None if each is None else each[0] for each in arrived], state)
 
     def _run_chunks(
-        self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8] | None]
+        self,
+        room: _Room,
+        packed: list[NDArray[np.uint8]],
+        given: Mapping[int, NDArray[np.uint8] | None],
+        acting: Sequence[range],
     ) -> None:
-        """Simulate some steps of a layer at a time, its parts at the same time; `given` are packed spikes by number."""
+        """Simulate some steps of a layer at a time, in which it is `acting`; `given` are packed spikes by number."""
         with thread_pool(max(1, *(len(parts) - 1 for parts in room.parts))) as pool:  # starts no thread without work
             for start, number in product(range(0, self.timesteps, CHUNK), range(len(self.layers))):
                 steps = slice(start, min(start + CHUNK, self.timesteps))
                 if number not in given:
                     arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
-                    bits = packed[number][steps]
-                    (layer, state), *others = room.parts[number]
-                    computed = [submitted(pool, it.run, start, arrived, own, fired, bits) for it, own in others]
-                    layer.run(start, arrived, state, fired, bits)
-                    for part in computed:
-                        result_of(part)
-                    if not layer.packs:
-                        layer.pack(fired, bits)
+                    self._run_layer(pool, room.parts[number], steps, acting[number], arrived, fired, packed[number])
                 elif (known := given[number]) is not None:
                     fired = room.spikes.room(number + 1, steps)
                     unpack(known[steps], fired)
                 if number + 1 == len(self.layers):
                     room.integrator.add(fired.reshape(len(fired), -1))
+
+    def _run_layer(
+        self,
+        pool: ThreadPoolExecutor,
+        parts: list[tuple[LayerKernel, State]],
+        steps: slice,
+        acting: range,
+        arrived: Sequence[NDArray[Any] | None],
+        fired: NDArray[np.bool_],
+        packed: NDArray[np.uint8],
+    ) -> None:
+        """Simulate the parts of a layer at the same time: what arrives in some steps -> `fired`, and bits `packed`."""
+        first = max(steps.start, acting.start - 1)  # in the step before the first it is at rest
+        last = min(steps.stop, acting.stop)
+        packed[steps.start : min(first, steps.stop)] = packed[max(steps.start, last) : steps.stop] = 0
+        if first >= last:
+            return
+        now = slice(first - steps.start, last - steps.start)
+        arriving = [each if each is None else each[now] for each in arrived]
+        if 0 < first < acting.start:
+            for each, state in parts:
+                each.settle(state)
+        spikes, bits = fired[now], packed[first:last]
+        (layer, state), *others = parts
+        computed = [submitted(pool, it.run, first, arriving, own, spikes, bits) for it, own in others]
+        layer.run(first, arriving, state, spikes, bits)
+        for part in computed:
+            result_of(part)
+        if not layer.packs:
+            layer.pack(spikes, bits)

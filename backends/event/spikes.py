@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -53,6 +54,7 @@ class ChainSpikes:
         self._shapes = network.shapes
         self._currents = None if network.spiking_input else _Currents(network)
         self._given = np.zeros((0, 0), np.uint8)
+        self._acting: Sequence[range] = ()
         self._unread: dict[tuple[int, int], NDArray[np.bool_]] = {}  # by place and first step
 
     def begin(self, given: NDArray[Any]) -> Begun:
@@ -61,9 +63,14 @@ class ChainSpikes:
         self._given = given
         return self._currents.begin(given) if self._currents else []
 
+    def rest(self, acting: Sequence[range]) -> None:
+        """Nobody fires yet: what :meth:`room` gives is False in steps in which a place is not `acting`."""
+        self._acting = acting
+
     def room(self, place: int, steps: slice) -> NDArray[np.bool_]:
         """(S, H, W, C) bool, to be written: the spikes of some steps."""
-        spikes = _empty(steps.stop - steps.start, self._shapes[place])
+        spikes, acting = _empty(steps.stop - steps.start, self._shapes[place]), self._acting[place]
+        spikes[: max(0, acting.start - steps.start)] = spikes[max(0, acting.stop - steps.start) :] = False
         if place + 1 < len(self._shapes):
             self._unread[place, steps.start] = spikes
         return spikes
@@ -97,6 +104,7 @@ class GraphSpikes:
             np.zeros((before + network.timesteps, height, width, channels), np.bool_)
             for before, (channels, height, width) in zip(self._before, network.shapes, strict=True)
         ]
+        self._acting: Sequence[range] = ()
 
     def begin(self, given: NDArray[Any]) -> Begun:
         """See :meth:`ChainSpikes.begin`."""
@@ -104,6 +112,13 @@ class GraphSpikes:
             return self._currents.begin(given)
         unpack(given, self._maps[0][self._before[0] :])
         return []
+
+    def rest(self, acting: Sequence[range]) -> None:
+        """See :meth:`ChainSpikes.rest`."""
+        for maps, before, now in zip(self._maps, self._acting or acting, acting, strict=True):
+            if before != now:
+                maps[:] = False
+        self._acting = acting
 
     def room(self, place: int, steps: slice) -> NDArray[np.bool_]:
         """See :meth:`ChainSpikes.room`."""

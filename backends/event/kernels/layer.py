@@ -134,6 +134,11 @@ class LayerKernel:
         inputs = [LayerInput(each, *shared, self._scratch(number)) for number, each in enumerate(synapses)]
         return State(current, membrane, Inputs(inputs))
 
+    def settle(self, state: State) -> None:
+        """Bring the neurons to rest, and let nothing arrive, as before the first step of a sample."""
+        for each in (state.current, state.membrane, state.inputs.first.synaptic):
+            each[:] = 0
+
     def _scratch(self, number: int) -> Scratch:
         """The room for an input."""
         synapses, heads = self.synapses[number] or NO_SYNAPSES[self.dtype], self.heads[number]

@@ -1,0 +1,64 @@
+"""The steps in which layers can fire: before, nothing has reached them; after, a bias may keep them from it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import prod
+
+import numpy as np
+
+from spikesam.backends.network import MEMBRANE_LIMIT, PIXEL_LIMIT, FixedLIF, Input, Network, Shape
+
+
+class ActingSteps:
+    """The steps in which layers can fire, as their biases and what they read allow it."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._own = [_by_bias(network, number) for number in range(len(network.layers))]
+
+    def of(self, given: Collection[int] = ()) -> list[range]:
+        """Those of the input and of each layer; any of those `given`, by number, 0 of the first layer."""
+        network, steps = self._network, self._network.timesteps
+        acting = [range(steps)]
+        for number, (layer, (begins, ends)) in enumerate(zip(network.layers, self._own, strict=True)):
+            if number in given:
+                acting.append(range(steps))
+                continue
+            for source in (source for each in layer.inputs for source in each.sources if source.layer != layer.name):
+                begins = min(begins, acting[network.place(source.layer)].start + source.shortest)
+            acting.append(range(min(begins, ends), ends))
+        return acting
+
+
+def _by_bias(network: Network, number: int) -> tuple[int, int]:
+    """The first step in which a layer's bias acts, and that from which it keeps all from firing, whatever arrives."""
+    layer, steps = network.layers[number], network.timesteps
+    neuron = layer.spiking_neuron
+    bias = np.broadcast_to(neuron.bias, (steps, neuron.bias.shape[1]))[: steps - 1]  # row t acts at step t + 1
+    begins = 1 + int(bias.any(axis=1).argmax()) if bias.any() else steps
+    if len(neuron.bias) == 1 or np.any(neuron.synaptic_leak):
+        return begins, steps
+    shapes = (network.shapes[network.place(each.sources[0].layer)] for each in layer.inputs)
+    current = sum(_most(each, shape) for each, shape in zip(layer.inputs, shapes, strict=True))
+    if number in dict(network.driven):
+        current *= max(PIXEL_LIMIT, network.input_range)
+    membrane = steps * (current + max(0.0, float(bias.max())))
+    if isinstance(neuron, FixedLIF):
+        membrane = min(membrane, MEMBRANE_LIMIT)
+    fires = (bias + 2 * (membrane + current) > neuron.fires_above).any(axis=1)  # twice, since sums are rounded
+    return begins, steps - int(fires[::-1].argmax()) if fires.any() else 1
+
+
+def _most(each: Input, shape: Shape) -> float:
+    """At least what an input, whose sources are (C, H, W), can add to a membrane in a step."""
+    if each.heads:
+        count: float = each.counted(each.arriving(shape))
+    elif each.weight is None:
+        count = len(each.sources)
+    else:
+        sums = np.abs(each.averaged_weight.astype(np.float64)).reshape(len(each.weight), -1).sum(axis=1)
+        count = len(each.sources) * each.summed * float(sums.max())
+    if each.current_sum:
+        count *= prod(each.unpooled_shape(shape)[1:])
+    return count * float(np.abs(each.gain).max()) / 2**each.shift
