@@ -21,7 +21,7 @@ from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.proving.alone import LayerAlone, by_position
-from spikesam.pipeline.imports.torch.calling import follow_model
+from spikesam.pipeline.imports.torch.calling import NoNeuronsError, follow_model
 from spikesam.pipeline.imports.torch.example import Example, check_model, is_sequence, read_example
 from spikesam.pipeline.imports.torch.imported import assemble, model_bits
 from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules, OwnNeurons
@@ -101,19 +101,19 @@ def compare(
     try:
         check_model(model)
         known = NeuronModules(neurons, takes)
-        if next(known.of("", model), None) is None:
-            kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
-            raise NetworkError(
-                f"found no neurons that fire in {kinds}, so no bits to compare; how well the network that an ANN "
-                "became agrees with it, on other images and layer by layer, print(spikesam.convert(model, images, "
-                "validation=more)) says"
-            )
         example, exact = (_read_data(data, network, model, known, rounded=rounded) for rounded in (True, False))
         layers, shifts, scores = _followed(model, example, known, network)
         chosen = {"model": _chosen(scores)}
         if network.current_input:
             parts = [follow_model(model, part, known).answer.scores for part in exact.parts(BATCH)]
             chosen = {"model": _chosen(torch.cat(parts)), "rounded": chosen["model"]}
+    except NoNeuronsError:
+        kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
+        raise NetworkError(
+            f"compare: found no neurons that fire in {kinds}, so no bits to compare; how well the network that an ANN "
+            "became agrees with it, on other images and layer by layer, print(spikesam.convert(model, images, "
+            "validation=more)) says"
+        ) from None
     except InputError as error:
         raise NetworkError(f"compare: {error}") from error.__cause__
     given = _given(example, network)

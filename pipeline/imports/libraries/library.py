@@ -36,17 +36,21 @@ class SpikingModule:
     rest: Any = 0.0  # the library's number for a membrane of 0, with which its membranes begin
     begins: float = 0.0  # what is left at the first step of the membranes with which they begin
     levels: int = 1  # of neurons that fire several spikes a step: how many at most, a plane of bits each
-    others: tuple[str, ...] = ()  # of a plane, the others, whose spikes are subtracted from its membranes, too
+    others: tuple[str, ...] = ()  # of a plane, the others; if it subtracts, their spikes from its membranes, too
     gain: Any = 1.0  # what its neurons multiply the currents by that drive them; a constant like those of `neuron`
 
 
 def planes(about: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
-    """Neurons that fire round(v / θ) spikes, half to even, as planes of these names: d fires where v > (d - ½) θ."""
+    """Neurons that fire round(v / θ) spikes as planes of these names: d fires where v > (d - ½) θ.
+
+    A half is rounded to even, or up where the neurons fire at their threshold.
+    """
     neuron = about.neuron
     assert isinstance(neuron, LIF)
     found = []
     for number, name in enumerate(names, 1):
-        own = replace(neuron, threshold=(number - 0.5) * neuron.threshold, fires_at_threshold=number % 2 == 0)
+        at = neuron.fires_at_threshold or number % 2 == 0
+        own = replace(neuron, threshold=(number - 0.5) * neuron.threshold, fires_at_threshold=at)
         found.append(replace(about, neuron=own, levels=1, others=tuple(each for each in names if each != name)))
     return found
 

@@ -296,16 +296,19 @@ def _repeat(folded: Folded, repeat: Repeat, where: str) -> Folded:
 
 
 def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
-    """Spikes repeated, in front of any weights."""
+    """Spikes repeated, in front of any weights; or places that single ones made currents of."""
+    times, down, across = spread.factors
 
     def behind(one: Synapses) -> Synapses:
-        alone = one.weight is None and one.order is None and one.pool == (1, 1)
+        single = one.weight is not None and one.weight.shape[2:] == one.stride == (1, 1) and times == 1
+        alone = one.order is None and (one.weight is None or (single and one.padding == (0, 0))) and one.pool == (1, 1)
+        alone = alone and one.windows == NO_POOLING
         expect(alone or spread.factors == WHOLE, where, "repeats what weights or pooling gave", "spikes of neurons")
         channel, row, column = (of * factor for of, factor in zip(one.spread, spread.factors, strict=True))
-        return replace(one, spread=(channel, row, column))
+        sides = one.sides[0] * down, one.sides[1] * across
+        return replace(one, spread=(channel, row, column), sides=sides)
 
     channels, height, width = (side * factor for side, factor in zip(folded.shape, spread.factors, strict=True))
-    times = spread.factors[0]
 
     def copied(of_channels: NDArray[np.float64]) -> NDArray[np.float64]:
         return of_channels.repeat(times, -1) if of_channels.ndim and of_channels.shape[-1] > 1 else of_channels
@@ -661,10 +664,13 @@ def _joined(inner: Windows, outer: Windows, where: str) -> Windows:
     if inner == NO_POOLING:
         return outer
     gaps = any(step > side for step, side in zip(inner.stride, inner.sides, strict=True))
-    expect(not gaps and outer.padding == (0, 0), where, "pools a maximum again", "one pooling, or windows side by side")
     (down, right), (y, x) = inner.stride, inner.sides
+    whole = inner.stride == (1, 1) and _times(inner.padding, (2, 2)) == (y - 1, x - 1)  # as many windows as places
+    fits = not gaps and (whole or outer.padding == (0, 0))
+    expect(fits, where, "pools a maximum again", "one pooling, or windows side by side")
     sides = y + (outer.sides[0] - 1) * down, x + (outer.sides[1] - 1) * right
-    return Windows(sides, _times(inner.stride, outer.stride), inner.padding)
+    above, beside = np.add(inner.padding, outer.padding).tolist()
+    return Windows(sides, _times(inner.stride, outer.stride), (above, beside))
 
 
 def _expect_side_by_side(folded: Folded, windows: Windows, where: str) -> None:

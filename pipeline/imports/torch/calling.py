@@ -24,6 +24,10 @@ from spikesam.pipeline.imports.torch.raster import FollowedLayer, NotTakenError
 from spikesam.pipeline.imports.torch.stream import Stream
 
 
+class NoNeuronsError(NetworkError):
+    """No neurons of a known library run in a model, nor functions that are some."""
+
+
 @dataclass(frozen=True, eq=False)
 class FollowedModel:
     """A model as it ran on an example: its neurons, by the name of their module, and what it gave."""
@@ -91,14 +95,7 @@ def _ways(model: nn.Module, example: Example, neurons: NeuronModules) -> list[Wa
     if neurons.takes:
         return [Way(neurons.takes)]
     takes = [neurons.describe(name, module).takes for name, module in neurons.of("", model)]
-    first = takes[0] if takes else None
-    if first is None:
-        kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
-        raise NetworkError(
-            f"found no neurons in {kinds}; expected those of snnTorch, SpikingJelly, Norse, sinabs or lava-dl, or "
-            "equations of your own: neurons={'name of the module': LIF(…)}; an ANN, whose neurons are ReLU, becomes a "
-            "spiking network by spikesam.convert(model, images)"
-        )
+    first: Takes = (takes[0] if takes else None) or "B..."
     if first == "B...":
         return [*once, Way("TB..."), Way("B...", every_step=True), Way("BT...")]
     return [*(once if first == "TB..." else []), Way(first)]
@@ -106,6 +103,25 @@ def _ways(model: nn.Module, example: Example, neurons: NeuronModules) -> list[Wa
 
 def _run(model: nn.Module, example: Example, neurons: NeuronModules, way: Way) -> FollowedModel:
     follower = Follower(neurons, example.samples, example.timesteps)
+    try:
+        found = _followed(model, example, follower, way)
+    except NetworkError as error:
+        if follower.fired or neurons.rectified or any(True for _ in neurons.of("", model)):
+            raise
+        raise _without_neurons(model) from error
+    return found
+
+
+def _without_neurons(model: nn.Module) -> NoNeuronsError:
+    kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
+    return NoNeuronsError(
+        f"found no neurons in {kinds}; expected those of snnTorch, SpikingJelly, Norse, sinabs or lava-dl, or "
+        "equations of your own: neurons={'name of the module': LIF(…)}; an ANN, whose neurons are ReLU, becomes a "
+        "spiking network by spikesam.convert(model, images)"
+    )
+
+
+def _followed(model: nn.Module, example: Example, follower: Follower, way: Way) -> FollowedModel:
     sequence, size = example.sequence, example.sequence[0, 0].numel()
     where = torch.arange(sequence.numel(), device=sequence.device).view(sequence.shape)
     with preserved(model):

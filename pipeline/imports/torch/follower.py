@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from spikesam.backends.network import NetworkError, ReLU
+from spikesam.backends.network import LIF, NetworkError, ReLU
 from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule, planes
 from spikesam.pipeline.imports.road.build import REPEATING
 from spikesam.pipeline.imports.road.operations import INPUT, Conv, Junction, Operation, Path, Pool, Scale
@@ -31,6 +31,7 @@ from spikesam.pipeline.imports.torch.functions import (
     may_rectify,
     pools_maximum,
     rectifier,
+    rounded,
     tensors,
 )
 from spikesam.pipeline.imports.torch.joining import zeros
@@ -43,6 +44,7 @@ from spikesam.pipeline.imports.torch.stream import (
     RELAYED,
     Followed,
     JumbledError,
+    Limited,
     Lost,
     Product,
     Stream,
@@ -105,6 +107,11 @@ class Follower:
         found = self._kept.get(id(value)) if isinstance(value, Tensor) else None
         return found[1] if found else None
 
+    @property
+    def fired(self) -> bool:
+        """True if any neurons ran."""
+        return bool(self._rasters)
+
     def layers(self) -> dict[str, FollowedLayer]:
         """By the name of their module, all neurons that ran; NotTakenError if they did not run once per step."""
         for name, (module, states) in self._begun.items():
@@ -165,7 +172,11 @@ class Follower:
                 "import would take for a constant; expected tensors alone"
             )
         neuron = rectifier(call) if self._neurons.rectified else None
-        streams = followed(call) if neuron is None else [self._rectified(call, neuron)]
+        counted = None if self._neurons.rectified else rounded(call)
+        if counted is not None:
+            streams: Any = [self._counted(call, counted)]
+        else:
+            streams = followed(call) if neuron is None else [self._rectified(call, neuron)]
         if streams is not None:
             found = [self._multiplied(each, call) for each in streams]
             if pools_maximum(function):
@@ -294,6 +305,16 @@ class Follower:
         ]
         return each[0].along(Path(Junction(where, "sum", tuple(plane.path for plane in each)), lag=None))
 
+    def _counted(self, call: Call, limited: Limited) -> Followed:
+        """The stream behind neurons without memory that a function is: they fire as often as it rounds numbers to."""
+        name, where = self._place(call)
+        neuron = LIF(0.0, 1.0, reset="zero", fires_at_threshold=limited.half)
+        try:
+            stream = limited.stream.ordered
+        except JumbledError:
+            return call.lost("on numbers whose order differs from sample to sample")
+        return self._planes(name, where, SpikingModule(neuron, None, levels=limited.most), stream, call.result)
+
     def _rectified(self, call: Call, neuron: ReLU) -> Followed:
         """The activations of ReLU, which are neurons wherever it is called."""
         stream = self.known(call.argument(0, "input"))
@@ -312,14 +333,8 @@ class Follower:
         return self._made(call, MAXIMUM, stream.along(replace(stream.path, operations=(each, *stream.path.operations))))
 
     def _made(self, call: Call, neuron: ReLU, stream: Stream) -> Stream:
-        """Neurons that a function is, named after the place where it is called, and numbered from its second call on.
-
-        The place is the module that calls it, with the name of the function where it calls others, too.
-        """
-        kind, where = call.function.__name__.rstrip("_"), call.where
-        name, holder, alone = self._calling[-1] if self._calling else ("", "", False)
-        if not alone:
-            name, where = f"{name}/{kind}" if name else kind, f"{where} in {holder}" if name else where
+        """Neurons that a function is, named after the place where it is called, numbered from its second call on."""
+        name, where = self._place(call)
         self._called[name] += 1
         if (number := self._called[name]) > 1:
             name, where = f"{name}/{number}", f"{where}, call {number}"
@@ -327,6 +342,17 @@ class Follower:
         if torch.equal(made.where.flatten(), torch.arange(made.where.numel(), device=made.where.device)):
             self._rasters[name].call = self._calls
         return made
+
+    def _place(self, call: Call) -> tuple[str, str]:
+        """Where a function is called: a name, and one for messages.
+
+        It is the module that calls it, with the name of the function where it calls others, too.
+        """
+        kind, where = call.function.__name__.rstrip("_"), call.where
+        name, holder, alone = self._calling[-1] if self._calling else ("", "", False)
+        if not alone:
+            name, where = f"{name}/{kind}" if name else kind, f"{where} in {holder}" if name else where
+        return name, where
 
     def _neurons_of(self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor) -> Stream:
         """The stream behind neurons that are no module of neurons."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import resolve_name
 
 from spikesam.backends.network import ReLU, Windows
+from spikesam.backends.network.inputs import MOST_SOURCES
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.fold import MOST_WEIGHTS
 from spikesam.pipeline.imports.road.operations import (
@@ -43,8 +44,10 @@ from spikesam.pipeline.imports.torch.joining import added, concatenated_streams,
 from spikesam.pipeline.imports.torch.products import Gate, gate, lettered, matrices, multiplied
 from spikesam.pipeline.imports.torch.stream import (
     SUM,
+    Bordered,
     Followed,
     JumbledError,
+    Limited,
     Lost,
     Product,
     Stream,
@@ -134,6 +137,14 @@ def followed(call: Call) -> Sequence[Followed | Gate] | None:
     handle = next((each for names, each in HANDLERS.items() if name in names), None)
     if isinstance(lost, Lost) and (others := list(dict.fromkeys(stream.path.last for stream in call.streams))):
         lost = Lost(f"{call.where}, behind {' and '.join(others)} and {lost.reason}")
+    if (
+        isinstance(lost, Limited)
+        and name in ("add", "add_")
+        and any(each is not call.args[0] and each == 0.5 for each in call.args)
+    ):
+        return [replace(lost, half=True)]
+    if isinstance(lost, Bordered) and name == "__setitem__":
+        return _border(call, lost.stream)
     if lost is None and product is not None and name not in MULTIPLICATIONS:
         return [_behind_product(call, product)] * len(list(tensors(call.result)))
     if lost is None and handle is not None:
@@ -163,6 +174,14 @@ def rectifier(call: Call) -> ReLU | None:
     return ReLU(limit=most) if isinstance(least, (int, float)) and least == 0 and number else None
 
 
+def rounded(call: Call) -> Limited | None:
+    """The numbers that a call rounds to whole ones, if they are limited to 0 … D; None of other calls."""
+    given = call.known(call.args[0]) if call.args else None
+    expected = {"round": False, "floor": True}.get(call.name.rstrip("_"))
+    plain = len(call.args) == 1 and not call.kwargs
+    return given if isinstance(given, Limited) and given.half is expected and plain else None
+
+
 def pools_maximum(function: Callable[..., Any]) -> bool:
     """True of the functions that pool by maximum."""
     return "max_pool" in getattr(function, "__name__", "")
@@ -184,6 +203,14 @@ def fired_alone(stream: Stream) -> bool:
 def _unchanged(call: Call) -> list[Followed]:
     """Copies, and conversions of dtype or device."""
     return [call.streams[0]]
+
+
+def _limited(call: Call) -> list[Followed]:
+    """Numbers limited to 0 … D, which neurons of several spikes fire once they are rounded."""
+    neuron, lost = rectifier(call), call.lost(NOT_LINEAR)
+    most = None if neuron is None else neuron.limit
+    whole = isinstance(most, (int, float)) and most == int(most) <= MOST_SOURCES
+    return [Limited(lost.reason, call.streams[0], int(most)) if whole and most else lost]
 
 
 def _dropout(call: Call) -> list[Followed]:
@@ -238,6 +265,8 @@ def _assigned(call: Call) -> list[Followed]:
     """Numbers written into a part of a tensor, such as those of one step into a tensor of all steps."""
     target, index, value = call.args
     written, before = call.known(value), call.known(target)
+    if isinstance(before, Stream) and written is None:
+        return _border(call, before)
     if not isinstance(written, Stream):
         return [call.lost("which overwrites it")]
     path = all_agreed([before, written], call.samples) if isinstance(before, Stream) else written.path
@@ -247,6 +276,41 @@ def _assigned(call: Call) -> list[Followed]:
     where = before.where.clone() if isinstance(before, Stream) else empty
     where[index] = written.where
     return [written.along(path).rearranged(where)]
+
+
+def _border(call: Call, stream: Stream) -> list[Followed]:
+    """Numbers written around a padded map: once they are what the normalisation in front makes of zeros, it is behind.
+
+    N(x) with a border of N(0) is N of x with a border of zeros.
+    """
+    target, index, _ = call.args
+    operations = stream.path.operations
+    at = next((place for place, each in reversed(list(enumerate(operations))) if isinstance(each.what, Pad)), None)
+    touched = torch.zeros_like(target, dtype=torch.bool)
+    touched[index] = True
+    if at is None or not all(_normalises(each) for each in operations[at + 1 :]):
+        return [call.lost("which overwrites it")]
+    first = at
+    while at + 1 == len(operations) and first and _normalises(operations[first - 1]):
+        first -= 1
+    norms = (*operations[first:at], *operations[at + 1 :])
+    (top, bottom), (left, right) = operations[at].what.padding
+    around = torch.ones(target.shape[-2:], dtype=torch.bool, device=target.device)
+    around[top : len(around) - bottom, left : around.shape[1] - right] = False
+    if (touched & ~around).any():
+        return [call.lost("which overwrites it")]
+    expected = target.new_zeros((1, target.shape[-3], 1, 1))
+    for each in norms:
+        expected = each.what.forward(expected)
+    found, expected = target[..., around], expected.view(-1, 1)
+    if not torch.allclose(found, expected.expand(found.shape), rtol=1e-4, atol=1e-5):
+        why = "which writes a border, expected all of it, of what the batch normalisation in front makes of zeros"
+        return [Bordered(call.lost(why).reason, stream)]
+    return [stream.along(replace(stream.path, operations=(*operations[:first], operations[at], *norms)))]
+
+
+def _normalises(operation: Operation) -> bool:
+    return isinstance(operation.what, nn.BatchNorm2d)
 
 
 def _places(value: Any, known: Callable[[Any], Followed | None]) -> Any:
@@ -578,6 +642,7 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], Sequence[Followed | Gate]]] = {
     ("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"): _dropout,
     POOLS: _pooled,
     ("pad",): _padded,
+    ("clamp", "clamp_", "clip", "clip_", "hardtanh"): _limited,
     ("linear", "conv1d", "conv2d"): _weighted,
     ("neg", "neg_", "negative"): _negated,
     ("softmax", "log_softmax"): _softmax,

@@ -197,6 +197,25 @@ class Lost:
     reason: str
 
 
+@dataclass(frozen=True)
+class Limited(Lost):
+    """Numbers of a stream, limited to 0 … `most`: neurons that fire so many spikes, once they are rounded.
+
+    With `half`, 1/2 is added already, so that they must be rounded down.
+    """
+
+    stream: Stream
+    most: int
+    half: bool = False
+
+
+@dataclass(frozen=True)
+class Bordered(Lost):
+    """A map with a border of zeros, into a part of which other numbers were written; `stream` is what it was before."""
+
+    stream: Stream
+
+
 @dataclass(frozen=True, eq=False)
 class Product:
     """Sums of products of two streams, as of q and kᵀ; an axis of both that the product lacks is summed over."""
