@@ -50,15 +50,16 @@ class EnergyCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Count, print, and write what is asked for."""
     command = parse_command(EnergyCommand, argv, prog="spikesam energy", description=__doc__)
-    from spikesam.pipeline.cost.energy import energy, opened_raster
+    from spikesam.pipeline.cost.energy import energy
     from spikesam.pipeline.cost.recorded import network_of
     from spikesam.pipeline.cost.report import cost_table, sentences  # pandas takes a second to import
+    from spikesam.recordings.raster.reader import opened_raster
 
     holding = (
         nullcontext() if command.out is None else out_lock(command.out, None if command.overwrite else "overwrite")
     )
     console = PlainConsole(soft_wrap=True)
-    with holding, opened_raster(command.raster) as raster:
+    with holding, opened_raster(command.raster, "energy") as raster:
         with Tracker().show("counting"):
             found = energy(raster, command.network, prices=command.prices)
         console.print(cost_table(found), *sentences(found, "--network"), sep="\n")

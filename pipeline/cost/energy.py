@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +19,7 @@ from spikesam.pipeline.networks.recorded import class_names_of
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import raster_file
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.reader import RasterReader, opened_raster
 
 if TYPE_CHECKING:
     from spikesam.backends.network import Network
@@ -171,7 +168,7 @@ def energy(
     chosen = prices_of(prices)
     if not (isinstance(pictured, int) and pictured >= 0):
         raise InputError(f"got {pictured!r}, expected a number of samples ≥ 0", argument="pictured")
-    with opened_raster(raster) as reader:
+    with opened_raster(raster, "energy") as reader:
         known, note = network_of(reader, network)
         names = class_names_of(reader, network if known else ())
         if known is None:
@@ -179,15 +176,6 @@ def energy(
         ledger = Ledger(reader, known, chosen)
         samples = (ledger.sample(number) for number in range(reader.n_samples))
         return _tables(reader, ledger, samples, chosen, ledger.note, names, pictured)
-
-
-def opened_raster(raster: Any) -> Any:
-    """A context with a reader, which is closed if it was not open before."""
-    if isinstance(raster, RasterReader):
-        return nullcontext(raster)
-    if not isinstance(raster, (str, PathLike)):
-        raise InputError(f"energy: got {type(raster).__name__}, expected a raster, its file, or the folder of a run")
-    return RasterReader(raster_file(Path(raster), "the folder of a run that keeps spikes, or a raster file"))
 
 
 def _tables(

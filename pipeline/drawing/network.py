@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from spikesam.backends.network import Input, Network, Source
 from spikesam.backends.network.table import steps_of
 from spikesam.pipeline.drawing.canvas import GREY, ShownFigure, drawable, shortened, style
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.reader import RasterReader, opened_raster
 
 WIDTH, HEIGHT, SHORT = 1.12, 0.62, 16  # inches of a box; characters of a name in it
 ACROSS, DOWN = 1.8, 1.05  # inches from box to box
@@ -72,7 +71,7 @@ def draw_network(network: Network, raster: RasterReader | str | PathLike[str] | 
 
 def _rates(network: Network, given: RasterReader | str | PathLike[str]) -> dict[str, float]:
     """Spikes per neuron and step of each layer."""
-    with nullcontext(given) if isinstance(given, RasterReader) else RasterReader(fspath(given)) as raster:
+    with opened_raster(given, "draw_network") as raster:
         found = {layer.name: raster.rate(layer) for layer in raster.layers}
     if unknown := found.keys() - {"input", *(layer.name for layer in network.layers)}:
         raise InputError(f"draw_network: the raster has a layer {min(unknown)!r}, which the network has not")

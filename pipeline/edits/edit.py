@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,10 +20,9 @@ from spikesam.pipeline.networks.recorded import class_names_of
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import raster_file
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import joined
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.reader import RasterReader, opened_raster
 from spikesam.recordings.schema import SampleTable
 
 if TYPE_CHECKING:
@@ -102,8 +100,7 @@ def edit(
     """
     if layer is None:
         raise InputError(f"{WHERE}: no layer is given, expected its name or number, as in edit(raster, layer='conv1')")
-    recorded = raster if isinstance(raster, RasterReader) else RasterReader(_path(raster))
-    try:
+    with opened_raster(raster, WHERE) as recorded:
         opened, graph = with_network(recorded, network)
         if not opened.header.classes:
             raise InputError(f"{WHERE}: {opened.where} holds no answers, expected a raster of a run")
@@ -138,9 +135,6 @@ def edit(
         layers = layer_table(opened, shown, batch, (spec.name, *again))
         names = class_names_of(opened, network)
         return Edit(spec.name, shown, before, after, layers, header, table, batch, names)
-    finally:
-        if recorded is not raster:
-            recorded.close()
 
 
 @lru_cache(maxsize=1)
@@ -149,12 +143,6 @@ def _simulator() -> EventBackend:
     from spikesam.backends.event.backend import EventBackend  # here, because numba takes half a second to import
 
     return EventBackend()
-
-
-def _path(raster: Any) -> Path:
-    if isinstance(raster, (str, PathLike)):
-        return raster_file(Path(raster), "the folder of a run that keeps spikes, or a raster file")
-    raise InputError(f"{WHERE}: got {type(raster).__name__}, expected a raster, its file, or the folder of a run")
 
 
 def _refuse_unknown_currents(network: Network, again: tuple[str, ...], edited: str) -> None:

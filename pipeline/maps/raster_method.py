@@ -20,7 +20,7 @@ from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod
 from spikesam.pipeline.maps.steps import kept_steps
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader, SourceName
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.reader import RasterReader, opened_raster
 from spikesam.recordings.raster.schema import LayerSpec
 
 Kept = tuple[tuple[int, ...], int]  # steps, and of how many first samples, see kept_steps
@@ -47,18 +47,13 @@ class RasterMethod(MapMethod):
     @contextmanager
     def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
         """Open the raster, and close it if it was not open."""
-        path = self.path(source)
-        opened = source if isinstance(source, RasterReader) else RasterReader(path or "")
-        try:
+        with opened_raster(source, "explain") as opened:
             raster = self.read(opened)
             names = mapped_layers(
                 {layer.name: layer.shape for layer in raster.layers}, layers, raster.where, bands=True
             )
             kept = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
             yield self.of_raster(raster, tuple(map(raster.layer, names)), kept)
-        finally:
-            if opened is not source:
-                opened.close()
 
     def read(self, raster: RasterReader) -> RasterReader:
         """What is explained of an open raster: itself, if not overridden."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +14,8 @@ from numpy.typing import NDArray
 
 from spikesam.recordings import draw
 from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
-from spikesam.recordings.files import RASTER
+from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import RASTER, raster_file
 from spikesam.recordings.hdf5 import Source
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import Counted, chosen_classes, unpack
@@ -268,3 +272,15 @@ def open_raster(source: Source) -> RasterReader:
     ['conv1'] (4, 4, 1, 1) [[1, 1, 1, 1]]
     """
     return RasterReader(source)
+
+
+@contextmanager
+def opened_raster(raster: Any, where: str) -> Iterator[RasterReader]:
+    """An open raster as it is, or that of a file or a run's folder, closed at the end; `where` begins a refusal."""
+    if isinstance(raster, RasterReader):
+        yield raster
+        return
+    if not isinstance(raster, (str, PathLike)):
+        raise InputError(f"{where}: got {type(raster).__name__}, expected a raster, its file, or the folder of a run")
+    with RasterReader(raster_file(Path(raster), "the folder of a run that keeps spikes, or a raster file")) as reader:
+        yield reader

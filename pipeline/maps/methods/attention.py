@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_expl
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.reader import RasterReader, opened_raster
 from spikesam.recordings.raster.schema import LayerSpec
 
 QUERY = re.compile(r"(?:^|(?<=[_.]))q(?=$|[_.])")  # the part of a name that says that a layer is queries: "attn_q_lif"
@@ -110,10 +108,7 @@ def attention_map(
     >>> spikesam.attention_map(raster, query="q", key="k", token=(0, 1)).tolist()
     [[[1, 1]]]
     """
-    opened = raster if isinstance(raster, RasterReader) else None
-    if opened is None and not isinstance(raster, (str, PathLike)):
-        raise InputError(f"attention_map: got {type(raster).__name__}, expected a raster or its path")
-    with RasterReader(Attention().path(raster) or "") if opened is None else nullcontext(opened) as reader:
+    with opened_raster(raster, "attention_map") as reader:
         return np.stack(
             [_map_of(reader, query, key, heads, token, head, step, sample) for sample in range(reader.n_samples)]
         )
