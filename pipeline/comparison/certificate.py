@@ -85,8 +85,7 @@ def said(found: Diff, a: str, b: str) -> list[str]:
         return []
     lines = [f"{found.bits:,} bits differ; A is {a}, B is {b}"]
     if bit := found.first:
-        fires = "A fires, B does not" if bit.fired else "B fires, A does not"
-        lines.append(f"the first: {bit.layer}, step {bit.step}, sample {bit.sample}, neuron {bit.neuron}: {fires}")
+        lines.append(found.bit_words(bit, "the first"))
     return lines + list(found.why.cause if found.why else found.notes)
 
 

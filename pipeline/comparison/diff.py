@@ -120,7 +120,6 @@ class Diff(Shown):
             for name, which, threshold in zip("AB", WHICH, self.why.thresholds if self.why else (), strict=False):
                 if self.why is not None and threshold is not None:
                     membranes[name] = self.why.steps[f"membrane_{which}"].to_numpy() / threshold
-                if self.why is not None and threshold is not None:
                     fired[name] = self.why.steps[f"fired_{which}"].to_numpy()
             about = f"{self.first.layer}, neuron {self.first.neuron}, sample {self.first.sample}"
             neuron = DrawnNeuron(names.index(self.first.layer), self.first.step, about, membranes, fired)
@@ -153,7 +152,7 @@ class Diff(Shown):
         if self.first is None:
             yield "where it was looked for, no bit differs"
             return
-        yield from self._bit(self.first, "first that differs")
+        yield self.bit_words(self.first, "first that differs")
         if self.why is not None:
             yield from self._why(self.why)
         yield from self.notes
@@ -161,29 +160,29 @@ class Diff(Shown):
     def _table(self) -> pd.DataFrame:
         rows = self.layers
         columns = {"layer": rows["layer"], "neurons": rows["neurons"]}
-        for name, which in (("A", "first"), ("B", "second")):
-            columns[f"spikes of {name}"] = rows[f"spikes_{which}"].map("{:,}".format)
-        for name, which in (("A", "first"), ("B", "second")):
-            columns[f"only {name}"] = rows[f"only_{which}"].map("{:,}".format)
+        for what, column in (("spikes of", "spikes"), ("only", "only")):
+            for name, which in zip("AB", WHICH, strict=True):
+                columns[f"{what} {name}"] = rows[f"{column}_{which}"].map("{:,}".format)
         differs = [
             "-" if pd.isna(step) else f"step {step}, sample {sample}"
             for step, sample in zip(rows["step"], rows["sample"], strict=True)
         ]
         return pd.DataFrame({**columns, "first differs at": differs})
 
-    def _bit(self, bit: Bit, which: str) -> Iterator[str]:
+    def bit_words(self, bit: Bit, which: str) -> str:
+        """A bit as a line of the report: its layer, step, sample and neuron, and which raster fires."""
         later = self.lag.get(bit.layer, 0)
         step = f"step {bit.step}" + (f" (of B: step {bit.step + later})" if later > 0 else "")
         step += f" (of A: step {bit.step - later})" if later < 0 else ""
         fires = "A fires, B does not" if bit.fired else "B fires, A does not"
-        yield f"{which}: {bit.layer}, {step}, sample {bit.sample}, neuron {bit.neuron}: {fires}"
+        return f"{which}: {bit.layer}, {step}, sample {bit.sample}, neuron {bit.neuron}: {fires}"
 
     def _why(self, why: Why) -> Iterator[Any]:
         bit = why.bit
         if len(why.steps):
             yield self._steps(why)
         for ancestor in why.ancestors:
-            yield from self._bit(ancestor, "  that rests on")
+            yield self.bit_words(ancestor, "  that rests on")
         if why.ancestors and why.root.layer != bit.layer:
             yield f"nothing in front of {why.root.layer} at step {why.root.step} differs"
         yield from why.cause
