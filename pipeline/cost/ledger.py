@@ -101,15 +101,18 @@ class Ledger:
         size = self.network.input_shape[1:]
         heat = None if size == (1, 1) else np.zeros(size)
         joules = {name: np.full(steps, self._update_cost(name) * self.updates[name]) for name in names}
+
+        def count(way: Any, by_step: Counts, by_place: Counts, rate: Floats) -> None:
+            operations[way.target] += by_step
+            rated[way.target] += rate
+            moved[way.target] += by_step * _bytes(way.synapses)
+            cost = prices.operation + prices.byte * _bytes(way.synapses)
+            joules[way.target] += cost * by_step
+            _add(heat, cost * by_place, way.shape)
+
         for source, spikes in fired.items():
             for way in (way for way in self._ways if way.source == source):
-                by_step, by_place = way.operations(spikes)
-                operations[way.target] += by_step
-                rated[way.target] += way.dense * rates[source]
-                moved[way.target] += by_step * _bytes(way.synapses)
-                cost = prices.operation + prices.byte * _bytes(way.synapses)
-                joules[way.target] += cost * by_step
-                _add(heat, cost * by_place, way.shape)
+                count(way, *way.operations(spikes), way.dense * rates[source])
             if source in self.shapes:
                 more = prices.firing - prices.update
                 joules[source] += more * spikes.sum(axis=(1, 2, 3))
@@ -119,13 +122,8 @@ class Ledger:
             sources = each.synapses.sources
             if self.raster.header.window is not None:
                 sources = sources_in_model(self.network, each.target, each.synapses)
-            by_step, by_place = each.operations(fired, sources)
-            operations[each.target] += by_step
-            rated[each.target] += each.macs * np.mean([rates[source.layer] for source in sources], axis=0)
-            moved[each.target] += by_step * _bytes(each.synapses)
-            cost = prices.operation + prices.byte * _bytes(each.synapses)
-            joules[each.target] += cost * by_step
-            _add(heat, cost * by_place, each.shape)
+            rate = each.macs * np.mean([rates[source.layer] for source in sources], axis=0)
+            count(each, *each.operations(fired, sources), rate)
         for name in names:
             moved[name] += 2 * WORD * self._states[name] * self.updates[name]
         for way in self._graded:
