@@ -37,28 +37,19 @@ def attention_of(run: ShownRun) -> list[dict[str, Any]]:
     of this attention. Without the network they are known by name, and heads are not.
     """
     raster, at = run.raster, list(run.raster).index
+    found: list[tuple[str, str, int, int, list[str]]] = []
     if network := run.whole_network:
-        found = [(layer.name, each) for layer in network.layers for each in layer.inputs if each.heads]
-        return [
-            {
-                "query": at(each.sources[0].layer),
-                "key": at(each.sources[len(each.sources) // 2].layer),
-                "later": each.sources[len(each.sources) // 2].longest - each.sources[0].longest,
-                "heads": each.heads,
-                "layers": [*{at(source.layer) for source in each.sources}, at(name)],
-            }
-            for name, each in found
-        ]
-    starts = {layer.name: raster.header.window_of(layer).start or 0 for layer in raster.layers}
-    shapes = {layer.name: layer.shape for layer in raster.layers}
+        for name, each in ((layer.name, each) for layer in network.layers for each in layer.inputs if each.heads):
+            query, key = each.sources[0], each.sources[len(each.sources) // 2]
+            layers = [*{source.layer: None for source in each.sources}, name]
+            found.append((query.layer, key.layer, key.longest - query.longest, each.heads, layers))
+    else:
+        starts = {layer.name: raster.header.window_of(layer).start or 0 for layer in raster.layers}
+        shapes = {layer.name: layer.shape for layer in raster.layers}
+        for asking, asked in pairs_of(raster):
+            if shapes[asking][0] % 3 == 0 if asking == asked else shapes[asking] == shapes[asked]:
+                found.append((asking, asked, starts[asking] - starts[asked], 1, [asking, asked]))
     return [
-        {
-            "query": at(query),
-            "key": at(key),
-            "later": starts[query] - starts[key],
-            "heads": 1,
-            "layers": [at(query), at(key)],
-        }
-        for query, key in pairs_of(raster)
-        if (shapes[query][0] % 3 == 0 if query == key else shapes[query] == shapes[key])
+        {"query": at(query), "key": at(key), "later": later, "heads": heads, "layers": [at(name) for name in layers]}
+        for query, key, later, heads, layers in found
     ]

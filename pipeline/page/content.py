@@ -16,8 +16,7 @@ from spikesam.pipeline.drawing.padding import outside
 from spikesam.pipeline.drawing.subject import is_right
 from spikesam.pipeline.maps.method import methods
 from spikesam.pipeline.page.answers import answers_of, attention_of
-from spikesam.pipeline.page.bands import is_band
-from spikesam.pipeline.page.blob import blob, heat_map
+from spikesam.pipeline.page.blob import blob, heat_map, is_band
 from spikesam.pipeline.page.energy import energy_of_run, energy_of_sample, ledger_of
 from spikesam.pipeline.page.excerpt import Content, excerpt
 from spikesam.pipeline.page.integers import laid_out, unsimulated
