@@ -18,8 +18,7 @@ from spikesam.pipeline.networks.recorded import loaded_network
 from spikesam.pipeline.record.arrangement import Arrangement
 from spikesam.pipeline.record.batch import Counts, check_counting
 from spikesam.pipeline.record.layouts import named_layout
-from spikesam.pipeline.record.recording import Recording
-from spikesam.pipeline.record.seen_images import SeenImages
+from spikesam.pipeline.record.recording import Recording, SeenImages
 from spikesam.pipeline.record.spiking_layers import check_names, find_known, layer_names, named_modules
 from spikesam.pipeline.record.watch import Watch
 from spikesam.recordings.errors import InputError
