@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from paper.common.experiments import all_experiments, run_experiment
 from paper.common.settings import PaperConfig, PaperSection, load_paper_config
 from paper.pages.fill import experiments_page, write_pages
+from paper.pages.folder import in_order
 from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_with_config, some_or_all
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
-from spikesam.pipeline.config import Section
+from spikesam.pipeline.config import Section, save_config
 from spikesam.pipeline.networks.allocator import keep_freed_memory
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.text import printable
+
+if TYPE_CHECKING:
+    from paper.common.result import Result
+    from paper.common.setup import Setup  # torch is slow to import, --help need not wait
+
+
+def all_experiments() -> dict[str, str]:
+    """The modules of the package with a function run(setup) -> Result: name, and first line of the docstring."""
+    files = {path.stem: path for path in Path(__file__).parent.glob("[a-z]*.py")}
+    return {name: files[name].read_text().split('"""')[1].splitlines()[0] for name in sorted(files, key=in_order)}
+
 
 PROG = "python -m paper"
 EXPERIMENTS = all_experiments()
@@ -116,6 +130,32 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError(
                 f"{len(impossible)} of {len(names)} experiments not done, see above: {', '.join(impossible)}"
             )
+
+
+def run_experiment(name: str, setup: Setup, command: str) -> Result:
+    """Run one experiment and write what it found, with the configuration and the command, into the setup's folder.
+
+    Its claims are judged together, see :func:`paper.common.result.over_family`.
+    """
+    from paper.common.result import over_family, write_result
+
+    setup.cache.found.clear()
+    begun = time.perf_counter()
+    found = importlib.import_module(f"paper.{name}").run(setup)
+    seconds = time.perf_counter() - begun
+    for part, result in {name: found, **found.beside}.items():
+        digests = setup.networks.digests if result.networks is None else result.networks
+        about = {
+            "images": result.samples or setup.subjects.name,
+            "seed": str(setup.settings.seed),
+            "command": command,
+            "seconds": f"{seconds:.0f}",
+            "seconds before": f"{sum(setup.cache.found.values()):.0f}",
+            **{f"network, {network}": digest for network, digest in digests.items()},
+        }
+        write_result(part, replace(result, claims=over_family(result.claims)), about, setup.out)
+    save_config(setup.config, setup.out / "config.toml")
+    return replace(found, claims=over_family(found.claims))
 
 
 def show_published(command: PaperCommand, config: PaperConfig) -> None:

@@ -27,7 +27,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -204,11 +205,36 @@ def draw(path: Path, table: pd.DataFrame, about: str) -> None:
 def areas(setup: Setup, raster: RasterReader, network: Network, layers: Sequence[str]) -> pd.DataFrame:
     """The area under every curve of every map, and of a random order: image, map, layer, measure, value; cached."""
     gamma, seed, digests, parts = setup.settings.gamma, setup.settings.seed, raster.digests(layers[-1]), []
-    deleter = _Deleter(setup, raster, network, layers)
+    maps, names = maps_of(gamma), list(raster)
+    matter = [raster.steps_that_matter(name) for name in names]
+
+    @cache
+    def answers() -> dict[str, Answer]:
+        """Of the network behind each layer; made when something is not found in the cache."""
+        backend = make_backend("auto", setup.settings.device)
+        return {layer: answers_of(upper_network(network, layer), backend) for layer in layers}
+
+    def of_samples(chosen: range) -> dict[str, NDArray[Any]]:
+        """ "layer|measure|map" -> areas of the samples."""
+        found: dict[str, list[float]] = {}
+        for number in chosen:
+            fired = {name: raster[name][number] for name in names}
+            sample = Recorded(network, list(fired.values()), matter, int(raster.predictions[number]))
+            made = {name: dict(zip(names, make(sample), strict=True)) for name, make in maps.items()}
+            made[RANDOM] = {name: np.zeros(each.shape[2:]) for name, each in fired.items()}  # ties, in a random order
+            for layer, (name, of_layers) in product(layers, made.items()):
+                curve = spike_deletion(
+                    answers()[layer], fired[layer], of_layers[layer], steps=PARTS, seed=seed + number, equal="spikes"
+                )
+                for measure, shares in ((BY_SPIKES, curve.spikes), (BY_PLACES, curve.places)):
+                    area = float(trapezoid(curve.probability, shares))
+                    found.setdefault(f"{layer}|{measure}|{name}", []).append(area)
+        return {key: np.array(values) for key, values in found.items()}
+
     about = {
         "network": network.sha256,
         "layers": list(layers),
-        "maps": list(deleter.maps),
+        "maps": list(maps),
         "gamma": gamma,
         "parts": PARTS,
         "seed": seed,
@@ -217,46 +243,10 @@ def areas(setup: Setup, raster: RasterReader, network: Network, layers: Sequence
         for start in range(0, raster.n_samples, TOGETHER):
             chosen = range(start, min(start + TOGETHER, raster.n_samples))
             inputs = {**about, "samples": list(chosen), "spikes": [digests[number].decode() for number in chosen]}
-            stored = setup.cache.arrays("spike-deletion", inputs, partial(deleter.of_samples, chosen))
+            stored = setup.cache.arrays("spike-deletion", inputs, partial(of_samples, chosen))
             advance(len(chosen))
             for key, values in stored.items():
                 layer, measure, name = key.split("|")
                 about_map = {"map": name, "layer": layer, "measure": measure}
                 parts.append(pd.DataFrame({"image": chosen, **about_map, "value": values}))
     return pd.concat(parts, ignore_index=True)
-
-
-class _Deleter:
-    """Deletes spikes of the samples of a raster, see :func:`areas`."""
-
-    def __init__(self, setup: Setup, raster: RasterReader, network: Network, layers: Sequence[str]) -> None:
-        self.raster, self.network, self.layers, self.seed = raster, network, layers, setup.settings.seed
-        self.maps, self.device = maps_of(setup.settings.gamma), setup.settings.device
-
-    @cached_property
-    def answers(self) -> dict[str, Answer]:
-        """Of the network behind each layer; made when something is not found in the cache."""
-        backend = make_backend("auto", self.device)
-        return {layer: answers_of(upper_network(self.network, layer), backend) for layer in self.layers}
-
-    def of_samples(self, chosen: range) -> dict[str, NDArray[Any]]:
-        """ "layer|measure|map" -> areas of the samples."""
-        found: dict[str, list[float]] = {}
-        for number in chosen:
-            for key, value in self._of_sample(number):
-                found.setdefault(key, []).append(value)
-        return {key: np.array(values) for key, values in found.items()}
-
-    def _of_sample(self, number: int) -> Iterator[tuple[str, float]]:
-        raster, names = self.raster, list(self.raster)
-        fired = {name: raster[name][number] for name in names}
-        matter = [raster.steps_that_matter(name) for name in names]
-        sample = Recorded(self.network, list(fired.values()), matter, int(raster.predictions[number]))
-        found = {name: dict(zip(names, make(sample), strict=True)) for name, make in self.maps.items()}
-        found[RANDOM] = {name: np.zeros(each.shape[2:]) for name, each in fired.items()}  # ties, in a random order
-        for layer in self.layers:
-            for name, of_layers in found.items():
-                answer, seed = self.answers[layer], self.seed + number
-                curve = spike_deletion(answer, fired[layer], of_layers[layer], steps=PARTS, seed=seed, equal="spikes")
-                yield f"{layer}|{BY_SPIKES}|{name}", float(trapezoid(curve.probability, curve.spikes))
-                yield f"{layer}|{BY_PLACES}|{name}", float(trapezoid(curve.probability, curve.places))

@@ -11,13 +11,18 @@ from typing import Any
 
 import pandas as pd
 
-from paper.common.experiments import in_order
 from paper.common.result import VALUES
 from spikesam.pipeline.config.toml import read_toml
 from spikesam.recordings.errors import InputError
 
 CLAIMS, NOTES = ".claims", ".notes"
 NUMBERS = ("n", "mean", "low", "high", "p", "p_holm")
+
+
+def in_order(name: str) -> tuple[bool, int, str]:
+    """Sort key of names: figures by their number, then the others by name."""
+    figure = re.fullmatch(r"fig(\d+)", name)
+    return figure is None, int(figure[1]) if figure else 0, name
 
 
 class Rows:
