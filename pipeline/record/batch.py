@@ -87,12 +87,6 @@ SMALL = 1 << 18  # neurons times samples that are packed at a time, if a step is
 Range = tuple[Tensor, Tensor]  # the least and the greatest of some values, each a scalar on its device
 
 
-def check_counting(counts: object) -> None:
-    """Refuse what is no :data:`Counts`."""
-    if counts not in (None, "fired", "ternary"):
-        raise InputError(f"record: counts: got {counts!r}, expected None, 'fired' or 'ternary'")
-
-
 class LayerBits:
     """The spikes of one layer, packed as they come, a step or some small ones at a time.
 

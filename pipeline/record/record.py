@@ -16,7 +16,7 @@ from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.checkpoint import Checkpoint, named_network
 from spikesam.pipeline.networks.recorded import loaded_network
 from spikesam.pipeline.record.arrangement import Arrangement
-from spikesam.pipeline.record.batch import Counts, check_counting
+from spikesam.pipeline.record.batch import Counts
 from spikesam.pipeline.record.layouts import named_layout
 from spikesam.pipeline.record.recording import Recording, SeenImages
 from spikesam.pipeline.record.spiking_layers import check_names, find_known, layer_names, named_modules
@@ -108,7 +108,8 @@ def record(
     <mine/raster.h5: 4 samples, 10 steps, layers leaky_1, leaky_4>
     """
     _check_model(model)
-    check_counting(counts)
+    if counts not in (None, "fired", "ternary"):
+        raise InputError(f"record: counts: got {counts!r}, expected None, 'fired' or 'ternary'")
     arrangement = Arrangement(model, named_layout(layout), axes, grid)
     if layers is not None:
         names: Mapping[str, str] | None = named_modules(model, layers)
@@ -147,16 +148,11 @@ def _check_model(model: object) -> None:
         raise InputError("record: got DataParallel, which hides its copies from hooks; record model.module instead")
     for name, module in model.named_modules():
         where = f"record: module {name!r}" if name else "record: the model"
-        if _is_compiled(module):
+        by_compile = type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None)
+        if by_compile or isinstance(module, torch.jit.ScriptModule):
             raise InputError(f"{where} is compiled, so hooks may not see it; record the model that it was made from")
         if module.training:
             raise InputError(
                 f"{where} is in training mode, in which dropout and batch normalisation change what fires; "
                 "call model.eval() before"
             )
-
-
-def _is_compiled(module: nn.Module) -> bool:
-    """By torch.compile, or by torch.jit."""
-    by_compile = type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None)
-    return bool(by_compile) or isinstance(module, torch.jit.ScriptModule)

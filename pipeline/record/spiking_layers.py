@@ -46,12 +46,6 @@ def find_known(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def keeps_state(module: nn.Module) -> bool:
-    """True of a module of a known library with a membrane that is not at rest, left by an earlier call."""
-    library = library_that_fires(module)
-    return library is not None and library.keeps_state(module)
-
-
 def named_modules(model: nn.Module, layers: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
     """Names of modules, as `model.named_modules()` gives them -> names of layers, which `layers` may say, too."""
     if isinstance(layers, str):

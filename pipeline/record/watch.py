@@ -12,11 +12,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.record.arrangement import Arrangement, is_convolution
 from spikesam.pipeline.record.batch import Batch, Counts, Key, LayerBits
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
 from spikesam.pipeline.record.outputs import first_tensor
-from spikesam.pipeline.record.spiking_layers import check_names, keeps_state, known_layout, layer_names
+from spikesam.pipeline.record.spiking_layers import check_names, layer_names
 from spikesam.recordings.errors import InputError
 
 ONE_USE = "give each use a module of its own, or hand the spikes of each over with recording.tap()"
@@ -116,7 +117,7 @@ class Watch:
                 hold(module.register_forward_hook(partial(self._probe_output, name)))
         for name, layer in (self.names or {}).items():
             module = self._model.get_submodule(name)
-            if known_layout(module):
+            if library_that_fires(module):
                 hold(module.register_forward_pre_hook(partial(self._warn_of_state, name, layer)))
             hold(module.register_forward_hook(partial(self._take, name, layer)))
 
@@ -145,7 +146,8 @@ class Watch:
         self._arrangement.convolutions.see(module, output)
 
     def _warn_of_state(self, name: str, layer: str, module: nn.Module, inputs: Any) -> None:
-        if (MODULE, name) not in self._batch.layers and keeps_state(module):
+        library = library_that_fires(module)
+        if library and (MODULE, name) not in self._batch.layers and library.keeps_state(module):
             warnings.warn(
                 f"layer {layer!r}: begins a batch with the membrane that an earlier one left; reset the model before "
                 "each batch",
