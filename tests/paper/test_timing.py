@@ -75,11 +75,6 @@ def test_samples_are_the_same_each_time_and_those_of_another_split_are_not(task:
     assert set(first.table.label.tolist()) == set(other.table.label.tolist()) == set(range(CLASSES[task]))
 
 
-def test_shapes_have_as_many_places_and_differ() -> None:
-    assert SHAPES.sum(axis=(1, 2)).tolist() == [16] * 4
-    assert len({each.tobytes() for each in SHAPES}) == 4
-
-
 def test_two_shapes_are_the_same_spikes_with_the_answer_turned_round() -> None:
     """Intervals by hand: three steps between regular spikes, one within a burst."""
     for task, decides in (("bursts", 1), ("regular", 3)):

@@ -75,31 +75,10 @@ def test_a_flat_map_is_a_random_order(value: float, size: tuple[int, int]) -> No
     assert (order != pixel_order(np.zeros((6, 7)), (6, 7), 4)).any()
 
 
-def test_random_baseline_is_the_mean_over_flat_maps() -> None:
-    flat = [faithfulness(brightness, IMAGE, [[5.0]], steps=4, seed=seed) for seed in (7, 8)]
-    baseline = random_orders(faithfulness, brightness, IMAGE, repeats=2, steps=4, seed=7)
-    np.testing.assert_allclose(baseline.deletion, (flat[0].deletion + flat[1].deletion) / 2)
-    np.testing.assert_allclose(baseline.insertion, (flat[0].insertion + flat[1].insertion) / 2)
-
-
 def test_one_pixel() -> None:
     curves = faithfulness(brightness, np.log(np.float32([[[3]]])), [[1.0]])
     areas = [trapezoid(each, curves.fractions) for each in (curves.deletion, curves.insertion)]
     assert areas == pytest.approx([0.625, 0.75])
-
-
-def test_bad_input() -> None:
-    def broken(images: Images) -> Any:
-        return np.full((len(images), 2), np.nan)
-
-    with pytest.raises(InputError, match=r"got logits of shape \(34, 2\), expected finite ones of \(34, classes\)$"):
-        faithfulness(broken, IMAGE, [[1.0]])
-    with pytest.raises(InputError, match=r"got an image of shape \(1, 4\), expected \(C, H, W\)$"):
-        faithfulness(brightness, IMAGE[0], [[1.0]])
-    with pytest.raises(InputError, match="got 0 steps, expected at least 1$"):
-        faithfulness(brightness, IMAGE, [[1.0]], steps=0)
-    with pytest.raises(InputError, match="got 0 repeats, expected at least 1$"):
-        random_orders(faithfulness, brightness, IMAGE, repeats=0)
 
 
 def count(spikes: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -157,22 +136,28 @@ def test_a_map_of_fewer_places_than_steps_and_a_silent_layer() -> None:
         assert trapezoid(silent.probability, share) == pytest.approx(0.5)
 
 
-def test_random_baseline_is_the_mean_over_orders() -> None:
-    found = [spike_deletion(count, two_rows(), [[0.0]], steps=4, seed=seed) for seed in (7, 8)]
-    baseline = random_orders(spike_deletion, count, two_rows(), repeats=2, steps=4, seed=7)
-    np.testing.assert_allclose(baseline.probability, (found[0].probability + found[1].probability) / 2)
-    np.testing.assert_allclose(baseline.spikes, (found[0].spikes + found[1].spikes) / 2)
+CURVES = [(faithfulness, brightness, IMAGE), (spike_deletion, count, two_rows())]
 
 
-def test_bad_spikes_or_logits() -> None:
-    def broken(spikes: NDArray[np.bool_]) -> Any:
-        return np.full((spikes.shape[1], 2), np.nan)
+@pytest.mark.parametrize(("curves", "score", "seen"), CURVES)
+def test_the_random_baseline_is_the_mean_over_flat_maps(curves: Any, score: Any, seen: Any) -> None:
+    found = [curves(score, seen, [[5.0]], steps=4, seed=seed) for seed in (7, 8)]
+    baseline = random_orders(curves, score, seen, repeats=2, steps=4, seed=7)
+    for mean, first, second in zip(baseline, *found, strict=True):
+        np.testing.assert_allclose(mean, (first + second) / 2)
 
-    with pytest.raises(InputError, match=r"got logits of shape \(5, 2\), expected finite ones of \(5, classes\)$"):
-        spike_deletion(broken, two_rows(), [[1.0]])
+
+@pytest.mark.parametrize(("curves", "score", "seen"), CURVES)
+def test_bad_input(curves: Any, score: Any, seen: Any) -> None:
+    images = curves is faithfulness
+    logits, shape = (34, r"an image of shape \(1, 4\)") if images else (5, r"spikes of \(2, 2\) and 16 steps")
     with pytest.raises(
-        InputError, match=r"got spikes of \(2, 2\) and 16 steps, expected \(T, C, H, W\) and at least 1$"
+        InputError, match=rf"got logits of shape \({logits}, 2\), expected finite ones of \({logits}, cl"
     ):
-        spike_deletion(count, two_rows()[0, 0], [[1.0]])
+        curves(lambda given: np.full((logits, 2), np.nan), seen, [[1.0]])
+    with pytest.raises(InputError, match=f"got {shape}, expected "):
+        curves(score, seen[0] if images else seen[0, 0], [[1.0]])
+    with pytest.raises(InputError, match="0 steps, expected .*at least 1$"):
+        curves(score, seen, [[1.0]], steps=0)
     with pytest.raises(InputError, match="got 0 repeats, expected at least 1$"):
-        random_orders(spike_deletion, count, two_rows(), repeats=0)
+        random_orders(curves, score, seen, repeats=0)

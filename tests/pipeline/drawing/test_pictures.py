@@ -14,16 +14,7 @@ from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
 from spikesam.pipeline.drawing.grid import HEAT, PALE, Cell, Row, draw_maps, overlay
 from spikesam.pipeline.drawing.padding import fractions_inside, lit_border, outside
-from spikesam.pipeline.drawing.samples import (
-    active_steps,
-    best_step,
-    common_steps,
-    draw_over_time,
-    draw_side_by_side,
-    largest,
-    stretches,
-    thinned,
-)
+from spikesam.pipeline.drawing.samples import active_steps, common_steps, draw_over_time, draw_side_by_side
 from spikesam.pipeline.drawing.subject import RIGHT, WRONG, Subject
 from tests.pipeline.drawing.conftest import Pictures
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
@@ -51,12 +42,6 @@ def grids(monkeypatch: pytest.MonkeyPatch) -> list[list[Row]]:
 
     monkeypatch.setattr("spikesam.pipeline.drawing.samples.draw_maps", keep)
     return drawn
-
-
-def test_scale_is_one_per_layer() -> None:
-    maps = np.array([[[0, 1]], [[2, 4]]], np.float32)
-    np.testing.assert_array_equal(maps / largest(maps), maps / 4)
-    np.testing.assert_array_equal(np.float32(0) / largest(np.zeros((2, 1, 1), np.float32)), 0)
 
 
 def test_over_time(tmp_path: Path, saved: list[Figure]) -> None:
@@ -207,13 +192,6 @@ def test_every_shape_is_drawn(
         assert len(pictures[figure]) > len(maps)
 
 
-def test_thinned() -> None:
-    assert thinned(5) == [0, 1, 2, 3, 4]
-    assert thinned(30, first=5) == [5, 8, 12, 15, 19, 22, 26, 29]
-    assert thinned(30, 3) == [0, 14, 29]
-    assert thinned(4, first=9) == [3]
-
-
 def test_active_steps_span_what_happens() -> None:
     maps = {"a": np.zeros((30, 2, 2), np.float32), "b": np.zeros((30, 1, 1), np.float32)}
     assert active_steps(maps) == [29]
@@ -232,22 +210,6 @@ def test_common_steps_are_those_of_every_layer() -> None:
     assert common_steps(maps) == [8]
 
 
-def test_stretches_fill_a_long_time() -> None:
-    maps = {"a": np.ones((63, 1, 1), np.float32)}
-    assert stretches(maps) == [range(step, step + 1) for step in active_steps(maps)]
-    maps = {"a": np.zeros((500, 1, 1), np.float32), "b": np.zeros((498, 1, 1), np.float32)}
-    maps["a"][20:] = 1
-    assert stretches(maps) == [range(start, start + 60) for start in range(20, 500, 60)]
-
-
-def test_best_step_varies_most() -> None:
-    maps = np.zeros((3, 2, 2), np.float32)
-    maps[0] = 9
-    maps[1, 0, 0] = 2
-    assert best_step(maps) == 1
-    assert best_step(np.array([1, 3, 2], np.float32).reshape(3, 1, 1)) == 1
-
-
 @pytest.mark.parametrize(
     ("classes", "right", "caption", "facts", "colour"),
     [
@@ -264,14 +226,6 @@ def test_words(classes: tuple[Any, Any], right: bool | None, caption: str, facts
     assert (subject.caption, ", ".join(subject.facts), subject.colour) == (caption, facts, colour)
 
 
-def test_what_is_seen_at_a_step() -> None:
-    image = np.zeros((2, 2, 3))
-    assert Subject("photo").seen(3) is None
-    assert Subject("photo", image=image).seen(3) is image
-    moving = Subject("film", image=image, frames=np.arange(3)[:, None, None, None] * np.ones((3, 2, 2, 3)))
-    assert [moving.seen(step).max() for step in (-1, 0, 2, 5)] == [0, 0, 2, 2]
-
-
 def test_no_plotting_library_is_imported() -> None:
     script = "import sys, spikesam.pipeline.drawing.subject; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
@@ -281,18 +235,15 @@ IMAGE = RANDOM.random((64, 64, 3))
 ONE, HALF = np.ones((2, 2), np.float32), np.full((2, 2), 0.5, np.float32)
 
 
-def test_a_map_covers_the_image_with_its_value() -> None:
+def test_a_map_covers_the_image_with_its_value_and_alone_has_every_colour() -> None:
     image = np.random.default_rng(0).random((8, 12, 3))
     shown = [overlay(image, np.full((2, 3), value, np.float32), (8, 12)) for value in (0, 1)]
     grey = image @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(np.corrcoef(shown[0].mean(axis=2).ravel(), grey.ravel())[0, 1], 1, atol=0.1)
     np.testing.assert_allclose(shown[1], np.broadcast_to(HEAT(1.0)[:3], shown[1].shape), atol=0.05)
-
-
-def test_a_map_alone_goes_from_the_first_colour_to_the_last() -> None:
     alone = overlay(None, np.array([[0, 1]], np.float32), (4, 8))
-    np.testing.assert_allclose(alone[:, 0], np.broadcast_to(HEAT(0.0)[:3], (4, 3)))
-    np.testing.assert_allclose(alone[:, -1], np.broadcast_to(HEAT(1.0)[:3], (4, 3)))
+    for column, value in ((0, 0.0), (-1, 1.0)):
+        np.testing.assert_allclose(alone[:, column], np.broadcast_to(HEAT(value)[:3], (4, 3)))
 
 
 def test_cells_lie_in_rows_and_columns(tmp_path: Path, saved: list[Figure], pictures: Pictures) -> None:
@@ -337,22 +288,6 @@ def test_a_sample_stands_aside(tmp_path: Path, saved: list[Figure], pictures: Pi
     assert aside.x < cell.x and aside.y == cell.y
     (caption,) = (text for text in saved[0].axes[0].texts if text.get_text() == subject.caption)
     assert caption.get_window_extent().y0 > 0  # it is on the page, though there is one row
-
-
-@pytest.mark.parametrize(
-    ("rows", "columns", "shape"),
-    [(1, 1, (1, 1)), (10, 8, (8, 8)), (7, 8, (64, 64)), (3, 9, (48, 80)), (2, 5, (90, 30)), (20, 3, (5, 5))],
-)
-def test_every_grid_fits(tmp_path: Path, saved: list[Figure], rows: int, columns: int, shape: tuple[int, int]) -> None:
-    maps = RANDOM.random((rows, columns, *shape))
-    named = [Row(f"conv{number}\n{shape}", [Cell(each) for each in row]) for number, row in enumerate(maps)]
-    headings = ["a very long name of a class indeed\nis another"] * columns
-    draw_maps(tmp_path / "grid.png", "Title", "about", headings, named)
-    width, height = saved[0].get_size_inches()
-    assert 5 < width < 15 and 2 < height < 22
-    for text in saved[0].axes[0].texts:
-        extent = text.get_window_extent()
-        assert extent.x0 >= 0 and extent.x1 <= saved[0].bbox.width + 1 and extent.y0 >= 0
 
 
 def test_rows_with_headings_and_columns_apart(tmp_path: Path, saved: list[Figure], pictures: Pictures) -> None:

@@ -13,7 +13,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.pipeline.drawing.canvas import PALETTE, SUBTITLE, TITLE, drawing, fitted, text_width, wrapped
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves, reach
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
 from spikesam.pipeline.drawing.raster import draw_raster
 from spikesam.pipeline.drawing.rates import DEPTH, draw_rates
@@ -112,15 +112,6 @@ def test_many_points_have_no_markers(tmp_path: Path, saved: list[Figure], points
     assert axes.lines[0].get_marker() == ("o" if points < 20 else "")
 
 
-def test_a_long_title_and_a_long_name_fit(tmp_path: Path, saved: list[Figure]) -> None:
-    table = pd.DataFrame({"curve": "a name " * 9, "x": [0, 1], "mean": [1, 2]})
-    draw_curves(tmp_path / "long.png", "Short", "a long explanation, " * 12, table, "x", "y")
-    figure = saved[-1]
-    right = figure.bbox.width
-    assert all(text.get_window_extent().x1 < right for text in figure.axes[0].texts)
-    assert figure.axes[1].get_legend().get_window_extent().x1 < right
-
-
 def test_panels_alike_with_a_level(tmp_path: Path, saved: list[Figure]) -> None:
     table = pd.DataFrame({"curve": "c", "panel": ["a", "a", "b", "b"], "x": [0, 1] * 2, "mean": [0.4, 0.6, 0.5, 0.9]})
     left, right = draw(table, tmp_path, saved, level=(0.5, "even"), alike=True)
@@ -142,11 +133,6 @@ def test_no_legend_is_cut_off(tmp_path: Path, saved: list[Figure], width: float)
     draw(table[:1], tmp_path, saved, width=width, level=(1, name))
     for figure in saved:
         assert_nothing_is_cut_off(figure)
-
-
-def test_reach() -> None:
-    estimates = pd.DataFrame({"mean": [1.0, 1], "low": [0.25, -np.inf], "high": [3, np.inf]})
-    np.testing.assert_array_equal(reach(estimates), [[0.75, np.nan], [2, np.nan]])
 
 
 @pytest.mark.parametrize("style", [TITLE, SUBTITLE])

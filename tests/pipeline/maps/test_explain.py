@@ -1,6 +1,5 @@
 """Maps of a raster from its recorded spikes alone, in a file or in memory, and what is refused."""
 
-import io
 from pathlib import Path
 
 import h5py
@@ -121,17 +120,12 @@ def test_a_damaged_raster_leaves_no_maps(raster: Path, tmp_path: Path) -> None:
 
 
 def test_a_raster_in_memory_is_explained_into_memory(raster: Path, tmp_path: Path) -> None:
-    explained = io.BytesIO()
-    with RasterReader(raster.read_bytes()) as in_memory:
-        method = SpikeActivationMaps().of_raster(in_memory, in_memory.layers[:2], (tuple(range(6)), 4))
-        write_maps(method, explained, workers=2)
-    with RasterReader(raster) as on_disk:
-        explain(on_disk, tmp_path / "sam.h5").close()
-    with MapReader(explained) as found, MapReader(tmp_path / "sam.h5") as expected:
-        assert found.header == expected.header
-        for layer in expected:
-            np.testing.assert_array_equal(found[layer].sum, expected[layer].sum)
-            np.testing.assert_array_equal(found[layer][:4], expected[layer][:4])
+    with (
+        RasterReader(raster.read_bytes()) as in_memory,
+        explain(in_memory) as found,
+        explain(raster, tmp_path / "sam.h5") as expected,
+    ):
+        assert (found.path, found.content_digest) == (None, expected.content_digest)
 
 
 @pytest.mark.parametrize(
@@ -154,21 +148,20 @@ def test_each_form(asked: str, steps: tuple[int, ...], stepped: int) -> None:
     assert kept_steps(asked, 5, 7) == (steps, stepped)
 
 
-@pytest.mark.parametrize(("pictured", "expected"), [(0, ((), 0)), (1, ((0, 1), 1)), (3, ((0, 1), 3)), (9, ((0, 1), 3))])
+@pytest.mark.parametrize(("pictured", "expected"), [(0, ((), 0)), (1, ((0, 1), 1)), (9, ((0, 1), 3))])
 def test_pictured_are_at_most_all_samples(pictured: int, expected: tuple[tuple[int, ...], int]) -> None:
     assert kept_steps("pictured", 2, 3, pictured) == expected
 
 
 NOTHING = "|some|ALL|3|-1:|:-1|::-1|::0|::00|1:2:3:4|1.5:|a:b|1 :2|0:1,2:3|١:|1234567890:"
+FORMS = 'got .*, expected "pictured", "all", "none", or first:last:every'
 
 
-@pytest.mark.parametrize("asked", NOTHING.split("|"))
-def test_what_means_nothing(asked: str) -> None:
-    with pytest.raises(InputError, match='^steps: got .*, expected "pictured", "all", "none", or first:last:every'):
-        kept_steps(asked, 5, 7)
-
-
-@pytest.mark.parametrize("asked", ["5:", "2:2", "3:1", ":0", "999999999:"])
-def test_what_means_no_step(asked: str) -> None:
-    with pytest.raises(InputError, match=f"^steps: '{asked}' means none of the 5 steps, 0 to 4$"):
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [(asked, FORMS) for asked in NOTHING.split("|")]
+    + [(asked, f"'{asked}' means none of the 5 steps, 0 to 4$") for asked in ("5:", "2:2", "3:1", ":0", "999999999:")],
+)
+def test_what_means_nothing_or_no_step(asked: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^steps: {message}"):
         kept_steps(asked, 5, 7)

@@ -24,6 +24,8 @@ from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings.rasters import HEADER, record
 
+GUESSES = ["centred box", "centred Gaussian"]
+
 
 @pytest.fixture
 def raster(tmp_path: Path) -> Path:
@@ -37,35 +39,21 @@ def table(scores: list[Score]) -> pd.DataFrame:
     return pd.DataFrame(scores, columns=Score._fields)
 
 
-def test_scores_of_every_layer_map_and_guess(raster: Path) -> None:
-    everything = np.ones((16, 20), bool)
-    with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
-        masks = [everything, None, everything, np.zeros((16, 20), bool)]
-        rows = summary_of_shares(table(localisation_scores(reader, maps, masks)))
-        assert localisation_scores(reader, maps, [None] * 4) == []
-    assert set(zip(rows["layer"], rows["method"], strict=True)) == {
-        ("input", "SAM"),
-        ("input", "spike count"),
-        ("conv1", "SAM"),
-        ("conv1", "spike count"),
-        ("", "centred box"),
-        ("", "centred Gaussian"),
-    }
-    assert set(rows["measure"]) == set(MEASURES)
-    assert set(rows["n"]) == {2}
-    assert set(rows[rows["measure"] != "IoU"]["mean"]) == {1}  # everything is object
-
-
 def test_scores_are_of_the_map_and_the_count_of_the_layer(raster: Path) -> None:
-    mask = box_mask((0, 0, 3, 2), (4, 5))
+    """Of one image of four; the others have no object, or are one, in which everything lies."""
+    mask, none, everything = box_mask((0, 0, 3, 2), (4, 5)), np.zeros((16, 20), bool), np.ones((16, 20), bool)
     with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
-        rows = summary_of_shares(table(localisation_scores(reader, maps, [mask, None, None, None])))
+        rows = summary_of_shares(table(localisation_scores(reader, maps, [mask, None, None, none])))
+        whole = summary_of_shares(table(localisation_scores(reader, maps, [everything, None, everything, none])))
         in_time = reader.timesteps - (reader.layers[-1].number - 1)  # later spikes of conv1 cannot reach the readout
         spikes = reader.spikes("conv1", slice(0, 1), slice(0, in_time))
         sam = maps["conv1"][0][:in_time]
     score = rows.set_index(["layer", "method", "measure"])["mean"]
     counts = spikes.sum(axis=(0, 1, 2))
     assert score["conv1", "spike count", "energy in object"] == pytest.approx(counts[mask].sum() / counts.sum())
+    assert set(whole["n"]) == {2} and set(whole[whole["measure"] != "IoU"]["mean"]) == {1}
+    found = [(layer, method) for layer in ("input", "conv1") for method in ("SAM", "spike count")]
+    assert set(score.index) == {(*each, name) for each in found + [("", name) for name in GUESSES] for name in MEASURES}
     energy = sam.sum(axis=0)[mask].sum() / sam.sum()
     assert score["conv1", "SAM", "energy in object"] == pytest.approx(energy, rel=1e-5)
 
@@ -84,12 +72,15 @@ def test_gathered_scores_are_those_of_every_sample_and_their_summary() -> None:
 
 
 def test_a_sample_in_memory() -> None:
+    """Also without its spike counts, where nobody counted them."""
     sums, counts = np.array([[0.0, 2], [0, 0]]), np.array([[1.0, 1], [1, 1]])
     rows = table(score_sample(5, {"conv1": (sums, counts)}, box_mask((1, 0, 2, 1), (2, 2))))
     found = rows.set_index(["layer", "method", "measure"])["value"]
     assert set(rows["image"]) == {5}
     assert [found["conv1", "SAM", name] for name in MEASURES] == [1, 1, 1]
     assert [found["conv1", "spike count", name] for name in MEASURES] == [0.25] * 3
+    alone = table(score_sample(5, {"conv1": (sums,)}, box_mask((1, 0, 2, 1), (2, 2))))
+    assert alone.equals(rows[rows["method"] != "spike count"].reset_index(drop=True))
 
 
 def test_scores_refuse_what_does_not_belong_together(raster: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -103,18 +94,6 @@ def test_scores_refuse_what_does_not_belong_together(raster: Path, tmp_path_fact
             localisation_scores(reader, maps, [None] * 5)
         with RasterReader(raster / "raster.h5") as reader, pytest.raises(InputError, match="3 masks for the 4 samples"):
             localisation_scores(reader, maps, [None] * 3)
-
-
-def test_maps_whose_spikes_nobody_counted_are_scored_alone() -> None:
-    rng = np.random.default_rng(0)
-    sam, count, mask = rng.random((4, 6)), rng.random((4, 6)), np.zeros((8, 12), np.bool_)
-    mask[2:5, 3:7] = True
-    both = score_sample(3, {"conv1": (sam, count), "conv2": (count, sam)}, mask)
-    alone = score_sample(3, {"conv1": (sam,), "conv2": (count,)}, mask)
-    assert alone == [score for score in both if score.method != "spike count"]
-
-
-GUESSES = ["centred box", "centred Gaussian"]
 
 
 @pytest.fixture

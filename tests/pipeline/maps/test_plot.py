@@ -34,10 +34,6 @@ def test_maps_and_rasters_draw_themselves(raster: spikesam.RasterReader) -> None
     assert wide >= narrow
 
 
-def test_maps_in_memory_draw_themselves(raster: spikesam.RasterReader) -> None:
-    assert ink(spikesam.explain(spikesam.open_raster(Path(raster.where).read_bytes())).plot()) > 20
-
-
 def test_what_cannot_be_drawn_is_one_line(raster: spikesam.RasterReader) -> None:
     maps = spikesam.explain(raster)
     with pytest.raises(spikesam.InputError, match="plot: samples is 0, expected a whole number"):

@@ -144,16 +144,11 @@ def test_relevance_is_kept_from_the_logit_to_the_input(network: Network) -> None
         assert found.min() >= 0 and not found[~of_layer].any()
 
 
-def recorded(network: Network) -> list[Any]:
-    """What the small network fires, in fixed point."""
-    return fired_by(network, np.random.default_rng(1).random((8, 6, 16, 24)) < 0.4)
-
-
 @pytest.mark.parametrize("rule", ["signed", "positive"])
 def test_a_fixed_point_network_and_late_spikes(rule: Any) -> None:
     """In logits of the float network's size; nothing for spikes too late to reach the readout."""
     network = quantise(export_network(small_model()))
-    fired = recorded(network)
+    fired = fired_by(network, np.random.default_rng(1).random((8, 6, 16, 24)) < 0.4)
     found = relevance(network, fired, 0, rule)
     for depth, (each, spikes) in enumerate(zip(found, fired, strict=True)):
         late = network.timesteps - (len(network.layers) - depth)
@@ -161,15 +156,6 @@ def test_a_fixed_point_network_and_late_spikes(rule: Any) -> None:
         assert each[:late].any() and not each[late:].any() and np.isfinite(each).all()
     alone = relevance(network, fired[1:], 0, rule)
     np.testing.assert_array_equal(alone[0], found[1])
-
-
-def test_another_readout_gives_another_relevance() -> None:
-    network = quantise(export_network(small_model()))
-    fired, readout = recorded(network), network.readout
-    weight = np.random.default_rng(0).permuted(readout.weight, axis=1)
-    shuffled = replace(network, readout=replace(readout, weight=weight))
-    for first, second in zip(relevance(network, fired, 0), relevance(shuffled, fired, 0), strict=True):
-        assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.9
 
 
 @pytest.mark.parametrize("rule", ["signed", "positive"])
@@ -186,51 +172,6 @@ def test_the_largest_current_of_a_window_takes_all_by_hand(rule: Any) -> None:
     np.testing.assert_allclose(relevance(network, fired, 0, rule)[0], expected)
 
 
-def graph(loop: bool) -> Network:
-    """A sum of spikes, a shortcut with weights and one without, delays, a minus sign, recurrence; no biases. T = 10."""
-    random, neuron = np.random.default_rng(3), LIF(0.8, 0.5)
-
-    def kernel(outputs: int, inputs: int, side: int = 3) -> Any:
-        return random.normal(0.1, 0.4, size=(outputs, inputs, side, side))
-
-    back = (Input(kernel(3, 4, 1), Source("conv2", 2)),) if loop else ()
-    first, shortcut = Input(kernel(3, 2), padding=1), Input(kernel(4, 2, 1), Source("input", 3), gain=0.7)
-    last = (
-        Input(kernel(4, 4), ("conv2", Source("conv2", 2, -1)), padding=1),
-        Input(None, Source("conv2", 2), gain=0.5),
-        Input(kernel(4, 4, 1), "conv3", gain=0.3),
-    )
-    layers = (
-        Layer("conv1", (first, *back), neuron),
-        Layer("conv2", (Input(kernel(4, 3), padding=1), shortcut), neuron),
-        Layer("conv3", last, replace(neuron, reset="zero", synaptic_leak=0.4)),
-    )
-    return Network((2, 4, 6), 10, layers, Readout(random.normal(size=(3, 96))), encoder="spikes")
-
-
-@pytest.mark.parametrize("loop", [False, True])
-def test_relevance_is_kept_over_sums_recurrence_and_loops(loop: bool) -> None:
-    network = graph(loop)
-    spikes = np.random.default_rng(0).random((10, 1, 2, 4, 6)) < 0.5
-    rasters, readout = simulate_reference(network, spikes)
-    fired = [raster[:, 0] for raster in rasters]
-    assert all(raster.any() for raster in fired)
-    signed, positive = (relevance(network, fired, 1, rule) for rule in ("signed", "positive"))
-    assert signed[0].sum() == pytest.approx(readout[0, 1] / 10, rel=1e-6, abs=1e-6)
-    assert positive[0].sum() == pytest.approx(readout_relevance(network, fired[-1], 1, exciting=True).sum(), rel=1e-6)
-    for found, raster in zip(positive, fired, strict=True):
-        assert found.min() >= 0 and not found[~raster].any()
-    with pytest.raises(NetworkError, match="relevance of some layers: layer 'conv[12]' reads more than the layer befo"):
-        relevance(network, fired[1:], 1)
-
-
-def test_numbers_that_reach_later_layers_are_refused() -> None:
-    second = Layer("fc2", ([[1.0]], Input([[1.0]], Source("input", 2))), LIF(0.5))
-    network = Network((1, 1, 1), 4, (Layer("fc1", [[1.0]], LIF(0.5)), second), Readout([[1.0]]), "constant-current")
-    with pytest.raises(NetworkError, match="^relevance: layer 'fc2' gets the numbers of the input, too, which"):
-        relevance(network, 2 * [np.ones((4, 1, 1, 1), bool)], 0)
-
-
 def test_a_spike_that_is_subtracted_speaks_against_by_hand() -> None:
     """v = 1.8 at t = 1; at t = 2, 1.8 of the arrival a step before, less 0.3 of the one two steps before: a spike each.
 
@@ -242,6 +183,21 @@ def test_a_spike_that_is_subtracted_speaks_against_by_hand() -> None:
     assert fired_by(network, [1, 1, 0, 0])[1].ravel().tolist() == [False, True, True, False]
     assert of_input(network, [1, 1, 0, 0], "signed") == pytest.approx([0.4, 0.6, 0, 0])
     assert of_input(network, [1, 1, 0, 0], "positive") == pytest.approx([0.5, 0.5, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("constant-current", "^relevance: layer 'fc2' gets the numbers of the input, too, which"),
+        ("spikes", "relevance of some layers: layer 'fc2' reads more than the layer before"),
+    ],
+)
+def test_numbers_and_spikes_of_the_input_that_reach_later_layers(encoder: str, message: str) -> None:
+    """The relevance of numbers is not known, and the rasters given are those of all layers but the input."""
+    second = Layer("fc2", ([[1.0]], Input([[1.0]], Source("input", 2))), LIF(0.5))
+    network = Network((1, 1, 1), 4, (Layer("fc1", [[1.0]], LIF(0.5)), second), Readout([[1.0]]), encoder)
+    with pytest.raises(NetworkError, match=message):
+        relevance(network, 2 * [np.ones((4, 1, 1, 1), bool)], 0)
 
 
 class Accounting(SignedShares):
@@ -267,7 +223,7 @@ class Accounting(SignedShares):
 @st.composite
 def random_graph(draw: Any) -> Network:
     """Layers that read any earlier one, some twice, or themselves and later ones; BNTT, any reset, leak and floor."""
-    random = np.random.default_rng(draw(st.integers(0, 9999)))
+    random, biased = np.random.default_rng(draw(st.integers(0, 9999))), draw(st.booleans())
     names, layers = ["input"], []
     channels = {"input": 2, "a": 3, "b": 2, "c": 4}
     loops = draw(st.booleans())
@@ -293,7 +249,7 @@ def random_graph(draw: Any) -> Network:
         neuron = LIF(
             leak=draw(st.sampled_from([0.0, 0.5, 1.0])),
             threshold=draw(st.sampled_from([0.2, 1.0])),
-            bias=random.normal(0, 0.3, (7, channels[name])),
+            bias=random.normal(0, 0.3 * biased, (7, channels[name])),
             reset=reset,
             reset_by=reset_by,
             synaptic_leak=draw(st.sampled_from([0.0, 0.5])),
@@ -324,6 +280,14 @@ def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membrane
     size = max(1, np.abs(found[0]).sum(), abs(Accounting.to_biases), abs(Accounting.to_lowest))
     assert left == pytest.approx(terms, abs=1e-9 * size)
     assert min(Accounting.divisors, default=1) > 1 - 1e-5
+    positive, speaking = (
+        relevance(network, fired, 1, "positive"),
+        readout_relevance(network, fired[-1], 1, exciting=True).sum(),
+    )
+    assert all(each.min() >= 0 and not each[~raster].any() for each, raster in zip(positive, fired, strict=True))
+    assert positive[0].sum() <= speaking * (1 + 1e-6)
+    if not any(layer.neuron.bias.any() for layer in network.layers):
+        assert positive[0].sum() == pytest.approx(speaking, rel=1e-6)
 
 
 def test_gates_and_attention_share_equally_by_hand() -> None:

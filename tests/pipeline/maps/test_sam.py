@@ -23,7 +23,6 @@ from spikesam.pipeline.maps.sam import (
     spike_activation_sum,
     spike_count_map,
     spike_count_sum,
-    temporal_spike_contribution_score,
 )
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import pack
@@ -116,11 +115,6 @@ def test_authors_code_takes_a_spike_at_step_zero_for_silence() -> None:
     assert stream(spikes, 0.5)[2] > stream(late, 0.5)[2]
 
 
-def test_contribution_decays_with_the_distance_in_time() -> None:
-    scores = temporal_spike_contribution_score(5, [5, 4, 3, 7], math.log(2))
-    np.testing.assert_allclose(scores, [1, 1 / 2, 1 / 4, 1 / 4])
-
-
 @pytest.mark.parametrize("gamma", [0.0, 0.2, 0.5, 1.0])
 @pytest.mark.parametrize("name", READINGS)
 def test_reference(shared: Path, name: str, gamma: float) -> None:
@@ -128,13 +122,6 @@ def test_reference(shared: Path, name: str, gamma: float) -> None:
     spikes, expected = reference["spikes"], reference[f"{name}_gamma{gamma}"]
     np.testing.assert_allclose(by_definition(spikes, gamma, **READINGS[name]), expected, rtol=1e-6)
     np.testing.assert_allclose(stream(spikes, gamma, **READINGS[name]), expected, rtol=1e-6)
-
-
-@given(rasters, gammas, any_reading)
-def test_streaming_agrees_with_the_definition(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]) -> None:
-    maps = stream(spikes, gamma, **reading)
-    assert maps.shape == (len(spikes), *spikes.shape[2:]) and maps.dtype == np.float32
-    np.testing.assert_allclose(maps, by_definition(spikes, gamma, **reading), rtol=1e-6)
 
 
 SHAPES = [(1, 1, 1), (3, 9, 15), (2, 8, 16), (4, 1, 65), (5, 8, 8), (70, 1, 1), (3, 7, 9), (2, 1, 127), (9, 13, 11)]
@@ -189,12 +176,15 @@ def test_no_spike_no_map(spikes: NDArray[np.bool_], gamma: float, reading: dict[
 
 @given(rasters, gammas, any_reading, st.data())
 def test_causal(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], data: st.DataObject) -> None:
-    """Changing later spikes changes no earlier bit of the map."""
+    """Changing later spikes changes no earlier bit of the map, nor of its sum."""
     step = data.draw(st.integers(0, len(spikes)))
     changed = spikes.copy()
     changed[step:] ^= data.draw(arrays(np.bool_, changed[step:].shape))
     before, after = stream(spikes, gamma, **reading), stream(changed, gamma, **reading)
     np.testing.assert_array_equal(before[:step], after[:step])
+    if step:
+        totals = (summed(each, gamma, step, **reading) for each in (spikes, changed))
+        np.testing.assert_array_equal(*totals)
 
 
 @given(rasters, gammas, any_reading, st.randoms(use_true_random=False))
@@ -209,7 +199,9 @@ def test_order_is_irrelevant(spikes: NDArray[np.bool_], gamma: float, reading: d
 def test_steep_kernel_gives_the_spike_count(spikes: NDArray[np.bool_]) -> None:
     counts = spikes.sum(axis=1)
     np.testing.assert_array_equal(stream(spikes, 1000.0), counts)
-    np.testing.assert_array_equal(spike_count_map(pack(spikes[:, None])[0], spikes.shape[1:]), counts)
+    packed = pack(spikes[:, None])[0]
+    np.testing.assert_array_equal(spike_count_map(packed, spikes.shape[1:]), counts)
+    np.testing.assert_array_equal(spike_count_sum(packed, spikes.shape[1:]), counts.sum(axis=0))
     assert not stream(spikes, 1000.0, include_current=False).any()
 
 
@@ -217,24 +209,6 @@ def test_steep_kernel_gives_the_spike_count(spikes: NDArray[np.bool_]) -> None:
 def test_flat_kernel_gives_running_counts(spikes: NDArray[np.bool_]) -> None:
     running = np.cumsum(spikes, axis=0)
     np.testing.assert_array_equal(stream(spikes, 0.0), (spikes * running).sum(axis=1))
-
-
-def test_what_has_no_meaning_for_maps_is_refused() -> None:
-    for gamma in (-0.1, math.nan, math.inf):
-        for form in (stream, by_definition):
-            with pytest.raises(InputError, match=f"^gamma: got {gamma}, expected a finite number ≥ 0"):
-                form(single_neuron(1), gamma)
-    with pytest.raises(InputError, match="^variant: got 'their-code', expected one of paper, authors-code"):
-        stream(single_neuron(1), 0.5, variant="their-code")
-    with pytest.raises(InputError, match="always counts the current spike"):
-        stream(single_neuron(1), 0.5, variant="authors-code", include_current=False)
-    with pytest.raises(InputError, match="^gammas: got none, expected at least one"):
-        spike_activation_maps(np.zeros((3, 1), np.uint8), (1, 2, 2), [])
-
-    with pytest.raises(InputError, match=r"shape \(3, 1, 1, 1\) bool, expected \(T, B, C, H, W\) bool"):
-        spike_activation_map(single_neuron(1, 0, 1), 0.5)
-    with pytest.raises(InputError, match=r"got shape \(3, 1\) uint8, expected \(T, 2\) uint8"):
-        spike_activation_maps(np.zeros((3, 1), np.uint8), (1, 3, 3), [0.5])
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float32])
@@ -268,21 +242,18 @@ def test_other_values_are_refused_by_name(spikes: np.ndarray, message: str) -> N
 
 
 @given(rasters, gammas, any_reading, st.data())
-def test_it_is_the_definition(
+def test_maps_and_their_sum_are_the_definition(
     spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], data: st.DataObject
 ) -> None:
     steps = data.draw(st.one_of(st.none(), st.integers(1, len(spikes))))
-    found = summed(spikes, gamma, steps, **reading)
-    assert found.shape == spikes.shape[2:] and found.dtype == np.float32
-    expected = by_definition(spikes, gamma, **reading)[:steps].sum(axis=0, dtype=np.float64)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
-@given(rasters)
-def test_counts_are_exact(spikes: NDArray[np.bool_]) -> None:
-    found = spike_count_sum(pack(spikes[:, None])[0], spikes.shape[1:])
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, spikes.sum(axis=(0, 1)))
+    expected = by_definition(spikes, gamma, **reading)
+    total = expected[:steps].sum(axis=0, dtype=np.float64)
+    for found, right in (
+        (stream(spikes, gamma, **reading), expected),
+        (summed(spikes, gamma, steps, **reading), total),
+    ):
+        assert found.shape == right.shape and found.dtype == np.float32
+        np.testing.assert_allclose(found, right, rtol=1e-6)
 
 
 @given(rasters, gammas, any_reading)
@@ -295,25 +266,32 @@ def test_other_pixels_and_channels_change_no_bit(
     np.testing.assert_array_equal(summed(wider, gamma, **reading)[1:, 1:-1], summed(spikes, gamma, **reading))
 
 
-@given(rasters, gammas, any_reading)
-def test_later_spikes_change_no_bit(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]) -> None:
-    longer = np.concatenate([spikes, np.ones_like(spikes)])
-    np.testing.assert_array_equal(summed(longer, gamma, len(spikes), **reading), summed(spikes, gamma, **reading))
+OF_PACKED, OF_RASTERS = (spike_activation_maps, spike_activation_sum), (spike_activation_map,)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "message", "forms"),
     [
-        ({"gamma": -1.0}, "gamma: got -1.0, expected a finite number"),
-        ({"gamma": float("nan")}, "gamma: got nan"),
-        ({"variant": "theirs"}, "variant: got 'theirs'"),
-        ({"variant": "authors-code", "include_current": False}, "always counts the current spike"),
-        ({"steps": 0}, "steps: got 0, expected 1 to 6, the steps of these spikes"),
-        ({"steps": 7}, "steps: got 7, expected 1 to 6"),
-        ({"shape": (3, 4, 9)}, r"packed spikes: got shape \(6, 8\) uint8, expected \(T, 14\) uint8"),
+        *(
+            ({"gamma": gamma}, f"gamma: got {gamma}, expected a finite number ≥ 0", OF_PACKED + OF_RASTERS)
+            for gamma in (-0.1, math.nan, math.inf)
+        ),
+        ({"gamma": []}, "gammas: got none, expected at least one", (spike_activation_maps,)),
+        ({"variant": "theirs"}, "variant: got 'theirs', expected one of paper, authors-code", OF_PACKED),
+        ({"variant": "authors-code", "include_current": False}, ".* always counts the current spike", OF_PACKED),
+        ({"steps": 0}, "steps: got 0, expected 1 to 6, the steps of these spikes", (spike_activation_sum,)),
+        ({"steps": 7}, "steps: got 7, expected 1 to 6", (spike_activation_sum,)),
+        ({"shape": (3, 4, 9)}, r"packed spikes: got shape \(6, 8\) uint8, expected \(T, 14\) uint8", OF_PACKED),
+        ({"spikes": np.ones((3, 1, 1, 1), bool)}, r".*\(3, 1, 1, 1\) bool, expected \(T, B, C, H, W\)", OF_RASTERS),
     ],
 )
-def test_what_has_no_meaning_is_refused(arguments: dict[str, Any], message: str) -> None:
-    given = {"packed": np.zeros((6, 8), np.uint8), "shape": (3, 4, 5), "gamma": 0.5} | arguments
-    with pytest.raises(InputError, match=message):
-        spike_activation_sum(**given)
+def test_what_has_no_meaning_is_refused(arguments: dict[str, Any], message: str, forms: tuple[Any, ...]) -> None:
+    packed = {"packed": np.zeros((6, 8), np.uint8), "shape": (3, 4, 5)}
+    for form in forms:
+        given = {"spikes": np.ones((3, 1, 1, 1, 1), bool)} if form is spike_activation_map else packed
+        given = {**given, "gamma": 0.5, **arguments}
+        if form is spike_activation_maps:
+            gamma = given.pop("gamma")
+            given["gammas"] = gamma if isinstance(gamma, list) else [gamma]
+        with pytest.raises(InputError, match=f"^{message}"):
+            form(**given)

@@ -82,12 +82,6 @@ def test_maps_lie_over_the_blocks_they_stand_for() -> None:
     assert image_map.max() == pytest.approx(6, rel=0.1)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 64)])
-def test_a_uniform_map_stays_uniform(shape: tuple[int, int]) -> None:
-    image_map = resize_map(np.full(shape, 0.3, np.float32), (64, 64))
-    assert pointing_game(image_map, box_mask((0, 0, 32, 64), (64, 64))) == pytest.approx(0.5)
-
-
 def test_box_mask() -> None:
     np.testing.assert_array_equal(
         box_mask((1, 0, 3, 2), (3, 4)).astype(int), [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]

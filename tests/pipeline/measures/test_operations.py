@@ -29,19 +29,6 @@ def test_fan_out_of_a_convolution_is_smaller_at_borders() -> None:
     assert np.array_equal(fan_out(conv(5, 1, padding=1).inputs[0], (1, 3, 4)), [5 * expected])
 
 
-def test_fan_out_without_padding_and_with_a_stride() -> None:
-    # 2 places, at 0 and 2, on 5 cells: cells 0, 1, 3, 4 lie under one, cell 2 under both.
-    assert fan_out(conv(1, 1, stride=2).inputs[0], (1, 5, 5))[0, 0].tolist() == [1, 1, 2, 1, 1]
-    cut_off = fan_out(conv(1, 1, side=2, stride=2).inputs[0], (1, 5, 4))
-    assert cut_off[0].tolist() == [[1, 1, 1, 1]] * 4 + [[0, 0, 0, 0]]
-
-
-def test_fan_out_of_dense_layers_and_of_the_readout_is_their_size() -> None:
-    dense = Layer("fc1", Input(np.ones((7, 4), np.float32), pool=2), LIF(leak=0.9))
-    assert fan_out(dense.inputs[0], (1, 4, 4)).tolist() == [[[7, 7], [7, 7]]]
-    assert fan_out(Readout(np.ones((10, 7), np.float32)), (7, 1, 1)).ravel().tolist() == [10] * 7
-
-
 def test_a_weight_of_0_is_no_synapse() -> None:
     weight = np.ones((2, 2, 1, 1), np.float32)
     weight[0, 1] = 0
@@ -102,15 +89,6 @@ def test_operations_of_three_spikes() -> None:
     by_step, by_place = way(conv(2, 1, padding=1), (1, 3, 3)).operations(spikes)
     assert by_step.tolist() == [2 * 4, 2 * (4 + 9)]
     assert by_place.tolist() == [[16, 0, 0], [0, 18, 0], [0, 0, 0]]
-
-
-@pytest.mark.parametrize(("pooling", "passed"), [("average", 3), ("max", 2)])
-def test_maximum_pooling_passes_on_one_spike_per_pool_and_step(pooling: str, passed: int) -> None:
-    spikes = np.zeros((2, 1, 2, 2), bool)
-    spikes[0, 0, 0] = spikes[1, 0, 1, 1] = True  # two at one step, one at the next
-    layer = Layer("fc1", Input(np.ones((5, 1), np.float32), pool=2, pooling=pooling), LIF(leak=0.9))
-    by_step, by_place = way(layer, (1, 2, 2)).operations(spikes)
-    assert (by_step.sum(), by_place.tolist()) == (5 * passed, [[5 * passed]])
 
 
 def test_products_of_an_ann() -> None:

@@ -25,7 +25,6 @@ from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import resize_map
-from spikesam.pipeline.networks.checkpoint_files import BUNDLED
 from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.content import spike_trains
 from spikesam.pipeline.page.excerpt import excerpt
@@ -132,17 +131,6 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
         assert [bool(sample["maps"]["relevance"]) for sample in content["samples"]] == [at < count for at in range(4)]
 
 
-def test_the_numbers_of_the_network_are_held(finished: Path) -> None:
-    (content,) = runs_of(finished / "report.html")
-    network = read_network(finished / "network.safetensors")[0]
-    held = content["integers"]
-    assert held["classes"] == 3
-    kernel = np.frombuffer(bytes_of(held["layers"][1]["inputs"][0]["weights"]), np.int8)
-    assert np.array_equal(kernel.reshape(4, 3, 3, 6).transpose(3, 0, 1, 2), network.layers[1].inputs[0].weight)
-    gain = np.frombuffer(bytes_of(held["layers"][0]["inputs"][0]["gain"]), "<i4")
-    assert np.array_equal(gain.reshape(8, 4), network.layers[0].inputs[0].gain)
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -242,14 +230,6 @@ def test_the_folder_alone_is_enough_and_nothing_else_is_read(finished: Path, cop
     assert str(finished.parent) not in (tmp_path / "after.html").read_text()
 
 
-def test_a_network_of_another_run_counts_nothing(copy: Path, tmp_path: Path) -> None:
-    shutil.copy(BUNDLED / "cluttered-digits.safetensors", copy / "network.safetensors")
-    (content,) = runs_of(report(copy, tmp_path / "page.html"))
-    assert "network.safetensors is not shown. It is not the network that fired the spikes" in content["notes"]
-    assert content["energy"] is None
-    assert content["samples"][0]["maps"]["relevance"] == []
-
-
 def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
     (content,) = runs_of(report(spikes_alone, tmp_path / "page.html"))
     sample = content["samples"][0]
@@ -316,6 +296,7 @@ def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path
     named = {note.split()[0] for note in content["notes"]}
     assert named == {"summary.json", "network.safetensors", "pictures.zip", "sam.h5"}
     assert "snn-grad-cam" not in content["samples"][0]["maps"]
+    assert content["energy"] is None and content["samples"][0]["maps"]["relevance"] == []
 
 
 def test_maps_of_any_method_are_shown_if_they_are_of_this_raster(

@@ -215,13 +215,6 @@ def test_as_many_steps_as_samples_are_asked_about(layer: Any) -> None:
     assert earlier.scores(steps, 2, 2, layer).tolist() == [[3, 5, 7], [15, 17, 19]]
 
 
-@given(st.integers(1, 4), st.integers(1, 4), st.sampled_from(["TB...", "BT..."]), st.integers(0, 99))
-def test_a_layout_that_is_said_is_obeyed(steps: int, samples: int, layout: str, seed: int) -> None:
-    spikes = torch.rand(steps, samples, 2, generator=torch.Generator().manual_seed(seed)).round()
-    given_as = spikes if layout == "TB..." else spikes.transpose(0, 1)
-    assert np.array_equal(OutputLayout().scores(given_as, steps, samples, one_step, layout), spikes.sum(0))
-
-
 def test_finish_takes_the_layout(tmp_path: Path) -> None:
     steps = torch.arange(12.0).reshape(2, 2, 3).flip(2)
     for layout, expected in (("TB...", [[10, 8, 6], [16, 14, 12]]), ("BT...", [[7, 5, 3], [19, 17, 15]])):

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.pipeline.record.arrangement import Convolutions
 from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Fire, run
 from tests.pipeline.record.transformers import SSA, Model, MS_SSA_Conv, Spiking_Self_Attention, Token_QK_Attention
@@ -168,20 +167,6 @@ def test_a_row_that_may_be_tokens_of_a_map_is_asked_for(tmp_path: Path) -> None:
     assert raster["fire2"].spec.shape == (4, 1, 6)
 
 
-@pytest.mark.parametrize(
-    ("between", "shape"),
-    [
-        (nn.MaxPool2d(2), (6, 3, 4)),  # 7 × 9 loses a row and a column
-        (nn.AdaptiveAvgPool2d(1), (6, 1, 1)),
-        (nn.Upsample(scale_factor=2), (6, 14, 18)),
-        (Written(lambda _, maps: torch.cat([maps, maps[:, :2]], 1)), (8, 7, 9)),
-    ],
-)
-def test_maps_of_convolutions_need_no_word(tmp_path: Path, between: nn.Module, shape: tuple[int, int, int]) -> None:
-    model = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), between, Fire()).eval()
-    assert record(model, tmp_path, torch.rand(2, 1, 7, 9), layers=["2"])["fire_2"].spec.shape == shape
-
-
 def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
     """Of 12 × 16 tokens, two rows down and five columns to the right."""
     module = pytest.importorskip("spikingjelly.activation_based.model.spikformer")
@@ -210,26 +195,22 @@ def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "sides"),
+    ("between", "sides", "shape"),
     [
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), fires(1.0), nn.AdaptiveAvgPool2d(1), fires(1.0)], (16, 8)),
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), fires(1.0)], (3, 4)),
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(3, 2), fires(1.0)], (32, 16)),
-        (lambda: [fires(1.0), nn.Conv2d(1, 4, 3, padding=1), fires(1.0)], (6, 8)),
-        (lambda: [nn.Conv2d(1, 16, 3, padding=1), nn.PixelShuffle(2), fires(1.0)], (6, 8)),
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.Upsample(scale_factor=2), fires(1.0)], (6, 8)),
-        (lambda: [nn.Conv2d(1, 4, 3, padding=1), nn.ConvTranspose2d(4, 2, 2, 2), fires(1.0)], (6, 8)),
+        (lambda: [fires(1.0), nn.AdaptiveAvgPool2d(1)], (16, 8), (4, 1, 1)),
+        (lambda: [nn.MaxPool2d(2)], (7, 9), (4, 3, 4)),  # which loses a row and a column
+        (lambda: [nn.MaxPool2d(3, 2)], (32, 16), (4, 15, 7)),
+        (lambda: [nn.PixelShuffle(2)], (6, 8), (1, 12, 16)),
+        (lambda: [nn.Upsample(scale_factor=2)], (7, 9), (4, 14, 18)),
+        (lambda: [nn.ConvTranspose2d(4, 2, 2, 2)], (6, 8), (2, 12, 16)),
+        (lambda: [Written(lambda _, maps: torch.cat([maps, maps[:, :2]], 1))], (7, 9), (6, 7, 9)),
     ],
-    ids=["to a pixel", "odd sides", "overlapping", "an encoder in front", "shuffled", "enlarged", "transposed"],
+    ids=["to a pixel", "odd sides", "overlapping", "shuffled", "enlarged", "transposed", "joined"],
 )
-def test_maps_that_layers_without_kernels_make_are_maps(tmp_path: Path, layers: Any, sides: tuple[int, int]) -> None:
-    model = nn.Sequential(*layers()).eval()
-    assert run(model, tmp_path, *torch.rand(3, 2, 1, *sides)).timesteps == 3
-
-
-def test_shapes_of_convolutions_are_kept_once() -> None:
-    """However often they are called: a model may loop over its steps in one call."""
-    seen, conv = Convolutions(), nn.Conv2d(1, 2, 3)
-    for side in (4, 5, 4):
-        seen.see(conv, torch.zeros(1, 2, side, side))
-    assert list(seen._maps) == [(2, 5, 5), (2, 4, 4)]
+@pytest.mark.parametrize("encoder", [False, True])
+def test_maps_of_convolutions_need_no_word(
+    tmp_path: Path, between: Any, sides: tuple[int, int], shape: tuple[int, int, int], encoder: bool
+) -> None:
+    layers = [*[fires(1.0)] * encoder, nn.Conv2d(1, 4, 3, padding=1), *between(), fires(1.0)]
+    raster = run(nn.Sequential(*layers).eval(), tmp_path, *torch.rand(3, 2, 1, *sides))
+    assert (raster.timesteps, raster.layers[-1].shape) == (3, shape)

@@ -1,6 +1,7 @@
 """Integer SAM: a trace by hand, one pass equal to the definition, and how near it is to SAM in real numbers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,16 +73,6 @@ def test_one_pass_is_the_definition(spikes: NDArray[np.bool_], gamma: float, dat
     np.testing.assert_array_equal(total, (expected[:summed].sum(axis=0) / unit).astype(np.float32))
 
 
-@given(rasters, gammas, st.data())
-def test_later_spikes_and_order_change_nothing(spikes: NDArray[np.bool_], gamma: float, data: st.DataObject) -> None:
-    t = data.draw(st.integers(0, len(spikes)))
-    maps, total = maps_and_sum(spikes, gamma)
-    other = spikes[:, ::-1].copy()
-    np.testing.assert_array_equal(maps_and_sum(other, gamma)[1], total)
-    other[t:] = ~other[t:]
-    np.testing.assert_array_equal(maps_and_sum(other, gamma)[0][:t], maps[:t])
-
-
 @pytest.mark.parametrize("gamma", [0.0, 0.002, 0.01, 0.1, 0.5, 2.0])
 def test_it_is_near_the_real_numbers_however_slow_the_decay(gamma: float) -> None:
     """Within 1 % of the largest value over 300 steps; with as few bits in the trace as in a spike it would be 4 %."""
@@ -99,17 +90,6 @@ def test_dense_maps_of_many_channels_leave_with_fewer_bits() -> None:
     assert spike_trace(0.0, 300, 2).dropped_bits == 2
     maps, total = maps_and_sum(spikes, 0.0)
     assert (maps.ravel().tolist(), total.item()) == ([300, 600], 900)
-
-
-@pytest.mark.parametrize(("summed", "steps"), [(0, 1), (4, 1), (1, 4), (1, -1)])
-def test_steps_that_are_not_there(summed: int, steps: int) -> None:
-    with pytest.raises(InputError, match=f"^steps: got {summed} and {steps}, expected at most 3"):
-        maps_and_sum(single_neuron(1, 0, 1), 0.5, summed, steps)
-
-
-def test_spikes_of_a_wrong_shape() -> None:
-    with pytest.raises(InputError, match=r"^packed spikes: got shape \(3, 1\) uint8, expected \(T, 2\)"):
-        fixed_maps(np.zeros((3, 1), np.uint8), (3, 3, 1), 0.5)
 
 
 def test_a_file_of_them(tmp_path: Path) -> None:
@@ -134,8 +114,23 @@ def test_a_file_of_them(tmp_path: Path) -> None:
         ({"include_current": False}, "^variant 'fixed' always counts the current spike"),
     ],
 )
-def test_what_integers_cannot(tmp_path: Path, options: dict[str, float], message: str) -> None:
+def test_what_integers_cannot_leaves_no_file(tmp_path: Path, options: dict[str, float], message: str) -> None:
     raster = record(tmp_path / "run", 5)
     with pytest.raises(InputError, match=message):
         explain(raster, tmp_path / "sam.h5", variant="fixed", **options)
     assert not (tmp_path / "sam.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "message"),
+    [
+        *(
+            ((1, 1, 1), pair, f"steps: got {pair[0]} and {pair[1]}, expected at most 3")
+            for pair in ((0, 1), (4, 1), (1, 4), (1, -1))
+        ),
+        ((3, 3, 1), (None, None), r"packed spikes: got shape \(3, 1\) uint8, expected \(T, 2\)"),
+    ],
+)
+def test_steps_and_places_that_are_not_there(shape: Any, steps: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        fixed_maps(np.zeros((3, 1), np.uint8), shape, 0.5, *steps)
