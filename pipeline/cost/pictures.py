@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
 from spikesam.pipeline.cost.energy import Energy
 from spikesam.pipeline.cost.words import in_joules, unit_of
 from spikesam.pipeline.drawing.energy import draw_energy
-from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
-from spikesam.pipeline.drawing.padding import Outside, lit_border, outside
-from spikesam.pipeline.drawing.samples import hatching
-from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
+from spikesam.pipeline.drawing.padding import Outside, outside
+from spikesam.pipeline.drawing.samples import draw_side_by_side
+from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.images.pictures import pictures_beside
 from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.sam import spike_activation_sum
@@ -60,27 +57,14 @@ def _draw_places(path: Path, energy: Energy, raster: RasterReader, padded: Outsi
     assert energy.maps is not None
     count = len(energy.maps)
     subjects = recorded_subjects(raster, raster.predictions[:count], pictures_beside(raster, count))
-    spatial = [layer for layer in raster.layers if has_places(layer.shape)]
-    deepest = spatial[-1] if spatial else None  # none where an image drives dense layers
-    spent: list[Cell] = []
-    attends: list[Cell] = []
-    for sample, (heat, subject) in enumerate(zip(energy.maps, subjects, strict=True)):
-        spent.append(_cell(heat, subject))
-        if deepest:
-            packed, steps = raster.packed(deepest, sample), raster.steps_that_matter(deepest)
-            heat = spike_activation_sum(packed, deepest.shape, GAMMA, steps)
-            attends.append(_cell(heat, subject, lit_border(heat, padded.get(deepest.name))))
-    images = [Cell(image=subject.image, box=subject.box) for subject in subjects]
-    with_images = any(subject.image is not None for subject in subjects)
-    rows = [Row("", images)] if with_images else []
-    rows += [Row("energy\nall layers", spent), *([Row(f"SAM\n{deepest.name}", attends)] if deepest else [])]
-    captions = [subject.caption if with_images else "\n".join(subject.facts) for subject in subjects]
+    maps = [{"energy\nall layers": heat[None].astype(np.float32)} for heat in energy.maps]
     about = f"Energy of spikes and neurons, all layers on the grid of the input ({energy.prices.name})"
-    about += f"{'; below: SAM' if deepest else ''}. Each map is relative to its largest value. {hatching(rows)}"
-    colours = [subject.colour for subject in subjects]
-    draw_maps(path, "Where the energy goes", about, captions, rows, colours=colours)
-
-
-def _cell(heat: NDArray[np.floating[Any]], subject: Subject, hatched: NDArray[np.bool_] | None = None) -> Cell:
-    """A map, relative to its largest value, over the image."""
-    return Cell(heat / max(float(heat.max()), np.finfo(float).tiny), subject.image, hatched=hatched)
+    deepest = next((layer for layer in reversed(raster.layers) if has_places(layer.shape)), None)
+    if deepest:  # where an image drives dense layers there is none
+        name = f"SAM\n{deepest.name}"
+        for sample, of_sample in enumerate(maps):
+            packed, steps = raster.packed(deepest, sample), raster.steps_that_matter(deepest)
+            of_sample[name] = spike_activation_sum(packed, deepest.shape, GAMMA, steps)[None]
+        padded = {name: padded[deepest.name]} if deepest.name in padded else {}
+        about += "; below: SAM"
+    draw_side_by_side(path, subjects, maps, "Where the energy goes", about, padded=padded)
