@@ -73,7 +73,7 @@ def _subjects(maps: MapReader, count: int) -> list[Subject]:
     return recorded_subjects(maps, maps.predictions[:count], shown)
 
 
-def figure_of(picture: bytes) -> Figure:
+def figure_of(picture: bytes) -> ShownFigure:
     """A figure that shows a PNG pixel by pixel."""
     pixels = np.asarray(Image.open(BytesIO(picture)).convert("RGB"))
     figure = ShownFigure(figsize=(pixels.shape[1] / DPI, pixels.shape[0] / DPI), dpi=DPI)
