@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from paper.common.heatmaps import COUNT, SAM
@@ -200,7 +201,7 @@ def draw_task(setup: Setup, task: str, samples: TimedSpikes) -> None:
             spikes, deciding = samples.values[:, sample, 0], samples.deciding[sample]
             fires = spikes.any(axis=0)
             early = 1 - np.where(fires, spikes.argmax(axis=0), BINS) / BINS  # 0 where silent, 1 for step 0
-            colours = np.where(deciding[..., None], _rgb(PALETTE[0]), 0.25)
+            colours = np.where(deciding[..., None], to_rgb(PALETTE[0]), 0.25)
             canvas.picture(x + 0.1, 1.1, 1.6, 1.6, 1 - (early * 0.85 + 0.15 * fires)[..., None] * (1 - colours))
             canvas.text(x + 0.9, 1.03, f"class {label}", ha="center", fontsize=9)
             axes = canvas.axes(x, 2.85, WIDE, HIGH)
@@ -225,7 +226,7 @@ def draw_maps_of(setup: Setup, task: str, network: Network, samples: TimedSpikes
             of_relevance = relevances(network, raster, sample)
             maps = maps_of(raster, LAYER, sample, of_relevance[LAYER], [gamma], gamma, setup.settings.seed)
             deciding, others = samples.deciding[sample], samples.others[sample]
-            paint = np.where(deciding[..., None], _rgb(PALETTE[0]), np.where(others[..., None], 0.6, 1.0))
+            paint = np.where(deciding[..., None], to_rgb(PALETTE[0]), np.where(others[..., None], 0.6, 1.0))
             cells = [Cell(image=paint)]
             for name in ((COUNT, NO_GAMMA), (SAM, gamma), (SHUFFLED, gamma), (RELEVANCE, NO_GAMMA)):
                 total = np.maximum(maps[name].sum(axis=0), 0)
@@ -275,7 +276,3 @@ def draw_gammas(setup: Setup, gains: pd.DataFrame) -> None:
             "better by",
             options,
         )
-
-
-def _rgb(colour: str) -> np.ndarray:
-    return np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])

@@ -34,7 +34,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
-from scipy.special import softmax
 from scipy.stats import rankdata
 
 from paper.common.deletion import upper_network
@@ -42,7 +41,7 @@ from paper.common.heatmaps import COUNT, SAM
 from paper.common.scenes import energy_on, shares
 from paper.common.setup import Setup
 from paper.common.timing_tasks import TimedSpikes
-from paper.measures.deletion import nearest, order_of
+from paper.measures.deletion import nearest, order_of, probability_of
 from paper.measures.maps import pearson
 from spikesam.backends.network import Network
 from spikesam.pipeline.maps.answers import Answer, answers_of
@@ -230,9 +229,7 @@ def _probability(
         kept = np.ones((len(part), *places.shape), np.bool_)
         kept[:, places] = ~part
         found.append(answer((spikes & kept[:, :, None]).swapaxes(0, 1)))
-    logits = np.concatenate(found)
-    probability: Floats = softmax(logits, axis=1)[:, logits[0].argmax()]
-    return probability
+    return probability_of("timing", np.concatenate(found), len(gone))
 
 
 def earlier_times_shuffled(packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int) -> Maps:

@@ -81,7 +81,7 @@ def faithfulness(
     sigma = BLUR * min(size)
     blurred = gaussian_filter(image, (0, sigma, sigma), mode="reflect")
     images = np.concatenate([np.where(marked, 0, image), np.where(marked, image, blurred)]).astype(np.float32)
-    probability = _probability("faithfulness", score(images), len(images))
+    probability = probability_of("faithfulness", score(images), len(images))
     return PixelCurves(taken / pixels, *np.split(probability, 2))
 
 
@@ -110,7 +110,7 @@ def spike_deletion(
     else:
         taken = nearest(counts.ravel()[pixel_order(of_places, size, seed)].cumsum(), steps)
     marked = in_parts(of_places, taken, size, seed)[:, None]
-    probability = _probability("spike deletion", score(spikes[:, None] & ~marked), len(taken))
+    probability = probability_of("spike deletion", score(spikes[:, None] & ~marked), len(taken))
     deleted = (counts * marked[:, 0]).sum(axis=(1, 2)) / max(1, int(counts.sum()))
     deleted[-1] = 1  # of no spikes at all, too
     return SpikeCurve(taken / counts.size, deleted, probability)
@@ -164,7 +164,7 @@ def in_parts(image_map: ArrayLike, taken: NDArray[Any], size: tuple[int, ...], s
     return (rank < taken[:, None]).reshape(-1, *size)
 
 
-def _probability(where: str, found: Logits, versions: int) -> Floats:
+def probability_of(where: str, found: Logits, versions: int) -> Floats:
     """(B,) — softmax probability of the class that the first version is given."""
     logits = np.asarray(found, np.float64)
     if logits.ndim != 2 or len(logits) != versions or not np.isfinite(logits).all():
