@@ -8,12 +8,10 @@ defined here.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked, resize_map
+from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked, overlaps, resize_map
 from spikesam.recordings.errors import InputError
 
 AUTHORS_FLOOR = 1e-3
@@ -33,21 +31,10 @@ def average_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
     averaged = np.asarray(maps, np.float64)
     height, width = averaged.shape[-2:]
     if width > size[1]:
-        averaged = averaged @ _overlaps(width, size[1]).T
+        averaged = averaged @ (overlaps(width, size[1]) * (size[1] / width)).T
     if height > size[0]:
-        averaged = _overlaps(height, size[0]) @ averaged
+        averaged = overlaps(height, size[0]) * (size[0] / height) @ averaged
     return resize_map(averaged, size)
-
-
-@lru_cache(maxsize=64)
-def _overlaps(old: int, new: int) -> NDArray[np.float64]:
-    """Which share each of `old` cells in a row has in each of `new` larger ones: (new, old), rows sum to 1."""
-    edges = np.arange(new + 1) * (old / new)
-    cells = np.arange(old)
-    shared = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    shares = np.maximum(shared, 0) * (new / old)
-    shares.setflags(write=False)
-    return shares
 
 
 def is_flat(maps: Map) -> NDArray[np.bool_]:

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import Input, Network, Readout, Shape
 from spikesam.pipeline.cost.prices import Prices
 from spikesam.pipeline.cost.recorded import repeated_spikes, sources_in_model
+from spikesam.pipeline.measures.maps import overlaps
 from spikesam.pipeline.measures.operations import Counts, attentions, connections, fan_out, products, readout_name
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
@@ -194,15 +195,5 @@ def spread_evenly(amounts: NDArray[Any], size: tuple[int, int]) -> Floats:
     A cell (i, j) covers the rows i·H/h … (i+1)·H/h and the columns j·W/w … (j+1)·W/w, in parts where these are no whole
     numbers.
     """
-    return _along(_along(amounts, size[0]).T, size[1]).T
-
-
-def _along(amounts: NDArray[Any], pixels: int) -> Floats:
-    """The same for rows alone: (h, w) -> (pixels, w)."""
-    cells = len(amounts)
-    edges = np.arange(pixels + 1) * cells / pixels
-    cell = np.minimum(edges.astype(np.int64), cells - 1)  # in which an edge of a pixel lies
-    before = np.zeros((cells, *amounts.shape[1:]))  # what the cells above have
-    np.cumsum(amounts[:-1], axis=0, out=before[1:])
-    found: Floats = np.diff(before[cell] + (edges - cell)[:, None] * amounts[cell], axis=0)
-    return found
+    rows, columns = (overlaps(old, new) for old, new in zip(amounts.shape, size, strict=True))
+    return rows @ amounts @ columns.T

@@ -1,4 +1,4 @@
-"""The checks of maps that measures share, and the resizing of a map to another's size."""
+"""The checks of maps that measures share, and the cells of a map in a grid of another size."""
 
 from __future__ import annotations
 
@@ -51,3 +51,12 @@ def _weights(old: int, new: int) -> NDArray[np.float64]:
     weights = np.maximum(1 - np.abs(centres[:, None] - np.arange(old)), 0)
     weights.setflags(write=False)
     return weights
+
+
+@lru_cache(maxsize=64)
+def overlaps(old: int, new: int) -> NDArray[np.float64]:
+    """The share of each of `old` cells of a row that lies in each of `new` cells of the same row: (new, old)."""
+    edges, cells = np.arange(new + 1) * (old / new), np.arange(old)
+    shares = np.maximum(np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0)
+    shares.setflags(write=False)
+    return shares
