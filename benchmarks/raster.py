@@ -1,8 +1,8 @@
 """Rasters on disk: size and speed of this project's file beside other ways to keep the same spikes with h5py.
 
 Every way is given the spikes in the form that it stores, and must read back the same. This project's writer also takes
-digests and counts, makes shards that survive a kill and syncs them to disk, and its reader checks all of that. What is
-read was just written, so it comes from memory. Speeds are in bytes of packed bits, whatever the form.
+digests and counts, makes files of ranges that survive a kill and syncs them to disk, and its reader checks all of that.
+What is read was just written, so it comes from memory. Speeds are in bytes of packed bits, whatever the form.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Ite
 
 
 def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
-    """Price of it that a kill loses at most 15 finished samples: shards, each synced, then verified and merged."""
+    """Price of it that a kill loses at most 15 finished samples: ranges, each synced, then verified and merged."""
     rate, samples = 0.1, sizes.small_recorded
     network, spikes = quantised(sizes.small, rate, sizes.samples, options)
     given = network, EventBackend(), spikes, samples
@@ -130,7 +130,7 @@ def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Meas
     for way, found in timed.items():
         yield MeasuredRow(case, way, "ms/image", 1e3 / samples * found.seconds)
     kept = timed["on disk"].seconds - timed["in memory"].seconds
-    note = "on disk less in memory: shards of 16 samples, each synced, then verified and merged"
+    note = "on disk less in memory: ranges of 16 samples, each synced, then verified and merged"
     yield MeasuredRow(case, "safe from a kill", "ms/image", 1e3 / samples * kept, note=note)
 
 

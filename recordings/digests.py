@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,14 +88,3 @@ class Seal(NamedTuple):
 def seal(content: bytes | memoryview) -> Seal:
     """The seal of a file with this content."""
     return Seal(len(content), hashlib.sha256(content).hexdigest())
-
-
-def sealed_content(path: Path, expected: Seal) -> bytes | None:
-    """The content of a file that has this seal; None if it has another, or there is no such file."""
-    try:
-        if path.stat().st_size != expected.size:
-            return None
-        content = path.read_bytes()
-    except OSError:
-        return None
-    return content if seal(content) == expected else None

@@ -47,9 +47,10 @@ from spikesam.recordings.lock import holds_files
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import writing_maps
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.writer import FLUSH_BYTES, raster_image
+from spikesam.recordings.raster.writer import raster_image
 from spikesam.recordings.text import printable
 
+FLUSH_BYTES = 64 << 20  # of finished samples in memory at most, beyond the batch at hand
 FLUSH_SECONDS = 10.0  # of work on finished samples: less than that is lost to a kill, beyond the samples at hand
 STORED_PER_PACKED = 0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
 

@@ -33,13 +33,13 @@ from spikesam.recordings.errors import ExistsError, InputError
 from spikesam.recordings.files import read_file
 from spikesam.recordings.maps.schema import MapHeader
 from spikesam.recordings.parsing import parse_json
-from spikesam.recordings.raster.schema import MAX_SHARD_SAMPLES, LayerSpec, RasterHeader
+from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 from spikesam.recordings.schema import SampleTable, find_layer
 
 SETTINGS = ("gamma", "variant", "class_names", "checkpoint", "run_uuid", "contents")
 FORMAT, SCHEMA_VERSION = "spikesam-job", 1
 LARGEST = 1 << 28  # bytes of a specification, of a million samples and more
-RANGE = MAX_SHARD_SAMPLES  # samples
+RANGE = 16  # samples
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 
 BackendChoice = tuple[str, str, Mapping[str, Any]]  # arguments of `make_backend`

@@ -35,8 +35,6 @@ from spikesam.recordings.schema import (
     steps_that_matter,
 )
 
-MAX_SHARD_SAMPLES = 16
-
 PRECISIONS = {"fixed": np.dtype("<i4"), "float32": np.dtype("<f4")}  # and the dtype of the readout
 KINDS = ("input", "conv", "dense")
 SPIKE_AXES = "sample, step, bits of (channel, row, column)"

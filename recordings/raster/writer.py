@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import shutil
 import uuid
 from array import array
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.recordings.chunks import SPIKE_WINDOW_BITS
-from spikesam.recordings.digests import Seal, pad_bits_clear, seal, sealed_content, spike_counts
-from spikesam.recordings.disk import check_free, write_file, writing
-from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.digests import pad_bits_clear, spike_counts
+from spikesam.recordings.disk import check_free, writing
+from spikesam.recordings.errors import InputError
 from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
-from spikesam.recordings.raster.schema import MAX_SHARD_SAMPLES, PRECISIONS, RasterHeader
+from spikesam.recordings.raster.schema import PRECISIONS, RasterHeader
 from spikesam.recordings.schema import PREDICTION, SampleTable
 from spikesam.recordings.writer import SampleRecord, writing_samples
-
-FLUSH_BYTES = 64 << 20  # of finished samples in memory at most, beyond the batch at hand
 
 
 def make_record(
@@ -83,7 +83,7 @@ def check_batch(header: RasterHeader, batch: RasterBatch) -> None:
 
 
 def parts_of(path: Path) -> Path:
-    """Where the shards of an unfinished file lie: `raster.h5` -> `raster.parts`."""
+    """Where the ranges of an unfinished run lie: `raster.h5` -> `raster.parts`."""
     return path.with_name(path.name.removesuffix(".h5") + ".parts")
 
 
@@ -100,18 +100,17 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 class GrowingWriter:
     """Records samples batch by batch. The file appears whole when :meth:`finalize` is called, or not at all.
 
-    Meanwhile shards of at most 16 samples lie in a folder beside it, made with the first of them. Hold `file_lock` on
-    the path, or a lock on its folder. With `overwrite`, the new file replaces an existing one when it is whole, and
-    what a run that was cut off left of one. An InputError says if the disk is full or cannot be written.
+    Meanwhile encoded samples lie beside it in a file without a name, made with the first of them, of which a kill
+    leaves nothing. Hold `file_lock` on the path, or a lock on its folder. With `overwrite`, the new file replaces an
+    existing one when it is whole, and what a run that was cut off left of one. An InputError says if the disk is full
+    or cannot be written.
     """
 
     def __init__(self, path: Path, header: RasterHeader, *, overwrite: bool = False) -> None:
         refuse_existing(path, overwrite)
         self.path, self.header, self._overwrite = path, header, overwrite
-        self._run_uuid = str(uuid.uuid4())
         self._index, self._label = array("q"), array("i")
-        self._seals: dict[int, Seal] = {}
-        self._records: list[SampleRecord] = []
+        self._encoded: IO[bytes] | None = None
 
     @property
     def n_samples(self) -> int:
@@ -121,53 +120,31 @@ class GrowingWriter:
     def append(self, batch: RasterBatch, samples: SampleTable) -> None:
         """Take the rasters of the next samples; a ValueError if they are not what the header says."""
         positions = range(self.n_samples, self.n_samples + len(batch))
+        with closing(encode_samples(self.header, batch, positions)) as records, writing(self.path):
+            if self._encoded is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._encoded = TemporaryFile(dir=self.path.parent)  # noqa: SIM115  until it is discarded
+            for record in records:
+                pickle.dump(record, self._encoded)
         self._index.extend(samples.index.tolist())
         self._label.extend(samples.label.tolist())
-        with closing(encode_samples(self.header, batch, positions)) as records:
-            for record in records:
-                self._records.append(record)
-                full = len(self._records) == MAX_SHARD_SAMPLES
-                if full or sum(each.nbytes for each in self._records) > FLUSH_BYTES:
-                    self._flush()
 
     def finalize(self) -> Path:
-        """Verify the shards, merge them into the file, and remove them; returns the path."""
-        self._flush()
+        """Make the file; returns the path."""
+        samples = SampleTable(np.array(self._index), np.array(self._label))
+        assert self._encoded is not None
+        new = writing_samples(self.path, self.header, samples, overwrite=self._overwrite, run_uuid=str(uuid.uuid4()))
         with writing(self.path):
-            needed, samples = sum(each.size for each in self._seals.values()), self._samples(0)
-            check_free(parts_of(self.path), needed, "free space, or choose another name")
-            with writing_samples(
-                self.path, self.header, samples, overwrite=self._overwrite, run_uuid=self._run_uuid
-            ) as merged:
-                for first, expected in self._seals.items():
-                    path = self._shard_path(first)
-                    if (content := sealed_content(path, expected)) is None:
-                        raise RasterError(f"{path}: was changed or removed since it was written; record again")
-                    merged.copy(first, content)
+            check_free(self.path.parent, self._encoded.tell(), "free space, or choose another name")
+            self._encoded.seek(0)
+            with new as writer:
+                for position in range(self.n_samples):
+                    writer.add(position, [pickle.load(self._encoded)])
+        shutil.rmtree(parts_of(self.path), ignore_errors=True)  # which it replaces, too
         self.discard()
         return self.path
 
     def discard(self) -> None:
-        """Remove the shards; nothing is left of a file that is not finished."""
-        shutil.rmtree(parts_of(self.path), ignore_errors=True)
-
-    def _shard_path(self, first: int) -> Path:
-        return parts_of(self.path) / f"{first:08d}.h5"
-
-    def _flush(self) -> None:
-        if not self._records:
-            return
-        first, parts = self._records[0].position, parts_of(self.path)
-        samples = self._samples(first)[: len(self._records)]
-        with writing(self.path):
-            if not self._seals:
-                self.discard()
-                parts.mkdir(parents=True)
-            image = raster_image(self.header, samples, self._run_uuid, self._records)
-            write_file(self._shard_path(first), image)  # made in memory, so a full disk leaves no half HDF5 file
-            self._seals[first] = seal(image)
-        self._records = []
-
-    def _samples(self, first: int) -> SampleTable:
-        """The table of the samples from a position on."""
-        return SampleTable(np.array(self._index[first:]), np.array(self._label[first:]))
+        """Nothing is left of a file that is not finished."""
+        if self._encoded is not None:
+            self._encoded.close()

@@ -170,7 +170,6 @@ def test_out_may_be_a_link_to_a_folder_but_not_to_nothing(tmp_path: Path) -> Non
 
 
 def test_one_writer_per_file(tmp_path: Path) -> None:
-    """Two would mix their shards."""
     path = tmp_path / "c.h5"
     with file_lock(path), pytest.raises(InputError, match=r"c\.h5: another run is writing it, expected one at a time"):
         write_raster(path, {"a": np.ones((1, 1, 1))})

@@ -62,7 +62,7 @@ def test_nothing_of_the_model_changes(tmp_path: Path) -> None:
 def test_everything_after_it_takes_the_file(tmp_path: Path) -> None:
     model = net()
     with record(model, tmp_path / "new", dataset="noise") as recording:
-        for size in (20, 3):  # shards hold 16
+        for size in (20, 3):
             batch = images(size)
             spikes = run(model, batch)
             recording.tap("input", batch > 1, layout="TB...")
