@@ -34,8 +34,7 @@ from spikesam.pipeline.config.fields import Data, Device, Download
 from spikesam.pipeline.interop.exporter import FORMATS, export_recording
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import RASTER, raster_file
-from spikesam.recordings.hdf5_detection import has_hdf5_name, has_hdf5_signature
+from spikesam.recordings.files import RASTER, has_hdf5_name, has_hdf5_signature, raster_file
 from spikesam.recordings.progress import progress_bar
 from spikesam.recordings.raster.events import Rounding
 

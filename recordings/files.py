@@ -19,6 +19,7 @@ from spikesam.recordings.disk import NO_WAITING, readable
 from spikesam.recordings.errors import InputError
 
 BLOCK = 1 << 20  # bytes
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # of HDF5
 RASTER = "raster.h5"  # in the folder of a run
 LISTED = 1000  # names of a folder that are compared with a misspelt one
 
@@ -36,6 +37,18 @@ def similar_file(path: Path) -> str:
             if (meant := wrong.with_name(name) / path.relative_to(wrong)).exists():
                 return f"; did you mean {meant}?"
     return ""
+
+
+def has_hdf5_name(path: Path) -> bool:
+    """True if a file has a name of HDF5."""
+    return path.suffix.lower() in (".h5", ".hdf5")
+
+
+def has_hdf5_signature(path: Path) -> bool:
+    """True if a file begins as HDF5 does, which is not opened as such; False if it cannot be read."""
+    with suppress(OSError, ValueError), open_file(path) as file:
+        return file.read(len(SIGNATURE)) == SIGNATURE
+    return False
 
 
 def refuse_links(folder: Path, names: Iterable[str]) -> None:

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from spikesam.recordings.chunks import CHECKSUM_BYTES, largest_stored
 from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
-from spikesam.recordings.files import open_file, similar_file
-from spikesam.recordings.hdf5_detection import SIGNATURE
+from spikesam.recordings.files import SIGNATURE, has_hdf5_signature, similar_file
 from spikesam.recordings.inspection import inspect
 from spikesam.recordings.schema import MAX_TEXT, DatasetSpec
 from spikesam.recordings.text import printable
@@ -73,7 +72,11 @@ class CheckedFile:
                     f"{self.where}: cannot be opened here ({_one_line(error)}), expected room for open files and a "
                     "process; raise the limits (ulimit)"
                 ) from error
-            if not _begins_as_hdf5(content):
+            if isinstance(content, bytes):
+                begins = content.startswith(SIGNATURE)
+            else:
+                begins = has_hdf5_signature(Path(content)) or not os.access(content, os.R_OK)
+            if not begins:
                 raise RasterError(f"{self.where}: is not HDF5, expected {what}") from error
             raise RasterError(
                 f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is it truncated?"
@@ -275,16 +278,6 @@ class CheckedFile:
             owners = np.cumsum([len(places) for _, places in self._chunks])
             first, second = (self._chunks[np.searchsorted(owners, at, "right")][0] for at in order[wrong[0] :][:2])
             raise self.fail(first, f"a chunk shares bytes with one of {second}", "chunks apart from each other")
-
-
-def _begins_as_hdf5(content: bytes | str | os.PathLike[str]) -> bool:
-    if isinstance(content, bytes):
-        return content.startswith(SIGNATURE)
-    try:
-        with open_file(Path(content)) as file:
-            return file.read(len(SIGNATURE)) == SIGNATURE
-    except OSError:  # which is the reason itself
-        return True
 
 
 def _one_line(error: BaseException) -> str:

@@ -22,8 +22,7 @@ from spikesam.pipeline.imports.nir.data import from_nir_data, layer_name
 from spikesam.pipeline.imports.nir.read import read_nir
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import file_digest
-from spikesam.recordings.hdf5_detection import has_hdf5_name
+from spikesam.recordings.files import file_digest, has_hdf5_name
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import versions

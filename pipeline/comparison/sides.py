@@ -16,8 +16,7 @@ from spikesam.backends.network import PIXEL_LIMIT, Network
 from spikesam.backends.network.table import by_sides
 from spikesam.pipeline.networks.recorded import BESIDE, loaded_network
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import raster_file
-from spikesam.recordings.hdf5_detection import has_hdf5_name, has_hdf5_signature
+from spikesam.recordings.files import has_hdf5_name, has_hdf5_signature, raster_file
 from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from xarray.backends import BackendEntrypoint
 
-from spikesam.recordings.hdf5_detection import has_hdf5_name, has_hdf5_signature
+from spikesam.recordings.files import has_hdf5_name, has_hdf5_signature
 
 if TYPE_CHECKING:
     import xarray as xr

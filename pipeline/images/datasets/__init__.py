@@ -19,8 +19,7 @@ from spikesam.pipeline.images.datasets.folder import files_in, files_in_classes,
 from spikesam.pipeline.images.datasets.heidelberg import HeidelbergFile
 from spikesam.pipeline.images.datasets.tiny_imagenet import TinyImageNet, find_root
 from spikesam.recordings.errors import InputError, did_you_mean
-from spikesam.recordings.files import similar_file
-from spikesam.recordings.hdf5_detection import has_hdf5_name
+from spikesam.recordings.files import has_hdf5_name, similar_file
 from spikesam.recordings.registry import Registry
 
 __all__ = ["Dataset", "Item", "open_dataset"]
