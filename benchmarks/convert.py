@@ -18,7 +18,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib.util import find_spec
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from typing import Any
 import numpy as np
 
 import spikesam
-from benchmarks.common.environment import commit, missing_spikingjelly, versions
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race
+from benchmarks.common.environment import commit, missing_peer, missing_spikingjelly, versions
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, ratio, timings
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.samples import PreparedImages
@@ -54,11 +53,7 @@ RECIPES: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def missing_sinabs() -> str:
-    """Why sinabs cannot run; nothing if it can."""
-    return "" if find_spec("sinabs") else "sinabs: not installed; make setup installs it"
-
-
+missing_sinabs = partial(missing_peer, "sinabs")
 PEERS = (missing_spikingjelly, missing_sinabs)
 
 
@@ -218,8 +213,7 @@ def in_pairs(name: str, steps: tuple[int, ...], options: Options, folder: Path) 
             more, fewer = pairs["1", "0"], pairs["0", "1"]
             tail = sum(comb(more + fewer, k) for k in range(min(more, fewer) + 1)) / 2 ** (more + fewer)
             note = f"right alone: {more} and {fewer} of {len(ours[way][step])} images; p = {min(1, 2 * tail):.2g}"
-            limit = None if options.tiny else 0
-            yield MeasuredRow(f"{name}, T {step}", f"{way} − {best}", "images", (more - fewer,), limit, note=note)
+            yield MeasuredRow(f"{name}, T {step}", f"{way} − {best}", "images", (more - fewer,), 0, note=note)
 
 
 def of_rule(rule: str, given: Subject, steps: Sequence[int]) -> dict[str, dict[int, Any]]:
@@ -270,7 +264,7 @@ def converting(name: str, timesteps: int, options: Options) -> Iterator[Measured
     ways: dict[str, Callable[[], Any]] = {OURS: partial(converted_here, given, timesteps)}
     ways |= {way: partial(convert, given) for way, convert in peers().items()}
     for way, found in race(ways, options.repeats).items():
-        wanted = limit if way == OURS and not options.tiny else None
+        wanted = limit if way == OURS else None
         yield MeasuredRow(case, way, "s", found.seconds, at_most=wanted, note=f"{len(given.calibration)} images")
 
 
@@ -286,12 +280,8 @@ def evaluating(name: str, timesteps: int, options: Options) -> Iterator[Measured
     ours = {f"{OURS}, integers": simulating(spikesam.quantise(network), images), OURS: simulating(network, images)}
     rivals = {way: partial(peers()[way](given).run, images, timesteps) for way in peers() if way in TIMED}
     timed = race(ours | rivals, options.repeats)
-    for way, found in timed.items():
-        yield MeasuredRow(case, way, "s", found.seconds)
-    for rival in rivals:
-        for way in ours:
-            ratios = timed[rival].seconds / timed[way].seconds
-            yield MeasuredRow(case, f"{rival} ÷ {way}", "×", ratios, at_least=None if options.tiny else 3.0)
+    yield from timings(case, timed, "s", 1)
+    yield from (ratio(case, timed, rival, way, at_least=3.0) for rival in rivals for way in ours)
 
 
 def simulating(network: Network, images: Any) -> Callable[[], Any]:

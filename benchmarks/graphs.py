@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.environment import missing_lava, missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, ratio, timings
 from benchmarks.common.networks import firing, random_spikes, spike_rates
 from benchmarks.lava import timed_spikes
 from benchmarks.simulate import check_same_bits, ours, simulating
@@ -35,8 +35,7 @@ BIAS = 0.4
 CLASSES = 10
 STAGES = (64, 128, 256, 512)  # channels
 PLANES = 3
-SIZES = (64, 224)
-TINY_SIZES = (32,)
+SIZES, TINY_SIZES = (64, 224), (32,)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
@@ -69,11 +68,9 @@ def compare(size: int, options: Options) -> Iterator[MeasuredRow]:
         "event, float32": "real weights, as SpikingJelly has",
         "SpikingJelly": f"its own model, {TIMESTEPS} steps without delays, float32",
     }
-    for way, found in timed.items():
-        yield MeasuredRow(case, way, "ms/image", 1000 * found.seconds, note=notes.get(way, ""))
+    yield from timings(case, timed, "ms/image", 1000, notes)
     if "SpikingJelly" in timed:
-        ratios = timed["SpikingJelly"].seconds / timed["event"].seconds
-        yield MeasuredRow(case, "SpikingJelly ÷ event", "×", ratios, at_least=None if options.tiny else 2.0)
+        yield ratio(case, timed, "SpikingJelly", "event", at_least=2.0)
 
 
 def on_lava(size: int, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
@@ -83,8 +80,7 @@ def on_lava(size: int, options: Options, scratch: Path) -> Iterator[MeasuredRow]
     timed = timed_spikes(network, "event", spikes, scratch)
     case = f"SEW-ResNet-18, {size}×{size}"
     about = f"{len(network.layers)} layers, input at {RATE:.0%} at each of {network.timesteps} steps; {cores()} cores"
-    at_most = None if options.tiny else 50.0
-    yield MeasuredRow(case, "Lava", "ms/step", 1000 * timed.seconds, at_most=at_most, note=about)
+    yield MeasuredRow(case, "Lava", "ms/step", 1000 * timed.seconds, at_most=50.0, note=about)
 
 
 def sew_resnet(size: int, seed: int) -> Network:

@@ -44,11 +44,10 @@ def compare(case: str, design: Design, options: Options) -> Iterator[MeasuredRow
     network, spikes = driven(design, RATE, BATCH, options.seed)
     peers = theirs(network, spikes, some(options))
     ways = {"spikesam": simulating(EventBackend(), quantise(network), spikes)} | peers
-    speeds = {way: BATCH / timed.seconds for way, timed in race(ways, options.repeats).items()}
-    fastest: dict[str, str] = {}
-    for way in sorted(speeds, key=lambda way: -median(speeds[way])):
+    timed, fastest = race(ways, options.repeats), dict[str, str]()
+    for way in sorted(timed, key=lambda way: median(timed[way].seconds)):
         fastest.setdefault(library(way), way)
     for name, way in fastest.items():
         how = "integers, every spike kept" if way == "spikesam" else f"{way}; {precision(way)}"
-        yield MeasuredRow(case, name, "images/s", speeds[way], note=how)
-    yield against_fastest(case, "spikesam", speeds, peers)
+        yield MeasuredRow(case, name, "images/s", BATCH / timed[way].seconds, note=how)
+    yield against_fastest(case, "spikesam", timed, peers)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import train
 from benchmarks.common.environment import COMPILED, INT8, LOOP, busy, machine, missing_peer
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, first_calls, race
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, first_calls, race, timings
 from benchmarks.common.networks import SMALL, TINY, VGG11, Design, driven
 from benchmarks.simulate import BATCH, RATE, against_fastest, first, simulating, some, theirs
 from spikesam.backends.event.backend import EventBackend
@@ -22,10 +22,7 @@ from spikesam.recordings.errors import InputError
 CHOSEN = "SpikingJelly", LOOP, COMPILED, INT8
 PEERS = tuple(partial(missing_peer, name) for name in CHOSEN)
 BUSY = 0.15  # share of all cores that others may use
-WANTED = {
-    "amx_tile": 2.0,
-    "avx512_vnni": 4.0,
-}  # times the fastest peer's speed, VGG11; by instructions
+WANTED = {"amx_tile": 2.0, "avx512_vnni": 4.0}  # times the fastest peer's speed, VGG11; by instructions
 WANTED_ELSE, WANTED_ALONE, WANTED_SMALL = 3.5, 2.5, 2.0
 
 
@@ -42,18 +39,17 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     ]
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
     for name, design, images, wanted in measured:
-        measure = partial(simulated, name, TINY if options.tiny else design, images)
-        yield Case(name, partial(measure, None if options.tiny else wanted, options), KEEP_FREED_MEMORY)
+        measure = partial(simulated, name, TINY if options.tiny else design, images, wanted, options)
+        yield Case(name, measure, KEEP_FREED_MEMORY)
     sizes = train.TINY_SIZES if options.tiny else train.Sizes()
-    yield Case("training", partial(train.compare, sizes, "training", sizes.target, options), KEEP_FREED_MEMORY)
+    yield Case("training", partial(train.compare, sizes, "training", options), KEEP_FREED_MEMORY)
 
 
-def simulated(case: str, design: Design, images: int, wanted: float | None, options: Options) -> Iterator[MeasuredRow]:
+def simulated(case: str, design: Design, images: int, wanted: float, options: Options) -> Iterator[MeasuredRow]:
     """The event backend beside the peers, and how many times their speed it has."""
     network, spikes = driven(design, RATE, images, options.seed)
     peers = theirs(network, spikes, some(options, CHOSEN))
     ways = {"event": simulating(EventBackend(), quantise(network), spikes)} | peers
-    speeds = {way: images / timed.seconds for way, timed in race(ways, options.repeats).items()}
-    for way, speed in speeds.items():
-        yield MeasuredRow(case, way, "images/s", speed)
-    yield against_fastest(case, "event", speeds, peers, wanted)
+    timed = race(ways, options.repeats)
+    yield from timings(case, timed, "images/s", images)
+    yield against_fastest(case, "event", timed, peers, wanted)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
-from benchmarks.common.measurement import Case, MeasuredRow, Options, race
+from benchmarks.common.measurement import Case, MeasuredRow, Options, race, timings
 from benchmarks.common.networks import SMALL, TINY, VGG11, Design, Repeated, driven, simulate_and_record, simulate_only
 from spikesam.backends.base import Backend, InputBatch
 from spikesam.backends.event.backend import EventBackend
@@ -37,18 +36,18 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Recorded sizes; `shares` say by firing rate how much recording may add to the time of simulating at most."""
+    """Recorded sizes."""
 
     design: Design = VGG11
     rates: tuple[float, ...] = (0.05, 0.2)
     samples: int = 8  # in each file that is compared
     recorded: int = 32  # samples, where recording is compared with simulating
-    shares: Mapping[float, float] = field(default_factory=lambda: {0.05: 0.2, 0.2: 0.12})
     small: Design = SMALL  # where recording costs most beside simulating
     small_recorded: int = 256
 
 
-TINY_SIZES = Sizes(TINY, (0.2,), 2, 4, {}, TINY, 20)
+TINY_SIZES = Sizes(TINY, (0.2,), 2, 4, TINY, 20)
+SHARES = {0.05: 0.2, 0.2: 0.12}  # by firing rate, how much recording may add to the time of simulating at most
 
 
 @dataclass(frozen=True)
@@ -95,11 +94,6 @@ def files(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterato
     share = n_spikes / (8 * len(content))
     entropy = -math.log2(share) - (1 - share) / share * math.log2(1 - share)
     yield MeasuredRow(case, "entropy", "bits per spike", (entropy,), note="the least, were all spikes independent")
-    chunks = [content[start : start + CHUNK] for start in range(0, len(content), CHUNK)]
-    deflated = race({"": lambda: [isal_zlib.compress(chunk, 1) for chunk in chunks]}, options.repeats)[""]
-    inflated = race({"": lambda: [isal_zlib.decompress(chunk) for chunk in deflated.result]}, options.repeats)[""]
-    yield MeasuredRow(case, "isal alone", "MB/s written", megabytes / deflated.seconds, note="compression on one core")
-    yield MeasuredRow(case, "isal alone", "MB/s read", megabytes / inflated.seconds, note="decompression on one core")
 
 
 def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
@@ -111,7 +105,7 @@ def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Ite
     timed = race(ways, options.repeats)
     shares = timed["record"].seconds / timed["simulate"].seconds - 1
     case = f"{rate:.0%} firing, {samples} images"
-    wanted, note = sizes.shares.get(rate), "beyond the event backend's time"
+    wanted, note = SHARES.get(rate), "beyond the event backend's time"
     yield MeasuredRow(case, "recording", "× simulating", shares, at_most=wanted, note=note)
 
 
@@ -127,8 +121,7 @@ def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Meas
     }
     timed = race(ways, options.repeats)
     case = f"a small network, {rate:.0%} firing, {samples} images"
-    for way, found in timed.items():
-        yield MeasuredRow(case, way, "ms/image", 1e3 / samples * found.seconds)
+    yield from timings(case, timed, "ms/image", 1e3 / samples)
     kept = timed["on disk"].seconds - timed["in memory"].seconds
     note = "on disk less in memory: ranges of 16 samples, each synced, then verified and merged"
     yield MeasuredRow(case, "safe from a kill", "ms/image", 1e3 / samples * kept, note=note)
@@ -146,15 +139,10 @@ def all_stores(network: Network, packed: Arrays) -> dict[str, MeasuredStore]:
         name: np.unpackbits(packed[name], axis=-1, count=math.prod(shape)).view(np.bool_)
         for name, shape in zip(network.raster_names, network.raster_shapes, strict=True)
     }
-    events: Arrays = {}
-    for name, spikes in bits.items():
-        events[f"{name}/neuron"] = np.nonzero(spikes)[-1].astype(np.uint32)
-        events[f"{name}/count"] = spikes.sum(axis=-1, dtype=np.uint32)
     return {
         OURS: MeasuredStore(packed, partial(write_ours, network), read_ours),
         "bits, gzip 1": MeasuredStore(packed, partial(write_plain, level=1), read_plain),
         "bool, gzip 4": MeasuredStore(bits, partial(write_plain, level=4), read_plain),
-        "events, shuffle, gzip 1": MeasuredStore(events, partial(write_plain, level=1, shuffle=True), read_plain),
     }
 
 
@@ -186,12 +174,12 @@ def read_ours(path: Path) -> Arrays:
         return {layer.name: np.stack([reader.packed(layer, sample) for sample in samples]) for layer in reader.layers}
 
 
-def write_plain(content: Arrays, path: Path, level: int, shuffle: bool = False) -> None:
-    """One dataset per array, in chunks of whole steps, through HDF5's own filters."""
-    filters: Any = {"compression": "gzip", "compression_opts": level, "shuffle": shuffle}
+def write_plain(content: Arrays, path: Path, level: int) -> None:
+    """One dataset per array, in chunks of whole steps of a sample, at most 1 MiB if more than one."""
     with h5py.File(path, "w") as file:
         for name, array in content.items():
-            file.create_dataset(name, data=array, chunks=chunk_shape(array), **filters)
+            chunks = (1, max(1, min(array.shape[1], CHUNK // array[0, 0].nbytes)), array.shape[2])
+            file.create_dataset(name, data=array, chunks=chunks, compression="gzip", compression_opts=level)
 
 
 def read_plain(path: Path) -> Arrays:
@@ -200,11 +188,3 @@ def read_plain(path: Path) -> Arrays:
     with h5py.File(path) as file:
         file.visititems(lambda name, item: found.update({name: item[:]}) if isinstance(item, h5py.Dataset) else None)
     return found
-
-
-def chunk_shape(array: NDArray[Any]) -> tuple[int, ...] | bool:
-    """Some steps of one sample, at most 1 MiB if more than one; as h5py likes for what are no rasters."""
-    if array.ndim < 3:
-        return True
-    steps, step_bytes = array.shape[1], array[0, 0].nbytes
-    return (1, max(1, min(steps, CHUNK // step_bytes)), array.shape[2])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, ends, megabytes, race
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, ends, megabytes, race, timings
 from benchmarks.common.networks import SMALL, TINY, VGG11, Design, driven
 
 PEERS = (missing_spikingjelly,)
@@ -25,18 +25,17 @@ Way = Callable[[int], object]  # runs so many batches
 
 @dataclass(frozen=True)
 class Sizes:
-    """Recorded sizes; `share` is the most that recording may add to the time, `flat` to the memory of more images."""
+    """Recorded sizes."""
 
     design: Design = VGG11
     small: Design = SMALL
     batch: int = 8
     batches: int = 2
     many: tuple[int, ...] = (2, 4, 8, 16, 32)  # batches of the small network
-    share: float | None = 0.15
-    flat: float | None = 1.1
 
 
-TINY_SIZES = Sizes(TINY, TINY, 2, 2, (1, 2), None, None)
+TINY_SIZES = Sizes(TINY, TINY, 2, 2, (1, 2))
+SHARE, FLAT = 0.15, 1.1  # the most that recording may add to the time, and that more images may take of memory
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
@@ -57,14 +56,10 @@ def speed(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterat
     images, case = sizes.batches * sizes.batch, f"{library}, batch {sizes.batch}"
     ways = ways_of(library, sizes.design, sizes.batch, options, scratch)
     timed = race({way: partial(run, sizes.batches) for way, run in ways.items()}, options.repeats)
-    for way, found in timed.items():
-        yield MeasuredRow(case, way, "images/s", images / found.seconds, note=NOTES[way])
-    for way in (RECORDED, MONITORED):
-        shares = timed[way].seconds / timed[ALONE].seconds - 1
-        wanted = sizes.share if way == RECORDED else None
-        yield MeasuredRow(
-            case, f"{way} ÷ {ALONE} - 1", "×", shares, at_most=wanted, note="what is added to running alone"
-        )
+    yield from timings(case, timed, "images/s", images, NOTES)
+    for way, wanted in ((RECORDED, SHARE), (MONITORED, None)):
+        shares, note = timed[way].seconds / timed[ALONE].seconds - 1, "what is added to running alone"
+        yield MeasuredRow(case, f"{way} ÷ {ALONE} - 1", "×", shares, at_most=wanted, note=note)
 
 
 def memory(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
@@ -86,7 +81,7 @@ def many(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) 
         curve.append(MeasuredRow(f"images {images}", f"{library}, {way}", "MB", used, sweep="images", x=images))
     yield from curve
     if way == RECORDED:
-        yield ends(curve, "× MB", sizes.flat)
+        yield ends(curve, "× MB", FLAT)
 
 
 NOTES = {ALONE: "", RECORDED: "every spike on disk", MONITORED: "every output in memory"}

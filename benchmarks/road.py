@@ -31,19 +31,17 @@ SIZE = 64  # rows and columns of an image of Tiny-ImageNet
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is done, and how fast it should be."""
+    """How much is done."""
 
     converting: tuple[str, ...] = ("--samples", "2")  # options of spikesam convert
     converted: int = 50  # images of the converted network
     files: tuple[int, int] = (250, 1000)  # few and many
-    seconds: float | None = 8.0  # of the converted network, at most
-    rate: float | None = 100.0  # images/s of many files, at least
-    flat: float | None = 1.1  # memory of many files in that of few, at most
-    first: tuple[float | None, float | None, float | None] = (0.05, 0.3, 2.5)  # s of first commands, at most
 
 
 FEW_STEPS = ("--samples", "1", "--conversion.timesteps", "64", "--conversion.calibration", "2")
-TINY_SIZES = Sizes(FEW_STEPS, 2, (2, 6), None, None, None, (None, None, None))
+TINY_SIZES = Sizes(FEW_STEPS, 2, (2, 6))
+RATE = 100.0  # images/s of many files, at least
+FIRST_COMMANDS = (0.05, 0.3, 2.5)  # s, at most
 
 
 @dataclass(frozen=True)
@@ -82,12 +80,12 @@ class Command:
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
     sizes = TINY_SIZES if options.tiny else Sizes()
-    yield Case("first commands", partial(first_commands, sizes, options, scratch))
+    yield Case("first commands", partial(first_commands, options, scratch))
     yield Case("a converted network", partial(converted, sizes, options, scratch))
     yield Case("image files", partial(image_files, sizes, options, scratch))
 
 
-def first_commands(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+def first_commands(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Waits of a new user; the first of all runs, which compiles, is not counted."""
     ways = {
         "import spikesam": ("-c", "import spikesam"),
@@ -98,7 +96,7 @@ def first_commands(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Me
     timed = race(commands, options.repeats)
     if not list((scratch / "spikesam run").glob("runs/*/report.html")):
         raise RuntimeError("spikesam run left no page")
-    for (way, found), most in zip(timed.items(), sizes.first, strict=True):
+    for (way, found), most in zip(timed.items(), FIRST_COMMANDS, strict=True):
         yield MeasuredRow("a fresh process", way, "s", found.seconds, at_most=most)
 
 
@@ -113,7 +111,7 @@ def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Measure
     summary = summary_of(found.result)
     case = f"converted digits, T = {summary['timesteps']}, {count} images"
     note = "every spike, summed maps and their scores, digests of all; it can be stopped and resumed"
-    yield MeasuredRow(case, NOW, "s", found.seconds, at_most=sizes.seconds, note=note)
+    yield MeasuredRow(case, NOW, "s", found.seconds, at_most=8.0, note=note)
     yield from stages(case, summary)
 
 
@@ -125,19 +123,17 @@ def image_files(sizes: Sizes, options: Options, scratch: Path) -> Iterator[Measu
     timed = race(ways, options.repeats, first={NOW: run(scratch, CHECKPOINT, str(data), min(FIRST, few))})
     seconds, summary = [found.seconds for found in timed.values()], summary_of(timed[f"{many}"].result)
     case = f"{CHECKPOINT}, T = {summary['timesteps']}, {many} JPEG files"
-    yield MeasuredRow(case, NOW, "images/s", many / seconds[1], at_least=sizes.rate, note="the whole command")
+    yield MeasuredRow(case, NOW, "images/s", many / seconds[1], at_least=RATE, note="the whole command")
     beyond = seconds[1] - seconds[0]
     if min(beyond) > 0:  # not where so little is done that chance decides
         note = f"beyond {few} images: without the start of the process"
-        yield MeasuredRow(
-            case, f"{NOW}, more images", "images/s", (many - few) / beyond, at_least=sizes.rate, note=note
-        )
+        yield MeasuredRow(case, f"{NOW}, more images", "images/s", (many - few) / beyond, at_least=RATE, note=note)
     yield from stages(case, summary)
     peaks = [command.peak() for command in ways.values()]
     for count, peak in zip(sizes.files, peaks, strict=True):
         note = "the most that the command held"
         yield MeasuredRow(f"{CHECKPOINT}, {count} JPEG files", NOW, "MB", (peak / 1e6,), note=note)
-    yield MeasuredRow(f"images {many} : {few}", NOW, "× MB", (peaks[1] / peaks[0],), at_most=sizes.flat)
+    yield MeasuredRow(f"images {many} : {few}", NOW, "× MB", (peaks[1] / peaks[0],), at_most=1.1)
 
 
 def run(scratch: Path, checkpoint: str | Path, data: str, count: int) -> Command:

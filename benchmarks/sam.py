@@ -16,8 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.measurement import Case, MeasuredRow, Options, ends, first_call, first_calls, many_images, race
-from spikesam.pipeline.maps.sam import spike_activation_maps, spike_activation_sum, spike_count_map
+from benchmarks.common.measurement import (
+    Case,
+    MeasuredRow,
+    Options,
+    ends,
+    first_call,
+    first_calls,
+    many_images,
+    race,
+    ratio,
+    timings,
+)
+from spikesam.pipeline.maps.sam import spike_activation_maps, spike_activation_sum
 
 GAMMA = 0.5
 SWEEP = tuple(gamma / 10 for gamma in range(11))
@@ -34,7 +45,7 @@ SUM, THEN_SUMMED, ONE_PASS = "summed SAM", "maps, then summed", "one pass from p
 
 @dataclass(frozen=True)
 class Sizes:
-    """(C, H, W) and T of what is explained; targets are for the first of the layers."""
+    """(C, H, W) and T of what is explained."""
 
     layers: tuple[tuple[Shape, int], ...] = (
         (LAYER_4, 30),
@@ -47,13 +58,12 @@ class Sizes:
     densities: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     timesteps: tuple[int, ...] = (30, 60, 120, 250, 500)
     images: tuple[int, ...] = (10, 30, 100, 300, 1000)
-    target: float | None = 0.4  # ms
-    sum_target: float | None = 0.6  # of a sum made in one pass, relative to maps that are summed
-    flat: float | None = 1.1
 
 
 TINY: Shape = (8, 4, 4)
-TINY_SIZES = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4), None, None, None)
+TINY_SIZES = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4))
+TARGET, SUM_TARGET = 0.4, 0.6  # of layer 4: ms; of a sum made in one pass, relative to maps that are summed
+FLAT = 1.1
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
@@ -62,8 +72,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     yield from first_calls(first, options, scratch, {})
     yield Case("images", partial(flat, sizes, options))
     for shape, timesteps in sizes.layers:
-        targets = (sizes.target, sizes.sum_target) if (shape, timesteps) == sizes.layers[0] else (None, None)
-        yield Case(name(shape, timesteps), partial(compare, shape, timesteps, *targets, options))
+        yield Case(name(shape, timesteps), partial(compare, shape, timesteps, options))
     yield Case("density", partial(many_densities, sizes, options))
     yield Case("T", partial(many_steps, sizes, options))
 
@@ -73,24 +82,21 @@ def first(how: str) -> Iterator[MeasuredRow]:
     yield first_call(KERNEL, how, lambda: event_driven(np.zeros((1, 1), np.uint8), (1, 1, 1)))
 
 
-def compare(
-    shape: Shape, timesteps: int, target: float | None, sum_target: float | None, options: Options
-) -> Iterator[MeasuredRow]:
+def compare(shape: Shape, timesteps: int, options: Options) -> Iterator[MeasuredRow]:
     """Every way to every kind of map."""
     packed = random_packed(shape, timesteps, RATE, options.seed)
     spikes = np.unpackbits(packed).sum()
     for what in WAYS:
+        case = f"{what} of {name(shape, timesteps)}"
         timed = race(ways_to(what, packed, shape), options.repeats, time.process_time)
         expected = next(iter(timed.values())).result
         for way, found in timed.items():
             np.testing.assert_allclose(found.result, expected, rtol=1e-5, err_msg=f"{what}, {way}, {shape}")
-            wanted = target if (what, way) == ("SAM", KERNEL) else None
-            row = MeasuredRow(f"{what} of {name(shape, timesteps)}", way, "ms", 1000 * found.seconds, at_most=wanted)
-            yield replace(row, note=f"{1e6 * row.median / spikes:.3g} ns per spike")
+        for row in timings(case, timed, "ms", 1000):
+            wanted = TARGET if (what, row.way, shape) == ("SAM", KERNEL, LAYER_4) else None
+            yield replace(row, at_most=wanted, note=f"{1e6 * row.median / spikes:.3g} ns per spike")
         if what == SUM:
-            ratios = timed[ONE_PASS].seconds / timed[THEN_SUMMED].seconds
-            way = f"{ONE_PASS} : {THEN_SUMMED}"
-            yield MeasuredRow(f"{what} of {name(shape, timesteps)}", way, "×", ratios, at_most=sum_target)
+            yield ratio(case, timed, ONE_PASS, THEN_SUMMED, at_most=SUM_TARGET if shape == LAYER_4 else None)
 
 
 def many_densities(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
@@ -107,15 +113,14 @@ def many_steps(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
         rows += point("T", timesteps, random_packed(sizes.shape, timesteps, RATE, options.seed), sizes.shape, options)
     yield from rows
     steps = sizes.timesteps[0] / sizes.timesteps[-1]
-    yield ends([row for row in rows if row.way == KERNEL], "× per step", sizes.flat, steps)
+    yield ends([row for row in rows if row.way == KERNEL], "× per step", FLAT, steps)
 
 
 def point(sweep: str, x: float, packed: Packed, shape: Shape, options: Options) -> Iterator[MeasuredRow]:
     """The ways to SAM, and the authors' to theirs, as a point of a curve."""
     ways = ways_to("the authors' maps", packed, shape) | ways_to("SAM", packed, shape)
     timed = race(ways, options.repeats, time.process_time)
-    for way, found in timed.items():
-        yield MeasuredRow(f"{sweep} {x:g}", way, "ms/image", 1000 * found.seconds, sweep=sweep, x=x)
+    yield from timings(f"{sweep} {x:g}", timed, "ms/image", 1000, sweep=sweep, x=x)
 
 
 def flat(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
@@ -126,7 +131,7 @@ def flat(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
         for _ in range(images):
             event_driven(packed, sizes.shape)
 
-    yield from many_images(KERNEL, explain, sizes.images, options.repeats, sizes.flat, time.process_time)
+    yield from many_images(KERNEL, explain, sizes.images, options.repeats, FLAT, time.process_time)
 
 
 def random_packed(shape: Shape, timesteps: int, rate: float, seed: int) -> Packed:
@@ -154,11 +159,6 @@ def numpy_stream(packed: Packed, shape: Shape) -> Maps:
         score += spikes
         maps[t] = (score * spikes).sum(axis=0)
     return maps
-
-
-def numpy_count(packed: Packed, shape: Shape) -> Maps:
-    """Σ_c S[t] in NumPy."""
-    return np.stack([spikes.sum(axis=0, dtype=np.float32) for spikes in steps(packed, shape)])
 
 
 def authors_loop(packed: Packed, shape: Shape) -> Maps:
@@ -192,7 +192,6 @@ WAYS: dict[str, dict[str, Callable[[Packed, Shape], Maps]]] = {  # what is compu
         ONE_PASS: partial(spike_activation_sum, gamma=GAMMA),
     },
     "the authors' maps": {KERNEL: partial(event_driven, variant="authors-code"), AUTHORS: authors_loop},
-    "spike counts": {KERNEL: spike_count_map, "NumPy": numpy_count},
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,14 +22,16 @@ from benchmarks.common.environment import COMPILED, INT8, LOOP, MISSING_PEERS, N
 from benchmarks.common.measurement import (
     KEEP_FREED_MEMORY,
     Case,
-    Floats,
     MeasuredRow,
     Options,
+    Timed,
     ends,
     first_call,
     first_calls,
     many_images,
     race,
+    ratio,
+    timings,
 )
 from benchmarks.common.networks import (
     BATCH_SIZE,
@@ -44,7 +46,6 @@ from benchmarks.common.networks import (
     multiplications,
     random_spikes,
     simulate_and_record,
-    simulate_only,
     spike_rates,
 )
 from spikesam.backends.event.backend import EventBackend
@@ -67,15 +68,14 @@ class Sizes:
     design: Design = VGG11
     small: Design = SMALL
     batches: tuple[tuple[int, int], ...] = ((BATCH, BATCH), (BATCH, 1), (1, 1))  # images, and how many at a time
-    recorded: int = 32  # images
     densities: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     widths: tuple[int, ...] = (1, 2, 4, 8)
     timesteps: tuple[int, ...] = (30, 60, 120, 250, 500)
     images: tuple[int, ...] = (10, 30, 100, 300, 1000)
-    flat: float | None = 1.1  # the most that the end of a sweep may cost relative to its beginning
 
 
-TINY_SIZES = Sizes(TINY, TINY, ((2, 1),), 4, (0.1, 1.0), (1, 2), (12, 24), (2, 4), None)
+TINY_SIZES = Sizes(TINY, TINY, ((2, 1),), (0.1, 1.0), (1, 2), (12, 24), (2, 4))
+FLAT = 1.1  # the most that the end of a sweep may cost relative to its beginning
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
@@ -88,7 +88,6 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
             measured[f"{rate:.0%}, {images} images, batch {batch}"] = partial(
                 compare, sizes, rate, images, batch, options
             )
-        measured[f"{rate:.0%}, recorded"] = partial(compare_recorded, sizes, rate, options, scratch)
     for images in (BATCH, 1):
         measured[f"cores, {images} images"] = partial(compare_cores, sizes.design, images, options)
     measured["Poisson input"] = partial(encoding, sizes.design, options)
@@ -124,29 +123,15 @@ def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     rates = spike_rates(fixed, timed["event"].result)
-    speeds = {way: images / found.seconds for way, found in timed.items()}
+    speeds = {way: images / median(found.seconds) for way, found in timed.items()}
     work = additions(fixed, rates) / 1e9, multiplications(network) / 1e9
     notes = {
-        "event": f"{firing(rates)}; {work[0] * median(speeds['event']):.0f} G additions/s",
+        "event": f"{firing(rates)}; {work[0] * speeds['event']:.0f} G additions/s",
         "event, float32": "real weights, as the peers have",
         "torch": "the same bits as event",
-    } | {peer: f"{precision(peer)}; {work[1] * median(speeds[peer]):.0f} G multiplications/s" for peer in peers}
-    for way, speed in speeds.items():
-        yield MeasuredRow(case, way, "images/s", speed, note=notes[way])
-    yield against_fastest(case, "event", speeds, peers)
-
-
-def compare_recorded(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
-    """The event backend with every spike of every layer recorded to a file, beside peers that record nothing."""
-    case = f"{rate:.0%}, {sizes.recorded} images, recorded"
-    network, spikes = driven(sizes.design, rate, BATCH, options.seed)
-    peers, given = theirs(network, spikes, SWEPT), (quantise(network), EventBackend(), spikes, sizes.recorded)
-    mine = {"event": partial(simulate_only, *given), "event, recorded": partial(simulate_and_record, *given, scratch)}
-    timed = race(mine | peers, options.repeats)
-    speeds = {way: (sizes.recorded if way in mine else BATCH) / found.seconds for way, found in timed.items()}
-    for way, speed in speeds.items():
-        yield MeasuredRow(case, way, "images/s", speed, note=f"not recorded, {BATCH} images" if way in peers else "")
-    yield against_fastest(case, "event, recorded", speeds, peers)
+    } | {peer: f"{precision(peer)}; {work[1] * speeds[peer]:.0f} G multiplications/s" for peer in peers}
+    yield from timings(case, timed, "images/s", images, notes)
+    yield against_fastest(case, "event", timed, peers)
 
 
 def some(options: Options, names: Iterable[str] = NEEDS) -> list[str]:
@@ -155,12 +140,12 @@ def some(options: Options, names: Iterable[str] = NEEDS) -> list[str]:
 
 
 def against_fastest(
-    case: str, way: str, speeds: Mapping[str, Floats], peers: Iterable[str], wanted: float | None = None
+    case: str, way: str, timed: Mapping[str, Timed], peers: Iterable[str], wanted: float | None = None
 ) -> MeasuredRow:
-    """How many times the speed of the fastest peer."""
-    best = max(peers, key=lambda peer: median(speeds[peer]))
-    note = f"{best}, {precision(best)}"
-    return MeasuredRow(case, f"{way} ÷ the fastest peer", "×", speeds[way] / speeds[best], at_least=wanted, note=note)
+    """How many times the speed of the fastest peer, which was given as many images."""
+    best = min(peers, key=lambda peer: median(timed[peer].seconds))
+    speeds, note = timed[best].seconds / timed[way].seconds, f"{best}, {precision(best)}"
+    return MeasuredRow(case, f"{way} ÷ the fastest peer", "×", speeds, at_least=wanted, note=note)
 
 
 def precision(peer: str) -> str:
@@ -180,10 +165,8 @@ def compare_cores(design: Design, images: int, options: Options) -> Iterator[Mea
     one, every = "event, 1 core", f"event, {cores()} cores"
     ways = {one: simulating(EventBackend(1), network, spikes), every: simulating(EventBackend(), network, spikes)}
     timed = race(ways, options.repeats)
-    for way, found in timed.items():
-        yield MeasuredRow(case, way, "images/s", images / found.seconds)
-    ratios = timed[one].seconds / timed[every].seconds
-    yield MeasuredRow(case, f"{cores()} cores ÷ 1", "×", ratios, note=f"at most {cores()}")
+    yield from timings(case, timed, "images/s", images)
+    yield ratio(case, timed, one, every, note=f"at most {cores()}")
 
 
 def encoding(design: Design, options: Options) -> Iterator[MeasuredRow]:
@@ -198,10 +181,8 @@ def encoding(design: Design, options: Options) -> Iterator[MeasuredRow]:
     timed = race(ways, options.repeats, time.process_time)
     if not np.array_equal(*(found.result for found in timed.values())):
         raise RuntimeError("Poisson input: the kernel and NumPy gave different bits")
-    for way, found in timed.items():
-        limit = 1.2 if way == "compiled" and design is VGG11 else None
-        draws = image.size * design.timesteps
-        yield MeasuredRow("Poisson input", way, "ns/draw", 1e9 / draws * found.seconds, at_most=limit, note="packed")
+    for row in timings("Poisson input", timed, "ns/draw", 1e9 / image.size / design.timesteps):
+        yield replace(row, at_most=1.2 if row.way == "compiled" else None, note="packed")
 
 
 def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[MeasuredRow]:
@@ -209,8 +190,7 @@ def point(sweep: str, x: float, design: Design, rate: float, batch: int, options
     network, spikes = driven(design, rate, batch, options.seed)
     timed = race(ours(quantise(network), spikes) | theirs(network, spikes, SWEPT), options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
-    for way, found in timed.items():
-        yield MeasuredRow(f"{sweep} {x:g}", way, "ms/image", 1000 / batch * found.seconds, sweep=sweep, x=x)
+    yield from timings(f"{sweep} {x:g}", timed, "ms/image", 1000 / batch, sweep=sweep, x=x)
 
 
 def many_steps(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
@@ -220,14 +200,14 @@ def many_steps(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
         rows += point("T", timesteps, sizes.small._replace(timesteps=timesteps), RATE, BATCH, options)
     yield from rows
     steps = sizes.timesteps[0] / sizes.timesteps[-1]
-    yield ends([row for row in rows if row.way == "event"], "× per step", sizes.flat, steps)
+    yield ends([row for row in rows if row.way == "event"], "× per step", FLAT, steps)
 
 
 def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """From few to many images, simulated and recorded."""
     network, spikes = driven(sizes.small, RATE, BATCH_SIZE, options.seed)
     way = partial(simulate_and_record, quantise(network), EventBackend(), spikes, folder=scratch)
-    yield from many_images("event, recorded", way, sizes.images, options.repeats, sizes.flat)
+    yield from many_images("event, recorded", way, sizes.images, options.repeats, FLAT)
 
 
 def simulating(backend: Any, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> Callable[[], Any]:

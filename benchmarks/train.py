@@ -2,7 +2,7 @@
 
 All have the same layers, delays and neurons, lay images out channels last and, if nothing else is said, convolve in
 bfloat16, or without AVX-512 in float32. SpikingJelly has no BNTT: its normalisation is one for all steps, which is less
-work. `spikesam train` has glibc keep freed memory; all are measured that way, and in the way Python starts.
+work. `spikesam train` has glibc keep freed memory; all are measured that way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, first_call, first_calls, race
+from benchmarks.common.measurement import (
+    KEEP_FREED_MEMORY,
+    Case,
+    MeasuredRow,
+    Options,
+    first_call,
+    first_calls,
+    race,
+    ratio,
+    timings,
+)
 from benchmarks.common.peers import training_peers
 from spikesam.pipeline.config import NetworkSection, TrainingPrecision
 from spikesam.pipeline.training.precision import convolution_type
@@ -28,6 +38,7 @@ PEERS = (missing_spikingjelly,)
 CLASSES = 10
 DENSITY = 0.2  # of the input's spikes, half of them negative
 LEARNING_RATE = 2e-3
+TARGET = 2.5  # times the speed of the best peer, of the fused operation
 NOTES = {
     "fused": "what spikesam train does on a CPU",
     "not fused": "what it does elsewhere: all steps of a layer, then the next layer",
@@ -42,16 +53,15 @@ HALF_VGG11 = NetworkSection(
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes that are trained; `target` is how many times the speed of the best peer the fused operation should have."""
+    """Sizes that are trained."""
 
     network: NetworkSection = SIX_LAYERS
     size: int = 64
     batch: int = 32
-    target: float | None = 2.5
 
 
 VGG11_SIZES = Sizes(HALF_VGG11, batch=8)
-TINY_SIZES = Sizes(NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=6), 16, 4, None)
+TINY_SIZES = Sizes(NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=6), 16, 4)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
@@ -60,9 +70,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
     kept = {"six layers": sizes} | ({} if options.tiny else {"VGG11 at half width, T 30": VGG11_SIZES})
     for name, trained in kept.items():
-        yield Case(name, partial(compare, trained, name, trained.target, options), KEEP_FREED_MEMORY)
-    name = "six layers, freed memory returned"
-    yield Case(name, partial(compare, sizes, name, None, options))
+        yield Case(name, partial(compare, trained, name, options), KEEP_FREED_MEMORY)
 
 
 def first(how: str) -> Iterator[MeasuredRow]:
@@ -70,7 +78,7 @@ def first(how: str) -> Iterator[MeasuredRow]:
     yield first_call("fused", how, Step(spiking_network(TINY_SIZES, fused=True), TINY_SIZES, seed=0))
 
 
-def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> Iterator[MeasuredRow]:
+def compare(sizes: Sizes, case: str, options: Options) -> Iterator[MeasuredRow]:
     """Every way to train on one batch."""
     peers = training_peers(sizes.network, sizes.size, CLASSES)
     ours = {"fused": spiking_network(sizes, fused=True), "not fused": spiking_network(sizes, fused=False)}
@@ -79,11 +87,9 @@ def compare(sizes: Sizes, case: str, target: float | None, options: Options) -> 
     if convolution_type("auto") != torch.float32:
         steps |= {f"{peer}, float32": Step(network, sizes, options.seed, "float32") for peer, network in peers.items()}
     timed = race(steps, options.repeats)
-    for way, found in timed.items():
-        yield MeasuredRow(case, way, "images/s", sizes.batch / found.seconds, note=NOTES.get(way, ""))
+    yield from timings(case, timed, "images/s", sizes.batch, NOTES)
     best = min(peers, key=lambda peer: median(timed[peer].seconds))
-    ratios = timed[best].seconds / timed["fused"].seconds
-    yield MeasuredRow(case, f"fused ÷ {best}", "×", ratios, at_least=target, note="the best peer")
+    yield ratio(case, timed, best, "fused", at_least=TARGET, note="the best peer")
 
 
 class Step:

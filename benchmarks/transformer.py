@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, ratio, timings
 from benchmarks.common.networks import firing, spike_rates
 from benchmarks.convert import simulating
 from spikesam.recordings.parallel import cores
@@ -57,11 +57,8 @@ def attention(options: Options) -> Iterator[MeasuredRow]:
         if not np.array_equal(timed[name].result.transpose(0, 1).numpy().reshape(shape), current):
             raise AssertionError(f"{name}: other sums than those of event")
     case = f"attention, {SIDE**2} tokens, {HEADS} heads of {DEPTH}, {RATE:.0%} fire"
-    for name, found in timed.items():
-        yield MeasuredRow(case, name, "µs", 1e6 / CALLS * found.seconds, note="one core, equal sums")
-    for name in [*ways][1:]:
-        ratios = timed[name].seconds / timed["event"].seconds
-        yield MeasuredRow(case, f"{name} ÷ event", "×", ratios, at_least=None if options.tiny else 3.0)
+    yield from timings(case, timed, "µs", 1e6 / CALLS, dict.fromkeys(ways, "one core, equal sums"))
+    yield from (ratio(case, timed, name, "event", at_least=3.0) for name in [*ways][1:])
 
 
 def _again(way: Callable[[], Any]) -> Any:
@@ -102,11 +99,10 @@ def spikformer(options: Options) -> Iterator[MeasuredRow]:
     acting = network.timesteps / TIMESTEPS
     note = firing({name: acting * rate for name, rate in rates.items() if name != "answer"})
     case = f"Spikformer, T = {TIMESTEPS}, {pixels}×{pixels}, batch {BATCH}"
-    for name, found in timed.items():
-        yield MeasuredRow(case, name, "ms/image", 1000 / BATCH * found.seconds, note=note if name == "event" else "")
+    yield from timings(case, timed, "ms/image", 1000 / BATCH, {"event": note})
     fastest = np.min([found.seconds for name, found in timed.items() if name.startswith("SpikingJelly")], axis=0)
     ratios = fastest / timed["event"].seconds
-    yield MeasuredRow(case, "the faster of SpikingJelly ÷ event", "×", ratios, at_least=None if options.tiny else 2.0)
+    yield MeasuredRow(case, "the faster of SpikingJelly ÷ event", "×", ratios, at_least=2.0)
 
 
 def firing_model(images: Any) -> Any:

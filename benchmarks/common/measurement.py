@@ -6,7 +6,6 @@ line of its docstring says what it is. `scratch` is a folder for files.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from statistics import median
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -122,6 +122,20 @@ def race(
     return {name: Timed(np.array(times), results[name]) for name, times in seconds.items()}
 
 
+def timings(
+    case: str, timed: Mapping[str, Timed], unit: str, amount: float, notes: Mapping[str, str] | None = None, **more: Any
+) -> Iterator[MeasuredRow]:
+    """A row for each way: `amount` times its seconds, or in a unit of something/s `amount` through its seconds."""
+    for way, found in timed.items():
+        values = amount / found.seconds if unit.endswith("/s") else amount * found.seconds
+        yield MeasuredRow(case, way, unit, values, note=(notes or {}).get(way, ""), **more)
+
+
+def ratio(case: str, timed: Mapping[str, Timed], slower: str, way: str, **more: Any) -> MeasuredRow:
+    """How many times the seconds of a way another one takes."""
+    return MeasuredRow(case, f"{slower} ÷ {way}", "×", timed[slower].seconds / timed[way].seconds, **more)
+
+
 def first_calls(
     first: Callable[[str], Iterable[MeasuredRow]], options: Options, scratch: Path, environment: Mapping[str, str]
 ) -> Iterator[Case]:
@@ -150,7 +164,7 @@ class MemoryWatch:
 
     def __init__(self, interval: float, root: int | None = None) -> None:
         self.largest = 0
-        self._interval, self._root = interval, os.getpid() if root is None else root
+        self._interval, self._root = interval, psutil.Process(root)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -164,35 +178,18 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while True:
-            self.largest = max(self.largest, sum(map(proportional_set_size, family(self._root))))
+            members = [self._root, *self._root.children(recursive=True)] if self._root.is_running() else []
+            self.largest = max(self.largest, sum(map(proportional_set_size, members)))
             if self._stop.wait(self._interval):
                 return
 
 
-def family(root: int) -> set[int]:
-    """A process and all its descendants."""
-    parents = {int(entry.name): parent(entry) for entry in Path("/proc").glob("[0-9]*")}
-    members = {root}
-    while more := {pid for pid, above in parents.items() if above in members} - members:
-        members |= more
-    return members
-
-
-def parent(entry: Path) -> int | None:
-    """The parent of a process in /proc, None if it has ended meanwhile."""
-    try:
-        return int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return None
-
-
-def proportional_set_size(pid: int) -> int:
+def proportional_set_size(process: psutil.Process) -> int:
     """Bytes of memory of a process, shared pages divided among those that share them; 0 if it has ended."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def megabytes(run: Callable[[], object], interval: float = 0.02) -> float:

@@ -157,10 +157,11 @@ def test_work_by_hand():
     )
     network = Network((2, 4, 4), 10, layers, Readout(np.ones((2, 3), np.float32)))
     rates = {"input": 0.5, "conv1": 0.25, "fc1": 1.0}
-    # Per step, 16 input spikes reach 9·5 weights each, 20 spikes of conv1 3 each; what fc1 sends goes to the readout.
-    assert additions(network, rates) == pytest.approx(10 * (16 * 45 + 20 * 3))
-    # 80 neurons with 2·9 weights, 3 neurons with 20.
-    assert multiplications(network) == 10 * (80 * 18 + 3 * 20)
+    # Kernels reach 4 pixels from corners, 6 from edges, 9 from the middle. Per step, half of both planes fire, and 20
+    # spikes of conv1 reach 3 neurons each; what fc1 sends goes to the readout.
+    reached = 2 * 5 * (4 * 4 + 8 * 6 + 4 * 9)
+    assert additions(network, rates) == pytest.approx(10 * (reached / 2 + 20 * 3))
+    assert multiplications(network) == 10 * (reached + 3 * 20)
 
 
 NETWORK = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=7, leak=0.9, threshold=1.3)
