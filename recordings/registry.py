@@ -17,20 +17,13 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """The things of one kind, by name; a package's is loaded when it is first looked at.
+    """The things of one kind, by name; a package's is loaded, or refused naming the package, when it is first needed.
 
-    Raises an InputError in one line that names the package: for a name that another thing has, as soon as names are
-    listed or one that is not built in is looked for; for what cannot be loaded or is no such thing, when it is needed.
-
-    Parameters
-    ----------
-    group : of the entry points, behind "spikesam."
-    expected : what things are, for people
-    fits : whether something is such a thing
-    built_in : those of this project, by name
+    A name that another thing has is refused as soon as names are listed, or one that is not built in is looked for.
     """
 
     def __init__(self, group: str, expected: str, fits: Callable[[Any], bool], built_in: Mapping[str, T]) -> None:
+        """Of entry points "spikesam.`group`", what `fits` and people call `expected`, and those of this project."""
         self.group, self.expected, self.built_in = group, expected, built_in
         self._fits, self._loaded = fits, dict[str, T]()
 

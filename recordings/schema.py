@@ -112,16 +112,10 @@ def sample_datasets(n_samples: int) -> list[DatasetSpec]:
 
 @dataclass(frozen=True, eq=False)
 class SampleTable:
-    """Which samples a file holds, in order.
+    """Which samples a file holds, in order."""
 
-    Parameters
-    ----------
-    index : (N,) int64 — position in the data set
-    label : (N,) int32 — class, -1 where unknown
-    """
-
-    index: NDArray[np.int64]
-    label: NDArray[np.int32]
+    index: NDArray[np.int64]  # (N,) position in the data set
+    label: NDArray[np.int32]  # (N,) class, -1 where unknown
 
     __repr__ = brief
 

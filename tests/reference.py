@@ -29,17 +29,10 @@ def reference_network(shared: Path) -> tuple[Network, Any]:
 def simulate_reference(
     network: Network, inputs: NDArray[Any], forced: Mapping[str, NDArray[np.bool_]] | None = None
 ) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
-    """Run the equations layer by layer, slowly: int64 in fixed point, float64 otherwise.
+    """Run the equations layer by layer, slowly, int64 in fixed point, float64 otherwise: all rasters, (B, classes).
 
-    Parameters
-    ----------
-    inputs : (T, B, C, H, W) bool spikes, or int8 numbers of a current, (B, C, H, W) of a constant one
-    forced : layer -> (T, B, C, H, W), the spikes that it fires whatever its membranes
-
-    Returns
-    -------
-    rasters : (T, B, C, H, W) bool of the input, unless its current is constant, and of each layer
-    readout : (B, classes) int64 or float64
+    Inputs are (T, B, C, H, W) bool spikes, or int8 numbers of a current, (B, C, H, W) of a constant one; `forced` are
+    the spikes that a layer fires whatever its membranes.
     """
     steps, dtype = network.timesteps, np.int64 if network.precision == "fixed" else np.float64
     if network.encoder == "constant-current":

@@ -43,12 +43,7 @@ Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (
 
 
 def peers(network: Network, names: Iterable[str] = NEEDS) -> dict[str, Peer]:
-    """Those of these peers that are installed, by name.
-
-    Parameters
-    ----------
-    network : in float32, without gains or biases that change from step to step
-    """
+    """Those of these peers that are installed, by name; for networks in float32 of the same gains at each step."""
     return {name: BUILDERS[name](network) for name in names if not missing_peer(name)}
 
 
@@ -98,24 +93,15 @@ class SnnTorchNetwork(nn.Module):
 
 
 class Layered(nn.Module):
-    """All steps of a layer, then the next layer: synapses of all steps and images in one call, then neurons.
-
-    Parameters
-    ----------
-    network : see :func:`peers`
-    neurons : function from the constants of a layer to one from currents (T, B, …) to spikes
-    synapses : function from a layer to one from spikes (N, C, H, W) to currents
-    dtype : of spikes and weights
-    whole : whether torch compiles all of it
-    """
+    """All steps of a layer, then the next layer: synapses of all steps and images in one call, then neurons."""
 
     def __init__(
         self,
         network: Network,
-        neurons: Callable[[LIF], Callable[[Tensor], Tensor]],
-        synapses: Callable[[Layer], Callable[[Tensor], Tensor]] = lambda layer: linear_of(layer),
+        neurons: Callable[[LIF], Callable[[Tensor], Tensor]],  # of a layer, from currents (T, B, …) to spikes
+        synapses: Callable[[Layer], Callable[[Tensor], Tensor]] = lambda layer: linear_of(layer),  # (N, C, H, W) -> …
         dtype: torch.dtype = torch.float32,
-        whole: bool = False,
+        whole: bool = False,  # torch compiles all of it
     ) -> None:
         super().__init__()
         constants: list[Any] = [layer.spiking_neuron for layer in network.layers]

@@ -164,24 +164,15 @@ class FolderStore:
     Finished samples are safe on disk after 16 of them, 64 MB, or ten seconds of work, whichever comes first. So a kill
     loses at most 15 finished samples, which took less than ten seconds in all, and those at hand: what the backend is
     simulating, what threads explain, and up to 8 that wait for the disk.
-
-    Parameters
-    ----------
-    job : with the specification that :func:`begin` gave
-    positions : of whole ranges, while other processes compute the rest in the same folder. If not given, all samples,
-        and no other process works here
-    whole : takes the spikes from memory, too, so that they need not be read again; given up if the disk is full
-
-    Attributes
-    ----------
-    dropped : number of damaged files that were removed; their samples are missing
-    checked : first position -> digest, of the files that this process has written, or read and found good
     """
 
     def __init__(
         self, folder: Path, job: Job, positions: range | None = None, whole: WholeRaster | None = None
     ) -> None:
-        self.timer, self.dropped, self.checked = StageTimer(), 0, dict[int, str]()
+        """Of whole ranges, or all samples if no other process works here; `whole` takes the spikes from memory, too."""
+        self.timer = StageTimer()
+        self.dropped = 0  # damaged files that were removed; their samples are missing
+        self.checked = dict[int, str]()  # first position -> digest, of files that this process wrote, or found good
         self._folder, self._job, self._whole = folder, job, whole
         self._everything = positions is None
         spec, self._samples = job.spec, list[SampleResult]()

@@ -44,46 +44,26 @@ Parameter = str | bool | int | float
 
 @dataclass(frozen=True)
 class MapLayer(NamedLayer):
-    """One layer that has maps.
+    """One layer that has maps."""
 
-    Parameters
-    ----------
-    name : such as "conv1"
-    number : depth of the layer; 0 is the input
-    shape : (H, W)
-    steps_that_matter : how many of the first steps can still change the answer, 1 … T
-    """
-
-    shape: tuple[int, int]
-    steps_that_matter: int
+    shape: tuple[int, int]  # (H, W)
+    steps_that_matter: int  # how many of the first steps can still change the answer, 1 … T
 
 
 @dataclass(frozen=True)
 class MapHeader(Header):
-    """Source of the maps, and how they were computed from it.
-
-    Parameters
-    ----------
-    method : its name, such as "snn-grad-cam"
-    source : identity of what was explained (for SAM the raster's digest), 64 hexadecimal digits
-    parameters : those of the method, by names such as "gamma"; real numbers are finite and ≥ 0
-    timesteps : T ≥ 1
-    layers : in order of depth
-    steps : those of which maps are kept beside the sums, ascending
-    stepped : how many of the first samples have them; 0 if and only if there are no such steps
-    source_name : the attribute that holds the source
-    """
+    """Source of the maps, and how they were computed from it."""
 
     FORMAT, VERSION = "spike-maps", 5
 
-    method: str
-    source: str
-    parameters: Mapping[str, Parameter] = field(hash=False)
-    timesteps: int
-    layers: tuple[MapLayer, ...]
-    steps: tuple[int, ...] = ()
-    stepped: int = 0
-    source_name: SourceName = "raster_digest"
+    method: str  # its name, such as "snn-grad-cam"
+    source: str  # identity of what was explained (for SAM the raster's digest), 64 hexadecimal digits
+    parameters: Mapping[str, Parameter] = field(hash=False)  # of the method, such as "gamma"; real ones finite and ≥ 0
+    timesteps: int  # T ≥ 1
+    layers: tuple[MapLayer, ...]  # in order of depth
+    steps: tuple[int, ...] = ()  # those of which maps are kept beside the sums, ascending
+    stepped: int = 0  # how many of the first samples have them; 0 if and only if there are no such steps
+    source_name: SourceName = "raster_digest"  # the attribute that holds the source
 
     @property
     def known_as(self) -> frozenset[str]:

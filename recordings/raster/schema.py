@@ -77,25 +77,15 @@ _DISTRIBUTIONS = (
 
 @dataclass(frozen=True)
 class LayerSpec(NamedLayer):
-    """One raster of the file.
+    """One raster of the file; 0 is the number of the encoded input, which it lacks where that has no spikes."""
 
-    Parameters
-    ----------
-    name : such as "conv1", an identifier
-    number : depth of the layer; 0 is the encoded input, which a raster lacks where it has no spikes
-    shape : (C, H, W); dense layers (C, 1, 1)
-    kind : "input", "conv" or "dense"
-    threshold, leak : of its neurons, in the units of the simulation; both 0 for the input, which has none, and where
-        they are unknown; one of them is 0 where channels differ in it
-    to_readout : steps that a spike needs at least to reach the readout; None where each layer reads the one before, so
-        that numbers and `layer_delay` of the header say it
-    """
-
-    shape: tuple[int, int, int]
-    kind: str
-    threshold: float
-    leak: float
-    to_readout: int | None = None
+    shape: tuple[int, int, int]  # (C, H, W); dense layers (C, 1, 1)
+    kind: str  # "input", "conv" or "dense"
+    threshold: float  # in the units of the simulation; 0 where there is none, it is unknown, or channels differ in it
+    leak: float  # alike
+    to_readout: int | None = (
+        None  # steps that a spike needs at least to get there; None in a chain, whose numbers say it
+    )
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -129,46 +119,26 @@ class LayerSpec(NamedLayer):
 
 @dataclass(frozen=True)
 class RasterHeader(Header):
-    """Statements of a raster about the run it comes from.
-
-    Parameters
-    ----------
-    backend, device : who simulated it; runs resumed elsewhere join theirs with "+"
-    precision : "fixed" or "float32"
-    timesteps : T ≥ 1
-    dt : seconds per step; metadata only
-    seed : of the encoding, 0 ≤ seed < 2⁶³
-    network_sha256 : identity of the network, 64 hexadecimal digits; empty where it is unknown
-    dataset : identity of the data
-    config : JSON text, the resolved configuration of the run
-    layers : in order of their numbers, 0 being the input; numbers are missing where layers were not recorded, but the
-        last one is always there: the steps that matter are counted from it
-    classes : K, width of the readout; 0 where it is unknown
-    readout_scale : real value of one raw unit of the readout; 1 where that is unknown
-    layer_delay : steps that each synapse layer takes, 0 or 1; decides which steps matter
-    window : steps of the model that the network was imported from, see :meth:`window_of`; None where all T are its own
-
-    Raises
-    ------
-    InputError : naming the field, what it holds and what would be right
-    """
+    """Statements of a raster about the run it comes from; an InputError names the field that cannot be."""
 
     FORMAT, VERSION, JOINED = "spike-raster", 3, ("backend", "device")
 
-    backend: str
+    backend: str  # who simulated it, and on what; runs resumed elsewhere join theirs with "+"
     device: str
-    precision: str
-    timesteps: int
-    dt: float
-    seed: int
-    network_sha256: str
-    dataset: str
-    config: str
-    layers: tuple[LayerSpec, ...]
-    classes: int
-    readout_scale: float
-    layer_delay: int = 1
-    window: int | None = None
+    precision: str  # "fixed" or "float32"
+    timesteps: int  # T ≥ 1
+    dt: float  # seconds per step; metadata only
+    seed: int  # of the encoding, 0 ≤ seed < 2⁶³
+    network_sha256: str  # identity of the network, 64 hexadecimal digits; empty where it is unknown
+    dataset: str  # identity of the data
+    config: str  # JSON text, the resolved configuration of the run
+    layers: tuple[
+        LayerSpec, ...
+    ]  # in order of depth, those recorded; the last always, from which steps that matter count
+    classes: int  # K, width of the readout; 0 where it is unknown
+    readout_scale: float  # real value of one raw unit of the readout; 1 where that is unknown
+    layer_delay: int = 1  # steps that each synapse layer takes, 0 or 1; decides which steps matter
+    window: int | None = None  # steps of the model that the network was imported from; None where all T are its own
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -39,13 +39,7 @@ class Done:
 
 
 def attack(random: Random, work: Path, reads: tuple[str, ...], outside: Path) -> Done:
-    """Do one thing to what a command reads: files, and folders that may be foreign as a whole.
-
-    Parameters
-    ----------
-    reads : files and folders of runs below `work`
-    outside : a folder that holds the user's own files
-    """
+    """Do one thing to what a command reads below `work`: files, and folders of runs, foreign as a whole."""
     folder = random.choice([None, *[work / name for name in reads if (work / name).is_dir()] * 3])
     every = [path for name in reads for path in (work / name, *(work / name).rglob("*")) if path.is_file()]
     path = random.choice(every)
@@ -153,13 +147,7 @@ def edit_parts(parts: Path, random: Random) -> Done:
 
 
 def instead(random: Random, path: Path, other: Path, own: Path, foreign: bool) -> Done:
-    """Something else in the place of a file or folder.
-
-    Parameters
-    ----------
-    own : what the user has outside, perhaps of the same name
-    foreign : whether the folder is an attacker's, so that no link in it may be followed out of it
-    """
+    """Something else in the place of a file or folder: `own` is the user's, which no link in a foreign folder gives."""
     ways = ["gone", "fifo", "device", "socket", "folder", "empty", "dangling", "loop", "sparse", "other"]
     what = random.choice(ways + ["link"] * 8 * foreign)
     if path.is_dir() and not path.is_symlink():

@@ -26,22 +26,13 @@ BACKEND = ("--backend", "event")
 
 @dataclass(frozen=True)
 class Entry:
-    """A command, or a function of Python spelt as one.
-
-    Parameters
-    ----------
-    words : the command
-    reads : files and folders of unknown origin
-    same : result -> a good file that says the same, unless another valid input was made
-    follows : whether it goes by design where a configuration says
-    tells : whether exit code 1 is an answer, if no error was written
-    """
+    """A command, or a function of Python spelt as one."""
 
     words: tuple[str, ...]
-    reads: tuple[str, ...]
-    same: dict[str, str] = field(default_factory=dict)
-    follows: bool = False
-    tells: bool = False
+    reads: tuple[str, ...]  # files and folders of unknown origin
+    same: dict[str, str] = field(default_factory=dict)  # result -> a good file, unless another valid input was made
+    follows: bool = False  # goes by design where a configuration says
+    tells: bool = False  # exit code 1 is an answer, if no error was written
 
 
 def _same(folder: str) -> dict[str, str]:

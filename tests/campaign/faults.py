@@ -18,23 +18,15 @@ class Boundaries:
     """Counts the calls that change what lies on a disk, and dies at one of them.
 
     Those are the functions of `os` that do so, the opening of files for writing, and every write of HDF5 to its file.
-
-    Parameters
-    ----------
-    at : die at this call, counted from 1; never at 0
-    after : after the call instead of before
-    when : die at the first call at which this is true
-    pause : seconds, at most, that each call is held up, at random, so that commands meet which seldom would
-    report : a file that receives the count when the command has ended
     """
 
     def __init__(
         self,
-        at: int = 0,
-        after: bool = False,
-        when: Callable[[], bool] = lambda: False,
-        pause: float = 0.0,
-        report: Path | None = None,
+        at: int = 0,  # die at this call, counted from 1; never at 0
+        after: bool = False,  # the call, not before it
+        when: Callable[[], bool] = lambda: False,  # die at the first call at which this is true
+        pause: float = 0.0,  # seconds, at most, that each call is held up, so that commands meet which seldom would
+        report: Path | None = None,  # a file for the count, when the command has ended
     ) -> None:
         self.at, self.after, self.when, self.pause, self.report = at, after, when, pause, report
         self.count = 0

@@ -45,20 +45,10 @@ def cases(short: int, long: int) -> settings:
 
 
 def attempt(function: Callable[..., Any], *arguments: Any, seconds: float = 10.0, memory: int = 1 << 30) -> Any:
-    """Call a function of a module in a child process.
+    """Call a function of a module in a child process: what it returns, or a `Refused` if it raises an InputError.
 
-    Parameters
-    ----------
-    seconds : of processor time that it may take; thrice as many of wall time
-    memory : bytes that it, with the largest of its children, may take beyond what it had
-
-    Returns
-    -------
-    what it returns; a `Refused` if it raises an InputError, which must be one line that is safe to print
-
-    Raises
-    ------
-    AssertionError : if it ended in any other way
+    That must be one line that is safe to print; any other end is an AssertionError. `seconds` are of processor time,
+    thrice as many of the clock, `memory` is what it, with the largest of its children, may take beyond what it had.
     """
     return _attempt(function, arguments, seconds, memory)[0]
 

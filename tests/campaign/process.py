@@ -113,12 +113,7 @@ def forked(function: Callable[[], int | None]) -> int:
 
 
 def aside(function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function in a child process of its own, so that what it starts is not taken for what a command left.
-
-    Raises
-    ------
-    AssertionError : if it raises
-    """
+    """Call a function in a child process of its own, so that what it starts is not taken for what a command left."""
     here, there = multiprocessing.Pipe(duplex=False)
 
     def answer() -> None:

@@ -42,20 +42,12 @@ FINAL = {"raster.h5", "sam.h5", "out.h5"}
 
 @dataclass(frozen=True)
 class Recipe:
-    """A command, how to go on after it was stopped, and what of its results must be equal.
-
-    Parameters
-    ----------
-    words : the command
-    again : what is added to continue it, or to do it again over what is there
-    results : files below the folder, or patterns, that hold what must be equal
-    reports : whether it writes lines of progress to standard error
-    """
+    """A command, how to go on after it was stopped, and what of its results must be equal."""
 
     words: tuple[str, ...]
-    again: tuple[str, ...]
-    results: tuple[str, ...]
-    reports: bool = False
+    again: tuple[str, ...]  # what is added to continue it, or to do it again over what is there
+    results: tuple[str, ...]  # files below the folder, or patterns, that hold what must be equal
+    reports: bool = False  # writes lines of progress to standard error
 
 
 IMAGES = ("--data", "images", "--out")
@@ -113,13 +105,7 @@ def build(base: Path) -> None:
 
 
 def measured(base: Path, name: str) -> dict[str, Any]:
-    """Run a command undisturbed in a copy of the folder, unless that was done before.
-
-    Returns
-    -------
-    how many `seconds` it takes and `boundaries` it passes; what it leaves: `results`, `files`, and the bytes of the
-    `largest` one
-    """
+    """Run a command undisturbed in a copy of the folder, once: what it takes and passes, and what it leaves."""
     kept = base / f"{name}.json"
     if not kept.exists():
         folder, count, seconds = base / "copy", base / "count", COMPILING
@@ -168,12 +154,7 @@ def results(folder: Path, recipe: Recipe) -> dict[str, str]:
 
 
 def identity(path: Path) -> str:
-    """What a reader says of a raster, of maps, of a checkpoint; or the bytes of a file.
-
-    Raises
-    ------
-    InputError : if it is not whole
-    """
+    """What a reader says of a raster, of maps, of a checkpoint, or the bytes of a file; an InputError if not whole."""
     if path.suffix == ".safetensors":
         return read_network(path)[0].sha256
     if path.suffix == ".range":
@@ -189,12 +170,7 @@ def identity(path: Path) -> str:
 
 
 def read_range(path: Path) -> RangeRecord:
-    """The record of the samples of a range, whose file must be whole.
-
-    Raises
-    ------
-    RasterError : if it is not
-    """
+    """The record of the samples of a range; a RasterError if its file is not whole."""
     digest, line, content = path.read_bytes().split(b"\n", 2)
     if hashlib.sha256(line).hexdigest().encode() != digest:
         raise RasterError(f"{path}: damaged")
@@ -228,12 +204,7 @@ def same_results(work: Path, base: Path, name: str) -> None:
 
 
 def finish(work: Path, base: Path, name: str, alone: bool) -> None:
-    """Continue a command that was stopped: it must end as if it had never been, and leave nothing else.
-
-    Parameters
-    ----------
-    alone : whether this process has a /dev/shm of its own
-    """
+    """Continue a command that was stopped: it must end as if it had never been, and leave nothing else."""
     recipe, good = RECIPES[name], measured(base, name)
     ended = continued(work, recipe)
     ended.check(recipe.reports)

@@ -14,21 +14,14 @@ Content = dict[str, str]  # what was read, part by part, as texts or digests
 
 @dataclass(frozen=True)
 class Format:
-    """A format.
+    """A format."""
 
-    Parameters
-    ----------
-    originals : makes good files in a folder
-    read : reads everything that the program reads of such a file
-    spoil : damages a copy of a good file, given the bytes of another one; says what was done, and whether the result is
-        meant to be another valid file
-    checksummed : whether the format has digests, so that a difference must be noticed
-    """
-
-    originals: Callable[[Path], list[Path]]
-    read: Callable[[Path], Content]
-    spoil: Callable[[Random, Path, bytes], tuple[str, bool]]
-    checksummed: bool = True
+    originals: Callable[[Path], list[Path]]  # makes good files in a folder
+    read: Callable[[Path], Content]  # everything that the program reads of such a file
+    spoil: Callable[
+        [Random, Path, bytes], tuple[str, bool]
+    ]  # with another's bytes; what was done, if it is meant to be valid
+    checksummed: bool = True  # the format has digests, so that a difference must be noticed
 
 
 def sha(*parts: Any) -> str:

@@ -11,22 +11,13 @@ from spikesam.pipeline.images.samples import Samples
 
 @dataclass(frozen=True)
 class Trouble:
-    """Gives some of the samples, but something happens first.
-
-    Parameters
-    ----------
-    read : gives them
-    at : first position of the range at which it happens
-    folder : holds a file for each time that it happened
-    times : how often
-    sends : a signal to the process; 0 to fail as a disk does
-    """
+    """Gives some of the samples, but something happens first."""
 
     read: Callable[[range], Samples]
-    at: int
-    folder: Path
-    times: int
-    sends: int
+    at: int  # first position of the range at which it happens
+    folder: Path  # holds a file for each time that it happened
+    times: int  # how often
+    sends: int  # a signal to the process; 0 to fail as a disk does
 
     def __call__(self, positions: range) -> Samples:
         happened = len(list(self.folder.iterdir()))
