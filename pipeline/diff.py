@@ -24,7 +24,7 @@ from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import Overwrite, refuse_existing
+from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_existing
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import BackendName
 from spikesam.recordings.console import PlainConsole
@@ -38,9 +38,7 @@ class DiffCommand(Section):
 
     first: Positional[str] = Field(description="a raster file, the folder of a run, or a network by name or file")
     second: Positional[str] = Field(description="another one; one of both must be a raster")
-    network: str | None = Field(
-        None, description="network that fired the spikes, by name or file; the one beside the raster if not given"
-    )
+    network: FiredBy = None
     layer: str | None = Field(None, description="where to look for the bit; in all layers if not given")
     sample: Annotated[int | None, Field(None, ge=0, description="position of the sample to look in; all if not given")]
     backend: BackendName = Field("auto", description="simulator of a model")

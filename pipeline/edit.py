@@ -26,7 +26,7 @@ from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import Overwrite, refuse_existing
+from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_existing
 from spikesam.pipeline.config import Section
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
@@ -48,9 +48,7 @@ class EditCommand(Section):
     steps: tuple[str, ...] = Field((), description="steps; all if not given")
     samples: tuple[str, ...] = Field((), description="positions of the samples to edit and print; all if not given")
     fires: bool = Field(False, description="let the chosen neurons fire at every chosen step, not at none")
-    network: str | None = Field(
-        None, description="what fired the spikes: a bundled name, or a file; network.safetensors beside it if not given"
-    )
+    network: FiredBy = None
     out: Path | None = Field(None, description="raster file for the edited run")
     overwrite: Overwrite = False
 

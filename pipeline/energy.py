@@ -24,7 +24,7 @@ from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import Overwrite
+from spikesam.pipeline.cli.options import FiredBy, Overwrite
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.cost.prices import PRICES
 from spikesam.recordings.console import PlainConsole
@@ -37,10 +37,7 @@ class EnergyCommand(Section):
     """Options of the command."""
 
     raster: Positional[Path] = Field(description="folder of a run, or a raster file")
-    network: str | None = Field(
-        None,
-        description="network that fired the spikes: a bundled name, or a file; the one beside the raster if not given",
-    )
+    network: FiredBy = None
     prices: Literal[tuple(PRICES)] = Field("45nm", description="prices of operations")  # type: ignore[valid-type]
     out: Path | None = Field(None, description="new folder for tables and pictures")
     overwrite: Overwrite = False

@@ -19,7 +19,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -69,22 +69,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             certificate, differences = certify(command.model, command.settings, command.recording)
         write_file(out, (json.dumps(certificate, indent=2) + "\n").encode(), overwrite=command.overwrite)
     for run in certificate["runs"]:
-        console.print(f"{run['backend']}, {_words(run)}: {run['raster_digest'][:16]}")
-    for line in differences or [f"all spikes are the same{_with(command)}"]:
+        precision = "integers" if run["precision"] == "fixed" else run["precision"]
+        console.print(f"{run['backend']}, {precision}: {run['raster_digest'][:16]}")
+    others = " and ".join(str(each) for each in (command.recording, command.check) if each)
+    for line in differences or ["all spikes are the same" + (f", as in {others}" if others else "")]:
         console.print(line)
     if command.check is None:
         console.print(str(out))
     if differences:
         sys.exit(DIFFERENT)
-
-
-def _words(run: dict[str, Any]) -> str:
-    return "integers" if run["precision"] == "fixed" else str(run["precision"])
-
-
-def _with(command: VerifyCommand) -> str:
-    parts = [str(each) for each in (command.recording, command.check) if each]
-    return f", as in {' and '.join(parts)}" if parts else ""
 
 
 if __name__ == "__main__":

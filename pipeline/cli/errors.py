@@ -32,22 +32,9 @@ Main = Callable[[Sequence[str] | None], None]
 
 
 def exit_codes(main: Main) -> Callable[..., None]:
-    """Turn what `main(argv)` of a command raises into one line and an exit code.
+    """Turn what `main(argv)` of a command raises into one line and an exit code; SPIKESAM_DEBUG=1 lets it propagate.
 
-    ======================================  ====  =============================================
-    what escapes `main`                     exit  on standard error
-    ======================================  ====  =============================================
-    nothing                                 0     nothing
-    InputError, OSError (full disk, …)      2     ``error: …``
-    MemoryError                             2     ``error: not enough memory: …``
-    ImportError of an extra's package       2     ``error: needs torch, …``
-    KeyboardInterrupt                       130   ``interrupted; …``
-    BrokenPipeError (``… | head``)          141   nothing
-    anything else                           70    ``internal failure: Type: …``
-    ======================================  ====  =============================================
-
-    With SPIKESAM_DEBUG=1 in the environment the exception propagates as it is, traceback included. Characters that
-    standard output cannot encode are replaced. What is printed where standard output was closed is lost.
+    Characters that standard output cannot encode are replaced. What is printed where it was closed is lost.
     """
 
     @functools.wraps(main)

@@ -19,6 +19,10 @@ from spikesam.recordings.lock import out_lock
 
 ConfigFile = Annotated[Path | None, Field(description="TOML file with the settings, or the name of a bundled one")]
 Figures = Annotated[Path | None, Field(description="new folder for pictures of the first samples (PNG)")]
+FiredBy = Annotated[
+    str | None,
+    Field(description="network that fired the spikes, by name or file; the one beside the raster if not given"),
+]
 Out = Annotated[Path, Field(description="folder for the results")]
 Overwrite = Annotated[bool, Field(description="replace existing files")]
 

@@ -149,13 +149,10 @@ def localisation_text(scores: Sequence[LocalisationScore]) -> Table:
         table.add_column(column)
     for layer, method in dict.fromkeys((score.layer, score.method) for score in scores):
         cells = {score.measure: score for score in scores if (score.layer, score.method) == (layer, method)}
-        texts = [_score_text(cell) for cell in map(cells.get, measures) if cell]
+        found = [cell for cell in map(cells.get, measures) if cell]
+        texts = [f"{cell.mean:.2f}" + f" ({cell.low:.2f}–{cell.high:.2f})" * (cell.n > 1) for cell in found]
         table.add_row(layer or "", method, *texts)
     return table
-
-
-def _score_text(score: LocalisationScore) -> str:
-    return f"{score.mean:.2f}" + (f" ({score.low:.2f}–{score.high:.2f})" if score.n > 1 else "")
 
 
 def _accuracy_text(summary: Summary) -> str:
