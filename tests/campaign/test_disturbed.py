@@ -51,7 +51,6 @@ PAUSE = 0.05  # seconds, at most, before each call that changes the disk, where 
 OWN = b"a file of the user's own"
 DEADLINE = 8  # seconds without a finished sample after which the Lava backend gives up
 SECONDS = 15.0  # more, in which a command must end after a fault
-LAST_STEP = 40 * 8  # of Lava's, counted from 0: all samples, and one more step
 SIGNALS = ("SIGKILL", "SIGSTOP", "SIGSEGV", "SIGTERM", "SIGINT", "SIGABRT")
 
 
@@ -240,31 +239,6 @@ def lava_fault(
 @given(moment=fractions, victim=fractions, number=st.sampled_from(SIGNALS), then=st.booleans())
 def test_a_fault_in_lava(workplace: Path, moment: float, victim: float, number: str, then: bool) -> None:
     disturb(workplace, lava_fault, "lava", moment, victim, number, then)
-
-
-def lava_raises(base: Path, work: Path, name: str, alone: bool, process: str, place: float) -> None:
-    """An exception in one of Lava's processes, in any step from the first (0) to the last (1)."""
-
-    def prepare() -> None:
-        from spikesam.backends.lava.backend import LavaBackend
-
-        LavaBackend.worker_module = "tests.backends.lava.faulty_worker"
-        os.environ["FAULT"] = f"raise in {process} at {1 + round(place * LAST_STEP)}"
-
-    ended = Command(RECIPES[name].words, work, prepare).wait()
-    assert ended.code == 2, ended
-    ended.check()
-    nothing_runs()
-    none("left in shared memory", os.listdir(SHARED_MEMORY) if alone else [])
-    finish(work, base, name, alone)
-
-
-@only_long
-@cases(short=0, long=8)
-@example(process="layer", place=1.0)
-@given(process=st.sampled_from(("source", "layer", "readout", "recorder")), place=st.sampled_from((0.0, 0.5, 1.0)))
-def test_an_exception_in_lava(workplace: Path, process: str, place: float) -> None:
-    disturb(workplace, lava_raises, "lava", process, place)
 
 
 def dask_fault(base: Path, work: Path, name: str, alone: bool, moment: float, victim: float, number: str) -> None:

@@ -68,13 +68,18 @@ def batch(header: RasterHeader, positions: NDArray[np.int64] | range) -> RasterB
     )
 
 
-def record(directory: Path, count: int, header: RasterHeader = HEADER, size: int = 5) -> Path:
-    """Record made-up samples from beginning to end, in batches of `size`."""
-    writer, every = GrowingWriter(directory / "raster.h5", header), samples(count)
+def grown(path: Path, count: int, size: int, overwrite: bool = False, header: RasterHeader = HEADER) -> GrowingWriter:
+    """A writer that was given so many made-up samples, in batches of `size`."""
+    writer, every = GrowingWriter(path, header, overwrite=overwrite), samples(count)
     for first in range(0, count, size):
         rows = range(first, min(first + size, count))
         writer.append(batch(header, rows), every[rows.start : rows.stop])
-    return writer.finalize()
+    return writer
+
+
+def record(directory: Path, count: int, header: RasterHeader = HEADER, size: int = 5) -> Path:
+    """Record made-up samples from beginning to end."""
+    return grown(directory / "raster.h5", count, size, header=header).finalize()
 
 
 def record_silence(path: Path, samples: SampleTable, timesteps: int, shape: tuple[int, int, int]) -> None:

@@ -21,7 +21,7 @@ from spikesam.recordings.raster.writer import GrowingWriter, check_batch, encode
 from spikesam.recordings.writer import writing_samples
 from tests.recordings import maps
 from tests.recordings.conftest import RASTER, Kind
-from tests.recordings.rasters import HEADER, batch, record, samples
+from tests.recordings.rasters import HEADER, batch, grown, record, samples
 
 UNKNOWN = replace(HEADER, classes=0, readout_scale=1.0, network_sha256="")
 
@@ -187,29 +187,6 @@ def test_a_target_that_cannot_be_created(tmp_path: Path) -> None:
             InputError, match=r"file/a\.h5: cannot be written \(.*\); free space or choose another name"
         ):
             write(tmp_path / "file" / "a.h5")
-
-
-def grown(path: Path, count: int, size: int, overwrite: bool = False) -> GrowingWriter:
-    """A writer that was given so many samples, in batches of `size`."""
-    writer = GrowingWriter(path, HEADER, overwrite=overwrite)
-    for start in range(0, count, size):
-        rows = range(start, min(start + size, count))
-        writer.append(batch(HEADER, rows), samples(count)[rows.start : rows.stop])
-    return writer
-
-
-@pytest.mark.parametrize("size", [1, 5, 16, 40])
-def test_the_same_raster_as_with_a_known_number_of_samples(tmp_path: Path, size: int) -> None:
-    expected = record(tmp_path / "known", 37)
-    with RasterReader(expected) as known, RasterReader(grown(tmp_path / "c.h5", 37, size).finalize()) as found:
-        found.verify()
-        assert found.raster_digest == known.raster_digest
-        assert found.header == known.header
-        assert found.samples.index.tolist() == known.samples.index.tolist()
-        assert found.samples.label.tolist() == known.samples.label.tolist()
-        assert found.predictions.tolist() == known.predictions.tolist()
-        assert found.readout.tolist() == known.readout.tolist()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.h5", "known"]
 
 
 def test_nothing_is_seen_of_a_file_that_is_not_finished(tmp_path: Path) -> None:

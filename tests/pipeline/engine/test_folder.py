@@ -314,11 +314,6 @@ def whole_run(folder: Path, given: Job | None = None) -> Path:
     return folder / "raster.h5"
 
 
-def test_the_raster_is_the_same(tmp_path: Path, expected: str) -> None:
-    assert digest(whole_run(tmp_path)) == expected
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["network.safetensors", "raster.h5"]
-
-
 def test_an_unfinished_raster_is_removed_and_resumed_from_its_ranges(tmp_path: Path, expected: str) -> None:
     store = begun(tmp_path, whole=True)
     add(store, range(35))
