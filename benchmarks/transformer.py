@@ -76,10 +76,12 @@ def spikformer(options: Options) -> Iterator[MeasuredRow]:
     from benchmarks.common.peers import spikingjelly
 
     functional, pixels = spikingjelly().functional, PIXELS[options.tiny]
+    from spikingjelly.activation_based.model.spikformer import Spikformer
+
     torch.manual_seed(options.seed)
     torch.set_num_threads(cores())
     images = torch.randn(BATCH, 3, pixels, pixels)
-    model = firing_model(images)
+    model = normalised(Spikformer(TIMESTEPS, 3, pixels, pixels, **MODEL), images)
     network = spikesam.from_torch(model, images[:2], timesteps=TIMESTEPS)
 
     @torch.inference_mode()
@@ -105,16 +107,14 @@ def spikformer(options: Options) -> Iterator[MeasuredRow]:
     yield MeasuredRow(case, "the faster of SpikingJelly ÷ event", "×", ratios, at_least=2.0)
 
 
-def firing_model(images: Any) -> Any:
-    """SpikingJelly's Spikformer of random weights, whose currents are normalised as these images cause them."""
+def normalised(model: Any, inputs: Any) -> Any:
+    """A model of random weights, whose currents are normalised as these inputs cause them, so that it fires."""
     import torch
-    from spikingjelly.activation_based.model.spikformer import Spikformer
 
-    model = Spikformer(TIMESTEPS, 3, *images.shape[2:], **MODEL)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = None
             torch.nn.init.uniform_(module.weight, 1, 2)
     with torch.no_grad():
-        model.train()(images)
+        model.train()(inputs)
     return model.eval()
