@@ -20,7 +20,7 @@ from tests.campaign.forge import reseal, unseal
 from tests.campaign.formats import FORMATS
 from tests.campaign.formats.checkpoints import edit_json
 from tests.campaign.hostile import TEXTS
-from tests.campaign.structured import CONTENT_EDITS, EDITS, edit
+from tests.campaign.structured import CONTENT_EDITS, EDITS, edit, stored_elsewhere
 
 DEVICES = ("/dev/zero", "/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/proc/self/mem", "/proc/kmsg")
 MADE = ("figures", "report.html", "summary.json", "sam.h5", "raster.h5", "raster.parts", "tensorboard", "metrics.csv")
@@ -207,20 +207,4 @@ def elsewhere(random: Random, path: Path, outside: Path, folder: Path | None) ->
 
 def _leads_out(random: Random, source: Any, secret: Path) -> str:
     with h5py.File(source, "r+") as file:
-        found: list[str] = []
-        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-        name = random.choice(found)
-        shape, dtype, attributes = file[name].shape, file[name].dtype, dict(file[name].attrs)
-        del file[name]
-        what = random.choice(("external", "virtual", "link"))
-        if what == "link":
-            file[name] = h5py.ExternalLink(str(secret), name)
-            return f"{name} is a link to {secret}"
-        if what == "virtual":
-            layout = h5py.VirtualLayout(shape, dtype)
-            layout[...] = h5py.VirtualSource(str(secret), name, shape)
-            made = file.create_virtual_dataset(name, layout)
-        else:
-            made = file.create_dataset(name, shape, dtype, external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
-        made.attrs.update(attributes)
-        return f"{name} is {what} in {secret}"
+        return stored_elsewhere(random, file, str(secret))

@@ -203,19 +203,27 @@ def dataset_storage(random: Random, file: h5py.File) -> str:
 
 
 def dataset_elsewhere(random: Random, file: h5py.File) -> str:
-    """Virtual or external storage."""
+    """Virtual or external storage, or a link to another file."""
+    return stored_elsewhere(random, file, random.choice((".", "/etc/passwd", "/dev/zero", "missing.h5")))
+
+
+def stored_elsewhere(random: Random, file: h5py.File, where: str) -> str:
+    """Let a dataset lie in another file."""
     path = _dataset(random, file)
     shape, dtype, attributes = file[path].shape, file[path].dtype, dict(file[path].attrs)
     del file[path]
-    if random.random() < 0.5:
+    what = random.choice(("external", "virtual", "link"))
+    if what == "link":
+        file[path] = h5py.ExternalLink(where, path)
+        return f"{path} is a link to {where}"
+    if what == "virtual":
         layout = h5py.VirtualLayout(shape, dtype)
-        layout[...] = h5py.VirtualSource(random.choice((".", "/etc/passwd", "missing.h5")), "spikes", shape)
+        layout[...] = h5py.VirtualSource(where, path, shape)
         made = file.create_virtual_dataset(path, layout)
     else:
-        outside = [(random.choice(("/etc/passwd", "/dev/zero", "x")), 0, h5py.h5f.UNLIMITED)]
-        made = file.create_dataset(path, shape, dtype, external=outside)
+        made = file.create_dataset(path, shape, dtype, external=[(where, 0, h5py.h5f.UNLIMITED)])
     made.attrs.update(attributes)
-    return f"{path} is stored elsewhere"
+    return f"{path} is {what} in {where}"
 
 
 def chunk(random: Random, file: h5py.File) -> str:
