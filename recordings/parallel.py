@@ -121,24 +121,24 @@ def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 def submitted(pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
     """`pool.submit`, which Ctrl-C does not cut short."""
-    with _interrupted_later():
+    with interrupted_later():
         return pool.submit(function, *arguments)
 
 
 def result_of(future: Future[Result]) -> Result:
     """Its result, which is waited for; Ctrl-C comes after that."""
-    with _interrupted_later():
+    with interrupted_later():
         return future.result()
 
 
 def _now(ask: Callable[[], bool]) -> bool:
     """Answer of a future; Ctrl-C comes after that."""
-    with _interrupted_later():
+    with interrupted_later():
         return ask()
 
 
 @contextmanager
-def _interrupted_later() -> Iterator[None]:
+def interrupted_later() -> Iterator[None]:
     """Let Ctrl-C wait until the block has ended.
 
     Python raises it between any two steps of its own library, too: between those that take a lock of a future and those

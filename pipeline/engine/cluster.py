@@ -29,6 +29,7 @@ from spikesam.pipeline.engine.folder import compute_range
 from spikesam.pipeline.engine.job import Job
 from spikesam.recordings.child import isolated_spawning
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.parallel import interrupted_later
 from spikesam.recordings.text import printable
 
 if TYPE_CHECKING:
@@ -207,18 +208,14 @@ def _kill_workers() -> None:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Let Ctrl-C wait for the end of the block, and never reach the threads and processes that start in it."""
-    came = list[int]()
     resource_tracker.ensure_running()  # which would let this thread be interrupted again, in Python 3.10
-    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
-    try:
-        yield
-    finally:
-        if mask is not None:  # else this is Windows
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
-    if came:
-        raise KeyboardInterrupt
+    with interrupted_later():
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+        try:
+            yield
+        finally:
+            if mask is not None:  # else this is Windows
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _certified(folder: Path) -> Security:

@@ -6,7 +6,7 @@ import warnings
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -24,7 +24,7 @@ from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
-from spikesam.recordings.arguments import checked_arguments, refuse_other_types
+from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock, out_lock
 from spikesam.recordings.progress import Tracker
@@ -35,27 +35,6 @@ from spikesam.recordings.writer import SampleRecord
 
 if TYPE_CHECKING:
     from distributed import Client
-    from typing_extensions import Unpack  # Python 3.10 lacks it
-
-
-class SimulateOptions(TypedDict, total=False):
-    """How :func:`simulate` goes about it; none of this changes a bit.
-
-    Parameters
-    ----------
-    device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
-    batch_size : samples that are encoded, and that torch simulates, at a time, 1 … 16; 8 if not given
-    resume : continue what an earlier call with the same arguments left in `out`; refused where nothing is there
-    client : of a dask.distributed cluster, which then simulates, 16 samples a task; its workers see `out`, and data
-        that are paths, under the same names. Needs `out`, and the name of a backend
-    tracker : shows and times the work
-    """
-
-    device: str
-    batch_size: int
-    resume: bool
-    client: Client | None
-    tracker: Tracker | None
 
 
 @checked_arguments
@@ -69,7 +48,12 @@ def simulate(
     backend: str | Backend = "auto",
     precision: str = "fixed",
     seed: int = 0,
-    **options: Unpack[SimulateOptions],
+    device: str = "auto",
+    batch_size: int = 8,
+    resume: bool = False,
+    client: Client | None = None,
+    tracker: Tracker | None = None,
+    **unknown: Any,
 ) -> RasterReader:
     """Simulate a network on a backend, and record every spike of every layer.
 
@@ -90,8 +74,12 @@ def simulate(
         before event was ever compiled here, little work is done by torch too, whose bits in fixed point are the same
     precision : "fixed" for integers, "float32" for the network's own numbers
     seed : of the order of samples and of the Poisson spikes
-    **options : `device`, `batch_size`, `resume`, `client`, `tracker`; see
-        :class:`spikesam.pipeline.engine.simulate.SimulateOptions`
+    device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
+    batch_size : samples that are encoded, and that torch simulates, at a time, 1 … 16
+    resume : continue what an earlier call with the same arguments left in `out`; refused where nothing is there
+    client : of a dask.distributed cluster, which then simulates, 16 samples a task; its workers see `out`, and data
+        that are paths, under the same names. Needs `out`, and the name of a backend
+    tracker : shows and times the work
 
     Returns
     -------
@@ -110,21 +98,13 @@ def simulate(
     >>> raster.predictions.tolist() == raster.samples.label.tolist()
     True
     """
-    if unknown := sorted(set(options) - set(SimulateOptions.__annotations__)):
-        if unknown[0] == "timesteps":
-            raise InputError("timesteps: T belongs to the network; train or import one with other timesteps")
-        known = ", ".join(SimulateOptions.__annotations__)
-        raise InputError(f"simulate: got the option {unknown[0]!r}, expected some of {known}")
-    types = {name: kind.__forward_arg__ for name, kind in SimulateOptions.__annotations__.items()}
-    refuse_other_types("simulate", types, options)
+    if "timesteps" in unknown:
+        raise InputError("timesteps: T belongs to the network; train or import one with other timesteps")
+    if unknown:
+        raise InputError(f"simulate: got the option {min(unknown)!r}, expected some of help(spikesam.simulate)")
     if not isinstance(backend, (str, Backend)):
         raise InputError(f"simulate: backend is of type {type(backend).__name__}, expected its name, or a Backend")
-    tracker, client = options.get("tracker") or Tracker(), options.get("client")
-    device, batch_size, resume = (
-        options.get("device", "auto"),
-        options.get("batch_size", 8),
-        options.get("resume", False),
-    )
+    tracker = tracker or Tracker()
     if not 1 <= batch_size <= 16:
         raise InputError(f"batch_size: got {batch_size}, expected 1 … 16")
     if client is not None and (out is None or not isinstance(backend, str)):
