@@ -33,6 +33,7 @@ from spikesam.backends.network import (
     Source,
     Windows,
 )
+from spikesam.backends.network.inputs import WHOLE
 from spikesam.pipeline.imports.road.answer import FoldedAnswer, fold_answer
 from spikesam.pipeline.imports.road.delays import delayed, depths, rows_later, with_window
 from spikesam.pipeline.imports.road.fold import Folded, Synapses, fold, per_channel, together
@@ -44,6 +45,7 @@ from spikesam.pipeline.imports.road.operations import (
     Operation,
     Path,
     Pool,
+    Spread,
     Unit,
     expect,
 )
@@ -212,16 +214,17 @@ def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Fo
             return one
         source = one.sources[0]
         channels, height, width = shapes[source.layer]
-        shape = 1, height // one.pool[0], width // one.pool[1]
+        shape = 1, height * one.spread[1] // one.pool[0], width * one.spread[2] // one.pool[1]
         if shape not in made:
             number = len(made) + 1 if made else ""
             zeros = np.zeros((1, channels, 1, 1), np.float32)
-            pooled = Operation(unit.where, Pool("average", Windows(one.pool, one.pool)))
-            late = Path(source.layer, (pooled, Operation(unit.where, Conv(zeros))), source.later(1).delay, source.sign)
+            seen = Spread(one.spread), Pool("average", Windows(one.pool, one.pool)), Conv(zeros)
+            operations = tuple(Operation(unit.where, each) for each in seen)
+            late = Path(source.layer, operations, source.later(1).delay, source.sign)
             name, layer = f"{unit.name}{ONES}{number}", f"{unit.layer}{ONES}{number}".replace("/", "_")
             made[shape] = Unit(name, unit.where, layer, replace(_repeating(unit), bias=1.0), (late,), shape)
             shapes[name] = shape
-        return replace(one, pool=(1, 1), sources=(Source(made[shape].name, 0),), ones=False)
+        return replace(one, pool=(1, 1), spread=WHOLE, sources=(Source(made[shape].name, 0),), ones=False)
 
     return drives.each(sourced), list(made.values())
 

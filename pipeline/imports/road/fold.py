@@ -333,7 +333,7 @@ def _total(folded: Folded, total: Total, where: str) -> Folded:
         counted = total.kind == "sum" and all(one.bare and one.pool == (1, 1) for one in folded.inputs)
         if counted:  # whole numbers stay exact
             found = _averaged(folded, Windows(sides, sides), where)
-            return found.each(lambda one: replace(one, pooling="sum"))
+            return found.each(lambda one: replace(one, pooling="sum"), bias=found.bias * total.places)
         if not all(one.weight is None for one in folded.inputs):
             found = _averaged_maps(folded, where)
             return found if total.kind == "average" else found.scaled(np.full(folded.shape[0], total.places))
@@ -507,7 +507,8 @@ def bordered(folded: Folded, where: str) -> Folded:
     gain = np.broadcast_to(bias, (*bias.shape[:-1], channels))
     weight = np.ones((channels, 1, 1, 1), np.float32)
     sides = folded.shape[1:] if first.weight is None else first.sides
-    ones = Synapses(first.sources[:1], weight, first.pool, gain=gain, ones=True, sides=sides)
+    spread = (1, *first.spread[1:])
+    ones = Synapses(first.sources[:1], weight, first.pool, gain=gain, ones=True, sides=sides, spread=spread)
     return Folded(folded.shape, (*folded.inputs, ones))
 
 

@@ -105,6 +105,7 @@ BORDERS: dict[str, Callable[[], list[nn.Module]]] = {
     "behind maximum pooling": lambda: [nn.MaxPool2d((2, 3)), nn.BatchNorm2d(2), conv(2, 4, (3, 2), padding="same")],
     "between averages": lambda: [nn.BatchNorm2d(2), nn.AvgPool2d((2, 1)), conv(2, 4, 3, padding=1), nn.AvgPool2d(2)],
     "in front of zeros around": lambda: [nn.BatchNorm2d(2), nn.ZeroPad2d((0, 2, 1, 0)), conv(2, 4, 3)],
+    "behind repeated spikes": lambda: [nn.BatchNorm2d(2), nn.Upsample(scale_factor=2), conv(2, 4, 3, padding=1)],
     "between convolutions": lambda: [conv(2, 5, 1), nn.BatchNorm2d(5), conv(5, 4, 3, padding=1), conv(4, 3, 2)],
 }
 

@@ -187,14 +187,6 @@ def test_membranes_are_counted_from_where_they_rest() -> None:
     assert from_nir(found, T, reset="subtract").layers[0].neuron.threshold == pytest.approx([0.5, 1.25, 1.0])
 
 
-def test_a_bias_begins_when_the_first_spike_can_arrive() -> None:
-    """The second layer is one step behind the first, so its bias of the first step is left out."""
-    bias = from_nir(small(), T).layers[1].neuron.bias
-    assert bias.shape == (T + 2, 5)
-    assert not bias[0].any()
-    assert (bias[1:] == 0.125).all()
-
-
 def test_a_scale_behind_weights() -> None:
     rng = np.random.default_rng(0)
     nodes = small().nodes
