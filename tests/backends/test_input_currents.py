@@ -7,7 +7,6 @@ from spikesam.backends.base import BackendError
 from spikesam.backends.input_currents import input_currents
 from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, NetworkError, Readout, Source
 from spikesam.backends.network.quantise import quantise
-from spikesam.backends.network.step import current_of
 from spikesam.recordings.raster.batch import unpack
 from tests.backends.test_contract import BACKENDS, make_backend
 
@@ -29,20 +28,6 @@ def test_a_pooled_convolution_by_hand():
     current = input_currents(quantise(real), image)
     assert current.dtype == np.int32
     assert current.reshape(3, 3).tolist() == [[0, 0, 0], [-64 * 14, 127 * 14 - 64 * 6, 127 * 6], [0, 0, 0]]
-
-
-@pytest.mark.parametrize("kernel", [(4, 3, 2, 3), (4, 3 * 6 * 4)])
-def test_the_equations_for_every_image_of_a_batch(kernel):
-    rng = np.random.default_rng(0)
-    geometry = {"stride": 2, "padding": 2} if len(kernel) == 4 else {}
-    real = network(Layer("layer1", Input(rng.normal(size=kernel), pool=2, **geometry), LIF(1.0)), (3, 12, 8))
-    images = rng.integers(-127, 128, (3, 3, 12, 8), np.int8)
-    for given, unit in ((quantise(real), 1), (real, 127)):
-        currents = input_currents(given, images)
-        for image, current in zip(images, currents, strict=True):
-            expected = current_of(given.layers[0].inputs[0], image).reshape(1, -1) / unit
-            assert current == pytest.approx(expected.astype(current.dtype), rel=1e-6)
-            assert np.array_equal(current, input_currents(given, image[None])[0])
 
 
 def test_other_numbers_at_every_step_by_hand():

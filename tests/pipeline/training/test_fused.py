@@ -50,13 +50,11 @@ def run(model: SpikingNetwork, spikes: Tensor, loop: bool) -> Tensor:
     return snntorch_loop(model, spikes) if loop else model(spikes)
 
 
-def trained_once(fused: bool, loop: bool = False, bfloat16: bool = False, network: NetworkSection = NETWORK) -> Any:
+def trained_once(fused: bool, loop: bool = False, network: NetworkSection = NETWORK) -> Any:
     torch.manual_seed(0)
     model = SpikingNetwork(network, (3, 8, 16), 4, fused=fused)
     images = torch.randn(network.timesteps, 3, 3, 8, 16).sign()
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        logits = run(model, images, loop).float()
-    functional.cross_entropy(logits, torch.tensor([0, 1, 3])).backward()
+    functional.cross_entropy(run(model, images, loop), torch.tensor([0, 1, 3])).backward()
     return model
 
 
@@ -82,14 +80,6 @@ def test_a_block_of_a_transformer_learns_alike_fused_or_not():
     for part in ("q", "k", "v"):
         at = [plan.name for plan in plain.plans].index(f"block1_{part}")
         assert plain.layers[at].synapses.weight.grad.abs().max() > 1e-6
-
-
-def test_same_gradients_in_bfloat16_up_to_its_rounding():
-    plain, fused = trained_once(False, loop=True, bfloat16=True), trained_once(True, bfloat16=True)
-    for (name, expected), (_, found) in zip(plain.named_parameters(), fused.named_parameters(), strict=True):
-        if expected.grad is not None:
-            error = (found.grad - expected.grad).norm() / expected.grad.norm()
-            assert error < 0.02, f"{name}: {error}"
 
 
 def learning_curve(fused: bool, loop: bool = False, bfloat16: bool = False) -> Tensor:

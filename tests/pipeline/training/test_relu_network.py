@@ -11,7 +11,6 @@ from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.networks.checkpoint_files import bundled_names
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.relu_network import ReluNetwork
@@ -85,13 +84,6 @@ def test_identity_depends_on_every_weight():
 def test_it_has_no_attention():
     with pytest.raises(InputError, match=r"network.layers: an ANN has neither attention, .* network.neuron = \"lif\""):
         ReluNetwork([8, "A2", "D4"], (3, 8, 8), 2)
-
-
-@pytest.mark.parametrize("name", bundled_names("ann"))
-def test_bundled_ones_load(name):
-    checkpoint = load_checkpoint(name, "ann")
-    assert len(checkpoint.classes) == 10
-    assert checkpoint.network.kind == "ann"
 
 
 def test_whoever_asks_for_one_kind_is_told_of_the_other(tmp_path, path):

@@ -1,7 +1,5 @@
 """Saccade digits: what every recording keeps."""
 
-import hashlib
-
 import numpy as np
 import pytest
 
@@ -18,22 +16,6 @@ BINNING = EventBinning(SIDE, SIDE, bins=30, window_us=10_000)
 @pytest.fixture(scope="module")
 def unseen() -> list[Item]:
     return list(SaccadeDigits("val", size=20))
-
-
-def digest(items: list[Item]) -> str:
-    arrays = [getattr(item.image, name) for item in items for name in ("t", "x", "y", "polarity")]
-    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
-
-
-def test_recordings_are_the_same_to_the_bit(unseen: list[Item]) -> None:
-    # The bundled checkpoint was trained and measured on exactly these events.
-    assert digest(unseen).startswith("bfc0ef376bc95adf")
-
-
-def test_a_recording_depends_on_its_index_alone(unseen: list[Item]) -> None:
-    longer = SaccadeDigits("val", size=10_007)
-    assert digest([longer[7]]) == digest([unseen[7]])
-    assert digest([longer[0]]) != digest([SaccadeDigits("train", size=1)[0]])
 
 
 def test_every_bin_sees_the_digit_and_both_polarities(unseen: list[Item]) -> None:
@@ -76,6 +58,3 @@ def test_splits_and_sizes() -> None:
     assert len(SaccadeDigits("train")) == 8000
     assert len(open_dataset("saccade-digits", "selection")) == 1000
     assert open_dataset("saccade-digits", "val", size=30).labels[:10] != tuple(range(10))
-    labels = SaccadeDigits("train", size=105).labels
-    for start in range(0, 100, 10):
-        assert sorted(labels[start : start + 10]) == list(range(10))
