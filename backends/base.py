@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
+from spikesam.backends.trace import SpikeTrace, spike_trace
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch
-
-if TYPE_CHECKING:
-    from spikesam.backends.formed_maps import FormedMaps, MapRequest
 
 # The input of a network for some samples: spikes, packed or (T, B, C, H, W); or what drives the first layer, int8:
 # (B, C, H, W) of a constant current, (T, B, C, H, W) of a changing one. For an ANN, which no backend runs, images are
@@ -54,6 +53,51 @@ def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSp
     if found != expected or dtype != np.bool_:
         raise BackendError(f"{backend}: got input samples of (T, C, H, W) = {found} {dtype}, expected {expected} bool")
     return batch if isinstance(batch, PackedSpikes) else PackedSpikes.of(batch.astype(np.bool_, copy=False))
+
+
+@dataclass(frozen=True)
+class MapRequest:
+    """Maps that a backend forms in integers (:mod:`spikesam.backends.trace`), with the decay `gamma` of traces.
+
+    `summed` has layer -> how many first steps are summed, 1 … T; the input may be among the layers. Of the first
+    `stepped` samples the map of every step is returned as well; with `spikes`, every spike, too.
+    """
+
+    gamma: float
+    summed: Mapping[str, int]
+    stepped: int = 0
+    spikes: bool = False
+
+    def check(self, network: Network, backend: str) -> None:
+        """Refuse maps that this network does not have; `backend` is named in the message."""
+        if network.precision != "fixed":
+            raise BackendError(
+                f"{backend}: maps leave the graph in fixed point only; use precision fixed, or record spikes"
+            )
+        for name, steps in self.summed.items():
+            if name not in network.raster_names:
+                raise BackendError(f"{backend}: no layer {name!r}; expected some of {', '.join(network.raster_names)}")
+            if network.shape_of[name][1:] == (1, 1):
+                raise BackendError(f"{backend}: layer {name!r} has no places in the image, and so no map here")
+            if not 1 <= steps <= network.timesteps:
+                raise BackendError(
+                    f"{backend}: {steps} steps of {name} are to be summed, expected 1 to {network.timesteps}"
+                )
+            self.trace(network, name)
+
+    def trace(self, network: Network, name: str) -> SpikeTrace:
+        """Constants of a layer's traces."""
+        return spike_trace(self.gamma, network.shape_of[name][0], network.timesteps)
+
+
+@dataclass(frozen=True)
+class FormedMaps:
+    """Maps of a sample: sums (H, W) float32 and, of first samples, steps (T, H, W) by layer; spikes if requested."""
+
+    sums: dict[str, NDArray[np.float32]]
+    maps: dict[str, NDArray[np.float32]]
+    readout: NDArray[Any]
+    spikes: RasterBatch | None
 
 
 class Backend(ABC):

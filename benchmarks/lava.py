@@ -25,9 +25,8 @@ from benchmarks.common.networks import (
     simulate_and_record,
     spike_rates,
 )
-from spikesam.backends.base import InputBatch
+from spikesam.backends.base import InputBatch, MapRequest
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.formed_maps import MapRequest
 from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.lava.transfer import message_bytes, sent_arrays
 from spikesam.backends.network import Network

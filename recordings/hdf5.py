@@ -210,14 +210,20 @@ class CheckedFile:
         return kind(value)
 
     def open_dataset(self, parent: h5py.h5g.GroupID, name: str, where: str) -> h5py.h5d.DatasetID:
-        """Open a child whose link was checked, and refuse storage outside this file."""
+        """Open a child whose link was checked, and refuse storage other than chunks in this file."""
+        opened = self.data(parent, name, where)
+        with self.reading(where):
+            if (layout := opened.get_create_plist().get_layout()) != h5py.h5d.CHUNKED:
+                raise self.fail(where, f"{_LAYOUTS.get(layout, 'unknown')} storage", "chunks in this file")
+            return opened
+
+    def data(self, parent: h5py.h5g.GroupID, name: str, where: str, other: str = "not a dataset") -> h5py.h5d.DatasetID:
+        """Open a child whose link was checked; an error says `other` of what is no dataset."""
         with self.reading(where):
             opened = h5py.h5o.open(parent, name.encode())
             if not isinstance(opened, h5py.h5d.DatasetID):
-                raise self.fail(where, "not a dataset", "a dataset")
+                raise self.fail(where, other, "a dataset")
             self.refuse_elsewhere(opened, where)
-            if (layout := opened.get_create_plist().get_layout()) != h5py.h5d.CHUNKED:
-                raise self.fail(where, f"{_LAYOUTS.get(layout, 'unknown')} storage", "chunks in this file")
             return opened
 
     def refuse_elsewhere(self, dataset: h5py.h5d.DatasetID, where: str) -> None:

@@ -10,9 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from spikesam.backends.base import Backend, BackendError, InputBatch
+from spikesam.backends.base import Backend, BackendError, FormedMaps, InputBatch, MapRequest
 from spikesam.backends.event.kernels.layer import compile_kernels
-from spikesam.backends.formed_maps import FormedMaps, MapRequest
 from spikesam.backends.input_currents import backend_input
 from spikesam.backends.lava.child import Child
 from spikesam.backends.lava.transfer import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikesam.backends.formed_maps import MapRequest
+from spikesam.backends.base import MapRequest
 from spikesam.backends.lava.magma import AbstractProcess, OutPort, RunConfig
 from spikesam.backends.lava.process.layer import EventLayer, LayerProcess, channels_last
 from spikesam.backends.lava.process.readout import EventReadout, ReadoutProcess, StockReadout

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.formed_maps import FormedMaps, MapRequest
+from spikesam.backends.base import FormedMaps, MapRequest
 from spikesam.backends.network import Network
 from spikesam.backends.trace import STEP_TYPE, SUM_TYPE, SpikeTrace, maps_of_packed
 from spikesam.recordings.raster.batch import RasterBatch

@@ -54,7 +54,7 @@ from spikesam.backends.network.consistency import (
 )
 from spikesam.backends.network.inputs import WHOLE, Shape
 from spikesam.backends.network.layers import Layer, Readout
-from spikesam.backends.network.table import by_sides, table_of
+from spikesam.backends.network.table import aligned, by_sides, sources_of, weights_of
 from spikesam.backends.network.wiring import (
     dependents,
     reads_alone,
@@ -205,7 +205,13 @@ class Network:
 
     def __str__(self) -> str:
         """A table: what each layer reads, its shape and its weights."""
-        return table_of(self)
+        rows = [("layer", "reads", "shape", "weights"), ("input", self.encoder, by_sides(self.input_shape), "")]
+        for layer, shape in zip(self.layers, self.shapes[1:], strict=True):
+            first, *more = layer.inputs
+            rows.append((layer.name, sources_of(first), by_sides(shape), weights_of(first)))
+            rows += [("", sources_of(each), "", weights_of(each)) for each in more]
+        rows.append(("readout", self.layers[-1].name, str(self.classes), by_sides(self.readout.weight.shape)))
+        return aligned(rows)
 
     def __repr__(self) -> str:
         """One line: the layers with their shapes, the outputs, and what numbers it holds."""

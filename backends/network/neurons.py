@@ -88,18 +88,9 @@ class LIF:
             raise NetworkError(f"{where}: leak {leak}, threshold {threshold}; expected 0 ≤ leak ≤ 1 and threshold > 0")
         if np.min(synaptic_leak) < 0 or np.max(synaptic_leak) > 1:
             raise NetworkError(f"{where}: synaptic_leak is {synaptic_leak}, expected 0 … 1")
-        reset_by = _reset_by(self, channels, np.float64, where)
-        if np.array_equal(reset_by, threshold):
-            reset_by = None
+        bias = by_channel(self.bias, channels, np.float64, "bias", where)
         return LIF(
-            leak,
-            threshold,
-            bias=by_channel(self.bias, channels, np.float64, "bias", where),
-            reset=self.reset,
-            reset_by=reset_by,
-            fires_at_threshold=yes_or_no(self.fires_at_threshold, "fires_at_threshold", where),
-            synaptic_leak=synaptic_leak,
-            min_v_mem=_min_v_mem(self, channels, np.float64, where),
+            leak, bias=bias, synaptic_leak=synaptic_leak, **_firing(self, threshold, channels, np.float64, where)
         )
 
 
@@ -174,21 +165,22 @@ class FixedLIF:
         threshold = constant(self.threshold, channels, np.int64, "threshold", where)
         if np.min(threshold) < 1 or np.max(threshold) > MEMBRANE_LIMIT:
             raise NetworkError(f"{where}: threshold is {threshold}, expected 1 … {MEMBRANE_LIMIT:,} in fixed point")
-        reset_by = _reset_by(self, channels, np.int64, where)
-        if np.array_equal(reset_by, threshold):
-            reset_by = None
         bias = by_channel(self.bias, channels, np.int32, "bias", where)
         if np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
             raise NetworkError(f"{where}: |bias| must be ≤ 2³⁰ in fixed point")
-        return FixedLIF(
-            **decays,
-            bias=bias,
-            reset=self.reset,
-            reset_by=reset_by,
-            fires_at_threshold=yes_or_no(self.fires_at_threshold, "fires_at_threshold", where),
-            threshold=threshold,
-            min_v_mem=_min_v_mem(self, channels, np.int64, where),
-        )
+        return FixedLIF(**decays, bias=bias, **_firing(self, threshold, channels, np.int64, where))
+
+
+def _firing(neuron: LIF | FixedLIF, threshold: Any, channels: int, dtype: Any, where: str) -> dict[str, Any]:
+    """Where a neuron fires, and what it is reset to and held at, all checked."""
+    reset_by = _reset_by(neuron, channels, dtype, where)
+    return {
+        "threshold": threshold,
+        "reset": neuron.reset,
+        "reset_by": None if np.array_equal(reset_by, threshold) else reset_by,
+        "fires_at_threshold": yes_or_no(neuron.fires_at_threshold, "fires_at_threshold", where),
+        "min_v_mem": _min_v_mem(neuron, channels, dtype, where),
+    }
 
 
 def _reset_by(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> Any:

@@ -1,25 +1,10 @@
-"""A network as a table for people: what each layer reads, its shape and its weights."""
+"""Parts of a network as text for people: what a layer reads, its shape and its weights, in columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from spikesam.backends.network.inputs import PLAIN, WHOLE, Input, Shape, Source
-
-if TYPE_CHECKING:
-    from spikesam.backends.network.graph import Network
-
-
-def table_of(network: Network) -> str:
-    """One line for the input, for every input of every layer, and for the readout."""
-    rows = [("layer", "reads", "shape", "weights"), ("input", network.encoder, by_sides(network.input_shape), "")]
-    for layer, shape in zip(network.layers, network.shapes[1:], strict=True):
-        first, *more = layer.inputs
-        rows.append((layer.name, _sources(first), by_sides(shape), _weights(first)))
-        rows += [("", _sources(each), "", _weights(each)) for each in more]
-    rows.append(("readout", network.layers[-1].name, str(network.classes), by_sides(network.readout.weight.shape)))
-    return aligned(rows)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -30,7 +15,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _sources(each: Input) -> str:
+def sources_of(each: Input) -> str:
+    """The sources of an input, with their signs and delays."""
     if each.heads:
         return " · ".join(_source(source).removeprefix("+ ") for source in each.sources)
     return " ".join(map(_source, each.sources)).removeprefix("+ ")
@@ -47,7 +33,8 @@ def steps_of(source: Source) -> str:
     return f"{shortest}{source.longest} steps"
 
 
-def _weights(each: Input) -> str:
+def weights_of(each: Input) -> str:
+    """The weights of an input, and what is not plain of it."""
     said = [f"{name} {getattr(each, name)}" for name, value in PLAIN.items() if getattr(each, name) != value]
     if each.pooling == "sum":
         said.append("summed")

@@ -53,6 +53,7 @@ from torch.nn import functional
 from spikesam.backends.base import InputBatch, batch_size
 from spikesam.backends.event.backend import EventBackend, first_currents
 from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout, ReLU, Shape
+from spikesam.backends.torch.synapses import apply_synapses
 from spikesam.pipeline.config import Config, ConversionSection
 from spikesam.pipeline.conversion.correction import (
     Rectifiers,
@@ -66,7 +67,6 @@ from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.networks.defaults import usual_defaults
-from spikesam.pipeline.networks.differentiable import rectifier_inputs
 from spikesam.pipeline.networks.layer_list import description
 from spikesam.pipeline.training.export import with_off_planes
 from spikesam.recordings.errors import InputError
@@ -258,7 +258,7 @@ def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tup
         for layer in ann.layers:
             (given,) = layer.inputs
             weight = torch.tensor(given.weight)
-            z = torch.cat([rectifier_inputs(given, weight, part) for part in x.split(BATCH)])
+            z = torch.cat([apply_synapses(given, weight, part) for part in x.split(BATCH)])
             thresholds = balanced_thresholds(z.transpose(0, 1).flatten(1))
             _refuse_dead(float(thresholds.max()), layer, len(images))
             gain = (1 / thresholds.double()).numpy()

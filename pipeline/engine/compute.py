@@ -20,8 +20,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.base import InputBatch
-from spikesam.backends.formed_maps import FormedMaps
+from spikesam.backends.base import FormedMaps, InputBatch
 from spikesam.backends.trace import compile_maps
 from spikesam.pipeline.engine.job import RANGE, Job
 from spikesam.pipeline.images.encoding import compile_encoding

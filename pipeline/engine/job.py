@@ -19,8 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spikesam.backends.base import Backend
-from spikesam.backends.formed_maps import MapRequest
+from spikesam.backends.base import Backend, MapRequest
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, resolved
 from spikesam.pipeline.images.samples import Samples

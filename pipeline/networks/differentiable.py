@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesam.backends.base import InputBatch, unpacked
-from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, ReLU
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
 from spikesam.backends.torch.synapses import apply_synapses, exact_sums
 from spikesam.pipeline.networks.spiking_layer import SpikingLayer, constant_parameter
 from spikesam.recordings.errors import InputError
@@ -130,20 +130,13 @@ class ReluLayer(nn.Module):
         for each, weight, gain, shape in zip(self.inputs, self.weights, self.gains, self.read, strict=True):
             first, *more = (source.sign * activations[source.layer].reshape(-1, *shape) for source in each.sources)
             maps = sum(more, first)
-            currents = maps if each.weight is None else rectifier_inputs(each, weight, maps, self.memory_format)
+            currents = maps if each.weight is None else apply_synapses(each, weight, maps, self.memory_format)
             found = found + gain * currents.reshape(-1, *self.shape)
         return found
 
     def _by_channel(self, numbers: Any) -> nn.Parameter:
         """One number, or (C,), for the maps of the layer."""
         return constant_parameter(np.float32(numbers).reshape(-1, *[1] * (len(self.shape) - 1)))
-
-
-def rectifier_inputs(
-    given: Input, weight: Tensor, activations: Tensor, memory_format: torch.memory_format = torch.contiguous_format
-) -> Tensor:
-    """The inputs of a layer's ReLU: (B, C, H, W) activations before it -> (B, C', H', W') or (B, C')."""
-    return apply_synapses(given, weight, activations, memory_format)
 
 
 def classes_meant(logits: Tensor, labels: Tensor) -> Tensor:

@@ -54,15 +54,12 @@ class SpikingLayer(nn.Module):
 
     def _driven(self, fired: Fired, start: int, stop: int) -> Tensor:
         """The currents of all inputs at steps start + 1 … stop."""
-        found = [self._weighed(number, self._currents(number, fired, start, stop), start) for number in self._numbers]
-        return sum(found[1:], found[0])
+        first, *more = (self._weighed(number, fired, start, stop) for number in range(len(self.inputs)))
+        return sum(more, first)
 
-    @property
-    def _numbers(self) -> range:
-        return range(len(self.inputs))
-
-    def _weighed(self, number: int, currents: Tensor, start: int) -> Tensor:
-        """Currents of an input at some steps from start + 1 on, times its gain."""
+    def _weighed(self, number: int, fired: Mapping[str, Any], start: int, stop: int) -> Tensor:
+        """The currents of one input at steps start + 1 … stop, times its gain."""
+        currents = self._currents(number, fired, start, stop)
         if not self.gains:
             return currents
         rows = self.gains[number]
@@ -104,8 +101,7 @@ class SpikingLayer(nn.Module):
         """The spikes of a layer that reads itself."""
         reads_itself = [any(source.layer == self.name for source in each.sources) for each in self.inputs]
         known = [
-            None if again else self._weighed(number, self._currents(number, fired, 0, self.steps), 0)
-            for number, again in enumerate(reads_itself)
+            None if again else self._weighed(number, fired, 0, self.steps) for number, again in enumerate(reads_itself)
         ]
         before, given = list(fired.items())[-1]
         samples = len(given) if self.constant and before == "input" else given.shape[1]  # an image has no steps
@@ -114,9 +110,7 @@ class SpikingLayer(nn.Module):
         for t in range(1, self.steps + 1):
             with_own = {**fired, self.name: own}
             found = [
-                self._weighed(number, self._currents(number, with_own, t - 1, t), t - 1)[0]
-                if each is None
-                else each[t - 1]
+                self._weighed(number, with_own, t - 1, t)[0] if each is None else each[t - 1]
                 for number, each in enumerate(known)
             ]
             spikes, state = fire_step(self.neuron, self.gain, sum(found[1:], found[0]), t, own[-1], state, self.width)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +17,6 @@ from spikesam.pipeline.config import Config, save_config
 from spikesam.pipeline.networks.allocator import keep_freed_memory
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from spikesam.pipeline.networks.defaults import usual_defaults
-from spikesam.pipeline.training.environment import quiet_lightning
 from spikesam.pipeline.training.epoch_log import EpochLog
 from spikesam.pipeline.training.epochs import EpochFiles, Epochs
 from spikesam.pipeline.training.export import export_network
@@ -38,9 +39,9 @@ def train_checkpoint(
 ) -> Checkpoint:
     """Train as configured, into `out`; the network of the epoch that did best on the selection split counts."""
     settings, dtype = config.training, convolution_type(config.training.precision)
-    resumed = epoch_to_resume(config, out, console) if resume else None
+    last, epoch = epoch_to_resume(config, out, console) if resume else (None, None)
     inputs = training_inputs(config)
-    quiet_lightning()
+    _quiet_lightning()
     if not torch.cuda.is_available():
         keep_freed_memory()
     lightning.seed_everything(settings.seed, verbose=False)
@@ -51,8 +52,11 @@ def train_checkpoint(
     module = TrainingModule(model, settings, inputs)
     fitting, selecting = loaders(config, inputs, console)
     images = images_sha256(fitting, selecting)
-    if resumed is not None:
-        resumed.check_images(images)
+    if epoch is not None and epoch["images"] != images:
+        raise InputError(
+            f"{last}: the training had other images than there are now; resume with those, or remove "
+            f"{out / 'epochs'} and train from the start"
+        )
     epochs = Epochs(out / "epochs", settings_of(config), images, model)
     save_config(config, out / "config.toml")
     trainer = lightning.Trainer(
@@ -63,7 +67,7 @@ def train_checkpoint(
         gradient_clip_val=settings.clip or None,
         logger=TensorBoardLogger(out, name=None, version="tensorboard"),
         callbacks=[EpochLog(console, out / "metrics.csv"), epochs, *callbacks],
-        plugins=[EpochFiles(resumed.epoch if resumed else None)],
+        plugins=[EpochFiles(epoch)],
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -77,7 +81,7 @@ def train_checkpoint(
             compile_bntt_lif(dtype)
     try:
         with isolated_spawning():  # of the processes that load data, on Pythons that do not fork them
-            trainer.fit(module, fitting, selecting, ckpt_path=resumed.path if resumed else None)
+            trainer.fit(module, fitting, selecting, ckpt_path=last)
     except SystemExit:
         if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C
             raise KeyboardInterrupt from None
@@ -85,14 +89,22 @@ def train_checkpoint(
     except (InputError, OSError, MemoryError):
         raise
     except Exception as error:
-        if resumed is None or epochs.goes_on:
+        if last is None or epochs.goes_on:
             raise
-        raise InputError(f"{resumed.path}: training cannot go on from it ({type(error).__name__})") from error
+        raise InputError(f"{last}: training cannot go on from it ({type(error).__name__})") from error
     if math.isinf(epochs.accuracy):
         raise InputError(f"{out}: no epoch was finished", "train-again")
     checkpoint = Checkpoint(export_network(epochs.best), inputs.preparation, dataset.classes, dataset.class_names)
     save_checkpoint(checkpoint, out / "checkpoint.safetensors")
     return checkpoint
+
+
+def _quiet_lightning() -> None:
+    """Silence Lightning's tips and hints, which are not about this project; real trouble raises."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for module in ("lightning", "torch"):
+        warnings.filterwarnings("ignore", module=module)
 
 
 def build_model(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork | ReluNetwork:

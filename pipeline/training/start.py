@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,51 +37,29 @@ def start_from(model: nn.Module, path: Path) -> None:
     model.load_state_dict(found)
 
 
-@dataclass(frozen=True)
-class Resumed:
-    """A finished epoch that a training goes on from, and the file that holds it."""
-
-    path: Path
-    epoch: dict[str, Any]
-
-    def check_settings(self, config: Config) -> None:
-        """Refuse a setting that the training had otherwise, unless it may change."""
-        for name, now in settings_of(config).items():
-            then = self.epoch["settings"].get(name)
-            if now != then and name not in MAY_CHANGE:
-                raise InputError(
-                    f"{self.path}: the training has {name} {printable(str(then))}, now it is {printable(str(now))}; "
-                    "resume with the same settings, or begin another with training.start"
-                )
-
-    def check_images(self, sha256: str) -> None:
-        """Refuse other images than the training had."""
-        if self.epoch["images"] != sha256:
-            raise InputError(
-                f"{self.path}: the training had other images than there are now; resume with those, or remove "
-                f"{self.path.parent} and train from the start"
-            )
-
-
 def settings_of(config: Config) -> dict[str, Any]:
     """The settings of a training, such as "training.epochs", as plain values."""
     sections = {name: getattr(config, name).model_dump(mode="json") for name in ("data", "network", "training")}
     return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
 
 
-def epoch_to_resume(config: Config, out: Path, console: Console) -> Resumed:
-    """The last finished epoch of a training in `out`, or the best one, with a line, if its file is damaged."""
+def epoch_to_resume(config: Config, out: Path, console: Console) -> tuple[Path, dict[str, Any]]:
+    """File and last finished epoch of a training in `out`; the best one, with a line, where that file is damaged."""
     damaged: list[str] = []
     for path in (found := finished_epochs(out)):
         try:
-            resumed = Resumed(path, read_epoch(path))
+            epoch = read_epoch(path)
         except InputError as error:
             damaged.append(finding(error))
             continue
-        resumed.check_settings(config)
+        for name, now in settings_of(config).items():
+            then = epoch["settings"].get(name)
+            if now != then and name not in MAY_CHANGE:
+                raise InputError(
+                    f"{path}: the training has {name} {printable(str(then))}, now it is {printable(str(now))}; "
+                    "resume with the same settings, or begin another with training.start"
+                )
         if damaged:
-            console.print(
-                f"{damaged[0]}; going on after epoch {resumed.epoch['epoch'] + 1}, from {path}", soft_wrap=True
-            )
-        return resumed
+            console.print(f"{damaged[0]}; going on after epoch {epoch['epoch'] + 1}, from {path}", soft_wrap=True)
+        return path, epoch
     raise InputError(f"{damaged[0]}; no other epoch is whole, remove {found[0].parent} and train from the start")

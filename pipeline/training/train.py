@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,6 @@ from rich.console import Console
 
 from spikesam.pipeline.config import Config, read_config
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.pipeline.training.environment import without_empty_caches
 from spikesam.pipeline.training.epochs import finished_epochs
 from spikesam.pipeline.training.fit import train_checkpoint
 from spikesam.recordings.arguments import checked_arguments
@@ -73,5 +74,16 @@ def train(
         raise InputError(f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from", "start-again")
     if not resume and bool(finished) != (folder / "checkpoint.safetensors").exists():
         raise InputError(f"{folder}: holds a training already", "resume-training")
-    with out_lock(folder), without_empty_caches():
+    with out_lock(folder), _without_empty_caches():
         return train_checkpoint(settings, folder, bool(finished), console or PlainConsole(stderr=True))
+
+
+@contextmanager
+def _without_empty_caches() -> Iterator[None]:
+    """Remove the folder that torch makes for what it compiles where nothing was compiled: no optimiser here is."""
+    try:
+        yield
+    finally:
+        for path in Path(tempfile.gettempdir()).glob("torchinductor_*"):
+            with suppress(OSError):  # one that holds something, or is another user's
+                path.rmdir()

@@ -100,12 +100,8 @@ class _Opened:
             return Events(microseconds, 0 * order, units[order], np.ones(len(order), np.bool_), (CHANNELS, 1))
 
     def _dataset(self, group: Any, name: str, where: str) -> Any:
+        dataset = h5py.Dataset(self._file.data(group, name, where))
         with self._file.reading(where):
-            opened = h5py.h5o.open(group, name.encode())
-            if not isinstance(opened, h5py.h5d.DatasetID):
-                raise self._file.fail(where, "not a dataset", "a dataset")
-            self._file.refuse_elsewhere(opened, where)
-            dataset = h5py.Dataset(opened)
             if dataset.ndim != 1 or not 1 <= dataset.size <= MAX_SIZES["N"]:
                 raise self._file.fail(where, f"shape {dataset.shape}", f"(N,), 1 to {MAX_SIZES['N']:,}")
             return dataset

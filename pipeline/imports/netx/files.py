@@ -109,7 +109,7 @@ class _Reader:
         if "type" not in self.checked.children(group, where, 64):
             raise self.checked.fail(f"{where}/type", "missing", f"the type of the {of}")
         where += "/type"
-        dataset = self.dataset(group, "type", where)
+        dataset = self.checked.data(group, "type", where)
         with self.checked.reading(where):
             type_id = dataset.get_type()
             text = isinstance(type_id, h5py.h5t.TypeStringID)
@@ -125,7 +125,7 @@ class _Reader:
     def numbers(self, group: h5py.h5g.GroupID, name: str, where: str) -> NDArray[Any]:
         """An array, which is finite."""
         where = f"{where}/{name}"
-        dataset = self.dataset(group, name, where)
+        dataset = self.checked.data(group, name, where, "a group, as of complex weights")
         with self.checked.reading(where):
             if dataset.dtype.kind not in "biuf":
                 raise self.checked.fail(where, str(dataset.dtype), "numbers")
@@ -136,14 +136,6 @@ class _Reader:
         if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
             raise self.checked.fail(where, "no value, or one that is not finite", "finite numbers")
         return found
-
-    def dataset(self, group: h5py.h5g.GroupID, name: str, where: str) -> h5py.h5d.DatasetID:
-        with self.checked.reading(where):
-            opened = h5py.h5o.open(group, name.encode())
-            if not isinstance(opened, h5py.h5d.DatasetID):
-                raise self.checked.fail(where, "a group, as of complex weights", "an array")
-            self.checked.refuse_elsewhere(opened, where)
-            return opened
 
 
 _REASONS = {

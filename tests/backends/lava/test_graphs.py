@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikesam.backends.formed_maps import MapRequest
+from spikesam.backends.base import MapRequest
 from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise

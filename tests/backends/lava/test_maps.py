@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from spikesam.backends.base import BackendError
+from spikesam.backends.base import BackendError, FormedMaps, MapRequest
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.formed_maps import FormedMaps, MapRequest
 from spikesam.backends.input_currents import input_currents
 from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
