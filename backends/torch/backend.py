@@ -1,9 +1,4 @@
-"""The torch backend: layer by layer over many steps and samples at a time, on a CPU or a CUDA GPU.
-
-A chunk of steps goes through all layers before the next one, so with T only the packed result grows. Where layers read
-later ones, or themselves, chunks are as short as the delay: see history.py. Maps are channels last, (T, B, H, W, C).
-That fixed point is exact is argued in synapses.py and neurons.py.
-"""
+"""The torch backend: layer by layer over chunks of steps, on a CPU or a CUDA GPU; maps are (T, B, H, W, C)."""
 
 from __future__ import annotations
 

@@ -52,11 +52,7 @@ class Workspace:
 
 
 class FixedSynapses:
-    """An input's weights in fixed point, as a matrix; a dense layer is a kernel as large as its pooled map.
-
-    Inputs whose currents are needed at a time have different names. `dtype` is what is multiplied, int8 or float32; the
-    faster of those that are exact on the device if not given.
-    """
+    """An input's weights in fixed point as a matrix, int8 or float32, whichever is exact and faster if not given."""
 
     def __init__(
         self, given: Input, shape: Shape, workspace: Workspace, dtype: torch.dtype | None = None, name: str = "currents"

@@ -37,16 +37,7 @@ def open_samples(
     seed: int = 0,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
-    """The samples to simulate, from any data that a caller has.
-
-    Data are a data set by name or path, paths of files of images or events, :class:`Events` or a list of them, an
-    array, or :class:`.samples.Samples`; None is "cluttered-digits", or of a checkpoint for events "saccade-digits".
-    Arrays are images (N, H, W, 3) or (N, H, W) uint8, which the checkpoint prepares; images (N, C, H, W) floating
-    point, prepared already; or the input of every step (T, N, C, H, W): spikes, 0 and 1 of any dtype, or real numbers
-    for a network of the encoder "changing-current". A plain network takes arrays that need no preparation. `labels`
-    (N,), -1 where unknown, are for arrays. `samples` is the number of items: of a data set in a seeded class-balanced
-    order (8 if not given); of an array, of events or of files the first ones (all if not given).
-    """
+    """The samples to simulate: of a data set, files, events or arrays; `samples` are 8 of a data set if not given."""
     if samples is not None and not (isinstance(samples, int) and samples >= 1):
         raise InputError(f"samples: got {samples!r}, expected a whole number, at least 1")
     if isinstance(data, Samples):

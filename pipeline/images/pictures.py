@@ -98,12 +98,7 @@ def seen_of(samples: DatasetSamples, most: int) -> list[Seen]:
 
 
 def as_pictures(images: Any, normalisation: Normalisation | None, where: str) -> NDArray[np.uint8]:
-    """Images as a network takes them, for people: (N, H, W, 3) uint8. A refusal begins with `where`.
-
-    Given are (N, C, H, W) with one or three channels, or two of events (OFF, ON); (N, H, W, 3); or (N, H, W). Integers
-    are 0 … 255. Other numbers are pixels in 0 … 1 once `normalisation` is undone, the mean and standard deviation, a
-    number each or one a channel; where they are not, each image is stretched from its least to its greatest number.
-    """
+    """Images (N, C, H, W), (N, H, W, 3) or (N, H, W) for people: (N, H, W, 3) uint8; `where` begins a refusal."""
     array = np.asarray(on_cpu(images))
     if array.ndim == 3:
         array = array[:, None]

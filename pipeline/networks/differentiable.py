@@ -30,13 +30,7 @@ from spikesam.recordings.errors import InputError
 
 
 class DifferentiableNetwork(nn.Module):
-    """A float32 network through which gradients flow from the logits to its layers' outputs and its input.
-
-    Weights are constants. A spiking layer's membranes are kept only where a gradient can flow further back, so the most
-    memory is about three float32 per neuron and step. An InputError if the network is in fixed point, or an ANN's
-    activations leave float32. `width` is that of the surrogate, in thresholds on either side. Maps of an ANN lie in
-    memory as `memory_format` says.
-    """
+    """A float32 network with constant weights through which gradients flow; `width` is in thresholds either side."""
 
     def __init__(
         self, network: Network, width: float = 1.0, memory_format: torch.memory_format = torch.contiguous_format
@@ -60,11 +54,7 @@ class DifferentiableNetwork(nn.Module):
         self.bias = constant_parameter((_leaked(readout, timesteps) @ bias).numpy().astype(np.float32))
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits (B, classes), and each layer's spikes (T, B, C, H, W), or an ANN's activations (B, C, H, W) or (B, C).
-
-        `inputs` are what the encoder makes of images, as float32: (T, B, 2C, H, W) of 0 and 1, (B, C, H, W) of a
-        constant current in -127 … 127, (T, B, C, H, W) of a changing one.
-        """
+        """Logits (B, classes) of encoded float32 inputs, and each layer's spikes (T, B, C, H, W) or activations."""
         tracked = torch.is_grad_enabled()
         fired = {"input": inputs}
         with exact_sums():

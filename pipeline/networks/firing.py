@@ -31,11 +31,7 @@ Rows = NDArray[np.float64]  # (1 or T, C)
 
 
 def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None = None, width: float = 1.0) -> Tensor:
-    """Spikes (1 + S + S', B, C, …) float32 of a layer's neurons from rest, channels last in memory.
-
-    `gain` (1 or T, C) multiplies the currents: `early` (S, B, C, …) of steps 1 … S, and `late` (S', B, C, …) of the
-    steps after, from whose spikes no gradient comes back.
-    """
+    """Spikes (1 + S + S', B, C, …) from rest, of `early` (S, …) and `late` currents (S', …), which have no gradient."""
     late = early[:0] if late is None else late
     space = early.shape[3:]
     positions = (part.reshape(*part.shape[:3], prod(space)).mT for part in (early, late.detach()))
@@ -46,11 +42,7 @@ def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None =
 def fire_step(
     neuron: SpikingNeuron, gain: Rows, driven: Tensor, t: int, before: Tensor, state: Any, width: float = 1.0
 ) -> tuple[Tensor, Any]:
-    """One step t ≥ 1 of a layer that reads itself, and its state; the spikes are those of :func:`fire`.
-
-    `driven` (B, C, H, W) is what the synapses give, `before` the spikes of the step before, `state` what this returned
-    there, None at first.
-    """
+    """One step t ≥ 1 of a layer that reads itself, of currents `driven` (B, C, H, W); its spikes and `state`."""
 
     def by_channel(numbers: Any) -> Tensor:
         return torch.tensor(numbers, dtype=driven.dtype, device=driven.device).reshape(-1, 1, 1)

@@ -1,11 +1,4 @@
-"""A recording of a model as a raster of the network that the model became: lined up with its delays, and checked.
-
-Each layer of a network takes a step, which those of most models do not. So a layer of the recording stands as many
-steps later as the network's input takes to reach it. That every spike is what the network fires of the recorded ones is
-checked with one step of the network in NumPy; so near the threshold that the order of additions decides, the recording
-is right. Behind the recorded steps, when nothing can reach the answer any more, the network fires on; layers without
-memory, which models do not have, are filled in. What numbers of the input drive is taken as it was recorded.
-"""
+"""A recording of a model as a raster of its network: lined up with its delays, and checked by a step in NumPy."""
 
 from __future__ import annotations
 

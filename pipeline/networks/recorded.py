@@ -25,11 +25,7 @@ BESIDE = "network.safetensors"
 
 
 def recorded_network(raster: RasterReader, given: Any = None) -> Network:
-    """The network of a raster that holds all of its layers, in the raster's precision.
-
-    `given` is a network, a checkpoint, a bundled name or a file; `network.safetensors` beside the raster if None. An
-    InputError if there is none, it is another network, or layers are missing.
-    """
+    """The network of a raster that holds all of its layers: `given`, or `network.safetensors` beside it."""
     if not raster.header.network_sha256:
         raise InputError(f"{raster.where}: does not say which network fired it", "give-network")
     network = fired_by(raster, given)

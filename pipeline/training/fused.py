@@ -1,11 +1,4 @@
-"""BNTT, leaky integration, threshold and surrogate gradient of one layer over many steps, as one CPU operation.
-
-The snnTorch modules do the same one step and one elementwise operation at a time, and on a CPU spend most of a training
-step moving memory. Here each element is read twice forward (batch statistics, then dynamics) and twice backward; the
-membrane is not stored but recomputed. The result is the plain loop's (`tests/pipeline/training/test_fused.py`).
-
-Currents are float32, or bfloat16 as a convolution under autocast leaves them; arithmetic is float32 either way.
-"""
+"""BNTT, leaky integration, threshold and surrogate gradient of one layer over many steps, as one CPU operation."""
 
 from __future__ import annotations
 

@@ -70,11 +70,7 @@ class EventReadout(PyLoihiProcessModel):
 
 
 class Accumulator(AbstractProcess):
-    """Integrates its input over a sample, with the readout's leak and bias.
-
-    Currents arrive one step after the spikes that cause them, so those of a sample's first step belong to the sample
-    before. Ports: `a_in` and `r_out` of (classes,); `r_out` is sent at a sample's first step.
-    """
+    """Integrates `a_in` (classes,) with leak and bias; `r_out` is sent at the first step of the next sample."""
 
     def __init__(self, *, readout: Readout, timesteps: int, name: str) -> None:
         super().__init__(readout=readout, timesteps=timesteps, name=name)

@@ -51,14 +51,7 @@ def open_dataset(
     size: int | None = None,
     download: bool = False,
 ) -> Dataset:
-    """Open a data set by its name or path.
-
-    The source is a key of :data:`NAMED`: "cluttered-digits", "contrast-digits", "saccade-digits", "chirps",
-    "cifar10", "fashion-mnist"; the path of a Tiny-ImageNet folder or zip, of a folder of class folders, of a folder of
-    images or events, or of an .h5 file of SHD or SSC; or the paths of such files. The split is "train" or "val";
-    generated sets also have "selection", whose items are in neither, and any `size`. The order of `classes` defines the
-    labels; items of others are skipped and counted. `download` fetches data of torchvision that is not there.
-    """
+    """Open a data set by a key of :data:`NAMED` or by paths of files; `classes` are in the order of the labels."""
     if not isinstance(source, str) and len(source) == 1:
         source = source[0]
     named = NAMED.get(source) if isinstance(source, str) else None

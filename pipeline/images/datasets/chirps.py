@@ -1,15 +1,4 @@
-"""Chirps: a short rising or falling tone among steady tones and noise, heard through a bank of 64 filters.
-
-A tone excites the filters around its pitch as a resonator's response says, |H| = 1 / (1 + (distance / width)²): that of
-a tone which lasts, in place of a filtered wave. Each filter sends an ON event whenever its log intensity has risen by a
-threshold, and an OFF event when it has fallen: a silicon cochlea that works as an event camera does, with one column,
-the highest pitch in row 0, as spectrograms are drawn.
-
-The band in which the chirp lies, and whether it rises or falls, is the class. So the channels and the moments that
-decide are known, see :meth:`Chirps.deciding`. Everything else is the same in all classes.
-
-A recording is a function of (seed, split, index), the same to the bit on every machine.
-"""
+"""Chirps: tones that rise or fall in one of four bands, among steady ones and noise, heard by 64 filters."""
 
 from __future__ import annotations
 

@@ -1,14 +1,4 @@
-"""Saccade digits: handwriting seen by a simulated event camera that makes three saccades, as N-MNIST's camera did.
-
-The 1,797 handwritten 8×8 digits of scikit-learn, enlarged and turned. Three saccades move the digit along
-a triangle over the sensor, back to where it began. Its edges make events; around it is nothing but noise.
-
-A recording is a function of (seed, split, index), the same to the bit on every machine.
-
-References
-----------
-Orchard et al. 2015, Converting static image datasets to spiking neuromorphic datasets using saccades.
-"""
+"""Saccade digits: handwriting before a simulated event camera that makes three saccades (Orchard et al. 2015)."""
 
 from __future__ import annotations
 

@@ -60,13 +60,7 @@ Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for 
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """The neurons of one library, for importing and for recording.
-
-    A class that is not named is what the nearest class is that it inherits from.
-
-    `silent` is the pattern of the names of classes that put out no spikes: integrators, and blocks that hold their
-    neurons as modules; `others` that of the full names of further classes that fire, which are recorded alone.
-    """
+    """The neurons of one library by class; `silent` are patterns of classes that put out none, `others` of more."""
 
     package: str  # the library's
     equations: Mapping[str, Describe]  # name of a class -> its equation, or why it cannot be imported

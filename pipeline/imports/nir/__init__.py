@@ -1,9 +1,4 @@
-"""NIR, the Neuromorphic Intermediate Representation: networks from and for other programs.
-
-A NIR file is a graph of nodes with equations in continuous time. One step here is one Euler step of `dt` seconds; see
-neurons.py. What NIR cannot say, :func:`to_nir` writes into the metadata of nodes, under :data:`KEY`, where
-:func:`from_nir` finds it. What a network cannot hold is refused by a NetworkError that names the node.
-"""
+"""NIR, the Neuromorphic Intermediate Representation: networks of other programs, in Euler steps of `dt` seconds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Why a bit differs between a model and a network: two membranes of the neuron that fires it.
-
-One is the network's. The other is that of the network's neuron, driven by the model's own currents. Where both are the
-same, the neurons differ; otherwise what drives them does.
-"""
+"""Why a bit differs: the membranes of the network's neuron, driven by the network's currents and by the model's."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The proof of an import: the model's bits and the network's, in float32 on the example, are all the same.
-
-For models so large that some membrane meets its threshold by rounding, every bit is worked out from the model's own
-bits before it, so that one that differs takes no others with it. So it is on a second input, made from the example:
-what is a constant on one example alone is none of the network.
-"""
+"""The proof of an import: the model's bits and the network's, in float32 on the example and another, are the same."""
 
 from __future__ import annotations
 

@@ -1,10 +1,4 @@
-"""A network of units: its layers in order, what each reads, and the steps by which they stand later, but in an ANN.
-
-In a network of this project every layer costs a step; in most others none does. So the bits of a layer stand as many
-steps later as it is deep, the network has so many steps more as its last layer, and in no layer is there a bias before
-anything can have arrived, or a spike behind the last step of the original. A delay of the original is
-the network's own.
-"""
+"""A network of units: its layers in order, what each reads, and the steps by which they stand later, but in an ANN."""
 
 from __future__ import annotations
 
@@ -84,16 +78,7 @@ def build(
     pixel: float = 1,
     in_order: bool = False,
 ) -> Built:
-    """The network of units, in the order of its layers, and of an answer; where neurons are ReLU, an ANN.
-
-    Parameters
-    ----------
-    shape : (C, H, W) of the input
-    window : steps of the original, behind which no layer fires; None if they go on
-    timesteps : of the network; so many more than the original's as the last layer is late, if not given
-    pixel : what 1 in the weights of the input stands for
-    in_order : whether inputs stay in the order of their paths; else those with weights come first, of these the input's
-    """
+    """The network of units and an answer; 1 in the input's weights is `pixel`, and layers fire for `window` steps."""
     steady = any(isinstance(unit.neuron, ReLU) for unit in units)  # no layer costs a step
     ordered, folded, end = _arranged(units, answer, shape, window or 1)
     depth = depths(

@@ -104,15 +104,7 @@ def read_example(
     rounded: bool = True,
     at_least: float = 0.0,
 ) -> Example:
-    """An example as a sequence; real numbers are rounded to what a current can say in int8, unless not `rounded`.
-
-    Parameters
-    ----------
-    given : tensor or array, see :data:`FORMS`
-    timesteps : T; needed where `given` is one batch
-    network : whose input it is; if not given, the example sets what the network takes: spikes where all is 0 and 1,
-        else a current whose range holds the largest number, or, if it is constant, `at_least` another one
-    """
+    """An example, see :data:`FORMS`, as a sequence, of currents in int8 if `rounded`; for `network`, if it is given."""
     tensor = _tensor(given, model)
     sequence = is_sequence(tensor.ndim, model)
     if tensor.ndim not in (2, 3, 4, 5) or 0 in tensor.shape:

@@ -40,14 +40,7 @@ class FollowedLayer:
 
 
 class Raster:
-    """Spikes of one module of neurons, call by call.
-
-    Parameters
-    ----------
-    name, label, about : of the module
-    samples, timesteps : B and T
-    first : what reaches the module; it stays the same at every step, but for gains and shifts, and zeros at first
-    """
+    """Spikes of a module of neurons, call by call: `timesteps` T of `samples` B; `first` is what reaches it."""
 
     def __init__(
         self, name: str, label: str, about: SpikingModule, samples: int, timesteps: int, first: Stream

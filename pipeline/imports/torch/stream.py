@@ -239,11 +239,7 @@ class JumbledError(Exception):
 
 
 def mapped(stream: Stream, axes: int, operation: Operation, size: int, shape: tuple[int, ...]) -> Stream:
-    """The stream behind an operation on the map of each sample and step, the last `axes` axes of the tensor.
-
-    Behind it a sample has `size` neurons, and the tensor a shape. JumbledError if the map of a sample is not the last
-    axes, or samples differ in their order.
-    """
+    """The stream behind an operation on the last `axes` axes, each sample's map of a step; else a JumbledError."""
     stream = stream.ordered
     maps = stream.where.flatten(-axes) if axes > 1 else stream.where
     samples = maps // stream.size
