@@ -8,19 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels import attention, events, neurons, pooling, products, steps, synapses
+from spikesam.backends.event.kernels import attention, events, neurons, products, steps, synapses
 from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.compiled import entry
 from spikesam.backends.event.kernels.events import COPIED, pack, unpack
 from spikesam.backends.event.kernels.neurons import dynamics_of
 from spikesam.backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, correlate, lay_out, room_for
 from spikesam.backends.event.kernels.tiles import HOW
-from spikesam.backends.network import FixedLIF, Input, Windows, pair
+from spikesam.backends.network import FixedLIF, Input, pair
 from spikesam.backends.network.step import attended, current_of
 
 attend, step, update, add_spikes = map(entry, (attention.attend, neurons.step, steps.update, synapses.add_spikes))
-list_events, list_window = entry(events.list_events), entry(events.list_window)
-pool_spikes, pool_currents = entry(pooling.pool_spikes), entry(pooling.pool_currents)
+list_events = entry(events.list_events)
 multiply_spikes = entry(products.multiply_spikes)
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
 
@@ -62,19 +61,6 @@ def test_events_are_listed_pixel_by_pixel(
     for row, column in np.ndindex(height, width):
         pixel = spikes[row * down : (row + 1) * down, column * across : (column + 1) * across] == fired
         assert events[ends[row, column] : ends[row, column + 1]].tolist() == np.nonzero(pixel)[2].tolist()
-
-
-def test_the_window_of_a_kernel_by_hand() -> None:
-    # Two rows and two columns of 20 channels. All fire at (0, 0), channel 3 at (0, 1), channels 0 and 7 at (1, 1).
-    spikes = np.zeros((2, 2, 20), np.bool_)
-    spikes[0, 0] = spikes[0, 1, 3] = spikes[1, 1, 0] = spikes[1, 1, 7] = True
-    events, ends = np.empty(80 + COPIED, np.int32), np.empty((2, 3), np.int32)
-    window, starts = np.empty(120 + COPIED, np.int32), np.empty(3, np.int32)
-    list_events(spikes, True, (1, 1), events, ends)
-    list_window(events, ends, -1, 3, 20, window, starts)  # the kernel's first row lies above the map
-    assert starts.tolist() == [0, 20, 23]
-    assert window[:20].tolist() == list(range(20, 40))  # (X·3 + Y + 1)·20 + c with X = Y = 0
-    assert window[20:23].tolist() == [83, 100, 107]
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 140), st.integers(0, 2**32))
@@ -163,26 +149,6 @@ def test_several_steps_and_positions_at_once_are_the_same(positions: int, channe
     assert np.array_equal(membrane, expected)
     assert np.array_equal(fired[:, 8:], rows)
     assert not fired[:, :8].any()
-
-
-def test_maximum_pooling_by_hand() -> None:
-    spikes = np.zeros((2, 4, 1), np.bool_)
-    spikes[1, 0] = spikes[0, 1] = True
-    pooled = np.ones((1, 2, 1), np.bool_)
-    pool_spikes(spikes, (2, 2), pooled)
-    assert pooled.ravel().tolist() == [True, False]
-    currents = np.array([[-3, -1, 5, 0], [-2, -4, 6, -7]], np.int32)[..., None]
-    largest = np.zeros((1, 2, 1), np.int32)
-    pool_currents(currents, Windows((2, 2), (2, 2)), largest)
-    assert largest.ravel().tolist() == [-1, 6]
-    across, down = np.zeros((2, 2, 1), np.int32), np.zeros((1, 4, 1), np.int32)
-    pool_currents(currents, Windows((1, 2), (1, 2)), across)
-    pool_currents(currents, Windows((2, 1), (2, 1)), down)
-    assert across[..., 0].tolist() == [[-1, 5], [-2, 6]]
-    assert down.ravel().tolist() == [-2, -1, 6, 0]
-    overlapping = np.zeros((3, 2, 1), np.int32)  # a border of zeros would win beside -3 -1, and beside -2 -4
-    pool_currents(currents, Windows((2, 3), (1, 2), (1, 1)), overlapping)
-    assert overlapping[..., 0].tolist() == [[-1, 5], [-1, 6], [-2, 6]]
 
 
 @pytest.mark.parametrize("rates", [(0.3, 0.02, 0.02), (1, 1, 1), (0, 0.5, 0.5)], ids=["few", "all", "no query"])
