@@ -33,30 +33,6 @@ def test_sources_are_added_and_subtracted_and_currents_pooled_by_hand() -> None:
     assert state.current.ravel().tolist() == [2, 0]
 
 
-@pytest.mark.parametrize(("sign", "expected"), [(1, [3, 1, 0, 2]), (-1, [1, -1, 0, 2])])
-def test_an_identity_beside_weights_by_hand(sign: int, expected: list[int]) -> None:
-    """v = 2 · s + sign · s' with s = 1 0 0 1 and s' = 1 1 0 0; the gain of the weights is 2 / 2¹."""
-    weight = 2 * np.eye(4, dtype=np.int8)[:, :, None, None]
-    layer = Layer("conv", (Input(weight, gain=2, shift=1), Input(None, Source("other", sign=sign), 1)), FixedLIF(0))
-    kernel = LayerKernel(layer, (4, 1, 1), (4, 1, 1))
-    state, fired, packed = kernel.rest(), np.zeros((1, 1, 4), np.bool_), np.zeros(1, np.uint8)
-    kernel.add([np.array([[spikes]], np.bool_) for spikes in ([1, 0, 0, 1], [1, 1, 0, 0])], state)
-    kernel.advance(1, state, fired, packed)
-    assert state.membrane.ravel().tolist() == expected
-
-
-@pytest.mark.parametrize(("bias", "expected"), [(0, 2**23 - 1), (-8_000_000, 4_484_227)])
-def test_sums_of_several_inputs_saturate(bias: int, expected: int) -> None:
-    """Three inputs of 127 · 32767 each sum to 12,484,227 > 2²³; the bias is added before the sum saturates."""
-    weight = np.array([[127]], np.int8)
-    more = tuple(Input(weight, "input", 32767) for _ in range(2))
-    kernel = LayerKernel(Layer("fc", (Input(weight, gain=32767), *more), FixedLIF(4096, bias=bias)), *3 * [(1, 1, 1)])
-    state, fired, packed = kernel.rest(), np.ones((1, 1, 1), np.bool_), np.zeros(1, np.uint8)
-    kernel.add(3 * [fired], state)
-    kernel.advance(1, state, fired, packed)
-    assert state.inputs.first.synaptic.item() == expected
-
-
 @st.composite
 def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
     """A layer of one to three sources, and their (S, H, W, C) spikes, which come and whose bias acts in some steps."""

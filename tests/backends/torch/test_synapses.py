@@ -115,13 +115,6 @@ def test_pooling_too_coarse_for_int8_is_exact():
     assert found.tolist() == [[127 * 144, -3 * 144], [0, 0]]
 
 
-def test_pooling_averages_in_float32():
-    """A dense layer on a 2×1 map of averages 3/4 and 1/4, in C-order: 4·3/4 + 8·1/4 = 5."""
-    layer = Input(np.array([[4, 8], [1, 0]], np.float32), pool=2)
-    spikes = np.array([[[[1, 1], [1, 0], [0, 1], [0, 0]]]], np.bool_)
-    assert currents(FloatSynapses(layer, (1, 4, 2), "cpu"), spikes, "cpu").tolist() == [[5, 0.75]]
-
-
 def test_layers_share_a_workspace_one_after_the_other():
     workspace = Workspace("cpu")
     small, large = (fixed(np.full((2, 3, side, side), side, np.int8)) for side in (1, 2))
