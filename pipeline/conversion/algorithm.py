@@ -84,10 +84,7 @@ def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambd
 
 
 def calibration_of(ann: Checkpoint, config: Config) -> NDArray[np.float32]:
-    """The first `conversion.calibration` training images of `data.source`, in class-balanced order, (N, C, H, W).
-
-    An InputError if the data have no training part or none of the ANN's classes.
-    """
+    """The first `conversion.calibration` training images of `data.source`, in class-balanced order, (N, C, H, W)."""
     settings, data = config.conversion, config.data
     return choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train").images()
 

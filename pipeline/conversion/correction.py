@@ -43,10 +43,7 @@ class Rectifiers:
         return numbers.reshape(-1, *[1] * (len(self.layers[name].shape) - 1))
 
     def run(self, images: Tensor, clip: Callable[[str, Tensor], Tensor]) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Each layer's name, what its neurons rectify, (N, C, H, W) or (N, C), and their activations.
-
-        `clip` gives of a name and its activations what the layers behind it see.
-        """
+        """Each name, what a layer's neurons rectify (N, C, …), and their activations, seen clipped."""
         values = {"input": images}
         for name, layer in self.layers.items():
             parts = range(0, len(images), BATCH)
@@ -76,10 +73,7 @@ def activation_thresholds(
     chosen: NDArray[np.int64],
     refuse_dead: Callable[[float, str], None],
 ) -> tuple[dict[str, Floats], dict[str, Tensor]]:
-    """Each layer's thresholds (C,) by a rule, of its activations; and these activations' means (C,) on chosen images.
-
-    `refuse_dead` is called with the largest threshold and the layer's name.
-    """
+    """Each layer's thresholds (C,) by a rule, of its activations, and their means (C,) on chosen images."""
     thresholds: dict[str, Floats] = {}
     means: dict[str, Tensor] = {}
     balanced = settings.rule == "balanced"

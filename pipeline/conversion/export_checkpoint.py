@@ -33,11 +33,7 @@ def export_checkpoint(
     download: bool,
     overwrite: bool,
 ) -> tuple[str, list[Path]]:
-    """Write a checkpoint in both precisions, and measure it; a line about its accuracy, and the files written.
-
-    `nir` is a file for the float32 network as NIR; without Poisson spikes one of `seeds` is enough. An InputError if
-    there is no such checkpoint or data set, or the network is in fixed point or cannot be.
-    """
+    """Write a checkpoint in both precisions, and measure it; a line about its accuracy, and the files written."""
     checkpoint = load_checkpoint(source, "snn")
     if checkpoint.network.precision != "float32":
         raise InputError(f"checkpoint {source!r} is in fixed point already, expected float32")

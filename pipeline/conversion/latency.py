@@ -21,10 +21,7 @@ BATCH = 4  # images simulated together
 
 
 def answers_over_time(network: Network, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The class with the largest sum Σ_{τ<t} W_out s_L[τ] + bias after t = 1 … T steps, (B, T).
-
-    `packed` are the spikes, (B, T, bytes). T are the steps of a window, if there is one. Ties go to the lowest.
-    """
+    """The class with the largest Σ_{τ<t} W_out s_L[τ] + bias after t = 1 … T steps of packed spikes (B, T, bytes)."""
     spikes = unpack(packed, network.shapes[-1]).reshape(*packed.shape[1::-1], -1)  # (T, B, neurons)
     readout, bias = network.readout, network.readout.bias[:, None].astype(np.float64)
     sums = (spikes.astype(np.float64) @ readout.weight.T.astype(np.float64) + bias).cumsum(axis=0)
@@ -38,11 +35,7 @@ def all_answers(
     seed: int,
     advance: Callable[[int], None],
 ) -> dict[str, NDArray[np.int64]]:
-    """Of each network, the :func:`answers_over_time` of all samples, (N, T).
-
-    T are the steps of a window, where the networks have one. The networks, alike but for their numbers, see the same
-    input. `advance` is called with the number of images just done.
-    """
+    """The :func:`answers_over_time` of all samples, (N, T), of each of networks that see the same input."""
     some = next(iter(networks.values()))
     found: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
     for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):

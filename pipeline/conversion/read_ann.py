@@ -1,9 +1,4 @@
-"""Any torch classifier of ReLU neurons, read as a network of kind "ann", and the proof that it is the same function.
-
-The model is followed while it runs on a few images, as :func:`spikesam.from_torch` follows spiking ones. The network's
-activations of every layer must then be the model's, on these images and on others made from them, and then on all
-images, where its answer must be, too: up to rounding, since gains and batch normalisation are folded into weights.
-"""
+"""Any torch classifier of ReLU neurons, read as a network of kind "ann", and the proof that it is the same function."""
 
 from __future__ import annotations
 
@@ -39,13 +34,7 @@ RECTIFIERS = NeuronModules(takes="B...", rectified=True)
 
 @exact_sums()  # the model, too, without TF32
 def read_ann(model: Any, images: Any) -> tuple[Network, NDArray[np.int64]]:
-    """The network of a model in evaluation, whose neurons are ReLU, proven equal to it on images, and its answers (N,).
-
-    `images` as :func:`spikesam.pipeline.images.calibration.calibration_images` takes them, of which the largest
-    magnitude is the network's input_range. The first tensor that the model returns is the answer, of which a softmax is
-    left out. The model is left as it was. An InputError or a NetworkError names what is no image that the model takes,
-    what of the model is not known and where, a layer that differs and by how much, and one that no image drives.
-    """
+    """The network of a model whose neurons are ReLU, proven equal to it on images, and its answers (N,)."""
     check_model(model)
     given, _ = calibration_images(images)
     device = next((weight.device for weight in (*model.parameters(), *model.buffers())), torch.device("cpu"))

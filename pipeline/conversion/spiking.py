@@ -43,13 +43,7 @@ def spiking_network(
     initial: float = HALF,
     corrections: Mapping[str, Floats] | None = None,
 ) -> Network:
-    """The float32 network of an ANN whose layers have thresholds (C,), for `timesteps` steps of each layer.
-
-    Parameters
-    ----------
-    initial : membranes at the beginning, in thresholds
-    corrections : what is added to the biases of layers in each step, (S, C) in units of the ANN; the last row goes on
-    """
+    """The float32 network of an ANN with thresholds (C,), membranes `initial` of them, and `corrections` (S, C)."""
     depth = layer_depths(ann)
     steps = timesteps + depth[ann.layers[-1].name]
     layers = []
