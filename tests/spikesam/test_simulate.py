@@ -109,6 +109,7 @@ PICTURE = np.zeros((1, 16, 24, 3), np.uint8)
         ({"network": "net.pt"}, "a PyTorch file: build the model and use spikesam.record, or spikesam.from_torch"),
         ({"network": nn.Linear(2, 3)}, "network: got Linear, .*spikesam.from_torch makes a Network of a torch model"),
         ({"timesteps": 4}, "timesteps: T belongs to the network"),
+        ({"batch": 4}, "simulate: got the option 'batch', expected some of help"),
         ({"data": "nowhere"}, "nowhere: no such data set or file"),
         ({"data": np.zeros((2, 4, 4))}, r"data: got an array of shape \(2, 4, 4\) float64, expected images"),
         ({"data": np.full((8, 1, 6, 16, 24), 0.5)}, r"data: index \(0, 0, 0, 0, 0\): got the value 0.5, expected"),
