@@ -27,7 +27,7 @@ from tests.recordings import maps, rasters
         (lambda folder: rasters.record(folder, 3, replace(rasters.HEADER, window=4)), ["T = 6 (4 of the model), seed"]),
         (
             lambda folder: spikesam.write_raster(
-                folder / "a.h5", {"a": np.ones((3, 1, 2), bool)}, labels=[1, 2, -1], predictions=[1, 0, 3]
+                folder / "a.h5", {"a": np.ones((3, 1, 2), bool)}, labels=[1, 2, -1], predictions=[1, 0, -1]
             ),
             [
                 "3 samples of an unnamed data set, T = 1, seed 0; float32 precision on arrays\n",
