@@ -52,13 +52,12 @@ from spikesam.pipeline.drawing.canvas import GREY, PALETTE
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from spikesam.pipeline.training.epochs import finished_epochs
+from spikesam.pipeline.training.epochs import finished_epochs, start_from
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.fit import build_model, train_checkpoint
 from spikesam.pipeline.training.images import steps_per_epoch
 from spikesam.pipeline.training.inputs import training_inputs
 from spikesam.pipeline.training.module import STEP_MILESTONES
-from spikesam.pipeline.training.start import start_from
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 

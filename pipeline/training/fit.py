@@ -18,7 +18,7 @@ from spikesam.pipeline.networks.allocator import keep_freed_memory
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.pipeline.training.epoch_log import EpochLog
-from spikesam.pipeline.training.epochs import EpochFiles, Epochs
+from spikesam.pipeline.training.epochs import EpochFiles, Epochs, epoch_to_resume, settings_of, start_from
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.fused import compile_bntt_lif
 from spikesam.pipeline.training.images import images_sha256, loaders, open_split
@@ -27,7 +27,6 @@ from spikesam.pipeline.training.module import TrainingModule
 from spikesam.pipeline.training.precision import convolution_type
 from spikesam.pipeline.training.relu_network import ReluNetwork
 from spikesam.pipeline.training.spiking_network import SpikingNetwork
-from spikesam.pipeline.training.start import epoch_to_resume, settings_of, start_from
 from spikesam.recordings.child import isolated_spawning
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import progress_bar

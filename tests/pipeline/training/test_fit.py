@@ -23,13 +23,12 @@ from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.pipeline.training.augmentation import augment
-from spikesam.pipeline.training.epochs import write_epoch
+from spikesam.pipeline.training.epochs import start_from, write_epoch
 from spikesam.pipeline.training.images import loaders
 from spikesam.pipeline.training.inputs import training_inputs
 from spikesam.pipeline.training.module import TrainingModule
 from spikesam.pipeline.training.precision import convolution_type
 from spikesam.pipeline.training.spiking_network import SpikingNetwork
-from spikesam.pipeline.training.start import start_from
 from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import class_folders
 
