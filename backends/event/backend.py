@@ -301,13 +301,10 @@ class _PreparedNetwork:
             return
         now = slice(first - steps.start, last - steps.start)
         arriving = [each if each is None else each[now] for each in arrived]
-        if 0 < first < acting.start:
-            for each, state in parts:
-                each.settle(state)
-        spikes, bits = fired[now], packed[first:last]
+        spikes, bits, rest = fired[now], packed[first:last], acting.start - 1
         (layer, state), *others = parts
-        computed = [submitted(pool, it.run, first, arriving, own, spikes, bits) for it, own in others]
-        layer.run(first, arriving, state, spikes, bits)
+        computed = [submitted(pool, it.run, first, arriving, own, spikes, bits, rest) for it, own in others]
+        layer.run(first, arriving, state, spikes, bits, rest)
         for part in computed:
             result_of(part)
         if not layer.packs:

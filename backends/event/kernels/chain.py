@@ -20,17 +20,19 @@ from spikesam.backends.event.kernels.attention import attend
 from spikesam.backends.event.kernels.compiled import LEAN, PART, compiled, internal
 from spikesam.backends.event.kernels.events import bits_at, floats_at, integers_at, maps_at, unpack_spikes
 from spikesam.backends.event.kernels.pooling import pool_currents
-from spikesam.backends.event.kernels.steps import LayerInput, add, add_signed, addresses_of, advance, run_steps
+from spikesam.backends.event.kernels.relay import relay
+from spikesam.backends.event.kernels.steps import LayerInput, add, addresses_of, advance, run_steps
 
 PLAIN, ADVANCE, ADD = 0, 1, 2  # what is to do in each step: see :func:`run_steps`; parts of :func:`run_layer`
-SPIKES, IDENTITY, ATTENTION, CURRENT = range(4)  # what a source is to its input
+SPIKES, RELAY, ATTENTION, CURRENT = range(4)  # what a source is to its input
 
 
 class Arrival(NamedTuple):
     """A source of an input in some steps, (S, H, W, C) at an address, as a row of numbers.
 
     `further` sources are added to those before, and with the `last` they are pooled. That of ATTENTION has all channels
-    if it is the `last`, too; else those of k and v are the next rows.
+    if it is the `last`, too; else those of k and v are the next rows. Of a RELAY so many channels are `relayed`, from
+    `channel` on to those of the current from `output` on, by weights at an address.
     """
 
     number: int
@@ -42,6 +44,10 @@ class Arrival(NamedTuple):
     height: int
     width: int
     channels: int
+    relayed: int
+    output: int
+    channel: int
+    weights: int
 
 
 NO_ARRIVALS = np.zeros((0, len(Arrival._fields)), np.int64)
@@ -84,7 +90,17 @@ class Chain:
         for start in range(0, len(given), self._chunk):
             fired = self._fired[: len(given) - start]
             run_layers(
-                start, self._layers.first, self._layers.at, self._at, self._shapes, bits, fired, 0, PLAIN, NO_ARRIVALS
+                start,
+                0,
+                self._layers.first,
+                self._layers.at,
+                self._at,
+                self._shapes,
+                bits,
+                fired,
+                0,
+                PLAIN,
+                NO_ARRIVALS,
             )
             take(fired)
 
@@ -141,6 +157,7 @@ def freeze(layer: LayerInput, memory: NDArray[np.uint8]) -> None:
 @compiled
 def run_layers(
     start: int,
+    rest: int,
     like: LayerInput,
     frozen: NDArray[np.int64],
     maps: NDArray[np.int64],
@@ -174,15 +191,17 @@ def run_layers(
         else:
             packed = bits_at(bits[number + 1] + start * size, (steps, size))
         if todo != PLAIN:
-            run_layer(start, todo, layer, frozen, arrivals, spikes, place, packed)
+            run_layer(start, rest, todo, layer, frozen, arrivals, spikes, place, packed)
         else:
-            run_steps(start, maps if alone else maps[number % 2 : number % 2 + 1], source, layer, spikes, place, packed)
+            read = maps if alone else maps[number % 2 : number % 2 + 1]
+            run_steps(start, rest, read, source, layer, spikes, place, packed)
         source = target
 
 
 @internal
 def run_layer(
     start: int,
+    rest: int,
     todo: int,
     layer: LayerInput,
     frozen: NDArray[np.int64],
@@ -196,7 +215,7 @@ def run_layer(
     top, bottom = place[0], place[0] + len(membrane)
     for i in range(len(fired)):
         if todo & ADVANCE:
-            advance(start + i, dynamics, current, membrane, synaptic, fired[i, top:bottom], place, packed[i])
+            advance(start + i, rest, dynamics, current, membrane, synaptic, fired[i, top:bottom], place, packed[i])
         row = 0
         while row < len(arrivals) and todo & ADD:
             number, kind, sign = arrivals[row, 0], arrivals[row, 1], arrivals[row, 2]
@@ -219,8 +238,9 @@ def run_layer(
                     target,
                 )
                 row = values
-            elif kind == IDENTITY:
-                add_signed(maps_at(address, shape)[i, top:bottom], further, sign, target)
+            elif kind == RELAY:
+                places = arrivals[row, 9], arrivals[row, 10], arrivals[row, 11]
+                relay(maps_at(address, shape)[i, top:bottom], arrivals[row, 12], places, further, sign, target)
             else:
                 add(maps_at(address, shape)[i], synapses, scratch, further, sign, target)
                 if last and scratch.unpooled.size:

@@ -17,9 +17,9 @@ from spikesam.backends.event.kernels.chain import (
     ADVANCE,
     ATTENTION,
     CURRENT,
-    IDENTITY,
     NO_ARRIVALS,
     PLAIN,
+    RELAY,
     SPIKES,
     Arrival,
     Inputs,
@@ -29,6 +29,7 @@ from spikesam.backends.event.kernels.costs import costs_of
 from spikesam.backends.event.kernels.events import pack, unpack
 from spikesam.backends.event.kernels.neurons import dynamics_of
 from spikesam.backends.event.kernels.products import Costs, Products
+from spikesam.backends.event.kernels.relay import joined_gains, relay_of
 from spikesam.backends.event.kernels.steps import KernelSynapses, LayerInput, Scratch, addresses_of
 from spikesam.backends.event.kernels.synapses import lay_out, room_for
 from spikesam.backends.network import LIF, NO_POOLING, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
@@ -81,12 +82,19 @@ class LayerKernel:
         self.heads, self.summed = [each.heads for each in inputs], [each.current_sum for each in inputs]
         self.spreads = [each.spread for each in inputs for _ in each.sources or [None]]
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
-        self.synapses = [_laid_out(each, shape, costs) for each, shape in zip(inputs, shapes, strict=True)]
+        self.relays = [relay_of(each, shape) for each, shape in zip(inputs, self.shapes, strict=True)]
+        self.joined = None if driven else joined_gains(neuron, inputs, self.relays)
+        self.synapses = [
+            None if self.joined is not None else _laid_out(each, shape, costs)
+            for each, shape in zip(inputs, shapes, strict=True)
+        ]
         self.packs = True
         outputs, rows, columns = inputs[0].output_shape(shapes[0])
         self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
         largest = inputs[0].counted(self.shapes[0]) if inputs[0].heads else inputs[0].largest_current
         largest *= math.prod(inputs[0].unpooled_shape(shapes[0])[1:]) if inputs[0].current_sum else 1
+        if self.joined is not None:
+            inputs, largest = (Input(None, gain=self.joined),), max(each.largest_current for each in inputs)
         self.dynamics = dynamics_of(neuron, inputs, largest * (PIXEL_LIMIT if driven else 1))
         self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32  # of currents, membranes
 
@@ -126,18 +134,14 @@ class LayerKernel:
 
     def rest(self) -> State:
         """The state before a sample begins."""
-        current = np.zeros((len(self.synapses), *self.output_shape), self.dtype)
+        count = len(self.synapses) if self.joined is None else 1
+        current = np.zeros((count, *self.output_shape), self.dtype)
         membrane = np.zeros(self.output_shape, self.dtype)
         synaptic = np.zeros(self.output_shape if self.dynamics.apart else (0, 0, 0), self.dtype)
         shared = self.dynamics, current, membrane, synaptic
         synapses = (each or NO_SYNAPSES[self.dtype] for each in self.synapses)
         inputs = [LayerInput(each, *shared, self._scratch(number)) for number, each in enumerate(synapses)]
         return State(current, membrane, Inputs(inputs))
-
-    def settle(self, state: State) -> None:
-        """Bring the neurons to rest, and let nothing arrive, as before the first step of a sample."""
-        for each in (state.current, state.membrane, state.inputs.first.synaptic):
-            each[:] = 0
 
     def _scratch(self, number: int) -> Scratch:
         """The room for an input."""
@@ -154,15 +158,15 @@ class LayerKernel:
             attention_room(self.shapes[number][0] // 3 // heads if heads else 0),
         )
 
-    def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
-        """Bring the neurons to step t of a sample; at t = 0 they are at rest, whatever they and `current` were before.
+    def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8], rest: int = 0) -> None:
+        """Bring the neurons to step t of a sample; at that of `rest` they rest, whatever was before.
 
         Parameters
         ----------
         fired : (H', W', C') bool, of which :attr:`rows` are written — their spikes
         packed : (⌈C'·H'·W'/8⌉,) uint8, written — the same as bits in the file's order
         """
-        self._run(t, ADVANCE, [], state, fired[None], packed[None])
+        self._run(t, rest, ADVANCE, [], state, fired[None], packed[None])
 
     def add(self, arrived: Sequence[NDArray[Any] | None], state: State) -> None:
         """Set `state.current` to the currents that spikes cause in the next step.
@@ -173,7 +177,7 @@ class LayerKernel:
             source; None leaves the current of its input as it is
         """
         room = np.empty((1, self.height, *self.output_shape[1:]), np.bool_)
-        self._run(0, ADD, self._spread([each if each is None else each[None] for each in arrived]), state, room)
+        self._run(0, 0, ADD, self._spread([each if each is None else each[None] for each in arrived]), state, room)
 
     def _spread(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
         """Spikes of each source, (S, H, W, C), as their inputs see them."""
@@ -200,12 +204,13 @@ class LayerKernel:
         state: State,
         fired: NDArray[np.bool_],
         packed: NDArray[np.uint8],
+        rest: int = 0,
     ) -> None:
         """Advance by several steps.
 
         Parameters
         ----------
-        start : number of the first of them
+        start, rest : number of the first of them, and of that in which neurons are at rest, as before the first
         arrived : (S, …) of each source — see :meth:`add`; spikes may share memory with `fired`
         state : of the step before, advanced
         fired : (S, H', W', C') bool, of which :attr:`rows` are written — the layer's spikes
@@ -213,15 +218,16 @@ class LayerKernel:
         """
         if self.repeats and any(each is not None and np.may_share_memory(each, fired) for each in arrived):
             for i in range(len(fired)):  # what is spread is a copy, which would lack spikes that are yet to be fired
-                self.advance(start + i, state, fired[i], packed[i])
+                self.advance(start + i, state, fired[i], packed[i], rest)
                 self.add([each if each is None else each[i] for each in arrived], state)
             return
         plain = self.plain and (arrived[0] is None or arrived[0].dtype == np.bool_)
-        self._run(start, PLAIN if plain else ADVANCE | ADD, self._spread(arrived), state, fired, packed)
+        self._run(start, rest, PLAIN if plain else ADVANCE | ADD, self._spread(arrived), state, fired, packed)
 
     def _run(
         self,
         start: int,
+        rest: int,
         todo: int,
         arrived: Sequence[NDArray[Any] | None],
         state: State,
@@ -241,20 +247,24 @@ class LayerKernel:
         shapes = np.array([(height, width, channels), (self.height, *self.output_shape[1:])])
         bits = NO_BITS if packed is None or not self.packs else addresses_of([packed])
         inputs, spikes, top = state.inputs, fired.reshape(len(fired), -1), self.rows.start
-        run_layers(start, inputs.first, inputs.at, sources, shapes, bits, spikes, top, todo, rows)
+        run_layers(start, rest, inputs.first, inputs.at, sources, shapes, bits, spikes, top, todo, rows)
 
     def _arrivals(self, arrived: Sequence[NDArray[Any] | None]) -> NDArray[np.int64]:
         """A row as of :class:`~.chain.Arrival` for each source from which something arrives."""
         following, rows = iter(arrived), []
-        for number, (synapses, signs, heads) in enumerate(zip(self.synapses, self.signs, self.heads, strict=True)):
+        every = zip(self.synapses, self.signs, self.relays, strict=True)
+        for number, (synapses, signs, relay) in enumerate(every):
             sources = [next(following) for _ in signs]
             if sources[0] is None:
                 continue
-            kind = SPIKES if synapses else ATTENTION if heads else IDENTITY
+            kind, own = SPIKES if synapses else ATTENTION, (0, 0, 0, 0)
+            if relay and not synapses:
+                kind, own = RELAY, (len(relay.weights), relay.output, relay.channel, *addresses_of([relay.weights]))
             for place, (source, sign) in enumerate(zip(sources, signs, strict=True)):
                 assert source is not None  # where the first source is not
                 what, last = kind if source.dtype == np.bool_ else CURRENT, place + 1 == len(signs)
-                rows.append(Arrival(number, what, sign, place > 0, last, *addresses_of([source]), *source.shape[1:]))
+                at, (address,) = number if self.joined is None else 0, addresses_of([source])
+                rows.append((at, what, sign, place > 0, last, address, *source.shape[1:], *own))
         return np.array(rows, np.int64).reshape(-1, len(Arrival._fields))
 
 

@@ -94,6 +94,7 @@ class LayerInput(NamedTuple):
 @internal
 def advance(
     t: int,
+    rest: int,
     dynamics: Dynamics,
     current: NDArray[Any],
     membrane: NDArray[Any],
@@ -106,13 +107,15 @@ def advance(
     channels = membrane.shape[2]
     arrived, membranes = current.reshape(1, len(current), -1, channels), membrane.reshape(-1, channels)
     spikes = fired.reshape(1, -1, channels)
-    update(t, dynamics, arrived, membranes, synaptic.reshape(-1, channels), spikes, np.int64(0))  # 0 would be a type
+    driven, first = synaptic.reshape(-1, channels), np.int64(0)  # 0 would be a type
+    update(t, rest, dynamics, arrived, membranes, driven, spikes, first)
     pack_spikes(fired, place, packed)
 
 
 @internal
 def update(
     t: int,
+    rest: int,
     dynamics: Dynamics,
     arrived: NDArray[Any],
     membranes: NDArray[Any],
@@ -120,13 +123,13 @@ def update(
     fired: NDArray[np.bool_],
     first: int,
 ) -> None:
-    """Bring neurons at P positions, (P, C), to step t, or through several from there on: through one if t is 0.
+    """Bring neurons at P positions, (P, C), to step t, or through several from there on: one if it is that of `rest`.
 
     `arrived` are (S, K, P or more, C or more), the currents of K inputs in S steps; `fired` (S, positions, C) is
     written from position `first` on.
     """
     positions, channels = membranes.shape
-    if t == 0:
+    if t == rest:
         membranes[:] = 0
         synaptic[:] = 0
         fired[0, first : first + positions] = False
@@ -196,6 +199,7 @@ def add_signed(added: NDArray[Any], further: bool, sign: int, current: NDArray[A
 @internal
 def run_steps(
     start: int,
+    rest: int,
     sources: NDArray[np.int64],
     shape: tuple[int, int, int, int],
     layer: LayerInput,
@@ -220,7 +224,9 @@ def run_steps(
             decay(decays, dynamics.neurons.kept, membranes)
             decays = 0
             now = slice(first, last)
-            multiplied = steps_multiplied(start + first, sources, shape, layer, fired[now], first, place, packed[now])
+            multiplied = steps_multiplied(
+                start + first, rest, sources, shape, layer, fired[now], first, place, packed[now]
+            )
             if multiplied:
                 first += multiplied
                 no_current = nobody_fired = False
@@ -243,7 +249,7 @@ def run_steps(
             else:
                 decay(decays, dynamics.neurons.kept, membranes)
                 decays = 0
-                advance(start + i, dynamics, current, membrane, synaptic, mine, place, packed[i])
+                advance(start + i, rest, dynamics, current, membrane, synaptic, mine, place, packed[i])
             if arrives:
                 if len(sources) == 1 or not sources_multiplied(sources, shape, i, synapses, scratch, current[0]):
                     for number in range(len(sources)):
@@ -332,13 +338,15 @@ def steps_multiplied(*_: Any) -> int:
 
 @overload(steps_multiplied, jit_options=LEAN | PART)
 def _steps_multiplied(
-    start: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
+    start: Any, rest: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
 ) -> Any:
-    def never(start: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any) -> int:
+    def never(
+        start: Any, rest: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
+    ) -> int:
         return 0
 
     def multiply(
-        start: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
+        start: Any, rest: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
     ) -> int:
         synapses, dynamics, current, membrane, synaptic, scratch = layer
         weights, products, steps = synapses.weights, synapses.weights.products, len(fired)
@@ -368,10 +376,10 @@ def _steps_multiplied(
             sums = multiply_rows_of_steps(products, weights.stride, room, steps, row, (some, columns))
             first, last = row * columns, (row + some) * columns
             here, above = (membranes[first:last], driven[first:last]), place[0] * columns + first
-            update(start, dynamics, before[first:last].reshape(1, 1, -1, channels), *here, spikes, above)
+            update(start, rest, dynamics, before[first:last].reshape(1, 1, -1, channels), *here, spikes, above)
             if steps > 1:
                 arriving = sums[: steps - 1].reshape(steps - 1, 1, sums.shape[1], sums.shape[2])
-                update(start + 1, dynamics, arriving, *here, spikes[1:], above)
+                update(start + 1, rest, dynamics, arriving, *here, spikes[1:], above)
             for position in range(first, last):  # a slice would compile how to tell of its shape
                 for channel in range(channels):
                     before[position, channel] = sums[steps - 1, position - first, channel]

@@ -14,6 +14,7 @@ from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.products import Costs
 from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import joined
 from tests.backends.graphs import graphs
 
@@ -109,3 +110,28 @@ def test_a_constant_current_beside_recurrent_weights_by_hand() -> None:
     # v = 1 at t = 1, and 1 - 1 + 1 = 1 at t = 2. The spike of t = 1 arrives at t = 3: v = 1 - 1 + 1 - 1 = 0; that of
     # t = 2 at t = 4: v = 0 + 1 - 1 = 0; then nothing arrives: 1, 1.
     assert np.unpackbits(batch.spikes["rec"][0], axis=1)[:, 0].tolist() == [0, 1, 1, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("bias", [3, 2**23])  # the current of several inputs would be limited
+def test_joined_relays_are_several_inputs(bias: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a concatenation, one of them of several sources, the others of some channels."""
+    rng, layers, steps = np.random.default_rng(2), [Layer("one", Input(np.eye(6)[:, :, None, None]), LIF(0.0, 0.5))], 6
+    for first, count, sources in ((0, 4, [Source("one"), Source("input", 2)]), (5, 2, [Source("one", sign=-1)])):
+        weight = np.zeros((8, 6, 1, 1), np.float32)
+        weight[np.arange(first, first + count), np.arange(count) + first // 4] = rng.random((count, 1, 1)) + 0.5
+        layers.append(Input(weight, sources, rng.random((steps, 8)) + 0.5))
+    first, *parts = layers
+    joined = Layer("joined", tuple(parts), LIF(0.5, bias=rng.random((steps, 8)) / 4))
+    real = Network((6, 3, 5), steps, (first, joined), Readout(np.ones((2, 120), np.float32)), "spikes")
+    fixed = quantise(real)
+    limited = replace(fixed.layers[1], neuron=replace(fixed.layers[1].neuron, bias=np.int32(bias)))
+    spikes = rng.random((steps, 1, 6, 3, 5)) < 0.4
+    for network in (real, fixed, replace(fixed, layers=(fixed.layers[0], limited))):
+        kernel = LayerKernel(network.layers[1], network.shapes[1], network.shapes[1])
+        assert (kernel.joined is None) == (network.layers[1] is limited and bias > 3)
+        with monkeypatch.context() as patch:
+            [one] = EventBackend(1).run(network, [spikes], 1)
+            patch.setattr("spikesam.backends.event.kernels.layer.joined_gains", lambda *_: None)
+            [other] = EventBackend(1).run(network, [spikes], 1)
+        assert one.spikes["joined"].any()
+        assert np.array_equal(one.spikes["joined"], other.spikes["joined"])
