@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from math import prod
 
 import numpy as np
@@ -15,10 +15,18 @@ class ActingSteps:
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._found: dict[frozenset[int], list[range]] = {}
         self._own = [_by_bias(network, number) for number in range(len(network.layers))]
 
-    def of(self, given: Collection[int] = ()) -> list[range]:
+    def of(self, given: Iterable[int] = ()) -> list[range]:
         """Those of the input and of each layer; any of those `given`, by number, 0 of the first layer."""
+        known = frozenset(given)
+        if known not in self._found:
+            self._found[known] = self._acting(known)
+        return self._found[known]
+
+    def _acting(self, given: Collection[int]) -> list[range]:
+        """The steps, computed anew."""
         network, steps = self._network, self._network.timesteps
         acting = [range(steps)]
         for number, (layer, (begins, ends)) in enumerate(zip(network.layers, self._own, strict=True)):

@@ -14,6 +14,7 @@ from spikesam.backends.network.inputs import Input, Source
 from spikesam.backends.network.neurons import MEMBRANE_LIMIT, THETA, SpikingNeuron
 
 Floats = NDArray[np.float64]
+ALONE = 1 << 18  # products that BLAS leaves to one thread: several wait for each other where all cores simulate
 ROUNDING = 1e-5  # of the threshold: the order of additions may take a float32 membrane as close to it to either side
 
 
@@ -76,9 +77,10 @@ def correlated(given: Input, weight: NDArray[Any], maps: Floats) -> Floats:
     padded = np.pad(maps, ((0, 0), (top, top), (left, left)))
     patches = sliding_window_view(padded, (len(maps), *window))[0, ::down, ::right]
     rows, columns = patches.shape[:2]
-    matrix = weight.reshape(len(weight), -1).astype(np.float64)
-    found: Floats = matrix @ patches.reshape(rows * columns, -1).T
-    return found.reshape(-1, rows, columns)
+    matrix, places = weight.reshape(len(weight), -1).astype(np.float64), patches.reshape(rows * columns, -1)
+    some = ALONE // matrix.size if 64 * matrix.size < ALONE else len(places)
+    parts = [matrix @ each.T for each in np.split(places, range(some, len(places), some))]
+    return np.concatenate(parts, axis=1).reshape(-1, rows, columns)
 
 
 def current_cells(given: Input, sums: Floats) -> Floats:

@@ -86,3 +86,10 @@ def test_currents_in_fixed_point_by_hand() -> None:
     largest = Input(np.array([[[[-1]]]], np.int8), current_pool=(1, 2))
     assert current_of(largest, np.array([[[2, 6]]], np.int8)).tolist() == [[[-2]]]
     assert current_of(Input(None), spikes).tolist() == spikes.astype(float).tolist()
+
+
+def test_places_are_multiplied_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spikesam.backends.network.step.ALONE", 180)  # parts of 90 places
+    maps = np.arange(200.0).reshape(1, 10, 20)
+    found = summed_currents(Input(np.array([2, -3], np.int8)[:, None, None, None]), maps)
+    assert np.array_equal(found, np.concatenate([2 * maps, -3 * maps]))
