@@ -62,10 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     console = PlainConsole(soft_wrap=True)
     print_conversion(conversion.summary, console)
-    for path in conversion.files:
-        console.print(str(path))
-    source = command.data or config.data.source
-    console.print(f"next: spikesam run --checkpoint {conversion.files[0]} --data {source}")
+    following = f"next: spikesam run --checkpoint {conversion.files[0]} --data {command.data or config.data.source}"
+    console.print(*map(str, conversion.files), following, sep="\n")
 
 
 if __name__ == "__main__":

@@ -18,19 +18,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
-from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.errors import DIFFERENT, exit_codes
 from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_existing
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import BackendName
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.progress import Tracker
-
-DIFFERENT = 1  # exit code, as that of diff(1)
 
 
 class DiffCommand(Section):
@@ -40,7 +38,7 @@ class DiffCommand(Section):
     second: Positional[str] = Field(description="another one; one of both must be a raster")
     network: FiredBy = None
     layer: str | None = Field(None, description="where to look for the bit; in all layers if not given")
-    sample: Annotated[int | None, Field(None, ge=0, description="position of the sample to look in; all if not given")]
+    sample: int | None = Field(None, ge=0, description="position of the sample to look in; all if not given")
     backend: BackendName = Field("auto", description="simulator of a model")
     precision: Literal["fixed", "float32"] = Field("fixed", description="of a model")
     data: tuple[str, ...] | None = Field(

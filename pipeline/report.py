@@ -14,7 +14,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field
 
@@ -34,9 +33,7 @@ class ReportCommand(Section):
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
     network: str | None = Field(None, description="import of the recorded model, by name or file")
     out: Path | None = Field(None, description="the page; in the folder of the (first) run if not given")
-    megabytes: Annotated[
-        float, Field(8.0, gt=0, le=500, description="size limit of the page in MB; further samples are left out")
-    ]
+    megabytes: float = Field(8.0, gt=0, le=500, description="size limit of the page, MB; further samples are left out")
     overwrite: Overwrite = False
 
 

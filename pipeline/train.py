@@ -44,9 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     train(config, command.out, resume=command.resume)
     path = command.out / "checkpoint.safetensors"
     following = "convert" if config.network.neuron == "relu" else "run --checkpoint"
-    console = PlainConsole(soft_wrap=True)
-    console.print(f"checkpoint: {path}")
-    console.print(f"next: spikesam {following} {path} --data {config.data.source}")
+    said = f"checkpoint: {path}", f"next: spikesam {following} {path} --data {config.data.source}"
+    PlainConsole(soft_wrap=True).print(*said, sep="\n")
 
 
 if __name__ == "__main__":

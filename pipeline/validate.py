@@ -96,9 +96,9 @@ def _sides(shape: tuple[int, ...]) -> str:
 
 def _table(words: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table whose columns behind the first `words` are of numbers."""
-    table = Table(*columns, box=None)
-    for column in table.columns[words:]:
-        column.justify = "right"
+    table = Table(box=None)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < words else "right")
     for row in rows:
         table.add_row(*row)
     return table

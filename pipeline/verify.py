@@ -24,7 +24,7 @@ from typing import Annotated
 from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command
-from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.errors import DIFFERENT, exit_codes
 from spikesam.pipeline.cli.options import Overwrite, refuse_existing
 from spikesam.pipeline.comparison.certificate_file import Settings
 from spikesam.pipeline.config import Section
@@ -32,8 +32,6 @@ from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Tracker
-
-DIFFERENT = 1  # exit code, as that of diff
 
 
 class VerifyCommand(Section):
@@ -55,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     console = PlainConsole(soft_wrap=True)
     if command.check is not None:
-        usual = Settings()
-        given = [name for name, value in command.settings if value != getattr(usual, name)]
+        given = [name for name, value in command.settings if value != getattr(Settings(), name)]
         given += ["out"] if command.out else []
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: has no use beside --check, whose certificate says it")

@@ -13,7 +13,7 @@ from spikesam.recordings.errors import InputError, finding
 from spikesam.recordings.extras import missing
 from spikesam.recordings.text import printable
 
-DONE, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 70, 2, 130, 141  # 70: sysexits.h; 1 is diff's answer
+DIFFERENT, BAD_INPUT, INTERNAL_FAILURE, INTERRUPTED, BROKEN_PIPE = 1, 2, 70, 130, 141  # as diff(1), sysexits.h
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
 
 # How an argument is typed on the command line, where it is not simply --NAME.
