@@ -6,15 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import BackendError
 from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
-from spikesam.backends.torch.backend import TorchBackend, pack_bits
-from spikesam.recordings.raster.batch import pack, unpack
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.recordings.raster.batch import unpack
 from tests.layers import with_first
 from tests.reference import simulate_reference
 
@@ -111,17 +109,6 @@ def test_what_was_handed_over_stays_as_it_was():
     assert not np.array_equal(second.spikes["conv1"], copies["conv1"])
     for name, bits in copies.items():
         assert np.array_equal(first.spikes[name], bits)
-
-
-@given(
-    shape=st.tuples(*[st.integers(1, 3)] * 2, st.integers(1, 9), *[st.integers(1, 8)] * 2),
-    density=st.floats(0, 1),
-    seed=st.integers(0, 2**32),
-)
-def test_bits_are_packed_as_in_the_file(shape: tuple[int, int, int, int, int], density: float, seed: int):
-    spikes = np.random.default_rng(seed).random(shape) < density  # (T, B, C, H, W)
-    channels_last = torch.tensor(spikes).flatten(3).mT.contiguous().view(torch.int8)
-    assert np.array_equal(pack_bits(channels_last).numpy(), pack(spikes))
 
 
 @pytest.mark.parametrize(
