@@ -19,7 +19,6 @@ from matplotlib.textpath import TextToPath
 from numpy.typing import NDArray
 from PIL import Image
 
-from spikesam.pipeline.images.png import png
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.text import LONGEST_NAME, printable
 
@@ -88,7 +87,8 @@ class Canvas:
         canvas.draw()
         drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
         self._background.paste(drawn, mask=drawn)
-        return png(np.asarray(self._background), DPI)
+        self._background.save(file := BytesIO(), "PNG", compress_level=1, dpi=(DPI, DPI))
+        return file.getvalue()
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spikesam.pipeline.images.datasets.archive import ZipArchive
 from spikesam.pipeline.images.events.binning import EventBinning, picture_of
-from spikesam.pipeline.images.png import png
 from spikesam.pipeline.images.preprocessing import Box, read_image
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
@@ -172,10 +172,15 @@ def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
         file.writestr(ABOUT, about.model_dump_json())
         for number, each in enumerate(pictures.seen):
             if each.picture is not None:
-                file.writestr(_picture(number), png(each.picture))
+                file.writestr(_picture(number), _png(each.picture))
             if each.mask is not None:
-                file.writestr(_mask(number), png(each.mask.astype(np.uint8) * 255))
+                file.writestr(_mask(number), _png(each.mask.astype(np.uint8) * 255))
     write_file(folder / NAME, content.getvalue())
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    Image.fromarray(pixels).save(file := io.BytesIO(), "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def _picture(sample: int) -> str:

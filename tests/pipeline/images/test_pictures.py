@@ -11,7 +11,6 @@ from PIL import Image
 
 from spikesam.pipeline.images import pictures as module
 from spikesam.pipeline.images.pictures import NAME, Pictures, Seen, as_pictures, read_pictures, write_pictures
-from spikesam.pipeline.images.png import png
 from spikesam.recordings.errors import InputError
 
 DIGEST = "ab" * 32
@@ -121,19 +120,3 @@ def test_numbers_outside_of_0_to_1_are_stretched_image_by_image() -> None:
 def test_what_is_no_image_is_refused(images: object) -> None:
     with pytest.raises(InputError, match=r"finish: images: got \(.*expected images \(N, C, H, W\)"):
         as_pictures(images, None, "finish: images")
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (1, 1, 3), (16, 33, 3)])
-def test_pixels_come_back(shape: tuple[int, ...]) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    with Image.open(io.BytesIO(png(pixels))) as image:
-        image.verify()  # checksums
-    with Image.open(io.BytesIO(png(pixels))) as image:
-        assert image.mode == ("RGB" if len(shape) == 3 else "L")
-        assert "dpi" not in image.info
-        assert np.array_equal(np.asarray(image), pixels)
-
-
-def test_the_file_says_how_many_pixels_an_inch_has() -> None:
-    with Image.open(io.BytesIO(png(np.zeros((2, 2, 3), np.uint8), 120))) as image:
-        assert image.info["dpi"] == pytest.approx((120, 120), abs=0.02)
