@@ -13,7 +13,6 @@ from spikesam.pipeline.drawing.energy import draw_energy
 from spikesam.pipeline.drawing.padding import Outside, outside
 from spikesam.pipeline.drawing.samples import draw_side_by_side
 from spikesam.pipeline.drawing.subject import recorded_subjects
-from spikesam.pipeline.images.pictures import pictures_beside
 from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.sam import spike_activation_sum
 from spikesam.recordings.errors import InputError
@@ -55,8 +54,7 @@ def draw_layers(energy: Energy, path: Path) -> None:
 def _draw_places(path: Path, energy: Energy, raster: RasterReader, padded: Outside) -> None:
     """The first samples beside each other: the image, the energy of all layers, and SAM of the deepest layer."""
     assert energy.maps is not None
-    count = len(energy.maps)
-    subjects = recorded_subjects(raster, raster.predictions[:count], pictures_beside(raster, count))
+    subjects = recorded_subjects(raster, raster.predictions[: len(energy.maps)])
     maps = [{"energy\nall layers": heat[None].astype(np.float32)} for heat in energy.maps]
     about = f"Energy of spikes and neurons, all layers on the grid of the input ({energy.prices.name})"
     deepest = next((layer for layer in reversed(raster.layers) if has_places(layer.shape)), None)

@@ -75,13 +75,11 @@ def subjects_of(samples: DatasetSamples, predictions: Classes, class_names: Sequ
     return _subjects(shown, predictions, samples.table, samples.frames, answers=True)
 
 
-def recorded_subjects(
-    source: RasterReader | MapReader, predictions: NDArray[np.integer[Any]], shown: Pictures | None
-) -> list[Subject]:
+def recorded_subjects(source: RasterReader | MapReader, predictions: NDArray[np.integer[Any]]) -> list[Subject]:
     """The first samples of a raster or of maps, with what lies beside it of pictures and names."""
-    from spikesam.pipeline.images.pictures import Pictures
+    from spikesam.pipeline.images.pictures import Pictures, pictures_beside
 
-    known = shown or Pictures()
+    known = pictures_beside(source, len(predictions)) or Pictures()
 
     def frames(sample: int) -> NDArray[np.uint8] | None:
         return _event_frames(source, sample) if known.events and isinstance(source, RasterReader) else None

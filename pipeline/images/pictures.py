@@ -19,6 +19,7 @@ from spikesam.pipeline.images.events.binning import EventBinning, picture_of
 from spikesam.pipeline.images.preprocessing import Box, read_image
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.batch import on_cpu
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
@@ -220,11 +221,11 @@ def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> P
     return Pictures(tuple(seen), tuple(told_apart(about.class_names)), about.events)
 
 
-def pictures_beside(raster: RasterReader, most: int = MOST) -> Pictures | None:
-    """The pictures of the first samples that lie beside a raster; None if there are none of it."""
-    if raster.path is None:
-        return raster.beside
+def pictures_beside(source: RasterReader | MapReader, most: int = MOST) -> Pictures | None:
+    """The pictures of the first samples that lie beside a raster, or beside its maps; None if there are none of it."""
+    if source.path is None:
+        return source.beside
     try:
-        return read_pictures(raster.path.parent, raster.known_as, most)
+        return read_pictures(source.path.parent, source.known_as, most)
     except InputError:
         return None

@@ -16,8 +16,7 @@ from spikesam.pipeline.drawing.figures import draw_overview
 from spikesam.pipeline.drawing.network import draw_network
 from spikesam.pipeline.drawing.notebook import html, png_of
 from spikesam.pipeline.drawing.raster import draw_raster
-from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
-from spikesam.pipeline.images.pictures import pictures_beside, read_pictures
+from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
@@ -49,7 +48,7 @@ def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> byte
     if not (isinstance(samples, int) and samples >= 1):
         raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
     names = [maps.layer(layer).name for layer in ((layers,) if isinstance(layers, str) else layers)]
-    subjects = _subjects(maps, min(samples, maps.n_samples))
+    subjects = recorded_subjects(maps, maps.predictions[:samples])
     return png_of(lambda path: draw_overview(path, maps, method_of(maps.header, maps.where), subjects, names))
 
 
@@ -58,19 +57,9 @@ def _raster(raster: RasterReader, layer: str | int | None = None, sample: int = 
         raster.layer(raster.layers[-1].name if layer is None else layer),
         position(sample, raster.n_samples, "plot"),
     )
-    subject = recorded_subjects(raster, raster.predictions[: at + 1], pictures_beside(raster, at + 1))[at]
+    subject = recorded_subjects(raster, raster.predictions[: at + 1])[at]
     facts = ", ".join(subject.facts)
     return png_of(lambda path: draw_raster(path, spec.name, raster.packed(spec, at), spec.neurons, facts))
-
-
-def _subjects(maps: MapReader, count: int) -> list[Subject]:
-    shown = maps.beside
-    if maps.path is not None:
-        try:
-            shown = read_pictures(maps.path.parent, maps.header.known_as, count)
-        except InputError:
-            shown = None  # they are of another raster
-    return recorded_subjects(maps, maps.predictions[:count], shown)
 
 
 def figure_of(picture: bytes) -> ShownFigure:

@@ -6,15 +6,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spikesam.backends.network import Network
-from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
+from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.maps.layers import mapped_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod
 from spikesam.pipeline.maps.steps import kept_steps
@@ -72,22 +70,6 @@ def raster_explainer(
     compile_kernels: Callable[[], object] = lambda: None,
 ) -> Explainer:
     """The explainer of a raster's samples."""
-    samples = raster.samples
-
-    def subjects(predictions: NDArray[np.int32]) -> list[Subject]:
-        from spikesam.pipeline.images.pictures import pictures_beside  # here, because pydantic takes a while
-
-        return recorded_subjects(raster, predictions, pictures_beside(raster, len(predictions)))
-
     what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
-    return Explainer(
-        header,
-        samples,
-        explain,
-        subjects,
-        what,
-        raster,
-        (raster.silence,) * bool(raster.silence),
-        workers,
-        compile_kernels,
-    )
+    subjects, notes = partial(recorded_subjects, raster), (raster.silence,) * bool(raster.silence)
+    return Explainer(header, raster.samples, explain, subjects, what, raster, notes, workers, compile_kernels)

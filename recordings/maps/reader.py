@@ -26,7 +26,7 @@ from spikesam.recordings.maps.schema import (
     is_parameter_name,
 )
 from spikesam.recordings.reader import LayerView, Reader
-from spikesam.recordings.schema import DatasetSpec
+from spikesam.recordings.schema import MADE_OF, DatasetSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,6 +60,11 @@ class MapReader(Reader[MapLayer]):
     WHAT = "a finished file of maps (sam.h5)"
     header: MapHeader
     content_digest: str
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """The digests of what was explained, and of the raster that this was made of."""
+        return frozenset({self.header.source, str(self.header.parameters.get(MADE_OF, self.header.source))})
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -13,7 +13,6 @@ import numpy as np
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import (
     DIGEST,
-    MADE_OF,
     MAX_DATASET_BYTES,
     MAX_LAYERS,
     DatasetSpec,
@@ -64,11 +63,6 @@ class MapHeader(Header):
     steps: tuple[int, ...] = ()  # those of which maps are kept beside the sums, ascending
     stepped: int = 0  # how many of the first samples have them; 0 if and only if there are no such steps
     source_name: SourceName = "raster_digest"  # the attribute that holds the source
-
-    @property
-    def known_as(self) -> frozenset[str]:
-        """The digests of what was explained, and of the raster that this was made of."""
-        return frozenset({self.source, str(self.parameters.get(MADE_OF, self.source))})
 
     def __post_init__(self) -> None:
         if not is_method_name(self.method):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import spikesam
 from spikesam.pipeline import explain
 from spikesam.pipeline.drawing.subject import recorded_subjects
-from spikesam.pipeline.images.pictures import NAME, pictures_beside
+from spikesam.pipeline.images.pictures import NAME
 from spikesam.pipeline.record.record import record
 from spikesam.recordings.errors import InputError
 from tests.pipeline.imports.models import Written, fires
@@ -398,7 +398,7 @@ def test_figures_show_images_as_they_were_before_their_normalisation_and_names(t
     normalised = torch.tensor((shown / 255 - 0.5) / 0.25).movedim(3, 1)
     recorded(tmp_path, normalised, class_names=NAMES, input_normalisation=(0.5, 0.25))
     with spikesam.open_raster(tmp_path / "raster.h5") as raster:
-        subjects = recorded_subjects(raster, raster.predictions, pictures_beside(raster))
+        subjects = recorded_subjects(raster, raster.predictions)
     assert len(subjects) == 2 * B
     for sample, subject in enumerate(subjects):
         assert np.array_equal(np.rint(subject.image * 255), shown[sample % B])
