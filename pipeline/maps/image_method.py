@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
-from spikesam.pipeline.drawing.subject import Subject, subjects_of
+from spikesam.pipeline.drawing.subject import subjects_of
 from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
 from spikesam.pipeline.maps.layers import mapped_layers, network_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, summed
@@ -145,14 +146,12 @@ class ImageMethod(MapMethod):
             predictions, maps = self.maps(differentiable, inputs, samples.label[[sample]], layers)
             return summed(header, sample, int(predictions[0]), {name: each[:, 0] for name, each in maps.items()})
 
-        def subjects(predictions: NDArray[np.int32]) -> list[Subject]:
-            return subjects_of(images, predictions, class_names)
-
         count = f"{len(samples)} sample{'s' * (len(samples) > 1)}"
         what = f"{self.name} maps of {count}, {timesteps} step{'s' * (timesteps > 1)}"
         unknown = int((samples.label < 0).sum())
         note = f"no label is known of {unknown} of {count}: explained for the predicted class"
         notes = [note] if unknown and self.speaks_for == "label" else []
+        subjects = partial(subjects_of, images, class_names=class_names)
         return Explainer(header, samples, explain, subjects, what, None, notes)
 
 

@@ -23,7 +23,6 @@ from spikesam.pipeline.networks.lined_up import with_network
 from spikesam.pipeline.networks.recorded import recorded_network
 from spikesam.recordings.arguments import Option
 from spikesam.recordings.maps.schema import MapHeader, Parameter
-from spikesam.recordings.raster.batch import unpack
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.schema import MADE_OF
@@ -70,7 +69,7 @@ class RelevanceMethod(RasterMethod):
         header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)
 
         def explain(sample: int) -> Explained:
-            spikes = [unpack(raster.packed(layer, sample)[None], layer.shape)[:, 0] for layer in behind]
+            spikes = [raster[layer.name][sample] for layer in behind]
             prediction = int(raster.predictions[sample])
             target = int(chosen.get("target", prediction))
             found = (
