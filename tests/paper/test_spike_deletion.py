@@ -8,21 +8,26 @@ import pandas as pd
 import pytest
 
 from paper import spike_deletion
-from paper.common.deletion import BY_PLACES, BY_SPIKES
+from paper.common.deletion import BY_PLACES, BY_SPIKES, upper_network
 from paper.common.settings import load_paper_config
 from paper.common.setup import Setup
 from paper.measures.deletion import nearest
 from paper.measures.deletion import spike_deletion as curve_of
 from paper.measures.tables import rows
 from paper.spike_deletion import LRP, PAIRS, PARTS, Recorded, maps_of, outgoing_weights, stabilised
+from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.config import CONFIGS
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.relevance import relevance
+from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.training.export import export_network
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, joined
 from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
+from tests.pipeline.small_networks import constant_current_checkpoint, small_model
 from tests.reference import simulate_reference
 
 
@@ -137,3 +142,33 @@ def test_a_small_stabiliser_is_the_signed_rule_and_a_large_one_loses_relevance()
     assert np.abs(exact).sum() > 0.1
     np.testing.assert_allclose(relevance(network, rasters, 0, stabilised(1e-9))[0], exact, atol=1e-6)
     assert np.abs(relevance(network, rasters, 0, stabilised(1e3))[0]).sum() < 0.01 * np.abs(exact).sum()
+
+
+def spikes_of(backend: EventBackend, network: Network, inputs: PackedSpikes) -> RasterBatch:
+    return joined(list(backend.run(network, [inputs], len(inputs))))
+
+
+def test_recorded_spikes_cause_the_same_spikes_behind_them() -> None:
+    network, backend = quantise(export_network(small_model())), EventBackend()
+    spikes = np.random.default_rng(0).random((8, 3, 6, 16, 24)) < 0.4
+    whole = spikes_of(backend, network, PackedSpikes.of(spikes))
+    for number, name in enumerate(network.raster_names[:-1]):
+        part = upper_network(network, name)
+        again = spikes_of(backend, part, PackedSpikes(whole.spikes[name], network.shapes[number]))
+        np.testing.assert_array_equal(again.readout, whole.readout)
+        for layer in network.layers[number:]:
+            np.testing.assert_array_equal(again.spikes[layer.name], whole.spikes[layer.name])
+
+
+def test_behind_a_constant_current_layers_have_the_names_of_the_raster(tmp_path: Path) -> None:
+    network = load_checkpoint(constant_current_checkpoint(tmp_path / "constant.safetensors")).network
+    part = upper_network(network, "conv1")
+    names = [[layer.name for layer in layers] for layers in (part.layers, network.layers[1:])]
+    assert (part.input_shape, names[0], part.encoder) == (network.shapes[1], names[1], "spikes")
+    with pytest.raises(InputError, match="^layer 'input': expected one of conv1, conv2$"):
+        upper_network(network, "input")
+
+
+def test_nothing_is_behind_the_last_layer() -> None:
+    with pytest.raises(InputError, match="^layer 'fc1': expected one of input, conv1, conv2$"):
+        upper_network(export_network(small_model()), "fc1")
