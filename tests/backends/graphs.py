@@ -59,10 +59,13 @@ FLOAT = Numbers(quarters, float_neurons, lambda rng, shape: rng.integers(-4, 5, 
 
 
 @st.composite
-def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes", products: bool = True) -> Network:
+def graphs(
+    draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes", products: bool = True, loops: bool = True
+) -> Network:
     """Two to four layers; each reads an earlier one, and up to two others; up to four sources are summed each time.
 
-    With `products` some sources are spread, some are multiplied (attention), and some layers have no weights.
+    With `products` some sources are spread, some are multiplied (attention), and some layers have no weights; without
+    `loops` no layer reads a later one.
 
     The numbers of a current are few, and 127 is the largest: sums of them are exact, too, in fixed point and float32.
     """
@@ -77,13 +80,17 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes
     names = ["input", *(f"layer{number}" for number in range(1, len(shapes)))]
     delays = st.integers(1, min(LONGEST_DELAY, timesteps - 1))
 
+    def last(place: int) -> int:
+        """The last layer that a layer may read."""
+        return len(shapes) - 1 if loops else place
+
     def delay_of(channels: int) -> int | tuple[int, ...]:
         """One for all channels, or one for each."""
         several = tuple(rng.integers(1, min(LONGEST_DELAY, timesteps - 1) + 1, channels).tolist())
         return several if draw(st.integers(0, 3)) == 0 else draw(delays)
 
     def one_input(place: int, first: int, weighted: bool) -> Input:
-        spiking = list(zip(names, shapes, strict=True))[current:]
+        spiking = list(zip(names, shapes, strict=True))[current : last(place) + 1]
         same = [name for name, shape in spiking if shape == shapes[first]]
         alone = current and first == 0
         seen, spread = shapes[first], (1, 1, 1)
@@ -130,7 +137,7 @@ def graphs(draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes
     layers, unread = [], {*range(1, len(shapes) - 1)}
     for place in range(1, len(shapes)):
         earlier = [draw(st.integers(0, place - 1))] if place < len(shapes) - 1 else sorted(unread) or [place - 1]
-        reads = [*earlier, *draw(st.lists(st.integers(0, len(shapes) - 1), max_size=2))]
+        reads = [*earlier, *draw(st.lists(st.integers(0, last(place)), max_size=2))]
         unread -= {read for read in reads if read < place}
         inputs = [
             one_input(place, read, number == 0 and not products)
