@@ -24,14 +24,15 @@ class ReadoutIntegrator:
     def rest(self) -> None:
         """Begin a sample."""
         self.t = 0
-        self.counts = np.zeros(self.places * self.weight.shape[1], np.int64)
+        self.counts = np.zeros(self.weight.shape[1], np.int64)
         self.sums = np.zeros(len(self.weight))
 
     def add(self, spikes: NDArray[Any]) -> None:
         """Take the next steps: (S, n) of 0 and 1, in the order of the weights' columns."""
         if self.readout.leak == 1:
             for first in range(0, len(spikes), MOST):
-                self.counts += spikes[first : first + MOST].sum(axis=0, dtype=np.uint8)
+                counted = spikes[first : first + MOST].sum(axis=0, dtype=np.uint8)
+                self.counts += counted.reshape(self.places, -1).sum(axis=0, dtype=np.int32)
         else:
             # Not a matrix product: BLAS would leave a thread spinning, where another sample is being simulated.
             self.sums = integrate(self.readout, np.einsum("sj,ij->si", spikes, self.weight), self.sums, self.t)
@@ -40,7 +41,7 @@ class ReadoutIntegrator:
     def result(self) -> NDArray[Any]:
         """(K,) int32 in fixed point, float32 otherwise."""
         if self.readout.leak == 1:
-            driven = np.einsum("ij,j->i", self.weight, self.counts.reshape(self.places, -1).sum(axis=0))
+            driven = np.einsum("ij,j->i", self.weight, self.counts)
             return rounded(self.readout, driven + self.bias)
         return rounded(self.readout, self.sums)
 

@@ -52,7 +52,7 @@ def in_kernels(neuron: SpikingNeuron, inputs: Sequence[Input], currents: NDArray
     membrane, synaptic = np.zeros((1, channels), dtype), np.zeros((int(dynamics.apart), channels), dtype)
     v, fired = np.zeros(shape, dtype), np.zeros((count, 1, channels), np.bool_)
     for i, rows in enumerate(currents.astype(dtype)):
-        update(i + 1, dynamics, rows[None, :, None], membrane, synaptic, fired[i : i + 1], 0)
+        update(i + 1, 0, dynamics, rows[None, :, None], membrane, synaptic, fired[i : i + 1], 0)
         v[i] = membrane[0]
     return v, fired[:, 0]
 

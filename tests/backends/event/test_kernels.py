@@ -144,7 +144,7 @@ def test_several_steps_and_positions_at_once_are_the_same(positions: int, channe
     for i in range(4):
         step(3 + i, dynamics.neurons, arrived[i], expected, rows[i : i + 1], 0)
     fired = np.zeros((4, positions + 8, channels), np.bool_)
-    update(3, dynamics, arrived, membrane, np.zeros((0, channels), np.int32), fired, 8)
+    update(3, 0, dynamics, arrived, membrane, np.zeros((0, channels), np.int32), fired, 8)
     assert rows.any()
     assert np.array_equal(membrane, expected)
     assert np.array_equal(fired[:, 8:], rows)
