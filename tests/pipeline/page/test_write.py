@@ -25,6 +25,7 @@ from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import resize_map
+from spikesam.pipeline.page.answers import attention_of
 from spikesam.pipeline.page.blob import blob
 from spikesam.pipeline.page.content import spike_trains
 from spikesam.pipeline.page.excerpt import excerpt
@@ -35,6 +36,7 @@ from spikesam.pipeline.report import main
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
+from tests.backends.test_contract import multiplied
 from tests.backends.test_graphs import constant_current
 from tests.pipeline.page.conftest import HOSTILE
 
@@ -467,3 +469,17 @@ def test_a_raster_that_only_says_that_it_is_of_the_network_beside_it(
         run = open_run(tmp_path, resources)
     assert run.network is None
     assert any(f"It fires {said} than the raster holds" in note for note in run.notes)
+
+
+def test_queries_meet_the_keys_that_the_network_multiplies_them_with(tmp_path: Path) -> None:
+    """Step t reads q of t - 2 and k of t - 1: a query meets the key that fired a step later."""
+    network = multiplied(np.random.default_rng(0))
+    spikesam.simulate(network, np.ones((14, 1, 2, 3, 4), bool), out=tmp_path / "run", backend="event")
+    with ExitStack() as files:
+        run = open_run(tmp_path / "run", files)
+        names = list(run.raster)
+        found = [
+            ([names[each[role]] for role in ("query", "key")], each["later"], each["heads"])
+            for each in attention_of(run)
+        ]
+    assert found == [(["qkv", "qkv"], 0, 2), (["q", "k"], -1, 2)]
