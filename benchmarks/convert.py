@@ -3,8 +3,8 @@
 The ANNs are those of examples/own_ann.py. Every way gets the same 200 images to calibrate on, and the same 500 others
 to answer, as a constant current. SpikingJelly's recipes are those of its example for ResNet-18; its answers count from
 the first step or after the delay that it estimates, whichever is better at each T. sinabs' neurons fire several spikes
-a step, as is its default. Which images each has right is kept in the folder of the results, so a run that was broken
-off goes on; seconds are measured anew, and alone with `--only seconds`.
+a step, as is its default; so do this project's where a row says how many. Which images each has right is kept in the
+folder of the results, so a run that was broken off goes on; seconds are measured anew, and alone with `--only seconds`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ ENVIRONMENT = KEEP_FREED_MEMORY | {"TQDM_DISABLE": "1"}
 OURS = "spikesam"
 PRECISIONS = {"float32": "", "fixed": ", integers"}
 RULES = ("ftbc", "percentile", "max", "scaled", "balanced")
+SPIKES = 4
+SEVERAL = f"{OURS}, up to {SPIKES} spikes a step"
+OWN = (*RULES, SEVERAL)
 TIMED = ("SpikingJelly, 99.9 %", "sinabs")
 MILESTONES = (8, 16, 32, 64, 128)
 LONG = 500  # steps that are timed, too
@@ -80,7 +83,7 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     steps, folder = (4, 8) if options.tiny else MILESTONES, scratch.parent / "convert"
     for name in ("resnet18", "vgg") if options.data or options.tiny else ("vgg",):
         if options.only != "seconds":
-            for way in ("ANN", *RULES, *peers()):
+            for way in ("ANN", *OWN, *peers()):
                 yield Case(f"{name}, {way}", partial(accuracy, name, way, steps, options, folder), ENVIRONMENT)
             yield Case(f"{name}, in pairs", partial(in_pairs, name, steps, options, folder), ENVIRONMENT)
         if options.only != "accuracy":
@@ -183,13 +186,13 @@ def accuracy(name: str, way: str, steps: tuple[int, ...], options: Options, fold
 
 def answered(name: str, way: str, steps: Sequence[int], options: Options, folder: Path) -> dict[str, dict[str, str]]:
     """By curve and number of steps, a 1 for each image answered rightly, else a 0; kept, while nothing has changed."""
-    weights, code = EXAMPLE.parent / "weights" / f"{name}.safetensors", commit() if way in RULES else ""
+    weights, code = EXAMPLE.parent / "weights" / f"{name}.safetensors", commit() if way in OWN else ""
     about = way, steps, options.tiny, options.seed, versions(), code, weights.read_bytes()
     path = folder / f"{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:12]}.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         given = subject(name, options)
-        found = of_rule(way, given, steps) if way in RULES else {way: of_peer(way, given, steps)}
+        found = of_rule(way, given, steps) if way in OWN else {way: of_peer(way, given, steps)}
         text = {
             each: {step: "".join(map(str, right.astype(int))) for step, right in by_step.items()}
             for each, by_step in found.items()
@@ -205,10 +208,15 @@ def in_pairs(name: str, steps: tuple[int, ...], options: Options, folder: Path) 
     than each by chance, so a difference against it says less than its p.
     """
     rivals = {way: answered(name, way, steps, options, folder)[way] for way in peers()}
-    ours = answered(name, RULES[0], steps, options, folder)
+    ours = {
+        curve: right
+        for way in (RULES[0], SEVERAL)
+        for curve, right in answered(name, way, steps, options, folder).items()
+        if curve.startswith(OURS)
+    }
     for step in map(str, steps if rivals else ()):
         best = max(rivals, key=lambda way: rivals[way][step].count("1"))
-        for way in (f"{OURS}{end}" for end in PRECISIONS.values()):
+        for way in ours:
             pairs = Counter(zip(ours[way][step], rivals[best][step], strict=True))
             more, fewer = pairs["1", "0"], pairs["0", "1"]
             tail = sum(comb(more + fewer, k) for k in range(min(more, fewer) + 1)) / 2 ** (more + fewer)
@@ -219,22 +227,24 @@ def in_pairs(name: str, steps: tuple[int, ...], options: Options, folder: Path) 
 def of_rule(rule: str, given: Subject, steps: Sequence[int]) -> dict[str, dict[int, Any]]:
     """This project's answers in both precisions, (N,) bool by the number of steps T: whether they are right.
 
-    By its usual rule it converts for each T anew, as a user would who wants T steps.
+    By its usual rule, of one spike a step or several, it converts for each T anew, as a user would who wants T steps.
     """
     found: dict[str, dict[int, Any]] = defaultdict(dict)
-    for timesteps in steps if rule == RULES[0] else steps[-1:]:  # thresholds of the others do not depend on T
+    anew, names = rule in (RULES[0], SEVERAL), (rule, OURS) if rule == RULES[0] else (rule,)
+    for timesteps in steps if anew else steps[-1:]:  # thresholds of the others do not depend on T
         conversion = spikesam.convert(
             given.model,
             given.calibration,
             timesteps=timesteps,
-            rule=rule,
+            rule=RULES[0] if anew else rule,
+            spikes=SPIKES if rule == SEVERAL else 1,
             validation=(given.images, given.labels),
             samples=len(given.labels),
         )
         for kind, end in PRECISIONS.items():
             right = conversion.answers[kind] == given.labels.numpy()[:, None]
-            for name in (rule, *([OURS] if rule == RULES[0] else [])):
-                for step in (timesteps,) if rule == RULES[0] else steps:
+            for name in names:
+                for step in (timesteps,) if anew else steps:
                     found[f"{name}{end}"][step] = right[:, step - 1]
     return found
 

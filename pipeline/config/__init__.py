@@ -176,6 +176,7 @@ class ConversionSection(Section):
     initial: float = Field(
         0.5, ge=0, le=1, description="membrane to begin with, in thresholds, but for chains by the paper's rules"
     )
+    spikes: int = Field(1, ge=1, le=16, description="spikes of a neuron in a step, at most; channels become so many")
     scale: float = Field(0.8, gt=0, le=1, description="share of the largest input current; for rule scaled")
     encoder: Literal["poisson", "constant-current"] = Field(
         "poisson", description="the network's input: Poisson spikes, or the image itself at every step"

@@ -114,7 +114,7 @@ def converted(
     for the depth, or nothing drives a layer.
     """
     settings = settings.first
-    if settings.rule == "ftbc" or not _plain_chain(ann):
+    if settings.rule == "ftbc" or settings.spikes > 1 or not _plain_chain(ann):
         return convert_graph(ann, images, settings, advance)
     _check(ann, images)
     if settings.timesteps <= len(ann.layers):
@@ -180,17 +180,19 @@ def convert_graph(
         _refuse_dead(largest, by_name[name], len(images))
 
     thresholds, means = activation_thresholds(rectifiers, pixels, settings, chosen, refuse_dead)
+    worths = {name: largest / settings.spikes for name, largest in thresholds.items()}
     corrections = None
     if settings.rule == "ftbc":
         seen = images_seen(ann, images[chosen], settings.encoder, steps, settings.seed)
-        corrections = temporal_corrections(rectifiers, seen, thresholds, means, settings.initial, advance)
+        corrections = temporal_corrections(rectifiers, seen, worths, means, settings.initial, settings.spikes, advance)
     network = spiking_network(
         ann,
-        thresholds,
+        worths,
         settings.timesteps,
         encoder=settings.encoder,
         initial=settings.initial,
         corrections=corrections,
+        spikes=settings.spikes,
     )
     return network, thresholds
 

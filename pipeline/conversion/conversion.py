@@ -55,7 +55,7 @@ class Conversion(Shown):
     ann : the ANN, as a network of ReLU neurons
     network : the spiking network, in float32; :func:`spikesam.quantise` makes its integers
     settings : how it was converted, by the first of its rules
-    thresholds : by layer, (C,): the activation that a spike at every step stands for
+    thresholds : by layer, (C,): the activation that a spike at every step stands for, or all `spikes` of the settings
     samples : the images that are measured on, and their labels, or the ANN's answers where none are known
     labelled : whether their labels are known
     preprocessing, classes, class_names : of the checkpoint
@@ -154,12 +154,14 @@ class Conversion(Shown):
         """Accuracy and cost after t = 8, 16, … T steps.
 
         Columns are float32 and fixed, the spiking network's accuracy; levels, that of the ANN whose activations are
-        rounded to t + 1 levels up to the threshold; and spikes, operations and joules (45nm) of a sample until then.
+        rounded to t + 1 levels up to the threshold, or nt + 1 of n spikes a step; and spikes, operations and joules
+        (45nm) of a sample until then.
         """
         rows = milestones(len(self.accuracy))
         labels, images = self.samples.table.label, self.samples.images
         found = self.accuracy.loc[rows].copy()
-        found["levels"] = [np.mean(answers_in_levels(self.ann, images, self.thresholds, t) == labels) for t in rows]
+        answers = [answers_in_levels(self.ann, images, self.thresholds, t * self.settings.spikes) for t in rows]
+        found["levels"] = [np.mean(each == labels) for each in answers]
         return found.join(self.costs)
 
     @cached_property
@@ -177,9 +179,13 @@ class Conversion(Shown):
 
     def _picture(self) -> bytes:
         curves = {"SNN float32": self.accuracy["float32"], "SNN integers": self.accuracy["fixed"]}
-        curves["ANN at t + 1 levels"] = self.table["levels"]
+        curves[f"ANN at {self._levels}"] = self.table["levels"]
         title, errors = f"Conversion by the rule {self.rule}", self.layers.set_index("layer")[list(CAUSES)]
         return png_of(lambda path: draw_conversion(path, title, self._where, curves, self.ann_accuracy, errors))
+
+    @property
+    def _levels(self) -> str:
+        return f"{self.settings.spikes if self.settings.spikes > 1 else ''}t + 1 levels"
 
     @property
     def _where(self) -> str:
@@ -203,7 +209,7 @@ class Conversion(Shown):
         for name in ("spikes", "operations"):
             shown[name] = [f"{each:,.0f}" for each in table[name]]
         shown["joules"] = [in_joules(each) for each in table["joules"]]
-        shown = shown.rename(columns={"fixed": "integers", "levels": "ANN, t + 1 levels", "joules": "energy"})
+        shown = shown.rename(columns={"fixed": "integers", "levels": f"ANN, {self._levels}", "joules": "energy"})
         clipped = [said] if (said := self.samples.clipped(self.network)) else []
         yield from (repr(self), f"{self._where}; {of_ann}", *clipped, shown.reset_index(), "")
         for name, curve in curves.items():

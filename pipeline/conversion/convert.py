@@ -53,6 +53,7 @@ def convert(
     per: str | None = None,
     encoder: str | None = None,
     initial: float | None = None,
+    spikes: int | None = None,
     validation: Any = None,
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] = (),
@@ -89,6 +90,8 @@ def convert(
     per : "layer" or "channel", each with a threshold of its own
     encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
     initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0 cuts them
+    spikes : of a neuron in a step, at most; 1 if not given. Of n, each channel becomes n of bits: T steps tell nT + 1
+        levels apart, and arrive more evenly than n times as many steps of one; see :func:`spikesam.integer_planes`
     validation : to measure on, (images, labels) or a DataLoader; the images to calibrate on if not given
     preprocessing : of images, which a checkpoint of a model says, so needed with `out`
     class_names : of every class, in the order of the model's outputs; "0", "1", … if not given
@@ -133,7 +136,7 @@ def convert(
     make_backend("auto", device)  # which refuses a device that is none before anything is written
     given = read_config(config)
     asked = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
-    asked |= {"encoder": encoder, "initial": initial}
+    asked |= {"encoder": encoder, "initial": initial, "spikes": spikes}
     said = {name: value for name, value in asked.items() if value is not None}
     advice: Advice | None = None if overwrite else "overwrite"
     if isinstance(ann, (nn.Module, Network)):

@@ -73,7 +73,7 @@ def activation_thresholds(
     chosen: NDArray[np.int64],
     refuse_dead: Callable[[float, str], None],
 ) -> tuple[dict[str, Floats], dict[str, Tensor]]:
-    """Each layer's thresholds (C,) by a rule, of its activations, and their means (C,) on chosen images."""
+    """Largest activations (C,) that each layer tells apart, by a rule, and means (C,) of all, on chosen images."""
     thresholds: dict[str, Floats] = {}
     means: dict[str, Tensor] = {}
     balanced = settings.rule == "balanced"
@@ -100,7 +100,7 @@ def _thresholds(values: Tensor, settings: ConversionSection) -> Floats:
         return balanced_thresholds(values).double().numpy()
     rows = values if settings.per == "channel" else values.reshape(1, -1)
     if settings.rule == "ftbc":
-        found = least_squares_thresholds(rows, settings.timesteps, settings.percentile).numpy()
+        found = least_squares_thresholds(rows, settings.timesteps * settings.spikes, settings.percentile).numpy()
     elif settings.rule == "percentile":
         found = np.array([percentile_current([row.numpy()], settings.percentile) for row in rows])
     else:
@@ -115,6 +115,7 @@ def temporal_corrections(
     thresholds: Mapping[str, Floats],
     means: Mapping[str, Tensor],
     initial: float = HALF,
+    spikes: int = 1,
     advance: Callable[[int], None] = lambda images: None,
 ) -> dict[str, Floats]:
     """Forward temporal bias correction: what to add to each layer's bias in each step, (S, C), in units of the ANN.
@@ -128,6 +129,7 @@ def temporal_corrections(
     ----------
     inputs : what the network sees in each step, (N, C, H, W)
     means : (C,) mean activations
+    spikes : of a neuron in a step, at most; thresholds are of one
 
     References
     ----------
@@ -158,20 +160,22 @@ def temporal_corrections(
                 missing[name] += means[name].float()
                 added = torch.zeros_like(own)
                 for _ in range(ROUNDS):
-                    error = missing[name] - own * _fired(some, own - added).mean(0)
+                    error = missing[name] - own * _fired(some, own, added, spikes).mean(0)
                     added += (RATE * error).minimum(own).maximum(-own)
-                spikes = _fired(v.add_(added), own).mul_(own)
-                missing[name] -= spikes.mean(0)
-                membranes[name] = v.sub_(spikes)
-                values[name] = spikes.view(current.shape).movedim(-1, 1)
+                worth = _fired(v.add_(added), own, 0.0, spikes).mul_(own)
+                missing[name] -= worth.mean(0)
+                membranes[name] = v.sub_(worth)
+                values[name] = worth.view(current.shape).movedim(-1, 1)
                 found[name].append(added.double().numpy())
             advance(len(image))
     return {name: np.stack([*rows, np.mean(rows[len(rows) // 2 :], axis=0)]) for name, rows in found.items()}
 
 
-def _fired(membranes: Tensor, thresholds: Tensor) -> Tensor:
-    """1 where a membrane is above its threshold, else 0: (n, C) float32, which torch makes faster than bool."""
-    return torch.gt(membranes, thresholds, out=torch.empty_like(membranes))
+def _fired(membranes: Tensor, thresholds: Tensor, added: Tensor | float, spikes: int) -> Tensor:
+    """How often membranes, with something added, are above their threshold, at most `spikes`: (n, C) float32."""
+    if spikes == 1:  # float32 numbers of 0 and 1, which torch makes faster than bool
+        return torch.gt(membranes, thresholds - added, out=torch.empty_like(membranes))
+    return (membranes + added).div_(thresholds).ceil_().sub_(1).clamp_(0, spikes)
 
 
 def corrected_on(ann: Network, images: int, timesteps: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ def layer_errors(
     ==========  =====================================================================================================
     arriving    x̂ - x, x being the ANN's activation: errors of the layers before, and of the image in 8 bits
     maximum     the mean over the steps of the largest current of each window, instead of the largest mean
-    clipped     min(x̂, θ) - x̂: more than a spike a step
-    steps       counts are whole numbers: θ/T · ⌊T·min(x̂, θ)/θ + initial⌋ instead of min(x̂, θ)
+    clipped     min(x̂, θ) - x̂: more than a spike a step, or than n
+    steps       counts are whole numbers: θ/nT · ⌊nT·min(x̂, θ)/θ + initial⌋ instead of min(x̂, θ)
     unevenness  what is really fired instead: more or less, since spikes arrive unevenly; and corrected biases
     integers    what the fixed-point layer fires instead, of what arrives in fixed point
     ==========  =====================================================================================================
@@ -48,7 +48,7 @@ def layer_errors(
     Parameters
     ----------
     networks : "float32" and "fixed"
-    worths : θ of each layer (C,), the activation that a spike in every step stands for
+    worths : θ of each layer (C,), the activation that a spike in every step stands for, or n where so many can fire
     """
     rectifiers, late = Rectifiers(ann), layer_depths(ann)
     bare, backend, samples = networks["float32"], EventBackend(), len(images)
@@ -60,9 +60,7 @@ def layer_errors(
 
     def fired(packed: NDArray[np.uint8], name: str) -> Tensor:
         """(N, C, H, W) or (N, C): θ times the share of steps with a spike."""
-        counts = unpack(packed, ann.shapes[ann.place(name)])[late[name] :][:steps].sum(axis=0, dtype=np.float32)
-        rates = torch.from_numpy(counts / np.float32(steps)).reshape(samples, *rectifiers.layers[name].shape)
-        return rates * theta[name]
+        return sum(_each_step(rectifiers, bare, packed, name, late, steps), torch.zeros(())) / steps * theta[name]
 
     theta = {name: rectifiers.by_channel(name, torch.from_numpy(each).float()) for name, each in worths.items()}
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
@@ -81,9 +79,10 @@ def layer_errors(
             arriving = activated(module, module.currents(values))
             pooled = arriving
             if any(each.windows != NO_POOLING for each in layer.inputs):
-                pooled = _stepwise(rectifiers, name, values["input"], spikes["float32"], theta, late, steps)
+                pooled = _stepwise(rectifiers, bare, name, values["input"], spikes["float32"], theta, late, steps)
             clipped = pooled.minimum(own)
-            counted = own / steps * (steps * clipped / own + initial).floor().clamp(max=steps)
+            levels = steps * _planes(ann, bare, name)
+            counted = own / levels * (levels * clipped / own + initial).floor().clamp(max=levels)
             values[name] = fired(spikes["float32"][name], name)
             again = backend.rerun(bare, [{k: v for k, v in each.items() if k != name} for each in given], samples)
             driven = fired(np.concatenate([run.spikes[name] for run in again]), name)
@@ -102,8 +101,29 @@ def layer_errors(
     return pd.DataFrame(rows)
 
 
+def _planes(ann: Network, network: Network, name: str) -> int:
+    """How often a layer's neurons can fire in a step."""
+    return network.shapes[network.place(name)][0] // ann.shapes[ann.place(name)][0]
+
+
+def _each_step(
+    rectifiers: Rectifiers,
+    network: Network,
+    packed: NDArray[np.uint8],
+    name: str,
+    late: Mapping[str, int],
+    steps: int,
+) -> Iterator[Tensor]:
+    """What a layer fires at each of its steps, as a share of the most, (N, C, H, W) or (N, C)."""
+    planes = _planes(rectifiers.ann, network, name)
+    for bits in unpack(packed, network.shapes[network.place(name)])[late[name] :][:steps]:
+        fired = torch.from_numpy(bits).float().unflatten(1, (planes, -1)).mean(1)
+        yield fired.reshape(-1, *rectifiers.layers[name].shape)
+
+
 def _stepwise(
     rectifiers: Rectifiers,
+    network: Network,
     name: str,
     seen: Tensor,
     spikes: Mapping[str, NDArray[np.uint8]],
@@ -112,14 +132,11 @@ def _stepwise(
     steps: int,
 ) -> Tensor:
     """The activations of a layer of the mean of its currents over the steps, each driven by the spikes of its own."""
-    module, ann = rectifiers.layers[name], rectifiers.ann
-    fired = {
-        each: unpack(spikes[each], ann.shapes[ann.place(each)])[late[each] :][:steps]
-        for each in rectifiers.reads[name] - {"input"}
-    }
+    module, names = rectifiers.layers[name], sorted(rectifiers.reads[name] - {"input"})
     total = torch.zeros(())
-    for t in range(steps):
-        values = {each: torch.from_numpy(bits[t]).float() * theta[each] for each, bits in fired.items()}
+    each_step = [_each_step(rectifiers, network, spikes[each], each, late, steps) for each in names]
+    for _, *fired in zip(range(steps), *each_step, strict=True):
+        values = {each: bits * theta[each] for each, bits in zip(names, fired, strict=True)}
         total = total + module.currents({"input": seen} | values)
     return activated(module, total / steps)
 

@@ -3,6 +3,10 @@
 A spike of a neuron with threshold θ stands for an activation of θ in one step of T. In units of θ every neuron has the
 threshold 1, so each branch of a layer's sum has the gain θ of its source / θ of the layer, and biases are divided by θ.
 Each layer answers the T steps of its window, D steps late at depth D, as imported networks do (see imports/road/).
+
+Where neurons fire up to n spikes a step, each channel becomes n of bits: the d-th fires where the membrane exceeds d
+thresholds, and what any of them fires is subtracted from all, as in backends/network/planes.py. Since they are channels
+of one layer, which reads itself, layers keep their names and depths.
 """
 
 from __future__ import annotations
@@ -42,8 +46,9 @@ def spiking_network(
     encoder: Encoder = "constant-current",
     initial: float = HALF,
     corrections: Mapping[str, Floats] | None = None,
+    spikes: int = 1,
 ) -> Network:
-    """The float32 network of an ANN with thresholds (C,), membranes `initial` of them, and `corrections` (S, C)."""
+    """The float32 network of an ANN; thresholds (C,) are of one of up to `spikes` a step, `corrections` are (S, C)."""
     depth = layer_depths(ann)
     steps = timesteps + depth[ann.layers[-1].name]
     layers = []
@@ -58,7 +63,8 @@ def spiking_network(
         more = (corrections or {}).get(layer.name, np.zeros((1, len(theta)))) / theta
         rows += more[np.minimum(np.arange(timesteps), len(more) - 1)]
         rows[0] += initial
-        layers.append(Layer(layer.name, inputs, LIF(1.0, bias=delayed(rows, own - 1, steps, timesteps, 1.0))))
+        made = Layer(layer.name, inputs, LIF(1.0, bias=delayed(rows, own - 1, steps, timesteps, 1.0)))
+        layers.append(made if spikes == 1 else _in_planes(made, spikes))
     readout = ann.readout
     last = thresholds[ann.layers[-1].name]
     factors = last.repeat(readout.weight.shape[1] // len(last))
@@ -70,7 +76,7 @@ def spiking_network(
         steps,
         tuple(layers),
         Readout(
-            (readout.weight * factors).astype(np.float32),
+            np.tile((readout.weight * factors).astype(np.float32), spikes),
             readout.scale * steps / timesteps,
             bias=delayed(readout.bias, steps - timesteps, steps),
         ),
@@ -78,6 +84,23 @@ def spiking_network(
         DEFAULT_RANGE if encoder == "poisson" else ann.input_range,
     )
     return with_window(network, timesteps, [depth[layer.name] for layer in ann.layers])
+
+
+def _in_planes(layer: Layer, spikes: int) -> Layer:
+    """The layer with planes of its channels, one behind the other, for so many spikes a step."""
+    neuron = layer.spiking_neuron
+    channels = neuron.bias.shape[1]
+    each = np.eye(channels, dtype=np.float32)[..., None, None]
+    inputs = []
+    for given in layer.inputs:
+        weight = each if given.weight is None else given.weight
+        read = 1 if given.sources[0].layer == "input" else spikes
+        tiled = np.tile(weight, (spikes, read, *[1] * (weight.ndim - 2)))
+        inputs.append(replace(given, weight=tiled, gain=np.tile(given.gain, spikes)))
+    others = np.tile(each, (spikes, spikes, 1, 1)) - np.eye(spikes * channels, dtype=np.float32)[..., None, None]
+    inputs.append(Input(others, Source(layer.name), gain=-1))
+    thresholds = np.arange(1.0, spikes + 1).repeat(channels)
+    return Layer(layer.name, inputs, LIF(1.0, thresholds, bias=np.tile(neuron.bias, spikes), reset_by=1.0))
 
 
 def layer_depths(network: Network) -> dict[str, int]:

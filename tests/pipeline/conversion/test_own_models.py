@@ -20,7 +20,7 @@ from spikesam.pipeline.config import ConversionSection
 from spikesam.pipeline.conversion.algorithm import convert_graph
 from spikesam.pipeline.conversion.correction import Rectifiers
 from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels
-from spikesam.pipeline.conversion.spiking import layer_depths, spiking_network
+from spikesam.pipeline.conversion.spiking import spiking_network
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
@@ -29,12 +29,12 @@ from spikesam.recordings.raster.batch import unpack
 def fired(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
     """(T, N, neurons) bool of each layer, in the T steps of its window."""
     (batch,) = TorchBackend("cpu").run(network, [encode(network, images, 0, range(len(images)))], len(images))
-    late = layer_depths(network)
     found = {}
     for layer in network.layers:
         shape = network.shapes[network.place(layer.name)]
         spikes = unpack(batch.spikes[layer.name], shape)
-        inside = slice(late[layer.name], late[layer.name] + network.window)
+        end = network.timesteps - network.to_readout[layer.name]
+        inside = slice(end - network.window, end)
         assert spikes.sum() == spikes[inside].sum()  # silent before and behind the window
         found[layer.name] = spikes[inside].reshape(network.window, len(images), -1)
     return found
@@ -72,13 +72,26 @@ def test_a_sum_of_branches_by_hand():
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.floats(-2, 2), st.floats(-1, 1), st.floats(0.2, 2), st.integers(1, 40))
-def test_a_rate_is_the_rounded_and_clipped_activation(weight, bias, threshold, timesteps):
+@given(st.floats(-2, 2), st.floats(-1, 1), st.floats(0.2, 2), st.integers(1, 40), st.integers(1, 5))
+def test_a_rate_is_the_rounded_and_clipped_activation(weight, bias, threshold, timesteps, spikes):
     ann = one_pixel(dense("a", weight, bias=bias, limit=1.5))
-    network = spiking_network(ann, {"a": np.full(1, threshold)}, timesteps)
-    rate = fired(network, np.ones((1, 1, 1, 1)))["a"].mean()
+    network = spiking_network(ann, {"a": np.full(1, threshold)}, timesteps, spikes=spikes)
+    rate = fired(network, np.ones((1, 1, 1, 1)))["a"].sum(-1).mean()
     z = np.float32(weight) + bias
-    assert abs(rate - np.clip(z / threshold, 0, 1)) <= 0.5 / timesteps + 1e-5
+    assert abs(rate - np.clip(z / threshold, 0, spikes)) <= 0.5 / timesteps + 1e-5
+
+
+def test_several_spikes_a_step_by_hand():
+    # x = 1, a = ReLU(0.75) and b = ReLU(2a - 0.25 + a): with θ of 1/2 and 1, 2 spikes a step
+    second = Layer("b", [Input(np.full((1, 1), 2.0), "a"), Input(None, "a")], ReLU(-0.25))
+    ann = one_pixel(dense("a", 0.75), second)
+    network = spiking_network(ann, {"a": np.full(1, 0.5), "b": np.ones(1)}, 6, spikes=2)
+    spikes = {name: bits[:, 0].astype(int).tolist() for name, bits in fired(network, np.ones((1, 1, 1, 1))).items()}
+    # a, in units of 1/2, starts at 1/2 and gets 1.5 a step: 2 is more than 1 (leaves 1), 2.5 is more than 2 (0.5), …
+    assert spikes["a"] == [[1, 0], [1, 1], [1, 0], [1, 1], [1, 0], [1, 1]]
+    # b starts at 1/2 and gets 1.5 for a spike of a, and -1/4: 1.75, 3.5, 2.75, 3.5, 2.75, 3.5
+    assert spikes["b"] == [[1, 0], [1, 1], [1, 1], [1, 1], [1, 1], [1, 1]]
+    assert [layer.name for layer in network.layers] == ["a", "b"] and network.shapes[1:] == ((2, 1, 1), (2, 1, 1))
 
 
 class Residual(nn.Module):
@@ -137,8 +150,34 @@ def test_a_trained_model_keeps_its_accuracy(conversion):
     assert errors["error"].max() < 40
 
 
+@pytest.fixture(scope="module")
+def several(trained):
+    model, images, labels = trained
+    return spikesam.convert(
+        model, images[:40], validation=(images[40:], labels[40:]), timesteps=8, spikes=4, samples=40
+    )
+
+
+def test_several_spikes_a_step_lose_less(trained, conversion, several):
+    model, images, _ = trained
+    one = spikesam.convert(model, images[:40], validation=images[40:], timesteps=8, samples=40)
+    last = [each.layers["error"].iloc[-1] for each in (several, conversion, one)]
+    assert last[0] < last[1] < last[2]  # 8 steps of 4, 32 of 1, 8 of 1
+    assert several.network.window == 8 and several.layers["error"].max() < 20
+    assert [layer.name for layer in several.network.layers] == [layer.name for layer in several.ann.layers]
+    for ann, snn in zip(several.ann.shapes[1:], several.network.shapes[1:], strict=True):
+        assert snn == (4 * ann[0], *ann[1:])
+    assert "ANN, 4t + 1 levels" in str(several)
+    assert (several.accuracy.loc[8] >= several.ann_accuracy - 0.03).all()
+    raster = spikesam.simulate(quantise(several.network), images[:2].numpy())
+    assert spikesam.energy(raster, quantise(several.network)).joules > 0
+    assert spikesam.explain(raster)[raster.layers[0].name].sum.shape == (2, 12, 12)
+
+
+@pytest.mark.parametrize("which", ["conversion", "several"])
 @pytest.mark.parametrize("name", ["torch", pytest.param("lava", marks=pytest.mark.long)])
-def test_backends_agree_on_it(conversion, name):
+def test_backends_agree_on_it(request, which, name):
+    conversion = request.getfixturevalue(which)
     network = quantise(conversion.network)
     inputs = [encode(network, conversion.samples.images[:3], 0, range(3))]
     digests = [list(backend.run(network, inputs, 3)) for backend in (EventBackend(), make_backend(name))]
@@ -197,6 +236,7 @@ def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
         ({"rule": "best"}, "conversion.rule is 'best', expected"),
         ({"rule": ("max", "best")}, r"conversion.rule is .*, expected .* several of them with commas, or 'all'"),
         ({"timesteps": 0}, "conversion.timesteps is 0, expected"),
+        ({"spikes": 0}, "conversion.spikes is 0, expected"),
         ({"ann": 7}, "convert: got int, expected a torch.nn.Module"),
         ({"out": "new"}, "out: how images are prepared is not known"),
         ({"images": torch.zeros(4, 1, 12, 12)}, "images: are all 0"),
