@@ -298,4 +298,5 @@ def simulating(network: Network, images: Any) -> Callable[[], Any]:
     """A way to simulate a batch of images, all spikes of which are handed over."""
     table = SampleTable(np.arange(len(images)), np.full(len(images), -1))
     samples, chosen = PreparedImages("images", table, images.numpy()), list(range(len(images)))
-    return lambda: list(EventBackend().run(network, [samples.batch(chosen, network, 0)], len(images)))
+    backend = EventBackend()  # lays the network out once, as a model of torch is built once
+    return lambda: list(backend.run(network, [samples.batch(chosen, network, 0)], len(images)))
