@@ -9,6 +9,7 @@ import pytest
 
 from paper import spike_deletion
 from paper.common.deletion import BY_PLACES, BY_SPIKES, upper_network
+from paper.common.heatmaps import COUNT
 from paper.common.settings import load_paper_config
 from paper.common.setup import Setup
 from paper.measures.deletion import nearest
@@ -42,6 +43,11 @@ def test_maps_are_compared_in_every_layer_over_both_shares(tmp_path: Path) -> No
         what = f"in conv2, by {axis}: relevance deletes better than SAM"
         claim = next(each for each in result.claims if each.what == what)
         assert claim.gain is not None and claim.gain.mean == pytest.approx(means["SAM"] - means["relevance"])
+    by_spikes, by_places = (
+        rows(result.table, layer="conv2", map=COUNT, measure=measure)["mean"].item()
+        for measure in (BY_SPIKES, BY_PLACES)
+    )
+    assert by_spikes > by_places  # where most spikes are goes first: a share of spikes in a smaller share of places
     assert (setup.out / "spike_deletion.png").is_file()
     pd.testing.assert_frame_equal(spike_deletion.run(setup).table, result.table)
 
