@@ -71,9 +71,9 @@ def costs_of(
     """
     if not len(products.weights):
         return Costs(0.0, 0.0, 0.0)
-    found = measured(2 * weights.shape[4], make)
-    blocks, kernel_columns, kernel_rows = weights.shape[:3]
-    spike = found.row * blocks * kernel_rows * kernel_columns * math.prod(positions) / math.prod(seen)
+    found = measured(weights.shape[-1], make)
+    blocks = len(weights)
+    spike = found.row * math.prod(weights.shape[:4]) * math.prod(positions) / math.prod(seen)
     return Costs(
         (found.pixel * blocks * math.prod(positions) - found.neuron * size) / spike,
         found.product * instructions(products, positions, min(positions[1], STEPS)) / spike,

@@ -278,9 +278,9 @@ def list_narrow(
 
 @intrinsic
 def copy_events(
-    _: Any, events: Any, first: Any, offset: Any, copies: Any, place: Any
+    _: Any, events: Any, first: Any, offset: Any, units: Any, copies: Any, place: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """copies[place + i] = events[first + i] + offset for COPIED neighbours, in one vector instruction or two."""
+    """copies[place + i] = (events[first + i] + offset) · units for COPIED neighbours, in a few vector instructions."""
     vector = ir.VectorType(ir.IntType(32), COPIED)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -288,15 +288,17 @@ def copy_events(
             data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
             return builder.bitcast(builder.gep(data, [arguments[place]]), vector.as_pointer())
 
-        offset = builder.trunc(arguments[2], ir.IntType(32))
-        offsets = ir.Constant(vector, ir.Undefined)
-        for i in range(COPIED):
-            offsets = builder.insert_element(offsets, offset, ir.Constant(ir.IntType(32), i))
-        copied = builder.add(builder.load(pointer(0, 1), align=4), offsets)
-        builder.store(copied, pointer(3, 4), align=4)
+        def everywhere(number: Any) -> Any:
+            vectors, value = ir.Constant(vector, ir.Undefined), builder.trunc(number, ir.IntType(32))
+            for i in range(COPIED):
+                vectors = builder.insert_element(vectors, value, ir.Constant(ir.IntType(32), i))
+            return vectors
+
+        copied = builder.add(builder.load(pointer(0, 1), align=4), everywhere(arguments[2]))
+        builder.store(builder.mul(copied, everywhere(arguments[3])), pointer(4, 5), align=4)
         return context.get_dummy_value()
 
-    return types.void(events, types.int64, types.int64, copies, types.int64), generate
+    return types.void(events, *[types.int64] * 3, copies, types.int64), generate
 
 
 @internal
@@ -306,25 +308,27 @@ def list_window(
     top: int,
     rows: int,
     channels: int,
+    units: int,
     window: NDArray[np.int32],
+    count: int,
     starts: NDArray[np.int32],
 ) -> None:
     """List the events of neighbouring rows column by column, as a kernel that moves along them meets them.
 
-    The `rows` begin at `top`, which may lie outside the map. `window` int32 gets (X·rows + Y - top)·C + c of the events
-    at pooled pixel (Y, X), and has room for COPIED more; those of column X are window[starts[X] : starts[X + 1]].
+    The `rows` begin at `top`, which may lie outside the map. `window` int32 gets, from `count` on, `units` times
+    (X·rows + Y - top)·C + c of the events at pooled pixel (Y, X), and has room for COPIED more; those of column X are
+    window[starts[X] : starts[X + 1]].
     """
     width = ends.shape[1] - 1
     above, below = max(0, top), min(len(ends), top + rows)
-    count = 0
     for column in range(width):
         starts[column] = count
         for row in range(above, below):
             first, last = np.int64(ends[row, column]), np.int64(ends[row, column + 1])
             offset = (column * rows + row - top) * channels
-            copy_events(events, first, offset, window, count)  # type: ignore[call-arg]
+            copy_events(events, first, offset, units, window, count)  # type: ignore[call-arg]
             for copied in range(COPIED, last - first, COPIED):
-                copy_events(events, first + copied, offset, window, count + copied)
+                copy_events(events, first + copied, offset, units, window, count + copied)
             count += last - first
     starts[width] = count
 

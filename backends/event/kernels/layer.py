@@ -114,7 +114,7 @@ class LayerKernel:
         rows = 8 // math.gcd(8, width)  # whose bits fill whole bytes
         if height % rows:
             rows = 1
-        taps = sum(math.prod(each.weights.weights.shape[1:4]) for each in self.synapses if each)
+        taps = sum(math.prod(each.weights.weights.shape[1:5]) for each in self.synapses if each)
         count = max(1, min(most, height // rows, height * width * outputs * taps // LEAST))
         bounds = [height // rows * number // count * rows for number in range(count + 1)]
         return [self._part(first, last) for first, last in pairwise(bounds)]

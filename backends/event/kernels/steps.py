@@ -63,7 +63,7 @@ class KernelSynapses(NamedTuple):
         (window, _), (step, _), (above, around) = self.windows
         start, end = first * step - above, (last - 1) * step - above + window
         first, last = max(0, start), min(end, self.positions[0])
-        behind = (last - 1) * stride - padding + weights.weights.shape[2]
+        behind = (last - 1) * stride - padding + weights.weights.shape[1] * weights.weights.shape[3]
         top, bottom = (min(max(0, pools * row), self.rows[1]) for row in (first * stride - padding, behind))
         everything = weights.everything[first:last]
         share = (last - first) / max(1, len(weights.everything))

@@ -4,15 +4,15 @@ Why it is fast:
 
 * The weights of 64 outputs lie side by side, in one cache line (of a layer that has fewer, 32 or 16). An output pixel's
   64 sums stay in vector registers while the rows of all spikes it sees are added.
-* Sums are int16, half the work of int32. Each weight is at most 127 in magnitude, so 258 of them reach at most
-  32,766 < 2¹⁵; after so many the sums are moved to int32.
-* An int16 holds two weights, as 256·h + (l + 128), and are added together; the upper byte, shifted down, is added once
-  more. Of n rows the first sum is 256·Σh + Σl + 128·n modulo 2¹⁶, and the second is Σh, which gives Σl. That is one
-  load, a shift and two additions for 64 weights, where widening them from int8 first takes twice as much.
-* With rows laid out as [block][x][y][channel], the row that an event needs is its number in the list of
-  `list_window` plus a constant of the output pixel. So one list serves a row of
-  output pixels and all outputs, and what an output pixel sees is one slice of it: a single loop, whose end the
-  processor mispredicts once.
+* Eight rows are added as a tree, in bytes: of two bytes, an instruction gives the mean, rounded up. Such means of eight
+  weights are an eighth of their sum, rounded up by at most 12/8. The sum of bytes modulo 256 says by how much the means
+  were rounded up in all, while that is below 256: 21 means. So 64 weights take one load and 2.25 instructions, where
+  widening them first takes five, and each sum is exact.
+* With rows laid out as [block][x][y][channel], the row that an event needs lies behind a row that depends on the output
+  pixel alone, as far as the list of `list_window` says. So one list serves a row of output pixels and all outputs, and
+  what an output pixel sees is one slice of it: a single loop, whose end the processor mispredicts once.
+* A block of many weights does not stay in the nearest cache. They are laid out as [block][y][x][channel], and those of
+  one row of the kernel are added for all output pixels before those of the next row are.
 * Where more than half of all neurons fire, the silent ones are subtracted from what all would cause, so that half is
   the worst case. In float32, where that would round differently, it is not done.
 * Between few and nearly all, where multiplying is cheaper, :mod:`spikesam.backends.event.kernels.products` does that.
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
@@ -42,10 +43,14 @@ from spikesam.backends.event.kernels.products import (
     product_room,
 )
 from spikesam.backends.event.kernels.tiles import HOW
-from spikesam.backends.network import WEIGHT_LIMIT
+from spikesam.recordings.errors import InputError
 
 BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
-ADDITIONS = np.iinfo(np.int16).max // WEIGHT_LIMIT  # of int8 weights that an int16 holds: 258
+HALVINGS = 3
+TOGETHER = 1 << HALVINGS  # rows of a tree
+ADDITIONS = TOGETHER * (256 * 2 // (HALVINGS * TOGETHER))  # of rows whose means are rounded up by less than 256: 168
+FARTHEST = 1 << 32  # bytes that an event's row lies from its base, fewer
+NEAREST = 48 << 10  # bytes of weights, at most, of which enough stay in the nearest cache
 
 
 class WeightLayout(NamedTuple):
@@ -53,8 +58,8 @@ class WeightLayout(NamedTuple):
 
     Parameters
     ----------
-    weights : (⌈O/64⌉, KW, KH, C, 32) int16, each of two weights, or (…, 64) float32 — rows, aligned; of few outputs the
-        16 or 32 that hold them all
+    weights : (⌈O/64⌉, KH/n, KW, n, C, 64) uint8, 128 more, or float32 — rows, aligned; of few outputs the 16 or 32 that
+        hold them all; n is KH, or 1 where weights are many. Bytes are of outputs 0, 32, 1, 33, …
     pool, stride, padding : (y, x), as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
     products : the same weights for :func:`spikesam.backends.event.kernels.products.multiply_spikes`
@@ -90,14 +95,14 @@ class Room(NamedTuple):
 def room_for(synapses: WeightLayout, shape: tuple[int, int, int]) -> Room:
     """Room to work in for maps of (C, H, W); every thread needs its own."""
     channels, height, width = shape
-    (rows, columns), (_, _, kernel_rows, _, lanes) = synapses.pool, synapses.weights.shape
+    (rows, columns), (_, apart, _, together, _, lanes) = synapses.pool, synapses.weights.shape
     positions = synapses.everything.shape[:2]  # where there are products
     return Room(
         np.empty(channels * height * width + COPIED, np.int32),
         np.empty((height // rows, width // columns + 1), np.int32),
-        np.empty(channels * rows * width * kernel_rows + COPIED, np.int32),
+        np.empty(channels * width * (height if apart > 1 else rows * together) + COPIED, np.int32),
         np.empty(width // columns + 1, np.int32),
-        np.zeros(2 * lanes, np.int32) if synapses.weights.dtype == np.int16 else np.zeros(lanes, np.float32),
+        np.zeros(lanes, np.int32 if synapses.weights.dtype == np.uint8 else np.float32),
         product_room(synapses.products, shape, synapses.pool, synapses.stride, synapses.padding, positions),
     )
 
@@ -119,13 +124,19 @@ def lay_out(
     blocks = -(-outputs // size)
     padded = np.zeros((blocks * size, channels, kernel_rows, kernel_columns), kernel.dtype)
     padded[:outputs] = kernel
-    rows = padded.reshape(blocks, size, channels, kernel_rows, kernel_columns).transpose(0, 4, 3, 2, 1)
+    together = kernel_rows
+    if kernel.dtype == np.int8 and size * kernel[0].size > NEAREST:
+        together = 1
+    if (reach := shape[2] // pool[1] * together * channels * size * kernel.itemsize) > FARTHEST:
+        raise InputError(f"event: weights for a row of {channels}×{shape[2]} neurons span {reach:,} bytes, at most 2³²")
+    rows = padded.reshape(blocks, size, channels, kernel_rows // together, together, kernel_columns)
+    rows = rows.transpose(0, 3, 5, 4, 2, 1)
     seen, summed = (shape[1] // pool[0], shape[2] // pool[1]), pool[0] * pool[1]
     positions = positions_of(seen, (kernel_rows, kernel_columns), stride, padding)
     products = lay_out_products(kernel, summed * sources)
     if kernel.dtype == np.int8:
-        low, high = np.split(rows.astype(np.int16), 2, axis=-1)
-        rows = 256 * high + low + 128
+        rows = rows.view(np.uint8) ^ np.uint8(128)
+        rows = rows.reshape(*rows.shape[:-1], 2, size // 2).swapaxes(-2, -1).reshape(rows.shape)
         everything = _everything(kernel, seen, positions, stride, padding) * np.int32(summed)
     else:
         everything = np.zeros((0, 0, 0), np.int32)
@@ -168,67 +179,108 @@ def rows_of(outputs: int) -> Any:
         """Set the current from `target` on to the rows base + events[first … last-1] of `weights`, or add if `more`.
 
         They are summed in registers first. Written as LLVM code, because numba would store the sums after every row.
+        Events count in bytes; `base` in rows. Of bytes, 1 to 8 rows are left for the end, where missing ones are zeros.
         """
-        fixed = weights.dtype == types.int16
-        index, short = ir.IntType(64), ir.IntType(16)
-        lanes = outputs // 2 if fixed else outputs
-        row = ir.VectorType(short if fixed else ir.FloatType(), lanes)
+        fixed = weights.dtype == types.uint8
+        index, short, byte = (ir.IntType(bits) for bits in (64, 16, 8))
+        row = ir.VectorType(byte if fixed else ir.FloatType(), outputs)
+        pairs, wide = (ir.VectorType(short, lanes) for lanes in (outputs // 2, outputs))
+        kinds = (row, pairs, pairs) if fixed else (row,)
+        together, left = (TOGETHER, 1) if fixed else (1, 0)
 
-        def everywhere(number: int) -> Any:
-            return ir.Constant(row, [number] * lanes)
+        def everywhere(number: int, vector: Any = pairs) -> Any:
+            return ir.Constant(vector, [number] * vector.count)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            def element(array: int, place: Any) -> Any:
+            _, base, _, first, last, _, target, more = arguments
+            zeros = [ir.Constant(kind, None) for kind in kinds]
+
+            def after(place: Any, number: int) -> Any:
+                return builder.add(place, ir.Constant(index, number))
+
+            def element(array: int, place: Any, kind: Any) -> Any:
                 data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
-                return builder.gep(data, [place])
+                return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
+
+            def row_of(event: Any) -> Any:
+                return builder.bitcast(builder.gep(rows, [event]), row.as_pointer())
+
+            def row_at(place: Any) -> Any:
+                return row_of(builder.zext(builder.load(element(2, place, ir.IntType(32))), index))
+
+            def two_rows_at(place: Any) -> list[Any]:
+                """Their events are loaded together: a processor loads few numbers beside a vector."""
+                both = builder.load(element(2, place, index), align=4)
+                halves = (
+                    builder.and_(both, ir.Constant(index, FARTHEST - 1)),
+                    builder.lshr(both, ir.Constant(index, 32)),
+                )
+                return [row_of(half) for half in halves]
+
+            def mean(one: Any, other: Any) -> Any:
+                """Rounded up, in the words by which LLVM knows the instruction."""
+                total = builder.add(builder.zext(one, wide), builder.zext(other, wide))
+                return builder.trunc(builder.lshr(builder.add(total, everywhere(1, wide)), everywhere(1, wide)), row)
+
+            def tree(found: list[Any]) -> tuple[Any, Any]:
+                """The sum of rows, modulo 256, and their mean."""
+                if len(found) == 1:
+                    return found[0], found[0]
+                (sums, means), (more_sums, more_means) = map(tree, (found[: len(found) // 2], found[len(found) // 2 :]))
+                return builder.add(sums, more_sums), mean(means, more_means)
+
+            def added(sums: list[Any], pointers: list[Any]) -> list[Any]:
+                found = [builder.load(each, align=min(LINE, outputs * (1 if fixed else 4))) for each in pointers]
+                if not fixed:
+                    return [builder.fadd(sums[0], found[0])]
+                total, means = tree(found)
+                both = builder.bitcast(means, pairs)
+                terms = total, both, builder.lshr(both, everywhere(8))
+                return [builder.add(*each) for each in zip(sums, terms, strict=True)]
 
             def add_to_current(offset: int, sums: Any) -> None:
-                wide = ir.VectorType(ir.IntType(32) if fixed else ir.FloatType(), lanes)
-                place = builder.add(arguments[6], ir.Constant(index, offset))
-                pointer = builder.bitcast(element(5, place), wide.as_pointer())
-                before = builder.select(arguments[7], builder.load(pointer, align=4), ir.Constant(wide, None))
-                total = builder.add(before, builder.sext(sums, wide)) if fixed else builder.fadd(before, sums)
+                kind = ir.VectorType(ir.IntType(32) if fixed else ir.FloatType(), sums.type.count)
+                pointer = element(5, after(target, offset), kind)
+                before = builder.select(more, builder.load(pointer, align=4), ir.Constant(kind, None))
+                total = builder.add(before, builder.sext(sums, kind)) if fixed else builder.fadd(before, sums)
                 builder.store(total, pointer, align=4)
 
-            base, first, last = arguments[1], arguments[3], arguments[4]
-            rows = element(0, builder.mul(base, ir.Constant(index, lanes)))
+            rows = builder.bitcast(element(0, builder.mul(base, ir.Constant(index, outputs)), row), byte.as_pointer())
             entry, loop, done = builder.block, builder.append_basic_block("rows"), builder.append_basic_block("done")
-            builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
+            builder.cbranch(builder.icmp_signed("<=", after(first, together + left), last), loop, done)
 
             builder.position_at_end(loop)
-            place, *before = (builder.phi(kind) for kind in (index, row, row)[: 3 if fixed else 2])
-            event = builder.mul(builder.zext(builder.load(element(2, place)), index), ir.Constant(index, lanes))
-            weight = builder.load(
-                builder.bitcast(builder.gep(rows, [event]), row.as_pointer()),
-                align=min(LINE, lanes * (2 if fixed else 4)),
-            )
-            terms = (weight, builder.ashr(weight, everywhere(8))) if fixed else (weight,)
-            after = [(builder.add if fixed else builder.fadd)(*pair) for pair in zip(before, terms, strict=True)]
-            following = builder.add(place, ir.Constant(index, 1))
-            zero = ir.Constant(row, None)
-            for phi, begin, again in zip((place, *before), (first, zero, zero), (following, *after), strict=False):
-                phi.add_incoming(begin, entry)
-                phi.add_incoming(again, loop)
-            builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
+            place, *before = looping = [builder.phi(kind) for kind in (index, *kinds)]
+            several = [each for number in range(0, together - 1, 2) for each in two_rows_at(after(place, number))]
+            sums = added(before, several or [row_at(place)])
+            here = after(place, together)
+            builder.cbranch(builder.icmp_signed("<=", after(here, together + left), last), loop, done)
 
             builder.position_at_end(done)
-            sums = [builder.phi(row) for _ in after]
-            for total, new in zip(sums, after, strict=True):
-                total.add_incoming(zero, entry)
-                total.add_incoming(new, loop)
-            if fixed:
-                both, high = sums
-                count = builder.trunc(builder.sub(last, first), short)
-                counts = ir.Constant(row, ir.Undefined)
-                for lane in range(lanes):
-                    counts = builder.insert_element(counts, count, ir.Constant(ir.IntType(32), lane))
-                low = builder.sub(
-                    builder.sub(both, builder.shl(high, everywhere(8))), builder.mul(counts, everywhere(128))
-                )
-                add_to_current(0, low)
-                add_to_current(lanes, high)
-            else:
-                add_to_current(0, sums[0])
+            place, *total = ending = [builder.phi(kind) for kind in (index, *kinds)]
+            for phis in (looping, ending):
+                for phi, begin, again in zip(phis, (first, *zeros), (here, *sums), strict=True):
+                    phi.add_incoming(begin, entry)
+                    phi.add_incoming(again, loop)
+            if not fixed:
+                add_to_current(0, total[0])
+                return context.get_dummy_value()
+            nothing: Any = cgutils.global_constant(builder, "nothing", zeros[0])  # type: ignore[no-untyped-call]
+            nothing.align = LINE
+            places = [after(place, number) for number in range(together)]
+            rest = [builder.select(builder.icmp_signed("<", each, last), row_at(each), nothing) for each in places]
+            total_bytes, both, high = added(total, rest)
+            low_bytes = builder.bitcast(total_bytes, pairs)
+            count, counts = builder.trunc(builder.sub(last, first), short), ir.Constant(pairs, ir.Undefined)
+            for lane in range(pairs.count):
+                counts = builder.insert_element(counts, count, ir.Constant(ir.IntType(32), lane))
+            surplus = builder.mul(counts, everywhere(128))
+            low = builder.sub(both, builder.shl(high, everywhere(8)))
+            halves = (low, low_bytes), (high, builder.lshr(low_bytes, everywhere(8)))
+            for number, (means, modulo) in enumerate(halves):
+                rounded = builder.shl(means, everywhere(HALVINGS))
+                by = builder.and_(builder.sub(rounded, modulo), everywhere(255))
+                add_to_current(number * pairs.count, builder.sub(builder.sub(rounded, by), surplus))
             return context.get_dummy_value()
 
         integer = types.int64
@@ -253,39 +305,57 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, cu
     """
     weights, pool, stride, padding, everything, _ = synapses
     events, ends, window, starts, block_current, _ = room
-    blocks, kernel_columns, kernel_rows, channels, _ = weights.shape
-    width = ends.shape[1] - 1
+    blocks, apart, kernel_columns, together, channels, size = weights.shape
+    height, width = len(ends), ends.shape[1] - 1
     rows, columns, outputs = current.shape
-    size = len(block_current)
+    row_size = size * weights.itemsize
     weight_rows, flat = weights.reshape(-1), current.reshape(-1)
     mostly = 2 * list_events(spikes, True, pool, events, ends) > spikes.size and everything.size > 0
     if mostly:
         list_events(spikes, False, pool, events, ends)
-    for i in range(rows):
-        list_window(events, ends, i * stride[0] - padding[0], kernel_rows, channels, window, starts)
+    if apart > 1:
+        for row in range(height):
+            list_window(events, ends, row, 1, channels, row_size, window, np.int64(ends[row, 0]), starts)
+    bounds = ends.reshape(-1) if apart > 1 else starts
+    for outer in range(apart if apart > 1 else rows):
+        if apart == 1:
+            top = outer * stride[0] - padding[0]
+            list_window(events, ends, top, together, channels, row_size, window, np.int64(0), starts)
         for block in range(blocks):
             whole = outputs - block * size >= size
             sums = flat if whole else block_current
-            for j in range(columns):
-                left = j * stride[1] - padding[1]
-                start = min(max(0, left), width)
-                event, last = np.int64(starts[start]), np.int64(starts[max(start, min(width, left + kernel_columns))])
-                base = (block * kernel_columns - left) * kernel_rows * channels
-                target = (i * columns + j) * outputs + block * size
-                place = target if whole else 0
-                more = False
-                while not more or event < last:
-                    upto = min(last, event + ADDITIONS)
-                    if size == 16:
-                        add_rows_16(weight_rows, base, window, event, upto, sums, place, more)
-                    elif size == 32:
-                        add_rows_32(weight_rows, base, window, event, upto, sums, place, more)
-                    else:
-                        add_rows_64(weight_rows, base, window, event, upto, sums, place, more)
-                    event, more = upto, True
-                if not whole:
-                    for output in range(outputs - block * size):  # a slice would compile how to tell of its shape
-                        flat[target + output] = sums[output]
+            for inner in range(rows if apart > 1 else 1):
+                i, kernel_row = (inner, outer) if apart > 1 else (outer, 0)
+                row = i * stride[0] - padding[0] + kernel_row if apart > 1 else 0
+                inside = 0 <= row < height
+                if kernel_row > 0 and not inside:
+                    continue
+                for j in range(columns):
+                    left = j * stride[1] - padding[1]
+                    start = min(max(0, left), width)
+                    end = max(start, min(width, left + kernel_columns)) if inside else start
+                    at = row * (width + 1) if inside else 0
+                    event, last = np.int64(bounds[at + start]), np.int64(bounds[at + end])
+                    base = ((block * apart + kernel_row) * kernel_columns - left) * together * channels
+                    target = (i * columns + j) * outputs + block * size
+                    place = target if whole else 0
+                    more = kernel_row > 0 and whole
+                    begun = more  # otherwise even no row is to be set
+                    while not begun or event < last:
+                        upto = min(last, event + ADDITIONS)
+                        if size == 16:
+                            add_rows_16(weight_rows, base, window, event, upto, sums, place, more)
+                        elif size == 32:
+                            add_rows_32(weight_rows, base, window, event, upto, sums, place, more)
+                        else:
+                            add_rows_64(weight_rows, base, window, event, upto, sums, place, more)
+                        event, more, begun = upto, True, True
+                    if not whole:
+                        for output in range(outputs - block * size):  # a slice would compile how to tell of its shape
+                            if kernel_row > 0:
+                                flat[target + output] += sums[output]
+                            else:
+                                flat[target + output] = sums[output]
     if mostly:
         total = everything.reshape(-1)
         for neuron in range(len(flat)):

@@ -26,7 +26,7 @@ PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
 
 def currents(spikes: NDArray[np.bool_], layout: WeightLayout, shape: tuple[int, ...]) -> NDArray[Any]:
     """(OH, OW, O) current of (C, H, W) spikes, by every kernel; what was in the memory before must not matter."""
-    fixed = layout.weights.dtype == np.int16
+    fixed = layout.weights.dtype == np.uint8
     room = room_for(layout, spikes.shape)
     spikes = np.ascontiguousarray(spikes.transpose(1, 2, 0))
     added, chosen, multiplied = (np.full(shape, 77, np.int32 if fixed else np.float32) for _ in range(3))
