@@ -49,6 +49,7 @@ BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that
 HALVINGS = 3
 TOGETHER = 1 << HALVINGS  # rows of a tree
 ADDITIONS = TOGETHER * (256 * 2 // (HALVINGS * TOGETHER))  # of rows whose means are rounded up by less than 256: 168
+FLOAT_ADDITIONS = 258  # in float32, by which sums are rounded: another number is another network's digest
 FARTHEST = 1 << 32  # bytes that an event's row lies from its base, fewer
 NEAREST = 48 << 10  # bytes of weights, at most, of which enough stay in the nearest cache
 
@@ -308,7 +309,7 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, cu
     blocks, apart, kernel_columns, together, channels, size = weights.shape
     height, width = len(ends), ends.shape[1] - 1
     rows, columns, outputs = current.shape
-    row_size = size * weights.itemsize
+    row_size, most = size * weights.itemsize, ADDITIONS if weights.itemsize == 1 else FLOAT_ADDITIONS
     weight_rows, flat = weights.reshape(-1), current.reshape(-1)
     mostly = 2 * list_events(spikes, True, pool, events, ends) > spikes.size and everything.size > 0
     if mostly:
@@ -342,7 +343,7 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, cu
                     more = kernel_row > 0 and whole
                     begun = more  # otherwise even no row is to be set
                     while not begun or event < last:
-                        upto = min(last, event + ADDITIONS)
+                        upto = min(last, event + most)
                         if size == 16:
                             add_rows_16(weight_rows, base, window, event, upto, sums, place, more)
                         elif size == 32:
