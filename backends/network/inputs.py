@@ -5,7 +5,8 @@
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
 pooling of the currents, and that by their sum over all places. Attention multiplies spikes: its sources are q, k and v,
-x[t] is their channels one behind the other, and of head h, whose channels are e, c, and of the places n, m
+each of which may be several layers that are summed, x[t] is their channels one behind the other, and of head h, whose
+channels are e of v, and c of q and k, and of the places n, m
 
     a[h,e,n] = Σ_m (Σ_c q[h,c,n] · k[h,c,m]) · v[h,e,m]     integers, which float32 holds in any order
 
@@ -14,7 +15,7 @@ The neurons add up gain · a over their inputs (see neurons.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import prod
@@ -123,7 +124,8 @@ class Input:
         -127 … 127; None for the identity, which adds the spikes themselves, and for attention
     source : the layers that it reads: a name, a :class:`Source`, or several, whose spikes are summed; of a layer's
         first input the layer before, one step later, if not given. Of attention q, k and v: three layers of one shape,
-        or one that has their channels one behind the other
+        but that v may have other channels, as many as the gain; or as many layers of each, those of q first, whose
+        spikes are summed; or one that has the channels of all, one behind the other
     gain : scalar, (C,), (1, C) or (T, C) — factor of this input's currents, per channel and, with BNTT, per step;
         float64, so that quantising rounds once, or int32 in fixed point
     pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and columns differ
@@ -203,10 +205,10 @@ class Input:
         )
         if weight is None and (sides != PLAIN or self.pooling != "average" or self.current_sum):
             raise NetworkError(f"{where}: without weights, expected neither pool, stride, padding nor current_pool")
-        if heads and (weight is not None or spread != WHOLE or len(sources) not in (0, 1, 3)):
+        if heads and (weight is not None or spread != WHOLE or (len(sources) > 1 and len(sources) % 3)):
             raise NetworkError(
                 f"{where}: attention has {len(sources)} sources, expected q, k and v, or one that has all their "
-                "channels; and neither weights nor spread"
+                "channels, or as many of each; and neither weights nor spread"
             )
         if heads and (less := [source.layer for source in sources if source.sign < 0]):
             raise NetworkError(f"{where}: attention subtracts {less[0]!r}, expected spikes of sign 1")
@@ -273,9 +275,30 @@ class Input:
         sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
         return int(sums.max()) * self.summed * sources
 
+    @property
+    def planes(self) -> int:
+        """The layers that are summed to each of q, k and v of attention."""
+        return max(1, len(self.sources) // 3)
+
+    def summands(self, each: Sequence[Any]) -> list[list[Any]]:
+        """What there is of each source, by what it is added to: of attention to q, to k and to v."""
+        count = self.planes if self.heads else len(each)
+        return [list(each[first : first + count]) for first in range(0, len(each), max(1, count))]
+
+    def values(self, channels: int) -> int:
+        """The channels of v among all of q, k and v: as many as the gain has, else a third."""
+        own = columns(self.gain)
+        return own if own > 1 and len(self.sources) > 1 else channels // 3
+
+    def of_bits(self, channels: int) -> bool:
+        """True if q, k and v, which have so many channels together, are bits of one shape."""
+        return self.planes == 1 and channels == 3 * self.values(channels)
+
     def counted(self, shape: Shape) -> int:
-        """The largest a of attention whose x is (3·C, H, W) = `shape`: d · N of heads with d channels and N places."""
-        return prod(shape) // 3 // self.heads
+        """The largest a of attention, d · N · P³: heads of d channels, N places, P planes; x is (2·C + V, H, W)."""
+        channels, height, width = shape
+        depth = (channels - self.values(channels)) // 2 // self.heads
+        return depth * height * width * self.planes**3
 
     def arriving(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
         """(C, H, W) of x, of sources of (C, H, W); refuses what attention cannot have. See :meth:`output_shape`."""
@@ -287,15 +310,18 @@ class Input:
             raise NetworkError(
                 f"{where}: {before} has {channels} channels, expected those of q, k and v, as many of each"
             )
-        channels = channels if len(self.sources) == 1 else 3 * channels
-        if channels // 3 % self.heads:
-            raise NetworkError(f"{where}: {self.heads} heads do not divide the {channels // 3} channels of {before}")
-        if (most := self.counted((channels, height, width))) >= CURRENT_LIMIT:
+        asked = channels // 3 if len(self.sources) == 1 else channels
+        values = self.values(3 * asked)
+        for own in (asked, values):
+            if own % self.heads:
+                raise NetworkError(f"{where}: {self.heads} heads do not divide the {own} channels of {before}")
+        whole = 2 * asked + values, height, width
+        if (most := self.counted(whole)) >= CURRENT_LIMIT:
             raise NetworkError(
-                f"{where}: a head of {before} has {most // (height * width)} channels and {height * width} tokens, "
+                f"{where}: a head of {before} has {asked // self.heads} channels and {height * width} tokens, "
                 f"whose products can sum to {most:,}, expected less than 2²³ = {CURRENT_LIMIT:,}"
             )
-        return channels, height, width
+        return whole
 
     def output_shape(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
         """(C, H, W) of what sources of (C, H, W) drive; refuses what does not fit.
@@ -324,7 +350,7 @@ class Input:
         """(C, H, W) of the currents in front of their pooling; see :meth:`output_shape`."""
         channels, height, width = self.arriving(shape, where, before)
         if self.weight is None:
-            return channels // 3 if self.heads else channels, height, width
+            return self.values(channels) if self.heads else channels, height, width
         y, x = pair(self.pool)
         if height % y or width % x:
             raise NetworkError(

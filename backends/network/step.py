@@ -21,7 +21,8 @@ ROUNDING = 1e-5  # of the threshold: the order of additions may take a float32 m
 def arrived(given: Input, fired: Mapping[str, NDArray[Any]], t: int) -> NDArray[np.int8]:
     """x[t] of an input, (C, H, W), of what the layers that it reads fire: (T, C, H, W) by name."""
     each = [np.int8(source.sign) * arrived_from(source, fired[source.layer], t) for source in given.sources]
-    return np.concatenate(each) if given.heads else repeated(sum(each[1:], each[0]), given.spread)
+    sums = [sum(more, first) for first, *more in given.summands(each)]
+    return np.concatenate(sums) if given.heads else repeated(sums[0], given.spread)
 
 
 def arrived_from(source: Source, fired: NDArray[Any], t: int) -> NDArray[Any]:
@@ -37,11 +38,18 @@ def repeated(maps: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[Any]:
     return maps
 
 
-def attended(maps: NDArray[Any], heads: int) -> Floats:
-    """q · kᵀ · v of each head: (3·C, H, W), the channels of q, k and v, -> (C, H, W), whole numbers."""
-    query, key, value = maps.astype(np.float64).reshape(3, heads, -1, maps.shape[1] * maps.shape[2])
+def attended(given: Input, maps: NDArray[Any]) -> Floats:
+    """q · kᵀ · v of each head: (2·C + V, H, W), the channels of q, k and v, -> (V, H, W), whole numbers."""
+    query, key, value = factors(given, maps.astype(np.float64))
     found: Floats = (value @ key.swapaxes(1, 2) @ query).reshape(-1, *maps.shape[1:])
     return found
+
+
+def factors(given: Input, maps: NDArray[Any]) -> list[NDArray[Any]]:
+    """q, k and v of attention, (heads, d, N) each, whose channels stand one behind the other in (2·C + V, H, W)."""
+    channels = (len(maps) - given.values(len(maps))) // 2
+    each = np.split(maps, (channels, 2 * channels))
+    return [part.reshape(given.heads, len(part) // given.heads, -1) for part in each]
 
 
 def current_of(given: Input, values: NDArray[Any]) -> NDArray[Any]:
@@ -53,7 +61,7 @@ def current_of(given: Input, values: NDArray[Any]) -> NDArray[Any]:
 def summed_currents(given: Input, values: NDArray[Any]) -> Floats:
     """W ⊛ pool(x) of spikes or numbers, (C, H, W) -> (C', H', W'), where average pooling sums."""
     if given.heads:
-        return attended(values, given.heads)
+        return attended(given, values)
     if given.weight is None:
         return values.astype(np.float64)
     found: Floats = current_cells(given, correlated(given, given.weight, pooled(given, values))).max(axis=3)

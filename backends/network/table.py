@@ -17,9 +17,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def sources_of(each: Input) -> str:
     """The sources of an input, with their signs and delays."""
-    if each.heads:
-        return " · ".join(_source(source).removeprefix("+ ") for source in each.sources)
-    return " ".join(map(_source, each.sources)).removeprefix("+ ")
+    sums = [" ".join(map(_source, sources)).removeprefix("+ ") for sources in each.summands(each.sources)]
+    return " · ".join(f"({one})" if " + " in one and len(sums) > 1 else one for one in sums)
 
 
 def _source(source: Source) -> str:

@@ -77,8 +77,10 @@ def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Sh
             raise NetworkError(
                 f"{where}: has delays for {len(source.delay)} channels of {source.layer!r}, expected {channels}"
             )
-    for other in others:
-        if shapes[other.layer] != shapes[first.layer]:
+    channels, *sides = shapes[first.layer]
+    for place, other in enumerate(others, 1):
+        of_values = each.heads and place >= 2 * each.planes
+        if shapes[other.layer] != (each.values(3 * channels) if of_values else channels, *sides):
             raise NetworkError(
                 f"{where}: {meets} {first.layer!r} of {by_sides(shapes[first.layer])} and {other.layer!r} of "
                 f"{by_sides(shapes[other.layer])}, expected equal shapes"

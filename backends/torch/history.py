@@ -68,7 +68,8 @@ class History:
             for source in given.sources
         ]
         if given.heads:
-            return torch.cat([spikes for _, spikes in arriving], -1)
+            each = given.summands([spikes for _, spikes in arriving])
+            return torch.cat([sum(more, first) for first, *more in each], -1)
         (sign, spikes), *others = arriving
         if sign == 1 and not others:
             return spikes

@@ -126,16 +126,20 @@ class NoSynapses:
         self.heads, seen = given.heads, given.arriving(shape)
         self.bytes_per_map = prod(seen) * (4 if self.heads else 1)
         if self.heads:
-            self.bytes_per_map += 4 * (prod(seen) // 3 + (seen[0] // 3) ** 2 // self.heads)
+            self.values = given.values(seen[0])
+            pairs = (seen[0] - self.values) // 2 * self.values // self.heads
+            self.bytes_per_map += 4 * (self.values * prod(seen[1:]) + pairs)
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """(N, H·W, C) int8, as they are; of attention float32, of (N, H·W, 3·C), the channels of q, k and v."""
-        return attended_maps(spikes.to(torch.float32), self.heads) if self.heads else spikes
+        """(N, H·W, C) int8, as they are; of attention float32, of (N, H·W, 2·C + V), the channels of q, k and v."""
+        return attended_maps(spikes.to(torch.float32), self.heads, self.values) if self.heads else spikes
 
 
-def attended_maps(maps: Tensor, heads: int) -> Tensor:
-    """q · kᵀ · v of each head: (N, P, 3·C), the channels of q, k and v, -> (N, P, C)."""
-    query, key, value = maps.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)  # (N, heads, P, d)
+def attended_maps(maps: Tensor, heads: int, values: int) -> Tensor:
+    """q · kᵀ · v of each head: (N, P, 2·C + V), the channels of q, k and v, of which v has `values`, -> (N, P, V)."""
+    asked = (maps.shape[2] - values) // 2
+    each = maps.split((asked, asked, values), 2)
+    query, key, value = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in each)  # (N, heads, P, d)
     return (query @ (key.mT @ value)).transpose(1, 2).flatten(2)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.input_currents import currents_of_numbers
 from spikesam.backends.network import Input, Network, Shape, Source, SpikingNeuron, pair
-from spikesam.backends.network.step import Neurons, arrived, current_of, on_maps
+from spikesam.backends.network.step import Neurons, arrived, current_of, factors, on_maps
 from spikesam.backends.network.table import by_sides
 from spikesam.pipeline.comparison.pair import Bit, Pair
 from spikesam.pipeline.comparison.variants import Variant, threshold_between
@@ -68,12 +68,14 @@ class DrivenLayer:
 
     def _attended(self, each: Input, place: Shape) -> list[NDArray[np.bool_]]:
         """The neurons of each source of attention that can reach one neuron: of its head, its token, its channel."""
-        (channel, row, column), channels = place, self.shape[0]
-        query, key, value = masks = np.zeros((3, *self.shape), np.bool_)
-        depth = channels // each.heads
-        head = slice(channel // depth * depth, (channel // depth + 1) * depth)
-        query[head, row, column] = key[head] = value[channel] = True
-        return list(masks) if len(each.sources) == 3 else [masks.reshape(-1, *self.shape[1:])]
+        channel, row, column = place
+        whole = np.zeros(self._seen(each), np.bool_)
+        query, key, value = factors(each, whole)  # views
+        head, own = divmod(channel, value.shape[1])
+        query[head, :, row * self.shape[2] + column] = key[head] = value[head, own] = True
+        channels = len(whole) - len(value) * value.shape[1]
+        masks = np.split(whole, (channels // 2, channels)) if len(each.sources) > 1 else [whole]
+        return [mask for mask in masks for _ in range(each.planes)]
 
     def currents(self, given: Given) -> Currents:
         """Function to a[t] of each input, (C, H, W), of what each layer fired in a sample, (T, C, H, W) bool.

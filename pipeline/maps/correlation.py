@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import NO_POOLING, Input, Sides, pair
-from spikesam.backends.network.step import Floats, current_cells
+from spikesam.backends.network.step import Floats, current_cells, factors
 
 
 def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
@@ -45,17 +45,16 @@ def gathered(values: Floats, factors: tuple[int, int, int]) -> Floats:
     return copies.sum(axis=(1, 3, 5))
 
 
-def shared_by_three(maps: NDArray[Any], heads: int, values: Floats) -> Floats:
-    """What q, k and v get, (3·C, H, W) as `maps` are, of what attention hands back, (C, H, W).
+def shared_by_three(given: Input, maps: NDArray[Any], values: Floats) -> list[Floats]:
+    """What a spike of q, k and v gets, (C, H, W) each, of what attention of `maps` hands back, (V, H, W).
 
     A product of three spikes, which is there because of each of them, gives each a third.
     """
-    tokens = maps.shape[1] * maps.shape[2]
-    query, key, value = maps.astype(np.float64).reshape(3, heads, -1, tokens)
-    handed = values.reshape(heads, -1, tokens)
+    query, key, value = factors(given, maps.astype(np.float64))
+    handed = values.reshape(value.shape)
     pairs, asked = key @ value.swapaxes(1, 2), query @ handed.swapaxes(1, 2)  # (heads, c, e)
-    each = query * (pairs @ handed), key * (asked @ value), value * (asked.swapaxes(1, 2) @ key)
-    return np.stack(each).reshape(maps.shape) / 3
+    each = pairs @ handed, asked @ value, asked.swapaxes(1, 2) @ key
+    return [share.reshape(-1, *maps.shape[1:]) / 3 for share in each]
 
 
 def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:

@@ -264,7 +264,7 @@ class _Input:
             return np.zeros(self.shape)
         maps = arrived(self.input, self.fired, t)
         if self.input.heads:
-            return attended(maps, self.input.heads)
+            return attended(self.input, maps)
         sums = correlated(self.input, self.weight, pooled(self.input, maps))
         if self.input.windows != NO_POOLING:
             self.places[t] = winners(self.input, sums)
@@ -274,7 +274,7 @@ class _Input:
         """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are."""
         found = np.zeros(self.shape)
         if self.input.heads:
-            products = attended(arrived(self.input, self.fired, t), self.input.heads)
+            products = attended(self.input, arrived(self.input, self.fired, t))
             return sum((_at(gain, t) * weight * products for weight, gain in self.parts[1]), found)
         for source, before in self._arrived(t):
             maps = pooled(self.input, repeated(before, self.input.spread))
@@ -287,10 +287,13 @@ class _Input:
         if self.input.heads:
             maps = arrived(self.input, self.fired, t)
             handed = sum(per_current * _at(gain, t) * weight for weight, gain in self.parts[1])
-            shares = shared_by_three(maps, self.input.heads, np.asarray(handed))
-            parts = np.split(shares, len(self.input.sources))
-            for source, part in zip(self.input.sources, parts, strict=True):
-                _hand_back(source, t, part, found)
+            shares, each = (
+                shared_by_three(self.input, maps, np.asarray(handed)),
+                self.input.summands(self.input.sources),
+            )
+            for share, sources in zip(shares if len(each) > 1 else [np.concatenate(shares)], each, strict=True):
+                for source in sources:
+                    _hand_back(source, t, share * arrived_from(source, self.fired[source.layer], t), found)
             return
         for source, before in self._arrived(t):
             sides = self.input.unpooled_shape(before.shape)[1:]

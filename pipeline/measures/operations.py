@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Input, Layer, Network, Readout, Shape, Source, SpikingNeuron, pair
-from spikesam.backends.network.step import arrived, repeated
+from spikesam.backends.network.step import arrived, factors, repeated
 
 Counts = NDArray[np.int64]
 
@@ -128,23 +128,35 @@ def connections(network: Network) -> list[Connection]:
 
 @dataclass(frozen=True, eq=False)
 class Attending:
-    """Products of the spikes of q, k and v in one input of `target`, a layer (C, H, W) = `shape`."""
+    """Products of the spikes of q, k and v in one input of `target`, a layer (V, H, W) = `shape`.
+
+    q and k have as many channels if `asked` does not say others.
+    """
 
     target: str
     synapses: Input
     shape: Shape
+    asked: int = 0
 
     @property
     def dense(self) -> int:
         """Additions of one step at which every neuron of q, k and v fires."""
-        channels, height, width = self.shape
-        return 2 * channels * height * width * min(height * width, channels // self.synapses.heads)
+        (channels, asked, tokens), planes = self._sizes, self.synapses.planes
+        depth = channels // self.synapses.heads
+        pairs = tokens * asked * depth * planes * (planes + 1)
+        return min(pairs, tokens**2 * planes * (planes * asked + channels))
 
     @property
     def macs(self) -> int:
         """Products of the dense twin: q · kᵀ, and that times v, for every two tokens and each channel."""
+        channels, asked, tokens = self._sizes
+        return (channels + asked) * tokens**2
+
+    @property
+    def _sizes(self) -> tuple[int, int, int]:
+        """Channels of v, those of q, and tokens."""
         channels, height, width = self.shape
-        return 2 * channels * (height * width) ** 2
+        return channels, self.asked or channels, height * width
 
     def operations(self, fired: Mapping[str, NDArray[np.bool_]], sources: Sequence[Source]) -> tuple[Counts, Counts]:
         """Additions, see the module: by step (T,), and by token (H, W), of q or of k and v.
@@ -153,13 +165,13 @@ class Attending:
         count at the step at which the last of them fired.
         """
         timesteps, (channels, height, width) = len(fired[sources[0].layer]), self.shape
-        heads, latest = self.synapses.heads, min(source.shortest for source in sources)
+        depth, latest = channels // self.synapses.heads, min(source.shortest for source in sources)
         given = replace(self.synapses, source=tuple(sources))
         by_step, by_place = np.zeros(timesteps, np.int64), np.zeros(height * width, np.int64)
         for t in range(latest, timesteps + latest):
             maps = arrived(given, fired, t)
-            query, key, value = maps.astype(np.int64).reshape(3, heads, channels // heads, -1)
-            pairs = (key.sum(axis=1) * value.sum(axis=1)).sum(axis=0) + query.sum(axis=(0, 1)) * (channels // heads)
+            query, key, value = factors(given, maps.astype(np.int64))
+            pairs = (key.sum(axis=1) * value.sum(axis=1)).sum(axis=0) + query.sum(axis=(0, 1)) * depth
             asked = query * key.sum(axis=2, keepdims=True)  # how many keys of its channel each spike of q meets
             meets = query.swapaxes(1, 2) @ key > 0
             other = asked.sum(axis=(0, 1)) + (meets * value.sum(axis=1)[:, None]).sum(axis=(0, 2))
@@ -172,10 +184,11 @@ class Attending:
 def attentions(network: Network) -> list[Attending]:
     """All of a network, in order of their targets."""
     return [
-        Attending(layer.name, each, shape)
+        Attending(layer.name, each, shape, (each.arriving(network.shapes[network.place(source)])[0] - shape[0]) // 2)
         for layer, shape in zip(network.layers, network.shapes[1:], strict=True)
         for each in layer.inputs
         if each.heads
+        for source in [each.sources[0].layer]
     ]
 
 

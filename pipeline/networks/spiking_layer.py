@@ -76,8 +76,10 @@ class SpikingLayer(nn.Module):
             source.sign * source.arriving(partial(_later, fired[source.layer], start, stop)) for source in each.sources
         ]
         if each.heads:
-            tokens = torch.cat(arrived, 2).flatten(0, 1).flatten(2).mT
-            return attended_maps(tokens, each.heads).mT.reshape(-1, *arrived[0].shape[1:2], *self.shape)
+            sums = [sum(more, first) for first, *more in each.summands(arrived)]
+            tokens = torch.cat(sums, 2).flatten(0, 1).flatten(2).mT
+            found = attended_maps(tokens, each.heads, self.shape[0])
+            return found.mT.reshape(-1, *arrived[0].shape[1:2], *self.shape)
         maps = sum(arrived[1:], arrived[0])
         for axis, times in zip((2, 3, 4), each.spread, strict=True):
             maps = maps if times == 1 else maps.repeat_interleave(times, axis)

@@ -34,12 +34,13 @@ def attention_of(run: ShownRun) -> list[dict[str, Any]]:
     """Layers of queries and keys, by position in the raster: who attends to whom.
 
     The spikes of a query meet those of a key that fired `later` steps before. `layers` are all whose places are tokens
-    of this attention. Without the network they are known by name, and heads are not.
+    of this attention, but of one that multiplies counts. Without the network they are known by name, and heads are not.
     """
     raster, at = run.raster, list(run.raster).index
     found: list[tuple[str, str, int, int, list[str]]] = []
     if network := run.whole_network:
-        for name, each in ((layer.name, each) for layer in network.layers for each in layer.inputs if each.heads):
+        attending = [(layer.name, each) for layer in network.layers for each in layer.inputs if each.heads]
+        for name, each in ((name, each) for name, each in attending if each.planes == 1):
             query, key = each.sources[0], each.sources[len(each.sources) // 2]
             layers = [*{source.layer: None for source in each.sources}, name]
             found.append((query.layer, key.layer, key.longest - query.longest, each.heads, layers))

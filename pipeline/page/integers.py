@@ -22,6 +22,12 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
         return "Nothing can be silenced here without the network: spikesam.report(run, network=…) makes a page with it."
     weights = _weights(network)
     driven = [network.layers[place].name for place, _ in network.driven]
+    counting = [
+        layer.name
+        for layer in network.layers
+        for each in layer.inputs
+        if each.heads and not each.of_bits(each.arriving(network.shapes[network.place(each.sources[0].layer)])[0])
+    ]
     again = {name for layer in network.layers for name in network.dependents(layer.name)}
     if steps < network.timesteps:
         reason = "the page does not hold all steps"
@@ -29,6 +35,8 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
         reason = f"the network has weights of {weights:,} bytes, and a page holds at most {MOST:,}"
     elif (operations := _operations(run, network)) > MOST_OPERATIONS:
         reason = f"a sample costs {operations:,} synaptic operations, and a page computes at most {MOST_OPERATIONS:,}"
+    elif counting:
+        reason = f"the attention of {counting[0]} multiplies counts, or values of other channels, and a page only bits"
     elif lost := [name for name in driven if name in again]:
         reason = f"currents of the input drive {lost[0]} beside spikes, and the run does not hold them"
     else:

@@ -90,7 +90,7 @@ class TrainableLayer(nn.Module):
         x = spikes.flatten(0, 1)
         if self.heads:
             with without_autocast():
-                found = ATTENTION_GAIN * attended_maps(x.float().flatten(2).mT, self.heads)
+                found = ATTENTION_GAIN * attended_maps(x.float().flatten(2).mT, self.heads, x.shape[1] // 3)
             return found.mT.reshape(*spikes.shape[:2], -1, *spikes.shape[3:])
         if self.pool > 1:
             x = functional.avg_pool2d(x, self.pool)

@@ -107,11 +107,20 @@ def graphs(
         gain = numbers.gain(rng, (draw(st.sampled_from((1, timesteps))), channels))
         about = {"gain": gain, "shift": draw(st.sampled_from(numbers.shifts))}
         packed = shapes[first] == (3 * channels, *shapes[place][1:])
-        if products and not alone and (packed or shapes[place] == shapes[first]) and draw(st.integers(0, 2)) == 0:
-            read = [names[first], *(() if packed else draw(st.lists(st.sampled_from(same), min_size=2, max_size=2)))]
-            three = [Source(name, draw(delays)) for name in draw(st.permutations(read))]
-            heads = draw(st.sampled_from([heads for heads in (1, 2, 3, 66) if channels % heads == 0]))
-            return Input(None, three, **about, heads=heads)
+        wide = [name for name, shape in spiking if shape == shapes[place]]  # what v may be
+        meet = packed or (wide and shapes[place][1:] == shapes[first][1:] and (channels > 1 or shapes[first][0] == 1))
+        if products and not alone and meet and draw(st.integers(0, 2)) == 0:
+            planes = draw(st.sampled_from((1, 1, 2)))
+            asked = (
+                []
+                if packed
+                else draw(st.lists(st.sampled_from(same), min_size=2 * planes - 1, max_size=2 * planes - 1))
+            )
+            read = [*draw(st.permutations([names[first], *asked]))]
+            read += [] if packed else draw(st.lists(st.sampled_from(wide), min_size=planes, max_size=planes))
+            three = [Source(name, draw(delays)) for name in read]
+            divisors = (heads for heads in (1, 2, 3, 66) if channels % heads == 0 == shapes[first][0] % heads)
+            return Input(None, three, **about, heads=draw(st.sampled_from([*divisors])))
         given = Input(None, draw(st.permutations(sources)), **about, spread=spread)
         if shapes[place] == seen and not (weighted or alone) and draw(st.booleans()):
             return given

@@ -300,9 +300,9 @@ def constant_limits(rng: np.random.Generator) -> Network:
 
 
 def multiplied(rng: np.random.Generator) -> Network:
-    """Attention of one layer and of three, gates, sums over a head and over all places, spikes that are spread.
+    """Attention of one layer, of three and of sums, whose values are wider, gates, spikes that are spread.
 
-    And sums of currents over all places, behind a maximum and alone.
+    Sums over a head and over all places. And sums of currents over all places, behind a maximum and alone.
 
     Thresholds are met exactly: weights and gains are multiples of 1/16.
     """
@@ -313,6 +313,9 @@ def multiplied(rng: np.random.Generator) -> Network:
 
     def gate(name: str, threshold: float, *inputs: Input) -> Layer:
         return Layer(name, inputs, LIF(0.0, threshold, reset="zero"))
+
+    def single(name: str, channels: int) -> Input:
+        return Input(some(5, channels, 1, 1), name, 1 / 16, current_sum=True)
 
     heads = np.kron(np.eye(2), np.ones((1, 2))).astype(np.float32)[:, :, None, None]
     joined = Input(some(6, 4, 3, 3), ("alone", "attended", Source("masked", 2)), padding=1, spread=(1, 2, 1))
@@ -329,9 +332,17 @@ def multiplied(rng: np.random.Generator) -> Network:
             Layer("of_head", Input(heads, "q"), half),
             gate("masked", 1.5, Input(None, "of_head", spread=(2, 1, 1)), Input(None, Source("k", 2))),
             Layer("of_places", Input(np.eye(4), "v", 1 / 4, pool=(3, 4), pooling="sum"), half),
+            Layer("wide", Input(some(8, 4, 1, 1), "packed"), LIF(0.5, 0.25)),
+            Layer(
+                "counted",
+                Input(None, ("q", "k", "k", Source("q", 2), "wide", Source("wide", 2)), some(1, 8), heads=2),
+                half,
+            ),
             gate("alone", 0.5, Input(None, "of_places", -1, spread=(1, 3, 4)), Input(None, "masked")),
             Layer("joined", joined, LIF(0.5, 1.0)),
-            Layer("mean", (largest, Input(some(5, 6, 1, 1), "joined", 1 / 16, current_sum=True)), half),
+            Layer(
+                "mean", (largest, *(single(name, channels) for name, channels in (("joined", 6), ("counted", 8)))), half
+            ),
         ),
         Readout(some(3, 5)),
         "spikes",

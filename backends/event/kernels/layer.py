@@ -79,9 +79,16 @@ class LayerKernel:
     def __init__(self, layer: Layer, *shapes: Shape, costs: Costs | None = None, driven: Collection[int] = ()) -> None:
         neuron, inputs = layer.spiking_neuron, layer.inputs
         self.shapes = [each.arriving(shape) for each, shape in zip(inputs, shapes, strict=True)]
-        self.heads, self.summed = [each.heads for each in inputs], [each.current_sum for each in inputs]
+        self.counted = {
+            number: each
+            for number, (each, seen) in enumerate(zip(inputs, self.shapes, strict=True))
+            if each.heads and not each.of_bits(seen[0])
+        }
+        self.heads = [0 if number in self.counted else each.heads for number, each in enumerate(inputs)]
+        self.summed = [each.current_sum for each in inputs]
         self.spreads = [each.spread for each in inputs for _ in each.sources or [None]]
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
+        self.signs = [[1] if number in self.counted else signs for number, signs in enumerate(self.signs)]
         self.relays = [relay_of(each, shape) for each, shape in zip(inputs, self.shapes, strict=True)]
         self.joined = None if driven else joined_gains(neuron, inputs, self.relays)
         self.synapses = [
@@ -185,12 +192,27 @@ class LayerKernel:
         for number, ((channels, rows, columns), spikes) in enumerate(zip(self.spreads, arrived, strict=True)):
             if spikes is not None and (channels, rows, columns) != WHOLE:
                 found[number] = spikes.repeat(rows, -3).repeat(columns, -2).repeat(channels, -1)
+        return self._multiplied(found) if self.counted else found
+
+    def _multiplied(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
+        """Currents in place of the spikes of q, k and v where these are counts, or v has channels of its own."""
+        following, found = iter(arrived), list[NDArray[Any] | None]()
+        for number, signs in enumerate(self.signs):
+            given = self.counted.get(number)
+            sources = [next(following) for _ in (given.sources if given else signs)]
+            if given and sources[0] is not None:
+                each = [np.sum(same, axis=0, dtype=np.float32) for same in given.summands(sources)]
+                of_heads = (maps.reshape(len(maps), -1, given.heads, maps.shape[-1] // given.heads) for maps in each)
+                query, key, value = (maps.swapaxes(1, 2) for maps in of_heads)
+                products = (query @ (key.swapaxes(2, 3) @ value)).swapaxes(1, 2)
+                sources = [products.reshape(each[2].shape).astype(self.dtype)]
+            found += sources[: len(signs)]
         return found
 
     @property
     def repeats(self) -> bool:
-        """True if an input spreads its sources."""
-        return any(each != WHOLE for each in self.spreads)
+        """True if an input makes copies of what its sources fire."""
+        return bool(self.counted) or any(each != WHOLE for each in self.spreads)
 
     @property
     def plain(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,15 +39,17 @@ class SpikeSum(AbstractProcess):
 
     `ahead` is 1 in front of synapses, which take a step themselves, so that it sends what arrives at the next step; 0
     if it sends what arrives at this step, before it receives this step's spikes. Ports: `in_0`, `in_1`, …, bool, one
-    for each source, of `shape` (H, W, C), and `x_out`, int8, of the shape that the input sees.
+    for each source, of `shapes` (H, W, C), and `x_out`, int8, of the shape that the input sees.
     """
 
-    def __init__(self, *, given: Input, shape: tuple[int, int, int], timesteps: int, ahead: int, name: str) -> None:
-        super().__init__(given=given, shape=shape, timesteps=timesteps, ahead=ahead, name=name)
-        add_in_ports(self, {f"in_{number}": (np.bool_, shape) for number in range(len(given.sources))})
-        height, width, channels = shape
+    def __init__(
+        self, *, given: Input, shapes: Sequence[tuple[int, int, int]], timesteps: int, ahead: int, name: str
+    ) -> None:
+        super().__init__(given=given, shapes=shapes, timesteps=timesteps, ahead=ahead, name=name)
+        add_in_ports(self, {f"in_{number}": (np.bool_, shape) for number, shape in enumerate(shapes)})
+        height, width, channels = shapes[0]
         seen = given.arriving((channels, height, width))
-        self.x_out = OutPort(shape=(*seen[1:], seen[0] // 3 if given.heads else seen[0]))
+        self.x_out = OutPort(shape=(*seen[1:], given.values(seen[0]) if given.heads else seen[0]))
 
 
 class SpikeProducts(SpikeSum):
@@ -59,7 +62,8 @@ class _LateModel(PyLoihiProcessModel):
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.given, self.ahead = proc_params["given"], proc_params["ahead"]
-        self.late = [LateSpikes(source.longest, proc_params["shape"]) for source in self.given.sources]
+        sources = zip(self.given.sources, proc_params["shapes"], strict=True)
+        self.late = [LateSpikes(source.longest, shape) for source, shape in sources]
 
     def run_spk(self) -> None:
         """Receive a step and send the next, or the other way round."""
@@ -101,4 +105,5 @@ class SpikeProductsModel(_LateModel):
 
     def made_of(self, maps: list[NDArray[np.int8]]) -> NDArray[np.float32]:
         """Their products."""
-        return attended(np.concatenate(maps), self.given.heads).astype(np.float32)
+        sums = [sum(more, first) for first, *more in self.given.summands(maps)]
+        return attended(self.given, np.concatenate(sums)).astype(np.float32)

@@ -71,7 +71,7 @@ class LIFNeuronsModel(PyLoihiProcessModel):
             current[:] = getattr(self, f"a_in_{number}").recv()
         state = self.currents, self.membrane, self.synaptic
         whole = 0, len(self.spikes)
-        advance(t, self.dynamics, *state, self.spikes, whole, self.bits[t % MESSAGE_STEPS])
+        advance(t, 0, self.dynamics, *state, self.spikes, whole, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.spikes)
         if self.graded:
             self.p_out.send(self.graded.step(t, self.spikes))

@@ -91,10 +91,10 @@ class StockLayer(AbstractSubProcessModel):
 
     def _summed(self, each: Input, name: str) -> OutPort:
         """The spikes that arrive at an input, summed."""
-        shape = channels_last(self.shapes[each.sources[0].layer])
+        shapes = [channels_last(self.shapes[source.layer]) for source in each.sources]
         ahead = 0 if each.weight is None else 1
         process = SpikeProducts if each.heads else SpikeSum
-        sums = self._with(process(given=each, shape=shape, timesteps=self.timesteps, ahead=ahead, name=name))
+        sums = self._with(process(given=each, shapes=shapes, timesteps=self.timesteps, ahead=ahead, name=name))
         for number, source in enumerate(each.sources):
             self.process.port_of(source.layer).connect(getattr(sums, f"in_{number}"))
         return sums.x_out

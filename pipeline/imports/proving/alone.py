@@ -46,11 +46,11 @@ class LayerAlone:
 
     def _arrived(self, each: Input, t: int) -> Tensor:
         """x[t] of an input, (B, H·W, C) int8, not spread."""
-        first, *others = (
+        arriving = [
             source.sign * by_position(arrived_from(source, self.given[source.layer], t), self.device)
             for source in each.sources
-        )
-        return torch.cat([first, *others], -1) if each.heads else sum(others, start=first)
+        ]
+        return torch.cat([sum(more, first) for first, *more in each.summands(arriving)], -1)
 
 
 def by_position(spikes: NDArray[np.bool_], device: str) -> Tensor:

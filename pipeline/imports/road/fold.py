@@ -251,16 +251,25 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
 
 
 def attended(branches: Sequence[Folded], junction: Junction) -> Folded:
-    """The products of q, k and v: three maps of one shape, or one of all their channels."""
+    """The products of q, k and v: three maps of one shape, or one of all their channels; v may have its own.
+
+    Each may be a sum of as many layers.
+    """
     shapes, where = [branch.shape for branch in branches], junction.where
     alone = all(len(branch.inputs) == 1 and branch.inputs[0].plain for branch in branches)
     names = " and ".join(branch.last for branch in junction.branches)
     expect(alone, where, f"multiplies {names}", "spikes of neurons, all of them in their order")
     found = " and ".join(map(str, shapes))
-    expect(len(set(shapes)) == 1, where, f"multiplies maps (C, H, W) {found}", "q, k and v of one shape")
-    channels, height, width = shapes[0]
+    alike = shapes[0] == shapes[len(shapes) // 2] and shapes[0][1:] == shapes[-1][1:]
+    expect(alike, where, f"multiplies maps (C, H, W) {found}", "q, k and v of one shape")
+    counts = [len(branch.inputs[0].sources) for branch in branches]
+    found = f"multiplies sums of {' and '.join(map(str, counts))} layers"
+    even = counts == [1] or (len(counts) == 3 and len(set(counts)) == 1)
+    expect(even, where, found, "as many in q, k and v")
+    channels, height, width = shapes[-1]
     shape = channels if len(branches) == 3 else channels // 3, height, width
-    expect(shape[0] % junction.heads == 0, where, f"has {junction.heads} heads of {shape[0]} channels", "a divisor")
+    for own in (shapes[0][0], channels):
+        expect(own % junction.heads == 0, where, f"has {junction.heads} heads of {own} channels", "a divisor")
     sources = tuple(chain.from_iterable(branch.inputs[0].sources for branch in branches))
     return Folded(shape, (Synapses(sources, heads=junction.heads),), gate=True)
 

@@ -27,8 +27,8 @@ class _Bits:
     factor: float
 
 
-def _bits(stream: Stream) -> _Bits | str:
-    """What a factor of a product is, or why it cannot be one."""
+def _bits(stream: Stream, sums: bool = False) -> _Bits | str:
+    """What a factor of a product is, or why it cannot be one; `sums` of spikes can be where counts are multiplied."""
     path, gain, shift = bare(stream.path), 1.0, 0.0
     kept: list[Operation] = []
     for operation in path.operations:
@@ -43,11 +43,19 @@ def _bits(stream: Stream) -> _Bits | str:
         else:
             return f"a product with a current of {operation.where}, {THIRD}"
     names = " and ".join(dict.fromkeys(replace(leaf, operations=()).last for leaf in path.leaves))
-    if not isinstance(path.source, str) or path.source == NOTHING or stream.summed or path.sign != 1:
+    alone = isinstance(path.source, str) or (sums and not shift)
+    if not alone or not _spikes(replace(path, operations=())) or stream.summed:
         return f"a product with a sum of {names}, {THIRD}"
     if (shift and gain != -shift) or not gain:
         return f"a product with {gain:g} · s + {shift:g} of {names}, {THIRD}"
     return _Bits(replace(path, operations=tuple(kept)), shift != 0, shift or gain)
+
+
+def _spikes(path: Path) -> bool:
+    """True of spikes, and of sums of them."""
+    if isinstance(path.source, Junction):
+        return path.source.kind == "sum" and not path.operations and all(map(_spikes, path.source.branches))
+    return path.source != NOTHING and path.sign == 1 and not path.operations
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +197,7 @@ class _Tokens:
 
 def _tokens(stream: Stream, axes: tuple[int, ...], batch: list[int], channel: int, token: int) -> _Tokens | str:
     """A factor of attention with the axes of channels and tokens known; or why it cannot be one."""
-    bits = _bits(stream)
+    bits = _bits(stream, sums=True)
     if isinstance(bits, str):
         return bits
     if bits.negated:
@@ -215,24 +223,25 @@ def _joined_heads(
     """The stream of attention, numbered as (C, N); or what it cannot be."""
     query, key, value = each
     heads = int(query.heads.max()) + 1
-    size = heads * query.depth * query.tokens
-    alike = {(one.depth, one.tokens, int(one.heads.max()) + 1) for one in each}
-    if len(alike) != 1 or any(not torch.equal(one.heads, query.heads) for one in each):
+    sizes = [heads * one.depth * one.tokens for one in each]
+    alike = {(one.tokens, int(one.heads.max()) + 1) for one in each}
+    if len(alike) != 1 or query.depth != key.depth or any(not torch.equal(one.heads, query.heads) for one in each):
         return "attention of unlike heads, expected q, k and v of one shape"
     streams = [one.stream.along(one.bits.path) for one in each]
     steps = at_one_time(streams, [one.rows // samples for one in each])
     if steps is None or any(not torch.equal(one.rows % samples, query.rows % samples) for one in each):
         return "attention of different samples or steps"
     latest, paths = steps
-    if any(one.first or one.stream.size != size for one in each):
+    size = sizes[2]
+    if any(one.first or one.stream.size != own for one, own in zip(each, sizes, strict=True)):
         packed = [one.first for one in each] == [0, size, 2 * size] and {one.stream.size for one in each} == {3 * size}
         if not packed or len({path.source for path in paths}) > 1 or any(path != paths[0] for path in paths):
             names = " and ".join(dict.fromkeys(one.stream.path.last for one in each))
             return f"attention of some channels of {names}, expected whole layers, or one of all channels of q, k and v"
         paths = paths[:1]
     rows = latest * samples + query.rows % samples
-    places = torch.arange(query.depth * query.tokens, device=rows.device).view(query.depth, query.tokens)
-    numbers = (rows * size + query.heads * query.depth * query.tokens)[..., None, None] + places
+    places = torch.arange(value.depth * value.tokens, device=rows.device).view(value.depth, value.tokens)
+    numbers = (rows * size + query.heads * value.depth * value.tokens)[..., None, None] + places
     order = [axes.index(axis) for axis in result]
     path = Path(Junction(where, "attention", paths, heads), lag=None)
     factor = query.bits.factor * key.bits.factor * value.bits.factor

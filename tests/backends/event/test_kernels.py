@@ -162,7 +162,7 @@ def test_attention_is_that_of_numpy(
     rng, channels = np.random.default_rng(0), heads * depth
     each = [rng.random((*sides, channels)) < rate for rate in rates]
     joined = np.concatenate(each, axis=2)
-    expected = attended(joined.transpose(2, 0, 1), heads).transpose(1, 2, 0)
+    expected = attended(Input(None, heads=heads), joined.transpose(2, 0, 1)).transpose(1, 2, 0)
     for dtype in (np.int32, np.float32):
         room, found = attention_room(depth), np.ones((*sides, channels), dtype)
         attend(*each, (0, 0, 0), room, found)

@@ -197,3 +197,34 @@ def test_neurons_of_spikeyolo_are_planes(membranes: Callable[[], nn.Module], ste
         NetworkError, match="'first' .mem_update.: rounds by Identity, expected MultiSpike4 or the like"
     ):
         spikesam.from_torch(model, torch.rand(steps, 3, 2, 9, 9))
+
+
+class Attending(nn.Module):
+    """Attention of neurons that fire several spikes, as in Spike-driven Transformer V3; values may be wider."""
+
+    def __init__(self, channels: int, wider: int, most: int, sums_first: bool) -> None:
+        super().__init__()
+        self.heads, self.sums_first = 2, sums_first
+        for name, outputs in (("q", channels), ("k", channels), ("v", wider * channels)):
+            out = nn.Conv2d(channels, outputs, 1), nn.BatchNorm2d(outputs), Counts(most)
+            self.add_module(name, nn.Sequential(separable(channels), *out))
+        self.fires, self.out = Counts(most), nn.Conv2d(wider * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        of_heads = [getattr(self, name)(x).flatten(2).unflatten(1, (self.heads, -1)).mT for name in "qkv"]
+        q, k, v = (each.contiguous() for each in of_heads)
+        found = (q @ (k.mT @ v) if self.sums_first else (q @ k.mT) @ v) * 0.5
+        tokens = self.fires(found.mT.flatten(1, 2).contiguous())
+        made: Tensor = self.out(tokens.unflatten(2, x.shape[2:]))
+        return made
+
+
+@pytest.mark.parametrize(("wider", "most", "sums_first"), [(1, 3, True), (4, 2, False)])
+def test_attention_of_counts_is_of_sums_of_planes(wider: int, most: int, sums_first: bool) -> None:
+    network = imported(in_block(Attending(4, wider, most, sums_first)), images(), timesteps=1)
+    layer = network.layers[network.place("module_fires_1") - 1]
+    assert (layer.inputs[0].heads, layer.inputs[0].planes) == (2, most)
+    assert [each.layer for each in layer.inputs[0].sources] == [
+        f"module_{name}_3_{number}" for name in "qkv" for number in range(1, most + 1)
+    ]
+    assert network.shapes[network.place("module_fires_1")] == (4 * wider, 9, 9)

@@ -159,7 +159,7 @@ REFUSED: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
     "gelu, behind a product of spikes of module 'q_lif'": lambda q, k, v, m: functional.gelu(q @ k.mT) @ v,
     "behind a product of module 'q_lif' and module 'k_lif', whose other": lambda q, k, v, m: q @ k.mT @ m.numbers,
     "a product with 1 · s + 0.5 of module 'v_lif', expected spikes": lambda q, k, v, m: q @ k.mT @ (v + m.numbers[0]),
-    "a product with a sum of module 'v_lif' and module 'q_lif'": lambda q, k, v, _: q @ k.mT @ (v + q),
+    "a product with a sum of module 'v_lif' and module 'q_lif'": lambda q, k, v, _: q @ k.mT @ (v - q),
     "torch.Tensor.__getitem__, behind a product of spikes of": lambda q, k, v, _: (q @ k.mT)[..., :4] + v,
     "a product with 1 · s + 0.5 of module 'q_lif', expected spikes of 0 and 1, or 1 less them": lambda q, k, v, m: (
         (q + m.numbers[0]) * (k + m.numbers[0]) * (v + m.numbers[0])
@@ -220,6 +220,11 @@ def test_what_is_not_linear_in_spikes(message: str) -> None:
         spikesam.from_torch(*attending(REFUSED[message]))
     assert str(refused.value).startswith("from_torch: module 'attn_lif' (LIFNode): its input comes from ")
     assert message in str(refused.value)
+
+
+def test_sums_of_unlike_counts_are_refused() -> None:
+    with pytest.raises(NetworkError, match="multiplies sums of 1 and 1 and 2 layers, expected as many in q, k and v"):
+        spikesam.from_torch(*attending(lambda q, k, v, _: q @ k.mT @ (v + q)))
 
 
 def test_upsampling_repeats_spikes() -> None:

@@ -240,7 +240,8 @@ def random_graph(draw: Any) -> Network:
             more.append(Input(kernel(channels[name], source, 1), of))
         gain = random.normal(size=channels[name])
         if name == "b" and draw(st.booleans()):  # attention
-            three = [Source(draw(st.sampled_from(("input", "b"))), draw(st.integers(1, 3))) for _ in range(3)]
+            count = 3 * draw(st.integers(1, 2))
+            three = [Source(draw(st.sampled_from(("input", "b"))), draw(st.integers(1, 3))) for _ in range(count)]
             more.append(Input(None, three, gain, heads=draw(st.sampled_from((1, 2)))))
         if name == "c" and draw(st.booleans()):
             more.append(Input(None, Source("b", 2, -1), gain, spread=(2, 1, 1)))
