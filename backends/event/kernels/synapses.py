@@ -121,7 +121,8 @@ def lay_out(
     sources : how many maps may be summed before they are multiplied
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
-    size = block_size(BLOCKS, outputs)
+    fits = kernel.dtype != np.int8 or (HOW is not None and HOW.lanes * 4 == max(BLOCKS))  # eight rows in registers
+    size = block_size(BLOCKS if fits else BLOCKS[:-1], outputs)
     blocks = -(-outputs // size)
     padded = np.zeros((blocks * size, channels, kernel_rows, kernel_columns), kernel.dtype)
     padded[:outputs] = kernel
