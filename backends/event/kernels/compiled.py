@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -52,8 +53,26 @@ class _PartCompiler(Compiler):
 
 
 PART: Any = {"pipeline_class": _PartCompiler, "no_cpython_wrapper": True}
-internal = njit(**LEAN | PART)  # for what only compiled functions call: Python must not
-internal_making_arrays = njit(**MAKING_ARRAYS | PART)
+_times_named: Counter[tuple[str, str]] = Counter()
+
+
+def _part(options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator for what only compiled functions call: Python must not.
+
+    Functions that a function makes, one for each size, get names of their own. Numba tells them apart by a number that
+    it counts anew in each process, and code that two processes cached would take one for another, and write anywhere.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        name = function.__module__, function.__qualname__
+        _times_named[name] += 1
+        function.__qualname__ += f"-{_times_named[name]}"
+        return njit(**options | PART)(function)
+
+    return decorate
+
+
+internal, internal_making_arrays = _part(LEAN), _part(MAKING_ARRAYS)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
