@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from xarray.backends import BackendEntrypoint
 
-from spikesam.recordings.files import has_hdf5_name, has_hdf5_signature
-
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -37,6 +35,8 @@ class SpikesamBackend(BackendEntrypoint):
             path = Path(filename_or_obj)
         except TypeError:
             return False
+        from spikesam.recordings.files import has_hdf5_name, has_hdf5_signature
+
         if not (has_hdf5_name(path) and has_hdf5_signature(path)):
             return False
         from spikesam.recordings.errors import RasterError

@@ -16,18 +16,23 @@ MOST = 1_000_000  # bytes of weights
 MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page stands still
 
 
+def multiplying_counts(network: Network) -> list[str]:
+    """Names of layers whose attention multiplies counts, or values of other channels than queries and keys."""
+    return [
+        layer.name
+        for layer in network.layers
+        for each in layer.inputs
+        if each.heads and not each.of_bits(each.arriving(network.shapes[network.place(each.sources[0].layer)])[0])
+    ]
+
+
 def unsimulated(run: ShownRun, steps: int) -> str | None:
     """The reason why the page cannot simulate a run of which it holds `steps` steps; None if it can."""
     if (network := run.whole_network) is None:
         return "Nothing can be silenced here without the network: spikesam.report(run, network=…) makes a page with it."
     weights = _weights(network)
     driven = [network.layers[place].name for place, _ in network.driven]
-    counting = [
-        layer.name
-        for layer in network.layers
-        for each in layer.inputs
-        if each.heads and not each.of_bits(each.arriving(network.shapes[network.place(each.sources[0].layer)])[0])
-    ]
+    counting = multiplying_counts(network)
     again = {name for layer in network.layers for name in network.dependents(layer.name)}
     if steps < network.timesteps:
         reason = "the page does not hold all steps"

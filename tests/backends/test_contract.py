@@ -299,8 +299,8 @@ def constant_limits(rng: np.random.Generator) -> Network:
     )
 
 
-def multiplied(rng: np.random.Generator) -> Network:
-    """Attention of one layer, of three and of sums, whose values are wider, gates, spikes that are spread.
+def multiplied(rng: np.random.Generator, counts: bool = True) -> Network:
+    """Attention of one layer, of three and, with `counts`, of sums, whose values are wider, gates, spread spikes.
 
     Sums over a head and over all places. And sums of currents over all places, behind a maximum and alone.
 
@@ -317,6 +317,12 @@ def multiplied(rng: np.random.Generator) -> Network:
     def single(name: str, channels: int) -> Input:
         return Input(some(5, channels, 1, 1), name, 1 / 16, current_sum=True)
 
+    summed = ("q", "k", "k", Source("q", 2), "wide", Source("wide", 2))
+    counted = (
+        Layer("wide", Input(some(8, 4, 1, 1), "packed"), LIF(0.5, 0.25)),
+        Layer("counted", Input(None, summed, some(1, 8), heads=2), half),
+    )
+    read = (("joined", 6), ("counted", 8)) if counts else (("joined", 6),)
     heads = np.kron(np.eye(2), np.ones((1, 2))).astype(np.float32)[:, :, None, None]
     joined = Input(some(6, 4, 3, 3), ("alone", "attended", Source("masked", 2)), padding=1, spread=(1, 2, 1))
     pooled: dict[str, Any] = {"current_pool": 3, "current_stride": 2, "current_padding": 1, "current_sum": True}
@@ -332,17 +338,10 @@ def multiplied(rng: np.random.Generator) -> Network:
             Layer("of_head", Input(heads, "q"), half),
             gate("masked", 1.5, Input(None, "of_head", spread=(2, 1, 1)), Input(None, Source("k", 2))),
             Layer("of_places", Input(np.eye(4), "v", 1 / 4, pool=(3, 4), pooling="sum"), half),
-            Layer("wide", Input(some(8, 4, 1, 1), "packed"), LIF(0.5, 0.25)),
-            Layer(
-                "counted",
-                Input(None, ("q", "k", "k", Source("q", 2), "wide", Source("wide", 2)), some(1, 8), heads=2),
-                half,
-            ),
+            *(counted if counts else ()),
             gate("alone", 0.5, Input(None, "of_places", -1, spread=(1, 3, 4)), Input(None, "masked")),
             Layer("joined", joined, LIF(0.5, 1.0)),
-            Layer(
-                "mean", (largest, *(single(name, channels) for name, channels in (("joined", 6), ("counted", 8)))), half
-            ),
+            Layer("mean", (largest, *(single(*each) for each in read)), half),
         ),
         Readout(some(3, 5)),
         "spikes",
