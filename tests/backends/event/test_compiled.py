@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from spikesam.backends.event.kernels import products
+from spikesam.backends.event.kernels.tiles import VNNI
+
 ROOT = Path(__file__).parents[3]
 RUN = """
 import numpy as np
@@ -38,3 +41,10 @@ def _run(folder: Path) -> str:
         [sys.executable, "-c", RUN], cwd=folder, env=hasty, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
+
+
+def test_kernels_of_several_sizes_have_names_of_their_own() -> None:
+    """By its name, code that another process cached is taken for code that is loaded already."""
+    names = [kernel.py_func.__qualname__ for kernel in (products.count_few, products.count_many)]
+    names += [products.multiply_row_of(VNNI, outputs).py_func.__qualname__ for outputs in VNNI.tiles]
+    assert len(set(names)) == 2 + len(VNNI.tiles)
