@@ -27,7 +27,7 @@ Out = Annotated[Path, Field(description="folder for the results")]
 Overwrite = Annotated[bool, Field(description="replace existing files")]
 
 
-def refuse_existing(out: Path, overwrite: bool, *read: Path | str | None) -> None:
+def refuse_replacing(out: Path, overwrite: bool, *read: Path | str | None) -> None:
     """Refuse a file in the place of something not given up, above all of what is read: paths, runs, or other names."""
     from spikesam.pipeline.networks.recorded import BESIDE  # slow to import, --help need not wait
 

@@ -107,11 +107,10 @@ def compare(
         if network.current_input:
             parts = [follow_model(model, part, known).answer.scores for part in exact.parts(BATCH)]
             chosen = {"model": _chosen(torch.cat(parts)), "rounded": chosen["model"]}
-    except NoNeuronsError:
-        kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
+    except NoNeuronsError as error:
         raise NetworkError(
-            f"compare: found no neurons that fire in {kinds}, so no bits to compare; how well the network that an ANN "
-            "became agrees with it, on other images and layer by layer, print(spikesam.convert(model, images, "
+            f"compare: found no neurons that fire in {error.kinds}, so no bits to compare; how well the network that "
+            "an ANN became agrees with it, on other images and layer by layer, print(spikesam.convert(model, images, "
             "validation=more)) says"
         ) from None
     except InputError as error:

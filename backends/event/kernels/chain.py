@@ -20,7 +20,7 @@ from spikesam.backends.event.kernels.attention import attend
 from spikesam.backends.event.kernels.compiled import LEAN, PART, compiled, internal
 from spikesam.backends.event.kernels.events import bits_at, floats_at, integers_at, maps_at, unpack_spikes
 from spikesam.backends.event.kernels.pooling import pool_currents
-from spikesam.backends.event.kernels.relay import relay
+from spikesam.backends.event.kernels.relay import add_relayed
 from spikesam.backends.event.kernels.steps import LayerInput, add, addresses_of, advance, run_steps
 
 PLAIN, ADVANCE, ADD = 0, 1, 2  # what is to do in each step: see :func:`run_steps`; parts of :func:`run_layer`
@@ -240,7 +240,7 @@ def run_layer(
                 row = values
             elif kind == RELAY:
                 places = arrivals[row, 9], arrivals[row, 10], arrivals[row, 11]
-                relay(maps_at(address, shape)[i, top:bottom], arrivals[row, 12], places, further, sign, target)
+                add_relayed(maps_at(address, shape)[i, top:bottom], arrivals[row, 12], places, further, sign, target)
             else:
                 add(maps_at(address, shape)[i], synapses, scratch, further, sign, target)
                 if last and scratch.unpooled.size:

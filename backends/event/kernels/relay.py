@@ -58,7 +58,7 @@ def joined_gains(
     return None if limited else gains
 
 
-def relay(*_: Any) -> None:
+def add_relayed(*_: Any) -> None:
     """Set a current (H', W', C') to the weights at an address of channels that fire, or add them if `further`.
 
     `places` are how many there are, and the first channel of the current and of the map.
@@ -66,8 +66,8 @@ def relay(*_: Any) -> None:
     raise NotImplementedError  # compiled only
 
 
-@overload(relay, jit_options=LEAN | PART)
-def _relay(spikes: Any, address: Any, places: Any, further: Any, sign: Any, current: Any) -> Any:
+@overload(add_relayed, jit_options=LEAN | PART)
+def _add_relayed(spikes: Any, address: Any, places: Any, further: Any, sign: Any, current: Any) -> Any:
     weights_at, number = (integers_at, np.int32) if current.dtype == types.int32 else (floats_at, np.float32)
 
     def relayed(spikes: Any, address: Any, places: Any, further: Any, sign: Any, current: Any) -> None:

@@ -25,7 +25,15 @@ from spikesam.pipeline.imports.torch.stream import Stream
 
 
 class NoNeuronsError(NetworkError):
-    """No neurons of a known library run in a model, nor functions that are some."""
+    """No neurons of a known library run in a model, nor functions that are some; `kinds` are its modules."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
+        super().__init__(
+            f"found no neurons in {self.kinds}; expected those of snnTorch, SpikingJelly, Norse, sinabs or lava-dl, or "
+            "equations of your own: neurons={'name of the module': LIF(…)}; an ANN, whose neurons are ReLU, becomes a "
+            "spiking network by spikesam.convert(model, images)"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,21 +112,11 @@ def _ways(model: nn.Module, example: Example, neurons: NeuronModules) -> list[Wa
 def _run(model: nn.Module, example: Example, neurons: NeuronModules, way: Way) -> FollowedModel:
     follower = Follower(neurons, example.samples, example.timesteps)
     try:
-        found = _followed(model, example, follower, way)
+        return _followed(model, example, follower, way)
     except NetworkError as error:
         if follower.fired or neurons.rectified or any(True for _ in neurons.of("", model)):
             raise
-        raise _without_neurons(model) from error
-    return found
-
-
-def _without_neurons(model: nn.Module) -> NoNeuronsError:
-    kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
-    return NoNeuronsError(
-        f"found no neurons in {kinds}; expected those of snnTorch, SpikingJelly, Norse, sinabs or lava-dl, or "
-        "equations of your own: neurons={'name of the module': LIF(…)}; an ANN, whose neurons are ReLU, becomes a "
-        "spiking network by spikesam.convert(model, images)"
-    )
+        raise NoNeuronsError(model) from error
 
 
 def _followed(model: nn.Module, example: Example, follower: Follower, way: Way) -> FollowedModel:

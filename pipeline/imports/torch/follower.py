@@ -31,7 +31,7 @@ from spikesam.pipeline.imports.torch.functions import (
     may_rectify,
     pools_maximum,
     rectifier,
-    rounded,
+    rounding,
     tensors,
 )
 from spikesam.pipeline.imports.torch.joining import zeros
@@ -172,7 +172,7 @@ class Follower:
                 "import would take for a constant; expected tensors alone"
             )
         neuron = rectifier(call) if self._neurons.rectified else None
-        counted = None if self._neurons.rectified else rounded(call)
+        counted = None if self._neurons.rectified else rounding(call)
         if counted is not None:
             streams: Any = [self._counted(call, counted)]
         else:

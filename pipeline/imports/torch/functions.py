@@ -174,7 +174,7 @@ def rectifier(call: Call) -> ReLU | None:
     return ReLU(limit=most) if isinstance(least, (int, float)) and least == 0 and number else None
 
 
-def rounded(call: Call) -> Limited | None:
+def rounding(call: Call) -> Limited | None:
     """The numbers that a call rounds to whole ones, if they are limited to 0 … D; None of other calls."""
     given = call.known(call.args[0]) if call.args else None
     expected = {"round": False, "floor": True}.get(call.name.rstrip("_"))

@@ -17,6 +17,7 @@ from spikesam.backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLa
 from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.backends.network import FixedLIF, Input, pair
 from spikesam.backends.network.step import attended, current_of
+from spikesam.recordings.errors import InputError
 
 attend, step, update, add_spikes = map(entry, (attention.attend, neurons.step, steps.update, synapses.add_spikes))
 list_events = entry(events.list_events)
@@ -104,6 +105,13 @@ def test_products_of_the_largest_counts_and_weights(pool: int) -> None:
 
 def test_a_pooling_whose_counts_are_no_bytes_is_not_multiplied() -> None:
     assert not len(lay_out(np.ones((1, 1, 1, 1), np.int8), (1, 16, 16), (16, 16), *PLAIN[1:]).products.weights)
+
+
+def test_rows_farther_apart_than_their_numbers_reach_are_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"^event: weights for a row of 1×268435457 neurons span 4,294,967,312 bytes, at"
+    ):
+        lay_out(np.ones((1, 1, 1, 1), np.int8), (1, 1, (1 << 28) + 1), (1, 1), *PLAIN[1:])
 
 
 @st.composite
