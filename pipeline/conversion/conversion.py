@@ -212,10 +212,11 @@ class Conversion(Shown):
         shown = shown.rename(columns={"fixed": "integers", "levels": f"ANN, {self._levels}", "joules": "energy"})
         clipped = [said] if (said := self.samples.clipped(self.network)) else []
         yield from (repr(self), f"{self._where}; {of_ann}", *clipped, shown.reset_index(), "")
-        for name, curve in curves.items():
+        unreached = f"not yet{'; spikes=4 may help' if self.settings.spikes == 1 else ''}"
+        for name, curve in curves.rename(columns={"fixed": "integers"}).items():
             step = settles_at(curve.to_numpy(), self.ann_accuracy - WITHIN)
             spikes, joules = self.costs.loc[step or len(curve), ["spikes", "joules"]]
-            reached = f"from step {step}, after {spikes:,.0f} spikes and {in_joules(joules)}" if step else "not yet"
+            reached = f"from step {step}, after {spikes:,.0f} spikes and {in_joules(joules)}" if step else unreached
             yield f"{name}: within 1 point of the ANN {reached}"
         if len(self.settings.by_rule) > 1:
             shares = self.rules.map("{:.1%}".format)

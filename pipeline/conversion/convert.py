@@ -227,7 +227,10 @@ def _shaped(images: NDArray[np.float32], ann: Network, where: str) -> NDArray[np
 
 def _validation(given: Any) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
     pair = isinstance(given, (tuple, list)) and len(given) == 2 and np.ndim(given[0]) > 1 and np.ndim(given[1]) == 1
-    return calibration_images(*given) if pair else calibration_images(given)
+    try:
+        return calibration_images(*given) if pair else calibration_images(given)
+    except InputError as error:
+        raise InputError(error.finding, argument="validation") from error
 
 
 def _labels(labels: NDArray[np.int64], ann: Network) -> NDArray[np.int64]:

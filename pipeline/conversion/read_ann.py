@@ -71,10 +71,8 @@ def _check_all(
 ) -> NDArray[np.int64]:
     """Compare activations and answers of model and network on all images; refuse layers that none drives."""
     network, answers = imported.network, []
-    differentiable, driven = (
-        DifferentiableNetwork(network, memory_format=torch.channels_last),
-        [False] * len(network.layers),
-    )
+    differentiable = DifferentiableNetwork(network, memory_format=torch.channels_last)
+    driven = [False] * len(network.layers)
     batch = max(1, min(BATCH, MOST_VALUES // sum(map(prod, network.shapes))))
     with torch.no_grad(), preserved(model):
         for start in range(0, len(images), batch):

@@ -83,11 +83,11 @@ def check_model(model: Any) -> None:
     if not isinstance(model, nn.Module):
         raise NetworkError(f"model: got {type(model).__name__}, expected a torch.nn.Module")
     for name, module in model.named_modules():
+        which = f"module {name!r}" if name else "it"
         if isinstance(module, torch.jit.ScriptModule):
-            which = f"module {name!r}" if name else "it"
             raise NetworkError(f"model: {which} is scripted or traced, expected the module that it was made from")
         if module.training and not any(True for _ in module.children()):
-            raise NetworkError(f"model: module {name!r} is in training mode, expected evaluation; call model.eval()")
+            raise NetworkError(f"model: {which} is in training mode, expected evaluation; call model.eval()")
     for name, weight in (*model.named_parameters(), *model.named_buffers()):
         if weight.is_floating_point() and weight.dtype != torch.float32:
             raise NetworkError(f"model: {name!r} has dtype {weight.dtype}, expected float32; call model.float()")

@@ -1,5 +1,6 @@
 """Conversion of models: traces by hand, the law of rates, every branch with its own scale, and what is refused."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -129,9 +130,16 @@ def trained() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def conversion(trained):
+def converted(trained):
+    """What it becomes by some settings, measured on 40 other images."""
     model, images, labels = trained
-    return spikesam.convert(model, images[:40], validation=(images[40:], labels[40:]), timesteps=32, samples=40)
+    given = {"validation": (images[40:], labels[40:]), "samples": 40}
+    return cache(lambda **settings: spikesam.convert(model, images[:40], **given, **settings))
+
+
+@pytest.fixture(scope="module")
+def conversion(converted):
+    return converted(timesteps=32)
 
 
 def test_a_trained_model_keeps_its_accuracy(conversion):
@@ -150,17 +158,8 @@ def test_a_trained_model_keeps_its_accuracy(conversion):
     assert errors["error"].max() < 40
 
 
-@pytest.fixture(scope="module")
-def several(trained):
-    model, images, labels = trained
-    return spikesam.convert(
-        model, images[:40], validation=(images[40:], labels[40:]), timesteps=8, spikes=4, samples=40
-    )
-
-
-def test_several_spikes_a_step_lose_less(trained, conversion, several):
-    model, images, _ = trained
-    one = spikesam.convert(model, images[:40], validation=images[40:], timesteps=8, samples=40)
+def test_several_spikes_a_step_lose_less(converted, conversion):
+    several, one = converted(timesteps=8, spikes=4), converted(timesteps=8)
     last = [each.layers["error"].iloc[-1] for each in (several, conversion, one)]
     assert last[0] < last[1] < last[2]  # 8 steps of 4, 32 of 1, 8 of 1
     assert several.network.window == 8 and several.layers["error"].max() < 20
@@ -169,15 +168,16 @@ def test_several_spikes_a_step_lose_less(trained, conversion, several):
         assert snn == (4 * ann[0], *ann[1:])
     assert "ANN, 4t + 1 levels" in str(several)
     assert (several.accuracy.loc[8] >= several.ann_accuracy - 0.03).all()
-    raster = spikesam.simulate(quantise(several.network), images[:2].numpy())
+    raster = spikesam.simulate(quantise(several.network), several.samples.images[:2])
     assert spikesam.energy(raster, quantise(several.network)).joules > 0
     assert spikesam.explain(raster)[raster.layers[0].name].sum.shape == (2, 12, 12)
 
 
-@pytest.mark.parametrize("which", ["conversion", "several"])
+@pytest.mark.parametrize("how", [(32, 1, "constant-current"), (8, 4, "constant-current"), (64, 3, "poisson")])
 @pytest.mark.parametrize("name", ["torch", pytest.param("lava", marks=pytest.mark.long)])
-def test_backends_agree_on_it(request, which, name):
-    conversion = request.getfixturevalue(which)
+def test_backends_agree_on_it(converted, how, name):
+    conversion = converted(**dict(zip(("timesteps", "spikes", "encoder"), how, strict=True)))
+    assert (conversion.accuracy.iloc[-1] >= conversion.ann_accuracy - 0.05).all()
     network = quantise(conversion.network)
     inputs = [encode(network, conversion.samples.images[:3], 0, range(3))]
     digests = [list(backend.run(network, inputs, 3)) for backend in (EventBackend(), make_backend(name))]
@@ -186,23 +186,21 @@ def test_backends_agree_on_it(request, which, name):
         assert np.array_equal(event, other)
 
 
-def test_every_rule_on_it(trained, conversion):
-    model, images, labels = trained
-    given = {"validation": (images[40:], labels[40:]), "timesteps": 32, "samples": 40}
-    every = spikesam.convert(model, images[:40], rule="all", **given)
+def test_every_rule_on_it(converted, conversion):
+    every = converted(timesteps=32, rule="all")
     assert every.network.sha256 == conversion.network.sha256  # the first rule converts
     assert every.rules.index.tolist() == ["ftbc", "max", "percentile", "scaled", "balanced"]
     assert every.rules.columns.tolist() == [8, 16, 32]
     assert every.rules.loc["ftbc"].tolist() == conversion.accuracy["fixed"].loc[[8, 16, 32]].tolist()
     assert every.rules.loc["ftbc", 8] >= every.rules[8].max() - 0.05
     assert "by rule, after t steps" in str(every) and "balanced" in str(every)
-    two = spikesam.convert(model, images[:40], rule=("max", "scaled"), **given)
+    two = converted(timesteps=32, rule=("max", "scaled"))
     assert two.rules.loc["max"].tolist() == every.rules.loc["max"].tolist() and len(two.rules) == 2
     assert conversion.rules.index.tolist() == ["ftbc"]
 
 
-@pytest.mark.parametrize("encoder", ["constant-current", "poisson"])
-def test_rates_approach_activations_with_more_steps(conversion, encoder):
+@pytest.mark.parametrize(("encoder", "spikes"), [("constant-current", 1), ("poisson", 1), ("poisson", 3)])
+def test_rates_approach_activations_with_more_steps(conversion, encoder, spikes):
     ann, images = conversion.ann, conversion.samples.images[:8]
     second, rectifiers = ann.layers[1].name, Rectifiers(ann)
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
@@ -210,9 +208,10 @@ def test_rates_approach_activations_with_more_steps(conversion, encoder):
     expected = found[second].flatten(1).detach().numpy()
     errors = []
     for timesteps in (16, 512):
-        section = ConversionSection(timesteps=timesteps, rule="percentile", percentile=100, encoder=encoder)
-        network, theta = convert_graph(ann, images, section)
-        rates = fired(network, images)[second].mean(0) * theta[second].repeat(144)
+        given = {"rule": "percentile", "percentile": 100, "encoder": encoder, "spikes": spikes}
+        network, theta = convert_graph(ann, images, ConversionSection(timesteps=timesteps, **given))
+        shares = fired(network, images)[second].mean(0).reshape(len(images), spikes, -1).mean(1)
+        rates = shares * theta[second].repeat(144)
         errors.append(np.sqrt(np.square(rates - expected).mean() / np.square(expected).mean()))
     assert errors[1] < 0.1 and errors[1] < errors[0] / 2
 
@@ -242,6 +241,7 @@ def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
         ({"images": torch.zeros(4, 1, 12, 12)}, "images: are all 0"),
         ({"images": torch.zeros(4, 2, 12, 12) + 1}, "2"),
         ({"validation": torch.ones(4, 1, 24, 6)}, r"validation: have shape \(4, 1, 24, 6\), expected \(N, 1, 12, 12\)"),
+        ({"validation": (torch.ones(4, 1, 12, 12), [1, 2])}, "^validation: labels: got int64 of shape"),
         ({"samples": 0}, "samples: got 0, expected a whole number"),
     ],
 )
