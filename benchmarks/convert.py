@@ -54,8 +54,6 @@ RECIPES: dict[str, Callable[[Any, Any], Any]] = {
     # Its thresholds grow from batch to batch: four of fifty images leave them far too low.
     "local balancing": lambda library, images: library.LocalThresholdBalancingRecipe(images.split(1)),
 }
-
-
 missing_sinabs = partial(missing_peer, "sinabs")
 PEERS = (missing_spikingjelly, missing_sinabs)
 

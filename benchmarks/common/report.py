@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import groupby
+from itertools import cycle, groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.common.measurement import MeasuredRow
+from spikesam.pipeline.drawing.canvas import PALETTE
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+
+STYLES = ("-", "--", ":", "-.")  # of the ways of one library, which have one colour
 
 
 def as_tables(title: str, rows: Sequence[MeasuredRow]) -> Iterator[Table]:
@@ -29,11 +32,8 @@ def as_tables(title: str, rows: Sequence[MeasuredRow]) -> Iterator[Table]:
 def figures(title: str, rows: Sequence[MeasuredRow]) -> Table:
     """One line per figure: the median, its unit, the range of repeats if there is more than one, and the target."""
     table = new_table(title)
-    table.add_column("")
-    table.add_column("median", justify="right", no_wrap=True)
-    table.add_column("")
-    table.add_column("range", justify="right", no_wrap=True)
-    table.add_column("target", no_wrap=True)
+    for heading in ("", "median", "", "range", "target"):
+        table.add_column(heading, justify="right" if heading in ("median", "range") else "left", no_wrap=heading != "")
     for case, group in groupby(rows, key=lambda row: row.case):
         table.add_row(Text(case, "bold"))
         for row in group:
@@ -87,11 +87,13 @@ def as_json(row: MeasuredRow) -> dict[str, Any]:
 
 def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[MeasuredRow]) -> bool:
     """Draw medians, and the range of repeats as a band, a panel for what was varied; was there any to draw?"""
-    varied = [row for row in rows if row.sweep]
-    points = [(row.sweep, row.unit, row.way, row.x, row.median, min(row.values), max(row.values)) for row in varied]
+    points = [(r.sweep, r.unit, r.way, r.x, r.median, min(r.values), max(r.values)) for r in rows if r.sweep]
     table = pd.DataFrame(points, columns=["sweep", "unit", "curve", "x", "mean", "low", "high"])
-    if varied:
-        table = table.assign(panel=table["unit"] + " against " + table["sweep"])
-        limits = (0.0, 102.0) if {row.unit for row in varied} == {"%"} else None
+    if points:
+        libraries, panel = table["curve"].str.partition(",")[0], table["unit"] + " against " + table["sweep"]
+        colour = libraries.map(dict(zip(libraries.unique(), cycle(PALETTE), strict=False)))
+        style = table["curve"].groupby(libraries).transform(lambda ways: [STYLES[n % 4] for n in pd.factorize(ways)[0]])
+        table = table.assign(panel=panel, colour=colour, style=style)
+        limits = (40.0, 101.0) if set(table["unit"]) == {"%"} else None
         draw_curves(path, title, subtitle, table, "", "", CurveOptions(logarithmic=True, limits=limits))
-    return bool(varied)
+    return bool(points)

@@ -92,11 +92,8 @@ def draw_curves(
             elif categories:
                 axes.set_xticks(range(len(categories)), categories, rotation=45, ha="right")
             grid_lines(axes, "y")
-        limits = options.limits
-        if options.alike:
-            lows, highs = zip(*(axes.get_ylim() for axes in drawn), strict=True)
-            limits = limits or (min(lows), max(highs))
-        if limits is not None:
+        lows, highs = zip(*(axes.get_ylim() for axes in drawn), strict=True)
+        if limits := options.limits or ((min(lows), max(highs)) if options.alike else None):
             for axes in drawn:
                 axes.set_ylim(limits)
         legend_beside(drawn[-1], legend.values(), legend, right=1 + 0.06 / width, fontsize=8, handlelength=2.8)
@@ -124,8 +121,9 @@ def _line(axes: Any, points: pd.DataFrame, style: str, marker: str, faint: bool)
 
 
 def _make_logarithmic(axes: Any, points: pd.DataFrame, limited: bool) -> None:
-    flat = limited or points["high"].max() < FLAT * points["low"].min()
-    axes.set(xscale="log", **({"ylim": (0, 1.25 * points["high"].max())} if flat else {"yscale": "log"}))
+    low, high = points["low"].min(), points["high"].max()
+    y = {"ylim": (0, 1.25 * high)} if limited or high < FLAT * low else {"yscale": "log"}
+    axes.set(xscale="log", xticks=points["x"].unique(), **y)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("")
