@@ -87,21 +87,10 @@ class Chain:
         """
         given = np.ascontiguousarray(given)
         bits = addresses_of([given, *packed])
+        constants = self._layers.first, self._layers.at, self._at, self._shapes
         for start in range(0, len(given), self._chunk):
             fired = self._fired[: len(given) - start]
-            run_layers(
-                start,
-                0,
-                self._layers.first,
-                self._layers.at,
-                self._at,
-                self._shapes,
-                bits,
-                fired,
-                0,
-                PLAIN,
-                NO_ARRIVALS,
-            )
+            run_layers(start, 0, *constants, bits, fired, 0, PLAIN, NO_ARRIVALS)
             take(fired)
 
 

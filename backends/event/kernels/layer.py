@@ -156,11 +156,12 @@ class LayerKernel:
         shape, several = self.shapes[number] if self.synapses[number] else (1, 1, 1), self.signs[number] != [1]
         top, bottom = synapses.rows
         channels, height, width = _pooled((shape[0], bottom - top, shape[2]), synapses.spike_pool)
-        unpooled, nothing = (*synapses.positions, self.output_shape[2]), (0, 0, 0)
+        unpooled, nothing = synapses.positions, (0, 0, 0)
+        apart = synapses.windows != NO_POOLING or self.summed[number] or unpooled[2] < self.output_shape[2]
         return Scratch(
             room_for(synapses.weights, (channels, height, width)),
             np.zeros((height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_),
-            np.zeros(unpooled if synapses.windows != NO_POOLING or self.summed[number] else nothing, self.dtype),
+            np.zeros(unpooled if self.synapses[number] and apart else nothing, self.dtype),
             np.zeros(unpooled if several else nothing, self.dtype),
             attention_room(self.shapes[number][0] // 3 // heads if heads else 0),
         )
@@ -295,20 +296,22 @@ def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> KernelSynapses 
     if each.weight is None:
         return None
     _, down, across = each.unpooled_shape(shape)
-    shape, kernel = each.arriving(shape), each.averaged_weight
+    weight, every = each.weight, len(each.weight)
+    counts = (n for n in range(1, every) if every % n == 0 and not each.current_sum and (weight[0] == weight[n]).all())
+    outputs = next((n for n in counts if (weight[n:] == weight[:-n]).all()), every)  # whose weights others repeat
+    shape, kernel = each.arriving(shape), each.averaged_weight[:outputs]
     if each.kind == "dense":
         kernel = kernel.reshape(-1, *_pooled(shape, each.pool))
     pool = pair(each.pool)
     spikes, summed = (pool, NONE) if each.pooling == "max" else (NONE, pool)
     before = _pooled(shape, spikes)
     weights = lay_out(kernel, before, summed, pair(each.stride), pair(each.padding), max(1, len(each.sources)))
-    positions = down, across
     if costs is None:
-        _, *seen = _pooled(before, summed)
-        sides = seen[0], seen[1]
-        costs = costs_of(weights.products, weights.weights, math.prod(before), sides, positions, LayerKernel)
+        _, high, wide = _pooled(before, summed)
+        size, seen, positions = math.prod(before), (high, wide), (down, across)
+        costs = costs_of(weights.products, weights.weights, size, seen, positions, LayerKernel)
     weights = weights._replace(products=weights.products._replace(costs=costs))
-    return KernelSynapses(weights, spikes, each.windows, positions, (0, shape[1]))
+    return KernelSynapses(weights, spikes, each.windows, (down, across, outputs), (0, shape[1]))
 
 
 def _pooled(shape: Shape, pool: Sides) -> Shape:
@@ -318,7 +321,7 @@ def _pooled(shape: Shape, pool: Sides) -> Shape:
 
 NO_SYNAPSES: Any = {  # of an input that has none: kernels take inputs of one type
     current: KernelSynapses(
-        lay_out(np.zeros((1, 1, 1, 1), dtype), (1, 1, 1), NONE, NONE, (0, 0)), NONE, NO_POOLING, NONE, (0, 1)
+        lay_out(np.zeros((1, 1, 1, 1), dtype), (1, 1, 1), NONE, NONE, (0, 0)), NONE, NO_POOLING, (1, 1, 1), (0, 1)
     )
     for current, dtype in ((np.int32, np.int8), (np.float32, np.float32))
 }

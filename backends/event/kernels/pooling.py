@@ -37,11 +37,11 @@ def pool_currents(currents: NDArray[Any], windows: Windows, pooled: NDArray[Any]
     ----------
     currents : (H, W, C) int32 or float32
     windows : each holds some of the currents
-    pooled : (H', W', C), of that dtype, written; (1, 1, C) of sums
+    pooled : (H', W', nC), of that dtype, written, where channels are repeated; (1, 1, C) of sums
     """
     (rows, columns), (down, across), (above, beside) = windows.sides, windows.stride, windows.padding
     tall = (currents.shape[0] + 2 * above - rows) // down + 1
-    wide = (currents.shape[1] + 2 * beside - columns) // across + 1
+    wide, channels = (currents.shape[1] + 2 * beside - columns) // across + 1, currents.shape[2]
     if pooled.shape[0] == pooled.shape[1] == 1 and tall * wide > 1:
         pooled[:] = 0
         for row in range(tall):
@@ -60,9 +60,11 @@ def pool_currents(currents: NDArray[Any], windows: Windows, pooled: NDArray[Any]
         top, bottom = max(0, row * down - above), min(row * down - above + rows, currents.shape[0])
         for column in range(pooled.shape[1]):
             left, right = max(0, column * across - beside), min(column * across - beside + columns, currents.shape[1])
-            for channel in range(pooled.shape[2]):
+            for channel in range(channels):
                 pooled[row, column, channel] = currents[top, left, channel]
             for y in range(top, bottom):
                 for x in range(left, right):
-                    for channel in range(pooled.shape[2]):
+                    for channel in range(channels):
                         pooled[row, column, channel] = max(pooled[row, column, channel], currents[y, x, channel])
+            for channel in range(channels, pooled.shape[2]):
+                pooled[row, column, channel] = pooled[row, column, channel - channels]

@@ -46,14 +46,14 @@ class Scratch(NamedTuple):
 class KernelSynapses(NamedTuple):
     """The synapses of one input, laid out: `weights` are for the spikes behind a maximum pooling `spike_pool`, (y, x).
 
-    `windows` are of the pooling of currents, `positions` (OH, OW) of those in front of it. `rows` are the first row of
-    its sources that it sees, and the one behind the last.
+    `windows` are of the pooling of currents, `positions` (OH, OW, O) of those in front of it, whose O channels those of
+    the layer repeat. `rows` are the first row of its sources that it sees, and the one behind the last.
     """
 
     weights: WeightLayout
     spike_pool: tuple[int, int]
     windows: Windows
-    positions: tuple[int, int]
+    positions: tuple[int, int, int]
     rows: tuple[int, int]
 
     def part(self, first: int, last: int) -> KernelSynapses:
@@ -75,7 +75,7 @@ class KernelSynapses(NamedTuple):
                 products=weights.products._replace(costs=costs),
             ),
             windows=self.windows._replace(padding=(first - start, around)),
-            positions=(last - first, self.positions[1]),
+            positions=(last - first, *self.positions[1:]),
             rows=(top, bottom),
         )
 

@@ -14,8 +14,8 @@ def kernel_of(layer: Layer) -> LayerKernel:
 
 
 def layer_of(outputs: int) -> Layer:
-    gain = np.ones((1, outputs), np.int32)
-    return Layer("conv", Input(np.ones((outputs, 64, 3, 3), np.int8), gain=gain, padding=1), FixedLIF(0))
+    weight = np.random.default_rng(0).integers(-127, 128, (outputs, 64, 3, 3), np.int8)
+    return Layer("conv", Input(weight, padding=1), FixedLIF(0))
 
 
 @pytest.mark.parametrize(
