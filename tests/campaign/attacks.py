@@ -1,11 +1,12 @@
 """What an attacker does to a file, or to the folder of a run, before somebody else opens it."""
 
+import hashlib
 import io
 import json
 import os
+import pickle
 import shutil
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,6 +14,7 @@ from typing import Any
 
 import h5py
 import tomli_w
+import torch
 
 from spikesam.pipeline.config.toml import read_toml
 from tests.campaign.damage import damage
@@ -36,6 +38,13 @@ class Done:
     text: str
     valid: bool = False
     may_read: bool = False
+
+
+class Runs:
+    """An object whose unpickling leaves the mark of code that was run, see :func:`tests.campaign.entries.examine`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("../mark",)
 
 
 def attack(random: Random, work: Path, reads: tuple[str, ...], outside: Path) -> Done:
@@ -71,9 +80,8 @@ def spoil(random: Random, path: Path, other: Path) -> Done:
     if name in FORMATS:
         done, valid = FORMATS[name].spoil(random, path, content)
         return Done(f"{path.name}: {done}", valid or not FORMATS[name].checksummed)
-    edits: dict[str, Callable[[Random, Path], Done]] = {".json": spoil_json, ".range": forge_range, ".nir": spoil_nir}
-    if name in edits and random.random() < 0.7:
-        return edits[name](random, path)
+    if name in EDITS_OF and random.random() < 0.7:
+        return EDITS_OF[name](random, path)
     data, done = damage(random, path.read_bytes(), content)
     path.write_bytes(data)
     return Done(f"{path.name}: {done}", path.suffix in (".nir", ".json"))
@@ -94,6 +102,27 @@ def spoil_json(random: Random, path: Path) -> Done:
 def spoil_nir(random: Random, path: Path) -> Done:
     """An edit that HDF5 allows."""
     return Done(f"{path.name}: {edit(path, random, EDITS)}", True)
+
+
+def forge_epoch(random: Random, path: Path) -> Done:
+    """Change a value, or put in an object whose unpickling runs code; half of these have their seal made anew."""
+    sealed, harm = random.random() < 0.5, random.choice((Runs(), {"epoch": 0, "state_dict": Runs()}))
+    if random.random() < 0.4:
+        epoch, sealed = torch.load(path, weights_only=True), True
+        done = edit_json(random, epoch)
+        torch.save(epoch, path)
+    elif (protocol := random.randrange(12)) < 6:
+        done = f"code, protocol {protocol}"
+        path.write_bytes(pickle.dumps(harm, protocol))
+    else:
+        done = "code"
+        torch.save(harm, path, _use_new_zipfile_serialization=protocol < 9)
+    if sealed:
+        content = path.read_bytes()
+        path.write_bytes(content + hashlib.sha256(content).hexdigest().encode())
+    if random.random() < 0.5:
+        path.with_name("best.ckpt").write_bytes(path.read_bytes())
+    return Done(f"{path.name}: {done}{'; sealed anew' * sealed}", sealed)
 
 
 def forge_range(random: Random, path: Path) -> Done:
@@ -122,6 +151,9 @@ def forge_range(random: Random, path: Path) -> Done:
         inner.unlink()
     reseal(path, record, sections)
     return Done(f"{path.name}, sealed anew: {name}: {done}", valid)
+
+
+EDITS_OF = {".json": spoil_json, ".nir": spoil_nir, ".ckpt": forge_epoch, ".range": forge_range}
 
 
 def edit_parts(parts: Path, random: Random) -> Done:

@@ -10,6 +10,7 @@ import numpy as np
 import spikesam
 from spikesam.recordings.disk import TEMPORARY
 from tests.campaign.attacks import Done
+from tests.campaign.faults import Boundaries
 from tests.campaign.formats.checkpoints import CLASSES, small_network
 from tests.campaign.formats.zips import WNIDS, add, members
 from tests.campaign.isolated import Refused
@@ -41,6 +42,7 @@ def _same(folder: str) -> dict[str, str]:
 
 IMAGE = "images/apple/0.png"
 SNN = "snn.safetensors"
+TRAIN = ("train", "--config", "small.toml", "--out")
 ENTRIES = {
     "validate": Entry(("validate", "raster.h5", "maps.sam.h5"), ("raster.h5", "maps.sam.h5")),
     "explain": Entry(("explain", "raster.h5", "--out", "out.h5"), ("raster.h5",)),
@@ -58,8 +60,12 @@ ENTRIES = {
         ("run", "--checkpoint", "wnids.safetensors", "--data", "a.zip", "--out", "new"), ("a.zip",)
     ),
     "run --config": Entry(("run", "--config", "run.toml", "--out", "new"), ("run.toml",), follows=True),
-    "train": Entry(("train", "--config", "small.toml", "--out", "trained"), ("small.toml", IMAGE), follows=True),
-    "train --resume": Entry(("train", "--config", "small.toml", "--out", "trained", "--resume"), ("trained",)),
+    "train": Entry((*TRAIN, "new"), ("small.toml", IMAGE), follows=True),
+    "train --resume": Entry(
+        (*TRAIN, "trained", "--resume"),
+        ("trained",),
+        {"trained/checkpoint.safetensors": "whole/checkpoint.safetensors"},
+    ),
     "convert": Entry(
         ("convert", "ann.safetensors", "--config", "small.toml", "--samples", "9", "--out", "new"),
         ("ann.safetensors", "small.toml", IMAGE),
@@ -95,8 +101,10 @@ def build_entries(base: Path, folder: Path) -> None:
     spikesam.to_nir(spikesam.load(work / "snn.safetensors").network, work / "a.nir")
     small_net(work / "a.net")
     (work / "run.toml").write_text(f'[run]\ncheckpoint = "{SNN}"\ndata = ["images"]\nsamples = 20\nbackend = "event"\n')
-    shutil.rmtree(work / "trained", ignore_errors=True)
-    commands = [(*RUN, "parts", *BACKEND, "--range", "1/1"), ENTRIES["train"].words, ("merge", "run")]
+    epoch = work / "trained" / "epochs" / "last.ckpt"
+    run((*TRAIN, "trained"), work, Boundaries(when=epoch.exists).install)
+    assert epoch.exists() and not (work / "trained" / "checkpoint.safetensors").exists(), "it was not killed in time"
+    commands = [(*RUN, "parts", *BACKEND, "--range", "1/1"), (*TRAIN, "whole"), ("merge", "run")]
     commands += [("explain", "raster.h5", "--out", "maps.sam.h5")]
     commands += [("explain", SNN, "--samples", "40", "--data", "images", "--out", "run/gradcam.h5")]
     for words in commands:
@@ -127,7 +135,7 @@ def examine(name: str, case: Path, done: Done) -> str:
     after = listing(work)
     none("locks or temporary files are left", {path for path in after - before if _temporary(Path(path).name)})
     if ended.code:
-        own = tuple(f"{name}/" for name in (*entry.reads, "trained"))  # a folder keeps what was finished
+        own = tuple(f"{name}/" for name in (*entry.reads, *["new"] * (name == "train")))  # keeps what was finished
         none(
             f"refused ({ended.line[:200]}), but there is", {path for path in after - before if not path.startswith(own)}
         )

@@ -14,7 +14,17 @@ from tests.campaign.entries import ENTRIES, build_entries, examine
 from tests.campaign.isolated import LINUX, attempt, cases, only_long, tried
 
 pytestmark = LINUX
-SHORT = ("validate", "run --range", "convert", "export raster", "from_nir", "read_events", "simulate", "py report")
+SHORT = (
+    "validate",
+    "run --range",
+    "convert",
+    "export raster",
+    "from_nir",
+    "read_events",
+    "simulate",
+    "py report",
+    "train --resume",
+)
 
 
 @pytest.fixture(scope="session")
