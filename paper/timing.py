@@ -28,6 +28,7 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from paper.common.heatmaps import COUNT, SAM
+from paper.common.images import TimedSpikes
 from paper.common.intervals import draw_intervals
 from paper.common.result import LEVEL, Claim, Result, judged, over_family, with_interval
 from paper.common.setup import Setup
@@ -45,7 +46,7 @@ from paper.common.timing_measures import (
     measured_task,
     relevances,
 )
-from paper.common.timing_tasks import BINS, TimedSpikes, samples_of, timing_network
+from paper.common.timing_tasks import BINS, samples_of, timing_network
 from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm
 from paper.measures.tables import by_training, groups, measured, rows, summary_over_trainings
 from spikesam.backends.network import Network

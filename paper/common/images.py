@@ -14,7 +14,7 @@ from spikesam.backends.base import InputBatch
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import DatasetSamples, EventSamples, Samples
+from spikesam.pipeline.images.samples import DatasetSamples, EventSamples, InputSteps, Samples
 from spikesam.recordings.schema import SampleTable
 
 
@@ -89,6 +89,27 @@ class EventSet(EventSamples):
     def sha256(self) -> str:
         """Identity of the bits."""
         return hashlib.sha256(self.bits.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class TimedSpikes(InputSteps):
+    """Samples of a task of :mod:`paper.common.timing_tasks`: `values` are (steps, N, 1, rows, columns) bool."""
+
+    answers: NDArray[np.int64]  # (N, Q), the class by each question that these spikes are asked
+    deciding: NDArray[np.bool_]  # (N, rows, columns), the places whose times make the class
+    others: NDArray[np.bool_]  # (N, rows, columns), places that fire as often, and whose times do not
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the bits and of the answers to every question."""
+        return hashlib.sha256(
+            np.packbits(self.values.astype(np.bool_)).tobytes() + self.answers.astype(np.int32).tobytes()
+        ).hexdigest()
+
+    def shuffled(self, seed: int) -> TimedSpikes:
+        """The samples with each neuron's spikes at other, random steps: as many, but not then."""
+        random = np.random.default_rng([seed, 1])
+        return replace(self, name=f"{self.name}/shuffled", values=random.permuted(self.values, axis=0))
 
 
 def prepare(samples: DatasetSamples) -> ImageSet:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from paper.common.cache import Cache
-from paper.common.images import EventSet, ImageSet, prepare
+from paper.common.images import EventSet, ImageSet, TimedSpikes, prepare
 from paper.common.settings import PaperConfig
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
@@ -32,9 +32,6 @@ from spikesam.recordings.progress import Tracker, progress_bar
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.text import told_apart
-
-if TYPE_CHECKING:
-    from paper.common.timing_tasks import TimedSpikes
 
 
 class Setup:

@@ -38,9 +38,9 @@ from scipy.stats import rankdata
 
 from paper.common.deletion import upper_network
 from paper.common.heatmaps import COUNT, SAM
+from paper.common.images import TimedSpikes
 from paper.common.scenes import energy_on, shares
 from paper.common.setup import Setup
-from paper.common.timing_tasks import TimedSpikes
 from paper.measures.deletion import nearest, order_of, probability_of
 from paper.measures.maps import pearson
 from spikesam.backends.network import Network

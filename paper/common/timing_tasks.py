@@ -18,11 +18,9 @@ neural networks, Neural Comput. 33.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +29,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from paper.common.images import TimedSpikes
 from paper.common.setup import Setup
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.pipeline.config import NetworkSection, TrainingSection
 from spikesam.pipeline.images.datasets.handwriting import handwriting
-from spikesam.pipeline.images.samples import InputSteps
 from spikesam.pipeline.networks.layer_list import plan_layers
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.spiking_network import SpikingNetwork
@@ -67,27 +65,6 @@ SHAPES = (
 
 Times = NDArray[np.int64]
 WARM_UP = 0.2  # share of the steps in which the one-cycle schedule's rate rises
-
-
-@dataclass(frozen=True, eq=False)
-class TimedSpikes(InputSteps):
-    """Samples of a task, as a network gets them: `values` are (BINS, N, 1, 12, 12) bool."""
-
-    answers: NDArray[np.int64]  # (N, Q), the class by each question that these spikes are asked
-    deciding: NDArray[np.bool_]  # (N, 12, 12), the places whose times make the class
-    others: NDArray[np.bool_]  # (N, 12, 12), places that fire as often, and whose times do not
-
-    @cached_property
-    def sha256(self) -> str:
-        """Identity of the bits and of the answers to every question."""
-        return hashlib.sha256(
-            np.packbits(self.values.astype(np.bool_)).tobytes() + self.answers.astype(np.int32).tobytes()
-        ).hexdigest()
-
-    def shuffled(self, seed: int) -> TimedSpikes:
-        """The samples with each neuron's spikes at other, random steps: as many, but not then."""
-        random = np.random.default_rng([seed, 1])
-        return replace(self, name=f"{self.name}/shuffled", values=random.permuted(self.values, axis=0))
 
 
 def samples_of(task: str, split: str, count: int) -> TimedSpikes:

@@ -13,6 +13,7 @@ from scipy.integrate import trapezoid
 
 from paper import timing
 from paper.common.heatmaps import COUNT, SAM
+from paper.common.images import TimedSpikes
 from paper.common.result import Claim
 from paper.common.settings import TimingSection, TimingTask
 from paper.common.timing_measures import (
@@ -32,7 +33,7 @@ from paper.common.timing_measures import (
     on_deciding,
     with_leaving_out,
 )
-from paper.common.timing_tasks import BINS, PER_NEURON, SHAPES, SIDE, TASKS, TimedSpikes, samples_of, spikes_at
+from paper.common.timing_tasks import BINS, PER_NEURON, SHAPES, SIDE, TASKS, samples_of, spikes_at
 from paper.measures.deletion import spike_deletion
 from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm
 from paper.measures.tables import rows
