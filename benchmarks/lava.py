@@ -42,8 +42,6 @@ STOCK_RATE = 0.2
 GAMMA = 0.5
 FEWER_BYTES = 6  # maps than spikes, at least
 SLOWER = 1.0  # maps than spikes, at most
-
-
 TARGETS = {0.05: 10.0, 0.2: 20.0}  # firing rate -> milliseconds that a step may take
 
 
@@ -51,10 +49,10 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark; none where Lava cannot run."""
     if missing_lava():
         return
-    design = TINY if options.tiny else VGG11
-    for rate in (0.1, 0.2) if options.tiny else (0.02, 0.05, 0.1, 0.2):
+    design = options.pick(VGG11, TINY)
+    for rate in options.pick((0.02, 0.05, 0.1, 0.2), (0.1, 0.2)):
         yield Case(f"{rate:.0%} firing", partial(event_models, design, rate, options, scratch))
-    for rate in (0.2,) if options.tiny else (0.05, 0.2):
+    for rate in options.pick((0.05, 0.2), (0.2,)):
         yield Case(f"maps at {rate:.0%} firing", partial(maps_instead, design, rate, options, scratch))
     yield Case("Lava's own models", partial(stock_models, design, options, scratch))
 
@@ -102,12 +100,9 @@ def maps_instead(design: Design, rate: float, options: Options, scratch: Path) -
         timed = time_steps(partial(write_maps, network, request, inputs, scratch), network.timesteps)
         leaving = message_bytes(sent_arrays(network, request, 0)) / network.timesteps
         yield MeasuredRow(case, way, "ms/step", 1000 * timed.seconds, note="written to a file")
-        yield MeasuredRow(
-            case, way, "kB/step", (leaving / 1000,), note="16 bits a map, 32 a sum; the input's stays outside"
-        )
-        yield MeasuredRow(
-            case, way, "times the time", (median(timed.seconds) / median(recorded.seconds),), at_most=SLOWER
-        )
+        note, longer = "16 bits a map, 32 a sum; the input's stays outside", median(timed.seconds)
+        yield MeasuredRow(case, way, "kB/step", (leaving / 1000,), note=note)
+        yield MeasuredRow(case, way, "times the time", (longer / median(recorded.seconds),), at_most=SLOWER)
         yield MeasuredRow(case, way, "times fewer bytes", (spikes / leaving,), at_least=FEWER_BYTES)
 
 

@@ -12,11 +12,9 @@ from pathlib import Path
 
 from benchmarks import train
 from benchmarks.common.environment import COMPILED, INT8, LOOP, busy, machine, missing_peer
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, first_calls, race, timings
-from benchmarks.common.networks import SMALL, TINY, VGG11, Design, driven
-from benchmarks.simulate import BATCH, RATE, against_fastest, first, simulating, some, theirs
-from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network.quantise import quantise
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, first_calls
+from benchmarks.common.networks import SMALL, VGG11
+from benchmarks.simulate import BATCH, beside_peers, first
 from spikesam.recordings.errors import InputError
 
 CHOSEN = "SpikingJelly", LOOP, COMPILED, INT8
@@ -39,17 +37,5 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     ]
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
     for name, design, images, wanted in measured:
-        measure = partial(simulated, name, TINY if options.tiny else design, images, wanted, options)
-        yield Case(name, measure, KEEP_FREED_MEMORY)
-    sizes = train.TINY_SIZES if options.tiny else train.Sizes()
-    yield Case("training", partial(train.compare, sizes, "training", options), KEEP_FREED_MEMORY)
-
-
-def simulated(case: str, design: Design, images: int, wanted: float, options: Options) -> Iterator[MeasuredRow]:
-    """The event backend beside the peers, and how many times their speed it has."""
-    network, spikes = driven(design, RATE, images, options.seed)
-    peers = theirs(network, spikes, some(options, CHOSEN))
-    ways = {"event": simulating(EventBackend(), quantise(network), spikes)} | peers
-    timed = race(ways, options.repeats)
-    yield from timings(case, timed, "images/s", images)
-    yield against_fastest(case, "event", timed, peers, wanted)
+        yield Case(name, partial(beside_peers, name, design, images, options, CHOSEN, wanted), KEEP_FREED_MEMORY)
+    yield Case("training", partial(train.compare, train.size_of(options), "training", options), KEEP_FREED_MEMORY)

@@ -10,17 +10,16 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.measurement import Case, MeasuredRow, Options, race, timings
-from benchmarks.common.networks import SMALL, TINY, VGG11, Design, Repeated, driven, simulate_and_record, simulate_only
+from benchmarks.common.measurement import Case, MeasuredRow, Options, race
+from benchmarks.common.networks import TINY, VGG11, Repeated, driven, simulate_and_record, simulate_only
 from spikesam.backends.base import Backend, InputBatch
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import Network
@@ -34,24 +33,10 @@ OURS = "spikesam"
 Arrays = dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Recorded sizes."""
-
-    design: Design = VGG11
-    rates: tuple[float, ...] = (0.05, 0.2)
-    samples: int = 8  # in each file that is compared
-    recorded: int = 32  # samples, where recording is compared with simulating
-    small: Design = SMALL  # where recording costs most beside simulating
-    small_recorded: int = 256
-
-
-TINY_SIZES = Sizes(TINY, (0.2,), 2, 4, TINY, 20)
 SHARES = {0.05: 0.2, 0.2: 0.12}  # by firing rate, how much recording may add to the time of simulating at most
 
 
-@dataclass(frozen=True)
-class MeasuredStore:
+class MeasuredStore(NamedTuple):
     """A way to keep rasters: the form it stores, what writes it to a file, and what reads that."""
 
     content: Arrays
@@ -67,18 +52,16 @@ class MeasuredStore:
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    sizes = TINY_SIZES if options.tiny else Sizes()
-    for rate in sizes.rates:
-        yield Case(f"files, {rate:.0%} firing", partial(files, sizes, rate, options, scratch))
-        yield Case(f"recording, {rate:.0%} firing", partial(recording, sizes, rate, options, scratch))
-    yield Case("recording a small network", partial(bounded_loss, sizes, options, scratch))
+    for rate in options.pick((0.05, 0.2), (0.2,)):
+        yield Case(f"files, {rate:.0%} firing", partial(files, rate, options, scratch))
+        yield Case(f"recording, {rate:.0%} firing", partial(recording, rate, options, scratch))
 
 
-def files(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+def files(rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Size, and speed of writing and reading, of every way to keep all layers of some samples."""
     case = f"{rate:.0%} firing"
-    network, spikes = quantised(sizes.design, rate, sizes.samples, options)
-    packed = joined(list(EventBackend().run(network, [spikes], sizes.samples))).spikes
+    network, spikes = quantised(rate, options)
+    packed = joined(list(EventBackend().run(network, [spikes], spikes.shape[1]))).spikes
     stores = all_stores(network, packed)
     content = b"".join(bits.tobytes() for bits in packed.values())
     megabytes, n_spikes = len(content) / 1e6, int(np.unpackbits(np.frombuffer(content, np.uint8)).sum())
@@ -96,10 +79,10 @@ def files(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterato
     yield MeasuredRow(case, "entropy", "bits per spike", (entropy,), note="the least, were all spikes independent")
 
 
-def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+def recording(rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Time that recording adds to simulating on the event backend."""
-    network, spikes = quantised(sizes.design, rate, sizes.samples, options)
-    samples = sizes.recorded
+    network, spikes = quantised(rate, options)
+    samples = options.pick(32, 4)
     given = network, EventBackend(), spikes, samples
     ways = {"simulate": partial(simulate_only, *given), "record": partial(simulate_and_record, *given, scratch)}
     timed = race(ways, options.repeats)
@@ -109,27 +92,9 @@ def recording(sizes: Sizes, rate: float, options: Options, scratch: Path) -> Ite
     yield MeasuredRow(case, "recording", "× simulating", shares, at_most=wanted, note=note)
 
 
-def bounded_loss(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
-    """Price of it that a kill loses at most 15 finished samples: ranges, each synced, then verified and merged."""
-    rate, samples = 0.1, sizes.small_recorded
-    network, spikes = quantised(sizes.small, rate, sizes.samples, options)
-    given = network, EventBackend(), spikes, samples
-    ways = {
-        "simulate": partial(simulate_only, *given),
-        "in memory": partial(simulate_and_record, *given, None),
-        "on disk": partial(simulate_and_record, *given, scratch),
-    }
-    timed = race(ways, options.repeats)
-    case = f"a small network, {rate:.0%} firing, {samples} images"
-    yield from timings(case, timed, "ms/image", 1e3 / samples)
-    kept = timed["on disk"].seconds - timed["in memory"].seconds
-    note = "on disk less in memory: ranges of 16 samples, each synced, then verified and merged"
-    yield MeasuredRow(case, "safe from a kill", "ms/image", 1e3 / samples * kept, note=note)
-
-
-def quantised(design: Design, rate: float, samples: int, options: Options) -> tuple[Network, NDArray[np.bool_]]:
-    """A network in fixed point, and its input."""
-    network, spikes = driven(design, rate, samples, options.seed)
+def quantised(rate: float, options: Options) -> tuple[Network, NDArray[np.bool_]]:
+    """A network in fixed point, and its input for some samples."""
+    network, spikes = driven(options.pick(VGG11, TINY), rate, options.pick(8, 2), options.seed)
     return quantise(network), spikes
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,75 +22,61 @@ ALONE, RECORDED, MONITORED = "alone", "recorded", "its own monitor"
 Way = Callable[[int], object]  # runs so many batches
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Recorded sizes."""
-
-    design: Design = VGG11
-    small: Design = SMALL
-    batch: int = 8
-    batches: int = 2
-    many: tuple[int, ...] = (2, 4, 8, 16, 32)  # batches of the small network
-
-
-TINY_SIZES = Sizes(TINY, TINY, 2, 2, (1, 2))
+BATCH = 8
 SHARE, FLAT = 0.15, 1.1  # the most that recording may add to the time, and that more images may take of memory
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    sizes = TINY_SIZES if options.tiny else Sizes()
     libraries = ["snnTorch"] + ([] if missing_spikingjelly() else ["SpikingJelly"])
     for library in libraries:
-        yield Case(f"{library}, time", partial(speed, sizes, library, options, scratch), KEEP_FREED_MEMORY)
+        yield Case(f"{library}, time", partial(speed, library, options, scratch), KEEP_FREED_MEMORY)
+    sizes: dict[str, tuple[Design, tuple[int, ...]]] = {  # batches of a network
+        "memory": (options.pick(VGG11, TINY), (2,)),
+        "many images": options.pick((SMALL, (2, 4, 8, 16, 32)), (TINY, (1, 2))),
+    }
     for library in libraries:
         for way in (ALONE, RECORDED, MONITORED):
-            arguments = sizes, library, way, options, scratch
-            yield Case(f"{library}, {way}: memory", partial(memory, *arguments), alone=True)
-            yield Case(f"{library}, {way}: many images", partial(many, *arguments), alone=True)
+            for name, size in sizes.items():
+                rows = partial(memory, library, way, *size, options, scratch)
+                yield Case(f"{library}, {way}: {name}", rows, alone=True)
 
 
-def speed(sizes: Sizes, library: str, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+def speed(library: str, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Images per second of every way, and what recording adds to running alone."""
-    images, case = sizes.batches * sizes.batch, f"{library}, batch {sizes.batch}"
-    ways = ways_of(library, sizes.design, sizes.batch, options, scratch)
-    timed = race({way: partial(run, sizes.batches) for way, run in ways.items()}, options.repeats)
-    yield from timings(case, timed, "images/s", images, NOTES)
+    case = f"{library}, batch {BATCH}"
+    ways = ways_of(library, options.pick(VGG11, TINY), options, scratch)
+    timed = race({way: partial(run, 2) for way, run in ways.items()}, options.repeats)
+    yield from timings(case, timed, "images/s", 2 * BATCH, NOTES)
     for way, wanted in ((RECORDED, SHARE), (MONITORED, None)):
         shares, note = timed[way].seconds / timed[ALONE].seconds - 1, "what is added to running alone"
         yield MeasuredRow(case, f"{way} ÷ {ALONE} - 1", "×", shares, at_most=wanted, note=note)
 
 
-def memory(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
-    """The most memory that is used meanwhile."""
-    run = ways_of(library, sizes.design, sizes.batch, options, scratch)[way]
+def memory(
+    library: str, way: str, design: Design, counts: tuple[int, ...], options: Options, scratch: Path
+) -> Iterator[MeasuredRow]:
+    """The most memory that is used meanwhile, by so many batches; of recording, the last row compares the ends."""
+    run = ways_of(library, design, options, scratch)[way]
     run(1)  # what is loaded and made once
-    used = (megabytes(partial(run, sizes.batches)),)
-    yield MeasuredRow(f"{library}, {sizes.batches * sizes.batch} images", way, "MB", used)
-
-
-def many(sizes: Sizes, library: str, way: str, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
-    """Memory from few to many images; of recording, the last row compares the ends."""
-    run = ways_of(library, sizes.small, sizes.batch, options, scratch)[way]
-    run(1)
     curve: list[MeasuredRow] = []
-    for batches in sizes.many:
-        images = batches * sizes.batch
-        used = (megabytes(partial(run, batches)),)
-        curve.append(MeasuredRow(f"images {images}", f"{library}, {way}", "MB", used, sweep="images", x=images))
+    for images in (BATCH * batches for batches in counts):
+        about: dict[str, Any] = {"sweep": "images", "x": images} if len(counts) > 1 else {}
+        used = (megabytes(partial(run, images // BATCH)),)
+        curve.append(MeasuredRow(f"images {images}", f"{library}, {way}", "MB", used, **about))
     yield from curve
-    if way == RECORDED:
+    if way == RECORDED and len(counts) > 1:
         yield ends(curve, "× MB", FLAT)
 
 
 NOTES = {ALONE: "", RECORDED: "every spike on disk", MONITORED: "every output in memory"}
 
 
-def ways_of(library: str, design: Design, batch: int, options: Options, scratch: Path) -> dict[str, Way]:
+def ways_of(library: str, design: Design, options: Options, scratch: Path) -> dict[str, Way]:
     """The ways to run a network of a library, by name."""
     from benchmarks.common.peers import as_tensor, peers
 
-    network, spikes = driven(design, RATE, batch, options.seed)
+    network, spikes = driven(design, RATE, BATCH, options.seed)
     model: Any = peers(network, [library])[library]
     model.eval()
     inputs = as_tensor(spikes)

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,17 +29,7 @@ FIRST = 17  # images of the turn that does not count: more than a range
 SIZE = 64  # rows and columns of an image of Tiny-ImageNet
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """How much is done."""
-
-    converting: tuple[str, ...] = ("--samples", "2")  # options of spikesam convert
-    converted: int = 50  # images of the converted network
-    files: tuple[int, int] = (250, 1000)  # few and many
-
-
 FEW_STEPS = ("--samples", "1", "--conversion.timesteps", "64", "--conversion.calibration", "2")
-TINY_SIZES = Sizes(FEW_STEPS, 2, (2, 6))
 RATE = 100.0  # images/s of many files, at least
 FIRST_COMMANDS = (0.05, 0.3, 2.5)  # s, at most
 
@@ -79,10 +69,9 @@ class Command:
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    sizes = TINY_SIZES if options.tiny else Sizes()
     yield Case("first commands", partial(first_commands, options, scratch))
-    yield Case("a converted network", partial(converted, sizes, options, scratch))
-    yield Case("image files", partial(image_files, sizes, options, scratch))
+    yield Case("a converted network", partial(converted, options, scratch))
+    yield Case("image files", partial(image_files, options.pick((250, 1000), (2, 6)), options, scratch))
 
 
 def first_commands(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
@@ -100,37 +89,33 @@ def first_commands(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
         yield MeasuredRow("a fresh process", way, "s", found.seconds, at_most=most)
 
 
-def converted(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+def converted(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """A converted network over hundreds of steps."""
-    folder = scratch / "converted"
-    convert = ("-m", "spikesam.pipeline.convert", "cluttered-digits-ann", *sizes.converting, "--out", "made")
-    checkpoint, data = Command(convert, folder)() / "made/checkpoint.safetensors", "cluttered-digits"
-    count = sizes.converted
-    first = {NOW: run(scratch, checkpoint, data, min(FIRST, count))}
-    found = race({NOW: run(scratch, checkpoint, data, count)}, options.repeats, first=first)[NOW]
-    summary = summary_of(found.result)
-    case = f"converted digits, T = {summary['timesteps']}, {count} images"
+    converting, count = options.pick(("--samples", "2"), FEW_STEPS), options.pick(50, 2)
+    convert = ("-m", "spikesam.pipeline.convert", "cluttered-digits-ann", *converting, "--out", "made")
+    checkpoint = Command(convert, scratch / "converted")() / "made/checkpoint.safetensors"
+    few, every = ({NOW: run(scratch, checkpoint, "cluttered-digits", each)} for each in (min(FIRST, count), count))
+    found = race(every, options.repeats, first=few)[NOW]
+    case = f"converted digits, T = {steps_of(found.result)}, {count} images"
     note = "every spike, summed maps and their scores, digests of all; it can be stopped and resumed"
     yield MeasuredRow(case, NOW, "s", found.seconds, at_most=8.0, note=note)
-    yield from stages(case, summary)
 
 
-def image_files(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+def image_files(files: tuple[int, int], options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """JPEG files in the layout of Tiny-ImageNet, few and many: images per second, and memory."""
-    few, many = sizes.files
+    few, many = files
     data = tiny_imagenet(scratch / "tiny-imagenet", many, options.seed)
-    ways = {f"{count}": run(scratch, CHECKPOINT, str(data), count) for count in sizes.files}
+    ways = {f"{count}": run(scratch, CHECKPOINT, str(data), count) for count in files}
     timed = race(ways, options.repeats, first={NOW: run(scratch, CHECKPOINT, str(data), min(FIRST, few))})
-    seconds, summary = [found.seconds for found in timed.values()], summary_of(timed[f"{many}"].result)
-    case = f"{CHECKPOINT}, T = {summary['timesteps']}, {many} JPEG files"
+    seconds = [found.seconds for found in timed.values()]
+    case = f"{CHECKPOINT}, T = {steps_of(timed[f'{many}'].result)}, {many} JPEG files"
     yield MeasuredRow(case, NOW, "images/s", many / seconds[1], at_least=RATE, note="the whole command")
     beyond = seconds[1] - seconds[0]
     if min(beyond) > 0:  # not where so little is done that chance decides
         note = f"beyond {few} images: without the start of the process"
         yield MeasuredRow(case, f"{NOW}, more images", "images/s", (many - few) / beyond, at_least=RATE, note=note)
-    yield from stages(case, summary)
     peaks = [command.peak() for command in ways.values()]
-    for count, peak in zip(sizes.files, peaks, strict=True):
+    for count, peak in zip(files, peaks, strict=True):
         note = "the most that the command held"
         yield MeasuredRow(f"{CHECKPOINT}, {count} JPEG files", NOW, "MB", (peak / 1e6,), note=note)
     yield MeasuredRow(f"images {many} : {few}", NOW, "× MB", (peaks[1] / peaks[0],), at_most=1.1)
@@ -142,16 +127,9 @@ def run(scratch: Path, checkpoint: str | Path, data: str, count: int) -> Command
     return Command(("-m", "spikesam.pipeline.run", *options, *RESULTS_ONLY, "--out", "run"), scratch / f"now-{count}")
 
 
-def summary_of(folder: Path) -> dict[str, Any]:
-    """Report of the run about itself."""
-    found: dict[str, Any] = json.loads((folder / "run/summary.json").read_text())
-    return found
-
-
-def stages(case: str, summary: Mapping[str, Any]) -> Iterator[MeasuredRow]:
-    """Seconds of each stage in the last repeat, of all threads together."""
-    for stage, seconds in summary["seconds"].items():
-        yield MeasuredRow(f"{case}: stages, seconds of all threads", f"{NOW}: {stage}", "s", (seconds,))
+def steps_of(folder: Path) -> int:
+    """T of a run."""
+    return int(json.loads((folder / "run/summary.json").read_text())["timesteps"])
 
 
 def tiny_imagenet(folder: Path, count: int, seed: int) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.measurement import (
-    Case,
-    MeasuredRow,
-    Options,
-    ends,
-    first_call,
-    first_calls,
-    many_images,
-    race,
-    ratio,
-    timings,
-)
+from benchmarks.common.measurement import Case, MeasuredRow, Options, ends, many_images, race, ratio, timings
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_activation_sum
 
 GAMMA = 0.5
@@ -43,43 +32,28 @@ KERNEL, AUTHORS = "event-driven", "authors' loop"
 SUM, THEN_SUMMED, ONE_PASS = "summed SAM", "maps, then summed", "one pass from packed bits"
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """(C, H, W) and T of what is explained."""
-
-    layers: tuple[tuple[Shape, int], ...] = (
-        (LAYER_4, 30),
-        ((64, 64, 64), 30),
-        ((512, 8, 8), 30),
-        ((512, 4, 4), 30),
-        ((64, 16, 16), 500),  # a converted network takes many steps
-    )
-    shape: Shape = LAYER_4
-    densities: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
-    timesteps: tuple[int, ...] = (30, 60, 120, 250, 500)
-    images: tuple[int, ...] = (10, 30, 100, 300, 1000)
-
-
-TINY: Shape = (8, 4, 4)
-TINY_SIZES = Sizes(((TINY, 6),), TINY, (0.1, 1.0), (6, 12), (2, 4))
 TARGET, SUM_TARGET = 0.4, 0.6  # of layer 4: ms; of a sum made in one pass, relative to maps that are summed
 FLAT = 1.1
+LAYERS: tuple[tuple[Shape, int], ...] = (  # (C, H, W) and T of what is explained
+    (LAYER_4, 30),
+    ((64, 64, 64), 30),
+    ((512, 8, 8), 30),
+    ((512, 4, 4), 30),
+    ((64, 16, 16), 500),  # a converted network takes many steps
+)
+TINY: tuple[tuple[Shape, int], ...] = (((8, 4, 4), 6),)
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    sizes = TINY_SIZES if options.tiny else Sizes()
-    yield from first_calls(first, options, scratch, {})
-    yield Case("images", partial(flat, sizes, options))
-    for shape, timesteps in sizes.layers:
-        yield Case(name(shape, timesteps), partial(compare, shape, timesteps, options))
-    yield Case("density", partial(many_densities, sizes, options))
-    yield Case("T", partial(many_steps, sizes, options))
-
-
-def first(how: str) -> Iterator[MeasuredRow]:
-    """The first call of the kernel."""
-    yield first_call(KERNEL, how, lambda: event_driven(np.zeros((1, 1), np.uint8), (1, 1, 1)))
+    layers = options.pick(LAYERS, TINY)
+    shape, timesteps = layers[0]
+    yield Case("images", partial(flat, shape, timesteps, options))
+    for layer in layers:
+        yield Case(name(*layer), partial(compare, *layer, options))
+    densities = options.pick((0.01, 0.03, 0.1, 0.3, 1.0), (0.1, 1.0))
+    yield Case("density", partial(many_densities, shape, timesteps, densities, options))
+    yield Case("T", partial(many_steps, shape, options.pick((30, 60, 120, 250, 500), (6, 12)), options))
 
 
 def compare(shape: Shape, timesteps: int, options: Options) -> Iterator[MeasuredRow]:
@@ -99,21 +73,22 @@ def compare(shape: Shape, timesteps: int, options: Options) -> Iterator[Measured
             yield ratio(case, timed, ONE_PASS, THEN_SUMMED, at_most=SUM_TARGET if shape == LAYER_4 else None)
 
 
-def many_densities(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
+def many_densities(
+    shape: Shape, timesteps: int, densities: tuple[float, ...], options: Options
+) -> Iterator[MeasuredRow]:
     """From few to many spikes."""
-    for density in sizes.densities:
-        packed = random_packed(sizes.shape, sizes.layers[0][1], density, options.seed)
-        yield from point("density", density, packed, sizes.shape, options)
+    for density in densities:
+        packed = random_packed(shape, timesteps, density, options.seed)
+        yield from point("density", density, packed, shape, options)
 
 
-def many_steps(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
+def many_steps(shape: Shape, counts: tuple[int, ...], options: Options) -> Iterator[MeasuredRow]:
     """From few to many steps; the last row compares what one step takes at either end."""
     rows: list[MeasuredRow] = []
-    for timesteps in sizes.timesteps:
-        rows += point("T", timesteps, random_packed(sizes.shape, timesteps, RATE, options.seed), sizes.shape, options)
+    for steps in counts:
+        rows += point("T", steps, random_packed(shape, steps, RATE, options.seed), shape, options)
     yield from rows
-    steps = sizes.timesteps[0] / sizes.timesteps[-1]
-    yield ends([row for row in rows if row.way == KERNEL], "× per step", FLAT, steps)
+    yield ends([row for row in rows if row.way == KERNEL], "× per step", FLAT, counts[0] / counts[-1])
 
 
 def point(sweep: str, x: float, packed: Packed, shape: Shape, options: Options) -> Iterator[MeasuredRow]:
@@ -123,15 +98,15 @@ def point(sweep: str, x: float, packed: Packed, shape: Shape, options: Options) 
     yield from timings(f"{sweep} {x:g}", timed, "ms/image", 1000, sweep=sweep, x=x)
 
 
-def flat(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
+def flat(shape: Shape, timesteps: int, options: Options) -> Iterator[MeasuredRow]:
     """From few to many images, one after the other."""
-    packed = random_packed(sizes.shape, sizes.layers[0][1], RATE, options.seed)
+    packed, counts = random_packed(shape, timesteps, RATE, options.seed), (10, 30, 100, 300, 1000)
 
     def explain(images: int) -> None:
         for _ in range(images):
-            event_driven(packed, sizes.shape)
+            event_driven(packed, shape)
 
-    yield from many_images(KERNEL, explain, sizes.images, options.repeats, FLAT, time.process_time)
+    yield from many_images(KERNEL, explain, options.pick(counts, (2, 4)), options.repeats, FLAT, time.process_time)
 
 
 def random_packed(shape: Shape, timesteps: int, rate: float, seed: int) -> Packed:

@@ -7,9 +7,7 @@ peer. Peers run where glibc keeps freed memory, without which SpikingJelly takes
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -30,12 +28,10 @@ from benchmarks.common.measurement import (
     first_calls,
     many_images,
     race,
-    ratio,
     timings,
 )
 from benchmarks.common.networks import (
     BATCH_SIZE,
-    PLANES,
     SMALL,
     TINY,
     VGG11,
@@ -43,7 +39,6 @@ from benchmarks.common.networks import (
     additions,
     driven,
     firing,
-    multiplications,
     random_spikes,
     simulate_and_record,
     spike_rates,
@@ -51,55 +46,28 @@ from benchmarks.common.networks import (
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.images.encoding import poisson_batch, poisson_spikes
-from spikesam.recordings.parallel import cores
-from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, pack
+from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch
 
 PEERS = MISSING_PEERS
 SWEPT = "snnTorch", "SpikingJelly", LOOP  # peers in curves
 RATE = 0.1  # of firing, where it is not what varies
 BATCH = 8
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Sizes that are simulated."""
-
-    design: Design = VGG11
-    small: Design = SMALL
-    batches: tuple[tuple[int, int], ...] = ((BATCH, BATCH), (BATCH, 1), (1, 1))  # images, and how many at a time
-    densities: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
-    widths: tuple[int, ...] = (1, 2, 4, 8)
-    timesteps: tuple[int, ...] = (30, 60, 120, 250, 500)
-    images: tuple[int, ...] = (10, 30, 100, 300, 1000)
-
-
-TINY_SIZES = Sizes(TINY, TINY, ((2, 1),), (0.1, 1.0), (1, 2), (12, 24), (2, 4))
 FLAT = 1.1  # the most that the end of a sweep may cost relative to its beginning
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    sizes = TINY_SIZES if options.tiny else Sizes()
     yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
-    measured: dict[str, Callable[[], Iterator[MeasuredRow]]] = {}
+    design = options.pick(VGG11, TINY)
     for rate in (0.1, 0.2):
-        for images, batch in sizes.batches:
-            measured[f"{rate:.0%}, {images} images, batch {batch}"] = partial(
-                compare, sizes, rate, images, batch, options
-            )
-    for images in (BATCH, 1):
-        measured[f"cores, {images} images"] = partial(compare_cores, sizes.design, images, options)
-    measured["Poisson input"] = partial(encoding, sizes.design, options)
-    for density in sizes.densities:
-        measured[f"density {density:.0%}"] = partial(point, "density", density, sizes.design, density, 2, options)
-    for factor in sizes.widths:
-        design = sizes.small.widened(factor)
-        measured[f"width × {factor}"] = partial(point, "width", factor, design, RATE, BATCH, options)
-    measured["T"] = partial(many_steps, sizes, options)
-    for name, rows in measured.items():
-        yield Case(name, rows, KEEP_FREED_MEMORY)
-    yield Case("images", partial(flat, sizes, options, scratch))
+        for images, batch in options.pick(((BATCH, BATCH), (BATCH, 1), (1, 1)), ((2, 1),)):
+            name = f"{rate:.0%}, {images} images, batch {batch}" if images > 1 else f"{rate:.0%}, one image alone"
+            yield Case(name, partial(compare, name, design, rate, images, batch, options), KEEP_FREED_MEMORY)
+    for density in options.pick((0.01, 0.03, 0.1, 0.3, 1.0), (0.1, 1.0)):
+        rows = partial(point, "density", density, design, density, 2, options)
+        yield Case(f"density {density:.0%}", rows, KEEP_FREED_MEMORY)
+    yield Case("T", partial(many_steps, options.pick((30, 60, 120, 250, 500), (12, 24)), options), KEEP_FREED_MEMORY)
+    yield Case("images", partial(flat, options.pick((10, 30, 100, 300, 1000), (2, 4)), options, scratch))
 
 
 def first(how: str) -> Iterator[MeasuredRow]:
@@ -113,25 +81,51 @@ def first(how: str) -> Iterator[MeasuredRow]:
     yield first_call("event", how, simulating(EventBackend(), network, spikes))
 
 
-def compare(sizes: Sizes, rate: float, images: int, batch: int, options: Options) -> Iterator[MeasuredRow]:
+def compare(case: str, design: Design, rate: float, images: int, batch: int, options: Options) -> Iterator[MeasuredRow]:
     """Every way to simulate some images, handed over in batches."""
-    case = f"{rate:.0%}, {images} images, batch {batch}" if images > 1 else f"{rate:.0%}, one image alone"
-    network, spikes = driven(sizes.design, rate, images, options.seed)
+    network, spikes = driven(design, rate, images, options.seed)
     fixed, peers = quantise(network), theirs(network, spikes, some(options), batch)
     ways = ours(fixed, spikes, batch) | peers
     ways["event, float32"] = simulating(EventBackend(), network, spikes, batch)
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     rates = spike_rates(fixed, timed["event"].result)
-    speeds = {way: images / median(found.seconds) for way, found in timed.items()}
-    work = additions(fixed, rates) / 1e9, multiplications(network) / 1e9
+    work = additions(fixed, rates) * images / median(timed["event"].seconds)
     notes = {
-        "event": f"{firing(rates)}; {work[0] * speeds['event']:.0f} G additions/s",
+        "event": f"{firing(rates)}; {work / 1e9:.0f} G additions/s",
         "event, float32": "real weights, as the peers have",
         "torch": "the same bits as event",
-    } | {peer: f"{precision(peer)}; {work[1] * speeds[peer]:.0f} G multiplications/s" for peer in peers}
+    } | {peer: precision(peer) for peer in peers}
     yield from timings(case, timed, "images/s", images, notes)
     yield against_fastest(case, "event", timed, peers)
+
+
+def beside_peers(
+    case: str,
+    design: Design,
+    images: int,
+    options: Options,
+    names: Iterable[str] = NEEDS,
+    wanted: float | None = None,
+    by_library: bool = False,
+) -> Iterator[MeasuredRow]:
+    """The event backend and peers, the fastest first, or each library at its fastest; and the ratio to the fastest."""
+    network, spikes = driven(options.pick(design, TINY), RATE, images, options.seed)
+    peers = theirs(network, spikes, some(options, names))
+    timed = race({"event": simulating(EventBackend(), quantise(network), spikes)} | peers, options.repeats)
+    fastest: dict[str, str] = {}
+    for way in sorted(timed, key=lambda way: median(timed[way].seconds)):
+        fastest.setdefault(library(way) if by_library else way, way)
+    for name, way in fastest.items():
+        how = "integers, every spike kept" if way == "event" else f"{way}; {precision(way)}"
+        yield MeasuredRow(case, name, "images/s", images / timed[way].seconds, note=how)
+    yield against_fastest(case, "event", timed, peers, wanted)
+
+
+def library(way: str) -> str:
+    """Whose way it is: "SpikingJelly, torch.compile" is SpikingJelly's, a loop PyTorch's."""
+    name = way.partition(",")[0]
+    return {"event": "spikesam", "loop": "PyTorch, a loop", LOOP: "PyTorch, a loop"}.get(name, name)
 
 
 def some(options: Options, names: Iterable[str] = NEEDS) -> list[str]:
@@ -157,34 +151,6 @@ def precision(peer: str) -> str:
     return "int8" if peer in (INT8, ONNX) else "float32"
 
 
-def compare_cores(design: Design, images: int, options: Options) -> Iterator[MeasuredRow]:
-    """The event backend on one core and on all."""
-    case = f"{RATE:.0%}, batch {images}" if images > 1 else f"{RATE:.0%}, one image on several cores"
-    network, spikes = driven(design, RATE, images, options.seed)
-    network = quantise(network)
-    one, every = "event, 1 core", f"event, {cores()} cores"
-    ways = {one: simulating(EventBackend(1), network, spikes), every: simulating(EventBackend(), network, spikes)}
-    timed = race(ways, options.repeats)
-    yield from timings(case, timed, "images/s", images)
-    yield ratio(case, timed, one, every, note=f"at most {cores()}")
-
-
-def encoding(design: Design, options: Options) -> Iterator[MeasuredRow]:
-    """Drawing the Poisson spikes of an image, on one core: the kernel, and its definition in NumPy."""
-    channels = PLANES // 2
-    image = np.random.default_rng(options.seed).normal(0, 1, (channels, design.size, design.size)).astype(np.float32)
-    key = design.timesteps, options.seed
-    ways = {
-        "compiled": lambda: poisson_batch(image[None], *key, [0]).bits,
-        "NumPy": lambda: pack(poisson_spikes(image, *key, 0)[:, None]),
-    }
-    timed = race(ways, options.repeats, time.process_time)
-    if not np.array_equal(*(found.result for found in timed.values())):
-        raise RuntimeError("Poisson input: the kernel and NumPy gave different bits")
-    for row in timings("Poisson input", timed, "ns/draw", 1e9 / image.size / design.timesteps):
-        yield replace(row, at_most=1.2 if row.way == "compiled" else None, note="packed")
-
-
 def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[MeasuredRow]:
     """Every way to simulate one batch, as a point of a curve."""
     network, spikes = driven(design, rate, batch, options.seed)
@@ -193,21 +159,21 @@ def point(sweep: str, x: float, design: Design, rate: float, batch: int, options
     yield from timings(f"{sweep} {x:g}", timed, "ms/image", 1000 / batch, sweep=sweep, x=x)
 
 
-def many_steps(sizes: Sizes, options: Options) -> Iterator[MeasuredRow]:
+def many_steps(counts: tuple[int, ...], options: Options) -> Iterator[MeasuredRow]:
     """From few to many steps; the last row compares what one step costs at either end."""
     rows: list[MeasuredRow] = []
-    for timesteps in sizes.timesteps:
-        rows += point("T", timesteps, sizes.small._replace(timesteps=timesteps), RATE, BATCH, options)
+    for steps in counts:
+        design = options.pick(SMALL, TINY)._replace(timesteps=steps)
+        rows += point("T", steps, design, RATE, BATCH, options)
     yield from rows
-    steps = sizes.timesteps[0] / sizes.timesteps[-1]
-    yield ends([row for row in rows if row.way == "event"], "× per step", FLAT, steps)
+    yield ends([row for row in rows if row.way == "event"], "× per step", FLAT, counts[0] / counts[-1])
 
 
-def flat(sizes: Sizes, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
+def flat(counts: tuple[int, ...], options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """From few to many images, simulated and recorded."""
-    network, spikes = driven(sizes.small, RATE, BATCH_SIZE, options.seed)
+    network, spikes = driven(options.pick(SMALL, TINY), RATE, BATCH_SIZE, options.seed)
     way = partial(simulate_and_record, quantise(network), EventBackend(), spikes, folder=scratch)
-    yield from many_images("event, recorded", way, sizes.images, options.repeats, FLAT)
+    yield from many_images("event, recorded", way, counts, options.repeats, FLAT)
 
 
 def simulating(backend: Any, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> Callable[[], Any]:

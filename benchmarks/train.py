@@ -18,17 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import (
-    KEEP_FREED_MEMORY,
-    Case,
-    MeasuredRow,
-    Options,
-    first_call,
-    first_calls,
-    race,
-    ratio,
-    timings,
-)
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, ratio, timings
 from benchmarks.common.peers import training_peers
 from spikesam.pipeline.config import NetworkSection, TrainingPrecision
 from spikesam.pipeline.training.precision import convolution_type
@@ -64,18 +54,16 @@ VGG11_SIZES = Sizes(HALF_VGG11, batch=8)
 TINY_SIZES = Sizes(NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=6), 16, 4)
 
 
+def size_of(options: Options) -> Sizes:
+    """Six layers."""
+    return options.pick(Sizes(), TINY_SIZES)
+
+
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    sizes = TINY_SIZES if options.tiny else Sizes()
-    yield from first_calls(first, options, scratch, KEEP_FREED_MEMORY)
-    kept = {"six layers": sizes} | ({} if options.tiny else {"VGG11 at half width, T 30": VGG11_SIZES})
+    kept = {"six layers": size_of(options)} | ({} if options.tiny else {"VGG11 at half width, T 30": VGG11_SIZES})
     for name, trained in kept.items():
         yield Case(name, partial(compare, trained, name, options), KEEP_FREED_MEMORY)
-
-
-def first(how: str) -> Iterator[MeasuredRow]:
-    """The first training step with the fused operation."""
-    yield first_call("fused", how, Step(spiking_network(TINY_SIZES, fused=True), TINY_SIZES, seed=0))
 
 
 def compare(sizes: Sizes, case: str, options: Options) -> Iterator[MeasuredRow]:

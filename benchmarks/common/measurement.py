@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import psutil
@@ -24,6 +24,7 @@ from spikesam.pipeline.config import Section
 
 Clock = Callable[[], float]
 Floats = NDArray[np.float64]
+Size = TypeVar("Size")
 
 SETTLING = 0.3  # seconds that what takes less runs before its turn: threads of the way before may wait for work awake
 
@@ -42,6 +43,10 @@ class Options(Section):
     data: str | None = Field(None, description="zip of Tiny-ImageNet, for the photographs of convert")
     only: Literal["all", "accuracy", "seconds"] = Field("all", description="which part of convert is measured")
     tiny: bool = Field(False, description="small sizes, to try the command: its figures say nothing")
+
+    def pick(self, full: Size, tiny: Size) -> Size:
+        """A size that is measured, or the one that tries the command."""
+        return tiny if self.tiny else full
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from spikesam.backends.event.backend import EventBackend, first_currents
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Shape
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.samples import Samples
-from spikesam.pipeline.measures.operations import connections, fan_out
+from spikesam.pipeline.measures.operations import connections
 from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.raster.batch import RasterBatch, unpack
@@ -124,12 +124,6 @@ def firing(rates: Mapping[str, float]) -> str:
 def additions(network: Network, rates: Mapping[str, float]) -> float:
     """Weights that the spikes of one sample add to currents, the readout's left out; see :func:`spike_rates`."""
     return network.timesteps * sum(rates[each.source] * each.dense for each in connections(network)[:-1])
-
-
-def multiplications(network: Network) -> float:
-    """Multiplications that the same sample takes where every weight meets every neuron, spike or not."""
-    inputs = zip(network.layers, network.shapes, strict=False)
-    return network.timesteps * float(sum(fan_out(layer.inputs[0], shape, dense=True).sum() for layer, shape in inputs))
 
 
 def _alone(layer: Layer, shape: Shape, timesteps: int) -> Network:
