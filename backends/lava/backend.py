@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import chain, islice, tee
 from typing import Literal
 
@@ -84,7 +85,7 @@ class LavaBackend(Backend):
             return
         samples = islice(samples, n_samples)
         samples = chain([next(samples)], samples)  # input that does not fit is found before Lava starts
-        with Child(self.worker_module, self.deadline) as child:
+        with closing(Child(self.worker_module, self.deadline)) as child:
             child.start(network, n_samples, self.models, request)
             for done in range(n_samples):
                 for sample in islice(samples, AHEAD if done == 0 else 1):

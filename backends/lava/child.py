@@ -13,15 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from spikesam.backends.base import BackendError
 from spikesam.recordings.child import python
 
-START = (
-    300.0  # seconds the worker may take to import Lava, compile the kernels and fork; usually 3, with cold caches 20
-)
+START = 300.0  # seconds to import Lava, compile the kernels and fork; usually 3, with cold caches 20
 STOPPED = 10.0  # seconds the worker may stand still meanwhile because somebody stopped it
 GRACE = 2.0  # seconds the worker has to end by itself
 
@@ -63,14 +60,6 @@ class Child:
                 pass_fds=(data.fileno(), control.fileno()),
                 start_new_session=True,
             ).result()
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start(self, *order: Any) -> None:
         """Tell the worker what to do and wait until it does it."""

@@ -24,11 +24,8 @@ __all__ = [
     "OutPort",
     "PyLoihiProcessModel",
     "RunConfig",
-    "add_in_ports",
-    "add_out_ports",
+    "add_ports",
     "model_of",
-    "receives",
-    "sends",
 ]
 
 
@@ -37,38 +34,23 @@ def model_of(process: type) -> Callable[[type], Any]:
     return lambda model: requires(CPU)(implements(proc=process, protocol=LoihiProtocol)(model))
 
 
-def receives(dtype: type) -> Any:
-    """Declare a port of a model that receives arrays of this dtype, or of one that numpy promotes it to."""
-    return LavaPyType(PyInPort.VEC_DENSE, dtype)
-
-
-def sends(dtype: type) -> Any:
-    """Declare a port of a model that sends arrays, as this dtype."""
-    return LavaPyType(PyOutPort.VEC_DENSE, dtype)
-
-
 Ports = Mapping[str, tuple[Any, tuple[int, ...]]]  # name -> dtype and shape
 
 
-def add_in_ports(process: AbstractProcess, ports: Ports) -> None:
-    """Give a Process ports, in which it receives, when it is made; its model need not declare them."""
-    _add_ports(process, ports, InPort, receives)
+def add_ports(process: AbstractProcess, received: Ports, sent: Ports) -> None:
+    """Give a Process, when it is made, the ports in which it receives and those from which it sends, as these dtypes.
 
-
-def add_out_ports(process: AbstractProcess, ports: Ports) -> None:
-    """Give a Process ports, from which it sends, when it is made; its model need not declare them."""
-    _add_ports(process, ports, OutPort, sends)
-
-
-def _add_ports(process: AbstractProcess, ports: Ports, kind: Any, declared: Callable[[type], Any]) -> None:
-    types = {name: declared(np.dtype(dtype).type) for name, (dtype, _) in ports.items()}
-    process.added_ports = getattr(process, "added_ports", {}) | types
-    for name, (_, shape) in ports.items():
-        setattr(process, name, kind(shape=shape))
+    A model need not declare them; it receives also what numpy promotes to the dtype.
+    """
+    process.added_ports = {}
+    for ports, kind, of_model in ((received, InPort, PyInPort), (sent, OutPort, PyOutPort)):
+        for name, (dtype, shape) in ports.items():
+            setattr(process, name, kind(shape=shape))
+            process.added_ports[name] = LavaPyType(of_model.VEC_DENSE, np.dtype(dtype).type)
 
 
 class RunConfig(Loihi1SimCfg):
-    """Chooses models as Lava does, and declares there the ports that were added: a class for each number of ports."""
+    """Chooses models as Lava does, and declares there the ports that were added: a class for each process."""
 
     def select(self, process: AbstractProcess, proc_models: list[type]) -> type:
         """The model of a Process."""

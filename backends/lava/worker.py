@@ -14,9 +14,8 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from spikesam.backends.event.kernels.layer import compile_kernels
-from spikesam.backends.lava.anonymous_memory import use_anonymous_memory
 from spikesam.backends.lava.child import describe_exit
-from spikesam.backends.lava.repairs import repair_convolutions, repair_lava
+from spikesam.backends.lava.repairs import repair_convolutions, repair_lava, use_anonymous_memory
 from spikesam.backends.trace import compile_maps
 from spikesam.recordings.child import die_with_parent
 

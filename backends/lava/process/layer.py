@@ -7,23 +7,14 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.lava.magma import (
-    AbstractProcess,
-    InPort,
-    OutPort,
-    PyLoihiProcessModel,
-    add_in_ports,
-    model_of,
-    sends,
-)
-from spikesam.backends.lava.process.late_spikes import LateSpikes
-from spikesam.backends.lava.process.maps import MapMessages, map_ports
-from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
+from spikesam.backends.lava.magma import AbstractProcess, InPort, Ports, PyLoihiProcessModel, add_ports, model_of
+from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, due, ends_message
 from spikesam.backends.lava.transfer import LayerMapRequest
-from spikesam.backends.network import Input, Layer, Shape
-from spikesam.backends.trace import StepMaps
+from spikesam.backends.network import Input, Layer, Shape, Source
+from spikesam.backends.trace import STEP_TYPE, SUM_TYPE, StepMaps, StoredMaps
 
 
 class LayerProcess(AbstractProcess):
@@ -31,9 +22,8 @@ class LayerProcess(AbstractProcess):
 
     At a sample's first step the neurons are at rest, and currents from the sample before are dropped. `driven` numbers
     the inputs at which a current comes in place of spikes. Ports: `s_in_0`, … of (H, W, C), bool, one for each layer
-    that it reads (:meth:`port_of`); `a_in_0`, … of (H', W', C'), float32, for each of `driven`; the spikes `s_out` of
-    (H', W', C'), bool; `bits_out`, the spikes packed to bits in C-order (C', H', W'), a message where
-    :func:`~.recorder.ends_message`; `maps_out` and `sum_out`, see :class:`~.maps.MapGatherer`.
+    that it reads (:meth:`port_of`); `a_in_0`, … of (H', W', C'), float32, for each of `driven`; and those of
+    :func:`spike_ports` and :func:`map_ports`.
     """
 
     def __init__(
@@ -49,14 +39,12 @@ class LayerProcess(AbstractProcess):
         super().__init__(**about, timesteps=timesteps, driven=driven)
         self.reads = list(longest_delays(each for number, each in enumerate(layer.inputs) if number not in driven))
         neurons = channels_last(shapes[layer.name])
-        add_in_ports(
+        add_ports(
             self,
-            {f"s_in_{i}": (np.bool_, channels_last(shapes[name])) for i, name in enumerate(self.reads)}
+            {f"s_in_{i}": (bool, channels_last(shapes[name])) for i, name in enumerate(self.reads)}
             | {f"a_in_{number}": (np.float32, neurons) for number in driven},
+            {**spike_ports(neurons), **map_ports(neurons)},
         )
-        self.s_out = OutPort(shape=neurons)
-        self.bits_out = OutPort(shape=(MESSAGE_STEPS, -(-prod(neurons) // 8)))
-        self.maps_out, self.sum_out = map_ports(neurons)
 
     def port_of(self, name: str) -> InPort:
         """The port for the spikes of a layer that this one reads."""
@@ -66,11 +54,6 @@ class LayerProcess(AbstractProcess):
 @model_of(LayerProcess)
 class EventLayer(PyLoihiProcessModel):
     """The kernels of the event backend, one step at a time."""
-
-    s_out = sends(bool)
-    bits_out = sends(np.uint8)
-    maps_out = sends(np.uint16)
-    sum_out = sends(np.int32)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -107,6 +90,57 @@ class EventLayer(PyLoihiProcessModel):
         self.kernel.add(
             [source and self.late[source.layer].arriving(source, t + 1) for source in self.sources], self.state
         )
+
+
+class LateSpikes:
+    """The last `steps` spikes of a layer of some `shape`."""
+
+    def __init__(self, steps: int, shape: tuple[int, ...]) -> None:
+        self._silence = np.zeros(shape, np.bool_)
+        self._kept = [self._silence] * steps
+
+    def add(self, t: int, spikes: NDArray[np.bool_]) -> None:
+        """Take the spikes of step t of a sample; those of t - steps are forgotten."""
+        self._kept[t % len(self._kept)] = spikes
+
+    def at(self, t: int) -> NDArray[np.bool_]:
+        """The spikes of one of the last steps of this sample; silence before its first step."""
+        return self._kept[t % len(self._kept)] if t >= 0 else self._silence
+
+    def arriving(self, source: Source, t: int) -> NDArray[np.bool_]:
+        """The spikes of a source that arrive at a step."""
+        found: NDArray[np.bool_] = source.arriving(lambda delay: self.at(t - delay), -1)
+        return found
+
+
+class MapMessages:
+    """Gathers maps of H·W `pixels` and sends them through the :func:`map_ports` of a model."""
+
+    def __init__(self, maps: LayerMapRequest, pixels: int, timesteps: int) -> None:
+        self._stepped, self._timesteps = maps.stepped, timesteps
+        self.leaving = StoredMaps(maps.trace, pixels, maps.steps_that_matter, MESSAGE_STEPS)
+
+    def send(self, model: Any) -> None:
+        """Send the maps that the step before this one completed."""
+        _, steps, total = due(model.time_step, self._timesteps, self._stepped)
+        if steps:
+            model.maps_out.send(self.leaving.steps)
+        if total:
+            model.sum_out.send(self.leaving.sum)
+
+
+def spike_ports(shape: tuple[int, ...]) -> Ports:
+    """`s_out`, spikes of neurons (H, W, C); `bits_out`, packed to bits in C-order (C, H, W), where messages end."""
+    return {"s_out": (bool, shape), "bits_out": (np.uint8, (MESSAGE_STEPS, -(-prod(shape) // 8)))}
+
+
+def map_ports(shape: tuple[int, ...]) -> Ports:
+    """Of neurons (H, W, C): `maps_out`, maps of single steps, and `sum_out`, a message each where they are due.
+
+    See :func:`~.recorder.due`; of dense neurons, (C,), they are never used.
+    """
+    pixels = prod(shape[:-1])
+    return {"maps_out": (STEP_TYPE, (MESSAGE_STEPS, pixels)), "sum_out": (SUM_TYPE, (pixels,))}
 
 
 def longest_delays(inputs: Iterable[Input]) -> dict[str, int]:

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from spikesam.backends.lava.magma import (
     AbstractProcess,
     AbstractSubProcessModel,
-    InPort,
-    OutPort,
     PyLoihiProcessModel,
+    add_ports,
     model_of,
-    receives,
-    sends,
 )
 from spikesam.backends.lava.process.stock import dense_weights, exact_dense
 from spikesam.backends.network import Readout, Shape
@@ -33,8 +30,8 @@ class ReadoutProcess(AbstractProcess):
     def __init__(self, *, readout: Readout, shape: Shape, timesteps: int) -> None:
         flat = replace(readout, weight=dense_weights(readout.weight, shape, pool=(1, 1)))
         super().__init__(readout=flat, timesteps=timesteps, name="readout")
-        self.s_in = InPort(shape=(flat.weight.shape[1],))
-        self.r_out = OutPort(shape=(len(flat.weight),))
+        classes, neurons = flat.weight.shape
+        add_ports(self, {"s_in": (bool, (neurons,))}, {"r_out": (np.float64, (classes,))})
 
 
 @model_of(ReadoutProcess)
@@ -54,9 +51,6 @@ class StockReadout(AbstractSubProcessModel):
 class EventReadout(PyLoihiProcessModel):
     """:class:`spikesam.backends.readout.ReadoutIntegrator`, one step at a time."""
 
-    s_in = receives(bool)
-    r_out = sends(np.float64)
-
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         self.integrator = ReadoutIntegrator(proc_params["readout"], proc_params["timesteps"])
@@ -74,17 +68,14 @@ class Accumulator(AbstractProcess):
 
     def __init__(self, *, readout: Readout, timesteps: int, name: str) -> None:
         super().__init__(readout=readout, timesteps=timesteps, name=name)
-        shape = (len(readout.weight),)
-        self.a_in = InPort(shape=shape)
-        self.r_out = OutPort(shape=shape)
+        sums = np.float64, (len(readout.weight),)
+        add_ports(self, {"a_in": sums}, {"r_out": sums})
 
 
 @model_of(Accumulator)
 class AccumulatorModel(PyLoihiProcessModel):
     """Sums in float64, rounded once."""
 
-    a_in = receives(np.float64)
-    r_out = sends(np.float64)
     sums: NDArray[Any] = np.zeros(())
 
     def run_spk(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spikesam.backends.lava.magma import AbstractProcess, PyLoihiProcessModel, add_in_ports, model_of
+from spikesam.backends.lava.magma import AbstractProcess, PyLoihiProcessModel, add_ports, model_of
 from spikesam.backends.lava.transfer import Layout
 
 MESSAGE_STEPS = 16  # of packed spikes in one message: Lava takes longer to pass a message on than to fill it
@@ -41,7 +41,7 @@ class RecorderProcess(AbstractProcess):
         for number, ((kind, _), (dtype, shape)) in enumerate(layout.items()):
             step_by_step = kind in ("bits", "maps")
             ports[f"in_{number}"] = dtype, (MESSAGE_STEPS, prod(shape[1:])) if step_by_step else (prod(shape),)
-        add_in_ports(self, ports)
+        add_ports(self, ports, {})
 
 
 @model_of(RecorderProcess)

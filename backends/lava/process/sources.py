@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.input_currents import by_input
-from spikesam.backends.lava.magma import AbstractProcess, OutPort, PyLoihiProcessModel, add_out_ports, model_of, sends
+from spikesam.backends.lava.magma import AbstractProcess, PyLoihiProcessModel, add_ports, model_of
+from spikesam.backends.lava.process.layer import spike_ports
 from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from spikesam.backends.network import Network
 
@@ -50,15 +51,13 @@ class AbstractSourceModel(PyLoihiProcessModel):
 class SpikeSource(AbstractProcess):
     """Sends input spikes: (timesteps, ⌈C·H·W/8⌉) bytes per sample, bits in C-order (C, H, W).
 
-    Ports: `s_out` of (H, W, C), bool; `bits_out`, the bytes as they came, a message where
-    :func:`~.recorder.ends_message`.
+    Ports: those of :func:`~.layer.spike_ports`; `bits_out` has the bytes as they came.
     """
 
     def __init__(self, *, shape: tuple[int, int, int], timesteps: int, **socket: Any) -> None:
         size = -(-int(np.prod(shape)) // 8)
         super().__init__(timesteps=timesteps, sample_shape=(timesteps, size), **socket)
-        self.s_out = OutPort(shape=shape)
-        self.bits_out = OutPort(shape=(MESSAGE_STEPS, size))
+        add_ports(self, {}, spike_ports(shape))
 
 
 @model_of(SpikeSource)
@@ -66,8 +65,6 @@ class SpikeSourceModel(AbstractSourceModel):
     """Unpacks one step at a time."""
 
     sample_type = np.uint8
-    s_out = sends(bool)
-    bits_out = sends(np.uint8)
     packed: NDArray[np.uint8]
 
     def __init__(self, proc_params: Any) -> None:
@@ -100,7 +97,7 @@ class CurrentSource(AbstractProcess):
         neurons = sum(map(prod, shapes))
         super().__init__(network=network, timesteps=network.timesteps, sample_shape=(steps, neurons), **socket)
         sides = [(height, width, channels) for channels, height, width in shapes]
-        add_out_ports(self, {f"a_out_{i}": (np.float32, shape) for i, shape in enumerate(sides)})
+        add_ports(self, {}, {f"a_out_{i}": (np.float32, shape) for i, shape in enumerate(sides)})
 
 
 @model_of(CurrentSource)

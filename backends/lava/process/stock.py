@@ -10,15 +10,13 @@ from lava.proc.dense.process import Dense
 from numpy.typing import NDArray
 
 from spikesam.backends.lava.magma import AbstractProcess, AbstractSubProcessModel, OutPort, model_of
-from spikesam.backends.lava.process.late_spikes import SpikeProducts, SpikeSum
 from spikesam.backends.lava.process.layer import LayerProcess, channels_last
-from spikesam.backends.lava.process.maps import MapGatherer, sum_over_channels
-from spikesam.backends.lava.process.neuron import LIFNeurons
-from spikesam.backends.lava.process.pooling import CurrentPooling, SpikePooling
+from spikesam.backends.lava.process.parts import Arriving, LIFNeurons, MapGatherer, Pooling
 from spikesam.backends.network import NO_POOLING, Input, Shape, pair
 from spikesam.backends.network.inputs import WHOLE
 
 SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
+PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
 
 
 @model_of(LayerProcess)
@@ -49,7 +47,8 @@ class StockLayer(AbstractSubProcessModel):
         neurons.s_out.connect(process.s_out)
         neurons.bits_out.connect(process.bits_out)
         if maps:
-            sums = self._with(sum_over_channels(shape, f"{layer.name}_sums"))
+            ones: dict[str, Any] = {"weight": np.ones((1, 1, 1, shape[-1]), np.int8), "name": f"{layer.name}_sums"}
+            sums = self._with(Conv(input_shape=shape, num_message_bits=PAYLOAD_MESSAGE_BITS, **ones))
             about_maps: dict[str, Any] = {"maps": maps, "timesteps": self.timesteps, "name": f"{layer.name}_maps"}
             gatherer = self._with(MapGatherer(shape=sums.a_out.shape, **about_maps))
             neurons.p_out.connect(sums.s_in)
@@ -76,25 +75,27 @@ class StockLayer(AbstractSubProcessModel):
             return spikes
         shape = each.arriving(shape)
         if each.pooling == "max":
-            about: dict[str, Any] = {"pool": pair(each.pool), "name": f"{name}_spike_pooling"}
-            pooling = self._with(SpikePooling(shape=channels_last(shape), **about))
-            spikes.connect(pooling.s_in)
-            spikes = pooling.s_out
+            spikes = self._pooled(
+                spikes, shape=channels_last(shape), pool=pair(each.pool), name=f"{name}_spike_pooling"
+            )
         synapses = self._with(stock_synapses(each, shape, SUM_MESSAGE_BITS if summed else 0, f"{name}_synapses"))
         spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
+        currents: OutPort = synapses.a_out
         if each.windows != NO_POOLING or each.current_sum:
-            about = {"windows": each.windows, "summed": each.current_sum, "name": f"{name}_current_pooling"}
-            largest = self._with(CurrentPooling(shape=synapses.a_out.shape, **about))
-            synapses.a_out.connect(largest.a_in)
-            return largest.a_out
-        return synapses.a_out
+            about = {"pool": each.windows, "summed": each.current_sum, "name": f"{name}_current_pooling"}
+            return self._pooled(currents, shape=currents.shape, **about)
+        return currents
+
+    def _pooled(self, given: OutPort, **about: Any) -> OutPort:
+        pooling = self._with(Pooling(**about))
+        given.connect(pooling.a_in)
+        return pooling.a_out
 
     def _summed(self, each: Input, name: str) -> OutPort:
         """The spikes that arrive at an input, summed."""
         shapes = [channels_last(self.shapes[source.layer]) for source in each.sources]
         ahead = 0 if each.weight is None else 1
-        process = SpikeProducts if each.heads else SpikeSum
-        sums = self._with(process(given=each, shapes=shapes, timesteps=self.timesteps, ahead=ahead, name=name))
+        sums = self._with(Arriving(given=each, shapes=shapes, timesteps=self.timesteps, ahead=ahead, name=name))
         for number, source in enumerate(each.sources):
             self.process.port_of(source.layer).connect(getattr(sums, f"in_{number}"))
         return sums.x_out

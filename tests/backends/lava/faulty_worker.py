@@ -38,7 +38,7 @@ def break_something(fault: str) -> None:
     from lava.proc.dense.models import PyDenseModelBitAcc
 
     from spikesam.backends.lava.process.layer import EventLayer
-    from spikesam.backends.lava.process.neuron import LIFNeuronsModel
+    from spikesam.backends.lava.process.parts import LIFNeuronsModel
     from spikesam.backends.lava.process.readout import AccumulatorModel, EventReadout
     from spikesam.backends.lava.process.recorder import RecorderModel
     from spikesam.backends.lava.process.sources import SpikeSourceModel

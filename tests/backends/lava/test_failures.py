@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -214,7 +215,7 @@ def test_unknown_models_are_refused() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells whether a process is stopped")
 def test_a_worker_stopped_while_it_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spikesam.backends.lava.child.STOPPED", 1.0)
-    with Child(LavaBackend.worker_module, 300.0) as child:
+    with closing(Child(LavaBackend.worker_module, 300.0)) as child:
         os.kill(child.process.pid, signal.SIGSTOP)
         with pytest.raises(BackendError, match="the worker process was stopped for 1 s"):
             child.start("never read")

@@ -11,20 +11,10 @@ pytest.importorskip("lava", reason="lava-nc is not installed")
 from spikesam.backends.lava.repairs import BROKEN_MODULE, repair_lava
 
 
-def run(script: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-
-
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 accepts such defaults")
 def test_without_the_repair_lava_cannot_be_imported() -> None:
-    assert "mutable default" in run("import lava.magma.core.process.process").stderr
-
-
-def test_with_the_repair_it_can_be_imported() -> None:
-    done = run(
-        "from spikesam.backends.lava.repairs import repair_lava; repair_lava(); import spikesam.backends.lava.graph"
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    command = [sys.executable, "-c", "import lava.magma.core.process.process"]
+    assert "mutable default" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
 def test_only_the_dataclasses_of_one_module_change() -> None:
