@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -86,7 +85,8 @@ def merge_all(
     """Make the files of a run of which all ranges are computed; see `merge`."""
     with tracker.time("merge"), tracker.show("checking and merging", 2 * len(spec.ranges)) as advance:
         totals = merge(folder, spec, advance, whole, checked)
-    return replace(totals, seconds=totals.seconds | tracker.seconds)
+    totals.seconds |= tracker.seconds
+    return totals
 
 
 def samples_kept(folder: Path) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,20 +30,60 @@ from spikesam.recordings.writer import SampleRecord, SampleWriter, writing_sampl
 SHOWN = 5  # ranges that a message names
 
 
-@dataclass(frozen=True, eq=False)
 class Totals:
-    """All that is known of a run without its spikes."""
+    """All that is known of a run without its spikes: a hundredth of what the records say."""
 
-    spec: JobSpec
-    backend: str  # several are joined by "+"
-    device: str
-    names: tuple[str, ...]  # of the samples
-    predictions: NDArray[np.int32]  # (N,)
-    readout: NDArray[Any]  # (N, K)
-    spikes: dict[str, int]  # layer -> number of spikes of all samples
-    raster_digest: str | None  # of all spikes; None where the backend formed the maps
-    scores: GatheredScores  # of maps that find the object
-    seconds: dict[str, float]  # by stage, of all ranges and threads together
+    def __init__(self, spec: JobSpec) -> None:
+        self.spec, count = spec, len(spec.samples)
+        self.names: list[str] = []  # of the samples
+        self.predictions = np.empty(count, np.int32)
+        self.readout: NDArray[Any] = np.empty((count, spec.header.classes), PRECISIONS[spec.header.precision])
+        self.spikes: Counter[str] = Counter({layer.name: 0 for layer in spec.recorded})  # of all samples, by layer
+        self.scores = GatheredScores()  # of maps that find the object
+        self.seconds: dict[str, float] = defaultdict(float)  # by stage, of all ranges and threads together
+        self._origins: tuple[dict[str, None], dict[str, None]] = {}, {}
+        self._digests = {name: np.empty(count, "S64") for name in self.spikes}
+        self._covered = np.zeros(count, np.bool_)
+
+    def add(self, file: RangeFile) -> Sections:
+        """Take the next file, unless another one has some of its samples; gives its spikes and maps."""
+        record = file.record
+        rows = slice(record.first, record.first + record.count)
+        if self._covered[rows].any():
+            raise RasterError(f"{file.sections.path}: belongs to no range of this run; remove it, then merge again")
+        self._covered[rows] = True
+        for names, name in zip(self._origins, (record.backend, record.device), strict=True):
+            names[name] = None
+        self.names += record.names
+        self.predictions[rows], self.readout[rows] = record.predictions, record.readout
+        for layer in self._digests:
+            self._digests[layer][rows] = record.digests[layer]
+            self.spikes[layer] += sum(record.spikes[layer])
+        self.scores.add(record.scores)
+        for stage, taken in record.seconds.items():
+            self.seconds[stage] += taken
+        return file.sections
+
+    def refuse_gaps(self, folder: Path) -> None:
+        """Refuse a run of which some samples are missing, saying of which ranges."""
+        missing = sorted({int(position) // RANGE for position in np.flatnonzero(~self._covered)})
+        if missing:
+            named = ", ".join(str(number) for number in missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
+            raise InputError(
+                f"{folder}: {len(missing)} of {len(self.spec.ranges)} ranges are not finished ({named}); "
+                "run the processes that compute them again, then merge"
+            )
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Backend and device; several are joined by "+"."""
+        backend, device = map("+".join, self._origins)
+        return backend, device
+
+    @cached_property
+    def raster_digest(self) -> str | None:
+        """The digest of all spikes; None where the backend formed the maps."""
+        return raster_digest(self._digests.values()) if self._digests else None
 
 
 def merge(
@@ -59,7 +99,7 @@ def merge(
     `advance` gets the number of files of ranges just checked, then merged. `whole` may have most of the spikes already.
     `checked` has the digests, by first position, of files that this process has written or checked.
     """
-    gathered, recorded = _Gathered(spec), (folder / MADE["raster"]).exists()
+    totals, recorded = Totals(spec), (folder / MADE["raster"]).exists()
 
     def check(path: Path) -> RangeFile:
         file = RangeFile(path, spec)
@@ -70,11 +110,10 @@ def merge(
     files = list[Sections]()
     with closing(in_order(check, range_files(folder, range(0), everything=True), cores())) as ranges:
         for each in ranges:
-            files.append(gathered.add(each))
+            files.append(totals.add(each))
             advance(1)
-    gathered.refuse_gaps(folder)
+    totals.refuse_gaps(folder)
     _refuse_strangers(folder, files)
-    totals = gathered.totals()
     sam = folder / MADE["maps"]
     with ExitStack() as stack:  # the maps appear when the raster is there
         if "maps" in spec.keep.sections:
@@ -171,64 +210,3 @@ def _refuse_strangers(folder: Path, files: list[Sections]) -> None:
     found = {path for path in (folder / PARTS).glob("[!.]*") if path.name not in known}
     if found:
         raise InputError(f"{min(found)}: belongs to no range of this run; remove it, then merge again")
-
-
-class _Gathered:
-    """The part of records that merging keeps, some hundred bytes a sample; a record has a hundred times as many."""
-
-    def __init__(self, spec: JobSpec) -> None:
-        self._spec, count = spec, len(spec.samples)
-        self._origins: tuple[dict[str, None], dict[str, None]] = {}, {}
-        self._names: list[str] = []
-        self._predictions = np.empty(count, np.int32)
-        self._readout = np.empty((count, spec.header.classes), PRECISIONS[spec.header.precision])
-        self._spikes: Counter[str] = Counter({layer.name: 0 for layer in spec.recorded})
-        self._digests = {name: np.empty(count, "S64") for name in self._spikes}
-        self._scores = GatheredScores()
-        self._seconds: dict[str, float] = {}
-        self._covered = np.zeros(count, np.bool_)
-
-    def add(self, file: RangeFile) -> Sections:
-        """Take the next file, unless another one has some of its samples; gives its spikes and maps."""
-        record = file.record
-        rows = slice(record.first, record.first + record.count)
-        if self._covered[rows].any():
-            raise RasterError(f"{file.sections.path}: belongs to no range of this run; remove it, then merge again")
-        self._covered[rows] = True
-        for names, name in zip(self._origins, (record.backend, record.device), strict=True):
-            names[name] = None
-        self._names += record.names
-        self._predictions[rows], self._readout[rows] = record.predictions, record.readout
-        for layer in self._digests:
-            self._digests[layer][rows] = record.digests[layer]
-            self._spikes[layer] += sum(record.spikes[layer])
-        self._scores.add(record.scores)
-        for stage, taken in record.seconds.items():
-            self._seconds[stage] = self._seconds.get(stage, 0.0) + taken
-        return file.sections
-
-    def refuse_gaps(self, folder: Path) -> None:
-        """Refuse a run of which some samples are missing, saying of which ranges."""
-        missing = sorted({int(position) // RANGE for position in np.flatnonzero(~self._covered)})
-        if missing:
-            named = ", ".join(str(number) for number in missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
-            raise InputError(
-                f"{folder}: {len(missing)} of {len(self._spec.ranges)} ranges are not finished ({named}); "
-                "run the processes that compute them again, then merge"
-            )
-
-    def totals(self) -> Totals:
-        """The totals of all samples, once every file was taken."""
-        backend, device = ("+".join(names) for names in self._origins)
-        return Totals(
-            self._spec,
-            backend,
-            device,
-            tuple(self._names),
-            self._predictions,
-            self._readout,
-            dict(self._spikes),
-            raster_digest(self._digests.values()) if self._digests else None,
-            self._scores,
-            self._seconds,
-        )

@@ -134,9 +134,10 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
     """Gather the results of a run, with the seconds of each stage."""
     spec, right = found.spec, accuracy(found.spec.samples.label, found.predictions)
     header, scale = spec.header, spec.header.readout_scale / spec.header.timesteps
+    backend, device = found.origin
     return Summary(
-        backend=found.backend,
-        device=found.device,
+        backend=backend,
+        device=device,
         precision=header.precision,
         checkpoint=spec.checkpoint,
         dataset=header.dataset,
