@@ -192,17 +192,6 @@ def test_a_link_in_the_place_of_a_range_is_not_followed(tmp_path: Path) -> None:
     assert not outside.is_symlink()
 
 
-def test_a_record_that_was_changed_without_its_digest_is_damaged(tmp_path: Path, whole: tuple[Path, Job]) -> None:
-    folder = Path(shutil.copytree(whole[0], tmp_path / "run"))
-    path = folder / "raster.parts" / FORGED
-    content = path.read_bytes()
-    changed = content.replace(b'"device":"cpu"', b'"device":"gpu"', 1)
-    assert changed != content
-    path.write_bytes(changed)
-    with pytest.raises(RasterError, match="damaged, its digest does not fit"):
-        merge(folder, whole[1].spec)
-
-
 def test_a_record_that_no_raster_confirms_has_answers_of_the_run(tmp_path: Path) -> None:
     started = begin(tmp_path, replace(job(), spec=replace(job().spec, keep=Keep(spikes=False))))
     compute(started, FolderStore(tmp_path, started))
