@@ -47,9 +47,13 @@ class EnergyCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Count, print, and write what is asked for."""
     command = parse_command(EnergyCommand, argv, prog="spikesam energy", description=__doc__)
-    from spikesam.pipeline.cost.energy import energy
-    from spikesam.pipeline.cost.recorded import network_of
-    from spikesam.pipeline.cost.report import cost_table, sentences  # pandas takes a second to import
+    from spikesam.pipeline.cost.energy import (  # pandas takes a second to import
+        cost_table,
+        energy,
+        save_pictures,
+        sentences,
+    )
+    from spikesam.pipeline.cost.ledger import network_of
     from spikesam.recordings.raster.reader import opened_raster
 
     holding = (
@@ -59,10 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with holding, opened_raster(command.raster, "energy") as raster:
         with Tracker().show("counting"):
             found = energy(raster, command.network, prices=command.prices)
-        console.print(cost_table(found), *sentences(found, "--network"), sep="\n")
+        console.print(cost_table(found).to_string(index=False), "", *sentences(found, "--network"), sep="\n")
         if command.out is not None:
-            from spikesam.pipeline.cost.pictures import save_pictures  # matplotlib takes another second
-
             network, _ = network_of(raster, command.network)
             written = []
             for name in ("layers", "steps", "classes"):

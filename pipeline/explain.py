@@ -33,8 +33,8 @@ from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Figures, Overwrite, figures_folder, method_options, methods_listed
 from spikesam.pipeline.config.fields import KeptSteps
 from spikesam.pipeline.maps.explain import explained, usual_method
+from spikesam.pipeline.maps.layers import PICTURED
 from spikesam.pipeline.maps.method import method_of, offline_methods, refuse_foreign, split_method
-from spikesam.pipeline.maps.steps import PICTURED
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import readable
 from spikesam.recordings.errors import InputError

@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from spikesam.pipeline.imports.nir.write import to_nir
     from spikesam.pipeline.imports.torch.from_torch import from_torch
     from spikesam.pipeline.maps.explain import explain
-    from spikesam.pipeline.maps.measure import measure
+    from spikesam.pipeline.maps.localisation import measure
     from spikesam.pipeline.maps.methods.attention import attention_map
     from spikesam.pipeline.maps.methods.sam import sam
     from spikesam.pipeline.monitor.callback import MonitorCallback

@@ -119,7 +119,7 @@ def snn_grad_cams(
     by the spikes that `raster`, in fixed point, was driven by.
     """
     from spikesam.backends.torch.backend import TorchBackend
-    from spikesam.pipeline.maps.methods.snn_grad_cam import snn_grad_cam
+    from spikesam.pipeline.maps.methods.grad_cam import snn_grad_cam
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
     network, settings = network or setup.networks.surrogate.network, setup.settings

@@ -24,9 +24,8 @@ from spikesam.pipeline.conversion.latency import accuracy_over_time, all_answers
 from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels, layer_errors
 from spikesam.pipeline.conversion.spiking import Floats
 from spikesam.pipeline.conversion.summary import ConversionSummary, ann_accuracy, summarise_conversion
-from spikesam.pipeline.cost.energy import energy
+from spikesam.pipeline.cost.energy import energy, in_joules
 from spikesam.pipeline.cost.prices import prices_of
-from spikesam.pipeline.cost.words import in_joules
 from spikesam.pipeline.drawing.conversion import draw_conversion
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.engine.simulate import simulate

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from spikesam.pipeline.cost.ledger import PICO, Floats, Ledger, Spent
+from spikesam.pipeline.cost.ledger import AWAY, PICO, UNSAID, Floats, Ledger, Spent, network_of
 from spikesam.pipeline.cost.prices import Prices, prices_of
-from spikesam.pipeline.cost.recorded import network_of
-from spikesam.pipeline.cost.words import in_joules
 from spikesam.pipeline.drawing.notebook import Shown, png_of
+from spikesam.pipeline.drawing.padding import Outside, outside
+from spikesam.pipeline.drawing.subject import recorded_subjects
+from spikesam.pipeline.maps.layers import has_places
+from spikesam.pipeline.maps.sam import spike_activation_sum
 from spikesam.pipeline.networks.recorded import class_names_of
 from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.disk import readable
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
+from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
     from spikesam.backends.network import Network
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
-WIDTH = 110  # characters of the printed table
+
 PICTURED = 8  # samples with a map of their own
 SUMMED = ("spikes", "operations", "macs", "rated", "bytes", "joules")
 BY_SAMPLE = ("spikes", "operations", "joules")
+SHOWN_CLASSES = 8
+GAMMA = 0.5  # of the maps beside energy
+UNITS = ("pJ", "nJ", "µJ", "mJ", "J")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +121,10 @@ class Energy(Shown):
         cost = f"{self.operations:,.0f} synaptic operations, {in_joules(self.joules)} ({self.prices.name})"
         return f"<Energy of a sample: {cost}, sparsity {self.sparsity:.4f}{'; ' * bool(self.note)}{self.note}>"
 
-    def _parts(self) -> Iterable[str]:
-        from spikesam.pipeline.cost.report import cost_table, sentences  # which need this class
-
-        console = PlainConsole(width=WIDTH, force_jupyter=False, color_system=None)
-        with console.capture() as captured:
-            console.print(cost_table(self))
-        return [captured.get().strip("\n"), *sentences(self)]
+    def _parts(self) -> Iterable[Any]:
+        return [cost_table(self), "", *sentences(self)]
 
     def _picture(self) -> bytes:
-        from spikesam.pipeline.cost.pictures import draw_layers
-
         return png_of(lambda path: draw_layers(self, path))
 
 
@@ -250,3 +251,131 @@ def _row(name: str, raster: RasterReader, ledger: Ledger | None, by_step: dict[s
         return row | dict.fromkeys(("dense", "ann_macs", "ann_joules"), 0)
     dense = ledger.dense[name] * steps
     return row | {"dense": dense, "ann_macs": ledger.ann_macs[name], "ann_joules": ledger.ann_joules(name)}
+
+
+def cost_table(energy: Energy) -> pd.DataFrame:
+    """A row for each layer, and one for all, as people read them; only the columns that are known."""
+    known, layers = not np.isnan(energy.operations), energy.layers
+    heads = ["SynOps", "of dense", "energy", "ANN MACs", "energy"] if known else ["updates"]
+    sums = layers.drop(columns="layer").sum(skipna=False)
+    sums = {"layer": "all", **sums, "spikes": layers["spikes"].sum(), "sparsity": energy.sparsity}
+    rows = []
+    for row in [*layers.to_dict("records"), sums]:
+        cells = [in_short(row["updates"])]
+        if known:
+            share = f"{row['operations'] / row['dense']:.1%}" if row["dense"] else ""
+            cells = [in_short(row["operations"]), share, in_joules(row["joules"]), in_short(row["ann_macs"])]
+            cells = [*cells, in_joules(row["ann_joules"])] if row["layer"] != "input" else [""] * len(heads)
+        sparsity = "" if np.isnan(row["sparsity"]) else f"{row['sparsity']:.1%}"
+        rows.append([row["layer"], in_short(row["spikes"]), sparsity, *cells])
+    return pd.DataFrame(rows, columns=["layer", "spikes", "sparsity", *heads])
+
+
+def sentences(energy: Energy, network: str = "network") -> list[str]:
+    """The lines below the table; `network` is how the network is given."""
+    samples = int(energy.classes["samples"].sum())
+    layers, mean = energy.layers, f"Mean of {samples} sample{'s' * (samples > 1)}"
+    silent = [f"Never fires: {', '.join(names)}." for names in [layers["layer"][layers["spikes"] == 0]] if len(names)]
+    if np.isnan(energy.operations):
+        give = f"; give {network}" if energy.note in (UNSAID, AWAY) else ""
+        return [f"{mean}. Synaptic operations and energy are not known: {energy.note}{give}.", *silent]
+    updates, moved = in_short(layers["updates"].sum()), readable(layers["bytes"].sum())
+    said = [
+        f"{mean}, which also takes {updates} updates of neurons and moves {moved}.",
+        "SynOps are additions at synapses; dense: if all neurons fired. ANN: one pass through these layers.",
+        f"At mean rates, as papers on spiking transformers estimate: {in_joules(energy.rated_joules)}.",
+        *([f"The current of the input takes {in_short(macs)} MACs."] if (macs := layers["macs"].sum()) else []),
+        *silent,
+        *([f"Beware: {energy.note}."] if energy.note else []),
+    ]
+    if len(energy.classes) > 1:
+        shown = energy.classes.sort_values("joules", ascending=False)[:SHOWN_CLASSES]
+        listed = [f"{_class(row[1], energy.class_names)}: {in_joules(row.joules)}" for row in shown.itertuples()]
+        more = f", and {len(energy.classes) - len(listed)} more classes" * (len(energy.classes) > len(listed))
+        said.append(f"By class: {', '.join(listed)}{more}.")
+    return [*said, f"Prices {energy.prices.name}: {energy.prices.source}."]
+
+
+def _class(number: int, names: Sequence[str]) -> str:
+    if number < 0:
+        return "unknown"
+    return printable(names[number], LONGEST_NAME) if number < len(names) else f"class {number}"
+
+
+def unit_of(joules: float) -> tuple[float, str]:
+    """The unit that fits a number of joules: how many J it is, and its name."""
+    power = 0 if joules == 0 else min(max(math.floor(math.log10(joules) / 3), -4), 0)
+    return 1000.0**power, UNITS[power - 1]
+
+
+def in_joules(value: float) -> str:
+    """Such as "12.3 µJ"; "–" of what is not known."""
+    return _scaled(value, UNITS, -4)
+
+
+def in_short(value: float) -> str:
+    """Such as "1.23 M"; "–" of what is not known."""
+    return _scaled(value, ("", "k", "M", "G", "T"), 0).strip()
+
+
+def _scaled(value: float, units: tuple[str, ...], first: int) -> str:
+    """Three digits and the unit of thousands that fits; `first` is the power of the first unit."""
+    if math.isnan(value):
+        return "–"
+    if value == 0:
+        return "0"
+    power = min(max(math.floor(math.log10(value) / 3), first), first + len(units) - 1)
+    scaled = value / 1000.0**power
+    digits = max(0, 2 - math.floor(math.log10(scaled))) if power > 0 or first < 0 or scaled % 1 else 0
+    return f"{scaled:.{min(digits, 2)}f} {units[power - first]}"
+
+
+def save_pictures(energy: Energy, raster: RasterReader, folder: Path, network: Network | None = None) -> list[Path]:
+    """Draw `energy.png`, and `energy_map.png` where there are maps, unless joules are unknown; the files written.
+
+    The network, if it is given, tells where zero padding lights up the border of a map, which is hatched.
+    """
+    if np.isnan(energy.joules):
+        return []
+    written = [folder / "energy.png"]
+    draw_layers(energy, written[0])
+    if energy.maps is not None and len(energy.maps):
+        written.append(folder / "energy_map.png")
+        _draw_places(written[1], energy, raster, {} if network is None else outside(network))
+    return written
+
+
+def draw_layers(energy: Energy, path: Path) -> None:
+    """Draw what layers cost, in all and at every step; an InputError where joules are unknown."""
+    if np.isnan(energy.joules):
+        raise InputError("energy: joules are not known, so there is nothing to draw")
+    from spikesam.pipeline.drawing.energy import draw_energy  # here, because matplotlib takes a second
+
+    scale, unit = unit_of(energy.layers["joules"].max())
+    layers = energy.layers[energy.layers["layer"] != "input"]
+    costs = {row.layer: (row.joules / scale, row.ann_joules / scale) for row in layers.itertuples()}
+    by_step = energy.steps.pivot(index="step", columns="layer", values="joules") / scale
+    samples = int(energy.classes["samples"].sum())
+    count = f"{samples} sample{'s' * (samples > 1)}"
+    title = f"A sample costs {in_joules(energy.joules)} ({energy.prices.name}); mean of {count}"
+    steps = {name: by_step[name].to_numpy() for name in costs}
+    draw_energy(path, title, f"Prices: {energy.prices.source}.", unit, costs, steps)
+
+
+def _draw_places(path: Path, energy: Energy, raster: RasterReader, padded: Outside) -> None:
+    """The first samples beside each other: the image, the energy of all layers, and SAM of the deepest layer."""
+    from spikesam.pipeline.drawing.samples import draw_side_by_side
+
+    assert energy.maps is not None
+    subjects = recorded_subjects(raster, raster.predictions[: len(energy.maps)])
+    maps = [{"energy\nall layers": heat[None].astype(np.float32)} for heat in energy.maps]
+    about = f"Energy of spikes and neurons, all layers on the grid of the input ({energy.prices.name})"
+    deepest = next((layer for layer in reversed(raster.layers) if has_places(layer.shape)), None)
+    if deepest:  # where an image drives dense layers there is none
+        name = f"SAM\n{deepest.name}"
+        for sample, of_sample in enumerate(maps):
+            packed, steps = raster.packed(deepest, sample), raster.steps_that_matter(deepest)
+            of_sample[name] = spike_activation_sum(packed, deepest.shape, GAMMA, steps)[None]
+        padded = {name: padded[deepest.name]} if deepest.name in padded else {}
+        about += "; below: SAM"
+    draw_side_by_side(path, subjects, maps, "Where the energy goes", about, padded=padded)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.pipeline.drawing.activity import DEPTH
 from spikesam.pipeline.drawing.canvas import PALETTE, drawable, drawing, grid_lines, legend_beside, shortened, step_axis
-from spikesam.pipeline.drawing.rates import DEPTH
 
 HIGH, SHORT = 0.3, 14  # inches of a layer's bars; characters of its name
 

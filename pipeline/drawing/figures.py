@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.activity import draw_raster, draw_rates
 from spikesam.pipeline.drawing.padding import Outside, outside
-from spikesam.pipeline.drawing.raster import draw_raster
-from spikesam.pipeline.drawing.rates import draw_rates
 from spikesam.pipeline.drawing.samples import NOT_PADDED, SUMMED, draw_over_time, draw_side_by_side
 from spikesam.pipeline.drawing.subject import Subject
 from spikesam.recordings.maps.reader import MapReader

@@ -12,8 +12,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikesam.pipeline.maps.layers import PICTURED
 from spikesam.pipeline.maps.method import Explainer, MapMethod, offline_methods, refuse_foreign, split_method
-from spikesam.pipeline.maps.steps import PICTURED
 from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError

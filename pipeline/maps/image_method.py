@@ -18,9 +18,8 @@ from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
 from spikesam.pipeline.drawing.subject import subjects_of
 from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
-from spikesam.pipeline.maps.layers import mapped_layers, network_layers
+from spikesam.pipeline.maps.layers import kept_steps, mapped_layers, network_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, summed
-from spikesam.pipeline.maps.steps import kept_steps
 from spikesam.recordings.arguments import Option
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import RASTER

@@ -1,4 +1,4 @@
-"""Layers that have maps, as a file of maps describes them.
+"""Layers that have maps, as a file of maps describes them, and the steps of which it keeps maps beside the sums.
 
 A layer without places, whose maps would be one pixel (dense, recurrent, a bank of filters), has *bands*: each neuron is
 a row of its own, and its map step by step shows neurons over time.
@@ -6,6 +6,7 @@ a row of its own, and its map step by step shows neurons over time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 from spikesam.backends.network import Network, Shape
@@ -58,3 +59,31 @@ def mapped_layers(shapes: Mapping[str, Shape], asked: Iterable[str], where: obje
     if not bands and (without := names - set(places)):
         raise InputError(f"{where}: layer {min(without)!r} has no places in the image; choose from {', '.join(places)}")
     return tuple(name for name in shapes if name in (names or places or shapes))
+
+
+PICTURED = 4  # samples of which a command draws pictures unless it is told otherwise
+EXPECTED = '"pictured", "all", "none", or first:last:every, such as 0:100 or ::10'
+
+
+def kept_steps(asked: str, timesteps: int, n_samples: int, pictured: int = PICTURED) -> tuple[tuple[int, ...], int]:
+    """The steps to keep, ascending, and of how many first samples; () and 0 where nothing is kept.
+
+    `asked` is "pictured" for all steps of the first `pictured` samples, "all", "none", or for all samples
+    "first:last:every" as in Python, each part optional. An InputError if it means no step.
+    """
+    everything = tuple(range(timesteps))
+    if asked == "pictured":
+        samples = min(pictured, n_samples)
+        return (everything, samples) if samples else ((), 0)
+    if asked == "none":
+        return (), 0
+    if asked == "all":
+        return everything, n_samples
+    parts = re.fullmatch(r"(\d{0,9}):(\d{0,9})(?::(\d{0,9}))?", asked.strip(), re.ASCII)
+    if not parts or (parts[3] and not int(parts[3])):
+        raise InputError(f"steps: got {asked!r}, expected {EXPECTED}")
+    first, last, every = (int(part) if part else None for part in parts.groups())
+    steps = everything[first:last:every]
+    if not steps:
+        raise InputError(f"steps: {asked!r} means none of the {timesteps} steps, 0 to {timesteps - 1}")
+    return steps, n_samples

@@ -101,7 +101,7 @@ class MapMethod(ABC):
         ----------
         source : a raster or a network, open or by its name
         layers : by name or number; the method's own choice if empty
-        steps, pictured : see :func:`spikesam.pipeline.maps.steps.kept_steps`
+        steps, pictured : see :func:`spikesam.pipeline.maps.layers.kept_steps`
 
         Raises
         ------

@@ -11,11 +11,11 @@ from PIL import Image
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.table import aligned, by_sides
+from spikesam.pipeline.drawing.activity import draw_raster
 from spikesam.pipeline.drawing.canvas import DPI, ShownFigure
 from spikesam.pipeline.drawing.figures import draw_overview
 from spikesam.pipeline.drawing.network import draw_network
 from spikesam.pipeline.drawing.notebook import html, png_of
-from spikesam.pipeline.drawing.raster import draw_raster
 from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.errors import InputError

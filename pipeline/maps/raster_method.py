@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.subject import recorded_subjects
-from spikesam.pipeline.maps.layers import mapped_layers
+from spikesam.pipeline.maps.layers import kept_steps, mapped_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod
-from spikesam.pipeline.maps.steps import kept_steps
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader, SourceName
 from spikesam.recordings.raster.reader import RasterReader, opened_raster

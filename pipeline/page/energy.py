@@ -9,8 +9,7 @@ import numpy as np
 
 from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
 from spikesam.pipeline.cost.prices import PRICES
-from spikesam.pipeline.page.blob import band_map, heat_map, is_band
-from spikesam.pipeline.page.excerpt import Content
+from spikesam.pipeline.page.packing import Content, band_map, heat_map, is_band
 from spikesam.pipeline.page.shown_run import ShownRun
 
 

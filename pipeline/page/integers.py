@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import LIF, NO_POOLING, THETA, Input, Layer, Network, Shape, pair
 from spikesam.pipeline.measures.operations import connections
-from spikesam.pipeline.page.blob import blob
+from spikesam.pipeline.page.packing import blob
 from spikesam.pipeline.page.shown_run import ShownRun
 
 MOST = 1_000_000  # bytes of weights

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.pictures import MOST
 from spikesam.pipeline.maps.relevance import relevances
-from spikesam.pipeline.page.blob import band_map, heat_map, is_band
 from spikesam.pipeline.page.integers import unsimulated
+from spikesam.pipeline.page.packing import band_map, heat_map, is_band
 from spikesam.pipeline.page.shown_run import ShownRun
 from spikesam.recordings.raster.schema import LayerSpec
 

@@ -1,19 +1,21 @@
-"""Grad-CAM of an ANN: where a layer's activity speaks for one class, by the gradient of that class's logit.
+"""Grad-CAM: where a layer speaks for one class; of an ANN, or step by step, by surrogate gradients, of an SNN.
 
-    α_k = 1/(H·W) Σ_{i,j} ∂y_c/∂A^k_{ij}            G_{ij} = max(0, Σ_k α_k A^k_{ij})
+    ANN     α_k = 1/(H·W) Σ_{i,j} ∂y_c/∂A^k_{ij}                  G_{ij}   = max(0, Σ_k α_k A^k_{ij})
+    SNN     α_k = 1/(H·W·T) Σ_{i,j,t} ∂y_c/∂A^k_{ij,t}            G_{ij,t} = max(0, Σ_k α_k A^k_{ij,t})
 
-A are the activations behind a layer's ReLU. c is the true class, or where that is unknown (label -1) the predicted one.
+A are the activations behind a layer's ReLU, or its spikes. c is the true class, or where that is unknown (label -1) the
+predicted one.
 
 References
 ----------
-Selvaraju et al. 2017, ICCV.
+Selvaraju et al. 2017, ICCV; Kim & Panda 2021, Eq. 9-10.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +24,49 @@ from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
 from spikesam.pipeline.maps.image_method import ImageMethod, Maps
 from spikesam.pipeline.maps.layers import mapped_layers
-from spikesam.pipeline.maps.methods.snn_grad_cam import SnnGradCam
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+
+
+def snn_grad_cam(
+    network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
+) -> Maps:
+    """SNN-crafted Grad-CAM of B images at any layers and every step, in one pass forward and one back.
+
+    Predictions (B,), and name of the layer -> (T, B, H, W) float32 ≥ 0, in order of depth. `inputs` are spikes, packed
+    or (T, B, 2C, H, W) bool, or (B, C, H, W) int8; `labels` (B,) classes, -1 where unknown; all layers with a spatial
+    extent if none is given. An InputError if a layer is unknown or dense.
+    """
+    import torch
+
+    from spikesam.pipeline.networks.differentiable import classes_meant
+
+    shapes = network.network.shape_of
+    chosen = mapped_layers(shapes, layers, "Grad-CAM", bands=False)
+    x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32).requires_grad_("input" in chosen)
+    logits, spikes = network(x)
+    of_layer = dict(zip(shapes, [x, *spikes][-len(shapes) :], strict=True))  # a constant current has no layer
+    picked = logits.gather(1, classes_meant(logits, torch.tensor(labels))[:, None]).sum()
+    gradients = torch.autograd.grad(picked, [of_layer[name] for name in chosen])
+    maps = {}
+    for name, gradient in zip(chosen, gradients, strict=True):
+        weights = gradient.mean(dim=(0, 3, 4))
+        maps[name] = torch.einsum("bk,tbkij->tbij", weights, of_layer[name].detach()).clamp(min=0).cpu().numpy()
+    return logits.argmax(1).cpu().numpy(), maps
+
+
+@dataclass(frozen=True)
+class SnnGradCam(ImageMethod):
+    """Evidence for the class in a spiking network, step by step."""
+
+    name = "snn-grad-cam"
+    title = "SNN-crafted Grad-CAM"
+    shows = "What speaks for the class"
+    speaks_for = "label"
+    label = "Grad-CAM"
+    parameters: ClassVar[dict[str, type]] = {"seed": int}
+    maps = staticmethod(snn_grad_cam)
 
 
 def grad_cam(

@@ -1,19 +1,95 @@
-"""Relevance of a raster's spikes for the predicted classes: what the answer rests on."""
+"""Maps of relevance: it is passed back through the spikes of a raster, which needs the network that was recorded.
+
+Neither image nor gradient is needed, neither torch nor lava. How relevance is divided: `pipeline/maps/relevance.py`.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikesam.backends.network import Network
 from spikesam.backends.network.step import Floats
-from spikesam.pipeline.maps.relevance import Rule, Spikes, relevance
-from spikesam.pipeline.maps.relevance_method import RelevanceMethod
-from spikesam.pipeline.networks.recorded import class_names_of, find_class
+from spikesam.pipeline.maps.layers import laid_out, map_layers
+from spikesam.pipeline.maps.method import Explained, Explainer
+from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
+from spikesam.pipeline.maps.relevance import Rule, Spikes, relevance, variance_relevance
+from spikesam.pipeline.networks.lined_up import with_network
+from spikesam.pipeline.networks.recorded import class_names_of, find_class, recorded_network
 from spikesam.recordings.arguments import Option
-from spikesam.recordings.maps.schema import Parameter
+from spikesam.recordings.maps.schema import MapHeader, Parameter
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
+from spikesam.recordings.schema import MADE_OF
+
+
+@dataclass(frozen=True)
+class RelevanceMethod(RasterMethod):
+    """Maps of the positive part of the relevance summed over channels, at a step or over steps.
+
+    Evidence against a class counts wherever it lies in a sum.
+    """
+
+    network: Annotated[
+        str | None,
+        Option(
+            "the recorded network, or the recorded model's import; network.safetensors beside the raster if not given",
+            python="Network | Checkpoint | str | PathLike | None",
+        ),
+    ] = None
+
+    @abstractmethod
+    def relevance_of(self, network: Network, spikes: Sequence[Spikes], target: int) -> list[Floats]:
+        """Relevance of one sample's spikes, see :func:`spikesam.pipeline.maps.relevance.relevance`."""
+
+    def chosen(self, raster: RasterReader) -> dict[str, Parameter]:
+        """Parameters that say which class is explained, where that is not each sample's prediction: none."""
+        return {}
+
+    def read(self, raster: RasterReader) -> RasterReader:
+        """See :class:`RasterMethod`; a recording of a model is lined up with its network."""
+        return raster if raster.header.network_sha256 else with_network(raster, self.network)[0]
+
+    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
+        """See :class:`RasterMethod`."""
+        network, (steps, stepped) = recorded_network(raster, self.network), kept
+        first = raster.layers.index(layers[0]) if network.is_chain else 0
+        behind = raster.layers[first:]  # what lies before is not needed
+        options = {name: getattr(self, name) for name in self.parameters if name != "network_sha256"}
+        chosen = self.chosen(raster)
+        parameters = {"network_sha256": network.sha256, **options, **chosen}
+        if recorded := raster.known_as - {raster.raster_digest}:
+            parameters[MADE_OF] = min(recorded)
+        spatial = map_layers(raster.header, layers)
+        header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)
+
+        def explain(sample: int) -> Explained:
+            spikes = [raster[layer.name][sample] for layer in behind]
+            prediction = int(raster.predictions[sample])
+            target = int(chosen.get("target", prediction))
+            found = (
+                self.relevance_of(network, spikes, target) if target >= 0 else [np.zeros(each.shape) for each in spikes]
+            )
+            by_step = {
+                layer.name: each.reshape(-1, *laid_out(layer.shape)).sum(axis=1)
+                for layer, each in zip(behind, found, strict=True)
+            }
+            return Explained(
+                prediction,
+                {layer.name: _positive(by_step[layer.name].sum(axis=0)) for layer in layers},
+                {layer.name: _positive(by_step[layer.name][list(steps)]) for layer in layers * (sample < stepped)},
+            )
+
+        return raster_explainer(raster, header, explain)
+
+
+def _positive(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.maximum(values, 0).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -51,3 +127,18 @@ class Relevance(RelevanceMethod):
         number = find_class(self.target, raster.header.classes, names)
         found: dict[str, Parameter] = {"target": number}
         return found | ({"target_name": names[number]} if number < len(names) else {})
+
+
+@dataclass(frozen=True)
+class VarianceRelevance(RelevanceMethod):
+    """Which spikes set the classes apart, whichever wins."""
+
+    name = "variance-relevance"
+    title = "Relevance of the variance over logits"
+    shows = "What sets the classes apart"
+    speaks_for = "none"
+    parameters: ClassVar[dict[str, type]] = {"network_sha256": str}
+
+    def relevance_of(self, network: Network, spikes: Sequence[Spikes], target: int) -> list[Floats]:
+        """See :class:`RelevanceMethod`."""
+        return variance_relevance(network, spikes)

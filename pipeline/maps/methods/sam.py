@@ -212,3 +212,14 @@ def fixed_maps(
     trace = spike_trace(gamma, shape[0], timesteps)
     of_steps, of_sum = maps_of_packed(packed, shape, trace, summed, steps)
     return trace.of_steps(of_steps).reshape(-1, *shape[1:]), trace.of_sum(of_sum).reshape(shape[1:])
+
+
+@dataclass(frozen=True)
+class GraphMaps(SpikeActivationMaps):
+    """Where neurons fire in short intervals; `run --backend lava --keep maps` alone makes these maps."""
+
+    name = "graph-sam"
+    title = "Spike Activation Map, formed in the network's graph"
+    source = "network_sha256"
+    parameters: ClassVar[dict[str, type]] = {"gamma": float, "variant": str, "seed": int}
+    offline = False

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
-from spikesam.pipeline.cost.energy import Energy
+from spikesam.pipeline.cost.energy import Energy, in_joules, in_short, unit_of
 from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
 from spikesam.pipeline.cost.prices import PRICES, Prices, prices_of
-from spikesam.pipeline.cost.words import in_joules, in_short, unit_of
 from spikesam.recordings.errors import InputError
 from tests.backends.graphs import FLOAT, graphs
 

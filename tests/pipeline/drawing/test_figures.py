@@ -8,8 +8,8 @@ import pytest
 from matplotlib.collections import EventCollection
 from matplotlib.figure import Figure
 
+from spikesam.pipeline.drawing.activity import draw_raster
 from spikesam.pipeline.drawing.figures import _delays, save_figures
-from spikesam.pipeline.drawing.raster import draw_raster
 from spikesam.pipeline.drawing.subject import Subject
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.method import method_of

@@ -12,11 +12,10 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.pipeline.drawing.activity import DEPTH, draw_raster, draw_rates
 from spikesam.pipeline.drawing.canvas import PALETTE, SUBTITLE, TITLE, drawing, fitted, text_width, wrapped
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves, reach
 from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
-from spikesam.pipeline.drawing.raster import draw_raster
-from spikesam.pipeline.drawing.rates import DEPTH, draw_rates
 from spikesam.recordings.errors import InputError
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
 

@@ -17,12 +17,12 @@ from spikesam.pipeline.measures.localisation import (
     pointing_game,
 )
 from spikesam.pipeline.measures.maps import resize_map
-from spikesam.pipeline.measures.paired_accuracy import paired_accuracy
 from spikesam.pipeline.measures.statistics import (
     Estimate,
     bootstrap_means,
     mean_with_interval,
     means_with_intervals,
+    paired_accuracy,
 )
 from spikesam.recordings.errors import InputError
 

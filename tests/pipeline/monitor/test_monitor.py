@@ -12,7 +12,7 @@ utils = pytest.importorskip("snntorch.utils")
 
 import spikesam  # noqa: E402
 from spikesam.pipeline.drawing.grid import draw_maps  # noqa: E402
-from spikesam.pipeline.monitor.pictures import beside  # noqa: E402
+from spikesam.pipeline.monitor.monitor import beside  # noqa: E402
 
 STEPS = 6
 
@@ -122,7 +122,7 @@ def test_a_strip_of_maps_over_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
         monitor(epoch)
     drawn: list[Any] = []
     kept = lambda *given: drawn.extend(given[3:]) or draw_maps(*given)  # noqa: E731
-    monkeypatch.setattr("spikesam.pipeline.monitor.pictures.draw_maps", kept)
+    monkeypatch.setattr("spikesam.pipeline.monitor.monitor.draw_maps", kept)
     assert monitor.strip("leaky_1", samples=2).axes[0].images
     headings, rows = drawn
     assert len(headings) == 12 and headings[0] == "epoch 0" and headings[-1] == "epoch 14"

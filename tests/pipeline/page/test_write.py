@@ -25,10 +25,8 @@ from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import resize_map
-from spikesam.pipeline.page.answers import attention_of
-from spikesam.pipeline.page.blob import blob
-from spikesam.pipeline.page.content import spike_trains
-from spikesam.pipeline.page.excerpt import excerpt
+from spikesam.pipeline.page.content import attention_of, spike_trains
+from spikesam.pipeline.page.packing import blob, excerpt
 from spikesam.pipeline.page.relevance import A_SECOND, LEAST, explained, unexplained
 from spikesam.pipeline.page.shown_run import open_run
 from spikesam.pipeline.page.write import json_in_page, report, script_of

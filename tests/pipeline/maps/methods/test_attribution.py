@@ -13,8 +13,7 @@ from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
 from spikesam.pipeline.explain import main
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.maps.answers import answers_of
-from spikesam.pipeline.maps.methods.gradient_x_input import GradientTimesInput
-from spikesam.pipeline.maps.methods.integrated_gradients import integrated_gradients
+from spikesam.pipeline.maps.methods.gradients import GradientTimesInput, integrated_gradients
 from spikesam.pipeline.maps.methods.occlusion import OcclusionMaps
 from spikesam.pipeline.maps.methods.rise import random_masks, rise
 from spikesam.pipeline.networks.checkpoint import load_checkpoint

@@ -6,8 +6,7 @@ import torch
 
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
 from spikesam.pipeline.images.encoding import mean_spikes
-from spikesam.pipeline.maps.methods.grad_cam import grad_cam
-from spikesam.pipeline.maps.methods.snn_grad_cam import snn_grad_cam
+from spikesam.pipeline.maps.methods.grad_cam import grad_cam, snn_grad_cam
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.training.export import export_network
 from spikesam.pipeline.training.relu_network import ReluNetwork

@@ -1,8 +1,8 @@
-"""Integrated gradients: x ∫ ∂y(αx)/∂x dα, α from 0 to 1: the mean gradient on the way from an empty input.
+"""Gradient × input, x ∂y/∂x, and integrated gradients, x ∫ ∂y(αx)/∂x dα, α from 0 to 1.
 
-y is the class's logit, x the encoded input: spikes of every step and plane. The baseline is an input without spikes,
-which Poisson coding makes of the mean colour. A map is the positive part of the signed values' sum over steps and
-planes. Gradients go through spikes as in :mod:`spikesam.pipeline.networks.differentiable`.
+y is the class's logit, x the encoded input: spikes of every step and plane. The baseline, α = 0, is an input without
+spikes, which Poisson coding makes of the mean colour. A map is the positive part of the signed values' sum over steps
+and planes. Gradients go through spikes as in :mod:`spikesam.pipeline.networks.differentiable`.
 
 References
 ----------
@@ -19,6 +19,22 @@ from spikesam.pipeline.maps.image_method import Attributed, InputMethod, positiv
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+
+
+@dataclass(frozen=True)
+class GradientTimesInput(InputMethod):
+    """Evidence for the class in the input, by one gradient."""
+
+    name = "gradient-x-input"
+    title = "Gradient × input"
+
+    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
+        """See :class:`InputMethod`."""
+        from captum.attr import InputXGradient
+
+        x, logits, target = prepared(network, inputs)
+        return positive(target, InputXGradient(logits).attribute(x.requires_grad_(), target))
+
 
 POINTS = 16  # on the way from an empty input (Gauss-Legendre)
 
