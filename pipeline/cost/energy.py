@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PICTURED = 8  # samples with a map of their own
 SUMMED = ("spikes", "operations", "macs", "rated", "bytes", "joules")
 BY_SAMPLE = ("spikes", "operations", "joules")
-SHOWN_CLASSES = 8
+LONGEST, SHOWN_CLASSES = 14, 8  # characters of a name in the table, which has 80 columns; classes named below it
 GAMMA = 0.5  # of the maps beside energy
 UNITS = ("pJ", "nJ", "µJ", "mJ", "J")
 
@@ -267,7 +267,7 @@ def cost_table(energy: Energy) -> pd.DataFrame:
             cells = [in_short(row["operations"]), share, in_joules(row["joules"]), in_short(row["ann_macs"])]
             cells = [*cells, in_joules(row["ann_joules"])] if row["layer"] != "input" else [""] * len(heads)
         sparsity = "" if np.isnan(row["sparsity"]) else f"{row['sparsity']:.1%}"
-        rows.append([row["layer"], in_short(row["spikes"]), sparsity, *cells])
+        rows.append([printable(row["layer"], LONGEST), in_short(row["spikes"]), sparsity, *cells])
     return pd.DataFrame(rows, columns=["layer", "spikes", "sparsity", *heads])
 
 

@@ -165,13 +165,13 @@ def summed(header: MapHeader, sample: int, prediction: int, maps: Mapping[str, N
 
 @cache
 def methods() -> Registry[type[MapMethod]]:
-    """Every method by its name, the default first: one of each file in `methods/`, and of entry points."""
+    """Every method by its name, the default first: those of the files in `methods/`, and of entry points."""
     folder = import_module(METHODS)
     found = dict[str, type[MapMethod]]()
     for file in iter_modules(folder.__path__):
         module = import_module(f"{METHODS}.{file.name}")
         for each in vars(module).values():
-            if _is_method(each) and each.__module__ == module.__name__:
+            if _is_method(each) and "name" in vars(each) and each.__module__ == module.__name__:
                 found[each.name] = each
     built_in = dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
     return Registry("methods", "a subclass of MapMethod", _is_method, built_in)
