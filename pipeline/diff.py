@@ -24,7 +24,7 @@ from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import DIFFERENT, exit_codes
-from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_replacing
+from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_replacing_inputs
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import BackendName
 from spikesam.recordings.console import PlainConsole
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.pipeline.comparison.diff import diff
 
     if options.out is not None:
-        refuse_replacing(options.out, options.overwrite, options.first, options.second, options.network)
+        refuse_replacing_inputs(options.out, options.overwrite, options.first, options.second, options.network)
     chosen = options.model_dump(exclude={"first", "second", "out", "overwrite"})
     with Tracker().show("comparing"):
         found = diff(options.first, options.second, **chosen)

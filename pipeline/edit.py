@@ -26,7 +26,7 @@ from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_replacing
+from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_replacing_inputs
 from spikesam.pipeline.config import Section
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen: dict[str, Any] = {name: _indices(words, f"--{name}") for name in WHERE if (words := getattr(command, name))}
     out, path = command.out, raster_file(command.raster, "the folder of a run that keeps spikes, or a raster file")
     if out is not None:
-        refuse_replacing(out, command.overwrite, path, command.network)
+        refuse_replacing_inputs(out, command.overwrite, path, command.network)
     from spikesam.pipeline.edits.edit import edit  # pandas takes a second to import, --help need not wait
 
     with Tracker().show("simulating"):

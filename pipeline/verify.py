@@ -25,7 +25,7 @@ from pydantic import Field
 
 from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command
 from spikesam.pipeline.cli.errors import DIFFERENT, exit_codes
-from spikesam.pipeline.cli.options import Overwrite, refuse_replacing
+from spikesam.pipeline.cli.options import Overwrite, refuse_replacing_inputs
 from spikesam.pipeline.comparison.certificate_file import Settings
 from spikesam.pipeline.config import Section
 from spikesam.recordings.console import PlainConsole
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             certificate, differences = checked(command.model, command.check, command.recording)
     else:
         out = command.out or command.model.with_suffix(".json")
-        refuse_replacing(out, command.overwrite, command.model, command.recording)
+        refuse_replacing_inputs(out, command.overwrite, command.model, command.recording)
         with Tracker().show("verifying"):
             certificate, differences = certify(command.model, command.settings, command.recording)
         write_file(out, (json.dumps(certificate, indent=2) + "\n").encode(), overwrite=command.overwrite)

@@ -59,6 +59,19 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
             raise InputError(f"{path}: is a link that leads out of {folder}; put there what it leads to")
 
 
+def refuse_replacing(path: Path, overwrite: bool, *read: Path, **words: str) -> None:
+    """Refuse a target that is no file, is one of the files that are read, or is there and must not be replaced."""
+    if not os.path.lexists(path):
+        return
+    if not path.is_file():
+        found = "a directory" if path.is_dir() else "not a regular file"
+        raise InputError(f"{path}: {found}, expected the name of a file")
+    if any(each.exists() and each.samefile(path) for each in read):
+        raise InputError(f"{path}: is an input", "other-out", **words)
+    if not overwrite:
+        raise InputError(f"{path}: already exists", "overwrite", **words)
+
+
 def raster_file(path: Path, expected: str, name: str = RASTER) -> Path:
     """The path itself, or the raster or file of this `name` in the folder of a run, which nothing may lead out of."""
     if not os.path.isdir(path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from spikesam.pipeline.cli.command_line import listing
 from spikesam.pipeline.config.fields import option_field
 from spikesam.recordings.arguments import Declared, options_of
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import RASTER
+from spikesam.recordings.files import RASTER, refuse_replacing
 from spikesam.recordings.lock import out_lock
 
 ConfigFile = Annotated[Path | None, Field(description="TOML file with the settings, or the name of a bundled one")]
@@ -27,19 +26,13 @@ Out = Annotated[Path, Field(description="folder for the results")]
 Overwrite = Annotated[bool, Field(description="replace existing files")]
 
 
-def refuse_replacing(out: Path, overwrite: bool, *read: Path | str | None) -> None:
+def refuse_replacing_inputs(out: Path, overwrite: bool, *read: Path | str | None) -> None:
     """Refuse a file in the place of something not given up, above all of what is read: paths, runs, or other names."""
     from spikesam.pipeline.networks.recorded import BESIDE  # slow to import, --help need not wait
 
-    if not os.path.lexists(out):
-        return
     given = [Path(name) for name in read if name is not None]
     folders = [path if path.is_dir() else path.parent for path in given]
-    files = given + [folder / name for folder in folders for name in (RASTER, BESIDE)]
-    if any(path.exists() and path.samefile(out) for path in files):
-        raise InputError(f"{out}: is an input", "other-out")
-    if not (overwrite and out.is_file()):
-        raise InputError(f"{out}: already exists", "overwrite")
+    refuse_replacing(out, overwrite, *given, *(folder / name for folder in folders for name in (RASTER, BESIDE)))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from spikesam.recordings.disk import check_free, readable
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.file_format import open_recording
+from spikesam.recordings.files import refuse_replacing
 from spikesam.recordings.lock import file_lock
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
@@ -166,7 +168,7 @@ def export_recording(
 ) -> None:
     """Write samples and layers, see `select`, in the format of the name `target`; `say` prints what, and how large."""
     target_format = format_of(target)
-    _refuse_existing(source, target, overwrite)
+    _refuse_target(source, target, overwrite)
     with open_recording(source) as recording:
         exporter = target_format.open(select(recording, samples, layers))
         if isinstance(recording, MapReader) and not exporter.takes_maps:
@@ -182,20 +184,16 @@ def export_recording(
     say(f"{target}  {readable(_size(target))}")
 
 
-def _refuse_existing(source: Path, target: Path, overwrite: bool) -> None:
-    """Refuse to replace the recording itself, a folder that is no Zarr store, or, without `overwrite`, a file."""
-    if not target.exists() and not target.is_symlink():
-        return
-    if target.suffix == ".zarr" and target.is_dir() and not target.is_symlink():
-        if any(target.iterdir()) and not (target / "zarr.json").is_file():
-            raise InputError(f"{target}: is a folder without zarr.json, expected a Zarr store; choose another name")
-    elif not target.is_file() or target.suffix == ".zarr":
-        found = "a directory" if target.is_dir() else "a file" if target.is_file() else "not a regular file"
-        raise InputError(f"{target}: is {found}, which is not replaced; choose another name")
-    if source.exists() and target.samefile(source):
-        raise InputError(f"{target}: is the recording itself; choose another name")
-    if not overwrite:
-        raise InputError(f"{target}: already exists", "overwrite", out="name")
+def _refuse_target(source: Path, target: Path, overwrite: bool) -> None:
+    """Refuse a target that must not be replaced: above all the recording itself, and a folder that is no Zarr store."""
+    if target.suffix != ".zarr":
+        refuse_replacing(target, overwrite, source, out="name")
+    elif os.path.lexists(target):
+        is_store = target.is_dir() and ((target / "zarr.json").is_file() or not any(target.iterdir()))
+        if target.is_symlink() or not is_store:
+            raise InputError(f"{target}: is no folder with zarr.json, expected a Zarr store; choose another name")
+        if not overwrite:
+            raise InputError(f"{target}: already exists", "overwrite", out="name")
 
 
 def _size(path: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from spikesam.pipeline.maps.method import Explainer, MapMethod, offline_methods,
 from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import refuse_replacing
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
@@ -139,7 +139,7 @@ def explained(
     if isinstance(target, Path):
         replaced = _header_of(target, method) if out is None else None
         overwrite = overwrite or replaced is not None
-        _refuse_existing(target, path, overwrite)
+        refuse_replacing(target, overwrite, *([path] if path else []))
     with method.prepare(source, layers, steps, pictured) as explainer:
         compute_maps(explainer, target, tracker, overwrite=overwrite)
         said = [f"{REPLACED} in {target}"] if replaced not in (None, explainer.header) else []
@@ -180,19 +180,6 @@ def compute_maps(explainer: Explainer, target: Path | BytesIO, tracker: Tracker,
         explainer.compile_kernels()
     with tracker.time("explain"), tracker.show("explaining", len(explainer.samples)) as advance:
         write_maps(explainer, target, advance, explainer.workers, overwrite=overwrite)
-
-
-def _refuse_existing(out_path: Path, source: Path | None, overwrite: bool) -> None:
-    """Refuse a target that would overwrite something not given up, above all the file that the maps are made from."""
-    if not os.path.lexists(out_path):
-        return
-    if not out_path.is_file():
-        found = "a directory" if out_path.is_dir() else "not a regular file"
-        raise InputError(f"{out_path}: {found}, expected the name of a file for the maps, such as maps.h5")
-    if source is not None and source.exists() and os.path.samefile(out_path, source):
-        raise InputError(f"{out_path}: is what the maps are to be made from", "other-out")
-    if not overwrite:
-        raise InputError(f"{out_path}: already exists", "overwrite")
 
 
 def _header_of(path: Path, method: MapMethod) -> MapHeader | None:

@@ -24,7 +24,7 @@ from spikesam.pipeline.page.shown_run import ShownRun, open_run
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.disk import readable, write_file
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import RASTER, open_file
+from spikesam.recordings.files import RASTER, open_file, refuse_replacing
 
 if TYPE_CHECKING:
     from spikesam.backends.network import Network
@@ -95,8 +95,7 @@ def report(
     overwrite = overwrite or (out is None and _is_page(target))
     if (target / RASTER).is_file():
         raise InputError(f"{target}: is the folder of a run, expected the file of the page", "two-runs")
-    if target.exists() and not overwrite:
-        raise InputError(f"{target}: exists already", "overwrite")
+    refuse_replacing(target, overwrite, *(path / RASTER if path.is_dir() else path for path in paths))
     with ExitStack() as resources:
         opened = [open_run(path, resources, network) for path in paths]
         for run in opened:

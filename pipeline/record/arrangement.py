@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.record.batch import Batch, Key
-from spikesam.pipeline.record.layouts import Axes, Layout, named_layout, parse
-from spikesam.pipeline.record.spiking_layers import known_layout
+from spikesam.pipeline.record.layouts import LAYOUTS, Axes, Layout, merged, named_layout, parse
 from spikesam.pipeline.record.token_layers import known_axes
 from spikesam.recordings.errors import InputError
 
@@ -118,6 +118,16 @@ class Arrangement:
             f"{{{name!r}: {likely!r}}}{instead}: T steps, if a call gives several, B samples, N tokens of a grid, H W "
             "rows and columns, others channels"
         )
+
+
+def known_layout(module: nn.Module) -> Layout | None:
+    """The layout of a module's spikes, as its library says; None if it is of no known library, or does not spike."""
+    library = library_that_fires(module)
+    if library is None:
+        return None
+    axes = library.axes(module)
+    squeezed: Any = module
+    return merged(squeezed.batch_size, squeezed.num_timesteps) if axes == "(BT)..." else LAYOUTS[axes]
 
 
 def _first(table: Mapping[str, Value], name: str) -> Value | None:

@@ -13,14 +13,14 @@ from torch import nn
 
 from spikesam.pipeline.images.pictures import Normalisation
 from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam.pipeline.imports.layer_names import layer_name
 from spikesam.pipeline.networks.checkpoint import Checkpoint, named_network
 from spikesam.pipeline.networks.recorded import loaded_network
 from spikesam.pipeline.record.arrangement import Arrangement
 from spikesam.pipeline.record.batch import Counts
 from spikesam.pipeline.record.layouts import named_layout
 from spikesam.pipeline.record.recording import Recording, SeenImages
-from spikesam.pipeline.record.spiking_layers import check_names, find_known, layer_names, named_modules
-from spikesam.pipeline.record.watch import Watch
+from spikesam.pipeline.record.watch import Watch, check_names, find_known, named_modules
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock, out_lock
 from spikesam.recordings.raster.writer import refuse_existing
@@ -114,7 +114,7 @@ def record(
     if layers is not None:
         names: Mapping[str, str] | None = named_modules(model, layers)
     else:
-        names = layer_names(model, find_known(model)) or None  # found in the first batch
+        names = {name: layer_name(model, name) for name in find_known(model)} or None  # found in the first batch
     check_names((names or {}).values())
     folder = Path(out)
     path = folder / "raster.h5"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from spikesam.pipeline.imports.layer_names import layer_name
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.record.arrangement import Arrangement, is_convolution
 from spikesam.pipeline.record.batch import Batch, Counts, Key, LayerBits
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
 from spikesam.pipeline.record.outputs import first_tensor
-from spikesam.pipeline.record.spiking_layers import check_names, layer_names
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.schema import check_name
 
 ONE_USE = "give each use a module of its own, or hand the spikes of each over with recording.tap()"
 MODULE, TAP = "module", "tap"  # where the spikes of a layer come from
@@ -223,11 +225,43 @@ class Watch:
                 f"Norse, sinabs or lava-dl, nor by the values of {seen or 'a part'}; name modules with layers=, or "
                 "hand spikes over with recording.tap()"
             )
-        names = layer_names(self._model, firing)
+        names = {name: layer_name(self._model, name) for name in firing}
         self._batch.layers = {key: layer for key, layer in self._batch.layers.items() if key in taps or key[1] in names}
         for key, layer in self._batch.layers.items():
             layer.name = names[key[1]] if key[0] == MODULE else layer.name
         return names
+
+
+def find_known(model: nn.Module) -> list[str]:
+    """Names of the spiking modules of known libraries in the model; of none that lies within another."""
+    found: list[str] = []
+    for name, module in model.named_modules():  # outer ones first
+        if library_that_fires(module) and not any(name.startswith(f"{outer}.") for outer in found):
+            found.append(name)
+    return found
+
+
+def named_modules(model: nn.Module, layers: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    """Names of modules, as `model.named_modules()` gives them -> names of layers, which `layers` may say, too."""
+    if isinstance(layers, str):
+        raise InputError(f'layers: got {layers!r}, expected several names, such as ["{layers}"]')
+    names = list(layers)
+    modules = dict(model.named_modules())
+    for name in names:
+        if name not in modules:
+            near = difflib.get_close_matches(str(name), modules, 3) or [other for other in modules if other][:8]
+            raise InputError(f"layers: no module {name!r} in {type(model).__name__}; did you mean {' or '.join(near)}?")
+    return dict(layers) if isinstance(layers, Mapping) else {name: layer_name(model, name) for name in names}
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse what cannot be the names of layers."""
+    known = set()
+    for name in names:
+        check_name(name)
+        if name in known:
+            raise InputError(f"layer {name!r}: got two of this name; give names with layers={{module: name}}")
+        known.add(name)
 
 
 def _listed(modules: Sequence[str]) -> str:

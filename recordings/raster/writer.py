@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import shutil
 import uuid
@@ -21,6 +20,7 @@ from spikesam.recordings.chunks import SPIKE_WINDOW_BITS
 from spikesam.recordings.digests import pad_bits_clear, spike_counts
 from spikesam.recordings.disk import check_free, writing
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import refuse_replacing
 from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
 from spikesam.recordings.raster.schema import PRECISIONS, RasterHeader
@@ -89,10 +89,7 @@ def parts_of(path: Path) -> Path:
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be replaced."""
-    if os.path.lexists(path) and not path.is_file():
-        raise InputError(f"{path}: already exists; expected the name of a file")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path}: already exists", "overwrite", out="name")
+    refuse_replacing(path, overwrite, out="name")
     if (parts := parts_of(path)).exists() and not overwrite:
         raise InputError(f"{parts}: a run that has not finished left this", "overwrite", out="name")
 

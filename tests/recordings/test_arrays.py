@@ -129,7 +129,7 @@ def test_a_file_is_replaced_only_if_asked(tmp_path: Path) -> None:
         assert list(raster) == ["a"]
     with RasterReader(write_raster(path, {"b": DENSE}, overwrite=True)) as raster:
         assert list(raster) == ["b"]
-    with pytest.raises(InputError, match="already exists; expected the name of a file"):
+    with pytest.raises(InputError, match="a directory, expected the name of a file"):
         write_raster(tmp_path, {"a": CONV}, overwrite=True)
     with pytest.raises(InputError, match=r"cannot be written \(.*\); free space or choose another name"):
         write_raster(path / "below.h5", {"a": CONV})

@@ -67,11 +67,11 @@ def test_a_file_is_replaced_if_asked_but_neither_the_recording_nor_a_folder(rast
     assert len(nir.read_data(out).nodes) == 3
     path = record(tmp_path, 2).rename(tmp_path / "raster.nir")
     before = path.read_bytes()
-    assert "is the recording itself" in refused(export.main, path, path, "--overwrite")
+    assert "is an input; choose another name" in refused(export.main, path, path, "--overwrite")
     assert path.read_bytes() == before
     (tmp_path / "folder.nir").mkdir()
     line = refused(export.main, raster, tmp_path / "folder.nir", "--overwrite")
-    assert "is a directory, which is not replaced" in line
+    assert "a directory, expected the name of a file" in line
 
 
 def test_a_disk_that_is_too_small_or_fails_leaves_nothing(raster, tmp_path, refused, monkeypatch):

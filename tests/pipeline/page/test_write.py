@@ -381,7 +381,8 @@ def test_command(spikes_alone: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         (["{folder}"], "has no raster.h5, expected the folder of a finished run, or a raster file"),
         (["{folder}/missing.h5"], "no such file"),
         (["{folder}/text.h5"], "text.h5"),
-        (["{spikes}", "--out", "{folder}/text.h5"], "exists already"),
+        (["{spikes}", "--out", "{folder}/text.h5"], "already exists"),
+        (["{spikes}", "--out", "{spikes}", "--overwrite"], "is an input"),
         (["{spikes}", "--out", "{folder}/none/page.html"], "cannot be written"),
         (["{spikes}", "--megabytes", "0"], "--megabytes"),
         (["{spikes}", "{spikes}", "{spikes}"], "unexpected argument"),
@@ -406,7 +407,7 @@ def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path
     main([str(copy)])
     assert len(runs_of(page)) == 1 and page.read_bytes() != before  # Grad-CAM came later
     page.write_text("mine")
-    with pytest.raises(InputError, match=r"report\.html: exists already"):
+    with pytest.raises(InputError, match=r"report\.html: already exists"):
         report(copy)
     assert page.read_text() == "mine"
     with pytest.raises(InputError, match=r": is the folder of a run, .*; of two runs: report\(\[a, b\]\)$"):
