@@ -53,10 +53,7 @@ def parse_with_config(
     prog: str,
     description: str | None,
 ) -> tuple[CommandT, ConfigT]:
-    """Parse like :func:`parse_command`; what ``--config`` holds (None if not given) are the defaults of sections.
-
-    Returned are the command, and the configuration with the sections that the options have changed.
-    """
+    """The command, and the configuration of ``--config``, whose sections its options have changed."""
     arguments = sys.argv[1:] if argv is None else argv
     _check(arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

@@ -35,8 +35,7 @@ MOST_BITS = 1 << 27  # of random input: eight bytes each while they are drawn
 def certify(model: Path, settings: Settings, recording: Path | None = None) -> tuple[dict[str, Any], list[str]]:
     """The certificate of a NIR graph, JSON of strings and numbers, and lines that say what differs.
 
-    The graph runs on each backend in float32 and in integers, on random spikes or on the input of a recording, data of
-    NIR or a raster, whose other layers are compared with what it fires in float32.
+    The graph runs on random spikes, or on the input of a recording, whose other layers are compared with it in float32.
     """
     with TemporaryDirectory() as folder, ExitStack() as resources:
         given = None if recording is None else _opened(recording, settings, Path(folder), resources)

@@ -207,8 +207,7 @@ def _alone(
 ) -> Iterator[tuple[float, float]]:
     """The share of bits that differ in each layer where it alone is in fixed point, and of those that are ties.
 
-    A tie is a membrane that, after the model's own bits and in float32, equals the threshold up to rounding. Integers
-    put it on one side.
+    A tie is a membrane in float32 that equals the threshold up to rounding. Integers put it on one side.
     """
     fixed, steps, given = quantise(network), example.timesteps, model_bits(network, layers, shifts, example)
     for number, (layer, shift) in enumerate(zip(network.layers, shifts, strict=True)):

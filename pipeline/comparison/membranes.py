@@ -25,11 +25,9 @@ Currents = Callable[[int], list[NDArray[Any]]]  # t -> a[t] of each input, (C, H
 
 
 class DrivenLayer:
-    """One layer, by name, of a network in float32 or in fixed point, driven by spikes that are known.
+    """One layer, by name, of a network in float32 or fixed point, driven by recorded spikes, step by step, in NumPy.
 
-    Backends simulate whole networks. This is for whoever asks about one layer of a recording: its inputs are the spikes
-    that were recorded, so what other layers do wrong changes nothing here. Plain NumPy, all neurons of the layer at
-    once, step by step. Equations: neurons.py and inputs.py of `backends/network/`.
+    So what other layers do wrong changes nothing here. Equations: neurons.py and inputs.py of `backends/network/`.
     """
 
     def __init__(self, network: Network, name: str) -> None:
@@ -80,8 +78,7 @@ class DrivenLayer:
     def currents(self, given: Given) -> Currents:
         """Function to a[t] of each input, (C, H, W), of what each layer fired in a sample, (T, C, H, W) bool.
 
-        Of "input" that is numbers in units of int8, where a current drives it: (C, H, W) of a constant one, (T, C, H,
-        W) of a changing one.
+        An "input" of numbers is in units of int8: (C, H, W) of a constant current, (T, C, H, W) of a changing one.
         """
         inputs = [self._current(each, (self.number, number), given) for number, each in enumerate(self.inputs)]
         return lambda t: [of_input(t) for of_input in inputs]
@@ -125,30 +122,17 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Membrane:
-    """A neuron's membrane in one raster, of the spikes that this raster holds.
+    """A neuron's membrane in one raster, of the spikes that this raster holds; (steps,) each."""
 
-    Parameters
-    ----------
-    values : (steps,) float32, or int64 in fixed point — v[t]
-    fires : (steps,) bool — where the network's rule fires
-    fired : (steps,) bool — where the raster has a spike
-    threshold : θ
-    near : whether v lies so near to θ at a step that the order of additions decides: (steps,) bool
-    """
-
-    values: NDArray[Any]
-    fires: NDArray[np.bool_]
-    fired: NDArray[np.bool_]
+    values: NDArray[Any]  # v[t], float32, or int64 in fixed point
+    fires: NDArray[np.bool_]  # as the network's rule says
+    fired: NDArray[np.bool_]  # as the raster says
     threshold: float
-    near: NDArray[np.bool_]
+    near: NDArray[np.bool_]  # to the threshold: the order of additions decides
 
 
 class Traced:
-    """Two rasters with their networks, at least one, in the networks' time.
-
-    `driven` gives a network's input of a sample; None if the data are not known. An InputError if a network is not that
-    of the rasters.
-    """
+    """Two rasters with their networks, at least one, in the networks' time; `driven` gives an input, if it is known."""
 
     def __init__(
         self,
@@ -199,9 +183,8 @@ class Traced:
     ) -> dict[str, NDArray[np.int64]]:
         """Rules -> how often each fires otherwise than a raster's layer, at each neuron: (C, H, W).
 
-        A neuron is reset where its rule says, so that a changed bit counts once. So near the threshold that the order
-        of additions decides, the raster is right. Each rule is left at its first miss, unless `all_of_them` are asked
-        for. `exact`: numbers of the input are not rounded.
+        A neuron is reset where its rule says, so that a changed bit counts once. Where the order of additions decides,
+        the raster is right. Without `all_of_them` a rule is left at its first miss. `exact`: the input is not rounded.
         """
         of_layer, shared, fired, window = self._driven(which, layer, sample, exact=exact)
         itself = any(source.layer == layer for each in of_layer.inputs for source in each.sources)
@@ -237,8 +220,7 @@ class Traced:
     def other_thresholds(self, which: int, name: str, samples: Sequence[int]) -> dict[str, Variant]:
         """Thresholds, the network's times a factor f, by which a layer might fire as a raster has it.
 
-        A membrane is linear in what a spike subtracts: f times as much leaves the larger, by (1 - f) times all that was
-        subtracted. It fires where that is above f θ, which says how large f may be.
+        A membrane is linear in what a spike subtracts, so where it is above f θ says how large f may be.
         """
         bounds = np.array([[0.0, np.inf], [0.0, np.inf]])  # of f where f times as much is subtracted, and where θ is
         for sample in samples:

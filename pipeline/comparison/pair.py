@@ -41,8 +41,7 @@ class Bit:
 class Pair:
     """Two open rasters whose layers, `steps` and samples are beside each other.
 
-    Where only one of them passes spikes on a step later in each layer, its layers stand so many steps later as they are
-    deep, and it has so many steps more: `shifts` has, for each raster, layer -> where its first of these steps stands.
+    Where one alone passes spikes on a step later in each layer, `shifts` has layer -> its first of these steps.
     """
 
     first: RasterReader
@@ -118,10 +117,7 @@ def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
 
 
 class Differences:
-    """The bits of a pair that differ, counted by layer and step over all samples.
-
-    `only` (2, layers, steps) int64 has the spikes of one raster alone, `spikes` (2, layers) all of each in these steps.
-    """
+    """Bits that differ: `only` (2, layers, steps) in one raster alone, `spikes` (2, layers) of each, of all samples."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair

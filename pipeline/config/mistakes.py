@@ -42,10 +42,7 @@ def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[
 
 
 def nearest(given: str, known: Iterable[str]) -> str | None:
-    """The known name that `given` most likely misspells, or None if none is close.
-
-    Of names with parts ("training.epochs", "--training.epochs") the last part decides, then the whole.
-    """
+    """The known name that `given` most likely misspells; of names with parts the last decides, then the whole."""
 
     def alike(first: str, second: str) -> float:
         return difflib.SequenceMatcher(None, first, second).ratio()

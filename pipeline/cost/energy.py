@@ -331,10 +331,7 @@ def _scaled(value: float, units: tuple[str, ...], first: int) -> str:
 
 
 def save_pictures(energy: Energy, raster: RasterReader, folder: Path, network: Network | None = None) -> list[Path]:
-    """Draw `energy.png`, and `energy_map.png` where there are maps, unless joules are unknown; the files written.
-
-    The network, if it is given, tells where zero padding lights up the border of a map, which is hatched.
-    """
+    """Draw `energy.png`, and `energy_map.png` where there are maps, padding hatched; nothing without joules."""
     if np.isnan(energy.joules):
         return []
     written = [folder / "energy.png"]

@@ -55,10 +55,8 @@ UNSAID, AWAY = "the recording does not say which network fired", "the network is
 def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None, str]:
     """The network of a raster, in the raster's precision, or None and why it is not known.
 
-    `given` is a network, a checkpoint, a bundled name or a file; if None, the file beside the raster. A raster that
-    does not say what fired it takes any network whose layers have its names and shapes; those that only repeat spikes,
-    which the model has not that the network was imported from, may be missing. An InputError if the network is another
-    than the raster's, an ANN, damaged, or lacks layers that the raster should hold.
+    A raster that does not say what fired it takes any network whose layers have its names and shapes; those that only
+    repeat spikes, which the model has not that the network was imported from, may be missing.
     """
     if given is None and not raster.header.network_sha256:
         return None, UNSAID
@@ -114,9 +112,8 @@ class Spent:
 class Ledger:
     """Counts the samples of a raster with all layers of the network that fired it, but for some that only repeat.
 
-    By layer, or readout: `updates` per step, `dense` operations of a step at which all neurons fire, weights of 0
-    included, `ann_macs` of one pass of an ANN of these layers. `steps` are T of the model. `note` says what has no
-    price, and what is counted of an imported network.
+    By layer, or readout: `updates` per step, `dense` operations of a step at which all neurons fire, `ann_macs` of a
+    pass.
     """
 
     def __init__(self, raster: RasterReader, network: Network, prices: Prices) -> None:
@@ -196,10 +193,7 @@ class Ledger:
         return Spent(counts, operations, macs, rated, moved, in_joules, None if heat is None else PICO * heat)
 
     def of_neurons(self, number: int, layer: LayerSpec) -> Floats:
-        """J of each neuron of a recorded layer at all steps of the raster, (T, C, H, W): its updates, and its spikes.
-
-        What attention costs is not among it.
-        """
+        """J of each neuron's updates and spikes at all steps of the raster, (T, C, H, W), without attention."""
         spikes, prices = self.raster[layer.name][number], self.prices
         found = np.zeros(spikes.shape)
         if layer.name in self.shapes:
@@ -246,10 +240,6 @@ Floats = NDArray[np.float64]
 
 
 def spread_evenly(amounts: NDArray[Any], size: tuple[int, int]) -> Floats:
-    """Spread the amount of each cell (h, w) evenly over the part of a grid (H, W) that it covers; the sum stays.
-
-    A cell (i, j) covers the rows i·H/h … (i+1)·H/h and the columns j·W/w … (j+1)·W/w, in parts where these are no whole
-    numbers.
-    """
+    """Spread the amount of each cell (h, w) evenly over the part of a grid (H, W) that it covers; the sum stays."""
     rows, columns = (overlaps(old, new) for old, new in zip(amounts.shape, size, strict=True))
     return rows @ amounts @ columns.T

@@ -27,10 +27,7 @@ LONGEST, THINNEST, THICKEST = 0.72, 0.6, 2.4  # of a line: a spike's height; poi
 
 
 def draw_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]], matter: Mapping[str, int]) -> None:
-    """Draw the fraction of each layer's neurons that fire, (N, T): its mean over samples, and a band of percentiles.
-
-    Steps after the first ones that `matter`, because they can change the answer, are dotted.
-    """
+    """Draw the fraction of neurons that fire, (N, T), as mean and percentiles; dotted after the steps that `matter`."""
     n_samples, timesteps = next(iter(rates.values())).shape
     samples = "One sample." if n_samples == 1 else f"Mean of {n_samples:,} samples. Band: 10th to 90th percentile."
     late = " Dotted: too late to change the answer." if min(matter.values()) < timesteps else ""
@@ -53,10 +50,7 @@ def draw_rates(path: Path, rates: Mapping[str, NDArray[np.floating[Any]]], matte
 
 
 def draw_raster(path: Path, layer: str, packed: NDArray[np.uint8], neurons: int, sample: str) -> None:
-    """Draw the packed spikes of one sample, (T, bytes), of a layer of C·H·W neurons: a line a neuron, a tick a spike.
-
-    The most active neurons are on top, evenly thinned if there are many.
-    """
+    """Draw packed spikes of one sample, (T, bytes): a line a neuron, the most active on top, thinned if many."""
     timesteps, counts = len(packed), np.zeros(neurons, np.int32)
     for step in packed:
         counts += np.unpackbits(step, count=neurons)

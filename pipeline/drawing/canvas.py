@@ -93,10 +93,7 @@ class Canvas:
 
 @contextmanager
 def drawing(path: Path, title: str, subtitle: str, width: float, height: float) -> Iterator[Canvas]:
-    """A canvas with a title and an explanation at its top, saved when the block ends.
-
-    It is wider than so many inches where its title needs it, and higher where its subtitle needs more lines.
-    """
+    """A canvas with a title and an explanation at its top, which may enlarge it; saved when the block ends."""
     title = printable(title, LONGEST_LINE)
     with style(), _any_letters():
         width = max(width, NARROWEST, text_width(title, **TITLE) + 2 * MARGIN)

@@ -40,10 +40,7 @@ def draw_difference(
     bits: Sequence[int],
     neuron: DrawnNeuron | None = None,
 ) -> None:
-    """Draw a table of layers by steps, darker where a larger share of bits differs; below it a neuron's membranes.
-
-    Of `bits` of each layer in a step, over all samples, `counts` (layers, steps) differ.
-    """
+    """Draw how many `bits` of a layer in a step differ, `counts` (layers, steps); below it a neuron's membranes."""
     rows, steps = counts.shape
     height = ROW * min(rows, MOST_ROWS)
     below = 1.2 + MEMBRANES if neuron is not None and neuron.membranes else 0.0

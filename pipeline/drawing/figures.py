@@ -33,11 +33,10 @@ def save_figures(
     raster: RasterReader | None = None,
     network: Network | None = None,
 ) -> list[Path]:
-    """Draw the first samples of a file of maps: sums over the steps that matter, then steps.
+    """Draw the first samples of a file of maps: sums over the steps that matter, then steps; the files written.
 
-    Written to the directory, made if missing, are overview.png, METHOD_000.png, METHOD_001.png, …; with the raster that
-    the maps were computed from, too, spike_rates.png and raster_LAYER.png, LAYER being the deepest that has maps. Of a
-    network whose layers these are, the cells that see much zero padding are hatched.
+    With the raster also spike_rates.png and raster_LAYER.png; with the network, cells that see much padding are
+    hatched.
     """
     directory.mkdir(parents=True, exist_ok=True)
     title, kernel, hidden = method.title, method.caption(maps.header.parameters), _hidden(maps)
@@ -81,10 +80,7 @@ def _hidden(maps: MapReader) -> list[str]:
 
 @dataclass(frozen=True)
 class _SampleMaps(Mapping[str, NDArray[np.float32]]):
-    """Layer -> the maps of a sample at the steps that matter, read from the file whenever they are asked for.
-
-    Where the file does not keep every step of the sample, the sum stands for them: (1, H, W).
-    """
+    """Layer -> maps of a sample at the steps that matter, or their sum (1, H, W), read from the file when asked for."""
 
     maps: MapReader
     sample: int

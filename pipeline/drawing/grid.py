@@ -79,9 +79,7 @@ def draw_maps(
 ) -> None:
     """Draw and save a grid of rows, at least one, in which a shorter one leaves its last cells blank.
 
-    `columns` are headings of the last columns: a first column of images needs none; `colours` are theirs. The first
-    `apart` columns stand apart from the others. The image of the sample `aside` stands left of the grid, larger, with
-    its caption below.
+    `columns` are headings of the last columns; the first `apart` stand apart. The image of `aside` stands left, larger.
     """
     cells = [cell for row in rows for cell in row.cells if cell is not None]
     n_columns = max(len(row.cells) + sum(cell.columns - 1 for cell in row.cells if cell) for row in rows)

@@ -25,8 +25,7 @@ def outside(network: Network) -> Outside:
 def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
     """The fraction of a cell's inputs that come from the image and not from padding, if all weights were equal.
 
-    A cell's fraction is the mean, over its kernel, of the fractions in the layer before, that of the first source;
-    padding has 0. In a corner it is the smaller fraction of the two sides.
+    It is the mean over the kernel of the fractions in the first source; in a corner the smaller one of the two sides.
     """
     height, width = network.input_shape[1:]
     sides = {"input": (np.ones(height), np.ones(width))}

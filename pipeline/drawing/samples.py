@@ -48,10 +48,8 @@ def draw_over_time(
 ) -> None:
     """One sample, its maps by layer (rows): their sum, then by step (columns): Kim & Panda's Fig. 5 at a glance.
 
-    Long recordings are shown in eight stretches of steps, because one step of hundreds holds few spikes. Steps that
-    only deeper layers have are left blank, or left out where the image moves. Neurons without places
-    are drawn over time. `delays` are the steps until the input reaches a layer; `padded` says which of its cells see
-    much zero padding.
+    Long recordings are shown in eight stretches of steps. `delays` are the steps until the input reaches a layer;
+    `padded` says which of its cells see much zero padding.
     """
     over_time = max(map(len, maps.values())) > 1
     shown = stretches(maps) if subject.frames is None else [range(t, t + 1) for t in common_steps(maps)]
@@ -85,10 +83,7 @@ def row_over_time(
     delay: int = 0,
     padded: NDArray[np.bool_] | None = None,
 ) -> Row:
-    """The sum of a layer's maps (T, H, W), and then its maps at some steps, or summed over some stretches of steps.
-
-    Cells are pale where these begin after the last step.
-    """
+    """The sum of a layer's maps (T, H, W), and then its maps at some steps or stretches; pale beyond the last step."""
     total = _summed(layer, subject, padded)
     if _is_band(layer):
         return Row(label, [replace(total, columns=1 + len(shown))])
@@ -118,10 +113,7 @@ def draw_side_by_side(
     delays: Mapping[str, int] = NO_DELAY,
     padded: Outside = NOT_PADDED,
 ) -> None:
-    """Several samples (columns): the image, then each layer's map summed over the steps that matter (rows).
-
-    Where images move, a row per layer follows with its map at the best step. One sample alone gets one row of all that.
-    """
+    """Several samples (columns): image, summed map by layer (rows), and where images move the map at the best step."""
     over_time = max(map(len, maps[0].values())) > 1
     moving = over_time and any(subject.frames is not None for subject in subjects)
     with_images = any(subject.image is not None for subject in subjects)

@@ -187,10 +187,7 @@ class Chosen:
         mask: ArrayLike | None,
         **among: Indices | None,
     ) -> Chosen:
-        """The neurons and steps that :func:`edit` was asked for; refuses those that are not there, and other masks.
-
-        `among` are its `steps`, `channels`, `rows` and `columns`.
-        """
+        """The neurons and steps that :func:`edit` was asked for; refuses those that are not there, and other masks."""
         where, sides = f"edit: layer {layer.name!r}", (timesteps, *layer.shape)
         each = [
             positions(among.get(f"{what}s"), side, what, where)

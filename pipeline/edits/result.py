@@ -136,12 +136,7 @@ class Edit(Shown):
 def layer_table(
     before: RasterReader, rows: Sequence[int], after: RasterBatch, changed: Collection[str]
 ) -> pd.DataFrame:
-    """Spikes of the samples at `rows` of a raster, those of the edited run, and the bits that differ.
-
-    Parameters
-    ----------
-    changed : the layers in which bits may differ
-    """
+    """Spikes of the samples at `rows`, before and after, and bits that differ, in the `changed` layers alone."""
     table = []
     for layer in before.layers:
         fired = int(before.counts(layer)[rows].sum(dtype=np.int64))

@@ -46,10 +46,7 @@ def gathered(values: Floats, factors: tuple[int, int, int]) -> Floats:
 
 
 def shared_by_three(given: Input, maps: NDArray[Any], values: Floats) -> list[Floats]:
-    """What a spike of q, k and v gets, (C, H, W) each, of what attention of `maps` hands back, (V, H, W).
-
-    A product of three spikes, which is there because of each of them, gives each a third.
-    """
+    """A third each for spikes of q, k and v, (C, H, W), of what attention of `maps` hands back, (V, H, W)."""
     query, key, value = factors(given, maps.astype(np.float64))
     handed = values.reshape(value.shape)
     pairs, asked = key @ value.swapaxes(1, 2), query @ handed.swapaxes(1, 2)  # (heads, c, e)

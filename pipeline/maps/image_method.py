@@ -66,10 +66,7 @@ class ImageMethod(MapMethod):
         labels: NDArray[np.integer[Any]],
         layers: Sequence[str],
     ) -> Maps:
-        """The maps of B encoded images of a float32 network; labels (B,), -1 where unknown; layers by name, in order.
-
-        "input" is the only layer of a method that is not `layered`.
-        """
+        """The maps of B encoded images of a float32 network; labels (B,), -1 where unknown; layers in order."""
 
     def of_kind(self, kind: Kind) -> ImageMethod:
         """This method, or its stand-in, for a network of this kind; InputError if it explains none."""

@@ -45,10 +45,9 @@ def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, 
 
 
 def mapped_layers(shapes: Mapping[str, Shape], asked: Iterable[str], where: object, *, bands: bool) -> tuple[str, ...]:
-    """Names of the layers asked for, in order of depth; if none is, all that have places, or all if none has.
+    """Names of the layers asked for, by name or number, in order of depth; if none is, all that have places, or all.
 
-    `shapes` has (C, H, W) by name, in order of depth: the input has number 0, the layer behind it number 1. `asked`
-    holds names or numbers. Without `bands`, a layer without places is refused, as is one that is unknown.
+    `shapes` has (C, H, W) by name. Without `bands`, a layer without places is refused, as is one that is unknown.
     """
     first = 0 if "input" in shapes else 1
     numbers = {name: number for number, name in enumerate(shapes, first)}
@@ -66,11 +65,7 @@ EXPECTED = '"pictured", "all", "none", or first:last:every, such as 0:100 or ::1
 
 
 def kept_steps(asked: str, timesteps: int, n_samples: int, pictured: int = PICTURED) -> tuple[tuple[int, ...], int]:
-    """The steps to keep, ascending, and of how many first samples; () and 0 where nothing is kept.
-
-    `asked` is "pictured" for all steps of the first `pictured` samples, "all", "none", or for all samples
-    "first:last:every" as in Python, each part optional. An InputError if it means no step.
-    """
+    """The steps to keep, ascending, and of how many first samples; refuses what is no such choice, or means no step."""
     everything = tuple(range(timesteps))
     if asked == "pictured":
         samples = min(pictured, n_samples)

@@ -38,11 +38,7 @@ class Score(NamedTuple):
 
 
 def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> list[Score]:
-    """Scores of every layer's maps and spike counts, and once of each guess, by sample and layer.
-
-    Samples without a mask, (H, W) bool of the image as the network saw it, are left out. An InputError if maps, raster
-    and masks do not belong together.
-    """
+    """Scores of every layer's maps and spike counts, and once of each guess, of samples with a mask, (H, W) bool."""
     if maps.header.source not in raster.known_as:
         raise InputError(f"{maps.where}: maps of another raster than {raster.where}; run spikesam explain on that one")
     if len(masks) != raster.n_samples:

@@ -37,37 +37,20 @@ DEFAULT = "sam"
 
 @dataclasses.dataclass(frozen=True)
 class MapMethod(ABC):
-    """A way to map what a network does.
+    """A way to map what a network does."""
 
-    Attributes
-    ----------
-    name : in files, commands and functions
-    title : what its maps are called, for people
-    shows : what they show, for people
-    speaks_for : the class whose maps they are: "none", "label" (the prediction where that is unknown) or "prediction"
-    source : the attribute of a file that says what was explained
-    parameters : further attributes of a file, and their types
-    optional : attributes that a file may have or not
-    offline : whether :func:`spikesam.pipeline.maps.explain.explain` computes it
-    layered : whether it maps any layers, and steps; otherwise it maps the input, over all steps
-    label : what the page calls it; its title if empty
-    on_page : where the page has its maps from: its own script, which computes them of the spikes; the network beside
-        the raster, when the page is written; or a file of maps beside the raster
-    signed : whether its maps on the page have signs: what speaks for a class, and against it
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    shows: ClassVar[str]
-    speaks_for: ClassVar[Literal["none", "label", "prediction"]]
-    source: ClassVar[SourceName]
-    parameters: ClassVar[Mapping[str, type]] = {}
-    optional: ClassVar[Mapping[str, type]] = {}
-    offline: ClassVar[bool] = True
-    layered: ClassVar[bool] = True
-    label: ClassVar[str] = ""
-    on_page: ClassVar[Literal["spikes", "network", "file"]] = "file"
-    signed: ClassVar[bool] = False
+    name: ClassVar[str]  # in files, commands and functions
+    title: ClassVar[str]  # of its maps, for people
+    shows: ClassVar[str]  # what they show, for people
+    speaks_for: ClassVar[Literal["none", "label", "prediction"]]  # the class; the prediction if no label is known
+    source: ClassVar[SourceName]  # the attribute of a file that says what was explained
+    parameters: ClassVar[Mapping[str, type]] = {}  # further attributes of a file
+    optional: ClassVar[Mapping[str, type]] = {}  # those that a file may have or not
+    offline: ClassVar[bool] = True  # `explain` computes it
+    layered: ClassVar[bool] = True  # maps any layers, and steps; otherwise the input, over all steps
+    label: ClassVar[str] = ""  # on the page; the title if empty
+    on_page: ClassVar[Literal["spikes", "network", "file"]] = "file"  # what the page has its maps from
+    signed: ClassVar[bool] = False  # on the page: what speaks for a class, and against it
 
     def __post_init__(self) -> None:
         """Refuse options of which there is no such choice, or that are too small."""
@@ -95,61 +78,30 @@ class MapMethod(ABC):
     def prepare(
         self, source: Any, layers: Sequence[str], steps: str, pictured: int
     ) -> AbstractContextManager[Explainer]:
-        """Open what is explained.
-
-        Parameters
-        ----------
-        source : a raster or a network, open or by its name
-        layers : by name or number; the method's own choice if empty
-        steps, pictured : see :func:`spikesam.pipeline.maps.layers.kept_steps`
-
-        Raises
-        ------
-        InputError : if it cannot be explained
-        """
+        """Open what is explained, a raster or a network, open or by its name; the method chooses layers if none is."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Explainer:
-    """Explains samples one by one.
-
-    Parameters
-    ----------
-    header : method, source, parameters, steps and layers, and which maps are kept step by step
-    samples : what is explained, in order
-    explain : gives the maps of a sample, by its position, in every layer of the header
-    subjects : gives the first samples, for pictures, from the classes that the network chose
-    what : "maps of 3 samples, 8 steps", for people
-    raster : where the spikes are from; None if no raster is explained
-    notes : further lines for people
-    workers : how many threads may explain samples at once
-    compile_kernels : compiles what must be, before anything is timed
-    """
+    """Explains samples one by one."""
 
     header: MapHeader
-    samples: SampleTable
-    explain: Callable[[int], Explained]
-    subjects: Callable[[NDArray[np.int32]], list[Subject]]
-    what: str
+    samples: SampleTable  # in order
+    explain: Callable[[int], Explained]  # of a sample, by its position
+    subjects: Callable[[NDArray[np.int32]], list[Subject]]  # the first samples, from the chosen classes
+    what: str  # "maps of 3 samples, 8 steps"
     raster: RasterReader | None = None
-    notes: Sequence[str] = ()
-    workers: int = 1
-    compile_kernels: Callable[[], object] = lambda: None
+    notes: Sequence[str] = ()  # further lines for people
+    workers: int = 1  # threads that may explain samples at once, at most
+    compile_kernels: Callable[[], object] = lambda: None  # before anything is timed
 
 
 class Explained(NamedTuple):
-    """The maps of one sample.
+    """The maps of one sample."""
 
-    Parameters
-    ----------
-    prediction : the class that the network chose, -1 if unknown
-    sums : layer -> (H, W) float32 ≥ 0, over the steps that matter
-    maps : layer -> (S, H, W) float32 ≥ 0, at the header's `steps`; of its first `stepped` samples alone
-    """
-
-    prediction: int
-    sums: Mapping[str, NDArray[np.float32]]
-    maps: Mapping[str, NDArray[np.float32]]
+    prediction: int  # the class that the network chose, -1 if unknown
+    sums: Mapping[str, NDArray[np.float32]]  # layer -> (H, W) ≥ 0, over the steps that matter
+    maps: Mapping[str, NDArray[np.float32]]  # layer -> (S, H, W) ≥ 0, of the steps that are kept of this sample
 
 
 def summed(header: MapHeader, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]) -> Explained:
@@ -193,10 +145,7 @@ def split_method(method: str) -> tuple[str, dict[str, Any]]:
 
 
 def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
-    """The method that made a file of maps, named `where` in errors.
-
-    An InputError if there is none of that name, or the file says other things than it would.
-    """
+    """The method that made a file of maps, `where` in errors; refuses a file that says other things than it would."""
     if (method := methods().get(header.method)) is None:
         raise InputError(f"{where}: method is {header.method!r}, expected one of {', '.join(methods())}")
     optional = {**method.optional, MADE_OF: str}
@@ -219,10 +168,7 @@ def refuse_foreign(
     spell: Callable[[str], str] = "explain: {}".format,
     flag: str = "method",
 ) -> None:
-    """Refuse options of other methods, and layers and steps of a method that maps the input alone.
-
-    A message begins with `spell` of an option's name; `flag` chooses the method.
-    """
+    """Refuse options that a method has not, in a message that begins with `spell` of one; `flag` chooses the method."""
     own = options_of(method)
     for name in given:
         if name in ("layers", "steps"):

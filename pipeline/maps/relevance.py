@@ -74,11 +74,9 @@ def relevance(
 ) -> list[Floats]:
     """Relevance of one sample's spikes for a class, or a weighted sum of logits, in a network's last layers.
 
-    `spikes` are (T, C, H, W) bool of some last layers in order of depth, the input the first of all, at least one.
-    `target` is the class, or (classes,), what each logit counts; `rule` is how relevance is divided. Gives (T, C, H, W)
-    float64 of each of these layers, in units of the logit; 0 where there is no spike. Nothing is passed back through a
-    layer that reads one that is not among them. A NetworkError says if layers are missing of a network that is no
-    chain, or numbers drive more than the first layer.
+    `spikes` are (T, C, H, W) bool of some last layers in order of depth, the input the first of all. `target` is the
+    class, or (classes,), what each logit counts. Gives (T, C, H, W) float64 of each of these layers, in units of the
+    logit.
     """
     return next(relevances(network, spikes, [target], rule))
 
@@ -119,11 +117,9 @@ def relevances(
 
 
 def variance_relevance(network: Network, spikes: Sequence[Spikes]) -> list[Floats]:
-    """Relevance, by the rule "signed", of the variance over the K logits z, which no class is chosen for.
+    """Relevance, "signed", of the variance over the K logits z: Σ_k (z_k - m)² / K = Σ_k (z_k - m) z_k / K, m the mean.
 
-    With the mean logit m, Σ_k (z_k - m)² / K = Σ_k (z_k - m) z_k / K: a sum of logits with these weights, which are
-    those that the network itself gave. So what reaches the input is the variance, less what biases caused. As of
-    :func:`relevance`, in squared units of the logits.
+    That is a sum of logits with weights that the network itself gave.
     """
     logits = logits_of(network, spikes[-1])
     return relevance(network, spikes, (logits - logits.mean()) / len(logits))
@@ -155,8 +151,7 @@ def _counted(network: Network) -> Floats:
 class RelevanceLayer(ABC):
     """A layer whose relevance is passed back to what it reads, a step at a time, from the last one on.
 
-    `fired` are spikes and `membrane` membranes of its neurons, (T, C, H, W). Of the step after, `per_membrane` is
-    relevance per unit of the membrane, `own` what its reset gives to spikes. If `exciting`, only what excites gets any.
+    Of the step after, `per_membrane` is relevance per unit of the membrane, `own` what its reset gives to spikes.
     """
 
     exciting: ClassVar[bool] = False

@@ -94,12 +94,10 @@ def spike_activation_maps(
     include_current: bool = True,
     variant: Variant = "paper",
 ) -> NDArray[np.float32]:
-    """SAM of one sample in one layer for G decays γ in a single pass over its spikes: (G, T, H, W) float32 ≥ 0.
+    """SAM of packed spikes (T, ⌈C·H·W/8⌉) for G decays γ in a single pass over them: (G, T, H, W) float32 ≥ 0.
 
-    When a neuron fires, Δ steps after it last did, N = e^{-γΔ} N + 1; only spikes cost time (see sam_kernel.py). Scores
-    and their sum over channels, in ascending order, are float64, rounded to float32 once. The same spikes give the same
-    bits, whatever wrote them and whichever other γ are asked for. `packed` is (T, ⌈C·H·W/8⌉) uint8, `np.packbits` of
-    (C, H, W) in C-order. Refuses what :func:`spike_activation_map` does, other sizes, and no γ.
+    Scores and their sum over channels, in ascending order, are float64, rounded to float32 once. The same spikes give
+    the same bits, whatever wrote them and whichever other γ are asked for.
     """
     gammas = tuple(map(float, gammas))
     if not gammas:
@@ -134,11 +132,7 @@ def spike_activation_sum(
     include_current: bool = True,
     variant: Variant = "paper",
 ) -> NDArray[np.float32]:
-    """SAM of one sample in one layer, summed over its first `steps`, all if not given: (H, W) float32 ≥ 0.
-
-    Scores and their sums are float64, rounded to float32 once. The same spikes give the same bits, whatever wrote them.
-    The other arguments are those of :func:`spike_activation_maps`.
-    """
+    """SAM summed over the first `steps`, all if not given: (H, W) float32 ≥ 0, see :func:`spike_activation_maps`."""
     check_parameters(gamma, include_current, variant, Variant)
     count = _checked_steps(packed, shape, steps)
     if variant == "paper":
@@ -200,11 +194,7 @@ def _strips_as_the_authors(
 def _sum_as_the_authors(
     packed: NDArray[np.uint8], shape: tuple[int, int, int], gammas: tuple[float, ...], begin: int, pixels: int
 ) -> NDArray[np.float64]:
-    """(G, T, pixels) from pixel `begin` on, of the variant "authors-code".
-
-    It adds e^{-γt} for each silent step up to t of a neuron that fires at t: t + 1 steps less its spikes, which γ = 0
-    counts.
-    """
+    """(G, T, pixels) from pixel `begin` on: e^{-γt} is added for t + 1 steps less the spikes, which γ = 0 counts."""
     sums = np.empty((len(gammas) + 2, len(packed), pixels))
     _sum_scores(packed, shape, (*gammas, 0.0, math.inf), True, begin, sums)
     steps, decays = np.arange(1, len(packed) + 1), _decays(gammas, len(packed))[:, : len(gammas)]

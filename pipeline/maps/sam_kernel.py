@@ -94,11 +94,9 @@ def sum_scores(
     current: tuple[float, ...],
     maps: NDArray[Any],
 ) -> None:
-    """Fill `maps` (G, T, P') with Σ_c S·N of one sample in one layer, for pixels from `begin` on and every γ.
+    """Fill `maps` (G, T, P') with Σ_c S·N of packed spikes (T, ⌈C·P/8⌉), at least 8 bytes a step, from `begin` on.
 
-    `packed` (T, ⌈C·P/8⌉) uint8, at least 8 bytes a step, are the bits of (C, P) in C-order, the first one highest.
-    `decays` (T, K) float64, C-contiguous, are e^{-γΔ} by Δ and γ, K ≥ G. `current` are K numbers, all 1 if a spike
-    counts itself, all 0 if only earlier ones count.
+    `decays` (T, K) float64 are e^{-γΔ} by Δ and γ, K ≥ G. `current` are K ones if a spike counts itself, else zeros.
     """
     timesteps, end = np.uint64(len(packed)), begin + np.uint64(maps.shape[2])
     last_word = np.uint64(packed.shape[1]) - EIGHT

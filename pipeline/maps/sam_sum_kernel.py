@@ -106,10 +106,9 @@ def sum_trains(
     current: bool | None,
     sums: NDArray[np.float64],
 ) -> None:
-    """Fill `sums` (P) float64 with Σ_t Σ_c S·N of one sample in one layer over the first `steps`; `decay` is e^{-γ}.
+    """Fill `sums` (P) float64 with Σ_t Σ_c S·N of packed spikes (T, ⌈C·P/8⌉), at least 8 bytes a step.
 
-    `packed` (T, ⌈C·P/8⌉) uint8, at least 8 bytes a step, are the bits of (C, P) in C-order, the first one highest.
-    `current` is True if a spike counts itself, None if only earlier ones count.
+    `decay` is e^{-γ}; `current` is True if a spike counts itself, None if only earlier ones count.
     """
     last_word = np.uint64(packed.shape[1]) - EIGHT
     block = np.empty(WORD)
@@ -128,11 +127,11 @@ def sum_trains(
 def count_trains(
     packed: NDArray[np.uint8], channels: np.uint64, pixels: np.uint64, steps: np.uint64, counts: NDArray[np.float32]
 ) -> None:
-    """Fill `counts` (P) with Σ_t Σ_c S of one sample in one layer; the other parameters are those of `sum_trains`.
+    """Fill `counts` (P) with Σ_t Σ_c S of packed spikes, see `sum_trains`.
 
-    64 counters stand side by side, a plane for each of their binary digits. Eight words of spikes are added up by
-    carry-save adders (Warren, Hacker's Delight, 2nd ed., section 5-1: Harley and Seal), so that the carry runs through
-    the planes once for eight words.
+    64 counters stand side by side, a plane for each binary digit. Eight words of spikes are added up by carry-save
+    adders (Warren, Hacker's Delight, 2nd ed., section 5-1: Harley and Seal), so that the carry runs through the planes
+    once.
     """
     last_word = np.uint64(packed.shape[1]) - EIGHT
     planes, words = np.empty(PLANES, np.uint64), np.empty(8, np.uint64)

@@ -18,10 +18,7 @@ from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked
 
 
 def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Share of maxima of maps (..., H, W) on the object (H, W), 0 … 1 (Zhang et al. 2016, arXiv:1608.00507).
-
-    There is no tolerance around the object. The original has 15 pixels, on photos ten times as wide.
-    """
+    """Share of maxima on the object, 0 … 1, without tolerance around it (Zhang et al. 2016, arXiv:1608.00507)."""
     values, inside = _rows("pointing game", maps, mask)
     highest = values.max(axis=-1, keepdims=True)
     maxima = values >= highest * (1 - TIE)
@@ -29,10 +26,7 @@ def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
 
 
 def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Fraction of the sum of maps (..., H, W) on the object (H, W); negative values count as zero.
-
-    A constant map scores the object's share of the image (Wang et al. 2020, Score-CAM, arXiv:1910.01279).
-    """
+    """Fraction of the sum, of values above 0, on the object (Wang et al. 2020, Score-CAM, arXiv:1910.01279)."""
     values, inside = _rows("energy in object", maps, mask)
     energy = np.maximum(values, 0, dtype=np.float64)
     total = energy.sum(axis=-1)
@@ -40,10 +34,9 @@ def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
 
 
 def iou(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Intersection over union of the object (H, W) with the pixels of maps (..., H, W) from half their maximum on.
+    """Intersection over union of the object with the pixels from half the maximum on, which was never tuned.
 
-    A constant map scores the object's share of the image. The half was never tuned. Zhou et al. 2016 (CAM,
-    arXiv:1512.04150) threshold at 0.2 and take the largest component's box; here pixels are compared.
+    Zhou et al. 2016 (CAM, arXiv:1512.04150) threshold at 0.2 and take the largest component's box.
     """
     values, inside = _rows("IoU", maps, mask)
     highest = values.max(axis=-1, keepdims=True)
@@ -78,8 +71,7 @@ def _fraction(part: NDArray[Any], whole: NDArray[Any], highest: Map) -> NDArray[
 def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
     """Guess without the image: a centred box of `area` pixels with the proportions of the image, as a map (H, W).
 
-    1 inside, and 1 + 1e-5 in the very centre, where it points in the pointing game: the middle pixel of an odd side,
-    the middle two of an even side.
+    1 inside, and 1 + 1e-5 in the very centre, one or two pixels wide, where it points in the pointing game.
     """
     height, width = size
     scale = np.sqrt(area / (height * width))

@@ -32,10 +32,9 @@ def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive:
 
 
 def resize_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
-    """Bilinear (..., h, w) -> (..., H, W) float64, centres aligned: a cell stands for the pixels it was computed over.
+    """Bilinear (..., h, w) -> (..., H, W) float64, centres aligned; beyond the outermost ones the nearest cell counts.
 
-    Beyond the outermost centres the nearest cell counts; a smaller map is sampled without smoothing. Equal to skimage's
-    `resize(order=1, mode="edge", anti_aliasing=False)`, as a product with two small matrices in a tenth of the time.
+    Equal to skimage's `resize(order=1, mode="edge", anti_aliasing=False)`, in a tenth of the time.
     """
     resized = np.asarray(maps, np.float64)
     height, width = resized.shape[-2:]

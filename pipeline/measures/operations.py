@@ -33,8 +33,7 @@ def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> 
 
     Of a convolution it is Σ_{y, x} n[c, y, x] · rows[h, y] · columns[w, x], where n counts the outputs whose weight is
     not 0 at place (y, x) of the kernel, and rows[h, y] is 1 if some place of the kernel has its row y on row h, else 0.
-    Of a dense layer it is n[c, h, w]. `dense` counts weights of 0, too, but those that only fill a kernel, see
-    :func:`_present`.
+    `dense` counts weights of 0, too, but those that only fill a kernel, see :func:`_present`.
     """
     y, x = pool_of(synapses)
     pooled = shape[0], shape[1] // y, shape[2] // x
@@ -78,11 +77,7 @@ class Connection:
         return passed * int(fan_out(self.synapses, self.seen, dense=True).sum())
 
     def operations(self, spikes: NDArray[np.bool_]) -> tuple[Counts, Counts]:
-        """Additions that spikes (T, C, H, W) cause: by step, (T,), and by cell of the pooled map, (h, w).
-
-        Both are int64 and have equal sums. Average pooling passes every spike on; maximum pooling passes on one per
-        channel, pool and step.
-        """
+        """Additions that spikes (T, C, H, W) cause: by step, (T,), and by cell of the pooled map, (h, w)."""
         (y, x), (channels, height, width) = pool_of(self.synapses), self.seen
         spikes = spikes if isinstance(self.synapses, Readout) else repeated(spikes, self.synapses.spread)
         reached = self.fan_out
@@ -128,10 +123,7 @@ def connections(network: Network) -> list[Connection]:
 
 @dataclass(frozen=True, eq=False)
 class Attending:
-    """Products of the spikes of q, k and v in one input of `target`, a layer (V, H, W) = `shape`.
-
-    q and k have as many channels if `asked` does not say others.
-    """
+    """Products of the spikes of q, k (of `asked` channels, or as many) and v in one input of `target`, (V, H, W)."""
 
     target: str
     synapses: Input
@@ -159,11 +151,7 @@ class Attending:
         return channels, self.asked or channels, height * width
 
     def operations(self, fired: Mapping[str, NDArray[np.bool_]], sources: Sequence[Source]) -> tuple[Counts, Counts]:
-        """Additions, see the module: by step (T,), and by token (H, W), of q or of k and v.
-
-        `fired` are spikes (T, C, H, W) by layer, `sources` those of the input with the delays at which they meet. They
-        count at the step at which the last of them fired.
-        """
+        """Additions by step (T,), when the last spike of each fired, and by token (H, W), of spikes by layer."""
         timesteps, (channels, height, width) = len(fired[sources[0].layer]), self.shape
         depth, latest = channels // self.synapses.heads, min(source.shortest for source in sources)
         given = replace(self.synapses, source=tuple(sources))
@@ -195,9 +183,8 @@ def attentions(network: Network) -> list[Attending]:
 def products(network: Network) -> dict[str, int]:
     """MACs of one pass of an ANN with these layers, by layer, the readout the last: each value at each synapse.
 
-    The zeros around the image are not counted, weights of 0 are, but for those that only fill a kernel. What an input
-    sums or averages becomes one value before it is multiplied. The identity multiplies nothing, nor do weights that
-    only pass values on, or take their maximum. The ON and OFF planes of Poisson spikes are one image to an ANN.
+    Zeros around the image are not counted, nor what only fills a kernel, passes values on, or takes their maximum. What
+    an input sums or averages becomes one value first. ON and OFF planes of Poisson spikes are one image to an ANN.
     """
     found = {layer.name: 0 for layer in network.layers}
     for layer in network.layers:
@@ -250,8 +237,7 @@ def _takes_maximum(layer: Layer) -> bool:
 def _present(weight: NDArray[Any]) -> NDArray[np.bool_]:
     """The weights of a layer, of 0 or not, without the zeros by which a kernel of groups or with gaps was filled up.
 
-    Channels are in one group if weights lead from one to the other, over whichever way. A gap is a row or column of the
-    kernel without any weight.
+    Channels are in one group if weights lead from one to the other. A gap is a row or column of the kernel without any.
     """
     if weight.ndim == 2 or not weight.any():
         return np.ones(weight.shape, np.bool_)

@@ -26,11 +26,7 @@ class Estimate(NamedTuple):
 
 
 def mean_with_interval(values: ArrayLike) -> Estimate:
-    """Mean of n ≥ 1 measures in [0, 1], and its 95 % interval.
-
-    Hits and misses: Wilson's score interval, which knows that 8 hits of 8 may be luck. Anything else: the bootstrap's,
-    or all of [0, 1] for a single value.
-    """
+    """Mean of n ≥ 1 measures in [0, 1], and its 95 % interval: Wilson's of hits and misses, else the bootstrap's."""
     return means_with_intervals([values])[0]
 
 
@@ -55,8 +51,7 @@ def _wilson(sample: NDArray[np.float64]) -> Estimate:
 def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estimate]:
     """Means of any measures of the same n images, and the 2.5th and 97.5th percentile of the means of seeded resamples.
 
-    The images are resampled once for all measures. The percentile bootstrap (Efron 1979, Ann. Statist. 7) is a little
-    too narrow for fewer than about 20 values; -∞ … ∞ for a single one.
+    The percentile bootstrap (Efron 1979, Ann. Statist. 7) is a little too narrow for fewer than about 20 values.
     """
     samples = [checked_values("bootstrap", values) for values in measures]
     if len(lengths := {len(sample) for sample in samples}) > 1:

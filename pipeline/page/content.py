@@ -33,10 +33,7 @@ ENERGY = {"label": "energy", "says": "Bright: where neurons and their spikes cos
 
 
 def kinds_of(runs: Sequence[ShownRun]) -> dict[str, Content]:
-    """The kinds of maps that the page can show, in order: name -> label, what they show, and where its maps are from.
-
-    `live` ones the page computes of the spikes.
-    """
+    """The kinds of maps that the page can show, in order; `live` ones it computes of the spikes."""
     known = methods()
     computed = [each for each in known.built_in.values() if each.offline and each.on_page != "file"]
     read = [known[name] for name in dict.fromkeys(maps.header.method for run in runs for maps in run.maps)]
@@ -230,10 +227,10 @@ def answers_of(run: ShownRun) -> tuple[dict[str, Any], NDArray[Any]]:
 
 
 def attention_of(run: ShownRun) -> list[dict[str, Any]]:
-    """Layers of queries and keys, by position in the raster: who attends to whom.
+    """Layers of queries and keys, by position in the raster; a query meets a key that fired `later` steps before.
 
-    The spikes of a query meet those of a key that fired `later` steps before. `layers` are all whose places are tokens
-    of this attention, but of one that multiplies counts. Without the network they are known by name, and heads are not.
+    `layers` are all whose places are tokens of this attention. Without the network names tell them, and heads are not
+    known.
     """
     raster, at = run.raster, list(run.raster).index
     found: list[tuple[str, str, int, int, list[str]]] = []

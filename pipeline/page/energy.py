@@ -19,10 +19,7 @@ def ledger_of(run: ShownRun) -> Ledger | None:
 
 
 def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int, steps: int) -> tuple[Content | None, Content]:
-    """Operations and joules of each layer; and layer -> map of all, on the grid of the first layer that has maps.
-
-    A band has its own: what its neurons cost at each of the first `steps`, and what their spikes cause.
-    """
+    """Operations and joules of each layer; and layer -> map of all, on the first layer's grid, or of a band its own."""
     if ledger is None:
         return None, {}
     spent = ledger.sample(sample)

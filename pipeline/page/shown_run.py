@@ -64,9 +64,7 @@ class ShownRun:
 
 
 def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
-    """Open a run's folder, or a raster file alone; `resources` closes the files.
-
-    A recording of a model is lined up with `network`, if that is given.
+    """Open a run's folder, or a raster file alone, lined up with `network` if that is given.
 
     What lies beside the raster may be missing, or belong to another run: then a note says so. Nothing outside of the
     folder is read: it may be somebody else's, who must not choose what a page shows of this machine.

@@ -25,10 +25,7 @@ SCORES = 1e-4  # of the largest score: what the order of additions may change
 def aligned(
     network: Network, header: RasterHeader, batch: RasterBatch, inputs: Sequence[Tensor], first: int
 ) -> tuple[RasterHeader, RasterBatch]:
-    """The header and the batch of a raster of `network`; `inputs` are what each call of the model was given.
-
-    `first` is the number of the first sample. An InputError if a spike or an answer is not the network's.
-    """
+    """The header and batch of a raster of `network`; refuses spikes or answers, from sample `first` on, of another."""
     ways = [batch.spikes]
     if network.spiking_input and "input" not in batch.spikes:
         ways = [{"input": each} | batch.spikes for each in _inputs(inputs, header.timesteps, len(batch), network)]

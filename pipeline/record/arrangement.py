@@ -22,11 +22,7 @@ Value = TypeVar("Value")
 
 
 class Arrangement:
-    """The axes of a model's layers, as `layout`, `axes` and `grid` of :func:`spikesam.record` say them.
-
-    `convolutions` are those that were called, `used` has name of a module -> axes by which it was read. An InputError
-    if axes or grid are none, or belong to no module.
-    """
+    """The axes of a model's layers, as the caller or a library says them; `used` has module -> axes it was read by."""
 
     def __init__(
         self,
@@ -182,10 +178,10 @@ class Convolutions:
             self._maps[shape] = None
 
     def made(self, step: tuple[int, ...]) -> bool:
-        """True if (C, H, W) or (C, L) may be a map: of any before, or made of the last one without a convolution.
+        """True if (C, H, W) or (C, L) may be a map: the input, any before, or made of the last one otherwise.
 
-        That is: pooled, by one factor for rows and columns, to a pixel or otherwise; enlarged by one factor, where
-        channels may become pixels; with further channels. The input is a map, too.
+        That is: pooled or enlarged, by one factor for rows and columns, where channels may become pixels; with more
+        channels.
         """
         before = [each for each in self._maps if len(each) == len(step)]
         if step in before or step == self._given or (len(step) == 3 and step[1:] == (1, 1)):

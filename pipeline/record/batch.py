@@ -88,12 +88,7 @@ Range = tuple[Tensor, Tensor]  # the least and the greatest of some values, each
 
 
 class LayerBits:
-    """The spikes of one layer, packed as they come, a step or some small ones at a time.
-
-    After the first call `shape` (C, H, W), of ternary spikes 2C channels, `samples`, `layout` and `device` are known.
-    `packed` refuses values that `counts` does not stand for: None for 0 and 1 alone, "fired" for counts above 0,
-    "ternary" for two planes, where a neuron fired 1, then where it fired -1.
-    """
+    """The spikes of one layer, packed as they come, a step or some small ones at a time; ternary, of 2C channels."""
 
     def __init__(self, name: str, counts: Counts) -> None:
         self.name, self.counts = name, counts

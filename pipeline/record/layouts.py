@@ -103,11 +103,7 @@ class Axes:
         return ndim == len(self.groups) or (ndim > len(self.groups) and len(self.groups[-1]) > 1)
 
     def arrange(self, spikes: Tensor, sizes: Mapping[str, int], grid: Grid) -> Tensor:
-        """Spikes with these axes as (S, B, C, H, W), S = 1 where a call gives one step.
-
-        An InputError if they do not fit. `sizes` has T and B, where they are known, which splitting an axis that holds
-        two needs.
-        """
+        """Spikes with these axes as (S, B, C, H, W), S = 1 for one step; `sizes` has T and B, where known."""
         if not self.fits(spikes.ndim):
             raise InputError(
                 f"got shape {tuple(spikes.shape)}, expected {len(self.groups)} axes, {self.pattern!r}; say with axes= "

@@ -36,10 +36,8 @@ class OutputLayout:
     ) -> NDArray[np.float32]:
         """Scores (B, K) float32 of every class, the highest of which is the prediction.
 
-        `output` holds (B, K) scores; or spikes or scores of every step, which are added up: (T, B, K), (B, T, K), or as
-        the network lays out its layers, `layer` the last. A tuple, such as (spikes, membrane), counts as its first
-        member; of a dictionary or an object with `logits`, these count. An InputError if it has other axes or sizes
-        than `given` says, may be read in two ways, or is not finite.
+        `output` holds (B, K) scores; or those of every step, which are added up: (T, B, K), (B, T, K), or as the
+        network lays out its layers, `layer` the last. Refuses what may be read in two ways.
         """
         found = torch.as_tensor(first_tensor(_logits(output), "output")).detach().cpu().to(torch.float32)
         scores = self._read(found, timesteps, samples, layer, given)

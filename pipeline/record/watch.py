@@ -29,9 +29,7 @@ MODULE, TAP = "module", "tap"  # where the spikes of a layer come from
 class Watch:
     """Collects the spikes of modules and of taps, batch by batch.
 
-    `names` are names of the modules -> names of their layers; None to find them by their values in the first batch,
-    which leaves out modules that it did not call. `by_library`: they were found by the classes of libraries, so that
-    more may fire than these.
+    `names` are module -> layer; None to find them by their values in the first batch. `by_library`: more may fire.
     """
 
     def __init__(
@@ -279,11 +277,11 @@ Call = tuple[str, str | None]  # a module, and the one whose output it got, as i
 
 
 class Calls:
-    """The calls of modules in one call of a model.
+    """The calls of modules in one call of the model.
 
-    Where a model loops over steps, from the second step on a layer is called after the same modules as at the step
-    before, with what the same modules put out; once that is known it stays known, which takes some steps where layers
-    hand on what they gave at the step before. What is called before the first step may differ.
+    Where it loops over steps, from the second step on a layer is called after the same modules as at the step before,
+    with what the same modules put out; to know that may take some steps. What is called before the first step may
+    differ.
     """
 
     def __init__(self) -> None:

@@ -46,28 +46,17 @@ class Item:
 
 
 class Dataset(ABC):
-    """A sequence of :class:`Item`, which several threads may read; picklable, so that worker processes can, too.
-
-    Parameters
-    ----------
-    name : identity stored in files, such as "tiny-imagenet/val"; holds no path
-    classes : identifiers (WordNet id, folder name, "digit-0"), in the order of the labels
-    labels : of every item, without decoding an image; None if unknown
-    indices : of every item in the whole split; its position if not given
-    class_names : names of the classes for people; their identifiers if not given
-    skipped : how many items were left out because their class was not asked for
-    files : where its files lie, as a shell finds them without their labels; "" if it has none
-    """
+    """A sequence of :class:`Item`, which several threads may read; picklable, so that worker processes can, too."""
 
     def __init__(
         self,
-        name: str,
-        classes: Sequence[str],
-        labels: Sequence[int | None],
-        indices: Sequence[int] | None = None,
-        class_names: Sequence[str] = (),
-        skipped: int = 0,
-        files: str = "",
+        name: str,  # identity stored in files, such as "tiny-imagenet/val"; holds no path
+        classes: Sequence[str],  # identifiers (WordNet id, folder name, "digit-0"), in the order of the labels
+        labels: Sequence[int | None],  # of every item, without decoding an image; None if unknown
+        indices: Sequence[int] | None = None,  # of every item in the whole split; its position if not given
+        class_names: Sequence[str] = (),  # for people; the identifiers if not given
+        skipped: int = 0,  # items that were left out because their class was not asked for
+        files: str = "",  # where they lie, as a shell finds them without their labels; "" if there are none
     ) -> None:
         self.name, self.classes, self.labels = name, tuple(classes), tuple(labels)
         self.class_names = tuple(class_names) or self.classes

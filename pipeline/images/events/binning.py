@@ -147,10 +147,7 @@ class EventBinning:
 
 
 def picture_of(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Spikes (T, 2, H, W) summed as a picture (H, W, 3) uint8: ON orange, OFF blue, bright as their number's root.
-
-    Those of a single column are not summed: (H, T, 3), as a spectrogram.
-    """
+    """Spikes (T, 2, H, W) as a picture (H, W, 3) uint8, ON orange, OFF blue: sums; of a single column (H, T, 3)."""
     planes = bits[..., 0].transpose(1, 2, 0) if bits.shape[3] == 1 else bits.sum(axis=0, dtype=np.int64)
     off, on = planes.astype(np.int64)[..., None]
     spikes = np.maximum(on + off, 1)

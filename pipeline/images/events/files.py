@@ -95,11 +95,7 @@ def _parse_nmnist(data: bytes, sensor: tuple[int, int]) -> Events:
 
 
 def _decoded(path: Path) -> Events:
-    """The events of a file; times count from its first event. Refuses a file that faery cannot read, or that is cut.
-
-    faery is Rust: damage can make it panic, ask for any amount of memory, or end its process. So a process of its own
-    decodes every file first.
-    """
+    """The events of a file, in a process of its own first: damage can end faery, which is Rust, or take all memory."""
     if find_spec("faery") is None:
         raise InputError(
             f"{path}: {FORMATS[path.suffix.lower()]} is read by the package faery, which is not installed; "

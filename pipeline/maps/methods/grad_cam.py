@@ -32,12 +32,7 @@ if TYPE_CHECKING:
 def snn_grad_cam(
     network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
 ) -> Maps:
-    """SNN-crafted Grad-CAM of B images at any layers and every step, in one pass forward and one back.
-
-    Predictions (B,), and name of the layer -> (T, B, H, W) float32 ≥ 0, in order of depth. `inputs` are spikes, packed
-    or (T, B, 2C, H, W) bool, or (B, C, H, W) int8; `labels` (B,) classes, -1 where unknown; all layers with a spatial
-    extent if none is given. An InputError if a layer is unknown or dense.
-    """
+    """Predictions (B,), and by layer (T, B, H, W) float32 ≥ 0, of packed spikes or (T, B, 2C, H, W) and labels (B,)."""
     import torch
 
     from spikesam.pipeline.networks.differentiable import classes_meant
@@ -72,11 +67,7 @@ class SnnGradCam(ImageMethod):
 def grad_cam(
     network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
 ) -> Maps:
-    """Grad-CAM of B images in an ANN, by captum: predictions (B,), and by layer (1, B, H, W) float32 ≥ 0, in order.
-
-    `inputs` are (B, C, H, W) float32, `labels` (B,) classes, -1 where unknown; all convolutions if no layer is given.
-    An InputError if there is no such layer, or it is dense.
-    """
+    """Predictions (B,), and by layer (1, B, H, W) float32 ≥ 0, of images (B, C, H, W) and labels (B,), by captum."""
     import torch
     from captum.attr import LayerGradCam
 

@@ -30,10 +30,7 @@ from spikesam.recordings.schema import MADE_OF
 
 @dataclass(frozen=True)
 class RelevanceMethod(RasterMethod):
-    """Maps of the positive part of the relevance summed over channels, at a step or over steps.
-
-    Evidence against a class counts wherever it lies in a sum.
-    """
+    """Maps of the positive part of what relevance sums to over channels, at a step or over steps."""
 
     network: Annotated[
         str | None,

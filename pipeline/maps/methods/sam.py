@@ -199,10 +199,9 @@ def fixed_maps(
     summed: int | None = None,
     steps: int | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Integer SAM of a sample's layer: (steps, H, W) float32 maps of 16 bits, and (H, W) float32, their sum.
+    """Integer SAM of packed spikes (T, bytes): maps of the first `steps`, (steps, H, W) float32, and their sum, (H, W).
 
-    `packed` is (T, ⌈C·H·W/8⌉) uint8. The first `summed` steps, all if not given, are summed before maps are rounded to
-    16 bits; maps of the first `steps` are kept. An InputError as of `spike_trace`, or if sizes do not fit.
+    The first `summed` steps, all if not given, are summed before maps are rounded to 16 bits.
     """
     check_packed(packed, shape)
     timesteps = len(packed)
