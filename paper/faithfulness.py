@@ -33,9 +33,9 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.drawing.canvas import GREY, PALETTE
 from spikesam.pipeline.drawing.curves import draw_curves
-from spikesam.pipeline.maps.answers import answers_of
 from spikesam.pipeline.maps.image_method import InputMethod
 from spikesam.pipeline.maps.method import methods
+from spikesam.pipeline.maps.methods.perturbation import answers_of
 from spikesam.pipeline.maps.relevance import Rule, relevance
 from spikesam.pipeline.measures.localisation import centred_gaussian
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork

@@ -48,8 +48,8 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import Floats, on_maps
-from spikesam.pipeline.maps.answers import Answer, answers_of
 from spikesam.pipeline.maps.correlation import spread, unpooled
+from spikesam.pipeline.maps.methods.perturbation import Answer, answers_of
 from spikesam.pipeline.maps.relevance import RelevanceLayer, Spikes, relevance, variance_relevance
 from spikesam.pipeline.maps.sam import spike_activation_sum
 from spikesam.recordings.raster.batch import pack

@@ -53,7 +53,7 @@ from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
-from spikesam.pipeline.maps.answers import answers_of
+from spikesam.pipeline.maps.methods.perturbation import answers_of
 from spikesam.recordings.raster.reader import RasterReader
 
 RIGHT, RIGHT_SHUFFLED = "accuracy", "accuracy, times shuffled"

@@ -25,7 +25,7 @@ import spikesam
 from paper.common.timing_measures import areas_of, cut
 from spikesam.pipeline.config import CONFIGS, read_config
 from spikesam.pipeline.images.datasets.chirps import FRAME_US, Chirps
-from spikesam.pipeline.maps.answers import answers_of
+from spikesam.pipeline.maps.methods.perturbation import answers_of
 from spikesam.pipeline.measures.statistics import mean_with_interval
 from spikesam.pipeline.networks.recorded import recorded_network
 

@@ -13,7 +13,7 @@ from paper.common.images import ImageSet
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.encoding import encode
-from spikesam.pipeline.maps.answers import BATCH
+from spikesam.pipeline.maps.methods.perturbation import BATCH
 from spikesam.recordings.errors import InputError
 
 RANDOM = "random order"

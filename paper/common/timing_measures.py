@@ -44,7 +44,7 @@ from paper.common.setup import Setup
 from paper.measures.deletion import nearest, order_of, probability_of
 from paper.measures.maps import pearson
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.answers import Answer, answers_of
+from spikesam.pipeline.maps.methods.perturbation import Answer, answers_of
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
 from spikesam.recordings.raster.reader import RasterReader

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from spikesam.backends.network import Network
-from spikesam.pipeline.comparison.membranes import Rule, Traced
+from spikesam.pipeline.comparison.membranes import Rule, Traced, Variant
 from spikesam.pipeline.comparison.pair import Bit, Differences, Pair, line_up
 from spikesam.pipeline.comparison.sides import (
     WHAT,
@@ -26,7 +26,6 @@ from spikesam.pipeline.comparison.sides import (
     simulated,
     what_drives,
 )
-from spikesam.pipeline.comparison.variants import Variant
 from spikesam.pipeline.comparison.why import Why, explain_bit, number
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.networks.recorded import fired_by, loaded_network, recorded_network

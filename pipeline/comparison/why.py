@@ -13,9 +13,8 @@ import pandas as pd
 from spikesam.backends.network import Network
 from spikesam.backends.network.inputs import GEOMETRY
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.comparison.membranes import Membrane, Rule, Traced
+from spikesam.pipeline.comparison.membranes import Membrane, Rule, Traced, Variant, delays_of, leaks_of, rules_of
 from spikesam.pipeline.comparison.pair import Bit
-from spikesam.pipeline.comparison.variants import Variant, delays_of, leaks_of, rules_of
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.text import brief
 

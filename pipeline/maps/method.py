@@ -1,4 +1,4 @@
-"""The contract of a method of maps, and the list of all methods: one file each in `methods/`, found by being there.
+"""The contract of a method of maps, also of a raster, and the list of all: in `methods/`, found by being there.
 
 A method is a frozen dataclass. Its class says what a file of maps tells of it, its fields are its options, and
 :meth:`MapMethod.prepare` gives what computes its maps. None of the files may import torch or numba when it is imported,
@@ -7,35 +7,37 @@ so that methods can be listed, and offline ones used, without them.
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args, get_origin
+from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.subject import Subject
+from spikesam.backends.network import Network
+from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
+from spikesam.pipeline.maps.layers import kept_steps, mapped_layers
 from spikesam.recordings.arguments import options_of, refuse_other_types
 from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.maps.schema import MapHeader, Parameter, SourceName
+from spikesam.recordings.raster.reader import RasterReader, opened_raster
+from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.registry import Registry
 from spikesam.recordings.schema import MADE_OF, SampleTable
 from spikesam.recordings.text import LONGEST_NAME, printable
-
-if TYPE_CHECKING:
-    from spikesam.recordings.raster.reader import RasterReader
 
 METHODS = "spikesam.pipeline.maps.methods"
 DEFAULT = "sam"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class MapMethod(ABC):
     """A way to map what a network does."""
 
@@ -81,7 +83,7 @@ class MapMethod(ABC):
         """Open what is explained, a raster or a network, open or by its name; the method chooses layers if none is."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Explainer:
     """Explains samples one by one."""
 
@@ -183,3 +185,56 @@ def refuse_foreign(
                 has = near or f"; {method.name} has {', '.join(own)}"
                 raise InputError(f"{spell(name)} is no option of any method{has}")
             raise InputError(f"{spell(name)} belongs to {flag} {', '.join(owners)}, got {flag} {method.name}")
+
+
+Kept = tuple[tuple[int, ...], int]  # steps, and of how many first samples, see kept_steps
+
+
+@dataclass(frozen=True)
+class RasterMethod(MapMethod):
+    """A method that explains a raster, see :class:`spikesam.pipeline.maps.method.MapMethod`."""
+
+    source: ClassVar[SourceName] = "raster_digest"
+
+    def path(self, source: Any) -> Path | None:
+        """The raster's."""
+        if isinstance(source, RasterReader):
+            return source.path
+        if isinstance(source, (str, PathLike)):
+            path = Path(source)
+            return path / "raster.h5" if path.is_dir() else path
+        instead = "sam() maps an array, write_raster() makes a raster of it"
+        if isinstance(source, Network):
+            instead = "record the model, or simulate the network, and give the network as an option of relevance"
+        raise InputError(f"explain: got {type(source).__name__}, expected a raster or its path; {instead}")
+
+    @contextmanager
+    def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
+        """Open the raster, and close it if it was not open."""
+        with opened_raster(source, "explain") as opened:
+            raster = self.read(opened)
+            shapes = {layer.name: layer.shape for layer in raster.layers}
+            names = mapped_layers(shapes, layers, raster.where, bands=True)
+            kept = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
+            yield self.of_raster(raster, tuple(map(raster.layer, names)), kept)
+
+    def read(self, raster: RasterReader) -> RasterReader:
+        """What is explained of an open raster: itself, if not overridden."""
+        return raster
+
+    @abstractmethod
+    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
+        """The explainer of these layers; made by :func:`raster_explainer`."""
+
+
+def raster_explainer(
+    raster: RasterReader,
+    header: MapHeader,
+    explain: Callable[[int], Explained],
+    workers: int = 1,
+    compile_kernels: Callable[[], object] = lambda: None,
+) -> Explainer:
+    """The explainer of a raster's samples."""
+    what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
+    subjects, notes = partial(recorded_subjects, raster), (raster.silence,) * bool(raster.silence)
+    return Explainer(header, raster.samples, explain, subjects, what, raster, notes, workers, compile_kernels)

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.maps.layers import map_layers
-from spikesam.pipeline.maps.method import Explained, Explainer, summed
-from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
+from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer, summed
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader

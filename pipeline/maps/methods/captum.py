@@ -15,7 +15,7 @@ from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.samples import DatasetSamples
 from spikesam.pipeline.maps.image_method import Attributed, InputMethod, positive
-from spikesam.pipeline.maps.methods.occlusion import SIDES
+from spikesam.pipeline.maps.methods.perturbation import SIDES
 from spikesam.recordings.arguments import Option
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import Network
 from spikesam.backends.network.step import Floats
 from spikesam.pipeline.maps.layers import laid_out, map_layers
-from spikesam.pipeline.maps.method import Explained, Explainer
-from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
+from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.relevance import Rule, Spikes, relevance, variance_relevance
 from spikesam.pipeline.networks.lined_up import with_network
 from spikesam.pipeline.networks.recorded import class_names_of, find_class, recorded_network

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.trace import compile_maps, maps_of_packed, spike_trace
 from spikesam.pipeline.maps.layers import laid_out, map_layers
-from spikesam.pipeline.maps.method import Explained, Explainer
-from spikesam.pipeline.maps.raster_method import Kept, RasterMethod, raster_explainer
+from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.sam import (
     AnyVariant,
     check_packed,

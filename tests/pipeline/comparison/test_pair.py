@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 import spikesam
 from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.comparison.membranes import Currents, DrivenLayer, Membranes
+from spikesam.pipeline.comparison.membranes import Currents, DrivenLayer, Membranes, rules_of
 from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
-from spikesam.pipeline.comparison.variants import rules_of
 from spikesam.pipeline.comparison.why import differing_numbers
 from spikesam.recordings.errors import InputError
 from tests.backends.graphs import FIXED, FLOAT, graphs

@@ -12,10 +12,8 @@ import torch
 from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
 from spikesam.pipeline.explain import main
 from spikesam.pipeline.images.samples import choose_samples
-from spikesam.pipeline.maps.answers import answers_of
 from spikesam.pipeline.maps.methods.gradients import GradientTimesInput, integrated_gradients
-from spikesam.pipeline.maps.methods.occlusion import OcclusionMaps
-from spikesam.pipeline.maps.methods.rise import random_masks, rise
+from spikesam.pipeline.maps.methods.perturbation import OcclusionMaps, answers_of, random_masks, rise
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.to_torch import to_torch
