@@ -65,7 +65,7 @@ def test_without_extras_every_name_is_there_or_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
     *lines, explained = done.stdout.splitlines()
     said = dict(line.split(" ", 1) for line in lines)
-    tables = dict.fromkeys(("Diff", "Edit", "Energy", "diff", "edit", "energy", "measure"), "'spikesam[tables]'")
+    tables = dict.fromkeys(("Diff", "Edit", "Energy", "diff", "edit", "energy"), "'spikesam[tables]'")
     torch = ("Comparison", "Conversion", "Monitor", "compare", "convert", "from_torch", "record", "to_torch")
     train = dict.fromkeys(("MonitorCallback", "train"), "'spikesam[train]'")
     assert said == tables | dict.fromkeys(torch, "'spikesam[torch]'") | train
