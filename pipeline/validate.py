@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 
 from pydantic import Field
-from rich.table import Table
 from rich.text import Text
 
+from spikesam.backends.network.table import aligned, by_sides
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.config import Section
@@ -56,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             console.print(*about, Text("valid\n", style="green"), sep="\n")
 
 
-def _of_raster(raster: RasterReader) -> list[str | Table]:
+def _of_raster(raster: RasterReader) -> list[str]:
     header = raster.header
-    lines: list[str | Table] = [
+    lines: list[str] = [
         f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = {header.timesteps}"
         + (f" ({header.window} of the model)" if header.window else "")
         + f", seed {header.seed}; {header.precision} precision on {header.backend}"
@@ -68,40 +68,24 @@ def _of_raster(raster: RasterReader) -> list[str | Table]:
     if known.any():
         correct = int((raster.predictions == raster.labels)[known].sum())
         lines.append(f"predicted as labelled: {correct} of {int(known.sum())}")
-    rows = [
-        (each.name, each.kind, _sides(each.shape))
-        + (("", "") if each.threshold == each.leak == 0 else (f"{each.threshold:g}", f"{each.leak:.4g}"))
-        + (f"{raster.rate(each):.2%}",)
-        for each in raster.layers
-    ]
-    table = _table(2, ("layer", "kind", "C × H × W", "threshold", "leak", "spikes per neuron and step"), rows)
-    return [*lines, table, f"network       {header.network_sha256 or 'unknown'}\nraster digest {raster.raster_digest}"]
+    rows = [("layer", "kind", "C×H×W", "threshold", "leak", "spikes per neuron and step")]
+    for each in raster.layers:
+        about = ("", "") if each.threshold == each.leak == 0 else (f"{each.threshold:g}", f"{each.leak:.4g}")
+        rows.append((each.name, each.kind, by_sides(each.shape), *about, f"{raster.rate(each):.2%}"))
+    digests = f"network       {header.network_sha256 or 'unknown'}", f"raster digest {raster.raster_digest}"
+    return [*lines, aligned(rows), *digests]
 
 
-def _of_maps(maps: MapReader) -> list[str | Table]:
+def _of_maps(maps: MapReader) -> list[str]:
     header, method = maps.header, method_of(maps.header, maps.where)
     named = [name for name in (*method.parameters, *method.optional) if name in header.parameters]
     parameters = "".join(f", {name} {header.parameters[name]}" for name in named)
-    rows = [(layer.name, _sides(layer.shape), str(layer.steps_that_matter)) for layer in maps.layers]
+    rows = [(layer.name, by_sides(layer.shape), str(layer.steps_that_matter)) for layer in maps.layers]
     return [
         f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}; {header.kept}",
-        _table(1, ("layer", "H × W", "steps that matter"), rows),
+        aligned([("layer", "H×W", "steps that matter"), *rows]),
         f"{header.source_name.replace('_', ' ')} {header.source}",
     ]
-
-
-def _sides(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape))
-
-
-def _table(words: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table whose columns behind the first `words` are of numbers."""
-    table = Table(box=None)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < words else "right")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 if __name__ == "__main__":

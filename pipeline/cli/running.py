@@ -8,10 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
+from spikesam.backends.network.table import aligned
 from spikesam.pipeline.cli.errors import interruption
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.summary import ImageAnswer, LocalisationScore, Summary
@@ -139,20 +138,17 @@ def print_run(summary: Summary, out: Path, figures: Sequence[Path], notes: Seque
         say(f"pictures: {', '.join(str(path) for path in figures)}")
 
 
-def localisation_text(scores: Sequence[LocalisationScore]) -> Table:
+def localisation_text(scores: Sequence[LocalisationScore]) -> str:
     """Mean and 95 % interval by layer and kind of map, measures as columns."""
     measures = list(dict.fromkeys(score.measure for score in scores))
-    count = f"{scores[0].n} sample{'s' * (scores[0].n > 1)}"
-    title = f"does the map find the object? ({count}; mean, 95 % interval)"
-    table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)  # fits into 80 columns
-    for column in ("layer", "map", *measures):
-        table.add_column(column)
+    rows = [("layer", "map", *measures)]
     for layer, method in dict.fromkeys((score.layer, score.method) for score in scores):
         cells = {score.measure: score for score in scores if (score.layer, score.method) == (layer, method)}
         found = [cell for cell in map(cells.get, measures) if cell]
         texts = [f"{cell.mean:.2f}" + f" ({cell.low:.2f}–{cell.high:.2f})" * (cell.n > 1) for cell in found]
-        table.add_row(layer or "", method, *texts)
-    return table
+        rows.append((layer or "", method, *texts, *[""] * (len(measures) - len(texts))))
+    count = f"{scores[0].n} sample{'s' * (scores[0].n > 1)}"
+    return f"does the map find the object? ({count}; mean, 95 % interval)\n{aligned(rows)}"
 
 
 def _accuracy_text(summary: Summary) -> str:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 
 PICTURED = 8  # samples with a map of their own
+COLUMNS = (
+    *("layer", "neurons", "spikes", "sparsity", "updates", "operations", "dense", "macs", "rated", "ann_macs"),
+    *("bytes", "joules", "ann_joules"),
+)
 SUMMED = ("spikes", "operations", "macs", "rated", "bytes", "joules")
 BY_SAMPLE = ("spikes", "operations", "joules")
 LONGEST, SHOWN_CLASSES = 14, 8  # characters of a name in the table, which has 80 columns; classes named below it
@@ -222,33 +226,21 @@ def _tables(
     classes = grouped.size().rename("samples").to_frame().join(grouped.mean()).reset_index()
     maps = np.stack(heats) if heats else None
     mean = None if heat is None else heat / raster.n_samples
-    return Energy(pd.DataFrame(layers), pd.DataFrame(steps), classes, mean, maps, prices, note, class_names)
+    return Energy(
+        pd.DataFrame(layers, columns=COLUMNS), pd.DataFrame(steps), classes, mean, maps, prices, note, class_names
+    )
 
 
 def _row(name: str, raster: RasterReader, ledger: Ledger | None, by_step: dict[str, Any]) -> dict[str, Any]:
     """The row of a layer in :attr:`Energy.layers`."""
     recorded = raster.layer(name) if name in raster else None
     neurons = recorded.neurons if recorded else ledger.updates[name] if ledger else 0
-    fired, steps = float(by_step["spikes"][name].sum()), len(by_step["spikes"][name])
-    row = {
-        "layer": name,
-        "neurons": neurons,
-        "spikes": fired,
-        "sparsity": 1 - fired / (neurons * steps),
-        "updates": 0 if recorded and recorded.kind == "input" else neurons * steps,
-        "operations": by_step["operations"][name].sum(),
-        "dense": np.nan,
-        "macs": by_step["macs"][name].sum(),
-        "rated": by_step["rated"][name].sum(),
-        "ann_macs": np.nan,
-        "bytes": by_step["bytes"][name].sum(),
-        "joules": by_step["joules"][name].sum(),
-        "ann_joules": np.nan,
-    }
-    if ledger is None:
-        return row
-    if name not in ledger.updates:  # the input, which has no synapses
-        return row | dict.fromkeys(("dense", "ann_macs", "ann_joules"), 0)
+    row: dict[str, Any] = {column: by_step[column][name].sum() for column in SUMMED}
+    steps = len(by_step["spikes"][name])
+    row |= {"layer": name, "neurons": neurons, "sparsity": 1 - row["spikes"] / (neurons * steps)}
+    row["updates"] = 0 if recorded and recorded.kind == "input" else neurons * steps
+    if ledger is None or name not in ledger.updates:  # the input has no synapses
+        return row | dict.fromkeys(("dense", "ann_macs", "ann_joules"), np.nan if ledger is None else 0)
     dense = ledger.dense[name] * steps
     return row | {"dense": dense, "ann_macs": ledger.ann_macs[name], "ann_joules": ledger.ann_joules(name)}
 

@@ -84,24 +84,12 @@ class Exporter(ABC):
     """Writes a selection of a recording as one file, or folder, of another format."""
 
     takes_maps: ClassVar[bool] = False
+    size: int  # estimated bytes of the result
+    most: int  # upper limit of these
+    steps: int  # number of times that `write` calls `advance`
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
-
-    @property
-    @abstractmethod
-    def size(self) -> int:
-        """Estimated bytes of the result."""
-
-    @property
-    @abstractmethod
-    def most(self) -> int:
-        """Upper limit of the bytes of the result."""
-
-    @property
-    @abstractmethod
-    def steps(self) -> int:
-        """Number of times that :meth:`write` calls `advance`."""
 
     @abstractmethod
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:

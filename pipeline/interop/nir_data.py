@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from spikesam.pipeline.imports.nir import nir_library
-from spikesam.pipeline.interop.exporter import Advance, Exporter
+from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection
 from spikesam.recordings.disk import writing
 from spikesam.recordings.new_hdf5 import new_hdf5
 from spikesam.recordings.raster.schema import LayerSpec
@@ -22,20 +22,12 @@ RATIO = 1.6  # of the size to that of the raster: gzip finds less where a spike 
 class NirData(Exporter):
     """One array of bool per node of `to_nir`'s graphs, (sample, step, neuron), as `nir.write_data`, but in pieces."""
 
-    @property
-    def size(self) -> int:
-        """Somewhat more than the size of the raster: one byte for each of its bits, compressed."""
-        return FILE_BYTES + int(RATIO * self.selection.recording.size * self.selection.fraction)
-
-    @property
-    def most(self) -> int:
-        """Two bits for each value; deflate makes about one of those that are random."""
-        return FILE_BYTES + LAYER_BYTES * len(self.selection.names) + 2 * self.selection.packed
-
-    @property
-    def steps(self) -> int:
-        """One per sample and layer."""
-        return len(self.selection.names) * len(self.selection.samples)
+    def __init__(self, selection: Selection) -> None:
+        super().__init__(selection)
+        self.size = FILE_BYTES + int(RATIO * selection.recording.size * selection.fraction)
+        layers = len(selection.names)
+        self.most = FILE_BYTES + LAYER_BYTES * layers + 2 * selection.packed
+        self.steps = layers * len(selection.samples)
 
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
         """Write sample by sample."""

@@ -47,28 +47,13 @@ class Nwb(Exporter):
         self._layers = [SpikeTimes(selection, layer) for layer in selection.layers]
         rows = slice(selection.samples.start, selection.samples.stop)
         spikes = [int(self._raster.counts(layer)[rows].sum(dtype=np.int64)) for layer in selection.layers]
-        self._spikes = sum(spikes)
-        self._units = sum(min(count, each.layer.neurons) for count, each in zip(spikes, self._layers, strict=True))
-
-    @property
-    def size(self) -> int:
-        """From the number of spikes, which the raster's tables say, and of neurons, of which some never fire.
-
-        What gzip makes of the eight bytes of a time depends on how many different times there are: measured from 0.9
-        bytes for 128 of them to 3.2 for 20,000.
-        """
-        times = len(self.selection.samples) * self._raster.timesteps
-        return FILE_BYTES + int(max(0.9, 0.32 * math.log2(times) - 1.4) * self._spikes + UNIT_BYTES * self._units)
-
-    @property
-    def most(self) -> int:
-        """Eight bytes per spike, without compression."""
-        return 2 * FILE_BYTES + int(MOST_SPIKE_BYTES * self._spikes + MOST_UNIT_BYTES * self._units)
-
-    @property
-    def steps(self) -> int:
-        """One per sample that is read: once to count, and at least once more for its spikes."""
-        return sum(layer.reads for layer in self._layers)
+        units = sum(min(count, each.layer.neurons) for count, each in zip(spikes, self._layers, strict=True))
+        # What gzip makes of the eight bytes of a time depends on how many different times there are: measured from 0.9
+        # bytes for 128 of them to 3.2 for 20,000.
+        packed = max(0.9, 0.32 * math.log2(len(selection.samples) * self._raster.timesteps) - 1.4)
+        self.size = FILE_BYTES + int(packed * sum(spikes) + UNIT_BYTES * units)
+        self.most = 2 * FILE_BYTES + int(MOST_SPIKE_BYTES * sum(spikes) + MOST_UNIT_BYTES * units)
+        self.steps = sum(layer.reads for layer in self._layers)
 
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
         """Count the spikes of every neuron, then write them neuron by neuron."""

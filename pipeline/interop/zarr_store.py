@@ -30,23 +30,13 @@ class ZarrStore(Exporter):
         super().__init__(selection)
         self.dataset = _dataset(selection)
 
-    @property
-    def size(self) -> int:
-        """About the size of the recording: shuffled bits take as much space as packed bits."""
-        return int(self.selection.recording.size * self.selection.fraction) + FILE_BYTES
-
-    @property
-    def most(self) -> int:
-        """Bytes of the packed bits, or of the maps, without compression."""
         variables = [variable for _, variable in self._variables()]
         bits = sum(variable.nbytes for variable in variables if _chunked(variable) and variable.dtype == bool)
         others = sum(variable.nbytes for variable in variables) - bits
-        return bits // 8 + others + 2 * FILE_BYTES * (1 + len(variables)) + 64 * self.steps
-
-    @property
-    def steps(self) -> int:
-        """One per chunk."""
-        return sum(len(_regions(variable)) for _, variable in self._variables())
+        # Shuffled bits take as much space as packed bits.
+        self.size = int(selection.recording.size * selection.fraction) + FILE_BYTES
+        self.steps = sum(len(_regions(variable)) for variable in variables)
+        self.most = bits // 8 + others + 2 * FILE_BYTES * (1 + len(variables)) + 64 * self.steps
 
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
         """Write chunk by chunk."""

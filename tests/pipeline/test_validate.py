@@ -19,8 +19,8 @@ from tests.recordings import maps, rasters
         (
             lambda folder: rasters.record(folder, 3),
             [
-                *("3 samples of made-up, T = 6, seed 7; fixed precision on torch (cpu)\n", "input  input  2 × 4 × 5"),
-                *("predicted as labelled: 1 of 3\n", "conv1  conv   3 × 4 × 5       4096  0.99", "20.09%"),
+                *("3 samples of made-up, T = 6, seed 7; fixed precision on torch (cpu)\n", "input  input  2×4×5  "),
+                *("predicted as labelled: 1 of 3\n", "conv1  conv   3×4×5  4096       0.99", "20.09%"),
                 "raster digest 32972015b193",
             ],
         ),
@@ -40,7 +40,7 @@ from tests.recordings import maps, rasters
                 "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True; sums, and 3",
                 *(
                     "3 of 6 steps of 2 samples\n",
-                    "conv1  2 × 3                  5",
+                    "conv1  2×3  5",
                     f"raster digest {'cd' * 32}\nvalid",
                 ),
             ],
