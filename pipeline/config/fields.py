@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from spikesam.backends.available import BACKENDS
-from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
+from spikesam.pipeline.images import DATA, DOWNLOAD, SAMPLES, SEED
 from spikesam.recordings.arguments import Declared
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
 from spikesam.pipeline.drawing.subject import subjects_of
-from spikesam.pipeline.images.option_help import DATA, DOWNLOAD, SAMPLES, SEED
+from spikesam.pipeline.images import DATA, DOWNLOAD, SAMPLES, SEED
 from spikesam.pipeline.maps.layers import kept_steps, mapped_layers, network_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, summed
 from spikesam.recordings.arguments import Option
