@@ -49,7 +49,7 @@ class VerifyCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, run, compare, print; the exit code says whether a spike differs."""
     command = parse_command(VerifyCommand, argv, prog="spikesam verify", description=__doc__)
-    from spikesam.pipeline.comparison.certificate import certify, checked  # --help need not wait
+    from spikesam.pipeline.comparison.certificate import certify, certify_again  # --help need not wait
 
     console = PlainConsole(soft_wrap=True)
     if command.check is not None:
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: has no use beside --check, whose certificate says it")
         with Tracker().show("verifying"):
-            certificate, differences = checked(command.model, command.check, command.recording)
+            certificate, differences = certify_again(command.model, command.check, command.recording)
     else:
         out = command.out or command.model.with_suffix(".json")
         refuse_replacing_inputs(out, command.overwrite, command.model, command.recording)

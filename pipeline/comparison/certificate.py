@@ -87,7 +87,7 @@ def said(found: Diff, a: str, b: str) -> list[str]:
     return lines + list(found.why.cause if found.why else found.notes)
 
 
-def checked(model: Path, path: Path, recording: Path | None) -> tuple[dict[str, Any], list[str]]:
+def certify_again(model: Path, path: Path, recording: Path | None) -> tuple[dict[str, Any], list[str]]:
     """The certificate that a model gets with the settings of another certificate, and lines that say what differs."""
     given = read_certificate(path)
     if (given.recording is None) != (recording is None):

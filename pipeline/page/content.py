@@ -18,7 +18,7 @@ from spikesam.pipeline.maps.method import methods
 from spikesam.pipeline.maps.methods.attention import pairs_of
 from spikesam.pipeline.measures.statistics import softmax
 from spikesam.pipeline.page.energy import energy_of_run, energy_of_sample, ledger_of
-from spikesam.pipeline.page.integers import laid_out, unsimulated
+from spikesam.pipeline.page.integers import integers_of, unsimulated
 from spikesam.pipeline.page.packing import Content, blob, excerpt, heat_map, is_band
 from spikesam.pipeline.page.relevance import classes_of, explains, relevance_of, unexplained
 from spikesam.pipeline.page.shown_run import ShownRun
@@ -54,7 +54,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
     raster, header = run.raster, run.raster.header
     scores = _scores(run)
     ledger = ledger_of(run)
-    answers, values = answers_of(run)
+    answers, values = shown_answers(run)
     computed = explains(run)
     content = partial(_sample, run, scores, ledger, values, computed)
     shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
@@ -83,7 +83,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "attention": attention_of(run),
         "graph": _graph(run),
         "energy": energy_of_run(ledger, shown.samples),
-        "integers": None if unsilenced else laid_out(run.whole_network) if run.whole_network else None,
+        "integers": None if unsilenced else integers_of(run.whole_network) if run.whole_network else None,
         "unsilenced": unsilenced,
         "explains": computed and shown.steps == raster.timesteps,
         "notes": [
@@ -208,7 +208,7 @@ def spike_trains(packed: NDArray[np.uint8], neurons: int) -> NDArray[np.uint8]:
     return np.packbits(np.unpackbits(packed, axis=1, count=neurons).T, axis=1)
 
 
-def answers_of(run: ShownRun) -> tuple[dict[str, Any], NDArray[Any]]:
+def shown_answers(run: ShownRun) -> tuple[dict[str, Any], NDArray[Any]]:
     """The classes and the unit of their scores, and these scores, (N, K).
 
     "spikes" of answers that are counts, of at most `most`, a count being `factor` times the raw sum; "share" of those

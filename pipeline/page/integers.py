@@ -49,7 +49,7 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     return f"No spikes can be silenced here: {reason}. spikesam edit silences them."
 
 
-def laid_out(network: Network) -> dict[str, Any]:
+def integers_of(network: Network) -> dict[str, Any]:
     """The numbers of a network as the page's script reads them: integers, or `real` ones of a network in float32."""
     readout, real = network.readout, network.precision != "fixed"
     kept = THETA * np.float32(readout.leak)

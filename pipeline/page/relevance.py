@@ -30,7 +30,7 @@ def explains(run: ShownRun) -> bool:
     return network is not None and not _refused(network) and unsimulated(run, run.raster.timesteps) is None
 
 
-def explained(run: ShownRun) -> tuple[int, int]:
+def explained_in_time(run: ShownRun) -> tuple[int, int]:
     """Of how many of the first samples, and for how many classes of each, there is time for relevance: two at least."""
     network = run.whole_network
     if network is None or _refused(network):
@@ -44,7 +44,7 @@ def explained(run: ShownRun) -> tuple[int, int]:
 
 def unexplained(run: ShownRun, shown: int) -> str | None:
     """The reason why relevance of some of the `shown` samples is missing; without the network nobody expects it."""
-    samples, _ = explained(run)
+    samples, _ = explained_in_time(run)
     if run.network is None or samples >= shown:
         return None
     if run.whole_network is None:
@@ -71,7 +71,7 @@ def classes_of(run: ShownRun, sample: int, computed: bool) -> list[int]:
 
     The first is the predicted one, the second the sample's own where the answer is wrong, and else the runner-up.
     """
-    samples, classes = (run.raster.n_samples, run.raster.header.classes) if computed else explained(run)
+    samples, classes = (run.raster.n_samples, run.raster.header.classes) if computed else explained_in_time(run)
     predicted, label = int(run.raster.predictions[sample]), int(run.raster.labels[sample])
     if sample >= samples or predicted < 0:
         return []

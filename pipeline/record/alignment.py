@@ -22,7 +22,7 @@ WHERE = "record: network"
 SCORES = 1e-4  # of the largest score: what the order of additions may change
 
 
-def aligned(
+def match_network(
     network: Network, header: RasterHeader, batch: RasterBatch, inputs: Sequence[Tensor], first: int
 ) -> tuple[RasterHeader, RasterBatch]:
     """The header and batch of a raster of `network`; refuses spikes or answers, from sample `first` on, of another."""

@@ -18,7 +18,7 @@ from spikesam.backends.network.storage import write_network
 from spikesam.pipeline.images.pictures import MOST, NAME, Normalisation, Pictures, Seen, as_pictures, write_pictures
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from spikesam.pipeline.networks.recorded import BESIDE
-from spikesam.pipeline.record.alignment import aligned
+from spikesam.pipeline.record.alignment import match_network
 from spikesam.pipeline.record.batch import LayerBits, about
 from spikesam.pipeline.record.outputs import OutputLayout
 from spikesam.pipeline.record.watch import Watch
@@ -159,7 +159,7 @@ class Recording:
         header, batch = self._header(layers, scores.shape[1]), RasterBatch(spikes, scores)
         if self._network is not None:
             network = self._network if isinstance(self._network, Network) else self._network.network
-            header, batch = aligned(network, header, batch, self._watch.inputs, done)
+            header, batch = match_network(network, header, batch, self._watch.inputs, done)
         if self._writer is None:
             self._writer = GrowingWriter(self.path, header, overwrite=self._overwrite)
         _refuse_differences(self._writer.header, header)

@@ -20,7 +20,7 @@ from spikesam.pipeline.maps.methods.sam import sam
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.measures.statistics import softmax
 from spikesam.pipeline.page.content import spike_trains
-from spikesam.pipeline.page.integers import laid_out, multiplying_counts
+from spikesam.pipeline.page.integers import integers_of, multiplying_counts
 from spikesam.pipeline.page.write import HERE
 from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import graphs
@@ -146,7 +146,7 @@ def what_if(network: Network, raster: RasterReader, samples: list[int], silenced
         console.log(JSON.stringify(found));
     """
     layers = [{"name": layer.name, "shape": layer.shape, "band": True} for layer in raster.layers]
-    run = {"integers": laid_out(network), "answers": {"unit": "share"}, "layers": layers, "steps": raster.timesteps}
+    run = {"integers": integers_of(network), "answers": {"unit": "share"}, "layers": layers, "steps": raster.timesteps}
     run["explains"] = True
     scores = softmax(raster.readout * raster.header.readout_scale / network.timesteps).tolist()
     each = [

@@ -27,7 +27,7 @@ from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import resize_map
 from spikesam.pipeline.page.content import attention_of, spike_trains
 from spikesam.pipeline.page.packing import blob, excerpt
-from spikesam.pipeline.page.relevance import A_SECOND, LEAST, explained, unexplained
+from spikesam.pipeline.page.relevance import A_SECOND, LEAST, explained_in_time, unexplained
 from spikesam.pipeline.page.shown_run import open_run
 from spikesam.pipeline.page.write import json_in_page, report, script_of
 from spikesam.pipeline.report import main
@@ -186,12 +186,12 @@ def test_the_page_of_a_run_takes_a_tenth_of_its_time(finished: Path, monkeypatch
     with ExitStack() as files:
         shown = replace(open_run(finished, files), brief=True)
         a_map = shown.raster.timesteps * sum(layer.neurons for layer in shown.raster.layers)
-        assert explained(shown) == (LEAST * A_SECOND // a_map // 3, 3)
+        assert explained_in_time(shown) == (LEAST * A_SECOND // a_map // 3, 3)
         assert shown.summary
         long = replace(
             shown, summary=shown.summary.model_copy(update={"seconds": {"simulating": 900.0, "recording": 100.0}})
         )
-        assert explained(long) == (100 * A_SECOND // a_map // 3, 3)
+        assert explained_in_time(long) == (100 * A_SECOND // a_map // 3, 3)
         monkeypatch.setattr("spikesam.pipeline.page.relevance.A_SECOND", 0)
         said = unexplained(shown, 4)
     assert said == f"Relevance was skipped to save time. Add it: spikesam report {shown.name}"
