@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.base import Backend, BackendError, InputBatch
-from spikesam.backends.event.acting import ActingSteps
 from spikesam.backends.event.kernels.chain import Chain, alike
 from spikesam.backends.event.kernels.events import unpack
 from spikesam.backends.event.kernels.layer import LayerKernel, State, compile_kernels
 from spikesam.backends.event.spikes import ChainSpikes, GraphSpikes, unpacked_steps
 from spikesam.backends.input_currents import backend_input, by_input
 from spikesam.backends.network import Network
+from spikesam.backends.network.acting import ActingSteps
 from spikesam.backends.readout import ReadoutIntegrator
 from spikesam.recordings.parallel import cores, in_order, result_of, submitted, thread_pool
 from spikesam.recordings.raster.batch import RasterBatch

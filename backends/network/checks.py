@@ -63,7 +63,7 @@ def yes_or_no(value: object, what: str, where: str) -> bool:
 
 
 def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
-    """A read-only copy in C-order of `dtype`; no number may lose its meaning."""
+    """A read-only copy in C-order of `dtype`, or what is one already; no number may lose its meaning."""
     try:
         given = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -74,6 +74,8 @@ def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
         raise NetworkError(f"{where}: {what} has dtype {given.dtype}, expected integers in fixed point")
     if given.dtype.kind not in "fiu" or not np.isfinite(given).all():
         raise NetworkError(f"{where}: {what} must be finite numbers, got dtype {given.dtype}")
+    if given.dtype == dtype and given.base is None and given.flags.c_contiguous and not given.flags.writeable:
+        return given
     with np.errstate(over="ignore"):
         converted = np.array(given, dtype=dtype, order="C")
     if not np.isfinite(converted).all():

@@ -54,6 +54,12 @@ class Windows(NamedTuple):
         down, across = ((side + 2 * padding - window) // stride + 1 for side, window, stride, padding in each)
         return down, across
 
+    def within(self, map_sides: Iterable[int]) -> Windows:
+        """Windows that see the same of a map of (H, W); in a border wider than the map, each sees all of it."""
+        each = zip(map_sides, self.fit(map_sides), *self, strict=True)
+        seen = ((side + many - 1, 1, many - 1) if at[2] > side else at for side, many, *at in each)
+        return Windows(*zip(*seen, strict=True))
+
 
 NO_POOLING = Windows()
 WHOLE = (1, 1, 1)  # a spread that repeats nothing

@@ -16,6 +16,7 @@ from torch.nn import functional
 from spikesam.backends.base import Backend, BackendError, InputBatch
 from spikesam.backends.input_currents import backend_input, by_input
 from spikesam.backends.network import Network, Readout, Shape
+from spikesam.backends.network.acting import ActingSteps
 from spikesam.backends.readout import integrate, rounded, summed_bias
 from spikesam.backends.torch.history import History
 from spikesam.backends.torch.neurons import TorchNeurons, make_neurons
@@ -63,7 +64,7 @@ class _Simulation:
     def __init__(self, network: Network, device: str) -> None:
         self.network, self.device = network, device
         workspace = Workspace(device)
-        self.history = History(network, workspace)
+        self.history, self.acting = History(network, workspace), ActingSteps(network).of()
         self.synapses = [
             [
                 make_synapses(each, network.shapes[network.place(each.sources[0].layer)], workspace, f"a{number}")
@@ -97,8 +98,9 @@ class _Simulation:
             if network.spiking_input:
                 history.spikes[0] = unpack_bits(source[:, start - 1 : steps.stop + before - 1], network.input_shape)
             for place, bits in enumerate(packed, 1):
-                fired = self._fire(place, steps)
-                bits[:, start : steps.stop] = pack_bits(fired)
+                fired, now = self._fire(place, steps)
+                if now:
+                    bits[:, steps[now.start] : steps[now.stop - 1] + 1] = pack_bits(fired[now.start : now.stop])
                 history.end(place)
             integrator.add(fired)
         rasters = [*([inputs] if network.spiking_input else []), *(bits.cpu().numpy() for bits in packed)]
@@ -116,27 +118,30 @@ class _Simulation:
             neurons.rest()
         self.history.rest(samples)
 
-    def _fire(self, place: int, steps: range) -> Tensor:
-        """Drive the layer at a place of the network at S steps: (S, B, P, C) int8, its spikes there."""
+    def _fire(self, place: int, steps: range) -> tuple[Tensor, range]:
+        """Drive the layer at a place of the network at S steps: (S, B, P, C) int8, its spikes there; where it acts."""
         neurons, history, layer = self.neurons[place - 1], self.history, self.network.layers[place - 1]
-        fired, piece = history.begin(place, len(steps)), history.pieces[place]
+        fired, piece, acting = history.begin(place, len(steps)), history.pieces[place], self.acting[place]
+        now = range(max(0, acting.start - steps.start), min(len(steps), acting.stop - steps.start))
+        if len(now) < len(steps):
+            fired.zero_()
         early = {
-            number: self._currents(place, number, range(len(steps)), steps.start)
+            number: self._currents(place, number, now, steps.start)
             for number, each in enumerate(layer.inputs)
-            if all(read.layer != layer.name for read in each.sources)
+            if now and all(read.layer != layer.name for read in each.sources)
         }
-        for start in range(0, len(steps), piece):
-            part = range(start, min(start + piece, len(steps)))
+        for start in range(now.start, now.stop, piece):
+            part = range(start, min(start + piece, now.stop))
             currents = [
-                early[number][start : part.stop]
+                early[number][start - now.start : part.stop - now.start]
                 if number in early
                 else self._currents(place, number, part, steps.start)
                 for number in range(len(layer.inputs))
             ]
-            now = zip(steps[start : part.stop], fired[start : part.stop], *currents, strict=True)
-            for t, spikes, *given in now:
+            each_step = zip(steps[start : part.stop], fired[start : part.stop], *currents, strict=True)
+            for t, spikes, *given in each_step:
                 spikes.copy_(neurons.step(given, t))
-        return fired
+        return fired, now
 
     def _currents(self, place: int, number: int, steps: range, start: int) -> Tensor:
         """(S, B, P, C) a of a layer's input at some steps of the chunk that begins at `start`, counted from there."""

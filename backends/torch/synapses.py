@@ -26,8 +26,10 @@ from contextlib import ExitStack, contextmanager
 from functools import reduce
 from itertools import product
 from math import prod
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,6 +43,7 @@ class Workspace:
     def __init__(self, device: str) -> None:
         self.device = device
         self._blocks: dict[tuple[str, torch.dtype], Tensor] = {}
+        self._weights: dict[int, tuple[NDArray[Any], Tensor]] = {}
 
     def block(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Uninitialised memory, valid until the next call with the same name and dtype."""
@@ -49,6 +52,12 @@ class Workspace:
         if block is None or len(block) < size:
             block = self._blocks[name, dtype] = torch.empty(size, dtype=dtype, device=self.device)
         return block[:size].view(shape)
+
+    def weight(self, given: NDArray[Any]) -> Tensor:
+        """Weights on the device, once for all inputs that share them."""
+        if id(given) not in self._weights:
+            self._weights[id(given)] = given, torch.tensor(given, device=self.device)
+        return self._weights[id(given)][1]
 
 
 class FixedSynapses:
@@ -108,9 +117,9 @@ class FixedSynapses:
 class FloatSynapses:
     """An input's weights in float32, for sources of `shape` (C, H, W)."""
 
-    def __init__(self, given: Input, shape: Shape, device: str) -> None:
+    def __init__(self, given: Input, shape: Shape, workspace: Workspace) -> None:
         self.given, self.map = given, given.arriving(shape)[1:]
-        self.weight = torch.tensor(given.weight, device=device)
+        self.weight = workspace.weight(given.weight)
         self.bytes_per_map = 4 * (prod(shape) + prod(given.output_shape(shape)))
 
     def __call__(self, spikes: Tensor) -> Tensor:
@@ -160,7 +169,7 @@ def make_synapses(
         return NoSynapses(given, shape)
     if given.fixed:
         return FixedSynapses(given, shape, workspace, name=name)
-    return FloatSynapses(given, shape, workspace.device)
+    return FloatSynapses(given, shape, workspace)
 
 
 def apply_synapses(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.network import Network, NetworkError
@@ -34,11 +32,12 @@ def prove(imported: Imported, example: Example) -> None:
     """Run the network on the example, and compare its bits with the model's."""
     network, device = imported.network, str(example.sequence.device)
     given = imported.of_model(example)
-    spikes = _run(network, given[INPUT], device)
+    batches = list(TorchBackend(device).run(network, [given[INPUT]], example.samples))
     for number, (layer, shift) in enumerate(zip(network.layers, imported.shifts, strict=True)):
         steps = slice(shift, shift + example.timesteps)
         of_model = given[layer.name][steps]
-        differs = spikes[layer.name][steps] != of_model
+        bits = np.concatenate([batch.spikes[layer.name][:, steps] for batch in batches])
+        differs = unpack(bits, network.shapes[number + 1]) != of_model
         if differs.any():
             t, sample, *place = map(int, np.argwhere(differs)[0])
             neuron = int(np.ravel_multi_index(place, network.shapes[number + 1]))
@@ -128,15 +127,6 @@ def warn_of_dropped(followed: FollowedModel, imported: Imported, where: str, sta
             "import another, let the model return it first",
             stacklevel=stacklevel + 1,
         )
-
-
-def _run(network: Network, inputs: NDArray[Any], device: str) -> dict[str, NDArray[np.bool_]]:
-    """Spikes (T, B, C, H, W) of every layer."""
-    batches = list(TorchBackend(device).run(network, [inputs], inputs.shape[-4]))
-    return {
-        name: np.concatenate([unpack(batch.spikes[name], shape) for batch in batches], axis=1)
-        for name, shape in zip(network.raster_names, network.raster_shapes, strict=True)
-    }
 
 
 def _what_differs(one: Network, other: Network) -> str:

@@ -105,6 +105,7 @@ def build(
             weight = one.weight
             if weight is not None and one.sources[0].layer == INPUT and pixel != 1:
                 weight = pixel * weight
+            weight = _shared(weight, layers[-1].inputs if layers else ())
             gain = rows_later(np.atleast_2d(one.gain * ones), own - 1, steps)
             geometry = one.pool, one.stride, one.padding, one.pooling, *one.windows
             inputs.append(
@@ -137,8 +138,11 @@ def _arranged(
     shapes = _shapes(units, shape)
     folded: dict[str, Folded] = {}
     ordered: list[Unit] = []
+    before: tuple[Synapses, ...] = ()
     for unit in units:
         drives = _folded(unit, shapes)
+        before = tuple(replace(one, weight=_shared(one.weight, before)) for one in drives.inputs)
+        drives = replace(drives, inputs=before)
         fits = unit.shape is None or prod(unit.shape) == prod(drives.shape)
         found = f"has {prod(unit.shape or ())} neurons, driven by {prod(drives.shape)} currents"
         expect(fits, unit.where, found, "one for each")
@@ -188,6 +192,12 @@ def _folded(unit: Unit, shapes: Mapping[str, Shape]) -> Folded:
     """All that drives a unit."""
     branches = [fold(path, shapes) for path in unit.paths]
     return branches[0] if len(branches) == 1 else together(branches, unit.where, [path.last for path in unit.paths])
+
+
+def _shared(weight: NDArray[Any] | None, before: Iterable[Input | Synapses]) -> NDArray[Any] | None:
+    """Weights, or those of earlier inputs that are equal: planes of the same neurons hold theirs once."""
+    known = (each.weight for each in before if each.weight is not None)
+    return weight if weight is None else next((each for each in known if np.array_equal(each, weight)), weight)
 
 
 def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Folded, list[Unit]]:

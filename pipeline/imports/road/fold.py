@@ -665,7 +665,11 @@ def _maximum(folded: Folded, windows: Windows, where: str) -> Folded:
     once = one.windows == NO_POOLING or (sign > 0).all()
     expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
     weight = one.weight * sign[:, None, None, None].astype(one.weight.dtype)
-    pooled = replace(one, windows=_joined(one.windows, windows, where), weight=weight, gain=one.gain * sign)
+    joined = _joined(one.windows, windows, where)
+    if one.windows.stride == (1, 1):
+        (y, x), _, (above, beside) = one.windows
+        joined = joined.within((sides[0] + y - 1 - 2 * above, sides[1] + x - 1 - 2 * beside))
+    pooled = replace(one, windows=joined, weight=weight, gain=one.gain * sign)
     return replace(folded, shape=shape, inputs=(pooled,))
 
 

@@ -122,8 +122,9 @@ class Raster:
         if recurrent is not None:
             weights = Operation(f"{self.label}: its recurrent weights", recurrent)
             path = Path(Junction(self.label, "sum", (path, Path(self.name, (weights,), 1))), lag=None)
-        if self.about.others and isinstance(self.about.neuron, LIF) and self.about.neuron.reset == "subtract":
-            less = (Operation(f"{self.label}: its reset", Scale(-self.about.neuron.subtracted / self.about.gain)),)
+        neuron, again = self.about.neuron, self.shape[0] > 1
+        if again and self.about.others and isinstance(neuron, LIF) and neuron.reset == "subtract":
+            less = (Operation(f"{self.label}: its reset", Scale(-neuron.subtracted / self.about.gain)),)
             back = (Path(other, less, 1) for other in self.about.others)
             path = Path(Junction(self.label, "sum", (path, *back)), lag=None)
         currents = None if self.currents is None or recurrent else self.currents.view(self.shape)

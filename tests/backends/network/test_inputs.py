@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch.nn import functional
 
-from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source, Windows
 from spikesam.backends.network.compact import compact
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import read_network, write_network
@@ -242,3 +246,13 @@ def test_sums_of_many_sources_that_could_overflow_are_refused():
 def test_code_for_chains_refuses_a_graph_by_name():
     with pytest.raises(NetworkError, match="to_nir: layer 'b' reads more than the layer before, expected a chain"):
         residual().check_chain("to_nir")
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 3), st.data())
+def test_a_border_wider_than_the_map_shows_all_of_it(side: int, window: int, step: int, data: st.DataObject) -> None:
+    windows = Windows((window, 1), (step, 1), (data.draw(st.integers(0, window // 2)), 0))
+    assume(windows.fit((side, 2))[0] > 0)
+    values = torch.rand(1, 1, side, 2)
+    found = windows.within((side, 2))
+    assert torch.equal(functional.max_pool2d(values, *found), functional.max_pool2d(values, *windows))
+    assert found.padding[0] <= side

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from spikesam.backends.event.acting import ActingSteps
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network.acting import ActingSteps
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import RasterBatch
 
@@ -36,6 +36,13 @@ def test_what_layers_fire_in_steps_that_are_not_computed_by_hand() -> None:
     assert ActingSteps(network).of() == ActingSteps(quantise(network)).of() == expected
     assert ActingSteps(network).of({0}) == [range(8), range(8), range(1, 6), range(2, 8)]
     assert ActingSteps(windows("constant-current")).of() == expected
+
+
+def test_feedback_acts_once_it_has_fired() -> None:
+    weight, forgets = np.ones((1, 1), np.float32), LIF(0.0, bias=[[0.0], [0.0], *[[-9.0]] * 4])
+    first = Layer("one", (Input(weight, Source("input", 2)), Input(None, "two")), forgets)
+    network = Network((1, 1, 1), 6, (first, Layer("two", Input(weight, "one"), LIF(0.5))), Readout(weight))
+    assert ActingSteps(network).of() == [range(6), range(2, 3), range(3, 6)]  # a current of 2 against a bias of -9
 
 
 @pytest.mark.parametrize("encoder", ["spikes", "constant-current"])

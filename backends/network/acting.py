@@ -28,15 +28,16 @@ class ActingSteps:
     def _acting(self, given: Collection[int]) -> list[range]:
         """The steps, computed anew."""
         network, steps = self._network, self._network.timesteps
-        acting = [range(steps)]
-        for number, (layer, (begins, ends)) in enumerate(zip(network.layers, self._own, strict=True)):
-            if number in given:
-                acting.append(range(steps))
-                continue
-            for source in (source for each in layer.inputs for source in each.sources if source.layer != layer.name):
-                begins = min(begins, acting[network.place(source.layer)].start + source.shortest)
-            acting.append(range(min(begins, ends), ends))
-        return acting
+        own = [(0, steps) if number in given else each for number, each in enumerate(self._own)]
+        begins, before = [0, *(first for first, _ in own)], [-1]
+        while begins != before:  # until feedback makes nothing act sooner
+            before = list(begins)
+            for place, layer in enumerate(network.layers, 1):
+                sources = (source for each in layer.inputs for source in each.sources)
+                reached = (begins[network.place(source.layer)] + source.shortest for source in sources)
+                begins[place] = min(begins[place], *reached)
+        ends = [steps, *(end for _, end in own)]
+        return [range(min(begin, end), end) for begin, end in zip(begins, ends, strict=True)]
 
 
 def _by_bias(network: Network, number: int) -> tuple[int, int]:
@@ -51,7 +52,8 @@ def _by_bias(network: Network, number: int) -> tuple[int, int]:
     current = sum(_most(each, shape) for each, shape in zip(layer.inputs, shapes, strict=True))
     if number in dict(network.driven):
         current *= max(PIXEL_LIMIT, network.input_range)
-    membrane = steps * (current + max(0.0, float(bias.max())))
+    lasts = 1 / max(1 / steps, 1 - float(np.max(neuron.leak)))  # steps, of which a membrane holds the currents
+    membrane = lasts * (current + max(0.0, float(bias.max())))
     if isinstance(neuron, FixedLIF):
         membrane = min(membrane, MEMBRANE_LIMIT)
     fires = (bias + 2 * (membrane + current) > neuron.fires_above).any(axis=1)  # twice, since sums are rounded
