@@ -251,10 +251,8 @@ def of_peer(way: str, given: Subject, steps: Sequence[int]) -> dict[int, Any]:
     """A peer's answers, (N,) bool by the number of steps: whether they are right; the ANN's are the same at all."""
     import torch
 
-    if way == "ANN":
-        converted = Converted(lambda images, timesteps: given.model(images).expand(timesteps, -1, -1))
-    else:
-        converted = peers()[way](given)
+    ann = Converted(lambda images, timesteps: given.model(images).expand(timesteps, -1, -1))
+    converted = ann if way == "ANN" else peers()[way](given)
     begins = {step: {0, converted.delay(step)} for step in steps}
     found: dict[tuple[int, int], list[Any]] = {(step, begin): [] for step in steps for begin in begins[step]}
     with torch.inference_mode():
@@ -276,9 +274,9 @@ def converting(name: str, timesteps: int, options: Options) -> Iterator[Measured
         yield MeasuredRow(case, way, "s", found.seconds, at_most=wanted, note=f"{len(given.calibration)} images")
 
 
-def converted_here(given: Subject, timesteps: int) -> Network:
+def converted_here(given: Subject, timesteps: int, spikes: int = 1) -> Network:
     """This project's network, by its usual rule."""
-    return spikesam.convert(given.model, given.calibration, timesteps=timesteps).network
+    return spikesam.convert(given.model, given.calibration, timesteps=timesteps, spikes=spikes).network
 
 
 def evaluating(name: str, timesteps: int, options: Options) -> Iterator[MeasuredRow]:
@@ -286,6 +284,8 @@ def evaluating(name: str, timesteps: int, options: Options) -> Iterator[Measured
     given, case = subject(name, options), f"{name}, {timesteps} steps, batch {BATCH}"
     network, images = converted_here(given, timesteps), given.images[:BATCH]
     ours = {f"{OURS}, integers": simulating(spikesam.quantise(network), images), OURS: simulating(network, images)}
+    several = spikesam.quantise(converted_here(given, timesteps, SPIKES))
+    ours[f"{SEVERAL}, integers"] = simulating(several, images)
     rivals = {way: partial(peers()[way](given).run, images, timesteps) for way in peers() if way in TIMED}
     timed = race(ours | rivals, options.repeats)
     yield from timings(case, timed, "s", 1)
