@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from filelock import lock_descriptor
 
-from spikesam.recordings.errors import Advice, ExistsError, InputError
+from spikesam.recordings.errors import ExistsError, InputError
 
 WINDOWS = os.name == "nt"
 NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # Windows has the second alone
@@ -137,7 +137,7 @@ def sync(path: Path) -> None:
             raise
 
 
-def check_free(directory: Path, needed: int, kept: str = "", advice: Advice | None = None) -> None:
+def check_free(directory: Path, needed: int, kept: str = "", advice: str | None = None) -> None:
     """Refuse to start what will not fit: `needed` bytes; `kept` says in the message what is safe."""
     free = shutil.disk_usage(directory).free
     if free < needed:

@@ -9,38 +9,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
 
 from spikesam.recordings.text import printable
 
-Advice: TypeAlias = Literal[
-    "other-out",
-    "wait",
-    "overwrite",
-    "free-space",
-    "fewer-samples",
-    "fewer-exported",
-    "continue",
-    "resume",
-    "resume-missing",
-    "free-space-resume",
-    "same-settings",
-    "train-again",
-    "start-again",
-    "resume-training",
-    "download",
-    "keep-spikes",
-    "other-data",
-    "convert",
-    "without-labels",
-    "give-data",
-    "give-network",
-    "record-input",
-    "two-runs",
-]
-
-# How the line ends. In braces: an argument, or what the error gave with the advice.
-ADVICE: dict[Advice, str] = {
+# How the line ends, by the name of the advice. In braces: an argument, or what the error gave with the advice.
+ADVICE = {
     "other-out": "; choose another {out}",
     "wait": "; wait for it or choose another {out}",
     "overwrite": "; choose another {out}, or replace it with {overwrite}",
@@ -88,13 +61,13 @@ class InputError(ValueError):
     Parameters
     ----------
     finding : where, what was found, what would be right; names neither an option of a command nor an argument
-    advice : what would help
+    advice : what would help, a key of `ADVICE`
     argument : the argument that is wrong, if it is one; opens the line
     details : values for other {names} in the words of the advice
     """
 
     def __init__(
-        self, finding: object, advice: Advice | None = None, *, argument: str | None = None, **details: object
+        self, finding: object, advice: str | None = None, *, argument: str | None = None, **details: object
     ) -> None:
         super().__init__(finding, advice)
         self.finding = printable(finding)

@@ -17,7 +17,7 @@ from typing import IO
 from filelock import unlock_descriptor
 
 from spikesam.recordings.disk import NO_LINKS, NO_WAITING, WINDOWS, reason, remove_leftovers, try_lock
-from spikesam.recordings.errors import Advice, InputError
+from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import open_file
 from spikesam.recordings.text import printable
 
@@ -34,7 +34,7 @@ def holds_files(directory: Path) -> bool:
 
 
 @contextmanager
-def out_lock(directory: Path, advice: Advice | None = None, *, shared: bool = False) -> Iterator[None]:
+def out_lock(directory: Path, advice: str | None = None, *, shared: bool = False) -> Iterator[None]:
     """Hold `directory`, made if missing, for this process; the operating system lets go when the process ends.
 
     Afterwards the lock is gone, and so are the directories that were made and are still empty: a refused command leaves

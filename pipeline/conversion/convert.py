@@ -33,7 +33,7 @@ from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoi
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import Advice, InputError
+from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import Tracker
 from spikesam.recordings.schema import SampleTable
@@ -138,7 +138,7 @@ def convert(
     asked = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
     asked |= {"encoder": encoder, "initial": initial, "spikes": spikes}
     said = {name: value for name, value in asked.items() if value is not None}
-    advice: Advice | None = None if overwrite else "overwrite"
+    advice = None if overwrite else "overwrite"
     if isinstance(ann, (nn.Module, Network)):
         if out is not None and preprocessing is None:
             raise InputError(f"out: {UNPREPARED}")

@@ -1,5 +1,6 @@
 """Texts of unknown origin as they are shown, and errors in the words of Python."""
 
+import ast
 import io
 import pickle
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
+import spikesam
 from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import ADVICE, Advice, InputError, RasterError, finding
+from spikesam.recordings.errors import ADVICE, InputError, RasterError, finding
 from spikesam.recordings.file_format import open_recording
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.progress import progress_bar
@@ -130,11 +132,22 @@ def test_what_would_help_is_worded_as_arguments() -> None:
 
 
 @pytest.mark.parametrize("advice", ADVICE)
-def test_an_option_of_a_command_is_named_only_by_who_asks(advice: Advice) -> None:
+def test_an_option_of_a_command_is_named_only_by_who_asks(advice: str) -> None:
     error = InputError("x: 100 % {out}", advice, files="{a}")
     assert "--" not in str(error)
     assert error.worded(lambda argument: f"<{argument}>").startswith("x: 100 % {out}")
     assert "<" in error.worded(lambda argument: f"<{argument}>")
+
+
+def test_every_advice_that_is_given_has_words_and_all_words_are_given() -> None:
+    place = {"InputError": 1, "RasterError": 1, "ExistsError": 1, "out_lock": 1, "check_free": 3}  # among arguments
+    package, given = Path(spikesam.__file__).parents[1], set()
+    for path in (each for name in ("recordings", "backends", "pipeline") for each in (package / name).rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in place:
+                said = call.args[place[call.func.id] :] + [each.value for each in call.keywords if each.arg == "advice"]
+                given |= {part.value for each in said for part in ast.walk(each) if isinstance(part, ast.Constant)}
+    assert given - {None} == ADVICE.keys()
 
 
 def test_an_error_stays_what_it_is_on_its_way_from_another_process() -> None:
