@@ -86,15 +86,23 @@ def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
     return converted
 
 
-def constant(value: Any, channels: int, dtype: Any, what: str, where: str, least: int = 0) -> Any:
-    """A constant of neurons: one number of `dtype` for all, or (C,) where channels differ; one integer is ≥ `least`."""
+def constant(
+    value: Any, channels: int, dtype: Any, what: str, where: str, least: float = 0, most: float = math.inf
+) -> Any:
+    """A constant of neurons within limits: one number of `dtype` for all, or (C,) where channels differ."""
+    found: Any
     if np.ndim(value) == 0:
         number = value.item() if hasattr(value, "item") else value
-        return whole(number, what, where, least) if np.issubdtype(dtype, np.integer) else real(number, what, where)
-    numbers = array(value, dtype, what, where)
-    if numbers.shape != (channels,):
-        raise NetworkError(f"{where}: {what} has shape {numbers.shape}, expected one number or ({channels},)")
-    return numbers[0].item() if (numbers == numbers[0]).all() else numbers
+        integer = np.issubdtype(dtype, np.integer)
+        found = whole(number, what, where, min(0, int(least))) if integer else real(number, what, where)
+    else:
+        found = array(value, dtype, what, where)
+        if found.shape != (channels,):
+            raise NetworkError(f"{where}: {what} has shape {found.shape}, expected one number or ({channels},)")
+        found = found[0].item() if (found == found[0]).all() else found
+    if np.min(found) < least or np.max(found) > most:
+        raise NetworkError(f"{where}: {what} is {found}, expected {least:,} … {most:,}")
+    return found
 
 
 def by_channel(value: Any, channels: int, dtype: Any, what: str, where: str) -> NDArray[Any]:

@@ -5,6 +5,7 @@ A new type is one class and one line of :data:`NEURONS`, by whose names files te
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
@@ -80,14 +81,12 @@ class LIF:
 
     def of_channels(self, channels: int, where: str) -> LIF:
         """A checked copy for a layer of C channels; its bias is (1, C) or (T, C)."""
-        leak, threshold, synaptic_leak = (
-            constant(getattr(self, name), channels, np.float64, name, where)
-            for name in ("leak", "threshold", "synaptic_leak")
+        leak, synaptic_leak = (
+            constant(getattr(self, name), channels, np.float64, name, where, 0, 1) for name in ("leak", "synaptic_leak")
         )
-        if not (np.min(leak) >= 0 and np.max(leak) <= 1 and np.min(threshold) > 0):
-            raise NetworkError(f"{where}: leak {leak}, threshold {threshold}; expected 0 ≤ leak ≤ 1 and threshold > 0")
-        if np.min(synaptic_leak) < 0 or np.max(synaptic_leak) > 1:
-            raise NetworkError(f"{where}: synaptic_leak is {synaptic_leak}, expected 0 … 1")
+        threshold = constant(self.threshold, channels, np.float64, "threshold", where, -math.inf)
+        if np.min(threshold) <= 0:
+            raise NetworkError(f"{where}: threshold is {threshold}, expected more than 0")
         bias = by_channel(self.bias, channels, np.float64, "bias", where)
         return LIF(
             leak, bias=bias, synaptic_leak=synaptic_leak, **_firing(self, threshold, channels, np.float64, where)
@@ -157,14 +156,11 @@ class FixedLIF:
 
     def of_channels(self, channels: int, where: str) -> FixedLIF:
         """A checked copy for a layer of C channels; its bias is (1, C) or (T, C)."""
-        decays = {}
-        for name in ("decay", "synaptic_decay"):
-            decays[name] = constant(getattr(self, name), channels, np.int64, name, where)
-            if np.min(decays[name]) < 0 or np.max(decays[name]) > THETA:
-                raise NetworkError(f"{where}: {name} is {decays[name]}, expected 0 … {THETA}")
-        threshold = constant(self.threshold, channels, np.int64, "threshold", where)
-        if np.min(threshold) < 1 or np.max(threshold) > MEMBRANE_LIMIT:
-            raise NetworkError(f"{where}: threshold is {threshold}, expected 1 … {MEMBRANE_LIMIT:,} in fixed point")
+        decays = {
+            name: constant(getattr(self, name), channels, np.int64, name, where, 0, THETA)
+            for name in ("decay", "synaptic_decay")
+        }
+        threshold = constant(self.threshold, channels, np.int64, "threshold", where, 1, MEMBRANE_LIMIT)
         bias = by_channel(self.bias, channels, np.int32, "bias", where)
         if np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
             raise NetworkError(f"{where}: |bias| must be ≤ 2³⁰ in fixed point")
@@ -173,38 +169,22 @@ class FixedLIF:
 
 def _firing(neuron: LIF | FixedLIF, threshold: Any, channels: int, dtype: Any, where: str) -> dict[str, Any]:
     """Where a neuron fires, and what it is reset to and held at, all checked."""
-    reset_by = _reset_by(neuron, channels, dtype, where)
+    if neuron.reset not in get_args(Reset):
+        raise NetworkError(f"{where}: reset is {neuron.reset!r}, expected 'subtract' or 'zero'")
+    if neuron.reset == "zero" and neuron.reset_by is not None:
+        raise NetworkError(f"{where}: reset_by is {neuron.reset_by!r}, expected none beside reset 'zero'")
+    limits = {"reset_by": (0, MEMBRANE_LIMIT), "min_v_mem": (-MEMBRANE_LIMIT, 0)}
+    given: dict[str, Any] = {
+        name: None if (value := getattr(neuron, name)) is None else constant(value, channels, dtype, name, where, *ends)
+        for name, ends in limits.items()
+    }
     return {
         "threshold": threshold,
         "reset": neuron.reset,
-        "reset_by": None if np.array_equal(reset_by, threshold) else reset_by,
+        "reset_by": None if np.array_equal(given["reset_by"], threshold) else given["reset_by"],
         "fires_at_threshold": yes_or_no(neuron.fires_at_threshold, "fires_at_threshold", where),
-        "min_v_mem": _min_v_mem(neuron, channels, dtype, where),
+        "min_v_mem": given["min_v_mem"],
     }
-
-
-def _reset_by(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> Any:
-    """`reset_by`, checked; None where it is not given."""
-    if neuron.reset not in get_args(Reset):
-        raise NetworkError(f"{where}: reset is {neuron.reset!r}, expected 'subtract' or 'zero'")
-    if neuron.reset_by is None:
-        return None
-    if neuron.reset == "zero":
-        raise NetworkError(f"{where}: reset_by is {neuron.reset_by!r}, expected none beside reset 'zero'")
-    amount = constant(neuron.reset_by, channels, dtype, "reset_by", where)
-    if np.min(amount) < 0 or np.max(amount) > MEMBRANE_LIMIT:
-        raise NetworkError(f"{where}: reset_by is {amount}, expected 0 … {MEMBRANE_LIMIT:,}")
-    return amount
-
-
-def _min_v_mem(neuron: LIF | FixedLIF, channels: int, dtype: Any, where: str) -> Any:
-    """`min_v_mem`, checked; None where it is not given."""
-    if neuron.min_v_mem is None:
-        return None
-    lowest = constant(neuron.min_v_mem, channels, dtype, "min_v_mem", where, -MEMBRANE_LIMIT)
-    if np.max(lowest) > 0 or np.min(lowest) < -MEMBRANE_LIMIT:
-        raise NetworkError(f"{where}: min_v_mem is {lowest}, expected -{MEMBRANE_LIMIT:,} … 0; membranes rest at 0")
-    return lowest
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +211,7 @@ class ReLU:
 
     def of_channels(self, channels: int, where: str) -> ReLU:
         """A checked copy for a layer of C channels; its bias is (1, C)."""
-        limit = None if self.limit is None else constant(self.limit, channels, np.float64, "limit", where)
+        limit = None if self.limit is None else constant(self.limit, channels, np.float64, "limit", where, -math.inf)
         if limit is not None and np.min(limit) <= 0:
             raise NetworkError(f"{where}: limit is {limit}, expected more than 0, or None")
         return ReLU(by_channel(self.bias, channels, np.float64, "bias", where), limit)

@@ -53,19 +53,6 @@ def test_convolutions_are_exact_at_the_largest_current(device: str, dtype: torch
     assert np.abs(expected).max() == layer.largest_current
 
 
-@KINDS
-def test_dense_layers_are_exact_at_the_largest_current_allowed(device: str, dtype: torch.dtype):
-    random = np.random.default_rng(1)
-    inputs = CURRENT_LIMIT // 127
-    weight = random.choice((-127, 127), (3, inputs)).astype(np.int8)
-    weight[0], weight[1] = 127, -127
-    layer = fixed(weight)
-    spikes = np.ones((2, inputs, 1, 1), np.bool_)
-    found = currents(FixedSynapses(layer, (inputs, 1, 1), Workspace(device), dtype), spikes, device)
-    assert found[:, 0].tolist() == [127 * inputs] * 2
-    assert np.array_equal(found, reference_currents(layer, spikes))
-
-
 @st.composite
 def layers(draw: st.DrawFn) -> tuple[Input, NDArray[np.bool_]]:
     """A layer of weights ±127 and other extremes, and spikes of any density for it."""
@@ -105,23 +92,6 @@ def test_what_is_multiplied_is_chosen_by_device_and_pooling(monkeypatch: pytest.
     assert (chosen(1), chosen(11), chosen(12)) == (torch.int8, torch.int8, torch.float32)
     monkeypatch.setattr(torch_synapses, "multiplies_int8", lambda: False)
     assert chosen(1) == torch.float32
-
-
-def test_pooling_too_coarse_for_int8_is_exact():
-    layer = fixed(np.array([[[[127]]], [[[-3]]]], np.int8), pool=12)
-    spikes = np.ones((1, 1, 12, 24), np.bool_)
-    spikes[..., 12:] = False
-    found = currents(FixedSynapses(layer, (1, 12, 24), Workspace("cpu")), spikes, "cpu")
-    assert found.tolist() == [[127 * 144, -3 * 144], [0, 0]]
-
-
-def test_layers_share_a_workspace_one_after_the_other():
-    workspace = Workspace("cpu")
-    small, large = (fixed(np.full((2, 3, side, side), side, np.int8)) for side in (1, 2))
-    spikes = np.ones((2, 3, 4, 4), np.bool_)
-    for layer, current in ((small, 3), (large, 24), (small, 3)):
-        found = currents(FixedSynapses(layer, (3, 4, 4), workspace), spikes, "cpu")
-        assert np.all(found == current)
 
 
 def test_the_callers_torch_settings_come_back():
