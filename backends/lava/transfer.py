@@ -22,7 +22,7 @@ def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> La
     """The arrays that the recorder sends of a sample, in order; the spikes of every layer if no maps are requested."""
     timesteps = network.timesteps
     layout: Layout = {}
-    if request is None or request.spikes:
+    if request is None:
         for name, size in zip(network.raster_names, network.raster_bytes, strict=True):
             layout["bits", name] = np.uint8, (timesteps, size)
     for layer in network.layers:
@@ -64,7 +64,6 @@ def maps_of(network: Network, request: MapRequest, sample: int, arrays: Arrays) 
         {name: trace.of_sum(arrays["sum", name]) for name, trace in traces.items()},
         {name: trace.of_steps(arrays["maps", name]) for name, trace in stepped},
         arrays["readout", ""],
-        raster_of(network, arrays) if request.spikes else None,
     )
 
 

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from spikesam.backends.base import BackendError, FormedMaps, MapRequest
+from spikesam.backends.base import FormedMaps, MapRequest
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.input_currents import input_currents
 from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import RasterBatch, pack
 from tests.backends.test_random_networks import random_network
 
@@ -36,7 +35,7 @@ def with_maps(network: Network) -> list[str]:
 
 
 def assert_those_of_the_raster(network: Network, map_request: MapRequest, found: list[FormedMaps], inputs: Any) -> None:
-    """Every map and readout, and where they leave every spike, beside what the event backend records."""
+    """Every map and readout, beside what the event backend records."""
     shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
     rasters: list[RasterBatch] = list(EventBackend(threads=1).run(network, [inputs], SAMPLES))
     samples = [(raster, row) for raster in rasters for row in range(len(raster))]
@@ -51,29 +50,25 @@ def assert_those_of_the_raster(network: Network, map_request: MapRequest, found:
             np.testing.assert_array_equal(graph.sums[name].ravel(), trace.of_sum(total))
             if number < map_request.stepped:
                 np.testing.assert_array_equal(graph.maps[name].reshape(steps.shape), trace.of_steps(steps))
-        assert (graph.spikes is not None) == map_request.spikes
-        if graph.spikes is not None:  # the network fires as it does without maps
-            for name, bits in raster.spikes.items():
-                np.testing.assert_array_equal(graph.spikes.spikes[name][0], bits[row])
 
 
 @pytest.mark.parametrize(
-    ("models", "seed", "timesteps", "gamma", "spikes"),
+    ("models", "seed", "timesteps", "gamma"),
     [
-        ("event", 38, 1, 0.5, True),
-        ("event", 45, 16, 0.0, False),
-        ("event", 41, 17, 0.01, True),
-        ("event", 72, 5, 3.0, False),
-        ("stock", 45, 16, 0.5, False),
-        ("stock", 41, 17, 0.01, True),
+        ("event", 38, 1, 0.5),
+        ("event", 45, 16, 0.0),
+        ("event", 41, 17, 0.01),
+        ("event", 72, 5, 3.0),
+        ("stock", 45, 16, 0.5),
+        ("stock", 41, 17, 0.01),
     ],
 )
-def test_any_network(models: Any, seed: int, timesteps: int, gamma: float, spikes: bool) -> None:
+def test_any_network(models: Any, seed: int, timesteps: int, gamma: float) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     network, rng = long_network(seed, timesteps), np.random.default_rng(seed)
     inputs = rng.random((timesteps, SAMPLES, *network.input_shape)) < 0.3
     summed = {name: int(rng.integers(1, timesteps + 1)) for name in with_maps(network)}
-    map_request = MapRequest(gamma, summed, STEPPED, spikes)
+    map_request = MapRequest(gamma, summed, STEPPED)
     found = list(LavaBackend(models).run_maps(network, [inputs[:, :1], inputs[:, 1:]], SAMPLES, map_request))
     assert_those_of_the_raster(network, map_request, found, inputs)
 
@@ -128,35 +123,6 @@ def test_graded_spikes_summed_over_channels_are_the_maps(spikes: NDArray[np.bool
         np.testing.assert_array_equal(summed, total)
 
 
-@pytest.mark.parametrize(
-    ("map_request", "message"),
-    [
-        (MapRequest(0.5, {"conv7": 1}), "lava: no layer 'conv7'; expected some of input, conv1, fc1"),
-        (MapRequest(0.5, {"fc1": 1}), "lava: layer 'fc1' has no places in the image, and so no map here"),
-        (MapRequest(0.5, {"conv1": 5}), "lava: 5 steps of conv1 are to be summed, expected 1 to 4"),
-        (MapRequest(1e-5, {"conv1": 4}), "gamma: got 1e-05, whose decay rounds to 0 of 4096"),
-        (MapRequest(20.0, {"conv1": 4}), "gamma: got 20, whose decay rounds to 4096 of 4096"),
-    ],
-)
-def test_what_a_graph_cannot_give(map_request: MapRequest, message: str) -> None:
-    pytest.importorskip("lava", reason="lava-nc is not installed")
-    with pytest.raises(InputError, match=f"^{message}"):
-        next(LavaBackend().run_maps(small_network(), [], 1, map_request))
-
-
-def test_maps_in_float32_are_refused() -> None:
-    pytest.importorskip("lava", reason="lava-nc is not installed")
-    with pytest.raises(BackendError, match="^lava: maps leave the graph in fixed point only"):
-        next(LavaBackend().run_maps(small_network(fixed=False), [], 1, MapRequest(0.5, {"conv1": 4})))
-
-
-def small_network(fixed: bool = True) -> Network:
-    conv = Layer("conv1", np.ones((2, 1, 1, 1), np.float32), LIF(1.0))
-    dense = Layer("fc1", np.ones((2, 8), np.float32), LIF(1.0))
-    network = Network((1, 2, 2), 4, (conv, dense), Readout(np.ones((2, 2), np.float32)))
-    return quantise(network) if fixed else network
-
-
 def test_lavas_own_convolutions_of_more_than_127_channels() -> None:
     """Lava counts them in an int8, which is repaired; VGG11 has 512."""
     pytest.importorskip("lava", reason="lava-nc is not installed")
@@ -165,6 +131,6 @@ def test_lavas_own_convolutions_of_more_than_127_channels() -> None:
     layers = Layer("conv1", first, LIF(0.9)), Layer("conv2", second, LIF(0.9, 10.0))
     network = quantise(Network((2, 2, 2), 5, layers, Readout(rng.normal(0, 1, (3, 520)).astype(np.float32)), "spikes"))
     inputs = rng.random((5, SAMPLES, 2, 2, 2)) < 0.5
-    map_request = MapRequest(0.5, {"conv1": 4, "conv2": 5}, STEPPED, True)
+    map_request = MapRequest(0.5, {"conv1": 4, "conv2": 5}, STEPPED)
     found = list(LavaBackend("stock").run_maps(network, [inputs], SAMPLES, map_request))
     assert_those_of_the_raster(network, map_request, found, inputs)
