@@ -67,15 +67,6 @@ class MapRequest:
     summed: Mapping[str, int]
     stepped: int = 0
 
-    def check(self, network: Network, backend: str) -> None:
-        """Refuse maps that cannot be formed in integers; `backend` is named in the message."""
-        if network.precision != "fixed":
-            raise BackendError(
-                f"{backend}: maps leave the graph in fixed point only; use precision fixed, or record spikes"
-            )
-        for name in self.summed:
-            self.trace(network, name)
-
     def trace(self, network: Network, name: str) -> SpikeTrace:
         """Constants of a layer's traces."""
         return spike_trace(self.gamma, network.shape_of[name][0], network.timesteps)
@@ -127,7 +118,7 @@ class Backend(ABC):
     def run_maps(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
     ) -> Iterator[FormedMaps]:
-        """Simulate samples as :meth:`run`, and yield the maps formed meanwhile; see :meth:`MapRequest.check`."""
+        """Simulate samples as :meth:`run`, and yield the maps formed meanwhile, in fixed point."""
         raise BackendError(f"{self.name}: forms no maps")
 
 

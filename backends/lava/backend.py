@@ -71,7 +71,6 @@ class LavaBackend(Backend):
     ) -> Iterator[FormedMaps]:
         """Let the graph form maps; those of the input are formed here, from the spikes that are sent to it."""
         network.check_spiking(self.name)
-        request.check(network, self.name)
         samples, sent = tee(_sample_bytes(inputs, n_samples, network))  # keeps the samples that the graph has ahead
         for sample, arrays in enumerate(self._simulated(network, samples, n_samples, request)):
             arrays |= input_maps(network, request, sample, next(sent))

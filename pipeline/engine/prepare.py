@@ -20,6 +20,7 @@ from spikesam.pipeline.maps.layers import kept_steps, laid_out, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
+from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Tracker
 
 
@@ -67,7 +68,10 @@ def prepare(config: Config) -> Prepared:
             spike_trace(spec.gamma, laid_out(layer.shape)[0], network.timesteps)
     if keep.by_backend:
         mapped_layers(network.shape_of, settings.layers, "layers", bands=False)
-        spec.map_request(()).check(network, header.backend)
+        if network.precision != "fixed":
+            raise InputError(
+                f"{header.backend}: maps leave the graph in fixed point only; use precision fixed, or record spikes"
+            )
     return Prepared(Job(spec, network, read, backend, choice, settings.batch_size), dataset, read)
 
 
