@@ -180,10 +180,11 @@ def curves(
             for image, maps in enumerate(heatmaps):
                 seed = setup.settings.seed + ORDERS * image
                 pixels = pixel_score(network, images, image, setup.settings.seed, backend)
-                for name, curve in pixel_curves(pixels, images.pixels[image], maps, layers, seed):
+                for name, curve in curves_of(faithfulness, pixels, images.pixels[image], on_pixels(maps, layers), seed):
                     found.setdefault(f"{PIXELS}|{name}", []).append(curve)
                 for layer in layers:
-                    for name, curve in spike_curves(answers[layer], raster[layer][image], maps, layer, seed):
+                    own = {key: each for key, each in maps.items() if key[1] in ("", layer)}
+                    for name, curve in curves_of(spike_deletion, answers[layer], raster[layer][image], own, seed):
                         found.setdefault(f"{layer}|{name}", []).append(curve)
                 advance(1)
         return {name: np.stack(of_images) for name, of_images in found.items()}
@@ -209,33 +210,19 @@ def curves(
     return pd.concat(parts)
 
 
-def pixel_curves(
-    score: Callable[[NDArray[np.float32]], Floats],
-    pixels: NDArray[np.float32],
-    maps: Heatmaps,
-    layers: Sequence[str],
-    seed: int,
-) -> Iterator[tuple[str, Floats]]:
-    """Curves of every map of the image or the last layer; of SAM in earlier layers, too, of relevance in the first."""
-    for (name, layer), each in maps.items():
-        others = layers[1:] if name == SAM else layers[:1] if name in RULES else ()
-        if layer in ("", layers[-1], *others):
-            yield label(name, layer), np.stack(faithfulness(score, pixels, each, seed=seed))
-    yield RANDOM, np.stack(random_orders(faithfulness, score, pixels, repeats=ORDERS, seed=seed))
+def on_pixels(maps: Heatmaps, layers: Sequence[str]) -> Heatmaps:
+    """The maps of the image or the last layer; SAM in earlier layers, too, and relevance in the first."""
+    others = {SAM: layers[1:], **dict.fromkeys(RULES, layers[:1])}
+    return {key: each for key, each in maps.items() if key[1] in ("", layers[-1], *others.get(key[0], ()))}
 
 
-def spike_curves(
-    score: Callable[[NDArray[Any]], Floats],
-    spikes: NDArray[np.bool_],
-    maps: Heatmaps,
-    layer: str,
-    seed: int,
+def curves_of(
+    measure: Callable[..., Any], score: Callable[..., Floats], given: NDArray[Any], maps: Heatmaps, seed: int
 ) -> Iterator[tuple[str, Floats]]:
-    """Of every map of the image or of the layer."""
-    for (name, of_layer), each in maps.items():
-        if of_layer in ("", layer):
-            yield label(name, of_layer), np.stack(spike_deletion(score, spikes, each, seed=seed))
-    yield RANDOM, np.stack(random_orders(spike_deletion, score, spikes, repeats=ORDERS, seed=seed))
+    """The curves of every map, and of random orders."""
+    for key, each in maps.items():
+        yield label(*key), np.stack(measure(score, given, each, seed=seed))
+    yield RANDOM, np.stack(random_orders(measure, score, given, repeats=ORDERS, seed=seed))
 
 
 def maps_to_compare(

@@ -61,6 +61,12 @@ def class_folders(path: Path, per_class: int = 4, classes: tuple[str, ...] = CLA
     return path
 
 
+def run_words(folder: Path, per_class: int) -> list[str]:
+    """A network and images of its classes in a folder, as words of `run`."""
+    checkpoint, images = small_checkpoint(folder / "small.safetensors"), class_folders(folder / "images", per_class)
+    return ["--checkpoint", str(checkpoint), "--data", str(images)]
+
+
 def small_ann_model() -> ReluNetwork:
     """An untrained ANN of the layers of :func:`small_model`."""
     torch.manual_seed(0)

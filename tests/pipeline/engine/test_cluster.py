@@ -30,7 +30,7 @@ from spikesam.recordings.errors import InputError
 from tests.hostile import hostile_folder
 from tests.pipeline.engine.test_ranges import digests, results
 from tests.pipeline.engine.trouble import Trouble
-from tests.pipeline.small_networks import class_folders, small_checkpoint
+from tests.pipeline.small_networks import run_words, small_checkpoint
 
 pytestmark = pytest.mark.alone
 
@@ -202,10 +202,7 @@ def test_workers_without_the_project_are_refused(
 
 def command(out: Path) -> tuple[list[str], list[str]]:
     """Words of a run of 40 samples; those with which a cluster computes it in `out`."""
-    folder = out.parent
-    small_checkpoint(folder / "small.safetensors")
-    class_folders(folder / "images", per_class=14)
-    options = ["--checkpoint", str(folder / "small.safetensors"), "--data", str(folder / "images")]
+    options = run_words(out.parent, per_class=14)
     options += ["--samples", "40", "--figures", "0", "--no-report", "--backend", "event"]
     return options, ["--out", str(out), "--dask", "local:2"]
 

@@ -19,17 +19,14 @@ from spikesam.pipeline.engine.first_run import on_torch_at_first
 from spikesam.pipeline.engine.job import Job
 from spikesam.pipeline.engine.prepare import prepare
 from spikesam.recordings.raster.reader import RasterReader
-from tests.pipeline.small_networks import class_folders, small_checkpoint
+from tests.pipeline.small_networks import run_words
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def options(tmp_path: Path) -> list[str]:
-    small_checkpoint(tmp_path / "small.safetensors")
-    class_folders(tmp_path / "images", per_class=2)
-    named = ("--checkpoint", str(tmp_path / "small.safetensors"), "--data", str(tmp_path / "images"))
-    return [*named, "--samples", "4", "--figures", "0", "--no-report"]
+    return [*run_words(tmp_path, per_class=2), "--samples", "4", "--figures", "0", "--no-report"]
 
 
 def test_a_first_run_is_on_torch_and_has_the_same_bits(options: list[str], tmp_path: Path) -> None:

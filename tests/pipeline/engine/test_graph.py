@@ -20,12 +20,9 @@ SAMPLES = 18  # two ranges: 16 and 2
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A network and images of its classes."""
-    from tests.pipeline.small_networks import class_folders, small_checkpoint
+    from tests.pipeline.small_networks import run_words
 
-    folder = tmp_path_factory.mktemp("workplace")
-    small_checkpoint(folder / "small.safetensors")
-    class_folders(folder / "images", per_class=6)
-    named = ("--checkpoint", str(folder / "small.safetensors"), "--data", str(folder / "images"))
+    named = run_words(tmp_path_factory.mktemp("workplace"), per_class=6)
     return [*named, "--samples", str(SAMPLES), "--figures", "2", "--gamma", "0.2"]
 
 

@@ -21,7 +21,7 @@ from spikesam.pipeline.engine.folder import FolderStore
 from spikesam.pipeline.engine.job import Job, read_spec
 from tests.campaign.forge import reseal, unseal
 from tests.pipeline.engine.jobs import contents
-from tests.pipeline.small_networks import class_folders, small_checkpoint
+from tests.pipeline.small_networks import run_words
 
 ROOT = Path(__file__).parents[3]
 PARTS = "raster.parts"
@@ -32,10 +32,7 @@ Refused = Callable[..., str]
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A network and images of its classes."""
-    folder = tmp_path_factory.mktemp("workplace")
-    small_checkpoint(folder / "small.safetensors")
-    class_folders(folder / "images", per_class=14)
-    named = ("--checkpoint", str(folder / "small.safetensors"), "--data", str(folder / "images"))
+    named = run_words(tmp_path_factory.mktemp("workplace"), per_class=14)
     return [*named, "--samples", str(SAMPLES), "--backend", "event", "--figures", "2", "--no-report"]
 
 
