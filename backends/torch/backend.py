@@ -19,7 +19,7 @@ from spikesam.backends.network import Network, Readout, Shape
 from spikesam.backends.network.acting import ActingSteps
 from spikesam.backends.readout import integrate, rounded, summed_bias
 from spikesam.backends.torch.history import History
-from spikesam.backends.torch.neurons import TorchNeurons, make_neurons
+from spikesam.backends.torch.neurons import TorchNeurons
 from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
 from spikesam.recordings.raster.batch import RasterBatch
 
@@ -111,7 +111,7 @@ class _Simulation:
         """Bring the neurons of so many samples to rest; new ones, unless there are as many from the last run."""
         if not self.neurons or len(self.neurons[0].membrane) != samples:
             self.neurons = [
-                make_neurons(layer, (samples, height * width, channels), self.device)
+                TorchNeurons(layer.spiking_neuron, layer.inputs, (samples, height * width, channels), self.device)
                 for layer, (channels, height, width) in zip(self.network.layers, self.network.shapes[1:], strict=True)
             ]
         for neurons in self.neurons:

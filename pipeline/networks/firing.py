@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spikesam.backends.network import Input, SpikingNeuron
-from spikesam.backends.torch.neurons import FloatNeurons
+from spikesam.backends.torch.neurons import TorchNeurons
 
 SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
 
@@ -84,7 +84,7 @@ class _Fire(torch.autograd.Function):
     def forward(ctx: Any, early: Tensor, late: Tensor, neuron: Any, gain: Rows, width: float) -> Tensor:
         steps = len(early) + len(late)
         samples, positions, channels = shape = early.shape[1:]
-        neurons = FloatNeurons(neuron, [Input(None, gain=gain)], (samples, positions, channels), str(early.device))
+        neurons = TorchNeurons(neuron, [Input(None, gain=gain)], (samples, positions, channels), str(early.device))
         threshold = early.new_tensor(neuron.threshold)
         spikes = early.new_empty((1 + steps, *shape))
         spikes[0] = 0

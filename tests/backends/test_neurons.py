@@ -34,11 +34,10 @@ def in_double(neuron: SpikingNeuron, inputs: Sequence[Input], currents: NDArray[
 
 def in_torch(neuron: SpikingNeuron, inputs: Sequence[Input], currents: NDArray[Any]) -> Traces:
     torch = pytest.importorskip("torch")
-    from spikesam.backends.torch.neurons import FixedNeurons, FloatNeurons
+    from spikesam.backends.torch.neurons import TorchNeurons
 
-    kind: Any = FixedNeurons if isinstance(neuron, FixedLIF) else FloatNeurons
-    neurons, found = kind(neuron, inputs, (1, 1, currents.shape[2]), "cpu"), []
-    given = torch.tensor(currents, dtype=torch.int32 if kind is FixedNeurons else torch.float32)
+    neurons, found = TorchNeurons(neuron, inputs, (1, 1, currents.shape[2]), "cpu"), []
+    given = torch.tensor(currents, dtype=torch.int32 if neurons.fixed else torch.float32)
     for t, rows in enumerate(given[:, :, None, None], start=1):
         spikes = neurons.step(list(rows), t).numpy()[0, 0] > 0
         found.append((neurons.membrane.numpy()[0, 0].copy(), spikes))

@@ -13,7 +13,7 @@ from torch import Tensor
 from spikesam.backends.input_currents import currents_of
 from spikesam.backends.network import Input, Network
 from spikesam.backends.network.step import arrived_from
-from spikesam.backends.torch.neurons import make_neurons
+from spikesam.backends.torch.neurons import TorchNeurons
 from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
 
 
@@ -24,7 +24,7 @@ class LayerAlone:
         self.network, self.given, self.device = network, given, device
         layer, (channels, height, width) = network.layers[number], network.shapes[number + 1]
         samples = given[layer.inputs[0].sources[0].layer].shape[-4]
-        self.neurons = make_neurons(layer, (samples, height * width, channels), device)
+        self.neurons = TorchNeurons(layer.spiking_neuron, layer.inputs, (samples, height * width, channels), device)
         self.currents = [self._currents(each, (number, place)) for place, each in enumerate(layer.inputs)]
 
     def run(self, first: int, stop: int) -> Iterator[tuple[int, Tensor]]:
