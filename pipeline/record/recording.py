@@ -213,13 +213,10 @@ class Recording:
             precision="float32",
             timesteps=layers[0].steps,
             dt=STEP_SECONDS,
-            seed=0,
-            network_sha256="",
             dataset=self._dataset,
             config=json.dumps({"modules": modules, **({"axes": axes} if (axes := self._watch.axes) else {})}),
             layers=layer_specs({layer.name: layer.shape for layer in layers}),
             classes=classes,
-            readout_scale=1.0,
             layer_delay=self._layer_delay,
         )
 

@@ -96,13 +96,9 @@ def write_raster(
         precision="float32",
         timesteps=timesteps,
         dt=_seconds_in_a_step(dt, listed),
-        seed=0,
-        network_sha256="",
         dataset=dataset,
         config=json.dumps({"merged": merged} if merged else {}),
         layers=layer_specs({name: tuple(spikes.shape[2:]) for name, spikes in layers.items()}),
-        classes=0,
-        readout_scale=1.0,
         layer_delay=layer_delay,
     )
     samples = SampleTable(

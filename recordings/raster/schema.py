@@ -117,7 +117,7 @@ class LayerSpec(NamedLayer):
         return about if self.to_readout is None else about | {"to_readout": self.to_readout}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RasterHeader(Header):
     """Statements of a raster about the run it comes from; an InputError names the field that cannot be."""
 
@@ -128,15 +128,13 @@ class RasterHeader(Header):
     precision: str  # "fixed" or "float32"
     timesteps: int  # T ≥ 1
     dt: float  # seconds per step; metadata only
-    seed: int  # of the encoding, 0 ≤ seed < 2⁶³
-    network_sha256: str  # identity of the network, 64 hexadecimal digits; empty where it is unknown
+    seed: int = 0  # of the encoding, 0 ≤ seed < 2⁶³
+    network_sha256: str = ""  # identity of the network, 64 hexadecimal digits; empty where it is unknown
     dataset: str  # identity of the data
     config: str  # JSON text, the resolved configuration of the run
-    layers: tuple[
-        LayerSpec, ...
-    ]  # in order of depth, those recorded; the last always, from which steps that matter count
-    classes: int  # K, width of the readout; 0 where it is unknown
-    readout_scale: float  # real value of one raw unit of the readout; 1 where that is unknown
+    layers: tuple[LayerSpec, ...]  # recorded, in order of depth; the last always, from which steps that matter count
+    classes: int = 0  # K, width of the readout; 0 where it is unknown
+    readout_scale: float = 1.0  # real value of one raw unit of the readout; 1 where that is unknown
     layer_delay: int = 1  # steps that each synapse layer takes, 0 or 1; decides which steps matter
     window: int | None = None  # steps of the model that the network was imported from; None where all T are its own
 

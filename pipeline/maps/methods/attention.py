@@ -107,39 +107,28 @@ def attention_map(
     >>> spikesam.attention_map(raster, query="q", key="k", token=(0, 1)).tolist()
     [[[1, 1]]]
     """
+    found = list[NDArray[np.int64]]()
     with opened_raster(raster, "attention_map") as reader:
-        return np.stack(
-            [_map_of(reader, query, key, heads, token, head, step, sample) for sample in range(reader.n_samples)]
-        )
-
-
-def _map_of(
-    raster: RasterReader,
-    query: str,
-    key: str,
-    heads: int,
-    token: tuple[int, int] | None,
-    head: int | None,
-    step: int | None,
-    sample: int,
-) -> NDArray[np.int64]:
-    """The map (H, W) of one sample."""
-    asking, asked = _asked(raster, query, key, sample)
-    height, width = raster.layer(key).shape[1:]
-    steps, channels = asking.shape[:2]
-    if heads < 1 or channels % heads:
-        raise InputError(f"attention_map: {heads} heads of {channels} channels of {query!r}, expected a divisor")
-    for what, value, most in (("head", head, heads), ("step", step, steps)):
-        if value is not None and not 0 <= value < most:
-            raise InputError(f"attention_map: {what} is {value}, expected 0 … {most - 1}")
-    if token is not None and not (0 <= token[0] < height and 0 <= token[1] < width):
-        raise InputError(f"attention_map: token is {token}, expected a row below {height} and a column below {width}")
-    own = slice(None) if head is None else slice(head * channels // heads, (head + 1) * channels // heads)
-    at = slice(None) if step is None else slice(step, step + 1)
-    asking, asked = asking[at, own], asked[at, own]
-    of_token = asking.sum(axis=2) if token is None else asking[:, :, token[0] * width + token[1]]
-    found: NDArray[np.int64] = np.einsum("tc,tcm->m", of_token, asked).reshape(height, width)
-    return found
+        height, width = reader.layer(key).shape[1:]
+        for sample in range(reader.n_samples):
+            asking, asked = _asked(reader, query, key, sample)
+            steps, channels = asking.shape[:2]
+            if heads < 1 or channels % heads:
+                raise InputError(
+                    f"attention_map: {heads} heads of {channels} channels of {query!r}, expected a divisor"
+                )
+            for what, value, most in (("head", head, heads), ("step", step, steps)):
+                if value is not None and not 0 <= value < most:
+                    raise InputError(f"attention_map: {what} is {value}, expected 0 … {most - 1}")
+            if token is not None and not (0 <= token[0] < height and 0 <= token[1] < width):
+                expected = f"a row below {height} and a column below {width}"
+                raise InputError(f"attention_map: token is {token}, expected {expected}")
+            own = slice(None) if head is None else slice(head * channels // heads, (head + 1) * channels // heads)
+            at = slice(None) if step is None else slice(step, step + 1)
+            asking, asked = asking[at, own], asked[at, own]
+            of_token = asking.sum(axis=2) if token is None else asking[:, :, token[0] * width + token[1]]
+            found.append(np.einsum("tc,tcm->m", of_token, asked).reshape(height, width))
+    return np.stack(found)
 
 
 def _asked(raster: RasterReader, query: str, key: str, sample: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
