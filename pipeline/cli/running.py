@@ -118,7 +118,10 @@ def print_run(summary: Summary, out: Path, figures: Sequence[Path], notes: Seque
         say(note)
     count = f"{summary.n_samples} sample{'s' * (summary.n_samples > 1)}"
     simulated = f"{summary.timesteps} steps on {summary.backend} ({summary.precision})"
-    say(f"{count} of {summary.dataset}, {simulated}{_accuracy_text(summary)}")
+    accuracy = ""
+    if found := summary.accuracy_interval:
+        accuracy = f": accuracy {found.mean:.1%} (95 % interval {found.low:.0%} to {found.high:.0%})"
+    say(f"{count} of {summary.dataset}, {simulated}{accuracy}")
     for answer in summary.answers[:SHOWN_ANSWERS]:
         say(f"  {_answer_text(answer, summary.class_names)}")
     if (more := len(summary.answers) - SHOWN_ANSWERS) > 0:
@@ -149,11 +152,6 @@ def localisation_text(scores: Sequence[LocalisationScore]) -> str:
         rows.append((layer or "", method, *texts, *[""] * (len(measures) - len(texts))))
     count = f"{scores[0].n} sample{'s' * (scores[0].n > 1)}"
     return f"does the map find the object? ({count}; mean, 95 % interval)\n{aligned(rows)}"
-
-
-def _accuracy_text(summary: Summary) -> str:
-    found = summary.accuracy_interval
-    return "" if found is None else f": accuracy {found.mean:.1%} (95 % interval {found.low:.0%} to {found.high:.0%})"
 
 
 def _answer_text(answer: ImageAnswer, names: Sequence[str]) -> str:

@@ -125,10 +125,11 @@ def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterato
             continue
         fires, fired = bool(each.fires[bit.step]), bool(each.fired[bit.step])
         as_recorded = f", as {name} has it" if fires == fired else f", but {name} has {'a' if fired else 'no'} spike"
-        whose = "its network" if rule.proven else "the network"
+        precision = rule.network.precision
+        whose = f"{'its' if rule.proven else 'the'} network, in {'fixed point' if precision == 'fixed' else precision}"
         membrane, threshold = each.values[bit.step], each.threshold
         yield (
-            f"{name}: {whose}, in {_precision(rule.network.precision)}, has a membrane of {number(membrane)} there, "
+            f"{name}: {whose}, has a membrane of {number(membrane)} there, "
             f"{membrane / threshold:.2%} of the threshold {number(threshold)}: "
             f"it {'fires' if fires else 'does not fire'}{as_recorded}"
         )
@@ -194,10 +195,6 @@ def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> s
 def number(value: float) -> str:
     """A membrane or a threshold: an integer in fixed point."""
     return f"{int(value):,}" if float(value).is_integer() and abs(value) >= 256 else f"{float(value):.7g}"
-
-
-def _precision(name: str) -> str:
-    return "fixed point" if name == "fixed" else name
 
 
 def differing_numbers(first: Network, second: Network, name: str) -> str:

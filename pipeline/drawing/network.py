@@ -51,7 +51,7 @@ def draw_network(network: Network, raster: RasterReader | str | PathLike[str] | 
     places = _places(network)
     columns = 2 + max(column for column, _ in places.values())
     rows = 1 + max(row for _, row in places.values())
-    reads = _reads(network)
+    reads = [(source, each, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources]
     longest = max((places[target][0] - places[source.layer][0] for source, _, target in reads), default=1)
     above = 0.75 + 0.08 * longest
     size = ACROSS * columns, DOWN * rows + above
@@ -88,11 +88,6 @@ def _places(network: Network) -> dict[str, tuple[int, int]]:
         places[layer.name] = column, taken.get(column, 0)
         taken[column] = taken.get(column, 0) + 1
     return places
-
-
-def _reads(network: Network) -> list[tuple[Source, Input, str]]:
-    """The reads of each layer: a source, the input that it belongs to, and the layer."""
-    return [(source, each, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources]
 
 
 def _box(axes: Any, place: tuple[int, int], name: str, shape: str, plain: bool) -> None:

@@ -160,7 +160,9 @@ def _moments(maps: Maps) -> Cell:
 
 
 def _at_best(layer: NDArray[np.float32], subject: Subject, delay: int) -> Cell:
-    step = best_step(layer)
+    """The step whose map has the largest variance over pixels, or the largest value if it has one."""
+    contrast = [each.var() if each.size > 1 else each.sum() for each in layer]  # one by one: var makes copies
+    step = int(np.argmax(contrast))
     return Cell(layer[step] / largest(layer[step]), subject.seen(step - delay), tag=f"t = {step}")
 
 
@@ -205,9 +207,3 @@ def stretches(maps: Maps) -> list[range]:
         return [range(step, step + 1) for step in chosen]
     edges = np.linspace(first, end, MOST_STEPS + 1).round().astype(int).tolist()
     return [range(start, stop) for start, stop in pairwise(edges)]
-
-
-def best_step(maps: NDArray[np.float32]) -> int:
-    """The step, of (T, H, W), whose map has the largest variance over pixels, or the largest value if it has one."""
-    contrast = [step.var() if step.size > 1 else step.sum() for step in maps]  # one by one: var makes copies
-    return int(np.argmax(contrast))

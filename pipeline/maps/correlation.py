@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import NO_POOLING, Input, Sides, pair
+from spikesam.backends.network import NO_POOLING, Input, pair
 from spikesam.backends.network.step import Floats, current_cells, factors
 
 
 def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
     """The transpose of `pooled`, (C, H/y, W/x) -> (C, H, W): spikes get all of a window's sum, or share its maximum."""
-    windows = _windows(spikes, layer.pool)
+    (channels, height, width), (y, x) = spikes.shape, pair(layer.pool)
+    windows = spikes.reshape(channels, height // y, y, width // x, x)
     if layer.pooling == "max":
         values = values / np.maximum(windows.sum(axis=(2, 4)), 1)
     shared: Floats = (windows * values[:, :, None, :, None]).reshape(spikes.shape)
@@ -78,9 +79,3 @@ def to_winners(layer: Input, values: Floats, winners: NDArray[np.intp], sides: S
         taken = np.where(winners == cell, values, 0)
         padded[:, row : row + height * down : down, column : column + width * across : across] += taken
     return padded[:, above : above + rows, beside : beside + columns]
-
-
-def _windows(maps: NDArray[Any], sides: Sides) -> NDArray[Any]:
-    """(C, H, W) -> (C, H / y, y, W / x, x)."""
-    (channels, height, width), (y, x) = maps.shape, pair(sides)
-    return maps.reshape(channels, height // y, y, width // x, x)

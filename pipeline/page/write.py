@@ -152,7 +152,8 @@ def json_in_page(data: Any) -> Markup:
 @cache
 def script_of(module: str) -> str:
     """One script of a module and of what it imports: a page that stands alone cannot load modules."""
-    return "".join(_without_imports(name) for name in _in_order(module, []))
+    joined = "".join(_IMPORT.sub("", _source(name)) for name in _in_order(module, []))
+    return re.sub(r"^export ", "", joined, flags=re.MULTILINE)
 
 
 def _in_order(module: str, found: list[str]) -> list[str]:
@@ -162,10 +163,6 @@ def _in_order(module: str, found: list[str]) -> list[str]:
             _in_order(needed, found)
         found.append(module)
     return found
-
-
-def _without_imports(module: str) -> str:
-    return re.sub(r"^export ", "", _IMPORT.sub("", _source(module)), flags=re.MULTILINE)
 
 
 def _source(module: str) -> str:
