@@ -199,6 +199,16 @@ def test_every_rule_on_it(converted, conversion):
     assert conversion.rules.index.tolist() == ["ftbc"]
 
 
+def test_a_threshold_a_layer_and_empty_membranes(converted):
+    channels, layers = (converted(timesteps=8, rule="percentile", per=per).thresholds for per in ("channel", "layer"))
+    for name, (theta, *others) in ((name, set(each)) for name, each in layers.items()):
+        assert not others and channels[name].min() < theta <= channels[name].max()
+    empty, half = (converted(timesteps=8, rule="max", initial=initial).network for initial in (0.0, 0.5))
+    for one, other in zip(half.layers, empty.layers, strict=True):
+        more = one.neuron.bias - other.neuron.bias
+        assert more.sum(axis=0) == pytest.approx(0.5) and more.max(axis=0) == pytest.approx(0.5)  # in one step
+
+
 @pytest.mark.parametrize(("encoder", "spikes"), [("constant-current", 1), ("poisson", 1), ("poisson", 3)])
 def test_rates_approach_activations_with_more_steps(conversion, encoder, spikes):
     ann, images = conversion.ann, conversion.samples.images[:8]
