@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import joined, on_cpu, pack, unpack
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
-from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import LONGEST_NAME, printable
 
@@ -121,13 +120,18 @@ def edit(
         shown = positions(samples, opened.n_samples, "sample", WHERE)
         if not shown:
             raise InputError(f"{WHERE}: got no samples, expected at least one of 0 to {opened.n_samples - 1}")
-        among = {"steps": steps, "channels": channels, "rows": rows, "columns": columns}
-        chosen = Chosen.of(spec, opened.timesteps, len(shown), mask, **among)
+        where, sides = f"{WHERE}: layer {spec.name!r}", (opened.timesteps, *spec.shape)
+        asked = zip((steps, channels, rows, columns), sides, ("step", "channel", "row", "column"), strict=True)
+        chosen = np.zeros(sides, np.bool_)
+        chosen[np.ix_(*[np.array(positions(*each, where), np.intp) for each in asked])] = True
+        masked = _mask(mask, (opened.timesteps, len(shown), *spec.shape), where)
 
         def given() -> Iterator[dict[str, NDArray[np.uint8]]]:
             for row, sample in enumerate(shown):
                 spikes = {each.name: opened.packed(each, sample) for each in opened.layers if each.name not in again}
-                spikes[spec.name] = chosen.edited(spikes[spec.name], row, fires=fires)
+                bits = unpack(spikes[spec.name][None], spec.shape)
+                bits[:, 0][masked[:, row] & chosen] = fires
+                spikes[spec.name] = pack(bits)[0]
                 yield spikes
 
         config = {**_config(opened), EDITED: sorted({*forced, spec.name})}
@@ -169,40 +173,6 @@ def _edited_before(raster: RasterReader) -> list[str]:
     """The layers of a raster that an edit forced."""
     names = _config(raster).get(EDITED)
     return [name for name in raster if name in names] if isinstance(names, list) else []
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """Neurons and steps of a layer: where `mask` (T, B, C, H, W) and all of `among` (T, C, H, W) are true."""
-
-    mask: NDArray[np.bool_]
-    among: NDArray[np.bool_]
-
-    @classmethod
-    def of(
-        cls,
-        layer: LayerSpec,
-        timesteps: int,
-        samples: int,
-        mask: ArrayLike | None,
-        **among: Indices | None,
-    ) -> Chosen:
-        """The neurons and steps that :func:`edit` was asked for; refuses those that are not there, and other masks."""
-        where, sides = f"edit: layer {layer.name!r}", (timesteps, *layer.shape)
-        each = [
-            positions(among.get(f"{what}s"), side, what, where)
-            for what, side in zip(("step", "channel", "row", "column"), sides, strict=True)
-        ]
-        found = np.zeros(sides, np.bool_)
-        found[np.ix_(*(np.array(at, np.intp) for at in each))] = True
-        return cls(_mask(mask, (timesteps, samples, *layer.shape), where), found)
-
-    def edited(self, packed: NDArray[np.uint8], row: int, *, fires: bool) -> NDArray[np.uint8]:
-        """The packed spikes (T, bytes) of one of the samples, B = `row`, with the chosen ones as `fires` says."""
-        here = self.mask[:, row] & self.among
-        spikes = unpack(packed[None], here.shape[1:])
-        spikes[:, 0][here] = fires
-        return pack(spikes)[0]
 
 
 def positions(asked: Indices | None, count: int, what: str, where: str) -> list[int]:

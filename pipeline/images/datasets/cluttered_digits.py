@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from spikesam.pipeline.images.datasets.base import Item, NamedSet, Object
-from spikesam.pipeline.images.datasets.handwriting import DigitSet, Floats, handwriting, render, turn
+from spikesam.pipeline.images.datasets.base import GeneratedSet, Item, NamedSet, Object
+from spikesam.pipeline.images.datasets.handwriting import CLASSES, NAMES, Floats, handwriting, render, turn
 
 CLUTTERED_DIGITS = "cluttered-digits"
 CONTRAST_DIGITS = "contrast-digits"  # the set whose digits have a random contrast and polarity
@@ -36,13 +36,13 @@ APART, DARKEST, BRIGHTEST = (0.25, 0.55), 0.12, 0.88  # brightness of digit and 
 _KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of its Poisson spikes
 
 
-class ClutteredDigits(DigitSet):
+class ClutteredDigits(GeneratedSet):
     """Scenes of one split: a bright digit, or one of random `contrast`; `Item.others` has a second in `pairs`."""
 
     def __init__(self, split: str, size: int | None = None, *, contrast: bool = False, pairs: bool = False) -> None:
         self._contrast, self._pairs = contrast, pairs
         name = f"{CONTRAST_DIGITS if contrast else CLUTTERED_DIGITS}/{split}" + ("-pairs" if pairs else "")
-        super().__init__(name, _KEY, split, size)
+        super().__init__(name, _KEY, split, size, CLASSES, NAMES)
 
     def __getitem__(self, position: int) -> Item:
         random = self._random(position, stream=0)

@@ -9,29 +9,21 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.images.datasets.base import GeneratedSet
-
 DIGITS = Path(__file__).with_name("digits.csv.gz")  # from scikit-learn; its licence is beside it
 FRACTIONS = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
-CLASSES = tuple(f"digit-{digit}" for digit in range(10))
+NAMES = tuple(map(str, range(10)))
+CLASSES = tuple(f"digit-{name}" for name in NAMES)
 _KEY = 0x636C7574 << 32  # of the order in which each class's handwriting is split
 
 Floats = NDArray[np.float32]
 Tangent = TypeVar("Tangent", float, NDArray[np.float64])
 
 
-class DigitSet(GeneratedSet):
-    """Items of one split's handwriting."""
-
-    def __init__(self, name: str, key: int, split: str, size: int | None) -> None:
-        names = [name.removeprefix("digit-") for name in CLASSES]
-        super().__init__(name, key, split, size, CLASSES, names)
-
-
 @lru_cache
 def handwriting(split: str) -> tuple[Floats, NDArray[np.int64]]:
     """The digits of a split: (n, 14, 14) in 0 … 1 with a margin of 3, and their classes."""
-    images, targets = _digits()
+    table = np.loadtxt(DIGITS, delimiter=",")  # of 64 pixels in 0 … 16 and the class
+    images, targets = table[:, :-1], table[:, -1].astype(np.int64)
     order = np.random.Generator(np.random.Philox(key=_KEY)).random(len(targets)).argsort()
     start, stop = FRACTIONS[split]
     kept = []
@@ -41,12 +33,6 @@ def handwriting(split: str) -> tuple[Floats, NDArray[np.int64]]:
     members = np.concatenate(kept)
     glyphs = np.pad(images[members].reshape(-1, 8, 8).astype(np.float32) / 16, ((0, 0), (3, 3), (3, 3)))
     return glyphs, targets[members]
-
-
-def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(1797, 64) pixels in 0 … 16, and classes: what scikit-learn's `load_digits(return_X_y=True)` gives."""
-    table = np.loadtxt(DIGITS, delimiter=",")
-    return table[:, :-1], table[:, -1].astype(np.int64)
 
 
 def turn(tangent: Tangent) -> tuple[Tangent, Tangent]:

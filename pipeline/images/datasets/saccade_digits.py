@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.images.datasets.base import Item, NamedSet
-from spikesam.pipeline.images.datasets.handwriting import DigitSet, Floats, handwriting, render, turn
+from spikesam.pipeline.images.datasets.base import GeneratedSet, Item, NamedSet
+from spikesam.pipeline.images.datasets.handwriting import CLASSES, NAMES, Floats, handwriting, render, turn
 from spikesam.pipeline.images.events.camera import EventCamera
 
 NAME = "saccade-digits"
@@ -27,11 +27,11 @@ CAMERA = EventCamera(threshold=0.3, noise=0.5)
 _KEY = 0x73616363 << 32  # keeps a recording's random numbers apart from others of the seed
 
 
-class SaccadeDigits(DigitSet):
+class SaccadeDigits(GeneratedSet):
     """Recordings of one split; an item's mask is every pixel that the digit ever covered, its box is around them."""
 
     def __init__(self, split: str, size: int | None = None) -> None:
-        super().__init__(f"{NAME}/{split}", _KEY, split, size)
+        super().__init__(f"{NAME}/{split}", _KEY, split, size, CLASSES, NAMES)
 
     def __getitem__(self, position: int) -> Item:
         ink, times, bright, random = self.seen(position)
