@@ -76,9 +76,9 @@ class Dataset(ABC):
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
 
-    @abstractmethod
     def name_of(self, position: int) -> str:
-        """A short name of an item, for people, without reading it."""
+        """A short name of an item, for people, without reading it; if not told otherwise, as of a recording."""
+        return f"{self.class_names[self.labels[position] or 0]} (recording {position})"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -67,10 +67,6 @@ class Chirps(GeneratedSet):
         pitch = lowest + (risen if way == 0 else GLIDE - risen)
         return pitch, _envelope(start, stop, _between(random, *LOUD))
 
-    def name_of(self, position: int) -> str:
-        """See :class:`.base.Dataset`."""
-        return f"{self.class_names[self.labels[position] or 0]} (recording {position})"
-
 
 NAMED = {NAME: NamedSet(Chirps, generated=True)}
 TIMES = np.arange(0, DURATION_US + 1, FRAME_US) / 1000  # of the frames, milliseconds

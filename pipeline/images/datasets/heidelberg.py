@@ -55,10 +55,6 @@ class HeidelbergFile(Dataset):
         """See :class:`.base.Dataset`: the file is the same for all."""
         return self._digest
 
-    def name_of(self, position: int) -> str:
-        """See :class:`.base.Dataset`."""
-        return f"{self.class_names[self.labels[position] or 0]} (recording {position})"
-
 
 class _Opened:
     """The datasets of a file, each seen to be what it should be."""

@@ -53,10 +53,6 @@ class SaccadeDigits(GeneratedSet):
         way, times = saccades()
         return film(glyph, way + WANDER * (2 * random.random(2) - 1), side, tangent), times, bright, random
 
-    def name_of(self, position: int) -> str:
-        """See :class:`.base.Dataset`."""
-        return f"{self.labels[position]} (recording {position})"
-
 
 def saccades() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Three straight lines: the digit's middle, (F, 2) x and y in pixels from the sensor's, and the time, (F,) µs."""
