@@ -159,22 +159,12 @@ class Network:
             check_float_range(self)
 
     def check_spiking(self, where: str) -> None:
-        """Refuse an ANN where only spiking networks can be used.
-
-        Raises
-        ------
-        NetworkError : beginning with `where`
-        """
+        """Refuse an ANN where only spiking networks can be used; the message begins with `where`."""
         if self.kind == "ann":
             raise NetworkError(f"{where}: got an ANN, which does not spike, expected a spiking network", "convert")
 
     def check_chain(self, where: str) -> None:
-        """Refuse a network whose layers read others than the layer before, where only a chain can be used.
-
-        Raises
-        ------
-        NetworkError : beginning with `where`
-        """
+        """Refuse a network whose layers read others than the layer before; the message begins with `where`."""
         for layer, before in self._behind:
             if not reads_alone(layer, before):
                 raise NetworkError(f"{where}: layer {layer.name!r} reads more than the layer before, expected a chain")
@@ -185,16 +175,7 @@ class Network:
         return html
 
     def check_sums_alone(self, where: str, why: str = "") -> None:
-        """Refuse a network that spreads or multiplies spikes, or sums currents, where only sums of spikes are known.
-
-        Parameters
-        ----------
-        where, why : what the message begins with, and what it says of the reason
-
-        Raises
-        ------
-        NetworkError : beginning with `where`
-        """
+        """Refuse one that spreads or multiplies spikes, or sums currents; `where` and `why` are part of the message."""
         for layer in self.layers:
             for each in layer.inputs:
                 does = "multiplies the spikes of q, k and v" if each.heads else ""

@@ -187,7 +187,7 @@ class Input:
         }
         if sides["current_stride"] == sides["current_pool"]:
             sides["current_stride"] = None
-        yes_or_no(self.current_sum, "current_sum", where)
+        current_sum = yes_or_no(self.current_sum, "current_sum", where)
         if self.pooling not in get_args(Pooling):
             raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average', 'sum' or 'max'")
         sources = _sources(self.source, where)
@@ -206,9 +206,8 @@ class Input:
         if shift > (LARGEST_SHIFT if fixed else 0):
             raise NetworkError(f"{where}: shift is {shift}, expected 0 … {LARGEST_SHIFT}, and 0 in float32")
         spread = channel, row, column
-        checked = replace(
-            self, weight=weight, source=sources, gain=gain, shift=shift, **sides, spread=spread, heads=heads
-        )
+        given = {"source": sources, "gain": gain, "shift": shift, "spread": spread, "heads": heads}
+        checked = replace(self, weight=weight, **given, **sides, current_sum=current_sum)
         if weight is None and (sides != PLAIN or self.pooling != "average" or self.current_sum):
             raise NetworkError(f"{where}: without weights, expected neither pool, stride, padding nor current_pool")
         if heads and (weight is not None or spread != WHOLE or (len(sources) > 1 and len(sources) % 3)):
@@ -389,23 +388,14 @@ class Input:
 
     def to_graph(self) -> dict[str, Any]:
         """The input as JSON; its :attr:`tensors` are stored beside it."""
+        values = {name: getattr(self, name) for name in STORED}
         return {
             "kind": self.kind,
             "shape": [] if self.weight is None else list(self.weight.shape),
-            **self._geometry,
             "shift": self.shift,
             "source": [[_plain(getattr(source, field.name)) for field in fields(source)] for source in self.sources],
-            **({} if self.spread == WHOLE else {"spread": list(self.spread)}),
-            **({"heads": self.heads} if self.heads else {}),
-            **({"current_sum": True} if self.current_sum else {}),
+            **{name: _plain(value) for name, value in values.items() if name not in UNSAID or value != UNSAID[name]},
         }
-
-    @property
-    def _geometry(self) -> dict[str, Any]:
-        """The sides of pooling, convolution and windows as JSON, without tuples."""
-        values = {name: getattr(self, name) for name in GEOMETRY}
-        said = {name: value for name, value in values.items() if name not in UNSAID or value != UNSAID[name]}
-        return {name: _plain(value) for name, value in said.items()}
 
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -417,15 +407,15 @@ class Input:
         """Rebuild an input from its node, and from its tensors, whose names begin with a prefix and a dot."""
         weight = None if node["kind"] in ("identity", "attention") else tensors[f"{prefix}.weight"]
         source = tuple(Source(layer, delay, sign) for layer, delay, sign in node["source"])
-        geometry = {name: (UNSAID | node)[name] for name in GEOMETRY}
-        about: dict[str, Any] = {"spread": WHOLE, "heads": 0, "current_sum": False}
-        more = {name: node.get(name, value) for name, value in about.items()}
-        return cls(weight, source, tensors[f"{prefix}.gain"], **geometry, **more, shift=node["shift"])
+        values = {name: (UNSAID | node)[name] for name in STORED}
+        return cls(weight, source, tensors[f"{prefix}.gain"], **values, shift=node["shift"])
 
 
-UNSAID = {"current_stride": None, "current_padding": 0}  # in graphs, so that windows side by side are described as ever
-PLAIN = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1, **UNSAID}  # the geometry of weights alone
-GEOMETRY = (*PLAIN, "pooling")
+SIDE_BY_SIDE: dict[str, Any] = {"current_stride": None, "current_padding": 0}
+PLAIN = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1, **SIDE_BY_SIDE}  # the geometry of weights alone
+STORED = (*PLAIN, "pooling", "spread", "heads", "current_sum")
+# Not written where they are the default, so that inputs without are described as ever.
+UNSAID = {**SIDE_BY_SIDE, "spread": WHOLE, "heads": 0, "current_sum": False}
 
 
 def _plain(value: Any) -> Any:

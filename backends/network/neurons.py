@@ -233,13 +233,7 @@ def to_graph(neuron: Neuron) -> dict[str, Any]:
 
 
 def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: str) -> Neuron:
-    """The neuron that :func:`to_graph` and the tensors of a layer describe.
-
-    Raises
-    ------
-    NetworkError : if the type is unknown, or its constants are others
-    KeyError : if a tensor is missing
-    """
+    """The neuron that :func:`to_graph` and the tensors of a layer describe; a KeyError if one is missing."""
     kind = NEURONS.get(node["type"])
     if kind is None:
         raise NetworkError(f"layer {layer!r}: neuron type is {node['type']!r}, expected one of {', '.join(NEURONS)}")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from spikesam.backends.network import Network
-from spikesam.backends.network.inputs import GEOMETRY
+from spikesam.backends.network.inputs import STORED
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.comparison.membranes import Membrane, Rule, Traced, Variant, delays_of, leaks_of, rules_of
 from spikesam.pipeline.comparison.pair import Bit
@@ -228,7 +228,7 @@ def _differences(first: Network, second: Network, name: str) -> Iterator[str]:
         for x, y in zip(a.sources, b.sources, strict=True):
             yield from _unlike(f"delay from {x.layer}", np.array(x.delay), np.array(y.delay))
             yield from _unlike(f"sign of {x.layer}", x.sign, y.sign)
-        for side in (*GEOMETRY, "spread", "heads", "current_sum"):
+        for side in STORED:
             yield from _unlike(f"{side}{of}", getattr(a, side), getattr(b, side))
     if any(place == number for place, _ in first.driven):
         yield from _unlike("input range", first.input_range, second.input_range)
