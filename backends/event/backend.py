@@ -137,7 +137,7 @@ class _PreparedNetwork:
         self.layers = [
             LayerKernel(
                 layer,
-                *(network.shapes[network.place(each.sources[0].layer)] for each in layer.inputs),
+                *(network.shape_read(each) for each in layer.inputs),
                 driven=[input_number for place, input_number in network.driven if place == number],
             )
             for number, layer in enumerate(network.layers)
@@ -146,15 +146,11 @@ class _PreparedNetwork:
         copied = any(
             source.layer == layer.name and len(source.delays) > 1
             for layer in network.layers
-            for each in layer.inputs
-            for source in each.sources
+            for source in layer.sources
         )
         self.step_by_step = network.has_loops or copied
         self.acting = ActingSteps(network)
-        self.reads = [
-            {network.place(source.layer) - 1 for each in layer.inputs for source in each.sources} - {-1}
-            for layer in network.layers
-        ]
+        self.reads = [{network.place(source.layer) - 1 for source in layer.sources} - {-1} for layer in network.layers]
         self.new_spikes = partial(ChainSpikes if network.is_chain else GraphSpikes, network)
         channels, height, width = network.shapes[-1]
         weight = network.readout.weight.reshape(-1, channels, height * width).swapaxes(1, 2)  # channels last, as spikes
@@ -188,7 +184,7 @@ class _PreparedNetwork:
         """One sample, of which some layers are given; see :meth:`EventBackend.rerun`."""
         numbers = {self.network.place(name) - 1: bits for name, bits in given.items()}
         for number, layer in enumerate(self.network.layers):
-            reads = {source.layer for each in layer.inputs for source in each.sources}
+            reads = {source.layer for source in layer.sources}
             if "input" in reads and number not in numbers and -1 not in numbers:
                 raise BackendError(f"event: layer {layer.name!r} reads the input, which is not given")
         room = self._unused_room(threads)

@@ -33,8 +33,7 @@ class ActingSteps:
         while begins != before:  # until feedback makes nothing act sooner
             before = list(begins)
             for place, layer in enumerate(network.layers, 1):
-                sources = (source for each in layer.inputs for source in each.sources)
-                reached = (begins[network.place(source.layer)] + source.shortest for source in sources)
+                reached = (begins[network.place(source.layer)] + source.shortest for source in layer.sources)
                 begins[place] = min(begins[place], *reached)
         ends = [steps, *(end for _, end in own)]
         return [range(min(begin, end), end) for begin, end in zip(begins, ends, strict=True)]
@@ -48,7 +47,7 @@ def _by_bias(network: Network, number: int) -> tuple[int, int]:
     begins = 1 + int(bias.any(axis=1).argmax()) if bias.any() else steps
     if len(neuron.bias) == 1 or np.any(neuron.synaptic_leak):
         return begins, steps
-    shapes = (network.shapes[network.place(each.sources[0].layer)] for each in layer.inputs)
+    shapes = (network.shape_read(each) for each in layer.inputs)
     current = sum(_most(each, shape) for each, shape in zip(layer.inputs, shapes, strict=True))
     if number in dict(network.driven):
         current *= max(PIXEL_LIMIT, network.input_range)

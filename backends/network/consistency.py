@@ -49,7 +49,7 @@ def check_maps(network: Network) -> None:
             )
     for layer in network.layers:
         for each in layer.inputs:
-            channels, *sides = each.arriving(network.shapes[network.place(each.sources[0].layer)])
+            channels, *sides = each.arriving(network.shape_read(each))
             around = zip(sides, pair(each.pool), pair(each.padding), strict=True)
             padded = (channels, *(side // pool + 2 * padding for side, pool, padding in around))
             if math.prod(padded) > 2 * LARGEST_MAP:
@@ -68,7 +68,7 @@ def check_maps(network: Network) -> None:
 def check_sources(network: Network) -> None:
     """Refuse a source that no spike can arrive from, and a layer that nothing reads."""
     for layer in network.layers:
-        for source in (source for each in layer.inputs for source in each.sources):
+        for source in layer.sources:
             if source.longest > max(1, network.timesteps - 1):
                 raise NetworkError(
                     f"layer {layer.name!r}: reads {source.layer!r} {source.longest} steps later, expected less than "
@@ -112,7 +112,7 @@ def check_neurons(network: Network) -> None:
             f"readout: leak is {network.readout.leak}, expected 1 of a network with neurons ReLU, which has no steps"
         )
     for number, layer in enumerate(network.layers if network.kind == "ann" else (), 1):
-        for source in (source for each in layer.inputs for source in each.sources):
+        for source in layer.sources:
             if source.delay != 1 or network.place(source.layer) >= number:
                 raise NetworkError(
                     f"layer {layer.name!r}: reads {source.layer!r} with delay {source.longest}, expected a layer "
@@ -176,7 +176,7 @@ def _largest(numbers: NDArray[Any]) -> float:
 
 def _largest_current(each: Input, network: Network) -> float:
     """At least the largest magnitude of an input's currents."""
-    shape = network.shapes[network.place(each.sources[0].layer)]
+    shape = network.shape_read(each)
     if each.heads:
         return each.counted(each.arriving(shape))
     return (

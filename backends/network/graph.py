@@ -52,7 +52,7 @@ from spikesam.backends.network.consistency import (
     check_sources,
     check_sums,
 )
-from spikesam.backends.network.inputs import WHOLE, Shape
+from spikesam.backends.network.inputs import WHOLE, Input, Shape
 from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.table import aligned, by_sides, sources_of, weights_of
 from spikesam.backends.network.wiring import (
@@ -268,10 +268,7 @@ class Network:
     def has_loops(self) -> bool:
         """True if a layer reads one that comes later; a layer that reads itself makes no loop."""
         return any(
-            self.place(source.layer) > number
-            for number, layer in enumerate(self.layers, 1)
-            for each in layer.inputs
-            for source in each.sources
+            self.place(source.layer) > number for number, layer in enumerate(self.layers, 1) for source in layer.sources
         )
 
     @cached_property
@@ -282,6 +279,10 @@ class Network:
     def dependents(self, name: str) -> tuple[str, ...]:
         """The layers that a way leads to from a layer or from "input", in order; itself only where it is in a loop."""
         return dependents(self.layers, name)
+
+    def shape_read(self, given: Input) -> Shape:
+        """(C, H, W) of the layers that an input reads."""
+        return self.shapes[self.place(given.sources[0].layer)]
 
     def place(self, name: str) -> int:
         """Number of a layer among :attr:`shapes`: 0 of "input"."""

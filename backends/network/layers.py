@@ -106,9 +106,14 @@ class Layer:
         return self.neuron
 
     @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources of all its inputs."""
+        return tuple(source for each in self.inputs for source in each.sources)
+
+    @property
     def reads_itself(self) -> bool:
         """True if it has recurrent weights."""
-        return any(source.layer == self.name for each in self.inputs for source in each.sources)
+        return any(source.layer == self.name for source in self.sources)
 
     @property
     def kind(self) -> str:

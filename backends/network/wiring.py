@@ -19,7 +19,7 @@ def with_named_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     names = ["input", *(layer.name for layer in layers)]
     found = tuple(layer.behind(before) for layer, before in zip(layers, names, strict=False))
     for layer in found:
-        for source in (source for each in layer.inputs for source in each.sources):
+        for source in layer.sources:
             if source.layer not in names:
                 near = difflib.get_close_matches(source.layer, names, 1) or ["'input' or a layer of this network"]
                 raise NetworkError(

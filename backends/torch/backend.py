@@ -67,7 +67,7 @@ class _Simulation:
         self.history, self.acting = History(network, workspace), ActingSteps(network).of()
         self.synapses = [
             [
-                make_synapses(each, network.shapes[network.place(each.sources[0].layer)], workspace, f"a{number}")
+                make_synapses(each, network.shape_read(each), workspace, f"a{number}")
                 for number, each in enumerate(layer.inputs)
             ]
             for layer in network.layers
@@ -155,7 +155,7 @@ class _Simulation:
                 maps = maps[first + silent : first + len(steps)]
             return torch.cat([maps.new_zeros((silent, *maps.shape[1:])), maps]) if silent else maps
         arrived = self.history.arrived(each, steps, f"x{number}").flatten(0, 1)
-        seen = repeat_spikes(arrived, each, self.network.shapes[self.network.place(each.sources[0].layer)])
+        seen = repeat_spikes(arrived, each, self.network.shape_read(each))
         return self.synapses[place - 1][number](seen).view(-1, *self.neurons[place - 1].spikes.shape)
 
 

@@ -30,7 +30,7 @@ class History:
         )
         last_reader = list(places)
         for place, layer in enumerate(network.layers, 1):
-            for source in (source for each in layer.inputs for source in each.sources):
+            for source in layer.sources:
                 read = network.place(source.layer)
                 self.kept[read] = max(self.kept[read], source.longest)
                 last_reader[read] = max(last_reader[read], place)

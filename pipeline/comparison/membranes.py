@@ -164,7 +164,7 @@ class DrivenLayer:
         return lambda t: [of_input(t) for of_input in inputs]
 
     def _source(self, each: Input) -> Shape:
-        return self.network.shapes[self.network.place(each.sources[0].layer)]
+        return self.network.shape_read(each)
 
     def _seen(self, each: Input) -> Shape:
         return each.arriving(self._source(each))

@@ -105,10 +105,7 @@ def _in_planes(layer: Layer, spikes: int) -> Layer:
 
 def layer_depths(network: Network) -> dict[str, int]:
     """The steps by which each layer is later than the input, where every layer costs one."""
-    reads = {
-        layer.name: [replace(source, delay=0) for each in layer.inputs for source in each.sources]
-        for layer in network.layers
-    }
+    reads = {layer.name: [replace(source, delay=0) for source in layer.sources] for layer in network.layers}
     return depths(reads, {name: name for name in reads})
 
 

@@ -83,7 +83,7 @@ def _places(network: Network) -> dict[str, tuple[int, int]]:
     columns, taken = {"input": 0}, {0: 1}
     places = {"input": (0, 0)}
     for layer in network.layers:
-        before = [columns[source.layer] for each in layer.inputs for source in each.sources if source.layer in columns]
+        before = [columns[source.layer] for source in layer.sources if source.layer in columns]
         column = columns[layer.name] = 1 + max(before, default=0)
         places[layer.name] = column, taken.get(column, 0)
         taken[column] = taken.get(column, 0) + 1

@@ -101,7 +101,7 @@ def relevances(
     layers = [
         of_rule(layer, fired)
         for layer in network.layers
-        if layer.name in fired and all(source.layer in fired for each in layer.inputs for source in each.sources)
+        if layer.name in fired and all(source.layer in fired for source in layer.sources)
     ]
     for target in targets:
         found = {name: np.zeros(each.shape) for name, each in fired.items()}

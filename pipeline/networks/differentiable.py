@@ -101,7 +101,7 @@ class ReluLayer(nn.Module):
         self.memory_format = memory_format
         self.inputs, shape = layer.inputs, network.shapes[network.place(layer.name)]
         self.shape = shape[:1] if layer.kind == "dense" else shape
-        self.read = [network.shapes[network.place(each.sources[0].layer)] for each in self.inputs]
+        self.read = [network.shape_read(each) for each in self.inputs]
         self.weights = nn.ParameterList(
             constant_parameter(np.zeros(0) if each.weight is None else each.weight) for each in self.inputs
         )

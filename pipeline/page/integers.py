@@ -22,7 +22,7 @@ def multiplying_counts(network: Network) -> list[str]:
         layer.name
         for layer in network.layers
         for each in layer.inputs
-        if each.heads and not each.of_bits(each.arriving(network.shapes[network.place(each.sources[0].layer)])[0])
+        if each.heads and not each.of_bits(each.arriving(network.shape_read(each))[0])
     ]
 
 

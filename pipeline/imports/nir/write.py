@@ -116,7 +116,7 @@ def levels(network: Network) -> dict[str, int]:
     """
     level = {"input": 0}
     plain = list(level)
-    reads = {layer.name: [source for each in layer.inputs for source in each.sources] for layer in network.layers}
+    reads = {layer.name: layer.sources for layer in network.layers}
     for name in plain:  # grows
         plain += [
             other
