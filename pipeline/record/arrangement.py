@@ -169,7 +169,7 @@ class Convolutions:
         given = next((each for each in inputs if isinstance(each, Tensor)), None)
         self._given = tuple(given.shape[-3:]) if given is not None and given.ndim > 3 else ()
 
-    def see(self, module: Any, output: Any) -> None:
+    def see(self, module: Any, inputs: Any, output: Any) -> None:
         """Take the shape of what a convolution gave."""
         if isinstance(output, Tensor):
             axes = len(module.kernel_size) if isinstance(module.kernel_size, Sequence) else 2

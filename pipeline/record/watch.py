@@ -111,7 +111,7 @@ class Watch:
             if module is not self._model:
                 hold(module.register_forward_hook(partial(self._see_call, name)))
             if is_convolution(module):
-                hold(module.register_forward_hook(self._see_convolution))
+                hold(module.register_forward_hook(self._arrangement.convolutions.see))
             if self._looking and module is not self._model:
                 hold(module.register_forward_pre_hook(partial(self._probe_input, name), with_kwargs=True))
                 hold(module.register_forward_hook(partial(self._probe_output, name)))
@@ -142,9 +142,6 @@ class Watch:
     def _see_call(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         self._calls.see(name, inputs, output)
 
-    def _see_convolution(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._arrangement.convolutions.see(module, output)
-
     def _warn_of_state(self, name: str, layer: str, module: nn.Module, inputs: Any) -> None:
         library = library_that_fires(module)
         if library and (MODULE, name) not in self._batch.layers and library.keeps_state(module):
@@ -155,11 +152,8 @@ class Watch:
             )
 
     def _take(self, name: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._collect(name, layer, module, first_tensor(output, f"layer {layer!r}"))
-
-    def _collect(self, name: str, layer: str, module: nn.Module, spikes: Tensor) -> None:
         """Take what a call of a module gave, all steps at once at most once in a call of the model."""
-        key = (MODULE, name)
+        key, spikes = (MODULE, name), first_tensor(output, f"layer {layer!r}")
         steps = self._batch.add(key, layer, spikes, self._arrangement.layout_of(name, module, self._batch, key))
         if steps > 1 and key in self._called and self._passes:
             raise InputError(
@@ -188,7 +182,7 @@ class Watch:
             self._batch.layers.pop(key, None)
             return
         try:
-            self._collect(name, name, module, first_tensor(output, name))
+            self._take(name, name, module, inputs, output)
         except InputError as error:  # of interest only if the module turns out to fire
             self._unfit.setdefault(name, error)
 
@@ -287,9 +281,7 @@ class Calls:
     def __init__(self) -> None:
         self._calls: list[Call] = []
         self._outputs: dict[str, weakref.ref[Tensor]] = {}  # of each module, the last one
-        self._ways: dict[
-            str, list[tuple[Call, ...]]
-        ] = {}  # calls that led to the first and to the last call of a module
+        self._ways: dict[str, list[tuple[Call, ...]]] = {}  # calls that led to the first and last call of a module
         self._ends: dict[str, int] = {}
 
     def see(self, name: str, inputs: Any, output: Any) -> None:
