@@ -14,9 +14,7 @@ from spikesam.pipeline.images.events.camera import EventCamera
 NAME = "saccade-digits"
 SIDE = 32  # pixels of the sensor
 DURATION_US = 300_000  # of the three saccades, 100 ms each
-CORNERS = np.array(
-    [(-5.0, -4.5), (0.0, 5.5), (5.0, -4.5), (-5.0, -4.5)]
-)  # (x, y) of the digit's way, pixels from the middle
+CORNERS = np.array([(-5.0, -4.5), (0.0, 5.5), (5.0, -4.5), (-5.0, -4.5)])  # (x, y) of the way, pixels from the middle
 FRAMES_PER_SACCADE = 30
 DIGIT_SIDES = (13.0, 17.0)  # pixels that the 8 source pixels become
 LARGEST_TURN = 0.1  # tan(angle/2), so ±11°

@@ -85,9 +85,7 @@ def exact_floats() -> Network:
 @example(network=exact_floats(), seed=1)
 @example(network=exact_floats(), seed=2)
 @example(network=limits(), seed=1)  # sums of 2²³, gains of 32767, membranes that saturate: products beyond 32 bits
-@example(
-    network=quantise(multiplied(np.random.default_rng(0), counts=False)), seed=2
-)  # attention, gates, sums over places
+@example(network=quantise(multiplied(np.random.default_rng(0), counts=False)), seed=2)  # attention, gates, sums
 @given(
     network=graphs() | st.integers(0, 2**32).map(np.random.default_rng).map(random_network),
     seed=st.integers(0, 2**32),
