@@ -82,10 +82,7 @@ def relevance(
 
 
 def relevances(
-    network: Network,
-    spikes: Sequence[Spikes],
-    targets: Iterable[Target],
-    rule: Rule | type[RelevanceLayer] = "signed",
+    network: Network, spikes: Sequence[Spikes], targets: Iterable[Target], rule: Rule | type[RelevanceLayer] = "signed"
 ) -> Iterator[list[Floats]]:
     """Relevance of one sample's spikes for each of some targets, see :func:`relevance`; membranes are computed once."""
     if later := [network.layers[place].name for place, _ in network.driven if place]:

@@ -138,13 +138,7 @@ def _padded(run: ShownRun, layer: LayerSpec) -> dict[str, list[int]] | None:
 
 
 def _sample(
-    run: ShownRun,
-    scores: Scores,
-    ledger: Ledger | None,
-    answers: NDArray[Any],
-    computed: bool,
-    sample: int,
-    steps: int,
+    run: ShownRun, scores: Scores, ledger: Ledger | None, answers: NDArray[Any], computed: bool, sample: int, steps: int
 ) -> Content:
     raster = run.raster
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])

@@ -38,11 +38,7 @@ from tests.recordings import maps, rasters
             lambda folder: maps.write(folder / "sam.h5"),
             [
                 "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True; sums, and 3",
-                *(
-                    "3 of 6 steps of 2 samples\n",
-                    "conv1  2×3  5",
-                    f"raster digest {'cd' * 32}\nvalid",
-                ),
+                *("3 of 6 steps of 2 samples\n", "conv1  2×3  5", f"raster digest {'cd' * 32}\nvalid"),
             ],
         ),
     ],

@@ -98,10 +98,7 @@ def test_another_certificate_is_told(
 
 @pytest.mark.parametrize(
     ("change", "cause"),
-    [
-        (lambda fired: fired, ""),
-        (lambda fired: np.roll(fired, 1, axis=0), "inputs that act one step later"),
-    ],
+    [(lambda fired: fired, ""), (lambda fired: np.roll(fired, 1, axis=0), "inputs that act one step later")],
 )
 def test_a_recording_is_compared(
     change: Any, cause: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -11,15 +11,7 @@ import pytest
 
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.maps.explain import compute_maps, explain, write_maps
-from spikesam.pipeline.maps.method import (
-    Explained,
-    Explainer,
-    MapMethod,
-    method_of,
-    methods,
-    offline_methods,
-    summed,
-)
+from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, method_of, methods, offline_methods, summed
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.recordings.arguments import options_of
 from spikesam.recordings.errors import InputError
