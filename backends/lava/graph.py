@@ -18,7 +18,7 @@ from spikesam.backends.network import Network
 def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRequest | None) -> AbstractProcess:
     """Build and connect every Process, for `n_samples · timesteps + 1` steps; returns the source, that leads to all."""
     timesteps = network.timesteps
-    shapes = dict(zip(("input", *(layer.name for layer in network.layers)), network.shapes, strict=True))
+    shapes = dict(zip(network.names, network.shapes, strict=True))
     layers = [
         LayerProcess(
             layer=layer,

@@ -41,8 +41,7 @@ def check_network_size(network: Network) -> None:
 
 def check_maps(network: Network) -> None:
     """Refuse maps larger than any network needs, alone, padded, together, or over all steps."""
-    names = ("input", *(layer.name for layer in network.layers))
-    for name, shape in zip(names, network.shapes, strict=True):
+    for name, shape in zip(network.names, network.shapes, strict=True):
         if math.prod(shape) > LARGEST_MAP:
             raise NetworkError(
                 f"layer {name!r}: its map is {by_sides(shape)}, expected at most {LARGEST_MAP:,} neurons"

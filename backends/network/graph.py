@@ -137,9 +137,8 @@ class Network:
         if self.window is not None and whole(self.window, "window", "network", 1) > self.timesteps:
             raise NetworkError(f"network: window is {self.window}, expected at most {self.timesteps} timesteps")
         check_network_size(self)
-        names = [layer.name for layer in self.layers]
-        if len(set(names)) < len(names) or "input" in names:
-            raise NetworkError(f"layer names must differ from each other and from 'input', got {names}")
+        if len(set(self.names)) < len(self.names):
+            raise NetworkError(f"layer names must differ from each other and from 'input', got {[*self.names[1:]]}")
         object.__setattr__(self, "layers", with_named_sources(self.layers))
         plain = zip(with_plain_delays(self.layers), self.shapes[1:], strict=True)
         widened = (layer.widened(shape[0]) for layer, shape in plain)
@@ -150,7 +149,7 @@ class Network:
         inputs = math.prod(self.shapes[-1])
         if self.readout.weight.shape[1] != inputs:
             raise NetworkError(
-                f"readout: weight expects {self.readout.weight.shape[1]} inputs, layer {names[-1]!r} has {inputs} "
+                f"readout: weight expects {self.readout.weight.shape[1]} inputs, layer {self.names[-1]!r} has {inputs} "
                 "neurons"
             )
         if self.precision == "fixed":
@@ -196,8 +195,7 @@ class Network:
 
     def __repr__(self) -> str:
         """One line: the layers with their shapes, the outputs, and what numbers it holds."""
-        names = ("input", *(layer.name for layer in self.layers))
-        layers = ", ".join(f"{name} {by_sides(shape)}" for name, shape in zip(names, self.shapes, strict=True))
+        layers = ", ".join(f"{name} {by_sides(shape)}" for name, shape in zip(self.names, self.shapes, strict=True))
         steps = f"{self.window or self.timesteps} steps, " if self.kind == "snn" else "ANN, "
         return f"<Network: {layers}, {self.classes} outputs; {steps}{self.precision}>"
 
@@ -262,7 +260,7 @@ class Network:
     @property
     def _behind(self) -> Iterator[tuple[Layer, str]]:
         """Each layer, and the name of the layer before, or "input"."""
-        return zip(self.layers, ("input", *(layer.name for layer in self.layers)), strict=False)
+        return zip(self.layers, self.names, strict=False)
 
     @cached_property
     def has_loops(self) -> bool:
@@ -284,18 +282,23 @@ class Network:
         """(C, H, W) of the layers that an input reads."""
         return self.shapes[self.place(given.sources[0].layer)]
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """ "input", then the name of each layer."""
+        return ("input", *(layer.name for layer in self.layers))
+
     def place(self, name: str) -> int:
         """Number of a layer among :attr:`shapes`: 0 of "input"."""
         return self._places[name]
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(("input", *(layer.name for layer in self.layers)))}
+        return {name: number for number, name in enumerate(self.names)}
 
     @cached_property
     def raster_names(self) -> tuple[str, ...]:
         """Names of the layers that fire: "input", "conv1", …; from "conv1" where the input has no spikes."""
-        return ("input", *(layer.name for layer in self.layers))[self.first_raster :]
+        return self.names[self.first_raster :]
 
     @cached_property
     def raster_shapes(self) -> tuple[Shape, ...]:

@@ -60,7 +60,7 @@ def draw_network(network: Network, raster: RasterReader | str | PathLike[str] | 
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(-0.6 * ACROSS, size[0] - 0.6 * ACROSS), ylim=(above - size[1], above))
         axes.set_axis_off()
-        for name, shape in zip(("input", *(layer.name for layer in network.layers)), network.shapes, strict=True):
+        for name, shape in zip(network.names, network.shapes, strict=True):
             _box(axes, places[name], name, "×".join(map(str, shape)), name == "input")
         places["readout"] = columns - 1, 0
         _box(axes, places["readout"], "readout", f"{network.classes}", True)
@@ -73,7 +73,7 @@ def _rates(network: Network, given: RasterReader | str | PathLike[str]) -> dict[
     """Spikes per neuron and step of each layer."""
     with opened_raster(given, "draw_network") as raster:
         found = {layer.name: raster.rate(layer) for layer in raster.layers}
-    if unknown := found.keys() - {"input", *(layer.name for layer in network.layers)}:
+    if unknown := found.keys() - set(network.names):
         raise InputError(f"draw_network: the raster has a layer {min(unknown)!r}, which the network has not")
     return found
 

@@ -63,7 +63,7 @@ def delayed(
 def with_window(network: Network, window: int | None, depths: Sequence[int]) -> Network:
     """The network with its window, if each layer stands as far from the readout as its depth says; else without."""
     last, ways = depths[-1], network.to_readout
-    stands = [last - ways[name] for name in ("input", *(layer.name for layer in network.layers))]
+    stands = [last - ways[name] for name in network.names]
     return replace(network, window=window) if stands == [0, *depths] else network
 
 
