@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ class Networks:
 
     def converted_as(self, settings: ConversionSection) -> Checkpoint:
         """The ANN twin converted to spikes, as these settings say."""
-        from spikesam.pipeline.conversion.algorithm import convert_checkpoint
+        from spikesam.pipeline.conversion.algorithm import calibration_of, converted
 
         ann, config = self.ann, self.config.model_copy(update={"conversion": settings})
         described = settings.model_dump(mode="json", exclude={"ann"})
@@ -167,7 +168,8 @@ class Networks:
         def build(folder: Path) -> None:
             with progress_bar(self.console, transient=True) as bar:
                 bar.add_task("converting", total=None)
-                save_checkpoint(convert_checkpoint(ann, config), folder / "checkpoint.safetensors")
+                network, _ = converted(ann.network, calibration_of(ann, config), settings)
+                save_checkpoint(replace(ann, network=network), folder / "checkpoint.safetensors")
 
         return load_checkpoint(self.cache.folder("converted", inputs, build) / "checkpoint.safetensors")
 

@@ -77,12 +77,6 @@ MOST_VALUES = 1 << 27  # activations of a layer of a graph: thresholds come from
 Advance = Callable[[int], None]
 
 
-def convert_checkpoint(ann: Checkpoint, config: Config, advance: Advance = lambda images: None) -> Checkpoint:
-    """Convert with :func:`calibration_of` the configuration; errors as there and as of :func:`converted`."""
-    network, _ = converted(ann.network, calibration_of(ann, config), config.conversion, advance)
-    return replace(ann, network=network)
-
-
 def calibration_of(ann: Checkpoint, config: Config) -> NDArray[np.float32]:
     """The first `conversion.calibration` training images of `data.source`, in class-balanced order, (N, C, H, W)."""
     settings, data = config.conversion, config.data

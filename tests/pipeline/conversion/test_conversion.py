@@ -15,7 +15,7 @@ from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import Config, ConversionSection
-from spikesam.pipeline.conversion.algorithm import convert_checkpoint, converted
+from spikesam.pipeline.conversion.algorithm import calibration_of, converted
 from spikesam.pipeline.conversion.latency import answers_over_time, milestones, settles_at, write_curves
 from spikesam.pipeline.conversion.thresholds import balanced_thresholds, largest_current, percentile_current
 from spikesam.pipeline.images.encoding import encode, mean_spikes
@@ -117,7 +117,7 @@ def test_rates_approach_the_anns_activations(ann, noise, encoder, rule):
 def test_converted_digits_are_as_accurate_as_the_ann():
     ann = load_checkpoint("cluttered-digits-ann", "ann")
     settings = ConversionSection(timesteps=500, rule="balanced", encoder="constant-current", calibration=16)
-    network = convert_checkpoint(ann, Config(conversion=settings)).network
+    network, _ = converted(ann.network, calibration_of(ann, Config(conversion=settings)), settings)
     samples = choose_samples("cluttered-digits", ann, 12, seed=1)
     images = samples.images()
     labels = samples.table.label
