@@ -23,7 +23,7 @@ SPIKE_CHUNK_BYTES = 1 << 20  # a chunk of spikes or maps holds as many whole ste
 TABLE_CHUNK_BYTES = 1 << 16  # a chunk of any other dataset holds as many whole rows as fit, at least one
 
 # Caps on what a file may declare, checked before anything of that size is allocated.
-MAX_LAYERS = 256
+MAX_LAYERS = 1000  # whose numbers have three digits
 MAX_SIZES = {"N": 1 << 24, "T": 1 << 16, "S": 1 << 16, "K": 1 << 16, "bytes": 1 << 24}
 MAX_DATASET_BYTES = 1 << 30  # of a whole table; for spikes and maps, of one sample of one layer
 MAX_TABLES_BYTES = 1 << 30  # of all tables of a file together

@@ -81,9 +81,10 @@ def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Sh
     for place, other in enumerate(others, 1):
         of_values = each.heads and place >= 2 * each.planes
         if shapes[other.layer] != (each.values(3 * channels) if of_values else channels, *sides):
+            wider = ", or values of other channels, more than 1, as many as the gain has" if of_values else ""
             raise NetworkError(
                 f"{where}: {meets} {first.layer!r} of {by_sides(shapes[first.layer])} and {other.layer!r} of "
-                f"{by_sides(shapes[other.layer])}, expected equal shapes"
+                f"{by_sides(shapes[other.layer])}, expected equal shapes{wider}"
             )
     shape = each.output_shape(shapes[first.layer], where, _called(first))
     if shape != shapes[layer.name]:

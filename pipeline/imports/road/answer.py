@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import NO_POOLING, Shape, Source
 from spikesam.backends.network.inputs import WHOLE
-from spikesam.pipeline.imports.road.fold import beginning, fold_one
+from spikesam.pipeline.imports.road.fold import MOST_WEIGHTS, beginning, fold_one
 from spikesam.pipeline.imports.road.kernels import unrolled, weights_of_windows
 from spikesam.pipeline.imports.road.operations import ByStep, Integral, Path, TimeSum, expect
 
@@ -45,6 +46,10 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     of_steps = (folded.bias, *(one.gain for one in folded.inputs))
     expect(all(each.ndim < 2 for each in of_steps), path.last, *STEPS)
     folded = folded.dense
+    read = {source.layer for one in folded.inputs for source in one.sources}
+    numbers, neurons = prod(folded.shape), sum(prod(shapes[name]) for name in read)
+    found = f"is {numbers:,} numbers of {neurons:,} neurons, each of which has a weight for each"
+    expect(numbers * neurons <= MOST_WEIGHTS, path.last, found, "fewer, such as the mean of each channel over its map")
     weights: dict[Source, NDArray[np.float64]] = {}
     for one in folded.inputs:
         assert one.weight is not None
@@ -61,6 +66,7 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
         for source in one.sources:
             key = replace(source, sign=1)
             weights[key] = weights.get(key, 0.0) + source.sign * weight
-    whole = np.concatenate(list(weights.values()), axis=1).astype(np.float32)
+    each = {source: weights.pop(source).astype(np.float32) for source in tuple(weights)}
+    whole = np.concatenate(list(each.values()), axis=1)
     bias = np.broadcast_to(folded.bias, folded.shape[0]).repeat(len(whole) // folded.shape[0])
-    return FoldedAnswer(tuple(weights), whole, bias / over_steps, leak)
+    return FoldedAnswer(tuple(each), whole, bias / over_steps, leak)

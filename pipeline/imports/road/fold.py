@@ -263,7 +263,7 @@ def attended(branches: Sequence[Folded], junction: Junction) -> Folded:
     alike = shapes[0] == shapes[len(shapes) // 2] and shapes[0][1:] == shapes[-1][1:]
     expect(alike, where, f"multiplies maps (C, H, W) {found}", "q, k and v of one shape")
     counts = [len(branch.inputs[0].sources) for branch in branches]
-    found = f"multiplies sums of {' and '.join(map(str, counts))} layers"
+    found = f"multiplies sums of {' and '.join(map(str, counts))} layers, which are {names}"
     even = counts == [1] or (len(counts) == 3 and len(set(counts)) == 1)
     expect(even, where, found, "as many in q, k and v")
     channels, height, width = shapes[-1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,7 @@ def attention_map(
     >>> spikesam.attention_map(raster, query="q", key="k", token=(0, 1)).tolist()
     [[[1, 1]]]
     """
+    pair = isinstance(token, (tuple, list)) and len(token) == 2 and all(isinstance(each, Integral) for each in token)
     found = list[NDArray[np.int64]]()
     with opened_raster(raster, "attention_map") as reader:
         height, width = reader.layer(key).shape[1:]
@@ -120,9 +122,8 @@ def attention_map(
             for what, value, most in (("head", head, heads), ("step", step, steps)):
                 if value is not None and not 0 <= value < most:
                     raise InputError(f"attention_map: {what} is {value}, expected 0 … {most - 1}")
-            if token is not None and not (0 <= token[0] < height and 0 <= token[1] < width):
-                expected = f"a row below {height} and a column below {width}"
-                raise InputError(f"attention_map: token is {token}, expected {expected}")
+            if token is not None and not (pair and 0 <= token[0] < height and 0 <= token[1] < width):
+                raise InputError(f"attention_map: token is {token}, expected (row, column) below {height} and {width}")
             own = slice(None) if head is None else slice(head * channels // heads, (head + 1) * channels // heads)
             at = slice(None) if step is None else slice(step, step + 1)
             asking, asked = asking[at, own], asked[at, own]

@@ -210,6 +210,7 @@ def test_layers_without_weights_have_the_channels_of_what_they_read(tmp_path: Pa
     ("changed", "message"),
     [
         (Input(None, ("a", "small", "b"), heads=2), "layer 'c': multiplies 'a' of 4×8×8 and 'small' of 2×1×1, expecte"),
+        (Input(None, ("a", "b", "small"), heads=2), "2×1×1, expected equal shapes, or values of other channels, more"),
         (Input(None, ("a", "b", "both"), heads=3), "layer 'c': 3 heads do not divide the 4 channels of layer '"),
         (Input(None, ("a", "b"), heads=2), "layer 'c': attention has 2 sources, expected q, k and v, or one that has"),
         (Input(None, "a", heads=2), "layer 'c': layer 'a' has 4 channels, expected those of q, k and v, as many of ea"),

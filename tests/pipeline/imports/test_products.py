@@ -159,6 +159,9 @@ REFUSED: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
     "gelu, behind a product of spikes of module 'q_lif'": lambda q, k, v, m: functional.gelu(q @ k.mT) @ v,
     "behind a product of module 'q_lif' and module 'k_lif', whose other": lambda q, k, v, m: q @ k.mT @ m.numbers,
     "a product with 1 · s + 0.5 of module 'v_lif', expected spikes": lambda q, k, v, m: q @ k.mT @ (v + m.numbers[0]),
+    "mul, behind module 'q_lif' and module 'k_lif' and module 'v_lif', a product with a sum of module 'q_lif' and": (
+        lambda q, k, v, _: (q + k) * v
+    ),
     "a product with a sum of module 'v_lif' and module 'q_lif'": lambda q, k, v, _: q @ k.mT @ (v - q),
     "torch.Tensor.__getitem__, behind a product of spikes of": lambda q, k, v, _: (q @ k.mT)[..., :4] + v,
     "a product with 1 · s + 0.5 of module 'q_lif', expected spikes of 0 and 1, or 1 less them": lambda q, k, v, m: (
@@ -223,8 +226,23 @@ def test_what_is_not_linear_in_spikes(message: str) -> None:
 
 
 def test_sums_of_unlike_counts_are_refused() -> None:
-    with pytest.raises(NetworkError, match="multiplies sums of 1 and 1 and 2 layers, expected as many in q, k and v"):
+    named = "sums of 1 and 1 and 2 layers, which are module 'q_lif' and module 'k_lif' and module 'v_lif' and"
+    with pytest.raises(NetworkError, match=named):
         spikesam.from_torch(*attending(lambda q, k, v, _: q @ k.mT @ (v + q)))
+
+
+def test_an_answer_of_too_many_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spikesam.pipeline.imports.road.answer.MOST_WEIGHTS", 95 * 144)
+    model = Written(
+        lambda m, x: m.last(m.lif(m.conv(x.flatten(0, 1)))),
+        conv=nn.Conv2d(2, 4, 1),
+        lif=lif(0.1),
+        last=nn.Conv2d(4, 4, 1),
+    )
+    with pytest.raises(
+        NetworkError, match="'last' .Conv2d.: is 144 numbers of 144 neurons, .* such as the mean of each"
+    ):
+        spikesam.from_torch(loud(model), spikes(4, 3, 2, 6, 6, density=0.5))
 
 
 def test_upsampling_repeats_spikes() -> None:
