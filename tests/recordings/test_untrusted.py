@@ -142,7 +142,9 @@ def of_both(kind: Kind) -> dict[str, Spoil]:
         "/more: an unknown path, expected / to hold": lambda file: file.create_group("more"),
         f"/{layer}/more: an unknown path, expected /{layer} to": lambda file: file.create_group(f"{layer}/more"),
         "/layers/conv1: an unknown path, expected a layer such as 001": lambda file: file.move(layer, "layers/conv1"),
-        " entries, expected at most 256": lambda file: [file.create_group(f"layers/{n:03d}_x") for n in range(3, 300)],
+        " entries, expected at most 1000": lambda file: [
+            file.create_group(f"layers/{n:03d}_x") for n in range(3, 1004)
+        ],
         f"/{LABEL}: dtype uint32, expected dtype int32": rebuild(LABEL, dtype="<u4"),
         "/samples/index: dtype >i8, expected dtype int64": rebuild("samples/index", dtype=">i8"),
         f"/{LABEL}: dtype |S4, expected": rebuild(LABEL, np.array(["a"] * 3, "S4"), dtype="S4"),
