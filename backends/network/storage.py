@@ -39,6 +39,8 @@ def write_network(network: Network, path: Path, metadata: dict[str, str] | None 
     described = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
     if (packed := pack_tensors(tensors)) is not None:
         described[PACKED], tensors = "int8", packed
+    if (length := sum(each.nbytes for each in tensors.values())) > LARGEST_FILE:
+        raise NetworkError(f"{path}: the network has {length:,} bytes, expected at most {LARGEST_FILE:,}")
     described[DIGEST] = network_file_digest(described, tensors)
     contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}  # save() ignores strides
     try:

@@ -41,7 +41,7 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     elif (operations := _operations(run, network)) > MOST_OPERATIONS:
         reason = f"a sample costs {operations:,} synaptic operations, and a page computes at most {MOST_OPERATIONS:,}"
     elif counting:
-        reason = f"{counting[0]} attends to counts of spikes, or to values of more channels, and a page only to bits"
+        reason = f"{counting[0]} attends to counts of spikes, or to values of more channels; a page knows only bits"
     elif lost := [name for name in driven if name in again]:
         reason = f"currents of the input drive {lost[0]} beside spikes, and the run does not hold them"
     else:

@@ -177,7 +177,7 @@ def test_a_tensor_that_the_network_lacks(path):
         load_checkpoint(path)
 
 
-def test_more_than_any_network_needs(tmp_path):
+def test_more_than_any_network_needs(tmp_path, monkeypatch):
     path = tmp_path / "huge.safetensors"
     with path.open("wb") as file:
         file.truncate(3 << 30)  # takes no room on the disk
@@ -186,6 +186,9 @@ def test_more_than_any_network_needs(tmp_path):
     path.write_bytes((1 << 25).to_bytes(8, "little") + bytes(1 << 25))
     with pytest.raises(InputError, match=r"bytes of metadata, expected a network of at most 16,777,216"):
         load_checkpoint(path)
+    monkeypatch.setattr("spikesam.backends.network.storage.LARGEST_FILE", 1000)
+    with pytest.raises(InputError, match=r"more.safetensors: the network has [\d,]+ bytes, expected at most 1,000"):
+        small_checkpoint(tmp_path / "more.safetensors")
 
 
 def test_a_training_folder_instead_of_its_checkpoint(tmp_path, path):

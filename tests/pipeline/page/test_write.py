@@ -138,11 +138,15 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
         ("operations", ""),
         ("loop", "currents of the input drive conv1 beside spikes, and the run does not hold them"),
         ("steps", "the page does not hold all steps"),
+        ("counts", "counted attends to counts of spikes, or to values of more channels; a page knows only bits"),
     ],
 )
 def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = constant_current() if change == "loop" else small_network()
-    images = np.random.default_rng(0).random((1, 1, *network.input_shape[1:]), np.float32)
+    of_counts = multiplied(np.random.default_rng(0))
+    network = {"loop": constant_current(), "counts": of_counts}.get(change, small_network())
+    images: Any = np.random.default_rng(0).random((1, 1, *network.input_shape[1:]), np.float32)
+    if change == "counts":
+        images = np.ones((network.timesteps, 1, *network.input_shape), np.bool_)
     spikesam.simulate(network, images, out=tmp_path, backend="event")
     if change == "most":
         monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 359)
