@@ -1,8 +1,10 @@
-"""A residual network, SEW-ResNet-18, on the event backend and in SpikingJelly, an image at a time; a step on Lava.
+"""Graphs: a residual network, SEW-ResNet-18, an image at a time; a step of it on Lava; and a recurrent network.
 
-The model is SpikingJelly's own, with random weights and normalisation after its input; it is imported, and proves
-itself. There, a layer sees the spikes of the layer before in the same step; here one step later. So T = 4 steps of
-SpikingJelly are 4 + 19 steps here, in four of which each layer has input.
+Ratios are those to the fastest peer. The residual model is SpikingJelly's own, with random weights and normalisation
+after its input; it is imported, and proves itself. There, a layer sees the spikes of the layer before in the same step;
+here one step later. So T = 4 steps of SpikingJelly are 4 + 19 steps here, in four of which each layer has input. The
+recurrent network is of the size that spoken digits take; its peer is a loop in PyTorch, each of whose steps reads the
+spikes of the step before.
 """
 
 from __future__ import annotations
@@ -15,13 +17,21 @@ from typing import Any
 import numpy as np
 
 import spikesam
-from benchmarks.common.environment import missing_lava, missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, ratio, timings
-from benchmarks.common.networks import firing, random_spikes, spike_rates
+from benchmarks.common.environment import (
+    COMPILED,
+    LOOP,
+    SPIKINGJELLY_COMPILED,
+    missing_lava,
+    missing_peer,
+    missing_spikingjelly,
+)
+from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, timings
+from benchmarks.common.networks import LEAK, SIGMA, firing, random_spikes, spike_rates
 from benchmarks.lava import timed_spikes
-from benchmarks.simulate import check_same_bits, ours, simulating
+from benchmarks.simulate import BATCH, against_fastest, check_same_bits, ours, simulating
 from benchmarks.transformer import normalised
 from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.parallel import cores
 
@@ -29,10 +39,12 @@ PEERS = (missing_spikingjelly,)
 TIMESTEPS = 4  # with input
 RATE = 0.15
 SIZES, TINY_SIZES = (64, 224), (32,)
+RECURRENT, TINY_RECURRENT = (700, 256, 100), (70, 16, 10)  # inputs, neurons and steps
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """Cases of this benchmark; none without SpikingJelly, whose model it is."""
+    """Cases of this benchmark; the residual ones with SpikingJelly alone, whose model it is."""
+    yield Case("recurrent", partial(recurrent, options), KEEP_FREED_MEMORY)
     if missing_spikingjelly():
         return
     sizes = TINY_SIZES if options.tiny else SIZES
@@ -55,12 +67,14 @@ def compare(size: int, options: Options) -> Iterator[MeasuredRow]:
     spikes[:TIMESTEPS] = given.numpy() > 0
 
     @torch.inference_mode()
-    def call() -> Any:
+    def call(called: Any) -> Any:
         functional.reset_net(model)
-        return model(given)
+        return called(given)
 
-    fixed = quantise(network)
-    ways = ours(fixed, spikes) | {"event, float32": simulating(EventBackend(), network, spikes), "SpikingJelly": call}
+    fixed, peers = quantise(network), {"SpikingJelly": partial(call, model)}
+    if not options.tiny and not missing_peer(SPIKINGJELLY_COMPILED):
+        peers[SPIKINGJELLY_COMPILED] = partial(call, torch.compile(model))
+    ways = ours(fixed, spikes) | peers | {"event, float32": simulating(EventBackend(), network, spikes)}
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     acting, rates = network.timesteps / TIMESTEPS, spike_rates(fixed, timed["event"].result)
@@ -72,7 +86,65 @@ def compare(size: int, options: Options) -> Iterator[MeasuredRow]:
         "SpikingJelly": f"{TIMESTEPS} steps without delays, float32",
     }
     yield from timings(case, timed, "ms/image", 1000, notes)
-    yield ratio(case, timed, "SpikingJelly", "event", at_least=2.0)
+    yield against_fastest(case, "event", timed, peers, 3.0)
+
+
+def recurrent(options: Options) -> Iterator[MeasuredRow]:
+    """Two dense layers, of which the first reads its own spikes, too; a batch on all cores."""
+    import torch
+
+    from spikesam.pipeline.training.precision import convolution_type
+
+    inputs, neurons, steps = TINY_RECURRENT if options.tiny else RECURRENT
+    rng = np.random.default_rng(options.seed)
+    own, given, then = (rng.standard_normal((neurons, seen), np.float32) for seen in (neurons, inputs, neurons))
+    own, given, then = (
+        SIGMA * (each - each.mean(1, keepdims=True)) / np.sqrt(RATE * each.shape[1]) for each in (own, given, then)
+    )
+    layers = (
+        Layer("hidden", (Input(given), Input(own, "hidden")), LIF(LEAK)),
+        Layer("behind", Input(then), LIF(LEAK)),
+    )
+    readout = rng.standard_normal((10, neurons), np.float32)
+    network = Network((inputs, 1, 1), steps, layers, Readout(readout))
+    spikes = random_spikes(network.input_shape, steps, BATCH, RATE, options.seed)
+    dtype = convolution_type("auto")
+    weights = [torch.tensor(each, dtype=dtype).mT.contiguous() for each in (given, own, then, readout)]
+    arriving = torch.tensor(spikes).flatten(2).to(dtype)
+
+    def fire(current: Any, before: Any, membrane: Any) -> tuple[Any, Any]:
+        membrane = LEAK * membrane + current - before
+        return (membrane > 1).to(dtype), membrane
+
+    def step(current: Any, weight: Any, before: Any, membrane: Any) -> tuple[Any, Any]:
+        return fire(current + before @ weight, before, membrane)
+
+    @torch.inference_mode()
+    def loop(fire: Any, step: Any) -> Any:
+        """Products of all steps at once where nothing recurs."""
+        first, own, then, last = weights
+        fired, membrane = (torch.zeros(BATCH, neurons, dtype=dtype) for _ in range(2))
+        hidden = []
+        for current in arriving[:-1] @ first:
+            fired, membrane = step(current, own, fired, membrane)
+            hidden.append(fired)
+        fired, membrane = (torch.zeros(BATCH, neurons, dtype=dtype) for _ in range(2))
+        total = torch.zeros_like(fired)
+        for current in torch.stack(hidden[:-1]) @ then:
+            fired, membrane = fire(current, fired, membrane)
+            total += fired
+        return total @ last
+
+    fixed, peers = quantise(network), {LOOP: partial(loop, fire, step)}
+    if not options.tiny and not missing_peer(COMPILED):
+        peers[COMPILED] = partial(loop, torch.compile(fire), torch.compile(step))
+    ways = ours(fixed, spikes) | peers | {"event, float32": simulating(EventBackend(), network, spikes)}
+    timed = race(ways, options.repeats)
+    check_same_bits(timed["event"].result, timed["torch"].result)
+    case = f"recurrent, {inputs} inputs, {neurons} neurons twice, T = {steps}, batch {BATCH}"
+    notes = {"event": firing(spike_rates(fixed, timed["event"].result))} | dict.fromkeys(peers, str(dtype))
+    yield from timings(case, timed, "ms/image", 1000 / BATCH, notes)
+    yield against_fastest(case, "event", timed, peers, 3.0)
 
 
 def on_lava(size: int, options: Options, scratch: Path) -> Iterator[MeasuredRow]:

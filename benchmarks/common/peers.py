@@ -237,9 +237,9 @@ def onnx_synapses(layer: Layer) -> Callable[[Tensor], Tensor]:
     from onnx import TensorProto, helper, numpy_helper
 
     before, linear, weight, scales, area = quantised(layer)
-    conv, sides = isinstance(linear, nn.Conv2d), {}
+    conv, sides = isinstance(linear, nn.Conv2d), dict[str, Any]()
     if conv:
-        sides = {"strides": list(linear.stride), "pads": 2 * list(linear.padding), "kernel_shape": weight.shape[2:]}
+        sides |= {"strides": list(linear.stride), "pads": 2 * list(linear.padding), "kernel_shape": weight.shape[2:]}
     shape = (1, -1, 1, 1) if conv else (1, -1)
     constants = {
         "w": (weight if conv else weight.T.contiguous()).numpy(),
