@@ -100,16 +100,6 @@ def alike(layers: Sequence[LayerInput]) -> bool:
 
 
 @intrinsic
-def _size(_: Any, value: Any) -> tuple[Any, Callable[..., Any]]:
-    """How many bytes a value takes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_constant(types.int64, context.get_abi_sizeof(arguments[0].type))
-
-    return types.int64(value), generate
-
-
-@intrinsic
 def _store(_: Any, value: Any, memory: Any) -> tuple[Any, Callable[..., Any]]:
     """Write a value to the beginning of an array of bytes."""
 
@@ -131,10 +121,11 @@ def _load(_: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:
     return like(types.int64, like), generate
 
 
-@compiled
 def frozen_bytes(layer: LayerInput) -> int:
     """How many bytes :func:`freeze` writes."""
-    return _size(layer)  # type: ignore[call-arg]
+    context = freeze.targetctx
+    size: int = context.get_abi_sizeof(context.get_value_type(typeof(layer)))  # type: ignore[no-untyped-call]
+    return size
 
 
 @compiled

@@ -29,10 +29,11 @@ MAKING_ARRAYS: Any = LEAN | {"_nrt": True}
 class _Part(JITCodeLibrary):
     """Code that becomes a part of other functions, which optimise it as their own, and no machine code by itself."""
 
-    def _optimize_final_module(self) -> None:
-        pass
+    def _optimize_functions(self, module: Any) -> None:
+        """Not yet: the functions that they become parts of are optimised."""
+        module.data_layout = self._codegen._data_layout
 
-    def _finalize_final_module(self) -> None:
+    def finalize(self) -> None:
         self._finalized = True
 
     @property
@@ -46,13 +47,40 @@ class _Part(JITCodeLibrary):
         return 0
 
 
-class _PartCompiler(Compiler):
-    def __init__(self, typing: Any, target: Any, library: Any, *arguments: Any) -> None:
-        library = library or _Part(target.codegen(), "part")  # type: ignore[no-untyped-call]
-        super().__init__(typing, target, library, *arguments)  # type: ignore[no-untyped-call]
+class _Whole(JITCodeLibrary):
+    """Machine code of a function with all of its parts, each of which is linked once."""
+
+    def add_linking_library(self, library: Any) -> None:
+        if library not in self._linking_libraries:
+            super().add_linking_library(library)  # type: ignore[no-untyped-call]
+            for part in library._linking_libraries if isinstance(library, _Part) else ():
+                self.add_linking_library(part)
+
+    def _optimize_final_module(self) -> None:
+        """Once, where numba does it twice for the sake of references that it counts: here are few."""
+        passes, builder = self._codegen._module_pass_manager()  # type: ignore[no-untyped-call]
+        passes.run(self._final_module, builder)
 
 
-PART: Any = {"pipeline_class": _PartCompiler, "no_cpython_wrapper": True}
+def _compiler(library_of: Callable[[Any, str], Any]) -> Any:
+    """Numba's compiler, to whose code this gives the library."""
+
+    class Into(Compiler):
+        def __init__(self, typing: Any, target: Any, library: Any, *arguments: Any) -> None:
+            library = library or library_of(target.codegen(), "code")
+            super().__init__(typing, target, library, *arguments)  # type: ignore[no-untyped-call]
+
+    return Into
+
+
+def _whole(codegen: Any, name: str) -> _Whole:
+    library = _Whole(codegen, name)  # type: ignore[no-untyped-call]
+    library.enable_object_caching()  # type: ignore[no-untyped-call]
+    return library
+
+
+PART: Any = {"pipeline_class": _compiler(_Part), "no_cpython_wrapper": True}
+WHOLE: Any = {"pipeline_class": _compiler(_whole)}
 _times_named: Counter[tuple[str, str]] = Counter()
 
 
@@ -72,7 +100,7 @@ def _part(options: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-internal, internal_making_arrays = _part(LEAN), _part(MAKING_ARRAYS)
+internal, internal_making_arrays, inlined = _part(LEAN), _part(MAKING_ARRAYS), _part(LEAN | {"forceinline": True})
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -96,7 +124,7 @@ def entry(part: Any) -> Any:
 
 def _cached(function: Callable[..., Any], options: Any) -> Any:
     function.__qualname__ = f"{function.__qualname__.partition('-')[0]}-{sources_digest()}"
-    return cached(**options)(function)
+    return cached(**options | WHOLE)(function)
 
 
 @lru_cache(maxsize=1)

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.compiled import entry, internal, internal_making_arrays
+from spikesam.backends.event.kernels.compiled import entry, inlined, internal, internal_making_arrays
+from spikesam.backends.event.kernels.tiles import FEATURES
 
 WORD = 64
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -60,7 +61,7 @@ def load_word(_: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]]
     return types.uint64(spikes, types.int64), generate
 
 
-@njit(inline="always")
+@inlined
 def word_of(spikes: NDArray[np.bool_], first: int, width: int) -> Any:
     """Bit i is spikes[first + i] for i < width ≤ 64, other bits are 0."""
     if first + WORD <= len(spikes):
@@ -84,7 +85,7 @@ def load_bytes(_: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]
     return types.uint64(spikes, types.int64), generate
 
 
-@njit(inline="always")
+@inlined
 def bytes_of(spikes: NDArray[Any], first: int) -> Any:
     """Byte i is spikes[first + i], of spikes or any bytes, for i < 8; 0 beyond the end."""
     if first + 8 <= len(spikes):
@@ -96,7 +97,10 @@ def bytes_of(spikes: NDArray[Any], first: int) -> Any:
 
 
 def array_at(dtype: Any, sides: int) -> Any:
-    """A function that gives the C-contiguous array at an address; numba's own carray counts references."""
+    """A function that gives the C-contiguous array at an address, which the caller keeps alive, of a shape.
+
+    So any number of arrays are passed. Numba's own carray counts references.
+    """
     array = types.Array(dtype, sides, "C")
 
     @intrinsic
@@ -117,20 +121,8 @@ def array_at(dtype: Any, sides: int) -> Any:
     return found
 
 
-_maps_at, _bits_at = array_at(types.boolean, 4), array_at(types.uint8, 2)
+maps_at, bits_at = array_at(types.boolean, 4), array_at(types.uint8, 2)
 integers_at, floats_at = array_at(types.int32, 4), array_at(types.float32, 4)
-
-
-@njit(inline="always")
-def maps_at(address: int, shape: tuple[int, int, int, int]) -> Any:
-    """The C-contiguous bool array at an address, which the caller keeps alive: any number of maps are passed so."""
-    return _maps_at(address, shape)
-
-
-@njit(inline="always")
-def bits_at(address: int, shape: tuple[int, int]) -> Any:
-    """The same, of bytes."""
-    return _bits_at(address, shape)
 
 
 @intrinsic
@@ -156,7 +148,7 @@ def store_word(_: Any, word: Any, packed: Any, first: Any) -> tuple[Any, Callabl
     return types.void(word, packed, types.int64), generate
 
 
-@njit(inline="always")
+@inlined
 def store_bits(word: Any, packed: NDArray[np.uint8], first: int, size: int) -> None:
     """Write bit i of a word as the file's bit i of packed[first : first + size], for a size of at most 8."""
     ordered: Any = reverse_bits(word)  # type: ignore[call-arg]
@@ -167,7 +159,7 @@ def store_bits(word: Any, packed: NDArray[np.uint8], first: int, size: int) -> N
             packed[first + i] = np.uint8(ordered >> np.uint64(8 * i))
 
 
-@njit(inline="always")
+@inlined
 def load_bits(packed: NDArray[np.uint8], first: int) -> Any:
     """Undo :func:`store_bits`; bits beyond the end are 0."""
     ordered: Any = reverse_bits(bytes_of(packed, first))  # type: ignore[call-arg]
@@ -194,13 +186,80 @@ def any_fired(spikes: NDArray[np.bool_]) -> bool:
     return False
 
 
+def _everywhere(builder: Any, number: Any, vector: Any) -> Any:
+    """A vector of a number, shortened to its integers."""
+    vectors, value = ir.Constant(vector, ir.Undefined), builder.trunc(number, vector.element)
+    for i in range(vector.count):
+        vectors = builder.insert_element(vectors, value, ir.Constant(ir.IntType(32), i))
+    return vectors
+
+
+@intrinsic
+def compress_word(
+    _: Any, word: Any, channels: Any, first: Any, events: Any, count: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """:func:`list_word`, with an instruction that moves those of 64 bytes together whose bits are set."""
+    bytes_, integers = ir.VectorType(ir.IntType(8), WORD), ir.VectorType(ir.IntType(32), COPIED)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, given, first, _, count = arguments
+        fired = builder.bitcast(word, ir.VectorType(ir.IntType(1), WORD))
+        channels: Any = ir.Constant(bytes_, list(range(WORD)))
+        if signature.args[1] != types.none:
+            data = context.make_array(signature.args[1])(context, builder, given).data
+            channels = builder.load(builder.bitcast(data, bytes_.as_pointer()), align=1)
+        kind: Any = ir.FunctionType(bytes_, [bytes_, bytes_, fired.type])
+        compress = builder.module.declare_intrinsic("llvm.x86.avx512.mask.compress.v64i8", fnty=kind)
+        listed = builder.call(compress, [channels, ir.Constant(bytes_, None), fired])
+        data, added = context.make_array(signature.args[3])(context, builder, arguments[3]).data, None
+
+        def store(part: int) -> None:
+            places = ir.Constant(ir.VectorType(ir.IntType(32), COPIED), list(range(part, part + COPIED)))
+            some = builder.zext(builder.shuffle_vector(listed, listed, places), integers)
+            place = builder.gep(data, [builder.add(count, ir.Constant(ir.IntType(WORD), part))])
+            builder.store(builder.add(some, added), builder.bitcast(place, integers.as_pointer()), align=4)
+
+        number, added = builder.ctpop(word), _everywhere(builder, first, integers)
+        store(0)
+        with builder.if_then(builder.icmp_unsigned(">", number, ir.Constant(number.type, COPIED))):
+            for part in range(COPIED, WORD, COPIED):
+                store(part)
+        return builder.add(count, number)
+
+    return types.uint64(word, channels, types.int64, events, types.uint64), generate
+
+
+@inlined
+def visit_word(word: Any, channels: Any, first: int, events: NDArray[np.int32], count: Any) -> Any:
+    """:func:`list_word`, bit by bit."""
+    after: Any = count + popcount(word)  # type: ignore[call-arg]
+    while count < after:
+        for i in range(LISTED):
+            place: Any = trailing_zeros(word)
+            if channels is None:
+                events[count + np.uint64(i)] = np.uint64(first) + place
+            else:
+                events[count + np.uint64(i)] = channels[place & np.uint64(WORD - 1)]
+            word &= word - np.uint64(1)
+        count += np.uint64(LISTED)
+    return after
+
+
+list_word: Any = compress_word if "+avx512vbmi2" in FEATURES else visit_word
+"""Write, from events[count] on, the channels of a word's set bits, of which the first has `first`: how many there are.
+
+The bits are of neighbouring channels, None, or of those that 64 bytes say. Up to 64 events are written, whatever they
+hold.
+"""
+
+
 @internal
 def list_events(
     spikes: NDArray[np.bool_], fired: bool, pool: tuple[int, int], events: NDArray[np.int32], ends: NDArray[np.int32]
 ) -> int:
     """List the neurons of (H, W, C) that fired, or those that did not, by the pooled pixel they belong to: how many.
 
-    `events` (H·W·C + COPIED,) int32 gets the channel of every event, pooled row by row and pixel by pixel; those of
+    `events` (H·W·C + WORD,) int32 gets the channel of every event, pooled row by row and pixel by pixel; those of
     pooled pixel (Y, X) are events[ends[Y, X] : ends[Y, X+1]], `ends` being (H/y, W/x + 1) int32.
     """
     height, width, channels = spikes.shape
@@ -219,14 +278,7 @@ def list_events(
                     for first in range(0, channels, WORD):
                         span = min(WORD, channels - first)
                         word = word_of(flat, pixel + first, span) ^ (flip >> np.uint64(WORD - span))
-                        after: Any = count + popcount(word)  # type: ignore[call-arg]
-                        while count < after:
-                            for i in range(LISTED):
-                                place: Any = trailing_zeros(word)
-                                events[count + np.uint64(i)] = np.uint64(first) + place
-                                word &= word - np.uint64(1)
-                            count += np.uint64(LISTED)
-                        count = after
+                        count = list_word(word, None, first, events, count)
         ends[row, width // columns] = count
     return int(count)
 
@@ -245,34 +297,33 @@ def list_narrow(
     `flip` are all bits where silent neurons are listed.
     """
     height, width, channels = shape
-    channel_of = np.empty(WORD, np.int32)
+    channel_of = np.empty(WORD, np.uint8)
     channel = 0
     for bit in range(WORD):
         channel_of[bit] = channel
         channel = channel + 1 if channel + 1 < channels else 0
     rows, columns = pool
     run = columns * channels  # bits of a pooled pixel that lie side by side
-    flipped = flip >> np.uint64(WORD - run)
+    mine, together, across = ALL >> np.uint64(WORD - run), WORD // run, width // columns
+    words = np.empty(rows, np.uint64)  # of pooled pixels that lie side by side
     count = np.uint64(0)
     for row in range(height // rows):
         word, filled = np.uint64(0), 0
-        for column in range(width // columns):
-            ends[row, column] = count + popcount(word)  # type: ignore[call-arg]
-            for y in range(row * rows, (row + 1) * rows):
-                bits = word_of(flat, (y * width + column * columns) * channels, run) ^ flipped
-                word |= bits << np.uint64(filled)
-                filled += run
-                if filled + run > WORD or ((column + 1) * columns == width and y + 1 == (row + 1) * rows):
-                    after: Any = count + popcount(word)
-                    while count < after:
-                        for i in range(LISTED):
-                            place: Any = trailing_zeros(word)
-                            events[count + np.uint64(i)] = channel_of[place & np.uint64(WORD - 1)]
-                            word &= word - np.uint64(1)
-                        count += np.uint64(LISTED)
-                    count = after
-                    word, filled = np.uint64(0), 0
-        ends[row, width // columns] = count
+        for first in range(0, across, together):
+            some = min(together, across - first)
+            for y in range(rows):
+                place = ((row * rows + y) * width + first * columns) * channels
+                words[y] = word_of(flat, place, some * run) ^ flip
+            for pixel in range(some):
+                ends[row, first + pixel] = count + popcount(word)  # type: ignore[call-arg]
+                for y in range(rows):
+                    word |= (words[y] >> np.uint64(pixel * run) & mine) << np.uint64(filled)
+                    filled += run
+                    if filled + run > WORD:
+                        count = list_word(word, channel_of, 0, events, count)
+                        word, filled = np.uint64(0), 0
+        count = list_word(word, channel_of, 0, events, count)
+        ends[row, across] = count
     return int(count)
 
 
@@ -288,14 +339,9 @@ def copy_events(
             data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
             return builder.bitcast(builder.gep(data, [arguments[place]]), vector.as_pointer())
 
-        def everywhere(number: Any) -> Any:
-            vectors, value = ir.Constant(vector, ir.Undefined), builder.trunc(number, ir.IntType(32))
-            for i in range(COPIED):
-                vectors = builder.insert_element(vectors, value, ir.Constant(ir.IntType(32), i))
-            return vectors
-
-        copied = builder.add(builder.load(pointer(0, 1), align=4), everywhere(arguments[2]))
-        builder.store(builder.mul(copied, everywhere(arguments[3])), pointer(4, 5), align=4)
+        offset, units = (_everywhere(builder, number, vector) for number in arguments[2:4])
+        copied = builder.add(builder.load(pointer(0, 1), align=4), offset)
+        builder.store(builder.mul(copied, units), pointer(4, 5), align=4)
         return context.get_dummy_value()
 
     return types.void(events, *[types.int64] * 3, copies, types.int64), generate

@@ -215,7 +215,9 @@ def run_steps(
     synapses, dynamics, current, membrane, synaptic, scratch = layer
     membranes, quiet = membrane.reshape(-1, membrane.shape[2]), dynamics.quiet
     top, bottom = place[0], place[0] + len(membrane)
-    first, decays = 0, 0  # decays: steps in which membranes did nothing but decay, which is still to be computed
+    first: Any = np.int64(0)  # 0 would be a type
+    one = np.int64(1)
+    decays = 0  # steps in which membranes did nothing but decay, which is still to be computed
     no_current = nobody_fired = False
     while first < len(fired):
         arrives = len(sources) > 0 and any_arrived(sources, shape, first, synapses.rows)
@@ -254,7 +256,7 @@ def run_steps(
                 if len(sources) == 1 or not sources_multiplied(sources, shape, i, synapses, scratch, current[0]):
                     for number in range(len(sources)):
                         arrived = maps_at(sources[number], shape)[i]
-                        add(arrived, synapses, scratch, number > 0, 1, current[0])
+                        add(arrived, synapses, scratch, number > 0, one, current[0])
                 if scratch.unpooled.size:
                     pool_currents(scratch.unpooled, synapses.windows, current[0])
                 no_current = False

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.aligned import LINE, aligned
 from spikesam.backends.event.kernels.compiled import LEAN, PART, internal
-from spikesam.backends.event.kernels.events import COPIED, count_spikes, list_events, list_window
+from spikesam.backends.event.kernels.events import COPIED, WORD, count_spikes, list_events, list_window
 from spikesam.backends.event.kernels.products import (
     Pair,
     ProductRoom,
@@ -99,7 +99,7 @@ def room_for(synapses: WeightLayout, shape: tuple[int, int, int]) -> Room:
     (rows, columns), (_, apart, _, together, _, lanes) = synapses.pool, synapses.weights.shape
     positions = synapses.everything.shape[:2]  # where there are products
     return Room(
-        np.empty(channels * height * width + COPIED, np.int32),
+        np.empty(channels * height * width + WORD, np.int32),
         np.empty((height // rows, width // columns + 1), np.int32),
         np.empty(channels * width * (height if apart > 1 else rows * together) + COPIED, np.int32),
         np.empty(width // columns + 1, np.int32),

@@ -24,6 +24,7 @@ from numba.extending import intrinsic
 
 GROUP = 4  # inputs of a sum that one instruction takes
 INDEX, INTEGER, SHORT, BYTE = (ir.IntType(bits) for bits in (64, 32, 16, 8))
+FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")  # of the CPU that kernels are compiled for
 
 
 class Instruction(NamedTuple):
@@ -53,11 +54,10 @@ AVX2 = Instruction(8, False, tiles={16: 4})
 
 
 def instruction() -> Instruction | None:
-    """Instructions of the CPU that kernels are compiled for, if the system allows them; None if there are none."""
-    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    if "+amx-int8" in features and tiles_allowed():
+    """Those of :data:`FEATURES`, if the system allows them; None if there are none."""
+    if "+amx-int8" in FEATURES and tiles_allowed():
         return AMX
-    return next((each for name, each in (("+avx512vnni", VNNI), ("+avx2", AVX2)) if name in features), None)
+    return next((each for name, each in (("+avx512vnni", VNNI), ("+avx2", AVX2)) if name in FEATURES), None)
 
 
 def tiles_allowed() -> bool:

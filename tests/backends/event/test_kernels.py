@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from spikesam.backends.event.kernels import attention, events, neurons, products, steps, synapses
 from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.compiled import entry
-from spikesam.backends.event.kernels.events import COPIED, pack, unpack
+from spikesam.backends.event.kernels.events import WORD, pack, unpack
 from spikesam.backends.event.kernels.neurons import dynamics_of
-from spikesam.backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, correlate, lay_out, room_for
+from spikesam.backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, lay_out, room_for
 from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.backends.network import FixedLIF, Input, pair
 from spikesam.backends.network.step import attended, current_of
@@ -21,7 +21,7 @@ from spikesam.recordings.errors import InputError
 
 attend, step, update, add_spikes = map(entry, (attention.attend, neurons.step, steps.update, synapses.add_spikes))
 list_events = entry(events.list_events)
-multiply_spikes = entry(products.multiply_spikes)
+multiply_spikes, correlate = map(entry, (products.multiply_spikes, synapses.correlate))
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
 
 
@@ -56,7 +56,7 @@ def test_events_are_listed_pixel_by_pixel(
 ) -> None:
     down, across = pool
     spikes = np.random.default_rng(seed).random((height * down, width * across, channels)) < 0.3
-    events, ends = np.empty(spikes.size + COPIED, np.int32), np.empty((height, width + 1), np.int32)
+    events, ends = np.empty(spikes.size + WORD, np.int32), np.empty((height, width + 1), np.int32)
     count = list_events(spikes, fired, pool, events, ends)
     assert count == ends[-1, -1] == (spikes == fired).sum()
     for row, column in np.ndindex(height, width):
