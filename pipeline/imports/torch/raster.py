@@ -118,12 +118,11 @@ class Raster:
         """All steps; NotTakenError if some are missing."""
         if not self.seen.all():
             raise NotTakenError(f"{self.label}: ran for fewer than {self.shape[0]} timesteps, in {self.calls} calls")
-        path, recurrent = self.path, self.about.recurrent
+        path, recurrent, neuron = self.path, self.about.recurrent, self.about.neuron
         if recurrent is not None:
             weights = Operation(f"{self.label}: its recurrent weights", recurrent)
             path = Path(Junction(self.label, "sum", (path, Path(self.name, (weights,), 1))), lag=None)
-        neuron, again = self.about.neuron, self.shape[0] > 1
-        if again and self.about.others and isinstance(neuron, LIF) and neuron.reset == "subtract":
+        if self.about.others and self.shape[0] > 1 and isinstance(neuron, LIF) and neuron.reset == "subtract":
             less = (Operation(f"{self.label}: its reset", Scale(-neuron.subtracted / self.about.gain)),)
             back = (Path(other, less, 1) for other in self.about.others)
             path = Path(Junction(self.label, "sum", (path, *back)), lag=None)
