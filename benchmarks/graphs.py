@@ -93,7 +93,7 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
     """Two dense layers, of which the first reads its own spikes, too; a batch on all cores."""
     import torch
 
-    from spikesam.pipeline.training.precision import convolution_type
+    from spikesam.pipeline.training.fit import convolution_type
 
     inputs, neurons, steps = TINY_RECURRENT if options.tiny else RECURRENT
     rng = np.random.default_rng(options.seed)

@@ -144,7 +144,7 @@ def against_fastest(
 
 def precision(peer: str) -> str:
     """Number type of a peer."""
-    from spikesam.pipeline.training.precision import convolution_type  # torch is slow to import, and large
+    from spikesam.pipeline.training.fit import convolution_type  # torch is slow to import, and large
 
     if peer in (LOOP, COMPILED):
         return str(convolution_type("auto")).removeprefix("torch.")

@@ -21,8 +21,8 @@ from benchmarks.common.environment import missing_spikingjelly
 from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, ratio, timings
 from benchmarks.common.peers import training_peers
 from spikesam.pipeline.config import NetworkSection, TrainingPrecision
-from spikesam.pipeline.training.precision import convolution_type
-from spikesam.pipeline.training.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.fit import convolution_type
+from spikesam.pipeline.training.trainable import SpikingNetwork
 
 PEERS = (missing_spikingjelly,)
 CLASSES = 10

@@ -20,7 +20,7 @@ from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
 from spikesam.pipeline.config import Section, save_config
-from spikesam.pipeline.networks.allocator import keep_freed_memory
+from spikesam.pipeline.networks.defaults import keep_freed_memory
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError

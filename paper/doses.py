@@ -53,11 +53,9 @@ from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from spikesam.pipeline.training.epochs import finished_epochs, start_from
-from spikesam.pipeline.training.export import export_network
-from spikesam.pipeline.training.fit import build_model, train_checkpoint
-from spikesam.pipeline.training.images import steps_per_epoch
-from spikesam.pipeline.training.inputs import training_inputs
-from spikesam.pipeline.training.module import STEP_MILESTONES
+from spikesam.pipeline.training.fit import STEP_MILESTONES, build_model, train_checkpoint
+from spikesam.pipeline.training.inputs import steps_per_epoch, training_inputs
+from spikesam.pipeline.training.trainable import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 

@@ -43,7 +43,7 @@ from spikesam.backends.network import Layer, Network
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.firing import fire
-from spikesam.pipeline.training.spiking_network import BNTT_EPSILON
+from spikesam.pipeline.training.trainable import BNTT_EPSILON
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 

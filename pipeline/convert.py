@@ -45,8 +45,8 @@ class ConvertCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, convert, measure, report."""
     command, config = parse_with_config(ConvertCommand, load_config, argv, prog="spikesam convert", description=__doc__)
+    from spikesam.pipeline.conversion.conversion import print_conversion
     from spikesam.pipeline.conversion.convert import convert  # torch is slow to import, --help need not wait
-    from spikesam.pipeline.conversion.summary import print_conversion
 
     data = config.data.model_copy(update={"download": command.download or config.data.download})
     config = config.model_copy(update={"conversion": command.conversion, "data": data})

@@ -39,7 +39,7 @@ class TrainCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, train, say what follows."""
     command, config = parse_with_config(TrainCommand, load_config, argv, prog="spikesam train", description=__doc__)
-    from spikesam.pipeline.training.train import train  # torch is slow to import
+    from spikesam.pipeline.training.fit import train  # torch is slow to import
 
     train(config, command.out, resume=command.resume)
     path = command.out / "checkpoint.safetensors"

@@ -86,10 +86,10 @@ if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
     from spikesam.pipeline.networks.checkpoint import load_checkpoint as load
     from spikesam.pipeline.networks.checkpoint import save_checkpoint as save
-    from spikesam.pipeline.networks.to_torch import to_torch
+    from spikesam.pipeline.networks.differentiable import to_torch
     from spikesam.pipeline.page.write import report
     from spikesam.pipeline.record.record import record
-    from spikesam.pipeline.training.train import train
+    from spikesam.pipeline.training.fit import train
     from spikesam.recordings.errors import InputError, RasterError
     from spikesam.recordings.maps.reader import MapReader, open_maps
     from spikesam.recordings.raster.arrays import write_raster

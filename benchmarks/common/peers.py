@@ -36,8 +36,8 @@ from spikesam.backends.network import LIF, Layer, Network, pair
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
-from spikesam.pipeline.training.precision import convolution_type
-from spikesam.pipeline.training.spiking_network import BNTT_EPSILON
+from spikesam.pipeline.training.fit import convolution_type
+from spikesam.pipeline.training.trainable import BNTT_EPSILON
 
 Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (B, classes)
 

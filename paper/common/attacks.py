@@ -40,8 +40,7 @@ from paper.common.setup import Setup
 from spikesam.backends.network import Network
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, classes_meant
-from spikesam.pipeline.networks.to_torch import encode_straight_through
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, classes_meant, encode_straight_through
 from spikesam.recordings.errors import InputError
 
 Images = NDArray[np.float32]

@@ -23,8 +23,7 @@ from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.pipeline.training.export import export_network
-from spikesam.pipeline.training.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.trainable import SpikingNetwork, export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import open_file
 from spikesam.recordings.raster.reader import RasterReader

@@ -36,8 +36,7 @@ from spikesam.backends.network.storage import read_network, write_network
 from spikesam.pipeline.config import NetworkSection, TrainingSection
 from spikesam.pipeline.images.datasets.handwriting import handwriting
 from spikesam.pipeline.networks.layer_list import plan_layers
-from spikesam.pipeline.training.export import export_network
-from spikesam.pipeline.training.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.trainable import SpikingNetwork, export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Advance
 from spikesam.recordings.schema import SampleTable

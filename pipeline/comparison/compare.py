@@ -20,12 +20,11 @@ from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.proving.alone import LayerAlone, by_position
-from spikesam.pipeline.imports.torch.calling import NoNeuronsError, follow_model
-from spikesam.pipeline.imports.torch.example import Example, check_model, is_sequence, read_example
+from spikesam.pipeline.imports.torch.calling import Example, NoNeuronsError, check_model, follow_model, read_example
+from spikesam.pipeline.imports.torch.follower import FollowedLayer
 from spikesam.pipeline.imports.torch.imported import assemble, model_bits
-from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules, OwnNeurons
-from spikesam.pipeline.imports.torch.raster import FollowedLayer
+from spikesam.pipeline.imports.torch.modules import NeuronModules, OwnNeurons
+from spikesam.pipeline.imports.torch.proof import LayerAlone, by_position
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import chosen_classes
@@ -158,7 +157,7 @@ def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules, 
         raise NetworkError(f"network: takes {network.encoder!r}, expected 'spikes' or a current")
     delayed = any(neurons.describe(name, module).delayed for name, module in neurons.of("", model))
     steps = network.timesteps - (0 if delayed else network.to_readout["input"])
-    example = read_example(data, None if is_sequence(np.ndim(data), model) else steps, model, network, rounded=rounded)
+    example = read_example(data, steps, model, network, rounded=rounded)
     if example.shape != network.input_shape:
         raise NetworkError(f"data: samples are (C, H, W) = {example.shape}, expected {network.input_shape}")
     return example

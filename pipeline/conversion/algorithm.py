@@ -12,7 +12,7 @@ rule          threshold
 "percentile"  `percentile` of the positive activations (Rueckauer et al. 2017)
 "balanced"    local threshold balancing, one per channel (Bu, Li & Yu 2025)
 "ftbc"        where clipping and counting in T steps cost the least squares, at most that of "percentile"; and biases
-              corrected by channel and step: forward temporal bias correction (Wu et al. 2024; see correction.py)
+              corrected by channel and step: forward temporal bias correction (Wu et al. 2024; see thresholds.py)
 ============  =====================================================================================================
 
 Membranes start at `initial` thresholds, by default a half, which rounds counts where 0 cuts them (Bu et al. 2022).
@@ -40,8 +40,9 @@ Its neurons start at membrane 0, and all steps count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -55,20 +56,22 @@ from spikesam.backends.event.backend import EventBackend, first_currents
 from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout, ReLU, Shape
 from spikesam.backends.torch.synapses import apply_synapses
 from spikesam.pipeline.config import Config, ConversionSection
-from spikesam.pipeline.conversion.correction import (
+from spikesam.pipeline.conversion.spiking import Floats, images_seen, spiking_network
+from spikesam.pipeline.conversion.thresholds import (
     Rectifiers,
     activation_thresholds,
+    balanced_thresholds,
     corrected_on,
+    largest_current,
+    percentile_current,
     temporal_corrections,
 )
-from spikesam.pipeline.conversion.spiking import Floats, images_seen, spiking_network
-from spikesam.pipeline.conversion.thresholds import balanced_thresholds, largest_current, percentile_current
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.pipeline.networks.layer_list import description
-from spikesam.pipeline.training.export import with_off_planes
+from spikesam.pipeline.training.trainable import with_off_planes
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes
 
@@ -164,15 +167,12 @@ def convert_graph(
     """An ANN of any graph, by thresholds of its own activations, for T steps of each layer; see :func:`converted`."""
     _check(ann, images)
     settings = settings.first
-    rectifiers, by_name = Rectifiers(ann), {layer.name: layer for layer in ann.layers}
+    rectifiers = Rectifiers(ann)
     images = images[spread(len(images), max(2, MOST_VALUES // max(map(prod, ann.shapes))))]
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
     count, steps = corrected_on(ann, len(images), settings.timesteps)
     chosen = spread(len(images), count)
-
-    def refuse_dead(largest: float, name: str) -> None:
-        _refuse_dead(largest, by_name[name], len(images))
-
+    refuse_dead = partial(_refuse_dead, images=len(images))
     thresholds, means = activation_thresholds(rectifiers, pixels, settings, chosen, refuse_dead)
     worths = {name: largest / settings.spikes for name, largest in thresholds.items()}
     corrections = None
@@ -206,9 +206,12 @@ def _simulate(
     for layer in layers:
         encoder = settings.encoder if spikes is None else "poisson"
         stage = _single_layer(replace(layer, neuron=LIF(1.0)), shape, settings.timesteps, encoder)
-        inputs = _counted(_inputs(stage, images, spikes, settings.seed), advance)
-        threshold = _threshold(first_currents(stage, inputs), settings)
-        _refuse_dead(threshold, layer, len(images))
+        currents = first_currents(stage, _inputs(stage, images, spikes, settings.seed, advance))
+        if settings.rule == "percentile":
+            threshold = percentile_current(currents, settings.percentile)
+        else:
+            threshold = largest_current(currents) * (settings.scale if settings.rule == "scaled" else 1)
+        _refuse_dead(threshold, layer.name, len(images))
         converted.append(replace(layer, neuron=LIF(1.0, threshold)))
         stage = _single_layer(converted[-1], shape, settings.timesteps, encoder)
         inputs = _inputs(stage, images, spikes, settings.seed)
@@ -217,28 +220,17 @@ def _simulate(
     return converted
 
 
-def _threshold(currents: Iterator[NDArray[np.float32]], settings: ConversionSection) -> float:
-    if settings.rule == "percentile":
-        return percentile_current(currents, settings.percentile)
-    largest = largest_current(currents)
-    return settings.scale * largest if settings.rule == "scaled" else largest
-
-
 def _inputs(
-    stage: Network, images: NDArray[np.float32], spikes: list[NDArray[np.uint8]] | None, seed: int
+    stage: Network,
+    images: NDArray[np.float32],
+    spikes: list[NDArray[np.uint8]] | None,
+    seed: int,
+    advance: Advance = lambda images: None,
 ) -> Iterator[InputBatch]:
-    """The input of a layer, in batches: the encoded images, or the spikes of the layer before."""
-    if spikes is not None:
-        yield from (PackedSpikes(packed, stage.input_shape) for packed in spikes)
-        return
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        yield encode(stage, batch, seed, range(start, start + len(batch)))
-
-
-def _counted(inputs: Iterable[InputBatch], advance: Advance) -> Iterator[InputBatch]:
-    """The batches of `inputs`; `advance` learns the size of each when the next is asked for."""
-    for batch in inputs:
+    """The images or spikes of a layer, in batches; `advance` learns the size of each when the next is asked for."""
+    parts = [range(start, min(start + BATCH, len(images))) for start in range(0, len(images), BATCH)]
+    encoded = (encode(stage, images[part], seed, part) for part in parts)
+    for batch in encoded if spikes is None else (PackedSpikes(packed, stage.input_shape) for packed in spikes):
         yield batch
         advance(batch_size(batch))
 
@@ -253,7 +245,7 @@ def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tup
             weight = torch.tensor(given.weight)
             z = torch.cat([apply_synapses(given, weight, part) for part in x.split(BATCH)])
             thresholds = balanced_thresholds(z.transpose(0, 1).flatten(1))
-            _refuse_dead(float(thresholds.max()), layer, len(images))
+            _refuse_dead(float(thresholds.max()), layer.name, len(images))
             gain = (1 / thresholds.double()).numpy()
             scaled = replace(given, weight=_scaled(given.weight, worth), gain=gain)
             layers.append(Layer(layer.name, scaled, LIF(1.0)))
@@ -264,7 +256,6 @@ def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tup
 
 
 def _single_layer(layer: Layer, shape: Shape, timesteps: int, encoder: Encoder) -> Network:
-    """A network of one layer of a chain, with a readout of zeros."""
     (given,) = layer.inputs
     readout = Readout(np.zeros((1, prod(given.output_shape(shape)))))
     alone = Layer(layer.name, replace(given, source=()), layer.neuron)
@@ -277,9 +268,9 @@ def _scaled(weight: NDArray[np.float32], worth: NDArray[np.float32]) -> NDArray[
     return weight * factors.reshape(-1, *[1] * (weight.ndim - 2))
 
 
-def _refuse_dead(threshold: float, layer: Layer, images: int) -> None:
+def _refuse_dead(threshold: float, name: str, images: int) -> None:
     if threshold <= 0:
         raise InputError(
-            f"layer {layer.name!r}: nothing drives it on {images} calibration images (its input currents never exceed "
+            f"layer {name!r}: nothing drives it on {images} calibration images (its input currents never exceed "
             "0), so it has no threshold; use more images, or train the ANN again"
         )

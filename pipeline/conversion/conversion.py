@@ -1,44 +1,55 @@
-"""A finished conversion: the spiking network, its accuracy over time, what it costs, and where its errors arise."""
+"""A finished conversion: network, accuracy over time, cost, and where errors arise; its files and its text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
+from rich.console import Console
+from rich.table import Table
 
 from spikesam.backends.available import make_backend
+from spikesam.backends.base import Backend, batch_size
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.config import ConversionSection
+from spikesam.pipeline.config import ConversionSection, Section
 from spikesam.pipeline.conversion.algorithm import convert_graph
-from spikesam.pipeline.conversion.latency import accuracy_over_time, all_answers, milestones, settles_at
 from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels, layer_errors
 from spikesam.pipeline.conversion.spiking import Floats
-from spikesam.pipeline.conversion.summary import ConversionSummary, ann_accuracy, summarise_conversion
 from spikesam.pipeline.cost.energy import energy, in_joules
 from spikesam.pipeline.cost.prices import prices_of
 from spikesam.pipeline.drawing.conversion import draw_conversion
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import PreparedImages
+from spikesam.pipeline.images.samples import PreparedImages, Samples
 from spikesam.pipeline.maps.plot import figure_of
 from spikesam.pipeline.measures.operations import products
 from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.pipeline.networks.differentiable import predictions
+from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Tracker
+from spikesam.recordings.raster.batch import unpack
+from spikesam.recordings.text import printable
 
+BATCH = 4  # images simulated together
 FEW = 8  # samples whose layers and operations are looked at
-WITHIN = 0.01  # accuracy: one point
+WITHIN, TWO_POINTS = 0.01, 0.02  # accuracy
+Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
+WRITTEN = ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json")
 UNPREPARED = (
     "how images are prepared is not known; say it: convert(…, preprocessing="
     "spikesam.Preprocessing(height, width, mean, std))"
@@ -125,16 +136,29 @@ class Conversion(Shown):
     @cached_property
     def summary(self) -> ConversionSummary:
         """The numbers of `summary.json`."""
-        curves, rules = self.accuracy, self.rules.T.to_dict() if len(self.settings.by_rule) > 1 else {}
-        seconds = {stage: round(taken, 3) for stage, taken in self.tracker.seconds.items()}
-        return summarise_conversion(
-            self.settings, self.ann, self.network, self.thresholds, self.samples, self.seed, curves, rules, seconds
+        curves, reference = self.accuracy, self.ann_accuracy
+        return ConversionSummary(
+            ann=self.settings.ann,
+            conversion=self.settings,
+            dataset=self.samples.name,
+            n_samples=len(self.samples),
+            seed=self.seed,
+            ann_accuracy=reference,
+            accuracy={name: {t: float(curve[t]) for t in milestones(len(curve))} for name, curve in curves.items()},
+            within_2_points_from_step={
+                name: settles_at(curve, reference - TWO_POINTS) for name, curve in curves.items()
+            },
+            thresholds=thresholds(self.network, self.thresholds),
+            rules=self.rules.T.to_dict() if len(self.settings.by_rule) > 1 else {},
+            network_sha256=self.network.sha256,
+            seconds={stage: round(taken, 3) for stage, taken in self.tracker.seconds.items()},
         )
 
     @cached_property
     def ann_accuracy(self) -> float:
         """Share of right answers of the ANN; 1 where labels are not known."""
-        return ann_accuracy(self.ann, self.samples)
+        inputs = self.samples.encoded(range(len(self.samples)), self.ann, 0, 1)
+        return float(np.mean(predictions(self.ann, inputs) == self.samples.table.label))
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -242,3 +266,147 @@ class Conversion(Shown):
             compile_kernels("float32")
             compile_kernels("fixed")
             yield advance
+
+
+class ConversionSummary(Section):
+    """summary.json of a conversion. Accuracies are shares in 0 … 1, of the float32 and the fixed-point network."""
+
+    ann: Name = Field(description="the ANN's name or file")
+    conversion: ConversionSection = Field(description="how it was converted")
+    dataset: Name = Field(description="whose validation images were measured on")
+    n_samples: int = Field(description="how many of them")
+    seed: int = Field(description="of their order and Poisson spikes")
+    ann_accuracy: float = Field(description="of the ANN on them")
+    accuracy: dict[str, dict[int, float]] = Field(description="by precision, after a few numbers of steps")
+    within_2_points_from_step: dict[str, int | None] = Field(
+        description="by precision, the step from which on accuracy is at most 2 points below the ANN's; null if never"
+    )
+    thresholds: dict[str, list[float]] = Field(
+        description="by layer, θ/g in units of its input current: one for all neurons, or one per channel"
+    )
+    rules: dict[str, dict[int, float]] = Field(
+        {}, description="accuracy in fixed point by rule, where several were asked for, after a few numbers of steps"
+    )
+    network_sha256: str = Field(description="identity of the float32 network")
+    seconds: dict[str, float] = Field(description="by stage, by the clock")
+
+
+def thresholds(network: Network, worths: Mapping[str, NDArray[np.float64]]) -> dict[str, list[float]]:
+    """θ of each layer: of a chain θ/g, in units of its input current, else of activations; one, or one per channel."""
+    each = dict(worths)
+    if network.window is None:
+        each = {layer.name: layer.spiking_neuron.threshold / layer.inputs[0].gain[0] for layer in network.layers}
+    values = {name: np.asarray(found).tolist() for name, found in each.items()}
+    return {name: found[:1] if len(set(found)) == 1 else found for name, found in values.items()}
+
+
+def write_conversion(summary: ConversionSummary, curves: pd.DataFrame, out: Path) -> tuple[Path, ...]:
+    """Write accuracy.csv, accuracy.png and summary.json; returns their paths."""
+    table_path, plot_path, summary_path = (out / name for name in WRITTEN[1:])
+    write_curves(table_path, curves)
+    rule, encoder = summary.conversion.first.rule, summary.conversion.encoder
+    title = f"From {Path(summary.ann).stem} to spikes ({rule}, {encoder})"
+    plot_curves(plot_path, curves, summary.ann_accuracy, title, _where(summary))
+    write_file(summary_path, (summary.model_dump_json(indent=2) + "\n").encode())
+    return table_path, plot_path, summary_path
+
+
+def print_conversion(summary: ConversionSummary, console: Console) -> None:
+    """Thresholds, accuracy over time as a table, and when it is there."""
+    console.print(f"thresholds ({summary.conversion.first.rule}): {_thresholds_text(summary.thresholds)}")
+    table = Table(title=f"accuracy, {_where(summary)}; the ANN's is {summary.ann_accuracy:.1%}")
+    for column in ("steps", *summary.accuracy):
+        table.add_column(column, justify="right")
+    for t in next(iter(summary.accuracy.values())):
+        table.add_row(str(t), *(f"{accuracy[t]:.1%}" for accuracy in summary.accuracy.values()))
+    console.print(table)
+    if summary.rules:
+        by_rule = Table(title="in fixed point, by rule, after so many steps")
+        for column in ("rule", *map(str, next(iter(summary.rules.values())))):
+            by_rule.add_column(column, justify="right")
+        for name, curve in summary.rules.items():
+            by_rule.add_row(name, *(f"{each:.1%}" for each in curve.values()))
+        console.print(by_rule)
+    for name, step in summary.within_2_points_from_step.items():
+        when = f"from step {step}" if step else "not yet"
+        console.print(f"{name}: within 2 points of the ANN or above it {when}")
+
+
+def _where(summary: ConversionSummary) -> str:
+    return f"{summary.dataset}, {summary.n_samples} images"
+
+
+def _thresholds_text(thresholds: Mapping[str, list[float]]) -> str:
+    """ "conv1 4.42, conv2 1.97, …"; of several per layer, the median and the range."""
+    return ", ".join(
+        f"{name} {np.median(values):.3g}" + (f" ({min(values):.2g}–{max(values):.2g})" if len(values) > 1 else "")
+        for name, values in thresholds.items()
+    )
+
+
+def answers_over_time(network: Network, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The class with the largest Σ_{τ<t} W_out s_L[τ] + bias after t = 1 … T steps of packed spikes (B, T, bytes)."""
+    spikes = unpack(packed, network.shapes[-1]).reshape(*packed.shape[1::-1], -1)  # (T, B, neurons)
+    readout, bias = network.readout, network.readout.bias[:, None].astype(np.float64)
+    sums = (spikes.astype(np.float64) @ readout.weight.T.astype(np.float64) + bias).cumsum(axis=0)
+    return sums[-network.window if network.window else 0 :].argmax(axis=-1).T
+
+
+def all_answers(
+    networks: Mapping[str, Network],
+    backend: Backend,
+    samples: Samples,
+    seed: int,
+    advance: Callable[[int], None],
+) -> dict[str, NDArray[np.int64]]:
+    """The :func:`answers_over_time` of all samples, (N, T), of each of networks that see the same input."""
+    some = next(iter(networks.values()))
+    found: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
+    for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
+        size = batch_size(inputs)
+        for name, network in networks.items():
+            last = network.raster_names[-1]
+            found[name] += [
+                answers_over_time(network, batch.spikes[last]) for batch in backend.run(network, [inputs], size)
+            ]
+        advance(size)
+    return {name: np.concatenate(each) for name, each in found.items()}
+
+
+def accuracy_over_time(answers: Mapping[str, NDArray[np.int64]], labels: NDArray[np.int32]) -> pd.DataFrame:
+    """Share of right answers (N, T), a row per number of steps t = 1 … T, a column per network."""
+    right = {name: (each == labels[:, None]).mean(axis=0) for name, each in answers.items()}
+    return (
+        pd.DataFrame(right).rename_axis("t").set_axis(pd.RangeIndex(1, len(next(iter(right.values()))) + 1, name="t"))
+    )
+
+
+def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
+    """The number of steps from which on a curve stays at `level` or above; None if it ends below."""
+    below = np.flatnonzero(curve < level - 1e-9)
+    step = int(below[-1]) + 2 if below.size else 1
+    return step if step <= len(curve) else None
+
+
+def write_curves(path: Path, curves: pd.DataFrame) -> None:
+    """CSV: the number of steps t, then the accuracy of each network after them."""
+    write_file(path, curves.to_csv(float_format="%.4f", lineterminator="\n").encode())
+
+
+def plot_curves(path: Path, curves: pd.DataFrame, reference: float, title: str, subtitle: str) -> None:
+    """Accuracy against t, and as a dashed line that of the ANN on the same images, the reference."""
+    points = pd.concat(
+        pd.DataFrame({"x": curve.index, "mean": 100 * curve}).assign(
+            curve=f"SNN {name} {curve.iloc[-1]:.1%}", style=style
+        )
+        for (name, curve), style in zip(curves.items(), cycle(("-", ":")), strict=False)
+    )
+    level = (100 * reference, f"ANN {reference:.1%}")
+    draw_curves(
+        path, title, subtitle, points, "steps t", "accuracy, %", CurveOptions(level=level, limits=(0, 102), width=5.0)
+    )
+
+
+def milestones(timesteps: int) -> Sequence[int]:
+    """A few numbers of steps to quote: 8, 16, 32, 64, … as far as they go, and the last."""
+    return [*(1 << power for power in range(3, timesteps.bit_length()) if 1 << power < timesteps), timesteps]

@@ -23,9 +23,8 @@ from spikesam.pipeline.conversion.algorithm import (
     matching_configuration,
     spread,
 )
-from spikesam.pipeline.conversion.conversion import UNPREPARED, Conversion
+from spikesam.pipeline.conversion.conversion import UNPREPARED, WRITTEN, Conversion, write_conversion
 from spikesam.pipeline.conversion.read_ann import read_ann
-from spikesam.pipeline.conversion.summary import WRITTEN, write_conversion
 from spikesam.pipeline.images.calibration import calibration_images
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import PreparedImages, choose_samples
@@ -139,13 +138,16 @@ def convert(
     asked |= {"encoder": encoder, "initial": initial, "spikes": spikes}
     said = {name: value for name, value in asked.items() if value is not None}
     advice = None if overwrite else "overwrite"
+    folder = Path("runs/convert" if out is None and named else out or "")
+    files = () if out is None and not named else tuple(folder / name for name in WRITTEN)
+    about: dict[str, Any] = {"seed": seed, "device": device, "tracker": Tracker(), "files": files}
     if isinstance(ann, (nn.Module, Network)):
         if out is not None and preprocessing is None:
             raise InputError(f"out: {UNPREPARED}")
         settings = _section({"ann": type(ann).__name__, "seed": seed} | USUAL | said)
-        about = preprocessing, tuple(class_names)
-        with nullcontext() if out is None else out_lock(Path(out), advice):
-            return _of_model(ann, images, labels, settings, validation, about, out, samples, seed, device)
+        about |= {"preprocessing": preprocessing, "classes": tuple(class_names)}
+        with out_lock(folder, advice) if files else nullcontext():
+            return _of_model(ann, images, labels, settings, validation, samples, about)
     if not named:
         raise InputError(
             f"convert: got {type(ann).__name__}, expected a torch.nn.Module, or the name or file of an ANN's checkpoint"
@@ -154,9 +156,8 @@ def convert(
     conversion = _section(given.conversion.model_dump() | of_ann | said)
     source = given.data if data is None else given.data.model_copy(update={"source": fspath(data)})
     config = given.model_copy(update={"conversion": conversion, "data": source})
-    folder = Path("runs/convert" if out is None else out)
     with out_lock(folder, advice):
-        return _of_checkpoint(config, folder, samples, seed, device)
+        return _of_checkpoint(config, samples, about)
 
 
 def _section(settings: Mapping[str, Any]) -> ConversionSection:
@@ -169,14 +170,11 @@ def _of_model(
     labels: Any,
     settings: ConversionSection,
     validation: Any,
-    about: tuple[Preprocessing | None, Any],
-    out: str | PathLike[str] | None,
     samples: int,
-    seed: int,
-    device: str,
+    about: dict[str, Any],
 ) -> Conversion:
     """Read the model, convert it, and write what comes out, if there is a folder for it, which is locked."""
-    tracker = Tracker()
+    tracker = about["tracker"]
     if images is None:
         raise InputError("images: got none, expected some to calibrate on, as the model takes them")
     given, known = calibration_images(images, labels)
@@ -194,26 +192,17 @@ def _of_model(
         answers = answers[chosen]
     else:
         encoded = PreparedImages("", SampleTable(np.arange(len(shown)), np.full(len(shown), -1, np.int32)), shown)
-        answers = predictions(ann, encoded.encoded(range(len(shown)), ann, seed, 16))
+        answers = predictions(ann, encoded.encoded(range(len(shown)), ann, about["seed"], 16))
     table = SampleTable(np.arange(len(shown)), answers.astype(np.int32))
-    conversion = Conversion(
-        ann,
-        network,
-        settings,
-        thresholds,
-        PreparedImages("validation images" if validation is not None else "calibration images", table, shown),
-        of_shown is not None,
-        *about,
-        calibration=given,
-        seed=seed,
-        device=device,
-        tracker=tracker,
-        whole=len(of_all),
-        files=() if out is None else tuple(Path(out) / name for name in WRITTEN),
-    )
-    if out is not None:
+    measured = PreparedImages(f"{'calibration' if validation is None else 'validation'} images", table, shown)
+    about |= {"calibration": given, "whole": len(of_all)}
+    return _written(Conversion(ann, network, settings, thresholds, measured, of_shown is not None, **about))
+
+
+def _written(conversion: Conversion) -> Conversion:
+    if conversion.files:
         save_checkpoint(conversion.checkpoint, conversion.files[0])
-        write_conversion(conversion.summary, conversion.accuracy, Path(out))
+        write_conversion(conversion.summary, conversion.accuracy, conversion.files[0].parent)
     return conversion
 
 
@@ -241,14 +230,14 @@ def _labels(labels: NDArray[np.int64], ann: Network) -> NDArray[np.int64]:
     return labels
 
 
-def _of_checkpoint(config: Config, out: Path, count: int, seed: int, device: str) -> Conversion:
-    """Do everything; `out` exists and is locked."""
-    settings, target, tracker = config.conversion, out / WRITTEN[0], Tracker()
+def _of_checkpoint(config: Config, count: int, about: dict[str, Any]) -> Conversion:
+    """Do everything; the folder of the files exists and is locked."""
+    settings, target, tracker = config.conversion, about["files"][0], about["tracker"]
     source = find_checkpoint(settings.ann, "ann")
     if target.exists() and source.samefile(target):
         raise InputError(f"{source}: is the ANN to be converted, and would be overwritten", "other-out")
     ann = load_checkpoint(settings.ann, "ann")
-    samples = choose_samples(config.data.source, ann, count, seed, config.data.download)
+    samples = choose_samples(config.data.source, ann, count, about["seed"], config.data.download)
     samples.known_labels()
     with tracker.show("preparing"):
         compile_kernels("float32")
@@ -257,24 +246,9 @@ def _of_checkpoint(config: Config, out: Path, count: int, seed: int, device: str
     shown = None if settings.first.rule == "ftbc" else len(calibration) * len(ann.network.layers)
     with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
         network, thresholds = converted(ann.network, calibration, settings, advance)
-    conversion = Conversion(
-        ann.network,
-        network,
-        settings,
-        thresholds,
-        PreparedImages(samples.name, samples.table, samples.images()),
-        True,
-        ann.image_preprocessing,
-        ann.classes,
-        ann.class_names,
-        calibration=calibration,
-        seed=seed,
-        device=device,
-        tracker=tracker,
-        files=tuple(out / name for name in WRITTEN),
-        convert=converted,
-    )
-    save_checkpoint(conversion.checkpoint, target)
-    save_config(matching_configuration(config, ann, target), out / "config.toml")
-    write_conversion(conversion.summary, conversion.accuracy, out)
+    measured = PreparedImages(samples.name, samples.table, samples.images())
+    about |= {"calibration": calibration, "convert": converted, "preprocessing": ann.image_preprocessing}
+    about |= {"classes": ann.classes, "class_names": ann.class_names}
+    conversion = _written(Conversion(ann.network, network, settings, thresholds, measured, True, **about))
+    save_config(matching_configuration(config, ann, target), target.with_name("config.toml"))
     return conversion

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from torch import Tensor
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.input_currents import backend_input
 from spikesam.backends.network import NO_POOLING, Network
-from spikesam.pipeline.conversion.correction import BATCH, Rectifiers, activated
 from spikesam.pipeline.conversion.spiking import HALF, Floats, images_seen, layer_depths
+from spikesam.pipeline.conversion.thresholds import BATCH, Rectifiers
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.recordings.raster.batch import unpack
@@ -45,10 +46,7 @@ def layer_errors(
     integers    what the fixed-point layer fires instead, of what arrives in fixed point
     ==========  =====================================================================================================
 
-    Parameters
-    ----------
-    networks : "float32" and "fixed"
-    worths : θ of each layer (C,), the activation that a spike in every step stands for, or n where so many can fire
+    `networks` are "float32" and "fixed"; `worths` θ (C,), the activation that a spike in every step stands for, or n.
     """
     rectifiers, late = Rectifiers(ann), layer_depths(ann)
     bare, backend, samples = networks["float32"], EventBackend(), len(images)
@@ -58,14 +56,31 @@ def layer_errors(
         runs = list(backend.run(network, [encode(network, images, seed, range(samples))], samples))
         spikes[precision] = {name: np.concatenate([run.spikes[name] for run in runs]) for name in network.raster_names}
 
+    planes = {name: bare.shapes[bare.place(name)][0] // ann.shapes[ann.place(name)][0] for name in rectifiers.layers}
+
+    def each_step(packed: NDArray[np.uint8], name: str) -> Iterator[Tensor]:
+        """What a layer fires at each of its steps, as a share of the most, (N, C, H, W) or (N, C)."""
+        for bits in unpack(packed, bare.shapes[bare.place(name)])[late[name] :][:steps]:
+            share = torch.from_numpy(bits).float().unflatten(1, (planes[name], -1)).mean(1)
+            yield share.reshape(-1, *rectifiers.layers[name].shape)
+
     def fired(packed: NDArray[np.uint8], name: str) -> Tensor:
         """(N, C, H, W) or (N, C): θ times the share of steps with a spike."""
-        return sum(_each_step(rectifiers, bare, packed, name, late, steps), torch.zeros(())) / steps * theta[name]
+        return sum(each_step(packed, name), torch.zeros(())) / steps * theta[name]
+
+    def stepwise(name: str) -> Tensor:
+        """The activations of the mean of its currents over the steps, each driven by the spikes of its own."""
+        module, names = rectifiers.layers[name], sorted(rectifiers.reads[name] - {"input"})
+        total = torch.zeros(())
+        for _, *shares in zip(range(steps), *(each_step(spikes["float32"][each], each) for each in names), strict=True):
+            arrived = {each: share * theta[each] for each, share in zip(names, shares, strict=True)}
+            total = total + module.currents({"input": values["input"]} | arrived)
+        return module.rectified(total / steps)
 
     theta = {name: rectifiers.by_channel(name, torch.from_numpy(each).float()) for name, each in worths.items()}
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
-    each_step = (step.double() for step in images_seen(ann, images, bare.encoder, steps, seed))
-    values: dict[str, Tensor] = {"input": (sum(each_step, torch.zeros(())) / steps).float()}
+    seen = (step.double() for step in images_seen(ann, images, bare.encoder, steps, seed))
+    values: dict[str, Tensor] = {"input": (sum(seen, torch.zeros(())) / steps).float()}
     rows = []
     given: list[dict[str, Any]] = [{each: bits[n] for each, bits in spikes["fixed"].items()} for n in range(samples)]
     if not bare.spiking_input:
@@ -76,69 +91,21 @@ def layer_errors(
         for layer in ann.layers:
             name, module, own = layer.name, rectifiers.layers[layer.name], theta[layer.name]
             x = exact.pop(name)
-            arriving = activated(module, module.currents(values))
-            pooled = arriving
-            if any(each.windows != NO_POOLING for each in layer.inputs):
-                pooled = _stepwise(rectifiers, bare, name, values["input"], spikes["float32"], theta, late, steps)
+            arriving = module(values)
+            pooled = stepwise(name) if any(each.windows != NO_POOLING for each in layer.inputs) else arriving
             clipped = pooled.minimum(own)
-            levels = steps * _planes(ann, bare, name)
+            levels = steps * planes[name]
             counted = own / levels * (levels * clipped / own + initial).floor().clamp(max=levels)
             values[name] = fired(spikes["float32"][name], name)
             again = backend.rerun(bare, [{k: v for k, v in each.items() if k != name} for each in given], samples)
             driven = fired(np.concatenate([run.spikes[name] for run in again]), name)
             whole = fired(spikes["fixed"][name], name)
-            found = (
-                arriving - x,
-                pooled - arriving,
-                clipped - pooled,
-                counted - clipped,
-                values[name] - counted,
-                whole - driven,
-            )
+            stages = x, arriving, pooled, clipped, counted, values[name]
+            found = [*(after - before for before, after in pairwise(stages)), whole - driven]
             scale = float(x.square().mean().sqrt()) or 1.0
             shares = [100 * float(each.square().mean().sqrt()) / scale for each in (whole - x, *found)]
             rows.append({"layer": name, **dict(zip(("error", *CAUSES), shares, strict=True))})
     return pd.DataFrame(rows)
-
-
-def _planes(ann: Network, network: Network, name: str) -> int:
-    """How often a layer's neurons can fire in a step."""
-    return network.shapes[network.place(name)][0] // ann.shapes[ann.place(name)][0]
-
-
-def _each_step(
-    rectifiers: Rectifiers,
-    network: Network,
-    packed: NDArray[np.uint8],
-    name: str,
-    late: Mapping[str, int],
-    steps: int,
-) -> Iterator[Tensor]:
-    """What a layer fires at each of its steps, as a share of the most, (N, C, H, W) or (N, C)."""
-    planes = _planes(rectifiers.ann, network, name)
-    for bits in unpack(packed, network.shapes[network.place(name)])[late[name] :][:steps]:
-        fired = torch.from_numpy(bits).float().unflatten(1, (planes, -1)).mean(1)
-        yield fired.reshape(-1, *rectifiers.layers[name].shape)
-
-
-def _stepwise(
-    rectifiers: Rectifiers,
-    network: Network,
-    name: str,
-    seen: Tensor,
-    spikes: Mapping[str, NDArray[np.uint8]],
-    theta: Mapping[str, Tensor],
-    late: Mapping[str, int],
-    steps: int,
-) -> Tensor:
-    """The activations of a layer of the mean of its currents over the steps, each driven by the spikes of its own."""
-    module, names = rectifiers.layers[name], sorted(rectifiers.reads[name] - {"input"})
-    total = torch.zeros(())
-    each_step = [_each_step(rectifiers, network, spikes[each], each, late, steps) for each in names]
-    for _, *fired in zip(range(steps), *each_step, strict=True):
-        values = {each: bits * theta[each] for each, bits in zip(names, fired, strict=True)}
-        total = total + module.currents({"input": seen} | values)
-    return activated(module, total / steps)
 
 
 @usual_defaults()

@@ -16,13 +16,18 @@ from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.torch.synapses import exact_sums
 from spikesam.pipeline.images.calibration import calibration_images
 from spikesam.pipeline.images.encoding import mean_spikes
-from spikesam.pipeline.imports.proving.proof import warn_of_dropped
-from spikesam.pipeline.imports.torch.calling import FollowedModel, answers_in, follow_images, preserved
-from spikesam.pipeline.imports.torch.example import Example, check_model
-from spikesam.pipeline.imports.torch.follower import WatchedCalls
+from spikesam.pipeline.imports.torch.calling import (
+    Example,
+    FollowedModel,
+    answers_in,
+    check_model,
+    follow_images,
+    preserved,
+)
+from spikesam.pipeline.imports.torch.follower import FollowedLayer, WatchedCalls
 from spikesam.pipeline.imports.torch.imported import Imported, assemble
-from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules
-from spikesam.pipeline.imports.torch.raster import FollowedLayer
+from spikesam.pipeline.imports.torch.modules import NeuronModules
+from spikesam.pipeline.imports.torch.proof import warn_of_dropped
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 FOLLOWED = 2  # images that the model is followed on, which keeps every tensor
@@ -94,7 +99,6 @@ def _check_all(
 
 
 def _expect_layer(found: Mapping[str, Tensor], layer: FollowedLayer, given: Tensor) -> None:
-    """Refuse a layer whose activations are not what the model's call gives."""
     own = found[layer.name]
     _expect_equal(own.flatten(1), given.reshape(len(own), -1).cpu(), layer.label)
 

@@ -31,8 +31,8 @@ from spikesam.backends.network import (
     Source,
 )
 from spikesam.pipeline.images.encoding import in_eight_bits, poisson_batch
-from spikesam.pipeline.imports.road.delays import delayed, depths, with_window
-from spikesam.pipeline.training.export import with_off_planes
+from spikesam.pipeline.imports.road.build import delayed, depths, with_window
+from spikesam.pipeline.training.trainable import with_off_planes
 
 Floats = NDArray[np.float64]
 HALF = 0.5  # of a threshold: the membrane to begin with, so that counts are rounded and not cut

@@ -1,14 +1,20 @@
-"""How high to set a converted layer's threshold, from what arrives at its neurons on calibration images."""
+"""Thresholds of converted layers, and what their spikes lack, corrected step by step and layer by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from spikesam.backends.network import Network
+from spikesam.pipeline.config import ConversionSection
+from spikesam.pipeline.conversion.spiking import HALF, Floats
+from spikesam.pipeline.measures.operations import products
+from spikesam.pipeline.networks.differentiable import ReluLayer
 
 MANTISSA_BITS = 9  # of a current that the histogram keeps: bins are 0.1 to 0.2 % wide
 BINS, MOST = 512, 1 << 16  # of a channel's activations: bins that they are counted in, and how many are counted
@@ -27,11 +33,7 @@ def percentile_current(currents: Iterable[NDArray[np.float32]], percentile: floa
 
     Counted in a histogram whose bins are as wide as the leading bits of a float32 tell apart, so memory is flat and
     the result, a bin's upper edge, at most 0.2 % too large. That only positive currents count is a choice: how silent
-    a layer is does not change what its active neurons need.
-
-    References
-    ----------
-    Rueckauer et al. 2017, Conversion of continuous-valued deep networks (there of the ANN's activations).
+    a layer is does not change what its active neurons need (Rueckauer et al. 2017 take those of the ANN's activations).
     """
     shift = 23 - MANTISSA_BITS
     counts = np.zeros(1 << (8 + MANTISSA_BITS), np.int64)
@@ -54,10 +56,7 @@ def least_squares_thresholds(values: Tensor, timesteps: int, percentile: float) 
     over activations x, (C, n), with c = 0.2: rounding to whole spikes costs 1/12, their unevenness the rest. The more
     steps, the higher θ, up to a percentile of the positive x: unevenness, which grows with the steps, outweighs rare
     activations beyond that. Activations, of many some, are counted in 512 bins up to the largest of each channel.
-
-    Returns
-    -------
-    (C,) float64; 0 for a channel without positive activations
+    Returns (C,) float64, 0 for a channel without positive activations.
     """
     values = values[:, :: values.shape[1] // MOST | 1]  # an odd number, so that all columns of a map are among them
     largest, edges = values.amax(1).double(), torch.arange(1, BINS + 1, dtype=torch.float64)
@@ -78,23 +77,157 @@ def balanced_thresholds(inputs: Tensor) -> Tensor:
         loss(θ) = E[(min(max(z, 0), θ) - max(z, 0))²]
         θ ← θ + η · E[2 (z - θ) H(z - θ)],  from θ = 0
 
-    over all images and positions at once, with η = 1 and 1,000 steps as in the authors' code (their batches are
-    samples of the same mean). θ rises towards the largest z, but ever more slowly for rare ones, which is what makes
-    it lower than the maximum.
-
-    Parameters
-    ----------
-    inputs : (C, n) z, the ANN's pre-activations of each channel, layers before clipped at their own thresholds
-
-    Returns
-    -------
-    (C,) thresholds; a channel without positive input gets the layer's largest, or 0 if there is none
-
-    References
-    ----------
-    Bu, Li & Yu 2025, arXiv:2409.03368, Eq. 12–15 and 17.
+    over z (C, n) of all images and positions at once, the ANN's pre-activations behind layers clipped at their own
+    thresholds, with η = 1 and 1,000 steps as in the authors' code (their batches are samples of the same mean). θ (C,)
+    rises towards the largest z, but ever more slowly for rare ones, which is what makes it lower than the maximum. A
+    channel without positive z gets the layer's largest, or 0 (Bu, Li & Yu 2025, arXiv:2409.03368, Eq. 12–15 and 17).
     """
     thresholds = torch.zeros(len(inputs), dtype=inputs.dtype)
     for _ in range(BALANCING_STEPS):
         thresholds += BALANCING_RATE * 2 * functional.relu(inputs - thresholds[:, None]).mean(1)
     return torch.where(thresholds > 0, thresholds, thresholds.max())
+
+
+BATCH = 16  # images at a time
+STEPS, IMAGES, FEWEST = 48, 64, 12  # that corrections are computed of: at most, and images at least
+BUDGET = 32 * 10**9  # multiplications
+ROUNDS = 3  # of a step's correction
+RATE = 0.5  # share of the error that a round corrects
+SOME = 1 << 12  # neurons of a channel that a round looks at
+
+
+class Rectifiers:
+    """The layers of an ANN as modules, for the activations of images (N, C, H, W) in -1 … 1."""
+
+    def __init__(self, ann: Network) -> None:
+        self.ann = ann
+        self.layers = {layer.name: ReluLayer(layer, ann, torch.channels_last) for layer in ann.layers}
+        self.reads = {layer.name: {s.layer for each in layer.inputs for s in each.sources} for layer in ann.layers}
+        self.last_read = {source: at for at, sources in enumerate(self.reads.values()) for source in sources}
+
+    def by_channel(self, name: str, numbers: Tensor) -> Tensor:
+        """(C,) for the maps of a layer."""
+        return numbers.reshape(-1, *[1] * (len(self.layers[name].shape) - 1))
+
+    def run(self, images: Tensor, clip: Callable[[str, Tensor], Tensor]) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Each name, what a layer's neurons rectify (N, C, …), and their activations, seen clipped."""
+        values = {"input": images}
+        for at, (name, layer) in enumerate(self.layers.items()):
+            parts = range(0, len(images), BATCH)
+            found = torch.cat(
+                [layer.currents({each: values[each][i : i + BATCH] for each in self.reads[name]}) for i in parts]
+            )
+            activations = layer.rectified(found)
+            yield name, found, activations
+            values[name] = clip(name, activations)
+            values = {each: kept for each, kept in values.items() if self.last_read.get(each, -1) > at}
+
+
+def activation_thresholds(
+    rectifiers: Rectifiers,
+    images: Tensor,
+    settings: ConversionSection,
+    chosen: NDArray[np.int64],
+    refuse_dead: Callable[[float, str], None],
+) -> tuple[dict[str, Floats], dict[str, Tensor]]:
+    """Largest activations (C,) that each layer tells apart, by a rule, and means (C,) of all, on chosen images."""
+    thresholds: dict[str, Floats] = {}
+    means: dict[str, Tensor] = {}
+    balanced = settings.rule == "balanced"
+
+    def clip(name: str, values: Tensor) -> Tensor:
+        limit = rectifiers.by_channel(name, torch.from_numpy(thresholds[name]).float())
+        return values.minimum(limit) if balanced else values
+
+    with torch.inference_mode():
+        for name, currents, values in rectifiers.run(images, clip):
+            layer = rectifiers.layers[name]
+            of_channels = (currents if balanced else values).transpose(0, 1).flatten(1)
+            means[name] = values[chosen].transpose(0, 1).flatten(1).double().mean(1)
+            thresholds[name] = _thresholds(of_channels, settings)
+            refuse_dead(float(thresholds[name].max()), name)
+            if layer.limit is not None:
+                thresholds[name] = np.minimum(thresholds[name], layer.limit.flatten().double().numpy())
+    return thresholds, means
+
+
+def _thresholds(values: Tensor, settings: ConversionSection) -> Floats:
+    """(C, n) activations -> (C,)."""
+    if settings.rule == "balanced":
+        return balanced_thresholds(values).double().numpy()
+    rows = values if settings.per == "channel" else values.reshape(1, -1)
+    if settings.rule == "ftbc":
+        found = least_squares_thresholds(rows, settings.timesteps * settings.spikes, settings.percentile).numpy()
+    elif settings.rule == "percentile":
+        found = np.array([percentile_current([row.numpy()], settings.percentile) for row in rows])
+    else:
+        found = rows.amax(1).double().numpy() * (settings.scale if settings.rule == "scaled" else 1)
+    found = np.where(found > 0, found, found.max())
+    return np.broadcast_to(found, (len(values),)).copy()
+
+
+def temporal_corrections(
+    rectifiers: Rectifiers,
+    inputs: Iterator[Tensor],
+    thresholds: Mapping[str, Floats],
+    means: Mapping[str, Tensor],
+    initial: float = HALF,
+    spikes: int = 1,
+    advance: Callable[[int], None] = lambda images: None,
+) -> dict[str, Floats]:
+    """Forward temporal bias correction: what to add to each layer's bias in each step, (S, C), in units of the ANN.
+
+        b_c[t] = b_c[t] + α · mean over images and places of  (t + 1) · x_c - Σ_{τ≤t} θ_c s_c[τ]
+
+    x being the activation and s the spikes, of layers in order, those before already corrected; α = 1/2, three times a
+    step, of 4,096 of them. The authors compare each step alone; the sum over the steps lets no error of the mean stay
+    (Wu, Li, Bojkovic, Gu & Yuan 2024, ECCV, arXiv:2403.18388). `inputs` (N, C, H, W) are what the network sees in each
+    step, `means` (C,) mean activations; a neuron fires up to `spikes` a step, of which each is worth the threshold.
+    """
+    theta = {name: torch.from_numpy(each).float() for name, each in thresholds.items()}
+    membranes: dict[str, Tensor] = {}  # (n, C), of all images and places
+    steady: dict[str, Tensor] = {}
+    missing = {name: torch.zeros(len(own)) for name, own in theta.items()}
+    found: dict[str, list[Floats]] = {name: [] for name in rectifiers.layers}
+    constant: Tensor | None = None
+    with torch.inference_mode():
+        for image in inputs:
+            values = {"input": image}
+            if image is not constant:
+                steady, constant = {}, image
+            for name, layer in rectifiers.layers.items():
+                own, current = theta[name], steady.get(name)
+                if current is None:
+                    current = layer.currents(values).movedim(1, -1)
+                if rectifiers.reads[name] == {"input"}:
+                    steady[name] = current
+                v = current.reshape(-1, len(own))
+                v = membranes[name].add_(v) if found[name] else v + initial * own
+                apart = len(v) // SOME | 1  # an odd number, so that all columns of a map are among them
+                some = v[::apart].contiguous()
+                missing[name] += means[name].float()
+                added = torch.zeros_like(own)
+                for _ in range(ROUNDS):
+                    error = missing[name] - own * _fired(some, own, added, spikes).mean(0)
+                    added += (RATE * error).minimum(own).maximum(-own)
+                worth = _fired(v.add_(added), own, 0.0, spikes).mul_(own)
+                missing[name] -= worth.mean(0)
+                membranes[name] = v.sub_(worth)
+                values[name] = worth.view(current.shape).movedim(-1, 1)
+                found[name].append(added.double().numpy())
+            advance(len(image))
+    return {name: np.stack([*rows, np.mean(rows[len(rows) // 2 :], axis=0)]) for name, rows in found.items()}
+
+
+def _fired(membranes: Tensor, thresholds: Tensor, added: Tensor | float, spikes: int) -> Tensor:
+    """How often membranes, with something added, are above their threshold, at most `spikes`: (n, C) float32."""
+    if spikes == 1:  # float32 numbers of 0 and 1, which torch makes faster than bool
+        return torch.gt(membranes, thresholds - added, out=torch.empty_like(membranes))
+    return (membranes + added).div_(thresholds).ceil_().sub_(1).clamp_(0, spikes)
+
+
+def corrected_on(ann: Network, images: int, timesteps: int) -> tuple[int, int]:
+    """How many images and steps corrections are computed of, so that it takes seconds."""
+    most = BUDGET // max(1, sum(products(ann).values()))
+    steps = min(timesteps, STEPS)
+    return min(images, IMAGES, max(FEWEST, most // steps)), steps

@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesam.backends.network import Network
 from spikesam.pipeline.edits.result import Answers, Edit, layer_table
-from spikesam.pipeline.networks.lined_up import with_network
-from spikesam.pipeline.networks.recorded import class_names_of
+from spikesam.pipeline.networks.recorded import class_names_of, with_network
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.errors import InputError

@@ -208,7 +208,6 @@ def check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
 
 
 def _check_preparation(network: Network, prepare: Preparation | None) -> None:
-    """Refuse a preparation whose result is not the network's input."""
     kinds: tuple[type, ...]
     if network.takes_images:
         kinds, takes = (Preprocessing, type(None)), "images (Preprocessing, or None)"

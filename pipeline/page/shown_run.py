@@ -17,8 +17,7 @@ from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.pipeline.images.pictures import NAME, Pictures, read_pictures
 from spikesam.pipeline.maps.localisation import Score, localisation_scores
 from spikesam.pipeline.maps.method import method_of
-from spikesam.pipeline.networks.lined_up import with_network
-from spikesam.pipeline.networks.recorded import class_names_of, unlike_layer
+from spikesam.pipeline.networks.recorded import class_names_of, unlike_layer, with_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import refuse_links
 from spikesam.recordings.maps.reader import MapReader

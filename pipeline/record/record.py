@@ -13,7 +13,7 @@ from torch import nn
 
 from spikesam.pipeline.images.pictures import Normalisation
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.imports.layer_names import layer_name
+from spikesam.pipeline.imports.libraries.known import layer_name
 from spikesam.pipeline.networks.checkpoint import Checkpoint, named_network
 from spikesam.pipeline.networks.recorded import loaded_network
 from spikesam.pipeline.record.arrangement import Arrangement

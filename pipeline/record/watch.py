@@ -13,8 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from spikesam.pipeline.imports.layer_names import layer_name
-from spikesam.pipeline.imports.libraries.known import library_that_fires
+from spikesam.pipeline.imports.libraries.known import layer_name, library_that_fires
 from spikesam.pipeline.record.arrangement import Arrangement, is_convolution
 from spikesam.pipeline.record.batch import Batch, Counts, Key, LayerBits
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside

@@ -1,35 +1,113 @@
-"""Train as configured: what is put together, where it resumes, and the network that it ends with."""
+"""Training from Python: what is put together, where it resumes, one step of it, and the network that it ends with."""
 
 from __future__ import annotations
 
 import logging
 import math
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
+from torch import Tensor
+from torch.nn import functional
 
-from spikesam.pipeline.config import Config, save_config
-from spikesam.pipeline.networks.allocator import keep_freed_memory
+from spikesam.pipeline.config import Config, TrainingPrecision, TrainingSection, read_config, save_config
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
-from spikesam.pipeline.networks.defaults import usual_defaults
-from spikesam.pipeline.training.epoch_log import EpochLog
-from spikesam.pipeline.training.epochs import EpochFiles, Epochs, epoch_to_resume, settings_of, start_from
-from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.networks.defaults import keep_freed_memory, usual_defaults
+from spikesam.pipeline.training.epochs import (
+    EpochFiles,
+    EpochLog,
+    Epochs,
+    epoch_to_resume,
+    finished_epochs,
+    settings_of,
+    start_from,
+)
 from spikesam.pipeline.training.fused import compile_bntt_lif
-from spikesam.pipeline.training.images import images_sha256, loaders, open_split
-from spikesam.pipeline.training.inputs import Inputs, training_inputs
-from spikesam.pipeline.training.module import TrainingModule
-from spikesam.pipeline.training.precision import convolution_type
-from spikesam.pipeline.training.relu_network import ReluNetwork
-from spikesam.pipeline.training.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.inputs import Inputs, images_sha256, loaders, open_split, training_inputs
+from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, export_network
+from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.child import isolated_spawning
+from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.files import refuse_links
+from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import progress_bar
+
+NAMES = ("epochs", "epochs/last.ckpt", "epochs/best.ckpt", "tensorboard")  # in the folder of a training
+
+
+@checked_arguments
+def train(
+    config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
+    out: str | PathLike[str] = "runs/train",
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+) -> Checkpoint:
+    """Train a spiking network with surrogate gradients, or its ANN twin, into `out/checkpoint.safetensors`.
+
+    Backpropagation through time; the network of the epoch that did best on the selection images counts. Beside the
+    checkpoint, `out` receives `config.toml`, `epochs/*.ckpt`, `metrics.csv` and TensorBoard events.
+
+    Parameters
+    ----------
+    config : a TOML file as those in `configs/`, or its tables as a dictionary: `data`, `network` and `training` count.
+        If not given, `configs/default.toml`. An ANN is trained with `network.neuron = "relu"`
+    out : folder, made if missing
+    resume : continue after the last finished epoch in `out`, as if the training had never stopped. One that was
+        finished there, with the same settings and images, is returned without it; if it has fewer epochs, it goes on
+    console : where a line for each epoch and a bar appear; standard error if not given
+
+    Returns
+    -------
+    the checkpoint that was written
+
+    Raises
+    ------
+    InputError : if the data do not fit, `out` holds an unfinished training, or one that had other settings or
+        images, its epochs are damaged, or the loss is no longer finite
+
+    Examples
+    --------
+    >>> import spikesam
+    >>> small = {
+    ...     "data": {"height": 16, "width": 16, "train_scenes": 64},
+    ...     "network": {"layers": [4, "P4", "D8"], "timesteps": 6},
+    ...     "training": {"epochs": 1},
+    ... }
+    >>> checkpoint = spikesam.train(small, "small")
+    >>> checkpoint.network.shapes
+    ((6, 16, 16), (4, 16, 16), (8, 1, 1))
+    """
+    settings, folder = read_config(config), Path(out)
+    refuse_links(folder, NAMES)
+    finished = finished_epochs(folder)
+    if resume and not finished:
+        raise InputError(f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from", "start-again")
+    if not resume and bool(finished) != (folder / "checkpoint.safetensors").exists():
+        raise InputError(f"{folder}: holds a training already", "resume-training")
+    with out_lock(folder), _without_empty_caches():
+        return train_checkpoint(settings, folder, bool(finished), console or PlainConsole(stderr=True))
+
+
+@contextmanager
+def _without_empty_caches() -> Iterator[None]:
+    """Remove the folder that torch makes for what it compiles where nothing was compiled: no optimiser here is."""
+    try:
+        yield
+    finally:
+        for path in Path(tempfile.gettempdir()).glob("torchinductor_*"):
+            with suppress(OSError):  # one that holds something, or is another user's
+                path.rmdir()
 
 
 @usual_defaults()
@@ -112,3 +190,82 @@ def build_model(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork 
     if network.neuron == "relu":
         return ReluNetwork(network.layers, inputs.shape, classes, settings.dropout)
     return SpikingNetwork(network, inputs.shape, classes, settings.dropout, settings.fused)
+
+
+def convolution_type(precision: TrainingPrecision) -> torch.dtype:
+    """The type that is asked for; of "auto" bfloat16, or float32 on processors without instructions for it."""
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return torch.bfloat16 if native else torch.float32
+
+
+STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten
+SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy is measured with
+
+
+class TrainingModule(lightning.LightningModule):
+    """Loss, selection accuracy and optimizer of either trainable network, for Lightning."""
+
+    def __init__(self, model: SpikingNetwork | ReluNetwork, settings: TrainingSection, inputs: Inputs) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.inputs = inputs
+
+    def on_train_epoch_start(self) -> None:
+        """Seed everything random of the epoch by its number."""
+        torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1009)
+        if self.current_epoch > 0:  # a number that loaders without a generator of their own drew here, unless resumed
+            torch.empty((), dtype=torch.int64).random_()
+
+    def training_step(self, batch: list[Tensor], number: int) -> Tensor:
+        """The loss of one batch."""
+        images, labels, boxes = batch
+        logits = self.model(self.inputs.varied(images, boxes))
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"training: the loss is {float(loss)} in epoch {self.current_epoch + 1}, step {number + 1}; "
+                "lower training.learning_rate, or check the data for extreme values"
+            )
+        accuracy = (logits.argmax(1) == labels).float().mean()
+        self.log_dict({"loss": loss, "accuracy": accuracy}, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: list[Tensor], number: int) -> None:
+        """Loss and accuracy of one batch of the selection split."""
+        images, labels, _ = batch
+        generator = torch.Generator(self.device).manual_seed(SELECTION_SEED + number)
+        logits = self.model(self.inputs.plain(images, generator))
+        loss = functional.cross_entropy(logits.float(), labels)
+        accuracy = (logits.argmax(1) == labels).float().mean()
+        self.log_dict({"selection_loss": loss, "selection_accuracy": accuracy}, batch_size=len(labels))
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and the schedule of its learning rate."""
+        settings = self.settings
+        rate = settings.learning_rate
+        optimizer: torch.optim.Optimizer
+        if settings.optimizer == "sgd":
+            optimizer = torch.optim.SGD(self._groups(), rate, settings.momentum)
+        else:
+            optimizer = torch.optim.AdamW(self._groups(), rate)
+        if settings.schedule == "step":
+            milestones = [round(share * settings.epochs) for share in STEP_MILESTONES]
+            return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)]
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Synapses, and BNTT's gains where they decay at a rate of their own."""
+        decay, gain_decay = self.settings.weight_decay, self.settings.gain_decay
+        if gain_decay is None:
+            return [{"params": list(self.parameters()), "weight_decay": decay}]
+        gains = [parameter for name, parameter in self.named_parameters() if ".bntt." in name]
+        others = [parameter for name, parameter in self.named_parameters() if ".bntt." not in name]
+        return [{"params": others, "weight_decay": decay}, {"params": gains, "weight_decay": gain_decay}]

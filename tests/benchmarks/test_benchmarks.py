@@ -40,7 +40,7 @@ from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.training.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.trainable import SpikingNetwork
 
 
 class Clock:

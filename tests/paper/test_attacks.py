@@ -13,8 +13,7 @@ from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.encoding import mean_spikes, poisson_batch
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.pipeline.networks.to_torch import encode_straight_through
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, encode_straight_through
 from spikesam.recordings.errors import InputError
 
 Images = NDArray[np.float32]

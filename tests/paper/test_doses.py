@@ -14,10 +14,9 @@ from paper.common.setup import Setup
 from paper.doses import TreatGains, Treatment, decay_of, dosed, sum_of_rates
 from paper.measures.tables import rows, values
 from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
-from spikesam.pipeline.training.images import steps_per_epoch
-from spikesam.pipeline.training.inputs import training_inputs
-from spikesam.pipeline.training.module import TrainingModule
-from spikesam.pipeline.training.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.fit import TrainingModule
+from spikesam.pipeline.training.inputs import steps_per_epoch, training_inputs
+from spikesam.pipeline.training.trainable import SpikingNetwork
 from spikesam.recordings.errors import InputError
 from tests.paper.setups import small_setup
 

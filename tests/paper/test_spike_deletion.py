@@ -23,7 +23,7 @@ from spikesam.pipeline.config import CONFIGS
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.training.trainable import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, joined
 from spikesam.recordings.raster.reader import RasterReader

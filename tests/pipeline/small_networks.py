@@ -10,9 +10,7 @@ from PIL import Image
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from spikesam.pipeline.training.export import export_network
-from spikesam.pipeline.training.relu_network import ReluNetwork
-from spikesam.pipeline.training.spiking_network import SpikingNetwork
+from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, export_network
 from tests.layers import with_first
 
 CLASSES = ("apple", "pear", "plum")

@@ -17,8 +17,8 @@ import pytest
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.pipeline import explain
 from spikesam.pipeline.maps.sam import compile_kernel, spike_activation_map
+from spikesam.pipeline.training.fit import convolution_type
 from spikesam.pipeline.training.fused import compile_bntt_lif
-from spikesam.pipeline.training.precision import convolution_type
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader

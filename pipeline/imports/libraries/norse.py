@@ -57,7 +57,6 @@ def recurrent(module: Any, where: str) -> SpikingModule:
 
 
 def _linear(weight: Any) -> nn.Linear:
-    """Weights (out, in) as a layer."""
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     linear.weight = nn.Parameter(weight.detach())
     return linear

@@ -84,7 +84,6 @@ def _reset(rule: Any, leak: Any, threshold: Any, lowest: Any, where: str) -> dic
 
 
 def _leak(module: Any) -> tuple[Any, Any]:
-    """The leak, and the gain of the input."""
     leak = number(module.alpha_mem_calculated)
     return leak, 1 - leak if module.norm_input else 1.0
 

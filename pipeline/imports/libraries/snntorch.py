@@ -12,45 +12,23 @@ may be one number, or one for each channel.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from spikesam.backends.network import LIF
-from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, Takes, number, refused
+from spikesam.pipeline.imports.libraries.library import Describe, Library, SpikingModule, Takes, number, refused
 from spikesam.pipeline.imports.road.operations import expect
 
 
-def leaky(module: Any, where: str) -> SpikingModule:
-    """`snntorch.Leaky`."""
-    return _described(module, where, 0.0)
-
-
-def synaptic(module: Any, where: str) -> SpikingModule:
-    """`snntorch.Synaptic`."""
-    _expect_no_zero(module, where)
-    return _described(module, where, np.clip(number(module.alpha), 0, 1))
-
-
-def recurrent_leaky(module: Any, where: str) -> SpikingModule:
-    """`snntorch.RLeaky`."""
-    _expect_no_zero(module, where)
-    return replace(leaky(module, where), recurrent=module.recurrent)
-
-
-def recurrent_synaptic(module: Any, where: str) -> SpikingModule:
-    """`snntorch.RSynaptic`."""
-    expect(module.reset_delay, where, "has reset_delay=False, which snnTorch loses here", "True")
-    return replace(synaptic(module, where), recurrent=module.recurrent)
-
-
-def _expect_no_zero(module: Any, where: str) -> None:
+def described(module: Any, where: str, synaptic: bool = False, recurrent: bool = False) -> SpikingModule:
+    """`Leaky` and `Synaptic`, also recurrent."""
+    lost = synaptic and recurrent and not module.reset_delay
+    expect(not lost, where, "has reset_delay=False, which snnTorch loses here", "True")
     found = "has reset_mechanism='zero', which drops the next step's current, too"
-    expect(module.reset_mechanism != "zero", where, found, "'subtract' or 'none'")
-
-
-def _described(module: Any, where: str, synaptic_leak: Any) -> SpikingModule:
+    plain = not (synaptic or recurrent) or module.reset_mechanism != "zero"
+    expect(plain, where, found, "'subtract' or 'none'")
     expect(not module.inhibition, where, "has inhibition=True", "False: its neurons do not compete")
     expect(not module.state_quant, where, "has state_quant", "False: use this network's own fixed point")
     factor = number(module.graded_spikes_factor)
@@ -66,7 +44,9 @@ def _described(module: Any, where: str, synaptic_leak: Any) -> SpikingModule:
             leak * threshold,
             "with reset_delay=False, snnTorch subtracts θ twice where a membrane exceeds 2θ",
         )
-    return SpikingModule(LIF(leak, threshold, reset_by=amount, synaptic_leak=synaptic_leak), caveat=caveat)
+    outlasts = np.clip(number(module.alpha), 0, 1) if synaptic else 0.0
+    neuron = LIF(leak, threshold, reset_by=amount, synaptic_leak=outlasts)
+    return SpikingModule(neuron, caveat=caveat, recurrent=module.recurrent if recurrent else None)
 
 
 def axes(module: Any) -> Takes:
@@ -75,11 +55,11 @@ def axes(module: Any) -> Takes:
 
 
 ALL_STEPS = ("LeakyParallel", "StateLeaky", "AssociativeLeaky")
-EQUATIONS = {
-    "Leaky": leaky,
-    "Synaptic": synaptic,
-    "RLeaky": recurrent_leaky,
-    "RSynaptic": recurrent_synaptic,
+EQUATIONS: dict[str, Describe] = {
+    "Leaky": described,
+    "Synaptic": partial(described, synaptic=True),
+    "RLeaky": partial(described, recurrent=True),
+    "RSynaptic": partial(described, synaptic=True, recurrent=True),
     "Alpha": refused("two synaptic currents", "Synaptic, which has one, can be imported"),
     "DeltaLeaky": refused("a threshold for changes of the membrane", "Leaky can be imported"),
     "Lapicque": refused("a membrane with R, C and dt", "Leaky with beta = 1 - dt/(RC) can be imported"),

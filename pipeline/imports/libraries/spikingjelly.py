@@ -32,26 +32,6 @@ from spikesam.pipeline.imports.libraries.library import (
 from spikesam.pipeline.imports.road.operations import expect
 
 
-def integrate_and_fire(module: Any, where: str) -> SpikingModule:
-    """`IFNode`."""
-    return _node(module, where, leak=1.0, gain=1.0)
-
-
-def half_full(module: Any, where: str) -> SpikingModule:
-    """`HalfThresholdIFNode`, whose membranes begin at half the threshold."""
-    return replace(_node(module, where, leak=1.0, gain=1.0), begins=number(module.v_threshold) / 2)
-
-
-def leaky(module: Any, where: str) -> SpikingModule:
-    """`LIFNode`."""
-    return _leaky(module, where, 1 / number(module.tau))
-
-
-def parametric(module: Any, where: str) -> SpikingModule:
-    """`ParametricLIFNode`, whose 1/τ is the sigmoid of a parameter."""
-    return _leaky(module, where, number(module.w.sigmoid()))
-
-
 def several(module: Any, where: str) -> SpikingModule:
     """`ILIFNode`, which fires up to D spikes a step and subtracts the threshold for each."""
     leak, threshold = 1 - 1 / number(module.tau), number(module.v_threshold)
@@ -62,7 +42,7 @@ def several(module: Any, where: str) -> SpikingModule:
 def current_based(module: Any, where: str) -> SpikingModule:
     """`CUBALIFNode`."""
     expect(module.v_reset in (None, 0.0), where, f"has v_reset={module.v_reset}", "0 or None")
-    about = _node(module, where, number(module.v_decay), 1.0)
+    about = _node(module, where, number(module.v_decay))
     assert isinstance(about.neuron, LIF)
     return replace(about, neuron=replace(about.neuron, synaptic_leak=number(module.c_decay)))
 
@@ -84,7 +64,7 @@ def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
     return _node(module, where, 1 - rate, rate if getattr(module, "decay_input", True) else 1.0)
 
 
-def _node(module: Any, where: str, leak: Any, gain: Any) -> SpikingModule:
+def _node(module: Any, where: str, leak: Any = 1.0, gain: Any = 1.0) -> SpikingModule:
     takes, threshold, rest = axes(module), number(module.v_threshold), module.v_reset
     if rest is None:
         neuron = LIF(leak, threshold, reset_by=leak * threshold, fires_at_threshold=True)
@@ -105,10 +85,10 @@ UNKNOWN = refused("an equation that is not known here", POSSIBLE)
 PARALLEL = refused("membranes that are weighted sums over many steps, not made from one step to the next", POSSIBLE)
 GATED = refused("learned gates between kinds of leak, integration and reset in one neuron", POSSIBLE)
 EQUATIONS = {
-    "IFNode": integrate_and_fire,
-    "HalfThresholdIFNode": half_full,
-    "LIFNode": leaky,
-    "ParametricLIFNode": parametric,
+    "IFNode": _node,
+    "HalfThresholdIFNode": lambda module, where: replace(_node(module, where), begins=number(module.v_threshold) / 2),
+    "LIFNode": lambda module, where: _leaky(module, where, 1 / number(module.tau)),
+    "ParametricLIFNode": lambda module, where: _leaky(module, where, number(module.w.sigmoid())),  # of 1/τ
     "CUBALIFNode": current_based,
     "NonSpikingIFNode": silent,
     "NonSpikingLIFNode": silent,

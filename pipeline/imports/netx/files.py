@@ -105,7 +105,6 @@ class _Reader:
         return int(found.item())
 
     def kind(self, group: h5py.h5g.GroupID, where: str, of: str, known: tuple[str, ...]) -> str:
-        """The type of a layer, or of neurons."""
         if "type" not in self.checked.children(group, where, 64):
             raise self.checked.fail(f"{where}/type", "missing", f"the type of the {of}")
         where += "/type"

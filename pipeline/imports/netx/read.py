@@ -25,6 +25,7 @@ from spikesam.backends.network.inputs import GAIN_LIMIT
 from spikesam.pipeline.imports.netx.files import Node, read_nodes
 from spikesam.pipeline.imports.road.build import build
 from spikesam.pipeline.imports.road.fold import lag_of
+from spikesam.pipeline.imports.road.kernels import around
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
@@ -127,19 +128,20 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
     for node in firing:
         before, behind = delays(node, seen)
         name = f"{NAMES[node.kind]}{1 + sum(each.kind == node.kind for each in firing[: firing.index(node)])}"
-        path = path.late(before)
+        path = path.later(before)
         units.append(_unit(node, name, path, at_threshold))
         lags.append(int(np.min(path.lag or 0)))
-        path, seen = Path(name).late(behind), declared(node)
+        path, seen = Path(name).later(behind), declared(node)
     if not units:
         raise NetworkError("expected neurons that spike, got none")
     for node in nodes:  # of all others
         if node not in firing:
             before, behind = delays(node, seen)
             expect(not np.any(behind), node.where, "has delays of axons that nothing fires", "none there")
-            path = path.late(before)
+            path = path.later(before)
     if np.any(path.lag):
-        units.append(_repeated(last.where, path))
+        repeating = FixedLIF(4096, reset="zero", threshold=UNIT // 2)
+        units.append(_one_to_one("answer", last.where, repeating, path))
         lags.append(int(np.min(path.lag or 0)))
         path = Path(units[-1].name)
     answer = Answer(path)
@@ -147,7 +149,7 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
         answer = _mean(last, math.prod(seen), answer.path)
     elif membranes:
         answer = _membranes(last, answer.path)
-    depth = 0  # of the last layer, see road/delays.py
+    depth = 0  # of the last layer, see road/build.py
     for lag in lags:
         depth = max(1, depth + 1 - lag)
     steps = given + depth + sum(lags)  # until the last of the input arrives
@@ -170,20 +172,16 @@ def _pixels(node: Node, at_threshold: bool) -> Unit:
     """The neurons of an input layer, each driven by its own pixel at every step."""
     neuron = neurons(node, at_threshold)
     expect(np.all(neuron.synaptic_decay == 4096), node.where, f"iDecay is {neuron.synaptic_decay}", "4096 of an input")
-    own = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0)
-    path = Path(INPUT, tuple(Operation(node.where, each) for each in (own, Scale(UNIT))))
-    return Unit("image", node.where, "image", neuron, (path,))
+    return _one_to_one("image", node.where, neuron, Path(INPUT))
 
 
-def _repeated(where: str, path: Path) -> Unit:
-    """Neurons that repeat the spikes on a path, which is late, for an answer."""
-    own = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0)
-    path = replace(path, operations=tuple(Operation(where, each) for each in (own, Scale(UNIT))))
-    return Unit("answer", where, "answer", FixedLIF(4096, reset="zero", threshold=UNIT // 2), (path,))
+def _one_to_one(name: str, where: str, neuron: FixedLIF, path: Path) -> Unit:
+    """Neurons that are driven each by one of those in front."""
+    own = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0), Scale(UNIT)
+    return Unit(name, where, name, neuron, (replace(path, operations=tuple(Operation(where, each) for each in own)),))
 
 
 def _unit(node: Node, name: str, before: Path, at_threshold: bool) -> Unit:
-    """The neurons of a layer behind a path."""
     (weight, *others), unit = eight_bits(node, weights(node))
     bias, neuron = biases(node), neurons(node, at_threshold)
     lasts = bias.any() and np.any(neuron.synaptic_decay != 4096)
@@ -249,11 +247,10 @@ def operation_of(node: Node, weight: NDArray[np.int8]) -> Linear | Conv:
     if node.kind == "dense":
         return Linear(weight)
     pool = node.kind == "pool" and weight.shape[:2] == (1, 1)
-    stride, dilation, (rows, columns) = (
+    stride, dilation, padding = (
         _sides(node, name, least) for name, least in (("stride", 1), ("dilation", 1), ("padding", 0))
     )
-    around = (rows, rows), (columns, columns)
-    return Conv(weight, None, stride, around, dilation, 0 if pool else _one(node, "groups"))
+    return Conv(weight, None, stride, around(padding, ()), dilation, 0 if pool else _one(node, "groups"))
 
 
 def eight_bits(node: Node, weight: NDArray[np.int64]) -> tuple[list[NDArray[np.int8]], int]:
@@ -308,7 +305,6 @@ def neurons(node: Node, fires_at_threshold: bool) -> FixedLIF:
 
 
 def _constant(node: Node, name: str) -> Any:
-    """A constant of neurons: an integer, or (C,) integers."""
     if node.neuron is None or name not in node.neuron:
         raise NetworkError(f"{node.where}: its neurons have no {name}, expected one")
     found = _whole(node.neuron[name], name, node.where).ravel()
@@ -318,8 +314,8 @@ def _constant(node: Node, name: str) -> Any:
 def _whole(numbers: NDArray[Any], what: str, where: str) -> NDArray[np.int64]:
     with np.errstate(over="ignore"):
         found = numbers.astype(np.float64)
-    if not np.array_equal(np.rint(found), found) or not np.abs(found).max(initial=0) < 1 << 31:
-        raise NetworkError(f"{where}: {what} holds other numbers than integers below 2³¹, expected integers")
+    integers = np.array_equal(np.rint(found), found) and np.abs(found).max(initial=0) < 1 << 31
+    expect(integers, where, f"{what} holds other numbers than integers below 2³¹", "integers")
     return found.astype(np.int64)
 
 
@@ -327,9 +323,8 @@ def _expect(node: Node, **constants: int) -> None:
     """Refuse neurons whose constants, where the file says them, are others."""
     for name, expected in constants.items():
         found = (node.neuron or {}).get(name, np.array(expected))
-        if (found != expected).any():
-            said = found.item() if found.size == 1 else f"an array of {found.shape}"
-            raise NetworkError(f"{node.where}: {name} is {said}, expected {expected} of these neurons")
+        said = found.item() if found.size == 1 else f"an array of {found.shape}"
+        expect((found == expected).all(), node.where, f"{name} is {said}", f"{expected} of these neurons")
 
 
 def _one(node: Node, name: str) -> int:

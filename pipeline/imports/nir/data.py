@@ -23,7 +23,7 @@ NEURON = ".neuron"  # how the nodes of neurons end in graphs of `to_nir`
 SAMPLES = {"labels": "label", "index": "index", "predictions": "prediction"}
 
 
-class Told(NamedTuple):
+class Exported(NamedTuple):
     """What a file says that data of NIR do not hold, because `spikesam export` wrote it."""
 
     shapes: dict[str, tuple[int, ...]]  # by node, in order of depth
@@ -81,7 +81,7 @@ def from_nir_data(
     [[1, 1, 1, 1]]
     """
     nir = nir_library()
-    where, told = "from_nir_data", Told({}, {}, 0)
+    where, told = "from_nir_data", Exported({}, {}, 0)
     if isinstance(data, (str, PathLike)):
         where = str(data)
         data, told = _read(nir, Path(data))
@@ -119,7 +119,6 @@ def layer_name(node: str) -> str:
 
 
 def _layer_names(nodes: Mapping[str, Any], where: str) -> dict[str, str]:
-    """Node -> the name of its layer."""
     found: dict[str, str] = {}
     for node in nodes:
         try:
@@ -183,7 +182,7 @@ def _spikes(
         raise refused(finding(error)) from None
 
 
-def _read(nir: Any, path: Path) -> tuple[Any, Told]:
+def _read(nir: Any, path: Path) -> tuple[Any, Exported]:
     """The data of a file, looked at before the library reads it, and what it says beside."""
     checked = CheckedFile(path, "data", "data of NIR", f"{__name__}:{_read_alone.__name__}")
     with checked.file as file:
@@ -206,12 +205,12 @@ def _read_alone(path: str | PathLike[str]) -> Any:
     return _read(nir_library(), Path(path))
 
 
-def _told(checked: CheckedFile, data: Any) -> Told:
+def _told(checked: CheckedFile, data: Any) -> Exported:
     """What our export writes beside the spikes; nothing of a file of others."""
     file = checked.file
     root = checked.attributes(checked.root, "/", {}, {"layer_delay": int})
     if not root:
-        return Told({}, {}, 0)
+        return Exported({}, {}, 0)
     shapes = {}
     with checked.reading("/"):
         for name in data.nodes:
@@ -221,4 +220,4 @@ def _told(checked: CheckedFile, data: Any) -> Told:
         held = {argument: f"samples/{name}" for argument, name in SAMPLES.items() if f"samples/{name}" in file}
         samples = {argument: file[place][()] for argument, place in held.items()}
     ordered = {name: shape for name, (_, shape) in sorted(shapes.items(), key=lambda each: each[1][0])}
-    return Told(ordered, samples, root["layer_delay"])
+    return Exported(ordered, samples, root["layer_delay"])

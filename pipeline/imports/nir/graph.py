@@ -1,4 +1,4 @@
-"""A NIR graph: the ways that spikes take from one set of neurons to the next, and how many steps later all fire."""
+"""A NIR graph: the ways that spikes take from one set of neurons to the next, and the numbers of its nodes, checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from spikesam.backends.network import NetworkError
+import numpy as np
+from numpy.typing import NDArray
+
+from spikesam.backends.network import NetworkError, Shape, checks, pair
+from spikesam.backends.network.checks import array, one_or_pair
+from spikesam.pipeline.imports.nir import KEY
+from spikesam.pipeline.imports.road.operations import expect
 
 MOST_NAMED = 8  # names of nodes in a message
 POOLS = ("AvgPool2d", "SumPool2d")
@@ -88,18 +94,16 @@ def opened_graph(graph: Any) -> Graph:
     before: dict[str, list[str]] = {name: [] for name in nodes}
     after: dict[str, list[str]] = {name: [] for name in nodes}
     for edge, times in Counter(edges).items():
-        if times > 1:
-            raise NetworkError(f"edge {edge}: is there {times} times, expected once")
+        expect(times == 1, f"edge {edge}", f"is there {times} times", "once")
         source, target = edge
         after[source].append(target)
         before[target].append(source)
     first, last = _end(nodes, before, "Input"), _end(nodes, after, "Output")
-    if apart := nodes.keys() - _reached(first, after):
-        names = [name for name in nodes if name in apart]
-        raise NetworkError(f"graph: no edges lead from the input {first!r} to {_listed(names)}, expected one")
-    if apart := nodes.keys() - _reached(last, before):
-        names = [name for name in nodes if name in apart]
-        raise NetworkError(f"graph: no edges lead from {_listed(names)} to the output {last!r}, expected one")
+    from_first, to_last = _reached(first, after), _reached(last, before)
+    names = [name for name in nodes if name not in from_first]
+    expect(not names, "graph", f"no edges lead from the input {first!r} to {_listed(names)}", "one")
+    names = [name for name in nodes if name not in to_last]
+    expect(not names, "graph", f"no edges lead from {_listed(names)} to the output {last!r}", "one")
     return Graph(nodes, before, first, last)
 
 
@@ -129,19 +133,16 @@ def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, st
 
 
 def _only(graph: Any, path: str, kind: str) -> str:
-    """The only node of a kind in a graph inside another."""
     found = [name for name, node in graph.nodes.items() if kind_of(node) == kind]
-    if len(found) != 1:
-        raise NetworkError(f"node {path!r}: a graph with {len(found)} nodes {kind}, expected one")
+    expect(len(found) == 1, f"node {path!r}", f"a graph with {len(found)} nodes {kind}", "one")
     return f"{path}.{found[0]}"
 
 
 def _end(nodes: dict[str, Any], neighbours: dict[str, list[str]], kind: str) -> str:
     """The one node of a kind that has no neighbours on one side."""
     found = [name for name, others in neighbours.items() if not others and kind_of(nodes[name]) == kind]
-    if len(found) != 1:
-        many = f"{len(found)} nodes {kind} at an end ({_listed(found)})" if found else f"no node {kind} at an end"
-        raise NetworkError(f"graph: {many}, expected one")
+    many = f"{len(found)} nodes {kind} at an end ({_listed(found)})" if found else f"no node {kind} at an end"
+    expect(len(found) == 1, "graph", many, "one")
     return found[0]
 
 
@@ -163,3 +164,53 @@ def arrows(names: Iterable[str]) -> str:
 def _listed(names: Any) -> str:
     names = [repr(name) for name in names]
     return ", ".join(names[:MOST_NAMED] + ["…"] * (len(names) > MOST_NAMED))
+
+
+def numbers(value: Any, what: str, where: str) -> NDArray[np.float64]:
+    """Finite numbers in double precision."""
+    found = array(value, np.float64, what, where)
+    expect(found.size, where, f"{what} has shape {found.shape}", "numbers")
+    return found
+
+
+def whole_attribute(value: Any, what: str, where: str, least: int) -> int:
+    """An integer, in whatever type."""
+    listed = np.asarray(value).ravel().tolist()
+    return checks.whole(listed[0] if len(listed) == 1 else listed, what, where, least)
+
+
+def sides(value: Any, what: str, where: str, least: int) -> tuple[int, int]:
+    """(y, x) of one integer or two, in whatever type."""
+    listed = np.asarray(value).ravel().tolist()
+    return pair(one_or_pair(listed[0] if len(listed) == 1 else listed, what, where, least))
+
+
+def shape_of(declared: Any, where: str) -> Shape:
+    """(C, H, W) of what a node says, (C, H, W), (C, L) of rows, which are maps of height 1, or (N,)."""
+    shape = np.ravel(declared).tolist()
+    known = len(shape) in (1, 2, 3) and all(isinstance(length, int) and length > 0 for length in shape)
+    expect(known, where, f"shape is {tuple(shape)}", "(C, H, W), (C, L) or (N,)")
+    channels, *sides = shape
+    height, width = [1] * (2 - len(sides)) + sides
+    return channels, height, width
+
+
+def metadata(node: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
+    """The metadata that :func:`spikesam.pipeline.imports.nir.write.to_nir` wrote, because NIR cannot say it."""
+    about = node.metadata
+    said = about.get(KEY, {}) if isinstance(about, dict) else about
+    if not isinstance(said, dict) or said.keys() - set(known):
+        found = ", ".join(map(repr, said)) if isinstance(said, dict) else type(said).__name__
+        raise NetworkError(f"{where}: metadata {KEY!r} hold {found}, expected some of {', '.join(known)}")
+    return said
+
+
+def text(shape: tuple[int, ...]) -> str:
+    """(16, 8, 8) -> "(16, 8, 8)", and (10, 1, 1) -> "(10,)", as NIR writes it."""
+    return str(shape[:1] if shape[1:] == (1, 1) else shape)
+
+
+def divided(weight: Any, gain: Any) -> Any:
+    """Weights without a factor by channel; those of a factor 0 are lost."""
+    factor = gain.reshape(-1, *(1,) * (weight.ndim - 1))
+    return np.divide(weight, factor, out=np.zeros(weight.shape), where=factor != 0).astype(np.float32)

@@ -15,12 +15,10 @@ from spikesam.backends.network import DEFAULT_RANGE, LIF, Network, NetworkError,
 from spikesam.backends.network.checks import by_channel, real, whole
 from spikesam.backends.network.neurons import Reset
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library, operations
-from spikesam.pipeline.imports.nir.attributes import divided, metadata, numbers, shape_of
 from spikesam.pipeline.imports.nir.files import read_graph
-from spikesam.pipeline.imports.nir.graph import Graph, Named, arrows, opened_graph
-from spikesam.pipeline.imports.nir.neurons import SAID, Rules, from_metadata, read_neurons
-from spikesam.pipeline.imports.road.build import Built, build
-from spikesam.pipeline.imports.road.delays import depths
+from spikesam.pipeline.imports.nir.graph import Graph, Named, arrows, divided, metadata, numbers, opened_graph, shape_of
+from spikesam.pipeline.imports.nir.operations import SAID, Rules, from_metadata, read_neurons
+from spikesam.pipeline.imports.road.build import Built, build, depths
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
@@ -94,19 +92,15 @@ def read_nir(
 ) -> tuple[Network, dict[str, str]]:
     """The network of :func:`from_nir`, and the node of neurons that each of its layers is."""
     nir = nir_library()
-    if reset not in (None, *get_args(Reset)):
-        raise NetworkError(f"from_nir: reset is {reset!r}, expected 'zero' or 'subtract'")
+    expect(reset in (None, *get_args(Reset)), "from_nir", f"reset is {reset!r}", "'zero' or 'subtract'")
     path = graph if isinstance(graph, (str, PathLike)) else None
     found = graph if path is None else read_graph(path)
-    if not isinstance(found, nir.NIRGraph):
-        raise NetworkError(
-            f"{path or 'from_nir'}: got {type(found).__name__}, expected a nir.NIRGraph or a file of one"
-        )
+    got = f"got {type(found).__name__}"
+    expect(isinstance(found, nir.NIRGraph), str(path or "from_nir"), got, "a nir.NIRGraph or a file of one")
     try:
         said = metadata(found, "graph", ("timesteps", "window", "encoder", "dt", "input_range", "layers"))
         seconds = real(said.get("dt", DT) if dt is None else dt, "dt", "from_nir")
-        if seconds <= 0:
-            raise NetworkError(f"from_nir: dt is {seconds}, expected more than 0 seconds")
+        expect(seconds > 0, "from_nir", f"dt is {seconds}", "more than 0 seconds")
         rules = Rules(seconds, dt is not None or "dt" in said, reset, fires_at_threshold)
         return _network(opened_graph(found), timesteps, said, rules)
     except InputError as error:
@@ -124,10 +118,8 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     if isinstance(last, Junction):
         found = " and ".join(str(leaf.source) for leaf in end.leaves)
         raise NetworkError(f"{where}: adds up what comes from {found}, expected one: a readout has one")
-    if last == INPUT:
-        raise NetworkError(f"graph: got no neurons that spike, expected some before {graph.last!r}")
-    if (end.lag, end.sign) != (0, 1):
-        raise NetworkError(f"{where}: gets spikes delayed or subtracted, expected them as they are")
+    expect(last != INPUT, "graph", "got no neurons that spike", f"some before {graph.last!r}")
+    expect((end.lag, end.sign) == (0, 1), where, "gets spikes delayed or subtracted", "them as they are")
     units = reader.units(str(last), str(said["layers"]) if "layers" in said else None)
     first, output = graph.named(graph.first), graph.named(graph.last)
     if (declared := output.node.output_type["output"]) is not None:
@@ -172,12 +164,12 @@ class Paths:
         if target in behind:
             cycle = arrows([target, *behind[: behind.index(target) + 1]])
             raise NetworkError(f"nodes {cycle}: form a cycle without neurons, expected some that spike")
-        if len(behind) > MOST_NODES:
-            raise NetworkError(f"node {target!r}: more than {MOST_NODES} nodes without neurons lead on, expected fewer")
+        few = len(behind) <= MOST_NODES
+        expect(few, f"node {target!r}", f"more than {MOST_NODES} nodes without neurons lead on", "fewer")
         paths = [self.leaving(name, target, *behind) for name in self.graph.leading_to(target)]
         path = paths[0] if len(paths) == 1 else Path(Junction(self.where(target), "sum", tuple(paths)), lag=None)
-        if sum(1 for _ in path.leaves) > MOST_PATHS:
-            raise NetworkError(f"node {target!r}: more than {MOST_PATHS} ways lead there, expected fewer")
+        few = sum(1 for _ in path.leaves) <= MOST_PATHS
+        expect(few, f"node {target!r}", f"more than {MOST_PATHS} ways lead there", "fewer")
         return path
 
     def leaving(self, name: str, *behind: str) -> Path:
@@ -327,10 +319,7 @@ def _a_step_later(path: Path, own: str) -> Path:
 
 
 def nir_layer_names(nodes: Iterable[Named]) -> list[str]:
-    """Names of layers: those of the nodes of their weights, if they can be, with underscores for dots.
-
-    If not, "conv1", "fc2", …
-    """
+    """Names of layers: those of the nodes of their weights, with underscores for dots, or else "conv1", "fc2", …"""
     names: list[str] = []
     kinds: list[str] = []
     for node in nodes:

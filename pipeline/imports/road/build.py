@@ -1,4 +1,4 @@
-"""A network of units: its layers in order, what each reads, and the steps by which they stand later, but in an ANN."""
+"""A network of units and an answer: its layers, what each reads, and the steps by which they stand later."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import (
     DEFAULT_RANGE,
     LIF,
+    NO_POOLING,
     Encoder,
     FixedLIF,
     Input,
@@ -28,18 +29,29 @@ from spikesam.backends.network import (
     Windows,
 )
 from spikesam.backends.network.inputs import WHOLE
-from spikesam.pipeline.imports.road.answer import FoldedAnswer, fold_answer
-from spikesam.pipeline.imports.road.delays import delayed, depths, rows_later, with_window
-from spikesam.pipeline.imports.road.fold import Folded, Synapses, fold, per_channel, together
+from spikesam.pipeline.imports.road.fold import (
+    MOST_WEIGHTS,
+    Folded,
+    Synapses,
+    beginning,
+    fold,
+    fold_one,
+    per_channel,
+    together,
+)
+from spikesam.pipeline.imports.road.kernels import unrolled, weights_of_windows
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
+    ByStep,
     Conv,
+    Integral,
     Junction,
     Operation,
     Path,
     Pool,
     Spread,
+    TimeSum,
     Unit,
     expect,
 )
@@ -52,6 +64,9 @@ from spikesam.recordings.schema import check_cap
 REPEATING = LIF(0.0, 0.75, reset="zero")
 ANSWER = "/answer"  # neurons that repeat spikes for an answer that comes from several, or from earlier steps
 ONES = "/bias"  # behind the name of a unit: neurons that fire at every step, for a bias in front of a border
+MOST_BIASES = 1 << 28  # of one layer, over all steps
+SILENCE = 1 << 17  # thresholds that such a bias is below zero: 2²⁹ in fixed point
+STEPS = "has other numbers at every step in front of the answer", "the same numbers"
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +204,6 @@ def _of_known(path: Path, shapes: Mapping[str, Shape]) -> Path | None:
 
 
 def _folded(unit: Unit, shapes: Mapping[str, Shape]) -> Folded:
-    """All that drives a unit."""
     branches = [fold(path, shapes) for path in unit.paths]
     return branches[0] if len(branches) == 1 else together(branches, unit.where, [path.last for path in unit.paths])
 
@@ -225,7 +239,6 @@ def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Fo
 
 
 def _repeating(unit: Unit) -> Neuron:
-    """Neurons that repeat what arrives, in the network of a unit."""
     return ReLU() if isinstance(unit.neuron, ReLU) else REPEATING
 
 
@@ -240,7 +253,6 @@ def _gathered(sources: Iterable[Source], repeating: Neuron) -> Unit:
 
 
 def _neuron(unit: Unit, shape: Shape) -> Neuron:
-    """The neurons of a unit, by channel."""
     neuron = unit.neuron
     if isinstance(neuron, FixedLIF):
         return neuron
@@ -268,3 +280,113 @@ def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:
     found = [one if identity(one) else connected(one) for one in given]
     first = not in_order or found[0].weight is None
     return sorted(found, key=lambda one: (one.weight is None, one.sources[0].layer != INPUT)) if first else found
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedAnswer:
+    """r[t] = leak · r[t-1] + weight s[t] + bias, at the last step."""
+
+    sources: tuple[Source, ...]  # whose spikes s are, one behind the other
+    weight: NDArray[np.float32]  # (K, N) float32
+    bias: NDArray[np.float64]  # (K,) float64
+    leak: float  # 1 of a sum
+
+
+def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAnswer:
+    """The sum of a path behind the last units, after so many steps."""
+    folded, leak, over_steps, over = beginning(path, shapes), 1.0, 1, False
+    for operation in path.operations:
+        what, where = operation.what, operation.where
+        if isinstance(what, TimeSum):
+            found = "sums membranes over steps"
+            expect(not over, where, found, "spikes or currents; or the last membrane as the answer")
+            folded, over_steps, over = replace(folded, bias=folded.bias * steps), steps, True
+        elif isinstance(what, Integral):
+            expect(not over, where, "integrates an integral", "one readout")
+            leak, over = what.leak, True
+        else:
+            expect(not isinstance(what, ByStep), where, *STEPS)
+            folded = fold_one(folded, operation)
+    of_steps = (folded.bias, *(one.gain for one in folded.inputs))
+    expect(all(each.ndim < 2 for each in of_steps), path.last, *STEPS)
+    folded = folded.dense
+    read = {source.layer for one in folded.inputs for source in one.sources}
+    numbers, neurons = prod(folded.shape), sum(prod(shapes[name]) for name in read)
+    found = f"is {numbers:,} numbers of {neurons:,} neurons, each of which has a weight for each"
+    expect(numbers * neurons <= MOST_WEIGHTS, path.last, found, "fewer, such as the mean of each channel over its map")
+    weights: dict[Source, NDArray[np.float64]] = {}
+    for one in folded.inputs:
+        assert one.weight is not None
+        expect(one.windows == NO_POOLING, path.last, "pools currents by maximum for the answer", "an average")
+        expect(one.pooling != "max", path.last, "pools spikes by maximum for the answer", "an average")
+        plain = one.spread == WHOLE and not one.heads
+        expect(plain, path.last, "repeats or multiplies spikes for the answer", "neurons behind that")
+        (channels, height, width), (y, x) = shapes[one.sources[0].layer], one.pool
+        pooled = channels, height // y, width // x
+        dense = one.weight if one.weight.ndim == 2 else unrolled(one.weight, pooled, one.stride, one.padding)
+        averaged = weights_of_windows(dense, pooled, (y, x)) / (y * x if one.pooling == "average" else 1)
+        gain = np.broadcast_to(one.gain, len(one.weight)).repeat(len(dense) // len(one.weight))
+        weight = gain[:, None] * averaged
+        for source in one.sources:
+            key = replace(source, sign=1)
+            weights[key] = weights.get(key, 0.0) + source.sign * weight
+    each = {source: weights.pop(source).astype(np.float32) for source in tuple(weights)}
+    whole = np.concatenate(list(each.values()), axis=1)
+    bias = np.broadcast_to(folded.bias, folded.shape[0]).repeat(len(whole) // folded.shape[0])
+    return FoldedAnswer(tuple(each), whole, bias / over_steps, leak)
+
+
+def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> dict[str, int]:
+    """The depth D of each unit, 1 + the largest of those that it reads within a step; 0 of the input."""
+    edges = [(name, source) for name, sources in reads.items() for source in sources]
+    depth = {INPUT: 0} | dict.fromkeys(reads, 1)
+    via: dict[str, str] = {}
+    late = ""
+    for _ in range(len(depth) + 1):
+        late = ""
+        for name, source in edges:
+            if depth[source.layer] + 1 - source.shortest > depth[name]:
+                depth[name], via[name], late = depth[source.layer] + 1 - source.shortest, source.layer, name
+        if not late:
+            return depth
+    for _ in depth:
+        late = via[late]  # after so many steps back it is on the loop
+    loop = [late]
+    while via[loop[0]] != late:
+        loop.insert(0, via[loop[0]])
+    count = len(loop)
+    ways = " → ".join(where[name] for name in (late, *loop))
+    raise NetworkError(
+        f"{ways}: form a loop of {count} layers, whose spikes are back sooner than {count} steps later: feedback past "
+        "a layer within a step, where every layer takes one; expected feedback of a layer to itself, or delays of "
+        f"{count} steps in all"
+    )
+
+
+def delayed(
+    bias: NDArray[np.float64], silent: int, timesteps: int, window: int | None = None, threshold: Any = 0.0
+) -> NDArray[np.float64]:
+    """A bias that acts in a window alone: (C,) or rows (S, C) -> rows (T, C), or (1, C) where all are the same."""
+    rows = np.atleast_2d(bias)
+    channels, stop = rows.shape[1], timesteps if window is None else silent + window
+    if len(rows) == 1 and stop >= timesteps - 1 and not (bias.any() and silent):
+        return rows
+    if timesteps * channels > MOST_BIASES:
+        raise NetworkError(
+            f"biases: {timesteps:,} steps of {channels:,} channels, expected at most {MOST_BIASES:,} numbers"
+        )
+    found = np.where(np.arange(timesteps)[:, None] < silent, 0.0, rows_later(rows, silent, timesteps))
+    found[stop:-1] = -SILENCE * np.asarray(threshold)  # the last row acts at no step, and stays the bias
+    return found
+
+
+def with_window(network: Network, window: int | None, depths: Sequence[int]) -> Network:
+    """The network with its window, if each layer stands as far from the readout as its depth says; else without."""
+    last, ways = depths[-1], network.to_readout
+    stands = [last - ways[name] for name in network.names]
+    return replace(network, window=window) if stands == [0, *depths] else network
+
+
+def rows_later(rows: NDArray[np.float64], steps: int, timesteps: int) -> NDArray[np.float64]:
+    """Rows (S, C) so many steps later, (T, C): the first and the last one go on; one row stays one."""
+    return rows if len(rows) == 1 else rows[np.clip(np.arange(timesteps) - steps, 0, len(rows) - 1)]

@@ -50,6 +50,7 @@ FOLLOWS = (
     "follows another convolution or linear layer without neurons between them",
     "neurons between them, or no padding, or one layer that is their product",
 )
+ONE_EACH = np.ones((1, 1, 1, 1), np.float32)
 BEHIND_MAXIMUM = "is behind a maximum of currents, which is not linear", "neurons between them"
 
 
@@ -299,11 +300,6 @@ def _factors(repeat: Repeat, small: Shape, shape: Shape, where: str) -> tuple[in
     return channel, row, column
 
 
-def _repeat(folded: Folded, repeat: Repeat, where: str) -> Folded:
-    """Left to :func:`gated`, which knows the larger map."""
-    return folded
-
-
 def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
     """Spikes repeated, in front of any weights; or places that single ones made currents of."""
     times, down, across = spread.factors
@@ -370,14 +366,6 @@ def lag_of(steps: NDArray[np.int64], shape: Shape, where: str) -> int | tuple[in
     """Steps by which the spikes of a map are late: one number, or that of each channel."""
     found = np.asarray(per_channel(steps, shape, where, "delay")).astype(np.int64).tolist()
     return tuple(found) if isinstance(found, list) else found
-
-
-def _scale(folded: Folded, scale: Scale, where: str) -> Folded:
-    return folded.scaled(_of_channels(scale, folded.shape, where))
-
-
-def _shift(folded: Folded, shift: Shift, where: str) -> Folded:
-    return replace(folded, bias=folded.bias + _of_channels(shift, folded.shape, where))
 
 
 def _of_channels(operation: Scale | Shift, shape: Shape, where: str) -> Any:
@@ -502,11 +490,6 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
     return folded.each(behind, shape=(outputs, rows, columns), bias=_biases(folded, weight, conv.bias))
 
 
-def _pad(folded: Folded, pad: Pad, where: str) -> Folded:
-    """Zeros around a map: a convolution that gives what it sees."""
-    return _conv(folded, Conv(np.ones((1, 1, 1, 1), np.float32), padding=pad.padding, groups=0), where)
-
-
 def bordered(folded: Folded, where: str) -> Folded:
     """One more input for the bias of a map that is padded next: weights of ones, which see 1 at every place."""
     first = folded.inputs[0]
@@ -582,14 +565,14 @@ def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
         expect(pool.dilation == (1, 1), where, f"has dilation={pool.dilation}", "1")
         pooled = [_maximum(replace(folded, inputs=(one,)), pool.windows, where) for one in folded.inputs]
         return replace(pooled[0], inputs=tuple(chain.from_iterable(each.inputs for each in pooled)))
-    window, stride, (rows, columns) = pool.windows
+    window, stride, padding = pool.windows
     total = prod(window) if pool.kind == "sum" else 1
     if window == stride == (1, 1):
         return folded
     in_front, (height, width) = all(one.weight is None for one in folded.inputs), folded.shape[1:]
-    if rows or columns or (in_front and (window != stride or height % window[0] or width % window[1])):
+    if any(padding) or (in_front and (window != stride or height % window[0] or width % window[1])):
         uniform = np.full((1, 1, *window), total / prod(window), np.float32)
-        return _conv(folded, Conv(uniform, None, stride, ((rows, rows), (columns, columns)), groups=0), where)
+        return _conv(folded, Conv(uniform, None, stride, kernels.around(padding, window), groups=0), where)
     averaged = _averaged(folded, pool.windows, where)
     return (
         averaged if total == 1 else averaged.scaled(np.full(folded.shape[0], total))
@@ -713,11 +696,11 @@ FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
     Linear: _linear,
     Mix: _mix,
     Order: _order,
-    Pad: _pad,
+    Pad: lambda folded, pad, where: _conv(folded, Conv(ONE_EACH, padding=pad.padding, groups=0), where),
     Pool: _pool,
-    Repeat: _repeat,
-    Scale: _scale,
-    Shift: _shift,
+    Repeat: lambda folded, repeat, where: folded,  # left to gated, which knows the larger map
+    Scale: lambda folded, scale, where: folded.scaled(_of_channels(scale, folded.shape, where)),
+    Shift: lambda folded, shift, where: replace(folded, bias=folded.bias + _of_channels(shift, folded.shape, where)),
     Spread: _spread,
     Total: _total,
 }

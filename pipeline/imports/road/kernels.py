@@ -46,10 +46,12 @@ def evenly_padded(kernels: Kernels, padding: tuple[Pair, Pair]) -> tuple[Kernels
     return np.pad(kernels, ((0, 0), (0, 0), *widen)), (rows, columns)
 
 
-def same_padding(kernel: tuple[int, ...]) -> tuple[Pair, Pair]:
-    """Padding of torch for padding="same", given the sides of an undilated kernel: less in front where it is uneven."""
-    rows, columns = (((side - 1) // 2, side - 1 - (side - 1) // 2) for side in kernel)
-    return rows, columns
+def around(padding: Pair | str, kernel: tuple[int, ...], dilation: Pair = (1, 1)) -> tuple[Pair, Pair]:
+    """Padding (y, x), "valid", or torch's "same", less in front where it is uneven, as that of each side."""
+    if not isinstance(padding, str):
+        return (padding[0], padding[0]), (padding[1], padding[1])
+    rows, columns = ((side - 1) * (padding == "same") for side in extent(kernel, dilation))
+    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
 
 
 def composed(outer: Kernels, inner: Kernels, stride: Pair) -> NDArray[np.float64]:

@@ -218,8 +218,11 @@ class Path:
         for branch in self.source.branches:
             yield from branch.leaves
 
-    def later(self, steps: int, until: float = inf) -> Path:
-        """The path of what was there so many steps ago, without operations of steps from `until` on."""
+    def later(self, steps: Any, until: float = inf) -> Path:
+        """The path of what was there so many steps ago, of spikes as they are perhaps a number of each channel.
+
+        It has no operations of steps from `until` on.
+        """
         operations = tuple(
             replace(each, what=each.what.later(steps, until)) if isinstance(each.what, ByStep) else each
             for each in self.operations
@@ -230,10 +233,6 @@ class Path:
         else:
             lag = None if lag is None else later(lag, steps)
         return replace(self, source=source, operations=operations, lag=lag)
-
-    def late(self, steps: int | tuple[int, ...]) -> Path:
-        """The path of spikes as they are that arrive so many steps later, which each channel may have its own."""
-        return replace(self, lag=later(self.lag or 0, steps))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,10 @@ from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.proving.proof import (
+from spikesam.pipeline.imports.torch.calling import check_model, follow_model, read_example
+from spikesam.pipeline.imports.torch.imported import assemble
+from spikesam.pipeline.imports.torch.modules import NeuronModules, OwnNeurons
+from spikesam.pipeline.imports.torch.proof import (
     check_answer,
     check_that_all_fire,
     prove,
@@ -17,10 +20,6 @@ from spikesam.pipeline.imports.proving.proof import (
     prove_up_to_rounding,
     warn_of_dropped,
 )
-from spikesam.pipeline.imports.torch.calling import follow_model
-from spikesam.pipeline.imports.torch.example import check_model, read_example
-from spikesam.pipeline.imports.torch.imported import assemble
-from spikesam.pipeline.imports.torch.neuron_modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.networks.checkpoint import Checkpoint, Preparation, named_network
 
 

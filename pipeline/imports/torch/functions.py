@@ -40,7 +40,6 @@ from spikesam.pipeline.imports.road.operations import (
     Spread,
     Total,
 )
-from spikesam.pipeline.imports.torch.joining import added, concatenated_streams, zeros
 from spikesam.pipeline.imports.torch.products import Gate, gate, lettered, matrices, multiplied
 from spikesam.pipeline.imports.torch.stream import (
     SUM,
@@ -49,23 +48,25 @@ from spikesam.pipeline.imports.torch.stream import (
     JumbledError,
     Limited,
     Lost,
+    LostError,
     Product,
     Stream,
+    added,
     all_agreed,
+    concatenated_streams,
     differing_weights,
     in_time,
     mapped,
+    need,
     steps_present,
     unchanging,
+    zeros,
 )
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function that a stream goes into; `known` is None for what does not depend on the example.
-
-    `module` names one without parts that calls it.
-    """
+    """One call of a function that a stream goes into; `known` is None for what does not depend on the example."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -73,7 +74,7 @@ class Call:
     result: Any
     known: Callable[[Any], Followed | None]
     samples: int
-    module: str = ""
+    module: str = ""  # one without parts that calls it
 
     @property
     def called(self) -> str:
@@ -143,15 +144,18 @@ def followed(call: Call) -> Sequence[Followed | Gate] | None:
         and any(each is not call.args[0] and each == 0.5 for each in call.args)
     ):
         return [replace(lost, half=True)]
-    if isinstance(lost, Bordered) and name == "__setitem__":
-        return _border(call, lost.stream)
-    if lost is None and product is not None and name not in MULTIPLICATIONS:
-        return [_behind_product(call, product)] * len(list(tensors(call.result)))
-    if lost is None and handle is not None:
-        try:
-            return handle(call)
-        except JumbledError:
-            lost = call.lost("on a map that is not the last axes, (C, H, W)")
+    try:
+        if isinstance(lost, Bordered) and name == "__setitem__":
+            return [_border(call, lost.stream)]
+        if lost is None and product is not None and name not in MULTIPLICATIONS:
+            lost = _behind_product(call, product)
+        elif lost is None and handle is not None:
+            found = handle(call)
+            return found if isinstance(found, list) else [found]
+    except JumbledError:
+        lost = call.lost("on a map that is not the last axes, (C, H, W)")
+    except LostError as error:
+        lost = call.lost(str(error))
     return [lost or call.lost(NOT_LINEAR if name in NONLINEAR else "")] * len(list(tensors(call.result)))
 
 
@@ -200,26 +204,22 @@ def fired_alone(stream: Stream) -> bool:
     return all(fired) and not any(each.operations for each in (stream.path, *branches))
 
 
-def _unchanged(call: Call) -> list[Followed]:
-    """Copies, and conversions of dtype or device."""
-    return [call.streams[0]]
-
-
-def _limited(call: Call) -> list[Followed]:
+def _limited(call: Call) -> Lost:
     """Numbers limited to 0 … D, which neurons of several spikes fire once they are rounded."""
     neuron, lost = rectifier(call), call.lost(NOT_LINEAR)
     most = None if neuron is None else neuron.limit
     whole = isinstance(most, (int, float)) and most == int(most) <= MOST_SOURCES
-    return [Limited(lost.reason, call.streams[0], int(most)) if whole and most else lost]
+    return Limited(lost.reason, call.streams[0], int(most)) if whole and most else lost
 
 
-def _dropout(call: Call) -> list[Followed]:
+def _dropout(call: Call) -> Stream:
     """Dropout, which is off in evaluation."""
     on = call.argument(2, "training", "train", default=True)
-    return [call.lost("with training=True, expected training=self.training")] if on else _unchanged(call)
+    need(not on, "with training=True, expected training=self.training")
+    return call.streams[0]
 
 
-def _moved(call: Call) -> list[Followed]:
+def _moved(call: Call) -> Stream | list[Stream]:
     """Functions that move numbers: they move the numbers' places alike. Channels of several layers are joined."""
     joined = list(tensors(call.args[0])) if isinstance(call.args[0], (tuple, list)) else []
     path = all_agreed(call.streams, call.samples) if call.streams else None
@@ -229,14 +229,12 @@ def _moved(call: Call) -> list[Followed]:
         return [call.streams[0].along(path).rearranged(each, call.where) for each in tensors(where)]
     axis = call.argument(1, "dim", "axis", default=0)
     if joined and (later := _delayed(call, joined, axis)):
-        return [later]
+        return later
     streams = list(filter(None, map(call.stream, joined)))
     if call.function.__name__ not in CONCATENATIONS or len(streams) < len(joined):
         weights = any(differing_weights(call.streams[0].path, each.path) for each in call.streams[1:])
-        why = "whose weights differ from step to step" if weights else "which joins layers"
-        return [call.lost(why)] * len(list(tensors(call.result)))
-    together = concatenated_streams(streams, axis, call.samples, call.where)
-    return [call.lost(together) if isinstance(together, str) else together]
+        raise LostError("whose weights differ from step to step" if weights else "which joins layers")
+    return concatenated_streams(streams, axis, call.samples, call.where)
 
 
 def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
@@ -261,24 +259,24 @@ def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
     return Stream((within + at).movedim(0, axis), first.size, path.later(late))
 
 
-def _assigned(call: Call) -> list[Followed]:
+def _assigned(call: Call) -> Followed:
     """Numbers written into a part of a tensor, such as those of one step into a tensor of all steps."""
     target, index, value = call.args
     written, before = call.known(value), call.known(target)
     if isinstance(before, Stream) and written is None:
         return _border(call, before)
     if not isinstance(written, Stream):
-        return [call.lost("which overwrites it")]
+        raise LostError(OVERWRITTEN)
     path = all_agreed([before, written], call.samples) if isinstance(before, Stream) else written.path
     if path is None:
-        return [call.lost("which overwrites it")]
+        raise LostError(OVERWRITTEN)
     empty = torch.full(target.shape, -1, device=target.device)
     where = before.where.clone() if isinstance(before, Stream) else empty
     where[index] = written.where
-    return [written.along(path).rearranged(where)]
+    return written.along(path).rearranged(where)
 
 
-def _border(call: Call, stream: Stream) -> list[Followed]:
+def _border(call: Call, stream: Stream) -> Followed:
     """Numbers written around a padded map: once they are what the normalisation in front makes of zeros, it is behind.
 
     N(x) with a border of N(0) is N of x with a border of zeros.
@@ -289,7 +287,7 @@ def _border(call: Call, stream: Stream) -> list[Followed]:
     touched = torch.zeros_like(target, dtype=torch.bool)
     touched[index] = True
     if at is None or not all(_normalises(each) for each in operations[at + 1 :]):
-        return [call.lost("which overwrites it")]
+        raise LostError(OVERWRITTEN)
     first = at
     while at + 1 == len(operations) and first and _normalises(operations[first - 1]):
         first -= 1
@@ -297,16 +295,15 @@ def _border(call: Call, stream: Stream) -> list[Followed]:
     (top, bottom), (left, right) = operations[at].what.padding
     around = torch.ones(target.shape[-2:], dtype=torch.bool, device=target.device)
     around[top : len(around) - bottom, left : around.shape[1] - right] = False
-    if (touched & ~around).any():
-        return [call.lost("which overwrites it")]
+    need(not (touched & ~around).any(), OVERWRITTEN)
     expected = target.new_zeros((1, target.shape[-3], 1, 1))
     for each in norms:
         expected = each.what.forward(expected)
     found, expected = target[..., around], expected.view(-1, 1)
     if not torch.allclose(found, expected.expand(found.shape), rtol=1e-4, atol=1e-5):
         why = "which writes a border, expected all of it, of what the batch normalisation in front makes of zeros"
-        return [Bordered(call.lost(why).reason, stream)]
-    return [stream.along(replace(stream.path, operations=(*operations[:first], operations[at], *norms)))]
+        return Bordered(call.lost(why).reason, stream)
+    return stream.along(replace(stream.path, operations=(*operations[:first], operations[at], *norms)))
 
 
 def _normalises(operation: Operation) -> bool:
@@ -325,7 +322,7 @@ def _places(value: Any, known: Callable[[Any], Followed | None]) -> Any:
     return value
 
 
-def _pooled(call: Call) -> list[Followed]:
+def _pooled(call: Call) -> Stream:
     """Pooling of the last two axes, or of the last."""
     name, given, stream = call.function.__name__, call.args[0], call.streams[0]
     axes = 2 if name.endswith("2d") else 1
@@ -335,9 +332,9 @@ def _pooled(call: Call) -> list[Followed]:
     if name.startswith("adaptive"):
         if any(side % output for side, output in zip(sides, outputs, strict=True)):
             few = stream.size * prod(call.result.shape[1:]) <= MOST_WEIGHTS
-            if kind == "max" or given.ndim != axes + 2 or not few:
-                return [call.lost(f"which makes {outputs} of a map of {sides}, expected an output that divides it")]
-            return [_averaged_unevenly(call, stream, axes)]
+            found = f"which makes {outputs} of a map of {sides}, expected an output that divides it"
+            need(kind != "max" and given.ndim == axes + 2 and few, found)
+            return _averaged_unevenly(call, stream, axes)
         height, width = (side // output for side, output in zip(sides, outputs, strict=True))
         windows = Windows((height, width), (height, width))
     else:
@@ -346,20 +343,19 @@ def _pooled(call: Call) -> list[Followed]:
         windows = Windows(window, of_rows(stride, axes, 1) if stride else window, of_rows(padding or 0, axes, 0))
         if kind == "max":
             dilation = of_rows(call.argument(4, "dilation", default=1), axes, 1)
-        elif (divisor := call.argument(6, "divisor_override")) is not None:
-            return [call.lost(f"which has divisor_override={divisor}, expected none")]
-        elif any(windows.padding) and not call.argument(5, "count_include_pad", default=True):
-            return [call.lost("which has padding and count_include_pad=False, expected True")]
+        else:
+            divisor, counted = call.argument(6, "divisor_override"), call.argument(5, "count_include_pad", default=True)
+            need(divisor is None, f"which has divisor_override={divisor}, expected none")
+            need(counted or not any(windows.padding), "which has padding and count_include_pad=False, expected True")
         extent = Windows(kernels.extent(window, dilation), *windows[1:])
         if extent.fit(sides) != outputs:
-            if not (kind == "max" and fired_alone(stream)):
-                return [call.lost("which has ceil_mode=True, expected False")]
+            need(kind == "max" and fired_alone(stream), "which has ceil_mode=True, expected False")
             # A pad of zeros is as good as none in front of a maximum of numbers that are not negative.
             each = zip(outputs, sides, *extent, strict=True)
             down, right = ((count - 1) * step + size - side - 2 * pad for count, side, size, step, pad in each)
             stream = stream.then(Operation(call.where, Pad(((0, max(0, down)), (0, max(0, right))))))
     pool = Operation(call.where, Pool(kind, windows, dilation))
-    return [through(stream, pool, given, call.result, axes + 1)]
+    return through(stream, pool, given, call.result, axes + 1)
 
 
 def _averaged_unevenly(call: Call, stream: Stream, axes: int) -> Stream:
@@ -377,40 +373,35 @@ def of_rows(setting: Any, axes: int, height: int) -> Pair:
     return (height, *numbers)[-2:] if axes == 1 else (numbers[0], numbers[-1])
 
 
-def _padded(call: Call) -> list[Followed]:
+def _padded(call: Call) -> Stream:
     """Zeros around the maps or rows of samples."""
     given, (first, *rest) = call.args[0], zip(*[iter(call.argument(1, "pad"))] * 2, strict=True)
     mode, value = call.argument(2, "mode", default="constant"), call.argument(3, "value")
     second = rest[0] if rest else (0, 0)
-    if mode != "constant" or value:
-        return [call.lost(f"which pads with mode={mode!r}, value={value}, expected zeros")]
-    if any(map(any, rest[1:])) or min(*first, *second) < 0:
-        return [call.lost("which pads channels or crops, expected zeros around a map")]
+    need(mode == "constant" and not value, f"which pads with mode={mode!r}, value={value}, expected zeros")
+    around = not any(map(any, rest[1:])) and min(*first, *second) >= 0
+    need(around, "which pads channels or crops, expected zeros around a map")
     rows = prod(given.shape[-2:]) == call.streams[0].size
-    return [through(call.streams[0], Operation(call.where, Pad((second, first))), given, call.result, 2 if rows else 3)]
+    return through(call.streams[0], Operation(call.where, Pad((second, first))), given, call.result, 2 if rows else 3)
 
 
-def _weighted(call: Call) -> list[Followed]:
+def _weighted(call: Call) -> Stream:
     """A linear layer, or a convolution of the last two axes, or of the last."""
     given, weight, bias = call.args[0], call.argument(1, "weight"), call.argument(2, "bias")
-    if len(call.streams) > 1 or call.known(given) is None:
-        return [call.lost("whose weights come from the example")]
+    need(len(call.streams) == 1 and call.known(given), "whose weights come from the example")
     if call.function.__name__ == "linear":
         linear = Operation(call.where, Linear(weight, bias))
         if (tokens := _over_tokens(call, call.streams[0], weight, bias)) is not None:
-            return [tokens]
-        return [mapped(call.streams[0], 1, linear, call.result.shape[-1], tuple(call.result.shape))]
+            return tokens
+        return mapped(call.streams[0], 1, linear, call.result.shape[-1], tuple(call.result.shape))
     axes = weight.ndim - 2
     stride = of_rows(call.argument(3, "stride", default=1), axes, 1)
     dilation = of_rows(call.argument(5, "dilation", default=1), axes, 1)
     padding = call.argument(4, "padding", default=0)
-    if padding == "same":
-        around = kernels.same_padding(kernels.extent((1, *weight.shape[2:])[-2:], dilation))
-    else:
-        rows, columns = of_rows(0 if padding == "valid" else padding, axes, 0)
-        around = (rows, rows), (columns, columns)
+    padding = padding if isinstance(padding, str) else of_rows(padding, axes, 0)
+    around = kernels.around(padding, (1, *weight.shape[2:])[-2:], dilation)
     conv = Conv(weight, bias, stride, around, dilation, call.argument(6, "groups", default=1))
-    return [through(call.streams[0], Operation(call.where, conv), given, call.result, axes + 1)]
+    return through(call.streams[0], Operation(call.where, conv), given, call.result, axes + 1)
 
 
 def _over_tokens(call: Call, stream: Stream, weight: Tensor, bias: Tensor | None) -> Stream | None:
@@ -428,25 +419,15 @@ def _over_tokens(call: Call, stream: Stream, weight: Tensor, bias: Tensor | None
     return replace(stream, where=behind, size=outputs * tokens, path=path)
 
 
-def _upsampled(call: Call) -> list[Followed]:
+def _upsampled(call: Call) -> Stream:
     """Nearest-neighbour upsampling by whole factors: rows and columns that are repeated."""
     given, mode = call.args[0], call.argument(3, "mode", default="nearest")
     sides, larger = (each.shape[-2:] for each in (given, call.result))
-    if mode != "nearest" or given.ndim < 4 or any(large % side for side, large in zip(sides, larger, strict=True)):
-        found = f"which makes {tuple(larger)} of {tuple(sides)} with mode={mode!r}"
-        return [call.lost(f"{found}, expected rows and columns that are repeated, mode='nearest'")]
+    whole = given.ndim > 3 and not any(large % side for side, large in zip(sides, larger, strict=True))
+    found = f"which makes {tuple(larger)} of {tuple(sides)} with mode={mode!r}"
+    need(whole and mode == "nearest", f"{found}, expected rows and columns that are repeated, mode='nearest'")
     spread = Spread((1, larger[0] // sides[0], larger[1] // sides[1]))
-    return [through(call.streams[0], Operation(call.where, spread), given, call.result)]
-
-
-def _negated(call: Call) -> list[Followed]:
-    """A product with -1."""
-    return [call.streams[0].then(Operation(call.where, Scale(-1.0)))]
-
-
-def _softmax(call: Call) -> list[Followed]:
-    """Probabilities from sums, which leave the answer as it is."""
-    return [call.streams[0].then(Operation(call.where, PROBABILITIES[call.function.__name__]))]
+    return through(call.streams[0], Operation(call.where, spread), given, call.result)
 
 
 def _behind_product(call: Call, product: Product) -> Followed:
@@ -461,7 +442,7 @@ def _behind_product(call: Call, product: Product) -> Followed:
     return Lost(f"{call.where}, behind a product of spikes of {product.named}, {why}")
 
 
-def _multiplied(call: Call) -> list[Followed]:
+def _multiplied(call: Call) -> Followed:
     """A product of matrices of two or three streams: a step of attention."""
     equation = call.args[0] if isinstance(call.args[0], str) else ""
     given = list(tensors(call.args))
@@ -470,18 +451,15 @@ def _multiplied(call: Call) -> list[Followed]:
         names = " and ".join(
             f"a product of {each.named}" if isinstance(each, Product) else each.path.last for each in factors
         )
-        return [Lost(f"{call.where}, behind {names}, whose other factor does not come from the example")]
-    if equation:
-        axes = lettered(equation, [each.ndim for each in given])
-    else:
-        axes = matrices(factors, [each.ndim for each in given])
+        return Lost(f"{call.where}, behind {names}, whose other factor does not come from the example")
+    ndims = [each.ndim for each in given]
+    axes = lettered(equation, ndims) if equation else matrices(factors, ndims)
     if axes is None:
-        return [call.lost(f"of shapes {' and '.join(str(tuple(each.shape)) for each in given)}")]
-    found = multiplied(factors, axes[:-1], axes[-1], call.samples, call.where)
-    return [call.lost(found) if isinstance(found, str) else found]
+        raise LostError(f"of shapes {' and '.join(str(tuple(each.shape)) for each in given)}")
+    return multiplied(factors, axes[:-1], axes[-1], call.samples, call.where)
 
 
-def _scaled(call: Call) -> list[Followed | Gate]:
+def _scaled(call: Call) -> Followed | Gate:
     """A product with, or a quotient by, numbers that do not come from the example; or a gate of two layers."""
     first, other = call.args[:2]
     divides = "div" in call.function.__name__
@@ -490,22 +468,19 @@ def _scaled(call: Call) -> list[Followed | Gate]:
             number = torch.as_tensor(factor, dtype=torch.float64)
             if call.streams or call.known(factor) or number.numel() > 1 or (divides and factor is first):
                 why = f"of a product of spikes of {product.named}: a mask or a relative position, expected one number"
-                return [Lost(f"{call.where}, {why}")]
-            return [replace(product, factor=product.factor * number.item() ** (-1 if divides else 1))]
-    if len(call.streams) > 1 and divides:
-        return [call.lost("a quotient of layers")]
+                return Lost(f"{call.where}, {why}")
+            return replace(product, factor=product.factor * number.item() ** (-1 if divides else 1))
     if len(call.streams) > 1:
-        found = gate(call.streams[0], call.streams[1], call.result, call.samples, call.where)
-        return [call.lost(found) if isinstance(found, str) else found]
+        need(not divides, "a quotient of layers")
+        return gate(call.streams[0], call.streams[1], call.result, call.samples, call.where)
     if call.known(first) is None:
-        if divides:
-            return [call.lost("a quotient by it")]
+        need(not divides, "a quotient by it")
         first, other = other, first
     factors = torch.as_tensor(other, dtype=torch.float64)
-    return [_with_numbers(call, call.streams[0], 1 / factors if divides else factors, Scale)]
+    return _with_numbers(call, call.streams[0], 1 / factors if divides else factors, Scale)
 
 
-def _added(call: Call) -> list[Followed]:
+def _added(call: Call) -> Stream:
     """A sum or difference: of layers, of the same neurons at different steps, or of a stream and numbers."""
     first, other = call.args[:2][::-1] if "rsub" in call.function.__name__ else call.args[:2]
     factor = float(call.kwargs.get("alpha", 1)) * (-1 if "sub" in call.function.__name__ else 1)
@@ -513,16 +488,15 @@ def _added(call: Call) -> list[Followed]:
     one, two = (call.stream(each) if len(shapes) == 1 or call.known(each) else None for each in (first, other))
     scaled = two if two is None or factor == 1 else two.then(Operation(call.where, Scale(factor)))
     if one is not None and scaled is not None:
-        total = added(one, scaled, call.samples, call.where)
-        return [call.lost(total) if isinstance(total, str) else total]
+        return added(one, scaled, call.samples, call.where)
     stream = one or scaled
     assert stream is not None
     shifts = torch.as_tensor(first, dtype=torch.float64) if one is None else factor * torch.as_tensor(other)
     nothing = shifts.numel() == 1 and not shifts.any()
-    return [stream if nothing else _with_numbers(call, stream, shifts, Shift)]
+    return stream if nothing else _with_numbers(call, stream, shifts, Shift)
 
 
-def _with_numbers(call: Call, stream: Stream, numbers: Tensor, kind: type[Scale] | type[Shift]) -> Followed:
+def _with_numbers(call: Call, stream: Stream, numbers: Tensor, kind: type[Scale] | type[Shift]) -> Stream:
     """The stream behind numbers that scale or shift it: one, or one for each neuron, which steps may differ in."""
     if numbers.numel() == 1:
         return stream.then(Operation(call.where, kind(numbers.item())))
@@ -534,8 +508,8 @@ def _with_numbers(call: Call, stream: Stream, numbers: Tensor, kind: type[Scale]
     steps, neurons = where // of_step, where % stream.size
     table = values.new_full((max(0, int(steps.max())) + 1, stream.size), float(kind is Scale))
     table[steps, neurons] = values
-    if where.min() < 0 or (table[steps, neurons] != values).any():
-        return call.lost("with numbers that differ between samples")
+    alike = where.min() >= 0 and (table[steps, neurons] == values).all()
+    need(alike, "with numbers that differ between samples")
     at: dict[int, tuple[Operation, ...]] = {
         step: (Operation(call.where, kind(_numbers(table[step]))),) for step in steps_present(where, of_step)
     }
@@ -551,30 +525,29 @@ def _numbers(of_neurons: Tensor) -> float | tuple[float, ...]:
     return tuple(of_neurons[::alike].tolist()) if len(changes) else of_neurons[0].item()
 
 
-def _reduced(call: Call) -> list[Followed]:
+def _reduced(call: Call) -> Stream:
     """A sum or mean: over steps, or over neurons of each sample and step, such as the rows and columns of maps."""
     stream, ndim, axes = call.streams[0], call.args[0].ndim, call.argument(1, "dim", "axis")
-    if axes is None:
-        return [call.lost("over everything")]
+    need(axes is not None, "over everything")
     dims = sorted(axis % ndim for axis in ((axes,) if isinstance(axes, int) else axes))
     mean = call.function.__name__ == "mean"
     if mean and ndim > 3 and dims == [ndim - 2, ndim - 1]:
         window = tuple(call.args[0].shape[-2:])
         operation = Operation(call.where, Pool("average", Windows(window, window)))
-        return [through(stream, operation, call.args[0], call.result)]
+        return through(stream, operation, call.args[0], call.result)
     places = stream.rearranged(stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1))
     if len(places.where) == 1:  # of one number it is the number, whatever the axis stands for
-        return [stream.rearranged(places.where.reshape(call.result.shape), call.where)]
+        return stream.rearranged(places.where.reshape(call.result.shape), call.where)
     within, steps = places.within(call.samples), places.steps(call.samples).flatten(1)
     summed = frozenset(steps[:, 0].tolist())
     over_time = bool((within == within[0]).all()) and bool((steps == steps[:, :1]).all())
     if stream.static or stream.summed or not over_time or len(summed) < len(steps):
-        return [_grouped(call, places) or call.lost("over samples, or over steps and neurons at once")]
+        return _grouped(call, places)
     total = replace(stream, where=within[0].reshape(call.result.shape), path=stream.path + SUM, summed=summed)
-    return [total.then(Operation(call.where, Scale(1 / len(summed)))) if mean else total]
+    return total.then(Operation(call.where, Scale(1 / len(summed)))) if mean else total
 
 
-def _grouped(call: Call, places: Stream) -> Stream | None:
+def _grouped(call: Call, places: Stream) -> Stream:
     """A sum or mean over the first axis of places, of the same neurons in each sample and step."""
     size, mean = places.size, call.function.__name__ == "mean"
     rows, order = (places.where[0] // size).flatten().sort(stable=True)
@@ -582,8 +555,8 @@ def _grouped(call: Call, places: Stream) -> Stream | None:
     samples, counts = rows.unique(return_counts=True)
     count = int(counts[0])
     alike = bool((counts == count).all() and (places.where // size == places.where[:1] // size).all())
-    if not alike or samples[0] < 0 or (groups != groups[:, :count].repeat(1, len(samples))).any():
-        return None
+    alike = alike and samples[0] >= 0 and bool((groups == groups[:, :count].repeat(1, len(samples))).all())
+    need(alike, "over samples, or over steps and neurons at once")
     where = torch.empty_like(rows)
     where[order] = rows * count + torch.arange(count, device=rows.device).repeat(len(samples))
     path = places.path
@@ -617,7 +590,7 @@ POOLS = (
     *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d"),
 )
 SIDES = ("kernel_size", "stride", "padding")
-PROBABILITIES = {"softmax": nn.Softmax(-1), "log_softmax": nn.LogSoftmax(-1)}
+PROBABILITIES = {"softmax": nn.Softmax(-1), "log_softmax": nn.LogSoftmax(-1)}  # modules are equal to themselves alone
 INDEPENDENT = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full")
 COPIES = ("to", "float", "type", "type_as", "contiguous", "clone", "detach", "cpu", "cuda")
 MOVES = (
@@ -634,9 +607,10 @@ NONLINEAR = (
     *("leaky_relu", "elu", "exp", "pow", "square", "abs", "hardtanh", "hardsigmoid", "relu_", "sigmoid_", "silu_"),
 )
 NOT_LINEAR = "which is not linear"
+OVERWRITTEN = "which overwrites it"
 CONCATENATIONS = ("cat", "concat", "concatenate")
-HANDLERS: dict[tuple[str, ...], Callable[[Call], Sequence[Followed | Gate]]] = {
-    COPIES: _unchanged,
+HANDLERS: dict[tuple[str, ...], Callable[[Call], Followed | Gate | list[Stream]]] = {
+    COPIES: lambda call: call.streams[0],
     MOVES: _moved,
     ("__setitem__",): _assigned,
     ("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"): _dropout,
@@ -644,8 +618,8 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], Sequence[Followed | Gate]]] = {
     ("pad",): _padded,
     ("clamp", "clamp_", "clip", "clip_", "hardtanh"): _limited,
     ("linear", "conv1d", "conv2d"): _weighted,
-    ("neg", "neg_", "negative"): _negated,
-    ("softmax", "log_softmax"): _softmax,
+    ("neg", "neg_", "negative"): lambda call: call.streams[0].then(Operation(call.where, Scale(-1.0))),
+    ("softmax", "log_softmax"): lambda call: call.streams[0].then(Operation(call.where, PROBABILITIES[call.name])),
     ("matmul", "bmm", "einsum"): _multiplied,
     ("mul", "mul_", "div", "div_", "true_divide"): _scaled,
     ("add", "add_", "sub", "sub_", "rsub", "__rsub__"): _added,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesam.backends.network import Network, NetworkError, Neuron, Shape
-from spikesam.pipeline.imports.layer_names import layer_name
+from spikesam.pipeline.imports.libraries.known import layer_name
 from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
 from spikesam.pipeline.imports.road.build import ANSWER, REPEATING, Built, build
 from spikesam.pipeline.imports.road.fold import per_channel
@@ -31,13 +31,10 @@ from spikesam.pipeline.imports.road.operations import (
     Shift,
     Unit,
 )
-from spikesam.pipeline.imports.torch.calling import FollowedModel
-from spikesam.pipeline.imports.torch.example import Example
-from spikesam.pipeline.imports.torch.follower import MAXIMUM, relay
-from spikesam.pipeline.imports.torch.joining import bare
+from spikesam.pipeline.imports.torch.calling import Example, FollowedModel
+from spikesam.pipeline.imports.torch.follower import MAXIMUM, FollowedLayer, relay
 from spikesam.pipeline.imports.torch.modules import emitted, emitted_answer
-from spikesam.pipeline.imports.torch.raster import FollowedLayer
-from spikesam.pipeline.imports.torch.stream import RELAYED
+from spikesam.pipeline.imports.torch.stream import RELAYED, bare
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +47,6 @@ class Imported:
     gains: tuple[NDArray[np.float64], ...]  # (1, C) of each, which multiply these currents
     shifts: tuple[int, ...]  # by how many steps the bits of each layer stand later in the network
     probabilities: nn.Module  # the function that the model's answer has passed through at last, such as a softmax
-
-    def of_model(self, example: Example) -> dict[str, NDArray[Any]]:
-        """See :func:`model_bits`."""
-        return model_bits(self.network, self.layers, self.shifts, example)
 
 
 def model_bits(

@@ -1,18 +1,21 @@
-"""Modules of torch and of libraries: how each is followed, and which operations of the road it is."""
+"""Modules of torch and of libraries: which are neurons, and which operations of the road the others are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikesam.backends.network import LIF, NetworkError, ReLU, Windows
-from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes, number, recognised
+from spikesam.pipeline.imports.libraries.known import LIBRARIES
+from spikesam.pipeline.imports.libraries.library import Describe, SpikingModule, Takes, number, recognised
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.operations import (
     ByStep,
@@ -32,26 +35,104 @@ from spikesam.pipeline.imports.road.operations import (
 from spikesam.pipeline.imports.torch.functions import of_rows, through
 from spikesam.pipeline.imports.torch.stream import Followed, JumbledError, Lost, Stream, mapped
 
-# Modules that are followed as a whole, and how many axes of a sample each works on: all three of a map (C, H, W), the
-# last one alone, or none of them, as it treats each number alike. The functions inside of others are followed.
-AXES = {
-    "torch": {"ConvTranspose2d": 3, "BatchNorm2d": 3, "LPPool2d": 3, "BatchNorm1d": 1},
-    "spikingjelly": {
-        "ThresholdDependentBatchNorm2d": 3,
-        "TemporalEffectiveBatchNorm2d": 3,
-        "ThresholdDependentBatchNorm1d": 1,
-        "TemporalEffectiveBatchNorm1d": 1,
-        "VotingLayer": 1,
-        "VoltageScaler": 0,
-        "ChannelVoltageScaler": 0,
-    },
-}
+OwnNeurons = LIF | tuple[LIF, Any]  # what an author's neurons are; with a gain, by which they multiply currents
+
+
+class NeuronModules:
+    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a module."""
+
+    def __init__(
+        self,
+        given: Mapping[str | type, OwnNeurons] | None = None,
+        takes: Takes | None = None,
+        rectified: bool = False,
+    ) -> None:
+        self.rectified = rectified
+        self.given = {key: each if isinstance(each, tuple) else (each, 1.0) for key, each in (given or {}).items()}
+        self.takes = takes
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse equations of the caller's that are none, or of modules that the model does not have."""
+        if self.rectified and (spiking := next(self.of("", model), None)):
+            name, module = spiking
+            raise NetworkError(
+                f"{label(name, module)} spikes, expected an ANN, whose neurons are ReLU; "
+                "import spiking networks with spikesam.from_torch(model, example)"
+            )
+        modules = dict(model.named_modules())
+        for key, given in self.given.items():
+            if len(given) != 2 or not isinstance(given[0], LIF):
+                raise NetworkError(
+                    f"neurons: got {type(given[0]).__name__} for {key!r}, expected LIF(…), or (LIF(…), gain)"
+                )
+            if not any(_stands_for(key, name, module) for name, module in modules.items()):
+                names = ", ".join(filter(None, modules))
+                raise NetworkError(f"neurons: got {key!r}, expected the name or the class of a module, such as {names}")
+
+    def describes(self, name: str, module: nn.Module) -> bool:
+        """True if a module is neurons, or something that stands for neurons that cannot be imported."""
+        return self._given(name, module) is not None or _equation(module) is not None
+
+    def of(self, name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        """Names and modules of neurons in a module of that name."""
+        if self.describes(name, module):
+            yield name, module
+            return
+        for part, inner in module.named_children():
+            yield from self.of(f"{name}.{part}" if name else part, inner)
+
+    def describe(self, name: str, module: nn.Module) -> SpikingModule:
+        """The neurons of a module."""
+        given = self._given(name, module)
+        if given is not None:
+            neuron, gain = given
+            return SpikingModule(neuron, "B..." if self.takes is None else None, gain=gain)
+        describe = _equation(module)
+        assert describe is not None
+        return describe(module, label(name, module))
+
+    def states(self, name: str, module: nn.Module) -> dict[str, Any]:
+        """Copies of the numbers that a module of neurons may keep from one call to the next, by their attribute."""
+        library = next((each for each in LIBRARIES.values() if each.equation(module)), None)
+        values = {**vars(module), **module._buffers}
+        if library is not None and self._given(name, module) is None:
+            values = {state: getattr(module, state, None) for state in library.states}
+        copies = {state: _copied(value) for state, value in values.items()}
+        return {state: copy for state, copy in copies.items() if copy is not None}
+
+    def _given(self, name: str, module: nn.Module) -> tuple[LIF, Any] | None:
+        return next((neuron for key, neuron in self.given.items() if _stands_for(key, name, module)), None)
+
+
+def _stands_for(key: str | type, name: str, module: nn.Module) -> bool:
+    return isinstance(module, key) if isinstance(key, type) else key == name
+
+
+def _equation(module: nn.Module) -> Describe | None:
+    return next(filter(None, (library.equation(module) for library in LIBRARIES.values())), None)
+
+
+def _copied(value: Any) -> Tensor | None:
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value.clone()
+    return torch.tensor(value, device="cpu") if isinstance(value, float) else None
+
+
+def reset(model: nn.Module) -> None:
+    """Bring the neurons of a model to rest, as its library does."""
+    for module in model.modules():
+        for library in LIBRARIES.values():
+            library.reset(module)
 
 
 def axes_of(module: nn.Module) -> int | None:
     """How many axes a module works on that is followed as a whole; None of others."""
-    found = (recognised(module, library, names) for library, names in AXES.items())
-    return next((axes for axes in found if axes is not None), None)
+    row = _row(module)
+    return row[0] if row else None
+
+
+def _row(module: nn.Module) -> tuple[int | None, Emit] | None:
+    return next(filter(None, (recognised(module, library, rows) for library, rows in MODULES.items())), None)
 
 
 def stream_behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
@@ -124,15 +205,12 @@ def _all(operations: Iterable[Operation]) -> tuple[Operation, ...]:
 
 
 def _emitted(what: Any, where: str) -> Iterable[Any]:
-    for library, table in EMITS.items():
-        if emit := recognised(what, library, table):
-            found: Iterable[Any] = emit(what, where)
-            return found
-    raise NetworkError(f"{where}: cannot stand between neurons")
-
-
-def _as_it_is(operation: Any, where: str) -> list[Any]:
-    return [operation]
+    if not isinstance(what, nn.Module):
+        return OPERATIONS[type(what)](what, where) if type(what) in OPERATIONS else [what]
+    row = _row(what)
+    expect(row, where, "cannot stand between neurons", "a convolution or a linear layer")
+    assert row is not None
+    return row[1](what, where)
 
 
 def _refused(found: str) -> Emit:
@@ -154,27 +232,16 @@ def _linear(module: Any, where: str) -> list[Any]:
     return [Linear(_array(module.weight), _bias(module))]
 
 
-def _mix(mix: Mix, where: str) -> list[Any]:
-    """`Mix`, whose weights are torch's."""
-    return [replace(mix, weight=_array(mix.weight), bias=_bias(mix))]
-
-
 def _conv(conv: Conv, where: str) -> list[Any]:
     """`Conv`, whose weights are torch's; of rows as one of height 1."""
     weight = _array(conv.weight)
     return [replace(conv, weight=weight if weight.ndim == 4 else weight[:, :, None], bias=_bias(conv))]
 
 
-def _recurrent_conv(module: nn.Conv2d, where: str) -> list[Any]:
+def _recurrent_conv(module: Any, where: str) -> list[Any]:
     """`Conv2d` as the recurrent weights of neurons."""
-    dilation = of_rows(module.dilation, 2, 1)
-    if isinstance(module.padding, str):
-        extent = kernels.extent(module.weight.shape[2:], dilation)
-        around = kernels.same_padding(extent) if module.padding == "same" else ((0, 0), (0, 0))
-    else:
-        rows, columns = module.padding
-        around = (rows, rows), (columns, columns)
-    stride = of_rows(module.stride, 2, 1)
+    stride, dilation = (of_rows(each, 2, 1) for each in (module.stride, module.dilation))
+    around = kernels.around(module.padding, module.weight.shape[2:], dilation)
     return [Conv(_array(module.weight), _bias(module), stride, around, dilation, module.groups)]
 
 
@@ -212,12 +279,7 @@ def _normalised(module: Any, where: str) -> list[Any]:
 
 
 def _effective(module: Any, where: str) -> list[Any]:
-    """SpikingJelly's `TemporalEffectiveBatchNorm1d` and `2d`, which scale each step."""
-    return [*_normalised(module, where), Scale(np.reshape(number(module.scale), (-1, 1)))]
-
-
-def _by_step(by_step: ByStep, where: str) -> list[Any]:
-    return [ByStep({step: _all(operations) for step, operations in by_step.at.items()})]
+    return [*_normalised(module, where), Scale(np.reshape(number(module.scale), (-1, 1)))]  # of each step
 
 
 def _voltage_scaled(module: Any, where: str) -> list[Any]:
@@ -228,28 +290,15 @@ def _voltage_scaled(module: Any, where: str) -> list[Any]:
     return [Scale(scale)]
 
 
-def _one_to_one(module: Any, where: str) -> list[Any]:
-    """snnTorch's recurrent weights where each neuron drives itself."""
-    return [Scale(np.ravel(number(module.V)) if np.ndim(number(module.V)) else number(module.V))]
-
-
-def _lava_conv(module: Any, where: str) -> list[Any]:
-    """lava-dl's `synapse.Conv`."""
-    rows, columns = module.padding[:2]
-    around = (rows, rows), (columns, columns)
-    return [Conv(_lava_weight(module), None, module.stride[:2], around, module.dilation[:2], module.groups)]
+def _lava_conv(module: Any, where: str, pool: bool = False) -> list[Any]:
+    """lava-dl's `synapse.Conv`, and its `Pool`, a sum: a convolution of each channel with itself."""
+    weight, around = _lava_weight(module), kernels.around(module.padding[:2], ())
+    return [Conv(weight, None, module.stride[:2], around, module.dilation[:2], 0 if pool else module.groups)]
 
 
 def _lava_dense(module: Any, where: str) -> list[Any]:
-    """lava-dl's `synapse.Dense`."""
     weight = _lava_weight(module)
     return [Linear(weight.reshape(len(weight), -1))]
-
-
-def _lava_pool(module: Any, where: str) -> list[Any]:
-    """lava-dl's `synapse.Pool`, a sum: a convolution of each channel with itself."""
-    rows, columns = module.padding[:2]
-    return [Conv(_lava_weight(module), None, module.stride[:2], ((rows, rows), (columns, columns)), groups=0)]
 
 
 def _lava_weight(module: Any) -> NDArray[np.float32]:
@@ -273,43 +322,37 @@ def _integral(about: SpikingModule, where: str) -> list[Any]:
 
 
 AT_THE_END = _refused("stands between neurons, expected at the end")
-EMITS: dict[str, dict[str, Emit]] = {
+# Modules that are followed as a whole have a number: how many axes of a sample each works on, all three of a map
+# (C, H, W), the last one alone, or none of them, as it treats each number alike. The functions inside of others are
+# followed, but synapses and recurrent weights of neurons, and what stands behind the answer.
+MODULES: dict[str, dict[str, tuple[int | None, Emit]]] = {
     "spikingjelly": {
-        "VoltageScaler": _voltage_scaled,
-        "ChannelVoltageScaler": _voltage_scaled,
-        "ThresholdDependentBatchNorm1d": _normalised,
-        "ThresholdDependentBatchNorm2d": _normalised,
-        "TemporalEffectiveBatchNorm1d": _effective,
-        "TemporalEffectiveBatchNorm2d": _effective,
+        "VoltageScaler": (0, _voltage_scaled),
+        "ChannelVoltageScaler": (0, _voltage_scaled),
+        "ThresholdDependentBatchNorm1d": (1, _normalised),
+        "ThresholdDependentBatchNorm2d": (3, _normalised),
+        "TemporalEffectiveBatchNorm1d": (1, _effective),
+        "TemporalEffectiveBatchNorm2d": (3, _effective),
+        "VotingLayer": (1, _linear),  # see stream_behind
     },
-    "snntorch": {"RecurrentOneToOne": _one_to_one},
+    "snntorch": {"RecurrentOneToOne": (None, lambda module, where: [Scale(np.ravel(number(module.V)))])},
     "torch": {
-        "Conv2d": _recurrent_conv,
-        "ConvTranspose2d": _transposed,
-        "Linear": _linear,
-        "BatchNorm1d": _normalised,
-        "BatchNorm2d": _normalised,
-        "LPPool2d": _total,
-        "Softmax": AT_THE_END,
-        "LogSoftmax": AT_THE_END,
+        "Conv2d": (None, _recurrent_conv),
+        "ConvTranspose2d": (3, _transposed),
+        "Linear": (None, _linear),
+        "BatchNorm1d": (1, _normalised),
+        "BatchNorm2d": (3, _normalised),
+        "LPPool2d": (3, _total),
+        "Softmax": (None, AT_THE_END),
+        "LogSoftmax": (None, AT_THE_END),
     },
-    "lava": {"Conv": _lava_conv, "Dense": _lava_dense, "Pool": _lava_pool},
-    "spikesam": {
-        "Conv": _conv,
-        "Linear": _linear,
-        "ByStep": _by_step,
-        "Mix": _mix,
-        "Total": _as_it_is,
-        "Spread": _as_it_is,
-        "Repeat": _as_it_is,
-        "Pool": _as_it_is,
-        "Pad": _as_it_is,
-        "Scale": _as_it_is,
-        "Shift": _as_it_is,
-        "Order": _as_it_is,
-        "TimeSum": _as_it_is,
-        "SpikingModule": _refused(
-            "its membranes drive other layers, expected its spikes; membranes can only be the answer"
-        ),
-    },
+    "lava": {"Conv": (None, _lava_conv), "Dense": (None, _lava_dense), "Pool": (None, partial(_lava_conv, pool=True))},
+}
+MEMBRANES = "its membranes drive other layers, expected its spikes; membranes can only be the answer"
+OPERATIONS: dict[type, Emit] = {  # whose weights are torch's; others are as they are
+    Conv: _conv,
+    Linear: _linear,
+    ByStep: lambda steps, where: [ByStep({step: _all(operations) for step, operations in steps.at.items()})],
+    Mix: lambda mix, where: [replace(mix, weight=_array(mix.weight), bias=_bias(mix))],
+    SpikingModule: _refused(MEMBRANES),
 }

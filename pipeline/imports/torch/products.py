@@ -11,8 +11,7 @@ from torch import Tensor
 
 from spikesam.backends.network import LIF
 from spikesam.pipeline.imports.road.operations import NOTHING, Junction, Operation, Order, Path, Repeat, Scale, Shift
-from spikesam.pipeline.imports.torch.joining import at_one_time, bare
-from spikesam.pipeline.imports.torch.stream import Product, Stream
+from spikesam.pipeline.imports.torch.stream import LostError, Product, Stream, at_one_time, bare, need
 
 THIRD = "expected spikes of 0 and 1, or 1 less them"
 _numbers = count()
@@ -27,8 +26,8 @@ class _Bits:
     factor: float
 
 
-def _bits(stream: Stream, sums: bool = False) -> _Bits | str:
-    """What a factor of a product is, or why it cannot be one; `sums` of spikes can be where counts are multiplied."""
+def _bits(stream: Stream, sums: bool = False) -> _Bits:
+    """What a factor of a product is; `sums` of spikes can be where counts are multiplied."""
     path, gain, shift = bare(stream.path), 1.0, 0.0
     kept: list[Operation] = []
     for operation in path.operations:
@@ -41,13 +40,12 @@ def _bits(stream: Stream, sums: bool = False) -> _Bits | str:
         elif isinstance(what, Order):
             kept.append(operation)
         else:
-            return f"a product with a current of {operation.where}, {THIRD}"
+            raise LostError(f"a product with a current of {operation.where}, {THIRD}")
     names = " and ".join(dict.fromkeys(replace(leaf, operations=()).last for leaf in path.leaves))
     alone = isinstance(path.source, str) or (sums and not shift)
-    if not alone or not _spikes(replace(path, operations=())) or stream.summed:
-        return f"a product with a sum of {names}, {THIRD}"
-    if (shift and gain != -shift) or not gain:
-        return f"a product with {gain:g} · s + {shift:g} of {names}, {THIRD}"
+    fired = alone and _spikes(replace(path, operations=())) and not stream.summed
+    need(fired, f"a product with a sum of {names}, {THIRD}")
+    need(gain and (not shift or gain == -shift), f"a product with {gain:g} · s + {shift:g} of {names}, {THIRD}")
     return _Bits(replace(path, operations=tuple(kept)), shift != 0, shift or gain)
 
 
@@ -67,36 +65,29 @@ class Gate:
     factor: float
 
 
-def gate(one: Stream, two: Stream, result: Tensor, samples: int, where: str) -> Gate | str:
-    """The product of two streams, number by number; or what it cannot be."""
-    bits = [_bits(stream) for stream in (one, two)]
-    for found in bits:
-        if isinstance(found, str):
-            return found
-    first, second = (each for each in bits if isinstance(each, _Bits))
-    if first.negated and second.negated:
-        return f"a product of 1 less spikes of {one.path.last} and of {two.path.last}, expected one that is not negated"
+def gate(one: Stream, two: Stream, result: Tensor, samples: int, where: str) -> Gate:
+    """The product of two streams, number by number; else a LostError."""
+    first, second = _bits(one), _bits(two)
+    found = f"a product of 1 less spikes of {one.path.last} and of {two.path.last}, expected one that is not negated"
+    need(not (first.negated and second.negated), found)
     wide = [
         replace(stream, where=stream.where.expand(result.shape), path=each.path)
         for stream, each in zip((one, two), (first, second), strict=True)
     ]
-    together = at_one_time(wide, [each.steps(samples) for each in wide])
+    unlike = "a product of different samples or steps"
+    steps, latest = at_one_time(wide, [each.steps(samples) for each in wide], unlike)
     rows = [each.within(samples) // each.size for each in wide]
-    if together is None or not torch.equal(*rows):
-        return "a product of different samples or steps"
-    steps, latest = together
+    need(torch.equal(*rows), unlike)
     numbers = [each.where % each.size for each in wide]
     chosen = [each.unique() for each in numbers]
     base = 0 if len(chosen[0]) >= len(chosen[1]) else 1
     own, size = chosen[base], len(chosen[base])
     row = steps * samples + rows[0]
-    if result.numel() != row.unique().numel() * size:
-        return "a product in which no factor has all neurons once"
+    need(result.numel() == row.unique().numel() * size, "a product in which no factor has all neurons once")
     ranks = torch.searchsorted(own, numbers[base].contiguous())
     other = torch.empty(size, dtype=torch.int64, device=own.device)
     other[ranks.flatten()] = numbers[1 - base].flatten()
-    if not torch.equal(other[ranks], numbers[1 - base]):
-        return "a product in an order that differs from sample to sample"
+    need(torch.equal(other[ranks], numbers[1 - base]), "a product in an order that differs from sample to sample")
     less = Operation(where, Scale(-1.0))
     paths = [path + less if each.negated else path for path, each in zip(latest, (first, second), strict=True)]
     if size != wide[base].size:
@@ -129,7 +120,7 @@ def matrices(factors: Sequence[Factor], ndims: Sequence[int]) -> Axes | None:
 
 def multiplied(
     factors: Sequence[Factor], axes: Sequence[tuple[int, ...]], result: Sequence[int], samples: int, where: str
-) -> Stream | Product | str:
+) -> Stream | Product:
     """Streams and products, whose axes are numbered, multiplied and summed over the axes that the result has not."""
     streams: list[tuple[Stream, tuple[int, ...]]] = []
     factor = 1.0
@@ -140,46 +131,44 @@ def multiplied(
             factor *= each.factor
         else:
             streams.append((each, names))
-    if len(streams) > 3:
-        return "a product of more than three layers, expected q, k and v"
+    need(len(streams) <= 3, "a product of more than three layers, expected q, k and v")
     if len(streams) < 3:
         return Product(where, tuple(streams), tuple(result), factor)
     found = _attention(streams, tuple(result), samples, where)
-    if isinstance(found, str) or factor == 1:
-        return found
-    return found.then(Operation(where, Scale(factor)))
+    return found if factor == 1 else found.then(Operation(where, Scale(factor)))
 
 
 def _attention(
     streams: Sequence[tuple[Stream, tuple[int, ...]]], result: tuple[int, ...], samples: int, where: str
-) -> Stream | str:
+) -> Stream:
     """Q · kᵀ · v: k shares an axis with each of the others, channels with q, and tokens with v."""
     shared = set.intersection(*(set(axes) for _, axes in streams))
     batch = [axis for axis in result if axis in shared]
     keys = [(stream, axes) for stream, axes in streams if not (set(axes) & set(result)) - shared]
     others = [(stream, axes) for stream, axes in streams if (set(axes) & set(result)) - shared]
-    if len(keys) != 1 or len(others) != 2 or len(result) != len(batch) + 2:
-        return "a product of three layers that is no attention, expected q · kᵀ · v"
-    reason, (key, of_key) = "", keys[0]
+    other = "a product of three layers that is no attention, expected q · kᵀ · v"
+    need(len(keys) == 1 and len(others) == 2 and len(result) == len(batch) + 2, other)
+    reason: LostError | None = None
+    key, of_key = keys[0]
     for (query, of_query), (value, of_value) in (others, others[::-1]):
         alone = [
             {*axes} & {*more} - shared
             for axes, more in ((of_query, of_key), (of_value, of_key), (of_query, result), (of_value, result))
         ]
-        if any(len(axes) != 1 for axes in alone):
-            return "a product of three layers that is no attention, expected q · kᵀ · v"
+        need(all(len(axes) == 1 for axes in alone), other)
         channel, token, asked, given = (axes.pop() for axes in alone)
-        found = [
-            _tokens(query, of_query, batch, channel, asked),
-            _tokens(key, of_key, batch, channel, token),
-            _tokens(value, of_value, batch, given, token),
-        ]
-        refused = [each for each in found if isinstance(each, str)]
-        if not refused:
-            of_heads = [each for each in found if isinstance(each, _Tokens)]
+        try:
+            of_heads = [
+                _tokens(query, of_query, batch, channel, asked),
+                _tokens(key, of_key, batch, channel, token),
+                _tokens(value, of_value, batch, given, token),
+            ]
+        except LostError as error:
+            reason = reason or error
+        else:
             return _joined_heads(of_heads, (*batch, given, asked), result, samples, where)
-        reason = reason or refused[0]
-    return reason
+    assert reason is not None
+    raise reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,15 +184,11 @@ class _Tokens:
     tokens: int
 
 
-def _tokens(stream: Stream, axes: tuple[int, ...], batch: list[int], channel: int, token: int) -> _Tokens | str:
-    """A factor of attention with the axes of channels and tokens known; or why it cannot be one."""
-    bits = _bits(stream, sums=True)
-    if isinstance(bits, str):
-        return bits
-    if bits.negated:
-        return f"attention to 1 less spikes of {stream.path.last}, expected spikes"
-    if sorted(axes) != sorted((*batch, channel, token)):
-        return f"attention in which {stream.path.last} has other axes, expected samples, heads, tokens and channels"
+def _tokens(stream: Stream, axes: tuple[int, ...], batch: list[int], channel: int, token: int) -> _Tokens:
+    bits, last = _bits(stream, sums=True), stream.path.last
+    need(not bits.negated, f"attention to 1 less spikes of {last}, expected spikes")
+    found = f"attention in which {last} has other axes, expected samples, heads, tokens and channels"
+    need(sorted(axes) == sorted((*batch, channel, token)), found)
     where = stream.where.permute([axes.index(axis) for axis in (*batch, channel, token)])
     depth, tokens = where.shape[-2:]
     numbers = where % stream.size
@@ -212,32 +197,31 @@ def _tokens(stream: Stream, axes: tuple[int, ...], batch: list[int], channel: in
     places = torch.arange(depth * tokens, device=where.device).view(depth, tokens)
     rows = where[..., 0, 0] // stream.size
     expected = rows[..., None, None] * stream.size + first + heads[..., None, None] * depth * tokens + places
-    if not torch.equal(where, expected):
-        return f"attention in which the channels of {stream.path.last} are in another order, expected head by head"
+    found = f"attention in which the channels of {last} are in another order, expected head by head"
+    need(torch.equal(where, expected), found)
     return _Tokens(stream, bits, rows, heads, first, depth, tokens)
 
 
 def _joined_heads(
     each: list[_Tokens], axes: tuple[int, ...], result: tuple[int, ...], samples: int, where: str
-) -> Stream | str:
-    """The stream of attention, numbered as (C, N); or what it cannot be."""
+) -> Stream:
+    """The stream of attention, numbered as (C, N)."""
     query, key, value = each
     heads = int(query.heads.max()) + 1
     sizes = [heads * one.depth * one.tokens for one in each]
     alike = {(one.tokens, int(one.heads.max()) + 1) for one in each}
-    if len(alike) != 1 or query.depth != key.depth or any(not torch.equal(one.heads, query.heads) for one in each):
-        return "attention of unlike heads, expected q, k and v of one shape"
+    same = query.depth == key.depth and all(torch.equal(one.heads, query.heads) for one in each)
+    need(len(alike) == 1 and same, "attention of unlike heads, expected q, k and v of one shape")
     streams = [one.stream.along(one.bits.path) for one in each]
-    steps = at_one_time(streams, [one.rows // samples for one in each])
-    if steps is None or any(not torch.equal(one.rows % samples, query.rows % samples) for one in each):
-        return "attention of different samples or steps"
-    latest, paths = steps
+    unlike = "attention of different samples or steps"
+    latest, paths = at_one_time(streams, [one.rows // samples for one in each], unlike)
+    need(all(torch.equal(one.rows % samples, query.rows % samples) for one in each), unlike)
     size = sizes[2]
     if any(one.first or one.stream.size != own for one, own in zip(each, sizes, strict=True)):
         packed = [one.first for one in each] == [0, size, 2 * size] and {one.stream.size for one in each} == {3 * size}
-        if not packed or len({path.source for path in paths}) > 1 or any(path != paths[0] for path in paths):
-            names = " and ".join(dict.fromkeys(one.stream.path.last for one in each))
-            return f"attention of some channels of {names}, expected whole layers, or one of all channels of q, k and v"
+        names = " and ".join(dict.fromkeys(one.stream.path.last for one in each))
+        found = f"attention of some channels of {names}, expected whole layers, or one of all channels of q, k and v"
+        need(packed and all(path == paths[0] for path in paths), found)
         paths = paths[:1]
     rows = latest * samples + query.rows % samples
     places = torch.arange(value.depth * value.tokens, device=rows.device).view(value.depth, value.tokens)

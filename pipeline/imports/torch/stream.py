@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -234,8 +235,18 @@ class Product:
 Followed = Stream | Lost | Product
 
 
-class JumbledError(Exception):
+class LostError(Exception):
+    """The reason why what a function gives cannot be followed."""
+
+
+class JumbledError(LostError):
     """An operation sees the numbers of a sample in an order it cannot have."""
+
+
+def need(true: Any, why: str) -> None:
+    """Lose what a function gives, for a reason."""
+    if not true:
+        raise LostError(why)
 
 
 def mapped(stream: Stream, axes: int, operation: Operation, size: int, shape: tuple[int, ...]) -> Stream:
@@ -247,3 +258,91 @@ def mapped(stream: Stream, axes: int, operation: Operation, size: int, shape: tu
         raise JumbledError
     where = samples[..., :1] * size + torch.arange(size, device=samples.device)
     return replace(stream, where=where.reshape(shape), size=size, path=stream.path + operation)
+
+
+def zeros(tensor: Tensor, samples: int) -> Stream | None:
+    """A tensor of zeros made in front of the first step, (B, …): nothing has fired yet."""
+    if tensor.ndim < 2 or len(tensor) != samples or tensor.any():
+        return None
+    where = torch.arange(tensor.numel(), device=tensor.device).view(tensor.shape)
+    return Stream(where, tensor.numel() // samples, Path(NOTHING, lag=None))
+
+
+def added(one: Stream, two: Stream, samples: int, where: str) -> Stream:
+    """A sum of two streams, over steps where they are the same neurons at different ones; else a LostError."""
+    total = _over_steps(one, two, samples)
+    if total is not None:
+        return total
+    if one.size != two.size or not torch.equal(one.within(samples), two.within(samples)):
+        one, two = one.ordered, two.ordered  # others are alike as they are, such as tokens (N, C) of maps (C, H, W)
+    shapes, unlike = [tuple(each.where.shape) for each in (one, two)], "a sum of different neurons or steps"
+    need(shapes[0] == shapes[1] and one.size == two.size, f"a sum of unequal shapes, {shapes[0]} and {shapes[1]}")
+    steps, paths = at_one_time((one, two), [each.steps(samples) for each in (one, two)], unlike)
+    need(not (one.summed or two.summed) and torch.equal(one.within(samples), two.within(samples)), unlike)
+    places = steps * (samples * one.size) + one.within(samples)
+    return Stream(places, one.size, Path(Junction(where, "sum", paths), lag=None))
+
+
+def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, where: str) -> Stream:
+    """Channels of several streams, one behind the other; else a LostError."""
+    streams = [stream.ordered for stream in streams]
+    steps = [stream.steps(samples) for stream in streams]
+    first = [each.narrow(axis, 0, 1) for each in steps]
+    apart = any(stream.summed for stream in streams) or not all(map(unchanging, steps, [axis] * len(steps)))
+    need(not apart, "along another axis than channels")
+    latest, paths = at_one_time(streams, first, "of different steps")
+    total, before, places = sum(stream.size for stream in streams), 0, []
+    for stream in streams:
+        row = latest * samples + stream.within(samples) // stream.size
+        places.append(row * total + before + stream.where % stream.size)
+        before += stream.size
+    return Stream(torch.cat(places, axis), total, Path(Junction(where, "concatenation", paths), lag=None))
+
+
+def at_one_step(stream: Stream, samples: int) -> Stream | None:
+    """A stream of one step as a sum over that step; sums as they are; None if it is of several steps."""
+    if stream.summed:
+        return stream
+    steps = stream.steps(samples).unique()
+    if stream.static or len(steps) > 1:
+        return None
+    path = bare(stream.path) + SUM
+    return replace(stream, where=stream.within(samples), path=path, summed=frozenset(steps.tolist()))
+
+
+def bare(path: Path) -> Path:
+    """A path without the zeros that were added to it."""
+    source = path.source
+    if not isinstance(source, Junction):
+        return path
+    branches = tuple(map(bare, source.branches))
+    if source.kind == "sum":
+        branches = tuple(branch for branch in branches if branch.source != NOTHING) or branches[:1]
+    if len(branches) == 1 and source.kind != "attention":
+        return replace(branches[0], operations=(*branches[0].operations, *path.operations))
+    return replace(path, source=replace(source, branches=branches))
+
+
+def _over_steps(one: Stream, two: Stream, samples: int) -> Stream | None:
+    first, second = at_one_step(one, samples), at_one_step(two, samples)
+    if first is None or second is None or first.summed & second.summed:
+        return None
+    path = agreed(first.path, second.path, (first.summed, second.summed))
+    if path is None or not torch.equal(first.where, second.where):
+        return None
+    return replace(first, path=path, summed=first.summed | second.summed)
+
+
+def at_one_time(streams: Sequence[Stream], steps: Sequence[Tensor], unlike: str) -> tuple[Tensor, tuple[Path, ...]]:
+    """The steps of the latest of several streams, and how all of them stand then; else `unlike` is the LostError."""
+    latest = max(
+        (each for stream, each in zip(streams, steps, strict=True) if not stream.static),
+        key=lambda each: int(each.max()),
+        default=steps[0],
+    )
+    paths = []
+    for stream, each in zip(streams, steps, strict=True):
+        lags = (latest - each).unique()
+        need(stream.static or len(lags) == 1, unlike)
+        paths.append(stream.path.later(int(lags[0])))
+    return latest, tuple(paths)

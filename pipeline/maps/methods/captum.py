@@ -1,4 +1,4 @@
-"""captum's own attributions of images, over the module that :func:`spikesam.pipeline.networks.to_torch.to_torch` makes.
+"""captum's own attributions of images, over the module that :func:`spikesam.to_torch` makes.
 
 A map is what `captum.attr.NAME(to_torch(network, seed)).attribute(image, target)` gives for one image, its positive
 part, summed over channels; the class is the one that the module predicts. Methods that perturb get squares as features,
@@ -44,7 +44,7 @@ class CaptumMaps(InputMethod):
         import captum.attr
         import torch
 
-        from spikesam.pipeline.networks.to_torch import to_torch
+        from spikesam.pipeline.networks.differentiable import to_torch
 
         model, x = to_torch(network.network, self.seed), torch.from_numpy(unpacked(inputs))
         with torch.no_grad():

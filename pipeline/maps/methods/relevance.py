@@ -18,8 +18,7 @@ from spikesam.backends.network.step import Floats
 from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.relevance import Rule, Spikes, relevance, variance_relevance
-from spikesam.pipeline.networks.lined_up import with_network
-from spikesam.pipeline.networks.recorded import class_names_of, find_class, recorded_network
+from spikesam.pipeline.networks.recorded import class_names_of, find_class, recorded_network, with_network
 from spikesam.recordings.arguments import Option
 from spikesam.recordings.maps.schema import MapHeader, Parameter
 from spikesam.recordings.raster.reader import RasterReader

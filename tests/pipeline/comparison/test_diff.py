@@ -23,7 +23,7 @@ from spikesam.recordings.errors import InputError
 from tests.backends.graphs import graphs
 from tests.backends.test_graphs import some_spikes
 from tests.pipeline.comparison.rasters import edited, of_network, write
-from tests.pipeline.imports.netx.test_published import NAMES, pilotnet, pixels, recorded
+from tests.pipeline.imports.netx.test_read import NAMES, pilotnet, pixels, recorded
 from tests.pipeline.small_networks import constant_current_checkpoint
 from tests.reference import simulate_reference
 

@@ -1,31 +1,38 @@
-"""Conversion: thresholds and latency by hand, the ANN's logits from spikes, and what cannot be converted."""
+"""Conversion: thresholds, latency and traces by hand, rates that approach activations, and what is refused."""
 
 from dataclasses import replace
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
 
 import spikesam
-from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
+from spikesam.backends.available import make_backend
+from spikesam.backends.event.backend import EventBackend
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import Config, ConversionSection
-from spikesam.pipeline.conversion.algorithm import calibration_of, converted
-from spikesam.pipeline.conversion.latency import answers_over_time, milestones, settles_at, write_curves
-from spikesam.pipeline.conversion.thresholds import balanced_thresholds, largest_current, percentile_current
+from spikesam.pipeline.conversion.algorithm import calibration_of, convert_graph, converted
+from spikesam.pipeline.conversion.conversion import answers_over_time, milestones, settles_at
+from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels
+from spikesam.pipeline.conversion.spiking import spiking_network
+from spikesam.pipeline.conversion.thresholds import Rectifiers, balanced_thresholds, percentile_current
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
-from spikesam.pipeline.training.export import export_network
-from spikesam.pipeline.training.relu_network import ReluNetwork
+from spikesam.pipeline.training.trainable import ReluNetwork, export_network
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.raster.batch import RasterBatch, pack
+from spikesam.recordings.raster.batch import RasterBatch, pack, unpack
 from tests.pipeline.small_networks import class_folders, small_ann, small_model
 
 ENCODERS = ("poisson", "constant-current")
@@ -200,12 +207,6 @@ def test_stopping_early_is_the_same_as_asking_earlier(steps):
     assert answers[:, steps - 1].tolist() == early.readout.argmax(1).tolist()
 
 
-def test_curves_as_csv(tmp_path):
-    curves = pd.DataFrame({"float32": [0, 0.5], "fixed": [0.25, 1 / 3]}, pd.RangeIndex(1, 3, name="t"))
-    write_curves(tmp_path / "accuracy.csv", curves)
-    assert (tmp_path / "accuracy.csv").read_text() == "t,float32,fixed\n1,0.0000,0.2500\n2,0.5000,0.3333\n"
-
-
 def test_settles_at_the_step_after_the_last_one_below():
     curve = np.array([0.1, 0.9, 0.8, 0.9, 0.95])
     assert [settles_at(curve, level) for level in (0, 0.85, 0.9, 0.95, 0.96)] == [1, 4, 4, 5, None]
@@ -214,12 +215,6 @@ def test_settles_at_the_step_after_the_last_one_below():
 def test_milestones():
     assert list(milestones(100)) == [8, 16, 32, 64, 100]
     assert list(milestones(8)) == [8]
-
-
-def test_the_largest_current_of_all_steps():
-    assert largest_current([np.float32([-3.0, 0.5]), np.float32([2.25, 1.0])]) == 2.25
-    assert largest_current([np.float32([-3.0, -1.0])]) < 0
-    assert largest_current([]) == 0
 
 
 def test_a_percentile_counts_positive_currents_only():
@@ -252,3 +247,254 @@ def test_balancing_stays_below_an_outlier():
     # 99,999 activations up to 1 and one of 10, which in 1,000 steps can lift θ by 2·10/100,000·1,000 = 0.2 at most.
     z = torch.cat([torch.linspace(0, 1, 99_999), torch.tensor([10.0])])[None]
     assert 0.9 < float(balanced_thresholds(z)) < 1.2
+
+
+def fired(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
+    """(T, N, neurons) bool of each layer, in the T steps of its window."""
+    (batch,) = TorchBackend("cpu").run(network, [encode(network, images, 0, range(len(images)))], len(images))
+    found = {}
+    for layer in network.layers:
+        shape = network.shapes[network.place(layer.name)]
+        spikes = unpack(batch.spikes[layer.name], shape)
+        end = network.timesteps - network.to_readout[layer.name]
+        inside = slice(end - network.window, end)
+        assert spikes.sum() == spikes[inside].sum()  # silent before and behind the window
+        found[layer.name] = spikes[inside].reshape(network.window, len(images), -1)
+    return found
+
+
+def one_pixel(*layers: Layer) -> Network:
+    """A network that sees one pixel, of ±1."""
+    return Network((1, 1, 1), 1, layers, Readout(np.ones((1, 1), np.float32)), "image", 1.0)
+
+
+def dense(name: str, weight: float, source: object = (), bias: float = 0.0, limit: float | None = None) -> Layer:
+    return Layer(name, Input(np.full((1, 1), weight, np.float32), source), ReLU(bias, limit))
+
+
+def test_a_sum_of_branches_by_hand():
+    # x = 1, so a = ReLU(0.5 + 0.25) = 0.75; b = ReLU(2a - 0.5) = 1; c = ReLU(b - a + x/4) = 0.5. With θ of 1, 2 and 1:
+    ann = one_pixel(
+        dense("a", 0.5, bias=0.25),
+        dense("b", 2.0, "a", bias=-0.5),
+        Layer(
+            "c",
+            [Input(np.ones((1, 1)), (Source("b"), Source("a", sign=-1))), Input(np.full((1, 1), 0.25), "input")],
+            ReLU(),
+        ),
+    )
+    network = spiking_network(ann, {"a": np.ones(1), "b": np.full(1, 2.0), "c": np.ones(1)}, 8)
+    spikes = {name: bits.ravel().astype(int).tolist() for name, bits in fired(network, np.ones((1, 1, 1, 1))).items()}
+    # a starts at 1/2 and gets 3/4 a step: 1.25 fires (0.25), 1.0 is no more than 1, 1.75 (0.75), 1.5 (0.5), 1.25, …
+    assert spikes["a"] == [1, 0, 1, 1, 1, 0, 1, 1]
+    # b, in units of 2, starts at 1/2 and gets 2·1/2 with a spike of a, and -1/4: 1.25, 0, 0.75, 1.5, 1.25, 0, 0.75, 1.5
+    assert spikes["b"] == [1, 0, 0, 1, 1, 0, 0, 1]
+    # c starts at 1/2 and gets 2 for b, -1 for a, and 1/4: 1.75, 1, 0.25, 1.5, 1.75, 1, 0.25, 1.5
+    assert spikes["c"] == [1, 0, 0, 1, 1, 0, 0, 1]
+    assert network.window == 8 and network.timesteps == 11
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(-2, 2), st.floats(-1, 1), st.floats(0.2, 2), st.integers(1, 40), st.integers(1, 5))
+def test_a_rate_is_the_rounded_and_clipped_activation(weight, bias, threshold, timesteps, spikes):
+    ann = one_pixel(dense("a", weight, bias=bias, limit=1.5))
+    network = spiking_network(ann, {"a": np.full(1, threshold)}, timesteps, spikes=spikes)
+    rate = fired(network, np.ones((1, 1, 1, 1)))["a"].sum(-1).mean()
+    z = np.float32(weight) + bias
+    assert abs(rate - np.clip(z / threshold, 0, spikes)) <= 0.5 / timesteps + 1e-5
+
+
+def test_several_spikes_a_step_by_hand():
+    # x = 1, a = ReLU(0.75) and b = ReLU(2a - 0.25 + a): with θ of 1/2 and 1, 2 spikes a step
+    second = Layer("b", [Input(np.full((1, 1), 2.0), "a"), Input(None, "a")], ReLU(-0.25))
+    ann = one_pixel(dense("a", 0.75), second)
+    network = spiking_network(ann, {"a": np.full(1, 0.5), "b": np.ones(1)}, 6, spikes=2)
+    spikes = {name: bits[:, 0].astype(int).tolist() for name, bits in fired(network, np.ones((1, 1, 1, 1))).items()}
+    # a, in units of 1/2, starts at 1/2 and gets 1.5 a step: 2 is more than 1 (leaves 1), 2.5 is more than 2 (0.5), …
+    assert spikes["a"] == [[1, 0], [1, 1], [1, 0], [1, 1], [1, 0], [1, 1]]
+    # b starts at 1/2 and gets 1.5 for a spike of a, and -1/4: 1.75, 3.5, 2.75, 3.5, 2.75, 3.5
+    assert spikes["b"] == [[1, 0], [1, 1], [1, 1], [1, 1], [1, 1], [1, 1]]
+    assert [layer.name for layer in network.layers] == ["a", "b"] and network.shapes[1:] == ((2, 1, 1), (2, 1, 1))
+
+
+class Residual(nn.Module):
+    """A convolution, a block with a shortcut, and a pooled block without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.first, self.second = (nn.Conv2d(*each, 3, padding=1) for each in ((1, 6), (6, 6), (6, 6)))
+        self.norm, self.wider, self.out = nn.BatchNorm2d(6), nn.Conv2d(6, 8, 3, 2, 1), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.relu(self.stem(x))
+        x = functional.relu6(self.norm(self.second(functional.relu(self.first(x)))) + x)
+        x = functional.relu(functional.max_pool2d(self.wider(x), 2))
+        return self.out(x.mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """A model that tells where a bright spot is, 120 images, and their labels."""
+    torch.manual_seed(0)
+    labels = torch.arange(120) % 3
+    images = 0.3 * torch.randn(120, 1, 12, 12)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[0, 4 * label : 4 + 4 * label, 2:9] += 1.0
+    images = images.clamp(-1, 1)
+    model = Residual()
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(40):
+        loss = functional.cross_entropy(model(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return model.eval(), images, labels
+
+
+@pytest.fixture(scope="module")
+def converts(trained):
+    """What it becomes by some settings, measured on 40 other images."""
+    model, images, labels = trained
+    given = {"validation": (images[40:], labels[40:]), "samples": 40}
+    return cache(lambda **settings: spikesam.convert(model, images[:40], **given, **settings))
+
+
+@pytest.fixture(scope="module")
+def conversion(converts):
+    return converts(timesteps=32)
+
+
+def test_a_trained_model_keeps_its_accuracy(conversion):
+    assert conversion.ann_accuracy > 0.9
+    assert conversion.accuracy.shape == (32, 2)
+    assert (conversion.accuracy.loc[8:] >= conversion.ann_accuracy - 0.05).all(axis=None)
+    assert conversion.network.precision == "float32" and conversion.network.window == 32
+    text = str(conversion)
+    assert "accuracy on 40 of 80 validation images; " in text
+    assert "within 1 point of the ANN from step" in text and "unevenness" in text and "energy" in text
+    assert conversion.plot().get_size_inches()[0] > 5
+    errors = conversion.layers
+    assert list(errors.columns) == ["layer", "error", *CAUSES]
+    assert errors["layer"].tolist() == [layer.name for layer in conversion.ann.layers]
+    assert errors["maximum"].gt(0).tolist() == [False, False, False, True]
+    assert errors["error"].max() < 40
+
+
+def test_several_spikes_a_step_lose_less(converts, conversion):
+    several, one = converts(timesteps=8, spikes=4), converts(timesteps=8)
+    last = [each.layers["error"].iloc[-1] for each in (several, conversion, one)]
+    assert last[0] < last[1] < last[2]  # 8 steps of 4, 32 of 1, 8 of 1
+    assert several.network.window == 8 and several.layers["error"].max() < 20
+    assert [layer.name for layer in several.network.layers] == [layer.name for layer in several.ann.layers]
+    for ann, snn in zip(several.ann.shapes[1:], several.network.shapes[1:], strict=True):
+        assert snn == (4 * ann[0], *ann[1:])
+    assert "ANN, 4t + 1 levels" in str(several)
+    assert (several.accuracy.loc[8] >= several.ann_accuracy - 0.03).all()
+    raster = spikesam.simulate(quantise(several.network), several.samples.images[:2])
+    assert spikesam.energy(raster, quantise(several.network)).joules > 0
+    assert spikesam.explain(raster)[raster.layers[0].name].sum.shape == (2, 12, 12)
+
+
+@pytest.mark.parametrize("how", [(32, 1, "constant-current"), (8, 4, "constant-current"), (64, 3, "poisson")])
+@pytest.mark.parametrize("name", ["torch", pytest.param("lava", marks=pytest.mark.long)])
+def test_backends_agree_on_it(converts, how, name):
+    conversion = converts(**dict(zip(("timesteps", "spikes", "encoder"), how, strict=True)))
+    assert (conversion.accuracy.iloc[-1] >= conversion.ann_accuracy - 0.05).all()
+    network = quantise(conversion.network)
+    inputs = [encode(network, conversion.samples.images[:3], 0, range(3))]
+    digests = [list(backend.run(network, inputs, 3)) for backend in (EventBackend(), make_backend(name))]
+    for name in network.raster_names:
+        event, other = (np.concatenate([batch.spikes[name] for batch in batches]) for batches in digests)
+        assert np.array_equal(event, other)
+
+
+def test_every_rule_on_it(converts, conversion):
+    every = converts(timesteps=32, rule="all")
+    assert every.network.sha256 == conversion.network.sha256  # the first rule converts
+    assert every.rules.index.tolist() == ["ftbc", "max", "percentile", "scaled", "balanced"]
+    assert every.rules.columns.tolist() == [8, 16, 32]
+    assert every.rules.loc["ftbc"].tolist() == conversion.accuracy["fixed"].loc[[8, 16, 32]].tolist()
+    assert every.rules.loc["ftbc", 8] >= every.rules[8].max() - 0.05
+    assert "by rule, after t steps" in str(every) and "balanced" in str(every)
+    two = converts(timesteps=32, rule=("max", "scaled"))
+    assert two.rules.loc["max"].tolist() == every.rules.loc["max"].tolist() and len(two.rules) == 2
+    assert conversion.rules.index.tolist() == ["ftbc"]
+
+
+def test_a_threshold_a_layer_and_empty_membranes(converts):
+    channels, layers = (converts(timesteps=8, rule="percentile", per=per).thresholds for per in ("channel", "layer"))
+    for name, (theta, *others) in ((name, set(each)) for name, each in layers.items()):
+        assert not others and channels[name].min() < theta <= channels[name].max()
+    empty, half = (converts(timesteps=8, rule="max", initial=initial).network for initial in (0.0, 0.5))
+    for one, other in zip(half.layers, empty.layers, strict=True):
+        more = one.neuron.bias - other.neuron.bias
+        assert more.sum(axis=0) == pytest.approx(0.5) and more.max(axis=0) == pytest.approx(0.5)  # in one step
+
+
+@pytest.mark.parametrize(("encoder", "spikes"), [("constant-current", 1), ("poisson", 1), ("poisson", 3)])
+def test_rates_approach_activations_with_more_steps(conversion, encoder, spikes):
+    ann, images = conversion.ann, conversion.samples.images[:8]
+    second, rectifiers = ann.layers[1].name, Rectifiers(ann)
+    pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
+    found = {name: activations for name, _, activations in rectifiers.run(pixels, lambda name, values: values)}
+    expected = found[second].flatten(1).detach().numpy()
+    errors = []
+    for timesteps in (16, 512):
+        given = {"rule": "percentile", "percentile": 100, "encoder": encoder, "spikes": spikes}
+        network, theta = convert_graph(ann, images, ConversionSection(timesteps=timesteps, **given))
+        shares = fired(network, images)[second].mean(0).reshape(len(images), spikes, -1).mean(1)
+        rates = shares * theta[second].repeat(144)
+        errors.append(np.sqrt(np.square(rates - expected).mean() / np.square(expected).mean()))
+    assert errors[1] < 0.1 and errors[1] < errors[0] / 2
+
+
+def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
+    images, labels = conversion.samples.images, conversion.samples.table.label
+    shares = [
+        (answers_in_levels(conversion.ann, images, conversion.thresholds, levels) == labels).mean()
+        for levels in (4, 1024)
+    ]
+    assert shares[1] == pytest.approx(conversion.ann_accuracy, abs=0.03)
+    assert all(low <= high + 0.1 for low, high in pairwise(shares))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"images": None}, "images: got none, expected some to calibrate on"),
+        ({"labels": [1, 2]}, "labels: got int64 of shape"),
+        ({"labels": [7] * 4}, "labels: got 7 … 7, expected 0 … 2"),
+        ({"rule": "best"}, "conversion.rule is 'best', expected"),
+        ({"rule": ("max", "best")}, r"conversion.rule is .*, expected .* several of them with commas, or 'all'"),
+        ({"timesteps": 0}, "conversion.timesteps is 0, expected"),
+        ({"spikes": 0}, "conversion.spikes is 0, expected"),
+        ({"ann": 7}, "convert: got int, expected a torch.nn.Module"),
+        ({"out": "new"}, "out: how images are prepared is not known"),
+        ({"images": torch.zeros(4, 1, 12, 12)}, "images: are all 0"),
+        ({"images": torch.zeros(4, 2, 12, 12) + 1}, "2"),
+        ({"validation": torch.ones(4, 1, 24, 6)}, r"validation: have shape \(4, 1, 24, 6\), expected \(N, 1, 12, 12\)"),
+        ({"validation": (torch.ones(4, 1, 12, 12), [1, 2])}, "^validation: labels: got int64 of shape"),
+        ({"samples": 0}, "samples: got 0, expected a whole number"),
+    ],
+)
+def test_refusals_write_nothing(trained, tmp_path, monkeypatch, change, reason):
+    monkeypatch.chdir(tmp_path)
+    model, images, _ = trained
+    arguments = {"ann": model, "images": images[:4], "labels": None} | change
+    with pytest.raises(InputError, match=reason):
+        spikesam.convert(**arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_it_is_written_when_asked(trained, tmp_path):
+    model, images, labels = trained
+    prepare = spikesam.Preprocessing(12, 12, (0.5,), (0.5,))
+    given = {"preprocessing": prepare, "class_names": ("top", "middle", "bottom"), "out": tmp_path / "out"}
+    conversion = spikesam.convert(model, images[:20], labels[:20], timesteps=8, samples=10, **given)
+    checkpoint = spikesam.load(conversion.files[0])
+    assert checkpoint.class_names == ("top", "middle", "bottom")
+    assert checkpoint.network.sha256 == conversion.network.sha256 == conversion.summary.network_sha256
+    raster = spikesam.simulate(checkpoint, images[:2].numpy())
+    assert spikesam.energy(raster, checkpoint).joules > 0
+    maps = spikesam.explain(raster)
+    assert maps[raster.layers[0].name].sum.shape == (2, 12, 12)

@@ -20,8 +20,7 @@ from spikesam.pipeline.conversion import read_ann as reader
 from spikesam.pipeline.conversion.read_ann import read_ann
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.pipeline.networks.to_torch import to_torch
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_torch
 
 Forward = Callable[[Any, Tensor], Tensor]
 

@@ -239,15 +239,6 @@ def test_the_numbers_of_a_layer_by_hand(pooling: tuple[int, ...], windows: tuple
     assert (layer.neuron.leak, layer.neuron.threshold) == (0.5, 2)
 
 
-def test_later_layers_have_no_bias_before_anything_can_have_arrived() -> None:
-    torch.manual_seed(0)
-    model = loud(nn.Sequential(*(part for _ in range(3) for part in (nn.Linear(20, 20), fires()))))
-    network = spikesam.from_torch(model, spikes(6, 3, 20))
-    assert network.timesteps == 9
-    assert [len(layer.neuron.bias) for layer in network.layers] == [9, 9, 9]
-    assert [int(np.argmax(layer.neuron.bias.any(axis=1))) for layer in network.layers] == [0, 1, 2]
-
-
 @pytest.mark.parametrize("backend", ["event", "torch", "lava"])
 @pytest.mark.parametrize("precision", ["fixed", "float32"])
 def test_no_layer_fires_when_the_model_does_not(backend: str, precision: str) -> None:
@@ -332,22 +323,6 @@ def test_spikingjellys_neurons_count_from_where_they_are_reset_to() -> None:
     assert lif(neuron.ParametricLIFNode(init_tau=2.0)).leak == pytest.approx(0.5)
 
 
-def test_normalisation_that_depends_on_the_threshold_is_normalisation() -> None:
-    layer, neuron = Jelly("layer"), Jelly("neuron")
-    layer.WSConv2d  # noqa: B018 - of release 2.0; in those before it, this normalisation fails
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        layer.Conv2d(2, 4, 3, step_mode="m"),
-        layer.ThresholdDependentBatchNorm2d(1.0, 0.5, 4),
-        neuron.LIFNode(v_threshold=0.3, step_mode="m"),
-        layer.Flatten(step_mode="m"),
-        layer.Linear(4 * 6 * 6, 8, step_mode="m"),
-        layer.ThresholdDependentBatchNorm1d(1.0, 0.5, 8),
-        neuron.LIFNode(v_threshold=0.3, step_mode="m"),
-    )
-    assert len(spikesam.from_torch(normalised(loud(model)), spikes(9, 3, 2, 8, 8)).layers) == 2
-
-
 def test_what_answers_behind_the_last_neurons() -> None:
     torch.manual_seed(0)
     linear = nn.Linear(6, 2)
@@ -370,27 +345,19 @@ def test_an_average_in_front_of_the_answer_is_in_its_weights() -> None:
     assert whole.tolist() == [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
 
 
-@pytest.mark.parametrize("rows", [False, True])
-def test_a_maximum_in_front_of_the_answer_is_a_layer(rows: bool) -> None:
+@pytest.mark.parametrize("kind", ["maps", "rows", "overlapping"])
+def test_a_maximum_in_front_of_the_answer_is_a_layer(kind: str) -> None:
     torch.manual_seed(0)
-    pooling, synapses = (nn.MaxPool1d(2), nn.Conv1d(2, 3, 3)) if rows else (nn.MaxPool2d(2), nn.Conv2d(2, 3, 3))
-    given = spikes(6, 4, 2, *((8,) if rows else (8, 8)))
-    model = loud(nn.Sequential(synapses, fires(0.2), pooling, nn.Flatten(), nn.LazyLinear(5)))
+    pools = [nn.MaxPool1d(2)] if kind == "rows" else [nn.MaxPool2d(2)]
+    pools = [nn.MaxPool2d(3, 2, 1), *pools] if kind == "overlapping" else pools
+    synapses, sides = (nn.Conv1d(2, 3, 3), (8,)) if kind == "rows" else (nn.Conv2d(2, 3, 3), (8, 8))
+    model, given = nn.Sequential(synapses, fires(0.2), *pools, nn.Flatten(), nn.LazyLinear(5)), spikes(6, 4, 2, *sides)
     model(given[0])
-    network = spikesam.from_torch(model, given)
-    assert [layer.name for layer in network.layers] == ["leaky_1", "leaky_1_max"]
+    network = spikesam.from_torch(loud(model), given)
+    assert [layer.name for layer in network.layers] == ["leaky_1", "leaky_1_max", "leaky_1_max_max"][: 1 + len(pools)]
     check_that_backends_agree(network)
-    counted = spikesam.from_torch(model[:4], given)
+    counted = spikesam.from_torch(model[:-1], given)
     assert np.array_equal(counted.readout.weight, np.eye(counted.classes))
-
-
-def test_a_maximum_of_maxima_that_overlap_answers() -> None:
-    torch.manual_seed(0)
-    pools = nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2)
-    model = loud(nn.Sequential(nn.Conv2d(2, 3, 1), fires(0.2), *pools, nn.Flatten(), nn.Linear(12, 5)))
-    network = spikesam.from_torch(model, spikes(6, 4, 2, 8, 8))
-    assert [layer.name for layer in network.layers] == ["leaky_1", "leaky_1_max", "leaky_1_max_max"]
-    check_that_backends_agree(network)
 
 
 def test_sums_and_means_of_populations_answer() -> None:

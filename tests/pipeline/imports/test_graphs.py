@@ -329,19 +329,6 @@ def test_a_trace_by_hand() -> None:
     assert raster["rleaky_1"][:].ravel().tolist() == [False, True, False, True, False, True]
 
 
-def test_layers_fire_as_many_steps_later_as_they_are_deep(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model, example = normalised(loud(maps(sew_resnet)(), 2)), spikes(*MAPS, density=0.4)
-    network = spikesam.from_torch(model, example)
-    with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
-        recording.finish(torch.stack([model(step) for step in example]))
-    raster = spikesam.simulate(network, example, backend="torch", precision="float32")
-    for name, depth in {"lif1": 1, "lif2": 2, "lif3": 3, "lif4": 3}.items():
-        later = slice(depth, depth + len(example))
-        assert np.array_equal(recording.raster[name][:], raster[name][:][later])
-    assert network.timesteps == len(example) + 4
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("changing", [False, True], ids=["an image", "numbers at every step"])
 def test_numbers_flow_into_several_layers(changing: bool) -> None:

@@ -78,6 +78,14 @@ def with_bntt(m: Any, x: Tensor, t: int, _: Tensor) -> Tensor:
     return fired
 
 
+def normalised_by_threshold() -> nn.Module:
+    layer = Jelly("layer")
+    layer.WSConv2d  # noqa: B018 - of release 2.0; in those before it, this normalisation fails
+    norms = {"bn": layer.ThresholdDependentBatchNorm2d(1.0, 0.5, 4), "flat": layer.Flatten(step_mode="m")}
+    norms |= {"fc": layer.Linear(64, 8, step_mode="m"), "bn1": layer.ThresholdDependentBatchNorm1d(1.0, 0.5, 8)}
+    return at_once(lambda m, x: m.lif2(m.bn1(m.fc(m.flat(m.lif1(m.bn(m.a(x))))))), **norms)
+
+
 def schedule(numbers: Tensor) -> Tensor:
     return numbers.view(-1, 1, 1, 1, 1)
 
@@ -93,6 +101,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "SpikingJelly's TEBN": lambda: at_once(
         lambda m, x: m.lif2(m.bn(m.c(m.lif1(m.a(x))))), bn=Jelly("layer").TemporalEffectiveBatchNorm2d(T, 4)
     ),
+    "SpikingJelly's normalisations that depend on the threshold": normalised_by_threshold,
     "a schedule": lambda: stepwise(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x)) * 0.9**t) / 1.5**t)),
     "gains of channels and steps": lambda: stepwise(lambda m, x, t, _: m.lif1(m.a(x) * m.each[t])),
     "biases of channels and steps": lambda: stepwise(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x))) - m.each[t])),

@@ -12,7 +12,7 @@ from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, 
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import on_maps
 from spikesam.pipeline.maps.relevance import SignedShares, logits_of, readout_relevance, relevance, variance_relevance
-from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.training.trainable import export_network
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference
 

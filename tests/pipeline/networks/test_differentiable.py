@@ -1,4 +1,4 @@
-"""The differentiable network: the torch backend's spikes, and gradients by hand and against training's model."""
+"""Gradients of networks: firing over all steps as one operation, networks of any kind by hand, and as torch modules."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,10 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import Tensor
 
+import spikesam
+from benchmarks.common.peers import Surrogate
 from spikesam.backends.base import InputBatch, batch_size, unpacked
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, ReLU, Shape, Source
 from spikesam.backends.network.quantise import quantise
@@ -22,9 +25,9 @@ from spikesam.pipeline.images.encoding import encode, poisson_batch
 from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import bundled_names
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.pipeline.networks.to_torch import to_torch
-from spikesam.pipeline.training.export import export_network
+from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_torch
+from spikesam.pipeline.networks.firing import fire
+from spikesam.pipeline.training.trainable import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
 from tests.backends.graphs import FLOAT, graphs
@@ -59,25 +62,6 @@ def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
     else:
         inputs = poisson_batch(smooth_images(2, *network.input_shape[1:]), network.timesteps, 0, [3, 4])
     assert compared_spikes(network, inputs)[-1].any()
-
-
-@pytest.mark.parametrize(
-    "neuron",
-    [
-        LIF(0.75, 0.5, reset="zero"),
-        LIF(1.0, 0.5, reset="zero", fires_at_threshold=True),
-        LIF(0.75, 1.0, synaptic_leak=[0.5, 0.0, 0.25, 0.75]),
-        LIF(0.5, [0.5, 0.75, 1.0, 0.25], reset_by=[0.25, 0.5, 0.25, 0.125], fires_at_threshold=True),
-    ],
-)
-def test_every_reset_and_firing_rule_is_the_backends(neuron: LIF) -> None:
-    """Weights are multiples of 1/4, so that membranes meet their threshold exactly."""
-    w1, w2 = (random.integers(-1, 3, shape) / 4 for shape in ((4, 2, 3, 3), (4, 4, 3, 3)))
-    first = Input(w1, gain=0.5, padding=1, current_pool=3, current_stride=2, current_padding=1)
-    layers = Layer("conv1", first, neuron), Layer("conv2", Input(w2, pool=2, padding=1, pooling="max"), neuron)
-    readout = Readout(random.normal(size=(3, 16)), leak=0.75, bias=[0.5, -1.0, 0.0])
-    network = Network((2, 8, 8), 10, layers, readout, "spikes")
-    assert compared_spikes(network, random.random((10, 3, 2, 8, 8)) < 0.3)[-1].any()
 
 
 @settings(max_examples=25)
@@ -162,13 +146,6 @@ def test_gradients_are_those_of_training(normalise: bool) -> None:
         assert not gradient[reached.stop :].any()
 
 
-def test_spikes_too_late_for_the_answer_have_no_gradient() -> None:
-    logits, spikes = DifferentiableNetwork(export_network(small_model()))(torch.ones(8, 1, 6, 16, 24))
-    for depth, gradient in enumerate(torch.autograd.grad(logits[0, 0], spikes), 1):
-        beyond = 8 - (len(spikes) - depth)
-        assert gradient[:beyond].any() and not gradient[beyond:].any()
-
-
 def two_layers(*more: Input) -> Network:
     """Two dense layers of three neurons, whose second one may read others, too. T = 6."""
     layers = (
@@ -203,15 +180,6 @@ def test_a_shortcut_brings_gradients_from_later_steps() -> None:
     chain, short = two_layers(), two_layers(Input(random.uniform(0.1, 0.4, (3, 2)), "input"))
     assert [step.abs().max() > 0 for step in gradient(chain, spikes)][4:] == [False, False]
     assert [step.abs().max() > 0 for step in gradient(short, spikes)][4:] == [True, False]
-
-
-def test_gradients_reach_the_image_through_shortcuts_and_through_the_layer_that_repeats_the_answers() -> None:
-    network = load_checkpoint("residual-digits").network
-    image = torch.tensor(random.integers(-127, 128, (1, *network.input_shape)), dtype=torch.float32, requires_grad=True)
-    logits, outputs = DifferentiableNetwork(network)(image)
-    logits[:, 3].sum().backward()
-    assert image.grad is not None and image.grad.abs().max() > 0
-    assert [layer.name for layer in network.layers][-1] == "answer" and len(outputs) == 10
 
 
 def test_no_gradient_is_kept_where_none_is_asked_for_and_fixed_point_and_loops_are_refused() -> None:
@@ -283,3 +251,142 @@ def test_networks_that_have_steps_or_the_wrong_order():
         ann((first,), Readout(weight, leak=0.5), (2, 1, 1))
     with pytest.raises(NetworkError, match="bias has shape .* expected one number"):
         Layer("fc1", weight, ReLU(np.ones((2, 3))))
+
+
+CHANNELS = 4
+NEURONS = [
+    LIF(0.9, 1.3),
+    LIF(0.75, 0.5, reset="zero"),
+    (LIF(0.75, 1.0, synaptic_leak=[0.5, 0.0, 0.25, 0.75]), 0.5),
+    LIF(0.9, 0.7, reset="zero", synaptic_leak=0.5),
+    LIF(0.5, [0.5, 0.75, 1.0, 0.25], reset_by=[0.25, 0.5, 0.25, 0.125], fires_at_threshold=True),
+    LIF(0.9, 0.7, min_v_mem=-0.5),
+    LIF(1.0, [0.5, 0.75, 1.0, 0.25], reset="zero", synaptic_leak=0.5, min_v_mem=[0.0, -0.25, -0.5, -1.0]),
+    (LIF(1.0, 0.8, bias=np.full((9, CHANNELS), 0.1)), np.linspace(0.5, 2, 9 * CHANNELS).reshape(9, CHANNELS)),
+]
+
+
+def by_channel(constant: Any) -> Tensor:
+    tensor = torch.tensor(constant, dtype=torch.float32)
+    return tensor[..., None, None] if tensor.ndim else tensor
+
+
+def fire_step_by_step(neuron: LIF, gain: Tensor, currents: Tensor) -> Tensor:
+    """The equations, one line each."""
+    bias = by_channel(neuron.bias)
+    driven = membrane = fired = torch.zeros_like(currents[0])
+    spikes = [fired]
+    for t, current in enumerate(currents):
+        driven = by_channel(neuron.synaptic_leak) * driven + (gain[t % len(gain)] * current + bias[t % len(bias)])
+        if neuron.reset == "zero":
+            membrane = by_channel(neuron.leak) * membrane * (1 - fired.detach()) + driven
+        else:
+            membrane = by_channel(neuron.leak) * membrane + driven - fired.detach() * by_channel(neuron.subtracted)
+        if neuron.min_v_mem is not None:
+            lowest = by_channel(neuron.min_v_mem)
+            membrane = torch.where(membrane > lowest, membrane, lowest)
+        fired = Surrogate.apply((membrane - by_channel(neuron.fires_above)) / by_channel(neuron.threshold))
+        spikes.append(fired)
+    return torch.stack(spikes)
+
+
+@pytest.mark.parametrize(("width", "expected"), [(1.0, [0, 0.15, 0.3, 0.225, 0]), (2.0, [0, 0.225, 0.3, 0.2625, 0.15])])
+def test_the_surrogate_by_hand(width: float, expected: list[float]) -> None:
+    # 0.3 · max(0, 1 - |u| / width) / θ at u = v/θ - 1 = -2, -0.5, 0, 0.25, 1, with θ = 1
+    currents = torch.tensor([-1.0, 0.5, 1.0, 1.25, 2.0]).reshape(1, 1, 5).requires_grad_()
+    spikes = fire(LIF(0.9, 1.0).of_channels(5, "neurons"), np.ones((1, 5)), currents, width=width)
+    spikes.sum().backward()
+    assert spikes[0].tolist() == [[0, 0, 0, 0, 0]]
+    assert spikes[1].tolist() == [[0, 0, 0, 1, 1]]
+    assert currents.grad is not None
+    assert currents.grad.flatten().tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("late", [0, 3, 8])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_spikes_and_gradients_of_the_equations(neuron: LIF | tuple[LIF, Any], late: int) -> None:
+    neuron, gain = neuron if isinstance(neuron, tuple) else (neuron, 1)
+    currents = torch.randn(8, 3, CHANNELS, 5, 2, generator=torch.Generator().manual_seed(late)).requires_grad_()
+    weights = torch.randn(9, 3, CHANNELS, 5, 2, generator=torch.Generator().manual_seed(9))
+    layer = Layer("conv1", Input(np.ones((CHANNELS, 1, 3, 3)), gain=gain), neuron)
+    rows = layer.inputs[0].gain
+    expected = fire_step_by_step(layer.spiking_neuron, by_channel(rows), currents)
+    found = fire(layer.spiking_neuron, rows, currents[: 8 - late], currents[8 - late :].detach())
+    assert 0.05 < expected.mean() < 0.9
+    assert torch.equal(found, expected)
+    weights[9 - late :] = 0  # of late spikes there is no gradient
+    (of_equations,) = torch.autograd.grad((expected * weights).sum(), currents)
+    (gradient,) = torch.autograd.grad((found * weights).sum(), currents)
+    assert bool(of_equations.any()) == (late < 8)
+    torch.testing.assert_close(gradient, of_equations)
+
+
+def deep(timesteps: int) -> Network:
+    random = np.random.default_rng(0)
+    layers = tuple(
+        Layer(f"conv{number}", Input(random.normal(0, 0.5, (CHANNELS, channels, 3, 3)), padding=1), LIF(0.9, 0.4))
+        for number, channels in enumerate((2, CHANNELS, CHANNELS), 1)
+    )
+    return Network((2, 4, 4), timesteps, layers, Readout(random.normal(size=(3, 16 * CHANNELS))), "spikes")
+
+
+@pytest.mark.parametrize("timesteps", [1, 2, 3, 4, 9])
+def test_logits_alone_are_those_of_all_steps(timesteps: int) -> None:
+    """Also where the network has more layers than steps, so that nothing reaches the readout."""
+    network = DifferentiableNetwork(deep(timesteps))
+    x = (torch.rand(timesteps, 5, 2, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.5).float().requires_grad_()
+    logits, spikes = network(x)
+    assert torch.equal(network.logits(x), logits)
+    assert [len(each) for each in spikes] == [timesteps] * 3
+    assert bool(logits.any()) == (timesteps > 3)
+    weights = torch.tensor([1.0, -2.0, 0.5])
+    everywhere = torch.autograd.grad((logits * weights).sum(), [x, *spikes])
+    (sooner,) = torch.autograd.grad((network.logits(x) * weights).sum(), x)
+    assert torch.equal(sooner, everywhere[0])
+    for number, gradient in enumerate(everywhere):
+        late = max(0, timesteps - 3 + number)
+        assert gradient[:late].any() or timesteps < 9  # silence, a whole threshold away, has no surrogate
+        assert not gradient[late:].any()
+
+
+def images_for(model: Any, count: int = 3) -> torch.Tensor:
+    return torch.tensor(random.normal(0, 0.7, (count, *model.image_shape)), dtype=torch.float32)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("cluttered-digits", (3, 80, 80)), ("residual-digits", (3, 40, 40))])
+def test_the_scores_are_the_backends(name: str, shape: tuple[int, ...]) -> None:
+    network = spikesam.load(name).network
+    model = spikesam.to_torch(name, seed=4)
+    assert model.image_shape == shape and not model.training
+    images = images_for(model)
+    with torch.no_grad():
+        scores = model(images)
+    (batch,) = TorchBackend("cpu").run(network, [encode(network, images.numpy(), 4, range(3))], 3)
+    np.testing.assert_allclose(scores, batch.readout * network.readout.scale / network.timesteps, rtol=1e-4, atol=1e-5)
+    assert torch.equal(model(images), model(images))
+
+
+def test_an_ann_is_a_module_too() -> None:
+    model = spikesam.to_torch(spikesam.load("cluttered-digits-ann"))
+    assert model(images_for(model)).shape == (3, 10)
+
+
+@pytest.mark.parametrize("name", ["contrast-digits", "residual-digits"])
+def test_methods_of_captum_find_gradients(name: str) -> None:
+    captum = pytest.importorskip("captum.attr")
+    model = spikesam.to_torch(name)
+    found = captum.Saliency(model).attribute(images_for(model, 1).requires_grad_(), target=3)
+    assert found.abs().max() > 0 and found.isfinite().all()
+
+
+def test_what_is_refused() -> None:
+    checkpoint = spikesam.load("residual-digits")
+    with pytest.raises(spikesam.InputError, match="^gradients: got a network in fixed point, expected float32"):
+        spikesam.to_torch(spikesam.quantise(checkpoint.network))
+    with pytest.raises(spikesam.InputError, match="^to_torch: the network takes spikes, expected one that"):
+        spikesam.to_torch("saccade-digits")
+    with pytest.raises(spikesam.InputError, match="^to_torch: got int, expected a Network, a checkpoint or its name$"):
+        spikesam.to_torch(3)  # type: ignore[arg-type]
+    model = spikesam.to_torch(checkpoint)
+    with pytest.raises(spikesam.InputError, match=r"^to_torch: got images of \(2, 7, 5, 5\), expected \(B, "):
+        model(torch.zeros(2, 7, 5, 5))

@@ -13,10 +13,8 @@ from spikesam.pipeline.config import Config, TrainingSection, load_config
 from spikesam.pipeline.images.datasets import base
 from spikesam.pipeline.images.datasets.saccade_digits import SaccadeDigits
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.training.augmentation import move_events
-from spikesam.pipeline.training.images import loaders
-from spikesam.pipeline.training.inputs import EventInputs, training_inputs
-from tests.pipeline.small_events import DIRECTIONS, bar, bar_folders
+from spikesam.pipeline.training.inputs import EventInputs, loaders, move_events, training_inputs
+from tests.pipeline.small_events import DIRECTIONS, bar_folders
 
 CONFIG = """
 [data]
@@ -128,12 +126,6 @@ def test_nothing_comes_in_from_outside() -> None:
     moved = move_events(torch.ones(50, 1, 2, 6, 6, dtype=torch.uint8), TrainingSection(flip=False, shift=2))
     assert set(moved.flatten(1).sum(1).tolist()) <= {2 * a * b for a in (4, 5, 6) for b in (4, 5, 6)}
     assert moved.float().mean() < 0.9
-
-
-def test_bars_move_as_they_say() -> None:
-    for name, sign in zip(DIRECTIONS, (-1, 1), strict=True):
-        events = bar(name, 6.0)
-        assert sign * (events.x[events.t > 6000].mean() - events.x[events.t < 3000].mean()) > 1
 
 
 def test_a_single_column_stays_where_it_is() -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from benchmarks.common.peers import Surrogate
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.training.fused import bntt_lif
-from spikesam.pipeline.training.spiking_network import SpikingNetwork, poisson
+from spikesam.pipeline.training.trainable import SpikingNetwork, poisson
 
 NETWORK = NetworkSection(layers=(5, "P", 6, "P4", "D9"), timesteps=7, leak=0.9, threshold=1.3)
 BLOCK = NetworkSection(layers=(4, "P", 6, "A2", "P4", "D9"), timesteps=13, leak=0.9)

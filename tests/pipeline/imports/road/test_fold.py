@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from spikesam.backends.network import NetworkError, Source, Windows
 from spikesam.pipeline.imports.road import kernels
-from spikesam.pipeline.imports.road.delays import depths
+from spikesam.pipeline.imports.road.build import depths
 from spikesam.pipeline.imports.road.fold import Folded, Synapses, fold
 from spikesam.pipeline.imports.road.operations import (
     INPUT,

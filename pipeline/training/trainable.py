@@ -1,16 +1,19 @@
-"""The trainable spiking network: leaky integrate-and-fire neurons and BNTT layers, described by one VGG-like list."""
+"""Networks that can be trained, spiking with BNTT or an ANN, of one VGG-like list; and each as a plain `Network`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import snntorch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikesam.backends.network import LIF, Shape
+from spikesam.backends.network import LIF, Input, Layer, Network, Neuron, Readout, ReLU, Shape, Source
 from spikesam.backends.torch.synapses import attended_maps, without_autocast
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire, fire_step
@@ -86,7 +89,6 @@ class TrainableLayer(nn.Module):
         return spikes[: len(early)], spikes[len(early) :].detach()
 
     def _currents(self, spikes: Tensor) -> Tensor:
-        """Spikes that arrive, (T, B, …) -> what the synapses make of them."""
         x = spikes.flatten(0, 1)
         if self.heads:
             with without_autocast():
@@ -190,3 +192,93 @@ def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = 
     """Signed Poisson spikes for training, on the images' device: (B, C, H, W) -> (T, B, C, H, W) in {-1, 0, 1}."""
     random = torch.rand((timesteps, *images.shape), device=images.device, generator=generator)
     return images.sign() * (random < images.abs() / 2)
+
+
+class ReluNetwork(nn.Module):
+    """Average pooling, synapses without bias, ReLU and dropout, for images (C, H, W) clipped to ±2 and halved."""
+
+    def __init__(self, layers: Sequence[int | str], shape: Shape, classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.plans = plan_layers(layers)
+        if any(plan.heads or plan.recurrent for plan in self.plans):
+            raise InputError(
+                "network.layers: an ANN has neither attention, which multiplies spikes, nor time to read itself; set "
+                'network.neuron = "lif"'
+            )
+        self.input_shape = shape
+        self.dropout = dropout
+        synapses: list[nn.Conv2d | nn.Linear] = []
+        for plan, inputs in zip(self.plans, count_inputs(self.plans, shape), strict=True):
+            if plan.kind == "conv":
+                synapses.append(nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False))
+            else:
+                synapses.append(nn.Linear(inputs, plan.outputs, bias=False))
+            nn.init.kaiming_normal_(synapses[-1].weight, nonlinearity="relu")
+        self.synapses = nn.ModuleList(synapses)
+        self.readout = nn.Linear(self.plans[-1].outputs, classes, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Preprocessed images (B, C, H, W) -> logits (B, classes)."""
+        x = images.clamp(-2, 2) / 2
+        for plan, synapse in zip(self.plans, self.synapses, strict=True):
+            x = functional.avg_pool2d(x, plan.pool) if plan.pool > 1 else x
+            if plan.kind == "dense":
+                x = functional.dropout(x.flatten(1), self.dropout, self.training)
+            x = functional.relu(synapse(x))
+        return self.readout(functional.dropout(x, self.dropout, self.training))
+
+
+def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
+    """The float32 :class:`Network` that behaves as `model` does in evaluation.
+
+    The first layer of a spiking network for images gets their ON and OFF planes with weights [W, -W]. BNTT becomes
+    g = γ/√(σ²+ε), b = -g·μ per channel and step (Eq. 4).
+    """
+    shape, readout = model.input_shape, Readout(_numpy(model.readout.weight))
+    if isinstance(model, ReluNetwork):
+        layers = [_layer(plan, each.weight, ReLU()) for plan, each in zip(model.plans, model.synapses, strict=True)]
+        return Network(shape, 1, tuple(layers), readout, "image")
+    layers = [_spiking_layer(plan, layer, model.depths) for plan, layer in zip(model.plans, model.layers, strict=True)]
+    if model.encoder == "spikes":
+        return Network(shape, model.timesteps, tuple(layers), readout, "spikes")
+    first, *back = layers[0].inputs
+    first = replace(first, weight=with_off_planes(first.weight))
+    layers[0] = Layer(layers[0].name, (first, *back), layers[0].neuron)
+    return Network((2 * shape[0], *shape[1:]), model.timesteps, tuple(layers), readout)
+
+
+def with_off_planes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """W on signed input -> [W, -W] on its ON and OFF planes; a dense layer's inputs are channel-major too."""
+    return np.concatenate([weight, -weight], axis=1)
+
+
+def _layer(plan: LayerPlan, weight: Any, neuron: Neuron, gain: Any = 1, source: tuple[Source, ...] = ()) -> Layer:
+    if plan.heads:
+        return Layer(plan.name, Input(None, source, gain, heads=plan.heads), neuron)
+    padding = plan.side // 2 if plan.kind == "conv" else 0
+    return Layer(plan.name, Input(_numpy(weight), source, gain, pool=plan.pool, padding=padding), neuron)
+
+
+def _spiking_layer(plan: LayerPlan, layer: nn.Module, depths: Mapping[str, int]) -> Layer:
+    assert isinstance(layer, TrainableLayer)
+    gain, bias = (ATTENTION_GAIN if plan.heads else 1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
+    source = tuple(Source(name, depths[plan.name] - depths[name]) for name in plan.reads)
+    weight = None if plan.heads else layer.synapses.weight
+    made = _layer(plan, weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain, source)
+    if layer.back is None:
+        return made
+    return replace(made, inputs=(*made.inputs, Input(_numpy(layer.back.weight), Source(plan.name))))
+
+
+def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(T, C) gain and bias of a BNTT layer, in double precision."""
+    scale, mean, variance = (
+        np.stack([_numpy(getattr(norm, name)).astype(np.float64) for norm in bntt])
+        for name in ("weight", "running_mean", "running_var")
+    )
+    gain = scale / np.sqrt(variance + BNTT_EPSILON)
+    return gain, -gain * mean
+
+
+def _numpy(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().cpu().float().numpy()

@@ -1,1 +1,0 @@
-"""Model and network fire the same bits, or it is said where not, and why."""

@@ -1,0 +1,226 @@
+"""The proof of an import: in float32, model and network fire the same bits on the example and another; or why not."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spikesam.backends.input_currents import currents_of
+from spikesam.backends.network import LIF, Input, Network, NetworkError
+from spikesam.backends.network.step import ROUNDING, Neurons, arrived_from
+from spikesam.backends.readout import ReadoutIntegrator
+from spikesam.backends.torch.backend import TorchBackend
+from spikesam.backends.torch.neurons import TorchNeurons
+from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
+from spikesam.pipeline.imports.libraries.library import SpikingModule
+from spikesam.pipeline.imports.road.operations import INPUT, Scale, TimeSum
+from spikesam.pipeline.imports.torch.calling import Example, FollowedModel, follow_model
+from spikesam.pipeline.imports.torch.follower import ModelOutput
+from spikesam.pipeline.imports.torch.imported import Imported, assemble, model_bits
+from spikesam.pipeline.imports.torch.modules import NeuronModules
+from spikesam.pipeline.imports.torch.stream import agreed
+from spikesam.recordings.raster.batch import unpack
+
+ONE_STEP = frozenset([0])  # of which two answers must agree
+SCORES = 1e-4  # of the largest score: what the order of additions may change
+
+
+def prove(imported: Imported, example: Example) -> None:
+    """Run the network on the example, and compare its bits with the model's."""
+    network, device = imported.network, str(example.sequence.device)
+    given = model_bits(network, imported.layers, imported.shifts, example)
+    batches = list(TorchBackend(device).run(network, [given[INPUT]], example.samples))
+    for number, (layer, shift) in enumerate(zip(network.layers, imported.shifts, strict=True)):
+        steps = slice(shift, shift + example.timesteps)
+        of_model = given[layer.name][steps]
+        bits = np.concatenate([batch.spikes[layer.name][:, steps] for batch in batches])
+        differs = unpack(bits, network.shapes[number + 1]) != of_model
+        if differs.any():
+            t, sample, *place = map(int, np.argwhere(differs)[0])
+            neuron = int(np.ravel_multi_index(place, network.shapes[number + 1]))
+            raise NetworkError(_difference(imported, number, (t, sample, neuron), given, device))
+
+
+def prove_up_to_rounding(imported: Imported, example: Example) -> None:
+    """Compare every bit of a model with what its network fires after the model's own bits."""
+    network, device = imported.network, str(example.sequence.device)
+    given = model_bits(network, imported.layers, imported.shifts, example)
+    for number, layer in enumerate(network.layers):
+        about, shift = imported.layers[number].about, imported.shifts[number]
+        threshold = torch.tensor(layer.spiking_neuron.threshold, dtype=torch.float32, device=device)
+        alone = LayerAlone(network, number, given, device)
+        for t, fired in alone.run(shift, min(network.timesteps, shift + example.timesteps)):
+            model = by_position(given[layer.name][t], device)
+            far = (alone.neurons.membrane - threshold).abs() > ROUNDING * threshold + about.rounding
+            wrong = ((fired != model) & far).mT.flatten(1).nonzero()
+            if len(wrong):
+                sample, neuron = wrong[0].tolist()
+                raise NetworkError(_difference(imported, number, (t - shift, sample, neuron), given, device))
+            alone.neurons.spikes.copy_(model)
+
+
+def prove_on_another(model: nn.Module, neurons: NeuronModules, network: Network, example: Example) -> None:
+    """Follow the model on another input, where it must be the network that it was, and fire its bits."""
+    try:
+        followed = follow_model(model, example, neurons)
+        imported = assemble(model, followed, example)
+        if imported.network.sha256 != network.sha256:
+            found = f"the model is another network, in {_what_differs(network, imported.network)}"
+            raise NetworkError(f"{found}; expected weights, neurons and connections that do not depend on data")
+        prove_up_to_rounding(imported, example)
+        check_answer(imported, followed.answer)
+    except NetworkError as error:
+        raise NetworkError(f"on a second input, which is made from the example: {error}") from error.__cause__
+
+
+def check_that_all_fire(imported: Imported) -> None:
+    """Refuse an example that proves nothing of a layer; planes of the same neurons have the same currents."""
+    firing = {layer.name for layer in imported.layers if layer.spikes.any()}
+    for layer in imported.layers:
+        if not firing & {layer.name, *layer.about.others}:
+            raise NetworkError(
+                f"{layer.label}: none of its neurons fires on the example, so that nothing is proven of it; give an "
+                "example on which every layer fires, such as more samples, more steps or stronger input"
+            )
+
+
+def check_answer(imported: Imported, answer: ModelOutput) -> None:
+    """Refuse a model whose output is not what the readout makes of its last layer's spikes."""
+    last = imported.layers[-1].spikes.cpu().numpy()
+    silent = np.zeros((imported.shifts[-1], *last.shape[1:]), np.bool_)
+    spikes = np.concatenate([silent, last])
+    sums = []
+    for sample in np.moveaxis(spikes, 1, 0):
+        integrator = ReadoutIntegrator(imported.network.readout, len(spikes))
+        integrator.add(sample)
+        sums.append(integrator.result())
+    expected = answer.scores.cpu()
+    found = imported.probabilities(torch.from_numpy(np.array(sums)).double())
+    error = float((found - expected).abs().max())
+    if error > SCORES * max(1.0, float(expected.abs().max())):
+        raise NetworkError(
+            f"the model's output: all spikes are the same, but its scores differ by up to {error:.3g} from the "
+            "network's; expected the sum or mean over steps of spikes or currents, or the last membrane"
+        )
+
+
+def warn_of_dropped(followed: FollowedModel, imported: Imported, where: str, stacklevel: int) -> None:
+    """Warn of answers of a model that the network does not give: no membranes, nor spikes of its layers."""
+    layers = {layer.name for layer in imported.layers}
+    found: dict[str, None] = {}
+    for path in followed.others:
+        kinds = {type(operation.what) for operation in path.operations}
+        fired = kinds <= {TimeSum, Scale} and {str(leaf.source) for leaf in path.leaves} <= layers
+        if agreed(path, followed.answer.path, (ONE_STEP, ONE_STEP)) is None and not (fired or SpikingModule in kinds):
+            found[path.last] = None
+    if found:
+        kept = followed.answer.path.last
+        warnings.warn(
+            f"{where}: the model gives several answers; kept that of {kept}, dropped that of {' and '.join(found)}; to "
+            "import another, let the model return it first",
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _what_differs(one: Network, other: Network) -> str:
+    """The difference: the first numbers, or all else."""
+    (_, numbers), (_, others) = one.to_graph(), other.to_graph()
+    differ = (name for name in numbers if name not in others or not np.array_equal(numbers[name], others[name]))
+    return next(differ, "its neurons or how they are connected")
+
+
+def _difference(
+    imported: Imported, number: int, bit: tuple[int, int, int], given: Mapping[str, NDArray[Any]], device: str
+) -> str:
+    """A bit (t, sample, neuron) of a layer that differs, in the model's steps: its membranes, and why it may."""
+    layer, shape, (t, sample, at) = imported.layers[number], imported.network.shapes[number + 1], bit
+    place = tuple(map(int, np.unravel_index(at, shape)))
+    neuron = imported.network.layers[number].spiking_neuron
+    assert isinstance(neuron, LIF)
+    membranes = {"in the network": _membrane(imported, number, bit, given, device)}
+    if layer.currents is not None and not layer.about.begins:
+        currents = layer.currents[:, sample, at].cpu().numpy()
+        own = imported.neurons[number]
+        assert isinstance(own, LIF)
+        membranes["with the model's own currents"] = membrane(own, imported.gains[number], place[0], currents)[t]
+    threshold = float(np.broadcast_to(neuron.threshold, shape[0])[place[0]])
+    reason = layer.about.caveat
+    if all(abs(each - threshold) <= ROUNDING * threshold + layer.about.rounding for each in membranes.values()):
+        reason = f"{reason or 'the order of additions decides'}, which rounding=True accepts"
+    fires = ("network, not in the model", "model, not in the network")[bool(layer.spikes[bit])]
+    found = ", ".join(f"{value:.9g} {whose}" for whose, value in membranes.items())
+    return (
+        f"{layer.label}: at step {t} of sample {sample}, neuron {place} fires in the {fires}; its membrane is {found}, "
+        f"its threshold {threshold:.9g}{reason and '; '}{reason}"
+    )
+
+
+def _membrane(
+    imported: Imported, number: int, bit: tuple[int, int, int], given: Mapping[str, NDArray[Any]], device: str
+) -> float:
+    """v[t] of a neuron in the network, after the model's own bits."""
+    network, shift, (t, sample, neuron) = imported.network, imported.shifts[number], bit
+    one = {name: bits[..., sample : sample + 1, :, :, :] for name, bits in given.items()}
+    alone = LayerAlone(network, number, one, device)
+    for step, _ in alone.run(shift, shift + t + 1):
+        alone.neurons.spikes.copy_(by_position(one[network.layers[number].name][step], device))
+    return alone.neurons.membrane.mT.flatten()[neuron].item()
+
+
+def membrane(
+    neuron: LIF, gain: NDArray[np.float64], channel: int, currents: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """v[t] of one neuron in float32, (S,), driven from rest by a[t], (S,); a channel's constants count."""
+    neurons = Neurons(neuron, [Input(None, gain=gain)], (gain.shape[1], 1, 1), np.float32)
+    found, fired = [], np.zeros_like(neurons.v, np.bool_)
+    for t, current in enumerate(currents, start=1):
+        found.append(neurons.step(t, [np.full_like(neurons.v, current)], fired)[channel].item())
+        fired = neurons.fires
+    return np.array(found, np.float32)
+
+
+class LayerAlone:
+    """The neurons of layer `number`, from 0, at rest; `given` are (T, B, C, H, W) by name, of all that it reads."""
+
+    def __init__(self, network: Network, number: int, given: Mapping[str, NDArray[Any]], device: str) -> None:
+        self.network, self.given, self.device = network, given, device
+        layer, (channels, height, width) = network.layers[number], network.shapes[number + 1]
+        samples = given[layer.inputs[0].sources[0].layer].shape[-4]
+        self.neurons = TorchNeurons(layer.spiking_neuron, layer.inputs, (samples, height * width, channels), device)
+        self.currents = [self._currents(each, (number, place)) for place, each in enumerate(layer.inputs)]
+
+    def run(self, first: int, stop: int) -> Iterator[tuple[int, Tensor]]:
+        """Go from rest before `first` to each step before `stop`, and what fires, (B, H·W, C); `spikes` may be set."""
+        for t in range(max(1, first), stop):
+            with torch.inference_mode(), exact_sums():
+                fired = self.neurons.step([each(t).view_as(self.neurons.membrane) for each in self.currents], t)
+            yield t, fired
+
+    def _currents(self, each: Input, key: tuple[int, int]) -> Callable[[int], Tensor]:
+        """The function to a[t] of an input, (B, H·W, C); `key` are the numbers of the layer and of the input."""
+        network, (first, delay) = self.network, (each.sources[0].layer, each.sources[0].longest)
+        if key in network.driven:
+            steps = torch.from_numpy(currents_of(network, key, self.given[first])).to(self.device).flatten(3).mT
+            return lambda t: steps[:, min(max(0, t - delay), steps.shape[1] - 1)] * (t >= delay)
+        seen = network.shapes[network.place(first)]
+        synapses = make_synapses(each, seen, Workspace(self.device), "currents")
+        return lambda t: synapses(repeat_spikes(self._arrived(each, t), each, seen))
+
+    def _arrived(self, each: Input, t: int) -> Tensor:
+        """x[t] of an input, (B, H·W, C) int8, not spread."""
+        arriving = [
+            source.sign * by_position(arrived_from(source, self.given[source.layer], t), self.device)
+            for source in each.sources
+        ]
+        return torch.cat([sum(more, first) for first, *more in each.summands(arriving)], -1)
+
+
+def by_position(spikes: NDArray[np.bool_], device: str) -> Tensor:
+    """(B, C, H, W) bool -> (B, H·W, C) int8."""
+    return torch.from_numpy(spikes).to(device, torch.int8).flatten(2).mT
