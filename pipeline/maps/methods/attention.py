@@ -3,13 +3,15 @@
     A[n, m] = Σ_t Σ_h Σ_c q[t, h, c, n] · k[t, h, c, m]          whole numbers; h heads, c channels of a head
 
 A row is a map of whom token n attends to; the sum of all rows is a map of who is attended to. Where a recorded network
-takes steps that its model does not have, q and k are compared at the model's steps.
+takes steps that its model does not have, q and k are compared at the model's steps. A q that fires several spikes a
+step is recorded as layers q_1, q_2, …, and is their sum; names do not tell them from the queries of several blocks.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -27,6 +29,7 @@ from spikesam.recordings.raster.schema import LayerSpec
 
 QUERY = re.compile(r"(?:^|(?<=[_.]))q(?=$|[_.])")  # the part of a name that says that a layer is queries: "attn_q_lif"
 JOINED = re.compile(r"(?:^|(?<=[_.]))qkv(?=$|[_.])")  # and that it has the channels of q, k and v
+NUMBER = re.compile(r"_\d+$")  # of neurons that fire several spikes a step, or of a block
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Attention(RasterMethod):
         if not found:
             raise InputError(
                 f"{raster.where}: no layer is known as keys by its name, expected pairs such as 'q_lif' and 'k_lif', "
-                "or 'qkv_lif'; attention_map takes any two layers"
+                "or 'qkv_lif', without 'q_lif_1' and 'q_lif_2'; attention_map takes any layers, and sums lists of them"
             )
         header = MapHeader(
             self.name, raster.raster_digest, {}, raster.timesteps, map_layers(raster.header, found), *kept
@@ -56,7 +59,7 @@ class Attention(RasterMethod):
         def explain(sample: int) -> Explained:
             maps = {}
             for layer in found:
-                query, key = _asked(raster, pairs[layer.name], layer.name, sample)
+                query, key = _asked(raster, (pairs[layer.name],), (layer.name,), sample)
                 rows = np.einsum("tcn,tcm->tm", query.sum(axis=2, keepdims=True), key)
                 at_steps = np.zeros((raster.timesteps, *layer.shape[1:]), np.float32)
                 at_steps[raster.header.window_of(layer)] = rows.reshape(-1, *layer.shape[1:])
@@ -70,8 +73,8 @@ class Attention(RasterMethod):
 def attention_map(
     raster: Any,
     *,
-    query: str,
-    key: str,
+    query: str | Sequence[str],
+    key: str | Sequence[str],
     heads: int = 1,
     token: tuple[int, int] | None = None,
     head: int | None = None,
@@ -83,7 +86,7 @@ def attention_map(
     ----------
     raster : an open raster, or its file or run
     query, key : names of two recorded layers of one shape (C, H, W); or of one that has the channels of q, k and v one
-        behind the other
+        behind the other. A list is summed: ["q_1", "q_2"] are neurons that fire up to two spikes a step
     heads : among which channels are divided, the first head's first
     token : (row, column) of the token that attends; the sum over all tokens if not given
     head, step : of one head or step, counted from 0; all if not given. Steps are the model's
@@ -111,9 +114,12 @@ def attention_map(
     pair = isinstance(token, (tuple, list)) and len(token) == 2 and all(isinstance(each, Integral) for each in token)
     found = list[NDArray[np.int64]]()
     with opened_raster(raster, "attention_map") as reader:
-        height, width = reader.layer(key).shape[1:]
+        queries, keys = ((each,) if isinstance(each, str) else tuple(each) for each in (query, key))
+        if not (queries and keys):
+            raise InputError("attention_map: query or key is an empty list, expected names of layers")
+        height, width = reader.layer(keys[0]).shape[1:]
         for sample in range(reader.n_samples):
-            asking, asked = _asked(reader, query, key, sample)
+            asking, asked = _asked(reader, queries, keys, sample)
             steps, channels = asking.shape[:2]
             if heads < 1 or channels % heads:
                 raise InputError(
@@ -132,28 +138,30 @@ def attention_map(
     return np.stack(found)
 
 
-def _asked(raster: RasterReader, query: str, key: str, sample: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _asked(
+    raster: RasterReader, queries: tuple[str, ...], keys: tuple[str, ...], sample: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """q and k of a sample, (T, C, N) each, at the model's steps."""
-    layers = [raster.layer(name) for name in (query, key)]
-    asking, asked = (
-        raster[layer][sample][raster.header.window_of(layer)]
-        .astype(np.int64)
-        .reshape(-1, layer.shape[0], layer.shape[1] * layer.shape[2])
-        for layer in layers
-    )
-    if query == key:
-        if asking.shape[1] % 3:
-            raise InputError(f"layer {query!r}: has {asking.shape[1]} channels, expected those of q, k and v")
-        asking, asked, _ = np.split(asking, 3, axis=1)
-    if asking.shape != asked.shape:
-        shapes = (f"{name!r} of {raster.layer(name).shape}" for name in (query, key))
+    layers = [raster.layer(name) for name in queries + keys]
+    if len({layer.shape for layer in layers}) > 1:
+        shapes = (f"{layer.name!r} of {layer.shape}" for layer in layers)
         raise InputError(f"attention of {' and '.join(shapes)}, expected one shape")
+    channels, height, width = layers[0].shape
+    spikes = np.stack([raster[layer][sample][raster.header.window_of(layer)].astype(np.int64) for layer in layers])
+    spikes = spikes.reshape(len(layers), -1, channels, height * width)
+    asking, asked = spikes[: len(queries)].sum(axis=0), spikes[len(queries) :].sum(axis=0)
+    if queries == keys:
+        if channels % 3:
+            raise InputError(f"layer {queries[0]!r}: has {channels} channels, expected those of q, k and v")
+        asking, asked, _ = np.split(asking, 3, axis=1)
     return asking, asked
 
 
 def pairs_of(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Layers of queries and of keys that belong together, by their names."""
+    """Layers of queries and of keys that belong together, by their names; none of layers that may be parts of a sum."""
     known = list(names)
-    pairs = [(name, QUERY.sub("k", name)) for name in known if QUERY.search(name)]
-    joined = [(name, name) for name in known if JOINED.search(name)]
-    return [pair for pair in pairs if pair[1] in known] + joined
+    numbered = Counter(NUMBER.sub("", name) for name in known if NUMBER.search(name))
+    whole = [name for name in known if not NUMBER.search(name) or numbered[NUMBER.sub("", name)] == 1]
+    pairs = [(name, QUERY.sub("k", name)) for name in whole if QUERY.search(name)]
+    joined = [(name, name) for name in whole if JOINED.search(name)]
+    return [pair for pair in pairs if pair[1] in whole] + joined

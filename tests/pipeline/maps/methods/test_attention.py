@@ -19,6 +19,7 @@ def fired(seed: int, *shape: int) -> NDArray[np.bool_]:
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
     layers = {"b_attn_q_lif": fired(0), "b_attn_k_lif": fired(1), "qkv": fired(2, 2, 5, 18, 2, 3), "last": fired(3)}
+    layers |= {f"c_{name}_{number}": fired(10 * number + (name == "k")) for name in "qk" for number in (1, 2)}
     spikesam.write_raster(tmp_path / "raster.h5", layers)
     return tmp_path / "raster.h5"
 
@@ -51,6 +52,13 @@ def test_maps_of_tokens_heads_and_steps(recorded: Path, opened: bool) -> None:
     assert np.array_equal(found.reshape(2, 6), table(joined[:, :, :6], joined[:, :, 6:12])[:, :, 0].sum(axis=1))
 
 
+def test_counts_are_the_sum_of_layers(recorded: Path) -> None:
+    names = {what: [f"c_{name}_1", f"c_{name}_2"] for what, name in (("query", "q"), ("key", "k"))}
+    found = spikesam.attention_map(recorded, **names, token=(1, 0))
+    pairs = [table(fired(10 * q), fired(10 * k + 1)) for q in (1, 2) for k in (1, 2)]
+    assert np.array_equal(found.reshape(2, 6), sum(pairs)[:, :, 3].sum(axis=1))
+
+
 def test_the_method_maps_keys_that_are_known_by_name(recorded: Path) -> None:
     maps = spikesam.explain(recorded, method="attention", steps="all")
     assert list(maps) == ["b_attn_k_lif", "qkv"]
@@ -67,6 +75,8 @@ def test_the_method_maps_keys_that_are_known_by_name(recorded: Path) -> None:
         ({"token": (2, 0)}, r"attention_map: token is \(2, 0\), expected \(row, column\) below 2 and 3"),
         ({"token": 5}, r"attention_map: token is 5, expected \(row, column\) below 2 and 3"),
         ({"token": (0.5, 1)}, r"attention_map: token is \(0.5, 1\), expected \(row, column\) below 2 and 3"),
+        ({"key": []}, "attention_map: query or key is an empty list, expected names of layers"),
+        ({"key": ["last", "no"]}, "layer 'no'"),
         ({"key": "qkv"}, r"attention of 'b_attn_q_lif' of \(6, 2, 3\) and 'qkv' of \(18, 2, 3\), expected one shape"),
         ({"key": "k"}, "layer 'k'"),
     ],
