@@ -287,7 +287,7 @@ def jax_network(network: Network) -> Peer:
                 flat /= down * across
             if weight.ndim == 4:
                 padding = [(side, side) for side in pair(given.padding)]
-                currents = lax.conv(flat, weight, pair(given.stride), padding) + bias[:, None, None]
+                currents = lax.conv_general_dilated(flat, weight, pair(given.stride), padding) + bias[:, None, None]
             else:
                 currents = flat.reshape(len(flat), -1) @ weight.T + bias
             currents = currents.reshape(steps, -1, *currents.shape[1:])
