@@ -224,7 +224,7 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
     "weights are up to 999 in steps of 1, expected at most 381 steps": [dense([[999, 2]])],
     r"1 \(dense\): weights take more than 8 bits, expected at most": [dense([[1], [1]]), dense([[255, 2]], NEVER)],
     "its neurons have no vDecay": [dense([[1]], {"vDecay": None})],
-    r"layer 'fc1': decay is 5000, expected 0 … 4096": [dense([[1]], {"vDecay": 5000})],
+    r"layer 'fc1': decay is 5000, expected 0 … 4,096": [dense([[1]], {"vDecay": 5000})],
     "threshold is 16777216, expected 1 … 8,388,607": [dense([[1]], {"vThMant": 1 << 18}), dense([[1]])],
     "a bias and a current that outlasts": [dense([[1]], {"iDecay": 9}, bias=np.float32([1]))],
     r"1 \(dense\): vDecay is 1024, expected 0 of these": [dense([[1]]), dense([[1]], {"vThMant": 131071})],
