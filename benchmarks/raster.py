@@ -33,7 +33,7 @@ OURS = "spikesam"
 Arrays = dict[str, NDArray[Any]]
 
 
-SHARES = {0.05: 0.2, 0.2: 0.12}  # by firing rate, how much recording may add to the time of simulating at most
+SHARES = {0.1: 0.3}  # by firing rate, how much recording may add to the time of simulating at most
 
 
 class MeasuredStore(NamedTuple):
@@ -52,7 +52,7 @@ class MeasuredStore(NamedTuple):
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    for rate in options.pick((0.05, 0.2), (0.2,)):
+    for rate in options.pick((0.05, 0.1, 0.2), (0.2,)):
         yield Case(f"files, {rate:.0%} firing", partial(files, rate, options, scratch))
         yield Case(f"recording, {rate:.0%} firing", partial(recording, rate, options, scratch))
 

@@ -26,7 +26,8 @@ from spikesam.backends.readout import ReadoutIntegrator
 from spikesam.recordings.parallel import cores, in_order, result_of, submitted, thread_pool
 from spikesam.recordings.raster.batch import RasterBatch
 
-CHUNK = 32  # steps of one layer at a time: its weights stay in the cache
+CHUNK = 32  # steps of one layer at a time, at least: its weights stay in the cache
+SPIKES = 1 << 17  # bytes: more steps where the spikes of the largest layer are no more, as each call has its cost
 KEPT = 4  # networks that are kept laid out
 HANDED_OVER = 1 << 20  # bytes, at most, of several samples that a thread simulates in a row: threads then seldom meet
 
@@ -149,6 +150,8 @@ class _PreparedNetwork:
             for source in layer.sources
         )
         self.step_by_step = network.has_loops or copied
+        largest = max(channels * height * width for channels, height, width in network.shapes)
+        self.chunk = min(max(CHUNK, SPIKES // largest), self.timesteps)
         self.acting = ActingSteps(network)
         self.reads = [{network.place(source.layer) - 1 for source in layer.sources} - {-1} for layer in network.layers]
         self.new_spikes = partial(ChainSpikes if network.is_chain else GraphSpikes, network)
@@ -223,7 +226,7 @@ class _PreparedNetwork:
         if not all(layer.plain and not layer.repeats for layer in self.layers):
             return None
         shapes = [(height, width, channels) for channels, height, width in self.network.shapes]
-        return Chain(whole, shapes, min(CHUNK, self.timesteps))
+        return Chain(whole, shapes, self.chunk)
 
     def _simulate(self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8]]) -> None:
         """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are not simulated."""
@@ -268,8 +271,8 @@ class _PreparedNetwork:
     ) -> None:
         """Simulate some steps of a layer at a time, in which it is `acting`; `given` are packed spikes by number."""
         with thread_pool(max(1, *(len(parts) - 1 for parts in room.parts))) as pool:  # starts no thread without work
-            for start, number in product(range(0, self.timesteps, CHUNK), range(len(self.layers))):
-                steps = slice(start, min(start + CHUNK, self.timesteps))
+            for start, number in product(range(0, self.timesteps, self.chunk), range(len(self.layers))):
+                steps = slice(start, min(start + self.chunk, self.timesteps))
                 if number not in given:
                     arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
                     self._run_layer(pool, room.parts[number], steps, acting[number], arrived, fired, packed[number])

@@ -44,6 +44,7 @@ def test_threads_that_share_a_sample_change_nothing(
     build: Callable[[np.random.Generator], Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spikesam.backends.event.backend.CHUNK", 2)
+    monkeypatch.setattr("spikesam.backends.event.backend.SPIKES", 0)
     monkeypatch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
     network = quantise(build(np.random.default_rng(5)))
     inputs = samples(np.random.default_rng(6), network)
@@ -81,6 +82,7 @@ def test_an_error_in_a_shared_sample_is_raised(monkeypatch: pytest.MonkeyPatch) 
     whole = LayerKernel.run
     monkeypatch.setattr(LayerKernel, "run", run)
     monkeypatch.setattr("spikesam.backends.event.backend.CHUNK", 2)
+    monkeypatch.setattr("spikesam.backends.event.backend.SPIKES", 0)
     monkeypatch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
     network = odd_sizes(np.random.default_rng(5))
     inputs = samples(np.random.default_rng(6), network)[:, :1]

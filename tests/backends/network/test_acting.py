@@ -52,6 +52,7 @@ def test_the_same_is_fired_as_if_all_steps_were_computed(
     encoder: str, threads: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spikesam.backends.event.backend.CHUNK", chunk)
+    monkeypatch.setattr("spikesam.backends.event.backend.SPIKES", 0)
     monkeypatch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
     rng = np.random.default_rng(4)
     spikes = rng.random((STEPS, 1, 2, 4, 4)) < 0.4
