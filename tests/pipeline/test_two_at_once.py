@@ -165,7 +165,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
         ("train", 0, "config.toml", ""),
         ("train", 1000, "best.ckpt", "config.toml metrics.csv"),
         ("convert", 3500, "checkpoint.safetensors", ""),
-        ("convert", 6000, "accuracy.png", "accuracy.csv checkpoint.safetensors config.toml"),
+        ("convert", 6000, "accuracy.png", "accuracy.csv checkpoint.safetensors"),
         ("export", 3500, "network.float32.safetensors", ""),
         ("nir", 50_000, "x.nir", ""),
         ("explain", 5000, "sam.h5", ""),
