@@ -50,8 +50,8 @@ from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, TrainingSection
 from spikesam.pipeline.drawing.canvas import GREY, PALETTE
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.epochs import finished_epochs, start_from
 from spikesam.pipeline.training.fit import STEP_MILESTONES, build_model, train_checkpoint
 from spikesam.pipeline.training.inputs import steps_per_epoch, training_inputs

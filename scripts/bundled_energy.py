@@ -15,9 +15,9 @@ import spikesam
 from spikesam.backends.base import unpacked
 from spikesam.backends.network import Input, Network
 from spikesam.pipeline.cost.energy import in_short
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.measures.operations import Connection, connections, passes_on
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.samples import choose_samples
 
 TWINS = {
     "chirps": None,

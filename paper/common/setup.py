@@ -15,19 +15,14 @@ from paper.common.images import EventSet, ImageSet, TimedSpikes, prepare
 from paper.common.settings import PaperConfig
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
-from spikesam.pipeline.config import (
-    Config,
-    ConversionSection,
-    DataSection,
-    NetworkSection,
-    TrainingSection,
-)
+from spikesam.pipeline.config import Config, ConversionSection, DataSection, NetworkSection, TrainingSection
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.datasets import open_dataset
-from spikesam.pipeline.images.samples import DatasetSamples, EventSamples, choose_samples
+from spikesam.pipeline.images.samples import DatasetSamples, EventSamples
 from spikesam.pipeline.maps.layers import mapped_layers
-from spikesam.pipeline.networks.checkpoint import Checkpoint, check_fit, check_twins, load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint, save_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Tracker, progress_bar
 from spikesam.recordings.raster.reader import RasterReader
@@ -143,7 +138,7 @@ class Networks:
         """The ANN twin of the surrogate-trained network."""
         if self.settings.ann is not None:
             ann = load_checkpoint(self.settings.ann, "ann")
-            check_twins(ann, self.surrogate, self.settings.ann)
+            _check_twins(ann, self.surrogate, self.settings.ann)
             return ann
         network = self.config.network.model_copy(update={"neuron": "relu"})
         return self.trained(network, self.config.ann)
@@ -238,3 +233,17 @@ def described_data(data: DataSection) -> dict[str, Any]:
     """Settings that training depends on, wherever the data lie."""
     dataset = open_dataset(data.source, "train", data.classes, download=data.download)
     return {"name": dataset.name, "images": len(dataset), **data.model_dump(mode="json", exclude={"source"})}
+
+
+def _check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
+    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by layer."""
+    for what, of_ann, of_snn in (
+        ("classes", ann.classes, snn.classes),
+        ("preprocessing", ann.preprocessing, snn.preprocessing),
+        ("layers (kind, outputs, pool)", ann.network.outline, snn.network.outline),
+    ):
+        if of_ann != of_snn:
+            raise InputError(
+                f"ANN {name!r} is no twin of the spiking network: its {what} are {of_ann}, the other's {of_snn}; "
+                "choose an ANN with the layers, classes and image preparation of the spiking network"
+            )

@@ -42,7 +42,7 @@ def parse_command(
 ) -> CommandT:
     """Parse `argv`, None for the process's own; `lists` stand in the description of ``--help`` for names in braces."""
     about = (description or "").format(**lists) if lists else description
-    return _parse(model, sys.argv[1:] if argv is None else argv, {}, prog, about)
+    return _parse(model, sys.argv[1:] if argv is None else argv, None, prog, about)
 
 
 def parse_with_config(
@@ -59,9 +59,8 @@ def parse_with_config(
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path, nargs="?")  # a missing value is for the real parser to refuse
     config = read(first.parse_known_args(arguments)[0].config)
-    sections = [name for name, field in model.model_fields.items() if is_section(field)]
-    command = _parse(model, arguments, {name: getattr(config, name) for name in sections}, prog, description)
-    return command, config.model_copy(update={name: getattr(command, name) for name in sections})
+    command = _parse(model, arguments, config, prog, description)
+    return command, config.model_copy(update={name: value for name, value in command if isinstance(value, BaseModel)})
 
 
 def option(path: KeyPath, model: type[BaseModel]) -> str:
@@ -103,13 +102,17 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 def _parse(
     model: type[CommandT],
     arguments: Sequence[str],
-    defaults: Mapping[str, BaseModel],
+    config: BaseModel | None,
     prog: str,
     description: str | None,
 ) -> CommandT:
+    """Parse the arguments; sections that are not given are those of the configuration, or of the model."""
     _check(arguments)
-    sections = {name: field.default for name, field in model.model_fields.items() if is_section(field)}
-    values = {name: section.model_dump() for name, section in (sections | dict(defaults)).items()}
+    values = {
+        name: (getattr(config, name) if config else field.default).model_dump()
+        for name, field in model.model_fields.items()
+        if is_section(field)
+    }
     parser = _Parser(
         prog,
         description=description,
@@ -119,7 +122,7 @@ def _parse(
     )
     groups: dict[str, Any] = {"": parser}  # by section
     usage, options = [parser.prog], list[str]()
-    for path, field in leaves(model):
+    for path, field in leaves(model).items():
         name = option(path, model)
         names = [name, _negated(name)] if field.annotation is bool else [name]
         if name.startswith("-"):

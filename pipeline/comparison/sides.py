@@ -67,7 +67,7 @@ def raster_words(raster: RasterReader, *, named: bool = True) -> str:
 
 def samples_of(data: Any, model: Model | None, raster: RasterReader) -> Samples:
     """The samples of a raster, made of its data; refused if they fit no network, or there is none to take them."""
-    from spikesam.pipeline.images.open_samples import open_samples
+    from spikesam.pipeline.engine.open_samples import open_samples
     from spikesam.pipeline.images.samples import Samples
 
     if model is None:

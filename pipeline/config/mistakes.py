@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -20,13 +20,13 @@ def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[
     name = spell(keys) + "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
     text = first["msg"]
     if first["type"] == "extra_forbidden":
-        paths = [path for path, _ in leaves(model)]
+        paths = list(leaves(model))
         close = nearest(name, [".".join(path[:end]) for path in paths for end in range(1, len(path) + 1)])
         siblings = dict.fromkeys(path[len(keys) - 1] for path in paths if path[: len(keys) - 1] == keys[:-1])
         line = f"unknown key {name}; "
         line += f"did you mean {close}?" if close else f"expected one of {', '.join(siblings)}"
     elif first["type"] == "missing":
-        field = dict(leaves(model)).get(keys)  # none of what stands in a list
+        field = leaves(model).get(keys)  # none of what stands in a list
         line = f"missing {name}" + (f" ({field.description})" if field and field.description else "")
     elif text.startswith("Input should be "):
         expected = text.removeprefix("Input should be ").partition(", unable")[0]
@@ -60,10 +60,10 @@ def is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
-def leaves(model: type[BaseModel], prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, FieldInfo]]:
+def leaves(model: type[BaseModel], prefix: KeyPath = ()) -> dict[KeyPath, FieldInfo]:
     """Every field of a model that is not itself a model, by its path."""
+    found: dict[KeyPath, FieldInfo] = {}
     for name, field in model.model_fields.items():
-        if is_section(field):
-            yield from leaves(field.annotation, (*prefix, name))  # type: ignore[arg-type]
-        else:
-            yield (*prefix, name), field
+        path = (*prefix, name)
+        found |= leaves(field.annotation, path) if is_section(field) else {path: field}  # type: ignore[arg-type]
+    return found

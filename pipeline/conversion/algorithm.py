@@ -67,10 +67,10 @@ from spikesam.pipeline.conversion.thresholds import (
     temporal_corrections,
 )
 from spikesam.pipeline.images.encoding import encode, mean_spikes
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.pipeline.networks.layer_list import description
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.trainable import with_off_planes
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes

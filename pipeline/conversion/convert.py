@@ -27,10 +27,11 @@ from spikesam.pipeline.conversion.conversion import UNPREPARED, WRITTEN, Convers
 from spikesam.pipeline.conversion.read_ann import read_ann
 from spikesam.pipeline.images.calibration import calibration_images
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import PreparedImages, choose_samples
+from spikesam.pipeline.images.samples import PreparedImages
 from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.differentiable import predictions
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock

@@ -10,11 +10,11 @@ from pathlib import Path
 from spikesam.backends.available import make_backend
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import write_network
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.imports.nir.write import to_nir
 from spikesam.pipeline.measures.statistics import PairedAccuracy, paired_accuracy
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.precisions import predictions_by_seed
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import out_lock

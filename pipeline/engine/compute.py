@@ -36,7 +36,6 @@ from spikesam.recordings.maps.writer import make_map_record
 from spikesam.recordings.parallel import cores, in_order, results_behind
 from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.raster.writer import check_batch, make_record
 from spikesam.recordings.schema import PREDICTION
 from spikesam.recordings.writer import SampleRecord
@@ -141,17 +140,12 @@ def compute(
     if not store.missing:
         return
     workers, computation = workers or cores(), _Computation(job, store)
-
-    def add(sample: SampleResult) -> int:
-        store.add(sample)
-        return sample.position
-
     try:
         with (
             closing(in_order(lambda work: work(), computation.work(), workers)) as results,
-            closing(_stored(add, chain.from_iterable(results), workers)) as stored,
+            closing(_stored(store.add, chain.from_iterable(results), workers)) as stored,
         ):
-            for position in stored:
+            for _, position in zip(stored, store.missing, strict=False):
                 computation.forget_before(position)
                 advance(1)
     except BaseException:  # Ctrl-C, or a simulation that fails: what is finished is kept
@@ -173,9 +167,9 @@ def compile_for_job(job: Job) -> None:
 
 
 def _stored(
-    add: Callable[[SampleResult], int], results: Iterator[SampleResult], workers: int
-) -> Generator[int, None, None]:
-    """The values of `add` for each result; in a thread of its own where there are several, since disks are slow."""
+    add: Callable[[SampleResult], None], results: Iterator[SampleResult], workers: int
+) -> Generator[None, None, None]:
+    """A value for each result that was added; in a thread of its own where there are several, since disks are slow."""
     yield from map(add, results) if workers == 1 else results_behind(add, results, AHEAD)
 
 
@@ -228,21 +222,19 @@ class _Computation:
     def _explain_sample(self, batch: RasterBatch, row: int, position: int) -> SampleResult:
         spec, sections, timer = self._spec, self._store.sections, self._timer
 
-        def packed(layer: LayerSpec) -> NDArray[np.uint8]:
-            return batch.spikes[layer.name][row]
-
         with timer.time("record"):
             record = make_record(spec.header, batch, row, position, keep_spikes="raster" in sections)
         if "maps" not in sections:
             return self._result(record)
         with timer.time("explain"):
-            explained = explain_spikes(spec.all_maps, spec.mapped, packed, position, record.prediction)
+            packed = {layer.name: batch.spikes[layer.name][row] for layer in spec.mapped}
+            explained = explain_spikes(spec.all_maps, spec.mapped, packed.values(), position, record.prediction)
         if self._mask(position) is None:
             return self._result(record, explained)
         with timer.time("explain"):
             steps = spec.header.steps_that_matter
             counts = {
-                each.name: spike_count_sum(packed(each), each.shape, steps(each))
+                each.name: spike_count_sum(packed[each.name], each.shape, steps(each))
                 for each in spec.mapped
                 if has_places(each.shape)
             }

@@ -15,11 +15,12 @@ from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.job import Job, JobSpec, Keep, raster_header
 from spikesam.pipeline.engine.range_file import PARTS, SPEC
 from spikesam.pipeline.images.datasets import Dataset
-from spikesam.pipeline.images.samples import DatasetSamples, choose, read_samples
+from spikesam.pipeline.images.samples import DatasetSamples, read_samples
 from spikesam.pipeline.maps.layers import kept_steps, laid_out, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
+from spikesam.pipeline.networks.samples import choose
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Tracker
 

@@ -18,7 +18,7 @@ from spikesam.pipeline.engine.compute_folder import compute_all, prepare_kernels
 from spikesam.pipeline.engine.folder import begin, undone_if_refused
 from spikesam.pipeline.engine.job import RASTER, BackendChoice, Job, JobSpec, raster_header
 from spikesam.pipeline.engine.merge import remove_parts
-from spikesam.pipeline.images.open_samples import open_samples
+from spikesam.pipeline.engine.open_samples import open_samples
 from spikesam.pipeline.images.pictures import MOST, Pictures, Seen, as_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Samples

@@ -17,15 +17,11 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch
 from spikesam.backends.network import Network
-from spikesam.pipeline.images.datasets import Dataset, Item, open_dataset
+from spikesam.pipeline.images.datasets import Dataset, Item
 from spikesam.pipeline.images.datasets.base import READERS
-from spikesam.pipeline.images.datasets.chirps import NAME as CHIRPS
-from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
-from spikesam.pipeline.images.datasets.saccade_digits import NAME as SACCADE_DIGITS
 from spikesam.pipeline.images.encoding import encode, in_eight_bits
 from spikesam.pipeline.images.events.binning import EventBinning, picture_of
 from spikesam.pipeline.images.preprocessing import Box, Preprocessing, box_mask
-from spikesam.pipeline.images.selection import balanced_order, known_classes
 from spikesam.recordings.disk import readable, reason
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.parallel import cores, in_order
@@ -35,8 +31,6 @@ from spikesam.recordings.text import brief
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # Python 3.10 lacks it
-
-    from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 SMALL = 1 << 16  # pixels; a smaller image is unpacked faster without threads
 FEW = 8  # samples whose numbers are looked at together
@@ -326,38 +320,3 @@ def _mask(item: Item, box: Box | None, preparation: Preprocessing | EventBinning
         mask = preparation.mask(item.mask)
         return mask if mask.any() else None
     return None if box is None else box_mask(box, (preparation.height, preparation.width))
-
-
-def choose(
-    source: str | Sequence[str] | None,
-    checkpoint: Checkpoint,
-    count: int,
-    seed: int,
-    download: bool = False,
-    split: str = "val",
-) -> Dataset:
-    """The first `count` items of a seeded class-balanced order, of classes that the checkpoint knows; reads none."""
-    prepare = checkpoint.preparation
-    if source is None:
-        of_events = CHIRPS if prepare.width == 1 else SACCADE_DIGITS
-        source = of_events if isinstance(prepare, EventBinning) else CLUTTERED_DIGITS
-    everything = open_dataset(source, split, download=download)
-    dataset = known_classes(everything, checkpoint.classes, checkpoint.class_names)
-    if not len(dataset):
-        raise InputError(f"{dataset.name}: holds nothing")
-    return dataset.chosen(balanced_order(dataset.labels, seed)[:count].tolist())
-
-
-def choose_samples(
-    source: str | Sequence[str] | None,
-    checkpoint: Checkpoint,
-    count: int,
-    seed: int,
-    download: bool = False,
-    split: str = "val",
-    advance: Callable[[int], None] = lambda images: None,
-) -> DatasetSamples:
-    """Choose items, see :func:`choose`, and read them, see :func:`read_samples`."""
-    return read_samples(
-        choose(source, checkpoint, count, seed, download, split), checkpoint.preparation, advance=advance
-    )

@@ -105,10 +105,10 @@ class ImageMethod(MapMethod):
     def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
         """Load the network, and read the images."""
         # Here, because these take a while, and torch a second.
-        from spikesam.pipeline.images.samples import choose_samples
         from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
         from spikesam.pipeline.networks.defaults import usual_defaults
         from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+        from spikesam.pipeline.networks.samples import choose_samples
 
         checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source, self.kind)
         network, where = checkpoint.network, self.name if source is checkpoint else str(source)

@@ -193,20 +193,6 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
             )
 
 
-def check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
-    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by layer."""
-    for what, of_ann, of_snn in (
-        ("classes", ann.classes, snn.classes),
-        ("preprocessing", ann.preprocessing, snn.preprocessing),
-        ("layers (kind, outputs, pool)", ann.network.outline, snn.network.outline),
-    ):
-        if of_ann != of_snn:
-            raise InputError(
-                f"ANN {name!r} is no twin of the spiking network: its {what} are {of_ann}, the other's {of_snn}; "
-                "choose an ANN with the layers, classes and image preparation of the spiking network"
-            )
-
-
 def _check_preparation(network: Network, prepare: Preparation | None) -> None:
     kinds: tuple[type, ...]
     if network.takes_images:

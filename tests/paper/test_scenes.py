@@ -17,9 +17,9 @@ from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
 from tests.pipeline.small_networks import small_checkpoint

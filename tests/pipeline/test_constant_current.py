@@ -14,9 +14,9 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline import explain, export, run
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.encoding import in_eight_bits
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.maps import explain as explanation
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader

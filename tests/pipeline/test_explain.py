@@ -14,12 +14,12 @@ import spikesam
 from spikesam.pipeline.explain import main
 from spikesam.pipeline.images.encoding import mean_spikes
 from spikesam.pipeline.images.preprocessing import read_image
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.maps.method import offline_methods
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam, snn_grad_cam
 from spikesam.pipeline.maps.sam import spike_activation_map
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer
 from spikesam.recordings.raster.arrays import write_raster

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import spikesam
-from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.networks.samples import choose_samples
 from tests.pipeline.small_events import nmnist_file
 from tests.pipeline.small_networks import class_folders
 

@@ -8,7 +8,7 @@ import pytest
 
 import spikesam
 from spikesam.pipeline.images.datasets import open_dataset
-from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.networks.samples import choose_samples
 
 LONGEST = 400  # characters
 

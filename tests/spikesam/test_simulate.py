@@ -64,7 +64,7 @@ def test_maps_lie_where_their_raster_lies(workplace, checkpoint, tmp_path) -> No
 
 
 def test_arrays_of_images_are_prepared_and_encoded_alike(workplace, checkpoint) -> None:
-    from spikesam.pipeline.images.samples import choose_samples
+    from spikesam.pipeline.networks.samples import choose_samples
 
     samples = choose_samples(str(workplace / "images"), checkpoint, 6, seed=0)
     order = samples.table.index.argsort()  # an array's samples are numbered in order

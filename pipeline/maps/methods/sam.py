@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -87,7 +87,8 @@ class SpikeActivationMaps(RasterMethod):
 
         def explain(sample: int) -> Explained:
             prediction = int(raster.predictions[sample])
-            return explain_spikes(header, layers, lambda layer: raster.packed(layer, sample), sample, prediction)
+            packed = (raster.packed(layer, sample) for layer in layers)
+            return explain_spikes(header, layers, packed, sample, prediction)
 
         working = max(map_bytes[layer] + raster.timesteps * layer.step_bytes for layer in layers)
         workers = workers_within_memory(header.sample_bytes + working, WORKERS)
@@ -158,18 +159,18 @@ def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, varian
 def explain_spikes(
     header: MapHeader,
     layers: Sequence[LayerSpec],
-    packed: Callable[[LayerSpec], NDArray[np.uint8]],
+    packed: Iterable[NDArray[np.uint8]],
     sample: int,
     prediction: int,
 ) -> Explained:
-    """SAM of one sample, one of the header's layers at a time, of packed spikes (T, bytes) by layer."""
+    """SAM of one sample, from packed spikes (T, bytes) of each layer; one layer is taken at a time."""
     kernel = SpikeActivationMaps(**header.parameters)  # type: ignore[arg-type]
     steps = list(header.steps) if sample < header.stepped else []
     last = steps[-1] + 1 if steps else 0  # later spikes change none of the maps that are kept
     sums, maps = dict[str, NDArray[np.float32]](), dict[str, NDArray[np.float32]]()
-    for layer, of_layer in zip(layers, header.layers, strict=True):
+    for layer, of_layer, spikes in zip(layers, header.layers, packed, strict=True):
         summed = of_layer.steps_that_matter, last
-        sums[layer.name], at_steps = _explain_layer(packed(layer), laid_out(layer.shape), kernel, *summed)
+        sums[layer.name], at_steps = _explain_layer(spikes, laid_out(layer.shape), kernel, *summed)
         if steps:
             every = len(at_steps) == len(steps)  # then there is no need for a copy
             maps[layer.name] = at_steps if every else at_steps[steps]

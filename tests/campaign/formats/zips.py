@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 import spikesam
-from spikesam.pipeline.images.samples import choose_samples
+from spikesam.pipeline.networks.samples import choose_samples
 from tests.campaign.damage import damage
 from tests.campaign.formats.base import Content, Format, sha
 from tests.campaign.formats.checkpoints import CLASSES, small_network

@@ -18,7 +18,7 @@ from spikesam.pipeline.comparison.membranes import Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.pipeline.comparison.why import explain_bit
 from spikesam.pipeline.diff import main
-from spikesam.pipeline.images.open_samples import open_samples
+from spikesam.pipeline.engine.open_samples import open_samples
 from spikesam.recordings.errors import InputError
 from tests.backends.graphs import graphs
 from tests.backends.test_graphs import some_spikes

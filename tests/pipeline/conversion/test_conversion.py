@@ -27,9 +27,9 @@ from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels
 from spikesam.pipeline.conversion.spiking import spiking_network
 from spikesam.pipeline.conversion.thresholds import Rectifiers, balanced_thresholds, percentile_current
 from spikesam.pipeline.images.encoding import encode, mean_spikes
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.trainable import ReluNetwork, export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import RasterBatch, pack, unpack

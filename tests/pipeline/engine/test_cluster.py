@@ -24,8 +24,8 @@ from spikesam.pipeline.engine.cluster import connected, distribute
 from spikesam.pipeline.engine.folder import begin
 from spikesam.pipeline.engine.job import RASTER, Job, JobSpec, raster_header, read_spec
 from spikesam.pipeline.engine.merge import merge
+from spikesam.pipeline.engine.open_samples import open_samples
 from spikesam.pipeline.engine.range_file import RangeFile
-from spikesam.pipeline.images.open_samples import open_samples
 from spikesam.recordings.errors import InputError
 from tests.hostile import hostile_folder
 from tests.pipeline.engine.test_ranges import digests, results

@@ -12,8 +12,9 @@ from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.datasets.folder import FileSet
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import choose, choose_samples, read_samples
+from spikesam.pipeline.images.samples import read_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.samples import choose, choose_samples
 from spikesam.recordings.errors import InputError
 
 PREPARE = Preprocessing(4, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

@@ -22,11 +22,11 @@ from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.drawing.network import draw_network
 from spikesam.pipeline.images.encoding import encode, poisson_batch
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.checkpoint_files import bundled_names
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_torch
 from spikesam.pipeline.networks.firing import fire
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.trainable import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack

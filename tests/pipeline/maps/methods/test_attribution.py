@@ -11,11 +11,11 @@ import torch
 
 from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout
 from spikesam.pipeline.explain import main
-from spikesam.pipeline.images.samples import choose_samples
 from spikesam.pipeline.maps.methods.gradients import GradientTimesInput, integrated_gradients
 from spikesam.pipeline.maps.methods.perturbation import OcclusionMaps, answers_of, random_masks, rise
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_torch
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.trainable import export_network
 from spikesam.recordings.maps.reader import MapReader
 from tests.pipeline.small_networks import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,13 +16,12 @@ from spikesam.pipeline.images.datasets import Dataset, Item
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import InputSteps, PreparedImages, Samples, choose_samples, read_samples
+from spikesam.pipeline.images.samples import InputSteps, PreparedImages, Samples, read_samples
+from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import as_bits, on_cpu
 from spikesam.recordings.schema import SampleTable
-
-if TYPE_CHECKING:
-    from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 DEFAULT_SAMPLES = 8
 EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or input spikes (T, N, C, H, W) of 0 and 1"
