@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from spikesam.recordings.disk import readable, replacing, write_file
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import LOCK_NAME, file_lock, out_lock
 from spikesam.recordings.raster.arrays import write_raster
+from tests.recordings import maps
 
 LEFTOVER = ".spikesam-0123456789abcdef.tmp"
 WRITER = """
@@ -169,10 +171,11 @@ def test_out_may_be_a_link_to_a_folder_but_not_to_nothing(tmp_path: Path) -> Non
     assert names(tmp_path) == ["dangling", "folder", "link"] and names(tmp_path / "folder") == []
 
 
-def test_one_writer_per_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [lambda path: write_raster(path, {"a": np.ones((1, 1, 1))}), maps.write])
+def test_one_writer_per_file(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     path = tmp_path / "c.h5"
     with file_lock(path), pytest.raises(InputError, match=r"c\.h5: another run is writing it, expected one at a time"):
-        write_raster(path, {"a": np.ones((1, 1, 1))})
+        write(path)
     assert names(tmp_path) == []
 
 
