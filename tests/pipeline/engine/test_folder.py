@@ -155,18 +155,6 @@ def test_a_disturbed_run_ends_as_if_nothing_had_happened(expected: str) -> None:
     run_state_machine_as_test(Disturbed, settings=settings(max_examples=6, stateful_step_count=8, deadline=None))
 
 
-def test_files_of_others_are_neither_read_nor_removed(tmp_path: Path, expected: str) -> None:
-    interrupted(tmp_path, 20)
-    mine = tmp_path / "raster.parts" / "my recording.h5"
-    mine.write_bytes(b"precious")
-    with pytest.raises(InputError, match=r"my recording\.h5: belongs to no range of this run; remove it, then merge"):
-        finish(tmp_path)
-    assert mine.read_bytes() == b"precious"
-    mine.unlink()
-    finish(tmp_path)
-    assert digest(tmp_path / "raster.h5") == expected
-
-
 def test_what_this_process_wrote_is_opened_by_no_child_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inspected: list[object] = []
     monkeypatch.setattr(hdf5, "inspect", lambda source, opener, where: inspected.append(source))
