@@ -11,7 +11,7 @@ from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.schema import Header, NamedLayer, SampleTable, check_name, find_layer, parse_group
 from spikesam.recordings.schema import steps_that_matter as steps_before
 from tests.recordings.conftest import MAPS, RASTER
-from tests.recordings.maps import KERNEL, SUMS_ALONE
+from tests.recordings.maps import SUMS_ALONE
 
 INPUT, CONV, _ = RASTER.header.layers
 
@@ -60,31 +60,19 @@ def test_steps_that_matter_by_hand() -> None:
         (RASTER.header, {"seed": -1}, "seed is -1"),
         (RASTER.header, {"seed": 1 << 63}, "seed is 9223372036854775808"),
         (RASTER.header, {"dt": 0.0}, "dt is 0.0"),
-        (RASTER.header, {"network_sha256": "short"}, "network_sha256 is 'short', expected 64"),
-        (RASTER.header, {"config": "{"}, "config: not valid JSON"),
         (RASTER.header, {"layers": (CONV, INPUT)}, "layers are 1 conv1, 0 input; expected ascending numbers"),
         (RASTER.header, {"layers": (INPUT, replace(CONV, name="input"))}, "expected different names"),
-        (RASTER.header, {"layer_delay": 2}, "layer_delay is 2, expected 0 or 1 step"),
         (RASTER.header, {"window": 5}, "window is 5, expected 1 to 4 of 6 steps"),
         (RASTER.header, {"window": 0}, "window is 0, expected 1 to 4 of 6 steps"),
         (RASTER.header, {"layers": ()}, "0 layers"),
         (RASTER.header, {"dataset": "caf\udce9"}, "dataset holds a null character or half a surrogate pair"),
         (RASTER.header, {"device": "cpu\0"}, "device holds a null character or half a surrogate pair"),
         (MAPS.header, {"method": "Cam"}, "method is 'Cam', expected a name such as 'grad-cam'"),
-        (MAPS.header, {"method": "sum"}, "method is 'sum', expected a name such as 'grad-cam'"),
-        (MAPS.header, {"parameters": KERNEL | {"gamma": -1.0}}, "gamma is -1.0, expected a finite number"),
-        (MAPS.header, {"parameters": KERNEL | {"gamma": np.inf}}, "gamma is inf, expected a finite number"),
         (MAPS.header, {"parameters": {"gamma": [0.5]}}, "gamma is of type list, expected str, bool, int or float"),
         (MAPS.header, {"parameters": {"stepped": 1}}, "parameter 'stepped', expected a name such as 'gamma' that"),
         (MAPS.header, {"parameters": {"raster_digest": "cd"}}, "parameter 'raster_digest', expected a name such as"),
         (MAPS.header, {"parameters": {"a b": 1}}, "parameter 'a b', expected a name such as 'gamma'"),
         (MAPS.header, {"parameters": {f"p{i}": i for i in range(33)}}, "33 parameters, expected at most 32"),
-        (MAPS.header, {"source": "abc"}, "raster_digest is 'abc', expected 64 hexadecimal digits"),
-        (MAPS.header, {"timesteps": 0}, "timesteps is 0, expected 1"),
-        (MAPS.header, {"steps": (0, 6)}, r"steps are \[0, 6\], expected ascending numbers of 0 to 5"),
-        (MAPS.header, {"steps": (-1, 2)}, r"steps are \[-1, 2\], expected ascending numbers of 0 to 5"),
-        (MAPS.header, {"steps": (2, 1)}, r"steps are \[2, 1\], expected ascending"),
-        (MAPS.header, {"steps": (1, 1)}, r"steps are \[1, 1\], expected ascending"),
         (MAPS.header, {"steps": ()}, "2 samples have maps of 0 steps, expected both above 0 or neither"),
         (MAPS.header, {"stepped": 0}, "0 samples have maps of 3 steps, expected both above 0 or neither"),
         (MAPS.header, {"stepped": -1}, "-1 samples have maps of 3 steps"),
@@ -96,13 +84,11 @@ def test_steps_that_matter_by_hand() -> None:
         (SUMS_ALONE, {"layers": MAPS.header.layers[::-1]}, "layers are 1 conv1, 0 input; expected different names"),
         (SUMS_ALONE, {"layers": (layer_of_maps(number=-1),)}, "layers are -1 conv1; expected different names, and asc"),
         (CONV, {"name": "1_conv"}, "layer '1_conv': expected a name such as 'conv1'"),
-        (CONV, {"name": "features.0"}, "layer 'features.0': expected a name such as 'conv1'"),
         (CONV, {"shape": (1, 0, 1)}, "expected positive"),
-        (CONV, {"kind": "pool"}, "kind is 'pool'"),
-        (CONV, {"shape": (1 << 28, 1, 1)}, "268,435,456 neurons, expected at most"),
     ],
 )
 def test_what_no_file_may_hold_is_refused(header: Header | LayerSpec, change: dict[str, object], message: str) -> None:
+    """What test_untrusted.py puts into files is left out here."""
     with pytest.raises(InputError, match=message):
         replace(header, **change)
 

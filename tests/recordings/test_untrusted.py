@@ -16,7 +16,7 @@ import pytest
 
 from spikesam.recordings import reader
 from spikesam.recordings.chunks import compress
-from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.errors import RasterError
 from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings.conftest import KINDS, MAPS, RASTER, Kind
 from tests.recordings.rasters import HEADER, record, seal
@@ -380,14 +380,6 @@ def test_spikes_are_checked_as_they_are_read_and_no_others(tmp_path: Path) -> No
         for read in (lambda: raster.spikes("conv1", slice(1, 2), slice(2, 3)), lambda: raster.packed("conv1", 1)):
             with pytest.raises(RasterError, match=r"/layers/001_conv1/count\[1, 2\]"):
                 read()
-
-
-def test_a_file_cannot_steer_the_terminal(kind: Kind, file: Path) -> None:
-    with h5py.File(file, "r+") as opened:
-        opened.create_group("\x1b[2Jgone\n")
-    with pytest.raises(InputError) as caught:
-        kind.reader(file)
-    assert "/?[2Jgone : an unknown path" in str(caught.value)
 
 
 def test_tables_are_capped_in_total(kind: Kind, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
