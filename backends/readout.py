@@ -13,7 +13,10 @@ MOST = 255  # spikes that a byte counts
 
 
 class ReadoutIntegrator:
-    """r[t] = leak · r[t-1] + W s[t] + bias[t], in float64; without leak of counts, summed over `places` of equal W."""
+    """r[t] = leak · r[t-1] + W s[t] + bias[t], in float64, of one sample, or of B that begin together.
+
+    Without leak it is computed from counts, which are summed over the `places` of a channel if W is equal at them.
+    """
 
     def __init__(self, readout: Readout, timesteps: int, places: int = 1) -> None:
         self.readout, self.timesteps, self.places = readout, timesteps, places
@@ -28,20 +31,21 @@ class ReadoutIntegrator:
         self.sums = np.zeros(len(self.weight))
 
     def add(self, spikes: NDArray[Any]) -> None:
-        """Take the next steps: (S, n) of 0 and 1, in the order of the weights' columns."""
+        """Take the next steps: (S, n) of 0 and 1, or (S, B, n), in the order of the weights' columns."""
         if self.readout.leak == 1:
             for first in range(0, len(spikes), MOST):
                 counted = spikes[first : first + MOST].sum(axis=0, dtype=np.uint8)
-                self.counts += counted.reshape(self.places, -1).sum(axis=0, dtype=np.int32)
+                places = counted.reshape(*counted.shape[:-1], -1, self.places)
+                self.counts = self.counts + places.sum(axis=-1, dtype=np.int32)
         else:
             # Not a matrix product: BLAS would leave a thread spinning, where another sample is being simulated.
-            self.sums = integrate(self.readout, np.einsum("sj,ij->si", spikes, self.weight), self.sums, self.t)
+            self.sums = integrate(self.readout, np.einsum("s...j,ij->s...i", spikes, self.weight), self.sums, self.t)
         self.t += len(spikes)
 
     def result(self) -> NDArray[Any]:
-        """(K,) int32 in fixed point, float32 otherwise."""
+        """(K,) or (B, K), int32 in fixed point, float32 otherwise."""
         if self.readout.leak == 1:
-            driven = np.einsum("ij,j->i", self.weight, self.counts)
+            driven = np.einsum("ij,...j->...i", self.weight, self.counts)
             return rounded(self.readout, driven + self.bias)
         return rounded(self.readout, self.sums)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice, product
@@ -124,7 +126,6 @@ class _Room(NamedTuple):
     parts: list[list[tuple[LayerKernel, State]]]
     chain: Chain | None
     spikes: ChainSpikes | GraphSpikes
-    integrator: ReadoutIntegrator
 
 
 class _PreparedNetwork:
@@ -155,13 +156,12 @@ class _PreparedNetwork:
         self.acting = ActingSteps(network)
         self.reads = [{network.place(source.layer) - 1 for source in layer.sources} - {-1} for layer in network.layers]
         self.new_spikes = partial(ChainSpikes if network.is_chain else GraphSpikes, network)
-        channels, height, width = network.shapes[-1]
-        weight = network.readout.weight.reshape(-1, channels, height * width).swapaxes(1, 2)  # channels last, as spikes
-        averages = network.readout.leak == 1 and bool((weight == weight[:, :1]).all())
-        weight = weight[:, :1] if averages else weight
-        readout = replace(network.readout, weight=weight.reshape(len(weight), -1))
-        places = height * width if averages else 1
-        self.new_integrator = partial(ReadoutIntegrator, readout, network.timesteps, places)
+        self.last_size = math.prod(network.shapes[-1])
+        weight = network.readout.weight.reshape(-1, *network.shapes[-1])
+        averages = network.readout.leak == 1 and bool((weight == weight[:, :, :1, :1]).all())
+        places = math.prod(network.shapes[-1][1:]) if averages else 1
+        readout = replace(network.readout, weight=np.ascontiguousarray(network.readout.weight[:, ::places]))
+        self.integrator = ReadoutIntegrator(readout, network.timesteps, places)  # at rest
         # By number of threads, those that no sample uses now: new memory costs page faults.
         self._unused: defaultdict[int, SimpleQueue[_Room]] = defaultdict(SimpleQueue)
 
@@ -169,19 +169,26 @@ class _PreparedNetwork:
         """All steps of some samples: of each, packed spikes (T, bytes), or currents (S, N), once if it is constant."""
         sizes = self.raster_bytes[-len(self.layers) :]
         packed = [np.empty((len(samples), self.timesteps, size), np.uint8) for size in sizes]
-        readouts, room = [], self._unused_room(threads)
-        for row, sample in enumerate(samples):
-            room.integrator.rest()
-            if room.chain:
-                room.chain.run(sample, [bits[row] for bits in packed], room.integrator.add)
-            else:
+        room = self._unused_room(threads)
+        if room.chain:
+            room.chain.run(samples, packed)
+        else:
+            for row, sample in enumerate(samples):
                 self._begin(room, sample)
                 self._simulate(room, [bits[row] for bits in packed], {})
-            readouts.append(room.integrator.result())
         self._unused[threads].put(room)
+        readout = self._readout(packed[-1])
         if self.spiking_input:
             packed.insert(0, np.stack(samples))
-        return RasterBatch(dict(zip(self.raster_names, packed, strict=True)), np.stack(readouts))
+        return RasterBatch(dict(zip(self.raster_names, packed, strict=True)), readout)
+
+    def _readout(self, packed: NDArray[np.uint8]) -> NDArray[Any]:
+        """The readout (B, K) of the last layer's packed spikes (B, T, bytes)."""
+        integrator = copy(self.integrator)
+        for first in range(0, self.timesteps, CHUNK):
+            bits = np.unpackbits(packed[:, first : first + CHUNK], axis=-1, count=self.last_size)
+            integrator.add(bits.swapaxes(0, 1))
+        return integrator.result()
 
     def rerun(self, given: Mapping[str, NDArray[Any]], threads: int) -> RasterBatch:
         """One sample, of which some layers are given; see :meth:`EventBackend.rerun`."""
@@ -191,17 +198,16 @@ class _PreparedNetwork:
             if "input" in reads and number not in numbers and -1 not in numbers:
                 raise BackendError(f"event: layer {layer.name!r} reads the input, which is not given")
         room = self._unused_room(threads)
-        room.integrator.rest()
         if -1 in numbers:
             self._begin(room, numbers[-1])
         packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes[-len(self.layers) :]]
         self._simulate(room, packed, numbers)
-        readout = room.integrator.result()
         self._unused[threads].put(room)
+        readout = self._readout(packed[-1][None])
         spikes = [numbers[-1], *packed] if -1 in numbers and self.spiking_input else packed
         rasters = [bits[None] for bits in spikes]
         names = self.raster_names[-len(rasters) :]
-        return RasterBatch(dict(zip(names, rasters, strict=True)), readout[None])
+        return RasterBatch(dict(zip(names, rasters, strict=True)), readout)
 
     def _begin(self, room: _Room, sample: NDArray[Any]) -> None:
         """Take the input of a sample, packed spikes (T, bytes), or currents (S, N)."""
@@ -217,7 +223,7 @@ class _PreparedNetwork:
                 [(part, part.rest()) for part in layer.parts(1 if self.step_by_step or number in reads else threads)]
                 for number, (layer, reads) in enumerate(zip(self.layers, self.reads, strict=True))
             ]
-            return _Room(parts, self._chain(parts), self.new_spikes(), self.new_integrator())
+            return _Room(parts, self._chain(parts), self.new_spikes())
 
     def _chain(self, parts: list[list[tuple[LayerKernel, State]]]) -> Chain | None:
         whole = [state.inputs.first for of_layer in parts for _, state in of_layer]
@@ -231,7 +237,7 @@ class _PreparedNetwork:
     def _simulate(self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8]]) -> None:
         """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are not simulated."""
         simulated = (reads - {number} for number, reads in enumerate(self.reads) if number not in given)
-        read = {len(self.layers) - 1}.union(*simulated)
+        read = set[int]().union(*simulated)
         for number in given.keys() - {-1}:
             packed[number][:] = given[number]
         fired = {number: bits if number in read else None for number, bits in given.items()}
@@ -255,7 +261,6 @@ class _PreparedNetwork:
                     layer.advance(t, state, fired[0], packed[number][t])
                 elif (bits := given[number]) is not None:
                     unpack(bits[now], fired)
-            room.integrator.add(fired.reshape(1, -1))
             for number, (layer, state) in enumerate(kernels):
                 if number in given:
                     continue
@@ -279,8 +284,6 @@ class _PreparedNetwork:
                 elif (known := given[number]) is not None:
                     fired = room.spikes.room(number + 1, steps)
                     unpack(known[steps], fired)
-                if number + 1 == len(self.layers):
-                    room.integrator.add(fired.reshape(len(fired), -1))
 
     def _run_layer(
         self,

@@ -71,27 +71,21 @@ class Chain:
     """
 
     def __init__(self, layers: Sequence[LayerInput], shapes: Sequence[tuple[int, int, int]], chunk: int) -> None:
-        self._layers, self._chunk, self._shapes = Inputs(layers), chunk, np.array(shapes, np.int64)
+        self._layers, self._shapes = Inputs(layers), np.array(shapes, np.int64)
         *sizes, last = (math.prod(shape) for shape in shapes)
         # A layer reads one and writes the other, and the next the other way round.
         self._maps = [np.zeros(chunk * max(sizes[first::2], default=0), np.bool_) for first in (0, 1)]
         self._fired = np.zeros((chunk, last), np.bool_)
         self._at = addresses_of(self._maps)
 
-    def run(
-        self, given: NDArray[np.uint8], packed: Sequence[NDArray[np.uint8]], take: Callable[[NDArray[np.bool_]], None]
-    ) -> None:
-        """Simulate a sample: packed spikes (T, bytes) of the input -> those of each layer, written.
-
-        `take` is called with (S, N) bool, the spikes of the last layer in the next steps.
-        """
-        given = np.ascontiguousarray(given)
-        bits = addresses_of([given, *packed])
+    def run(self, samples: Sequence[NDArray[np.uint8]], packed: Sequence[NDArray[np.uint8]]) -> None:
+        """Simulate B samples, packed spikes (T, bytes) of the input -> those of each layer, (B, T, bytes), written."""
+        given = [np.ascontiguousarray(sample) for sample in samples]
+        every = np.arange(len(given))
+        written = (first + every * bits.strides[0] for first, bits in zip(addresses_of(packed), packed, strict=True))
+        bits = np.stack([addresses_of(given), *written], axis=1)
         constants = self._layers.first, self._layers.at, self._at, self._shapes
-        for start in range(0, len(given), self._chunk):
-            fired = self._fired[: len(given) - start]
-            run_layers(start, 0, *constants, bits, fired, 0, PLAIN, NO_ARRIVALS)
-            take(fired)
+        run_layers(0, len(given[0]), 0, *constants, bits, self._fired, 0, PLAIN, NO_ARRIVALS)
 
 
 def alike(layers: Sequence[LayerInput]) -> bool:
@@ -137,6 +131,7 @@ def freeze(layer: LayerInput, memory: NDArray[np.uint8]) -> None:
 @compiled
 def run_layers(
     start: int,
+    stop: int,
     rest: int,
     like: LayerInput,
     frozen: NDArray[np.int64],
@@ -148,34 +143,39 @@ def run_layers(
     todo: int,
     arrivals: NDArray[np.int64],
 ) -> None:
-    """Simulate S steps of a sample from `start` on, whose spikes of the last layer, (S, N) bool, are written.
+    """Simulate B samples from step `start` to `stop`, S steps of a layer at a time.
 
     `like` is any layer, for its type. The others are addresses: of what :func:`freeze` wrote of each layer, of memory
     for S steps of what layers of even and of odd number read, and of the bits (T, bytes) of the input and of each
-    layer. One layer may be given without bits of its input; then `maps` are those of its sources, none where its
-    current stays as it is, its rows begin at `top`, and its bits are of these steps alone, 0 for none. With more
-    `todo` than PLAIN, it is a layer whose inputs are `frozen`, and `arrivals` have their sources.
+    layer, a row for each sample. `fired`, (S, N) bool, is memory for the spikes of the last layer. One layer may be
+    given without bits of its input, for one sample and S steps; then `maps` are those of its sources, none where its
+    current stays as it is, its rows begin at `top`, and its bits are of these steps alone, 0 for none. With more `todo`
+    than PLAIN, it is a layer whose inputs are `frozen`, and `arrivals` have their sources.
     """
-    steps, layers = len(fired), len(shapes) - 1
-    source, alone = (steps, shapes[0, 0], shapes[0, 1], shapes[0, 2]), len(bits) == layers
-    if not alone:
-        size = (source[1] * source[2] * source[3] + 7) // 8
-        unpack_spikes(bits_at(bits[0] + start * size, (steps, size)), maps_at(maps[0], source))
-    for number in range(layers):
-        layer: Any = _load(frozen[number], like)  # type: ignore[call-arg]
-        target = steps, shapes[number + 1, 0], shapes[number + 1, 1], shapes[number + 1, 2]
-        size, place = (target[1] * target[2] * target[3] + 7) // 8, (top, target[1])
-        spikes = fired.reshape(target) if number + 1 == layers else maps_at(maps[(number + 1) % 2], target)
-        if alone:
-            packed = bits_at(bits[0], (steps, size if bits[0] else 0))
-        else:
-            packed = bits_at(bits[number + 1] + start * size, (steps, size))
-        if todo != PLAIN:
-            run_layer(start, rest, todo, layer, frozen, arrivals, spikes, place, packed)
-        else:
-            read = maps if alone else maps[number % 2 : number % 2 + 1]
-            run_steps(start, rest, read, source, layer, spikes, place, packed)
-        source = target
+    layers = len(shapes) - 1
+    alone = bits.shape[1] == layers
+    for sample in range(len(bits)):
+        for first in range(start, stop, len(fired)):
+            now = fired[: stop - first]
+            steps, source = len(now), (len(now), shapes[0, 0], shapes[0, 1], shapes[0, 2])
+            if not alone:
+                size = (source[1] * source[2] * source[3] + 7) // 8
+                unpack_spikes(bits_at(bits[sample, 0] + first * size, (steps, size)), maps_at(maps[0], source))
+            for number in range(layers):
+                layer: Any = _load(frozen[number], like)  # type: ignore[call-arg]
+                target = steps, shapes[number + 1, 0], shapes[number + 1, 1], shapes[number + 1, 2]
+                size, place = (target[1] * target[2] * target[3] + 7) // 8, (top, target[1])
+                spikes = now.reshape(target) if number + 1 == layers else maps_at(maps[(number + 1) % 2], target)
+                if alone:
+                    packed = bits_at(bits[sample, 0], (steps, size if bits[sample, 0] else 0))
+                else:
+                    packed = bits_at(bits[sample, number + 1] + first * size, (steps, size))
+                if todo != PLAIN:
+                    run_layer(first, rest, todo, layer, frozen, arrivals, spikes, place, packed)
+                else:
+                    read = maps if alone else maps[number % 2 : number % 2 + 1]
+                    run_steps(first, rest, read, source, layer, spikes, place, packed)
+                source = target
 
 
 @internal

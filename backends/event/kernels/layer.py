@@ -270,7 +270,8 @@ class LayerKernel:
         shapes = np.array([(height, width, channels), (self.height, *self.output_shape[1:])])
         bits = NO_BITS if packed is None or not self.packs else addresses_of([packed])
         inputs, spikes, top = state.inputs, fired.reshape(len(fired), -1), self.rows.start
-        run_layers(start, rest, inputs.first, inputs.at, sources, shapes, bits, spikes, top, todo, rows)
+        stop = start + len(fired)
+        run_layers(start, stop, rest, inputs.first, inputs.at, sources, shapes, bits[None], spikes, top, todo, rows)
 
     def _arrivals(self, arrived: Sequence[NDArray[Any] | None]) -> NDArray[np.int64]:
         """A row as of :class:`~.chain.Arrival` for each source from which something arrives."""
