@@ -18,11 +18,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from math import comb
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 import spikesam
 from benchmarks.common.environment import commit, missing_peer, missing_spikingjelly, versions
@@ -217,8 +217,8 @@ def in_pairs(name: str, steps: tuple[int, ...], options: Options, folder: Path) 
         for way in ours:
             pairs = Counter(zip(ours[way][step], rivals[best][step], strict=True))
             more, fewer = pairs["1", "0"], pairs["0", "1"]
-            tail = sum(comb(more + fewer, k) for k in range(min(more, fewer) + 1)) / 2 ** (more + fewer)
-            note = f"right alone: {more} and {fewer} of {len(ours[way][step])} images; p = {min(1, 2 * tail):.2g}"
+            p = binomtest(more, more + fewer).pvalue if more + fewer else 1
+            note = f"right alone: {more} and {fewer} of {len(ours[way][step])} images; p = {p:.2g}"
             yield MeasuredRow(f"{name}, T {step}", f"{way} − {best}", "images", (more - fewer,), 0, note=note)
 
 

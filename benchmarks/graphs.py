@@ -17,14 +17,7 @@ from typing import Any
 import numpy as np
 
 import spikesam
-from benchmarks.common.environment import (
-    COMPILED,
-    LOOP,
-    SPIKINGJELLY_COMPILED,
-    missing_lava,
-    missing_peer,
-    missing_spikingjelly,
-)
+from benchmarks.common.environment import COMPILED, LOOP, missing_lava, missing_peer, missing_spikingjelly
 from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, timings
 from benchmarks.common.networks import LEAK, SIGMA, firing, random_spikes, spike_rates
 from benchmarks.lava import timed_spikes
@@ -56,24 +49,14 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
 
 def compare(size: int, options: Options) -> Iterator[MeasuredRow]:
     """One image, on all cores."""
-    import torch
+    from benchmarks.common.peers import spikingjelly_calls
 
-    from benchmarks.common.peers import spikingjelly
-
-    case, functional = f"SEW-ResNet-18, T = {TIMESTEPS}, {size}×{size}", spikingjelly().functional
+    case = f"SEW-ResNet-18, T = {TIMESTEPS}, {size}×{size}"
     model, given = sew_resnet(size, options.seed)
     network = spikesam.from_torch(model, given)
     spikes = np.zeros((network.timesteps, 1, *network.input_shape), np.bool_)
     spikes[:TIMESTEPS] = given.numpy() > 0
-
-    @torch.inference_mode()
-    def call(called: Any) -> Any:
-        functional.reset_net(model)
-        return called(given)
-
-    fixed, peers = quantise(network), {"SpikingJelly": partial(call, model)}
-    if not options.tiny and not missing_peer(SPIKINGJELLY_COMPILED):
-        peers[SPIKINGJELLY_COMPILED] = partial(call, torch.compile(model))
+    fixed, peers = quantise(network), spikingjelly_calls(model, given, not options.tiny)
     ways = ours(fixed, spikes) | peers | {"event, float32": simulating(EventBackend(), network, spikes)}
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)

@@ -149,7 +149,5 @@ def write_plain(content: Arrays, path: Path, level: int) -> None:
 
 def read_plain(path: Path) -> Arrays:
     """Every dataset of :func:`write_plain`."""
-    found: Arrays = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[:]}) if isinstance(item, h5py.Dataset) else None)
-    return found
+        return {name: dataset[:] for name, dataset in file.items()}

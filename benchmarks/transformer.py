@@ -73,9 +73,10 @@ def spikformer(options: Options) -> Iterator[MeasuredRow]:
     import torch
 
     import spikesam
-    from benchmarks.common.peers import spikingjelly
+    from benchmarks.common.peers import spikingjelly, spikingjelly_calls
 
-    functional, pixels = spikingjelly().functional, PIXELS[options.tiny]
+    pixels = PIXELS[options.tiny]
+    spikingjelly()  # without its warnings
     from spikingjelly.activation_based.model.spikformer import Spikformer
 
     torch.manual_seed(options.seed)
@@ -83,20 +84,11 @@ def spikformer(options: Options) -> Iterator[MeasuredRow]:
     images = torch.randn(BATCH, 3, pixels, pixels)
     model = normalised(Spikformer(TIMESTEPS, 3, pixels, pixels, **MODEL), images)
     network = spikesam.from_torch(model, images[:2], timesteps=TIMESTEPS)
-
-    @torch.inference_mode()
-    def call(called: Any) -> Any:
-        functional.reset_net(model)
-        return called(images)
-
-    ways: dict[str, Callable[[], Any]] = {
+    ways = {
         "event": simulating(spikesam.quantise(network), images),
         "event, float32": simulating(network, images),
-        "SpikingJelly": partial(call, model),
     }
-    if not options.tiny:
-        ways["SpikingJelly, torch.compile"] = partial(call, torch.compile(model))
-    timed = race(ways, options.repeats)
+    timed = race(ways | spikingjelly_calls(model, images, not options.tiny), options.repeats)
     rates = spike_rates(network, timed["event, float32"].result)
     acting = network.timesteps / TIMESTEPS
     note = firing({name: acting * rate for name, rate in rates.items() if name != "answer"})

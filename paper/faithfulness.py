@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -129,7 +128,10 @@ def draw_pixels(setup: Setup, found: pd.DataFrame, layers: Sequence[str]) -> Non
     points = points.assign(panel=points["measure"].map(panels))
     subtitle = f"mean of {found['image'].nunique()} images; pixels in the order of each map"
     title, axes = "Does the network use what a map marks?", ("share of the pixels", "probability of the answer")
-    draw(setup.out / "faithfulness.png", title, subtitle, points, *axes)
+    names = list(points["map"].unique())  # dashed where there are no more colours
+    styles = ["-" if names.index(name) < len(PALETTE) else "--" for name in points["map"]]
+    points = points.rename(columns={"map": "curve", "share": "x", "value": "mean"}).assign(style=styles)
+    draw_curves(setup.out / "faithfulness.png", title, subtitle, points, *axes)
 
 
 def draw_spikes(setup: Setup, found: pd.DataFrame, layers: Sequence[str]) -> None:
@@ -147,14 +149,6 @@ def draw_spikes(setup: Setup, found: pd.DataFrame, layers: Sequence[str]) -> Non
     title, axes = "Does the answer rest on the spikes that a map marks?", ("share of the spikes deleted", "probability")
     subtitle = f"mean of {found['image'].nunique()} images {about}"
     draw_curves(setup.out / "faithfulness_spikes.png", title, subtitle, points, *axes)
-
-
-def draw(path: Path, title: str, subtitle: str, points: pd.DataFrame, x: str, y: str) -> None:
-    """A curve per map, dashed where there are no more colours."""
-    names = list(points["map"].unique())
-    styles = ["-" if names.index(name) < len(PALETTE) else "--" for name in points["map"]]
-    points = points.rename(columns={"map": "curve", "share": "x", "value": "mean"}).assign(style=styles)
-    draw_curves(path, title, subtitle, points, x, y)
 
 
 def curves(

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from paper.common.ann import reference_maps
 from paper.common.heatmaps import arrivals, row_of_maps, sam_maps, swept
@@ -213,9 +214,6 @@ def with_frame(cell: Cell, mask: NDArray[np.bool_]) -> Cell:
     """A map with the box around an object, whose mask (H, W) is that of the image; as it is if it is no map."""
     if cell.heat is None:
         return cell
-    found = [np.flatnonzero(mask.any(axis=axis)) for axis in (0, 1)]  # columns, rows
-    (left, right), (top, bottom) = (
-        (each[0] * cells / side, (each[-1] + 1) * cells / side)
-        for each, cells, side in zip(found, cell.heat.shape[::-1], mask.shape[::-1], strict=True)
-    )
-    return replace(cell, box=(left, top, right, bottom))
+    ((rows, columns),) = find_objects(mask, 1)
+    y, x = np.divide(cell.heat.shape, mask.shape)
+    return replace(cell, box=(columns.start * x, rows.start * y, columns.stop * x, rows.stop * y))

@@ -271,18 +271,22 @@ def shift_claims(shifts: pd.DataFrame, epsilon: float, seed: int, iterated: bool
     """SAM moves less than Grad-CAM: by the paper's measure in every layer, by the others where sizes are equal."""
     layers = rows(shifts, map="SAM")["layer"].unique()
     asked = [(layer, SHIFT) for layer in layers] + [(layers[-1], name) for name in MEASURES if name != SHIFT]
-    of_strength = rows(shifts, epsilon=epsilon)
-    return [shift_claim(rows(of_strength, measure=measure), layer, epsilon, seed, iterated) for layer, measure in asked]
-
-
-def shift_claim(shifts: pd.DataFrame, layer: str, epsilon: float, seed: int, iterated: bool = False) -> Claim:
-    """By one measure in one layer, each network attacked through itself."""
-    ann, snn = (ABOUT["ann-iterated"], ABOUT["snn-iterated"]) if iterated else (ABOUT["ann"], ABOUT["snn"])
-    grad_cam = rows(shifts, map="Grad-CAM", change=ann)
-    sam = rows(shifts, map="SAM", layer=layer, change=snn)
     attack = f"iterated attack, ε = {epsilon:g}" if iterated else f"ε = {epsilon:g}"
-    what = f"{shifts['measure'].iloc[0]} at {attack}, Grad-CAM of the ANN against SAM {layer}"
-    return compared(what, "SAM moves less", {"Grad-CAM": grad_cam, "SAM": sam}, seed)
+    return [
+        compared(
+            f"{measure} at {attack}, Grad-CAM of the ANN against SAM {layer}",
+            "SAM moves less",
+            own_shifts(rows(shifts, measure=measure, epsilon=epsilon), layer, ITERATED if iterated else OWN),
+            seed,
+        )
+        for layer, measure in asked
+    ]
+
+
+def own_shifts(shifts: pd.DataFrame, layer: str, attacks: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Shifts of Grad-CAM, and of SAM in one layer, each network attacked through itself."""
+    grad_cam = rows(shifts, map="Grad-CAM", change=attacks["ANN"])
+    return {"Grad-CAM": grad_cam, "SAM": rows(shifts, map="SAM", layer=layer, change=attacks["SNN"])}
 
 
 def note_on_noise(table: pd.DataFrame, measure: str, epsilon: float) -> str:
@@ -348,13 +352,11 @@ def seen(setup: Setup, shifts: pd.DataFrame) -> Result:
         ["Grad-CAM", *(f"SAM t={step}" for step in steps)],
         [row for both in zip(*shown, strict=True) for row in both],
     )
-    moved = rows(shifts, measure=SHIFT, epsilon=epsilon)
-    grad_cam = rows(moved, map="Grad-CAM", change=ITERATED["ANN"])
-    sam = rows(moved, map="SAM", layer=layer, change=ITERATED["SNN"])
+    moved = own_shifts(rows(shifts, measure=SHIFT, epsilon=epsilon), layer, ITERATED)
     what = f"normalised L1 shift, iterated attack, ε = {epsilon:g}, Grad-CAM of the ANN against SAM at {layer}"
     paper = "Grad-CAM changes much, SAM hardly (seen, not measured)"
-    claim = compared(what, paper, {"Grad-CAM": grad_cam, "SAM": sam}, setup.settings.seed)
-    every = pd.concat([grad_cam, sam])[["image", "map", "epsilon", "value"]]
+    claim = compared(what, paper, moved, setup.settings.seed)
+    every = pd.concat(moved.values())[["image", "map", "epsilon", "value"]]
     table = summary(every, setup.settings.seed)
     return Result("Fig. 7: maps before and after an attack", table, [claim], NOTES, every)
 

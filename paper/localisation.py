@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from paper.common.ann import reference_maps
 from paper.common.heatmaps import convolutions, score_maps, time_sums
@@ -268,12 +269,7 @@ def conditions(setup: Setup, images: ImageSet) -> list[Condition]:
 def has_shapes(images: ImageSet) -> bool:
     """True if the masks are the objects' own shapes, at least two of them, and not boxes."""
     known = [mask for mask in images.masks if mask is not None]
-    return len(known) > 1 and not any(_is_box(mask) for mask in known)
-
-
-def _is_box(mask: NDArray[np.bool_]) -> bool:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(mask.sum()) == len(rows) * len(columns)
+    return len(known) > 1 and not any(all(mask[box].all() for box in find_objects(mask, 1) if box) for mask in known)
 
 
 def mean_of_parts(maps: Iterable[Map], scenes: Scenes, known: list[int]) -> pd.DataFrame:
@@ -305,8 +301,8 @@ def strata(images: ImageSet, known: list[int]) -> dict[str, NDArray[np.int64]]:
     for mask in (images.masks[image] for image in known):
         assert mask is not None
         areas.append(mask.sum())
-        sides = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
-        offsets = [(side[0] + side[-1] + 1 - length) / 2 for side, length in zip(sides, mask.shape, strict=True)]
+        (box,) = find_objects(mask, 1)
+        offsets = [(side.start + side.stop - length) / 2 for side, length in zip(box, mask.shape, strict=True)]
         distances.append(math.hypot(*offsets))
     small, near = np.array(areas) <= np.median(areas), np.array(distances) <= np.median(distances)
     halves = {"smaller": small, "larger": ~small, "nearer the centre": near, "off the centre": ~near}

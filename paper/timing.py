@@ -239,13 +239,7 @@ def draw_maps_of(setup: Setup, task: str, network: Network, samples: TimedSpikes
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """Figures of the comparisons."""
-    draw_answer(setup, table)
-    draw_gammas(setup, table)
-
-
-def draw_answer(setup: Setup, table: pd.DataFrame) -> None:
-    """Every difference that can be one: a row of panels per measure, a column per task, a colour per layer."""
+    """Every difference that can be one: a row of panels per measure, a column per task, a colour per layer; over γ."""
     judged = table[table["outcome"].notna()]
     names = {BETTER.format(SAM, COUNT): f"SAM, than {COUNT}", BETTER.format(RELEVANCE, SAM): "relevance, than SAM"}
     parts = [rows(judged, map=each).assign(method=name) for each, name in names.items()]
@@ -257,6 +251,7 @@ def draw_answer(setup: Setup, table: pd.DataFrame) -> None:
         f"{setup.config.timing.samples} samples through every training; 95 % intervals over both"
     )
     draw_intervals(setup.out / "timing.png", "Timing or counts?", about, shown, (0, 0.5, 1), (-0.15, 1.45))
+    draw_gammas(setup, table)
 
 
 def draw_gammas(setup: Setup, gains: pd.DataFrame) -> None:

@@ -6,7 +6,6 @@ import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -171,10 +170,10 @@ def simulate_and_record(
     backend: Backend,
     spikes: NDArray[np.bool_],
     samples: int,
-    folder: Path | None,
+    folder: Path,
     batch_size: int = BATCH_SIZE,
 ) -> None:
-    """Simulate so many samples, and keep all spikes in memory, or in a raster file under `folder`, which is removed."""
-    with nullcontext() if folder is None else tempfile.TemporaryDirectory(dir=folder) as out:
+    """Simulate so many samples, and keep all spikes in a raster file under `folder`, which is removed."""
+    with tempfile.TemporaryDirectory(dir=folder) as out:
         about: Any = {"backend": backend, "precision": network.precision, "batch_size": batch_size}
         simulate(network, Repeated(spikes, range(samples)), out=out, **about).close()

@@ -67,24 +67,24 @@ def lif(
     size: Any, tau: Any = 4, gain: Any = 1, threshold: Any = 1, leak: float = 0, reset: float = 0, dt: float = DT
 ) -> Any:
     """LIF of a time constant in steps, whose input is multiplied by a gain."""
-    tau, gain = full(tau, size), full(gain, size)
-    about = {"v_reset": full(reset, size)} if reset else {}
-    if not about and hasattr(nir, "NIRGraphData"):
-        about = {"v_reset": full(0, size)}
-    return nir.LIF(tau=tau * dt, r=tau * gain, v_leak=full(leak, size), v_threshold=full(threshold, size), **about)
+    tau, gain, constants = full(tau, size), full(gain, size), {"v_leak": full(leak, size)} | resets(size, reset)
+    return nir.LIF(tau=tau * dt, r=tau * gain, v_threshold=full(threshold, size), **constants)
+
+
+def resets(size: Any, to: float = 0) -> dict[str, Any]:
+    """The argument for the reset of neurons, which older versions of NIR take only where it is not 0."""
+    return {"v_reset": full(to, size)} if to or hasattr(nir, "NIRGraphData") else {}
 
 
 def integrate(size: Any, threshold: Any = 1, r: float = 1 / DT) -> Any:
     """IF, which fires above a threshold; r = 1/dt adds its input as it is."""
-    about = {"v_reset": full(0, size)} if hasattr(nir, "NIRGraphData") else {}
-    return nir.IF(r=full(r, size), v_threshold=full(threshold, size), **about)
+    return nir.IF(r=full(r, size), v_threshold=full(threshold, size), **resets(size))
 
 
 def cuba(
     size: Any, synapse: float = 2, tau: float = 4, scaled: bool = True, threshold: float = 1, dt: float = DT
 ) -> Any:
     """CubaLIF of time constants in steps; `scaled` so that spikes enter currents, and these membranes, as they are."""
-    about = {"v_reset": full(0, size)} if hasattr(nir, "NIRGraphData") else {}
     return nir.CubaLIF(
         tau_syn=full(synapse * dt, size),
         tau_mem=full(tau * dt, size),
@@ -92,7 +92,7 @@ def cuba(
         v_leak=full(0, size),
         v_threshold=full(threshold, size),
         w_in=full(synapse if scaled else 1, size),
-        **about,
+        **resets(size),
     )
 
 

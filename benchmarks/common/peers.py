@@ -56,6 +56,21 @@ def spikingjelly() -> Any:
     return activation_based
 
 
+def spikingjelly_calls(model: nn.Module, given: Tensor, compiled: bool) -> dict[str, Callable[[], Any]]:
+    """Calls of a model of SpikingJelly's from rest, as it is and, if asked for and possible, through torch.compile."""
+    functional = spikingjelly().functional
+
+    @torch.inference_mode()
+    def call(called: Any) -> Any:
+        functional.reset_net(model)
+        return called(given)
+
+    ways: dict[str, Callable[[], Any]] = {"SpikingJelly": partial(call, model)}
+    if compiled and not missing_peer(SPIKINGJELLY_COMPILED):
+        ways[SPIKINGJELLY_COMPILED] = partial(call, torch.compile(model))
+    return ways
+
+
 def lif_node(leak: float, threshold: float, **options: Any) -> nn.Module:
     """SpikingJelly's leaky neurons, which take all steps at a time."""
     lif: Any = spikingjelly().neuron.LIFNode

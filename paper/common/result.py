@@ -21,6 +21,7 @@ from spikesam.recordings.disk import write_file
 LONGEST_NOTE = 10_000  # characters
 VALUES = ".values.csv.xz"
 MANY = 100_000
+CLAIM = ("what", "paper", "ours", "same", "n", "p", "p_holm", "mean", "low", "high")
 SMALL = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "pb": 0}]  # a third less, of text
 
 
@@ -46,11 +47,11 @@ def write_result(name: str, result: Result, about: dict[str, str], directory: Pa
     Beside them `NAME.values.csv.xz`, what was measured of every image, to 5 digits; of many values, to 4. `about` says
     how the numbers were made: kind of note -> text.
     """
-    claims = [{**asdict(claim), **_parts(claim)} for claim in result.claims]
+    claims = [asdict(claim) | (claim.gain._asdict() if claim.gain else {}) | {"n": claim.n} for claim in result.claims]
     notes = [("title", result.title), *(("note", note) for note in result.notes), *about.items()]
     for suffix, table in (
         ("", result.table.map(lambda value: _rounded(value, 5))),
-        (".claims", pd.DataFrame(claims).drop(columns="gain").map(lambda value: _rounded(value, 3))),
+        (".claims", pd.DataFrame(claims, columns=CLAIM).map(lambda value: _rounded(value, 3))),
         (".notes", pd.DataFrame(notes, columns=["kind", "text"])),
     ):
         write_file(directory / f"{name}{suffix}.csv", _csv(table))
@@ -62,11 +63,6 @@ def write_result(name: str, result: Result, about: dict[str, str], directory: Pa
 
 def _csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False).encode("utf-8", "replace")
-
-
-def _parts(claim: Claim) -> dict[str, float | None]:
-    gain = claim.gain
-    return {part: None if gain is None else getattr(gain, part) for part in ("mean", "low", "high")}
 
 
 def _rounded(value: Any, digits: int) -> Any:
