@@ -35,14 +35,14 @@ from spikesam.pipeline.drawing.curves import draw_curves
 from spikesam.pipeline.maps.image_method import InputMethod
 from spikesam.pipeline.maps.method import methods
 from spikesam.pipeline.maps.methods.perturbation import answers_of
-from spikesam.pipeline.maps.relevance import Rule, relevance
+from spikesam.pipeline.maps.relevance import Signs, relevance
 from spikesam.pipeline.measures.localisation import centred_gaussian
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.recordings.raster.reader import RasterReader
 
 ANN_GRAD_CAM, GAUSSIAN, BRIGHTNESS = "Grad-CAM of the ANN", "centred Gaussian", "brightness"
 ATTRIBUTIONS = ("gradient-x-input", "integrated-gradients", "occlusion", "rise")
-RULES: dict[str, Rule] = {"relevance": "signed", "SLTRP": "positive"}
+RULES: dict[str, Signs] = {"relevance": "signed", "SLTRP": "positive"}
 Heatmaps = dict[tuple[str, str], NDArray[np.floating[Any]]]  # map, and its layer, "" of a map of the image -> (h, w)
 ORDERS = 3  # random orders of each image
 PIXELS = "pixels"

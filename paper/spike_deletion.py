@@ -48,8 +48,8 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import Floats, on_maps
-from spikesam.pipeline.maps.correlation import spread, unpooled
-from spikesam.pipeline.maps.methods.perturbation import Answer, answers_of
+from spikesam.pipeline.maps.correlation import transposed, unpooled
+from spikesam.pipeline.maps.methods.perturbation import Answering, answers_of
 from spikesam.pipeline.maps.relevance import RelevanceLayer, Spikes, relevance, variance_relevance
 from spikesam.pipeline.maps.sam import spike_activation_sum
 from spikesam.recordings.raster.batch import pack
@@ -111,7 +111,7 @@ def outgoing_weights(network: Network, number: int, shape: tuple[int, ...]) -> l
     weight, (channels, height, width) = np.abs(each.averaged_weight.astype(np.float64)), shape
     y, x = np.broadcast_to(each.pool, 2)
     gains = np.abs(np.asarray(each.gain * 2.0**-each.shift, np.float64))[..., None, None]
-    behind = (spread(each, weight, above * gain, (channels, height // y, width // x)) for gain in gains)
+    behind = (transposed(each, weight, above * gain, (channels, height // y, width // x)) for gain in gains)
     return [unpooled(each, np.ones(shape), values) for values in behind]
 
 
@@ -209,7 +209,7 @@ def areas(setup: Setup, raster: RasterReader, network: Network, layers: Sequence
     matter = [raster.steps_that_matter(name) for name in names]
 
     @cache
-    def answers() -> dict[str, Answer]:
+    def answers() -> dict[str, Answering]:
         """Of the network behind each layer; made when something is not found in the cache."""
         backend = make_backend("auto", setup.settings.device)
         return {layer: answers_of(upper_network(network, layer), backend) for layer in layers}

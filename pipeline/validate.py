@@ -20,7 +20,7 @@ from pathlib import Path
 from pydantic import Field
 from rich.text import Text
 
-from spikesam.backends.network.table import aligned, by_sides
+from spikesam.backends.network.table import by_sides, in_columns
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.config import Section
@@ -73,7 +73,7 @@ def _of_raster(raster: RasterReader) -> list[str]:
         about = ("", "") if each.threshold == each.leak == 0 else (f"{each.threshold:g}", f"{each.leak:.4g}")
         rows.append((each.name, each.kind, by_sides(each.shape), *about, f"{raster.rate(each):.2%}"))
     digests = f"network       {header.network_sha256 or 'unknown'}", f"raster digest {raster.raster_digest}"
-    return [*lines, aligned(rows), *digests]
+    return [*lines, in_columns(rows), *digests]
 
 
 def _of_maps(maps: MapReader) -> list[str]:
@@ -83,7 +83,7 @@ def _of_maps(maps: MapReader) -> list[str]:
     rows = [(layer.name, by_sides(layer.shape), str(layer.steps_that_matter)) for layer in maps.layers]
     return [
         f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}; {header.kept}",
-        aligned([("layer", "H×W", "steps that matter"), *rows]),
+        in_columns([("layer", "H×W", "steps that matter"), *rows]),
         f"{header.source_name.replace('_', ' ')} {header.source}",
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.hdf5 import CheckedFile, Source
+from spikesam.recordings.hdf5 import CheckedFile, FileSource
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import printable
@@ -12,7 +12,7 @@ RASTER, MAPS = RasterReader.HEADER.FORMAT, MapReader.HEADER.FORMAT
 WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"
 
 
-def file_format(source: Source) -> str:
+def file_format(source: FileSource) -> str:
     """Read the root attribute "format", "spike-raster" or "spike-maps", in a process of its own first; nothing else."""
     checked = CheckedFile(source, "recording", WHAT, f"{__name__}:file_format")
     try:
@@ -24,7 +24,7 @@ def file_format(source: Source) -> str:
         checked.file.close()
 
 
-def open_recording(source: Source) -> RasterReader | MapReader:
+def open_recording(source: FileSource) -> RasterReader | MapReader:
     """Open a raster or a file of maps, whichever it is, with every check."""
     try:
         return RasterReader(source) if file_format(source) == RASTER else MapReader(source)

@@ -35,7 +35,7 @@ _SCALARS: dict[str, type] = {"text": str, "int64": int, "float64": float, "bool"
 _LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
 
-Source = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
+FileSource = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
 
 
 class CheckedFile:
@@ -45,7 +45,7 @@ class CheckedFile:
     `inspect`; None if this process wrote the file.
     """
 
-    def __init__(self, source: Source, noun: str, what: str, opener: str | None) -> None:
+    def __init__(self, source: FileSource, noun: str, what: str, opener: str | None) -> None:
         content = source.getvalue() if isinstance(source, io.BytesIO) else source
         if not isinstance(content, (bytes, str, os.PathLike)):
             raise RasterError(f"{noun}: got {type(content).__name__}, expected the path of {what}")

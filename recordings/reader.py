@@ -23,7 +23,7 @@ from spikesam.recordings.chunks import ChunkError, decompress
 from spikesam.recordings.digests import About, content_digest
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import raster_file
-from spikesam.recordings.hdf5 import CheckedFile, Source
+from spikesam.recordings.hdf5 import CheckedFile, FileSource
 from spikesam.recordings.schema import (
     MAX_DATASET_BYTES,
     MAX_LAYERS,
@@ -59,7 +59,7 @@ class Reader(ABC, Generic[Layer]):
     samples: SampleTable
     predictions: NDArray[np.int32]
 
-    def __init__(self, source: Source, *, trusted: bool = False) -> None:
+    def __init__(self, source: FileSource, *, trusted: bool = False) -> None:
         if isinstance(source, (str, PathLike)) and os.path.isfile(os.path.join(source, self.IN_FOLDER)):
             source = raster_file(Path(source), self.WHAT, self.IN_FOLDER)
         opener = None if trusted else f"{type(self).__module__}:{type(self).__qualname__}"

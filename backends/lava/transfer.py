@@ -14,14 +14,14 @@ from spikesam.backends.trace import STEP_TYPE, SUM_TYPE, SpikeTrace, maps_of_pac
 from spikesam.recordings.raster.batch import RasterBatch
 
 # By ("bits", "maps", "sum" or "readout", name of the layer): the dtype and shape of an array, and the array.
-Layout: TypeAlias = dict[tuple[str, str], tuple[Any, tuple[int, ...]]]
+MessageLayout: TypeAlias = dict[tuple[str, str], tuple[Any, tuple[int, ...]]]
 Arrays: TypeAlias = dict[tuple[str, str], NDArray[Any]]
 
 
-def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> Layout:
+def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> MessageLayout:
     """The arrays that the recorder sends of a sample, in order; the spikes of every layer if no maps are requested."""
     timesteps = network.timesteps
-    layout: Layout = {}
+    layout: MessageLayout = {}
     if request is None:
         for name, size in zip(network.raster_names, network.raster_bytes, strict=True):
             layout["bits", name] = np.uint8, (timesteps, size)
@@ -35,12 +35,12 @@ def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> La
     return layout
 
 
-def message_bytes(layout: Layout) -> int:
+def message_bytes(layout: MessageLayout) -> int:
     """Bytes of all arrays."""
     return sum(np.dtype(kind).itemsize * prod(shape) for kind, shape in layout.values())
 
 
-def parse_message(message: bytearray, layout: Layout) -> Arrays:
+def parse_message(message: bytearray, layout: MessageLayout) -> Arrays:
     """The arrays of a message."""
     arrays: Arrays = {}
     start = 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.graph import Network
 from spikesam.backends.network.inputs import WEIGHT_LIMIT
-from spikesam.backends.network.quantise import integer_weight, steps_of
+from spikesam.backends.network.quantise import integer_weight, weight_steps
 from spikesam.recordings.arguments import checked_arguments
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -98,7 +98,7 @@ def _on_grid(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _integers(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], float]:
-    return integer_weight(weight, steps_of(weight) or WEIGHT_LIMIT)
+    return integer_weight(weight, weight_steps(weight) or WEIGHT_LIMIT)
 
 
 def _to_float32(numbers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -54,7 +54,7 @@ from spikesam.backends.network.consistency import (
 )
 from spikesam.backends.network.inputs import WHOLE, Input, Shape
 from spikesam.backends.network.layers import Layer, Readout
-from spikesam.backends.network.table import aligned, by_sides, sources_of, weights_of
+from spikesam.backends.network.table import by_sides, in_columns, sources_of, weights_of
 from spikesam.backends.network.wiring import (
     dependents,
     reads_alone,
@@ -64,6 +64,7 @@ from spikesam.backends.network.wiring import (
     with_plain_delays,
 )
 from spikesam.recordings import draw
+from spikesam.recordings.raster.batch import packed_bytes
 from spikesam.recordings.text import printable
 
 Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "image"]
@@ -191,7 +192,7 @@ class Network:
             rows.append((layer.name, sources_of(first), by_sides(shape), weights_of(first)))
             rows += [("", sources_of(each), "", weights_of(each)) for each in more]
         rows.append(("readout", self.layers[-1].name, str(self.classes), by_sides(self.readout.weight.shape)))
-        return aligned(rows)
+        return in_columns(rows)
 
     def __repr__(self) -> str:
         """One line: the layers with their shapes, the outputs, and what numbers it holds."""
@@ -323,7 +324,7 @@ class Network:
     @cached_property
     def raster_bytes(self) -> tuple[int, ...]:
         """Bytes of a packed step of each of :attr:`raster_names`."""
-        return tuple(-(-math.prod(shape) // 8) for shape in self.raster_shapes)
+        return tuple(packed_bytes(math.prod(shape)) for shape in self.raster_shapes)
 
     @property
     def first_raster(self) -> int:

@@ -124,7 +124,7 @@ def _exact_grid(inputs: Sequence[Input], units: Sequence[float], neuron: LIF) ->
     ----------
     units : the real values of a 1 in each of the inputs
     """
-    largest = [1 if each.weight is None else steps_of(each.weight) for each in inputs]
+    largest = [1 if each.weight is None else weight_steps(each.weight) for each in inputs]
     if not all(largest):
         return None
     currents = [  # of a weight of 1, in thresholds
@@ -146,7 +146,7 @@ def _exact_grid(inputs: Sequence[Input], units: Sequence[float], neuron: LIF) ->
     return None
 
 
-def steps_of(weight: NDArray[np.float32]) -> int:
+def weight_steps(weight: NDArray[np.float32]) -> int:
     """The smallest n ≤ 127 for which all weights are multiples of max|W|/n; 0 if there is none."""
     unit = float(np.abs(weight).max()) or 1.0
     few = weight.ravel()[:4096].astype(np.float64) / unit  # most weights that are on no grid show it here

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from spikesam.backends.network.inputs import PLAIN, WHOLE, Input, Shape, Source
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
+def in_columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines, whose columns stand below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

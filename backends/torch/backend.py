@@ -88,8 +88,8 @@ class _Simulation:
         self.given = {} if network.spiking_input else dict(by_input(network, source))
         self._rest(samples)
         packed = [
-            torch.zeros((samples, network.timesteps, -(-prod(shape) // 8)), dtype=torch.uint8, device=self.device)
-            for shape in network.shapes[1:]
+            torch.zeros((samples, network.timesteps, size), dtype=torch.uint8, device=self.device)
+            for size in network.raster_bytes[-len(network.layers) :]
         ]
         integrator = _DeviceIntegrator(network.readout, self.neurons[-1].spikes)
         chunk = max(1, min(self.maps // samples, history.longest))

@@ -44,7 +44,7 @@ from paper.common.setup import Setup
 from paper.measures.deletion import nearest, order_of, probability_of
 from paper.measures.maps import pearson
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.methods.perturbation import Answer, answers_of
+from spikesam.pipeline.maps.methods.perturbation import Answering, answers_of
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
 from spikesam.recordings.raster.reader import RasterReader
@@ -160,7 +160,7 @@ def on_deciding(maps: Named, objects: NDArray[np.bool_]) -> dict[Map, float]:
     }
 
 
-def with_leaving_out(answer: Answer, spikes: NDArray[np.bool_], maps: Named) -> dict[Map, float]:
+def with_leaving_out(answer: Answering, spikes: NDArray[np.bool_], maps: Named) -> dict[Map, float]:
     """Rank correlation of each map, summed over steps, with what every place that fires does by itself."""
     fires = spikes.any(axis=(0, 1))
     alone = np.eye(fires.sum() + 1, dtype=np.bool_)[:, 1:]  # none left out, then each
@@ -171,7 +171,7 @@ def with_leaving_out(answer: Answer, spikes: NDArray[np.bool_], maps: Named) -> 
 
 
 def deletion_areas(
-    answer: Answer, spikes: NDArray[np.bool_], maps: Named, parts: int, ties: int, seed: int
+    answer: Answering, spikes: NDArray[np.bool_], maps: Named, parts: int, ties: int, seed: int
 ) -> dict[str, dict[Map, float]]:
     """Areas under the probability over the share of spikes deleted, by places and by moments: measure -> map -> area.
 
@@ -206,7 +206,7 @@ def cut(values: Floats, counts: NDArray[np.int64], parts: int, seed: int) -> NDA
 
 
 def areas_of(
-    answer: Answer, spikes: NDArray[np.bool_], counts: NDArray[np.int64], cuts: Sequence[NDArray[np.bool_]]
+    answer: Answering, spikes: NDArray[np.bool_], counts: NDArray[np.int64], cuts: Sequence[NDArray[np.bool_]]
 ) -> list[float]:
     """The area of each of many cuts of `counts`, (T or 1, H, W); what several leave alike is simulated once."""
     fires = counts > 0
@@ -219,7 +219,7 @@ def areas_of(
 
 
 def _probability(
-    answer: Answer, spikes: NDArray[np.bool_], places: NDArray[np.bool_], gone: NDArray[np.bool_]
+    answer: Answering, spikes: NDArray[np.bool_], places: NDArray[np.bool_], gone: NDArray[np.bool_]
 ) -> Floats:
     """Probability of the answer to all spikes, where of `places` (T or 1, H, W) those that are gone (K, F), first none,
     are deleted.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from spikesam.backends.network.table import aligned
+from spikesam.backends.network.table import in_columns
 from spikesam.pipeline.cli.errors import interruption
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.summary import ImageAnswer, LocalisationScore, Summary
@@ -151,7 +151,7 @@ def localisation_text(scores: Sequence[LocalisationScore]) -> str:
         texts = [f"{cell.mean:.2f}" + f" ({cell.low:.2f}–{cell.high:.2f})" * (cell.n > 1) for cell in found]
         rows.append((layer or "", method, *texts, *[""] * (len(measures) - len(texts))))
     count = f"{scores[0].n} sample{'s' * (scores[0].n > 1)}"
-    return f"does the map find the object? ({count}; mean, 95 % interval)\n{aligned(rows)}"
+    return f"does the map find the object? ({count}; mean, 95 % interval)\n{in_columns(rows)}"
 
 
 def _answer_text(answer: ImageAnswer, names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from spikesam.backends.network import Network
 from spikesam.pipeline.comparison.certificate_file import FORMAT, VERSION, Certificate, Settings, read_certificate
 from spikesam.pipeline.comparison.diff import Diff, diff
 from spikesam.pipeline.engine.simulate import simulate
-from spikesam.pipeline.imports.nir.data import from_nir_data, layer_name
+from spikesam.pipeline.imports.nir.data import from_nir_data, node_layer
 from spikesam.pipeline.imports.nir.read import read_nir
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.errors import InputError
@@ -133,7 +133,7 @@ def _as_layers(
     """A recording whose layers have the names and shapes of a network's; each may be called by its node."""
     shapes, found = dict(zip(("input", *nodes), network.shapes, strict=True)), dict[str, Any]()
     for name, shape in shapes.items():
-        called = next((each for each in (name, layer_name(nodes.get(name, name))) if each in given), None)
+        called = next((each for each in (name, node_layer(nodes.get(name, name))) if each in given), None)
         if called is None:
             continue
         spikes = given[called][:].swapaxes(0, 1)

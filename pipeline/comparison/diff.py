@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from spikesam.backends.network import Network
-from spikesam.pipeline.comparison.membranes import Rule, Traced, Variant
-from spikesam.pipeline.comparison.pair import Bit, Differences, Pair, line_up
+from spikesam.pipeline.comparison.membranes import FiringRule, Rule, Traced
+from spikesam.pipeline.comparison.pair import Bit, Differences, RasterPair, line_up
 from spikesam.pipeline.comparison.sides import (
     WHAT,
     Driven,
@@ -26,7 +26,7 @@ from spikesam.pipeline.comparison.sides import (
     simulated,
     what_drives,
 )
-from spikesam.pipeline.comparison.why import Why, explain_bit, number
+from spikesam.pipeline.comparison.why import Why, explain_bit, number_text
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.networks.recorded import fired_by, loaded_network, recorded_network
 from spikesam.recordings.arguments import checked_arguments
@@ -197,7 +197,7 @@ class Diff(Shown):
             columns["that differ"] = rows["arrive_differ"]
         for name, which in zip("AB", WHICH, strict=True):
             if f"membrane_{which}" in rows:
-                columns[f"membrane in {name}"] = rows[f"membrane_{which}"].map(number)
+                columns[f"membrane in {name}"] = rows[f"membrane_{which}"].map(number_text)
         for name, which in zip("AB", WHICH, strict=True):
             columns[f"{name} fires"] = rows[f"fired_{which}"].map({True: "yes", False: ""})
         return pd.DataFrame(columns)
@@ -290,7 +290,7 @@ def diff(
 
 
 def _unlike(
-    pair: Pair, rules: tuple[Rule | None, Rule | None], driven: Driven | None, sample: int
+    pair: RasterPair, rules: tuple[Rule | None, Rule | None], driven: Driven | None, sample: int
 ) -> tuple[str | None, str | None]:
     """Of each raster whose network is taken for granted, the first layer that fires otherwise; None if none does."""
     found: list[str | None] = [None, None]
@@ -301,7 +301,7 @@ def _unlike(
                 if layer.name not in pair.layers:
                     continue
                 with suppress(InputError):  # numbers that drive it are not known, or it is in one raster alone
-                    missed = traced.misses(which, layer.name, sample, {"": Variant(layer.spiking_neuron)})[""].sum()
+                    missed = traced.misses(which, layer.name, sample, {"": FiringRule(layer.spiking_neuron)})[""].sum()
                     if missed:
                         found[which] = f"{missed:,} bits of {layer.name} in sample {sample} are others"
                         break
@@ -309,7 +309,7 @@ def _unlike(
 
 
 def _rules(
-    pair: Pair, named: Network | None, model: Network | None
+    pair: RasterPair, named: Network | None, model: Network | None
 ) -> tuple[tuple[Rule | None, Rule | None], list[str]]:
     """The rules of both rasters, of the network that was `named` or the `model` simulated, and notes where unknown."""
     rules: list[Rule | None] = []

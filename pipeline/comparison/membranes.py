@@ -15,15 +15,15 @@ from spikesam.backends.input_currents import currents_of_numbers
 from spikesam.backends.network import LIF, THETA, Input, Layer, Network, Shape, Source, SpikingNeuron, pair
 from spikesam.backends.network.step import ROUNDING, Neurons, arrived, current_of, factors, on_maps
 from spikesam.backends.network.table import by_sides
-from spikesam.pipeline.comparison.pair import Bit, Pair
-from spikesam.pipeline.maps.correlation import gathered, spread
+from spikesam.pipeline.comparison.pair import Bit, RasterPair
+from spikesam.pipeline.maps.correlation import gathered, transposed
 from spikesam.recordings.errors import InputError
 
 LEAKS = (0, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1)  # that networks often have
 
 
 @dataclass(frozen=True, eq=False)
-class Variant:
+class FiringRule:
     """A rule by which a layer may fire."""
 
     neuron: SpikingNeuron
@@ -32,7 +32,7 @@ class Variant:
     at: bool = False  # a membrane at the threshold in float32 is so in truth, not rounded
 
 
-def rules_of(neuron: SpikingNeuron) -> dict[str, Variant]:
+def rules_of(neuron: SpikingNeuron) -> dict[str, FiringRule]:
     """Neurons that other libraries, or chips, have in its place."""
     found: dict[str, SpikingNeuron] = {}
     if neuron.fires_at_threshold:
@@ -51,31 +51,31 @@ def rules_of(neuron: SpikingNeuron) -> dict[str, Variant]:
     if neuron.reset == "subtract" and not np.array_equal(neuron.subtracted, neuron.threshold):
         found["a reset by subtraction behind the leak"] = subtracting
     return {
-        name: Variant(other, at=other.fires_at_threshold != neuron.fires_at_threshold) for name, other in found.items()
+        name: FiringRule(each, at=each.fires_at_threshold != neuron.fires_at_threshold) for name, each in found.items()
     }
 
 
-def delays_of(layer: Layer) -> dict[str, Variant]:
+def delays_of(layer: Layer) -> dict[str, FiringRule]:
     """The layer itself a step later or earlier, with or without its constants of a step."""
     neuron, found = layer.spiking_neuron, {}
     for late, when in ((1, "later"), (-1, "earlier")):
-        found[f"inputs that act one step {when}"] = Variant(neuron, late)
+        found[f"inputs that act one step {when}"] = FiringRule(neuron, late)
         if np.any(neuron.bias) or any(len(each.gain) > 1 for each in layer.inputs):
-            found[f"all that it does one step {when}"] = Variant(neuron, late, all_late=True)
+            found[f"all that it does one step {when}"] = FiringRule(neuron, late, all_late=True)
     return found
 
 
-def leaks_of(neuron: SpikingNeuron) -> dict[str, Variant]:
+def leaks_of(neuron: SpikingNeuron) -> dict[str, FiringRule]:
     """Neurons of other leaks."""
     found = {}
     for leak in LEAKS:
         other: Any = {"leak": leak} if isinstance(neuron, LIF) else {"decay": round(THETA * (1 - leak))}
         if np.any(neuron.leak != leak):
-            found[f"a leak of {leak}"] = Variant(replace(neuron, **other))
+            found[f"a leak of {leak}"] = FiringRule(replace(neuron, **other))
     return found
 
 
-def threshold_between(neuron: SpikingNeuron, low: float, high: float, *, alone: bool = False) -> dict[str, Variant]:
+def threshold_between(neuron: SpikingNeuron, low: float, high: float, *, alone: bool = False) -> dict[str, FiringRule]:
     """Neurons whose thresholds differ by a factor between two, if any; `alone`: a spike subtracts what it did."""
     if low > high + ROUNDING:
         return {}
@@ -91,7 +91,7 @@ def threshold_between(neuron: SpikingNeuron, low: float, high: float, *, alone: 
     also = ", of which a spike subtracts the network's" if alone else ""
     rest = "" if low >= high else f" to {high:.2%}" if high < np.inf else " or more"
     name = f"a threshold of {low:.2%}{rest} of the network's{also}"
-    return {name: Variant(replace(neuron, threshold=threshold, reset_by=amount))}
+    return {name: FiringRule(replace(neuron, threshold=threshold, reset_by=amount))}
 
 
 def _as_its_own(neuron: SpikingNeuron, number: Any) -> Any:
@@ -139,7 +139,7 @@ class DrivenLayer:
                 if each.current_sum:
                     cells[:] = 1
                 weight = (each.weight[channel : channel + 1] != 0).astype(np.float64)
-                reached = spread(each, weight, cells, (shape[0], shape[1] // down, shape[2] // across)) > 0
+                reached = transposed(each, weight, cells, (shape[0], shape[1] // down, shape[2] // across)) > 0
                 mask = reached.repeat(down, axis=1).repeat(across, axis=2)
             for source in each.sources:
                 yield source, gathered(mask.astype(np.float64), each.spread) > 0
@@ -216,7 +216,7 @@ class Traced:
 
     def __init__(
         self,
-        pair: Pair,
+        pair: RasterPair,
         rules: tuple[Rule | None, Rule | None],
         driven: Callable[[int, Network, bool], NDArray[Any]] | None = None,
     ) -> None:
@@ -256,7 +256,7 @@ class Traced:
         which: int,
         layer: str,
         sample: int,
-        variants: Mapping[str, Variant],
+        variants: Mapping[str, FiringRule],
         *,
         all_of_them: bool = True,
         exact: bool = False,
@@ -290,14 +290,14 @@ class Traced:
                     del left[name]
         return found
 
-    def fitting(self, which: int, layer: str, samples: Sequence[int], variants: Mapping[str, Variant]) -> list[str]:
+    def fitting(self, which: int, layer: str, samples: Sequence[int], variants: Mapping[str, FiringRule]) -> list[str]:
         """The rules of which the whole layer fires all that a raster has."""
         for sample in samples:
             missed = self.misses(which, layer, sample, variants, all_of_them=False)
             variants = {name: variant for name, variant in variants.items() if not missed[name].any()}
         return [*variants]
 
-    def other_thresholds(self, which: int, name: str, samples: Sequence[int]) -> dict[str, Variant]:
+    def other_thresholds(self, which: int, name: str, samples: Sequence[int]) -> dict[str, FiringRule]:
         """Thresholds, the network's times a factor f, by which a layer might fire as a raster has it.
 
         A membrane is linear in what a spike subtracts, so where it is above f θ says how large f may be.
@@ -392,7 +392,7 @@ def _wiring(network: Network) -> tuple[object, ...]:
     return network.raster_names, network.shapes, network.current_input, network.timesteps, sources
 
 
-def _starts(pair: Pair, network: Network) -> dict[str, int]:
+def _starts(pair: RasterPair, network: Network) -> dict[str, int]:
     """Each layer of a network -> its step at the first step of the rasters; refuses a network that cannot be theirs."""
     for name in pair.layers:
         shape = pair.first.layer(name).shape

@@ -38,7 +38,7 @@ class Bit:
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class RasterPair:
     """Two open rasters whose layers, `steps` and samples are beside each other.
 
     Where one alone passes spikes on a step later in each layer, `shifts` has layer -> its first of these steps.
@@ -64,7 +64,7 @@ class Pair:
         return first, second
 
 
-def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = True) -> Pair:
+def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = True) -> RasterPair:
     """Put two rasters beside each other, of the same samples (positions, too, if `same_index`), steps and shapes."""
     one, other = first.where, second.where
     if first.n_samples != second.n_samples:
@@ -91,7 +91,7 @@ def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = Tru
     if delays[0] == delays[1]:
         if first.timesteps != second.timesteps:
             raise InputError(f"{other}: has {second.timesteps} steps, expected {first.timesteps}, as {one} has")
-        return Pair(first, second, layers, first.timesteps, (here, here))
+        return RasterPair(first, second, layers, first.timesteps, (here, here))
     slow, quick = (first, second) if delays[0] else (second, first)
     late = arrivals(slow, quick.timesteps)
     if late is None:
@@ -101,7 +101,7 @@ def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = Tru
             "deep. If neither or both do, say so where they are recorded: layer_delay"
         )
     shifts = {name: late[name] for name in layers}
-    return Pair(first, second, layers, quick.timesteps, (shifts, here) if slow is first else (here, shifts))
+    return RasterPair(first, second, layers, quick.timesteps, (shifts, here) if slow is first else (here, shifts))
 
 
 def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
@@ -119,7 +119,7 @@ def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
 class Differences:
     """Bits that differ: `only` (2, layers, steps) in one raster alone, `spikes` (2, layers) of each, of all samples."""
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: RasterPair) -> None:
         self.pair = pair
         self.only = np.zeros((2, len(pair.layers), pair.steps), np.int64)
         self.spikes = np.zeros((2, len(pair.layers)), np.int64)

@@ -13,7 +13,7 @@ import pandas as pd
 from spikesam.backends.network import Network
 from spikesam.backends.network.inputs import STORED
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.comparison.membranes import Membrane, Rule, Traced, Variant, delays_of, leaks_of, rules_of
+from spikesam.pipeline.comparison.membranes import FiringRule, Membrane, Rule, Traced, delays_of, leaks_of, rules_of
 from spikesam.pipeline.comparison.pair import Bit
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.text import brief
@@ -129,8 +129,8 @@ def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterato
         whose = f"{'its' if rule.proven else 'the'} network, in {'fixed point' if precision == 'fixed' else precision}"
         membrane, threshold = each.values[bit.step], each.threshold
         yield (
-            f"{name}: {whose}, has a membrane of {number(membrane)} there, "
-            f"{membrane / threshold:.2%} of the threshold {number(threshold)}: "
+            f"{name}: {whose}, has a membrane of {number_text(membrane)} there, "
+            f"{membrane / threshold:.2%} of the threshold {number_text(threshold)}: "
             f"it {'fires' if fires else 'does not fire'}{as_recorded}"
         )
         if fires != fired:
@@ -155,7 +155,7 @@ def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> s
     asked = rule.network.layers[rule.network.place(layer) - 1]
     neuron = asked.spiking_neuron
     samples = [bit.sample, *(each for each in range(traced.pair.first.n_samples) if each != bit.sample)][:SAMPLES]
-    own = {"": Variant(neuron), "at": Variant(neuron, at=True)}
+    own = {"": FiringRule(neuron), "at": FiringRule(neuron, at=True)}
     each = [traced.misses(which, layer, sample, own) for sample in samples]
     off, missed = (np.sum([found[name] for found in each], axis=0) for name in ("", "at" if near else ""))
     bits, total = int(missed.sum()), missed.size * traced.pair.steps * len(samples)
@@ -168,7 +168,7 @@ def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> s
         any(place == rule.network.place(layer) - 1 for place, _ in rule.network.driven)
         and rule.network.precision == "float32"
     ):
-        given = {"": Variant(neuron)}
+        given = {"": FiringRule(neuron)}
         if not any(traced.misses(which, layer, sample, given, exact=True)[""].any() for sample in samples):
             return (
                 f"{name} has the numbers of the input as they are, which the network has in 8 bits: with them, {layer} "
@@ -192,7 +192,7 @@ def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> s
     return ", or ".join(reasons)
 
 
-def number(value: float) -> str:
+def number_text(value: float) -> str:
     """A membrane or a threshold: an integer in fixed point."""
     return f"{int(value):,}" if float(value).is_integer() and abs(value) >= 256 else f"{float(value):.7g}"
 

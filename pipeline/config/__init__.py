@@ -20,7 +20,7 @@ from spikesam.pipeline.config.fields import (
     Device,
     Download,
     KeptSteps,
-    Samples,
+    SampleCount,
     Seed,
     option_field,
 )
@@ -216,7 +216,7 @@ class RunSection(Section):
     data: Data = None
     download: Download = False
     backend: BackendName = "auto"
-    samples: Samples = 8
+    samples: SampleCount = 8
     seed: Seed = 0
     precision: Literal["fixed", "float32"] = Field("fixed", description="fixed: integers, equal bits on every backend")
     device: Device = "auto"

@@ -40,7 +40,7 @@ KeptSteps = Annotated[
         'pictured), "all", "none", or of all samples first:last:every, such as 0:100 or ::10'
     ),
 ]
-Samples = Annotated[int, Field(ge=1, description=SAMPLES)]
+SampleCount = Annotated[int, Field(ge=1, description=SAMPLES)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63, description=SEED)]
 
 

@@ -168,10 +168,10 @@ def convert_graph(
     _check(ann, images)
     settings = settings.first
     rectifiers = Rectifiers(ann)
-    images = images[spread(len(images), max(2, MOST_VALUES // max(map(prod, ann.shapes))))]
+    images = images[evenly_spaced(len(images), max(2, MOST_VALUES // max(map(prod, ann.shapes))))]
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
     count, steps = corrected_on(ann, len(images), settings.timesteps)
-    chosen = spread(len(images), count)
+    chosen = evenly_spaced(len(images), count)
     refuse_dead = partial(_refuse_dead, images=len(images))
     thresholds, means = activation_thresholds(rectifiers, pixels, settings, chosen, refuse_dead)
     worths = {name: largest / settings.spikes for name, largest in thresholds.items()}
@@ -191,7 +191,7 @@ def convert_graph(
     return network, thresholds
 
 
-def spread(count: int, most: int) -> NDArray[np.int64]:
+def evenly_spaced(count: int, most: int) -> NDArray[np.int64]:
     """At most so many of `count` positions, evenly spaced, since images may be in order of their classes."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 

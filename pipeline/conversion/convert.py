@@ -20,8 +20,8 @@ from spikesam.pipeline.conversion.algorithm import (
     calibration_of,
     convert_graph,
     converted,
+    evenly_spaced,
     matching_configuration,
-    spread,
 )
 from spikesam.pipeline.conversion.conversion import UNPREPARED, WRITTEN, Conversion, write_conversion
 from spikesam.pipeline.conversion.read_ann import read_ann
@@ -185,7 +185,7 @@ def _of_model(
     with tracker.time("convert"), tracker.show("calibrating") as advance:
         network, thresholds = convert_graph(ann, given, settings, advance)
     shown, of_shown = (given, known) if validation is None else _validation(validation)
-    chosen = spread(len(shown), samples)
+    chosen = evenly_spaced(len(shown), samples)
     of_all, shown = shown, _shaped(shown[chosen], ann, "validation")
     if of_shown is not None:
         answers = _labels(of_shown[chosen], ann)

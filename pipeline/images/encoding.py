@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikesam.backends.base import InputBatch
 from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Network
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.raster.batch import PackedSpikes
+from spikesam.recordings.raster.batch import PackedSpikes, packed_bytes
 
 
 def encode(
@@ -55,7 +55,7 @@ def poisson_batch(
         )
     checked = [_checked(x, timesteps, seed, int(i)) for x, i in zip(images, indices, strict=True)]
     channels, height, width = checked[0].shape
-    packed = np.empty((len(checked), timesteps, -(-2 * checked[0].size // 8)), np.uint8)
+    packed = np.empty((len(checked), timesteps, packed_bytes(2 * checked[0].size)), np.uint8)
     for x, index, bits in zip(checked, indices, packed, strict=True):
         draw_spikes(*plane_limits(x, _limits(x)), x.size, np.uint64(seed), np.uint64(index), bits)
     return PackedSpikes(packed, (2 * channels, height, width))

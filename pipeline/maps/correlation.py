@@ -22,7 +22,7 @@ def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
     return shared
 
 
-def spread(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...]) -> Floats:
+def transposed(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...]) -> Floats:
     """The transpose of :func:`~spikesam.backends.network.step.correlated`: (C', H', W') -> (C, H, W) = `shape`."""
     if layer.kind == "identity":
         return weight * values

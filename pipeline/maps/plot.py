@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spikesam.backends.network import Network
-from spikesam.backends.network.table import aligned, by_sides
+from spikesam.backends.network.table import by_sides, in_columns
 from spikesam.pipeline.drawing.activity import draw_raster
 from spikesam.pipeline.drawing.canvas import DPI, ShownFigure
 from spikesam.pipeline.drawing.figures import draw_overview
@@ -41,7 +41,7 @@ def notebook_html(shown: MapReader | RasterReader | Network) -> str:
     if isinstance(shown, MapReader):
         return html([repr(shown)], lambda: _maps(shown))
     layers = [(each.name, by_sides(each.shape), f"{each.neurons:,}") for each in shown.layers]
-    return html([repr(shown), "", aligned([("layer", "shape", "neurons"), *layers])], lambda: _raster(shown))
+    return html([repr(shown), "", in_columns([("layer", "shape", "neurons"), *layers])], lambda: _raster(shown))
 
 
 def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> bytes:

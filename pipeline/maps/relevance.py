@@ -61,16 +61,16 @@ from spikesam.backends.network.step import (
     pooled,
     repeated,
 )
-from spikesam.pipeline.maps.correlation import gathered, shared_by_three, spread, to_winners, unpooled, winners, won
+from spikesam.pipeline.maps.correlation import gathered, shared_by_three, to_winners, transposed, unpooled, winners, won
 
-Rule = Literal["signed", "positive"]
+Signs = Literal["signed", "positive"]
 Target = int | NDArray[np.float64]
 Spikes = NDArray[np.bool_]
 Part = tuple[Floats, Floats]  # weights, and the gain of every step: (1, C, 1, 1) or (T, C, 1, 1)
 
 
 def relevance(
-    network: Network, spikes: Sequence[Spikes], target: Target, rule: Rule | type[RelevanceLayer] = "signed"
+    network: Network, spikes: Sequence[Spikes], target: Target, rule: Signs | type[RelevanceLayer] = "signed"
 ) -> list[Floats]:
     """Relevance of one sample's spikes for a class, or a weighted sum of logits, in a network's last layers.
 
@@ -82,7 +82,7 @@ def relevance(
 
 
 def relevances(
-    network: Network, spikes: Sequence[Spikes], targets: Iterable[Target], rule: Rule | type[RelevanceLayer] = "signed"
+    network: Network, spikes: Sequence[Spikes], targets: Iterable[Target], rule: Signs | type[RelevanceLayer] = "signed"
 ) -> Iterator[list[Floats]]:
     """Relevance of one sample's spikes for each of some targets, see :func:`relevance`; membranes are computed once."""
     if later := [network.layers[place].name for place, _ in network.driven if place]:
@@ -227,7 +227,7 @@ class PositiveShares(RelevanceLayer):
         return _divided(current * per_membrane, self.excited[t])
 
 
-RULES: Mapping[Rule, type[RelevanceLayer]] = {"signed": SignedShares, "positive": PositiveShares}
+RULES: Mapping[Signs, type[RelevanceLayer]] = {"signed": SignedShares, "positive": PositiveShares}
 
 
 class _Input:
@@ -293,7 +293,7 @@ class _Input:
             shape = pooled(self.input, before).shape
             for weight, gain in self.parts[source.sign]:
                 won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t], sides)
-                share = unpooled(self.input, before, spread(self.input, weight, won_by, shape))
+                share = unpooled(self.input, before, transposed(self.input, weight, won_by, shape))
                 _hand_back(source, t, gathered(share, self.input.spread), found)
 
     def _arrived(self, t: int) -> list[tuple[Source, Spikes]]:

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesam.recordings.errors import InputError
+from spikesam.recordings.raster.batch import packed_bytes
 
 Variant = Literal["paper", "authors-code"]
 AnyVariant = Literal["paper", "authors-code", "fixed"]  # the last one in integers, see methods/sam.py
@@ -173,7 +174,7 @@ def compile_sums() -> None:
 
 def check_packed(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> None:
     """Refuse an array that is not (T, ⌈C·H·W/8⌉) uint8."""
-    width = -(-math.prod(shape) // 8)
+    width = packed_bytes(math.prod(shape))
     if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != width:
         raise InputError(
             f"packed spikes: got shape {packed.shape} {packed.dtype}, expected (T, {width}) uint8 "

@@ -36,7 +36,7 @@ def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, Sides]]:
     ]
 
 
-def depths(plans: Sequence[LayerPlan]) -> dict[str, int]:
+def plan_depths(plans: Sequence[LayerPlan]) -> dict[str, int]:
     """By which step spikes of the first input step have reached each layer."""
     found, before = {"input": 0}, "input"
     for plan in plans:

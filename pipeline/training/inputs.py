@@ -23,11 +23,12 @@ from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.selection import split_selection
-from spikesam.pipeline.networks.layer_list import depths, plan_layers
+from spikesam.pipeline.networks.layer_list import plan_depths, plan_layers
 from spikesam.pipeline.training.trainable import poisson
 from spikesam.recordings.child import die_with_parent
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import progress_bar
+from spikesam.recordings.raster.batch import packed_bytes
 from spikesam.recordings.text import shorten
 
 
@@ -172,14 +173,14 @@ class EventInputs:
             raise InputError('network.encoder is "spikes", which an ANN cannot take; set network.neuron = "lif"')
         if settings.crop < 1:
             raise InputError(f"training.crop is {settings.crop}, but events cannot be zoomed; set training.crop = 1.0")
-        bins = network.timesteps - max(depths(plan_layers(network.layers)).values())
+        bins = network.timesteps - max(plan_depths(plan_layers(network.layers)).values())
         if bins < 1:
             raise InputError(
                 f"network.timesteps is {network.timesteps}, expected more than the number of layers, each taking one"
             )
         self.preparation = EventBinning(data.height, data.width, bins, data.window_us, data.binning)
         self.shape = self.preparation.input_shape
-        self.kept_shape = (bins, -(-2 * data.height * data.width // 8))
+        self.kept_shape = (bins, packed_bytes(2 * data.height * data.width))
         self._settings, self._timesteps = settings, network.timesteps
 
     def kept(self, events: Image.Image | Events) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from spikesam.backends.network import LIF, Input, Layer, Network, Neuron, Readou
 from spikesam.backends.torch.synapses import attended_maps, without_autocast
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire, fire_step
-from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, depths, plan_layers
+from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_depths, plan_layers
 from spikesam.pipeline.training.fused import bntt_lif
 from spikesam.recordings.errors import InputError
 
@@ -139,7 +139,7 @@ class SpikingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         plans = plan_layers(network.layers)
-        self.depths = depths(plans)
+        self.depths = plan_depths(plans)
         self.depth = self.depths[plans[-1].name]
         if network.timesteps <= self.depth:
             raise InputError(

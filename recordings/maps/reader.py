@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikesam.recordings import draw
 from spikesam.recordings.digests import About
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.hdf5 import Source
+from spikesam.recordings.hdf5 import FileSource
 from spikesam.recordings.maps.schema import (
     AXES,
     ROOT_ATTRIBUTES,
@@ -187,7 +187,7 @@ class LayerMaps(LayerView[np.float32]):
         return self._maps.read(self.spec, sample)
 
 
-def open_maps(source: Source) -> MapReader:
+def open_maps(source: FileSource) -> MapReader:
     """Read a file of maps, whatever made them: checked when opened, its maps as they are read.
 
     Parameters

@@ -117,7 +117,7 @@ class PackedSpikes:
 
     def __post_init__(self) -> None:
         neurons = prod(self.map_shape)
-        size = -(-neurons // 8)
+        size = packed_bytes(neurons)
         if self.bits.ndim != 3 or self.bits.shape[2] != size or self.bits.dtype != np.uint8:
             raise InputError(
                 f"packed spikes: got {self.bits.shape} {self.bits.dtype}, expected (B, T, {size}) uint8 for maps of "
@@ -165,6 +165,11 @@ def joined(batches: Sequence[RasterBatch]) -> RasterBatch:
     predictions = [batch.predictions for batch in batches if batch.predictions is not None]
     readout = np.concatenate([batch.readout for batch in batches])
     return RasterBatch(spikes, readout, np.concatenate(predictions) if predictions else None)
+
+
+def packed_bytes(neurons: int) -> int:
+    """Bytes of one packed step, ⌈neurons/8⌉."""
+    return -(-neurons // 8)
 
 
 def pack(spikes: NDArray[np.bool_]) -> NDArray[np.uint8]:

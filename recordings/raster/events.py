@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.raster.batch import FIRED_ADVICE, on_cpu
+from spikesam.recordings.raster.batch import FIRED_ADVICE, on_cpu, packed_bytes
 from spikesam.recordings.text import brief
 
 Rounding = Literal["down", "nearest", "up"]
@@ -203,7 +203,7 @@ class SpikeEvents:
                 at, t, who = np.unravel_index(several[0], shape)
                 twice = f"{where((int(at),))}: neuron {who} fires more than once in step {t}"
                 raise InputError(f"{twice}, expected at most once{FIRED_ADVICE}")
-        packed = np.zeros((*shape[:2], -(-shape[2] // 8)), np.uint8)
+        packed = np.zeros((*shape[:2], packed_bytes(self.neurons)), np.uint8)
         np.bitwise_or.at(packed, (*place[:2], neuron // 8), (128 >> neuron % 8).astype(np.uint8))
         return packed
 

@@ -16,7 +16,7 @@ from spikesam.recordings import draw
 from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import RASTER, raster_file
-from spikesam.recordings.hdf5 import Source
+from spikesam.recordings.hdf5 import FileSource
 from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import Counted, chosen_classes, unpack
 from spikesam.recordings.raster.schema import (
@@ -251,7 +251,7 @@ class RecordedLayer(LayerView[np.bool_]):
         return unpack(self._raster.packed(self.spec, sample)[None], self.spec.shape)[:, 0]
 
 
-def open_raster(source: Source) -> RasterReader:
+def open_raster(source: FileSource) -> RasterReader:
     """Read a raster file, whatever wrote it: checked when opened, its spikes as they are read.
 
     Parameters

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.parsing import parse_json
+from spikesam.recordings.raster.batch import packed_bytes
 from spikesam.recordings.schema import (
     DIGEST,
     MAX_DATASET_BYTES,
@@ -109,7 +110,7 @@ class LayerSpec(NamedLayer):
     @property
     def step_bytes(self) -> int:
         """Bytes of one packed step."""
-        return -(-self.neurons // 8)
+        return packed_bytes(self.neurons)
 
     def attributes(self) -> dict[str, Any]:
         """Attributes of its spikes in the file."""

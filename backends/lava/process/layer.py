@@ -15,6 +15,7 @@ from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, due, ends_mes
 from spikesam.backends.lava.transfer import LayerMapRequest
 from spikesam.backends.network import Input, Layer, Shape, Source
 from spikesam.backends.trace import STEP_TYPE, SUM_TYPE, StepMaps, StoredMaps
+from spikesam.recordings.raster.batch import packed_bytes
 
 
 class LayerProcess(AbstractProcess):
@@ -67,7 +68,7 @@ class EventLayer(PyLoihiProcessModel):
         self.late = {name: LateSpikes(delay, channels_last(shapes[name])) for name, delay in delays.items()}
         self.state = self.kernel.rest()
         self.fired = np.zeros(self.kernel.output_shape, np.bool_)
-        self.bits = np.zeros((MESSAGE_STEPS, -(-self.fired.size // 8)), np.uint8)
+        self.bits = np.zeros((MESSAGE_STEPS, packed_bytes(self.fired.size)), np.uint8)
         if maps := proc_params["maps"]:
             height, width, _ = self.fired.shape
             self.step_maps = StepMaps(maps.trace, self.fired.shape)
@@ -131,7 +132,7 @@ class MapMessages:
 
 def spike_ports(shape: tuple[int, ...]) -> Ports:
     """`s_out`, spikes of neurons (H, W, C); `bits_out`, packed to bits in C-order (C, H, W), where messages end."""
-    return {"s_out": (bool, shape), "bits_out": (np.uint8, (MESSAGE_STEPS, -(-prod(shape) // 8)))}
+    return {"s_out": (bool, shape), "bits_out": (np.uint8, (MESSAGE_STEPS, packed_bytes(prod(shape))))}
 
 
 def map_ports(shape: tuple[int, ...]) -> Ports:

@@ -17,6 +17,7 @@ from spikesam.backends.lava.transfer import LayerMapRequest
 from spikesam.backends.network import FixedLIF, Input, SpikingNeuron, Windows
 from spikesam.backends.network.step import attended, repeated
 from spikesam.backends.trace import GradedSpikes, SpikeTrace
+from spikesam.recordings.raster.batch import packed_bytes
 
 advance = entry(steps.advance)
 pool_currents, pool_spikes = entry(pooling.pool_currents), entry(pooling.pool_spikes)
@@ -70,7 +71,7 @@ class ArrivingModel(PyLoihiProcessModel):
         self.x_out.send(np.ascontiguousarray(np.moveaxis(made, 0, -1)))
 
 
-class Pooling(AbstractProcess):
+class MaximumPooling(AbstractProcess):
     """Maximum pooling, which Lava's own `Conv` and `Dense` lack; it adds no delay.
 
     `pool` are the sides of the windows of spikes, bool, or the windows of currents, float32. Ports: `a_in` of (H, W, C)
@@ -90,7 +91,7 @@ class Pooling(AbstractProcess):
         add_ports(self, {"a_in": (dtype, shape)}, {"a_out": (dtype, (*sides, channels))})
 
 
-@model_of(Pooling)
+@model_of(MaximumPooling)
 class PoolingModel(PyLoihiProcessModel):
     """The kernels of the event backend; in fixed point currents are integers that float32 holds."""
 
@@ -141,7 +142,7 @@ class LIFNeuronsModel(PyLoihiProcessModel):
         dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32
         self.currents = np.zeros((len(proc_params["inputs"]), *shape), dtype)
         self.membrane, self.synaptic = np.zeros((2, *shape), dtype)
-        self.bits = np.zeros((MESSAGE_STEPS, -(-self.spikes.size // 8)), np.uint8)
+        self.bits = np.zeros((MESSAGE_STEPS, packed_bytes(self.spikes.size)), np.uint8)
 
     def run_spk(self) -> None:
         """Receive currents, advance, send spikes."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spikesam.backends.lava.magma import AbstractProcess, PyLoihiProcessModel, add_ports, model_of
-from spikesam.backends.lava.transfer import Layout
+from spikesam.backends.lava.transfer import MessageLayout
 
 MESSAGE_STEPS = 16  # of packed spikes in one message: Lava takes longer to pass a message on than to fill it
 
@@ -35,7 +35,7 @@ class RecorderProcess(AbstractProcess):
     first step of the next.
     """
 
-    def __init__(self, *, layout: Layout, stepped: int, timesteps: int, socket_fd: int, name: str) -> None:
+    def __init__(self, *, layout: MessageLayout, stepped: int, timesteps: int, socket_fd: int, name: str) -> None:
         super().__init__(layout=layout, stepped=stepped, timesteps=timesteps, socket_fd=socket_fd, name=name)
         ports = {}
         for number, ((kind, _), (dtype, shape)) in enumerate(layout.items()):

@@ -16,6 +16,7 @@ from spikesam.backends.lava.magma import AbstractProcess, PyLoihiProcessModel, a
 from spikesam.backends.lava.process.layer import spike_ports
 from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from spikesam.backends.network import Network
+from spikesam.recordings.raster.batch import packed_bytes
 
 
 class AbstractSourceModel(PyLoihiProcessModel):
@@ -55,7 +56,7 @@ class SpikeSource(AbstractProcess):
     """
 
     def __init__(self, *, shape: tuple[int, int, int], timesteps: int, **socket: Any) -> None:
-        size = -(-int(np.prod(shape)) // 8)
+        size = packed_bytes(prod(shape))
         super().__init__(timesteps=timesteps, sample_shape=(timesteps, size), **socket)
         add_ports(self, {}, spike_ports(shape))
 

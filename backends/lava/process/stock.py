@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.lava.magma import AbstractProcess, AbstractSubProcessModel, OutPort, model_of
 from spikesam.backends.lava.process.layer import LayerProcess, channels_last
-from spikesam.backends.lava.process.parts import Arriving, LIFNeurons, MapGatherer, Pooling
+from spikesam.backends.lava.process.parts import Arriving, LIFNeurons, MapGatherer, MaximumPooling
 from spikesam.backends.network import NO_POOLING, Input, Shape, pair
 from spikesam.backends.network.inputs import WHOLE
 
@@ -87,7 +87,7 @@ class StockLayer(AbstractSubProcessModel):
         return currents
 
     def _pooled(self, given: OutPort, **about: Any) -> OutPort:
-        pooling = self._with(Pooling(**about))
+        pooling = self._with(MaximumPooling(**about))
         given.connect(pooling.a_in)
         return pooling.a_out
 

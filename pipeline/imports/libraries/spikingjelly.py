@@ -32,7 +32,7 @@ from spikesam.pipeline.imports.libraries.library import (
 from spikesam.pipeline.imports.road.operations import expect
 
 
-def several(module: Any, where: str) -> SpikingModule:
+def integer_lif(module: Any, where: str) -> SpikingModule:
     """`ILIFNode`, which fires up to D spikes a step and subtracts the threshold for each."""
     leak, threshold = 1 - 1 / number(module.tau), number(module.v_threshold)
     neuron = LIF(leak, threshold, reset_by=leak * threshold)
@@ -93,7 +93,7 @@ EQUATIONS = {
     "NonSpikingIFNode": silent,
     "NonSpikingLIFNode": silent,
     "LIAFNode": UNKNOWN,
-    "ILIFNode": several,
+    "ILIFNode": integer_lif,
     "PSN": PARALLEL,
     "MaskedPSN": PARALLEL,
     "SlidingPSN": PARALLEL,

@@ -14,7 +14,7 @@ from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, 
 from spikesam.pipeline.imports.road.operations import expect
 
 
-def several(module: Any, where: str) -> SpikingModule:
+def mem_update(module: Any, where: str) -> SpikingModule:
     """`mem_update`, whose decay is its file's, and D in the name of the class that rounds."""
     rounding = type(module.qtrick).__name__
     found = re.fullmatch(r"MultiSpike(\d+)", rounding)
@@ -29,4 +29,4 @@ def axes(_: Any) -> Takes:
     return "TB..."
 
 
-LIBRARY = Library("ultralytics", {"mem_update": several}, axes)
+LIBRARY = Library("ultralytics", {"mem_update": mem_update}, axes)

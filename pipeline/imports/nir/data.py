@@ -112,7 +112,7 @@ def _nodes(nir: Any, data: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", node
 
 
-def layer_name(node: str) -> str:
+def node_layer(node: str) -> str:
     """The layer that a node becomes."""
     name = node.removesuffix(NEURON).replace(".", "_")
     return name if name.isidentifier() else f"node_{name}"
@@ -122,12 +122,12 @@ def _layer_names(nodes: Mapping[str, Any], where: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in nodes:
         try:
-            check_name(layer_name(node))
+            check_name(node_layer(node))
         except InputError as error:
             raise InputError(f"{where}: node {node!r}: {finding(error)}") from None
-        if layer_name(node) in found.values():
-            raise InputError(f"{where}: node {node!r}: a second layer {layer_name(node)!r}, expected other names")
-        found[node] = layer_name(node)
+        if node_layer(node) in found.values():
+            raise InputError(f"{where}: node {node!r}: a second layer {node_layer(node)!r}, expected other names")
+        found[node] = node_layer(node)
     return found
 
 

@@ -189,7 +189,7 @@ def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
         if source.kind == "concatenation":
             return stacked(branches, source.where)
         if source.kind == "attention":
-            return attended(branches, source)
+            return products_of(branches, source)
         if source.kind == "gate":
             return gated(branches, source)
         return sum_of(branches, source.where, [branch.last for branch in source.branches])
@@ -251,7 +251,7 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
     return Folded((channels, *branches[0].shape[1:]), tuple(placed), bias)
 
 
-def attended(branches: Sequence[Folded], junction: Junction) -> Folded:
+def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
     """The products of q, k and v: three maps of one shape, or one of all their channels; v may have its own.
 
     Each may be a sum of as many layers.

@@ -41,10 +41,10 @@ SIDES, OVERLAP = 5, 2  # squares in the image's short side; how many cover a pix
 MASKS = 512
 CELLS = 7  # of the grid, in each direction
 VISIBLE = 0.5
-Answer = Callable[[NDArray[Any]], NDArray[np.float64]]
+Answering = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
-def answers_of(network: Network, backend: Backend | None = None) -> Answer:
+def answers_of(network: Network, backend: Backend | None = None) -> Answering:
     """Logits (B, classes) of inputs (T, B, C, H, W) bool or (B, C, H, W) int8; on the event backend by default."""
     if backend is None:
         from spikesam.backends.event.backend import EventBackend  # here, because numba takes half a second to import

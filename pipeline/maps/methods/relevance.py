@@ -17,7 +17,7 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.step import Floats
 from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
-from spikesam.pipeline.maps.relevance import Rule, Spikes, relevance, variance_relevance
+from spikesam.pipeline.maps.relevance import Signs, Spikes, relevance, variance_relevance
 from spikesam.pipeline.networks.recorded import class_names_of, find_class, recorded_network, with_network
 from spikesam.recordings.arguments import Option
 from spikesam.recordings.maps.schema import MapHeader, Parameter
@@ -101,7 +101,7 @@ class Relevance(RelevanceMethod):
     parameters: ClassVar[dict[str, type]] = {"network_sha256": str, "rule": str}
     optional: ClassVar[dict[str, type]] = {"target": int, "target_name": str}
 
-    rule: Annotated[Rule, Option("exact shares of the membrane, or those of exciting spikes alone (SLTRP)")] = "signed"
+    rule: Annotated[Signs, Option("exact shares of the membrane, or those of exciting spikes alone (SLTRP)")] = "signed"
     target: Annotated[
         str | None,
         Option(

@@ -15,7 +15,7 @@ from paper.measures.tables import summary_of_shares
 from spikesam.backends.network import Input, pair
 from spikesam.backends.network.step import correlated, pooled
 from spikesam.pipeline.images.preprocessing import box_mask
-from spikesam.pipeline.maps.correlation import spread, to_winners, unpooled, winners, won
+from spikesam.pipeline.maps.correlation import to_winners, transposed, unpooled, winners, won
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.localisation import GatheredScores, Score, localisation_scores, score_sample
 from spikesam.pipeline.measures.localisation import MEASURES
@@ -160,7 +160,7 @@ def test_back_is_the_transpose(case: tuple[Input, np.random.Generator]) -> None:
     maps, weight = pooled(layer, random.random((2, 4, 8)) < 0.4), layer.weight.astype(float)
     values = random.normal(size=layer.output_shape((2, 4, 8)))
     forward = (correlated(layer, weight, maps) * values).sum()
-    assert (maps * spread(layer, weight, values, maps.shape)).sum() == pytest.approx(forward, abs=1e-9)
+    assert (maps * transposed(layer, weight, values, maps.shape)).sum() == pytest.approx(forward, abs=1e-9)
 
 
 def test_the_winner_of_a_window_by_hand() -> None:
