@@ -20,7 +20,6 @@ from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
 from spikesam.pipeline.config import Section, save_config
-from spikesam.pipeline.networks.defaults import keep_freed_memory
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.errors import InputError
@@ -105,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cache = command.cache or out / "stages"
     terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
     from paper.common.setup import Setup  # torch is slow to import, --help need not wait
+    from spikesam.pipeline.networks.defaults import keep_freed_memory
 
     keep_freed_memory()
     with out_lock(out), out_lock(cache):

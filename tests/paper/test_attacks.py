@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from paper.common.attacks import _mean_loss, fgsm, pgd, random_signs
+from paper.common.attacks import fgsm, pgd, random_signs
 from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.encoding import mean_spikes, poisson_batch
@@ -113,6 +113,7 @@ def test_no_pixel_moves_further_than_asked(epsilon: float, seed: int) -> None:
     for attacked in (
         fgsm(linear_ann(), images, labels, epsilon, PREPARE, seed, [0, 1, 2]),
         fgsm(linear_snn("poisson"), images, labels, epsilon, PREPARE, seed, [0, 1, 2]),
+        pgd(linear_ann(), images, labels, epsilon, PREPARE, (seed,), [0, 1, 2], 4, start=seed or None),
         random_signs(images, epsilon, PREPARE, seed, [0, 1, 2]),
     ):
         after = pixels_of(attacked)
@@ -162,32 +163,16 @@ def test_the_bundled_network_is_fooled(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(again, attacked[:2])
 
 
-def iterated(
-    name: str, image: Images, label: int, epsilon: float, seeds: tuple[int, ...] = (0,), steps: int = 8
-) -> Images:
-    return pgd(NETWORKS[name], image, np.array([label]), epsilon, PREPARE, seeds, [5], steps)
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_steps_end_where_one_step_of_a_linear_network_does(name: str) -> None:
     """The sign of a linear network's gradient is the same everywhere; blue has none."""
-    moved = pixels_of(iterated(name, IMAGE, 0, 0.02)) - pixels_of(IMAGE)
+
+    def iterated(epsilon: float) -> Images:
+        return pgd(NETWORKS[name], IMAGE, np.array([0]), epsilon, PREPARE, (0,), [5], 8)
+
+    moved = pixels_of(iterated(0.02)) - pixels_of(IMAGE)
     np.testing.assert_allclose(moved[0, :, 0, 0], [-0.02, 0.02, 0], atol=1e-6)
-
-
-def test_steps_stay_within_the_strength_and_the_range_of_a_pixel() -> None:
-    dark = prepared([[[[0.005, 0.45]], [[0.5, 0.999]], [[0.9, 0.2]]]])
-    changed = pixels_of(iterated("ann", dark, 0, 0.05))
-    assert changed.min() >= -1e-6 and changed.max() <= 1 + 1e-6
-    assert np.abs(changed - pixels_of(dark)).max() <= 0.05 + 1e-6
-    np.testing.assert_array_equal(iterated("poisson", IMAGE, 0, 0.0), IMAGE)
-
-
-def test_the_loss_is_the_mean_over_draws() -> None:
-    logits = torch.tensor([[[2.0, 0.0], [0.0, 1.0]], [[0.0, 3.0], [1.0, 1.0]]])
-    found = _mean_loss(logits, torch.tensor([0, 1]))
-    by_hand = [np.mean([np.log1p(np.exp(-2)), np.log1p(np.exp(1))]), np.mean([np.log1p(np.exp(-3)), np.log(2)])]
-    np.testing.assert_allclose(found, by_hand, rtol=1e-6)
+    np.testing.assert_array_equal(iterated(0.0), IMAGE)
 
 
 def test_steps_fool_the_bundled_network_with_spikes_that_the_attacker_does_not_know() -> None:
@@ -215,7 +200,7 @@ def test_an_attack_breaks_a_network_without_defence_where_it_must() -> None:
             assert logits.argmax(1).item() == expected
 
 
-def test_a_restart_begins_elsewhere_and_stays_within_the_strength() -> None:
+def test_a_restart_begins_elsewhere() -> None:
     def restarted(start: int | None) -> Images:
         return pgd(NETWORKS["ann"], IMAGE, np.array([1]), 0.01, PREPARE, (0,), [5], 1, start=start)
 
@@ -223,7 +208,6 @@ def test_a_restart_begins_elsewhere_and_stays_within_the_strength() -> None:
     np.testing.assert_array_equal(one, restarted(1))
     assert not np.array_equal(one, other)
     assert (pixels_of(one) - pixels_of(IMAGE))[0, 2, 0, 0] != 0, "blue has no gradient, so it shows where it began"
-    assert np.abs(pixels_of(one) - pixels_of(IMAGE)).max() <= 0.01 + 1e-6
 
 
 def test_draws_come_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def test_what_is_no_experiment_goes_alone(refused: Any, name: str) -> None:
     assert refused(main, "fig6", name).startswith(f"error: NAME: {name} goes alone")
 
 
-def test_help_teaches_without_loading_torch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0

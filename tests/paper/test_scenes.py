@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from paper.common.images import ImageSet, prepare
@@ -322,16 +320,6 @@ def test_an_ann_sees_the_same_in_an_image_enlarged_by_repetition() -> None:
     wide = DifferentiableNetwork(widen(ann, 8, 18))
     enlarged = images.repeat_interleave(2, 2).repeat_interleave(3, 3)
     torch.testing.assert_close(wide(enlarged)[0], DifferentiableNetwork(ann)(images)[0])
-
-
-@given(st.integers(1, 3), st.integers(1, 3))
-def test_a_neuron_keeps_the_sum_of_its_weights(rows: int, columns: int) -> None:
-    for dense in (True, False):
-        own = network(dense)
-        wide = widen(own, 4 * rows, 6 * columns)
-        for one, other in ((own.layers[-1].inputs[0], wide.layers[-1].inputs[0]), (own.readout, wide.readout)):
-            axes = tuple(range(1, one.weight.ndim))
-            np.testing.assert_allclose(other.weight.sum(axis=axes), one.weight.sum(axis=axes), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from paper.common.timing_measures import (
     on_deciding,
     with_leaving_out,
 )
-from paper.common.timing_tasks import BINS, PER_NEURON, SHAPES, SIDE, TASKS, samples_of, spikes_at
+from paper.common.timing_tasks import BINS, PER_NEURON, SHAPES, SIDE, TASKS, samples_of
 from paper.measures.deletion import spike_deletion
 from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm
 from paper.measures.tables import rows
@@ -134,23 +134,9 @@ def test_shuffling_keeps_counts_and_labels(seed: int) -> None:
         assert shuffled.sha256 == samples.shuffled(seed).sha256
 
 
-def test_spikes_lie_where_they_are_put() -> None:
-    steps = np.array([[[[0, 3]], [[5, 4]]]])  # one sample, two spikes, 1×2 places
-    found = np.argwhere(spikes_at(steps)[:, 0, 0]).tolist()
-    assert found == [[0, 0], [3, 1], [4, 1], [5, 0]]
-
-
 def test_an_unknown_task_is_refused() -> None:
     with pytest.raises(InputError, match="got 'rate', 'val', expected one of manifold, latency, bursts, regular"):
         samples_of("rate", "val", 1)
-
-
-@given(st.floats(0.01, 10), st.integers(0, 100))
-def test_where_every_neuron_fires_once_sam_is_the_count(gamma: float, seed: int) -> None:
-    samples = samples_of("latency", "val", 1).shuffled(seed)
-    packed = np.packbits(samples.values[:, 0].reshape(BINS, -1), axis=1)
-    (maps,) = spike_activation_maps(packed, (1, SIDE, SIDE), [gamma])
-    np.testing.assert_array_equal(maps, samples.values[:, 0, 0])
 
 
 def test_the_share_on_deciding_places_by_hand() -> None:

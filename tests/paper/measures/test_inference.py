@@ -1,7 +1,6 @@
 """Differences over the same images, intervals over networks and images, and p-values of many claims."""
 
 import random as random_module
-from functools import cache
 
 import numpy as np
 import pytest
@@ -12,13 +11,6 @@ from paper.measures.inference import bootstrap_mean, bootstrap_over_networks, ho
 from paper.measures.tables import difference, measured
 from spikesam.pipeline.measures.statistics import Estimate
 from spikesam.recordings.errors import InputError
-
-
-def test_pairs_know_what_separate_means_do_not() -> None:
-    difficulty = np.random.default_rng(0).normal(0, 10, 50)
-    apart = difference(measured(difficulty + 0.5), measured(difficulty))
-    assert apart == (50, pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5))
-    assert bootstrap_mean(difficulty).high - bootstrap_mean(difficulty).low > 2
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=6))
@@ -75,31 +67,16 @@ def test_laws_of_the_bootstrap_over_networks(values: list[list[float]]) -> None:
     assert alike == (5, pytest.approx(2.5), pytest.approx(2.5), pytest.approx(2.5))
 
 
-@cache
-def coverage(networks: int, of_networks: float, of_images: float, trials: int = 150) -> tuple[float, float]:
-    """How often 0, the truth, lies in the interval over networks and images, and in that over images alone."""
-    random = np.random.default_rng(0)
-    both = alone = 0
-    for trial in range(trials):
-        effects = random.normal(0, of_networks, (networks, 1)) + random.normal(0, of_images, 40)
-        values = effects + random.normal(0, 1, (networks, 40))
-        over_both, over_images = bootstrap_over_networks(values, trial), bootstrap_mean(values.mean(axis=0), trial)
-        both += over_both.low <= 0 <= over_both.high
-        alone += over_images.low <= 0 <= over_images.high
-    return both / trials, alone / trials
-
-
 @pytest.mark.parametrize(("networks", "of_networks", "of_images"), [(5, 1.0, 1.0), (5, 0.3, 2.0), (2, 1.0, 0.5)])
 def test_interval_over_networks_holds_the_truth_19_times_in_20(
     networks: int, of_networks: float, of_images: float
 ) -> None:
-    both, _ = coverage(networks, of_networks, of_images)
-    assert 0.89 <= both < 1
-
-
-def test_interval_over_images_alone_is_too_narrow_for_networks_that_differ() -> None:
-    _, alone = coverage(5, 1.0, 1.0)
-    assert alone < 0.7
+    random, held = np.random.default_rng(0), 0
+    for trial in range(150):
+        effects = random.normal(0, of_networks, (networks, 1)) + random.normal(0, of_images, 40)
+        found = bootstrap_over_networks(effects + random.normal(0, 1, (networks, 40)), trial)
+        held += found.low <= 0 <= found.high
+    assert 0.89 <= held / 150 < 1
 
 
 def test_of_one_network_the_interval_is_over_images() -> None:

@@ -210,36 +210,16 @@ def test_variance_by_hand() -> None:
     assert heatmap_variance(np.zeros((3, 2, 2))) == heatmap_variance(np.ones((3, 1, 1))) == 0
 
 
-@given(maps, factors)
-def test_variance_is_bounded_and_neither_knows_a_unit(maps: Maps, factor: float) -> None:
-    variance = heatmap_variance(maps)
-    assert 0 <= variance <= 0.25
-    assert heatmap_variance(factor * maps) == pytest.approx(variance)
-    assert total_variation(factor * maps) == pytest.approx(total_variation(maps))
-
-
 def test_total_variation_by_hand() -> None:
     # Normalised [[0, 1/4], [1/2, 1]]: neighbours differ by 1/4 and 1/2 along rows, 1/2 and 3/4 along columns.
     assert total_variation(np.array([[[2.0, 3.0], [4.0, 6.0]]])) == pytest.approx(2 / 4)
-
-
-def test_a_chessboard_is_roughest_and_halves_are_smooth_though_their_variance_is_the_same() -> None:
-    chessboard = np.indices((8, 8)).sum(axis=0) % 2.0
-    halves = np.repeat([[0.0] * 4 + [1.0] * 4], 8, axis=0)
-    assert chessboard.var() == halves.var()
-    assert total_variation(chessboard[None]) == 1.0
-    assert total_variation(halves[None]) == pytest.approx(8 / 112)
+    assert total_variation(np.full((1, 2, 2), 7.0)) == total_variation(np.ones((2, 1, 1))) == 0.0
 
 
 def test_the_roughest_step_counts() -> None:
     ramp, spike = np.tile(np.arange(5.0), (5, 1)), np.eye(5)
     alone = [total_variation(each[None]) for each in (ramp, spike)]
     assert total_variation(np.stack([np.zeros((5, 5)), ramp, spike])) == max(alone)
-
-
-@pytest.mark.parametrize("maps", [np.zeros((3, 4, 4)), np.full((1, 2, 2), 7.0), np.ones((2, 1, 1))])
-def test_flat_maps_and_single_pixels_have_none(maps: np.ndarray) -> None:
-    assert total_variation(maps) == 0.0
 
 
 references = arrays(np.float64, (2, 2), elements=levels)
@@ -267,12 +247,6 @@ def test_error_is_bounded_and_lowest_for_the_reference_itself(maps: Maps, refere
     assert errors.shape == (3,) and (errors >= 0).all() and (errors <= -np.log(epsilon) + 1e-9).all()
     same = localisation_errors(np.repeat(reference, 2, axis=1), np.repeat(reference, 2, axis=1), epsilon)
     assert (localisation_errors(maps, np.repeat(reference, 2, axis=1), epsilon) >= same - 1e-9).all()
-
-
-@given(maps, references, factors, factors)
-def test_error_knows_no_unit(maps: Maps, reference: Maps, one: float, other: float) -> None:
-    expected = localisation_errors(maps, reference)
-    np.testing.assert_allclose(localisation_errors(one * maps, other * reference), expected, atol=1e-9)
 
 
 @given(arrays(np.float32, (2, 3, 2, 4), elements=st.integers(0, 6).map(float)), references)

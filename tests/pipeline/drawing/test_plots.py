@@ -14,7 +14,7 @@ import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.pipeline.drawing.activity import DEPTH, draw_raster, draw_rates
 from spikesam.pipeline.drawing.canvas import PALETTE, SUBTITLE, TITLE, drawing, fitted, text_width, wrapped
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves, reach
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
 from spikesam.recordings.errors import InputError
 from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
@@ -132,11 +132,6 @@ def test_no_legend_is_cut_off(tmp_path: Path, saved: list[Figure], width: float)
     draw(table[:1], tmp_path, saved, width=width, level=(1, name))
     for figure in saved:
         assert_nothing_is_cut_off(figure)
-
-
-def test_no_reach_is_drawn_of_an_interval_without_end() -> None:
-    estimates = pd.DataFrame({"mean": [1.0, 1], "low": [0.25, -np.inf], "high": [3, np.inf]})
-    np.testing.assert_array_equal(reach(estimates), [[0.75, np.nan], [2, np.nan]])
 
 
 @pytest.mark.parametrize("style", [TITLE, SUBTITLE])

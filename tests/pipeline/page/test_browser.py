@@ -114,21 +114,6 @@ def test_layers_with_names_of_javascript(tmp_path: Path, open_page: Any) -> None
     assert shown_map(page, 1, "toString", 0).any()
 
 
-@pytest.mark.parametrize("gamma", [0.0, 2.9])
-def test_maps_for_any_gamma_and_spike_counts(
-    gamma: float, spikes_alone: Path, page_of_spikes: Path, open_page: Any
-) -> None:
-    page = open_page(page_of_spikes)
-    with RasterReader(spikes_alone) as raster:
-        packed, shape = raster.packed("a", 2), raster["a"].shape
-    expected = spike_activation_maps(packed, shape, [gamma])[0]
-    assert np.allclose(shown_map(page, 0, "a", 2, gamma=gamma), expected.sum(axis=0), rtol=1e-6, atol=1e-5)
-    found = shown_map(page, 0, "a", 2, gamma=gamma, view="step", step=19)
-    assert np.allclose(found, expected[19], rtol=1e-6, atol=1e-5)
-    counts = spike_count_map(packed, shape)
-    assert np.array_equal(shown_map(page, 0, "a", 2, "count"), counts.sum(axis=0))
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -283,26 +268,6 @@ WHAT_IF = """async ([sample, silenced]) => {
     const { spikes, whatIf } = await report.whatIf(0, sample, silenced);
     return [spikes.map(({ trains }) => [...trains]), [...whatIf.sums], whatIf.scores];
 }"""
-
-
-def test_silenced_spikes_change_the_answer_to_the_bit(finished: Path, page_of_run: Path, open_page: Any) -> None:
-    """What the page's own simulation fires and sums up is what the event backend does."""
-    page = open_page(page_of_run)
-    network = read_network(finished / "network.safetensors")[0]
-    edits = [(0, "input", [5, 100, 101], [0]), (3, "conv1", [*range(200)], []), (1, "conv2", [], [1, 4])]
-    with RasterReader(finished / "raster.h5") as raster:
-        for sample, name, cells, channels in edits:
-            silenced = {"layer": name, "cells": cells, "channels": channels}
-            fired, sums, shares = page.evaluate(WHAT_IF, [sample, silenced])
-            mask = np.zeros(raster[name].shape, np.bool_)
-            mask.reshape(len(mask), -1)[:, cells] = True
-            mask[channels] = True
-            expected = spikesam.edit(raster, network, name, mask, samples=sample)
-            assert expected.layers["differ"].iloc[-1] > 0
-            assert sums == expected.after.readout[0].tolist()
-            assert np.allclose(shares, expected.after.shares[0])
-            for layer, trains in zip(raster.layers, fired, strict=True):
-                assert trains == spike_trains(expected.raster.packed(layer, 0), layer.neurons).ravel().tolist()
 
 
 def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(tmp_path: Path, open_page: Any) -> None:
