@@ -24,7 +24,6 @@ from spikesam.pipeline.imports.road.operations import (
     Conv,
     Junction,
     Operation,
-    Pad,
     Path,
     Pool,
     Scale,
@@ -125,7 +124,7 @@ def _pooled_before(units: Sequence[Unit], answer: Path) -> list[Unit]:
     for unit in units:
         (path,) = unit.paths
         before = found.get(path.source) if isinstance(path.source, str) else None
-        pools = unit.neuron is MAXIMUM and not any(isinstance(each.what, Pad) for each in path.operations)
+        pools = unit.neuron is MAXIMUM and len(path.operations) == 3  # an identity, the pooling and a gain, no more
         if before and pools and readers[before.name] == 1 and _convolved(before):
             (drives,), (_, pool, _) = found.pop(before.name).paths, path.operations
             unit = replace(before, name=unit.name, paths=(drives + pool,), shape=unit.shape)

@@ -1,6 +1,7 @@
 """Torch models of ReLU neurons as networks: what each operation becomes, the proof, and what is refused."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -207,21 +208,69 @@ KINDS = (
 )
 
 
+def assert_equal_or_refused_in_one_line(model: nn.Module, given: Tensor) -> None:
+    refusal = ""
+    try:
+        network, _ = read_ann(trained(model), given)
+    except InputError as error:
+        refusal = str(error)
+    if not refusal:
+        assert_equal(network, model, given)
+        return
+    assert "\n" not in refusal and "differs" not in refusal
+    assert any(expected in refusal for expected in (", expected ", "no image drives it", "Output size is too small"))
+
+
 @given(
     kinds=some.lists(some.sampled_from((*KINDS, "adaptive")), min_size=1, max_size=4), seed=some.integers(0, 1 << 20)
 )
 def test_random_models_are_read_or_refused_in_one_line(kinds: list[str], seed: int) -> None:
-    model = trained(Random(kinds, seed))
-    refusal = ""
-    try:
-        network, _ = read_ann(model, images())
-    except InputError as error:
-        refusal = str(error)
-    if not refusal:
-        assert_equal(network, model, images())
-        return
-    assert "\n" not in refusal and "differs" not in refusal
-    assert any(expected in refusal for expected in (", expected ", "no image drives it", "Output size is too small"))
+    assert_equal_or_refused_in_one_line(Random(kinds, seed), images())
+
+
+# What may stand in front of a ReLU, on maps of some channels.
+OPERATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "convolution": lambda channels: nn.Conv2d(channels, 4, (2, 3), (1, 2), dilation=(2, 1)),
+    "padded convolution": lambda channels: nn.Conv2d(channels, 4, (3, 2), (2, 1), (1, 0), groups=2),
+    "normalisation": nn.BatchNorm2d,
+    "average": lambda _: nn.AvgPool2d((2, 1)),
+    "overlapping averages": lambda _: nn.AvgPool2d((2, 3), (1, 2)),
+    "sum": lambda _: nn.LPPool2d(1, 2),
+    "maximum": lambda _: nn.MaxPool2d((1, 2)),
+    "overlapping maximum": lambda _: nn.MaxPool2d(2, 1, (1, 0)),
+    "channels in another order": lambda _: nn.ChannelShuffle(2),
+    "places in another order": lambda _: Written(lambda _, x: x.flip(3)),
+    "zeros around": lambda _: nn.ZeroPad2d((0, 1, 1, 2)),
+    "a layer of tokens": lambda channels: Written(
+        lambda m, x: m.fc(x.flatten(2).mT).mT.reshape(-1, 6, *x.shape[2:]), fc=nn.Linear(channels, 6)
+    ),
+    "mean of the map": lambda _: Written(lambda _, x: x.mean((2, 3), keepdim=True)),
+}
+
+
+@given(
+    kinds=some.lists(some.sampled_from(sorted(OPERATIONS)), min_size=1, max_size=5),
+    of_the_image=some.booleans(),
+    dense=some.booleans(),
+    seed=some.integers(0, 1 << 20),
+)
+def test_operations_are_folded_or_refused_in_one_line(
+    kinds: list[str], of_the_image: bool, dense: bool, seed: int
+) -> None:
+    """What they are folded into does what they do one by one, in front of the first ReLU and of the second."""
+    torch.manual_seed(seed)
+    given = images(6, 4, 8, 8)
+    model = nn.Sequential(*[] if of_the_image else [nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()])
+    maps = given
+    for kind in kinds:
+        operation = OPERATIONS[kind](maps.shape[1])
+        with suppress(RuntimeError):  # of a map that is too small
+            maps = operation(maps)
+            model.append(operation)
+    model.extend([nn.Flatten(), nn.LazyLinear(5)] if dense else [])
+    model.extend([nn.ReLU(), nn.Flatten(), nn.LazyLinear(3)])
+    model(given)
+    assert_equal_or_refused_in_one_line(model, given)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "mobilenet_v2"])

@@ -256,12 +256,12 @@ def norse_sequences() -> Made:
     return loud(model), spikes(15, 3, 1, 8, 8)
 
 
-def sinabs_squeezed() -> Made:
+def sinabs_squeezed(**squeezed: int) -> Made:
     """Sum pooling, batches beside steps on one axis, and membranes that are held, as by sinabs' own from_model."""
     layers, activation = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation")
 
     def neurons() -> nn.Module:
-        return layers.IAFSqueeze(batch_size=3, spike_fn=activation.SingleSpike, min_v_mem=-1.0)
+        return layers.IAFSqueeze(**squeezed, spike_fn=activation.SingleSpike, min_v_mem=-1.0)
 
     model = nn.Sequential(
         nn.Conv2d(2, 4, 3, bias=False),
@@ -361,7 +361,8 @@ MODELS: dict[str, Callable[[], Made]] = {
     "spikingjelly_converted_balanced": lambda: spikingjelly_converted("LocalThresholdBalancingRecipe"),
     "norse_cells": norse_cells,
     "norse_sequences": norse_sequences,
-    "sinabs_squeezed": sinabs_squeezed,
+    "sinabs_squeezed": lambda: sinabs_squeezed(batch_size=3),
+    "sinabs_squeezed_by_steps": lambda: sinabs_squeezed(num_timesteps=8),
     "sinabs_leaky": sinabs_leaky,
     "lava_dl": lava_dl,
     "lava_dl_without_delay": lambda: lava_dl(delay_shift=False),

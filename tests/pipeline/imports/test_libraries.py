@@ -31,18 +31,6 @@ def test_maximum_pooling_and_hard_reset_run_on_lava() -> None:
     assert_same_bits(model, network, example, "lava")
 
 
-@pytest.mark.parametrize("name", ["snntorch_loop", "spikingjelly_sequence_hard"])
-def test_a_recording_of_the_model_is_the_raster_of_its_network(name: str, tmp_path: Path) -> None:
-    model, example = make(name)
-    network = spikesam.from_torch(model, example)
-    with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
-        recording.finish(model(example))
-    raster = spikesam.simulate(network, example, precision="float32")
-    assert [layer.name for layer in recording.raster.layers] == [layer.name for layer in network.layers]
-    for later, layer in enumerate(network.layers, start=1):
-        assert np.array_equal(recording.raster[layer.name][:], raster[layer.name][:][later : later + len(example)])
-
-
 def weights_of(path: Path) -> Any:
     if not path.exists():
         pytest.skip(f"needs {path}, which is not here")

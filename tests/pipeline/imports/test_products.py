@@ -37,31 +37,6 @@ def lif(threshold: float = 1.0) -> nn.Module:
     return made
 
 
-def behind(module: nn.Module, channels: int) -> nn.Module:
-    """A module of membranes (T, B, C, H, W), between neurons."""
-
-    def forward(m: Any, x: Tensor) -> Tensor:
-        return m.last(m.module(m.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2]))).flatten(2)
-
-    return Written(forward, conv=nn.Conv2d(2, channels, 3, padding=1), module=module, last=lif())
-
-
-TOKENS = ("TokenQKAttention", "ChannelQKAttention", "SpikingSelfAttention")
-
-
-@pytest.mark.parametrize("name", [*TOKENS, "SpikeDrivenSelfAttention"])
-def test_attention_of_spikingjelly(name: str) -> None:
-    torch.manual_seed(0)
-    attention = getattr(Jelly("layer"), name)(32, 4)
-    example = spikes(6, 2, 32, 16) if name in TOKENS else 3 * torch.rand(6, 2, 2, 4, 4)
-    network = imported(calibrated(attention if name in TOKENS else behind(attention, 32), example), example)
-    heads = [given.heads for layer in network.layers for given in layer.inputs]
-    spread = [given.spread for layer in network.layers for given in layer.inputs if given.spread != (1, 1, 1)]
-    expected = {"TokenQKAttention": [(8, 1, 1)], "ChannelQKAttention": [(1, 1, 16)], "SpikingSelfAttention": []}
-    assert max(heads) == (4 if name == "SpikingSelfAttention" else 0)
-    assert spread == expected.get(name, [(1, 4, 4)])
-
-
 def qkformer(kind: str) -> nn.Module:
     made: nn.Module = Jelly("model.qkformer").QKFormer(4, 3, 10, 64, (2, 2, 4), (1, 1, 2), 2.0, qka_type=kind)
     return made
@@ -73,51 +48,26 @@ def spike_driven() -> nn.Module:
     return made
 
 
-# A model, the side of its images, and how many blocks it has.
-TRANSFORMERS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
-    "Spikformer": (lambda: Jelly("model.spikformer").Spikformer(4, 3, 32, 32, 4, 10, 32, 4, 2.0, 2), 32, 2),
-    "Spike-driven Transformer": (spike_driven, 32, 2),
-    "QKFormer, tokens": (lambda: qkformer("token"), 64, 4),
-    "QKFormer, channels": (lambda: qkformer("channel"), 64, 4),
+# A model, the side of its images, how many blocks it has, in how many heads, and how they repeat spikes.
+TRANSFORMERS: dict[str, tuple[Callable[[], nn.Module], int, int, int, list[tuple[int, ...]]]] = {
+    "Spikformer": (lambda: Jelly("model.spikformer").Spikformer(4, 3, 32, 32, 4, 10, 32, 4, 2.0, 2), 32, 2, 4, []),
+    "Spike-driven Transformer": (spike_driven, 32, 2, 0, [(1, 8, 8)]),
+    "QKFormer, tokens": (lambda: qkformer("token"), 64, 4, 4, [(8, 1, 1), (16, 1, 1)]),
+    "QKFormer, channels": (lambda: qkformer("channel"), 64, 4, 4, [(1, 16, 16), (1, 8, 8)]),
 }
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_transformers_of_spikingjelly(name: str) -> None:
     torch.manual_seed(0)
-    make, side, blocks = TRANSFORMERS[name]
+    make, side, blocks, heads, spread = TRANSFORMERS[name]
     example = 3 * torch.rand(2, 3, side, side)
     network = imported(calibrated(make(), example), example, timesteps=4)
     products = [layer for layer in network.layers if layer.inputs[0].weight is None or layer.name.endswith("_and")]
     assert len(products) == blocks
-
-
-class Tokens(nn.Module):
-    """Tokens (T, B, N, C), as Spikformer's authors have them, steps and samples in one axis in linear layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patch, self.first = nn.Conv2d(2, 8, 3, stride=2, padding=1), lif()
-        self.mix = nn.Sequential(nn.Linear(8, 8), lif())
-        self.fc1, self.norm, self.fc2 = nn.Linear(8, 12), nn.BatchNorm1d(12), nn.Linear(12, 8)
-        self.middle, self.last, self.head = lif(), lif(), nn.Linear(8, 5)
-
-    def forward(self, x: Tensor) -> Any:
-        x = self.first(self.patch(x.flatten(0, 1)).unflatten(0, x.shape[:2])).flatten(3).transpose(2, 3)
-        x = x + self.mix(x)
-        hidden = self.norm(self.fc1(x.flatten(0, 1)).mT).mT.reshape(*x.shape[:3], 12)
-        x = x + self.last(self.fc2(self.middle(hidden)))
-        return self.head(x.mean(2))
-
-
-def test_residual_sums_of_tokens() -> None:
-    """Sums of tokens keep the order of maps, so that linear layers behind them are convolutions of 1 × 1."""
-    torch.manual_seed(0)
-    example = 3 * torch.rand(4, 2, 2, 6, 4)
-    network = imported(loud(calibrated(Tokens(), example)), example)
-    kernels = {layer.name: layer.inputs[0].weight for layer in network.layers}
-    assert kernels["middle"].shape == (12, 8, 1, 1)
-    assert len(network.layers[[*kernels].index("middle")].inputs[0].sources) == 2
+    inputs = [given for layer in network.layers for given in layer.inputs]
+    assert max(given.heads for given in inputs) == heads
+    assert [given.spread for given in inputs if given.spread != (1, 1, 1)] == spread
 
 
 @pytest.mark.parametrize(("kind", "threshold"), [("AND", 1.5), ("IAND", 0.5)])
@@ -171,12 +121,12 @@ REFUSED: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
 
 
 class Attending(nn.Module):
-    """Attention as the authors of Spikformer write it: tokens (T, B, N, C), linear layers, heads that are permuted."""
+    """A block as the authors of Spikformer write it: tokens (T, B, N, C), linear layers, heads that are permuted."""
 
     def __init__(self, order: Callable[[Tensor, Tensor, Tensor, Any], Tensor], channels: int = 16) -> None:
         super().__init__()
         self.order, self.conv, self.lif = order, nn.Conv2d(2, channels, 3, padding=1), lif()
-        for name in ("q", "k", "v", "proj"):
+        for name in ("q", "k", "v", "proj", "mlp"):
             self.add_module(f"{name}_linear", nn.Linear(channels, channels))
             self.add_module(f"{name}_bn", nn.BatchNorm1d(channels))
             self.add_module(f"{name}_lif", lif())
@@ -193,7 +143,8 @@ class Attending(nn.Module):
         x = self.lif(self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])).flatten(3).mT
         heads = [self.of_tokens(name, x).unflatten(3, (4, -1)).transpose(2, 3) for name in "qkv"]
         attended = self.attn_lif(self.order(*heads, self).transpose(2, 3).flatten(3))
-        return self.head((x + self.of_tokens("proj", attended)).mean(2).mean(0))
+        x = x + self.of_tokens("proj", attended)
+        return self.head((x + self.of_tokens("mlp", x)).mean(2).mean(0))
 
 
 def attending(order: Callable[[Tensor, Tensor, Tensor, Any], Tensor]) -> tuple[nn.Module, Tensor]:
@@ -204,10 +155,12 @@ def attending(order: Callable[[Tensor, Tensor, Tensor, Any], Tensor]) -> tuple[n
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_attention_in_any_order(order: Callable[[Tensor, Tensor, Tensor, Any], Tensor]) -> None:
+    """Sums of tokens behind it keep the order of maps, so that linear layers of them are convolutions of 1 × 1."""
     network = imported(*attending(order))
-    (given,) = network.layers[[layer.name for layer in network.layers].index("attn_lif")].inputs
+    (given,), (mixed,) = (network.layers[network.place(name) - 1].inputs for name in ("attn_lif", "mlp_lif"))
     assert [source.layer for source in given.sources] == ["q_lif", "k_lif", "v_lif"]
     assert (given.heads, network.shapes[network.place("attn_lif")]) == (4, (16, 4, 6))
+    assert mixed.weight.shape == (16, 16, 1, 1) and [source.layer for source in mixed.sources] == ["lif", "proj_lif"]
 
 
 @pytest.mark.parametrize("message", REFUSED)

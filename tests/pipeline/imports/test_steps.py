@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.backends.network import Network
 from tests.pipeline.imports.models import Jelly, Written, assert_same_bits, fires, loud, normalised, spikes
 
 snn = pytest.importorskip("snntorch")
@@ -167,59 +165,6 @@ def test_the_rows_of_a_network_by_hand() -> None:
     assert [layer.inputs[0].gain.tolist() for layer in layers] == [[[1, 1]], [[1, 1], [1, 1], [2, 2], [3, 3], [3, 3]]]
     assert first.bias.tolist() == [[0, 0]] * 3 + [[-(2**17) * first.threshold] * 2] + [[0, 0]]
     np.testing.assert_allclose(second.bias, [[0, 0], [0, 0], [0.1, 0.2], [0.2, 0.4], [0.2, 0.4]], rtol=1e-6)
-
-
-def with_snntorch(network: Network) -> nn.Module:
-    """A trained network without its delays: what its layers do from the step on at which the image reaches them."""
-    steps = network.timesteps - len(network.layers)
-    modules: list[nn.Module] = []
-    for depth, layer in enumerate(network.layers, 1):
-        neuron, (given,) = layer.spiking_neuron, layer.inputs
-        outputs, inputs, *kernel = given.weight.shape
-        synapses = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False) if kernel else nn.Linear(inputs, outputs, False)
-        synapses.weight.data = torch.from_numpy(given.weight.copy())
-        norms = getattr(snn, "BatchNormTT2d" if kernel else "BatchNormTT1d")(outputs, steps)
-        for norm, gain, bias in zip(norms, given.gain[depth - 1 :], neuron.bias[depth - 1 :], strict=False):
-            norm.weight.data, norm.running_mean = torch.tensor(gain).float(), torch.tensor(-bias / gain).float()
-            norm.running_var.fill_(1 - norm.eps)
-        pool = nn.AvgPool2d(given.pool) if given.pool != 1 else nn.Identity()
-        shape = nn.Identity() if kernel else nn.Flatten()
-        modules.append(nn.ModuleList([pool, shape, synapses, norms, fires(neuron.threshold)]))
-        modules[-1][-1].beta = torch.tensor(neuron.leak)
-
-    def forward(m: Any, x: Tensor) -> Tensor:
-        fired = []
-        for t, arriving in enumerate(x):
-            for pool, shape, synapses, norms, neuron in m.layers:
-                arriving = neuron(norms[t](synapses(shape(pool(arriving)))))
-            fired.append(arriving)
-        return torch.stack(fired)
-
-    return Stepwise(forward, False, layers=nn.ModuleList(modules)).eval()
-
-
-def test_a_trained_network_comes_back() -> None:
-    """Its gains and biases are those of BNTT, and its bits, where no bias of it acts before the image arrives."""
-    torch.manual_seed(0)
-    trained = spikesam.load("cluttered-digits").network
-    depths = range(1, len(trained.layers) + 1)
-    late = []
-    for depth, layer in zip(depths, trained.layers, strict=True):
-        bias = np.where(np.arange(16)[:, None] < depth - 1, 0, layer.spiking_neuron.bias)
-        late.append(replace(layer, neuron=replace(layer.spiking_neuron, bias=bias)))
-    quiet = replace(trained, encoder="spikes", layers=tuple(late))
-    example = spikes(11, 1, 6, 80, 80, density=0.2)
-    network = spikesam.from_torch(with_snntorch(trained), example)
-    assert network.timesteps == trained.timesteps
-    for depth, one, two in zip(depths, network.layers, quiet.layers, strict=True):
-        rows = slice(depth - 1, depth + 10)
-        for found, expected in zip(*((each.inputs[0].gain, each.neuron.bias) for each in (one, two)), strict=True):
-            np.testing.assert_allclose(found[rows], expected[rows], rtol=1e-5, atol=1e-7)
-    shown = torch.cat([example, torch.zeros(5, *example.shape[1:])])
-    rasters = [spikesam.simulate(each, shown, backend="torch", precision="float32") for each in (network, quiet)]
-    for depth, one, two in zip(depths, network.layers, quiet.layers, strict=True):
-        fired = [raster[each.name][0][depth : depth + 11] for raster, each in zip(rasters, (one, two), strict=True)]
-        assert np.array_equal(*fired) and fired[0].any()
 
 
 BEHIND: dict[str, Callable[[int], nn.Module]] = {

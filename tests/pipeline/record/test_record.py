@@ -98,15 +98,16 @@ def test_modules_are_named_by_the_caller(tmp_path: Path) -> None:
 
 def test_functional_neurons_are_tapped(tmp_path: Path) -> None:
     fc, expected = nn.Linear(72, 6).eval(), []
-    with record(fc, tmp_path, layers=[]) as recording:
+    with record(fc, tmp_path, layers=[], layer_delay=1) as recording:
         for image in images():
             spikes = fc(image.flatten(1)) > 0
             recording.tap("fc1", spikes)
             expected.append(spikes.numpy())
-        recording.tap("all", torch.stack([torch.from_numpy(each) for each in expected], dim=1), layout="BT...")
+        for name, layout, axis in (("all", "BT...", 1), ("last", "B...T", 2)):
+            recording.tap(name, torch.from_numpy(np.stack(expected, axis)), layout=layout)
         recording.finish(np.stack(expected))
     with recording.raster as raster:
-        assert list(raster) == ["fc1", "all"]
+        assert (list(raster), raster.header.layer_delay) == (["fc1", "all", "last"], 1)
         for name in raster:
             assert np.array_equal(raster[name][:][..., 0, 0], np.stack(expected))
         assert raster.readout.tolist() == np.stack(expected).sum(0).tolist()

@@ -7,16 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
 from numpy.typing import NDArray
 
 import spikesam
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import Network, Source
 from spikesam.pipeline.imports.nir.read import from_nir
-from spikesam.pipeline.imports.nir.write import to_nir
 from spikesam.recordings.raster.batch import unpack
-from tests.backends.graphs import FLOAT, graphs
 from tests.pipeline.imports.models import braille
 from tests.pipeline.imports.nir.graphs import DT, lif, nir, weights
 
@@ -147,14 +144,6 @@ def test_delays_of_channels_wait_in_front_of_weights_alone() -> None:
         from_nir(graph("input delay, delay w, w a, a output", **nodes), T)
     with pytest.raises(spikesam.NetworkError, match="reads 'input' 4 steps later, expected less than T = 2"):
         from_nir(graph("input delay, delay w, w a, a output", **{**nodes, "delay": nir.Delay(np.arange(4.0) * DT)}), 1)
-
-
-@given(network=graphs(FLOAT, products=False))
-@settings(max_examples=15)
-def test_any_graph_goes_through_a_file(network: Network, tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("nir") / "network.nir"
-    to_nir(network, path)
-    assert from_nir(path).sha256 == network.sha256
 
 
 @pytest.mark.parametrize(("name", "kind"), [("sub", "noBias_ref_subtract"), ("zero", "bias_ref_zero")])

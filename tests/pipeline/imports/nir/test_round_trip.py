@@ -8,33 +8,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, NetworkError, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.nir.write import to_nir
-from tests.backends.test_random_networks import windows
+from tests.backends.graphs import FLOAT, graphs
 from tests.pipeline.imports.nir.graphs import nir
 
 rng = np.random.default_rng(0)
 
 
-def neuron(rng: np.random.Generator, channels: int, timesteps: int) -> LIF:
-    """Constants of every kind: one number, one per channel, one per channel and step."""
+def neuron(rng: np.random.Generator, channels: int) -> LIF:
+    """Constants of every kind: one number, or one per channel."""
 
     def constant(low: float, high: float) -> Any:
         return rng.uniform(low, high, channels if rng.random() < 0.3 else None)
-
-    def rows(values: NDArray[np.float64]) -> Any:
-        return values[0] if rng.random() < 0.4 else values
 
     reset: Any = rng.choice(("subtract", "zero"))
     return LIF(
         leak=rng.choice((0.0, 0.5, 0.99, 1.0)) if rng.random() < 0.6 else constant(0, 1),
         threshold=constant(0.1, 3),
-        bias=0.0 if rng.random() < 0.4 else rows(rng.normal(0, 1, (timesteps, channels))),
+        bias=0.0 if rng.random() < 0.4 else constant(-1, 1),
         reset=reset,
         reset_by=constant(0, 2) if reset == "subtract" and rng.random() < 0.5 else None,
         fires_at_threshold=bool(rng.random() < 0.5),
@@ -43,48 +39,21 @@ def neuron(rng: np.random.Generator, channels: int, timesteps: int) -> LIF:
     )
 
 
-def divisors(rng: np.random.Generator, sides: tuple[int, int]) -> tuple[int, int]:
-    """A pooling that fits, whose rows and columns may differ."""
-    rows, columns = (int(rng.choice([k for k in (1, 2, 3) if side % k == 0])) for side in sides)
-    return rows, columns
+NUMBERS = replace(FLOAT, neurons=neuron, gain=lambda rng, shape: 1.0 if rng.random() < 0.4 else rng.normal(0, 2, shape))
+ENCODERS: tuple[Encoder, ...] = ("spikes", "constant-current", "changing-current")
 
 
-def random_network(rng: np.random.Generator) -> Network:
-    """One to three layers, and readouts that count, leak, or have a bias."""
-    timesteps = int(rng.integers(1, 6))
-    shape = input_shape = (int(rng.choice((1, 3))), *(int(rng.choice((1, 4, 6, 12))) for _ in range(2)))
-    layers: list[Layer] = []
-    for number in range(int(rng.integers(1, 4))):
-        pool = divisors(rng, shape[1:])
-        rows, columns, outputs = shape[1] // pool[0], shape[2] // pool[1], int(rng.choice((1, 5)))
-        pooling: Any = rng.choice(("average", "max"))
-        name, constants = f"layer{number}", neuron(rng, outputs, timesteps)
-        gain = 1.0 if rng.random() < 0.4 else rng.normal(0, 2, (timesteps, outputs))
-        gain = gain[0] if np.ndim(gain) and rng.random() < 0.4 else gain
-        if rng.random() < 0.4:
-            made = Input(rng.normal(size=(outputs, shape[0] * rows * columns)), pool=pool, pooling=pooling)
-        else:
-            padding, stride = (tuple(rng.integers(least, 3, 2).tolist()) for least in (0, 1))
-            seen = rows + 2 * padding[0], columns + 2 * padding[1]
-            kernel = [int(rng.integers(1, min(4, side) + 1)) for side in seen]
-            weight = rng.normal(size=(outputs, shape[0], *kernel))
-            made = Input(weight, pool=pool, stride=stride, padding=padding, pooling=pooling)
-            made = replace(made, **windows(rng, made.output_shape(shape)[1:]))
-        layers.append(Layer(name, replace(made, gain=gain), constants))
-        shape = layers[-1].inputs[0].output_shape(shape)
-    inputs = int(np.prod(shape))
-    weight = np.eye(inputs) if rng.random() < 0.3 else rng.normal(size=(3, inputs))
-    bias = rng.normal(size=(timesteps, len(weight))) if rng.random() < 0.5 else rng.choice((0.0, 0.5))
-    readout = Readout(weight, leak=float(rng.choice((1, 0.9, 0))), bias=bias)
-    currents = layers[0].inputs[0].pooling == "average" and rng.random() < 0.3
-    encoder: Any = rng.choice(("constant-current", "changing-current") if currents else ("poisson", "spikes"))
-    return Network(input_shape, timesteps, tuple(layers), readout, encoder, 2.64 if currents else 2.0)
-
-
-@given(seed=st.integers(0, 2**32))
-@settings(max_examples=40)
-def test_any_network(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    network = random_network(np.random.default_rng(seed))
+@given(
+    network=st.sampled_from(ENCODERS).flatmap(lambda encoder: graphs(NUMBERS, encoder, products=False)),
+    leak=st.sampled_from((1.0, 0.9, 0.0)),
+    biased=st.booleans(),
+)
+@settings(max_examples=25)
+def test_any_network(network: Network, leak: float, biased: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Also one whose readout leaks, or has a bias at each step."""
+    weight = network.readout.weight
+    bias = rng.normal(size=(network.timesteps, len(weight))) if biased else 0.5
+    network = replace(network, readout=Readout(weight, leak=leak, bias=bias))
     path = tmp_path_factory.mktemp("nir") / "network.nir"
     to_nir(network, path)
     assert from_nir(path).sha256 == network.sha256
@@ -147,12 +116,14 @@ def test_nodes_that_other_programs_read() -> None:
 
 
 def test_the_library_itself_agrees_on_all_sizes(tmp_path: Path) -> None:
-    """nir.read checks types by default."""
-    conv = Layer("conv1", Input(rng.normal(size=(4, 2, 3, 3)), padding=1), LIF(0.9))
-    layers = conv, Layer("fc1", Input(rng.normal(size=(3, 16)), pool=4, pooling="max"), LIF(1.0))
-    path = tmp_path / "network.nir"
-    to_nir(Network((2, 8, 8), 5, layers, Readout(np.eye(3), leak=0.5)), path)
+    """nir.read checks types by default. A maximum of currents, in windows that overlap, goes through a file, too."""
+    windows: Any = {"current_pool": (1, 3), "current_stride": (1, 2), "current_padding": (0, 1)}
+    conv = Layer("conv1", Input(rng.normal(size=(4, 2, 3, 3)), padding=1, **windows), LIF(0.9))
+    layers = conv, Layer("fc1", Input(rng.normal(size=(3, 8)), pool=4, pooling="max"), LIF(1.0))
+    path, network = tmp_path / "network.nir", Network((2, 8, 8), 5, layers, Readout(np.eye(3), leak=0.5))
+    to_nir(network, path)
     assert list(nir.read(path).nodes) == sorted(to_nir(from_nir(path)).nodes)  # HDF5 sorts names
+    assert from_nir(path).sha256 == network.sha256
 
 
 def test_what_the_file_says_can_be_said_otherwise() -> None:
