@@ -22,25 +22,16 @@ from spikesam.pipeline.conversion.read_ann import read_ann
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_torch
+from tests.pipeline.imports.models import Written
 
 Forward = Callable[[Any, Tensor], Tensor]
 
 
-class Written(nn.Module):
-    """A model whose forward is a function of it."""
-
-    def __init__(self, forward: Forward, channels: int = 3, **modules: nn.Module) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.written = forward
-        self.a, self.b = nn.Conv2d(channels, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
-        self.relu, self.fc = nn.ReLU(inplace=True), nn.Linear(4 * 8 * 8, 5)
-        for name, module in modules.items():
-            setattr(self, name, module)
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.written(self, x)
+def written(forward: Forward) -> nn.Module:
+    """Two convolutions, one ReLU and a dense layer, around which a test writes the rest."""
+    torch.manual_seed(0)
+    maps = {"a": nn.Conv2d(3, 4, 3, padding=1), "b": nn.Conv2d(4, 4, 3, padding=1)}
+    return Written(forward, **maps, relu=nn.ReLU(inplace=True), fc=nn.Linear(4 * 8 * 8, 5)).eval()
 
 
 class Block(nn.Module):
@@ -127,7 +118,7 @@ def test_a_residual_network_by_name(tmp_path) -> None:
     ],
 )
 def test_functions_and_modules_that_are_called_again(forward: Forward, names: list[str]) -> None:
-    model = Written(lambda m, x: m.fc(forward(m, x).flatten(1)))
+    model = written(lambda m, x: m.fc(forward(m, x).flatten(1)))
     network, _ = read_ann(model, images())
     assert [layer.name for layer in network.layers] == names
     assert_equal(network, model, images())
@@ -152,7 +143,7 @@ def test_models_of_other_shapes(model: nn.Module) -> None:
 
 
 def test_one_image_and_the_first_of_several_answers() -> None:
-    model = Written(lambda m, x: {"logits": m.fc((y := m.relu(m.a(x))).flatten(1)), "others": m.b(y)})
+    model = written(lambda m, x: {"logits": m.fc((y := m.relu(m.a(x))).flatten(1)), "others": m.b(y)})
     with pytest.warns(UserWarning, match=r"kept that of module 'fc' \(Linear\), dropped that of module 'b' \(Conv2d\)"):
         network, _ = read_ann(model, images(1, 3, 8, 8))
     assert network.classes == 5
@@ -302,7 +293,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "module '2' (Softmax): stands between neurons, expected at the end",
     ),
     "squeeze and excitation": (
-        lambda: Written(lambda m, x: m.fc(((y := m.relu(m.a(x))) * torch.sigmoid(m.b(y))).flatten(1))),
+        lambda: written(lambda m, x: m.fc(((y := m.relu(m.a(x))) * torch.sigmoid(m.b(y))).flatten(1))),
         "the model's output comes from torch.Tensor.mul, behind module 'relu' and torch.sigmoid, behind module 'b'",
     ),
     "no ReLU": (
@@ -318,11 +309,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "model: '0.weight' has dtype torch.float16, expected float32; call model.float",
     ),
     "a layer that nothing drives": (
-        lambda: Written(lambda m, x: m.fc((m.relu(m.a(x)) + m.relu(m.b(m.relu(m.a(x) - 99)) - 99)).flatten(1))),
+        lambda: written(lambda m, x: m.fc((m.relu(m.a(x)) + m.relu(m.b(m.relu(m.a(x) - 99)) - 99)).flatten(1))),
         "module 'relu' (ReLU), call 2: no image drives it: its activations are 0 on all 4; give others",
     ),
     "a number of the example": (
-        lambda: Written(lambda m, x: m.fc((m.relu(m.a(x)) * float(x.max())).flatten(1))),
+        lambda: written(lambda m, x: m.fc((m.relu(m.a(x)) * float(x.max())).flatten(1))),
         "torch.Tensor.__float__ makes a number of Python of what the example gives",
     ),
     "statistics of the images": (
@@ -330,7 +321,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "module '1' (BatchNorm2d): has track_running_stats=False, expected running statistics",
     ),
     "a maximum of a sum": (
-        lambda: Written(lambda m, x: m.fc(functional.max_pool2d(m.relu(m.a(x)) + m.a(x), 3, 1, 1).flatten(1))),
+        lambda: written(lambda m, x: m.fc(functional.max_pool2d(m.relu(m.a(x)) + m.a(x), 3, 1, 1).flatten(1))),
         "torch.nn.functional.max_pool2d: pools a sum by maximum, expected one layer",
     ),
     "a model that is none": (lambda: len, "model: got builtin_function_or_method, expected a torch.nn.Module"),
@@ -382,22 +373,22 @@ def test_spiking_models_and_anns_are_told_apart() -> None:
 def test_what_follows_the_data_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a second input, on images that were not followed, and where the network is another."""
     calls: list[int] = []
-    counted = Written(lambda m, x: m.fc(m.relu(m.a(x) * (calls.append(1) or len(calls))).flatten(1)))
+    counted = written(lambda m, x: m.fc(m.relu(m.a(x) * (calls.append(1) or len(calls))).flatten(1)))
     with pytest.raises(
         InputError, match="on a second input, which is made from the images: the model is another network"
     ):
         read_ann(counted, images())
-    hidden = Written(lambda m, x: m.fc((m.relu(m.a(x) * (k := 1.0 if len(x) == 2 else 2.0)) / k).flatten(1)))
+    hidden = written(lambda m, x: m.fc((m.relu(m.a(x) * (k := 1.0 if len(x) == 2 else 2.0)) / k).flatten(1)))
     with pytest.raises(InputError, match=r"module 'relu' .*: differs from the network that was read by up to"):
         read_ann(hidden, images())  # the answer does not tell
-    once = Written(lambda m, x: m.fc((m.relu(m.a(x)) if len(x) == 2 else m.a(x).maximum(x.new_zeros(1))).flatten(1)))
+    once = written(lambda m, x: m.fc((m.relu(m.a(x)) if len(x) == 2 else m.a(x).maximum(x.new_zeros(1))).flatten(1)))
     with pytest.raises(InputError, match=r"module 'relu' .*: is not called on all images"):
         read_ann(once, images())
-    fewer = Written(lambda m, x: m.fc(m.relu(m.a(x)).flatten(1) * (1.0 if len(x) == 2 else 2.0)))
+    fewer = written(lambda m, x: m.fc(m.relu(m.a(x)).flatten(1) * (1.0 if len(x) == 2 else 2.0)))
     with pytest.raises(
         InputError, match="the model's output: differs from the network that was read by up to .*, where"
     ):
         read_ann(fewer, images())
     monkeypatch.setattr(reader, "ROUNDING", 1e-9)
     with pytest.raises(InputError, match=r"module 'relu' \(ReLU\): differs .* expected at most 1e-09 of it"):
-        read_ann(Written(lambda m, x: m.fc(m.relu(m.a(x * 0.1)).flatten(1))), np.float64(images()))
+        read_ann(written(lambda m, x: m.fc(m.relu(m.a(x * 0.1)).flatten(1))), np.float64(images()))

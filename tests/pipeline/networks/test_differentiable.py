@@ -366,19 +366,6 @@ def test_the_scores_are_the_backends(name: str, shape: tuple[int, ...]) -> None:
     assert torch.equal(model(images), model(images))
 
 
-def test_an_ann_is_a_module_too() -> None:
-    model = spikesam.to_torch(spikesam.load("cluttered-digits-ann"))
-    assert model(images_for(model)).shape == (3, 10)
-
-
-@pytest.mark.parametrize("name", ["contrast-digits", "residual-digits"])
-def test_methods_of_captum_find_gradients(name: str) -> None:
-    captum = pytest.importorskip("captum.attr")
-    model = spikesam.to_torch(name)
-    found = captum.Saliency(model).attribute(images_for(model, 1).requires_grad_(), target=3)
-    assert found.abs().max() > 0 and found.isfinite().all()
-
-
 def test_what_is_refused() -> None:
     checkpoint = spikesam.load("residual-digits")
     with pytest.raises(spikesam.InputError, match="^gradients: got a network in fixed point, expected float32"):

@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.backends.torch.backend import pack_bits
 from spikesam.pipeline.record.batch import LayerBits, pack_maps
 from spikesam.pipeline.record.layouts import batch_first, one_step, parse, time_first, time_last
 from spikesam.pipeline.record.outputs import OutputLayout
@@ -69,18 +66,6 @@ def test_axes_at_the_end_are_read_in_memory_order() -> None:
     assert torch.equal(parse("T B (N C)").arrange(reshaped, {}, two_rows), expected)
 
 
-@given(st.permutations(["T", "B", "N", "heads", "d"]), st.integers(0, 99))
-def test_no_spike_is_lost_whatever_the_order(order: list[str], seed: int) -> None:
-    sizes = {"T": 2, "B": 3, "N": 6, "heads": 2, "d": 4}
-    expected = torch.rand(2, 3, 2, 4, 6, generator=torch.Generator().manual_seed(seed)) < 0.5
-    given_as = expected.permute([["T", "B", "heads", "d", "N"].index(name) for name in order])
-    found = parse(" ".join(order)).arrange(given_as, {}, two_rows)
-    channels = expected if order.index("heads") < order.index("d") else expected.transpose(2, 3)
-    assert found.shape == (2, 3, 8, 2, 3)
-    assert np.array_equal(found, channels.reshape(2, 3, 8, 2, 3))
-    assert math.prod(sizes.values()) == found.numel()
-
-
 @pytest.mark.parametrize(
     "pattern",
     ["", "T N C", "T B N N", "T B N H W", "T B C H", "T B 3 N", "(T B C", "T B) C", "T B ((N C))", "T () B", 5, None],
@@ -105,23 +90,6 @@ def test_axes_that_do_not_fit(pattern: str, shape: tuple[int, ...], sizes: dict[
     with pytest.raises(InputError, match=message) as caught:
         parse(pattern).arrange(torch.zeros(shape), sizes, two_rows)
     assert "\n" not in str(caught.value)
-
-
-SHAPES = st.one_of(
-    st.tuples(st.integers(1, 3), st.integers(1, 40)),
-    st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 5), st.integers(1, 5)),
-)
-
-
-@given(SHAPES, st.integers(0, 99))
-def test_packed_as_numpy_does(shape: tuple[int, ...], seed: int) -> None:
-    bits = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.4
-    expected = np.packbits(bits.flatten(1).numpy(), axis=-1)
-    assert np.array_equal(pack_maps(bits).numpy(), expected)
-    if bits.ndim == 4:
-        assert np.array_equal(pack_maps(bits.contiguous(memory_format=torch.channels_last)).numpy(), expected)
-    on_a_gpu = pack_bits(bits.flatten(1)[None, :, :, None].view(torch.int8))[:, 0]  # what other devices do
-    assert np.array_equal(on_a_gpu.numpy(), expected)
 
 
 @pytest.mark.parametrize("steps", [1, 9])

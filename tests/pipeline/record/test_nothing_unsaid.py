@@ -40,16 +40,6 @@ def test_all_steps_twice_in_a_call_of_the_model_are_refused(tmp_path: Path) -> N
     assert not (tmp_path / "new").exists()
 
 
-def test_one_call_for_each_batch_is_not_twice(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(6, 6), neuron.IFNode(step_mode="m")).eval()
-    with spikesam.record(model, tmp_path) as recording:
-        for _ in range(3):
-            model[1].reset()
-            model(torch.rand(T, B, 6))
-            recording.finish()
-    assert recording.raster.n_samples == 3 * B
-
-
 def tied(kind: str, uses: int, steps: int) -> nn.Module:
     """Neurons that are called several times in one step of a loop inside the model, which returns (B, K).
 
@@ -150,13 +140,6 @@ def test_neurons_beside_those_of_a_library_are_named(tmp_path: Path) -> None:
         recording.finish()
     assert list(recording.raster) == ["known", "own"]
     assert recording.raster["own"].counts.sum() > 0
-
-
-def test_blocks_that_hold_known_neurons_are_no_others(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Sequential(nn.Linear(6, 6), fires(0.1)), nn.Linear(6, 4), fires(0.1)).eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert len(run(model, tmp_path, *torch.rand(T, B, 6) * 3).layers) == 2
 
 
 def test_neurons_that_the_model_does_not_call_are_left_out_and_named(tmp_path: Path) -> None:

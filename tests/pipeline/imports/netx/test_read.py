@@ -258,18 +258,11 @@ def test_a_file_that_does_not_say_how_many_steps(tmp_path: Path) -> None:
         from_netx(write_net(tmp_path / "a.net", [dense([[1]])]))
 
 
-def _virtual(file: h5py.Group, name: str) -> None:
-    layout = h5py.VirtualLayout((1, 1), "f4")
-    layout[:] = h5py.VirtualSource("elsewhere.h5", "weight", (1, 1))
-    file.create_virtual_dataset(name, layout)
-
-
 HOSTILE: dict[str, Any] = {  # what stands there instead of weights, a value or what a function makes
     "a soft link, expected a hard link": h5py.SoftLink("/layer/0/bias"),
     "external storage, expected data in this file": lambda layer, name: layer.create_dataset(
         name, (1, 1), "f4", external=[("elsewhere", 0, 4)]
     ),
-    "virtual storage, expected data in this file": _virtual,
     "arrays of more than 1,073,741,824 bytes": lambda layer, name: layer.create_dataset(
         name, (1 << 15, 1 << 15), "f4", chunks=(64, 64)
     ),
