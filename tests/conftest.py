@@ -65,3 +65,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs {SHARED} (reference data and real images), which is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with small networks, seven images of each of their classes and configurations; nobody writes there."""
+    from tests.pipeline.small_networks import small_workplace
+
+    return small_workplace(tmp_path_factory.mktemp("workplace"), per_class=7)

@@ -20,22 +20,6 @@ from tests.campaign.faults import Boundaries
 from tests.campaign.formats.rasters import read_maps
 from tests.campaign.process import SHARED_MEMORY, Ended, aside, nothing_runs, run
 
-SMALL = """
-[data]
-source = "images"
-height = 16
-width = 24
-[network]
-layers = [4, "P", 6, "P4", "D8"]
-timesteps = 8
-[training]
-epochs = 2
-batch_size = 8
-[conversion]
-timesteps = 16
-calibration = 8
-"""
-PAPER = '[paper]\ncheckpoint = "snn.safetensors"\nann = "ann.safetensors"\nimages = 6\nshown = 1\n'
 COMPILING = 15.0  # seconds: a command that takes longer has compiled something, which is kept, and is measured again
 FINAL = {"raster.h5", "sam.h5", "out.h5"}
 
@@ -90,15 +74,10 @@ RECIPES = {
 
 def build(base: Path) -> None:
     """Make the folder `work` in `base`."""
-    from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+    from tests.pipeline.small_networks import small_workplace
 
-    work = base / "work"
-    work.mkdir()
-    small_checkpoint(work / "snn.safetensors")
-    small_ann(work / "ann.safetensors")
-    class_folders(work / "images", per_class=14, size=26)
-    (work / "small.toml").write_text(SMALL)
-    (work / "paper.toml").write_text(SMALL + PAPER)
+    (base / "work").mkdir()
+    work = small_workplace(base / "work", per_class=14, size=26)
     assert (ended := run(RECIPES["event"].words, work)).code == 0, ended
     (work / "out" / "raster.h5").replace(work / "raster.h5")
     shutil.rmtree(work / "out")

@@ -16,6 +16,25 @@ from tests.layers import with_first
 CLASSES = ("apple", "pear", "plum")
 PREPARE = Preprocessing(16, 24, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 SMALL = NetworkSection(layers=(4, "P", 6, "P4", "D8"), timesteps=8, leak=0.9)
+CONFIG = """
+[data]
+source = "images"
+height = 16
+width = 24
+
+[network]
+layers = [4, "P", 6, "P4", "D8"]
+timesteps = 8
+
+[training]
+epochs = 2
+batch_size = 8
+
+[conversion]
+timesteps = 16
+calibration = 8
+"""
+PAPER = '[paper]\ncheckpoint = "snn.safetensors"\nann = "ann.safetensors"\nimages = 6\nshown = 1\n'
 
 
 def small_model(height: int = 16, width: int = 24, network: NetworkSection = SMALL, seed: int = 0) -> SpikingNetwork:
@@ -76,3 +95,13 @@ def small_ann(path: Path) -> Path:
     names = tuple(name.upper() for name in CLASSES)
     save_checkpoint(Checkpoint(export_network(small_ann_model()), PREPARE, CLASSES, names), path)
     return path
+
+
+def small_workplace(folder: Path, per_class: int, size: int = 40) -> Path:
+    """Put networks of both kinds, images of their classes and configurations into a folder in which commands run."""
+    small_checkpoint(folder / "snn.safetensors")
+    small_ann(folder / "ann.safetensors")
+    class_folders(folder / "images", per_class, size=size)
+    (folder / "small.toml").write_text(CONFIG)
+    (folder / "paper.toml").write_text(CONFIG + PAPER)
+    return folder

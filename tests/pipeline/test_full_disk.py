@@ -12,48 +12,29 @@ from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.pipeline.maps.sam import compile_kernel
 from spikesam.pipeline.training.fit import convolution_type
 from spikesam.pipeline.training.fused import compile_bntt_lif
-from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
-from tests.pipeline.test_refusals import SMALL
-from tests.recordings.rasters import record
+from tests.recordings.rasters import GOLDEN
 
 pytestmark = [pytest.mark.alone, pytest.mark.filterwarnings("ignore")]
-TRAINING = """
-[training]
-batch_size = 4
-selection = 0.4
-
-[conversion]
-timesteps = 8
-calibration = 2
-"""
-SHORT = ("--samples", "2")
+SNN = "snn.safetensors --data images --samples 2"
 COMMANDS = {
-    "run": ("run", "--checkpoint", "snn.safetensors", "--data", "images", "--out", "OUT", *SHORT),
-    "train": ("train", "--config", "small.toml", "--training.epochs", "1", "--out", "OUT"),
-    "convert": ("convert", "ann.safetensors", "--config", "small.toml", "--out", "OUT", *SHORT),
-    "export": ("export", "snn.safetensors", "--data", "images", "--seeds", "1", "--out", "OUT", *SHORT),
-    "nir": ("export", "snn.safetensors", "--data", "images", "--nir", "OUT/x.nir", "--out", "OUT", *SHORT),
-    "explain": ("explain", "raster.h5", "--out", "OUT/sam.h5", "--figures", "OUT/figures"),
-    "gradcam": ("explain", "snn.safetensors", "--data", "images", "--out", "OUT/maps.h5", *SHORT),
-    "paper": ("paper.__main__", "fig3", "--config", "paper.toml", "--images", "3", "--out", "OUT"),
+    "run": f"run --checkpoint {SNN} --out OUT",
+    "train": "train --config small.toml --training.epochs 1 --out OUT",
+    "convert": "convert ann.safetensors --config small.toml --conversion.calibration 2 --samples 2 --out OUT",
+    "export": f"export {SNN} --seeds 1 --out OUT",
+    "nir": f"export {SNN} --nir OUT/x.nir --out OUT",
+    "explain": f"explain {GOLDEN} --out OUT/sam.h5 --figures OUT/figures",
+    "gradcam": f"explain {SNN} --out OUT/maps.h5",
+    "paper": "paper.__main__ fig3 --config paper.toml --images 3 --out OUT",
 }
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with networks of both kinds, images, a raster and configurations; kernels are compiled."""
-    folder = tmp_path_factory.mktemp("full")
-    small_checkpoint(folder / "snn.safetensors")
-    small_ann(folder / "ann.safetensors")
-    class_folders(folder / "images", per_class=4)
-    (folder / "small.toml").write_text(f"{SMALL}{TRAINING}")
-    (folder / "paper.toml").write_text(f'{SMALL}[paper]\ncheckpoint = "snn.safetensors"\nann = "ann.safetensors"\n')
-    record(folder, 2)
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile kernels before, since their cache is a file, too."""
     for precision in ("float32", "fixed"):
-        compile_kernels(precision)  # their cache is a file, too
+        compile_kernels(precision)
     compile_kernel()
     compile_bntt_lif(convolution_type("auto"))
-    return folder
 
 
 @contextmanager
@@ -103,7 +84,7 @@ def test_one_line_and_no_part_of_a_file(
     kept: str,
 ) -> None:
     monkeypatch.chdir(workplace)
-    name, *arguments = (word.replace("OUT", str(tmp_path / "out")) for word in COMMANDS[command])
+    name, *arguments = (word.replace("OUT", str(tmp_path / "out")) for word in COMMANDS[command].split())
     main = importlib.import_module(name if command == "paper" else f"spikesam.pipeline.{name}").main
     with pytest.raises(SystemExit) as stop, no_file_beyond(size):
         main(arguments)

@@ -15,20 +15,10 @@ from safetensors.numpy import save
 
 from spikesam.backends.network.storage import network_file_digest
 from tests.pipeline.small_events import bar_folders
-from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+from tests.pipeline.small_networks import CONFIG, class_folders, small_ann, small_checkpoint, small_workplace
 from tests.pipeline.training.test_events import CONFIG as OF_EVENTS
 from tests.recordings.rasters import record
 
-SMALL = """
-[data]
-source = "images"
-height = 16
-width = 24
-
-[network]
-layers = [4, "P", 6, "P4", "D8"]
-timesteps = 8
-"""
 RUN = ("run", "--checkpoint", "snn.safetensors", "--data", "images")
 TRAIN = ("train", "--config", "small.toml")
 CONVERT = ("convert", "ann.safetensors", "--config", "small.toml")
@@ -42,18 +32,13 @@ PAPER = ("paper.__main__", "fig3", "--config", "paper.toml")
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     """A folder with networks of both kinds, what they are shown, a raster, configurations, and files that are none."""
-    folder = tmp_path_factory.mktemp("refusals")
-    small_checkpoint(folder / "snn.safetensors")
-    small_ann(folder / "ann.safetensors")
-    class_folders(folder / "images", per_class=3)
+    folder = small_workplace(tmp_path_factory.mktemp("refusals"), per_class=3)
     class_folders(folder / "strange", per_class=1, classes=("yak", "zebra"))
     class_folders(folder / "half" / "val", per_class=1)
     bar_folders(folder / "bars" / "train", per_class=8)
     record(folder, 2)
-    (folder / "small.toml").write_text(SMALL)
-    (folder / "longer.toml").write_text(SMALL.replace("timesteps = 8", "timesteps = 20"))
+    (folder / "longer.toml").write_text(CONFIG.replace("timesteps = 8", "timesteps = 20"))
     (folder / "events.toml").write_text(OF_EVENTS)
-    (folder / "paper.toml").write_text(f'{SMALL}[paper]\ncheckpoint = "snn.safetensors"\nann = "ann.safetensors"\n')
     (folder / "text.png").write_text("no image")
     (folder / "empty.png").touch()
     (folder / "cut.png").write_bytes((folder / "images" / "apple" / "0.png").read_bytes()[:900])

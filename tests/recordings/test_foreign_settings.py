@@ -11,46 +11,25 @@ import pytest
 
 from spikesam.recordings.child import python
 from tests.hostile import hostile_folder, hostile_library
-from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 pytestmark = [
     pytest.mark.skipif(which("cc") is None, reason="needs a C compiler for a library that leaves a mark"),
     pytest.mark.skipif(sys.platform != "linux", reason="libraries have such names and paths on Linux"),
 ]
 
-CONFIG = """
-[data]
-source = "images"
-height = 16
-width = 24
-[network]
-layers = [4, "P", 6, "P4", "D8"]
-timesteps = 4
-[training]
-epochs = 1
-batch_size = 8
-[conversion]
-timesteps = 16
-calibration = 8
-"""
-DATA = "--data {0}/images/val --out {0}/out"
+DATA = "--data {0}/images --out {1}"
 COMMANDS = {
     "run": "run --backend torch --checkpoint {0}/snn.safetensors --samples 1 --figures 0 --no-report " + DATA,
     "explain": "explain {0}/snn.safetensors --method occlusion --samples 1 " + DATA,
-    "train": "train --config {0}/config.toml --out {0}/out",
-    "convert": "convert {0}/ann.safetensors --config {0}/config.toml --samples 1 --out {0}/out",
+    "train": "train --config {0}/small.toml --training.epochs 1 --data.source {0}/images --out {1}",
+    "convert": "convert {0}/ann.safetensors --config {0}/small.toml --samples 1 " + DATA,
 }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run_no_library_of_the_current_folder(command: str, tmp_path: Path) -> None:
+def test_commands_run_no_library_of_the_current_folder(command: str, workplace: Path, tmp_path: Path) -> None:
     hostile = hostile_folder(tmp_path)
-    for part in ("train", "val"):
-        class_folders(tmp_path / "images" / part, per_class=4)
-    small_checkpoint(tmp_path / "snn.safetensors")
-    small_ann(tmp_path / "ann.safetensors")
-    (tmp_path / "config.toml").write_text(CONFIG.replace('"images"', f'"{tmp_path}/images"'))
-    words = COMMANDS[command].format(tmp_path).split()
+    words = COMMANDS[command].format(workplace, tmp_path / "out").split()
     code = f"import sys; from spikesam.pipeline.cli.main import main; main({words!r})"
     done = subprocess.run(python(code), cwd=hostile, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
