@@ -11,33 +11,17 @@ from spikesam.backends.network.storage import read_network
 from spikesam.pipeline import convert, export, run
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 T = 12
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    """A folder with an ANN and images to calibrate and to measure on."""
-    folder = tmp_path_factory.mktemp("workplace")
-    small_ann(folder / "ann.safetensors")
-    for part in ("train", "val"):
-        class_folders(folder / "images" / part, per_class=3)
-    return folder
-
-
-def arguments(workplace, out, *extra: str) -> list[str]:
-    return [
-        *(str(workplace / "ann.safetensors"), "--data", str(workplace / "images"), "--out", str(out)),
-        *("--conversion.timesteps", str(T), "--conversion.calibration", "6", *extra),
-    ]
-
-
 @pytest.fixture(scope="module", params=["poisson", "constant-current"])
-def finished(workplace, request):
+def finished(workplace, tmp_path_factory, request):
     """A conversion."""
-    out = workplace / request.param
-    convert.main(arguments(workplace, out, "--conversion.encoder", request.param))
+    out = tmp_path_factory.mktemp("conversion") / request.param
+    words = ["--data", str(workplace / "images"), "--samples", "9", "--conversion.calibration", "6"]
+    words += ["--conversion.timesteps", str(T), "--conversion.encoder", request.param]
+    convert.main([str(workplace / "ann.safetensors"), *words, "--out", str(out)])
     return out
 
 
@@ -103,11 +87,10 @@ def test_a_configuration_names_the_ann_and_results_are_replaced_when_asked(workp
     assert load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors")).network.timesteps == T
 
 
-def test_both_networks_and_their_accuracy(tmp_path, capsys):
-    path = small_checkpoint(tmp_path / "small.safetensors")
-    images = class_folders(tmp_path / "images", per_class=3)
+def test_both_networks_and_their_accuracy(workplace, tmp_path, capsys):
     out = tmp_path / "out"
-    export.main([str(path), "--data", str(images), "--seeds", "3", "--out", str(out)])
+    words = ["--data", str(workplace / "images"), "--samples", "9", "--seeds", "3", "--out", str(out)]
+    export.main([str(workplace / "snn.safetensors"), *words])
     for precision in ("float32", "fixed"):
         network, _ = read_network(out / f"network.{precision}.safetensors")
         assert network.precision == precision
@@ -117,11 +100,10 @@ def test_both_networks_and_their_accuracy(tmp_path, capsys):
     assert "9 images × 3 seeds" in capsys.readouterr().out
 
 
-def test_one_seed_prints_no_interval_and_the_network_goes_to_nir_too(tmp_path, capsys):
-    path = small_checkpoint(tmp_path / "small.safetensors")
-    images = class_folders(tmp_path / "images", per_class=1)
-    file = tmp_path / "small.nir"
-    export.main([str(path), "--data", str(images), "--seeds", "1", "--out", str(tmp_path / "out"), "--nir", str(file)])
+def test_one_seed_prints_no_interval_and_the_network_goes_to_nir_too(workplace, tmp_path, capsys):
+    path, file = workplace / "snn.safetensors", tmp_path / "small.nir"
+    words = ["--data", str(workplace / "images"), "--samples", "3", "--seeds", "1", "--out", str(tmp_path / "out")]
+    export.main([str(path), *words, "--nir", str(file)])
     line, *rest = capsys.readouterr().out.splitlines()
     assert "3 images × 1 seed: float32 " in line
     assert "interval" not in line

@@ -23,7 +23,6 @@ from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer
 from spikesam.recordings.raster.arrays import write_raster
-from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 from tests.recordings.rasters import record
 
 
@@ -123,19 +122,10 @@ def test_maps_of_a_network_need_a_name(refused: Any) -> None:
     assert refused(main, "cluttered-digits", "--method", "occlusion").startswith("error: --out is needed")
 
 
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A spiking network, an ANN, class folders and one image of no class."""
-    folder = tmp_path_factory.mktemp("networks")
-    small_checkpoint(folder / "snn.safetensors")
-    small_ann(folder / "ann.safetensors")
-    class_folders(folder / "data", per_class=1)
-    return folder
-
-
 def test_grad_cam_of_a_spiking_network(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, network = tmp_path / "snn.h5", workplace / "snn.safetensors"
-    run(network, "--data", workplace / "data", "--seed", 3, "--out", out, "--figures", tmp_path / "figures")
+    words = ("--data", workplace / "images", "--samples", 3, "--seed", 3)
+    run(network, *words, "--out", out, "--figures", tmp_path / "figures")
     printed = capsys.readouterr()
     assert "snn-grad-cam maps of 3 samples, 8 steps, layers input, conv1, conv2" in printed.out
     assert [path.name for path in sorted((tmp_path / "figures").iterdir())] == [
@@ -143,7 +133,7 @@ def test_grad_cam_of_a_spiking_network(workplace: Path, tmp_path: Path, capsys: 
         *(f"snn-grad-cam_{number:03d}.png" for number in range(3)),
     ]
     checkpoint = load_checkpoint(str(network))
-    samples = choose_samples(str(workplace / "data"), checkpoint, 3, 3)
+    samples = choose_samples(str(workplace / "images"), checkpoint, 3, 3)
     labels = samples.table.label
     (inputs,) = samples.encoded(range(3), checkpoint.network, 3, 3)
     differentiable = DifferentiableNetwork(checkpoint.network)
@@ -163,7 +153,7 @@ def test_grad_cam_of_a_spiking_network(workplace: Path, tmp_path: Path, capsys: 
 
 
 def test_grad_cam_of_an_ann(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, image = tmp_path / "ann.h5", next((workplace / "data" / "pear").iterdir())
+    out, image = tmp_path / "ann.h5", workplace / "images" / "pear" / "0.png"
     run(workplace / "ann.safetensors", "--data", image, "--out", out, "--figures", tmp_path / "figures")
     printed = capsys.readouterr().out
     assert printed.startswith("no label is known of 1 of 1 sample: explained for the predicted class\n")

@@ -14,21 +14,12 @@ from PIL import Image
 from spikesam.pipeline import run
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.maps.reader import MapReader
-from tests.pipeline.small_networks import class_folders, small_checkpoint
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
-    """A folder with a checkpoint and images of its classes."""
-    folder = tmp_path_factory.mktemp("workplace")
-    small_checkpoint(folder / "small.safetensors")
-    class_folders(folder / "images", per_class=7)
-    return folder
+from tests.pipeline.small_networks import class_folders
 
 
 def command(workplace: Path, out: Path, *extra: str) -> list[str]:
     return [
-        *("--checkpoint", str(workplace / "small.safetensors"), "--data", str(workplace / "images")),
+        *("--checkpoint", str(workplace / "snn.safetensors"), "--data", str(workplace / "images")),
         *("--out", str(out), "--samples", "20", *extra),
     ]
 
@@ -43,10 +34,11 @@ def maps(out: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def finished(workplace):
+def finished(workplace, tmp_path_factory):
     """A run on torch."""
-    run.main(command(workplace, workplace / "torch", "--backend", "torch"))
-    return workplace / "torch"
+    out = tmp_path_factory.mktemp("finished") / "torch"
+    run.main(command(workplace, out, "--backend", "torch"))
+    return out
 
 
 def test_what_a_run_leaves(finished):
@@ -71,23 +63,23 @@ def test_what_a_run_leaves(finished):
 
 
 @pytest.mark.long
-def test_lava_and_another_batch_size_give_the_same_bits(workplace, finished):
-    run.main(command(workplace, workplace / "batch", "--batch-size", "3", "--figures", "0"))
-    run.main(command(workplace, workplace / "lava", "--backend", "lava", "--figures", "0"))
-    for other in ("batch", "lava"):
-        assert summary(workplace / other)["raster_digest"] == summary(finished)["raster_digest"]
-        assert summary(workplace / other)["network_sha256"] == summary(finished)["network_sha256"]
+def test_lava_and_another_batch_size_give_the_same_bits(workplace, finished, tmp_path):
+    for option, value in (("--batch-size", "3"), ("--backend", "lava")):
+        out = tmp_path / value
+        run.main(command(workplace, out, option, value, "--figures", "0"))
+        assert summary(out)["raster_digest"] == summary(finished)["raster_digest"]
+        assert summary(out)["network_sha256"] == summary(finished)["network_sha256"]
         for name, expected in maps(finished).items():
-            assert np.array_equal(maps(workplace / other)[name], expected)
+            assert np.array_equal(maps(out)[name], expected)
 
 
-def test_steps_are_kept_of_the_samples_that_are_pictured_or_as_asked(workplace):
+def test_steps_are_kept_of_the_samples_that_are_pictured_or_as_asked(workplace, tmp_path):
     for arguments, kept in (
         (["--figures", "2"], (8, 2)),
         (["--figures", "0"], (0, 0)),
         (["--figures", "0", "--steps", "::4"], (2, 3)),
     ):
-        out = workplace / f"steps of {kept}"
+        out = tmp_path / f"steps of {kept}"
         run.main([*command(workplace, out, "--backend", "event"), "--samples", "3", *arguments])
         with MapReader(out / "sam.h5") as found:
             assert (len(found.steps), found.header.stepped) == kept
@@ -116,26 +108,26 @@ def test_results_that_vanish_while_the_run_goes_on(workplace, tmp_path, refused,
     assert line == f"error: {out}: raster.h5 vanished while the run went on; did something else remove it?"
 
 
-def test_the_saved_configuration_repeats_the_run(workplace, finished):
-    run.main(["--config", str(finished / "config.toml"), "--out", str(workplace / "again"), "--figures", "0"])
-    assert summary(workplace / "again")["raster_digest"] == summary(finished)["raster_digest"]
+def test_the_saved_configuration_repeats_the_run(finished, tmp_path):
+    run.main(["--config", str(finished / "config.toml"), "--out", str(tmp_path / "again"), "--figures", "0"])
+    assert summary(tmp_path / "again")["raster_digest"] == summary(finished)["raster_digest"]
 
 
-def test_float32_and_fixed_agree_on_the_input(workplace, finished):
-    run.main(command(workplace, workplace / "float", "--precision", "float32", "--figures", "0"))
-    with h5py.File(finished / "raster.h5") as fixed, h5py.File(workplace / "float" / "raster.h5") as real:
+def test_float32_and_fixed_agree_on_the_input(workplace, finished, tmp_path):
+    run.main(command(workplace, tmp_path / "float", "--precision", "float32", "--figures", "0"))
+    with h5py.File(finished / "raster.h5") as fixed, h5py.File(tmp_path / "float" / "raster.h5") as real:
         assert np.array_equal(fixed["layers/000_input/digest"][:], real["layers/000_input/digest"][:])
         assert real["readout"].dtype == np.float32
         a, b = (np.unpackbits(file["layers/001_conv1/spikes"][:]) for file in (fixed, real))
     assert 0 <= np.mean(a != b) < 0.05
 
 
-def test_single_image_files_of_any_size(workplace, capsys):
-    Image.fromarray(np.full((300, 20), 90, np.uint8)).save(workplace / "grey.png")
-    Image.new("RGBA", (33, 500), (200, 10, 10, 128)).save(workplace / "red.webp")
-    out = workplace / "files"
-    files = [str(workplace / "grey.png"), str(workplace / "red.webp")]
-    run.main(["--checkpoint", str(workplace / "small.safetensors"), "--data", *files, "--out", str(out)])
+def test_single_image_files_of_any_size(workplace, tmp_path, capsys):
+    Image.fromarray(np.full((300, 20), 90, np.uint8)).save(tmp_path / "grey.png")
+    Image.new("RGBA", (33, 500), (200, 10, 10, 128)).save(tmp_path / "red.webp")
+    out = tmp_path / "files"
+    files = [str(tmp_path / "grey.png"), str(tmp_path / "red.webp")]
+    run.main(["--checkpoint", str(workplace / "snn.safetensors"), "--data", *files, "--out", str(out)])
     assert summary(out)["n_samples"] == 2
     assert summary(out)["accuracy"] is None
     assert re.search(r"grey.png: (APPLE|PEAR|PLUM) \d+%, ", capsys.readouterr().out)

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 import spikesam
-from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 SPIKES = np.random.default_rng(0).random((3, 6, 2, 4, 5)) < 0.3  # (N, T, C, H, W)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> spikesam.Checkpoint:
-    return spikesam.load(small_checkpoint(tmp_path_factory.mktemp("network") / "small.safetensors"))
+def checkpoint(workplace: Path) -> spikesam.Checkpoint:
+    return spikesam.load(workplace / "snn.safetensors")
 
 
 @pytest.fixture
@@ -58,9 +57,9 @@ def test_networks_and_checkpoints(checkpoint: spikesam.Checkpoint, tmp_path: Pat
     assert list(tmp_path.parent.glob("*.tmp")) == []
 
 
-def test_image_files_that_are_named_are_all_simulated(checkpoint: spikesam.Checkpoint, tmp_path: Path) -> None:
-    files = sorted(class_folders(tmp_path / "images", per_class=3).rglob("*.png"))
-    assert spikesam.simulate(checkpoint, files).n_samples == 9
+def test_image_files_that_are_named_are_all_simulated(checkpoint: spikesam.Checkpoint, workplace: Path) -> None:
+    files = sorted(workplace.rglob("*.png"))
+    assert spikesam.simulate(checkpoint, files).n_samples == 21
     assert spikesam.simulate(checkpoint, files, samples=2).n_samples == 2
 
 
@@ -120,12 +119,10 @@ def test_arguments_of_another_type(
         call(opened)
 
 
-def test_numbers_of_numpy_and_one_path_are_taken(raster: Path, checkpoint: spikesam.Checkpoint, tmp_path: Path) -> None:
+def test_numbers_of_numpy_and_one_path_are_taken(raster: Path, workplace: Path, tmp_path: Path) -> None:
     with spikesam.explain(raster, tmp_path / "maps.h5", gamma=np.float32(0.5), pictured=np.int64(1)) as maps:
         assert maps.n_samples == 3
-    images = class_folders(tmp_path / "images", per_class=1)
-    network = tmp_path / "small.safetensors"
-    spikesam.save(checkpoint, network)
+    network, images = workplace / "snn.safetensors", workplace / "images"
     (named, given) = (
         spikesam.explain(network, method="occlusion", data=data, samples=1) for data in (str(images), images)
     )

@@ -11,29 +11,19 @@ from torch import nn
 
 import spikesam
 from spikesam.pipeline import run
-from tests.pipeline.small_networks import class_folders, small_checkpoint
 from tests.reference import simulate_reference
 from tests.spikesam.test_events import network
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a checkpoint and images of its classes."""
-    folder = tmp_path_factory.mktemp("workplace")
-    small_checkpoint(folder / "small.safetensors")
-    class_folders(folder / "images", per_class=2)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def checkpoint(workplace: Path) -> spikesam.Checkpoint:
-    return spikesam.load(str(workplace / "small.safetensors"))
+    return spikesam.load(str(workplace / "snn.safetensors"))
 
 
 def test_the_same_bits_in_memory_in_a_folder_and_from_the_command(workplace, checkpoint, tmp_path) -> None:
-    in_memory = spikesam.simulate(workplace / "small.safetensors", workplace / "images", samples=5)
+    in_memory = spikesam.simulate(workplace / "snn.safetensors", workplace / "images", samples=5)
     in_folder = spikesam.simulate(checkpoint, str(workplace / "images"), samples=5, out=tmp_path / "a", backend="torch")
-    arguments = ["--checkpoint", str(workplace / "small.safetensors"), "--data", str(workplace / "images")]
+    arguments = ["--checkpoint", str(workplace / "snn.safetensors"), "--data", str(workplace / "images")]
     run.main([*arguments, "--samples", "5", "--figures", "0", "--out", str(tmp_path / "b")])
     with spikesam.open_raster(tmp_path / "b" / "raster.h5") as of_command:
         assert in_memory.raster_digest == in_folder.raster_digest == of_command.raster_digest
