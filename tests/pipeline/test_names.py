@@ -1,6 +1,5 @@
 """Names are data: a run shows them, tells them apart, and nothing that is printed steers a terminal."""
 
-import dataclasses
 import json
 import os
 import warnings
@@ -18,7 +17,7 @@ from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoi
 from spikesam.pipeline.run import main
 from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.page.test_write import runs_of
-from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
+from tests.pipeline.small_networks import CLASSES, class_folders, small_checkpoint, small_workplace
 
 NAMES = (
     ("$\\frac{$x", "[red]a[/red] :cat:", "\x1b[31m<b>|\n# title\x1b[0m"),
@@ -27,20 +26,26 @@ NAMES = (
 )
 
 
+def network_of(folder: Path, class_names: tuple[str, ...]) -> str:
+    """The file of a small network whose classes have other names."""
+    path = small_checkpoint(folder / "snn.safetensors")
+    save_checkpoint(replace(load_checkpoint(path), class_names=class_names), path)
+    return str(path)
+
+
 @pytest.mark.parametrize("names", NAMES)
 def test_a_run_with_strange_names(tmp_path, capsys, names):
     """Of classes, and of images in class folders; the last two of them have no file name."""
-    checkpoint = load_checkpoint(small_checkpoint(tmp_path / "snn.safetensors"))
-    save_checkpoint(dataclasses.replace(checkpoint, class_names=names), tmp_path / "snn.safetensors")
+    network = network_of(tmp_path, names)
     folder = os.fsencode(tmp_path) + b"/im\xe9ges [red]"
-    for identifier in checkpoint.classes:
+    for identifier in CLASSES:
         os.makedirs(folder + b"/" + identifier.encode())
         for name in (b"caf\xe9 \x1b[31m\n.png", b"$\\frac{$[bold].png"):
             with open(folder + b"/" + identifier.encode() + b"/" + name, "wb") as file:
                 Image.new("RGB", (24, 16)).save(file, "PNG")
     (tmp_path / "data").symlink_to(os.fsdecode(folder))
     out = tmp_path / "out [red] :cat:"
-    command = ["--checkpoint", str(tmp_path / "snn.safetensors"), "--data", str(tmp_path / "data"), "--out", str(out)]
+    command = ["--checkpoint", network, "--data", str(tmp_path / "data"), "--out", str(out)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         main([*command, "--samples", "6", "--backend", "event", "--figures", "6"])
@@ -70,11 +75,8 @@ def test_a_run_with_strange_names(tmp_path, capsys, names):
 )
 def test_classes_of_one_name_are_told_apart(tmp_path, capsys, names, shown):
     """On the terminal, in summary.json and on the page; right is what has the number of the sample's own class."""
-    checkpoint = load_checkpoint(small_checkpoint(tmp_path / "snn.safetensors"))
-    save_checkpoint(dataclasses.replace(checkpoint, class_names=names), tmp_path / "snn.safetensors")
-    data = class_folders(tmp_path / "images", per_class=2)
-    out = tmp_path / "out"
-    command = ["--checkpoint", str(tmp_path / "snn.safetensors"), "--data", str(data), "--out", str(out)]
+    data, out = class_folders(tmp_path / "images", per_class=2), tmp_path / "out"
+    command = ["--checkpoint", network_of(tmp_path, names), "--data", str(data), "--out", str(out)]
     main([*command, "--samples", "6", "--backend", "event", "--figures", "1"])
     printed = capsys.readouterr().out.splitlines()[1:7]
     summary = json.loads((out / "summary.json").read_bytes())
@@ -94,7 +96,6 @@ def test_classes_of_one_name_are_told_apart(tmp_path, capsys, names, shown):
 
 
 HOSTILE = "\x1b]0;title\x07\x1b[31m \u202e\x9b2J"
-CLASSES = ("apple", "pear", "plum")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -103,13 +104,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of hostile name with networks, images, a run, and the parts of another one."""
     folder = tmp_path_factory.mktemp("names") / HOSTILE
     folder.mkdir()
-    names = tuple(f"{name}{HOSTILE}" for name in CLASSES)
-    checkpoint = load_checkpoint(small_checkpoint(folder / "snn.safetensors"))
-    save_checkpoint(replace(checkpoint, class_names=names), folder / "snn.safetensors")
-    small_ann(folder / "ann.safetensors")
-    for part in ("train", "val"):
-        class_folders(folder / "images" / part, per_class=3)
-    source = ["--checkpoint", str(folder / "snn.safetensors"), "--data", str(folder / "images"), "--samples", "2"]
+    small_workplace(folder, per_class=3)
+    network = network_of(folder, tuple(f"{name}{HOSTILE}" for name in CLASSES))
+    source = ["--checkpoint", network, "--data", str(folder / "images"), "--samples", "2"]
     run.main([*source, "--out", str(folder / "run"), "--figures", "0"])
     run.main([*source, "--out", str(folder / "parts"), "--range", "1/1"])
     (folder / "c.toml").write_text(
