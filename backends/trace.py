@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import MEMBRANE_LIMIT, THETA, Shape
 from spikesam.recordings.errors import InputError
 
+GAMMA = 0.5  # 1/step, the default everywhere: that of the authors of SAM
 TRACE_BITS = 16  # n at most
 PAYLOAD_BITS = 8  # k at most
 SUM_LIMIT = 2**31  # of a map summed over steps

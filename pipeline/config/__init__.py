@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from spikesam.backends.available import BACKENDS
 from spikesam.backends.network.consistency import LONGEST
+from spikesam.backends.trace import GAMMA
 from spikesam.pipeline.config.fields import (
     BackendName,
     CheckpointName,
@@ -223,7 +224,7 @@ class RunSection(Section):
     batch_size: int = Field(
         8, ge=1, le=16, description="how many images are encoded together; torch simulates at most so many at a time"
     )
-    gamma: float = Field(0.5, ge=0, description="γ, decay of the map's kernel per step")
+    gamma: float = Field(GAMMA, ge=0, description="γ, decay of the map's kernel per step")
     steps: KeptSteps = "pictured"
     layers: tuple[str, ...] = Field(
         (), description="layers to record and explain, by name or number, and always the last; all if not given"

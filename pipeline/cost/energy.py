@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from spikesam.backends.trace import GAMMA
 from spikesam.pipeline.cost.ledger import AWAY, PICO, UNSAID, Floats, Ledger, Spent, network_of
 from spikesam.pipeline.cost.prices import Prices, prices_of
 from spikesam.pipeline.drawing.notebook import Shown, png_of
@@ -39,7 +40,6 @@ COLUMNS = (
 SUMMED = ("spikes", "operations", "macs", "rated", "bytes", "joules")
 BY_SAMPLE = ("spikes", "operations", "joules")
 LONGEST, SHOWN_CLASSES = 14, 8  # characters of a name in the table, which has 80 columns; classes named below it
-GAMMA = 0.5  # of the maps beside energy
 UNITS = ("pJ", "nJ", "µJ", "mJ", "J")
 
 

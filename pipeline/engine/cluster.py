@@ -1,5 +1,6 @@
 """Ranges on a cluster of dask.distributed: one task for each. Dask tries again what fails, and replaces lost workers.
 
+A worker that is stopped costs what a kill costs, see `FolderStore` in folder.py: another one computes the rest.
 Workers need the project installed, and see the folder of the run and the data under the same paths. The job travels
 once to each worker, network and list of samples included; spikes and maps go to the folder, not through the scheduler.
 """

@@ -21,6 +21,7 @@ import numpy as np
 
 from spikesam.backends.base import Backend, MapRequest
 from spikesam.backends.network import Network
+from spikesam.backends.trace import GAMMA
 from spikesam.pipeline.config import Config, resolved
 from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.layers import map_layers, mapped_layers
@@ -84,7 +85,7 @@ class JobSpec:
     header: RasterHeader
     samples: SampleTable
     keep: Keep  # of each sample
-    gamma: float = 0.5  # of SAM, 1/step
+    gamma: float = GAMMA  # of SAM, 1/step
     variant: AnyVariant = "paper"  # of SAM; "fixed" where the backend forms maps
     class_names: tuple[str, ...] = ()  # of the network, for people
     checkpoint: str = ""  # name or file of the network, for people

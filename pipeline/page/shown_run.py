@@ -12,6 +12,7 @@ import numpy as np
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network
+from spikesam.backends.trace import GAMMA
 from spikesam.pipeline.engine.range_file import FILES
 from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.pipeline.images.pictures import NAME, Pictures, read_pictures
@@ -24,7 +25,6 @@ from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.text import printable
 
-GAMMA = 0.5  # where no maps say another
 OWN = ("raster.h5", "sam.h5")
 MOST_FILES = 16  # files of maps in a folder that are read
 

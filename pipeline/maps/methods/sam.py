@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.trace import compile_maps, maps_of_packed, spike_trace
+from spikesam.backends.trace import GAMMA, compile_maps, maps_of_packed, spike_trace
 from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.sam import (
@@ -51,7 +51,7 @@ class SpikeActivationMaps(RasterMethod):
     on_page = "spikes"
     parameters: ClassVar[dict[str, type]] = {"gamma": float, "variant": str, "include_current": bool}
 
-    gamma: Annotated[float, Option("decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")] = 0.5
+    gamma: Annotated[float, Option("decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")] = GAMMA
     variant: Annotated[
         AnyVariant, Option("the paper's equations, the authors' published script, or integers as in Lava's graph")
     ] = "paper"
@@ -102,7 +102,7 @@ class SpikeActivationMaps(RasterMethod):
             compile_sums()
 
 
-def sam(spikes: Any, gamma: float = 0.5, *, include_current: bool = True, variant: AnyVariant = "paper") -> Any:
+def sam(spikes: Any, gamma: float = GAMMA, *, include_current: bool = True, variant: AnyVariant = "paper") -> Any:
     """Spike Activation Maps of one layer's spikes, from an array.
 
     Parameters
