@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from spikesam.backends.network.checks import NetworkError, pair
 from spikesam.backends.network.inputs import CURRENT_LIMIT, WHOLE, Input
 from spikesam.backends.network.layers import PIXEL_LIMIT
+from spikesam.backends.network.structure import Structure
 from spikesam.backends.network.table import by_sides
-
-if TYPE_CHECKING:
-    from spikesam.backends.network.graph import Network
 
 # What a network may ask for: a small file can declare much. VGG16 has 2²⁴ neurons at 224×224, and 2²⁶ at 512×512.
 LONGEST = 1 << 16  # steps, as many as a raster can hold
@@ -27,7 +25,7 @@ MOST_BITS = 1 << 34  # of a sample: neurons times steps
 FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
 
 
-def check_network_size(network: Network) -> None:
+def check_network_size(network: Structure) -> None:
     """Refuse more steps, layers or sources than any network needs."""
     sources = sum(max(1, len(each.sources)) for layer in network.layers for each in layer.inputs)
     for found, most, what in (
@@ -39,7 +37,23 @@ def check_network_size(network: Network) -> None:
             raise NetworkError(f"network: got {found:,} {what}, expected at most {most:,}")
 
 
-def check_maps(network: Network) -> None:
+def check_parts(network: Structure) -> None:
+    """Refuse parts that do not agree, maps that are too large, and sums that could overflow."""
+    _check_neurons(network)
+    _check_sources(network)
+    _check_maps(network)
+    inputs, expected = math.prod(network.shapes[-1]), network.readout.weight.shape[1]
+    if expected != inputs:
+        raise NetworkError(
+            f"readout: weight expects {expected} inputs, layer {network.names[-1]!r} has {inputs} neurons"
+        )
+    if network.precision == "fixed":
+        _check_sums(network)
+    elif network.kind == "snn":
+        _check_float_range(network)
+
+
+def _check_maps(network: Structure) -> None:
     """Refuse maps larger than any network needs, alone, padded, together, or over all steps."""
     for name, shape in zip(network.names, network.shapes, strict=True):
         if math.prod(shape) > LARGEST_MAP:
@@ -64,7 +78,7 @@ def check_maps(network: Network) -> None:
         )
 
 
-def check_sources(network: Network) -> None:
+def _check_sources(network: Structure) -> None:
     """Refuse a source that no spike can arrive from, and a layer that nothing reads."""
     for layer in network.layers:
         for source in layer.sources:
@@ -94,7 +108,7 @@ def check_sources(network: Network) -> None:
         raise NetworkError(f"layer {lost[0]!r}: no way leads from there to the readout, expected one")
 
 
-def check_neurons(network: Network) -> None:
+def _check_neurons(network: Structure) -> None:
     """Refuse neurons that cannot work together, or have constants for another number of steps."""
     if len({layer.neuron.spikes for layer in network.layers}) > 1:
         raise NetworkError("layers: got ReLU and spiking neurons in one network, expected either")
@@ -130,7 +144,7 @@ def check_neurons(network: Network) -> None:
             raise NetworkError(f"{where}: {field} has {len(values)} steps, expected 1 or T = {network.timesteps}")
 
 
-def check_sums(network: Network) -> None:
+def _check_sums(network: Structure) -> None:
     """Refuse a network in fixed point whose sums could overflow."""
     worst = int(np.abs(network.readout.weight.astype(np.int64)).sum(axis=1).max())
     biases = int(np.abs(network.readout.bias.astype(np.int64)).max())
@@ -149,7 +163,7 @@ def check_sums(network: Network) -> None:
             )
 
 
-def check_float_range(network: Network) -> None:
+def _check_float_range(network: Structure) -> None:
     """Refuse a network whose sums could leave float32: inf - inf is no number, and no neuron fires of it."""
     steps, readout = network.timesteps, network.readout
     sums = _largest_sum(readout.weight) + _largest(readout.bias)
@@ -173,7 +187,7 @@ def _largest(numbers: NDArray[Any]) -> float:
     return max(float(numbers.max()), -float(numbers.min()))
 
 
-def _largest_current(each: Input, network: Network) -> float:
+def _largest_current(each: Input, network: Structure) -> float:
     """At least the largest magnitude of an input's currents."""
     shape = network.shape_read(each)
     if each.heads:

@@ -33,48 +33,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network.checks import NetworkError, Sides, real, whole
-from spikesam.backends.network.consistency import (
-    check_float_range,
-    check_maps,
-    check_network_size,
-    check_neurons,
-    check_sources,
-    check_sums,
-)
-from spikesam.backends.network.inputs import WHOLE, Input, Shape
+from spikesam.backends.network.checks import NetworkError, real, whole
+from spikesam.backends.network.consistency import check_network_size, check_parts
+from spikesam.backends.network.inputs import Shape
 from spikesam.backends.network.layers import Layer, Readout
+from spikesam.backends.network.structure import DEFAULT_RANGE, Encoder, Structure
 from spikesam.backends.network.table import by_sides, in_columns, sources_of, weights_of
-from spikesam.backends.network.wiring import (
-    dependents,
-    reads_alone,
-    shapes_of,
-    steps_to_readout,
-    with_named_sources,
-    with_plain_delays,
-)
+from spikesam.backends.network.wiring import reads_alone, with_named_sources, with_plain_delays
 from spikesam.recordings import draw
-from spikesam.recordings.raster.batch import packed_bytes
 from spikesam.recordings.text import printable
-
-Encoder = Literal["poisson", "spikes", "constant-current", "changing-current", "image"]
-Kind = Literal["snn", "ann"]
-
-DEFAULT_RANGE = 2.0  # of pixels, as of Poisson spikes, which fire at every step for a pixel of 2
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(Structure):
     """A spiking network, ready to run on any backend, or an ANN, to be converted to one.
 
     Parameters
@@ -110,14 +90,6 @@ class Network:
     ((6, 8, 8), (4, 8, 8), (5, 1, 1))
     """
 
-    input_shape: Shape
-    timesteps: int
-    layers: tuple[Layer, ...]
-    readout: Readout
-    encoder: Encoder = "poisson"
-    input_range: float = DEFAULT_RANGE
-    window: int | None = None
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "timesteps", whole(self.timesteps, "timesteps", "network", 1))
         object.__setattr__(self, "input_shape", _shape(self.input_shape))
@@ -144,19 +116,7 @@ class Network:
         plain = zip(with_plain_delays(self.layers), self.shapes[1:], strict=True)
         widened = (layer.widened(shape[0]) for layer, shape in plain)
         object.__setattr__(self, "layers", tuple(widened))
-        check_neurons(self)
-        check_sources(self)
-        check_maps(self)
-        inputs = math.prod(self.shapes[-1])
-        if self.readout.weight.shape[1] != inputs:
-            raise NetworkError(
-                f"readout: weight expects {self.readout.weight.shape[1]} inputs, layer {self.names[-1]!r} has {inputs} "
-                "neurons"
-            )
-        if self.precision == "fixed":
-            check_sums(self)
-        elif self.kind == "snn":
-            check_float_range(self)
+        check_parts(self)
 
     def check_spiking(self, where: str) -> None:
         """Refuse an ANN where only spiking networks can be used; the message begins with `where`."""
@@ -174,16 +134,6 @@ class Network:
         html: str = draw("notebook_html", self)
         return html
 
-    def check_sums_alone(self, where: str, why: str = "") -> None:
-        """Refuse one that spreads or multiplies spikes, or sums currents; `where` and `why` are part of the message."""
-        for layer in self.layers:
-            for each in layer.inputs:
-                does = "multiplies the spikes of q, k and v" if each.heads else ""
-                does = does or ("repeats spikes" if each.spread != WHOLE else "")
-                does = does or ("sums the currents of a map" if each.current_sum else "")
-                if does:
-                    raise NetworkError(f"{where}: layer {layer.name!r} {does}{why}, expected sums of spikes")
-
     def __str__(self) -> str:
         """A table: what each layer reads, its shape and its weights."""
         rows = [("layer", "reads", "shape", "weights"), ("input", self.encoder, by_sides(self.input_shape), "")]
@@ -199,137 +149,6 @@ class Network:
         layers = ", ".join(f"{name} {by_sides(shape)}" for name, shape in zip(self.names, self.shapes, strict=True))
         steps = f"{self.window or self.timesteps} steps, " if self.kind == "snn" else "ANN, "
         return f"<Network: {layers}, {self.classes} outputs; {steps}{self.precision}>"
-
-    @property
-    def kind(self) -> Kind:
-        """ "snn" of a spiking network, "ann" of one with neurons ReLU."""
-        return "snn" if self.layers[0].neuron.spikes else "ann"
-
-    @property
-    def spiking_input(self) -> bool:
-        """True if the input is spikes, which are recorded as layer 0: those of an encoder, or the caller's own."""
-        return self.encoder in ("poisson", "spikes")
-
-    @property
-    def current_input(self) -> bool:
-        """True if the input is int8 numbers, those of an image at every step, or others at each."""
-        return self.encoder in ("constant-current", "changing-current")
-
-    @cached_property
-    def driven(self) -> tuple[tuple[int, int], ...]:
-        """The inputs of layers that numbers drive, not spikes: number of the layer and of its input, both from 0."""
-        return tuple(
-            (place, number)
-            for place, layer in enumerate(self.layers)
-            for number, each in enumerate(layer.inputs)
-            if self.current_input and any(source.layer == "input" for source in each.sources)
-        )
-
-    @property
-    def takes_images(self) -> bool:
-        """True if an image is encoded as the input, which is not brought step by step by the caller."""
-        return self.encoder not in ("spikes", "changing-current")
-
-    @property
-    def precision(self) -> str:
-        """Either "fixed" or "float32"."""
-        return "fixed" if self.readout.weight.dtype == np.int8 else "float32"
-
-    @property
-    def outline(self) -> list[tuple[str, int, Sides]]:
-        """Kind, outputs and pool of every layer: equal in all networks of one description, whatever their neurons."""
-        return [
-            ("recurrent" if layer.reads_itself else layer.kind, layer.inputs[0].gain.shape[1], layer.inputs[0].pool)
-            for layer in self.layers
-        ]
-
-    @property
-    def classes(self) -> int:
-        """Number of outputs."""
-        return int(self.readout.weight.shape[0])
-
-    @cached_property
-    def shapes(self) -> tuple[Shape, ...]:
-        """(C, H, W) of the input, then of each layer."""
-        return shapes_of(self.input_shape, self.layers)
-
-    @property
-    def is_chain(self) -> bool:
-        """True if every layer reads the layer before, and nothing else."""
-        return all(reads_alone(layer, before) for layer, before in self._behind)
-
-    @property
-    def _behind(self) -> Iterator[tuple[Layer, str]]:
-        """Each layer, and the name of the layer before, or "input"."""
-        return zip(self.layers, self.names, strict=False)
-
-    @cached_property
-    def has_loops(self) -> bool:
-        """True if a layer reads one that comes later; a layer that reads itself makes no loop."""
-        return any(
-            self.place(source.layer) > number for number, layer in enumerate(self.layers, 1) for source in layer.sources
-        )
-
-    @cached_property
-    def to_readout(self) -> dict[str, int]:
-        """Name of a layer, or "input" -> the steps that its spikes need at least to the readout: 0 of the last."""
-        return steps_to_readout(self.layers)
-
-    def dependents(self, name: str) -> tuple[str, ...]:
-        """The layers that a way leads to from a layer or from "input", in order; itself only where it is in a loop."""
-        return dependents(self.layers, name)
-
-    def shape_read(self, given: Input) -> Shape:
-        """(C, H, W) of the layers that an input reads."""
-        return self.shapes[self.place(given.sources[0].layer)]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """ "input", then the name of each layer."""
-        return ("input", *(layer.name for layer in self.layers))
-
-    def place(self, name: str) -> int:
-        """Number of a layer among :attr:`shapes`: 0 of "input"."""
-        return self._places[name]
-
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.names)}
-
-    @cached_property
-    def raster_names(self) -> tuple[str, ...]:
-        """Names of the layers that fire: "input", "conv1", …; from "conv1" where the input has no spikes."""
-        return self.names[self.first_raster :]
-
-    @cached_property
-    def raster_shapes(self) -> tuple[Shape, ...]:
-        """(C, H, W) of each of :attr:`raster_names`."""
-        return self.shapes[self.first_raster :]
-
-    @cached_property
-    def shape_of(self) -> dict[str, Shape]:
-        """Each of :attr:`raster_names` -> its (C, H, W), in order of depth."""
-        return dict(zip(self.raster_names, self.raster_shapes, strict=True))
-
-    @cached_property
-    def raster_kinds(self) -> dict[str, str]:
-        """Each of :attr:`raster_names` -> "input", "conv" or "dense", in order of depth."""
-        single = [shape[1:] == (1, 1) for shape in self.shapes[1:]]
-        kinds = ["input"]
-        for layer, alone in zip(self.layers, single, strict=True):
-            weightless = all(each.weight is None for each in layer.inputs)
-            kinds.append("dense" if alone and weightless else layer.kind)
-        return dict(zip(self.raster_names, kinds[self.first_raster :], strict=True))
-
-    @cached_property
-    def raster_bytes(self) -> tuple[int, ...]:
-        """Bytes of a packed step of each of :attr:`raster_names`."""
-        return tuple(packed_bytes(math.prod(shape)) for shape in self.raster_shapes)
-
-    @property
-    def first_raster(self) -> int:
-        """Number of the first layer that fires: 0, the input, or 1 where the input has no spikes."""
-        return 0 if self.spiking_input else 1
 
     @cached_property
     def sha256(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError
-from spikesam.backends.network.graph import DEFAULT_RANGE, Network
+from spikesam.backends.network.graph import Network
 from spikesam.backends.network.inputs import GAIN_LIMIT, LARGEST_SHIFT, WEIGHT_LIMIT, Input
 from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.neurons import (
@@ -20,6 +20,7 @@ from spikesam.backends.network.neurons import (
     THETA,
     FixedLIF,
 )
+from spikesam.backends.network.structure import DEFAULT_RANGE
 
 THETAS = tuple(THETA >> lower for lower in range(5))  # thresholds to choose from, the usual one first
 ROUNDING = 2.0**-22  # of numbers that were computed from a few float32 ones
