@@ -55,20 +55,14 @@ def test_other_inputs_or_another_kind_are_another_stage(cache: Cache) -> None:
     assert len(folders) == len(built) == 4
 
 
-@pytest.mark.parametrize("harm", ["change", "remove", "add", "manifest", "no manifest"])
-def test_a_damaged_stage_is_computed_again_with_a_line(cache: Cache, harm: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("out.txt", "resulT"), ("out.txt", None), ("more.txt", "x"), (MANIFEST, "[1, 2"), (MANIFEST, None)],
+)
+def test_a_damaged_stage_is_computed_again_with_a_line(cache: Cache, name: str, content: str | None) -> None:
     built: list[Path] = []
     folder = cache.folder("raster", {}, counting(built))
-    if harm == "change":
-        (folder / "out.txt").write_text("resulT")
-    elif harm == "remove":
-        (folder / "out.txt").unlink()
-    elif harm == "add":
-        (folder / "more.txt").write_text("x")
-    elif harm == "manifest":
-        (folder / MANIFEST).write_text("[1, 2")
-    else:
-        (folder / MANIFEST).unlink()
+    (folder / name).unlink() if content is None else (folder / name).write_text(content)
     again = fresh(cache).folder("raster", {}, counting(built))
     assert again == folder
     assert len(built) == 2

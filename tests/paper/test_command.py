@@ -118,6 +118,26 @@ def test_settings_without_meaning_are_one_line(tmp_path: Path, refused: Any, wor
     assert last.startswith(f"error: {message}"), last
 
 
+EPSILONS = "paper.epsilons: got .*, expected numbers ≥ 0 with at least one above 0"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "sections", "settings", "message"),
+    [
+        ("fig8", {}, {"gammas": (0.5, 0.5, 1.0)}, "paper.gammas: got 2 values, expected 3 or more"),
+        *(("fig9", {}, {"epsilons": each}, EPSILONS) for each in ((), (0.0,), (-0.1, 0.1))),
+        ("table1", {}, {"leaks": (0.9,)}, "paper.leaks: got 1 values, expected 2 or more to compare"),
+        ("doses", {"doses": {"doses": (-1.0, 0.0)}}, {}, "doses.doses: got -1, expected numbers ≥ 0"),
+        ("same_weights", {"same_weights": {"epsilons": (1.5,)}}, {}, "same_weights.epsilons: got .* in 0 … 1"),
+    ],
+)
+def test_an_experiment_refuses_what_leaves_nothing_to_compare(
+    tmp_path: Path, experiment: str, sections: dict[str, Any], settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{message}"):
+        importlib.import_module(f"paper.{experiment}").run(small_setup(tmp_path, sections, **settings))
+
+
 def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:
     setup = small_setup(tmp_path, layers=("conv2", "conv1"))
     with RasterReader(setup.recording(setup.networks.surrogate.network, setup.images)) as raster:

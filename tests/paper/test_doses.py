@@ -1,7 +1,5 @@
 """Doses of the decay of BNTT's gains: what a dose is, one step of decay by hand, and the experiment, tiny and whole."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +13,7 @@ from paper.doses import TreatGains, Treatment, decay_of, dosed, sum_of_rates
 from paper.measures.tables import rows, values
 from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
 from spikesam.pipeline.training.fit import TrainingModule
-from spikesam.pipeline.training.inputs import steps_per_epoch, training_inputs
+from spikesam.pipeline.training.inputs import training_inputs
 from spikesam.pipeline.training.trainable import SpikingNetwork
 from spikesam.recordings.errors import InputError
 from tests.paper.setups import small_setup
@@ -88,7 +86,6 @@ def test_silence_and_burst_by_hand() -> None:
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     """Trainings of seconds."""
-    setup = small_setup(tmp_path_factory.mktemp("doses"))
     training = TrainingSection(epochs=2, batch_size=2, selection=0.4, **SGD)
     section = DosesSection(
         side=8,
@@ -102,8 +99,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
         trainings=2,
         images=6,
     )
-    setup.config = setup.config.model_copy(update={"doses": section})
-    return setup
+    return small_setup(tmp_path_factory.mktemp("doses"), {"doses": section})
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -119,6 +115,7 @@ def test_the_whole_experiment(setup: Setup) -> None:
     assert rows(table, gradients="none", rate=2.0, measure=doses.SPIKES)["dose"].tolist() == [0.0, 0.02, 1.0]
     assert len(rows(table, gradients="zero", measure=doses.RIGHT)) == 1
     assert any("1 by a rate of 1: " in note for note in result.notes)
+    assert "2 epochs of 3 steps of 2 images" in result.notes[0]  # of three classes of three, 40 % are set aside
     assert verdicts["conv1 silent steps, late at dose 1, gains' rate 2 against 1"].n == 6
     assert sum("gains' rate" in what for what in verdicts) == 3 + 2, "three layers, spikes and accuracy, at one dose"
     assert not list(setup.cache.directory.glob("*/epochs"))
@@ -150,16 +147,3 @@ def test_spikes_are_deleted_over_trainings(setup: Setup) -> None:
     assert claim.gain is not None and claim.n == 6
     assert claim.gain.mean == pytest.approx(means["SAM"] - means["relevance"])
     assert (setup.out / "spike_deletion_trainings.png").is_file()
-
-
-def test_steps_of_an_epoch(setup: Setup) -> None:
-    """Nine images of three classes, 40 % of each set aside: six train, two at a time."""
-    assert steps_per_epoch(doses.training_config(setup, 0)) == 3
-
-
-def test_negative_doses_are_refused(tmp_path: Path) -> None:
-    setup = small_setup(tmp_path)
-    section = setup.config.doses.model_copy(update={"doses": (-1.0, 0.0)})
-    setup.config = setup.config.model_copy(update={"doses": section})
-    with pytest.raises(InputError, match=r"^doses.doses: got -1, expected numbers ≥ 0"):
-        doses.run(setup)

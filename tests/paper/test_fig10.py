@@ -10,6 +10,7 @@ from paper.common.heatmaps import COUNT, SAM
 from paper.common.scenes import energy_on, shares, side_by_side, taken_for_one
 from paper.fig10 import judge
 from paper.measures.tables import measured, rows
+from spikesam.pipeline.config import DataSection
 from spikesam.recordings.errors import InputError
 from tests.paper.setups import small_setup
 
@@ -117,10 +118,8 @@ def test_two_images_side_by_side(tmp_path: Path) -> None:
 
 
 def test_two_digits_in_a_scene(tmp_path: Path) -> None:
-    setup = small_setup(tmp_path, two_objects=2, checkpoint="cluttered-digits", layers=("conv4",))
-    data = setup.config.data.model_copy(update={"source": "cluttered-digits"})
-    setup.config = setup.config.model_copy(update={"data": data})
-    result = fig10.run(setup)
+    digits = {"data": DataSection(source="cluttered-digits", height=16, width=24)}
+    result = fig10.run(small_setup(tmp_path, digits, two_objects=2, checkpoint="cluttered-digits", layers=("conv4",)))
     assert len(result.claims) == 5
     assert result.notes[2].startswith("Scenes of two digits cannot be exchanged")
 

@@ -107,7 +107,6 @@ def test_fig9_measures_every_line_and_draws_with_fig7_beside_it(tmp_path: Path, 
     setup = small_setup(
         tmp_path, epsilons=(0.0, 0.05), strong_epsilon=0.05, attack_iterations=2, show_images=show_images
     )
-    setup.out.mkdir()
     result = fig9.run(setup)
     table = result.table
     accuracies = rows(table, measure="accuracy")
@@ -157,8 +156,5 @@ def test_an_attack_changes_pixels_by_its_strength_and_nothing_else_and_is_comput
     assert len(seen) == len(ABOUT) and clean.sha256 not in seen
 
 
-@pytest.mark.parametrize("epsilons", [(), (0.0,), (-0.1, 0.1)])
-def test_strengths_are_sorted_and_what_means_nothing_is_refused(tmp_path: Path, epsilons: tuple[float, ...]) -> None:
+def test_strengths_are_sorted(tmp_path: Path) -> None:
     assert strengths(small_setup(tmp_path, epsilons=(0.02, 0.01))) == (0.0, 0.01, 0.02)
-    with pytest.raises(InputError, match="paper.epsilons: got .*, expected numbers ≥ 0 with at least one above 0"):
-        strengths(small_setup(tmp_path, epsilons=epsilons))

@@ -152,15 +152,7 @@ def test_localisation_to_the_end(setup):
     assert (setup.out / "localisation.png").stat().st_size > 10_000
     for condition in ("as is", "pasted on mean", "pasted on texture", "among decoys"):
         found = rows(result.table, condition=condition, subset="all", network="surrogate")
-        assert set(rows(found, measure="IoU")["method"]) == {
-            "SAM",
-            "spike count",
-            "ANN Grad-CAM",
-            "untrained input",
-            "centred box",
-            "centred Gaussian",
-            "random",
-        }
+        assert set(rows(found, measure="IoU")["method"]) == {*localisation.METHODS} - {localisation.ANY_OF_FOUR}
         assert set(found["n"]) == {8, 9}  # one object is unknown; accuracy is of all
         assert (found["low"] <= found["mean"]).all() and (found["mean"] <= found["high"]).all()
     as_is = rows(result.table, condition="as is", subset="all", network="surrogate")

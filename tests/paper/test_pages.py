@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paper.__main__ import main
+from paper.common.result import VALUES
 from paper.pages.fill import number, pages, percent, signed
 from paper.pages.folder import Folder, Rows
 from spikesam.recordings.errors import InputError
@@ -43,10 +44,9 @@ def test_no_measured_number_is_typed(template: Path) -> None:
     assert not typed, "fill these in from a table"
 
 
-def test_tables_are_small() -> None:
-    tables = list((DOCS / "results").rglob("*.csv"))
-    assert tables
-    assert sum(path.stat().st_size for path in tables) < 3 << 20
+@pytest.mark.parametrize(("ending", "most"), [(".csv", 3 << 20), (VALUES, 4 << 20)])
+def test_tables_and_values_are_small(ending: str, most: int) -> None:
+    assert 0 < sum(path.stat().st_size for path in (DOCS / "results").rglob(f"*{ending}")) < most
 
 
 def rows() -> Rows:

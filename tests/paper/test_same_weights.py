@@ -14,7 +14,6 @@ from paper.measures.tables import rows, values
 from spikesam.backends.network import Layer, Network, Readout, ReLU
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.recordings.errors import InputError
 from tests.paper.setups import small_setup
 
 NAMES = [same_weights.ANN, same_weights.LEVELS, same_weights.CURRENT, same_weights.POISSON]
@@ -23,12 +22,10 @@ NAMES = [same_weights.ANN, same_weights.LEVELS, same_weights.CURRENT, same_weigh
 @pytest.fixture
 def setup(tmp_path: Path) -> Setup:
     """Untrained networks of six steps, and attacks of four."""
-    setup = small_setup(tmp_path)
     section = SameWeightsSection(
         images=6, timesteps=6, epsilons=(0.02, 0.3), iterations=4, restarts=2, draws=3, widths=(1, 2)
     )
-    setup.config = setup.config.model_copy(update={"same_weights": section})
-    return setup
+    return small_setup(tmp_path, {"same_weights": section})
 
 
 def test_the_whole_experiment(setup: Setup) -> None:
@@ -89,10 +86,3 @@ def test_an_ann_in_levels_by_hand() -> None:
     assert inputs.grad is not None and inputs.grad.tolist() == [[1.0, 1.0, 0.0]]
     fine = same_weights.InLevels(ann, {"fc1": np.array([4.0])}, 1 << 16).logits(inputs.reshape(1, 3, 1, 1))
     torch.testing.assert_close(fine, inputs, atol=1e-4, rtol=0)
-
-
-def test_strengths_beyond_a_pixel_are_refused(setup: Setup) -> None:
-    section = setup.config.same_weights.model_copy(update={"epsilons": (1.5,)})
-    setup.config = setup.config.model_copy(update={"same_weights": section})
-    with pytest.raises(InputError, match=r"^same_weights.epsilons: got .* expected numbers in 0 … 1"):
-        same_weights.run(setup)

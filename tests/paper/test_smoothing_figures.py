@@ -86,7 +86,6 @@ def test_a_measure_step_by_step_and_what_becomes_of_it_over_steps() -> None:
 
 def test_fig2_compares_the_first_convolution_and_the_chosen_ones(tmp_path: Path) -> None:
     setup = small_setup(tmp_path, layers=("conv2",), shown=2)
-    setup.out.mkdir()
     result = fig2.run(setup)
     assert [claim.what for claim in result.claims] == ["total variation at conv1", "total variation at conv2"]
     table = result.table
@@ -100,7 +99,6 @@ def test_fig2_pictures_without_images_differ(tmp_path: Path) -> None:
     pictures = []
     for shown in (True, False):
         setup = small_setup(tmp_path, show_images=shown, shown=1)
-        setup.out.mkdir(exist_ok=True)
         fig2.run(setup)
         pictures.append((setup.out / "fig2.png").read_bytes())
     assert pictures[0] != pictures[1]
@@ -108,7 +106,6 @@ def test_fig2_pictures_without_images_differ(tmp_path: Path) -> None:
 
 def test_fig3_has_a_verdict_per_convolution_and_two_on_depth(tmp_path: Path) -> None:
     setup = small_setup(tmp_path)
-    setup.out.mkdir()
     result = fig3.run(setup)
     assert [claim.what for claim in result.claims[:2]] == ["heatmap variance at conv1", "heatmap variance at conv2"]
     assert len(result.claims) == 4
@@ -122,7 +119,6 @@ def test_fig3_has_a_verdict_per_convolution_and_two_on_depth(tmp_path: Path) -> 
 @pytest.mark.parametrize("experiment", [fig2, fig3])
 def test_one_image_gives_numbers_but_no_verdict(tmp_path: Path, experiment: object) -> None:
     setup = small_setup(tmp_path, images=1)
-    setup.out.mkdir()
     result = experiment.run(setup)  # type: ignore[attr-defined]
     assert {claim.same for claim in result.claims} == {"cannot say"}
     assert all("no interval" in claim.ours for claim in result.claims)

@@ -97,11 +97,6 @@ def test_networks_that_could_not_be_compared_are_not_trained(tmp_path: Path) -> 
         setup.networks.leaky(0.9)
 
 
-def test_one_leak_is_no_comparison(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^paper.leaks: got 1 values, expected 2 or more to compare"):
-        table1.run(small_setup(tmp_path, leaks=(0.9,)))
-
-
 def test_curves_go_from_the_lowest_leak_to_the_highest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[pd.DataFrame] = []
     monkeypatch.setattr(table1, "draw_curves", lambda *given, **named: drawn.append(given[3]))

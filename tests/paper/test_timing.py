@@ -48,17 +48,12 @@ PER_PLACE = {"manifold": {3}, "latency": {1}, "bursts": {0, 6}, "regular": {0, 6
 CLASSES = {"manifold": 5, "latency": 10, "bursts": 4, "regular": 4}
 
 
-@pytest.fixture(params=TASKS)
-def task(request: pytest.FixtureRequest) -> str:
-    """Each task."""
-    return str(request.param)
-
-
 def counts(samples: TimedSpikes) -> np.ndarray:
     """Spikes of every place: (N, H, W)."""
     return samples.values.sum(axis=0)[:, 0]
 
 
+@pytest.mark.parametrize("task", TASKS)
 def test_every_place_fires_equally_often(task: str) -> None:
     samples = samples_of(task, "val", 40)
     assert samples.values.shape == (BINS, 40, 1, SIDE, SIDE)
@@ -70,6 +65,7 @@ def test_every_place_fires_equally_often(task: str) -> None:
     assert not (samples.deciding & samples.others).any()
 
 
+@pytest.mark.parametrize("task", TASKS)
 def test_samples_are_the_same_each_time_and_those_of_another_split_are_not(task: str) -> None:
     first, again, other = (samples_of(task, split, 40) for split in ("val", "val", "train"))
     assert first.sha256 == again.sha256 != other.sha256
@@ -242,7 +238,6 @@ def test_outcomes_are_never_equal_without_a_test_of_it(same: str, p_equal: float
 
 
 def test_the_experiment_on_tiny_networks(tmp_path: Path) -> None:
-    setup = small_setup(tmp_path, gamma=0.5)
     tiny = TimingTask(layers=(2, "P", 2, "P", "D4"), epochs=1, samples=16, trainings=2)
     section = TimingSection(
         training=TrainingSection(batch_size=16, learning_rate=1e-3),
@@ -253,8 +248,7 @@ def test_the_experiment_on_tiny_networks(tmp_path: Path) -> None:
         parts=2,
         ties=2,
     )
-    setup.config = setup.config.model_copy(update={"timing": section})
-    setup.out.mkdir()
+    setup = small_setup(tmp_path, {"timing": section}, gamma=0.5)
     result = timing.run(setup)
     assert len(result.claims) == 4 * 3 * (3 + 2), "three questions at the convolutions, and relevance at the input, too"
     table, of_values = result.table, result.values

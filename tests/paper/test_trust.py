@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 
 from paper import faithfulness, randomisation
-from paper.common.images import ImageSet
 from paper.common.result import Claim, Verdict
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
-from spikesam.backends.network import Network
 from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
 
@@ -58,20 +56,15 @@ def test_randomisation_tells_spike_rates_and_averages_over_shuffles(setup: Setup
         spec = raster.layer("conv2")
         fired = raster.counts("conv2")[:, 2:7].mean() / spec.neurons  # it is reached at step 2; step 7 is too late
     assert rates["trained", randomisation.LEARNT, "conv2"]["mean"] == pytest.approx(fired)
-    single = [randomisation.rates(setup, each, images) for each in second_layers_shuffled(setup, network, images)]
-    mean = np.mean([values(each, layer="conv2").mean() for each in single])
-    assert rates["conv2", randomisation.ANEW, "conv2"]["mean"] == pytest.approx(mean)
-    assert "Of 2 shuffles" in result.notes[-1]
-
-
-def second_layers_shuffled(setup: Setup, network: Network, images: ImageSet) -> list[Network]:
-    """Both shuffles down to conv2, BNTT estimated anew."""
-    return [
-        shuffled
+    single = [
+        randomisation.rates(setup, shuffled, images)
         for seed in (0, 1)
         for name, bntt, shuffled in randomisation.shuffles(setup, network, images, seed)
         if (name, bntt) == ("conv2", randomisation.ANEW)
     ]
+    mean = np.mean([values(each, layer="conv2").mean() for each in single])
+    assert rates["conv2", randomisation.ANEW, "conv2"]["mean"] == pytest.approx(mean)
+    assert "Of 2 shuffles" in result.notes[-1]
 
 
 def test_faithfulness_scores_every_map_against_chance_and_sam_against_its_rivals(setup: Setup) -> None:

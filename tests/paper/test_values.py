@@ -34,11 +34,6 @@ def told(folder: Folder, name: str) -> dict[str, dict[str, Any]]:
     return {claim["what"]: claim for claim in folder.claims(name)}
 
 
-def test_values_are_small() -> None:
-    assert FILES
-    assert sum(path.stat().st_size for path in FILES) < 4 << 20
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{named(path)}")
 def test_every_interval_follows_from_the_values(path: Path) -> None:
     measured, folder, name = values_of(path), Folder(path.parent), named(path)

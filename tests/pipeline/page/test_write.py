@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import zlib
+from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
@@ -392,14 +393,10 @@ def test_command(spikes_alone: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     ],
 )
 def test_mistakes_are_one_line(
-    arguments: list[str], message: str, spikes_alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, spikes_alone: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
     (tmp_path / "text.h5").write_text("no raster")
-    with pytest.raises(SystemExit) as stop:
-        main([each.format(folder=tmp_path, spikes=spikes_alone) for each in arguments])
-    (line,) = capsys.readouterr().err.splitlines()
-    assert stop.value.code == 2
-    assert message in line
+    assert message in refused(main, *(each.format(folder=tmp_path, spikes=spikes_alone) for each in arguments))
 
 
 def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(copy: Path, spikes_alone: Path) -> None:
