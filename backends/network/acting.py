@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from spikesam.backends.network import MEMBRANE_LIMIT, PIXEL_LIMIT, FixedLIF, Input, Network, Shape
+from spikesam.backends.network.wiring import least_steps
 
 
 class ActingSteps:
@@ -29,14 +30,10 @@ class ActingSteps:
         """The steps, computed anew."""
         network, steps = self._network, self._network.timesteps
         own = [(0, steps) if number in given else each for number, each in enumerate(self._own)]
-        begins, before = [0, *(first for first, _ in own)], [-1]
-        while begins != before:  # until feedback makes nothing act sooner
-            before = list(begins)
-            for place, layer in enumerate(network.layers, 1):
-                reached = (begins[network.place(source.layer)] + source.shortest for source in layer.sources)
-                begins[place] = min(begins[place], *reached)
-        ends = [steps, *(end for _, end in own)]
-        return [range(min(begin, end), end) for begin, end in zip(begins, ends, strict=True)]
+        firsts, ends = zip((0, steps), *own, strict=True)
+        ways = ((source.layer, source.shortest, layer.name) for layer in network.layers for source in layer.sources)
+        begins = least_steps(dict(zip(network.names, firsts, strict=True)), ways)
+        return [range(min(begins[name], end), end) for name, end in zip(network.names, ends, strict=True)]
 
 
 def _by_bias(network: Network, number: int) -> tuple[int, int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import heapq
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from spikesam.backends.network.checks import NetworkError
@@ -96,15 +97,23 @@ def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Sh
 
 def steps_to_readout(layers: Sequence[Layer]) -> dict[str, int]:
     """The steps that a spike of each layer, or "input", needs at least until the readout reads its effect, if ever."""
-    reads = {layer.name: layer.inputs for layer in layers}
-    steps, ways = dict[str, int](), [(0, layers[-1].name)]
-    while ways:  # the shortest first
-        way, name = heapq.heappop(ways)
-        if name not in steps:
-            steps[name] = way
-            for source in (source for each in reads.get(name, ()) for source in each.sources):
-                heapq.heappush(ways, (way + source.shortest, source.layer))
-    return steps
+    ways = ((layer.name, source.shortest, source.layer) for layer in layers for source in layer.sources)
+    return least_steps({layers[-1].name: 0}, ways)
+
+
+def least_steps(begin: Mapping[str, int], ways: Iterable[tuple[str, int, str]]) -> dict[str, int]:
+    """The least steps to each layer that is reached by ways (from, steps, to) from where one begins with so many."""
+    onward = defaultdict[str, list[tuple[int, str]]](list)
+    for start, steps, end in ways:
+        onward[start].append((steps, end))
+    found, waiting = dict[str, int](), sorted((steps, name) for name, steps in begin.items())
+    while waiting:  # the shortest first
+        steps, name = heapq.heappop(waiting)
+        if name not in found:
+            found[name] = steps
+            for more, end in onward[name]:
+                heapq.heappush(waiting, (steps + more, end))
+    return found
 
 
 def dependents(layers: Sequence[Layer], name: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from spikesam.backends.network import (
     pair,
 )
 from spikesam.backends.network.checks import real
+from spikesam.backends.network.wiring import least_steps
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library
 from spikesam.pipeline.imports.nir.graph import divided
 from spikesam.pipeline.imports.nir.read import from_nir
@@ -129,24 +130,9 @@ def levels(network: Network) -> dict[str, int]:
 
     1 where no layer on the way from the input reads the one before a step later; all its edges have a Delay.
     """
-    level = {"input": 0}
-    plain = list(level)
-    reads = {layer.name: layer.sources for layer in network.layers}
-    for name in plain:  # grows
-        plain += [
-            other
-            for other, sources in reads.items()
-            if other not in plain and any((source.layer, source.shortest) == (name, 1) for source in sources)
-        ]
-    level |= {name: 1 for name in reads if name not in plain}
-    changed = True
-    while changed:
-        changed = False
-        for name in plain[1:]:
-            least = min(level[each.layer] + each.shortest for each in reads[name] if each.layer in level)
-            if least < level.get(name, least + 1):
-                level[name], changed = least, True
-    return level
+    ways = [(source.layer, source.shortest, layer.name) for layer in network.layers for source in layer.sources]
+    plain = least_steps({"input": 0}, (way for way in ways if way[1] == 1))
+    return least_steps({"input": 0} | {name: 1 for name in network.names if name not in plain}, ways)
 
 
 @cache
