@@ -127,7 +127,7 @@ def write_maps(
 
 def map_layers(network: Network) -> tuple[MapLayer, ...]:
     """The layers of neurons that have maps."""
-    return network_layers(network, [name for name, kind in network.raster_kinds.items() if kind == "conv"])
+    return network_layers(network, [layer.name for layer in network.layers if layer.kind == "conv"])
 
 
 class TimedLava(LavaBackend):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 from array import array
 from collections.abc import Callable, Iterator, Mapping
@@ -64,6 +65,7 @@ class CheckedFile:
             self.file = h5py.File(io.BytesIO(content) if isinstance(content, bytes) else content, "r")
             self.root = h5py.h5g.open(self.file.id, b"/")
             self._chunks: list[tuple[str, NDArray[np.uint64]]] = []
+            self._bytes = 0
         except RasterError:
             raise
         except (OSError, RuntimeError, ValueError, MemoryError) as error:
@@ -232,6 +234,12 @@ class CheckedFile:
         virtual = plist.get_layout() == h5py.h5d.VIRTUAL
         if virtual or plist.get_external_count():
             raise self.fail(where, f"{'virtual' if virtual else 'external'} storage", "data in this file")
+
+    def count_bytes(self, dataset: h5py.h5d.DatasetID, where: str, most: int) -> None:
+        """Refuse a dataset with which those that were counted take more than so many bytes, once they are unpacked."""
+        self._bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
+        if self._bytes > most:
+            raise self.fail(where, f"arrays of more than {most:,} bytes", "at most so many")
 
     def check_dataset(self, opened: h5py.h5d.DatasetID, dataset: DatasetSpec) -> None:
         """Compare dtype, shape, chunks, filters and the place of every stored chunk with what the format says."""

@@ -146,16 +146,6 @@ class Structure:
         return dict(zip(self.raster_names, self.raster_shapes, strict=True))
 
     @cached_property
-    def raster_kinds(self) -> dict[str, str]:
-        """Each of :attr:`raster_names` -> "input", "conv" or "dense", in order of depth."""
-        single = [shape[1:] == (1, 1) for shape in self.shapes[1:]]
-        kinds = ["input"]
-        for layer, alone in zip(self.layers, single, strict=True):
-            weightless = all(each.weight is None for each in layer.inputs)
-            kinds.append("dense" if alone and weightless else layer.kind)
-        return dict(zip(self.raster_names, kinds[self.first_raster :], strict=True))
-
-    @cached_property
     def raster_bytes(self) -> tuple[int, ...]:
         """Bytes of a packed step of each of :attr:`raster_names`."""
         return tuple(packed_bytes(math.prod(shape)) for shape in self.raster_shapes)

@@ -5,7 +5,6 @@ It is HDF5. `/layer/0`, `/layer/1` … hold one layer each: `type`, arrays, and 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -56,7 +55,7 @@ def read_nodes(path: str | PathLike[str]) -> tuple[list[Node], int | None]:
 
 class _Reader:
     def __init__(self, checked: CheckedFile) -> None:
-        self.checked, self.bytes = checked, 0
+        self.checked = checked
 
     def file(self) -> tuple[list[Node], int | None]:
         root = self.checked.root
@@ -128,9 +127,7 @@ class _Reader:
         with self.checked.reading(where):
             if dataset.dtype.kind not in "biuf":
                 raise self.checked.fail(where, str(dataset.dtype), "numbers")
-            self.bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
-            if self.bytes > MOST_BYTES:
-                raise self.checked.fail(where, f"arrays of more than {MOST_BYTES:,} bytes", "at most so many")
+            self.checked.count_bytes(dataset, where, MOST_BYTES)
             found = np.asarray(h5py.Dataset(dataset)[()])
         if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
             raise self.checked.fail(where, "no value, or one that is not finite", "finite numbers")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -44,7 +43,6 @@ class Walk:
     checked: CheckedFile
     types: set[str]
     objects: int = 0
-    bytes: int = 0
 
     def group(self, group: h5py.h5g.GroupID, where: str, depth: int) -> None:
         """Look at all that is in a group."""
@@ -68,9 +66,7 @@ class Walk:
         """Refuse what lies in other files or is too large, and a type of node that nobody knows."""
         with self.checked.reading(path):
             self.checked.refuse_elsewhere(dataset, path)
-            self.bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
-            if self.bytes > MOST_BYTES:
-                raise self.checked.fail(path, f"arrays of more than {MOST_BYTES:,} bytes", "at most so many")
+            self.checked.count_bytes(dataset, path, MOST_BYTES)
             if not path.endswith("/type") or "/metadata/" in path:
                 return
             found = h5py.Dataset(dataset)[()]

@@ -77,7 +77,7 @@ def test_fixed_point_with_maps(models: Any, build: Callable[[np.random.Generator
     for raster in expected:  # each layer fires now and then, and each sample starts from rest
         assert raster.any(axis=(0, 2, 3, 4)).all() and not raster.all(axis=(0, 2, 3, 4)).any()
         assert np.array_equal(raster[:, 0], raster[:, 2])
-    summed = {name: 8 for name in network.raster_names if network.raster_kinds[name] != "dense"}
+    summed = {name: 8 for name, shape in network.shape_of.items() if shape[1:] != (1, 1)}
     request = MapRequest(0.5, summed, STEPPED)
     found = list(LavaBackend(models).run_maps(network, [inputs], SAMPLES, request))
     assert_those_of_the_raster(network, request, found, inputs)

@@ -15,7 +15,7 @@ from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
-from spikesam.pipeline.networks.layer_list import LayerPlan, depths, description, outline, plan_layers
+from spikesam.pipeline.networks.layer_list import LayerPlan, description, outline, plan_depths, plan_layers
 from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, export_network, poisson
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import steps_that_matter
@@ -39,7 +39,7 @@ def test_blocks_of_a_transformer_as_a_list():
     assert plans["block1_hidden"].reads == ("conv1", "block1_projection")
     assert plans["block2_q"].reads == ("conv1", "block1_projection", "block1_output")
     assert plans["fc1"].reads == (*plans["block2_q"].reads, "block2_projection", "block2_output")
-    found = depths(list(plans.values()))
+    found = plan_depths(list(plans.values()))
     assert [found[name] for name in ("conv1", "block1_v", "block1_hidden", "block2_output", "fc1")] == [1, 2, 5, 11, 12]
 
 
@@ -200,7 +200,7 @@ def test_the_exported_network_is_the_trained_one_whatever_its_memory_layout(layo
             predictions(network, [inputs[:3].numpy(), inputs[3:].numpy()]).tolist() == model(images).argmax(1).tolist()
         )
     assert (network.kind, network.encoder, network.timesteps) == ("ann", "image", 1)
-    assert network.raster_kinds == {"conv1": "conv", "conv2": "conv", "fc1": "dense"}
+    assert {layer.name: layer.kind for layer in network.layers} == {"conv1": "conv", "conv2": "conv", "fc1": "dense"}
 
 
 def test_it_has_no_attention():
