@@ -158,25 +158,18 @@ def test_commands_are_modules_of_a_checkout(tmp_path: Path) -> None:
     assert "\nvalid\n" in said
 
 
-def test_it_is_imported_from_where_it_was_installed(programs: Path, tmp_path: Path) -> None:
-    script = (
-        "import spikesam; from spikesam.pipeline.config import CONFIGS\n"
-        "print(spikesam.__version__, spikesam.__file__, CONFIGS)"
-    )
-    version, file, configs = run(programs / "python", "-c", script, cwd=tmp_path).split()
-    assert version in (ROOT / "pyproject.toml").read_text()
-    assert Path(file).is_relative_to(programs.parent)
-    assert Path(configs).is_relative_to(programs.parent)
-
-
-def test_the_lines_of_the_readme_run_from_an_empty_folder(programs: Path, tmp_path: Path) -> None:
+def test_it_runs_from_an_empty_folder_and_from_where_it_was_installed(programs: Path, tmp_path: Path) -> None:
     script = """
 import spikesam
+from spikesam.pipeline.config import CONFIGS
 raster = spikesam.simulate("cluttered-digits", samples=1)
 maps = spikesam.explain(raster)
-print(raster["conv1"][0].shape, maps["conv2"].sum.shape)
+print(spikesam.__version__, spikesam.__file__, CONFIGS, raster["conv1"][0].shape, maps["conv2"].sum.shape)
 """
-    assert run(programs / "python", "-c", script, cwd=tmp_path) == "(16, 24, 40, 40) (1, 20, 20)\n"
+    version, file, configs, shapes = run(programs / "python", "-c", script, cwd=tmp_path).split(maxsplit=3)
+    assert version in (ROOT / "pyproject.toml").read_text()
+    assert all(Path(path).is_relative_to(programs.parent) for path in (file, configs))
+    assert shapes == "(16, 24, 40, 40) (1, 20, 20)\n"
     assert list(tmp_path.iterdir()) == []
 
 

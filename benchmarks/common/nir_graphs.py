@@ -6,7 +6,7 @@ made, so that what differs is a rule, not rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -23,13 +23,12 @@ MAP, ROWS, DENSE = (2, 8, 8), (2, 16), (6,)
 
 @dataclass(frozen=True)
 class Example:
-    """A graph, and how many seconds a step of it takes; a `case` is one of the trackers' or of the equations'."""
+    """A graph, and how many seconds a step of it takes."""
 
     name: str
     build: Callable[[], Any]
     dt: float = DT
     shape: tuple[int, ...] = DENSE
-    case: str = ""
 
     def spikes(self) -> NDArray[np.bool_]:
         """Spikes (N, T, …) that it gets."""
@@ -47,11 +46,11 @@ def weights(*shape: int, most: int = 16, least: int = -8, seed: int = 0) -> NDAr
     return (found / 16).astype(np.float32)
 
 
-def chain(first: tuple[int, ...], last: int, more: Mapping[tuple[str, str], None] | None = None, **nodes: Any) -> Any:
+def chain(first: tuple[int, ...], last: int, more: Sequence[tuple[str, str]] = (), **nodes: Any) -> Any:
     """A graph of nodes one behind the other, and of further edges."""
     named = {"input": nir.Input(np.array(first)), **nodes, "output": nir.Output(np.array([last]))}
-    names = [name for name in named if name not in {end for edge in more or () for end in edge if end in AWAY}]
-    edges = [*pairwise(names), *(more or ())]
+    names = [name for name in named if name not in {end for edge in more for end in edge if end in AWAY}]
+    edges = [*pairwise(names), *more]
     return nir.NIRGraph(named, edges, **({"type_check": False} if hasattr(nir, "NIRGraphData") else {}))
 
 
@@ -145,15 +144,14 @@ def pooled(pool: Any, dt: float, neurons: Callable[[Any], Any]) -> Any:
 
 def recurrent(node: Any) -> Any:
     """Called as snnTorch asks: the neurons and their own weights share a name in front of a dot."""
-    edges = dict.fromkeys((("rnn.n", "rnn.rec"), ("rnn.rec", "rnn.n")))
     own = {"rnn.n": node, "rnn.rec": affine(5, 5, most=4, seed=3)}
-    return chain((6,), 5, edges, fc1=affine(5, 6), **own)
+    return chain((6,), 5, (("rnn.n", "rnn.rec"), ("rnn.rec", "rnn.n")), fc1=affine(5, 6), **own)
 
 
 def skipped() -> Any:
     """The input reaches the second layer directly, too."""
     nodes = {"skip": affine(5, 6, seed=4), "fc1": affine(5, 6), "fc1_n": lif(5), "fc2": affine(5, 5), "fc2_n": lif(5)}
-    return chain((6,), 5, dict.fromkeys((("input", "skip"), ("skip", "fc2_n"))), **nodes)
+    return chain((6,), 5, (("input", "skip"), ("skip", "fc2_n")), **nodes)
 
 
 def two(between: Any, size: int = 5) -> Any:
@@ -171,17 +169,17 @@ def examples() -> Iterator[Example]:
     yield Example("IF", lambda: one(integrate(5)))
     yield Example("IF, r = 1", lambda: one(integrate(5, r=1)), dt=1)
     small = {"most": 1, "least": 1}
-    yield Example("IF that integrates small inputs", lambda: one(integrate(5, r=1), **small), 1, case="snntorch#452")
-    yield Example("IF that meets its threshold", lambda: one(integrate(5, 0.5), most=4, least=4), case="v = θ")
+    yield Example("IF that integrates small inputs", lambda: one(integrate(5, r=1), **small), 1)  # snntorch#452
+    yield Example("IF that meets its threshold", lambda: one(integrate(5, 0.5), most=4, least=4))
     yield Example("LIF, τ = 4 steps", lambda: one(lif(5)))
     yield Example("LIF, τ = 2 steps, r = 1", lambda: one(lif(5, 2, 0.5)))
     yield Example("LIF, τ = 20 steps", lambda: one(lif(5, 20)))
     yield Example("LIF, τ = 20, dt = 1, r = 1", lambda: one(lif(5, 20, 0.05, 0.25, dt=1)), dt=1)
     yield Example("LIF, τ = 4, dt = 1, r = τ", lambda: one(lif(5, 4, dt=1)), dt=1)
-    yield Example("LIF, τ = 1 step (β = 0)", lambda: one(lif(5, 1)), case="β = 0")
+    yield Example("LIF, τ = 1 step (β = 0)", lambda: one(lif(5, 1)))
     yield Example("LIF that rests at 1/4", lambda: one(lif(5, leak=0.25, reset=0.25)))
     yield Example("LIF, v_leak 1/2, v_reset 0", lambda: one(lif(5, leak=0.5)))
-    yield Example("LIF that meets its threshold", lambda: one(lif(5, 2, threshold=0.5), most=8, least=8), case="v = θ")
+    yield Example("LIF that meets its threshold", lambda: one(lif(5, 2, threshold=0.5), most=8, least=8))
     yield Example("LIF, a threshold each", lambda: one(lif(5, threshold=np.arange(1, 6) / 4)))
     yield Example("LIF, a time constant each", lambda: one(lif(5, tau=[1, 2, 4, 8, 16])))
     yield Example("LIF, inhibited", lambda: one(lif(5), most=12, least=-12))
@@ -189,7 +187,7 @@ def examples() -> Iterator[Example]:
     yield Example("CubaLIF", lambda: one(cuba(5)))
     yield Example("CubaLIF, w_in = r = 1", lambda: one(cuba(5, scaled=False, threshold=0.125)))
     yield Example("CubaLIF, τ_syn = 1 step", lambda: one(cuba(5, 1)))
-    yield Example("CubaLIF, dt = 1", lambda: one(cuba(5, dt=1)), dt=1, case="lava-dl#77")
+    yield Example("CubaLIF, dt = 1", lambda: one(cuba(5, dt=1)), dt=1)  # lava-dl#77
     yield Example("Linear, without a bias", lambda: chain((6,), 5, fc1=nir.Linear(weights(5, 6)), fc1_n=lif(5)))
     yield Example(
         "Conv2d", lambda: chain(MAP, 5, conv1=conv(3, 2, (8, 8)), conv1_n=lif((3, 8, 8)), **_answer(3, 8)), shape=MAP

@@ -124,8 +124,6 @@ def fired(network: Network, arrivals: Any) -> list[np.ndarray]:
 
 
 TWO = Network((2, 1, 1), 4, (Layer("fc1", [[0.8, 0.6], [1.5, 0]], LIF(0.5)),), Readout([[2.0, -1.0]]), encoder="spikes")
-"""Neuron A gets 1.4 at t = 1 and fires; at t = 2 it has 0.7 - 1 + 0.8. B fires at t = 1 and 2: 1.5, 0.75 - 1 + 1.5."""
-ARRIVALS = [[1, 1], [1, 0], [0, 0], [0, 0]]
 
 
 def test_a_stabiliser_takes_relevance_at_every_step_by_hand() -> None:
