@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, cast
 
 import numpy as np
@@ -65,7 +66,7 @@ def run(setup: Setup) -> Result:
     areas = areas.rename("value").reset_index()
     draw_pixels(setup, found, layers)
     draw_spikes(setup, found, layers)
-    claims = [*against_chance(areas, seed), *against_baselines(areas, layers, seed)]
+    claims = [claim_of(areas, *each, seed) for each in (*against_chance(areas), *against_baselines(areas, layers))]
     notes = (
         losses(claims, len(images)),
         "Deletion: lower is better; insertion: higher is better. Deleted pixels become the mean colour; insertion "
@@ -78,30 +79,30 @@ def run(setup: Setup) -> Result:
     return Result("Faithfulness: does the network use what a map marks?", summary(areas, seed), claims, notes, areas)
 
 
-def against_chance(areas: pd.DataFrame, seed: int) -> Iterator[Claim]:
+Pair = tuple[str, str, str, str]  # two maps, the layer whose spikes are deleted, "" of pixels, and the measure
+
+
+def against_chance(areas: pd.DataFrame) -> Iterator[Pair]:
     """Every map against a random order and a Gaussian at the centre, by pixels."""
-    for name in rows(areas, layer="")["map"].unique():
-        for baseline in (RANDOM, GAUSSIAN):
-            if name in (RANDOM, baseline):
-                continue
-            for measure in (DELETION, INSERTION):
-                what = f"{name}: better {measure.removesuffix(' area')} than {baseline}"
-                both = {each: rows(areas, map=each, layer="", measure=measure) for each in (name, baseline)}
-                yield better(what, both, seed, rising=measure == INSERTION)
+    names = rows(areas, layer="")["map"].unique()
+    for name, baseline, measure in product(names, (RANDOM, GAUSSIAN), (DELETION, INSERTION)):
+        if name not in (RANDOM, baseline):
+            yield name, baseline, "", measure
 
 
-def against_baselines(areas: pd.DataFrame, layers: Sequence[str], seed: int) -> Iterator[Claim]:
+def against_baselines(areas: pd.DataFrame, layers: Sequence[str]) -> Iterator[Pair]:
     """SAM against every other map: of the last layer by pixels, of each layer by its spikes."""
-    tests = [("", DELETION), ("", INSERTION), *((layer, BY_SPIKES) for layer in layers)]
-    for layer, measure in tests:
-        name = label(SAM, layer or layers[-1])
+    for layer, measure in (("", DELETION), ("", INSERTION), *((layer, BY_SPIKES) for layer in layers)):
         for baseline in rows(areas, layer=layer, measure=measure)["map"].unique():
-            if baseline.startswith(SAM) or (not layer and baseline in (RANDOM, GAUSSIAN)):
-                continue
-            where = f"in {layer}: " if layer else ""
-            what = f"{where}{name}: better {measure.replace(' area', '')} than {baseline}"
-            both = {each: rows(areas, map=each, layer=layer, measure=measure) for each in (name, baseline)}
-            yield better(what, both, seed, rising=measure == INSERTION)
+            if not baseline.startswith(SAM) and (layer or baseline not in (RANDOM, GAUSSIAN)):
+                yield label(SAM, layer or layers[-1]), baseline, layer, measure
+
+
+def claim_of(areas: pd.DataFrame, name: str, baseline: str, layer: str, measure: str, seed: int) -> Claim:
+    """The first of two maps is better than the second."""
+    both = {each: rows(areas, map=each, layer=layer, measure=measure) for each in (name, baseline)}
+    what = f"{name}: better {measure.replace(' area', '')} than {baseline}"
+    return better(f"in {layer}: {what}" if layer else what, both, seed, rising=measure == INSERTION)
 
 
 def losses(claims: Sequence[Claim], images: int) -> str:

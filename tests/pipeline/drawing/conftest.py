@@ -33,6 +33,21 @@ class Picture(NamedTuple):
 Pictures = dict[Figure, list[Picture]]
 
 
+def texts(figure: Figure) -> list[str]:
+    """The texts of a whole page, in the order in which they were written."""
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def assert_nothing_is_cut_off(figure: Figure) -> None:
+    """Every text, label, legend and picture ends before the edge of the page."""
+    figure.canvas.draw()
+    page = figure.bbox
+    for axes in figure.axes:
+        for part in (axes, *axes.texts):
+            extent = part.get_tightbbox() if part is axes else part.get_window_extent()
+            assert extent.x0 >= -1 and extent.y0 >= -1 and extent.x1 <= page.x1 + 1 and extent.y1 <= page.y1 + 1, part
+
+
 @pytest.fixture
 def pictures(monkeypatch: pytest.MonkeyPatch) -> Pictures:
     """The pictures that lie below every figure, in the order in which they were put there, all within its page."""

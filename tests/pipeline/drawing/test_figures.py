@@ -19,13 +19,13 @@ from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.raster.batch import pack
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.schema import SampleTable
-from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
+from tests.pipeline.drawing.conftest import assert_nothing_is_cut_off, texts
 from tests.recordings.rasters import record
 
 
 def titles(figures: list[Figure]) -> list[str]:
     """Title, explanation and the texts after them, in one line each."""
-    return [" | ".join(text.get_text() for text in figure.axes[0].texts).replace(" | ", ": ", 1) for figure in figures]
+    return [" | ".join(texts(figure)).replace(" | ", ": ", 1) for figure in figures]
 
 
 @pytest.mark.parametrize("variant", ["paper", "authors-code"])

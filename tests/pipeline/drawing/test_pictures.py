@@ -16,8 +16,7 @@ from spikesam.pipeline.drawing.grid import HEAT, PALE, Cell, Row, draw_maps, ove
 from spikesam.pipeline.drawing.padding import fractions_inside, lit_border, outside
 from spikesam.pipeline.drawing.samples import active_steps, common_steps, draw_over_time, draw_side_by_side
 from spikesam.pipeline.drawing.subject import RIGHT, WRONG, Subject
-from tests.pipeline.drawing.conftest import Pictures
-from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
+from tests.pipeline.drawing.conftest import Pictures, assert_nothing_is_cut_off, texts
 
 RANDOM = np.random.default_rng(0)
 
@@ -25,10 +24,6 @@ RANDOM = np.random.default_rng(0)
 def some_maps(timesteps: int, *shapes: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
     sizes = {f"conv{number}": (timesteps, *shape) for number, shape in enumerate(shapes, 1)}
     return {name: RANDOM.gamma(1, size=size).astype(np.float32) for name, size in sizes.items()}
-
-
-def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].texts]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from spikesam.pipeline.drawing.canvas import PALETTE, SUBTITLE, TITLE, drawing, 
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
 from spikesam.recordings.errors import InputError
-from tests.pipeline.drawing.extents import assert_nothing_is_cut_off
+from tests.pipeline.drawing.conftest import assert_nothing_is_cut_off, texts
 
 
 def draw(table: pd.DataFrame, path: Path, saved: list[Figure], y: Any = "share", **options: Any) -> list[Any]:
@@ -183,10 +183,6 @@ def network() -> Network:
         Layer("third", (random.normal(size=(4, 4)), Input(random.normal(size=(4, 4)), "third")), neuron),
     )
     return Network((2, 1, 1), 5, layers, Readout(random.normal(size=(3, 4))), encoder="spikes")
-
-
-def texts(figure: Any) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_every_layer_and_every_arrow(network: Network) -> None:

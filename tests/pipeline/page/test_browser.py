@@ -22,24 +22,18 @@ from tests.pipeline.page.conftest import HOSTILE
 FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 60))))"
 
 
-@pytest.fixture(scope="module")
-def page_of_run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report(finished, tmp_path_factory.mktemp("page") / "one.html")
+def page_of(*runs: str) -> Any:
+    """A fixture: the page of these runs, which are fixtures, too."""
+
+    @pytest.fixture(scope="module")
+    def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return report([request.getfixturevalue(run) for run in runs], tmp_path_factory.mktemp("page") / "page.html")
+
+    return page
 
 
-@pytest.fixture(scope="module")
-def page_of_two(finished: Path, spikes_alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report([finished, spikes_alone], tmp_path_factory.mktemp("page") / "two.html")
-
-
-@pytest.fixture(scope="module")
-def page_of_spikes(spikes_alone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report(spikes_alone, tmp_path_factory.mktemp("page") / "spikes.html")
-
-
-@pytest.fixture(scope="module")
-def page_of_recorded(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report(recorded, tmp_path_factory.mktemp("page") / "recorded.html")
+page_of_run, page_of_spikes, page_of_recorded = map(page_of, ("finished", "spikes_alone", "recorded"))
+page_of_two = page_of("finished", "spikes_alone")
 
 
 def shown_map(page: Any, run: int, layer: str, sample: int, kind: str = "sam", **state: object) -> np.ndarray:
