@@ -57,12 +57,7 @@ def p_value(estimate: Estimate, networks: int | None = None) -> float:
     """
     n, mean, low, high = estimate
     reach = mean - low if mean > 0 else high - mean
-    if n < 2 or mean == 0:
-        return 1.0
-    from scipy.special import stdtr, stdtrit
-
-    degrees = np.inf if networks is None else networks - 1
-    return float(2 * stdtr(degrees, -stdtrit(degrees, 0.975) * abs(mean) / reach)) if reach > 0 else 0.0
+    return 1.0 if n < 2 or mean == 0 else 2 * _tail(abs(mean), reach, networks)
 
 
 def equivalence_p_value(estimate: Estimate, margin: float, networks: int | None = None) -> float:
@@ -72,17 +67,16 @@ def equivalence_p_value(estimate: Estimate, margin: float, networks: int | None 
     taken from the 95 % interval, as by :func:`p_value`.
     """
     n, mean, low, high = estimate
-    if n < 2:
-        return 1.0
+    sides = ((margin + mean, mean - low), (margin - mean, high - mean))  # distance to the bound, reach towards it
+    return 1.0 if n < 2 else max(_tail(*side, networks) for side in sides)
+
+
+def _tail(distance: float, reach: float, networks: int | None) -> float:
+    """One-sided p-value of a distance, whose 95 % interval has this reach."""
     from scipy.special import stdtr, stdtrit
 
     degrees = np.inf if networks is None else networks - 1
-    quantile = stdtrit(degrees, 0.975)
-    sides = ((margin + mean, mean - low), (margin - mean, high - mean))  # distance to the bound, reach towards it
-    return max(
-        float(stdtr(degrees, -quantile * distance / reach)) if reach > 0 else float(distance <= 0)
-        for distance, reach in sides
-    )
+    return float(stdtr(degrees, -stdtrit(degrees, 0.975) * distance / reach)) if reach > 0 else float(distance <= 0)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -115,10 +115,6 @@ class Folder:
             return 0
         return sum(claim["same"] == same for claim in self.claims(name, pattern))
 
-    def all(self, name: str, pattern: str = "", same: str = "yes") -> bool:
-        """True if every claim that holds a regular expression came out so; false where the experiment was not run."""
-        return name in self.experiments and {claim["same"] for claim in self.claims(name, pattern)} == {same}
-
 
 def tally(same: Sequence[str]) -> str:
     """The verdict on several comparisons: a word, and their counts if there are several."""

@@ -66,7 +66,7 @@ def test_a_difference_is_taken_image_by_image() -> None:
 
 
 def test_a_difference_between_other_images_is_refused() -> None:
-    with pytest.raises(InputError, match="got 3 rows of 3 images and 2 rows of 2 images, expected one row for each"):
+    with pytest.raises(InputError, match="^paired difference: got 3 rows of 3 images and 2 rows of 2 images, expected"):
         difference(SAM, rows(TABLE, layer="conv1"))
     with pytest.raises(InputError, match="got 6 rows of 3 images and 6 rows of 3 images, expected one row for each"):
         difference(rows(TABLE, layer="conv2"), rows(TABLE, layer="conv2"))
