@@ -98,22 +98,6 @@ def test_an_integrate_and_fire_neuron_by_hand(precision):
     assert not spikes[:, 1:].any()
 
 
-def test_127_stands_for_a_plane_that_fires_at_every_step():
-    pytest.importorskip("torch")
-    rng = np.random.default_rng(1)
-    layers = (
-        Layer("conv1", Input(2.0 ** rng.integers(-3, 1, (4, 3, 3, 3)), pool=2, padding=1), LIF(0.9)),
-        Layer("fc2", rng.normal(0.2, 1, (5, 4 * 3 * 4)), LIF(0.8)),
-    )
-    readout = Readout(rng.normal(size=(2, 5)))
-    spiking, constant = (Network((3, 6, 8), 6, layers, readout, name) for name in ("poisson", "constant-current"))
-    (a,) = make_backend("torch").run(spiking, [np.ones((6, 1, 3, 6, 8), np.bool_)], 1)
-    (b,) = make_backend("torch").run(constant, [np.full((1, 3, 6, 8), 127, np.int8)], 1)
-    assert a.spikes["fc2"].any()
-    for name in constant.raster_names:
-        assert np.array_equal(a.spikes[name], b.spikes[name])
-
-
 @pytest.mark.parametrize("name", BACKENDS[:2])
 @pytest.mark.parametrize(
     ("images", "message"),

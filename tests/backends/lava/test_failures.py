@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,28 +13,16 @@ import numpy as np
 import pytest
 
 from spikesam.backends.base import BackendError
-from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout
-from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network import Encoder
 from tests.backends.lava.machine import SECONDS, Machine, parent
+from tests.backends.lava.simulate import TIMESTEPS, inputs, network
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
 from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.lava.child import Child
 
-TIMESTEPS = 5
 ROOT = Path(__file__).parents[3]
-
-
-def network(encoder: Encoder = "poisson") -> Network:
-    weight = np.ones((4, 12), np.float32)
-    layer = Layer("fc1", weight, LIF(1.0))
-    return quantise(Network((3, 2, 2), TIMESTEPS, (layer,), Readout(weight[:2, :4]), encoder))
-
-
-def inputs(count: int) -> Iterator[np.ndarray]:
-    for _ in range(count):
-        yield np.ones((TIMESTEPS, 1, 3, 2, 2), np.bool_)
 
 
 class Faulty(LavaBackend):
@@ -114,12 +101,16 @@ def test_a_command_ends_with_one_line_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+ENCODERS = pytest.mark.parametrize("encoder", ["poisson", "constant-current"])
+
+
+@ENCODERS
 def test_an_error_comes_after_what_was_finished_with_traceback(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    encoder: Encoder, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAULT", "raise")
-    rasters = Faulty().run(network(), inputs(3), 3)
-    assert next(rasters).spikes["input"].shape == (1, TIMESTEPS, 2)
+    rasters = Faulty().run(network(encoder), inputs(3, encoder), 3)
+    assert next(rasters).spikes["fc1"].shape == (1, TIMESTEPS, 1)
     with pytest.raises(BackendError) as caught:
         next(rasters)
     assert str(caught.value) == "lava: process 'fc1' failed: ValueError: the neuron is tired"
@@ -166,22 +157,13 @@ def test_an_abandoned_run_leaves_nothing(machine: Machine) -> None:
     assert machine.is_clean()
 
 
-def test_inputs_that_end_early_are_an_error_and_no_more(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
+@ENCODERS
+def test_inputs_that_end_early_are_an_error_and_no_more(
+    encoder: Encoder, machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(BackendError, match="lava: the inputs end after 2 samples, expected 3"):
-        list(LavaBackend().run(network(), inputs(2), 3))
+        list(LavaBackend().run(network(encoder), inputs(2, encoder), 3))
     assert capfd.readouterr() == ("", "")
-    assert machine.is_clean()
-
-
-def test_constant_currents_fail_and_end_as_spikes_do(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = [np.ones((1, 3, 2, 2), np.int8)] * 2
-    with pytest.raises(BackendError, match="lava: the inputs end after 2 samples, expected 3"):
-        list(LavaBackend().run(network("constant-current"), images, 3))
-    monkeypatch.setenv("FAULT", "raise")
-    rasters = Faulty().run(network("constant-current"), images, 2)
-    assert next(rasters).spikes["fc1"].shape == (1, TIMESTEPS, 1)
-    with pytest.raises(BackendError, match="lava: process 'fc1' failed: ValueError: the neuron is tired"):
-        next(rasters)
     assert machine.is_clean()
 
 

@@ -14,7 +14,7 @@ from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Sourc
 from spikesam.backends.network.quantise import quantise
 from tests.backends.graphs import quarters
 from tests.backends.lava.test_maps import SAMPLES, STEPPED, assert_those_of_the_raster
-from tests.backends.test_contract import assert_same, simulate
+from tests.backends.test_contract import check
 from tests.reference import simulate_reference
 
 TIMESTEPS = 9
@@ -88,8 +88,4 @@ def test_float32(backend: str) -> None:
     """Of numbers whose sums float32 holds, so that no order of additions matters."""
     rng = np.random.default_rng(4)
     network = everything(rng)
-    inputs = drawn(rng, network)
-    expected, expected_readout = simulate_reference(network, inputs)
-    found, readout = simulate(backend, network, inputs, (1, 2))
-    assert_same(network, found, expected)
-    assert np.array_equal(readout, expected_readout)
+    check(backend, network, drawn(rng, network), (1, 2))

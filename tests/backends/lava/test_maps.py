@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import FormedMaps, MapRequest
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.input_currents import input_currents
 from spikesam.backends.lava.backend import LavaBackend
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace
 from spikesam.recordings.raster.batch import RasterBatch, pack
@@ -82,25 +81,6 @@ def test_these_networks_are_worth_it() -> None:
     assert {layer.inputs[0].pooling for layer in layers if layer.inputs[0].pool != 1} == {"average", "max"}
     assert {layer.inputs[0].stride for layer in layers} == {1, 2, 3}
     assert any(layer.inputs[0].current_pool != 1 for layer in layers)
-
-
-@pytest.mark.parametrize(("models", "summed"), [("event", {"conv1": 17, "conv2": 18}), ("stock", {"conv1": 17})])
-def test_a_constant_current(models: Any, summed: dict[str, int]) -> None:
-    """The first layer has no synapses of its own in the graph, and the input no spikes."""
-    pytest.importorskip("lava", reason="lava-nc is not installed")
-    rng = np.random.default_rng(0)
-    first = Layer("conv1", Input(rng.normal(0, 1, (5, 3, 3, 3)).astype(np.float32), padding=1), LIF(0.9, 20.0))
-    second = Layer(
-        "conv2", Input(rng.normal(0.2, 1, (4, 5, 3, 3)).astype(np.float32), pool=2), LIF(0.9, 2.0, reset="zero")
-    )
-    readout = Readout(rng.normal(0, 1, (3, 4 * 2 * 1)).astype(np.float32))
-    network = quantise(Network((3, 8, 6), 18, (first, second), readout, "constant-current"))
-    images = rng.integers(-127, 128, (SAMPLES, 3, 8, 6), np.int8)
-    assert input_currents(network, images).any()
-    map_request = MapRequest(0.3, summed, STEPPED)
-    found = list(LavaBackend(models).run_maps(network, [images], SAMPLES, map_request))
-    assert_those_of_the_raster(network, map_request, found, images)
-    assert all(of_layer.any() for graph in found for of_layer in graph.sums.values())
 
 
 @given(
