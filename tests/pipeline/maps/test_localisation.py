@@ -1,6 +1,5 @@
 """Scores of a recording: how well its maps, its spike counts and blind guesses find objects, and whether they agree."""
 
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import spikesam
 from paper.measures.tables import summary_of_shares
-from spikesam.backends.network import Input, pair
+from spikesam.backends.network import Input
 from spikesam.backends.network.step import correlated, pooled
 from spikesam.pipeline.images.preprocessing import box_mask
 from spikesam.pipeline.maps.correlation import to_winners, transposed, unpooled, winners, won
@@ -22,6 +21,7 @@ from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
+from tests.backends.network.test_step import synapses
 from tests.recordings.rasters import HEADER, record
 
 GUESSES = ["centred box", "centred Gaussian"]
@@ -141,26 +141,14 @@ def test_masks_that_do_not_fit(maps: Path, masks: list[np.ndarray | None], messa
         spikesam.measure(maps, masks)
 
 
-@st.composite
-def layers(draw: Any) -> tuple[Input, np.random.Generator]:
-    """An input of any kind, for maps of 2×4×8."""
-    random = np.random.default_rng(draw(st.integers(0, 99)))
-    pool, pooling = draw(st.sampled_from([1, 2, (2, 4)])), draw(st.sampled_from(["average", "max"]))
-    if draw(st.booleans()):
-        weight = random.normal(size=(3, 64 // prod(pair(pool))))
-        return Input(weight, pool=pool, pooling=pooling), random
-    shape = (3, 2, draw(st.integers(1, 2)), draw(st.integers(1, 3)))
-    stride, padding = (draw(st.tuples(st.integers(1, 2), st.integers(1, 2))) for _ in range(2))
-    return Input(random.normal(size=shape), pool=pool, stride=stride, padding=padding, pooling=pooling), random
-
-
-@given(layers())
-def test_back_is_the_transpose(case: tuple[Input, np.random.Generator]) -> None:
-    layer, random = case
-    maps, weight = pooled(layer, random.random((2, 4, 8)) < 0.4), layer.weight.astype(float)
-    values = random.normal(size=layer.output_shape((2, 4, 8)))
-    forward = (correlated(layer, weight, maps) * values).sum()
-    assert (maps * transposed(layer, weight, values, maps.shape)).sum() == pytest.approx(forward, abs=1e-9)
+@given(synapses())
+def test_back_is_the_transpose(case: tuple[Input, NDArray[np.bool_]]) -> None:
+    layer, spikes = case
+    maps, weight = pooled(layer, spikes), layer.weight.astype(float)
+    forward = correlated(layer, weight, maps)
+    values = np.random.default_rng(0).normal(size=forward.shape)
+    back = transposed(layer, weight, values, maps.shape)
+    assert (maps * back).sum() == pytest.approx((forward * values).sum(), abs=1e-9)
 
 
 def test_the_winner_of_a_window_by_hand() -> None:

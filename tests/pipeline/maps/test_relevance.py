@@ -13,6 +13,7 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import on_maps
 from spikesam.pipeline.maps.relevance import SignedShares, logits_of, readout_relevance, relevance, variance_relevance
 from spikesam.pipeline.training.trainable import export_network
+from tests.backends.graphs import FLOAT, float_neurons, graphs
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference
 
@@ -220,55 +221,24 @@ class Accounting(SignedShares):
         return super().note(t, per_membrane)
 
 
-@st.composite
-def random_graph(draw: Any) -> Network:
-    """Layers that read any earlier one, some twice, or themselves and later ones; BNTT, any reset, leak and floor."""
-    random, biased = np.random.default_rng(draw(st.integers(0, 9999))), draw(st.booleans())
-    names, layers = ["input"], []
-    channels = {"input": 2, "a": 3, "b": 2, "c": 4}
-    loops = draw(st.booleans())
+def neurons(rng: np.random.Generator, channels: int) -> LIF:
+    """Any reset, leak and threshold; some membranes have a floor."""
+    return replace(float_neurons(rng, channels), min_v_mem=rng.choice([None, -0.25]))
 
-    def kernel(outputs: int, source: str, side: int) -> Any:
-        return random.normal(0.1, 0.5, size=(outputs, channels[source], side, side))
 
-    for name in "abc":
-        readable = [*names, *({name, "c"} if loops else ())]
-        more = []
-        for source in draw(st.lists(st.sampled_from(readable), max_size=2)):
-            each = [draw(st.integers(1, 3)) for _ in range(channels[source] if draw(st.booleans()) else 1)]
-            of = Source(source, tuple(each) if len(each) > 1 else each[0], draw(st.sampled_from([1, -1])))
-            more.append(Input(kernel(channels[name], source, 1), of))
-        gain = random.normal(size=channels[name])
-        if name == "b" and draw(st.booleans()):  # attention
-            count = 3 * draw(st.integers(1, 2))
-            three = [Source(draw(st.sampled_from(("input", "b"))), draw(st.integers(1, 3))) for _ in range(count)]
-            more.append(Input(None, three, gain, heads=draw(st.sampled_from((1, 2)))))
-        if name == "c" and draw(st.booleans()):
-            more.append(Input(None, Source("b", 2, -1), gain, spread=(2, 1, 1)))
-        resets = ("subtract", None), ("subtract", 0.0), ("subtract", 0.4), ("zero", None)
-        reset, reset_by = draw(st.sampled_from(resets))
-        neuron = LIF(
-            leak=draw(st.sampled_from([0.0, 0.5, 1.0])),
-            threshold=draw(st.sampled_from([0.2, 1.0])),
-            bias=random.normal(0, 0.3 * biased, (7, channels[name])),
-            reset=reset,
-            reset_by=reset_by,
-            synaptic_leak=draw(st.sampled_from([0.0, 0.5])),
-            min_v_mem=draw(st.sampled_from([None, -0.3])),
-        )
-        weight, gain = kernel(channels[name], names[-1], 3), random.uniform(0.2, 1.5, (7, channels[name]))
-        layers.append(Layer(name, (Input(weight, names[-1], gain, padding=1), *more), neuron))
-        names.append(name)
-    leak = draw(st.sampled_from([1.0, 0.8]))
-    readout = Readout(random.normal(size=(3, 4 * 6)), bias=random.normal(size=3), leak=leak)
-    return Network((2, 2, 3), 7, tuple(layers), readout, encoder="spikes")
+def without_biases(rng: np.random.Generator, channels: int) -> LIF:
+    return replace(neurons(rng, channels), bias=0.0)
+
+
+random_graphs = st.sampled_from([neurons, without_biases]).flatmap(lambda made: graphs(replace(FLOAT, neurons=made)))
 
 
 @settings(max_examples=40)
-@given(random_graph(), st.integers(0, 99))
+@given(random_graphs, st.integers(0, 99))
 def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membranes(network: Network, seed: int) -> None:
     """Over resets by subtraction, to zero and none, leaks, BNTT, sums of inputs and loops; no divisor is below θ."""
-    spikes = np.random.default_rng(seed).random((7, 1, 2, 2, 3)) < 0.6
+    steps = network.timesteps
+    spikes = np.random.default_rng(seed).random((steps, 1, *network.input_shape)) < 0.6
     rasters, readout = simulate_reference(network, spikes)
     fired = [raster[:, 0] for raster in rasters]
     Accounting.to_biases = Accounting.to_lowest = 0.0
@@ -276,7 +246,7 @@ def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membrane
     found = relevance(network, fired, 1, Accounting)
     terms = readout_relevance(network, fired[-1], 1).sum()
     logits = logits_of(network, fired[-1])
-    np.testing.assert_allclose(logits, readout[0] / 7, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(logits, readout[0] / steps, rtol=1e-5, atol=1e-5)
     left = found[0].sum() + Accounting.to_biases + Accounting.to_lowest
     size = max(1, np.abs(found[0]).sum(), abs(Accounting.to_biases), abs(Accounting.to_lowest))
     assert left == pytest.approx(terms, abs=1e-9 * size)

@@ -205,12 +205,6 @@ def test_steep_kernel_gives_the_spike_count(spikes: NDArray[np.bool_]) -> None:
     assert not stream(spikes, 1000.0, include_current=False).any()
 
 
-@given(rasters)
-def test_flat_kernel_gives_running_counts(spikes: NDArray[np.bool_]) -> None:
-    running = np.cumsum(spikes, axis=0)
-    np.testing.assert_array_equal(stream(spikes, 0.0), (spikes * running).sum(axis=1))
-
-
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64, np.float32])
 def test_arrays_of_any_dtype_give_the_maps_of_the_definition(dtype: type) -> None:
     spikes = np.random.default_rng(3).random((7, 2, 3, 4, 5)) < 0.3
@@ -239,21 +233,6 @@ def test_a_tensor_in_gives_a_tensor_out() -> None:
 def test_other_values_are_refused_by_name(spikes: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         sam(spikes)
-
-
-@given(rasters, gammas, any_reading, st.data())
-def test_maps_and_their_sum_are_the_definition(
-    spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], data: st.DataObject
-) -> None:
-    steps = data.draw(st.one_of(st.none(), st.integers(1, len(spikes))))
-    expected = by_definition(spikes, gamma, **reading)
-    total = expected[:steps].sum(axis=0, dtype=np.float64)
-    for found, right in (
-        (stream(spikes, gamma, **reading), expected),
-        (summed(spikes, gamma, steps, **reading), total),
-    ):
-        assert found.shape == right.shape and found.dtype == np.float32
-        np.testing.assert_allclose(found, right, rtol=1e-6)
 
 
 @given(rasters, gammas, any_reading)
