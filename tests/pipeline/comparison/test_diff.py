@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
@@ -22,16 +21,9 @@ from spikesam.pipeline.engine.open_samples import open_samples
 from spikesam.recordings.errors import InputError
 from tests.backends.graphs import graphs
 from tests.backends.test_graphs import some_spikes
-from tests.pipeline.comparison.rasters import edited, of_network, write
+from tests.pipeline.comparison.rasters import Spikes, edited, fired, of_network, write
 from tests.pipeline.imports.netx.test_read import NAMES, pilotnet, pixels, recorded
 from tests.pipeline.small_networks import constant_current_checkpoint
-from tests.reference import simulate_reference
-
-Spikes = NDArray[np.bool_]
-
-
-def fired(network: Network, inputs: Spikes) -> dict[str, Spikes]:
-    return dict(zip(network.raster_names, simulate_reference(network, inputs)[0], strict=True))
 
 
 @pytest.fixture(scope="module")

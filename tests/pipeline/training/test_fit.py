@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
@@ -63,7 +62,7 @@ def workplace(tmp_path_factory):
     return folder
 
 
-def arguments(workplace: Path, out: str, *extra: str) -> list[str]:
+def arguments(workplace: Path, out: str | Path, *extra: str) -> list[str]:
     return [
         *("--config", str(workplace / "config.toml"), "--data.source", str(workplace / "images")),
         *("--out", str(workplace / out), *extra),
@@ -115,23 +114,6 @@ def test_the_ann_twin_is_trained_by_the_same_command(workplace, capsys):
     colours = torch.zeros(3, 3, 16, 24) - 1
     colours[range(3), range(3)] = 1  # red, green and blue, as the images of the three classes are
     assert predictions(ann.network, [encode(ann.network, colours.numpy(), 0, range(3))]).tolist() == [0, 1, 2]
-
-
-@pytest.mark.long
-def test_killed_and_resumed_is_as_if_it_had_never_stopped(workplace, uninterrupted):
-    process = start(workplace, "killed")
-    last = workplace / "killed" / "epochs" / "last.ckpt"
-    deadline = time.monotonic() + 300
-    while not last.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert last.exists()
-    assert not (workplace / "killed" / "checkpoint.safetensors").exists()
-    train.main(arguments(workplace, "killed", "--resume"))
-    assert rows(workplace, "killed") == rows(workplace, "whole")
-    made = [workplace / name / "checkpoint.safetensors" for name in ("killed", "whole")]
-    assert len({load_checkpoint(str(path)).network.sha256 for path in made}) == 1
 
 
 def test_stopped_with_ctrl_c_it_says_so(workplace, capsys):
@@ -370,16 +352,13 @@ train.main(sys.argv[1:])
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """A folder with images, a training that nobody stopped, `whole`, and the same one killed, `killed`."""
-    folder = tmp_path_factory.mktemp("resume")
-    class_folders(folder / "images" / "train", per_class=16, size=20)
-    (folder / "config.toml").write_text(CONFIG)
-    train.main(words(folder, folder / "whole"))
-    subprocess.run([sys.executable, "-c", KILLED, *words(folder, folder / "killed")], cwd=ROOT, capture_output=True)
-    epochs = {name: read_epoch(folder / "killed" / "epochs" / f"{name}.ckpt")["epoch"] for name in ("best", "last")}
+def place(workplace) -> Path:
+    """That folder with a training that nobody stopped, `unstopped`, and the same one killed, `killed`."""
+    train.main(words(workplace, "unstopped"))
+    subprocess.run([sys.executable, "-c", KILLED, *words(workplace, "killed")], cwd=ROOT, capture_output=True)
+    epochs = {name: read_epoch(workplace / "killed" / "epochs" / f"{name}.ckpt")["epoch"] for name in ("best", "last")}
     assert epochs == {"best": 0, "last": 1}
-    return folder
+    return workplace
 
 
 @pytest.fixture
@@ -388,23 +367,16 @@ def killed(place, tmp_path) -> Path:
     return shutil.copytree(place / "killed", tmp_path / "moved")
 
 
-def words(place: Path, out: Path, *more: str) -> list[str]:
-    return [
-        *("--config", str(place / "config.toml"), "--data.source", str(place / "images"), "--out", str(out)),
-        *("--network.neuron", "relu", "--training.epochs", "4", *more),
-    ]
+def words(place: Path, out: str | Path, *more: str) -> list[str]:
+    return arguments(place, out, "--network.neuron", "relu", "--training.epochs", "4", *more)
 
 
 def resumed(place: Path, out: Path) -> None:
     """Resume the training, which must end as if it had never stopped."""
     train.main(words(place, out, "--resume"))
-    found, whole = (load_checkpoint(folder / "checkpoint.safetensors") for folder in (out, place / "whole"))
+    found, whole = (load_checkpoint(folder / "checkpoint.safetensors") for folder in (out, place / "unstopped"))
     assert found.network.sha256 == whole.network.sha256
-    assert (out / "metrics.csv").read_text() == (place / "whole" / "metrics.csv").read_text()
-
-
-def test_a_folder_that_was_moved(place, killed):
-    resumed(place, killed)
+    assert (out / "metrics.csv").read_text() == (place / "unstopped" / "metrics.csv").read_text()
 
 
 def flip(content: bytes) -> bytes:
@@ -454,7 +426,7 @@ def test_both_files_are_damaged(place, killed, refused, damage):
 def test_after_that_advice_training_starts_again(place, killed):
     shutil.rmtree(killed / "epochs")
     train.main(words(place, killed))
-    assert (killed / "metrics.csv").read_text() == (place / "whole" / "metrics.csv").read_text()
+    assert (killed / "metrics.csv").read_text() == (place / "unstopped" / "metrics.csv").read_text()
 
 
 def test_the_settings_are_those_of_the_epoch_whatever_lies_beside_it(place, killed, tmp_path, refused):

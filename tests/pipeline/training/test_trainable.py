@@ -1,6 +1,5 @@
 """Networks that are trained, spiking or an ANN: what is trained, exported, stored and differentiated is one network."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from spikesam.backends.available import BACKENDS, make_backend
-from spikesam.backends.network import LIF, Layer, Network, NetworkError, Readout, ReLU
+from spikesam.backends.network import NetworkError
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
@@ -18,7 +17,6 @@ from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, pre
 from spikesam.pipeline.networks.layer_list import LayerPlan, description, outline, plan_depths, plan_layers
 from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, export_network, poisson
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.schema import steps_that_matter
 from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_ann_model, small_checkpoint, small_model
 
 BLOCKS = ("P", 8, "A2", "A4", "P4", "D8")
@@ -111,43 +109,12 @@ def test_bntt_becomes_a_gain_and_bias_per_step():
     assert layer.spiking_neuron.bias[3, 2] == pytest.approx(-gain * 0.2)
 
 
-def test_the_image_reaches_layer_l_at_step_l():
-    model = small_model()
-    planes = np.zeros((8, 1, 6, 16, 24), bool)
-    planes[:, :, :3] = True  # ON planes; with OFF planes as well, [W, -W] would cancel
-    (batch,) = TorchBackend("cpu").run(export_network(model), [planes], 1)
-    for depth, packed in enumerate(batch.spikes.values()):
-        active = np.flatnonzero(packed[0].any(axis=1))
-        assert active.size and active[0] >= depth
-
-
 def test_the_papers_network_fits_its_images():
     settings = load_config(CONFIGS / "vgg11.toml")
     model = SpikingNetwork(settings.network, (3, 64, 64), 200)
     assert settings.network.layers == VGG11
     assert tuple(model.layers[-1].synapses.weight.shape) == (4096, 512)
     assert tuple(model.readout.weight.shape) == (200, 4096)
-
-
-def test_spikes_that_come_too_late_change_no_answer():
-    network = export_network(small_model())
-    planes = np.random.default_rng(0).random((8, 3, 6, 16, 24)) < 0.3
-    (before,) = TorchBackend("cpu").run(network, [planes], 3)
-    layers = []
-    for number, layer in enumerate(network.layers, 1):
-        steps = steps_that_matter(8, len(network.layers) - number)
-        (given,) = layer.inputs
-        gain = given.gain.copy()
-        gain[steps - 1 :] *= -5  # the gain of step t acts at t + 1
-        layers.append(Layer(layer.name, replace(given, gain=gain), layer.neuron))
-    changed = Network(network.input_shape, 8, tuple(layers), network.readout)
-    (after,) = TorchBackend("cpu").run(changed, [planes], 3)
-    assert np.array_equal(before.readout, after.readout)
-    assert before.readout.any()
-    for number, name in enumerate(network.raster_names[1:], 1):
-        steps = steps_that_matter(8, len(network.layers) - number)
-        assert np.array_equal(before.spikes[name][:, :steps], after.spikes[name][:, :steps])
-    assert not np.array_equal(before.spikes["conv1"], after.spikes["conv1"])
 
 
 @pytest.fixture
@@ -228,16 +195,3 @@ def test_no_backend_runs_it(backend):
 def test_it_is_not_quantised():
     with pytest.raises(NetworkError, match="quantise: got an ANN, which does not spike, expected a spiking network"):
         quantise(export_network(small_ann_model()))
-
-
-def test_networks_that_are_neither():
-    relu, lif = Layer("fc1", np.eye(2), ReLU()), Layer("fc2", np.eye(2), LIF(1.0))
-    readout = Readout(np.ones((1, 2)))
-    with pytest.raises(NetworkError, match="got ReLU and spiking neurons in one network, expected either"):
-        Network((2, 1, 1), 1, (relu, lif), readout, "image")
-    with pytest.raises(NetworkError, match="encoder is 'poisson', expected 'image' of a network with neurons ReLU"):
-        Network((2, 1, 1), 1, (relu,), readout)
-    with pytest.raises(NetworkError, match="encoder is 'image', expected an encoder of spikes or currents"):
-        Network((2, 1, 1), 1, (lif,), readout, "image")
-    with pytest.raises(NetworkError, match="timesteps is 2, expected 1 of a network with neurons ReLU"):
-        Network((2, 1, 1), 2, (relu,), readout, "image")
