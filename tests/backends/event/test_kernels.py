@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels import attention, events, neurons, products, steps, synapses
+from spikesam.backends.event.kernels import attention, neurons, products, steps, synapses
 from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.compiled import entry
-from spikesam.backends.event.kernels.events import WORD, pack, unpack
 from spikesam.backends.event.kernels.neurons import dynamics_of
 from spikesam.backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, lay_out, room_for
 from spikesam.backends.event.kernels.tiles import HOW
@@ -20,7 +19,6 @@ from spikesam.backends.network.step import attended, current_of
 from spikesam.recordings.errors import InputError
 
 attend, step, update, add_spikes = map(entry, (attention.attend, neurons.step, steps.update, synapses.add_spikes))
-list_events = entry(events.list_events)
 multiply_spikes, correlate = map(entry, (products.multiply_spikes, synapses.correlate))
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
 
@@ -40,40 +38,6 @@ def currents(spikes: NDArray[np.bool_], layout: WeightLayout, shape: tuple[int, 
         multiply_spikes(spikes, layout.products, *sides, room.products, multiplied)
         assert np.array_equal(multiplied, added)
     return added
-
-
-@given(
-    st.integers(1, 4),
-    st.integers(1, 9),
-    st.integers(1, 70),
-    st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    st.booleans(),
-    st.integers(0, 2**32),
-)
-@settings(max_examples=100)
-def test_events_are_listed_pixel_by_pixel(
-    height: int, width: int, channels: int, pool: tuple[int, int], fired: bool, seed: int
-) -> None:
-    down, across = pool
-    spikes = np.random.default_rng(seed).random((height * down, width * across, channels)) < 0.3
-    events, ends = np.empty(spikes.size + WORD, np.int32), np.empty((height, width + 1), np.int32)
-    count = list_events(spikes, fired, pool, events, ends)
-    assert count == ends[-1, -1] == (spikes == fired).sum()
-    for row, column in np.ndindex(height, width):
-        pixel = spikes[row * down : (row + 1) * down, column * across : (column + 1) * across] == fired
-        assert events[ends[row, column] : ends[row, column + 1]].tolist() == np.nonzero(pixel)[2].tolist()
-
-
-@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 140), st.integers(0, 2**32))
-@settings(max_examples=60)
-def test_packed_as_the_file_wants_it(height: int, width: int, channels: int, seed: int) -> None:
-    spikes = np.random.default_rng(seed).random((height, width, channels)) < 0.3
-    packed = np.full(-(-spikes.size // 8), 255, np.uint8)
-    pack(spikes, (0, len(spikes)), packed)
-    assert np.array_equal(packed, np.packbits(spikes.transpose(2, 0, 1)))
-    unpacked = np.ones((2, *spikes.shape), np.bool_)
-    unpack(np.stack([packed, packed]), unpacked)
-    assert np.array_equal(unpacked, np.stack([spikes, spikes]))
 
 
 @pytest.mark.parametrize("weight", [-127, 127])

@@ -93,15 +93,15 @@ def test_delays_of_channels_are_those_of_the_network():
 
 
 @pytest.mark.parametrize("change", [lambda network: network, quantise, compact])
-@pytest.mark.parametrize("build", [residual, lambda: late(residual(), (3, 1, 1, 8))])
+@pytest.mark.parametrize("build", [residual, lambda: late(residual(), (3, 1, 1, 8)), lambda: products()])
 def test_a_graph_is_stored_with_every_number(tmp_path: Path, change, build):
     network = change(build())
     write_network(network, tmp_path / "net.safetensors")
     found, _ = read_network(tmp_path / "net.safetensors")
-    assert found.sha256 == network.sha256
-    for layer, written in zip(found.layers, network.layers, strict=True):
-        assert [each.sources for each in layer.inputs] == [each.sources for each in written.inputs]
-    assert np.array_equal(found.layers[1].inputs[1].gain, network.layers[1].inputs[1].gain)
+    assert (found.sha256, str(found)) == (network.sha256, str(network))
+    (_, layer, *_), (_, written, *_) = found.layers, network.layers
+    assert layer.sources == written.sources
+    assert np.array_equal(layer.inputs[-1].gain, written.inputs[-1].gain)
 
 
 def test_every_input_has_a_gain_of_its_own_in_fixed_point():
@@ -189,7 +189,7 @@ def products(**changes: object) -> Network:
     return Network((2, 8, 8), 9, tuple((layers | changes).values()), Readout(random.normal(size=(3, 256))))
 
 
-def test_layers_without_weights_have_the_channels_of_what_they_read(tmp_path: Path):
+def test_layers_without_weights_have_the_channels_of_what_they_read():
     network = products()
     assert network.shapes[-2:] == ((4, 8, 8), (4, 8, 8))
     assert [layer.neuron.bias.shape for layer in network.layers[-2:]] == [(1, 4), (1, 4)]
@@ -198,12 +198,6 @@ def test_layers_without_weights_have_the_channels_of_what_they_read(tmp_path: Pa
         ["small", "identity,", "spread", "2×8×8"],
         ["c", "a", "·", "b", "(2", "steps)", "·", "both", "4×8×8", "attention,", "2", "heads"],
     ]
-    for each in (network, quantise(network), compact(network)):
-        write_network(each, tmp_path / "net.safetensors")
-        found, _ = read_network(tmp_path / "net.safetensors")
-        assert found.sha256 == each.sha256
-        assert [given.spread for given in found.layers[3].inputs] == [(1, 1, 1), (2, 8, 8)]
-        assert found.layers[4].inputs[0].heads == 2
 
 
 @pytest.mark.parametrize(
