@@ -9,7 +9,6 @@ from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 import snntorch.utils
 import torch
@@ -106,21 +105,3 @@ def test_neurobench_says_the_same(which: str, request: pytest.FixtureRequest, tm
         "Dense": layers["dense"].sum(),
     }
     assert layers["operations"].sum() < layers["dense"].sum()
-
-
-def test_a_simulation_of_the_imported_network_says_so_too(tmp_path: Path) -> None:
-    """Its layers take a step each, so it runs longer; what comes too late to matter, the model never did."""
-    model, events = of_its_kind(), moving_bars()
-    network = spikesam.from_torch(model, events)
-    expected = recorded(model, network, events, tmp_path / "run")
-    late = np.zeros((network.timesteps - STEPS, *events.shape[1:]), bool)
-    inputs = np.concatenate([events.numpy() > 0, late])
-    raster = spikesam.simulate(network, inputs, precision="float32", backend="torch")
-    found = spikesam.energy(raster, network)
-    before = dict(zip([*raster.keys()[1:], "readout"], raster, strict=True))
-    steps = found.steps
-    matters = [
-        layer != "input" and step < raster.steps_that_matter(before[layer])
-        for layer, step in zip(steps["layer"], steps["step"], strict=True)
-    ]
-    assert steps[matters]["operations"].sum() == pytest.approx(expected.operations)

@@ -47,6 +47,7 @@ batch_size = 8
 learning_rate = 0.02
 selection = 0.25
 shift = 1
+precision = "bfloat16"
 dropout = 0.1
 """
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,13 +68,6 @@ def arguments(workplace: Path, out: str | Path, *extra: str) -> list[str]:
         *("--config", str(workplace / "config.toml"), "--data.source", str(workplace / "images")),
         *("--out", str(workplace / out), *extra),
     ]
-
-
-def start(workplace: Path, out: str, *extra: str, **variables: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "spikesam.pipeline.train", *arguments(workplace, out, *extra)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "SPIKESAM_DEBUG": "0"} | variables
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +133,10 @@ def test_stopped_with_ctrl_c_it_says_so(workplace, capsys):
 
 
 def test_nothing_is_left_among_the_temporary_files(workplace, tmp_path):
-    process = start(workplace, "clean", "--network.neuron", "relu", "--training.epochs", "1", TMPDIR=str(tmp_path))
-    assert process.wait(timeout=300) == 0, process.communicate()[1]
+    words = arguments(workplace, "clean", "--network.neuron", "relu", "--training.epochs", "1")
+    environment = os.environ | {"SPIKESAM_DEBUG": "0", "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "spikesam.pipeline.train", *words]
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, timeout=300)
     assert list(tmp_path.iterdir()) == []
 
 

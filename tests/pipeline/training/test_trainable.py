@@ -1,7 +1,5 @@
 """Networks that are trained, spiking or an ANN: what is trained, exported, stored and differentiated is one network."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,12 +10,11 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
 from spikesam.pipeline.images.encoding import encode, mean_spikes
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
 from spikesam.pipeline.networks.layer_list import LayerPlan, description, outline, plan_depths, plan_layers
 from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, export_network, poisson
 from spikesam.recordings.errors import InputError
-from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_ann_model, small_checkpoint, small_model
+from tests.pipeline.small_networks import SMALL, small_ann_model, small_model
 
 BLOCKS = ("P", 8, "A2", "A4", "P4", "D8")
 VGG11 = (64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096")
@@ -117,11 +114,6 @@ def test_the_papers_network_fits_its_images():
     assert tuple(model.readout.weight.shape) == (200, 4096)
 
 
-@pytest.fixture
-def path(tmp_path) -> Path:
-    return small_ann(tmp_path / "small.safetensors")
-
-
 def by_hand() -> ReluNetwork:
     """One pooled pixel, two neurons of opposite sign, one class."""
     model = ReluNetwork(["P", "D2"], (1, 2, 2), 1).eval()
@@ -173,15 +165,6 @@ def test_the_exported_network_is_the_trained_one_whatever_its_memory_layout(layo
 def test_it_has_no_attention():
     with pytest.raises(InputError, match=r"network.layers: an ANN has neither attention, .* network.neuron = \"lif\""):
         ReluNetwork([8, "A2", "D4"], (3, 8, 8), 2)
-
-
-def test_whoever_asks_for_one_kind_is_told_of_the_other(tmp_path, path):
-    with pytest.raises(InputError, match=r"small.safetensors: an ANN, .* convert it with spikesam.convert\(\)"):
-        load_checkpoint(str(path), "snn")
-    spiking = small_checkpoint(tmp_path / "spiking.safetensors")
-    with pytest.raises(InputError, match=r"spiking.safetensors: a spiking network, expected an ANN; train one"):
-        load_checkpoint(str(spiking), "ann")
-    assert load_checkpoint(str(path)).classes == load_checkpoint(str(spiking)).classes == CLASSES
 
 
 @pytest.mark.parametrize("backend", BACKENDS.built_in)
