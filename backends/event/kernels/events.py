@@ -390,7 +390,12 @@ def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArr
         return
     _, width, channels = spikes.shape
     first, pixels = place[0] * width, place[1] * width
-    if pixels % 8 == 0:
+    if pixels == 1:  # bits lie in the order of the file
+        flat = spikes.reshape(-1)
+        for first in range(0, channels, WORD):
+            span = min(WORD, channels - first)
+            store_bits(word_of(flat, first, span), packed, first // 8, (span + 7) // 8)
+    elif pixels % 8 == 0:
         pack_squares(spikes.reshape(-1), first, pixels, channels, packed)
     else:  # a byte may hold bits of two channels
         pack_one_by_one(spikes.reshape(-1), pixels, channels, packed)
@@ -463,6 +468,8 @@ def unpack_spikes(packed: NDArray[np.uint8], spikes: NDArray[np.bool_]) -> None:
     """Undo :func:`pack_spikes` for several steps: (S, ⌈C·H·W/8⌉) uint8 -> (S, H, W, C) bool, written."""
     steps, height, width, channels = spikes.shape
     pixels = height * width
+    if pixels == 1:  # the channels of a pixel lie in memory as the pixels of a channel do
+        pixels, channels = channels, 1
     spikes[:] = False
     for step in range(steps):
         flat = spikes[step].reshape(-1)
