@@ -82,7 +82,7 @@ def files(rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]
 def recording(rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Time that recording adds to simulating on the event backend."""
     network, spikes = quantised(rate, options)
-    samples = options.pick(32, 4)
+    samples = options.pick(128, 4)
     given = network, EventBackend(), spikes, samples
     ways = {"simulate": partial(simulate_only, *given), "record": partial(simulate_and_record, *given, scratch)}
     timed = race(ways, options.repeats)

@@ -199,7 +199,8 @@ def convolution_type(precision: TrainingPrecision) -> torch.dtype:
     if torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = "AVX512" in torch.backends.cpu.get_cpu_capability()
+        known: Any = getattr(torch.cpu, "get_capabilities", dict)()  # older releases cannot tell
+        native = "AVX512" in torch.backends.cpu.get_cpu_capability() and known.get("avx512_bf16", True)
     return torch.bfloat16 if native else torch.float32
 
 
