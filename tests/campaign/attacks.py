@@ -47,7 +47,7 @@ class Runs:
         return os.mkdir, ("../mark",)
 
 
-def attack(random: Random, work: Path, reads: tuple[str, ...], outside: Path) -> Done:
+def attack(random: Random, work: Path, reads: list[str], outside: Path) -> Done:
     """Do one thing to what a command reads below `work`: files, and folders of runs, foreign as a whole."""
     folder = random.choice([None, *[work / name for name in reads if (work / name).is_dir()] * 3])
     every = [path for name in reads for path in (work / name, *(work / name).rglob("*")) if path.is_file()]

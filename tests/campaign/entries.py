@@ -11,26 +11,25 @@ import spikesam
 from spikesam.recordings.disk import TEMPORARY
 from tests.campaign.attacks import Done
 from tests.campaign.faults import Boundaries
-from tests.campaign.formats.checkpoints import CLASSES, small_network
-from tests.campaign.formats.zips import WNIDS, add, members
+from tests.campaign.formats import zips
 from tests.campaign.isolated import Refused
 from tests.campaign.outside import Outside, make_outside
 from tests.campaign.process import SHARED_MEMORY, adopt_orphans, aside, nothing_runs, own_mounts, run
-from tests.campaign.workplace import identity, none
+from tests.campaign.workplace import RECIPES, RUN, identity, none
 from tests.hostile import make_hostile
 from tests.pipeline.small_events import nmnist_file
 from tests.pipeline.small_net import small_net
 
-RUN = ("run", "--checkpoint", "snn.safetensors", "--samples", "40", "--figures", "1", "--data", "images", "--out")
-BACKEND = ("--backend", "event")
+TRAIN = "train --config small.toml --out"
+SNN, IMAGE = "snn.safetensors", "images/apple/0.png"
 
 
 @dataclass(frozen=True)
 class Entry:
     """A command, or a function of Python spelt as one."""
 
-    words: tuple[str, ...]
-    reads: tuple[str, ...]  # files and folders of unknown origin
+    line: str
+    reads: str  # files and folders of unknown origin
     same: dict[str, str] = field(default_factory=dict)  # result -> a good file, unless another valid input was made
     follows: bool = False  # goes by design where a configuration says
     tells: bool = False  # exit code 1 is an answer, if no error was written
@@ -40,51 +39,40 @@ def _same(folder: str) -> dict[str, str]:
     return {f"{folder}/{name}": f"run/{name}" for name in ("raster.h5", "sam.h5")}
 
 
-IMAGE = "images/apple/0.png"
-SNN = "snn.safetensors"
-TRAIN = ("train", "--config", "small.toml", "--out")
+TRAINED = {"trained/checkpoint.safetensors": "whole/checkpoint.safetensors"}
 ENTRIES = {
-    "validate": Entry(("validate", "raster.h5", "maps.sam.h5"), ("raster.h5", "maps.sam.h5")),
-    "explain": Entry(("explain", "raster.h5", "--out", "out.h5"), ("raster.h5",)),
-    "relevance": Entry(("explain", "run/raster.h5", "--method", "relevance", "--out", "out.h5"), ("run",)),
-    "gradcam": Entry(("explain", SNN, "--samples", "6", "--data", "images", "--out", "out.h5"), (SNN, IMAGE)),
-    "diff": Entry(("diff", "run", "raster.h5", "--out", "out.png"), ("run", "raster.h5"), tells=True),
-    "diff network": Entry(("diff", "run", SNN, *BACKEND), ("run", SNN), tells=True),
-    "energy": Entry(("energy", "run", "--out", "out"), ("run",)),
-    "report": Entry(("report", "run", "--out", "page.html"), ("run",)),
-    "merge": Entry(("merge", "parts"), ("parts",), _same("parts"), follows=True),
-    "run --resume": Entry((*RUN, "stopped", *BACKEND, "--resume"), ("stopped", SNN), _same("stopped")),
-    "run --range": Entry((*RUN, "stopped", *BACKEND, "--range", "1/1"), ("stopped", SNN)),
-    "run --data": Entry((*RUN, "new", *BACKEND), (SNN, IMAGE)),
-    "run --data zip": Entry(
-        ("run", "--checkpoint", "wnids.safetensors", "--data", "a.zip", "--out", "new"), ("a.zip",)
-    ),
-    "run --config": Entry(("run", "--config", "run.toml", "--out", "new"), ("run.toml",), follows=True),
-    "train": Entry((*TRAIN, "new"), ("small.toml", IMAGE), follows=True),
-    "train --resume": Entry(
-        (*TRAIN, "trained", "--resume"),
-        ("trained",),
-        {"trained/checkpoint.safetensors": "whole/checkpoint.safetensors"},
-    ),
+    "validate": Entry("validate raster.h5 maps.sam.h5", "raster.h5 maps.sam.h5"),
+    "explain": Entry("explain raster.h5 --out out.h5", "raster.h5"),
+    "relevance": Entry("explain run/raster.h5 --method relevance --out out.h5", "run"),
+    "gradcam": Entry(RECIPES["gradcam"].line, f"{SNN} {IMAGE}"),
+    "diff": Entry("diff run raster.h5 --out out.png", "run raster.h5", tells=True),
+    "diff network": Entry(f"diff run {SNN} --backend event", f"run {SNN}", tells=True),
+    "energy": Entry("energy run --out out", "run"),
+    "report": Entry("report run --out page.html", "run"),
+    "merge": Entry("merge parts", "parts", _same("parts"), follows=True),
+    "run --resume": Entry(f"{RUN} stopped --backend event --resume", f"stopped {SNN}", _same("stopped")),
+    "run --range": Entry(f"{RUN} stopped --backend event --range 1/1", f"stopped {SNN}"),
+    "run --data": Entry(f"{RUN} new --backend event", f"{SNN} {IMAGE}"),
+    "run --data zip": Entry("run --checkpoint wnids.safetensors --data a.zip --out new", "a.zip"),
+    "run --config": Entry("run --config run.toml --out new", "run.toml", follows=True),
+    "train": Entry(f"{TRAIN} new", f"small.toml {IMAGE}", follows=True),
+    "train --resume": Entry(f"{TRAIN} trained --resume", "trained", TRAINED),
     "convert": Entry(
-        ("convert", "ann.safetensors", "--config", "small.toml", "--samples", "9", "--out", "new"),
-        ("ann.safetensors", "small.toml", IMAGE),
+        "convert ann.safetensors --config small.toml --samples 9 --out new",
+        f"ann.safetensors small.toml {IMAGE}",
         follows=True,
     ),
-    "export": Entry(
-        ("export", SNN, "--samples", "4", "--seeds", "1", "--data", "images", "--nir", "b.nir", "--out", "new"),
-        (SNN, IMAGE),
-    ),
-    "export raster": Entry(("export", "raster.h5", "b.nwb"), ("raster.h5",)),
-    "open_raster": Entry(("spikesam.open_raster", "raster.h5"), ("raster.h5",)),
-    "open_maps": Entry(("spikesam.open_maps", "maps.sam.h5"), ("maps.sam.h5",)),
-    "load": Entry(("spikesam.load", SNN), (SNN,)),
-    "read_events": Entry(("spikesam.read_events", "a.bin"), ("a.bin",)),
-    "from_nir": Entry(("spikesam.from_nir", "a.nir"), ("a.nir",)),
-    "from_netx": Entry(("spikesam.from_netx", "a.net"), ("a.net",)),
-    "simulate": Entry(("spikesam.simulate", SNN, IMAGE, "new"), (SNN, IMAGE)),
-    "py report": Entry(("spikesam.report", "run", "raster.h5", "page.html"), ("run", "raster.h5")),
-    "py explain": Entry(("spikesam.explain", "raster.h5", "out.h5"), ("raster.h5",)),
+    "export": Entry(f"export {SNN} --samples 4 --seeds 1 --data images --nir b.nir --out new", f"{SNN} {IMAGE}"),
+    "export raster": Entry("export raster.h5 b.nwb", "raster.h5"),
+    "open_raster": Entry("spikesam.open_raster raster.h5", "raster.h5"),
+    "open_maps": Entry("spikesam.open_maps maps.sam.h5", "maps.sam.h5"),
+    "load": Entry(f"spikesam.load {SNN}", SNN),
+    "read_events": Entry("spikesam.read_events a.bin", "a.bin"),
+    "from_nir": Entry("spikesam.from_nir a.nir", "a.nir"),
+    "from_netx": Entry("spikesam.from_netx a.net", "a.net"),
+    "simulate": Entry(f"spikesam.simulate {SNN} {IMAGE} new", f"{SNN} {IMAGE}"),
+    "py report": Entry("spikesam.report run raster.h5 page.html", "run raster.h5"),
+    "py explain": Entry("spikesam.explain raster.h5 out.h5", "raster.h5"),
 }
 
 
@@ -92,9 +80,8 @@ def build_entries(base: Path, folder: Path) -> None:
     """Make a folder `work` with all that entry points read, and a folder `outside`, in `folder`."""
     work = folder / "work"
     shutil.copytree(base / "work", work)
-    prepare = spikesam.Preprocessing(8, 8, (0.5,) * 3, (0.25,) * 3)
-    spikesam.save(spikesam.Checkpoint(small_network(), prepare, WNIDS, CLASSES), work / "wnids.safetensors")
-    add(work / "a.zip", members())
+    spikesam.save(zips.checkpoint(), work / "wnids.safetensors")
+    zips.add(work / "a.zip", zips.members())
     one = np.arange(60) % 34
     events = spikesam.Events(np.arange(60) * 100, one, one, one % 2 == 1, (34, 34))
     nmnist_file(work / "a.bin", events)
@@ -102,17 +89,16 @@ def build_entries(base: Path, folder: Path) -> None:
     small_net(work / "a.net")
     (work / "run.toml").write_text(f'[run]\ncheckpoint = "{SNN}"\ndata = ["images"]\nsamples = 20\nbackend = "event"\n')
     epoch = work / "trained" / "epochs" / "last.ckpt"
-    run((*TRAIN, "trained"), work, Boundaries(when=epoch.exists).install)
+    run(f"{TRAIN} trained", work, Boundaries(when=epoch.exists).install)
     assert epoch.exists() and not (work / "trained" / "checkpoint.safetensors").exists(), "it was not killed in time"
-    commands = [(*RUN, "parts", *BACKEND, "--range", "1/1"), (*TRAIN, "whole"), ("merge", "run")]
-    commands += [("explain", "raster.h5", "--out", "maps.sam.h5")]
-    commands += [("explain", SNN, "--samples", "40", "--data", "images", "--out", "run/gradcam.h5")]
-    for words in commands:
-        if words == ("merge", "run"):
+    gradcam = f"explain {SNN} --samples 40 --data images --out run/gradcam.h5"
+    parts, whole = f"{RUN} parts --backend event --range 1/1", f"{TRAIN} whole"
+    for line in (parts, whole, "merge run", "explain raster.h5 --out maps.sam.h5", gradcam):
+        if line == "merge run":
             shutil.copytree(work / "parts", work / "run")
             shutil.copytree(work / "parts", work / "stopped")
             max((work / "stopped" / "raster.parts").glob("*.range")).unlink()
-        assert (ended := run(words, work)).code == 0, ended
+        assert (ended := run(line, work)).code == 0, ended
     make_outside(folder / "outside", work)
 
 
@@ -123,7 +109,7 @@ def examine(name: str, case: Path, done: Done) -> str:
     make_hostile(work, case / "mark")
     good = {result: aside(identity, work / of) for result, of in entry.same.items()}
     before, outside = listing(work), Outside(case / "outside")
-    ended = run(entry.words, work)
+    ended = run(entry.line, work)
     if entry.tells and ended.code == 1 and not ended.error:
         ended = replace(ended, code=0)
     ended.check(reports=name.startswith("train"))
@@ -135,10 +121,9 @@ def examine(name: str, case: Path, done: Done) -> str:
     after = listing(work)
     none("locks or temporary files are left", {path for path in after - before if _temporary(Path(path).name)})
     if ended.code:
-        own = tuple(f"{name}/" for name in (*entry.reads, *["new"] * (name == "train")))  # keeps what was finished
-        none(
-            f"refused ({ended.line[:200]}), but there is", {path for path in after - before if not path.startswith(own)}
-        )
+        kept = [*entry.reads.split(), *["new"] * (name == "train")]  # what was finished
+        made = {path for path in after - before if path.partition("/")[0] not in kept or path in kept}
+        none(f"refused ({ended.line[:200]}), but there is", made)
         return Refused(ended.line)
     found = {result: aside(identity, work / result) for result in good}
     differ = [result for result in good if found[result] != good[result]]

@@ -51,9 +51,10 @@ class Ended:
 
 
 class Command:
-    """A command that runs in `folder`; `prepare` is called in its process before it begins."""
+    """A command, as a line or its words, in `folder`; `prepare` is called in its process before it begins."""
 
-    def __init__(self, words: Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, line: str | Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> None:
+        words = line.split() if isinstance(line, str) else line
         pipes = os.pipe(), os.pipe()  # no files: there may be a limit on these
         self._written = {reads: b"" for reads, _ in pipes}  # standard output, standard error
         for reads in self._written:
@@ -94,9 +95,9 @@ class Command:
             end_tree(self.pid) if everything else os.kill(self.pid, signal.SIGKILL)
 
 
-def run(words: Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> Ended:
+def run(line: str | Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> Ended:
     """Run a command to its end."""
-    return Command(words, folder, prepare).wait()
+    return Command(line, folder, prepare).wait()
 
 
 def forked(function: Callable[[], int | None]) -> int:

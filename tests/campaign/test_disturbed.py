@@ -75,8 +75,8 @@ def at_a_call(base: Path, work: Path, name: str, alone: bool, place: float, afte
     early = min(calls, EARLY * (3 if slow else 1))
     last = early if slow or place < 0.5 else calls
     boundaries = Boundaries(1 + int((2 * place % 1) * last), after)
-    words = (*RECIPES[name].words, *(("--batch-size", "1") if slow else ()))
-    killed(base, work, name, alone, Command(words, work, lambda: prepare(boundaries, work, name, slow)), slow)
+    line = RECIPES[name].line + " --batch-size 1" * bool(slow)
+    killed(base, work, name, alone, Command(line, work, lambda: prepare(boundaries, work, name, slow)), slow)
 
 
 def prepare(boundaries: Boundaries, work: Path, name: str, slow: float) -> None:
@@ -84,7 +84,7 @@ def prepare(boundaries: Boundaries, work: Path, name: str, slow: float) -> None:
     boundaries.install()
     if name in WORKERS:
         log_workers(work.with_name("log"), slow, PATIENCE)
-    elif RECIPES[name].words[0] == "run":
+    elif RECIPES[name].line.startswith("run "):
         log_samples(work.with_name("log"), slow)
 
 
@@ -92,7 +92,7 @@ def at_a_moment(base: Path, work: Path, name: str, alone: bool, moment: float, e
     """SIGKILL to a command, or to all that it started, too."""
     seconds = moment * measured(base, name)["seconds"]
     end = time.monotonic() + seconds
-    command = Command(RECIPES[name].words, work, lambda: prepare(Boundaries(), work, name, 0.0))
+    command = Command(RECIPES[name].line, work, lambda: prepare(Boundaries(), work, name, 0.0))
     while time.monotonic() < end and command.poll() is None:
         time.sleep(0.001)
     command.kill(everything)
@@ -160,7 +160,7 @@ def full(base: Path, work: Path, name: str, alone: bool, part: float, mounted: b
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(part * size), resource.RLIM_INFINITY))
 
-    ended = run(RECIPES[name].words, work, (lambda: None) if mounted else limit)
+    ended = run(RECIPES[name].line, work, (lambda: None) if mounted else limit)
     ended.check(RECIPES[name].reports)
     all_whole(work)
     if mounted:
@@ -183,13 +183,13 @@ def test_a_full_disk(workplace: Path, name: str, part: float, mounted: bool) -> 
 def together(base: Path, work: Path, name: str, alone: bool, delay: float, again: bool, own: str) -> None:
     """Two commands with one --out, beside a file of the user's own."""
     recipe, good = RECIPES[name], measured(base, name)
-    mine = {"mine", "out.h5.tmp"} if own and not recipe.results[0].startswith("out/") else set()
+    mine = {"mine", "out.h5.tmp"} if own and not recipe.results.startswith("out/") else set()
     if mine:
         (work / "mine").write_bytes(OWN)
         (work / "out.h5.tmp").symlink_to("mine") if own == "link" else (work / "out.h5.tmp").write_bytes(OWN)
-    first = Command(recipe.words, work, Boundaries(pause=PAUSE).install)
+    first = Command(recipe.line, work, Boundaries(pause=PAUSE).install)
     time.sleep(delay * good["seconds"])
-    second = Command((*recipe.words, *(recipe.again if again else ())), work, Boundaries(pause=PAUSE).install)
+    second = Command(f"{recipe.line} {recipe.again * again}", work, Boundaries(pause=PAUSE).install)
     ended = first.wait(), second.wait()
     for each in ended:
         each.check(recipe.reports)
@@ -209,20 +209,27 @@ def test_two_commands_at_once(workplace: Path, name: str, delay: float, again: b
     disturb(workplace, together, name, delay, again, own)
 
 
+def signalled(command: Command, started: Callable[[int], list[int]], after: float, victim: float, number: str) -> str:
+    """Send a signal to a process that a command started, after seconds or when there is one; says to which."""
+    end, victims = time.monotonic() + after, list[int]()
+    while command.poll() is None and (time.monotonic() < end or not victims):
+        time.sleep(0.002)
+        victims = started(command.pid)
+    if command.poll() is not None:
+        return "nobody"
+    pid = victims[int(victim * len(victims))]
+    who = describe(pid)
+    os.kill(pid, getattr(signal, number))
+    return who
+
+
 def lava_fault(
     base: Path, work: Path, name: str, alone: bool, moment: float, victim: float, number: str, then: bool
 ) -> None:
     """A signal to one of Lava's processes; sometimes the command is killed after."""
     seconds = measured(base, name)["seconds"]
-    command = Command((*RECIPES[name].words[:-1], str(DEADLINE)), work)
-    end = time.monotonic() + moment * seconds
-    while command.poll() is None and (time.monotonic() < end or not descendants(command.pid)):
-        time.sleep(0.002)
-    who = "nobody"
-    if command.poll() is None and (victims := descendants(command.pid)):
-        pid = victims[int(victim * len(victims))]
-        who = describe(pid)
-        os.kill(pid, getattr(signal, number))
+    command = Command(f"{RECIPES[name].line} --lava-deadline {DEADLINE}", work)
+    who = signalled(command, descendants, moment * seconds, victim, number)
     if then:
         command.kill()
     ended = command.wait(DEADLINE + SECONDS + seconds)
@@ -244,15 +251,8 @@ def test_a_fault_in_lava(workplace: Path, moment: float, victim: float, number: 
 def dask_fault(base: Path, work: Path, name: str, alone: bool, moment: float, victim: float, number: str) -> None:
     """A signal to a worker of dask: the run ends as if nothing had happened, or in one line if no worker had begun."""
     good = measured(base, name)
-    command = Command(RECIPES[name].words, work, lambda: prepare(Boundaries(), work, name, 0.0))
-    end = time.monotonic() + moment * good["seconds"]
-    while command.poll() is None and (time.monotonic() < end or not dask_workers(command.pid)):
-        time.sleep(0.002)
-    who = "nobody"
-    if command.poll() is None and (victims := dask_workers(command.pid)):
-        pid = victims[int(victim * len(victims))]
-        who = describe(pid)
-        os.kill(pid, getattr(signal, number))
+    command = Command(RECIPES[name].line, work, lambda: prepare(Boundaries(), work, name, 0.0))
+    who = signalled(command, dask_workers, moment * good["seconds"], victim, number)
     ended = command.wait(12 * PATIENCE + 8 * good["seconds"])
     assert ended.code in (0, 2), f"exit code {ended.code}: {ended.error[-300:]!r}; the victim was {who}"
     ended.check()

@@ -14,17 +14,8 @@ from tests.campaign.entries import ENTRIES, build_entries, examine
 from tests.campaign.isolated import LINUX, attempt, cases, only_long, tried
 
 pytestmark = LINUX
-SHORT = (
-    "validate",
-    "run --range",
-    "convert",
-    "export raster",
-    "from_nir",
-    "read_events",
-    "simulate",
-    "py report",
-    "train --resume",
-)
+SHORT = ["validate", "run --range", "convert", "export raster", "from_nir", "read_events", "simulate", "py report"]
+SHORT += ["train --resume"]
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +25,21 @@ def folders(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def copied(folders: Path) -> Path:
+    """A case of its own; it stays, if the test fails."""
+    case = Path(tempfile.mkdtemp(prefix="case-", dir=folders))
+    for part in ("work", "outside"):
+        shutil.copytree(folders / part, case / part, symlinks=True)
+    return case
+
+
 @pytest.mark.parametrize("name", [name if name in SHORT else pytest.param(name, marks=only_long) for name in ENTRIES])
 @cases(short=1, long=400)
 @given(seed=st.integers(0, 1 << 64))
 def test_a_hostile_input(folders: Path, name: str, seed: int) -> None:
-    case = Path(tempfile.mkdtemp(prefix="case-", dir=folders))  # stays, if the test fails
-    for part in ("work", "outside"):
-        shutil.copytree(folders / part, case / part, symlinks=True)
-    done = attack(Random(f"{name} {seed}"), case / "work", ENTRIES[name].reads, case / "outside")
-    note(f"{' '.join(ENTRIES[name].words)}: {done.text}; in {case / 'work'}")
+    case = copied(folders)
+    done = attack(Random(f"{name} {seed}"), case / "work", ENTRIES[name].reads.split(), case / "outside")
+    note(f"{ENTRIES[name].line}: {done.text}; in {case / 'work'}")
     tried(examine, name, case, done, seconds=30)
     shutil.rmtree(case)
 
@@ -61,9 +58,7 @@ LINKS = [
 @pytest.mark.parametrize(("name", "path"), LINKS)
 def test_a_link_that_leads_out_of_the_folder_of_a_run_is_refused(folders: Path, name: str, path: str) -> None:
     """Results would be written there, or what is there would be shown."""
-    case = Path(tempfile.mkdtemp(prefix="case-", dir=folders))
-    for part in ("work", "outside"):
-        shutil.copytree(folders / part, case / part)
+    case = copied(folders)
     own = next(each for each in (case / "outside").rglob(Path(path).name))
     if (link := case / "work" / path).is_dir():
         shutil.rmtree(link)

@@ -28,46 +28,35 @@ FINAL = {"raster.h5", "sam.h5", "out.h5"}
 class Recipe:
     """A command, how to go on after it was stopped, and what of its results must be equal."""
 
-    words: tuple[str, ...]
-    again: tuple[str, ...]  # what is added to continue it, or to do it again over what is there
-    results: tuple[str, ...]  # files below the folder, or patterns, that hold what must be equal
+    line: str
+    again: str  # words that are added to continue it, or to do it again over what is there
+    results: str  # files below the folder, or patterns, that hold what must be equal
     reports: bool = False  # writes lines of progress to standard error
 
 
-IMAGES = ("--data", "images", "--out")
-RUN = ("run", "--checkpoint", "snn.safetensors", "--samples", "40", "--figures", "1", *IMAGES, "out", "--backend")
-LEAVES = ("out/raster.h5", "out/sam.h5", "out/network.safetensors")
-PARTS = ("out/raster.parts/0*.range",)
+RUN = "run --checkpoint snn.safetensors --samples 40 --figures 1 --data images --out"
+LEAVES = "out/raster.h5 out/sam.h5 out/network.safetensors"
 MADE = "out/checkpoint.safetensors"
+TABLES = "out/layers.csv out/steps.csv out/classes.csv out/energy*.png"
 RECIPES = {
-    "event": Recipe((*RUN, "event"), ("--resume",), LEAVES),
-    "part": Recipe((*RUN, "event", "--range", "1/1"), (), PARTS),
-    "dask": Recipe((*RUN, "event", "--dask", "local:2"), ("--resume",), LEAVES),
-    "torch": Recipe((*RUN, "torch"), ("--resume",), LEAVES),
-    "lava": Recipe((*RUN, "lava", "--lava-deadline", "20"), ("--resume",), LEAVES),
-    "train": Recipe(("train", "--config", "small.toml", "--out", "out"), ("--resume",), (MADE,), reports=True),
+    "event": Recipe(f"{RUN} out --backend event", "--resume", LEAVES),
+    "part": Recipe(f"{RUN} out --backend event --range 1/1", "", "out/raster.parts/0*.range"),
+    "dask": Recipe(f"{RUN} out --backend event --dask local:2", "--resume", LEAVES),
+    "torch": Recipe(f"{RUN} out --backend torch", "--resume", LEAVES),
+    "lava": Recipe(f"{RUN} out --backend lava --lava-deadline 20", "--resume", LEAVES),
+    "train": Recipe("train --config small.toml --out out", "--resume", MADE, reports=True),
     "convert": Recipe(
-        ("convert", "ann.safetensors", "--config", "small.toml", "--samples", "9", "--out", "out"),
-        ("--overwrite",),
-        (MADE, "out/accuracy.csv"),
+        "convert ann.safetensors --config small.toml --samples 9 --out out", "--overwrite", f"{MADE} out/accuracy.csv"
     ),
-    "paper": Recipe(
-        ("paper", "fig3", "--config", "paper.toml", "--out", "out"), (), ("out/fig3.csv", "out/fig3.claims.csv")
-    ),
-    "explain": Recipe(("explain", "raster.h5", "--out", "out.h5"), ("--overwrite",), ("out.h5",)),
-    "energy": Recipe(
-        ("energy", "raster.h5", "--network", "snn.safetensors", "--out", "out"),
-        ("--overwrite",),
-        ("out/layers.csv", "out/steps.csv", "out/classes.csv", "out/energy*.png"),
-    ),
-    "gradcam": Recipe(
-        ("explain", "snn.safetensors", "--samples", "6", *IMAGES, "out.h5"), ("--overwrite",), ("out.h5",)
-    ),
-    "diff": Recipe(("diff", "raster.h5", "raster.h5", "--out", "out.png"), ("--overwrite",), ("out.png",)),
+    "paper": Recipe("paper fig3 --config paper.toml --out out", "", "out/fig3.csv out/fig3.claims.csv"),
+    "explain": Recipe("explain raster.h5 --out out.h5", "--overwrite", "out.h5"),
+    "energy": Recipe("energy raster.h5 --network snn.safetensors --out out", "--overwrite", TABLES),
+    "gradcam": Recipe("explain snn.safetensors --samples 6 --data images --out out.h5", "--overwrite", "out.h5"),
+    "diff": Recipe("diff raster.h5 raster.h5 --out out.png", "--overwrite", "out.png"),
     "export": Recipe(
-        ("export", "snn.safetensors", "--samples", "9", "--seeds", "2", *IMAGES, "out"),
-        ("--overwrite",),
-        ("out/network.*.safetensors", "out/accuracy.json"),
+        "export snn.safetensors --samples 9 --seeds 2 --data images --out out",
+        "--overwrite",
+        "out/network.*.safetensors out/accuracy.json",
     ),
 }
 
@@ -78,7 +67,7 @@ def build(base: Path) -> None:
 
     (base / "work").mkdir()
     work = small_workplace(base / "work", per_class=14, size=26)
-    assert (ended := run(RECIPES["event"].words, work)).code == 0, ended
+    assert (ended := run(RECIPES["event"].line, work)).code == 0, ended
     (work / "out" / "raster.h5").replace(work / "raster.h5")
     shutil.rmtree(work / "out")
 
@@ -98,7 +87,7 @@ def measured(base: Path, name: str) -> dict[str, Any]:
             if seconds >= COMPILING:
                 shutil.rmtree(folder, ignore_errors=True)
                 shutil.copytree(base / "work", folder)
-                ended = run(RECIPES[name].words, folder, prepare)
+                ended = run(RECIPES[name].line, folder, prepare)
                 assert ended.code == 0, ended
                 seconds = ended.seconds
         found = {
@@ -126,7 +115,7 @@ def files(folder: Path) -> set[str]:
 def results(folder: Path, recipe: Recipe) -> dict[str, str]:
     """Identity of each result."""
     found = {}
-    for pattern in recipe.results:
+    for pattern in recipe.results.split():
         paths = sorted(folder.glob(pattern))
         found |= {path.relative_to(folder).as_posix(): identity(path) for path in paths} or {pattern: "missing"}
     return found
@@ -202,8 +191,8 @@ def none(what: str, names: Collection[str]) -> None:
 
 def continued(work: Path, recipe: Recipe) -> Ended:
     """The command again, with what continues it; from the start where nothing was kept to be continued."""
-    ended = run((*recipe.words, *recipe.again), work)
+    ended = run(f"{recipe.line} {recipe.again}", work)
     if ended.code == 2 and "--resume" in recipe.again:
-        again = run(recipe.words, work)
+        again = run(recipe.line, work)
         return again if again.code == 0 else ended
     return ended

@@ -9,25 +9,15 @@ from PIL import Image
 
 import spikesam
 from spikesam.pipeline.networks.samples import choose_samples
+from tests.layers import two_layers
 from tests.pipeline.small_events import nmnist_file
 from tests.pipeline.small_networks import class_folders
 
 BINNING = spikesam.EventBinning(height=8, width=6, bins=4, window_us=100)
 
 
-def network(planes: int, encoder: str, timesteps: int = 6) -> spikesam.Network:
-    """Two layers for an input of 8×6 pixels."""
-    random = np.random.default_rng(0)
-    neuron = spikesam.LIF(0.9)
-    layers = (
-        spikesam.Layer("conv1", spikesam.Input(random.normal(0.3, 1, (3, planes, 3, 3)), padding=1), neuron),
-        spikesam.Layer("fc1", spikesam.Input(random.normal(0.2, 1, (5, 36)), pool=2), neuron),
-    )
-    return spikesam.Network((planes, 8, 6), timesteps, layers, spikesam.Readout(random.normal(size=(2, 5))), encoder)
-
-
 def checkpoint(planes: int, encoder: str, preparation: object) -> spikesam.Checkpoint:
-    return spikesam.Checkpoint(network(planes, encoder), preparation, ("left", "right"), ("LEFT", "RIGHT"))
+    return spikesam.Checkpoint(two_layers(planes, encoder), preparation, ("left", "right"), ("LEFT", "RIGHT"))
 
 
 @pytest.fixture

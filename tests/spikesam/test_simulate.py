@@ -11,8 +11,8 @@ from torch import nn
 
 import spikesam
 from spikesam.pipeline import run
+from tests.layers import two_layers
 from tests.reference import simulate_reference
-from tests.spikesam.test_events import network
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_a_plain_network_cannot_prepare_images_and_fixed_point_cannot_be_undone(
 
 def test_a_network_that_takes_spikes_records_them_and_refuses_images() -> None:
     """It fires what one with Poisson input fires from the same spikes, of which the last steps may be missing."""
-    takes = network(2, "spikes", 8)
+    takes = two_layers(2, "spikes", 8)
     spikes = np.random.default_rng(0).random((8, 3, 2, 8, 6)) < 0.4
     spikes[6:] = False  # each of the two layers delays by a step
     raster = spikesam.simulate(takes, spikes, backend="event")

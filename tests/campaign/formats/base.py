@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.campaign.damage import damage
+
 Content = dict[str, str]  # what was read, part by part, as texts or digests
 
 
@@ -18,10 +20,17 @@ class Format:
 
     originals: Callable[[Path], list[Path]]  # makes good files in a folder
     read: Callable[[Path], Content]  # everything that the program reads of such a file
-    spoil: Callable[
-        [Random, Path, bytes], tuple[str, bool]
-    ]  # with another's bytes; what was done, if it is meant to be valid
+    edit: Callable[[Random, Path], tuple[str, bool]] | None = None  # what was done, if it is meant to be valid
+    damaged: float = 0.5  # share of files that are damaged, not edited
     checksummed: bool = True  # the format has digests, so that a difference must be noticed
+
+    def spoil(self, random: Random, path: Path, other: bytes) -> tuple[str, bool]:
+        """Edit a file, or damage it with another's bytes."""
+        if self.edit is not None and random.random() >= self.damaged:
+            return self.edit(random, path)
+        data, done = damage(random, path.read_bytes(), other)
+        path.write_bytes(data)
+        return done, False
 
 
 def sha(*parts: Any) -> str:

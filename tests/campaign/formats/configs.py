@@ -6,7 +6,6 @@ from random import Random
 from paper.common.settings import load_paper_config
 from spikesam.pipeline.config import CONFIGS as FOLDER
 from spikesam.pipeline.config import load_config, resolved
-from tests.campaign.damage import damage
 from tests.campaign.formats.base import Content, Format
 from tests.campaign.hostile import TEXTS
 
@@ -24,19 +23,9 @@ def read(path: Path) -> Content:
     return {"config": repr(resolved(config))}
 
 
-def spoil(random: Random, path: Path, other: bytes) -> tuple[str, bool]:
-    """Damage; or another value for a key, another key, another table."""
-    if random.random() < 0.4:
-        data, done = damage(random, path.read_bytes(), other)
-    else:
-        data, done = edit_line(random, path.read_text())
-    path.write_bytes(data)
-    return done, False
-
-
-def edit_line(random: Random, content: str) -> tuple[bytes, str]:
-    """Change one line, or add one."""
-    lines = content.splitlines()
+def edit(random: Random, path: Path) -> tuple[str, bool]:
+    """Another value for a key, another key, another table."""
+    lines = path.read_text().splitlines()
     place = random.choice([number for number, line in enumerate(lines) if "=" in line and not line.startswith("#")])
     key = lines[place].partition("=")[0].strip()
     depth = random.choice((3, 500, 100000, 400000))
@@ -59,7 +48,8 @@ def edit_line(random: Random, content: str) -> tuple[bytes, str]:
         lines.insert(place, random.choice(tables))
     else:
         lines.insert(place, lines[place])
-    return "\n".join(lines).encode("utf-8", "surrogatepass"), f"line {place + 1}: {lines[place]!r:.80}"
+    path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
+    return f"line {place + 1}: {lines[place]!r:.80}", False
 
 
-CONFIGS = Format(configs, read, spoil, checksummed=False)
+CONFIGS = Format(configs, read, edit, damaged=0.4, checksummed=False)

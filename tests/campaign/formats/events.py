@@ -2,14 +2,14 @@
 
 import contextlib
 from pathlib import Path
-from random import Random
 
 import numpy as np
 
 from spikesam.pipeline.images.events.binning import EventBinning
+from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.events.files import read_events
-from tests.campaign.damage import damage
 from tests.campaign.formats.base import Content, Format, sha
+from tests.pipeline.small_events import nmnist_file
 
 
 def recordings(base: Path) -> list[Path]:
@@ -18,9 +18,7 @@ def recordings(base: Path) -> list[Path]:
     events = np.zeros(60, [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
     events["t"] = np.sort(random.integers(0, 10000, 60))
     events["x"], events["y"], events["on"] = (random.integers(0, below, 60) for below in (34, 34, 2))
-    rows = [bytes([x, y]) + (int(on) << 23 | int(t)).to_bytes(3, "big") for t, x, y, on in events.tolist()]
-    paths = [base / "a.bin"]
-    paths[0].write_bytes(b"".join(rows))
+    paths = [nmnist_file(base / "a.bin", Events(*(events[name] for name in events.dtype.names), (34, 34)))]
     for suffix in (".es", ".aedat4", ".dat", ".raw"):
         with contextlib.suppress(Exception):  # what this release of faery, if any, cannot write
             import faery
@@ -39,11 +37,4 @@ def read(path: Path) -> Content:
     return {"events": sha(events.t, events.x, events.y, events.polarity), "bins": sha(binned.bits)}
 
 
-def spoil(random: Random, path: Path, other: bytes) -> tuple[str, bool]:
-    """Damage."""
-    data, done = damage(random, path.read_bytes(), other)
-    path.write_bytes(data)
-    return done, False
-
-
-EVENTS = Format(recordings, read, spoil, checksummed=False)
+EVENTS = Format(recordings, read, checksummed=False)

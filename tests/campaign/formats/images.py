@@ -36,18 +36,16 @@ def read(path: Path) -> Content:
     return {"mode": image.mode, "size": str(image.size), "pixels": sha(image.tobytes()), "prepared": sha(prepared)}
 
 
-def spoil(random: Random, path: Path, other: bytes) -> tuple[str, bool]:
-    """Damage; a PNG that is large, or damaged with its checksum made anew; or broken EXIF."""
+def edit(random: Random, path: Path) -> tuple[str, bool]:
+    """A PNG that is large, or damaged with its checksum made anew; or broken EXIF."""
     data, choice = path.read_bytes(), random.random()
-    if choice < 0.03:
+    if data.startswith(b"\x89PNG") and choice < 0.8:
+        data, done = edit_chunk(random, data)
+    elif choice < 0.9:
         side = random.choice((4000, 9000, 13300, 20000, 65500, (1 << 31) - 1))
         data, done = png_bomb(side, side, random.choice((1, 8))), f"a PNG of {side}² pixels, all black"
-    elif choice < 0.07:
-        data, done = exif_image(random), "EXIF that is broken"
-    elif choice < 0.45 and data.startswith(b"\x89PNG"):
-        data, done = edit_chunk(random, data)
     else:
-        data, done = damage(random, data, other)
+        data, done = exif_image(random), "EXIF that is broken"
     path.write_bytes(data)
     return done, False
 
@@ -80,4 +78,4 @@ def exif_image(random: Random) -> bytes:
     return target.getvalue()
 
 
-IMAGES = Format(images, read, spoil, checksummed=False)
+IMAGES = Format(images, read, edit, damaged=0.7, checksummed=False)
