@@ -72,6 +72,12 @@ def by_input(network: Network, currents: Any) -> Iterator[tuple[tuple[int, int],
         first += prod(shape)
 
 
+def arriving(steps: range, delay: int) -> tuple[int, slice]:
+    """Of some steps, how many are silent, before what is `delay` steps late arrives; and the steps that then arrive."""
+    silent = min(max(0, delay - steps.start), len(steps))
+    return silent, slice(steps.start + silent - delay, steps.stop - delay)
+
+
 def backend_input(backend: str, network: Network, batch: InputBatch) -> NDArray[Any]:
     """Input of a backend of that name: packed spikes (B, T, bytes), or currents (B, S, N)."""
     return packed_spikes(backend, network, batch).bits if network.spiking_input else input_currents(network, batch)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.events import unpack
-from spikesam.backends.input_currents import by_input
+from spikesam.backends.input_currents import arriving, by_input
 from spikesam.backends.network import Network, Shape
 
 Begun = list[tuple[tuple[int, int], Any]]  # layer and input, by number -> its current before anything arrives
@@ -36,10 +36,9 @@ class _Currents:
         maps, delay = self._maps[key], self._delay(key)
         if self._constant and (delay == 1 or not steps.start < delay <= steps.stop):
             return None
-        count, first = steps.stop - steps.start, steps.start + 1 - delay
-        silent = min(max(0, -first), count)  # steps before the input arrives
-        left = count - silent, *maps.shape[1:]
-        found = np.broadcast_to(maps, left) if self._constant else maps[first + silent : first + count]
+        silent, among = arriving(range(steps.start + 1, steps.stop + 1), delay)
+        left = among.stop - among.start, *maps.shape[1:]
+        found = np.broadcast_to(maps, left) if self._constant else maps[among]
         return np.concatenate([np.zeros((silent, *maps.shape[1:]), maps.dtype), found]) if silent else found
 
     def _delay(self, key: tuple[int, int]) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikesam.backends.base import Backend, BackendError, InputBatch
-from spikesam.backends.input_currents import backend_input, by_input
+from spikesam.backends.input_currents import arriving, backend_input, by_input
 from spikesam.backends.network import Network, Readout, Shape
 from spikesam.backends.network.acting import ActingSteps
 from spikesam.backends.readout import integrate, rounded, summed_bias
@@ -147,12 +147,10 @@ class _Simulation:
         """(S, B, P, C) a of a layer's input at some steps of the chunk that begins at `start`, counted from there."""
         each = self.network.layers[place - 1].inputs[number]
         if (given := self.given.get((place - 1, number))) is not None:
-            maps, first = given.flatten(3).mT.transpose(0, 1), start + steps.start - each.sources[0].longest
-            silent = min(max(0, -first), len(steps))  # steps before the input arrives
-            if self.network.encoder == "constant-current":
-                maps = maps.expand(len(steps) - silent, -1, -1, -1)
-            else:
-                maps = maps[first + silent : first + len(steps)]
+            maps, now = given.flatten(3).mT.transpose(0, 1), range(start + steps.start, start + steps.stop)
+            silent, among = arriving(now, each.sources[0].longest)
+            constant = self.network.encoder == "constant-current"
+            maps = maps.expand(len(steps) - silent, -1, -1, -1) if constant else maps[among]
             return torch.cat([maps.new_zeros((silent, *maps.shape[1:])), maps]) if silent else maps
         arrived = self.history.arrived(each, steps, f"x{number}").flatten(0, 1)
         seen = repeat_spikes(arrived, each, self.network.shape_read(each))

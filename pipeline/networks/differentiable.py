@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesam.backends.base import InputBatch, unpacked
+from spikesam.backends.input_currents import arriving
 from spikesam.backends.network import (
     DEFAULT_RANGE,
     LIF,
@@ -241,14 +242,12 @@ class SpikingLayer(nn.Module):
     def _of_numbers(self, each: Input, weight: Tensor, given: Tensor, start: int, stop: int) -> Tensor:
         """The currents of numbers, summed in float64 and rounded once: see backends/input_currents.py."""
         delay = each.sources[0].longest
-        silent = min(max(0, delay - start - 1), stop - start)  # steps before they arrive
-        maps = given[None] if self.constant else given[max(0, start + 1 - delay) : max(0, stop + 1 - delay)]
+        maps = given[None] if self.constant else _later(given, start, stop, delay)
         numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
         found = (
             (apply_synapses(each, weight.double(), numbers) * self.unit).float().reshape(*maps.shape[:2], *self.shape)
         )
-        found = found.expand(stop - start - silent, -1, -1, -1, -1) if self.constant else found
-        return torch.cat([found.new_zeros((silent, *found.shape[1:])), found]) if silent else found
+        return _later(found.expand(stop, -1, -1, -1, -1), start, stop, delay) if self.constant else found
 
     def _step_by_step(self, fired: Fired) -> Tensor:
         reads_itself = [any(source.layer == self.name for source in each.sources) for each in self.inputs]
@@ -271,9 +270,8 @@ class SpikingLayer(nn.Module):
 
 
 def _later(spikes: Steps, start: int, stop: int, delay: int) -> Tensor:
-    """The spikes that arrive at steps start + 1 … stop, `delay` steps after they were fired; silence at first."""
-    first, last = start + 1 - delay, stop + 1 - delay
-    silent, among = min(max(0, -first), stop - start), slice(max(0, first), max(0, last))
+    """What arrives at steps start + 1 … stop, `delay` steps after it was fired or given; silence at first."""
+    silent, among = arriving(range(start + 1, stop + 1), delay)
     if isinstance(spikes, list):
         return torch.stack([*silent * [torch.zeros_like(spikes[0])], *spikes[among]])
     arrived = spikes[among]
