@@ -160,6 +160,8 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*PAPER, "--out", "new", "--data", "strange"), "(yak, zebra) are none that the checkpoint knows"),
         ((*PAPER, "--out", "new", "--checkpoint", "nope"), "checkpoint 'nope': neither a bundled one"),
         ((*PAPER, "--out", "new", "--device", "tpu"), "device is 'tpu', expected auto, cpu, cuda or cuda:N"),
+        ((*PAPER, "--out", "new", "--leaks", "0.5", "1.5"), "error: --leaks"),
+        ((*PAPER, "--out", "new", "--leaks"), "error: --leaks"),
     ],
 )
 def test_a_refusal_leaves_the_disk_as_it_was(workplace, monkeypatch, refused, command, reason):
