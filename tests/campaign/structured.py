@@ -132,33 +132,27 @@ def many_values(random: Random, file: h5py.File) -> str:
     return f"{path} in another order"
 
 
-def _again(file: h5py.File, path: str, content: Any, **options: Any) -> None:
-    """Replace a dataset, keeping its attributes and, unless changed, how it is stored."""
+def again(file: h5py.File, path: str, **changes: Any) -> None:
+    """Write a dataset again, keeping its attributes and, unless changed, what it holds and how it is stored."""
     old = file[path]
-    attributes = dict(old.attrs)
     keep = {"chunks": old.chunks, "compression": old.compression, "fletcher32": old.fletcher32, "dtype": old.dtype}
+    content, attributes = {} if changes.keys() & {"data", "shape"} else {"data": old[...]}, dict(old.attrs)
     del file[path]
-    file.create_dataset(path, data=content, **{**keep, **options}).attrs.update(attributes)
+    file.create_dataset(path, **{**content, **keep, **changes}).attrs.update(attributes)
 
 
 def dataset_type(random: Random, file: h5py.File) -> str:
-    """Another dtype."""
+    """Another dtype; also records, references, and elements of variable length, of which none is stored."""
     path = _dataset(random, file)
     old = file[path]
-    kinds = ["i1", "u1", "i2", "i4", "u4", "i8", ">i4", ">f4", "f2", "f4", "f8", "S64", "S8", "bool", "c8"]
-    wanted = np.dtype(random.choice((*kinds, h5py.enum_dtype({"a": 0, "b": 1}, "u1"), old.dtype.newbyteorder())))
-    content = np.zeros(old.shape, wanted) if "S" in (wanted.kind, old.dtype.kind) else old[...].astype(wanted)
-    _again(file, path, content, dtype=wanted, compression=None, fletcher32=random.random() < 0.9)
+    kinds = ["i1", "u1", "i2", "i4", "u4", "i8", ">i4", ">f4", "f2", "f4", "f8", "S64", "S8", "bool", "c8", "i4,S3"]
+    odd = (h5py.vlen_dtype("u1"), h5py.string_dtype(), h5py.ref_dtype, h5py.enum_dtype({"a": 0, "b": 1}, "u1"))
+    wanted = np.dtype(random.choice((*kinds, *odd, old.dtype.newbyteorder())))
+    plain = not (wanted.hasobject or wanted.names)
+    content = np.zeros(old.shape, wanted) if "S" in (wanted.kind, old.dtype.kind) else old[...]
+    stored = {"data": content.astype(wanted)} if plain else {"shape": old.shape}
+    again(file, path, **stored, dtype=wanted, compression=None, fletcher32=plain and random.random() < 0.9)
     return f"{path} is {wanted}"
-
-
-def dataset_variable(random: Random, file: h5py.File) -> str:
-    """Elements of variable length, references, or records."""
-    path = _dataset(random, file)
-    record = np.dtype([("a", "i4"), ("b", "S3")])
-    kind = random.choice((h5py.vlen_dtype("u1"), h5py.string_dtype(), h5py.ref_dtype, record))
-    _again(file, path, None, shape=file[path].shape, dtype=kind, compression=None, fletcher32=False)
-    return f"{path} is {kind}"
 
 
 def dataset_shape(random: Random, file: h5py.File) -> str:
@@ -179,7 +173,7 @@ def dataset_shape(random: Random, file: h5py.File) -> str:
     else:
         shape, chunks = [], None
     options = {"compression": None, "fletcher32": False} if chunks is None else {}
-    _again(file, path, None, shape=tuple(shape), chunks=chunks, **options)
+    again(file, path, shape=tuple(shape), chunks=chunks, **options)
     if 0 < file[path].size < 1 << 20 and file[path].dtype.kind != "S":
         file[path][...] = 1
     return f"{path} has shape {tuple(shape)}"
@@ -195,10 +189,10 @@ def dataset_storage(random: Random, file: h5py.File) -> str:
         *({"chunks": tuple(max(1, side // 2) for side in sides)}, {"chunks": (1,) * len(sides)}, {"track_times": True}),
         *({"compression": "lzf"}, {"compression": "gzip", "compression_opts": 9}, {"compression": None}),
         *({"scaleoffset": 0, "fletcher32": False}, {"maxshape": (None,) * len(sides)}, {"fillvalue": content.flat[0]}),
-        *({"data": None, "shape": sides, "fillvalue": fill} for fill in (None, 1)),
+        *({"shape": sides, "fillvalue": fill} for fill in (None, 1)),
     )
     chosen = random.choice(options)
-    _again(file, path, chosen.get("data", content), **{key: it for key, it in chosen.items() if key != "data"})
+    again(file, path, **chosen)
     return f"{path} is stored with {chosen}"
 
 
@@ -299,7 +293,7 @@ def kind_of_object(random: Random, file: h5py.File) -> str:
 
 EDITS: tuple[Edit, ...] = (
     *(attribute_value, attribute_value, attribute_value, attribute_type, attribute_odd_text, attribute_gone),
-    *(attribute_more, values, values, many_values, dataset_type, dataset_variable, dataset_shape, dataset_storage),
+    *(attribute_more, values, values, many_values, dataset_type, dataset_type, dataset_shape, dataset_storage),
     *(dataset_storage, dataset_elsewhere, chunk, gone, more, renamed, linked, kind_of_object),
 )
 CONTENT_EDITS: tuple[Edit, ...] = (attribute_value, values, many_values)

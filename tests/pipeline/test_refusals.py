@@ -2,9 +2,7 @@
 
 import importlib
 import os
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from spikesam.backends.network.storage import network_file_digest
+from tests.campaign.inflated import png_bomb
 from tests.pipeline.small_events import bar_folders
 from tests.pipeline.small_networks import CONFIG, class_folders, small_ann, small_checkpoint, small_workplace
 from tests.pipeline.training.test_events import CONFIG as OF_EVENTS
@@ -186,14 +185,6 @@ def checkpoint_saying(path, key, change):
     path.write_bytes(save(tensors, metadata))
 
 
-def png(width, height):
-    """A file of a few bytes that says it is an image of this size."""
-    header = b"IHDR" + struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
-    chunks = (header, b"IDAT" + zlib.compress(b""), b"IEND")
-    packed = (struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
-
-
 def zipped(path, annotations, members=(), method=zipfile.ZIP_DEFLATED):
     with zipfile.ZipFile(path, "w", method) as file:
         file.writestr("val/val_annotations.txt", annotations)
@@ -229,8 +220,8 @@ def hostile(tmp_path_factory):
     ):
         (folder / f"{name}.toml").write_text(text)
     (folder / "latin.toml").write_bytes(b'[run]\ncheckpoint = "caf\xe9"')
-    (folder / "huge.png").write_bytes(png(13_300, 13_300))
-    (folder / "empty.png").write_bytes(png(8, 8))
+    (folder / "huge.png").write_bytes(png_bomb(13_300, 13_300))
+    (folder / "empty.png").write_bytes(png_bomb(8, 8)[:-30])
     (folder / "program.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nquit\n")
     image = Image.new("RGB", (8, 8))
     image.save(folder / "exif.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x05\0\0\0\x01\xff\xff\xff\xff")

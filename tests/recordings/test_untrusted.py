@@ -18,6 +18,7 @@ from spikesam.recordings import reader
 from spikesam.recordings.chunks import compress
 from spikesam.recordings.errors import RasterError
 from spikesam.recordings.raster.reader import RasterReader
+from tests.campaign.structured import again
 from tests.recordings.conftest import KINDS, MAPS, RASTER, Kind
 from tests.recordings.rasters import HEADER, record, seal
 
@@ -27,27 +28,14 @@ LABEL = "samples/label"
 
 
 def rebuild(path: str, data: Any = None, **changes: object) -> Spoil:
-    """Write a dataset again with other properties; values keep their attributes."""
-
-    def spoil(file: h5py.File) -> None:
-        old = file[path]
-        keep = {"chunks": old.chunks, "compression": old.compression, "fletcher32": old.fletcher32, "dtype": old.dtype}
-        content, attributes = old[:] if data is None else data, dict(old.attrs)
-        del file[path]
-        file.create_dataset(path, data=content, **{**keep, **changes}).attrs.update(attributes)
-
-    return spoil
+    """Write a dataset again with other properties."""
+    return lambda file: again(file, path, **changes if data is None else changes | {"data": data})
 
 
 def declare(path: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> Spoil:
     """A dataset of any declared size that takes no space."""
 
-    def spoil(file: h5py.File) -> None:
-        attributes, dtype = dict(file[path].attrs), file[path].dtype
-        del file[path]
-        file.create_dataset(path, shape, dtype, chunks=chunks, fletcher32=True).attrs.update(attributes)
-
-    return spoil
+    return lambda file: again(file, path, shape=shape, chunks=chunks, compression=None, fletcher32=True)
 
 
 def instead(path: str, new: object) -> Spoil:

@@ -1,18 +1,29 @@
 """The public names: each is there, documented by an example that runs, and imported only when used."""
 
+import doctest
 import inspect
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import spikesam
+from spikesam.pipeline.images.datasets import base
 from spikesam.recordings.extras import EXTRAS
 
 HEAVY = ("torch", "lava", "numba", "h5py", "numpy", "matplotlib", "pandas", "rich")
 FIRST = """load train convert compact simulate explain record report open_raster open_maps write_raster sam measure
 from_torch compare Network quantise"""
+
+
+OPTIONAL = {
+    "from_nir": "nir",
+    "from_nir_data": "nir",
+    "to_nir": "nir",
+    "spikesam.captum": "snntorch",
+}  # what an example needs beside this project
 
 
 def test_importing_it_imports_nothing_heavy_and_explaining_neither_torch_nor_lava() -> None:
@@ -28,6 +39,21 @@ def test_every_name_is_documented_and_what_users_call_first_has_an_example() -> 
     said = {name: inspect.getdoc(getattr(spikesam, name)) or "" for name in spikesam.__all__}
     assert [name for name, text in said.items() if not text.strip()] == []
     assert [name for name in FIRST.split() if ">>> " not in said[name]] == []
+
+
+@pytest.mark.parametrize("name", ["spikesam", "spikesam.captum", "spikesam.testing", *spikesam.__all__])
+def test_examples_print_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each runs twice in a folder."""
+    if name in OPTIONAL:
+        pytest.importorskip(OPTIONAL[name])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(base.SIZES, "selection", 50)  # what a training chooses its best epoch by
+    described = import_module(name) if name.startswith("spikesam") else getattr(spikesam, name)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for example in doctest.DocTestFinder().find(described, name, globs={"spikesam": spikesam}):
+        for _ in range(2):
+            runner.run(example, clear_globs=False)
+    assert runner.summarize(verbose=False).failed == 0
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -132,14 +132,6 @@ class Disturbed(RuleBasedStateMachine):
             merge(self.folder, begin(self.folder, job()).spec)
         assert not (self.folder / "raster.h5").exists()
 
-    @precondition(lambda self: any(self.folder.iterdir()))
-    @rule(change=st.sampled_from(sorted(CHANGES)))
-    def resume_another_run(self, change: str) -> None:
-        before = {path: path.read_bytes() for path in self.paths}
-        with pytest.raises(InputError, match=f"cannot resume: {CHANGES[change][1]}; use the same settings, or another"):
-            begun(self.folder, job(replace(HEADER, **CHANGES[change][0])))
-        assert {path: path.read_bytes() for path in self.paths} == before
-
     def teardown(self) -> None:
         missing = [position for position in range(COUNT) if position not in self.kept]
         store, computed = finish(self.folder)

@@ -187,8 +187,10 @@ def test_gaps_overlaps_and_strangers_are_refused(
     ],
 )
 def test_others_are_refused(options: list[str], copied: Path, extra: list[str], says: str, refused: Refused) -> None:
+    before = contents(copied)
     said = refused(run.main, *options, "--out", str(copied), "--range", "1/2", *extra)
     assert says in said and "cannot resume" in said
+    assert contents(copied) == before
 
 
 @pytest.mark.parametrize(
