@@ -54,7 +54,7 @@ from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, s
 from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.epochs import finished_epochs, start_from
 from spikesam.pipeline.training.fit import STEP_MILESTONES, build_model, train_checkpoint
-from spikesam.pipeline.training.inputs import steps_per_epoch, training_inputs
+from spikesam.pipeline.training.inputs import split, training_inputs
 from spikesam.pipeline.training.trainable import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
@@ -318,6 +318,11 @@ def sum_of_rates(training: TrainingSection, steps: int) -> float:
     ends = [round(share * training.epochs) for share in STEP_MILESTONES]
     tenths = (sum(epoch >= end for end in ends) for epoch in range(training.epochs))
     return steps * training.learning_rate * sum(0.1**fallen for fallen in tenths)
+
+
+def steps_per_epoch(config: Config) -> int:
+    """How many batches are trained on in an epoch."""
+    return len(split(config)[0]) // config.training.batch_size
 
 
 def decay_of(dose: float, training: TrainingSection, steps: int, rate: float = 1.0) -> float:

@@ -48,11 +48,6 @@ def split(config: Config) -> tuple[Dataset, Dataset]:
     return training.chosen(kept.tolist()), training.chosen(aside.tolist())
 
 
-def steps_per_epoch(config: Config) -> int:
-    """How many batches are trained on in an epoch."""
-    return len(split(config)[0]) // config.training.batch_size
-
-
 def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """Batches to train on, and to select the best epoch by."""
     settings = config.training
