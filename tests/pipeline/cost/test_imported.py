@@ -1,5 +1,6 @@
 """Energy of imported networks: what the model does, in the model's steps, whichever of both was recorded."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,16 @@ def recording(model: nn.Module, images: Tensor, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+def operations_of(model: nn.Module, steps: Iterable[Tensor]) -> Any:
+    """SpikingJelly's count of the operations of a model."""
+    counter = pytest.importorskip("spikingjelly.activation_based.op_counter")
+    synops = counter.SynOpCounter()
+    with torch.no_grad(), counter.DispatchCounterMode([synops]):
+        for step in steps:
+            model(step)
+    return synops
+
+
 def test_a_recording_costs_what_a_simulation_costs(recording: Path, network: Network, images: Tensor) -> None:
     simulated = spikesam.simulate(network, images.numpy(), precision="float32")
     assert {*simulated} - {*spikesam.open_raster(recording / "raster.h5")} == {"sn1_max", "answer"}
@@ -75,26 +86,12 @@ def test_a_recording_costs_what_a_simulation_costs(recording: Path, network: Net
 def test_operations_are_of_the_convolutions(
     recording: Path, network: Network, model: nn.Module, images: Tensor
 ) -> None:
-    """Counted in the model: each spike that a convolution gets, at each of its weights."""
-    counted = dict.fromkeys(("conv2", "conv3"), 0)
-
-    def count(name: str, layer: nn.Conv2d, given: Tensor) -> None:
-        ones = torch.ones_like(layer.weight)
-        options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
-        counted[name] += int(nn.functional.conv2d(given, ones, **options).sum())
-
-    hooks = [
-        model.get_submodule(name).register_forward_hook(lambda layer, given, _, name=name: count(name, layer, given[0]))
-        for name in counted
-    ]
+    """Counted in the model by SpikingJelly: each spike that a convolution gets, at each of its weights."""
     functional.reset_net(model)
-    with torch.no_grad():
-        for _ in range(STEPS):
-            model(images)
-    for hook in hooks:
-        hook.remove()
+    counts = operations_of(model, STEPS * [images]).get_counts()
+    counted = [sum(counts[f"Written.{name}"].values()) for name in ("conv2", "conv3")]
     found = spikesam.energy(recording, network).layers.set_index("layer")
-    assert found["operations"][["sn2", "sn3"]].mul(len(images)).round(6).tolist() == list(counted.values())
+    assert found["operations"][["sn2", "sn3"]].mul(len(images)).round(6).tolist() == counted
     assert found["ann_macs"]["sn2"] * 2 == found["ann_macs"]["sn3"] == 8 * 8 * 22 * 22
 
 
@@ -116,16 +113,12 @@ def test_every_number_of_steps_is_the_models(network: Network, images: Tensor, t
 
 def test_spikingjelly_counts_as_many_operations_of_its_own_model() -> None:
     """But for the readout that an import adds, which counts the last layer's spikes."""
-    counter = pytest.importorskip("spikingjelly.activation_based.op_counter")
     torch.manual_seed(0)
     layers = nn.Conv2d(2, 8, 3, padding=1), neuron.IFNode(), nn.Conv2d(8, 6, 3, stride=2), neuron.IFNode()
     model = loud(nn.Sequential(*layers, nn.Flatten(), nn.Linear(6 * 49, 10), neuron.IFNode()))
     example = (torch.rand(STEPS, 1, 2, 16, 16) < 0.3).float()
-    synops = counter.SynOpCounter()
-    with torch.no_grad(), counter.DispatchCounterMode([synops]):
-        for step in example:
-            model(step)
+    counted = operations_of(model, example).get_total()
     functional.reset_net(model)
     network = spikesam.from_torch(model, example)
     found = spikesam.energy(spikesam.simulate(network, example.numpy() > 0, precision="float32"), network)
-    assert found.layers.set_index("layer")["operations"].drop("readout").sum() == synops.get_total() > 0
+    assert found.layers.set_index("layer")["operations"].drop("readout").sum() == counted > 0
