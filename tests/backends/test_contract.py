@@ -23,7 +23,7 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.consistency import FLOAT_LIMIT
 from spikesam.backends.network.quantise import quantise
-from spikesam.recordings.raster.batch import PackedSpikes, unpack
+from spikesam.recordings.raster.batch import PackedSpikes, joined, unpack
 from tests.reference import reference_network, simulate_reference
 
 # Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only what concerns them.
@@ -56,11 +56,8 @@ def simulate(
     for result in results:
         assert tuple(result.spikes) == network.raster_names
         assert result.readout.dtype == (np.int32 if network.precision == "fixed" else np.float32)
-    rasters = [
-        np.concatenate([unpack(result.spikes[key], shape) for result in results], axis=1)
-        for key, shape in zip(network.raster_names, network.raster_shapes, strict=True)
-    ]
-    return rasters, np.concatenate([result.readout for result in results])
+    whole, shapes = joined(results), zip(network.raster_names, network.raster_shapes, strict=True)
+    return [unpack(whole.spikes[key], shape) for key, shape in shapes], whole.readout
 
 
 def assert_same(network: Network, found: list[NDArray[np.bool_]], expected: list[NDArray[np.bool_]]) -> None:
