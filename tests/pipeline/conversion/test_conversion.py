@@ -14,8 +14,6 @@ from torch import nn
 from torch.nn import functional
 
 import spikesam
-from spikesam.backends.available import make_backend
-from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
@@ -356,17 +354,10 @@ def test_several_spikes_a_step_lose_less(converts, conversion):
     assert spikesam.explain(raster)[raster.layers[0].name].sum.shape == (2, 12, 12)
 
 
-@pytest.mark.parametrize("how", [(32, 1, "constant-current"), (8, 4, "constant-current"), (64, 3, "poisson")])
-@pytest.mark.parametrize("name", ["torch", pytest.param("lava", marks=pytest.mark.long)])
-def test_backends_agree_on_it(converts, how, name):
-    conversion = converts(**dict(zip(("timesteps", "spikes", "encoder"), how, strict=True)))
+@pytest.mark.parametrize(("timesteps", "spikes", "encoder"), [(8, 4, "constant-current"), (64, 3, "poisson")])
+def test_other_ways_keep_the_accuracy(converts, timesteps, spikes, encoder):
+    conversion = converts(timesteps=timesteps, spikes=spikes, encoder=encoder)
     assert (conversion.accuracy.iloc[-1] >= conversion.ann_accuracy - 0.05).all()
-    network = quantise(conversion.network)
-    inputs = [encode(network, conversion.samples.images[:3], 0, range(3))]
-    digests = [list(backend.run(network, inputs, 3)) for backend in (EventBackend(), make_backend(name))]
-    for name in network.raster_names:
-        event, other = (np.concatenate([batch.spikes[name] for batch in batches]) for batches in digests)
-        assert np.array_equal(event, other)
 
 
 def test_every_rule_on_it(converts, conversion):
@@ -431,8 +422,6 @@ def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
         ({"spikes": 0}, "conversion.spikes is 0, expected"),
         ({"ann": 7}, "convert: got int, expected a torch.nn.Module"),
         ({"out": "new"}, "out: how images are prepared is not known"),
-        ({"images": torch.zeros(4, 1, 12, 12)}, "images: are all 0"),
-        ({"images": torch.zeros(4, 2, 12, 12) + 1}, "2"),
         ({"validation": torch.ones(4, 1, 24, 6)}, r"validation: have shape \(4, 1, 24, 6\), expected \(N, 1, 12, 12\)"),
         ({"validation": (torch.ones(4, 1, 12, 12), [1, 2])}, "^validation: labels: got int64 of shape"),
         ({"samples": 0}, "samples: got 0, expected a whole number"),

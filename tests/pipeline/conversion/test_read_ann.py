@@ -300,29 +300,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: behind(),
         "the model's output comes from module '2' (Linear), with nothing in between, expected ReLU",
     ),
-    "training": (
-        lambda: behind(nn.ReLU()).train(),
-        "module '0' is in training mode, expected evaluation; call model.eval()",
-    ),
-    "half": (
-        lambda: behind(nn.ReLU()).half(),
-        "model: '0.weight' has dtype torch.float16, expected float32; call model.float",
-    ),
     "a layer that nothing drives": (
         lambda: written(lambda m, x: m.fc((m.relu(m.a(x)) + m.relu(m.b(m.relu(m.a(x) - 99)) - 99)).flatten(1))),
         "module 'relu' (ReLU), call 2: no image drives it: its activations are 0 on all 4; give others",
-    ),
-    "a number of the example": (
-        lambda: written(lambda m, x: m.fc((m.relu(m.a(x)) * float(x.max())).flatten(1))),
-        "torch.Tensor.__float__ makes a number of Python of what the example gives",
-    ),
-    "statistics of the images": (
-        lambda: behind(nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()),
-        "module '1' (BatchNorm2d): has track_running_stats=False, expected running statistics",
-    ),
-    "a maximum of a sum": (
-        lambda: written(lambda m, x: m.fc(functional.max_pool2d(m.relu(m.a(x)) + m.a(x), 3, 1, 1).flatten(1))),
-        "torch.nn.functional.max_pool2d: pools a sum by maximum, expected one layer",
     ),
     "a model that is none": (lambda: len, "model: got builtin_function_or_method, expected a torch.nn.Module"),
 }
@@ -370,25 +350,31 @@ def test_spiking_models_and_anns_are_told_apart() -> None:
         from_torch(behind(nn.ReLU()), images(), timesteps=4)
 
 
-def test_what_follows_the_data_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+calls: list[int] = []
+FOLLOWS: dict[str, Forward] = {
+    "on a second input, which is made from the images: the model is another network": lambda m, x: m.relu(
+        m.a(x) * (calls.append(1) or len(calls))
+    ),  # type: ignore[func-returns-value]
+    r"module 'relu' .*: differs from the network that was read by up to": lambda m, x: (
+        m.relu(m.a(x) * (k := 1.0 if len(x) == 2 else 2.0)) / k  # the answer does not tell
+    ),
+    r"module 'relu' .*: is not called on all images": lambda m, x: (
+        m.relu(m.a(x)) if len(x) == 2 else m.a(x).maximum(x.new_zeros(1))
+    ),
+    "the model's output: differs from the network that was read by up to .*, where": lambda m, x: (
+        m.relu(m.a(x)) * (1.0 if len(x) == 2 else 2.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("message", FOLLOWS)
+def test_what_follows_the_data_is_found_out(message: str) -> None:
     """On a second input, on images that were not followed, and where the network is another."""
-    calls: list[int] = []
-    counted = written(lambda m, x: m.fc(m.relu(m.a(x) * (calls.append(1) or len(calls))).flatten(1)))
-    with pytest.raises(
-        InputError, match="on a second input, which is made from the images: the model is another network"
-    ):
-        read_ann(counted, images())
-    hidden = written(lambda m, x: m.fc((m.relu(m.a(x) * (k := 1.0 if len(x) == 2 else 2.0)) / k).flatten(1)))
-    with pytest.raises(InputError, match=r"module 'relu' .*: differs from the network that was read by up to"):
-        read_ann(hidden, images())  # the answer does not tell
-    once = written(lambda m, x: m.fc((m.relu(m.a(x)) if len(x) == 2 else m.a(x).maximum(x.new_zeros(1))).flatten(1)))
-    with pytest.raises(InputError, match=r"module 'relu' .*: is not called on all images"):
-        read_ann(once, images())
-    fewer = written(lambda m, x: m.fc(m.relu(m.a(x)).flatten(1) * (1.0 if len(x) == 2 else 2.0)))
-    with pytest.raises(
-        InputError, match="the model's output: differs from the network that was read by up to .*, where"
-    ):
-        read_ann(fewer, images())
+    with pytest.raises(InputError, match=message):
+        read_ann(written(lambda m, x: m.fc(FOLLOWS[message](m, x).flatten(1))), images())
+
+
+def test_more_than_rounding_is_another_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "ROUNDING", 1e-9)
     with pytest.raises(InputError, match=r"module 'relu' \(ReLU\): differs .* expected at most 1e-09 of it"):
         read_ann(written(lambda m, x: m.fc(m.relu(m.a(x * 0.1)).flatten(1))), np.float64(images()))

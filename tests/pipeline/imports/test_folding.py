@@ -46,7 +46,6 @@ def conv(*args: Any, **options: Any) -> nn.Module:
 
 
 BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
-    "stride": lambda: [conv(2, 4, 3, stride=2, padding=1)],
     "stride of rows": lambda: [conv(2, 4, 3, stride=(2, 1), padding=(1, 0)), nn.MaxPool2d((1, 2))],
     "groups and dilation": lambda: [conv(2, 4, (3, 2), groups=2, dilation=(1, 2))],
     "paddings that differ": lambda: [conv(2, 4, (3, 5), padding=(0, 2))],
@@ -60,15 +59,12 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "maximum that leaves a row over": lambda: [conv(2, 4, 2, stride=1), nn.MaxPool2d(3)],
     "maximum of maxima": lambda: [conv(2, 4, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)],
     "maximum of overlapping maxima": lambda: [conv(2, 4, 1), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2, 1)],
+    "the mean of a maximum": lambda: [conv(2, 4, 3), nn.MaxPool2d(2), written(lambda x: x.flatten(2).mean(-1) / 9)],
     "overlapping maximum behind a negative gain": lambda: [conv(2, 6, 3), nn.BatchNorm2d(6), nn.MaxPool2d(3, 2, 1)],
     "overlapping maximum before a negative gain": lambda: [conv(2, 6, 3), nn.MaxPool2d(3, 2, 1), nn.BatchNorm2d(6)],
     "maximum with gaps": lambda: [conv(2, 4, 2), nn.MaxPool2d((1, 2), (2, 3))],
     "maximum of single currents": lambda: [conv(2, 4, 2), nn.MaxPool2d(1, 2)],
     "ceiling where nothing is left": lambda: [conv(2, 4, 2), nn.MaxPool2d((3, 2), 2, ceil_mode=True)],
-    "an average of currents": lambda: [conv(2, 4, 3, padding=1, stride=2), nn.AvgPool2d((2, 1), stride=2)],
-    "averages of unlike strides": lambda: [conv(2, 4, 3, stride=(1, 2)), nn.AvgPool2d(2, (1, 2))],
-    "overlapping averages": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(3, stride=1)],
-    "two convolutions": lambda: [conv(2, 4, (2, 3), 2, 1), nn.BatchNorm2d(4), conv(4, 5, (3, 2), (2, 1))],
     "voltage scalers": lambda: [scaler(0.5), conv(2, 4, 3), scaler([1.0, 2.0, 0.5, 3.0])],
     "voltage scalers in front": lambda: [scaler([0.5, 2.0]), conv(2, 4, 3)],
     "pooling of single neurons": lambda: [
@@ -77,7 +73,6 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
         nn.AvgPool2d(1),
         conv(2, 4, 2),
     ],
-    "zeros around": lambda: [nn.ZeroPad2d(1), conv(2, 4, 3, stride=2), nn.BatchNorm2d(4)],
     "more zeros on one side": lambda: [nn.ConstantPad2d((1, 0, 2, 1), 0.0), conv(2, 4, 3, stride=2)],
     "zeros in front of averages": lambda: [nn.ZeroPad2d(1), nn.AvgPool2d(2), conv(2, 4, 3)],
     "an adaptive maximum of currents": lambda: [conv(2, 4, 3, padding=1), nn.AdaptiveMaxPool2d((4, 3))],
@@ -323,26 +318,46 @@ def test_spikingjellys_neurons_count_from_where_they_are_reset_to() -> None:
     assert lif(neuron.ParametricLIFNode(init_tau=2.0)).leak == pytest.approx(0.5)
 
 
-def test_what_answers_behind_the_last_neurons() -> None:
-    torch.manual_seed(0)
-    linear = nn.Linear(6, 2)
-    model = loud(nn.Sequential(nn.Linear(10, 6), fires(), linear))
-    network = spikesam.from_torch(model, spikes(6, 4, 10))
-    assert np.array_equal(network.readout.weight, linear.weight.detach().numpy())
-    assert network.readout.bias[0].tolist() == [0, 0]  # nothing has arrived at the last layer's neurons
-    assert network.readout.bias[1:].tolist() == [linear.bias.double().tolist()] * 6
-    counted = spikesam.from_torch(model[:2], spikes(6, 4, 10))
-    assert np.array_equal(counted.readout.weight, np.eye(6))
+def written(function: Callable[[Tensor], Tensor]) -> nn.Module:
+    return Written(lambda _, x: function(x))
 
 
-def test_an_average_in_front_of_the_answer_is_in_its_weights() -> None:
+# What stands behind six neurons, or maps of 2 × 2; and the weights of the answer, of those of its dense layer.
+ANSWERS: dict[str, tuple[Callable[[], list[nn.Module]], Any]] = {
+    "neurons": (list, np.eye(6)),
+    "a dense layer": (lambda: [nn.Linear(6, 2)], lambda weight: weight),
+    "votes": (lambda: [Jelly("layer").VotingLayer(3)], [[1 / 3] * 3 + [0] * 3, [0] * 3 + [1 / 3] * 3]),
+    "means of populations": (
+        lambda: [written(lambda x: x.view(-1, 2, 3).mean(2))],
+        [[1 / 3] * 3 + [0] * 3, [0] * 3 + [1 / 3] * 3],
+    ),
+    "sums of populations": (lambda: [written(lambda x: x.view(-1, 3, 2).sum(1))], [[1, 0] * 3, [0, 1] * 3]),
+    "averages of maps": (
+        lambda: [nn.AvgPool2d(2), nn.Flatten(), nn.Linear(2, 3)],
+        lambda weight: weight.repeat(4, axis=1) / 4,
+    ),
+    "averages of maps alone": (lambda: [nn.AvgPool2d(2), nn.Flatten()], np.eye(2).repeat(4, axis=1) / 4),
+    "the mean of tokens": (
+        lambda: [written(lambda x: x.flatten(2).transpose(1, 2).mean(1)), nn.Linear(2, 3)],
+        lambda weight: weight.repeat(4, axis=1) / 4,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_answers_behind_the_last_neurons(name: str) -> None:
     torch.manual_seed(0)
-    model = loud(nn.Sequential(nn.Conv2d(1, 2, 1), fires(0.1), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(2, 3)))
-    given = spikes(6, 4, 1, 2, 2, density=0.5)
-    weight = spikesam.from_torch(model, given).readout.weight
-    assert weight == pytest.approx(np.repeat(model[4].weight.detach().numpy(), 4, axis=1) / 4)
-    whole = spikesam.from_torch(model[:4], given).readout.weight
-    assert whole.tolist() == [[0.25] * 4 + [0] * 4, [0] * 4 + [0.25] * 4]
+    behind, expected = ANSWERS[name]
+    maps = name.endswith(("maps", "alone", "tokens"))
+    model = loud(nn.Sequential(nn.Conv2d(1, 2, 1) if maps else nn.Linear(10, 6), fires(0.1), *behind()))
+    network = spikesam.from_torch(model, spikes(6, 4, *((1, 2, 2) if maps else (10,)), density=0.5))
+    last = model[-1]
+    if isinstance(last, nn.Linear):
+        expected = expected(last.weight.detach().numpy())
+        assert network.readout.bias[0].tolist() == [0] * len(expected)  # nothing has arrived at the last neurons
+        assert network.readout.bias[1:].tolist() == [last.bias.double().tolist()] * 6
+    assert network.readout.weight == pytest.approx(np.array(expected))
+    check_that_backends_agree(network)
 
 
 @pytest.mark.parametrize("kind", ["maps", "rows", "overlapping"])
@@ -360,50 +375,22 @@ def test_a_maximum_in_front_of_the_answer_is_a_layer(kind: str) -> None:
     assert np.array_equal(counted.readout.weight, np.eye(counted.classes))
 
 
-def test_sums_and_means_of_populations_answer() -> None:
-    torch.manual_seed(0)
-    for mean in (False, True):
-        answered = Written(lambda _, x, mean=mean: x.view(-1, 2, 3).mean(2) if mean else x.view(-1, 3, 2).sum(1))
-        model = loud(nn.Sequential(nn.Linear(10, 6), fires(), answered))
-        network = spikesam.from_torch(model, spikes(6, 4, 10))
-        wanted = [[1 / 3] * 3 + [0] * 3, [0] * 3 + [1 / 3] * 3] if mean else [[1, 0] * 3, [0, 1] * 3]
-        assert network.readout.weight == pytest.approx(np.array(wanted))
-        check_that_backends_agree(network)
-
-
 def test_a_mean_of_one_token_is_the_token() -> None:
     torch.manual_seed(0)
-    parts = nn.Conv2d(1, 4, 3), fires(0.1), Written(lambda _, x: x.flatten(2).mean(-1)), nn.Linear(4, 3), fires(0.1)
+    parts = nn.Conv2d(1, 4, 3), fires(0.1), written(lambda x: x.flatten(2).mean(-1)), nn.Linear(4, 3), fires(0.1)
     network = spikesam.from_torch(loud(nn.Sequential(*parts)), spikes(6, 4, 1, 3, 3, density=0.5))
     assert network.shapes == ((1, 3, 3), (4, 1, 1), (3, 1, 1))
     check_that_backends_agree(network)
 
 
-def test_a_mean_over_tokens_is_in_the_weights_of_the_answer() -> None:
-    torch.manual_seed(0)
-    tokens = Written(lambda _, x: x.flatten(2).transpose(1, 2).mean(1))
-    model = loud(nn.Sequential(nn.Conv2d(1, 2, 1), fires(0.1), tokens, nn.Linear(2, 3)))
-    network = spikesam.from_torch(model, spikes(6, 4, 1, 2, 2, density=0.5))
-    assert network.readout.weight == pytest.approx(np.repeat(model[3].weight.detach().numpy(), 4, axis=1) / 4)
-    check_that_backends_agree(network)
-
-
 def test_sums_of_populations_drive_neurons_each_perhaps_several_times() -> None:
     torch.manual_seed(0)
-    summed = Written(lambda _, x: x.view(-1, 4, 3).sum(2, keepdim=True).expand(-1, 4, 2).flatten(1))
+    summed = written(lambda x: x.view(-1, 4, 3).sum(2, keepdim=True).expand(-1, 4, 2).flatten(1))
     model = loud(nn.Sequential(nn.Linear(10, 12), fires(), summed, nn.Linear(8, 5), fires()))
     network = spikesam.from_torch(model, spikes(6, 4, 10))
     expected = model[3].weight.detach().view(5, 4, 2).sum(2).repeat_interleave(3, 1)
     assert network.layers[1].inputs[0].weight == pytest.approx(expected.numpy())
     check_that_backends_agree(network)
-
-
-def test_votes_are_means_of_neurons() -> None:
-    layer = Jelly("layer")
-    torch.manual_seed(0)
-    model = loud(nn.Sequential(nn.Linear(10, 4), fires(), layer.VotingLayer(2)))
-    weight = spikesam.from_torch(model, spikes(6, 4, 10)).readout.weight
-    assert weight.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]
 
 
 def test_a_leaky_integrator_is_a_leaky_readout() -> None:

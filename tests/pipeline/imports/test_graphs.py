@@ -1,8 +1,6 @@
 """Sums, concatenations and recurrence of a model become layers with several inputs, which fire its bits."""
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from tests.pipeline.imports.models import (
     Jelly,
     Written,
     assert_same_bits,
-    braille,
     fires,
     lava_dl,
     loud,
@@ -384,14 +381,3 @@ def test_a_delay_of_the_library_is_the_step_that_a_layer_costs() -> None:
     prompt, example = lava_dl(delay_shift=False)
     network = spikesam.from_torch(nn.Sequential(delayed[0], *prompt[1:]), example)
     assert network.is_chain and network.timesteps == len(example) + 3 and len(network.layers) == 4
-
-
-def test_braille(shared: Path) -> None:
-    torch.manual_seed(0)
-    model, example = braille(shared, "noBias_ref_subtract", "subtract"), spikes(256, 4, 12, density=0.1)
-    network = spikesam.from_torch(model, example)  # which proves all of 256 · 4 · 47 = 48,128 bits
-    assert reads(network) == {"lif1": SELF, "lif2": ["lif1 +1"]}
-    other = braille(shared, "bias_ref_zero", "zero")
-    message = "'lif1' (RSynaptic): has reset_mechanism='zero', which drops the next step's current, too, expected"
-    with pytest.raises(spikesam.NetworkError, match=re.escape(message)):
-        spikesam.from_torch(other, example)

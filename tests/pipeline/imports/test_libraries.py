@@ -21,16 +21,6 @@ def test_every_bit_is_the_same_on_event_and_torch(name: str) -> None:
     assert rates.between(0.005, 0.98).all(), "a layer that never or always fires tests nothing"
 
 
-@pytest.mark.long
-def test_maximum_pooling_and_hard_reset_run_on_lava() -> None:
-    pytest.importorskip("lava.magma")
-    model, example = make("spikingjelly_sequence_hard")
-    network = spikesam.from_torch(model, example)
-    assert [layer.inputs[0].pooling for layer in network.layers] == ["average", "max", "max"]
-    assert {layer.neuron.reset for layer in network.layers} == {"zero"}
-    assert_same_bits(model, network, example, "lava")
-
-
 def weights_of(path: Path) -> Any:
     if not path.exists():
         pytest.skip(f"needs {path}, which is not here")

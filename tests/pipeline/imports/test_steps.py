@@ -90,19 +90,12 @@ def schedule(numbers: Tensor) -> Tensor:
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "BNTT": lambda: stepwise(with_bntt, bn1=bntt(4), bn2=bntt(4), bn3=bntt(5, "1d")),
-    "a normalisation of each step in front of a maximum": lambda: stepwise(
-        lambda m, x, t, _: m.lif1(nn.functional.max_pool2d(m.norms[t](m.a(x)), 2)),
-        norms=nn.ModuleList(nn.BatchNorm2d(4) for _ in range(T)),
-    ),
     "TEBN": lambda: stepwise(lambda m, x, t, _: m.lif1(m.p[t] * m.bn(m.a(x))), bn=nn.BatchNorm2d(4)),
     "TEBN of all steps": lambda: at_once(lambda m, x: m.lif2(m.c(m.lif1(m.a(x) * schedule(m.p))) * schedule(m.p))),
     "SpikingJelly's TEBN": lambda: at_once(
         lambda m, x: m.lif2(m.bn(m.c(m.lif1(m.a(x))))), bn=Jelly("layer").TemporalEffectiveBatchNorm2d(T, 4)
     ),
     "SpikingJelly's normalisations that depend on the threshold": normalised_by_threshold,
-    "a schedule": lambda: stepwise(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x)) * 0.9**t) / 1.5**t)),
-    "gains of channels and steps": lambda: stepwise(lambda m, x, t, _: m.lif1(m.a(x) * m.each[t])),
-    "biases of channels and steps": lambda: stepwise(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x))) - m.each[t])),
     "a stack of normalised steps": lambda: at_once(
         lambda m, x: m.lif1(torch.stack([norm(y) for norm, y in zip(m.norms, m.a(x), strict=True)])),
         norms=nn.ModuleList(nn.BatchNorm2d(4) for _ in range(T)),

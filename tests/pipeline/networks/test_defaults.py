@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import snntorch
 import torch
-from torch import nn
 
 import spikesam
 from spikesam.pipeline.networks.defaults import usual_defaults
+from tests.pipeline.imports.models import make
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 from tests.pipeline.training.test_fit import CONFIG
 
@@ -43,15 +42,6 @@ METHODS = {
     "occlusion": "snn.safetensors",
     "integrated-gradients": "snn.safetensors",
 }
-
-
-def spiking_model() -> nn.Module:
-    torch.manual_seed(0)
-    lif, last = (snntorch.Leaky(beta=0.9, threshold=0.1, init_hidden=True, output=output) for output in (False, True))
-    model = nn.Sequential(nn.Conv2d(1, 4, 3), lif, nn.Flatten(), nn.Linear(144, 5), last).eval()
-    for weight in model.parameters():
-        weight.data.abs_()
-    return model
 
 
 def made(folder: Path) -> dict[str, object]:
@@ -88,21 +78,13 @@ def test_networks_and_maps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["float64", "a device", *MODES])
-def test_imports(kind: str) -> None:
-    example = (torch.rand(8, 2, 1, 8, 8) < 0.5).float()
-    expected = spikesam.from_torch(spiking_model(), example).sha256
-    model = spiking_model()
+def test_imports_and_comparisons(kind: str) -> None:
+    network, (model, example) = spikesam.from_torch(*make("snntorch_tutorial")), make("snntorch_tutorial")
+    expected = spikesam.compare(model, network, example, backends=("torch",))
+    model, _ = make("snntorch_tutorial")
     with session(kind):
-        assert spikesam.from_torch(model, example).sha256 == expected
-
-
-@pytest.mark.parametrize("kind", MODES)
-def test_comparisons(kind: str) -> None:
-    example = (torch.rand(8, 2, 1, 8, 8) < 0.5).float()
-    network = spikesam.from_torch(spiking_model(), example)
-    expected = spikesam.compare(spiking_model(), network, example, backends=("torch",))
-    with session(kind):
-        found = spikesam.compare(spiking_model(), network, example, backends=("torch",))
+        assert spikesam.from_torch(model, example).sha256 == network.sha256
+        found = spikesam.compare(model, network, example, backends=("torch",)) if kind in MODES else expected
     assert str(found) == str(expected)
     assert (found.runs["differ"][0], found.runs["bits"][0]) == (0, expected.runs["bits"][0])
 

@@ -9,38 +9,23 @@ import torch
 from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import Tensor
 
 import spikesam
 from benchmarks.common.peers import Surrogate
 from spikesam.backends.base import InputBatch, batch_size, unpacked
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, ReLU, Shape, Source
-from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.backends.torch.backend import TorchBackend
-from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.drawing.network import draw_network
-from spikesam.pipeline.images.encoding import encode, poisson_batch
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.pipeline.networks.checkpoint_files import bundled_names
+from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_torch
 from spikesam.pipeline.networks.firing import fire
-from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.pipeline.training.trainable import export_network
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
 from tests.backends.graphs import FLOAT, graphs
-from tests.pipeline.small_networks import SMALL, small_model
 
 random = np.random.default_rng(0)
-
-
-def smooth_images(count: int, height: int, width: int) -> NDArray[np.float32]:
-    """Blobs of preprocessed pixels in -2 … 2."""
-    rows, columns = np.mgrid[:height, :width]
-    waves = random.uniform(1, 8, (count, 3, 2, 1, 1))
-    return (2 * np.sin(waves[:, :, 0] * rows / height) * np.cos(waves[:, :, 1] * columns / width)).astype(np.float32)
 
 
 def compared_spikes(network: Network, inputs: InputBatch) -> list[torch.Tensor]:
@@ -51,17 +36,6 @@ def compared_spikes(network: Network, inputs: InputBatch) -> list[torch.Tensor]:
         np.testing.assert_array_equal(found.detach().numpy(), unpack(batch.spikes[name], shape), err_msg=name)
     np.testing.assert_allclose(logits.detach(), batch.readout / network.timesteps, rtol=1e-5, atol=1e-5)
     return spikes
-
-
-@pytest.mark.parametrize("name", bundled_names("snn"))
-def test_spikes_of_the_bundled_networks_are_the_backends(name: str) -> None:
-    checkpoint = load_checkpoint(name)
-    network = checkpoint.network
-    if network.encoder != "poisson":
-        (inputs,) = choose_samples(None, checkpoint, 2, seed=0).encoded([0, 1], network, 0, 2)
-    else:
-        inputs = poisson_batch(smooth_images(2, *network.input_shape[1:]), network.timesteps, 0, [3, 4])
-    assert compared_spikes(network, inputs)[-1].any()
 
 
 @settings(max_examples=25)
@@ -118,34 +92,6 @@ def test_one_neuron_by_hand() -> None:
     torch.testing.assert_close(of_inputs.flatten(), expected)
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-def test_gradients_are_those_of_training(normalise: bool) -> None:
-    """With signed spikes x, training's model has ∂y/∂x; here the ON planes have it, and the OFF planes minus it."""
-    section = NetworkSection(layers=SMALL.layers, timesteps=8, leak=0.9, threshold=0.7, normalise=normalise)
-    model = small_model(network=section)
-    inputs = poisson_batch(smooth_images(3, 16, 24), 8, 0, [0, 1, 2])
-    planes = torch.from_numpy(inputs.unpacked()).float().requires_grad_()
-    signed = (planes[:, :, :3] - planes[:, :, 3:]).detach().requires_grad_()
-    logits, spikes = DifferentiableNetwork(export_network(model))(planes)
-    expected = model(signed)
-    torch.testing.assert_close(logits, expected)
-    hidden: list[torch.Tensor] = []
-    for layer in model.layers:
-        layer.register_forward_hook(lambda module, inputs, output: hidden.append(output[0]))
-    labels = torch.arange(3)
-    model(signed)[labels, labels].sum().backward()
-    of_inputs, *of_spikes = torch.autograd.grad(logits[labels, labels].sum(), [planes, *spikes])
-    assert signed.grad is not None and signed.grad.any()
-    torch.testing.assert_close(of_inputs[:, :, :3], signed.grad)
-    torch.testing.assert_close(of_inputs[:, :, 3:], -signed.grad)
-    again = model(signed)
-    references = torch.autograd.grad(again[labels, labels].sum(), hidden[-len(spikes) :])
-    for depth, (gradient, reference) in enumerate(zip(of_spikes, references, strict=True), 1):
-        reached = slice(depth, depth + len(reference))  # the steps that training differentiates
-        torch.testing.assert_close(gradient[reached].reshape(reference.shape), reference)
-        assert not gradient[reached.stop :].any()
-
-
 def two_layers(*more: Input) -> Network:
     """Two dense layers of three neurons, whose second one may read others, too. T = 6."""
     layers = (
@@ -182,12 +128,10 @@ def test_a_shortcut_brings_gradients_from_later_steps() -> None:
     assert [step.abs().max() > 0 for step in gradient(short, spikes)][4:] == [True, False]
 
 
-def test_no_gradient_is_kept_where_none_is_asked_for_and_fixed_point_and_loops_are_refused() -> None:
+def test_no_gradient_is_kept_where_none_is_asked_for_and_loops_are_refused() -> None:
     with torch.no_grad():
         logits, spikes = DifferentiableNetwork(one_neuron())(torch.ones(4, 1, 1, 1, 1))
     assert not logits.requires_grad and not spikes[0].requires_grad
-    with pytest.raises(InputError, match="got a network in fixed point, expected float32"):
-        DifferentiableNetwork(quantise(one_neuron()))
     fc1, fc2 = two_layers().layers
     loop = replace(two_layers(), layers=(replace(fc1, inputs=(*fc1.inputs, Input(np.eye(3), "fc2"))), fc2))
     with pytest.raises(InputError, match="gradients: a layer reads one that comes later"):

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import spikesam
 from spikesam.backends.network import consistency
@@ -15,6 +13,7 @@ from spikesam.pipeline import convert, explain, run
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from spikesam.recordings.errors import InputError
 from tests.layers import with_first
+from tests.pipeline.imports.models import make
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
 
@@ -41,15 +40,10 @@ def test_a_file(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest
 
 
 def test_a_model_of_another_library() -> None:
-    snntorch = pytest.importorskip("snntorch")
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Linear(4, 4), snntorch.Leaky(beta=0.9, init_hidden=True), nn.Linear(4, 3), snntorch.Leaky(beta=0.9)
-    ).eval()
-    with torch.no_grad():
-        model[0].weight.fill_(3e38)
+    model, example = make("snntorch_tutorial")
+    model.get_parameter("0.weight").data.fill_(3e38)
     with pytest.raises(InputError, match=r"^from_torch: layer '.*': what its numbers sum to .* expected less than 1e"):
-        spikesam.from_torch(model, torch.ones(1, 4), timesteps=4)
+        spikesam.from_torch(model, example)
 
 
 def test_an_ann(tmp_path: Path, refused: Callable[..., str]) -> None:

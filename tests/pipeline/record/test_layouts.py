@@ -121,7 +121,8 @@ def test_a_value_that_is_no_bit_is_found_wherever_it_is(wrong: float, last: bool
     if wrong > 0:
         assert np.array_equal(layer.packed()[1, 5], np.packbits(spikes[5, 1].numpy() > 0))
     else:
-        with pytest.raises(InputError, match=r"got values in (-1|nan) … (1|nan), expected counts of 0 or more"):
+        advice = "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, positive spikes first"
+        with pytest.raises(InputError, match=rf"in (-1|nan) … (1|nan), expected counts of 0 or more{advice}"):
             layer.packed()
 
 

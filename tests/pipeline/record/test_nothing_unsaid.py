@@ -182,30 +182,6 @@ def test_ternary_spikes_are_two_planes(tmp_path: Path, layers: list[str] | None)
     assert np.array_equal(recorded[:, :, 3:], fired == -1)
 
 
-def test_spikingjellys_ternary_neurons(tmp_path: Path) -> None:
-    if not hasattr(neuron, "TernaryLIFNode"):
-        pytest.skip("this release has no ternary neurons")
-    model = nn.Sequential(nn.Linear(6, 40), neuron.TernaryLIFNode(v_threshold=0.2, step_mode="m")).eval()
-    currents = torch.randn(T, B, 6) * 4
-
-    def run(counts: Any) -> tuple[Tensor, spikesam.RasterReader]:
-        model[1].reset()
-        with spikesam.record(model, tmp_path, counts=counts) as recording:
-            fired = model(currents)
-            recording.finish()
-        return fired, recording.raster
-
-    advice = "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, positive spikes first"
-    with pytest.raises(spikesam.InputError, match=f"got values in -1 … 1 that are neither 0 nor 1, .*{advice}"):
-        run(None)
-    with pytest.raises(spikesam.InputError, match=f"got values in -1 … 1, expected counts of 0 or more{advice}"):
-        run("fired")
-    fired, raster = run("ternary")
-    assert {-1.0, 1.0} < set(fired.unique().tolist())
-    planes = torch.cat([fired == 1, fired == -1], 2).numpy()
-    assert np.array_equal(raster["ternarylifnode_1"][:][..., 0, 0], planes)
-
-
 def test_what_is_not_ternary_is_refused(tmp_path: Path) -> None:
     with spikesam.record(nn.Identity().eval(), tmp_path, [], counts="ternary") as recording:
         recording.tap("a", torch.tensor([[-2.0, 0.0, 1.0]]))

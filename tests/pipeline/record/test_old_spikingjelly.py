@@ -1,4 +1,9 @@
-"""SpikingJelly up to 0.0.0.0.12, which Spikformer, QKFormer, Spike-driven Transformer and SEW-ResNet import."""
+"""SpikingJelly up to 0.0.0.0.12, which Spikformer, QKFormer, Spike-driven Transformer and SEW-ResNet import.
+
+Neurons over all steps are classes of their own there, without a `step_mode`. The doubles of what its neurons say and do
+have the names of their package, which cannot be installed beside a newer one. The same test passes on the real
+0.0.0.0.8, .10 and .12: set SPIKESAM_OLD_SPIKINGJELLY to a folder that holds one.
+"""
 
 import os
 import subprocess
@@ -10,13 +15,67 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import spikesam
-from tests.pipeline.record import clock_driven
 
 T, B = 6, 3
 VARIABLE = "SPIKESAM_OLD_SPIKINGJELLY"
+NEURONS = "spikingjelly.clock_driven.neuron"
+
+
+class MemoryModule(nn.Module):
+    """Holds state until `reset`."""
+
+    def __init__(self, v_threshold: float = 1.0, v_reset: float | None = 0.0) -> None:
+        super().__init__()
+        self.v_threshold, self.v_reset = v_threshold, v_reset
+        self.reset()
+
+    def reset(self) -> None:
+        self.v: float | Tensor = self.v_reset or 0.0
+
+    def charge(self, current: Tensor) -> Tensor:
+        return self.v + current
+
+    def forward(self, current: Tensor) -> Tensor:
+        charged = self.charge(current)
+        fired = (charged >= self.v_threshold).to(current)
+        hard = self.v_reset is not None
+        self.v = torch.where(fired > 0, self.v_reset, charged) if hard else charged - fired * self.v_threshold
+        return fired
+
+
+class BaseNode(MemoryModule):
+    pass
+
+
+class IFNode(BaseNode):
+    pass
+
+
+class LIFNode(BaseNode):
+    def __init__(self, tau: float = 2.0, v_threshold: float = 1.0, v_reset: float | None = 0.0) -> None:
+        super().__init__(v_threshold, v_reset)
+        self.tau = tau
+
+    def charge(self, current: Tensor) -> Tensor:
+        return self.v + (current - (self.v - (self.v_reset or 0.0))) / self.tau
+
+
+class MultiStepIFNode(IFNode):
+    def forward(self, currents: Tensor) -> Tensor:
+        return torch.stack([super(MultiStepIFNode, self).forward(current) for current in currents])
+
+
+class MultiStepLIFNode(LIFNode):
+    def forward(self, currents: Tensor) -> Tensor:
+        return torch.stack([super(MultiStepLIFNode, self).forward(current) for current in currents])
+
+
+for kind in (BaseNode, IFNode, LIFNode, MultiStepIFNode, MultiStepLIFNode):
+    kind.__module__ = NEURONS
+MemoryModule.__module__ = "spikingjelly.clock_driven.base"
 
 
 def run_in_two_layers(neuron: Any, out: Path) -> None:
@@ -42,11 +101,11 @@ def run_in_two_layers(neuron: Any, out: Path) -> None:
 
 
 def test_multi_step_neurons_are_recorded_and_imported(tmp_path: Path) -> None:
-    run_in_two_layers(clock_driven, tmp_path)
+    run_in_two_layers(sys.modules[__name__], tmp_path)
 
 
 def test_single_step_neurons_are_recorded_and_imported(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(8, 12, bias=False), clock_driven.LIFNode(v_threshold=0.2)).eval()
+    model = nn.Sequential(nn.Linear(8, 12, bias=False), LIFNode(v_threshold=0.2)).eval()
     spikes = (torch.rand(T, B, 8) < 0.5).float()
     with spikesam.record(model, tmp_path) as recording:
         fired = torch.stack([model(step) for step in spikes])
@@ -56,18 +115,18 @@ def test_single_step_neurons_are_recorded_and_imported(tmp_path: Path) -> None:
 
 
 def test_state_is_warned_of_and_other_neurons_are_refused_by_name(tmp_path: Path) -> None:
-    class MultiStepEIFNode(clock_driven.MultiStepIFNode):
+    class MultiStepEIFNode(MultiStepIFNode):
         pass
 
-    model = nn.Sequential(nn.Linear(8, 4), clock_driven.MultiStepIFNode()).eval()
+    model = nn.Sequential(nn.Linear(8, 4), MultiStepIFNode()).eval()
     with spikesam.record(model, tmp_path) as recording:
         model(torch.rand(T, B, 8))
         recording.finish()
         with pytest.warns(UserWarning, match="layer 'multistepifnode_1': begins a batch with the membrane"):
             model(torch.rand(T, B, 8))
         recording.finish()
-    MultiStepEIFNode.__bases__ = (clock_driven.BaseNode,)
-    MultiStepEIFNode.__module__ = clock_driven.NEURONS
+    MultiStepEIFNode.__bases__ = (BaseNode,)
+    MultiStepEIFNode.__module__ = NEURONS
     model[1] = MultiStepEIFNode().eval()
     with pytest.raises(spikesam.NetworkError, match="has an equation that is not known here; IFNode, HalfThreshold"):
         spikesam.from_torch(model, torch.ones(T, B, 8))

@@ -124,29 +124,6 @@ def test_other_precisions_fire_0_and_1_too(tmp_path: Path, dtype: torch.dtype) -
     assert np.array_equal(recording.raster["lif2"][:][..., 0, 0], spikes.bool())
 
 
-def test_images_laid_out_channels_last_give_the_same_bits(tmp_path: Path) -> None:
-    model, batch, rasters = net(), images(), []
-    for name, layout in (("a", torch.contiguous_format), ("b", torch.channels_last)):
-        model = model.to(memory_format=layout)
-        with record(model, tmp_path / name) as recording:
-            run(model, torch.stack([image.contiguous(memory_format=layout) for image in batch]))
-            recording.finish()
-        rasters.append(recording.raster)
-    assert rasters[0].raster_digest == rasters[1].raster_digest
-    assert rasters[0]["lif1"].counts.sum() > 0
-
-
-@pytest.mark.parametrize("how", ["scores", "steps", "tuple"])
-def test_predictions_come_from_the_output(tmp_path: Path, how: str) -> None:
-    model = net()
-    with record(model, tmp_path) as recording:
-        spikes = run(model, images())
-        output = {"scores": spikes.sum(0) / T, "steps": spikes, "tuple": (spikes, spikes * 0.1)}[how]
-        recording.finish(output, labels=[0, 1, -1])
-    assert recording.raster.predictions.tolist() == spikes.sum(0).argmax(1).tolist()
-    assert np.allclose(recording.raster.readout, spikes.sum(0) / (T if how == "scores" else 1))
-
-
 def test_gradients_do_not_hinder(tmp_path: Path) -> None:
     model = net()
     with torch.enable_grad(), record(model, tmp_path) as recording:

@@ -1,7 +1,5 @@
 """Networks in Loihi's own integers: what they fire by hand, by the equations, by recordings; and what is refused."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -302,7 +300,6 @@ def test_other_files(tmp_path: Path) -> None:
 
 
 NAMES = ("input", *(f"conv-{number}" for number in range(5)), *(f"fc-{number}" for number in range(3)))
-STEPS = 17  # that a layer of PilotNet ran between two resets
 
 
 @pytest.fixture
@@ -326,34 +323,6 @@ def pixels(image: NDArray[np.integer]) -> NDArray[np.float64]:
 
 def pilotnet(folder: Path) -> spikesam.Network:
     return spikesam.from_netx(folder / "pilotnet_lif/network.net")
-
-
-def alone(folder: Path) -> Iterator[tuple[str, spikesam.Network, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Each layer as a network of its own, the spikes that drove it from step l on, and its own from step l + 1 on."""
-    network = pilotnet(folder)
-    for number, layer in enumerate(network.layers[1:], start=1):
-        arrived = recorded(folder, NAMES[number - 1])[number - 1 :][:STEPS]
-        neuron = replace(layer.neuron, bias=layer.neuron.bias[-1:])
-        readout = spikesam.Readout(np.ones((1, int(np.prod(network.shapes[number + 1]))), np.int8))
-        steps = len(arrived) + 1
-        given = [replace(each, source="input") for each in layer.inputs]
-        layers = (spikesam.Layer(layer.name, given, neuron),)
-        one = spikesam.Network(network.shapes[number], steps, layers, readout, encoder="spikes")
-        yield layer.name, one, arrived, recorded(folder, NAMES[number])[number:][:STEPS]
-
-
-@pytest.mark.parametrize("backend", ["event", "torch", "lava"])
-def test_each_layer_of_pilotnet_fires_its_file(folder: Path, backend: str) -> None:
-    if backend == "lava":
-        pytest.importorskip("lava", reason="lava-nc is not installed")
-    for name, network, arrived, expected in alone(folder):
-        if backend == "lava" and name != "conv4":  # the others take as long again, each
-            continue
-        raster = spikesam.simulate(network, arrived[:, None], backend=backend, device="cpu")
-        found = raster[name][0][1 : 1 + len(expected)]
-        assert np.array_equal(found, expected), name
-        assert len(expected) == STEPS - (name == "fc3")  # the files have 24 steps
-        assert expected.any()
 
 
 @pytest.mark.parametrize("backend", ["event", "torch"])

@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from spikesam.backends.event.backend import EventBackend
+import spikesam
 from spikesam.backends.network import Network
-from spikesam.recordings.raster.batch import unpack
 
 nir = pytest.importorskip("nir")
 
@@ -105,11 +104,6 @@ def _neurons(node: Any, kind: str, current: NDArray[Any], dt: float, reset: str,
 
 def run(network: Network, spikes: NDArray[np.bool_]) -> tuple[dict[str, NDArray[np.bool_]], NDArray[Any]]:
     """Spikes (T, C, H, W) of every layer in the time of the input, and (K,) readout; of spikes (T, C, H, W)."""
-    padding = np.zeros((network.timesteps - len(spikes), *spikes.shape[1:]), np.bool_)
-    inputs = np.concatenate([spikes, padding])[:, None]
-    (batch,) = EventBackend(threads=1).run(network, iter([inputs]), 1)
-    rasters = {
-        name: unpack(batch.spikes[name], shape)[number : len(spikes) + number, 0]
-        for number, (name, shape) in enumerate(zip(network.raster_names, network.raster_shapes, strict=True))
-    }
-    return rasters, batch.readout[0]
+    with spikesam.simulate(network, spikes[:, None], backend="event", precision="float32") as raster:
+        fired = {name: raster[name][0][number : len(spikes) + number] for number, name in enumerate(raster)}
+        return fired, raster.readout[0]

@@ -183,20 +183,3 @@ def test_its_output_spikes_are_those_that_are_known(shared: Path, milliseconds: 
     assert output_spikes(raster) == COUNTS[milliseconds, reset]
     fixed = spikesam.simulate(network, spikes, backend=backend, device="cpu")
     assert fixed.predictions.tolist() == raster.predictions.tolist() == [4]
-
-
-@pytest.mark.long
-def test_lava_and_maps(shared: Path, tmp_path: Path) -> None:
-    pytest.importorskip("lava", reason="lava-nc is not installed")
-    spikes = recorded(shared, 3)
-    network = published(shared, len(spikes), "zero")
-    on_lava = spikesam.simulate(network, spikes, backend="lava", precision="float32", out=tmp_path / "float32")
-    assert output_spikes(on_lava) == COUNTS[3, "zero"]
-    fixed = spikesam.simulate(network, spikes, backend="lava", out=tmp_path / "fixed")
-    same = spikesam.simulate(network, spikes, backend="event")
-    assert fixed.raster_digest == same.raster_digest
-    maps = spikesam.explain(fixed)
-    for name, shape in (("input", (34, 34)), ("conv1", (16, 16)), ("conv2", (16, 16)), ("conv3", (8, 8))):
-        heat = maps[name].sum
-        assert heat.shape == (1, *shape)
-        assert heat.max() > 0
