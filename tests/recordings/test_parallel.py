@@ -24,17 +24,12 @@ def test_results_come_in_order_whichever_is_ready_first(workers: int) -> None:
     assert list(in_order(slow_when_even, [], workers)) == []
 
 
-def test_workers_work_at_the_same_time() -> None:
-    meeting = threading.Barrier(2, timeout=10)  # raises unless two threads wait at it together
-    assert len(set(in_order(lambda _: meeting.wait(), range(2), 2))) == 2
-
-
-def test_threads_are_used_again() -> None:
+def test_threads_work_at_the_same_time_and_are_used_again() -> None:
     def thread_of(_: int) -> int:
         meeting.wait()
         return threading.get_ident()
 
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=10)  # raises unless three threads wait at it together
     first, again = (set(in_order(thread_of, range(3), 3)) for _ in range(2))
     assert first == again
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from spikesam.pipeline.cli.command_line import Flat, Positional, option, parse_command, parse_with_config
+from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command, parse_with_config
 from spikesam.pipeline.config.toml import read_toml, validated
 from spikesam.recordings.errors import InputError
 
@@ -243,11 +243,3 @@ def test_several_positional_arguments(capsys):
     with pytest.raises(SystemExit):
         parse_compare("--help")
     assert "usage: compare RASTERS ... [options]" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("path", "spelled"),
-    [(("training", "batch_size"), "--training.batch-size"), (("run", "samples"), "--samples"), (("out",), "--out")],
-)
-def test_flags_are_spelled_as_they_parse(path, spelled):
-    assert option(path, Command) == spelled

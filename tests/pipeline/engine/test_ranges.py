@@ -209,16 +209,6 @@ def test_parts_and_layers_that_are_none(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.long
-def test_two_processes_on_the_same_ranges_at_once(options: list[str], alone: Path, tmp_path: Path) -> None:
-    words = [*options, "--out", str(tmp_path / "run"), "--range", "1/1"]
-    command = [sys.executable, "-m", "spikesam.pipeline.run", *words]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [(each.communicate()[1], each.returncode) for each in both] == [("", 0), ("", 0)]
-    merge.main([str(tmp_path / "run")])
-    assert digests(tmp_path / "run") == digests(alone)
-
-
 SLOW = """
 import sys, time
 from spikesam.pipeline import run

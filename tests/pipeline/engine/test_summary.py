@@ -13,7 +13,6 @@ from spikesam.pipeline.engine.summary import (
     Summary,
     accuracy,
     answers,
-    spike_rates,
 )
 from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings.rasters import record
@@ -55,9 +54,3 @@ def test_answers_are_ranked_softmax_shares(raster: RasterReader) -> None:
     assert found[3].label is None
     assert found[3].right is None
     assert found[0].right == (raster.predictions[0] == 0)
-
-
-def test_spike_rates_are_shares_of_neurons(raster: RasterReader) -> None:
-    expected = raster["conv1"][:].mean()
-    spikes = {name: int(raster.counts(name).sum()) for name in raster}
-    assert spike_rates(raster.header, spikes, 8)["conv1"] == pytest.approx(expected)
