@@ -41,6 +41,7 @@ RETRIES = 2  # of a range that fails
 SHOWN = 3  # failures that a message names
 PATIENCE = 30.0  # seconds without a sign of life after which a worker on this machine is replaced
 STARTING = 60.0  # seconds in which such a worker must be connected
+CLOSING = 30.0  # seconds in which all of them must have ended, or are killed
 HOST = "127.0.0.1"
 _one_range = threading.Lock()  # the threads of a worker all work on the same range
 
@@ -177,7 +178,7 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
         try:
             with _uninterrupted():
                 cluster = LocalCluster(
-                    count,
+                    n_workers=count,
                     threads_per_worker=1,
                     memory_limit=None,
                     host=HOST,
@@ -196,8 +197,8 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
 
 
 def _close(cluster: LocalCluster) -> None:
-    with suppress(Exception):  # of a worker that is just being replaced
-        cluster.close()
+    with suppress(Exception):  # of a worker that is just being replaced, or never says that it has ended
+        cluster.close(CLOSING)
 
 
 def _kill_workers() -> None:

@@ -1,5 +1,6 @@
 """A real cluster of two processes gives the run that one process makes, whatever happens to its workers."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -110,6 +111,17 @@ def test_a_stopped_worker_is_replaced(
         distribute(client, tmp_path / "run", troubled(job, 32, tmp_path / "happened", 1, signal.SIGSTOP), done.append)
     assert sum(done) == N
     assert merge(tmp_path / "run", job.spec).raster_digest == expected
+
+
+def test_a_cluster_that_never_says_that_it_has_ended_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(self: Any) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr("spikesam.pipeline.engine.cluster.CLOSING", 1.0)
+    with connected("local:1", tmp_path) as client:
+        [worker] = client.run(os.getpid).values()
+        monkeypatch.setattr(type(client.cluster), "_close", never)
+    assert not psutil.pid_exists(worker)
 
 
 def test_workers_that_do_not_start_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
