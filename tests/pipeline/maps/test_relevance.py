@@ -14,6 +14,7 @@ from spikesam.backends.network.step import on_maps
 from spikesam.pipeline.maps.relevance import SignedShares, logits_of, readout_relevance, relevance, variance_relevance
 from spikesam.pipeline.training.trainable import export_network
 from tests.backends.graphs import FLOAT, float_neurons, graphs
+from tests.backends.test_random_networks import random_network
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference
 
@@ -100,45 +101,42 @@ def test_what_a_bias_makes_fire_has_no_relevance_to_pass_on() -> None:
     assert of_input(one_neuron(0.8, bias=2.0), [0, 0, 0, 0], "positive") == [0, 0, 0, 0]
 
 
+def neurons(rng: np.random.Generator, channels: int) -> LIF:
+    """Any reset, leak and threshold; some membranes have a floor."""
+    return replace(float_neurons(rng, channels), min_v_mem=rng.choice([None, -0.25]))
+
+
+def without_biases(rng: np.random.Generator, channels: int) -> LIF:
+    return replace(neurons(rng, channels), bias=0.0)
+
+
+random_graphs = st.sampled_from([neurons, without_biases]).flatmap(lambda made: graphs(replace(FLOAT, neurons=made)))
+
+
 @st.composite
-def without_bias(draw: Any) -> Network:
-    """Three layers of random weights, gains of both signs, any reset and leak; averages, maxima, sums of currents."""
-    random = np.random.default_rng(draw(st.integers(0, 999)))
-    pooling = draw(st.sampled_from(["average", "max"]))
-    side = draw(st.sampled_from([1, 2]))  # of windows of currents; where it is 1, conv2 pools spikes
-    overlap = {"current_pool": 3, "current_padding": 1} if draw(st.booleans()) else {"current_pool": side}
-
-    def gain(channels: int) -> Any:
-        return random.uniform(-0.5, 2, (6, channels))
-
-    def neuron() -> LIF:
-        return LIF(
-            leak=draw(st.sampled_from([0.0, 0.5, 0.9, 1.0])),
-            threshold=draw(st.sampled_from([0.3, 1.0])),
-            reset=draw(st.sampled_from(["subtract", "zero"])),
-            synaptic_leak=draw(st.sampled_from([0.0, 0.4])),
-        )
-
-    last = Input(random.normal(size=(5, 4 * 6)), gain=gain(5))
-    if draw(st.booleans()):
-        last = replace(last, weight=random.normal(size=(5, 4, 2, 2)), current_sum=True, current_pool=(1, 2))
-    ways = {"pool": 2 // side, "padding": 1, "pooling": pooling, "current_stride": side, **overlap}
-    layers = (
-        Layer("conv1", Input(random.normal(size=(3, 2, 3, 3)), gain=gain(3), padding=1), neuron()),
-        Layer("conv2", Input(random.normal(size=(4, 3, 3, 3)), gain=gain(4), **ways), neuron()),
-        Layer("last", last, neuron()),
-    )
-    return Network((2, 4, 6), 6, layers, Readout(random.normal(size=(3, 5)), leak=draw(st.sampled_from([1.0, 0.8]))))
+def chains(draw: st.DrawFn) -> Network:
+    """Real numbers in networks of kernels, windows and poolings of any size, without biases and floors."""
+    rng, layers = np.random.default_rng(draw(st.integers(0, 999))), []
+    fixed, summed = random_network(rng), draw(st.booleans())
+    for layer in fixed.layers:
+        outputs, given = len(layer.inputs[0].weight), layer.inputs[0]
+        of_last = {"current_sum": True} if summed and layer is fixed.layers[-1] and given.kind == "conv" else {}
+        weight, gain = rng.normal(size=given.weight.shape), rng.uniform(-0.5, 2, (fixed.timesteps, outputs))
+        neuron = replace(without_biases(rng, outputs), min_v_mem=None)
+        layers.append(Layer(layer.name, replace(given, weight=weight, gain=gain, shift=0, **of_last), neuron))
+    neurons = outputs if of_last else fixed.readout.weight.shape[1]
+    readout = Readout(rng.normal(size=(3, neurons)), leak=draw(st.sampled_from([1.0, 0.8])))
+    return replace(fixed, layers=tuple(layers), readout=readout)
 
 
 @settings(max_examples=30)
-@given(without_bias())
+@given(chains())
 def test_relevance_is_kept_from_the_logit_to_the_input(network: Network) -> None:
-    spikes = np.random.default_rng(0).random((6, 1, 2, 4, 6)) < 0.5
+    spikes = np.random.default_rng(0).random((network.timesteps, 1, *network.input_shape)) < 0.5
     rasters, readout = simulate_reference(network, spikes)
     fired = [raster[:, 0] for raster in rasters]
     for found in relevance(network, fired, 1, "signed"):
-        assert found.sum() == pytest.approx(readout[0, 1] / 6, rel=1e-6, abs=1e-5)
+        assert found.sum() == pytest.approx(readout[0, 1] / network.timesteps, rel=1e-6, abs=1e-5)
     speaking = readout_relevance(network, fired[-1], 1, exciting=True).sum()
     for found, of_layer in zip(relevance(network, fired, 1, "positive"), fired, strict=True):
         assert found.sum() == pytest.approx(speaking, rel=1e-6, abs=1e-6)
@@ -221,18 +219,6 @@ class Accounting(SignedShares):
         return super().note(t, per_membrane)
 
 
-def neurons(rng: np.random.Generator, channels: int) -> LIF:
-    """Any reset, leak and threshold; some membranes have a floor."""
-    return replace(float_neurons(rng, channels), min_v_mem=rng.choice([None, -0.25]))
-
-
-def without_biases(rng: np.random.Generator, channels: int) -> LIF:
-    return replace(neurons(rng, channels), bias=0.0)
-
-
-random_graphs = st.sampled_from([neurons, without_biases]).flatmap(lambda made: graphs(replace(FLOAT, neurons=made)))
-
-
 @settings(max_examples=40)
 @given(random_graphs, st.integers(0, 99))
 def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membranes(network: Network, seed: int) -> None:
@@ -278,10 +264,10 @@ def test_gates_and_attention_share_equally_by_hand() -> None:
 
 
 @settings(max_examples=20)
-@given(without_bias(), st.sampled_from(["signed", "positive"]))
+@given(chains(), st.sampled_from(["signed", "positive"]))
 def test_relevance_is_linear_in_what_is_explained(network: Network, rule: Any) -> None:
     """Of a sum of logits it is the sum of theirs, by the signed rule; so that of their variance adds up to it."""
-    fired = fired_by(network, np.random.default_rng(2).random((6, 2, 4, 6)) < 0.5)
+    fired = fired_by(network, np.random.default_rng(2).random((network.timesteps, *network.input_shape)) < 0.5)
     of_all = relevance(network, fired, np.array([1.0, -2.0, 0.5]))
     each = [relevance(network, fired, target) for target in range(3)]
     for summed, *parts in zip(of_all, *each, strict=True):

@@ -141,12 +141,6 @@ def test_dropout_is_for_training_only():
     assert torch.equal(model.eval()(image), model(image))
 
 
-def test_the_same_list_as_the_spiking_network():
-    model = ReluNetwork(SMALL.layers, (3, 16, 24), 3)
-    assert [plan.name for plan in model.plans] == ["conv1", "conv2", "fc1"]
-    assert all(module.bias is None for module in (*model.synapses, model.readout))
-
-
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_exported_network_is_the_trained_one_whatever_its_memory_layout(layout):
     model = small_ann_model().to(memory_format=layout)
