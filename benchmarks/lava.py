@@ -15,16 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common.environment import missing_lava
 from benchmarks.common.measurement import Case, MeasuredRow, Options, Timed, megabytes
-from benchmarks.common.networks import (
-    TINY,
-    VGG11,
-    Design,
-    additions,
-    driven,
-    firing,
-    simulate_and_record,
-    spike_rates,
-)
+from benchmarks.common.networks import TINY, VGG11, Design, additions, driven, firing, simulate_and_record, spike_rates
 from spikesam.backends.base import InputBatch, MapRequest
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.lava.backend import LavaBackend

@@ -105,8 +105,7 @@ def recorded(model: Any, inputs: Any, scratch: Path, batches: int) -> None:
 def monitored(library: str, model: Any, inputs: Any, batches: int) -> None:
     """Run them under the library's own monitor, which keeps all until it is closed."""
     monitor = make_monitor(library, model)
-    for _ in range(batches):
-        model(inputs)
+    alone(model, inputs, batches)
     monitor.remove_hooks()
     monitor.clear_recorded_data()
 

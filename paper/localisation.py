@@ -279,12 +279,7 @@ def mean_of_parts(maps: Iterable[Map], scenes: Scenes, known: list[int]) -> pd.D
 
 
 def blind(method: str, images: ImageSet, known: list[int], seed: int) -> pd.DataFrame:
-    """Every measure of a map that has not seen the image.
-
-    Parameters
-    ----------
-    method : "random", "centred box" (of the object's area) or "centred Gaussian"
-    """
+    """Every measure of a map that has not seen the image, one of :data:`BLIND`; a box has the object's area."""
     size = images.size
     if method == "random":
         random = np.random.default_rng(seed)

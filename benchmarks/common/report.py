@@ -19,6 +19,7 @@ from benchmarks.common.measurement import MeasuredRow
 from spikesam.pipeline.drawing.canvas import PALETTE
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 
+TABLE: dict[str, Any] = {"title_justify": "left", "box": SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
 STYLES = ("-", "--", ":", "-.")  # of the ways of one library, which have one colour
 
 
@@ -31,7 +32,7 @@ def as_tables(title: str, rows: Sequence[MeasuredRow]) -> Iterator[Table]:
 
 def figures(title: str, rows: Sequence[MeasuredRow]) -> Table:
     """One line per figure: the median, its unit, the range of repeats if there is more than one, and the target."""
-    table = new_table(title)
+    table = Table(title=title, **TABLE)
     for heading in ("", "median", "", "range", "target"):
         table.add_column(heading, justify="right" if heading in ("median", "range") else "left", no_wrap=heading != "")
     for case, group in groupby(rows, key=lambda row: row.case):
@@ -49,17 +50,12 @@ def curves(sweep: str, unit: str, rows: Sequence[MeasuredRow]) -> Table:
     """Medians: sizes down, ways across."""
     ways = list(dict.fromkeys(row.way for row in rows))
     medians = {(row.x, row.way): number(row.median) for row in rows}
-    table = new_table(f"{unit} against {sweep}")
+    table = Table(title=f"{unit} against {sweep}", **TABLE)
     for heading in (sweep, *ways):
         table.add_column(heading, justify="right")
     for x in dict.fromkeys(row.x for row in rows):
         table.add_row(f"{x:g}", *(medians.get((x, way), "") for way in ways))
     return table
-
-
-def new_table(title: str) -> Table:
-    """An empty one."""
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
 
 
 def number(value: float) -> str:

@@ -15,14 +15,7 @@ from torch.nn import functional
 from benchmarks import road
 from benchmarks.common.environment import LOOP, missing_peer, missing_spikingjelly
 from benchmarks.common.measurement import MeasuredRow, Options, race
-from benchmarks.common.networks import (
-    SMALL,
-    TINY,
-    additions,
-    random_network,
-    random_spikes,
-    spike_rates,
-)
+from benchmarks.common.networks import SMALL, TINY, additions, random_network, random_spikes, spike_rates
 from benchmarks.common.peers import (
     SnnTorchNetwork,
     SnnTorchTraining,
