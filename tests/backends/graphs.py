@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
+from spikesam.backends.network.quantise import quantise
 from tests.backends import test_random_networks as fixed_point
 
 LONGEST_DELAY = 6
@@ -29,6 +30,19 @@ class Numbers:
 def quarters(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     """Multiples of 1/4, whose sums float32 holds exactly, in any order: thresholds are met, not nearly met."""
     return (rng.integers(-2, 4, shape) / 4).astype(np.float32)
+
+
+def constant_current() -> Network:
+    """A constant current, into a layer that reads itself and the last one; one in between is passed by."""
+    rng = np.random.default_rng(4)
+    given = Input(quarters(rng, 4, 1, 3, 3), padding=1)
+    loops = Input(quarters(rng, 4, 4, 1, 1), "conv1", gain=-1), Input(None, Source("conv3", 2), gain=[1, 0, 1, 2])
+    layers = (
+        Layer("conv1", (given, *loops), LIF(0.5)),
+        Layer("conv2", Input(quarters(rng, 4, 4, 3, 3), padding=1), LIF(0.5)),
+        Layer("conv3", Input(quarters(rng, 4, 4, 3, 3), ("conv2", Source("conv1", 3)), padding=1), LIF(0.5)),
+    )
+    return quantise(Network((1, 4, 6), 9, layers, Readout(quarters(rng, 3, 96)), "constant-current"))
 
 
 def float_neurons(rng: np.random.Generator, channels: int) -> LIF:

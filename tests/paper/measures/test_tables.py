@@ -42,9 +42,6 @@ def test_a_summary_has_a_row_per_condition_in_order_of_appearance() -> None:
     assert found["n"].tolist() == [3, 3, 2]
     assert found["mean"].tolist() == pytest.approx([0.5, 1.1 / 3, 1.5])
     assert tuple(found.iloc[0, 2:]) == bootstrap_mean([0.2, 0.4, 0.9])
-
-
-def test_the_bootstrap_of_a_summary_is_seeded() -> None:
     assert tuple(summary(SAM, seed=3).iloc[0, 2:]) == bootstrap_mean([0.2, 0.4, 0.9], seed=3)
 
 

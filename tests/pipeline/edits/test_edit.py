@@ -16,8 +16,7 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
-from tests.backends.graphs import FLOAT, graphs
-from tests.backends.test_graphs import constant_current
+from tests.backends.graphs import FLOAT, constant_current, graphs
 from tests.backends.test_random_networks import random_network
 from tests.reference import simulate_reference
 
