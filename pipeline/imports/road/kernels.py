@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Shape
+from spikesam.pipeline.imports.road.operations import Pair
 
 Kernels = NDArray[Any]  # in single or double precision
-Pair = tuple[int, int]  # (y, x)
 
 
 def ungrouped(kernels: Kernels, groups: int) -> Kernels:
