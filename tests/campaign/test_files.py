@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-import numpy as np
 import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.campaign.formats import FORMATS, Content
 from tests.campaign.formats.zips import add, members
-from tests.campaign.inflated import png_bomb, share_chunks, zip_bomb
+from tests.campaign.inflated import png_bomb, zip_bomb
 from tests.campaign.isolated import LINUX, Refused, attempt, cases, only_long, tried
 
 pytestmark = LINUX
@@ -98,11 +97,6 @@ def write_bomb(kind: str, path: Path) -> None:
         spikesam.write_raster(path, {"conv1": spikesam.SpikeEvents(**one, shape=(1, 16384, 1, 256, 512))})
     elif kind == "many samples":
         spikesam.write_raster(path, {"conv1": spikesam.SpikeEvents(**one, shape=(512, 4, 1, 512, 1024))})
-    elif kind == "shared chunks":
-        equal = np.zeros((64, 8, 1, 512, 2048), bool)
-        equal[:, 0, 0, 0, ::3] = True
-        spikesam.write_raster(path, {"conv1": equal})
-        path.write_bytes(share_chunks(path.read_bytes()))
     elif kind.startswith("images"):
         names = sorted(name for name in members() if name.endswith(".JPEG"))
         path.write_bytes(zip_bomb(names, 1200 << 20, 10 if "lie" in kind else None))
@@ -119,7 +113,6 @@ def write_bomb(kind: str, path: Path) -> None:
     ("name", "file", "kind", "refused"),
     [
         *(("rasters", "a.h5", kind, False) for kind in ("large", "many samples")),
-        ("rasters", "a.h5", "shared chunks", True),
         *(("zips", "a.zip", kind, True) for kind in ("images", "images that lie")),
         *(("images", "a.png", kind, False) for kind in ("13300², 1", "13300², 8")),
         *(("toml", "a.toml", kind, True) for kind in ("brackets", "digits", "parts")),

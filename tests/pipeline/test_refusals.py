@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from spikesam.backends.network.storage import network_file_digest
+from tests.campaign.formats.zips import add
 from tests.campaign.inflated import png_bomb
 from tests.pipeline.small_events import bar_folders
 from tests.pipeline.small_networks import CONFIG, class_folders, small_ann, small_checkpoint, small_workplace
@@ -42,8 +43,7 @@ def workplace(tmp_path_factory):
     (folder / "empty.png").touch()
     (folder / "cut.png").write_bytes((folder / "images" / "apple" / "0.png").read_bytes()[:900])
     Image.fromarray(np.full((20, 20), np.nan, np.float32)).save(folder / "nan.tiff")
-    with zipfile.ZipFile(folder / "other.zip", "w") as file:
-        file.writestr("readme.txt", "nothing here")
+    add(folder / "other.zip", {"readme.txt": "nothing here"})
     for name, save_network in (("trained", small_checkpoint), ("ann", small_ann)):
         (folder / name).mkdir()
         save_network(folder / name / "checkpoint.safetensors")
@@ -185,13 +185,6 @@ def checkpoint_saying(path, key, change):
     path.write_bytes(save(tensors, metadata))
 
 
-def zipped(path, annotations, members=(), method=zipfile.ZIP_DEFLATED):
-    with zipfile.ZipFile(path, "w", method) as file:
-        file.writestr("val/val_annotations.txt", annotations)
-        for name, content in members:
-            file.writestr(name, content)
-
-
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """A folder with a small network, and files that somebody made to do harm."""
@@ -226,14 +219,14 @@ def hostile(tmp_path_factory):
     image = Image.new("RGB", (8, 8))
     image.save(folder / "exif.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x05\0\0\0\x01\xff\xff\xff\xff")
     os.mkfifo(folder / "pipe.png")
-    zipped(folder / "bomb.zip", line, [("val/images/val_0.JPEG", bytes(300 << 20)), ("words.txt", "n00000000\tapple")])
-    zipped(folder / "lines.zip", line * 500_000, [("val/images/val_0.JPEG", b"")])
-    zipped(folder / "bzip2.zip", line, [("val/images/val_0.JPEG", b"")], zipfile.ZIP_BZIP2)
-    zipped(folder / "outside.zip", line.replace("val_0", "../../val_0"), [("val/images/val_0.JPEG", b"")])
-    zipped(folder / "infinite.zip", line.replace("1 1", "inf nan"), [("val/images/val_0.JPEG", b"")])
-    name = f"val_{1 << 63}.JPEG"
-    zipped(folder / "number.zip", line.replace("val_0.JPEG", name), [(f"val/images/{name}", b"no image")])
-    zipped(folder / "escape.zip", f"\x1b[31m{'x' * 57_000}", [("val/images/val_0.JPEG", b"")])
+    listed, image, number = "val/val_annotations.txt", "val/images/val_0.JPEG", f"val_{1 << 63}.JPEG"
+    add(folder / "bomb.zip", {listed: line, image: bytes(300 << 20), "words.txt": "n00000000\tapple"})
+    add(folder / "lines.zip", {listed: line * 500_000, image: b""})
+    add(folder / "bzip2.zip", {listed: line, image: b""}, zipfile.ZIP_BZIP2)
+    add(folder / "outside.zip", {listed: line.replace("val_0", "../../val_0"), image: b""})
+    add(folder / "infinite.zip", {listed: line.replace("1 1", "inf nan"), image: b""})
+    add(folder / "number.zip", {listed: line.replace("val_0.JPEG", number), f"val/images/{number}": b"no image"})
+    add(folder / "escape.zip", {listed: f"\x1b[31m{'x' * 57_000}", image: b""})
     (folder / "\x1b]0;title\x07\n.png").write_text("no image")
     (folder / "late.bin").write_bytes(bytes(5 * ((1 << 23) + 1)))
     return folder

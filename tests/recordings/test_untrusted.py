@@ -66,8 +66,8 @@ def pop(path: str) -> Spoil:
     return lambda file: file.pop(path)
 
 
-def overlapping_chunks(file: h5py.File) -> None:
-    """Let the second sample's chunk begin inside the first one's; the oldest kind of index has no checksum."""
+def shared_bytes(file: h5py.File, later: int) -> None:
+    """Let the second sample's chunk begin so many bytes behind the first's; the oldest index has no checksum."""
     path = Path(file.filename)
     values = RASTER.values if RASTER.values in file else MAPS.values
     with h5py.File.in_memory(libver="earliest") as old:
@@ -80,7 +80,7 @@ def overlapping_chunks(file: h5py.File) -> None:
         content = old.id.get_file_image()
     file.close()
     assert content.count(second.to_bytes(8, "little")) == 1
-    path.write_bytes(content.replace(second.to_bytes(8, "little"), (first + 1).to_bytes(8, "little")))
+    path.write_bytes(content.replace(second.to_bytes(8, "little"), (first + later).to_bytes(8, "little")))
 
 
 def element(path: str, value: object) -> Spoil:
@@ -145,7 +145,8 @@ def of_both(kind: Kind) -> dict[str, Spoil]:
         f"/{LABEL}: 0 stored chunks, expected 1": declare(LABEL, (3,), (3,)),
         f"filter mask 3, expected 4 to {2 * size + 1024:,} bytes within": chunk(values, bytes(size), filter_mask=3),
         f"/{values}: chunk {(1, *[0] * len(shape))} of 5,000 bytes": chunk(values, bytes(5000)),
-        f"/{values}: a chunk shares bytes with one of /{values}, expected": overlapping_chunks,
+        f"/{values}: a chunk shares bytes with one of /{values}, expected": lambda file: shared_bytes(file, 1),
+        f"a chunk shares bytes with one of /{values}": lambda file: shared_bytes(file, 0),
         "/@T: empty, expected a value": attribute("/", T=h5py.Empty("<i8")),
         "/@T: int64 of shape (100000,), expected": attribute("/", T=np.zeros(100_000, int)),
         "/@T: text of shape (), expected one int64": attribute("/", T="six"),
