@@ -89,12 +89,6 @@ def test_what_stands_between_neurons(name: str) -> None:
     check_that_backends_agree(network)
 
 
-def test_weights_may_drive_two_layers() -> None:
-    tied = conv(2, 2, 3, padding=1)
-    one, two = imported(tied, fires(0.1), tied, fires(0.1), nn.Flatten()).layers
-    assert np.array_equal(one.inputs[0].weight, two.inputs[0].weight)
-
-
 BORDERS: dict[str, Callable[[], list[nn.Module]]] = {
     "stride, groups and dilation": lambda: [nn.BatchNorm2d(2), conv(2, 4, 3, 2, 2, dilation=2, groups=2)],
     "behind maximum pooling": lambda: [nn.MaxPool2d((2, 3)), nn.BatchNorm2d(2), conv(2, 4, (3, 2), padding="same")],

@@ -166,20 +166,13 @@ def recorded(shared: Path, milliseconds: int) -> NDArray[np.bool_]:
     return binning.binned(events).bits[:, None]
 
 
-def published(shared: Path, timesteps: int, reset: Any) -> spikesam.Network:
-    return spikesam.from_nir(shared / "data/nir/cnn_sinabs.nir", timesteps, dt=1, reset=reset, fires_at_threshold=True)
-
-
-def output_spikes(raster: spikesam.RasterReader) -> list[int]:
-    return raster["fc2"][0].sum(axis=(0, 2, 3)).tolist()
-
-
 @pytest.mark.parametrize("backend", ["event", "torch"])
 @pytest.mark.parametrize(("milliseconds", "reset"), COUNTS)
 def test_its_output_spikes_are_those_that_are_known(shared: Path, milliseconds: int, reset: str, backend: str) -> None:
     spikes = recorded(shared, milliseconds)
-    network = published(shared, len(spikes), reset)
+    path, options = shared / "data/nir/cnn_sinabs.nir", {"dt": 1, "reset": reset, "fires_at_threshold": True}
+    network = spikesam.from_nir(path, len(spikes), **options)  # type: ignore[arg-type]
     raster = spikesam.simulate(network, spikes, backend=backend, precision="float32", device="cpu")
-    assert output_spikes(raster) == COUNTS[milliseconds, reset]
+    assert raster["fc2"][0].sum(axis=(0, 2, 3)).tolist() == COUNTS[milliseconds, reset]
     fixed = spikesam.simulate(network, spikes, backend=backend, device="cpu")
     assert fixed.predictions.tolist() == raster.predictions.tolist() == [4]
