@@ -22,14 +22,8 @@ def raster(tmp_path: Path) -> Path:
     return spikesam.write_raster(tmp_path / "mine.h5", {"conv1": SPIKES, "conv2": SPIKES[:, :, :1]})
 
 
-def test_what_is_no_raster(raster: Path, tmp_path: Path) -> None:
-    maps = spikesam.explain(raster)
-    assert maps.path == tmp_path / "mine.sam.h5"
-    with pytest.raises(spikesam.InputError, match=r"mine\.sam\.h5: is a file of maps, expected a raster"):
-        spikesam.explain(tmp_path / "mine.sam.h5")
-
-
 def test_layers(raster: Path, tmp_path: Path) -> None:
+    assert spikesam.explain(raster).path == tmp_path / "mine.sam.h5"
     with spikesam.explain(raster, tmp_path / "one.h5", layers="conv2") as maps:
         assert list(maps) == ["conv2"]
     with spikesam.open_raster(raster) as opened:
@@ -74,7 +68,6 @@ def test_what_a_backend_refuses_leaves_nothing(checkpoint: spikesam.Checkpoint, 
 PREPARED: dict[str, Any] = {"method": "occlusion", "samples": 1}
 OTHER_TYPES: list[tuple[Callable[[spikesam.RasterReader], object], str]] = [
     (lambda raster: spikesam.explain(SPIKES), r"explain: got ndarray, expected a raster or its path; sam\(\) maps"),
-    (lambda raster: spikesam.open_maps(raster.path), r"mine\.h5: is a raster, expected a file of maps"),
     (lambda raster: spikesam.open_raster(3), "raster: got int, expected the path of a raster file"),
     (lambda raster: spikesam.write_raster("a.h5", SPIKES), "write_raster: got ndarray, expected layers by name, such"),
     (lambda raster: spikesam.explain(raster, layers=["conv1,conv2"]), "name several one by one, without commas"),
