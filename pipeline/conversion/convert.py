@@ -25,7 +25,7 @@ from spikesam.pipeline.conversion.algorithm import (
 )
 from spikesam.pipeline.conversion.conversion import UNPREPARED, WRITTEN, Conversion, write_conversion
 from spikesam.pipeline.conversion.read_ann import read_ann
-from spikesam.pipeline.images.calibration import calibration_images
+from spikesam.pipeline.images.calibration import MOST, calibration_images
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import PreparedImages
 from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
@@ -79,7 +79,8 @@ def convert(
     ----------
     ann : a `torch.nn.Module`; or a bundled ANN's name, or a checkpoint file, `conversion.ann` if not given
     images : of a model, to calibrate on: a tensor or array (N, C, H, W) or (N, F) as the model takes it, batches of
-        such, or a DataLoader of images or (images, labels). 64 are enough, training images do
+        such, or a DataLoader of images or (images, labels), whose first 1,024 images count. 64 are enough, training
+        images do
     labels : (N,) int, their classes; without any, agreement with the ANN counts
     timesteps : T, steps that every layer works; 64 for a model
     rule : how thresholds are chosen, see :mod:`spikesam.pipeline.conversion.algorithm`: "max", "percentile", "scaled",
@@ -92,14 +93,15 @@ def convert(
     initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0 cuts them
     spikes : of a neuron in a step, at most; 1 if not given. Of n, each channel becomes n of bits: T steps tell nT + 1
         levels apart, and arrive more evenly than n times as many steps of one; see :func:`spikesam.integer_planes`
-    validation : to measure on, (images, labels) or a DataLoader; the images to calibrate on if not given
+    validation : to measure on, (images, labels) or a DataLoader, whose first 1,024 images count, or `samples` if that
+        is more; the images to calibrate on if not given
     preprocessing : of images, which a checkpoint of a model says, so needed with `out`
     class_names : of every class, in the order of the model's outputs; "0", "1", … if not given
     out : folder, made if missing: `checkpoint.safetensors`, `accuracy.csv`, `accuracy.png`, `summary.json`, and of a
         checkpoint `config.toml`; "runs/convert" for a checkpoint if not given
     config : a TOML file as those in `configs/`, or its tables as a dictionary, of which `conversion` and `data` count
     data : data set with training and validation parts, by name or path; `data.source` if not given
-    samples : how many images to measure on, evenly spaced
+    samples : how many of these images to measure on, evenly spaced
     seed : of their order and of the Poisson spikes
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
     overwrite : write into a folder that holds files already
@@ -184,7 +186,7 @@ def _of_model(
     given = _shaped(given, ann, "images")
     with tracker.time("convert"), tracker.show("calibrating") as advance:
         network, thresholds = convert_graph(ann, given, settings, advance)
-    shown, of_shown = (given, known) if validation is None else _validation(validation)
+    shown, of_shown = (given, known) if validation is None else _validation(validation, samples)
     chosen = evenly_spaced(len(shown), samples)
     of_all, shown = shown, _shaped(shown[chosen], ann, "validation")
     if of_shown is not None:
@@ -215,10 +217,11 @@ def _shaped(images: NDArray[np.float32], ann: Network, where: str) -> NDArray[np
     return images.reshape(-1, *ann.input_shape)
 
 
-def _validation(given: Any) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+def _validation(given: Any, samples: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
     pair = isinstance(given, (tuple, list)) and len(given) == 2 and np.ndim(given[0]) > 1 and np.ndim(given[1]) == 1
+    images, labels = given if pair else (given, None)
     try:
-        return calibration_images(*given) if pair else calibration_images(given)
+        return calibration_images(images, labels, max(samples, MOST))
     except InputError as error:
         raise InputError(error.finding, argument="validation") from error
 

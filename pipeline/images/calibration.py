@@ -19,9 +19,13 @@ FORMS = f"a tensor or array {SHAPES}, batches of them, or a DataLoader of images
 def calibration_images(
     images: Any, labels: Any = None, most: int = MOST
 ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    """Images as the model takes them, float32, `most` at most, and their labels (N,), or None if none are given."""
+    """Images as the model takes them, float32, and their labels (N,), or None if none are given.
+
+    An array is taken whole; of batches the first `most` images, and as many of `labels`.
+    """
+    limit = None
     if _array(images) is None and isinstance(images, Iterable) and not isinstance(images, (str, bytes, dict)):
-        pairs = list(_batches(images, most))
+        pairs, limit = list(_batches(images, most)), most
     else:
         pairs = [(images, None)]
     batches = [_checked(each, number if len(pairs) > 1 else 0) for number, (each, _) in enumerate(pairs, 1)]
@@ -29,10 +33,13 @@ def calibration_images(
         raise InputError(f"images: got none, expected {FORMS}")
     if unlike := next((each.shape[1:] for each in batches if each.shape[1:] != batches[0].shape[1:]), None):
         raise InputError(f"images: got some of {batches[0].shape[1:]} and some of {unlike}, expected one shape")
-    found = np.concatenate(batches)[:most] if len(batches) > 1 else batches[0]
+    found = (np.concatenate(batches) if len(batches) > 1 else batches[0])[:limit]
     if labels is None and all(of_batch is not None for _, of_batch in pairs):
-        labels = np.concatenate([np.atleast_1d(_numbers(of_batch)) for _, of_batch in pairs])[:most]
-    return found, None if labels is None else _labels(labels, len(found))
+        labels = np.concatenate([np.atleast_1d(_numbers(of_batch)) for _, of_batch in pairs])
+    if labels is None:
+        return found, None
+    numbers = _numbers(labels)
+    return found, _labels(numbers[:limit] if numbers.ndim and len(found) == limit else numbers, len(found))
 
 
 def _batches(images: Iterable[Any], most: int) -> Iterator[tuple[Any, Any]]:
@@ -73,8 +80,7 @@ def _numbers(given: Any) -> NDArray[Any]:
     return np.asarray(given if _array(given) is None else _array(given))
 
 
-def _labels(given: Any, images: int) -> NDArray[np.int64]:
-    found = _numbers(given)
+def _labels(found: NDArray[Any], images: int) -> NDArray[np.int64]:
     if found.shape != (images,) or found.dtype.kind not in "iu":
         raise InputError(
             f"labels: got {found.dtype} of shape {found.shape} for {images} images, expected an integer for each"

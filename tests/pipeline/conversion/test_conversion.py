@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
 
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU, Source
@@ -337,6 +338,13 @@ def test_a_trained_model_keeps_its_accuracy(conversion):
     assert errors["layer"].tolist() == [layer.name for layer in conversion.ann.layers]
     assert errors["maximum"].gt(0).tolist() == [False, False, False, True]
     assert errors["error"].max() < 40
+
+
+def test_as_many_validation_images_are_taken_of_batches_as_are_asked_for(trained):
+    model, images, labels = trained
+    batches = DataLoader(TensorDataset(torch.cat([images] * 10), labels.repeat(10)), batch_size=100)
+    conversion = spikesam.convert(model, images[:40], timesteps=1, validation=batches, samples=1200)
+    assert "accuracy on 1200 validation images; " in str(conversion)
 
 
 def test_several_spikes_a_step_lose_less(converts, conversion):

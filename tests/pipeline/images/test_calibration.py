@@ -33,6 +33,11 @@ def test_every_form_is_one_array(given, labelled):
 def test_as_many_as_are_asked_for():
     images, labels = calibration_images(((IMAGES, LABELS) for _ in iter(int, 1)), most=7)  # endless
     assert (len(images), labels.tolist()) == (7, [0, 1, 2, 3, 4, 0, 1])
+    for one_batch in ([(IMAGES, LABELS)], DataLoader(TensorDataset(IMAGES, LABELS), batch_size=5)):
+        images, labels = calibration_images(one_batch, most=3)
+        assert (len(images), labels.tolist()) == (3, [0, 1, 2])
+    images, labels = calibration_images(IMAGES.split(2), LABELS, most=3)
+    assert (len(images), labels.tolist()) == (3, [0, 1, 2])
     assert calibration_images(IMAGES.flatten(1), LABELS.tolist())[1].tolist() == LABELS.tolist()
 
 
@@ -54,6 +59,7 @@ def test_as_many_as_are_asked_for():
             r"images: got some of \(1, 2, 3\) and some of \(1, 2, 2\), expected one shape",
         ),
         (IMAGES, LABELS[1:], r"labels: got int64 of shape \(4,\) for 5 images, expected an integer for each"),
+        (IMAGES.split(2), LABELS[1:], r"labels: got int64 of shape \(4,\) for 5 images"),
         (IMAGES, LABELS / 2, "labels: got float32 of shape"),
     ],
 )
