@@ -113,7 +113,9 @@ class TrainingSection(Section):
         None, ge=0, description="weight decay of BNTT's gains, one per channel and step; weight_decay if not given"
     )
     schedule: Literal["step", "one-cycle"] = Field(
-        "one-cycle", description="step: divide the rate by 10 after 50, 70 and 90 %"
+        "one-cycle",
+        description="step: divide the rate by 10 after 50, 70 and 90 %; one-cycle: raise it, then lower it, "
+        "while β1 of adamw goes from 0.95 to 0.85 and back",
     )
     flip: bool = Field(True, description="mirror training images at random")
     shift: int = Field(

@@ -259,7 +259,9 @@ class TrainingModule(lightning.LightningModule):
             milestones = [round(share * settings.epochs) for share in STEP_MILESTONES]
             return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)]
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, rate, total_steps=steps, pct_start=0.2, cycle_momentum=settings.optimizer != "sgd"
+        )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def _groups(self) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -298,6 +299,27 @@ def test_a_step_without_gradient_shrinks_gains_at_their_own_rate(optimizer, gain
     assert reached == [True, True, False, False]  # two layers delay the input by two steps
     for norm, heard in zip(layer.bntt, reached, strict=True):
         torch.testing.assert_close(norm.weight.detach(), torch.full((4,), left if heard else 1.0))
+
+
+def optimizer_of(**settings):
+    """The optimizer and the schedule of a training of 20 steps, without a network."""
+    module = TrainingModule(torch.nn.Linear(2, 2), TrainingSection(**settings), None)
+    module._trainer = SimpleNamespace(estimated_stepping_batches=20)
+    (optimizer,), (schedule,) = module.configure_optimizers()
+    return optimizer, schedule
+
+
+@pytest.mark.parametrize(("optimizer", "expected"), [("sgd", [0.7, 0.7, 0.7]), ("adamw", [0.95, 0.85, 0.95])])
+def test_one_cycle_moves_beta_1_of_adamw_but_not_the_momentum_of_sgd(optimizer, expected):
+    chosen, schedule = optimizer_of(optimizer=optimizer, momentum=0.7)
+    found = []
+    for step in range(20):
+        group = chosen.param_groups[0]
+        found.append(group["momentum"] if optimizer == "sgd" else group["betas"][0])
+        chosen.step()
+        if step < 19:
+            schedule["scheduler"].step()
+    assert [found[0], found[3], found[19]] == pytest.approx(expected)  # the rate is highest after a fifth
 
 
 SCENES = DataSection(height=16, width=16, train_scenes=40)
