@@ -53,7 +53,7 @@ from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.epochs import finished_epochs, start_from
-from spikesam.pipeline.training.fit import STEP_MILESTONES, build_model, train_checkpoint
+from spikesam.pipeline.training.fit import build_model, step_milestones, train_checkpoint
 from spikesam.pipeline.training.inputs import split, training_inputs
 from spikesam.pipeline.training.trainable import export_network
 from spikesam.recordings.errors import InputError
@@ -315,7 +315,7 @@ def sum_of_rates(training: TrainingSection, steps: int) -> float:
             f"dose: got optimizer {training.optimizer!r} with schedule {training.schedule!r}, "
             'expected "sgd" with "step", as in the paper'
         )
-    ends = [round(share * training.epochs) for share in STEP_MILESTONES]
+    ends = step_milestones(training.epochs)
     tenths = (sum(epoch >= end for end in ends) for epoch in range(training.epochs))
     return steps * training.learning_rate * sum(0.1**fallen for fallen in tenths)
 

@@ -114,8 +114,8 @@ class TrainingSection(Section):
     )
     schedule: Literal["step", "one-cycle"] = Field(
         "one-cycle",
-        description="step: divide the rate by 10 after 50, 70 and 90 %; one-cycle: raise it, then lower it, "
-        "while β1 of adamw goes from 0.95 to 0.85 and back",
+        description="step: divide the rate by 10 after 50, 70 and 90 %, rounded to epochs: three steps need 6; "
+        "one-cycle: raise it, then lower it; β1 of adamw goes from 0.95 to 0.85 and back",
     )
     flip: bool = Field(True, description="mirror training images at random")
     shift: int = Field(

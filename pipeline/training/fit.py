@@ -208,6 +208,11 @@ STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the lea
 SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy is measured with
 
 
+def step_milestones(epochs: int) -> list[int]:
+    """After how many epochs "step" divides the learning rate by ten; of fewer than six, some are equal or the last."""
+    return [max(1, round(share * epochs)) for share in STEP_MILESTONES]
+
+
 class TrainingModule(lightning.LightningModule):
     """Loss, selection accuracy and optimizer of either trainable network, for Lightning."""
 
@@ -256,8 +261,7 @@ class TrainingModule(lightning.LightningModule):
         else:
             optimizer = torch.optim.AdamW(self._groups(), rate)
         if settings.schedule == "step":
-            milestones = [round(share * settings.epochs) for share in STEP_MILESTONES]
-            return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)]
+            return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, step_milestones(settings.epochs))]
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, rate, total_steps=steps, pct_start=0.2, cycle_momentum=settings.optimizer != "sgd"

@@ -322,6 +322,20 @@ def test_one_cycle_moves_beta_1_of_adamw_but_not_the_momentum_of_sgd(optimizer, 
     assert [found[0], found[3], found[19]] == pytest.approx(expected)  # the rate is highest after a fifth
 
 
+@pytest.mark.parametrize(
+    ("epochs", "rates"),
+    [(1, [1]), (2, [1, 0.01]), (4, [1, 1, 0.1, 0.01]), (6, [1, 1, 1, 0.1, 0.01, 0.001])],
+)
+def test_steps_of_few_epochs_begin_at_the_whole_rate(epochs, rates):
+    chosen, schedule = optimizer_of(optimizer="sgd", learning_rate=1.0, schedule="step", epochs=epochs)
+    found = []
+    for _ in range(epochs):
+        found.append(chosen.param_groups[0]["lr"])
+        chosen.step()
+        schedule.step()
+    assert found == pytest.approx(rates)
+
+
 SCENES = DataSection(height=16, width=16, train_scenes=40)
 
 
