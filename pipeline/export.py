@@ -109,6 +109,8 @@ def _export_checkpoint(command: ExportCommand) -> list[str]:
         raise InputError(f"{command.source}: is no recording (HDF5), {use}")
     if command.layers:
         raise InputError(f"--layers is for a recording, and {command.source} is none (HDF5)")
+    if given := [name for name in FOR_DATA if name in command.model_fields_set]:
+        raise InputError(f"--{given[0]} is for data of NIR that become a raster, NAME.h5")
     count = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples
     if not (count.isascii() and count.isdecimal() and int(count)):
         raise InputError(f"--samples: got {count!r}, expected for a checkpoint how many, such as {CHECKPOINT_SAMPLES}")

@@ -106,9 +106,12 @@ def test_a_library_that_is_missing(raster, tmp_path, refused, monkeypatch, suffi
     assert message.endswith(f"not installed; pip install 'spikesam[{extra}]'")
 
 
-def test_what_is_for_recordings_is_refused_of_checkpoints(refused):
+def test_what_is_for_recordings_or_data_of_nir_is_refused_of_checkpoints(refused):
     assert "a checkpoint's network goes to NIR with --nir FILE" in refused(export.main, "cluttered-digits", "out.nir")
     assert "--layers is for a recording" in refused(export.main, "cluttered-digits", "--layers", "conv1")
+    for option, value in (("dt", "0.5"), ("rounding", "up")):
+        line = refused(export.main, "cluttered-digits", f"--{option}", value, "--data", "no-such-data")
+        assert f"--{option} is for data of NIR that become a raster, NAME.h5" in line
     for text in ("0", "2:4", "many"):
         line = refused(export.main, "cluttered-digits", "--samples", text)
         assert f"--samples: got {text!r}, expected for a checkpoint how many" in line
