@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.pipeline.conversion.conversion import print_conversion
     from spikesam.pipeline.conversion.convert import convert  # torch is slow to import, --help need not wait
 
-    data = config.data.model_copy(update={"download": command.download or config.data.download})
+    chosen = {"download": command.download} if "download" in command.model_fields_set else {}
+    data = config.data.model_copy(update=chosen)
     config = config.model_copy(update={"conversion": command.conversion, "data": data})
     conversion = convert(
         command.ann or None,

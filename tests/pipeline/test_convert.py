@@ -9,8 +9,10 @@ import pytest
 from spikesam.backends.available import BACKENDS
 from spikesam.backends.network.storage import read_network
 from spikesam.pipeline import convert, export, run
+from spikesam.pipeline.config import Config
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.recordings.errors import InputError
 
 T = 12
 
@@ -85,6 +87,18 @@ def test_a_configuration_names_the_ann_and_results_are_replaced_when_asked(workp
     assert "thresholds (balanced): conv1 " in capsys.readouterr().out
     assert 'rule = "balanced"' in (tmp_path / "out" / "config.toml").read_text()
     assert load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors")).network.timesteps == T
+
+
+def test_no_download_overrules_the_configuration(tmp_path, monkeypatch, refused):
+    def end(*_: object, config: Config, **__: object) -> None:
+        raise InputError(f"download is {config.data.download}")
+
+    monkeypatch.setattr("spikesam.pipeline.conversion.convert.convert", end)
+    (tmp_path / "c.toml").write_text("data.download = true\n")
+    given = convert.main, "--config", tmp_path / "c.toml"
+    assert (refused(*given), refused(*given, "--no-download")) == tuple(
+        f"error: download is {each}" for each in (True, False)
+    )
 
 
 def test_both_networks_and_their_accuracy(workplace, tmp_path, capsys):
