@@ -40,6 +40,7 @@ from spikesam.recordings.raster.events import Rounding
 
 FOR_CHECKPOINTS = ("out", "data", "seeds", "nir", "device", "download")
 FOR_DATA = ("dt", "rounding")
+FOR_FORMATS = ("samples", "layers")
 CHECKPOINT_SAMPLES = 1000
 
 
@@ -89,6 +90,8 @@ def _export_recording(command: ExportCommand, source: Path, say: Callable[[str],
     if given := [name for name in FOR_CHECKPOINTS if name in command.model_fields_set]:
         raise InputError(f"--{given[0]} is for a checkpoint, and {source} is a recording")
     if command.target is not None and has_hdf5_name(command.target):
+        if given := [name for name in FOR_FORMATS if name in command.model_fields_set]:
+            raise InputError(f"--{given[0]} is for a recording, and {source} is to become a raster, whole")
         from spikesam.pipeline.imports.nir.data import from_nir_data
 
         options = {"dt": command.dt, "rounding": command.rounding, "overwrite": command.overwrite}

@@ -48,6 +48,8 @@ def test_help_names_every_format(capsys):
         (("out.nir", "--samples", "-1"), "--samples"),
         (("out.nir", "--seeds", "3"), "--seeds is for a checkpoint, and "),
         (("out.nir", "--out", "runs"), "--out is for a checkpoint, and "),
+        (("out.h5", "--samples", "2"), "--samples is for a recording, and "),
+        (("out.h5", "--layers", "conv1"), "--layers is for a recording, and "),
     ],
     ids=str,
 )
