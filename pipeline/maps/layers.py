@@ -66,6 +66,8 @@ EXPECTED = '"pictured", "all", "none", or first:last:every, such as 0:100 or ::1
 
 def kept_steps(asked: str, timesteps: int, n_samples: int, pictured: int = PICTURED) -> tuple[tuple[int, ...], int]:
     """The steps to keep, ascending, and of how many first samples; refuses what is no such choice, or means no step."""
+    if pictured < 0:
+        raise InputError(f"pictured: got {pictured}, expected how many samples, at least 0")
     everything = tuple(range(timesteps))
     if asked == "pictured":
         samples = min(pictured, n_samples)

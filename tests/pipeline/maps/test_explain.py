@@ -153,6 +153,11 @@ def test_pictured_are_at_most_all_samples(pictured: int, expected: tuple[tuple[i
     assert kept_steps("pictured", 2, 3, pictured) == expected
 
 
+def test_fewer_than_no_samples() -> None:
+    with pytest.raises(InputError, match=r"^pictured: got -1, expected how many samples, at least 0$"):
+        kept_steps("pictured", 2, 3, -1)
+
+
 NOTHING = "|some|ALL|3|-1:|:-1|::-1|::0|::00|1:2:3:4|1.5:|a:b|1 :2|0:1,2:3|١:|1234567890:"
 FORMS = 'got .*, expected "pictured", "all", "none", or first:last:every'
 
