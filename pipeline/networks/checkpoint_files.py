@@ -26,9 +26,7 @@ FOREIGN = {  # files of networks that others wrote, by their ending, and what to
 
 def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
     """The file of a bundled checkpoint, or `name_or_path` itself; an InputError if it is neither."""
-    path = BUNDLED / f"{name_or_path}.safetensors"
-    if not path.is_file():
-        path = Path(name_or_path)
+    path = _bundled(name_or_path) or Path(name_or_path)
     if (found := FOREIGN.get(path.suffix.lower())) and not _is_safetensors(path):
         raise InputError(f"checkpoint {name_or_path!r}: {found}")
     if not path.exists():
@@ -46,7 +44,13 @@ def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
 
 def is_checkpoint(name_or_path: str | PathLike[str]) -> bool:
     """True of the name of a bundled checkpoint, or of a file that begins as one."""
-    return (BUNDLED / f"{name_or_path}.safetensors").is_file() or _is_safetensors(Path(name_or_path))
+    return _bundled(name_or_path) is not None or _is_safetensors(Path(name_or_path))
+
+
+def _bundled(name: str | PathLike[str]) -> Path | None:
+    """The file of a bundled checkpoint; None of another name, and of a path."""
+    path = BUNDLED / f"{name}.safetensors"
+    return path if Path(name).name == str(name) and path.is_file() else None
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from spikesam.backends.network.storage import network_file_digest, write_network
 from spikesam.pipeline.config import Config, DataSection, NetworkSection
 from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
-from spikesam.pipeline.networks.checkpoint_files import BUNDLED, bundled_names
+from spikesam.pipeline.networks.checkpoint_files import BUNDLED, bundled_names, find_checkpoint, is_checkpoint
 from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_checkpoint
 
@@ -46,6 +46,14 @@ def test_bundled_ones_are_told_apart_by_what_is_inside(tmp_path, monkeypatch):
     small_ann(tmp_path / "b.safetensors")
     small_checkpoint(tmp_path / "a-ann.safetensors")
     assert [bundled_names(kind) for kind in ("snn", "ann", None)] == [["a-ann"], ["b"], ["a-ann", "b"]]
+
+
+def test_a_path_without_an_ending_is_no_bundled_one(path):
+    folder = path.with_suffix("")
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"small': is a folder, expected a checkpoint file"):
+        find_checkpoint(str(folder))
+    assert not is_checkpoint(folder) and is_checkpoint(path) and is_checkpoint("chirps")
 
 
 def test_an_unknown_name_lists_the_bundled_ones():
