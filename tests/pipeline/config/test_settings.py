@@ -83,6 +83,8 @@ def test_defaults_are_valid():
 def test_a_bundled_configuration_is_read_by_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_config(Path("cluttered_digits")) == load_config(CONFIGS / "cluttered_digits.toml")
+    Path("chirps").mkdir()  # a folder of data, perhaps
+    assert load_config(Path("chirps")) == load_config(CONFIGS / "chirps.toml")
     for name in ("clutered", "elsewhere/cluttered_digits"):
         with pytest.raises(
             InputError, match=rf"^{name}: neither a file nor a bundled configuration \(chirps, cluttered_"
