@@ -81,10 +81,11 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
             refuse_other_origin(maps, found.header.method == "graph-sam", spec)
     with _writing(folder, 0, len(spec.samples)):
         (folder / PARTS).mkdir(parents=True, exist_ok=True)
+        first = not (folder / PARTS / SPEC).exists()  # or a finished run is explained anew, with other settings
         spec = join(folder / PARTS / SPEC, spec)
         if not _is_network(folder / "network.safetensors", job.network):
             write_network(job.network, folder / "network.safetensors")
-        if config is not None and not (folder / "config.toml").exists():
+        if config is not None and (first or not (folder / "config.toml").exists()):
             save_config(config, folder / "config.toml")
     if job.spec.contents and spec.contents != job.spec.contents:
         job.read(range(len(spec.samples))).refuse_changed(spec.contents)

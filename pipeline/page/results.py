@@ -60,7 +60,7 @@ def write_run_results(
             with tracker.time("page"), tracker.show("writing the page"):
                 beside = tuple(maps_beside(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
-                about = (settings.gamma, summary, pictures, network, scores, beside)
+                about = (spec.gamma, summary, pictures, network, scores, beside)
                 write_page([ShownRun(folder.resolve().name, raster, *about, brief=True)], folder / "report.html")
         expected = [*(MADE[section] for section in spec.keep.sections), "summary.json"]
         if missing := [name for name in expected if not (folder / name).is_file()]:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from spikesam.pipeline import merge, run
+from spikesam.pipeline.config import load_config
 from spikesam.pipeline.engine import compute_folder, folder
 from spikesam.pipeline.engine.folder import FolderStore
 from spikesam.pipeline.engine.job import Job, read_spec
@@ -336,6 +337,20 @@ def test_some_layers_have_the_bits_and_maps_they_always_have(options: list[str],
             assert few[f"layers/{name}/digest"][:].tolist() == every[f"layers/{name}/digest"][:].tolist()
     with h5py.File(out / "sam.h5") as few, h5py.File(alone / "sam.h5") as every:
         assert (few["layers/002_conv2/sum"][:] == every["layers/002_conv2/sum"][:]).all()
+
+
+def test_a_finished_run_explained_anew_is_merged_by_its_new_settings(
+    options: list[str], alone: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(alone, tmp_path / "run"))
+    config, with_page = out / "config.toml", [word for word in options if word != "--no-report"]
+    run.main([*with_page, "--out", str(out), "--gamma", "2.5", "--range", "1/1"])
+    assert load_config(config).run.gamma == 2.5
+    config.write_text(config.read_text().replace("gamma = 2.5", "gamma = 0.5"))
+    merge.main([str(out)])
+    assert '"gamma":2.5' in (out / "report.html").read_text()  # as the maps are
+    run.main([*options, "--out", str(out), "--gamma", "0.2", "--resume"])
+    assert load_config(config).run.gamma == 0.2
 
 
 @pytest.fixture
