@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
+from operator import ge, gt, lt
 from os import PathLike
 from pathlib import Path
 from pkgutil import iter_modules
@@ -55,17 +56,17 @@ class MapMethod(ABC):
     signed: ClassVar[bool] = False  # on the page: what speaks for a class, and against it
 
     def __post_init__(self) -> None:
-        """Refuse options of which there is no such choice, or that are too small."""
+        """Refuse options of which there is no such choice, or that are beyond their limits."""
         for name, (kind, option, _) in options_of(type(self)).items():
-            value, least = getattr(self, name), option.at_least
+            value, number = getattr(self, name), "a whole number" if kind is int else "a number"
             types = option.python or (kind.__name__ if isinstance(kind, type) else str(kind))
             refuse_other_types("explain", {name: types}, {name: value})
             if get_origin(kind) is Literal and value not in get_args(kind):
                 raise InputError(f"explain: {name} is {value!r}, expected one of {', '.join(get_args(kind))}")
-            if least is not None and not value >= least:
-                raise InputError(f"explain: {name} is {value!r}, expected a whole number ≥ {least}")
-            if option.below is not None and not value < option.below:
-                raise InputError(f"explain: {name} is {value!r}, expected a whole number below {option.below}")
+            limits = (ge, "≥", option.at_least), (lt, "below", option.below), (gt, "above", option.above)
+            for within, words, limit in limits:
+                if limit is not None and value is not None and not within(value, limit):
+                    raise InputError(f"explain: {name} is {value!r}, expected {number} {words} {limit}")
 
     @classmethod
     def caption(cls, parameters: Mapping[str, Parameter]) -> str:

@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, field, make_dataclass, replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.maps.explain import compute_maps, explain, write_maps
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, method_of, methods, offline_methods, summed
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.recordings.arguments import options_of
+from spikesam.recordings.arguments import Option, options_of
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter, SourceName
@@ -145,6 +145,16 @@ def test_every_method_refuses_what_it_cannot_explain(name: str, workplace: Path,
             with pytest.raises(InputError, match=f"^explain: {told}"):
                 explain(workplace / "snn.safetensors", tmp_path / "no.h5", method=name, **given)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_method_refuses_numbers_beyond_the_limits_of_its_options() -> None:
+    limits = Option("width", at_least=-1, below=9, above=0)
+    option = ("width", Annotated[float | None, limits], field(default=None))
+    wide: Any = make_dataclass("Wide", [option], bases=(methods()["sam"],), frozen=True)
+    assert (wide().width, wide(width=0.5).width) == (None, 0.5)
+    for width, told in ((-2.0, "≥ -1"), (9.0, "below 9"), (0.0, "above 0")):
+        with pytest.raises(InputError, match=f"^explain: width is {width}, expected a number {told}$"):
+            wide(width=width)
 
 
 def test_a_network_of_the_other_kind_is_refused_or_has_a_method_of_its_own(workplace: Path) -> None:
