@@ -12,9 +12,9 @@ Stopped? The same command with --out and --resume continues; in fixed point even
 most 16 finished samples of each process, workers of --dask included, and those at hand.
 
 On several machines that share a folder, each computes some ranges of 16 samples:
-  spikesam run --samples 50000 --out shared/big --dask tcp://scheduler:8786
-  spikesam run --samples 50000 --out shared/big --range 3/64      the third of 64 processes
-  spikesam merge shared/big                                       when all 64 are done
+  spikesam run --data shared/images --samples 50000 --out shared/big --dask tcp://scheduler:8786
+  spikesam run --data shared/images --samples 50000 --out shared/big --range 3/64      the third of 64 processes
+  spikesam merge shared/big                                                            when all 64 are done
 """
 
 from __future__ import annotations

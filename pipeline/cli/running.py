@@ -38,6 +38,7 @@ def run(config: Config, out: Path, *, resume: bool, part: str | None = None, clu
     settings, tracker, console = config.run, Tracker(), PlainConsole(soft_wrap=True)
     with tracker.time("load"), tracker.show("listing samples"):
         prepared = prepare(config)
+    tracker.notes += prepared.notes
     spec = prepared.job.spec
     if (part is not None or not spec.keep.spikes) and _was_finished(out, spec, settings, console):
         return
@@ -48,13 +49,15 @@ def run(config: Config, out: Path, *, resume: bool, part: str | None = None, clu
             stack.enter_context(undone_if_refused(out))
         stack.enter_context(_counting_if_interrupted(out, len(spec.samples), then))
         if numbers is None and cluster is None:
-            prepared = prepared.read_all(settings.samples, tracker)
+            prepared = prepared.read_all(tracker)
             job = on_torch_at_first(prepared.job, tracker.say)
         else:
             job = prepared.with_contents(out, tracker).job
         job, client = begin(out, job, config, resume=resume if numbers is None else None), None
         if numbers is not None:
             compute_ranges(out, job, numbers, tracker, f"part {part}")
+            for note in tracker.notes:
+                console.print(printable(note))
             about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
             console.print(f"{out}: {about} of {len(spec.ranges)} are finished; when all are, spikesam merge {out}")
             return

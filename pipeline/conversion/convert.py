@@ -243,6 +243,8 @@ def _of_checkpoint(config: Config, count: int, about: dict[str, Any]) -> Convers
     ann = load_checkpoint(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, count, about["seed"], config.data.download)
     samples.known_labels()
+    for said in samples.notes(count):
+        tracker.say(said)
     with tracker.show("preparing"):
         compile_kernels("float32")
         compile_kernels("fixed")

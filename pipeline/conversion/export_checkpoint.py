@@ -39,6 +39,8 @@ def export_checkpoint(
         raise InputError(f"checkpoint {source!r} is in fixed point already, expected float32")
     chosen = choose_samples(data, checkpoint, samples, seed=0, download=download)
     labels = chosen.known_labels()
+    for said in chosen.notes(samples):
+        Tracker().say(said)
     backend = make_backend("auto", device)
     seeds = seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.job import Job, JobSpec, Keep, raster_header
 from spikesam.pipeline.engine.range_file import PARTS, SPEC
 from spikesam.pipeline.images.datasets import Dataset
-from spikesam.pipeline.images.samples import DatasetSamples, read_samples
+from spikesam.pipeline.images.events.binning import EventBinning
+from spikesam.pipeline.images.samples import DatasetSamples, EventSamples, choice_notes, read_samples
 from spikesam.pipeline.maps.layers import kept_steps, laid_out, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
@@ -32,12 +33,13 @@ class Prepared:
     job: Job
     dataset: Dataset
     read: Callable[..., DatasetSamples]
+    notes: Sequence[str] = ()  # lines for the user on the choice of samples
 
-    def read_all(self, asked: int, tracker: Tracker) -> Prepared:
+    def read_all(self, tracker: Tracker) -> Prepared:
         """Read all samples, so that a broken one is found before anything starts; then they are taken from memory."""
         with tracker.time("load"), tracker.show("reading images", len(self.dataset)) as advance:
             samples = self.read(advance=advance)
-        tracker.notes += [*samples.notes(asked), *filter(None, [samples.clipped(self.job.network)])]
+        tracker.notes += filter(None, [samples.binned, samples.clipped(self.job.network)])
         spec = replace(self.job.spec, contents=samples.contents)
         return replace(self, job=replace(self.job, spec=spec, read=samples.part), read=samples.part)
 
@@ -73,7 +75,9 @@ def prepare(config: Config) -> Prepared:
             raise InputError(
                 f"{header.backend}: maps leave the graph in fixed point only; use precision fixed, or record spikes"
             )
-    return Prepared(Job(spec, network, read, backend, choice, settings.batch_size), dataset, read)
+    kind = (EventSamples if isinstance(checkpoint.preparation, EventBinning) else DatasetSamples).kind
+    notes = choice_notes(dataset, kind, settings.samples)
+    return Prepared(Job(spec, network, read, backend, choice, settings.batch_size), dataset, read, notes)
 
 
 def _what_to_keep(settings: RunSection, backend: Backend, network: Network) -> Keep:

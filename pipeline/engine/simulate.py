@@ -117,7 +117,8 @@ def simulate(
         assert not isinstance(simulator, str)
         with tracker.show("reading images") as advance:
             source = open_samples(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
-    if said := source.clipped(graph):
+    notes = source.notes(samples) if isinstance(source, DatasetSamples) else []
+    for said in filter(None, [*notes, source.clipped(graph)]):
         warnings.warn(f"simulate: {said}", stacklevel=3)  # behind what checks the arguments
     spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=source.contents)
     job = Job(spec, graph, source.part, simulator, choice, batch_size)

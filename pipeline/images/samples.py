@@ -27,7 +27,7 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.batch import PackedSpikes, pack, unpack
 from spikesam.recordings.schema import SampleTable
-from spikesam.recordings.text import brief
+from spikesam.recordings.text import brief, printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # Python 3.10 lacks it
@@ -211,14 +211,14 @@ class DatasetSamples(Samples):
         """(T, H, W, 3): what the network sees at each step, where that is not one image at all of them."""
         return None
 
-    def notes(self, asked: int) -> list[str]:
-        """Lines for the user: what was skipped, fewer labelled items than were asked for, events that were merged."""
-        found = []
-        if self.skipped:
-            found.append(f"skipped {self.skipped:,} {self.kind} of classes that the checkpoint does not know")
-        if len(self) < asked and self.table.label.max() >= 0:
-            found.append(f"{self.name} has {len(self)} {self.kind} of these classes, fewer than the {asked} asked for")
-        return found
+    @property
+    def binned(self) -> str:
+        """A line for the user on events that were merged or dropped; "" of images."""
+        return ""
+
+    def notes(self, asked: int | None) -> list[str]:
+        """See :func:`choice_notes`."""
+        return choice_notes(self, self.kind, asked)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,14 +248,25 @@ class EventSamples(DatasetSamples):
             return None
         return np.stack([picture_of(step) for step in unpack(self.bits[[sample]], self.preparation.input_shape)])
 
-    def notes(self, asked: int) -> list[str]:
+    @property
+    def binned(self) -> str:
         """See :class:`DatasetSamples`."""
         kept, merged, left_out = self.counts.sum(axis=0).tolist()
-        events = (
+        return (
             f"{kept + merged + left_out:,} events became {kept:,} spikes: {merged:,} merged (same pixel, polarity and "
             f"bin), {left_out:,} dropped (outside the crop or too late)"
         )
-        return [*super().notes(asked), events]
+
+
+def choice_notes(chosen: Dataset | DatasetSamples, kind: str, asked: int | None) -> list[str]:
+    """Lines for the user: what was skipped, and fewer labelled items than were asked for."""
+    found = []
+    if chosen.skipped:
+        found.append(f"skipped {chosen.skipped:,} {kind} of classes that the checkpoint does not know")
+    if len(chosen) < (asked or 0) and chosen.table.label.max() >= 0:
+        name = printable(chosen.name)
+        found.append(f"{name} has {len(chosen)} {kind} of these classes, fewer than the {asked} asked for")
+    return found
 
 
 def batches(chosen: Sequence[int], size: int) -> Iterator[list[int]]:

@@ -146,7 +146,7 @@ class ImageMethod(MapMethod):
         what = f"{self.name} maps of {count}, {timesteps} step{'s' * (timesteps > 1)}"
         unknown = int((samples.label < 0).sum())
         note = f"no label is known of {unknown} of {count}: explained for the predicted class"
-        notes = [note] if unknown and self.speaks_for == "label" else []
+        notes = [*images.notes(self.samples), *[note] * bool(unknown and self.speaks_for == "label")]
         subjects = partial(subjects_of, images, class_names=class_names)
         return Explainer(header, samples, explain, subjects, what, None, notes)
 

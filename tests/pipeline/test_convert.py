@@ -84,7 +84,9 @@ def test_a_configuration_names_the_ann_and_results_are_replaced_when_asked(workp
     )
     (tmp_path / "c.toml").write_text(f'{text}[data]\nsource = "{workplace / "images"}"\n')
     convert.main(["--config", str(tmp_path / "c.toml"), "--out", str(tmp_path / "out"), "--overwrite"])
-    assert "thresholds (balanced): conv1 " in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "thresholds (balanced): conv1 " in printed.out
+    assert " has 21 images of these classes, fewer than the 100 asked for\n" in printed.err
     assert 'rule = "balanced"' in (tmp_path / "out" / "config.toml").read_text()
     assert load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors")).network.timesteps == T
 
@@ -103,7 +105,7 @@ def test_no_download_overrules_the_configuration(tmp_path, monkeypatch, refused)
 
 def test_both_networks_and_their_accuracy(workplace, tmp_path, capsys):
     out = tmp_path / "out"
-    words = ["--data", str(workplace / "images"), "--samples", "9", "--seeds", "3", "--out", str(out)]
+    words = ["--data", str(workplace / "images"), "--samples", "22", "--seeds", "3", "--out", str(out)]
     export.main([str(workplace / "snn.safetensors"), *words])
     for precision in ("float32", "fixed"):
         network, _ = read_network(out / f"network.{precision}.safetensors")
@@ -111,7 +113,9 @@ def test_both_networks_and_their_accuracy(workplace, tmp_path, capsys):
     report = json.loads((out / "accuracy.json").read_text())
     assert len(report["accuracy_by_seed"]["fixed"]) == 3
     assert 0 <= report["fixed"] <= 1
-    assert "9 images × 3 seeds" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "21 images × 3 seeds" in printed.out
+    assert " has 21 images of these classes, fewer than the 22 asked for\n" in printed.err
 
 
 def test_one_seed_prints_no_interval_and_the_network_goes_to_nir_too(workplace, tmp_path, capsys):

@@ -116,6 +116,13 @@ def test_maps_of_a_network_need_a_name(refused: Any) -> None:
     assert refused(main, "cluttered-digits", "--method", "occlusion").startswith("error: --out is needed")
 
 
+def test_fewer_images_than_asked_for_are_told(
+    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(workplace / "snn.safetensors", "--data", workplace / "images", "--samples", 22, "--out", tmp_path / "snn.h5")
+    assert " has 21 images of these classes, fewer than the 22 asked for\n" in capsys.readouterr().out
+
+
 def test_grad_cam_of_a_spiking_network(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, network = tmp_path / "snn.h5", workplace / "snn.safetensors"
     words = ("--data", workplace / "images", "--samples", 3, "--seed", 3)

@@ -50,7 +50,11 @@ def test_class_folders_and_files_of_events(for_events: spikesam.Checkpoint, tmp_
     for label, name in enumerate(("left", "right", "up")):
         for number in range(2):
             nmnist_file(tmp_path / "set" / name / f"{number}.bin", recording(10 * label + number), (14, 13))
-    raster = spikesam.simulate(for_events, tmp_path / "set", backend="event")
+    with pytest.warns(UserWarning, match="^simulate: ") as said:
+        raster = spikesam.simulate(for_events, tmp_path / "set", samples=5, backend="event")
+    skipped = "skipped 2 recordings of classes that the checkpoint does not know"
+    fewer = f"{raster.header.dataset} has 4 recordings of these classes, fewer than the 5 asked for"
+    assert [str(each.message) for each in said] == [f"simulate: {skipped}", f"simulate: {fewer}"]
     assert sorted(raster.samples.label.tolist()) == [0, 0, 1, 1]  # "up" is no class of the checkpoint
     files = sorted((tmp_path / "set" / "right").iterdir())
     loose = spikesam.simulate(for_events, files, backend="event")
@@ -58,9 +62,8 @@ def test_class_folders_and_files_of_events(for_events: spikesam.Checkpoint, tmp_
     # The files' sensor is 34×34, and the network sees its middle in blocks of 4×4 pixels.
     assert loose["input"].counts.sum() > 0
     samples = choose_samples(str(tmp_path / "set"), for_events, 4, seed=0)
-    (skipped, events) = samples.notes(4)
-    assert skipped == "skipped 2 recordings of classes that the checkpoint does not know"
-    assert events.startswith("240 events became ")
+    assert samples.notes(4) == [skipped]
+    assert samples.binned.startswith("240 events became ")
     assert samples.counts.sum(axis=1).tolist() == [60] * 4
     assert np.unpackbits(samples.bits, axis=2).sum(axis=(1, 2)).tolist() == samples.counts[:, 0].tolist()
     assert samples.pictures.shape == (4, 8, 6, 3)
