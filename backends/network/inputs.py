@@ -175,6 +175,7 @@ class Input:
 
         Parameters
         ----------
+        dtype : of the weights: np.float32 or np.int8
         where : what the message of an error begins with
         channels : C of the layer, which weights say, too
         """
@@ -333,6 +334,7 @@ class Input:
 
         Parameters
         ----------
+        shape : (C, H, W) of the map of each source, before pooling
         where, before : what the message calls the layer, and the one in front of it
         """
         channels, *sides = self.unpooled_shape(shape, where, before)

@@ -71,6 +71,8 @@ class Conversion(Shown):
     preprocessing, classes, class_names : of the checkpoint
     calibration : (N, C, H, W) the images that thresholds come from
     seed : of the Poisson spikes of `samples`
+    device : of the torch backend that measures: "auto", "cpu", "cuda", "cuda:1"
+    tracker : shows and times the work
     files : those written, the checkpoint first
     whole : images that the samples were taken from; 0 if not known
     convert : what converts an ANN, of images and settings

@@ -133,6 +133,8 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
 
     Parameters
     ----------
+    name_or_path : a bundled checkpoint's name, such as "cluttered-digits", or a file, such as
+        "runs/digits/checkpoint.safetensors"
     kind : what the network must be, "snn" or "ann"; either if not given
 
     Raises

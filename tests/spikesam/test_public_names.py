@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -39,6 +40,20 @@ def test_every_name_is_documented_and_what_users_call_first_has_an_example() -> 
     said = {name: inspect.getdoc(getattr(spikesam, name)) or "" for name in spikesam.__all__}
     assert [name for name, text in said.items() if not text.strip()] == []
     assert [name for name in FIRST.split() if ">>> " not in said[name]] == []
+
+
+def test_where_parameters_are_listed_none_is_missing() -> None:
+    public = {name: getattr(spikesam, name) for name in spikesam.__all__}
+    classes = [each for each in public.values() if inspect.isclass(each)]
+    methods = {f.__qualname__: f for each in classes for _, f in inspect.getmembers(each, inspect.isfunction)}
+    listed = {name: inspect.getdoc(each) or "" for name, each in (public | methods).items() if callable(each)}
+    listed = {name: text.partition("Parameters\n")[2] for name, text in listed.items() if "Parameters\n" in text}
+    assert {"load", "convert", "Conversion", "Input.checked"} <= {*listed}
+    for name, text in listed.items():
+        said = {word.strip(" *") for words in re.findall("^(.+?) : ", text, re.M) for word in words.split(",")}
+        asked = inspect.signature((public | methods)[name]).parameters.values()
+        known = [each.name for each in asked if each.kind is not each.VAR_KEYWORD and each.name[0] != "_"]
+        assert [each for each in known if each not in ("self", *said)] == [], name
 
 
 @pytest.mark.parametrize("name", ["spikesam", "spikesam.captum", "spikesam.testing", *spikesam.__all__])

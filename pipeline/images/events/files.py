@@ -51,6 +51,7 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
 
     Parameters
     ----------
+    path : the file, whose extension says its format
     sensor : (H, W) in pixels, for .bin alone, which does not say it; 34×34, N-MNIST's, if not given
 
     Raises
