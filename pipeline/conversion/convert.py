@@ -99,8 +99,9 @@ def convert(
     class_names : of every class, in the order of the model's outputs; "0", "1", … if not given
     out : folder, made if missing: `checkpoint.safetensors`, `accuracy.csv`, `accuracy.png`, `summary.json`, and of a
         checkpoint `config.toml`; "runs/convert" for a checkpoint if not given
-    config : a TOML file as those in `configs/`, or its tables as a dictionary, of which `conversion` and `data` count
-    data : data set with training and validation parts, by name or path; `data.source` if not given
+    config : a TOML file as those in `configs/`, or its tables as a dictionary, of which `conversion` and `data` count;
+        of a model, what `conversion` says beside `ann` and `calibration`, where arguments say nothing else
+    data : of a checkpoint, data set with training and validation parts, by name or path; `data.source` if not given
     samples : how many of these images to measure on, evenly spaced
     seed : of their order and of the Poisson spikes
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
@@ -112,8 +113,8 @@ def convert(
 
     Raises
     ------
-    InputError : if the network spikes already, images or data do not fit, an operation of the model is not known,
-        nothing drives a layer, or `out` holds files
+    InputError : if the network spikes already, arguments, images or data do not fit, an operation of the
+        model is not known, nothing drives a layer, or `out` holds files
 
     References
     ----------
@@ -133,6 +134,10 @@ def convert(
     named = ann is None or isinstance(ann, (str, PathLike))
     if named and (images is not None or labels is not None):
         raise InputError("images, labels: got some beside a checkpoint, expected a data set: data='…'")
+    if named and validation is not None:
+        raise InputError("validation: got some beside a checkpoint, expected a data set: data='…'")
+    if named and (preprocessing is not None or len(class_names)):
+        raise InputError("preprocessing, class_names: got some beside a checkpoint, which has its own")
     if samples < 1:
         raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
     make_backend("auto", device)  # which refuses a device that is none before anything is written
@@ -145,9 +150,12 @@ def convert(
     files = () if out is None and not named else tuple(folder / name for name in WRITTEN)
     about: dict[str, Any] = {"seed": seed, "device": device, "tracker": Tracker(), "files": files}
     if isinstance(ann, (nn.Module, Network)):
+        if data is not None:
+            raise InputError("data: got some beside a model, expected images")
         if out is not None and preprocessing is None:
             raise InputError(f"out: {UNPREPARED}")
-        settings = _section({"ann": type(ann).__name__, "seed": seed} | USUAL | said)
+        configured = {} if config is None else given.conversion.model_dump(exclude_unset=True)
+        settings = _section({"seed": seed} | USUAL | configured | said | {"ann": type(ann).__name__})
         about |= {"preprocessing": preprocessing, "classes": tuple(class_names)}
         with out_lock(folder, advice) if files else nullcontext():
             return _of_model(ann, images, labels, settings, validation, samples, about)

@@ -418,6 +418,18 @@ def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
     assert all(low <= high + 0.1 for low, high in pairwise(shares))
 
 
+def test_a_configuration_counts_where_the_call_says_nothing(trained):
+    model, images, _ = trained
+    said = {"timesteps": 4, "rule": "percentile", "percentile": 90.0, "seed": 5}
+    found = spikesam.convert(model, images[:4], timesteps=3, config={"conversion": said}).settings
+    assert (found.timesteps, found.rule, found.percentile, found.seed) == (3, "percentile", 90.0, 5)
+    assert (found.ann, found.encoder) == ("Residual", "constant-current")
+
+
+PREPARE = spikesam.Preprocessing(12, 12, (0.5,), (0.5,))
+CHECKPOINT = {"ann": "cluttered-digits-ann", "images": None}
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -433,6 +445,10 @@ def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
         ({"validation": torch.ones(4, 1, 24, 6)}, r"validation: have shape \(4, 1, 24, 6\), expected \(N, 1, 12, 12\)"),
         ({"validation": (torch.ones(4, 1, 12, 12), [1, 2])}, "^validation: labels: got int64 of shape"),
         ({"samples": 0}, "samples: got 0, expected a whole number"),
+        ({"data": "chirps"}, "^data: got some beside a model, expected images$"),
+        (CHECKPOINT | {"validation": torch.ones(4, 1, 12, 12)}, "^validation: got some beside a checkpoint, expected"),
+        (CHECKPOINT | {"preprocessing": PREPARE}, "^preprocessing, class_names: got some beside a checkpoint, which"),
+        (CHECKPOINT | {"class_names": "abc"}, "^preprocessing, class_names: got some beside a checkpoint, which has"),
     ],
 )
 def test_refusals_write_nothing(trained, tmp_path, monkeypatch, change, reason):
@@ -446,8 +462,7 @@ def test_refusals_write_nothing(trained, tmp_path, monkeypatch, change, reason):
 
 def test_a_checkpoint_of_it_is_written_when_asked(trained, tmp_path):
     model, images, labels = trained
-    prepare = spikesam.Preprocessing(12, 12, (0.5,), (0.5,))
-    given = {"preprocessing": prepare, "class_names": ("top", "middle", "bottom"), "out": tmp_path / "out"}
+    given = {"preprocessing": PREPARE, "class_names": ("top", "middle", "bottom"), "out": tmp_path / "out"}
     conversion = spikesam.convert(model, images[:20], labels[:20], timesteps=8, samples=10, **given)
     checkpoint = spikesam.load(conversion.files[0])
     assert checkpoint.class_names == ("top", "middle", "bottom")
