@@ -127,7 +127,11 @@ class TrainingSection(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
     clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0 for no limit")
     selection: float = Field(
-        0.1, gt=0, lt=1, description="share of the training images that the best epoch is chosen on"
+        0.1,
+        gt=0,
+        lt=1,
+        description="share of the training images that the best epoch is chosen on; "
+        "cluttered-, contrast-, saccade-digits and chirps have others for it",
     )
     precision: TrainingPrecision = Field(
         "auto", description="type of the convolutions; auto: bfloat16 where the processor has instructions for it"
@@ -174,7 +178,9 @@ class ConversionSection(Section):
         99.9, gt=0, le=100, description="of the positive input currents; for rules percentile and, at most, ftbc"
     )
     per: Literal["layer", "channel"] = Field(
-        "channel", description="one threshold for each layer or channel; balanced: channel"
+        "channel",
+        description="one threshold for each layer or channel; balanced: channel; "
+        "max, percentile and scaled, of chains without biases: layer",
     )
     initial: float = Field(
         0.5, ge=0, le=1, description="membrane to begin with, in thresholds, but for chains by the paper's rules"

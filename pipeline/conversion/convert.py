@@ -88,7 +88,8 @@ def convert(
         step by step (Wu et al. 2024), the default for a model. Of several, or "all", the first one converts, and a
         table compares them: :attr:`Conversion.rules`
     percentile : of the activations above 0: the threshold by "percentile", the highest by "ftbc"; 99.9 if not given
-    per : "layer" or "channel", each with a threshold of its own
+    per : "layer" or "channel", each with a threshold of its own; by "balanced" each channel, and in a checkpoint's
+        chain without biases by "max", "percentile" and "scaled" each layer, whatever this says
     encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
     initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0 cuts them
     spikes : of a neuron in a step, at most; 1 if not given. Of n, each channel becomes n of bits: T steps tell nT + 1
