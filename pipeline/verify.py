@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     console = PlainConsole(soft_wrap=True)
     if command.check is not None:
-        given = [name for name, value in command.settings if value != getattr(Settings(), name)]
-        given += ["out"] if command.out else []
+        given = [name for name in Settings.model_fields if name in command.settings.model_fields_set]
+        given += [name for name in ("out", "overwrite") if name in command.model_fields_set]
         if given:
             raise InputError(f"--{given[0].replace('_', '-')}: has no use beside --check, whose certificate says it")
         with Tracker().show("verifying"):

@@ -34,6 +34,7 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 Flat = "flat"  # marks a section whose options go without its name
 Positional = Annotated[ValueT, "positional"]  # marks an argument without an option's name
 
+SWITCHES = (bool, bool | None)  # types of options without a value
 _METAVARS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
@@ -108,11 +109,12 @@ def _parse(
 ) -> CommandT:
     """Parse the arguments; sections that are not given are those of the configuration, or of the model."""
     _check(arguments)
-    values = {
-        name: (getattr(config, name) if config else field.default).model_dump()
+    sections: dict[str, BaseModel] = {
+        name: getattr(config, name) if config else field.default
         for name, field in model.model_fields.items()
         if is_section(field)
     }
+    values: dict[str, Any] = {name: section.model_dump(exclude_unset=True) for name, section in sections.items()}
     parser = _Parser(
         prog,
         description=description,
@@ -124,7 +126,7 @@ def _parse(
     usage, options = [parser.prog], list[str]()
     for path, field in leaves(model).items():
         name = option(path, model)
-        names = [name, _negated(name)] if field.annotation is bool else [name]
+        names = [name, _negated(name)] if field.annotation in SWITCHES else [name]
         if name.startswith("-"):
             options += names
         else:
@@ -133,7 +135,7 @@ def _parse(
         section = name.lstrip("-").rpartition(".")[0]
         if section not in groups:
             groups[section] = parser.add_argument_group(section)
-        default = values[path[0]][path[1]] if path[1:] else field.default
+        default = getattr(sections[path[0]], path[1]) if path[1:] else field.default
         _add(groups[section], names, ".".join(path), field, default)
     parser.usage = " ".join([*usage, "[options]"])
     found, unknown = parser.parse_known_intermixed_args([_with_hyphens(argument) for argument in arguments])
@@ -152,8 +154,8 @@ def _parse(
 def _add(group: Any, names: Sequence[str], key: str, field: FieldInfo, default: Any) -> None:
     """Add the options of one field to the parser, with their line of help."""
     about = (field.description or "").replace("%", "%%")
-    if field.annotation is bool:
-        about += f" (default: {'on' if default else 'off'})"
+    if field.annotation in SWITCHES:
+        about += "" if default is None else f" (default: {'on' if default else 'off'})"
         group.add_argument(*names, dest=key, action=_Switch, help=about)
         return
     metavar, nargs, optional = _shape(field.annotation)

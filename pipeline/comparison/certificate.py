@@ -42,8 +42,7 @@ def certify(model: Path, settings: Settings, recording: Path | None = None) -> t
         steps = settings.timesteps
         if steps is None and given is not None and not given.header.layer_delay:
             steps = given.timesteps
-        options: Any = {"dt": settings.dt, "reset": settings.reset}
-        options["fires_at_threshold"] = settings.fires_at_threshold or None  # None: as the graph says
+        options: Any = {name: getattr(settings, name) for name in ("dt", "reset", "fires_at_threshold")}
         network, nodes = read_nir(model, steps, **options)
         network.check_spiking(str(model))
         if not network.spiking_input:

@@ -13,7 +13,7 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import read_file
 from spikesam.recordings.parsing import parse_json
 
-FORMAT, VERSION = "spikesam-certificate", 1
+FORMAT, VERSION = "spikesam-certificate", 2
 LARGEST = 1 << 24  # bytes
 
 
@@ -27,8 +27,10 @@ class Settings(Section):
     reset: Literal["zero", "subtract"] | None = Field(
         None, description="of neurons; to zero, or as the graph says, if not given"
     )
-    fires_at_threshold: bool = Field(
-        False, description="v = threshold fires, as in SpikingJelly and sinabs; not by NIR's equations"
+    fires_at_threshold: bool | None = Field(
+        None,
+        description="v = threshold fires, as in SpikingJelly and sinabs; as the graph says, or not, as by NIR's "
+        "equations, if not given",
     )
     samples: int = Field(4, ge=1, le=1000, description="of random input")
     rate: float = Field(0.3, ge=0, le=1, description="of random input: the probability of a spike at a step")

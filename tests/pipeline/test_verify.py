@@ -71,7 +71,22 @@ def test_a_certificate_is_the_same_when_it_is_made_again(
     assert capsys.readouterr().out.splitlines()[-1] == f"all spikes are the same, as in {out}"
     assert "already exists" in refused(verify.main, model, "--timesteps", 30, "--out", out)
     assert "is an input" in refused(verify.main, model, "--timesteps", 30, "--out", model, "--overwrite")
-    assert "--seed: has no use beside --check" in refused(verify.main, model, "--check", out, "--seed", 1)
+    for option in (["--seed", 0], ["--samples", 3], ["--fires-at-threshold"], ["--out", out], ["--overwrite"]):
+        said = refused(verify.main, model, "--check", out, *option)
+        assert f"{option[0]}: has no use beside --check, whose certificate says it" in said
+
+
+def test_what_a_graph_says_of_its_threshold_can_be_overridden(tmp_path: Path) -> None:
+    layer = spikesam.Layer("fc1", spikesam.Input(np.float32([[1.0]])), spikesam.LIF(0.5, fires_at_threshold=True))
+    network = spikesam.Network((1, 1, 1), 4, (layer,), spikesam.Readout(np.float32([[1.0]])), "spikes")
+    spikesam.to_nir(network, tmp_path / "m.nir")
+    fired = {}
+    for words in ("", "--fires-at-threshold", "--no-fires-at-threshold"):
+        assert code(tmp_path / "m.nir", "--out", tmp_path / "m.json", "--overwrite", *words.split()) == 0
+        certificate = json.loads((tmp_path / "m.json").read_text())
+        fired[words] = [run["raster_digest"] for run in certificate["runs"]]
+        assert code(tmp_path / "m.nir", "--check", tmp_path / "m.json") == 0
+    assert fired[""] == fired["--fires-at-threshold"] != fired["--no-fires-at-threshold"]
 
 
 @pytest.mark.parametrize(
