@@ -33,7 +33,9 @@ class ReportCommand(Section):
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
     network: str | None = Field(None, description="import of the recorded model, by name or file")
     out: Path | None = Field(None, description="the page; in the folder of the (first) run if not given")
-    megabytes: float = Field(8.0, gt=0, le=500, description="size limit of the page, MB; further samples are left out")
+    megabytes: float = Field(
+        8.0, gt=0, le=500, description="MB that the samples may take; of long runs the page holds the first samples"
+    )
     overwrite: Overwrite = False
 
 

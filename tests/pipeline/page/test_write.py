@@ -393,6 +393,12 @@ def test_mistakes_are_one_line(
     assert message in refused(main, *(each.format(folder=tmp_path, spikes=spikes_alone) for each in arguments))
 
 
+def test_help_says_that_the_samples_are_limited_and_not_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "MB that the samples may take; " in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(
     copy: Path, spikes_alone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
