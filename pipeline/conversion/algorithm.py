@@ -67,6 +67,7 @@ from spikesam.pipeline.conversion.thresholds import (
     temporal_corrections,
 )
 from spikesam.pipeline.images.encoding import encode, mean_spikes
+from spikesam.pipeline.images.samples import DatasetSamples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.pipeline.networks.layer_list import description
@@ -80,10 +81,15 @@ MOST_VALUES = 1 << 27  # activations of a layer of a graph: thresholds come from
 Advance = Callable[[int], None]
 
 
-def calibration_of(ann: Checkpoint, config: Config) -> NDArray[np.float32]:
-    """The first `conversion.calibration` training images of `data.source`, in class-balanced order, (N, C, H, W)."""
+def calibration_samples(ann: Checkpoint, config: Config) -> DatasetSamples:
+    """The first `conversion.calibration` training images of `data.source`, in class-balanced order."""
     settings, data = config.conversion, config.data
-    return choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train").images()
+    return choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
+
+
+def calibration_of(ann: Checkpoint, config: Config) -> NDArray[np.float32]:
+    """The images of :func:`calibration_samples`, (N, C, H, W)."""
+    return calibration_samples(ann, config).images()
 
 
 def matching_configuration(config: Config, ann: Checkpoint, target: Path) -> Config:

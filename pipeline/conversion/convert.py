@@ -17,7 +17,7 @@ from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network import Network
 from spikesam.pipeline.config import Config, ConversionSection, read_config, save_config
 from spikesam.pipeline.conversion.algorithm import (
-    calibration_of,
+    calibration_samples,
     convert_graph,
     converted,
     evenly_spaced,
@@ -257,7 +257,13 @@ def _of_checkpoint(config: Config, count: int, about: dict[str, Any]) -> Convers
     with tracker.show("preparing"):
         compile_kernels("float32")
         compile_kernels("fixed")
-    calibration = calibration_of(ann, config)
+    of_training = calibration_samples(ann, config)
+    if again := sum(map(set(filter(None, of_training.contents)).__contains__, samples.contents)):
+        tracker.say(
+            f"accuracy is measured on {len(samples)} images, {again} of which thresholds are chosen on; "
+            "a folder with the parts train/ and val/ keeps them apart"
+        )
+    calibration = of_training.images()
     shown = None if settings.first.rule == "ftbc" else len(calibration) * len(ann.network.layers)
     with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
         network, thresholds = converted(ann.network, calibration, settings, advance)

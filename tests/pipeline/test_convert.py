@@ -87,8 +87,20 @@ def test_a_configuration_names_the_ann_and_results_are_replaced_when_asked(workp
     printed = capsys.readouterr()
     assert "thresholds (balanced): conv1 " in printed.out
     assert " has 21 images of these classes, fewer than the 100 asked for\n" in printed.err
+    assert "\naccuracy is measured on 21 images, 6 of which thresholds are chosen on; a folder with " in printed.err
     assert 'rule = "balanced"' in (tmp_path / "out" / "config.toml").read_text()
     assert load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors")).network.timesteps == T
+
+
+def test_parts_of_a_folder_that_share_no_image_are_measured_without_a_note(workplace, tmp_path, capsys):
+    for number, part in enumerate(("train", "val")):
+        for folder in (workplace / "images").iterdir():
+            copy = tmp_path / "images" / part / folder.name / "0.png"
+            copy.parent.mkdir(parents=True)
+            copy.write_bytes((folder / f"{number}.png").read_bytes())
+    words = ["--data", str(tmp_path / "images"), "--conversion.timesteps", str(T), "--out", str(tmp_path / "out")]
+    convert.main([str(workplace / "ann.safetensors"), *words])
+    assert "thresholds are chosen on" not in capsys.readouterr().err
 
 
 def test_no_download_overrules_the_configuration(tmp_path, monkeypatch, refused):
