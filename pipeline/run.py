@@ -56,6 +56,7 @@ class RunCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, compute, and print what was found."""
     command, config = parse_with_config(RunCommand, load_config, argv, prog="spikesam run", description=__doc__)
+    command.run.refuse_foreign_options(load_config(command.config).run)
     out = command.out
     if command.range is not None:
         if out is None or command.dask or command.resume:

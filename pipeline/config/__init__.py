@@ -255,6 +255,14 @@ class RunSection(Section):
         named = options_of(BACKENDS.built_in[self.backend]) if self.backend in BACKENDS.built_in else ()
         return {name: getattr(self, f"{self.backend}_{name}") for name in named}
 
+    def refuse_foreign_options(self, before: RunSection) -> None:
+        """Refuse options that changed from `before` and belong to a backend other than the one that is chosen."""
+        for backend, make in BACKENDS.built_in.items():
+            for name in options_of(make) if backend != self.backend else ():
+                if getattr(self, f"{backend}_{name}") != getattr(before, f"{backend}_{name}"):
+                    belongs = f"--{backend}-{name.replace('_', '-')}: belongs to --backend {backend}"
+                    raise InputError(f"{belongs}, got --backend {self.backend}")
+
 
 class Config(Section):
     """Everything; `train` uses data, network and training, `convert` conversion and data, `run` uses run."""

@@ -88,6 +88,10 @@ def everything(folder: Path) -> dict[Path, bytes | None]:
         ((*RUN, "--out", "new", "--steps", "8:"), "steps: '8:' means none of the 8 steps, 0 to 7"),
         ((*RUN, "--out", "new", "--steps", "1"), "steps: got '1', expected"),
         ((*RUN, "--out", "new", "--backend", "lava", "--lava-deadline", "1e-9"), "1e-09"),
+        (
+            (*RUN, "--out", "new", "--lava-models", "stock"),
+            "--lava-models: belongs to --backend lava, got --backend aut",
+        ),
         ((*RUN, "--out", "/proc/spikes"), "/proc/spikes: cannot be written"),
         ((*RUN, "--resume"), "--resume needs --out"),
         ((*RUN, "--out", "busy"), "busy: holds files already"),
