@@ -28,6 +28,7 @@ from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_replacing_i
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import BackendName
 from spikesam.recordings.console import PlainConsole
+from spikesam.recordings.errors import InputError
 from spikesam.recordings.progress import Tracker
 
 
@@ -54,7 +55,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse_command(DiffCommand, argv, prog="spikesam diff", description=__doc__)
     # Reading networks takes a second to import, --help need not wait.
     from spikesam.pipeline.comparison.diff import diff
+    from spikesam.pipeline.comparison.sides import is_raster
 
+    given = sorted(options.model_fields_set & {"backend", "precision"})
+    if given and is_raster(Path(options.first)) and is_raster(Path(options.second)):
+        raise InputError(f"--{given[0]} is for the simulation of a model, got two rasters")
     if options.out is not None:
         refuse_replacing_inputs(options.out, options.overwrite, options.first, options.second, options.network)
     chosen = options.model_dump(exclude={"first", "second", "out", "overwrite"})

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Model = Network | Checkpoint
 
+EXPECTED = "the folder of a finished run, a raster or a network"
 WHAT = "diff: got {}, expected a raster or a network, or the name or file of one"
 # sample, network, whether numbers are as they are, not rounded -> its input: (T, C, H, W) or (C, H, W)
 Driven = Callable[[int, Network, bool], NDArray[Any]]
@@ -36,14 +37,15 @@ def opened_side(given: Any, resources: ExitStack) -> RasterReader | Model:
         return given
     if not isinstance(given, (str, PathLike)):
         return loaded_network(given, WHAT)
-    path = raster_file(Path(given), "the folder of a finished run, a raster or a network")
-    return resources.enter_context(RasterReader(path)) if _is_raster(path) else loaded_network(given, WHAT)
+    path = raster_file(Path(given), EXPECTED)
+    return resources.enter_context(RasterReader(path)) if is_raster(path) else loaded_network(given, WHAT)
 
 
-def _is_raster(path: Path) -> bool:
-    """True of a file called as rasters are, or that begins as they do and is no network of another program."""
+def is_raster(given: Path) -> bool:
+    """True of a run's folder, and of a file called as rasters are or that begins as one and is no foreign network."""
     from spikesam.pipeline.networks.checkpoint_files import FOREIGN
 
+    path = raster_file(given, EXPECTED)
     return has_hdf5_name(path) or (path.suffix not in FOREIGN and has_hdf5_signature(path))
 
 

@@ -347,6 +347,8 @@ def test_the_command(shown: Shown, tmp_path: Path, capsys: pytest.CaptureFixture
         ((first, "cluttered-digits"), r"a\.h5: its input is 2×1×1, that of the model 6×80×80; expected a raster"),
         ((first, "cluttered-digits-ann"), "got an ANN, which does not spike, expected a spiking network; convert it"),
         ((model, model), "diff: got two models, expected a raster among them"),
+        ((first, second, "--backend", "event"), "--backend is for the simulation of a model, got two rasters"),
+        ((first, second, "--precision", "fixed"), "--precision is for the simulation of a model, got two rasters"),
         ((first, second, "--data", "cluttered-digits"), r"data needs a network: diff\(a, b, network, data=…\)"),
     ):
         code, _, err = ending(*words)
