@@ -31,7 +31,7 @@ def run(config: Config, out: Path, *, resume: bool, part: str | None = None, clu
     from spikesam.pipeline.engine.compute_folder import compute_all, compute_ranges  # numba is slow to import
     from spikesam.pipeline.engine.first_run import on_torch_at_first
     from spikesam.pipeline.engine.folder import begin, undone_if_refused
-    from spikesam.pipeline.engine.prepare import prepare
+    from spikesam.pipeline.engine.prepare import prepare, usable_anywhere
     from spikesam.pipeline.engine.range_file import PARTS
     from spikesam.pipeline.page.results import write_run_results
 
@@ -53,7 +53,7 @@ def run(config: Config, out: Path, *, resume: bool, part: str | None = None, clu
             job = on_torch_at_first(prepared.job, tracker.say)
         else:
             job = prepared.with_contents(out, tracker).job
-        job, client = begin(out, job, config, resume=resume if numbers is None else None), None
+        job, client = begin(out, job, usable_anywhere(config), resume=resume if numbers is None else None), None
         if numbers is not None:
             compute_ranges(out, job, numbers, tracker, f"part {part}")
             for note in tracker.notes:

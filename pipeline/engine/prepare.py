@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
@@ -14,12 +15,13 @@ from spikesam.backends.trace import spike_trace
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.job import Job, JobSpec, Keep, raster_header
 from spikesam.pipeline.engine.range_file import PARTS, SPEC
-from spikesam.pipeline.images.datasets import Dataset
+from spikesam.pipeline.images.datasets import NAMED, Dataset
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.samples import DatasetSamples, EventSamples, choice_notes, read_samples
 from spikesam.pipeline.maps.layers import kept_steps, laid_out, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
+from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.pipeline.networks.samples import choose
 from spikesam.recordings.errors import InputError
@@ -85,6 +87,15 @@ def _what_to_keep(settings: RunSection, backend: Backend, network: Network) -> K
     steps, stepped = kept_steps(settings.steps, network.timesteps, settings.samples, settings.figures)
     formed = backend.forms_maps and settings.keep == "maps" and settings.variant != "paper"
     return Keep(settings.keep == "all", "backend" if formed else "spikes", steps, stepped, settings.layers)
+
+
+def usable_anywhere(config: Config) -> Config:
+    """The configuration with absolute paths of the checkpoint and the data, for `merge` in another folder."""
+    settings, found = config.run, find_checkpoint(config.run.checkpoint)
+    paths: dict[str, Any] = {"checkpoint": str(found.absolute())} if found == Path(settings.checkpoint) else {}
+    if settings.data is not None and not (len(settings.data) == 1 and settings.data[0] in NAMED):
+        paths["data"] = tuple(str(Path(each).absolute()) for each in settings.data)
+    return config.model_copy(update={"run": settings.model_copy(update=paths)})
 
 
 def read_samples_of(config: Config) -> Callable[[range], DatasetSamples]:

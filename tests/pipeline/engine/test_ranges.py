@@ -392,6 +392,28 @@ def test_pixels_that_changed_are_refused(bitmaps: list[str], tmp_path: Path, ref
     assert not (tmp_path / "run" / PARTS).exists()
 
 
+def test_paths_from_one_folder_are_found_from_another(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(Path(options[3]).parent)
+    run.main(
+        [
+            "--checkpoint",
+            Path(options[1]).name,
+            "--data",
+            "images",
+            *options[4:],
+            "--out",
+            str(tmp_path / "run"),
+            "--range",
+            "1/1",
+        ]
+    )
+    monkeypatch.chdir(tmp_path)
+    merge.main(["run"])
+    assert "pictures: run/figures" in capsys.readouterr().out
+
+
 def test_a_folder_of_others_does_not_choose_which_pictures_are_shown(
     bitmaps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Refused
 ) -> None:
