@@ -4,7 +4,8 @@ The ANNs are those of examples/own_ann.py. Every way gets the same 200 images to
 to answer, as a constant current. SpikingJelly's recipes are those of its example for ResNet-18; its answers count from
 the first step or after the delay that it estimates, whichever is better at each T. sinabs' neurons fire several spikes
 a step, as is its default; so do this project's where a row says how many. Which images each has right is kept in the
-folder of the results, so a run that was broken off goes on; seconds are measured anew, and alone with `--only seconds`.
+folder of the results, unless code was changed and not committed, so a run that was broken off goes on; seconds are
+measured anew, and alone with `--only seconds`.
 """
 
 from __future__ import annotations
@@ -183,18 +184,24 @@ def accuracy(name: str, way: str, steps: tuple[int, ...], options: Options, fold
 
 
 def answered(name: str, way: str, steps: Sequence[int], options: Options, folder: Path) -> dict[str, dict[str, str]]:
-    """By curve and number of steps, a 1 for each image answered rightly, else a 0; kept, while nothing has changed."""
+    """By curve and number of steps, a 1 for each image answered rightly, else a 0.
+
+    Kept while nothing has changed: weights, data by their path, libraries, and here the code, if it is committed.
+    """
     weights, code = EXAMPLE.parent / "weights" / f"{name}.safetensors", commit() if way in OWN else ""
-    about = way, steps, options.tiny, options.seed, versions(), code, weights.read_bytes()
+    data = options.data and str(Path(options.data).absolute())
+    about = way, steps, options.tiny, options.seed, data, versions(), code, weights.read_bytes()
     path = folder / f"{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:12]}.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         given = subject(name, options)
         found = of_rule(way, given, steps) if way in OWN else {way: of_peer(way, given, steps)}
         text = {
-            each: {step: "".join(map(str, right.astype(int))) for step, right in by_step.items()}
+            each: {str(step): "".join(map(str, right.astype(int))) for step, right in by_step.items()}
             for each, by_step in found.items()
         }
+        if code == "unknown" or code.endswith("-dirty"):
+            return text
         path.write_text(json.dumps(text))
     return json.loads(path.read_text())
 

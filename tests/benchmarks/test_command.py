@@ -4,6 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from numba.core.registry import cpu_target
@@ -86,9 +87,10 @@ def test_peers_stand_beside_this_project(name, tmp_path):
     assert cases[0].environment == KEEP_FREED_MEMORY  # peers get the settings that training has
 
 
-def test_converted_networks_stand_beside_the_peers(tmp_path):
+def test_converted_networks_stand_beside_the_peers(tmp_path, monkeypatch):
     """In this process; accuracy is kept, and not measured again."""
     module = importlib.import_module("benchmarks.convert")
+    monkeypatch.setattr(module, "commit", lambda: "0123456789ab")
     cases = {case.name: case for case in module.cases(Options(repeats=1, tiny=True), tmp_path / "scratch")}
     assert {name.split(",")[0] for name in cases} == {"resnet18", "vgg"}
     parts = [module.cases(Options(tiny=True, only=only), tmp_path / "scratch") for only in ("accuracy", "seconds")]
@@ -100,6 +102,16 @@ def test_converted_networks_stand_beside_the_peers(tmp_path):
         assert {row.x for row in first} == {4, 8}
         assert all(row.values == (100.0,) for row in first if row.way == "ANN")  # its own answers are the labels
     assert len(list((tmp_path / "convert").iterdir())) == 2 + len(rivals)
+    none = {4: np.zeros(4), 8: np.zeros(4)}
+    monkeypatch.setattr(module, "of_peer", lambda *_: none)
+    monkeypatch.setattr(module, "of_rule", lambda *_: {"max": none})
+    others = module.cases(Options(repeats=1, tiny=True, data="other.zip"), tmp_path / "scratch")
+    ann = next(case for case in others if case.name == "vgg, ANN")
+    assert {row.values for row in ann.rows()} == {(0.0,)}  # nothing is kept of other data
+    kept = len(list((tmp_path / "convert").iterdir()))
+    monkeypatch.setattr(module, "commit", lambda: "0123456789ab-dirty")
+    assert {row.x for row in cases["vgg, max"].rows()} == {4, 8}
+    assert len(list((tmp_path / "convert").iterdir())) == kept
     rows = list(cases["vgg, 8 steps"].rows())
     assert {"spikesam", "spikesam, integers"} <= {row.way for row in rows}
     assert all(row.median > 0 for row in rows)
