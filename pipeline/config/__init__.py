@@ -277,7 +277,7 @@ class Config(Section):
 def load_config(path: Path | None = None) -> Config:
     """Read a TOML file, or a bundled one by its name, such as "cluttered_digits"; None reads the embedded default."""
     path = path or DEFAULT_CONFIG
-    if not path.suffix and not path.is_file():
+    if not path.suffix and (path.is_dir() or not path.exists()):
         bundled = {file.stem: file for file in sorted(CONFIGS.glob("*.toml"))}
         if str(path) not in bundled:
             raise InputError(f"{path}: neither a file nor a bundled configuration ({', '.join(bundled)})")
