@@ -175,7 +175,7 @@ class Readout:
     Parameters
     ----------
     weight : (classes, C·H·W of the last layer) float32, or int8 in fixed point, -127 … 127
-    scale : real value of one raw unit; 1 in float32
+    scale : real value of one raw unit; in float32 mostly 1
     leak : in [0, 1], per step; 1 sums the spikes. In fixed point a multiple of 1/4096
     bias : scalar, (classes,), (1, classes) or (T, classes); float64, or int32 in fixed point
     """

@@ -171,11 +171,13 @@ def _integer_weight(each: Input, most: int) -> tuple[NDArray[np.int8] | None, fl
 
 
 def _quantise_readout(readout: Readout) -> Readout:
-    weight, scale = integer_weight(readout.weight)
-    bias = np.rint(readout.bias / scale) if scale else np.zeros_like(readout.bias)
+    weight, unit = integer_weight(readout.weight)
+    unit = unit or float(np.abs(readout.bias).max()) / THETA  # a bias alone
+    bias = np.rint(readout.bias / unit) if unit else np.zeros_like(readout.bias)
     if not np.abs(bias).max() <= BIAS_LIMIT:
         raise NetworkError(f"readout: a bias of {np.abs(readout.bias).max():g} is too large for fixed point")
-    return Readout(weight, scale, 1 - float(_rounded(THETA * (1 - readout.leak))) / THETA, bias.astype(np.int32))
+    leak = 1 - float(_rounded(THETA * (1 - readout.leak))) / THETA
+    return Readout(weight, unit * readout.scale, leak, bias.astype(np.int32))
 
 
 def _rounded(numbers: Any) -> NDArray[np.int64]:

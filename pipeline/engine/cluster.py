@@ -205,6 +205,7 @@ def _kill_workers() -> None:
     """A worker that is stopped while it starts ends in no other way."""
     for process in active_children():
         process.kill()
+        process.join()
 
 
 @contextmanager

@@ -140,6 +140,16 @@ def test_maximum_pooling_sums_nothing():
     assert fixed.layers[0].inputs[0].largest_current == 127
 
 
+def test_a_readout_keeps_its_scale_and_a_bias_alone():
+    layer = Layer("fc1", np.eye(2), LIF(1.0))
+    scaled, alone = (
+        quantise(Network((2, 1, 1), 3, (layer,), readout)).readout
+        for readout in (Readout([[2.0, -1.0]], scale=2.5), Readout(np.zeros((3, 2)), bias=[0.1, 0.2, -0.4]))
+    )
+    assert scaled.weight.tolist() == [[127, -64]] and scaled.scale == pytest.approx(2.5 * 2 / 127)
+    assert (alone.scale * alone.bias).ravel() == pytest.approx([0.1, 0.2, -0.4], abs=1e-4)
+
+
 def test_a_leaky_readout_by_hand():
     readout = Readout([[0.5, -1.0]], leak=0.3, bias=0.25)
     network = Network((2, 1, 1), 3, (Layer("fc1", np.eye(2), LIF(1.0)),), readout)
