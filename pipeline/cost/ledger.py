@@ -63,7 +63,7 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
     if given is None and (raster.path is None or not raster.path.with_name(BESIDE).is_file()):
         return None, AWAY
     network = fired_by(raster, given)
-    of_model = raster.header.layer_delay == 0 and network.window is not None
+    of_model = _recorded_from_model(raster, network)
     repeated = {layer.name for layer in network.layers if of_model and only_repeats(layer)}
     reason = unlike(raster, network)
     if not reason or {*network.raster_names} - repeated <= {*raster} <= {*network.raster_names}:
@@ -71,6 +71,11 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
     if given is None:
         return None, f"the recording {reason}"
     raise InputError(f"{raster.where}: {reason}; operations are counted where all layers of the network are recorded")
+
+
+def _recorded_from_model(raster: RasterReader, network: Network) -> bool:
+    """True of a recording of the model that the network was imported from, which has no delay between layers."""
+    return raster.header.layer_delay == 0 and network.window is not None
 
 
 def sources_in_model(network: Network, target: str, each: Input) -> tuple[Source, ...]:
@@ -126,6 +131,8 @@ class Ledger:
         self._states = {layer.name: 1 + bool(np.any(layer.spiking_neuron.synaptic_leak)) for layer in network.layers}
         self._states[self.readout] = 1
         self.steps = raster.header.window or raster.timesteps
+        # A recording of a model has no window; all its steps are the model's.
+        self._in_steps_of_model = raster.header.window is not None or _recorded_from_model(raster, network)
         ways = connections(network)
         self._ways = [way for way in ways if way.source in network.raster_names]
         self.dense = dict.fromkeys(self.updates, 0)
@@ -174,7 +181,7 @@ class Ledger:
                 _add(heat, spent.sum(axis=0), self.shapes[source])
         for each in self._attentions:
             sources = each.synapses.sources
-            if self.raster.header.window is not None:
+            if self._in_steps_of_model:
                 sources = sources_in_model(self.network, each.target, each.synapses)
             rate = each.macs * np.mean([rates[source.layer] for source in sources], axis=0)
             count(each, *each.operations(fired, sources), rate)

@@ -12,7 +12,7 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.backends.network import Network
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.pipeline.engine.summary import spike_rates
 from tests.pipeline.imports.models import Written, loud
 
@@ -122,3 +122,23 @@ def test_spikingjelly_counts_as_many_operations_of_its_own_model() -> None:
     network = spikesam.from_torch(model, example)
     found = spikesam.energy(spikesam.simulate(network, example.numpy() > 0, precision="float32"), network)
     assert found.layers.set_index("layer")["operations"].drop("readout").sum() == counted > 0
+
+
+def test_attention_of_layers_of_other_depths_costs_as_much_in_a_recording(tmp_path: Path) -> None:
+    """Of q one layer deep, and k and v two deep; a recording of the model has them in the same step."""
+    identity, neuron = np.eye(2, dtype=np.float32)[..., None, None], LIF(0.0, 0.5, reset="zero")
+    names = {"q": "input", "k0": "input", "k": "k0"}
+    layers = [Layer(name, Input(identity, source), neuron) for name, source in names.items()]
+    attention = Input(None, (Source("q", 2), "k", "k"), heads=1)
+    readout = Readout(np.ones((3, 8), np.float32))
+    network = Network((2, 2, 2), STEPS + 4, (*layers, Layer("a", attention, neuron)), readout, "spikes", window=STEPS)
+    rng, spikes = np.random.default_rng(0), np.zeros((STEPS + 4, 3, 2, 2, 2), bool)
+    spikes[:STEPS] = rng.random((STEPS, 3, 2, 2, 2)) < 0.5
+    simulated = spikesam.simulate(network, spikes, precision="float32")
+    of_model = {
+        each.name: simulated[each.name][:][simulated.header.window_of(each)].swapaxes(0, 1) for each in simulated.layers
+    }
+    recording = spikesam.write_raster(tmp_path / "model.h5", of_model)
+    ours, theirs = spikesam.energy(simulated, network), spikesam.energy(recording, network)
+    assert ours.layers.set_index("layer")["operations"]["a"] > 0
+    assert ours.layers.equals(theirs.layers)
