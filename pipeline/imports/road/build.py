@@ -140,7 +140,7 @@ def build(
             raise NetworkError(f"{unit.where}: {error}") from None
     fixed = any(isinstance(neuron, FixedLIF) for neuron in neurons)
     weight, silent = end.weight.astype(np.int8 if fixed else np.float32), 0 if steady else shifts[-1]
-    bias = delayed(end.bias, silent, steps)
+    bias = delayed(end.bias, silent, steps, last=end.last)
     readout = Readout(weight, answer.scale, end.leak, bias.astype(np.int32 if fixed else np.float64))
     network = Network(shape, steps, tuple(layers), readout, encoder, input_range)
     return Built(with_window(network, window, shifts), tuple(ordered), tuple(neurons), tuple(biases), shifts, end)
@@ -284,17 +284,19 @@ def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:
 
 @dataclass(frozen=True, eq=False)
 class FoldedAnswer:
-    """r[t] = leak · r[t-1] + weight s[t] + bias, at the last step."""
+    """r[t] = leak · r[t-1] + weight s[t] + bias, plus `last`, at the last step."""
 
     sources: tuple[Source, ...]  # whose spikes s are, one behind the other
     weight: NDArray[np.float32]  # (K, N) float32
     bias: NDArray[np.float64]  # (K,) float64
     leak: float  # 1 of a sum
+    last: NDArray[np.float64]  # (K,) float64, what is added once, behind the integral
 
 
 def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAnswer:
     """The sum of a path behind the last units, after so many steps."""
     folded, leak, over_steps, over = beginning(path, shapes), 1.0, 1, False
+    behind: Folded | None = None  # the integral, without the biases in front of it
     for operation in path.operations:
         what, where = operation.what, operation.where
         if isinstance(what, TimeSum):
@@ -304,9 +306,11 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
         elif isinstance(what, Integral):
             expect(not over, where, "integrates an integral", "one readout")
             leak, over = what.leak, True
+            behind = replace(folded, bias=np.zeros_like(folded.bias))
         else:
             expect(not isinstance(what, ByStep), where, *STEPS)
             folded = fold_one(folded, operation)
+            behind = fold_one(behind, operation) if behind else None
     of_steps = (folded.bias, *(one.gain for one in folded.inputs))
     expect(all(each.ndim < 2 for each in of_steps), path.last, *STEPS)
     folded = folded.dense
@@ -332,8 +336,11 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
             weights[key] = weights.get(key, 0.0) + source.sign * weight
     each = {source: weights.pop(source).astype(np.float32) for source in tuple(weights)}
     whole = np.concatenate(list(each.values()), axis=1)
-    bias = np.broadcast_to(folded.bias, folded.shape[0]).repeat(len(whole) // folded.shape[0])
-    return FoldedAnswer(tuple(each), whole, bias / over_steps, leak)
+    last = behind.dense.bias if behind else np.array(0.0)
+    bias, last = (
+        np.broadcast_to(of, folded.shape[0]).repeat(len(whole) // folded.shape[0]) for of in (folded.bias - last, last)
+    )
+    return FoldedAnswer(tuple(each), whole, bias / over_steps, leak, last)
 
 
 def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> dict[str, int]:
@@ -364,12 +371,20 @@ def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> d
 
 
 def delayed(
-    bias: NDArray[np.float64], silent: int, timesteps: int, window: int | None = None, threshold: Any = 0.0
+    bias: NDArray[np.float64],
+    silent: int,
+    timesteps: int,
+    window: int | None = None,
+    threshold: Any = 0.0,
+    last: Any = 0.0,
 ) -> NDArray[np.float64]:
-    """A bias that acts in a window alone: (C,) or rows (S, C) -> rows (T, C), or (1, C) where all are the same."""
+    """A bias that acts in a window alone: (C,) or rows (S, C) -> rows (T, C), or (1, C) where all are the same.
+
+    `last` is added at the last step alone.
+    """
     rows = np.atleast_2d(bias)
     channels, stop = rows.shape[1], timesteps if window is None else silent + window
-    if len(rows) == 1 and stop >= timesteps - 1 and not (bias.any() and silent):
+    if len(rows) == 1 and stop >= timesteps - 1 and not (bias.any() and silent) and not np.any(last):
         return rows
     if timesteps * channels > MOST_BIASES:
         raise NetworkError(
@@ -377,6 +392,7 @@ def delayed(
         )
     found = np.where(np.arange(timesteps)[:, None] < silent, 0.0, rows_later(rows, silent, timesteps))
     found[stop:-1] = -SILENCE * np.asarray(threshold)  # the last row acts at no step, and stays the bias
+    found[-1] += last
     return found
 
 

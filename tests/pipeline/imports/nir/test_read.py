@@ -216,7 +216,7 @@ def test_a_threshold_behind_weights_is_a_neuron_without_memory() -> None:
     assert_same(small(neurons1=nir.Threshold(np.full((3, 8, 8), 0.75))), spikes())
 
 
-@pytest.mark.parametrize("kind", ["I", "LI", "LI drives", "none", "pooled"])
+@pytest.mark.parametrize("kind", ["I", "LI", "LI drives", "I, weights", "LI, weights", "none", "pooled"])
 def test_readouts(kind: str) -> None:
     rng = np.random.default_rng(0)
     one = np.ones(3)
@@ -225,6 +225,8 @@ def test_readouts(kind: str) -> None:
         "LI": {"integrator": nir.LI(4 * DT * one, 4 * one, 0 * one)},
         "LI drives": {"integrator": nir.LI(4 * DT * one, 2 * one, 0.5 * one)},
     }
+    behind = nir.Affine(weights(rng, 2, 3), np.array([5.0, -2.0]))  # its bias is added once, to the last membrane
+    end |= {f"{name}, weights": {**end[name], "behind": behind} for name in ("I", "LI")}
     nodes = small().nodes
     pooled = kind == "pooled"
     found = graph(
@@ -233,7 +235,7 @@ def test_readouts(kind: str) -> None:
         flatten=nir.Flatten(np.array([3, 4, 4] if pooled else [3, 8, 8]), 0, -1),
         fc=nir.Affine(weights(rng, 3, 48 if pooled else 192), rng.integers(-4, 4, 3) / 16),
         **end.get(kind, {}),
-        output=nir.Output(np.array([3])),
+        output=nir.Output(np.array([2 if kind.endswith("weights") else 3])),
     )
     assert_same(found, spikes())
 
