@@ -53,7 +53,7 @@ class Diff(Shown):
     layers : a row per layer — layer, neurons, spikes_first, spikes_second (of A and of B), only_first, only_second
         (spikes that the other has not), step and sample (of the first bit that differs; <NA> if there is none)
     table : a row per layer and step — layer, step, only_first, only_second
-    answers : samples whose answers differ; None if one of the rasters has none
+    answers : samples whose answers differ, -1 (all scores are 0) being one; None if one of the rasters knows none
     first : the bit that differs first, where it was looked for; None if there is none
     why : why it differs; None if that is not known
     notes : facts that are unknown, or were assumed
@@ -95,7 +95,7 @@ class Diff(Shown):
             }
         )
         chosen = [raster.predictions for raster in pair.rasters]
-        known = all(len(each) and each.min() >= 0 for each in chosen)
+        known = all(raster.header.classes or np.any(raster.predictions >= 0) for raster in pair.rasters)
         answers = int(np.sum(chosen[0] != chosen[1])) if known else None
         lag = {name: pair.shifts[1][name] - pair.shifts[0][name] for name in pair.layers}
         return cls(names, pair.first.n_samples, layers, found.table(), answers, bit, why, notes, lag)

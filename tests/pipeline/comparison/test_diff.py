@@ -417,3 +417,19 @@ def test_a_raster_that_names_no_network_has_that_of_the_one(shown: Shown, tmp_pa
     b = edited(tmp_path / "b.h5", a, ("sum", 0, 3, ORIGIN))
     found = spikesam.diff(a, b, network)
     assert found.why.steps["membrane_first"].dtype == np.int64
+
+
+def test_no_answer_differs_from_an_answer(tmp_path: Path) -> None:
+    """The third sample has none in A and B, the fourth none in B; in C nobody said any."""
+    bits = np.random.default_rng(0).random((4, 3, 1, 2, 2)) < 0.5
+    about: Any = {"a": {"predictions": [0, 1, -1, 2]}, "b": {"predictions": [1, 1, -1, -1]}, "c": {}}
+    a, b, c = (spikesam.write_raster(tmp_path / f"{name}.h5", {"fc1": bits}, **each) for name, each in about.items())
+    assert (spikesam.diff(a, b).answers, spikesam.diff(a, c).answers) == (2, None)
+
+
+def test_a_silent_sample_has_an_answer_where_scores_are_known(tmp_path: Path) -> None:
+    layer = Layer("fc1", np.ones((1, 1), np.float32), LIF(0.0, 0.5))
+    network = Network((1, 1, 1), 3, (layer,), Readout(np.ones((2, 1))), "spikes")
+    loud, silent = (spikesam.simulate(network, np.full((3, 1, 1, 1, 1), fires)) for fires in (True, False))
+    assert (loud.predictions.tolist(), silent.predictions.tolist()) == ([0], [-1])
+    assert spikesam.diff(loud, silent).answers == 1
