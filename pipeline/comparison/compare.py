@@ -42,7 +42,7 @@ def compare(
     data: Any,
     labels: ArrayLike | None = None,
     *,
-    backends: Sequence[str] = ("event",),
+    backends: str | Sequence[str] = ("event",),
     takes: Takes | None = None,
     neurons: Mapping[str | type, OwnNeurons] | None = None,
 ) -> Comparison:
@@ -57,7 +57,7 @@ def compare(
     network : its import, in float32; or a checkpoint of that
     data : one batch as the model takes it at every step, or a sequence of them, as the example of :func:`from_torch`
     labels : (B,) int, the classes of the samples; -1 where unknown
-    backends : simulators, each used in both precisions; the first one's bits are compared layer by layer
+    backends : simulators, or one, each used in both precisions; the first one's bits are compared layer by layer
     takes, neurons : as of :func:`from_torch`
 
     Returns
@@ -95,6 +95,7 @@ def compare(
     fixed point is the same bits on event, torch
     """
     network = network.network if isinstance(network, Checkpoint) else network
+    backends = (backends,) if isinstance(backends, str) else backends
     if not backends:
         raise InputError(f"compare: backends: got {backends!r}, expected at least one")
     try:

@@ -182,6 +182,7 @@ def test_a_report_by_hand() -> None:
         ({"model": lambda model: model.train()}, "model: module '0' is in training mode"),
         ({"labels": [1, 2]}, "labels: got .2,., expected one for each of the 6 samples"),
         ({"backends": ("brain",)}, "backend is 'brain', expected one of"),
+        ({"backends": "brain"}, "backend is 'brain', expected one of"),
         ({"backends": ()}, r"backends: got \(\), expected at least one"),
     ],
 )
