@@ -67,6 +67,8 @@ class RasterPair:
 def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = True) -> RasterPair:
     """Put two rasters beside each other, of the same samples (positions, too, if `same_index`), steps and shapes."""
     one, other = first.where, second.where
+    if one == other:  # both are in memory
+        one, other = f"{one} (first)", f"{other} (second)"
     if first.n_samples != second.n_samples:
         found = f"{second.n_samples} sample{'s' * (second.n_samples != 1)}"
         raise InputError(f"{other}: holds {found}, expected {first.n_samples}, as {one} does")
@@ -95,9 +97,10 @@ def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = Tru
     slow, quick = (first, second) if delays[0] else (second, first)
     late = arrivals(slow, quick.timesteps)
     if late is None:
+        slow_name, quick_name = (one, other) if slow is first else (other, one)
         raise InputError(
-            f"{slow.where}: passes spikes on a step later in each layer and has {slow.timesteps} steps, "
-            f"{quick.where} in the same step and has {quick.timesteps}; expected so many more as the last layer is "
+            f"{slow_name}: passes spikes on a step later in each layer and has {slow.timesteps} steps, "
+            f"{quick_name} in the same step and has {quick.timesteps}; expected so many more as the last layer is "
             "deep. If neither or both do, say so where they are recorded: layer_delay"
         )
     shifts = {name: late[name] for name in layers}

@@ -111,6 +111,19 @@ def test_rasters_that_cannot_be_compared(tmp_path: Path) -> None:
     assert line_up(a, raster(tmp_path / "b.h5", conv1=zeros(), index=[0, 9]), same_index=False).steps == 4
 
 
+def test_rasters_in_memory_are_named_by_side() -> None:
+    layer = Layer("fc1", np.ones((1, 1), np.float32), LIF(0.0, 0.5))
+    a, b = (
+        spikesam.simulate(
+            Network((1, 1, 1), steps, (layer,), Readout(np.ones((1, 1))), "spikes"), np.ones((steps, 1, 1, 1, 1))
+        )
+        for steps in (3, 4)
+    )
+    said = r"raster in memory \(second\): has 4 steps, expected 3, as raster in memory \(first\) has"
+    with pytest.raises(InputError, match=said):
+        line_up(a, b)
+
+
 def steps_of(layer: DrivenLayer, currents: Currents, fired: NDArray[np.bool_], neuron: LIF | None = None) -> Any:
     """v[t] and s[t], (T, C, H, W), of neurons that have fired as they are said to have."""
     membranes, rows = Membranes(layer, neuron), []
