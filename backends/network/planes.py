@@ -82,7 +82,8 @@ def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
     plus, minus = f"{layer.name}_plus", f"{layer.name}_minus"
     back = np.asarray(neuron.subtracted)
     first, *more = layer.inputs
-    mirrored = replace(first, weight=-first.weight), *(replace(each, gain=-each.gain) for each in more)
+    opposite = {"gain": -first.gain} if first.weight is None else {"weight": -first.weight}
+    mirrored = replace(first, **opposite), *(replace(each, gain=-each.gain) for each in more)
     return (
         replace(layer, name=plus, inputs=(*layer.inputs, Input(None, minus, gain=back))),
         Layer(minus, (*mirrored, Input(None, plus, gain=back)), replace(neuron, bias=-neuron.bias)),

@@ -53,6 +53,18 @@ def test_ternary_spikes_have_the_sign_of_the_membrane() -> None:
     np.testing.assert_array_equal(summed(found, {"hidden_plus": 1, "hidden_minus": -1}), expected)
 
 
+def test_ternary_spikes_of_an_input_without_weights_are_those_of_the_identity() -> None:
+    fired = []
+    for each in (Input(None, "input", gain=-2.0), Input(-2.0 * np.eye(3), "input")):
+        planes = ternary_planes(Layer("hidden", each, LIF(0.5, bias=0.25)))
+        last = Layer("last", Input(np.eye(3), ("hidden_plus", "hidden_minus")), LIF(0.0, reset="zero"))
+        found = Network((3, 1, 1), STEPS, (*planes, last), Readout(np.eye(3)), encoder="spikes")
+        (batch,) = TorchBackend("cpu").run(found, [SPIKES], 1)
+        fired.append([unpack(batch.spikes[plane.name], (3, 1, 1)) for plane in planes])
+    assert fired[0][1].any()
+    np.testing.assert_array_equal(*fired)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
