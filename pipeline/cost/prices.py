@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Real
 
 from spikesam.recordings.errors import InputError
 
@@ -38,7 +39,7 @@ class Prices:
     def __post_init__(self) -> None:
         for field in fields(self)[2:]:
             price = getattr(self, field.name)
-            number = isinstance(price, (int, float)) and not isinstance(price, bool)
+            number = isinstance(price, Real) and not isinstance(price, bool)
             if not (number and math.isfinite(price) and price >= 0) and (field.name, price) != ("mac", None):
                 raise InputError(f"prices {self.name!r}: {field.name} is {price!r}, expected pJ, at least 0")
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -147,7 +148,7 @@ def _seconds_in_a_step(dt: float | None, layers: Mapping[str, SpikeEvents]) -> f
         if events.dt is not None and said not in (None, events.dt):
             raise InputError(f"write_raster: layer {name!r}: has steps of {events.dt:g} s, expected {said:g} s")
         said = events.dt if said is None else said
-    if not isinstance(said, int | float | NoneType):
+    if not isinstance(said, Real | NoneType) or isinstance(said, bool):
         raise InputError(f"write_raster: dt: got {said!r}, expected seconds in a step")
     return 1e-3 if said is None else float(said)
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from numbers import Integral
 from typing import Any
 
 import h5py
@@ -147,7 +148,8 @@ class RasterHeader(Header):
             check_cap("classes", self.classes, "K")
         elif self.readout_scale != 1:
             raise InputError(f"readout_scale is {self.readout_scale}, expected 1 where there is no readout")
-        if self.layer_delay not in (0, 1):
+        whole = isinstance(self.layer_delay, Integral) and not isinstance(self.layer_delay, bool)
+        if not whole or self.layer_delay not in (0, 1):
             raise InputError(f"layer_delay is {self.layer_delay}, expected 0 or 1 step")
         if not (math.isfinite(self.dt) and self.dt > 0):
             raise InputError(f"dt is {self.dt}, expected seconds per step, above 0")
@@ -157,10 +159,14 @@ class RasterHeader(Header):
             raise InputError(f"network_sha256 is {self.network_sha256[:80]!r}, expected 64 hexadecimal digits, or none")
         if not math.isfinite(self.readout_scale):
             raise InputError(f"readout_scale is {self.readout_scale}, expected a finite number")
-        if max(len(text) for text in (self.backend, self.device, self.dataset, self.config)) > MAX_TEXT:
+        texts = {name: getattr(self, name) for name in ("backend", "device", "dataset", "config")}
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise InputError(f"{name} is {text!r:.80}, expected a text")
+        if max(map(len, texts.values())) > MAX_TEXT:
             raise InputError(f"backend, device, dataset and config may have {MAX_TEXT:,} characters each, not more")
-        for name in ("backend", "device", "dataset", "config"):
-            if re.search("[\0\ud800-\udfff]", getattr(self, name)):
+        for name, text in texts.items():
+            if re.search("[\0\ud800-\udfff]", text):
                 raise InputError(f"{name} holds a null character or half a surrogate pair, which HDF5 cannot store")
         parse_json(self.config, "config")
         names = [layer.name for layer in self.layers]

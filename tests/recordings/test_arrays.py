@@ -110,6 +110,10 @@ def changed(value: float, *place: int) -> np.ndarray:
         ({"a": CONV}, {"labels": [1, 2]}, r"labels: got shape \(2,\) of int64, expected 20 whole numbers"),
         ({"a": CONV}, {"labels": np.ones(20)}, r"labels: got shape \(20,\) of float64, expected 20 whole numbers"),
         ({"a": CONV}, {"predictions": [1 << 40] * 20}, "got 1099511627776 to .*, expected -1 to 2147483647"),
+        ({"a": CONV}, {"dataset": None}, "dataset is None, expected a text"),
+        ({"a": CONV}, {"dataset": 5}, "dataset is 5, expected a text"),
+        ({"a": CONV}, {"layer_delay": True}, "layer_delay is True, expected 0 or 1 step"),
+        ({"a": CONV}, {"layer_delay": 1.0}, "layer_delay is 1.0, expected 0 or 1 step"),
     ],
 )
 def test_anything_else_is_refused_by_name(tmp_path: Path, layers: dict, more: dict, message: str) -> None:

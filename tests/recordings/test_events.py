@@ -95,8 +95,11 @@ def test_a_raster_has_the_seconds_of_its_spikes(tmp_path: Path) -> None:
     one, other = (SpikeEvents.from_times([0.0], [0], shape=(1, 3, 2), dt=dt) for dt in (0.1, 0.2))
     with pytest.raises(InputError, match=r"layer 'b': has steps of 0\.2 s, expected 0\.1 s"):
         write_raster(tmp_path / "a.h5", {"a": one, "b": other})
-    with pytest.raises(InputError, match="write_raster: dt: got '1', expected seconds"):
-        write_raster(tmp_path / "a.h5", {"a": np.zeros((1, 2, 3))}, dt="1")  # type: ignore[arg-type]
+    for dt in ("1", True):
+        with pytest.raises(InputError, match=f"write_raster: dt: got {dt!r}, expected seconds"):
+            write_raster(tmp_path / "a.h5", {"a": np.zeros((1, 2, 3))}, dt=dt)  # type: ignore[arg-type]
+    with RasterReader(write_raster(tmp_path / "b.h5", {"a": np.zeros((1, 2, 3))}, dt=np.float32(0.5))) as raster:  # type: ignore[arg-type]
+        assert raster.header.dt == 0.5
     with RasterReader(write_raster(tmp_path / "a.h5", {"a": one, "b": np.zeros((1, 3, 2))}, dt=0.1)) as raster:
         assert raster.header.dt == 0.1
 

@@ -277,6 +277,7 @@ def test_published_numbers_and_their_sources() -> None:
 def test_ones_own_prices_are_numbers(wrong: dict[str, Any]) -> None:
     own = Prices("mine", "measured", operation=2, mac=None)
     assert prices_of(own) is own
+    assert Prices("mine", "measured", operation=np.float32(2)) == own  # type: ignore[arg-type]
     (name,) = wrong
     with pytest.raises(InputError, match=f"prices 'mine': {name} is .*, expected pJ, at least 0"):
         Prices("mine", "nowhere", **{"operation": 1.0, **wrong})
