@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.sam import spike_count_sum
 from spikesam.pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
 from spikesam.pipeline.measures.maps import Map, Mask, resize_map
@@ -38,7 +39,7 @@ class Score(NamedTuple):
 
 
 def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> list[Score]:
-    """Scores of every layer's maps and spike counts, and once of each guess, of samples with a mask, (H, W) bool."""
+    """Scores of the maps and spike counts of layers with places, and of each guess, of samples with a mask (H, W)."""
     if maps.header.source not in raster.known_as:
         raise InputError(f"{maps.where}: maps of another raster than {raster.where}; run spikesam explain on that one")
     if len(masks) != raster.n_samples:
@@ -48,10 +49,9 @@ def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[M
         if mask is None or not mask.any():
             continue
         of_layers = {}
-        for name in maps:
-            layer = raster.layer(name)
+        for layer in (layer for layer in map(raster.layer, maps) if has_places(layer.shape)):
             counts = spike_count_sum(raster.packed(layer, sample), layer.shape, raster.steps_that_matter(layer))
-            of_layers[name] = maps.read_sum(maps.layer(name), sample), counts
+            of_layers[layer.name] = maps.read_sum(maps.layer(layer.name), sample), counts
         scores += score_sample(sample, of_layers, mask)
     return scores
 
@@ -118,7 +118,8 @@ def measure(maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | N
     a row per image, layer and measure, with the columns
 
         - image: its number in the file, from 0
-        - layer: in order of depth; "" of a guess
+        - layer: in order of depth; "" of a guess. Layers without places are left out: their maps have one column, and
+          the image has more
         - map: the method of the file, such as "sam"; of a guess "centred box", as large as the object, or
           "centred Gaussian"
         - measure: "pointing game", "energy in object" or "IoU", see :mod:`spikesam.pipeline.measures.localisation`
@@ -152,7 +153,8 @@ def measure(maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | N
             if mask.ndim != 2 or mask.dtype != np.bool_:
                 raise InputError(f"masks: number {image} is {mask.shape} {mask.dtype}, expected (H, W) bool")
             if mask.any():
-                sums = {name: (reader.read_sum(reader.layer(name), image),) for name in reader}
+                layers = [layer for layer in map(reader.layer, reader) if not layer.shape[1] == 1 < mask.shape[1]]
+                sums = {layer.name: (reader.read_sum(layer, image),) for layer in layers}
                 scores += score_sample(image, sums, mask)
         table = pd.DataFrame(scores, columns=["image", "layer", "map", "measure", "value"])
         return table.replace({"map": {OF_LAYERS[0]: reader.header.method}})

@@ -58,6 +58,17 @@ def test_scores_are_of_the_map_and_the_count_of_the_layer(raster: Path) -> None:
     assert score["conv1", "SAM", "energy in object"] == pytest.approx(energy, rel=1e-5)
 
 
+def test_layers_without_places_locate_nothing(tmp_path: Path) -> None:
+    """The map of fc1 has a row for each neuron, none for a place."""
+    record(tmp_path, 1)
+    mask = box_mask((0, 0, 3, 2), (4, 5))
+    with RasterReader(tmp_path / "raster.h5") as reader, explain(reader, None, layers=("conv1", "fc1")) as maps:
+        assert maps["fc1"].sum.shape == (1, 7, 1)
+        scores = localisation_scores(reader, maps, [mask])
+        assert {score.layer for score in scores} == {"conv1", ""}
+        assert set(spikesam.measure(maps, [mask])["layer"]) == {"conv1", ""}
+
+
 def test_gathered_scores_are_those_of_every_sample_and_their_summary() -> None:
     random, mask, gathered, everything = np.random.default_rng(0), box_mask((1, 0, 3, 2), (4, 5)), GatheredScores(), []
     for sample in (0, 2, 3, 7):
