@@ -135,9 +135,10 @@ class InputSteps(Samples):
             raise InputError(f"data: got input {what}, but the network takes its input as {network.encoder}")
         steps, late = network.timesteps, network.to_readout["input"]
         if len(self.values) not in (steps, steps - late) or self.values.shape[2:] != network.input_shape:
+            then = "1 silent step comes" if late == 1 else f"{late} silent steps come"
             raise InputError(
                 f"data: got input {what} of (T, N, C, H, W) = {self.values.shape}, expected "
-                f"{(steps - late, len(self.table), *network.input_shape)}, after which {late} silent steps come, "
+                f"{(steps - late, len(self.table), *network.input_shape)}, after which {then}, "
                 f"as many as a spike takes to the readout; or all {steps} steps"
             )
         values = self.values[:, chosen]

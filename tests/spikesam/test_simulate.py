@@ -156,6 +156,11 @@ def test_a_network_that_takes_spikes_records_them_and_refuses_images() -> None:
         spikesam.simulate(takes, np.zeros((3, 2, 8, 6), np.float32))
     with pytest.raises(spikesam.InputError, match=r"\(7, 3, 2, 8, 6\), expected \(6, 3, 2, 8, 6\), after which 2 s"):
         spikesam.simulate(takes, spikes[:7], backend="event")
+    short = spikesam.Network(
+        (1, 1, 1), 3, (spikesam.Layer("fc1", np.eye(1), spikesam.LIF(0.9)),), spikesam.Readout(np.eye(1)), "spikes"
+    )
+    with pytest.raises(spikesam.InputError, match=r"after which 1 silent step comes, as many as"):
+        spikesam.simulate(short, np.zeros((5, 1, 1, 1, 1)))
 
 
 def test_a_network_with_a_shortcut_and_recurrence_is_recorded_like_any_other() -> None:
