@@ -22,10 +22,10 @@ Sides = int | tuple[int, int]  # one number for rows and columns, or (y, x)
 LARGEST = (1 << 31) - 1  # of an integer constant of a network: no product of four overflows what Python writes quickly
 
 
-def whole(value: object, what: str, where: str, least: int) -> int:
-    """An integer ≥ `least`."""
-    if not isinstance(value, Integral) or not least <= int(value) <= LARGEST:
-        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, at most {LARGEST:,}")
+def whole(value: object, what: str, where: str, least: int, most: int = LARGEST) -> int:
+    """An integer ≥ `least`, at most `most`."""
+    if not isinstance(value, Integral) or not least <= int(value) <= most:
+        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, at most {most:,}")
     return int(value)
 
 

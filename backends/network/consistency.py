@@ -26,10 +26,9 @@ FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to
 
 
 def check_network_size(network: Structure) -> None:
-    """Refuse more steps, layers or sources than any network needs."""
+    """Refuse more layers or sources than any network needs."""
     sources = sum(max(1, len(each.sources)) for layer in network.layers for each in layer.inputs)
     for found, most, what in (
-        (network.timesteps, LONGEST, "timesteps"),
         (len(network.layers), MOST_LAYERS, "layers"),
         (sources, MOST_READ, "sources of layers"),
     ):

@@ -43,7 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, real, whole
-from spikesam.backends.network.consistency import check_network_size, check_parts
+from spikesam.backends.network.consistency import LONGEST, check_network_size, check_parts
 from spikesam.backends.network.inputs import Shape
 from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.structure import DEFAULT_RANGE, Encoder, Structure
@@ -91,7 +91,7 @@ class Network(Structure):
     """
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "timesteps", whole(self.timesteps, "timesteps", "network", 1))
+        object.__setattr__(self, "timesteps", whole(self.timesteps, "timesteps", "network", 1, LONGEST))
         object.__setattr__(self, "input_shape", _shape(self.input_shape))
         object.__setattr__(self, "layers", tuple(self.layers) if isinstance(self.layers, Iterable) else ())
         if not (all(isinstance(layer, Layer) for layer in self.layers) and isinstance(self.readout, Readout)):

@@ -61,7 +61,7 @@ def test_shapes_and_names():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: network(0), "network: timesteps is 0, expected an integer ≥ 1"),
+        (lambda: network(0), "network: timesteps is 0, expected an integer ≥ 1, at most 65,536"),
         (lambda: network(input_shape=(2, 7, 8)), r"layer 'fc1': pooling 2 does not divide its 7×8 input"),
         (lambda: network(input_shape=(3, 6, 8)), "layer 'conv1': weight expects 2 channels, the input has 3"),
         (lambda: network(input_shape=(2, 8, 8)), "layer 'fc1': weight expects 48 inputs, .* 4×4×4 = 64"),
@@ -131,7 +131,7 @@ def test_shapes_and_names():
         (lambda: two(RELU, encoder="poisson"), "encoder is 'poisson', expected 'image' of a network with neurons ReLU"),
         (lambda: two(LIFS), "encoder is 'image', expected an encoder of spikes or currents"),
         (lambda: two(RELU, timesteps=2), "timesteps is 2, expected 1 of a network with neurons ReLU"),
-        (lambda: network(70_000), "network: got 70,000 timesteps, expected at most 65,536"),
+        (lambda: network(70_000), "network: timesteps is 70000, expected an integer ≥ 1, at most 65,536"),
         (lambda: layers_of(POINT, side=6000), "layer 'input': its map is 1×6000×6000, expected at most 16,777,216"),
         (
             lambda: layers_of(Input(POINT, stride=1 << 28, padding=1 << 30)),
