@@ -118,6 +118,9 @@ def simulate(
         with tracker.show("reading images") as advance:
             source = open_samples(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
     notes = source.notes(samples) if isinstance(source, DatasetSamples) else []
+    if len(source) < (samples or 0) and not notes:  # which say so of data sets with labels
+        count = f"{len(source)} sample{'s' * (len(source) != 1)}"
+        notes = [f"data has {count}, fewer than the {samples} asked for"]
     for said in filter(None, [*notes, source.clipped(graph)]):
         warnings.warn(f"simulate: {said}", stacklevel=3)  # behind what checks the arguments
     spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=source.contents)

@@ -163,6 +163,15 @@ def test_a_network_that_takes_spikes_records_them_and_refuses_images() -> None:
         spikesam.simulate(short, np.zeros((5, 1, 1, 1, 1)))
 
 
+def test_fewer_samples_than_were_asked_for_are_said(checkpoint: spikesam.Checkpoint) -> None:
+    """Of images, and of spikes."""
+    images, spikes = np.zeros((3, 16, 24, 3), np.uint8), np.zeros((8, 1, 2, 8, 6), bool)
+    with pytest.warns(UserWarning, match="^simulate: data has 3 samples, fewer than the 5 asked for$"):
+        assert spikesam.simulate(checkpoint, images, samples=5, backend="event").n_samples == 3
+    with pytest.warns(UserWarning, match="^simulate: data has 1 sample, fewer than the 2 asked for$"):
+        spikesam.simulate(two_layers(2, "spikes", 8), spikes, samples=2, backend="event")
+
+
 def test_a_network_with_a_shortcut_and_recurrence_is_recorded_like_any_other() -> None:
     """Spikes take two steps to the readout, past conv2, so two silent steps are added."""
     random = np.random.default_rng(0)
