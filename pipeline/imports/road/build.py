@@ -321,6 +321,7 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     weights: dict[Source, NDArray[np.float64]] = {}
     for one in folded.inputs:
         assert one.weight is not None
+        expect(not one.ones, path.last, "is behind padding of a map that has a bias", "no bias or no padding there")
         expect(one.windows == NO_POOLING, path.last, "pools currents by maximum for the answer", "an average")
         expect(one.pooling != "max", path.last, "pools spikes by maximum for the answer", "an average")
         plain = one.spread == WHOLE and not one.heads

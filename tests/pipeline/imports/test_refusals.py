@@ -146,6 +146,9 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "module '1' (Conv2d): pads a map that has a bias and a border, expected no padding there": lambda: alone(
         nn.Conv2d(2, 2, 1, padding=1), nn.Conv2d(2, 2, 3, padding=1)
     ),
+    "module '3' (Conv2d): is behind padding of a map that has a bias, expected no bias or no padding": lambda: (
+        nn.Sequential(nn.Conv2d(2, 4, 1), fires(), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=1), nn.Flatten())
+    ),
     "'1' (Conv2d): follows another convolution or linear layer": lambda: currents(nn.Conv2d(4, 4, 3, padding=1)),
     "module '1.1' (Conv2d): is behind a maximum of currents, which is not linear, expected neurons": lambda: currents(
         nn.Sequential(nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 1))
