@@ -209,7 +209,7 @@ SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy 
 
 
 def step_milestones(epochs: int) -> list[int]:
-    """After how many epochs "step" divides the learning rate by ten; of fewer than six, some are equal or the last."""
+    """Epochs after which "step" divides the rate by ten; of fewer than six, two are equal or one is the last."""
     return [max(1, round(share * epochs)) for share in STEP_MILESTONES]
 
 

@@ -392,9 +392,9 @@ def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArr
     first, pixels = place[0] * width, place[1] * width
     if pixels == 1:  # bits lie in the order of the file
         flat = spikes.reshape(-1)
-        for first in range(0, channels, WORD):
-            span = min(WORD, channels - first)
-            store_bits(word_of(flat, first, span), packed, first // 8, (span + 7) // 8)
+        for channel in range(0, channels, WORD):
+            span = min(WORD, channels - channel)
+            store_bits(word_of(flat, channel, span), packed, channel // 8, (span + 7) // 8)
     elif pixels % 8 == 0:
         pack_squares(spikes.reshape(-1), first, pixels, channels, packed)
     else:  # a byte may hold bits of two channels

@@ -352,19 +352,22 @@ def test_scenes_are_drawn_once_for_trainings_in_a_row_and_others_anew():
 
 
 @pytest.mark.parametrize(
-    ("gpu", "native", "capability", "expected"),
+    ("gpu", "native", "capability", "known", "expected"),
     [
-        (False, False, "AVX2", torch.float32),
-        (False, False, "DEFAULT", torch.float32),
-        (False, False, "AVX512", torch.bfloat16),
-        (True, True, "AVX2", torch.bfloat16),
-        (True, False, "AVX2", torch.float32),  # it emulates bfloat16
+        (False, False, "AVX2", {"avx512_bf16": True}, torch.float32),  # ATEN_CPU_CAPABILITY says so
+        (False, False, "DEFAULT", {}, torch.float32),
+        (False, False, "AVX512", {"avx512_bf16": True}, torch.bfloat16),
+        (False, False, "AVX512", {"avx512_bf16": False}, torch.float32),
+        (False, False, "AVX512", {}, torch.bfloat16),  # older releases of torch cannot tell
+        (True, True, "AVX2", {}, torch.bfloat16),
+        (True, False, "AVX2", {}, torch.float32),  # it emulates bfloat16
     ],
 )
-def test_the_type_of_convolutions_is_what_is_fast_or_asked_for(monkeypatch, gpu, native, capability, expected):
+def test_the_type_of_convolutions_is_what_is_fast_or_asked_for(monkeypatch, gpu, native, capability, known, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     assert convolution_type("auto") == expected
     assert (convolution_type("bfloat16"), convolution_type("float32")) == (torch.bfloat16, torch.float32)
 
