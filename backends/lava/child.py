@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from spikesam.backends.base import BackendError
 from spikesam.recordings.child import python
@@ -67,9 +67,9 @@ class Child:
             self.control.send(order)
             self._wait_until_it_answers()
             if (answer := self.control.recv()) != "running":
-                raise self._failure(answer)
+                self._fail(answer)
         except (EOFError, OSError):
-            raise self._failure() from None
+            self._fail()
 
     def _wait_until_it_answers(self) -> None:
         end, went_on = time.monotonic() + START, time.monotonic()
@@ -92,7 +92,7 @@ class Child:
         except TimeoutError:
             raise self._late("took no input") from None
         except OSError:
-            raise self._failure() from None
+            self._fail()
 
     def receive(self, size: int) -> bytearray:
         """Receive exactly `size` bytes."""
@@ -104,13 +104,13 @@ class Child:
             if not ready:
                 raise self._late("finished no sample")
             if self.data not in ready:  # what was finished before a failure comes first
-                raise self._failure()
+                self._fail()
             try:
                 received = self.data.recv_into(rest)
             except OSError:
-                raise self._failure() from None
+                self._fail()
             if not received:
-                raise self._failure()
+                self._fail()
             rest = rest[received:]
         return message
 
@@ -121,9 +121,9 @@ class Child:
         try:
             answer = self.control.recv()
         except (EOFError, OSError):
-            raise self._failure() from None
+            self._fail()
         if answer != "done":
-            raise self._failure(answer)
+            self._fail(answer)
 
     def close(self) -> None:
         """End the worker and all its children."""
@@ -146,24 +146,22 @@ class Child:
             "raise the deadline, or use fewer timesteps or a smaller network"
         )
 
-    def _failure(self, answer: tuple[str, str] | None = None) -> BackendError:
-        """The error that the worker reported, or how it ended."""
+    def _fail(self, answer: tuple[str, str] | None = None) -> NoReturn:
+        """Raise what the worker reported, its traceback as the cause, or how the worker ended."""
         with contextlib.suppress(EOFError, OSError):
             if not answer and self.control.poll(GRACE):
                 answer = self.control.recv()
         if answer:
             message, details = answer
-            error = BackendError(f"lava: {message}")
-            error.__cause__ = RemoteTracebackError(details) if details else None
-            return error
+            raise BackendError(f"lava: {message}") from (RemoteTracebackError(details) if details else None)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(GRACE)
         self.log.seek(0)
         lines = self.log.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return BackendError(
+        raise BackendError(
             f"lava: the worker process {describe_exit(self.process.returncode)}" + (last and f": {last}")
-        )
+        ) from None
 
 
 def _anonymous_file() -> IO[bytes]:

@@ -95,13 +95,16 @@ def test_a_command_ends_with_one_line_and_leaves_nothing(
 ENCODERS = pytest.mark.parametrize("encoder", ["poisson", "constant-current"])
 
 
+@pytest.mark.parametrize("samples", [3, 9], ids=["all sent", "some left to send"])
 @ENCODERS
 def test_an_error_comes_after_what_was_finished_with_traceback(
-    encoder: Encoder, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    encoder: Encoder, samples: int, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Though the connection is reset, since the graph is gone before it is asked for more."""
     monkeypatch.setenv("FAULT", "raise")
-    rasters = Faulty().run(network(encoder), inputs(3, encoder), 3)
+    rasters = Faulty().run(network(encoder), inputs(samples, encoder), samples)
     assert next(rasters).spikes["fc1"].shape == (1, TIMESTEPS, 1)
+    assert machine.is_clean()
     with pytest.raises(BackendError) as caught:
         next(rasters)
     assert str(caught.value) == "lava: process 'fc1' failed: ValueError: the neuron is tired"
