@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -70,14 +70,6 @@ def create_dataset(file: h5py.File, dataset: DatasetSpec) -> None:
         created.attrs[name] = np.array(value, np.int64) if isinstance(value, tuple) else value
 
 
-@contextmanager
-def hdf5_in_memory(content: bytes | None = None) -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
-    """An HDF5 file in memory, new or with this content; the function beside it gives what the file then holds."""
-    memory = io.BytesIO(content or b"")  # HDF5's own files in memory have names, looked for in the current folder
-    with h5py.File(memory, "w" if content is None else "r+", libver=LIBVER) as file:
-
-        def image() -> bytes:
-            file.flush()
-            return memory.getvalue()
-
-        yield file, image
+def hdf5_in_memory(memory: io.BytesIO, mode: Literal["w", "r+"]) -> h5py.File:
+    """An HDF5 file in memory; HDF5's own files in memory have names, which it looks for in the current folder."""
+    return h5py.File(memory, mode, libver=LIBVER)

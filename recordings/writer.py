@@ -57,20 +57,19 @@ class SampleRecord:
 def writing_samples(
     target: Path | io.BytesIO, header: Header, samples: SampleTable, *, overwrite: bool = False, **identity: str
 ) -> Iterator[SampleWriter]:
-    """Write a file, or a BytesIO, that is there when the block ends well, with every sample in it, or else not at all.
+    """Write a file that is there when the block ends well, with every sample in it, or else not at all.
 
-    `identity` are further root attributes, which tell files of one run apart, or runs.
+    A BytesIO is written from its beginning; what it holds if the block fails is not `complete`. `identity` are further
+    root attributes, which tell files of one run apart, or runs.
     """
     if isinstance(target, io.BytesIO):
         root = ((name, value, type(value)) for name, value in header.attributes().items())
         empty = _empty(tuple(header.datasets(len(samples))), tuple(root))
-        with hdf5_in_memory(empty) as (file, image):
+        target.write(empty)
+        with hdf5_in_memory(target, "r+") as file:
             writer = SampleWriter(file, lambda: None, header, samples, identity)
             yield writer
             writer.finish()
-            target.seek(0)
-            target.truncate()
-            target.write(image())
         return
     with new_hdf5(target, overwrite=overwrite) as (file, check):
         _lay_out(file, header.datasets(len(samples)), header.attributes())
@@ -168,6 +167,6 @@ def _lay_out(file: h5py.File, datasets: Sequence[DatasetSpec], root: dict[str, A
 @lru_cache(maxsize=4)
 def _empty(datasets: tuple[DatasetSpec, ...], root: tuple[tuple[str, Any, type], ...]) -> bytes:
     """The content of a file that is laid out: parts of a run share it. Types are given since 1 == 1.0 == True."""
-    with hdf5_in_memory() as (file, image):
+    with hdf5_in_memory(memory := io.BytesIO(), "w") as file:
         _lay_out(file, datasets, {name: value for name, value, _ in root})
-        return image()
+    return memory.getvalue()

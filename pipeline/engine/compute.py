@@ -40,7 +40,7 @@ from spikesam.recordings.raster.writer import check_batch, make_record
 from spikesam.recordings.schema import PREDICTION
 from spikesam.recordings.writer import SampleRecord
 
-AHEAD = 8  # samples that may wait for the disk
+AHEAD = RANGE  # samples that may wait for the disk: as many as it takes at a time
 Item = TypeVar("Item")
 
 

@@ -164,7 +164,7 @@ class FolderStore:
 
     Finished samples are safe on disk after 16 of them, 64 MB, or ten seconds of work, whichever comes first. So a kill
     loses at most 15 finished samples, which took less than ten seconds in all, and those at hand: what the backend is
-    simulating, what threads explain, and up to 8 that wait for the disk.
+    simulating, what threads explain, and up to 16 that wait for the disk.
     """
 
     def __init__(

@@ -46,6 +46,9 @@ def make_record(
 def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, records: list[SampleRecord]) -> bytes:
     """The content of a raster file that holds these records, one for each sample, in order."""
     memory = io.BytesIO()
+    memory.seek(sum(record.nbytes for record in records))
+    memory.write(b"\0")  # room for all: growing step by step copies megabytes again and again
+    memory.seek(0)
     with writing_samples(memory, header, samples, run_uuid=run_uuid) as writer:
         writer.add(0, records)
     return memory.getvalue()

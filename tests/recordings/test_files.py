@@ -1,5 +1,6 @@
 """Opening files of unknown origin waits for nobody; HDF5 in memory opens none; places that nobody else may write."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -122,13 +123,12 @@ def test_a_file_in_memory_is_not_opened_in_the_current_folder(tmp_path: Path, mo
         (here / f"h5py_in_memory_nonfile_{number}").touch()
     monkeypatch.chdir(here)
     outside = Outside(here)
-    with hdf5_in_memory() as (file, image):
+    memory = io.BytesIO()
+    with hdf5_in_memory(memory, "w") as file:
         file.attrs["number"] = 3
-        content = image()
-    with hdf5_in_memory(content) as (file, image):
+    with hdf5_in_memory(memory, "r+") as file:
         file.attrs["other"] = 4
-        content = image()
-    with hdf5_in_memory(content) as (file, _):
+    with hdf5_in_memory(memory, "r+") as file:
         assert dict(file.attrs) == {"number": 3, "other": 4}
     (tmp_path / "results").mkdir()
     outside.check(tmp_path / "results", "", may_read=False)
