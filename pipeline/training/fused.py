@@ -1,4 +1,4 @@
-"""BNTT, leaky integration, threshold and surrogate gradient of one layer over many steps, as one CPU operation.
+"""BNTT, leaky integration, threshold, surrogate gradient and pooling of one layer, of many steps in one operation.
 
 Its loops go over rows of channels in blocks that stay in cache. Numba knows no bfloat16, so it travels as uint16: the
 upper half of a float32's bits.
@@ -6,7 +6,8 @@ upper half of a float32's bits.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -84,19 +85,27 @@ def moments(a: Any) -> Any:
 
 
 @cached(parallel=True)
-def fire_all_steps(a: Any, gain: Any, bias: Any, leak: Any, threshold: Any, membrane: Any, spikes: Any) -> None:
-    """Spikes of all steps; `membrane` is advanced from before the first to after the last."""
-    steps, rows, channels = a.shape
-    blocks = (rows + ROWS - 1) // ROWS
-    for block in numba.prange(blocks):
+def fire_all_steps(
+    a: Any, gain: Any, bias: Any, leak: Any, threshold: Any, windows: Any, membrane: Any, spikes: Any
+) -> None:
+    """Spikes of all steps, averaged over windows; `membrane` is advanced from before the first to after the last."""
+    steps, channels = len(a), a.shape[2]
+    count, rows = windows.shape
+    size = max(1, ROWS // rows)
+    for block in numba.prange((count + size - 1) // size):
+        fired = np.empty(channels, np.float32)
         for t in range(steps):
-            for row in range(block * ROWS, min(rows, (block + 1) * ROWS)):
+            for window in range(block * size, min(count, (block + 1) * size)):
+                fired[:] = 0
+                for row in windows[window]:
+                    for c in range(channels):
+                        previous = membrane[row, c]
+                        reset = threshold if previous > threshold else np.float32(0)
+                        now = leak * previous + gain[t, c] * _load(a[t, row, c]) + bias[t, c] - reset
+                        membrane[row, c] = now
+                        fired[c] += np.float32(1) if now > threshold else np.float32(0)
                 for c in range(channels):
-                    previous = membrane[row, c]
-                    reset = threshold if previous > threshold else np.float32(0)
-                    now = leak * previous + gain[t, c] * _load(a[t, row, c]) + bias[t, c] - reset
-                    membrane[row, c] = now
-                    _store(spikes, t, row, c, np.float32(1) if now > threshold else np.float32(0))
+                    _store(spikes, t, window, c, fired[c] / np.float32(rows))
 
 
 @cached(parallel=True)
@@ -110,6 +119,7 @@ def backward_through_time(
     leak: Any,
     threshold: Any,
     slope: Any,
+    window_of: Any,
     start: Any,
     through_membrane: Any,
 ) -> Any:
@@ -119,7 +129,7 @@ def backward_through_time(
     sums = np.zeros((blocks, steps, channels))
     products = np.zeros((blocks, steps, channels))
     inverse_threshold = np.float32(1) / threshold
-    steepness = slope * inverse_threshold
+    steepness = slope * inverse_threshold * np.float32(through_spikes.shape[1]) / np.float32(rows)
     for block in numba.prange(blocks):
         first, last = block * ROWS, min(rows, (block + 1) * ROWS)
         before = np.zeros((last - first, channels), np.float32)
@@ -137,10 +147,11 @@ def backward_through_time(
             total = np.zeros(channels, np.float32)
             product = np.zeros(channels, np.float32)
             for row in range(last - first):
+                window = window_of[first + row]
                 for c in range(channels):
                     distance = abs(v[t, row, c] * inverse_threshold - np.float32(1))
                     surrogate = steepness * max(np.float32(0), np.float32(1) - distance)
-                    now = leak * later[row, c] + _load(through_spikes[t, first + row, c]) * surrogate
+                    now = leak * later[row, c] + _load(through_spikes[t, window, c]) * surrogate
                     later[row, c] = now
                     through_membrane[t, first + row, c] = now
                     total[c] += now
@@ -180,18 +191,38 @@ def bntt_lif(
     leak: float,
     threshold: float,
     membrane: Tensor | None = None,
+    windows: Windows | None = None,
 ) -> Any:
-    """Normalise over the batch at each step, integrate, fire; differentiable.
+    """Normalise over the batch at each step, integrate, fire, pool; differentiable.
 
         i[t] = scale[t]·(a[t] - μ[t]) / √(σ²[t] + ε)
         v[t] = leak·v[t-1] + i[t] - threshold·s[t-1]        s[t] = v[t] > threshold
         ∂s/∂v = 0.3·max(0, 1 - |v/threshold - 1|) / threshold, no gradient through the reset
 
     of a `current` a (T, rows, C), float32 or bfloat16, contiguous, with samples and pixels as rows, `scale` (T, C), and
-    v before the first step, (rows, C) or zero (Kim & Panda 2021, Eq. 2-4 and 8). Returns spikes of the dtype of a; and,
-    not differentiable, v after the last step, and μ and biased σ², (T, C).
+    v before the first step, (rows, C) or zero (Kim & Panda 2021, Eq. 2-4 and 8). Returns spikes of the dtype of a, or
+    their means over `windows`; and, not differentiable, v after the last step, and μ and biased σ², (T, C).
     """
-    return _BnttLif.apply(current, scale, epsilon, leak, threshold, membrane)
+    windows = windows or pooling(1, current.shape[1], 1, 1)
+    return _BnttLif.apply(current, scale, epsilon, leak, threshold, membrane, windows)
+
+
+class Windows(NamedTuple):
+    """Rows that are averaged."""
+
+    rows: NDArray[np.int32]  # (P, rows of each window)
+    window_of: NDArray[np.int32]  # (rows,), the inverse
+
+
+@lru_cache(maxsize=32)
+def pooling(samples: int, height: int, width: int, side: int) -> Windows:
+    """Windows of `side`² pixels, which tile the maps; rows are samples and pixels."""
+    pixels = np.arange(samples * height * width, dtype=np.int32)
+    tiled = pixels.reshape(samples, height // side, side, width // side, side).swapaxes(2, 3)
+    tiles = tiled.reshape(-1, side**2)
+    window_of = np.empty(tiles.size, np.int32)
+    window_of[tiles] = np.arange(len(tiles), dtype=np.int32)[:, None]
+    return Windows(tiles, window_of)
 
 
 def compile_bntt_lif(dtype: torch.dtype) -> None:
@@ -212,6 +243,7 @@ class _BnttLif(torch.autograd.Function):
         leak: float,
         threshold: float,
         membrane: Tensor | None,
+        windows: Windows,
     ) -> tuple[Tensor, ...]:
         a = _as_numpy(current)
         rows = a.shape[1]
@@ -221,12 +253,13 @@ class _BnttLif(torch.autograd.Function):
         inverse = 1 / np.sqrt(variance + epsilon)
         gain = (scale.detach().numpy() * inverse).astype(np.float32)
         bias = (-gain * mean).astype(np.float32)
-        spikes = torch.empty_like(current)
+        spikes = current.new_empty(len(current), len(windows.rows), current.shape[2])
         end = torch.zeros(current.shape[1:]) if membrane is None else membrane.clone()
-        fire_all_steps(a, gain, bias, np.float32(leak), np.float32(threshold), end.numpy(), _as_numpy(spikes))
+        constants = np.float32(leak), np.float32(threshold), windows.rows
+        fire_all_steps(a, gain, bias, *constants, end.numpy(), _as_numpy(spikes))
         batch_mean, batch_variance = (torch.from_numpy(array.astype(np.float32)) for array in (mean, variance))
         ctx.save_for_backward(current, membrane)
-        ctx.constants = (mean.astype(np.float32), inverse.astype(np.float32), gain, bias, leak, threshold)
+        ctx.constants = (mean.astype(np.float32), inverse.astype(np.float32), gain, bias, leak, threshold, windows)
         ctx.mark_non_differentiable(end, batch_mean, batch_variance)
         ctx.set_materialize_grads(False)  # no zeros in the place of their gradients
         return spikes, end, batch_mean, batch_variance
@@ -234,7 +267,7 @@ class _BnttLif(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         current, membrane = ctx.saved_tensors
-        mean, inverse, gain, bias, leak, threshold = ctx.constants
+        mean, inverse, gain, bias, leak, threshold, windows = ctx.constants
         a = _as_numpy(current)
         through_spikes = _as_numpy(gradients[0].to(current.dtype).contiguous())
         through_membrane = np.empty(a.shape, np.float32)
@@ -248,6 +281,7 @@ class _BnttLif(torch.autograd.Function):
             np.float32(leak),
             np.float32(threshold),
             np.float32(SURROGATE_SLOPE),
+            windows.window_of,
             None if membrane is None else _as_numpy(membrane),
             through_membrane,
         )
@@ -257,7 +291,7 @@ class _BnttLif(torch.autograd.Function):
         backward_through_normalisation(
             a, through_membrane, gain, mean, inverse, total / rows, scale_gradient / rows, _as_numpy(result)
         )
-        return result, torch.from_numpy(scale_gradient), None, None, None, None
+        return result, torch.from_numpy(scale_gradient), None, None, None, None, None
 
 
 def _as_numpy(tensor: Tensor) -> NDArray[Any]:

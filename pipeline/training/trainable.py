@@ -18,7 +18,7 @@ from spikesam.backends.torch.synapses import attended_maps, without_autocast
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire, fire_step
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_depths, plan_layers
-from spikesam.pipeline.training.fused import bntt_lif
+from spikesam.pipeline.training.fused import bntt_lif, pooling
 from spikesam.recordings.errors import InputError
 
 BNTT_EPSILON = 1e-4
@@ -32,7 +32,7 @@ class TrainableLayer(nn.Module):
 
     def __init__(self, plan: LayerPlan, inputs: int, depth: int, network: NetworkSection, fused: bool) -> None:
         super().__init__()
-        self.pool = plan.pool
+        self.pool, self.pool_after = plan.pool, 1
         self.depth = depth
         self.neuron = LIF(network.leak, network.threshold).of_channels(plan.outputs, plan.name)
         self.fused = fused
@@ -55,7 +55,10 @@ class TrainableLayer(nn.Module):
             self.bntt = normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON)
 
     def forward(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
-        """Spikes that arrive from step `depth` on -> spikes of these steps; no gradient passes the `late` ones."""
+        """Spikes that arrive from step `depth` on -> spikes of these steps; no gradient passes the `late` ones.
+
+        They are pooled behind the neurons where the only layer that reads them would pool them.
+        """
         first_late = self.depth + len(early)
         if self.back is not None:
             return self._step_by_step(early, late)
@@ -68,7 +71,7 @@ class TrainableLayer(nn.Module):
         currents = self._normalised(early, self.depth)
         with torch.no_grad():
             of_late = self._normalised(late, first_late) if len(late) else None
-        spikes = fire(self.neuron, NO_GAIN, currents, of_late)
+        spikes = _pooled(fire(self.neuron, NO_GAIN, currents, of_late), self.pool_after)
         return spikes[1 : 1 + len(early)], spikes[1 + len(early) :].detach()
 
     def _step_by_step(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,13 +92,11 @@ class TrainableLayer(nn.Module):
         return spikes[: len(early)], spikes[len(early) :].detach()
 
     def _currents(self, spikes: Tensor) -> Tensor:
-        x = spikes.flatten(0, 1)
+        x = _pooled(spikes, self.pool).flatten(0, 1)
         if self.heads:
             with without_autocast():
                 found = ATTENTION_GAIN * attended_maps(x.float().flatten(2).mT, self.heads, x.shape[1] // 3)
             return found.mT.reshape(*spikes.shape[:2], -1, *spikes.shape[3:])
-        if self.pool > 1:
-            x = functional.avg_pool2d(x, self.pool)
         dense = isinstance(self.synapses, nn.Linear)
         x = x.flatten(1) if dense else x.contiguous(memory_format=torch.channels_last)  # by far the fastest on CPUs
         return self.synapses(x).unflatten(0, spikes.shape[:2])
@@ -118,8 +119,11 @@ class TrainableLayer(nn.Module):
         rows = channels_last.flatten(1, -2)
         norms = self._norms(len(spikes), step)
         scale = torch.stack([norm.weight for norm in norms])
+        _, samples, *space, channels = channels_last.shape
+        height, width = space or (1, 1)
+        windows = pooling(samples, height, width, self.pool_after)
         fired, membrane, mean, variance = bntt_lif(
-            rows, scale, BNTT_EPSILON, self.neuron.leak, self.neuron.threshold, membrane
+            rows, scale, BNTT_EPSILON, self.neuron.leak, self.neuron.threshold, membrane, windows
         )
         count = rows.shape[1]
         if count < 2:  # as torch's own batch normalisation
@@ -128,7 +132,15 @@ class TrainableLayer(nn.Module):
             norm.running_mean.lerp_(batch_mean, norm.momentum)
             norm.running_var.lerp_(batch_variance, norm.momentum)
             norm.num_batches_tracked += 1
-        return fired.reshape(channels_last.shape).movedim(-1, 2), membrane
+        pooled = (side // self.pool_after for side in space)
+        return fired.reshape(-1, samples, *pooled, channels).movedim(-1, 2), membrane
+
+
+def _pooled(spikes: Tensor, side: int) -> Tensor:
+    """Averages over side × side pixels of (T, B, C, H, W)."""
+    if side == 1:
+        return spikes
+    return functional.avg_pool2d(spikes.flatten(0, 1), side).unflatten(0, spikes.shape[:2])
 
 
 class SpikingNetwork(nn.Module):
@@ -157,7 +169,17 @@ class SpikingNetwork(nn.Module):
             TrainableLayer(plan, count, self.depths[plan.name], network, fused)
             for plan, count in zip(plans, inputs, strict=True)
         )
+        self._pool_behind_neurons()
         self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
+
+    def _pool_behind_neurons(self) -> None:
+        """Let layers pool their own spikes where one other alone reads them: unpooled maps then never reach memory."""
+        by_name: dict[str, Any] = dict(zip((plan.name for plan in self.plans), self.layers, strict=True))
+        reads = [plan.reads or (before,) for before, plan in zip(["input", *by_name], self.plans, strict=False)]
+        for plan, (name, *others) in zip(self.plans, reads, strict=True):
+            alone = not others and sum(name in each for each in reads) == 1
+            if name in by_name and alone and not plan.heads and not (plan.kind == "dense" and self.dropout):
+                by_name[name].pool_after, by_name[plan.name].pool = plan.pool, 1
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Input spikes (T, B, C, H, W), signed ones of images in {-1, 0, 1} or bits -> logits (B, classes).

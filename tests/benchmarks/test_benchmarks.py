@@ -67,12 +67,13 @@ def test_ways_take_turns_and_the_first_turn_does_not_count():
     assert (clock.calls, timed["a"].seconds.tolist()) == (["less", "a", "a"], [1, 2])
 
 
-def test_what_is_short_settles_before_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.common.measurement.SETTLING", 3.0)
+def test_what_is_short_settles_before_each_turn_and_is_called_again_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.common.measurement.SETTLING", 6.0)
     clock = Clock()
-    timed = race({"short": clock.way("short", 1.0), "long": clock.way("long", 5.0)}, 2, clock=lambda: clock.now)
-    assert clock.calls == ["short", "long", *2 * ["short", "short", "short", "short", "long"]]
-    assert (timed["short"].seconds.tolist(), timed["long"].seconds.tolist()) == ([1.0, 1.0], [5.0, 5.0])
+    short = clock.way("short", *7 * [1.0], 2.0, 4.0, *8 * [1.0])
+    timed = race({"short": short, "long": clock.way("long", 8.0)}, 2, clock=lambda: clock.now)
+    assert clock.calls == ["short", "long", *8 * ["short"], "long", *7 * ["short"], "long"]
+    assert (timed["short"].seconds.tolist(), timed["long"].seconds.tolist()) == ([3.0, 1.0], [8.0, 8.0])
 
 
 @pytest.mark.parametrize(

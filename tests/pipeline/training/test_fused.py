@@ -30,11 +30,11 @@ def snntorch_loop(model: SpikingNetwork, spikes: Tensor) -> Tensor:
     total = 0
     for t, image in enumerate(spikes):
         fired = [image]
-        for number, layer in enumerate(model.layers):
+        for number, (plan, layer) in enumerate(zip(model.plans, model.layers, strict=True)):
             if arriving[number] is None:
                 fired.append(None)
                 continue
-            x = functional.avg_pool2d(arriving[number], layer.pool)
+            x = functional.avg_pool2d(arriving[number], plan.pool)
             if isinstance(layer.synapses, torch.nn.Linear):
                 x = x.flatten(1)
             driven = layer.bntt[t - 1](layer.synapses(x).float())
