@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spikesam.backends.base import Backend, BackendError, InputBatch
 from spikesam.backends.event.kernels.chain import Chain, alike
 from spikesam.backends.event.kernels.events import unpack
-from spikesam.backends.event.kernels.layer import LayerKernel, State, compile_kernels
+from spikesam.backends.event.kernels.layer import Call, LayerKernel, State, compile_kernels
 from spikesam.backends.event.spikes import ChainSpikes, GraphSpikes, unpacked_steps
 from spikesam.backends.input_currents import backend_input, by_input
 from spikesam.backends.network import Network
@@ -126,6 +126,16 @@ class _Room(NamedTuple):
     parts: list[list[tuple[LayerKernel, State]]]
     chain: Chain | None
     spikes: ChainSpikes | GraphSpikes
+    calls: dict[tuple[int, int, range], _Calls]  # by layer, first step and `acting`, where the same for each sample
+
+
+class _Calls(NamedTuple):
+    """Some steps of a layer, from `first` to `last`; in the others it is silent."""
+
+    first: int
+    last: int
+    parts: list[Call]
+    fired: NDArray[np.bool_]
 
 
 class _PreparedNetwork:
@@ -223,7 +233,7 @@ class _PreparedNetwork:
                 [(part, part.rest()) for part in layer.parts(1 if self.step_by_step or number in reads else threads)]
                 for number, (layer, reads) in enumerate(zip(self.layers, self.reads, strict=True))
             ]
-            return _Room(parts, self._chain(parts), self.new_spikes())
+            return _Room(parts, self._chain(parts), self.new_spikes(), {})
 
     def _chain(self, parts: list[list[tuple[LayerKernel, State]]]) -> Chain | None:
         whole = [state.inputs.first for of_layer in parts for _, state in of_layer]
@@ -279,35 +289,43 @@ class _PreparedNetwork:
             for start, number in product(range(0, self.timesteps, self.chunk), range(len(self.layers))):
                 steps = slice(start, min(start + self.chunk, self.timesteps))
                 if number not in given:
-                    arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
-                    self._run_layer(pool, room.parts[number], steps, acting[number], arrived, fired, packed[number])
+                    calls = room.calls.get((number, start, acting[number]))
+                    calls = calls or self._calls(room, number, steps, acting[number])
+                    self._run_layer(pool, room.parts[number][0][0], calls, steps, packed[number])
                 elif (known := given[number]) is not None:
                     fired = room.spikes.room(number + 1, steps)
                     unpack(known[steps], fired)
 
+    def _calls(self, room: _Room, number: int, steps: slice, acting: range) -> _Calls:
+        """What is to be done for some steps of a layer, in which it is `acting`; kept if it is so for each sample."""
+        arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
+        first = min(max(steps.start, acting.start - 1), steps.stop)  # in the step before the first it is at rest
+        last = max(first, min(steps.stop, acting.stop))
+        now, rest = slice(first - steps.start, last - steps.start), acting.start - 1
+        arriving, spikes = [each if each is None else each[now] for each in arrived], fired[now]
+        layer, parts = self.layers[number], list[Call]()
+        if layer.repeats:
+            parts = [partial(part.run, first, arriving, state, spikes, rest=rest) for part, state in room.parts[number]]
+        elif first < last:
+            parts = [part.call(first, arriving, state, spikes, rest) for part, state in room.parts[number]]
+        calls = _Calls(first, last, parts, spikes)
+        if not layer.repeats and room.spikes.keeps([*arriving, spikes]):
+            room.calls[number, steps.start, acting] = calls
+        return calls
+
     def _run_layer(
-        self,
-        pool: ThreadPoolExecutor,
-        parts: list[tuple[LayerKernel, State]],
-        steps: slice,
-        acting: range,
-        arrived: Sequence[NDArray[Any] | None],
-        fired: NDArray[np.bool_],
-        packed: NDArray[np.uint8],
+        self, pool: ThreadPoolExecutor, layer: LayerKernel, calls: _Calls, steps: slice, packed: NDArray[np.uint8]
     ) -> None:
-        """Simulate the parts of a layer at the same time: what arrives in some steps -> `fired`, and bits `packed`."""
-        first = max(steps.start, acting.start - 1)  # in the step before the first it is at rest
-        last = min(steps.stop, acting.stop)
-        packed[steps.start : min(first, steps.stop)] = packed[max(steps.start, last) : steps.stop] = 0
-        if first >= last:
+        """Simulate the parts of a layer at the same time, in some steps: its bits are `packed`, (T, bytes)."""
+        first, last, parts, fired = calls
+        packed[steps.start : first] = packed[last : steps.stop] = 0
+        if first == last:
             return
-        now = slice(first - steps.start, last - steps.start)
-        arriving = [each if each is None else each[now] for each in arrived]
-        spikes, bits, rest = fired[now], packed[first:last], acting.start - 1
-        (layer, state), *others = parts
-        computed = [submitted(pool, it.run, first, arriving, own, spikes, bits, rest) for it, own in others]
-        layer.run(first, arriving, state, spikes, bits, rest)
+        call, *others = parts
+        bits = packed[first:last]
+        computed = [submitted(pool, each, bits) for each in others]
+        call(bits)
         for part in computed:
             result_of(part)
         if not layer.packs:
-            layer.pack(spikes, bits)
+            layer.pack(fired, bits)

@@ -82,6 +82,10 @@ class ChainSpikes:
             return [self._currents.arrived((0, 0), steps)]
         return [unpacked_steps(self._given[steps], self._shapes[0])]
 
+    def keeps(self, arrays: Sequence[NDArray[Any] | None]) -> bool:
+        """True if the arrays that were given are those of every sample."""
+        return False
+
 
 class GraphSpikes:
     """Spikes that any layers read, any number of steps later: those of a whole sample are kept, a byte each."""
@@ -132,6 +136,11 @@ class GraphSpikes:
             else:
                 found.append(source.arriving(partial(self._fired, place, steps), -1))
         return found
+
+    def keeps(self, arrays: Sequence[NDArray[Any] | None]) -> bool:
+        """See :meth:`ChainSpikes.keeps`; not copies, nor currents."""
+        kept = {id(maps) for maps in self._maps}
+        return not self._currents and all(each is not None and id(each.base) in kept for each in arrays)
 
     def _fired(self, place: int, steps: slice, delay: int) -> NDArray[np.bool_]:
         """(S, H, W, C) what fired so many steps before the step after each of some steps; the memory itself."""

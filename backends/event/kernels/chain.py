@@ -54,10 +54,18 @@ NO_ARRIVALS = np.zeros((0, len(Arrival._fields)), np.int64)
 
 
 class Inputs:
-    """The inputs of a layer, with the memory that a sample changes, as compiled functions take any number of them."""
+    """The inputs of a layer, with the memory that a sample changes, as compiled functions take any number of them.
+
+    `run` is :func:`run_layers` of layers of this type. To call that itself takes ten times as long: numba looks for the
+    types of all arguments, and of each array in them.
+    """
 
     def __init__(self, inputs: Sequence[LayerInput]) -> None:
         self.first, self._kept = inputs[0], inputs
+        number, row, rows, spikes = types.int64, types.int64[::1], types.int64[:, ::1], types.boolean[:, ::1]
+        like = typeof(inputs[0])  # type: ignore[no-untyped-call]
+        kinds = number, number, number, like, row, row, rows, rows, spikes, number, number, rows
+        self.run = run_layers.compile(kinds)
         self._frozen = [np.zeros(frozen_bytes(each), np.uint8) for each in inputs]
         for each, memory in zip(inputs, self._frozen, strict=True):
             freeze(each, memory)
@@ -85,7 +93,7 @@ class Chain:
         written = (first + every * bits.strides[0] for first, bits in zip(addresses_of(packed), packed, strict=True))
         bits = np.stack([addresses_of(given), *written], axis=1)
         constants = self._layers.first, self._layers.at, self._at, self._shapes
-        run_layers(0, len(given[0]), 0, *constants, bits, self._fired, 0, PLAIN, NO_ARRIVALS)
+        self._layers.run(0, len(given[0]), 0, *constants, bits, self._fired, 0, PLAIN, NO_ARRIVALS)
 
 
 def alike(layers: Sequence[LayerInput]) -> bool:

@@ -159,6 +159,20 @@ def store_bits(word: Any, packed: NDArray[np.uint8], first: int, size: int) -> N
             packed[first + i] = np.uint8(ordered >> np.uint64(8 * i))
 
 
+@intrinsic
+def store_spikes(_: Any, word: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]]:
+    """spikes[first + i] = bit i of a word, for 64 neighbours of a flat bool array; undoes :func:`load_word`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[1])(context, builder, arguments[1]).data
+        bits, bytes_ = (ir.VectorType(ir.IntType(size), WORD) for size in (1, 8))
+        fired = builder.zext(builder.bitcast(arguments[0], bits), bytes_)
+        builder.store(fired, builder.bitcast(builder.gep(data, [arguments[2]]), bytes_.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(word, spikes, types.int64), generate
+
+
 @inlined
 def load_bits(packed: NDArray[np.uint8], first: int) -> Any:
     """Undo :func:`store_bits`; bits beyond the end are 0."""
@@ -476,6 +490,9 @@ def unpack_spikes(packed: NDArray[np.uint8], spikes: NDArray[np.bool_]) -> None:
         channel, end = 0, pixels  # of the channel's bits
         for first in range(0, len(flat), WORD):
             word = load_bits(packed[step], first // 8)
+            if channels == 1 and first + WORD <= len(flat):
+                store_spikes(word, flat, first)  # type: ignore[call-arg]
+                continue
             while word:
                 place: Any = trailing_zeros(word)  # type: ignore[call-arg]
                 bit = first + np.int64(place)

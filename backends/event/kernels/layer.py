@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -24,7 +24,6 @@ from spikesam.backends.event.kernels.chain import (
     SPIKES,
     Arrival,
     Inputs,
-    run_layers,
 )
 from spikesam.backends.event.kernels.costs import costs_of
 from spikesam.backends.event.kernels.events import pack, unpack
@@ -39,6 +38,9 @@ from spikesam.backends.network.inputs import WHOLE
 NONE = (1, 1)  # sides of no pooling
 NO_BITS = np.zeros(1, np.int64)  # the address of none
 LEAST = 5_000_000  # products a step of a part of a layer; where there are fewer, threads take longer to meet
+
+
+Call = Callable[[NDArray[np.uint8] | None], None]  # is given room for packed bits
 
 
 class State(NamedTuple):
@@ -175,7 +177,7 @@ class LayerKernel:
         fired : (H', W', C') bool, of which :attr:`rows` are written — their spikes
         packed : (⌈C'·H'·W'/8⌉,) uint8, written — the same as bits in the file's order
         """
-        self._run(t, rest, ADVANCE, [], state, fired[None], packed[None])
+        self._call(t, rest, ADVANCE, [], state, fired[None])(packed[None])
 
     def add(self, arrived: Sequence[NDArray[Any] | None], state: State) -> None:
         """Set `state.current` to the currents that spikes cause in the next step.
@@ -186,7 +188,8 @@ class LayerKernel:
             source; None leaves the current of its input as it is
         """
         room = np.empty((1, self.height, *self.output_shape[1:]), np.bool_)
-        self._run(0, 0, ADD, self._spread([each if each is None else each[None] for each in arrived]), state, room)
+        spread = self._spread([each if each is None else each[None] for each in arrived])
+        self._call(0, 0, ADD, spread, state, room)(None)
 
     def _spread(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
         """Spikes of each source, (S, H, W, C), as their inputs see them."""
@@ -245,10 +248,21 @@ class LayerKernel:
                 self.advance(start + i, state, fired[i], packed[i], rest)
                 self.add([each if each is None else each[i] for each in arrived], state)
             return
-        plain = self.plain and (arrived[0] is None or arrived[0].dtype == np.bool_)
-        self._run(start, rest, PLAIN if plain else ADVANCE | ADD, self._spread(arrived), state, fired, packed)
+        self.call(start, arrived, state, fired, rest)(packed)
 
-    def _run(
+    def call(
+        self,
+        start: int,
+        arrived: Sequence[NDArray[Any] | None],
+        state: State,
+        fired: NDArray[np.bool_],
+        rest: int = 0,
+    ) -> Call:
+        """What :meth:`run` does, of `packed`; it may be called again as long as `arrived` are the same arrays."""
+        plain = self.plain and (arrived[0] is None or arrived[0].dtype == np.bool_)
+        return self._call(start, rest, PLAIN if plain else ADVANCE | ADD, self._spread(arrived), state, fired)
+
+    def _call(
         self,
         start: int,
         rest: int,
@@ -256,11 +270,9 @@ class LayerKernel:
         arrived: Sequence[NDArray[Any] | None],
         state: State,
         fired: NDArray[np.bool_],
-        packed: NDArray[np.uint8] | None = None,
-    ) -> None:
-        """:func:`~.chain.run_layers` of this layer; spikes that arrive are spread."""
+    ) -> Call:
+        """:func:`~.chain.run_layers` of this layer, of the bits to be written; spikes that arrive are spread."""
         assert fired.flags.c_contiguous
-        assert packed is None or packed.flags.c_contiguous or not self.packs
         dtypes = {np.dtype(np.bool_): np.bool_}
         kept = [
             None if each is None else np.ascontiguousarray(each, dtypes.get(each.dtype, self.dtype)) for each in arrived
@@ -268,11 +280,17 @@ class LayerKernel:
         sources = addresses_of(each for each in kept if each is not None and todo == PLAIN)
         rows = self._arrivals(kept) if todo & ADD else NO_ARRIVALS
         channels, height, width = self.shapes[0]
-        shapes = np.array([(height, width, channels), (self.height, *self.output_shape[1:])])
-        bits = NO_BITS if packed is None or not self.packs else addresses_of([packed])
+        shapes = np.array([(height, width, channels), (self.height, *self.output_shape[1:])], np.int64)
         inputs, spikes, top = state.inputs, fired.reshape(len(fired), -1), self.rows.start
         stop = start + len(fired)
-        run_layers(start, stop, rest, inputs.first, inputs.at, sources, shapes, bits[None], spikes, top, todo, rows)
+
+        def call(packed: NDArray[np.uint8] | None) -> None:
+            assert kept is not None  # their addresses are handed over
+            assert packed is None or packed.flags.c_contiguous or not self.packs
+            bits = NO_BITS if packed is None or not self.packs else addresses_of([packed])
+            inputs.run(start, stop, rest, inputs.first, inputs.at, sources, shapes, bits[None], spikes, top, todo, rows)
+
+        return call
 
     def _arrivals(self, arrived: Sequence[NDArray[Any] | None]) -> NDArray[np.int64]:
         """A row as of :class:`~.chain.Arrival` for each source from which something arrives."""

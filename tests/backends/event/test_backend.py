@@ -74,13 +74,14 @@ def test_a_layer_that_reads_itself_is_not_shared(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_error_in_a_shared_sample_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(kernel: LayerKernel, start: int, *arguments: Any) -> None:
-        if start == 2 and kernel.output_shape[2] == 6:
-            raise MemoryError("no room for conv2")
-        whole(kernel, start, *arguments)
+    def fail(_: Any) -> None:
+        raise MemoryError("no room for conv2")
 
-    whole = LayerKernel.run
-    monkeypatch.setattr(LayerKernel, "run", run)
+    def call(kernel: LayerKernel, start: int, *arguments: Any) -> Any:
+        return fail if start == 2 and kernel.output_shape[2] == 6 else whole(kernel, start, *arguments)
+
+    whole = LayerKernel.call
+    monkeypatch.setattr(LayerKernel, "call", call)
     monkeypatch.setattr("spikesam.backends.event.backend.CHUNK", 2)
     monkeypatch.setattr("spikesam.backends.event.backend.SPIKES", 0)
     monkeypatch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
