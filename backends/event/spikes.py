@@ -140,7 +140,8 @@ class GraphSpikes:
     def keeps(self, arrays: Sequence[NDArray[Any] | None]) -> bool:
         """See :meth:`ChainSpikes.keeps`; not copies, nor currents."""
         kept = {id(maps) for maps in self._maps}
-        return not self._currents and all(each is not None and id(each.base) in kept for each in arrays)
+        mine = (each is not None and id(each.base) in kept and each.flags.c_contiguous for each in arrays)
+        return not self._currents and all(mine)
 
     def _fired(self, place: int, steps: slice, delay: int) -> NDArray[np.bool_]:
         """(S, H, W, C) what fired so many steps before the step after each of some steps; the memory itself."""

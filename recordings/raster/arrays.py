@@ -143,13 +143,13 @@ def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
 
 def _seconds_in_a_step(dt: float | None, layers: Mapping[str, SpikeEvents]) -> float:
     """What is given, or what layers of spikes by their times say, who must agree; else a millisecond."""
+    if not isinstance(dt, Real | NoneType) or isinstance(dt, bool):
+        raise InputError(f"write_raster: dt: got {dt!r}, expected seconds in a step")
     said = dt
     for name, events in layers.items():
         if events.dt is not None and said not in (None, events.dt):
             raise InputError(f"write_raster: layer {name!r}: has steps of {events.dt:g} s, expected {said:g} s")
         said = events.dt if said is None else said
-    if not isinstance(said, Real | NoneType) or isinstance(said, bool):
-        raise InputError(f"write_raster: dt: got {said!r}, expected seconds in a step")
     return 1e-3 if said is None else float(said)
 
 

@@ -249,7 +249,7 @@ def _steps(
 ) -> NDArray[np.int64]:
     """(E,) the step of each time in seconds; refuses those before the first step or after the last."""
     for name, value, fits in (("dt", dt, lambda value: value > 0), ("start", start, lambda value: True)):
-        number = isinstance(value, int | float | np.number)
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         if not (number and np.isfinite(value) and fits(value)):
             expected = "seconds in a step, above 0" if name == "dt" else "seconds"
             raise InputError(f"SpikeEvents: {name}: got {value!r}, expected {expected}")

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,9 @@ def test_a_raster_has_the_seconds_of_its_spikes(tmp_path: Path) -> None:
     one, other = (SpikeEvents.from_times([0.0], [0], shape=(1, 3, 2), dt=dt) for dt in (0.1, 0.2))
     with pytest.raises(InputError, match=r"layer 'b': has steps of 0\.2 s, expected 0\.1 s"):
         write_raster(tmp_path / "a.h5", {"a": one, "b": other})
-    for dt in ("1", True):
+    for dt, spikes in product(("1", True), (np.zeros((1, 2, 3)), one)):
         with pytest.raises(InputError, match=f"write_raster: dt: got {dt!r}, expected seconds"):
-            write_raster(tmp_path / "a.h5", {"a": np.zeros((1, 2, 3))}, dt=dt)  # type: ignore[arg-type]
+            write_raster(tmp_path / "a.h5", {"a": spikes}, dt=dt)  # type: ignore[arg-type]
     with RasterReader(write_raster(tmp_path / "b.h5", {"a": np.zeros((1, 2, 3))}, dt=np.float32(0.5))) as raster:  # type: ignore[arg-type]
         assert raster.header.dt == 0.5
     with RasterReader(write_raster(tmp_path / "a.h5", {"a": one, "b": np.zeros((1, 3, 2))}, dt=0.1)) as raster:
@@ -116,6 +117,7 @@ def test_a_raster_has_the_seconds_of_its_spikes(tmp_path: Path) -> None:
         ({"time": ["1"]}, r"time: got shape \(1,\) of <U1, expected \(E,\) seconds"),
         ({"time": [0, 0]}, "got 2 of sample, 2 of step, 1 of neuron, expected one of each for every spike"),
         ({"dt": 0}, "dt: got 0, expected seconds in a step, above 0"),
+        ({"dt": True}, "dt: got True, expected seconds in a step, above 0"),
         ({"start": "now"}, "start: got 'now', expected seconds"),
         ({"rounding": "even"}, "rounding: got 'even', expected one of down, nearest, up"),
         ({"time": np.float32([100]), "start": 100}, r"time: got numbers that hold times to 7\.6e-06 s alone"),

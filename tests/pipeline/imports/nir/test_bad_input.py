@@ -189,8 +189,8 @@ def test_readouts_that_are_none() -> None:
 
 def test_arguments() -> None:
     refused(small(), "from_nir: got no timesteps, which this graph does not say", timesteps=None)
-    refused(small(), "from_nir: timesteps is 0, expected an integer ≥ 1", timesteps=0)
-    refused(small(), "timesteps is 1000002, expected 1 to 65,536", timesteps=10**6)
+    refused(small(), "from_nir: timesteps is 0, expected an integer ≥ 1, at most 65,536", timesteps=0)
+    refused(small(), "^timesteps is 65538, expected 1 to 65,536", timesteps=2**16)
     refused(small(), "from_nir: dt is 0.0, expected more than 0 seconds", dt=0)
     refused(small(), "from_nir: reset is 'soft', expected 'zero' or 'subtract'", reset="soft")
     refused({"nodes": {}}, "from_nir: got dict, expected a nir.NIRGraph or a file of one")
