@@ -503,4 +503,4 @@ def unpack_spikes(packed: NDArray[np.uint8], spikes: NDArray[np.bool_]) -> None:
                 word &= word - np.uint64(1)
 
 
-pack, unpack = entry(pack_spikes), entry(unpack_spikes)
+unpack = entry(unpack_spikes)
