@@ -65,6 +65,7 @@ def writing_samples(
     if isinstance(target, io.BytesIO):
         root = ((name, value, type(value)) for name, value in header.attributes().items())
         empty = _empty(tuple(header.datasets(len(samples))), tuple(root))
+        target.seek(0)
         target.write(empty)
         with hdf5_in_memory(target, "r+") as file:
             writer = SampleWriter(file, lambda: None, header, samples, identity)

@@ -303,13 +303,10 @@ class _PreparedNetwork:
         last = max(first, min(steps.stop, acting.stop))
         now, rest = slice(first - steps.start, last - steps.start), acting.start - 1
         arriving, spikes = [each if each is None else each[now] for each in arrived], fired[now]
-        layer, parts = self.layers[number], list[Call]()
-        if layer.repeats:
-            parts = [partial(part.run, first, arriving, state, spikes, rest=rest) for part, state in room.parts[number]]
-        elif first < last:
-            parts = [part.call(first, arriving, state, spikes, rest) for part, state in room.parts[number]]
-        calls = _Calls(first, last, parts, spikes)
-        if not layer.repeats and room.spikes.keeps([*arriving, spikes]):
+        parts = room.parts[number] if first < last else []
+        own = [part.call(first, arriving, state, spikes, rest) for part, state in parts]
+        calls = _Calls(first, last, own, spikes)
+        if room.spikes.keeps([*arriving, spikes]):
             room.calls[number, steps.start, acting] = calls
         return calls
 

@@ -139,9 +139,10 @@ class GraphSpikes:
 
     def keeps(self, arrays: Sequence[NDArray[Any] | None]) -> bool:
         """See :meth:`ChainSpikes.keeps`; not copies, nor currents."""
+        if self._currents:
+            return False
         kept = {id(maps) for maps in self._maps}
-        mine = (each is not None and id(each.base) in kept and each.flags.c_contiguous for each in arrays)
-        return not self._currents and all(mine)
+        return all(each is not None and id(each.base) in kept and each.flags.c_contiguous for each in arrays)
 
     def _fired(self, place: int, steps: slice, delay: int) -> NDArray[np.bool_]:
         """(S, H, W, C) what fired so many steps before the step after each of some steps; the memory itself."""

@@ -48,7 +48,6 @@ def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, reco
     memory = io.BytesIO()
     memory.seek(sum(record.nbytes for record in records))
     memory.write(b"\0")  # room for all: growing step by step copies megabytes again and again
-    memory.seek(0)
     with writing_samples(memory, header, samples, run_uuid=run_uuid) as writer:
         writer.add(0, records)
     return memory.getvalue()

@@ -147,17 +147,20 @@ def test_maps_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
     ("error", "message"), [(ZeroDivisionError("here"), "here"), (None, "1 samples were written, expected 3")]
 )
 def test_a_failure_changes_nothing_there(tmp_path: Path, error: Exception | None, message: str) -> None:
-    def fail() -> None:
-        with writing_maps(path, maps.HEADER, maps.SAMPLES, overwrite=True) as writer:
+    def fail(target: Path | io.BytesIO) -> None:
+        with writing_maps(target, maps.HEADER, maps.SAMPLES, overwrite=True) as writer:
             writer.add(1, [maps.map_record(maps.HEADER, 1)])
             if error is not None:
                 raise error
 
-    path = maps.write(tmp_path / "sam.h5")
+    path, memory = maps.write(tmp_path / "sam.h5"), io.BytesIO()
     before = path.read_bytes()
-    with pytest.raises((ZeroDivisionError, ValueError), match=message):
-        fail()
+    for target in (path, memory):
+        with pytest.raises((ZeroDivisionError, ValueError), match=message):
+            fail(target)
     assert path.read_bytes() == before
+    with pytest.raises(InputError, match="/@complete: False, expected True"):
+        MapReader(memory.getvalue())
     assert [file.name for file in tmp_path.iterdir()] == ["sam.h5"]
 
 

@@ -242,11 +242,6 @@ class LayerKernel:
         fired : (S, H', W', C') bool, of which :attr:`rows` are written — the layer's spikes
         packed : (S, ⌈C'·H'·W'/8⌉) uint8, written if it :attr:`packs` — the same as bits in the file's order
         """
-        if self.repeats and any(each is not None and np.may_share_memory(each, fired) for each in arrived):
-            for i in range(len(fired)):  # what is spread is a copy, which would lack spikes that are yet to be fired
-                self.advance(start + i, state, fired[i], packed[i], rest)
-                self.add([each if each is None else each[i] for each in arrived], state)
-            return
         self.call(start, arrived, state, fired, rest)(packed)
 
     def call(
@@ -259,7 +254,20 @@ class LayerKernel:
     ) -> Call:
         """What :meth:`run` does, of `packed`; it may be called again as long as `arrived` are the same arrays."""
         plain = self.plain and (arrived[0] is None or arrived[0].dtype == np.bool_)
-        return self._call(start, rest, PLAIN if plain else ADVANCE | ADD, self._spread(arrived), state, fired)
+        todo = PLAIN if plain else ADVANCE | ADD
+        if not self.repeats:
+            return self._call(start, rest, todo, arrived, state, fired)
+        own = any(each is not None and np.may_share_memory(each, fired) for each in arrived)
+
+        def call(packed: Any) -> None:
+            if not own:
+                self._call(start, rest, todo, self._spread(arrived), state, fired)(packed)
+                return
+            for i in range(len(fired)):  # what is spread is a copy, which would lack spikes that are yet to be fired
+                self.advance(start + i, state, fired[i], packed[i], rest)
+                self.add([each if each is None else each[i] for each in arrived], state)
+
+        return call
 
     def _call(
         self,
@@ -283,8 +291,7 @@ class LayerKernel:
         inputs, spikes, top = state.inputs, fired.reshape(len(fired), -1), self.rows.start
         stop = start + len(fired)
 
-        def call(packed: NDArray[np.uint8] | None) -> None:
-            assert kept is not None  # their addresses are handed over
+        def call(packed: NDArray[np.uint8] | None, _: object = kept) -> None:  # whose addresses are handed over
             assert packed is None or packed.flags.c_contiguous or not self.packs
             bits = NO_BITS if packed is None or not self.packs else addresses_of([packed])
             inputs.run(start, stop, rest, inputs.first, inputs.at, sources, shapes, bits[None], spikes, top, todo, rows)

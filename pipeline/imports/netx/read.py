@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import WEIGHT_LIMIT, Encoder, FixedLIF, Network, NetworkError, Shape
 from spikesam.backends.network.checks import whole, yes_or_no
+from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.inputs import GAIN_LIMIT
 from spikesam.pipeline.imports.netx.files import Node, read_nodes
 from spikesam.pipeline.imports.road.build import build
@@ -40,7 +41,6 @@ from spikesam.pipeline.imports.road.operations import (
     expect,
 )
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.schema import MAX_SIZES
 
 Lag = int | tuple[int, ...]  # steps, of each channel where they differ
 
@@ -107,7 +107,7 @@ def from_netx(path: str | PathLike[str], timesteps: int | None = None, *, fires_
         at_threshold = yes_or_no(fires_at_threshold, "fires_at_threshold", "from_netx")
         if timesteps is None and steps is None:
             raise NetworkError("from_netx: got no timesteps, which this file does not say; expected those of the input")
-        given = whole(steps if timesteps is None else timesteps, "timesteps", "from_netx", 1, MAX_SIZES["T"])
+        given = whole(steps if timesteps is None else timesteps, "timesteps", "from_netx", 1, LONGEST)
         return _network(nodes, given, at_threshold)
     except InputError as error:
         raise NetworkError(f"{path}: {' '.join(str(error).split())}") from None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import DEFAULT_RANGE, LIF, Network, NetworkError, Source
 from spikesam.backends.network.checks import by_channel, real, whole
+from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.neurons import Reset
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library, operations
 from spikesam.pipeline.imports.nir.files import read_graph
@@ -34,7 +35,6 @@ from spikesam.pipeline.imports.road.operations import (
     expect,
 )
 from spikesam.recordings.errors import InputError
-from spikesam.recordings.schema import MAX_SIZES
 
 MOST_PATHS = 1000  # that lead to the neurons of one layer
 MOST_NODES = 100  # one behind the other without neurons
@@ -128,14 +128,14 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
     about = reader.carrier(end)
     told = metadata(about.node, about.where, ("scale", "leak", "bias")) if about else {}
     scale = real(told.get("scale", 1.0), "scale", about.where if about else "readout")
-    given = None if timesteps is None else whole(timesteps, "timesteps", "from_nir", 1, MAX_SIZES["T"])
+    given = None if timesteps is None else whole(timesteps, "timesteps", "from_nir", 1, LONGEST)
     window = said.get("window") if given is None else given
     built = build(
         units,
         Answer(end, scale),
         shape_of(first.node.input_type["input"], first.where),
         None if window is None else whole(window, "window", "from_nir", 1),
-        timesteps=whole(said["timesteps"], "timesteps", "from_nir", 1, MAX_SIZES["T"]) if given is None else None,
+        timesteps=whole(said["timesteps"], "timesteps", "from_nir", 1, LONGEST) if given is None else None,
         encoder=str(said.get("encoder", "spikes")),  # type: ignore[arg-type]
         input_range=real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir"),
         in_order=True,
