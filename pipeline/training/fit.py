@@ -31,9 +31,8 @@ from spikesam.pipeline.training.epochs import (
     settings_of,
     start_from,
 )
-from spikesam.pipeline.training.fused import compile_bntt_lif
 from spikesam.pipeline.training.inputs import Inputs, images_sha256, loaders, open_split, training_inputs
-from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, export_network
+from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, compile_operations, export_network
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.child import isolated_spawning
 from spikesam.recordings.console import PlainConsole
@@ -154,8 +153,8 @@ def train_checkpoint(
     fused = settings.fused and config.network.normalise and isinstance(model, SpikingNetwork)
     if fused and not torch.cuda.is_available():
         with progress_bar(console, transient=True) as progress:
-            progress.add_task("compiling the fused operation (ten seconds, the first time only)", total=None)
-            compile_bntt_lif(dtype)
+            progress.add_task("compiling the fused operation (fifteen seconds, the first time only)", total=None)
+            compile_operations(dtype)
     try:
         with isolated_spawning():  # of the processes that load data, on Pythons that do not fork them
             trainer.fit(module, fitting, selecting, ckpt_path=last)

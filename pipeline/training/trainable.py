@@ -18,7 +18,8 @@ from spikesam.backends.torch.synapses import attended_maps, without_autocast
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire, fire_step
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_depths, plan_layers
-from spikesam.pipeline.training.fused import bntt_lif, pooling
+from spikesam.pipeline.training.fused import bntt_lif, compile_bntt_lif, pooling
+from spikesam.pipeline.training.spike_convolution import compile_spike_convolution, convolve_spikes, pays
 from spikesam.recordings.errors import InputError
 
 BNTT_EPSILON = 1e-4
@@ -33,6 +34,7 @@ class TrainableLayer(nn.Module):
     def __init__(self, plan: LayerPlan, inputs: int, depth: int, network: NetworkSection, fused: bool) -> None:
         super().__init__()
         self.pool, self.pool_after = plan.pool, 1
+        self.reads_spikes = False  # of one layer that normalises, not pooled
         self.depth = depth
         self.neuron = LIF(network.leak, network.threshold).of_channels(plan.outputs, plan.name)
         self.fused = fused
@@ -91,7 +93,7 @@ class TrainableLayer(nn.Module):
         spikes = torch.stack(fired[1:])
         return spikes[: len(early)], spikes[len(early) :].detach()
 
-    def _currents(self, spikes: Tensor) -> Tensor:
+    def _currents(self, spikes: Tensor, sparse: bool = False) -> Tensor:
         x = _pooled(spikes, self.pool).flatten(0, 1)
         if self.heads:
             with without_autocast():
@@ -99,6 +101,9 @@ class TrainableLayer(nn.Module):
             return found.mT.reshape(*spikes.shape[:2], -1, *spikes.shape[3:])
         dense = isinstance(self.synapses, nn.Linear)
         x = x.flatten(1) if dense else x.contiguous(memory_format=torch.channels_last)  # by far the fastest on CPUs
+        weight = self.synapses.weight
+        if sparse and pays(x, weight):
+            return convolve_spikes(x, weight, weight.shape[2] // 2).unflatten(0, spikes.shape[:2])
         return self.synapses(x).unflatten(0, spikes.shape[:2])
 
     def _norms(self, steps: int, step: int) -> list[Any]:
@@ -115,7 +120,8 @@ class TrainableLayer(nn.Module):
 
     def _fused(self, spikes: Tensor, step: int, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         """From `step` on: spikes that arrive -> spikes fired, and the membrane at the end."""
-        channels_last = self._currents(spikes).movedim(2, -1)
+        sparse = self.reads_spikes and spikes.dtype == torch.float32
+        channels_last = self._currents(spikes, sparse).movedim(2, -1)
         rows = channels_last.flatten(1, -2)
         norms = self._norms(len(spikes), step)
         scale = torch.stack([norm.weight for norm in norms])
@@ -180,6 +186,9 @@ class SpikingNetwork(nn.Module):
             alone = not others and sum(name in each for each in reads) == 1
             if name in by_name and alone and not plan.heads and not (plan.kind == "dense" and self.dropout):
                 by_name[name].pool_after, by_name[plan.name].pool = plan.pool, 1
+            normalises = name in by_name and by_name[name].bntt is not None
+            if plan.kind == "conv" and plan.pool == 1 and normalises and not others:
+                by_name[plan.name].reads_spikes = True
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Input spikes (T, B, C, H, W), signed ones of images in {-1, 0, 1} or bits -> logits (B, classes).
@@ -208,6 +217,13 @@ class SpikingNetwork(nn.Module):
             return spikes
         kept = functional.dropout(torch.ones_like(spikes[0][0]), self.dropout)
         return tuple(part * kept for part in spikes)
+
+
+def compile_operations(dtype: torch.dtype) -> None:
+    """Compile what fused training calls with currents of a type, or load it from numba's cache."""
+    compile_bntt_lif(dtype)
+    if dtype == torch.float32:
+        compile_spike_convolution()
 
 
 def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = None) -> Tensor:

@@ -11,7 +11,7 @@ import pytest
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.pipeline.maps.sam import compile_kernel
 from spikesam.pipeline.training.fit import convolution_type
-from spikesam.pipeline.training.fused import compile_bntt_lif
+from spikesam.pipeline.training.trainable import compile_operations
 from tests.recordings.rasters import GOLDEN
 
 pytestmark = [pytest.mark.alone, pytest.mark.filterwarnings("ignore")]
@@ -34,7 +34,7 @@ def compiled() -> None:
     for precision in ("float32", "fixed"):
         compile_kernels(precision)
     compile_kernel()
-    compile_bntt_lif(convolution_type("auto"))
+    compile_operations(convolution_type("auto"))
 
 
 @contextmanager

@@ -109,12 +109,17 @@ def compiled(function: Callable[..., Any]) -> Any:
     Numba itself looks at the file of a function alone, not at those of the functions it calls. After a change to one of
     these it would go on running the old machine code, on data that may be laid out anew.
     """
-    return _cached(function, LEAN)
+    return _cached(function, LEAN | WHOLE)
 
 
 def compiled_making_arrays(function: Callable[..., Any]) -> Any:
     """:func:`compiled`, for a function that makes arrays."""
-    return _cached(function, MAKING_ARRAYS)
+    return _cached(function, MAKING_ARRAYS | WHOLE)
+
+
+def compiled_in_parallel(function: Callable[..., Any]) -> Any:
+    """:func:`compiled`, for a function whose `numba.prange` calls such that are."""
+    return _cached(function, {"parallel": True})
 
 
 def entry(part: Any) -> Any:
@@ -124,7 +129,7 @@ def entry(part: Any) -> Any:
 
 def _cached(function: Callable[..., Any], options: Any) -> Any:
     function.__qualname__ = f"{function.__qualname__.partition('-')[0]}-{sources_digest()}"
-    return cached(**options | WHOLE)(function)
+    return cached(**options)(function)
 
 
 @lru_cache(maxsize=1)

@@ -31,7 +31,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.aligned import LINE, aligned
-from spikesam.backends.event.kernels.compiled import LEAN, PART, internal
+from spikesam.backends.event.kernels.compiled import LEAN, PART, inlined, internal
 from spikesam.backends.event.kernels.events import COPIED, WORD, count_spikes, list_events, list_window
 from spikesam.backends.event.kernels.products import (
     Pair,
@@ -294,6 +294,19 @@ def rows_of(outputs: int) -> Any:
 add_rows_16, add_rows_32, add_rows_64 = map(rows_of, BLOCKS)
 
 
+@inlined
+def add_rows(
+    size: int, weights: Any, base: int, events: Any, first: int, last: int, current: Any, target: int, more: bool
+) -> None:
+    """The one of these functions that is of so many outputs."""
+    if size == 16:
+        add_rows_16(weights, base, events, first, last, current, target, more)
+    elif size == 32:
+        add_rows_32(weights, base, events, first, last, current, target, more)
+    else:
+        add_rows_64(weights, base, events, first, last, current, target, more)
+
+
 @internal
 def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]) -> None:
     """Set `current` to the correlation of the sum-pooled spikes with the weights.
@@ -345,12 +358,7 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, cu
                     begun = more  # otherwise even no row is to be set
                     while not begun or event < last:
                         upto = min(last, event + most)
-                        if size == 16:
-                            add_rows_16(weight_rows, base, window, event, upto, sums, place, more)
-                        elif size == 32:
-                            add_rows_32(weight_rows, base, window, event, upto, sums, place, more)
-                        else:
-                            add_rows_64(weight_rows, base, window, event, upto, sums, place, more)
+                        add_rows(size, weight_rows, base, window, event, upto, sums, place, more)
                         event, more, begun = upto, True, True
                     if not whole:
                         for output in range(outputs - block * size):  # a slice would compile how to tell of its shape
