@@ -38,9 +38,11 @@ def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def compile_cached(function: Callable[..., Any]) -> Any:
         dispatcher = njit(**options)(function)
         try:
-            dispatcher._cache = _PrivateCache(function)
+            dispatcher._cache = cache = _PrivateCache(function)
         except RuntimeError:  # numba's word for "no folder"
             _warn()
+        else:
+            dispatcher.compile = cache.finishing(dispatcher.compile)
         return dispatcher
 
     return compile_cached
@@ -155,27 +157,30 @@ class _PrivateCache(caching.FunctionCache):
         found = super().load_overload(sig, target_context)
         if found is None and self._compiles_in != os.getpid():
             self._compiles_in = os.getpid()
+            self._notice = threading.Timer(MOMENT, _say, [COMPILING])
             self._lock = FileLock(self._lock_path, mode=0o600, thread_local=False)
             if not self._locked(MOMENT):
                 _say("spikesam waits for another process, which compiles kernels for this machine")
                 self._locked(LONGEST)
             found = super().load_overload(sig, target_context)
             if found is None:
-                self._notice = threading.Timer(MOMENT, _say, [COMPILING])
                 self._notice.daemon = True
                 self._notice.start()
-            else:
-                self._release()
         return found
 
-    def save_overload(self, sig: Any, data: Any) -> None:
-        self._notice.cancel()
-        super().save_overload(sig, data)
-        self._release()
+    def finishing(self, compile_: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """The function that compiles, which lets others go on, whether it succeeds or fails."""
 
-    def _release(self) -> None:
-        self._lock.release()
-        self._compiles_in = 0
+        def finished(sig: Any) -> Any:
+            try:
+                return compile_(sig)
+            finally:
+                if self._compiles_in == os.getpid():
+                    self._notice.cancel()
+                    self._lock.release()
+                    self._compiles_in = 0
+
+        return finished
 
     def _locked(self, seconds: float) -> bool:
         """Wait for whoever compiles; False if that took longer. Where nothing can be locked, each compiles."""

@@ -93,6 +93,21 @@ def test_a_fork_compiles_what_is_new_to_it(setting: Setting) -> None:
     assert setting.run(PYTHONUNBUFFERED="1").stdout == "2 0 0\n2.5\n"
 
 
+def test_others_go_on_after_what_cannot_be_compiled(setting: Setting) -> None:
+    hasty = "from spikesam.backends.event.kernels import cache\ncache.MOMENT = 0.5\n"
+    fails = (
+        "import subprocess, sys, time\n"
+        "try:\n    successor('text')\nexcept Exception:\n    print('failed', flush=True)\n"
+        "if len(sys.argv) == 1:\n"
+        "    subprocess.run([sys.executable, '-B', '-c', 'import kernels', 'again'])\n"
+        "    time.sleep(1)\n"
+    )
+    (setting.source / "kernels.py").write_text(hasty + MODULE + fails)
+    found = setting.run(PYTHONUNBUFFERED="1")
+    assert found.stdout == "2 0 0\nfailed\n2 0 1\nfailed\n"
+    assert found.stderr == ""  # nobody waited, and nothing is said of what has failed
+
+
 def test_long_compiling_is_said_once_and_without_a_terminal(setting: Setting) -> None:
     hasty = "from spikesam.backends.event.kernels import cache\ncache.MOMENT = 0\n"
     (setting.source / "kernels.py").write_text(hasty + MODULE)
