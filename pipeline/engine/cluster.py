@@ -78,7 +78,7 @@ def distribute(client: Client, folder: Path, job: Job, advance: Callable[[int], 
         compute_in_worker, range(count), job=shared, folder=folder.absolute(), retries=RETRIES, pure=False
     )
     numbers = {future.key: number for number, future in enumerate(ranges)}
-    for future, found in as_completed(ranges, with_results=True, raise_errors=False):
+    for future, found in as_completed(ranges, client.loop, with_results=True, raise_errors=False):
         if isinstance(found, int):
             advance(found)
         else:  # the error with its traceback, or what cancelled all
@@ -142,7 +142,7 @@ def connected(address: str, folder: Path, say: Callable[[str], object] = lambda 
             "with certificates in dask's configuration, use tls://"
         )
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # of TLS that is not configured, too
         raise InputError(
             f"cannot connect to {address} ({printable(error)}); is the scheduler there?", argument="dask"
@@ -189,7 +189,7 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
                 )
                 cluster.shutdown_on_close = False  # it is closed here, not once more when Python ends
                 stack.callback(_close, cluster)
-                client = stack.enter_context(Client(cluster))
+                client = stack.enter_context(Client(cluster, set_as_default=False))
         except Exception as error:  # whatever dask says of it
             why = printable(error) or type(error).__name__
             raise InputError(f"the workers cannot be started ({why})", argument="dask") from None

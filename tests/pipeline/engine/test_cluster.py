@@ -153,6 +153,13 @@ def test_no_cluster_is_one_line(address: str, tmp_path: Path, refused: Callable[
     assert not (tmp_path / "run").exists()
 
 
+def test_dask_itself_computes_as_before_beside_a_client(client: Any) -> None:
+    import dask
+
+    assert client.status == "running"
+    assert dask.config.get("scheduler", None) is None
+
+
 def test_nobody_without_the_certificate_connects_to_a_local_cluster(client: Any) -> None:
     from distributed import Client
 
@@ -161,7 +168,7 @@ def test_nobody_without_the_certificate_connects_to_a_local_cluster(client: Any)
     for address in (client.scheduler.address, *client.scheduler_info()["workers"]):
         place = address.removeprefix("tls://")
         with pytest.raises(OSError, match=r"Connection reset|closed"):
-            Client(f"tcp://{place}", timeout=2)
+            Client(f"tcp://{place}", timeout=2, set_as_default=False)
         host, _, port = place.partition(":")
         with (
             socket.create_connection((host, int(port))) as plain,
