@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -45,17 +46,21 @@ class Target(io.FileIO):
         if self.failure is not None:
             raise self.failure
 
+    def sync(self) -> None:
+        """Wait until what was written is on disk, so that less is left to wait for at the end."""
+        os.fsync(self.fileno())
+
 
 @contextmanager
-def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[tuple[h5py.File, Target]]:
     """An HDF5 file that becomes `path` as `replacing` says; a full disk does not harm it.
 
-    The function beside it is to be called now and then, and is called at the end: it raises an OSError with the
-    system's plain reason if a write has failed.
+    `check` of the target is to be called now and then, and is called at the end: it raises an OSError with the system's
+    plain reason if a write has failed.
     """
     with replacing(path, overwrite=overwrite) as disk, Target(disk.fileno(), "w+", closefd=False) as target:
         with h5py.File(target, "w", libver=LIBVER) as file:
-            yield file, target.check
+            yield file, target
         target.check()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,7 +24,7 @@ from spikesam.recordings.chunks import (
     write_table,
 )
 from spikesam.recordings.digests import content_digest, sample_digest
-from spikesam.recordings.new_hdf5 import create_dataset, hdf5_in_memory, new_hdf5
+from spikesam.recordings.new_hdf5 import Target, create_dataset, hdf5_in_memory, new_hdf5
 from spikesam.recordings.schema import PREDICTION, SAMPLE_DTYPES, DatasetSpec, Header, SampleTable
 
 
@@ -68,13 +68,13 @@ def writing_samples(
         target.seek(0)
         target.write(empty)
         with hdf5_in_memory(target, "r+") as file:
-            writer = SampleWriter(file, lambda: None, header, samples, identity)
+            writer = SampleWriter(file, None, header, samples, identity)
             yield writer
             writer.finish()
         return
-    with new_hdf5(target, overwrite=overwrite) as (file, check):
+    with new_hdf5(target, overwrite=overwrite) as (file, disk):
         _lay_out(file, header.datasets(len(samples)), header.attributes())
-        writer = SampleWriter(file, check, header, samples, identity)
+        writer = SampleWriter(file, disk, header, samples, identity)
         yield writer
         writer.finish()
 
@@ -87,12 +87,12 @@ class SampleWriter:
     def __init__(
         self,
         file: h5py.File,
-        check: Callable[[], object],
+        target: Target | None,
         header: Header,
         samples: SampleTable,
         identity: dict[str, str],
     ) -> None:
-        self._file, self._check, self._header = file, check, header
+        self._file, self._target, self._header = file, target, header
         self._datasets = header.datasets(len(samples))
         self._root = header.attributes() | identity
         self._origins: dict[str, dict[str, None]] = {name: {} for name in header.JOINED}
@@ -129,6 +129,11 @@ class SampleWriter:
                         self._write(dataset, place, first, read_table(part, dataset.path))
             self._added(first, part[PREDICTION].shape[0], part.attrs)
 
+    def sync(self) -> None:
+        """Put on disk what was added; nothing in memory."""
+        if self._target is not None:
+            self._target.sync()
+
     def finish(self) -> None:
         """Mark the file complete; a fault of the program if a sample was never written."""
         if not self._written.all():
@@ -147,7 +152,8 @@ class SampleWriter:
         for name, found in self._origins.items():
             found[root[name]] = None
         self._written[first : first + count] = True
-        self._check()
+        if self._target is not None:
+            self._target.check()
 
     def _write(self, dataset: DatasetSpec, place: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> None:
         write_rows(place, first, rows)

@@ -147,8 +147,10 @@ class WholeRaster:
         self._raster: SampleWriter | None = None
 
     def add(self, records: Sequence[SampleRecord]) -> None:
-        """Take consecutive samples from memory."""
-        self._opened().add(records[0].position, records)
+        """Take consecutive samples from memory, and put them on disk while others are computed."""
+        raster = self._opened()
+        raster.add(records[0].position, records)
+        raster.sync()
         self.added.add(records[0].position)
 
     def copy(self, first: int, section: bytes) -> None:

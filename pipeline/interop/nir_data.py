@@ -32,7 +32,7 @@ class NirData(Exporter):
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
         """Write sample by sample."""
         raster, samples = self.selection.recording, self.selection.samples
-        with writing(path), new_hdf5(path, overwrite=overwrite) as (file, check):
+        with writing(path), new_hdf5(path, overwrite=overwrite) as (file, target):
             about = {"raster_digest": raster.raster_digest, "layer_delay": raster.header.layer_delay}
             file.attrs.update({"__type__": nir.NIRGraphData.__name__, **about})
             rows = slice(samples.start, samples.stop)
@@ -43,7 +43,7 @@ class NirData(Exporter):
                 spikes = self._node(file, layer)
                 for row, sample in enumerate(samples):
                     spikes[row] = raster[layer][sample].reshape(raster.timesteps, -1)
-                    check()
+                    target.check()
                     advance()
 
     def _node(self, file: h5py.File, layer: LayerSpec) -> h5py.Dataset:

@@ -57,11 +57,11 @@ class Nwb(Exporter):
 
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
         """Count the spikes of every neuron, then write them neuron by neuron."""
-        with writing(path), new_hdf5(path, overwrite=overwrite) as (file, check):
+        with writing(path), new_hdf5(path, overwrite=overwrite) as (file, target):
             counts = [layer.counts(advance) for layer in self._layers]
 
             def checked() -> None:
-                check()
+                target.check()
                 advance()
 
             steps = (layer.steps(count, checked) for layer, count in zip(self._layers, counts, strict=True))
