@@ -88,9 +88,11 @@ def _spike_gradient(spikes: Tensor, gradient: Tensor, weight: Tensor, padding: i
 def _weight_gradient(spikes: Tensor, gradient: Tensor, shape: torch.Size, padding: int) -> Tensor:
     maps, (outputs, channels, down, across) = _channels_last(spikes), shape
     _, height, width, _ = maps.shape
-    size, threads = _block(outputs), numba.get_num_threads()
-    sums = np.zeros((threads, outputs // size, channels, down, across, size), np.float32)
-    around = aligned(np.zeros((threads, height + down - 1, width + across - 1, size), np.float32))
+    size = _block(outputs)
+    blocks = outputs // size
+    parts = -(-numba.get_num_threads() // blocks)  # of the maps: sums of all weights for each would take much memory
+    sums = np.zeros((parts, blocks, channels, down, across, size), np.float32)
+    around = aligned(np.zeros((parts * blocks, height + down - 1, width + across - 1, size), np.float32))
     add_gradients(maps, _channels_last(gradient), padding, around, sums)
     return torch.from_numpy(np.moveaxis(sums.sum(axis=0), -1, 1).reshape(shape))
 
@@ -119,14 +121,15 @@ def convolve_maps(maps: Any, weights: Any, padding: int, currents: Any, threads:
 
 @compiled_in_parallel
 def add_gradients(maps: Any, gradients: Any, padding: int, around: Any, sums: Any) -> None:
-    """Add to `sums` (threads, O/B, C, KH, KW, B), of maps (N, H, W, C), the gradients (N, OH, OW, O) of weights.
+    """Add to `sums` (P, O/B, C, KH, KW, B), of P parts of maps (N, H, W, C), the gradients (N, OH, OW, O) of weights.
 
-    `around` (threads, H + KH - 1, W + KW - 1, B) is aligned and zero; a gradient is written into its middle.
+    `around` (P·O/B, H + KH - 1, W + KW - 1, B) is aligned and zero; a gradient is written into its middle.
     """
-    threads = len(sums)
-    for thread in numba.prange(threads):
-        first, last = len(maps) * thread // threads, len(maps) * (thread + 1) // threads
-        add_some_gradients(maps[first:last], gradients[first:last], padding, around[thread], sums[thread])
+    parts, blocks = sums.shape[:2]
+    for task in numba.prange(parts * blocks):
+        part, block = task // blocks, task % blocks
+        first, last = len(maps) * part // parts, len(maps) * (part + 1) // parts
+        add_some_gradients(maps[first:last], gradients[first:last], block, padding, around[task], sums[part, block])
 
 
 @compiled_making_arrays
@@ -156,11 +159,11 @@ def convolve_some(maps: Any, weights: Any, padding: int, currents: Any) -> None:
 
 
 @compiled_making_arrays
-def add_some_gradients(maps: Any, gradients: Any, padding: int, around: Any, sums: Any) -> None:
-    """The part of :func:`add_gradients` that a thread does."""
+def add_some_gradients(maps: Any, gradients: Any, block: int, padding: int, around: Any, sums: Any) -> None:
+    """The part of :func:`add_gradients` that a thread does at a time."""
     _, height, width, channels = maps.shape
     _, rows, columns, _ = gradients.shape
-    blocks, _, down, across, size = sums.shape
+    _, down, across, size = sums.shape
     wide = width + across - 1
     rows_around, flat_sums = around.reshape(-1), sums.reshape(-1)
     fired = np.empty(height * width * channels, np.bool_)
@@ -168,23 +171,20 @@ def add_some_gradients(maps: Any, gradients: Any, padding: int, around: Any, sum
     counts = np.empty(channels, np.int64)
     for i in range(len(maps)):
         note_fired(maps[i].reshape(-1), fired)
-        for block in range(blocks):
-            first = block * size
-            for row in range(rows):
-                for column in range(columns):
-                    for output in range(size):
-                        at = row + down - 1 - padding, column + across - 1 - padding, output
-                        around[at] = gradients[i, row, column, first + output]
-            for top in range(0, height, BAND):
-                band = top, min(height, top + BAND), width
-                list_channels(fired, band, wide * size * FLOAT, size * FLOAT, events, counts)
-                for channel in range(channels):
-                    for y in range(down):
-                        for x in range(across):
-                            base = (down - 1 - y) * wide + across - 1 - x
-                            target = (((block * channels + channel) * down + y) * across + x) * size
-                            count = counts[channel]
-                            add_rows(size, rows_around, base, events[channel], 0, count, flat_sums, target, True)
+        for row in range(rows):
+            for column in range(columns):
+                for output in range(size):
+                    at = row + down - 1 - padding, column + across - 1 - padding, output
+                    around[at] = gradients[i, row, column, block * size + output]
+        for top in range(0, height, BAND):
+            band = top, min(height, top + BAND), width
+            list_channels(fired, band, wide * size * FLOAT, size * FLOAT, events, counts)
+            for channel in range(channels):
+                for y in range(down):
+                    for x in range(across):
+                        base = (down - 1 - y) * wide + across - 1 - x
+                        target, count = ((channel * down + y) * across + x) * size, counts[channel]
+                        add_rows(size, rows_around, base, events[channel], 0, count, flat_sums, target, True)
 
 
 @internal
