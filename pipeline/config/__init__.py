@@ -137,7 +137,9 @@ class TrainingSection(Section):
         "auto", description="type of the convolutions; auto: bfloat16 where the processor has instructions for it"
     )
     fused: bool = Field(
-        True, description="on a CPU, compute BNTT and neurons in one operation: faster, with equal results; for lif"
+        True,
+        description="on a CPU, compute BNTT and neurons in one operation and, in float32, add weights of spikes where "
+        "few fire: faster, with the same results but for rounding; for lif",
     )
     workers: int = Field(0, ge=0, le=128, description="processes that load data")
     seed: int = Field(0, ge=0, lt=1 << 32, description="seed of weights, order, augmentation and Poisson spikes")

@@ -120,7 +120,7 @@ def simulate(
     notes = source.notes(samples) if isinstance(source, DatasetSamples) else []
     if len(source) < (samples or 0) and not notes:  # which say so of data sets with labels
         count = f"{len(source)} sample{'s' * (len(source) != 1)}"
-        notes = [f"data has {count}, fewer than the {samples} asked for"]
+        notes = [f"data has {count}, fewer than {samples}"]
     for said in filter(None, [*notes, source.clipped(graph)]):
         warnings.warn(f"simulate: {said}", stacklevel=3)  # behind what checks the arguments
     spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=source.contents)

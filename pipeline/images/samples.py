@@ -260,13 +260,13 @@ class EventSamples(DatasetSamples):
 
 
 def choice_notes(chosen: Dataset | DatasetSamples, kind: str, asked: int | None) -> list[str]:
-    """Lines for the user: what was skipped, and fewer labelled items than were asked for."""
+    """Lines for the user: what was skipped, and where there are fewer labelled items."""
     found = []
     if chosen.skipped:
         found.append(f"skipped {chosen.skipped:,} {kind} of classes that the checkpoint does not know")
     if len(chosen) < (asked or 0) and chosen.table.label.max() >= 0:
         name = printable(chosen.name)
-        found.append(f"{name} has {len(chosen)} {kind} of these classes, fewer than the {asked} asked for")
+        found.append(f"{name} has {len(chosen)} {kind} of these classes, fewer than {asked}")
     return found
 
 

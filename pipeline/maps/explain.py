@@ -27,8 +27,6 @@ from spikesam.recordings.raster.reader import RasterReader
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
-REPLACED = "replaced other maps"
-
 
 @checked_arguments
 def explain(
@@ -114,8 +112,7 @@ def explain(
     chosen = kind(**options)
     names = (layers,) if isinstance(layers, str) else tuple(layers)
     with explained(chosen, source, out, names, steps, pictured, overwrite, tracker) as (target, explainer):
-        silence = explainer.raster.silence if explainer.raster is not None else ""
-        for said in filter(None, (silence, *(note for note in explainer.notes if note.startswith(REPLACED)))):
+        for said in explainer.notes:
             warnings.warn(f"explain: {said}", stacklevel=3)  # behind what checks the arguments
         maps = MapReader(target, trusted=True)
         maps.beside = explainer.raster and explainer.raster.beside
@@ -142,7 +139,7 @@ def explained(
         refuse_replacing(target, overwrite, *([path] if path else []))
     with method.prepare(source, layers, steps, pictured) as explainer:
         compute_maps(explainer, target, tracker, overwrite=overwrite)
-        said = [f"{REPLACED} in {target}"] if replaced not in (None, explainer.header) else []
+        said = [f"replaced other maps in {target}"] if replaced not in (None, explainer.header) else []
         yield target, replace(explainer, notes=[*explainer.notes, *said])
 
 

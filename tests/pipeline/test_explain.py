@@ -116,11 +116,12 @@ def test_maps_of_a_network_need_a_name(refused: Any) -> None:
     assert refused(main, "cluttered-digits", "--method", "occlusion").startswith("error: --out is needed")
 
 
-def test_fewer_images_than_asked_for_are_told(
-    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fewer_images_are_told(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(workplace / "snn.safetensors", "--data", workplace / "images", "--samples", 22, "--out", tmp_path / "snn.h5")
-    assert " has 21 images of these classes, fewer than the 22 asked for\n" in capsys.readouterr().out
+    assert " has 21 images of these classes, fewer than 22\n" in capsys.readouterr().out
+    with pytest.warns(UserWarning, match="^explain: .* has 21 images of these classes, fewer than 22$") as said:
+        spikesam.explain(workplace / "snn.safetensors", data=workplace / "images", samples=22).close()
+    assert [each.filename for each in said if each.category is UserWarning] == [__file__]
 
 
 def test_grad_cam_of_a_spiking_network(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def test_class_folders_and_files_of_events(for_events: spikesam.Checkpoint, tmp_
     with pytest.warns(UserWarning, match="^simulate: ") as said:
         raster = spikesam.simulate(for_events, tmp_path / "set", samples=5, backend="event")
     skipped = "skipped 2 recordings of classes that the checkpoint does not know"
-    fewer = f"{raster.header.dataset} has 4 recordings of these classes, fewer than the 5 asked for"
+    fewer = f"{raster.header.dataset} has 4 recordings of these classes, fewer than 5"
     assert [str(each.message) for each in said] == [f"simulate: {skipped}", f"simulate: {fewer}"]
     assert sorted(raster.samples.label.tolist()) == [0, 0, 1, 1]  # "up" is no class of the checkpoint
     files = sorted((tmp_path / "set" / "right").iterdir())
