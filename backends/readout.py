@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import THETA, Readout
+from spikesam.backends.network import EXACT, THETA, Readout
 
 MOST = 255  # spikes that a byte counts
-EXACT = 1 << 24  # integers up to it are exact in float32, whatever the order of a sum
 
 
 class ReadoutIntegrator:

@@ -17,6 +17,7 @@ from spikesam.recordings.text import brief
 
 THETA = 1 << 12  # the threshold in fixed point, where a neuron has no other
 MEMBRANE_LIMIT = (1 << 23) - 1  # v saturates here in fixed point
+EXACT = 1 << 24  # float32 holds all integers up to it
 BIAS_LIMIT = 1 << 30  # the largest magnitude of a bias in fixed point
 
 Reset = Literal["subtract", "zero"]

@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from spikesam.backends.event.kernels.aligned import aligned
 from spikesam.backends.event.kernels.compiled import compiled_in_parallel, compiled_making_arrays, internal
 from spikesam.backends.event.kernels.events import COPIED, WORD, list_events, list_window, trailing_zeros, word_of
-from spikesam.backends.event.kernels.synapses import FARTHEST, add_rows
+from spikesam.backends.event.kernels.synapses import FARTHEST, add_rows, positions_of
 
 FEW = 0.3  # of all neurons: with AVX-512 adding rows takes as long then, without it half of all neurons may fire
 LOOKED_AT = 8  # maps, for how many fire
@@ -60,8 +60,8 @@ class _SpikeConvolution(torch.autograd.Function):
         maps, (outputs, _, *taps) = _channels_last(spikes), weight.shape
         size = _block(outputs)
         rows = weight.detach().numpy().reshape(-1, size, *weight.shape[1:]).transpose(0, 4, 3, 2, 1)
-        down, across = (side + 2 * padding - tap + 1 for side, tap in zip(maps.shape[1:], taps, strict=False))
-        currents = spikes.new_empty(len(maps), down, across, outputs)
+        positions = positions_of((maps.shape[1], maps.shape[2]), taps, (1, 1), (padding, padding))
+        currents = spikes.new_empty(len(maps), *positions, outputs)
         convolve_maps(maps, aligned(rows), padding, currents.numpy(), numba.get_num_threads())
         return currents.movedim(-1, 1)
 

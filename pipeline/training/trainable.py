@@ -175,20 +175,19 @@ class SpikingNetwork(nn.Module):
             TrainableLayer(plan, count, self.depths[plan.name], network, fused)
             for plan, count in zip(plans, inputs, strict=True)
         )
-        self._pool_behind_neurons()
+        self._connect()
         self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
 
-    def _pool_behind_neurons(self) -> None:
-        """Let layers pool their own spikes where one other alone reads them: unpooled maps then never reach memory."""
+    def _connect(self) -> None:
+        """Let layers pool their own spikes where one other alone reads them; tell who reads one's spikes unpooled."""
         by_name: dict[str, Any] = dict(zip((plan.name for plan in self.plans), self.layers, strict=True))
         reads = [plan.reads or (before,) for before, plan in zip(["input", *by_name], self.plans, strict=False)]
         for plan, (name, *others) in zip(self.plans, reads, strict=True):
             alone = not others and sum(name in each for each in reads) == 1
             if name in by_name and alone and not plan.heads and not (plan.kind == "dense" and self.dropout):
-                by_name[name].pool_after, by_name[plan.name].pool = plan.pool, 1
+                by_name[name].pool_after, by_name[plan.name].pool = plan.pool, 1  # unpooled maps never reach memory
             normalises = name in by_name and by_name[name].bntt is not None
-            if plan.kind == "conv" and plan.pool == 1 and normalises and not others:
-                by_name[plan.name].reads_spikes = True
+            by_name[plan.name].reads_spikes = plan.kind == "conv" and plan.pool == 1 and normalises and not others
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Input spikes (T, B, C, H, W), signed ones of images in {-1, 0, 1} or bits -> logits (B, classes).

@@ -13,11 +13,10 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.compiled import LEAN, PART, internal, internal_making_arrays
-from spikesam.backends.network import CURRENT_LIMIT, MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
+from spikesam.backends.network import CURRENT_LIMIT, EXACT, MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
 
 TOWARD_ZERO, TO_NEAREST = np.int32(0), np.int32(1)  # as LLVM numbers them
 TOGETHER = 256  # neurons, at most, of several positions
-EXACT = 1 << 24  # float32 holds all integers up to it
 
 
 class NeuronConstants(NamedTuple):
